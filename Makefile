@@ -1,0 +1,57 @@
+# One word for each habit. Every target makes .venv by itself when it is missing or out of date.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PYTHON ?= python3
+
+# How long `make sim` runs, in seconds.
+FOR ?= 60
+# What `make check` leaves out, because it takes longer than a breath.
+FAST := not integration and not slow
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint bench sim integration compat clean
+
+help:  ## show this list
+	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(STAMP)  ## three nodes on this machine: write, kill the leader, read
+	$(BIN)/quorate demo
+
+test: $(STAMP)  ## the whole test suite
+	$(BIN)/python -m pytest -n 2
+
+check: lint  ## lint, types, floors, spelling and the fast tests
+	$(BIN)/pyright
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q -n 2 -m "$(FAST)" tests/test_*.py $(wildcard tests/unit)
+
+lint: $(STAMP)  ## format, lint, types, floors
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(STAMP)  ## measure, beside the rivals installed on this machine
+	$(BIN)/python -m benchmarks
+
+sim: $(STAMP)  ## simulate fresh seeds for FOR=60 seconds
+	$(BIN)/python -m quorate.sim --for $(FOR)
+
+integration: $(STAMP)  ## only the tests that start real processes
+	$(BIN)/python -m pytest -m integration
+
+compat: $(STAMP)  ## only the tests with foreign clients
+	$(BIN)/python -m pytest tests/compat
+
+clean:  ## remove .venv, caches and build products
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

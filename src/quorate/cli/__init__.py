@@ -1,0 +1,1 @@
+"""Wiring, and words for people; one file per noun."""

@@ -1,0 +1,1 @@
+"""The languages of other people, translated to ours; knows nothing of consensus."""

@@ -1,0 +1,1 @@
+"""The keys and values of Consul, and which session holds which key."""

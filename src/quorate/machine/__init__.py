@@ -1,0 +1,1 @@
+"""The replicated state machine: commands in, results and touched keys out."""

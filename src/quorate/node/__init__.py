@@ -1,0 +1,1 @@
+"""One whole node as a pure machine: events in, effects out."""

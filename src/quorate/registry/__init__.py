@@ -1,0 +1,1 @@
+"""The catalog of Consul: nodes, services, checks and sessions."""

@@ -1,0 +1,1 @@
+"""A cluster inside one process, for the tests of those who use Quorate."""

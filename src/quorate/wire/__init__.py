@@ -1,0 +1,1 @@
+"""Bytes and messages, one into the other; knows neither sockets nor files."""
