@@ -1,0 +1,131 @@
+"""What a slot holds: a batch of bundles, a configuration, or nothing.
+
+A *bundle* is what waited at one node when it could next send; a *batch* is the bundles that
+share a slot, with the leader's time stamp. `paxos` treats a batch as opaque bytes but for the
+first byte, its kind; `machine` decodes the rest.
+"""
+
+from enum import IntEnum
+
+import msgspec
+
+from quorate.base.ids import Ballot, NodeId
+
+
+class Kind(IntEnum):
+    """First byte of every batch."""
+
+    NOOP = 0
+    BUNDLES = 1
+    CONFIGURATION = 2
+
+
+class Bundle(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Commands of one origin under one number.
+
+    Applied exactly once: in sequence per (origin, incarnation), repeats are ignored.
+    `body` is a msgpack array of `count` commands (`base.commands`).
+    """
+
+    origin: NodeId
+    incarnation: int
+    sequence: int
+    count: int
+    body: bytes
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """A node as its cluster knows it. Addresses are `host:port`."""
+
+    id: NodeId
+    name: str
+    address: str
+    http: str = ""
+
+
+class Configuration(msgspec.Struct, frozen=True, array_like=True):
+    """Who votes and who only learns, valid from a slot on.
+
+    `number` counts configurations from 1; `predecessor` is the number it was made from: if that
+    is no longer the newest when its slot comes, the batch counts as a noop.
+    """
+
+    number: int
+    predecessor: int
+    voters: tuple[Member, ...]
+    learners: tuple[Member, ...] = ()
+
+    @property
+    def voter_ids(self) -> frozenset[NodeId]:
+        """The ids of the voting members."""
+        return frozenset(member.id for member in self.voters)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Voters, then learners."""
+        return self.voters + self.learners
+
+    def member(self, node: NodeId) -> Member | None:
+        """The member with this id, voting or learning."""
+        return next((member for member in self.members if member.id == node), None)
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """A decoded batch.
+
+    Attributes:
+        ballot: The ballot under which it was first proposed. Never take it for the current one:
+            a late old batch may be chosen behind batches of newer ballots.
+        stamp_ms: The leader's logged time, milliseconds since the cluster was founded; apply
+            takes the higher of the last stamp and this one.
+        wall_ms: The leader's wall clock, milliseconds since 1970, for people only.
+        bundles: In proposal order; empty unless kind is BUNDLES.
+        configuration: Only if kind is CONFIGURATION.
+    """
+
+    ballot: Ballot
+    stamp_ms: int
+    wall_ms: int
+    bundles: tuple[Bundle, ...] = ()
+    configuration: Configuration | None = None
+
+
+NOOP = bytes([Kind.NOOP])
+"""A batch that changes nothing and carries nothing."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Batch)
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """Encode; the kind follows from what the batch carries."""
+    if batch.configuration is not None:
+        kind = Kind.CONFIGURATION
+    elif batch.bundles:
+        kind = Kind.BUNDLES
+    else:
+        kind = Kind.NOOP
+    return bytes([kind]) + _encoder.encode(batch)
+
+
+def kind_of(data: bytes) -> Kind:
+    """The kind of an encoded batch.
+
+    Raises:
+        ValueError: The bytes are no batch.
+    """
+    if not data:
+        raise ValueError("an empty batch")
+    return Kind(data[0])
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Decode what `encode_batch` made; a bare `NOOP` gives an empty batch.
+
+    Raises:
+        ValueError: The bytes are no batch (msgspec's DecodeError is one).
+    """
+    kind = kind_of(data)
+    if len(data) == 1 and kind is Kind.NOOP:
+        return Batch(Ballot(0, NodeId("")), 0, 0)
+    return _decoder.decode(memoryview(data)[1:])

@@ -1,0 +1,41 @@
+"""Commands of the machine itself: restoring a user's snapshot, and cleaning up after one.
+
+A restore travels as ordinary commands into a shadow generation of the tables, then one logged
+switch makes it current. What was current is swept in slices.
+"""
+
+import msgspec
+
+
+class RestoreBegin(msgspec.Struct, frozen=True, array_like=True, tag=50):
+    """Open an empty shadow generation under this id; an older unfinished one is dropped."""
+
+    restore_id: str
+
+
+class RestoreRows(msgspec.Struct, frozen=True, array_like=True, tag=51):
+    """Put rows (table byte + key, value) into the shadow. Ignored if the id is not current.
+
+    Value True, or False if ignored.
+    """
+
+    restore_id: str
+    rows: tuple[tuple[bytes, bytes], ...]
+
+
+class RestoreCommit(msgspec.Struct, frozen=True, array_like=True, tag=52):
+    """Make the shadow current if it holds `rows` rows; wakes every watcher.
+
+    The index continues at max(current, `index`) + 1. Membership, dedup and logged time stay.
+    Value True, or False if the shadow is not the one named or not complete.
+    """
+
+    restore_id: str
+    rows: int
+    index: int
+
+
+class Sweep(msgspec.Struct, frozen=True, array_like=True, tag=53, gc=False):
+    """Remove up to `rows_max` rows of generations no longer current. Value: rows removed."""
+
+    rows_max: int

@@ -1,0 +1,57 @@
+"""Consul's transaction: up to 128 operations, all or nothing, one command, one index.
+
+Source: https://developer.hashicorp.com/consul/api-docs/txn.
+"""
+
+import msgspec
+
+
+class TxnOp(msgspec.Struct, frozen=True, array_like=True):
+    """One KV operation; `verb` in Consul's words (`set`, `cas`, `lock`, `get-tree` …).
+
+    The gateway has checked the shape of fields, not the verb: an unknown one fails at apply,
+    as the other failures do, with its number in the list.
+    """
+
+    verb: str
+    key: bytes
+    value: bytes = b""
+    flags: int = 0
+    index: int = 0
+    session: str = ""
+
+
+class TxnItem(msgspec.Struct, frozen=True, array_like=True):
+    """One result of a transaction: a key as it is after its operation.
+
+    `value` is None where Consul shows none; `is_bare` marks get-or-empty on an absent key.
+    """
+
+    key: bytes
+    value: bytes | None
+    flags: int = 0
+    lock_index: int = 0
+    session: str = ""
+    create_index: int = 0
+    modify_index: int = 0
+    is_bare: bool = False
+
+
+class TxnFault(msgspec.Struct, frozen=True, array_like=True):
+    """Why operation number `op_index` failed, in Consul's words."""
+
+    op_index: int
+    what: str
+
+
+class TxnDone(msgspec.Struct, frozen=True, array_like=True):
+    """The value of a transaction: items if it took effect, faults if it did not."""
+
+    items: tuple[TxnItem, ...] = ()
+    faults: tuple[TxnFault, ...] = ()
+
+
+class Txn(msgspec.Struct, frozen=True, array_like=True, tag=40):
+    """Apply all operations, or none. Value: a `TxnDone`."""
+
+    ops: tuple[TxnOp, ...]

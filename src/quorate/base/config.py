@@ -1,0 +1,122 @@
+"""Configuration as frozen structs: what must be equal everywhere, and what may differ.
+
+`validate()` lists every fault at once and changes nothing. Floors above read files and flags;
+this room takes what they made of them.
+"""
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Equal on every node of a cluster; its hash travels in the handshake."""
+
+    alpha_slots: int = 8  # a configuration chosen in slot i governs from i + alpha on
+    window_slots: int = 4  # batches on the way at once; 1 and 2 measured slower, 8 no faster
+    batch_commands_max: int = 512  # natural batches at 64 clients are 10-20: a cap, not a goal
+    batch_bytes_max: int = MIB  # two maximal values fit; bounds an Accept frame
+    bundles_in_flight_max: int = 4  # numbered bundles of one origin not yet applied
+    value_bytes_max: int = 512 * 1024  # Consul's limit for one value
+    txn_ops_max: int = 128  # Consul's limit for one transaction
+    digest_every_slots: int = 64  # replicas compare digests this often
+
+    def validate(self) -> list[str]:
+        """Every fault as a sentence; empty if there is none."""
+        faults: list[str] = []
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                faults.append(f"cluster.{name} must be at least 1")
+        if self.window_slots > self.alpha_slots:
+            faults.append("cluster.window_slots must not exceed cluster.alpha_slots")
+        if self.batch_bytes_max < self.value_bytes_max + 4096:
+            faults.append("cluster.batch_bytes_max must exceed cluster.value_bytes_max by 4096")
+        return faults
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How patient a node is. May differ between nodes, should not differ much. Seconds."""
+
+    heartbeat_s: float = 0.1  # ten per election timeout: nine may be lost
+    election_timeout_s: float = 1.0  # silence of a leader that makes a node poll; to twice this
+    reconnect_poll_s: float = 0.02  # a broken link to the leader: poll after up to this long
+    accept_resend_s: float = 0.15  # an unanswered Accept goes again, then doubling
+    fetch_resend_s: float = 0.2  # an unanswered Fetch goes again, to another peer
+    forward_resend_s: float = 0.3  # an unapplied bundle goes again, then doubling to 16 times
+    read_resend_s: float = 0.15  # an unanswered read question or round goes again, renumbered
+    hold_s: float = 7.0  # how long a write or read waits for a leader (Consul: rpc_hold_timeout)
+    dead_s: float = 3.0  # silence that turns a member's serfHealth critical
+    tick_s: float = 0.01  # a tenth of the shortest timeout above
+
+    def validate(self) -> list[str]:
+        """Every fault as a sentence; empty if there is none."""
+        faults = [
+            f"timing.{name} must be above 0"
+            for name in self.__struct_fields__
+            if getattr(self, name) <= 0
+        ]
+        if self.heartbeat_s * 3 > self.election_timeout_s:
+            faults.append("timing.heartbeat_s must be at most a third of election_timeout_s")
+        if self.dead_s < self.election_timeout_s:
+            faults.append("timing.dead_s must not be shorter than election_timeout_s")
+        return faults
+
+    def scaled(self, factor: float) -> "Timing":
+        """The same with every election-related time multiplied (Consul's raft_multiplier)."""
+        return msgspec.structs.replace(
+            self,
+            heartbeat_s=self.heartbeat_s * factor,
+            election_timeout_s=self.election_timeout_s * factor,
+            dead_s=self.dead_s * factor,
+        )
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one node takes on at most. May differ between nodes."""
+
+    tail_bytes_max: int = 64 * MIB  # chosen batches kept in memory for slow peers
+    tail_slots_max: int = 20_000  # the same, in slots
+    slots_ahead_max: int = 1024  # Accepts further above the watermark than this are ignored
+    fetch_bytes_max: int = MIB  # one answer to a Fetch
+    chunk_bytes_max: int = 512 * 1024  # one chunk of a snapshot for a peer
+    peer_bytes_in_flight_max: int = 16 * MIB  # unanswered Accepts to one peer; then it must fetch
+    waiting_commands_max: int = 50_000  # commands not yet bundled; more are refused
+    waiting_bytes_max: int = 128 * MIB  # the same, in bytes
+
+    def validate(self) -> list[str]:
+        """Every fault as a sentence; empty if there is none."""
+        return [
+            f"limits.{name} must be at least 1"
+            for name in self.__struct_fields__
+            if getattr(self, name) < 1
+        ]
+
+
+class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pure node needs to know of its configuration."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    timing: Timing = Timing()
+    limits: Limits = Limits()
+    datacenter: str = "dc1"
+
+    def validate(self) -> list[str]:
+        """Every fault of all parts at once."""
+        return self.cluster.validate() + self.timing.validate() + self.limits.validate()
+
+
+def lan() -> NodeSettings:
+    """Nodes in one building: a fail-over takes about a second without a broken link."""
+    return NodeSettings()
+
+
+def local() -> NodeSettings:
+    """Nodes on one machine, for tests and demos: smaller memory, the same patience."""
+    return NodeSettings(limits=Limits(tail_bytes_max=8 * MIB, tail_slots_max=4_000))
+
+
+def wan() -> NodeSettings:
+    """Nodes in several regions: five times as patient, a deeper window."""
+    return NodeSettings(
+        cluster=ClusterConfig(window_slots=8, alpha_slots=16), timing=Timing().scaled(5)
+    )

@@ -1,0 +1,143 @@
+"""What a pure room may ask of its body.
+
+The order of the list is the law of persistence: a Reply leaves only after every Persist before
+it, in this list or an earlier one, is durable. A Send never waits. `node.gate` keeps that law for
+whole nodes: what a body sees are Persist and Send, and `Persisted` tells the gate how far the
+disk is. So no body can get the order wrong, and a seed can break what holds it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from quorate.base.batches import Configuration
+from quorate.base.errors import QuorateError
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import Message
+from quorate.base.outcomes import Outcome
+from quorate.base.records import Record
+
+Ticket = Any
+"""What the body passed in with a request and gets back with its answer; never looked into."""
+
+
+class Persist(msgspec.Struct, frozen=True, gc=False):
+    """Write to the log. Closed by Persisted."""
+
+    record: Record
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """Say something that is true only if the disk remembers it. Seen inside `node` only."""
+
+    to: NodeId
+    message: Message
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Say something that promises nothing: a request, a refusal, a heartbeat."""
+
+    to: NodeId
+    message: Message
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False):
+    """Own commands took effect: `outcomes[i]` answers `tickets[i]`.
+
+    `position` is the place of the first one in the batch of `slot`, for checkers.
+    """
+
+    tickets: Sequence[Ticket]
+    outcomes: Sequence[Outcome]
+    slot: Slot
+    position: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """These commands or reads end with this error."""
+
+    tickets: Sequence[Ticket]
+    error: QuorateError
+
+
+class ReadReady(msgspec.Struct, frozen=True, gc=False):
+    """The tables are at or past the read point of these reads: answer now, in this turn.
+
+    `stamp_ms` is the leader's logged time when it confirmed the point.
+    """
+
+    tickets: Sequence[Ticket]
+    slot: Slot
+    stamp_ms: int
+
+
+class Wake(msgspec.Struct, frozen=True, gc=False):
+    """What these watchers wait for has changed (or their deadline passed: not said here)."""
+
+    tickets: Sequence[Ticket]
+
+
+class ChangeDone(msgspec.Struct, frozen=True):
+    """The answer to a membership change asked for on this node; `error` None if accepted."""
+
+    ticket: Ticket
+    error: QuorateError | None
+
+
+class Truncate(msgspec.Struct, frozen=True):
+    """The log's records of slots up to this one may go (the promise may not)."""
+
+    slot: Slot
+
+
+class Install(msgspec.Struct, frozen=True):
+    """Put rows into a fresh copy of the tables, beside the current one.
+
+    The first chunk (`is_first`) starts it anew; after the last one the copy replaces the tables
+    and is made durable as a snapshot of `slot`. Closed by Installed, after the last only.
+    """
+
+    transfer: int
+    slot: Slot
+    rows: tuple[tuple[bytes, bytes], ...]
+    is_first: bool
+    is_last: bool
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """These are the members from now on: keep links to them and to no others."""
+
+    configuration: Configuration
+    cluster_id: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A fact for the log and the metrics: `leading`, `following`, `promoted`, `removed` …"""
+
+    what: str
+    fields: dict[str, Any]
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """This node must not go on: its tables differ from most others, or its disk forgot."""
+
+    code: str
+    reason: str
+
+
+Effect = (
+    Persist
+    | Reply
+    | Send
+    | Applied
+    | Refused
+    | ReadReady
+    | Wake
+    | ChangeDone
+    | Truncate
+    | Install
+    | Configured
+    | Note
+    | Halt
+)

@@ -1,0 +1,57 @@
+"""What a body may tell a node. Each wish of `base.effects` that takes time is closed by one."""
+
+import msgspec
+
+from quorate.base.batches import Member
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import Message
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """A message came in from a node whose handshake was accepted."""
+
+    sender: NodeId
+    message: Message
+
+
+class Persisted(msgspec.Struct, frozen=True, gc=False):
+    """The first `mark` records asked for since this node was made are durable."""
+
+    mark: int
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """A new link to `peer` stands; what was sent on an older one may be lost.
+
+    `cluster_id` is what the peer's directory belongs to, "" if it is nobody's yet.
+    """
+
+    peer: Member
+    cluster_id: str
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """The last link to `peer` broke."""
+
+    peer: NodeId
+
+
+class SnapshotTaken(msgspec.Struct, frozen=True):
+    """A durable snapshot of the tables as of applied `slot` exists on this node's disk."""
+
+    slot: Slot
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """Closes the Install with `is_last`: the tables now are that snapshot, durably."""
+
+    transfer: int
+
+
+class SpaceChanged(msgspec.Struct, frozen=True):
+    """The disk holding the log ran low (writes are refused) or has room again."""
+
+    is_full: bool
+
+
+Event = Received | Persisted | Connected | Disconnected | SnapshotTaken | Installed | SpaceChanged

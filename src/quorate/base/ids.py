@@ -1,0 +1,30 @@
+"""The words that name things: nodes, ballots, slots, indexes.
+
+Nothing here has behaviour beyond order and equality. `docs/glossary.md` defines each word.
+"""
+
+from typing import NewType
+
+import msgspec
+
+NodeId = NewType("NodeId", str)
+"""A uuid in lower case, minted with the data directory, never configured, never reused."""
+
+Slot = NewType("Slot", int)
+"""Position in the log, from 1; holds one batch. 0 means "before the first"."""
+
+Index = NewType("Index", int)
+"""Consul's index: counts commands that changed something. 0 means "never"."""
+
+NOBODY = NodeId("")
+
+
+class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """(round, node): totally ordered, used once. Lamport's proposal number."""
+
+    round: int
+    node: NodeId
+
+
+NO_BALLOT = Ballot(0, NOBODY)
+"""Lower than every ballot that a node can hold."""

@@ -1,0 +1,290 @@
+"""What nodes say to each other. `docs/protocol/paxos.md` draws who says what when.
+
+| Message | Leaves as | Rests on |
+|---|---|---|
+| Prepare, Promise, Accepted | Reply | a durable ballot, promise or vote |
+| everything else | Send | nothing that is not yet durable |
+
+Tags are part of the wire format: never reuse or renumber one.
+"""
+
+import msgspec
+
+from quorate.base.batches import Bundle, Configuration, Member
+from quorate.base.ids import Ballot, Slot
+
+
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """1a: will you listen to `ballot`, for every slot from `slot_first` on?"""
+
+    ballot: Ballot
+    slot_first: Slot
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """What an acceptor holds in a slot above its watermark.
+
+    `is_chosen`: it knows the batch chosen (fetched), which is not a vote and beats every vote.
+    """
+
+    slot: Slot
+    ballot: Ballot
+    batch: bytes
+    is_chosen: bool = False
+
+
+class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """1b, one page of it: no lower ballot from now on; this is what I hold above `watermark`.
+
+    Counts only when pages 0 … pages-1 of the same `ballot` and `slot_first` have come.
+    """
+
+    ballot: Ballot
+    slot_first: Slot
+    watermark: Slot
+    page: int
+    pages: int
+    held: tuple[Held, ...]
+
+
+class Accept(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """2a: vote for `batch` in `slot`; and every slot up to `watermark` is chosen."""
+
+    ballot: Ballot
+    slot: Slot
+    watermark: Slot
+    batch: bytes
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """2b: my vote for `slot` under `ballot` is durable."""
+
+    ballot: Ballot
+    slot: Slot
+
+
+class Nack(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """I promised a higher ballot than `refused`. A hint; forgetting it harms nobody."""
+
+    refused: Ballot
+    promised: Ballot
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """The leader of `ballot` is alive; all up to `watermark` is chosen.
+
+    Attributes:
+        round: Counter of the read round that this opens; 0 if it opens none. Never reused
+            within a ballot.
+        is_serving: The barrier is chosen: bundles and read questions are welcome.
+        digest_slot, digest: What most replicas agree the tables' digest was at that slot; 0 if
+            there is nothing to say.
+    """
+
+    ballot: Ballot
+    watermark: Slot
+    round: int
+    is_serving: bool
+    digest_slot: Slot = Slot(0)
+    digest: int = 0
+
+
+class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """I have promised nothing above `ballot`; I know everything up to `watermark`.
+
+    `round` is copied from the heartbeat. `digest` is the tables' digest at `digest_slot`.
+    """
+
+    ballot: Ballot
+    watermark: Slot
+    round: int
+    digest_slot: Slot
+    digest: int
+
+
+class Poll(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Pre-vote: would you promise a ballot of this round? `number` names this try."""
+
+    round: int
+    number: int
+    watermark: Slot
+
+
+class PollAnswer(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Yes, or no because I hear a live leader or have promised more."""
+
+    number: int
+    is_granted: bool
+    promised: Ballot
+    watermark: Slot
+
+
+class ReadAsk(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """Name a slot that my waiting reads must wait for. `number` is never reused in a life."""
+
+    number: int
+
+
+class ReadPoint(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """The answer to question `number`: read after applying `slot`.
+
+    `stamp_ms` is the leader's logged time when the round began.
+    """
+
+    number: int
+    slot: Slot
+    stamp_ms: int
+
+
+class Forward(msgspec.Struct, frozen=True, array_like=True, tag=12):
+    """Please propose this bundle; I follow you."""
+
+    bundle: Bundle
+
+
+class ForwardGap(msgspec.Struct, frozen=True, array_like=True, tag=13):
+    """I cannot take that bundle: the next of yours that fits is `sequence` of `incarnation`."""
+
+    incarnation: int
+    sequence: int
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=14):
+    """Send me chosen batches from `slot_first` on, as many as fit one answer."""
+
+    slot_first: Slot
+    slot_last: Slot
+
+
+class Fetched(msgspec.Struct, frozen=True, array_like=True, tag=15):
+    """Chosen batches from `slot_first` on, in order; `watermark` is what I know.
+
+    Empty with `slot_tail` above `slot_first`: I no longer hold those, take a snapshot.
+    """
+
+    slot_first: Slot
+    batches: tuple[bytes, ...]
+    watermark: Slot
+    slot_tail: Slot
+
+
+class TransferNow(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    """Stand for election at once, without polling: I, the leader of `ballot`, step aside."""
+
+    ballot: Ballot
+
+
+class SnapshotAsk(msgspec.Struct, frozen=True, array_like=True, tag=17):
+    """Send chunk `number` of snapshot `transfer`; number 0 with an own fresh `transfer` opens."""
+
+    transfer: int
+    number: int
+
+
+class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """Rows of my tables as of applied `slot`, in key order; `rows` is a msgpack list of pairs.
+
+    `crc` is the CRC32C of `rows`. The last chunk has `is_last`; `rows` may be empty. `refused`
+    says why there is none.
+    """
+
+    transfer: int
+    number: int
+    slot: Slot
+    rows: bytes
+    crc: int
+    is_last: bool
+    refused: str = ""
+
+
+class ChangeAsk(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """Please make this change of membership; `number` names the question."""
+
+    number: int
+    verb: str  # "add" (as learner, promoted when caught up), "remove", "transfer"
+    member: Member
+
+
+class ChangeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=20):
+    """Accepted, or refused with a code of `base.errors` and a sentence."""
+
+    number: int
+    code: str
+    text: str
+
+
+class Meet(msgspec.Struct, frozen=True, array_like=True, tag=21):
+    """I am nobody's yet, expect `expect` founders, and know these who say the same."""
+
+    expect: int
+    known: tuple[Member, ...]
+
+
+class Found(msgspec.Struct, frozen=True, array_like=True, tag=22):
+    """Founding, first step: store this cluster id with exactly these founders."""
+
+    cluster_id: str
+    configuration: Configuration
+
+
+class FoundStored(msgspec.Struct, frozen=True, array_like=True, tag=23):
+    """My directory now belongs to that founding, durably."""
+
+    cluster_id: str
+
+
+class FoundDone(msgspec.Struct, frozen=True, array_like=True, tag=24):
+    """All founders have stored it: the cluster exists."""
+
+    cluster_id: str
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, tag=25):
+    """A cluster exists here: to a node that is nobody's and asked to join."""
+
+    cluster_id: str
+    configuration: Configuration
+
+
+class Join(msgspec.Struct, frozen=True, array_like=True, tag=26):
+    """Let me in, as learner first. Repeated until a configuration names me."""
+
+    member: Member
+
+
+class Farewell(msgspec.Struct, frozen=True, array_like=True, tag=27):
+    """You are no longer in the configuration; stand for election no more."""
+
+    number: int
+
+
+Message = (
+    Prepare
+    | Promise
+    | Accept
+    | Accepted
+    | Nack
+    | Heartbeat
+    | HeartbeatAnswer
+    | Poll
+    | PollAnswer
+    | ReadAsk
+    | ReadPoint
+    | Forward
+    | ForwardGap
+    | Fetch
+    | Fetched
+    | TransferNow
+    | SnapshotAsk
+    | SnapshotChunk
+    | ChangeAsk
+    | ChangeAnswer
+    | Meet
+    | Found
+    | FoundStored
+    | FoundDone
+    | Welcome
+    | Join
+    | Farewell
+)
+

@@ -1,0 +1,233 @@
+"""Where floors meet: Protocols that a body, a gateway or a test double fills.
+
+All callbacks and iterators are synchronous and run on the one thread of the node. Who passes
+bytes gives them away; nobody mutates them afterwards.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.commands import Command
+from quorate.base.errors import QuorateError
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.outcomes import Outcome
+
+
+class Rng(Protocol):
+    """Seeded chance; `random.Random` fills it."""
+
+    def random(self) -> float:
+        """A float in [0, 1)."""
+        ...
+
+    def randrange(self, stop: int, /) -> int:
+        """A whole number in [0, stop)."""
+        ...
+
+
+class View(Protocol):
+    """One consistent state of the tables, for reading. Keys and values are bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        ...
+
+    def range(
+        self, first: bytes, last: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with first <= key < last (None: to the end) in key order, or reversed.
+
+        Valid until the view ends; for a Transaction, changing rows ahead of the cursor while
+        iterating is not allowed: collect first.
+        """
+        ...
+
+
+class HeldView(View, Protocol):
+    """A View that stays at its state until closed (a snapshot under way)."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Transaction(View, Protocol):
+    """One atomic change of the tables; sees its own writes."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a row."""
+        ...
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a row; True if it was there."""
+        ...
+
+    def commit(self) -> None:
+        """Make it current. Survives a killed process; durability is the log's.
+
+        Raises:
+            StorageError: `disk_full`; nothing was changed, begin again when there is space.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget it."""
+        ...
+
+
+class Tables(View, Protocol):
+    """Ordered rows of bytes. As a View it shows the last committed state.
+
+    Keys may be up to 64 KiB, values up to 1 MiB. `tests/contract` runs one suite on every body.
+
+    Raises (every read):
+        StorageError: `corrupt`: a row does not match its checksum; it is never served.
+    """
+
+    def begin(self) -> Transaction:
+        """Open the one write transaction. Readers keep the state before it until commit."""
+        ...
+
+    def hold(self) -> HeldView:
+        """A view of the current state that outlives later commits."""
+        ...
+
+
+class ReadMode(StrEnum):
+    """Consul's consistency modes, as far as a node tells them apart."""
+
+    LINEARIZABLE = "default"
+    STALE = "stale"
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What a node knows of itself and its cluster, for status endpoints and people.
+
+    Attributes:
+        leader: The member believed to lead; None if unknown.
+        heard_s: Seconds since the leader was heard; 0 on the leader, infinity if never.
+        is_serving: This node believes that writes can be taken by the cluster now.
+        healthy: Ids of members heard of lately, this node included.
+        match: Watermark of each member as the leader knows it; empty elsewhere.
+    """
+
+    node: Member
+    cluster_id: str
+    role: str  # "leader", "follower", "candidate", "learner", "joining"
+    leader: Member | None
+    heard_s: float
+    is_serving: bool
+    ballot: Ballot
+    watermark: Slot
+    applied: Slot
+    index: int
+    stamp_ms: int
+    digest: int
+    configuration: Configuration
+    healthy: frozenset[NodeId]
+    match: dict[NodeId, Slot]
+
+
+Done = Callable[[Outcome | QuorateError], None]
+"""Called exactly once, on the node's thread; may be called before `submit` returns."""
+
+
+class Submit(Protocol):
+    """Write road: from a gateway into the log."""
+
+    def submit(
+        self,
+        command: Command,
+        done: Done,
+        *,
+        urgent: bool = False,
+        deadline_s: float | None = None,
+    ) -> None:
+        """Have a command applied; `done` gets its Outcome when this node has applied it.
+
+        Args:
+            command: Self-contained: ids and chance are drawn by the caller.
+            done: Gets an Outcome (its value may be a Failure), or UnavailableError (definite:
+                never proposed) or OutcomeUnknownError.
+            urgent: Goes before others that wait (sessions, expiries).
+            deadline_s: Seconds from now after which, if still unproposed, it is withdrawn with
+                `UnavailableError("no_quorum", "No cluster leader")`. None: the node's hold time.
+        """
+        ...
+
+
+class Query(Protocol):
+    """Read road."""
+
+    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+        """Call `done` when this node's tables are linearizable for a read begun now.
+
+        It gets the leader's logged time in ms when the point was confirmed, or
+        `UnavailableError("no_quorum")`. It must read within the call. Stale reads just read.
+        """
+        ...
+
+    @property
+    def tables(self) -> View:
+        """The last applied state; use within one call, do not keep."""
+        ...
+
+
+class WatchHandle(Protocol):
+    """A registered watcher."""
+
+    def cancel(self) -> None:
+        """Forget it; harmless if it fired."""
+        ...
+
+
+class Watch(Protocol):
+    """Wake-ups of blocking queries."""
+
+    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> WatchHandle:
+        """Call `fire` once when a batch touched any subject (`machine.watches` names them).
+
+        It is called after the batch is applied; the caller evaluates its query again then.
+        """
+        ...
+
+
+class Admin(Protocol):
+    """What operators ask of a node."""
+
+    def status(self) -> Status:
+        """A fresh status; cheap."""
+        ...
+
+    def change(
+        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+    ) -> None:
+        """Ask for a membership change: "add", "remove" or "transfer" (leadership to member)."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Counters and gauges by dotted name."""
+        ...
+
+
+class Local(Submit, Query, Watch, Admin, Protocol):
+    """All that a gateway may ask of the node it lives on."""
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, for deadlines of the gateway."""
+        ...
+
+
+class Clock(Protocol):
+    """Where a body gets its time from."""
+
+    def __call__(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+

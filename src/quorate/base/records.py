@@ -1,0 +1,52 @@
+"""What the log on disk remembers. One group commit writes any number of them in order.
+
+`wire/journal` defines their bytes. What replays them is the same code that made them:
+`paxos.acceptor` for promises and votes, `paxos.learner` for chosen batches.
+"""
+
+import msgspec
+
+from quorate.base.batches import Configuration
+from quorate.base.ids import Ballot, Slot
+
+
+class Promised(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The acceptor will listen to no ballot below this one."""
+
+    ballot: Ballot
+
+
+class Vote(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The acceptor accepted `batch` in `slot` under `ballot`; implies a promise of `ballot`.
+
+    `watermark` came with the Accept: the leader of `ballot` knew every slot up to it chosen, so
+    an own vote of the same ballot at or below it is proven chosen (rule L2 in `paxos.learner`).
+    """
+
+    ballot: Ballot
+    slot: Slot
+    watermark: Slot
+    batch: bytes
+
+
+class Chosen(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """`batch` is chosen in `slot`, learned from a peer that knew; not a vote."""
+
+    slot: Slot
+    batch: bytes
+
+
+class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """This directory belongs to a cluster. A directory stores one founding in its life.
+
+    `configuration` is the first one, governing from slot 1; for a node that joined a running
+    cluster it is what it was told on joining (a hint: the log and snapshots decide).
+    `complete` is False while a founding by several nodes is not yet stored by all of them.
+    """
+
+    cluster_id: str
+    configuration: Configuration
+    complete: bool
+
+
+Record = Promised | Vote | Chosen | Founded
