@@ -1,0 +1,390 @@
+"""House rules that no reader can be trusted to remember. One list per rule.
+
+A rule is a function from a module to its offences, so that the second half of this file can
+feed each rule an offence and see it caught, and something innocent and see it spared.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import quorate
+
+SOURCE = Path(quorate.__file__).parent
+REPOSITORY = Path(__file__).parent.parent
+
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"base"}),
+    frozenset({"wire", "security", "balancing", "monitoring"}),
+    frozenset({"paxos", "kv", "registry", "tasks", "replication"}),
+    frozenset({"machine"}),
+    frozenset({"node"}),
+    frozenset({"runtime", "sim", "gateways", "client", "worker"}),
+    frozenset({"cli", "testing"}),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+PURE_FLOOR_MAX = 4
+PURE_ROOMS = {room for room, floor in FLOOR_OF.items() if floor <= PURE_FLOOR_MAX}
+
+PURE_THIRD_PARTY = {"msgspec"}
+THIRD_PARTY_OF_ROOM = {"wire": {"google_crc32c", "blake3"}}
+IMPURE_MODULES = {
+    # I/O and the world outside
+    "asyncio", "concurrent", "ctypes", "fcntl", "http", "io", "logging", "mmap",
+    "multiprocessing", "os", "pathlib", "platform", "queue", "select", "selectors", "shutil",
+    "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "tempfile", "threading",
+    "urllib.request",
+    # clocks
+    "sched", "time",
+    # dice, and what depends on memory addresses or the collector
+    "gc", "random", "secrets", "uuid", "weakref",
+}  # fmt: skip
+IMPURE_CALLS = {
+    "open": "ask for an effect",
+    "input": "take an argument",
+    "print": "return a fact",
+    "hash": "use a checksum: hash() differs between processes",
+    "id": "use an identifier: id() is a memory address",
+}
+LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
+
+FUNCTION_LINES_MAX = 60
+FILE_LINES_MAX = 500
+BINARY_BYTES_MAX = 64 * 1024
+FILE_BYTES_MAX = 1024 * 1024
+LEFTOVER = re.compile(
+    r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b"
+)
+
+# Whoever consumes a set through these cannot see its order.
+ORDER_FREE = {"sorted", "set", "frozenset", "len", "min", "max", "any", "all", "sum"}
+ORDERED_COPIES = {"list", "tuple", "iter", "enumerate", "zip", "map", "filter", "dict"}
+
+
+class Module(NamedTuple):
+    """One source file, parsed."""
+
+    room: str
+    path: str
+    text: str
+    tree: ast.Module
+
+
+Rule = Callable[[Module], list[str]]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parsed(room: str, path: str, text: str) -> Module:
+    return Module(room, path, text, ast.parse(text))
+
+
+def modules() -> Iterator[Module]:
+    """Every module of the package; the root package itself belongs to the room ''."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        inside = path.relative_to(SOURCE)
+        room = inside.parts[0] if len(inside.parts) > 1 else ""
+        yield parsed(room, f"src/quorate/{inside}", path.read_text())
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of all imports, wherever they hide."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node.lineno, f"{node.module or ''}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def called_name(node: ast.AST) -> str:
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+# --- the rules --------------------------------------------------------------------------------
+
+
+def imports_go_down(module: Module) -> list[str]:
+    """Never up, never sideways; and every room has a floor."""
+    if module.room == "":
+        return []  # the root only re-exports; test_exports watches that it stays light
+    if module.room not in FLOOR_OF:
+        return [f"{module.path}: room {module.room!r} has no floor"]
+    offences: list[str] = []
+    for line, name in imports(module.tree):
+        if not name.startswith("quorate."):
+            continue
+        other = name.split(".")[1]
+        if other == module.room or other not in FLOOR_OF:
+            continue
+        if FLOOR_OF[other] >= FLOOR_OF[module.room]:
+            offences.append(f"{module.path}:{line}: {module.room} may not know {other}")
+    return offences
+
+
+def pure_rooms_import_nothing_impure(module: Module) -> list[str]:
+    """No I/O, clock, dice or thread, and one library."""
+    if module.room not in PURE_ROOMS:
+        return []
+    allowed = PURE_THIRD_PARTY | THIRD_PARTY_OF_ROOM.get(module.room, set()) | {"quorate"}
+    offences: list[str] = []
+    for line, name in imports(module.tree):
+        top = name.split(".")[0]
+        impure = any(name == bad or name.startswith(f"{bad}.") for bad in IMPURE_MODULES)
+        if impure or (top not in sys.stdlib_module_names and top not in allowed):
+            offences.append(f"{module.path}:{line}: {name} in a pure room; use a port or effect")
+    return offences
+
+
+def pure_rooms_call_nothing_impure(module: Module) -> list[str]:
+    """The built-in functions that reach outside, or differ from run to run."""
+    if module.room not in PURE_ROOMS:
+        return []
+    return [
+        f"{module.path}:{node.lineno}: {called_name(node)}() in a pure room; "
+        f"{IMPURE_CALLS[called_name(node)]}"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and called_name(node) in IMPURE_CALLS
+    ]
+
+
+def no_import_hides(module: Module) -> list[str]:
+    """A cycle that has to be hidden is a type in the wrong room."""
+    offences = [
+        f"{module.path}: {name}; move the type to the room where it belongs"
+        for name in ("TYPE_" + "CHECKING",)
+        if name in module.text
+    ]
+    if module.room not in LAZY_ROOMS:
+        for function in functions(module.tree):
+            offences += [
+                f"{module.path}:{line}: {name} imported inside {function.name}"
+                for line, name in imports(function)
+            ]
+    return offences
+
+
+def files_and_functions_stay_short(module: Module) -> list[str]:
+    """The state machine's file is the one that grows; cut it by role."""
+    lines = len(module.text.splitlines())
+    offences = [f"{module.path}: {lines} lines"] if lines > FILE_LINES_MAX else []
+    for function in functions(module.tree):
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        if length > FUNCTION_LINES_MAX:
+            offences.append(f"{module.path}:{function.lineno}: {function.name}, {length} lines")
+    return offences
+
+
+def public_names_have_docstrings(module: Module) -> list[str]:
+    """Modules, and the classes, functions and methods that others may call."""
+    offences = [] if ast.get_docstring(module.tree) else [f"{module.path}: no docstring"]
+    bodies: list[tuple[str, list[ast.stmt]]] = [("", module.tree.body)]
+    while bodies:
+        prefix, body = bodies.pop()
+        for node in body:
+            if not isinstance(node, ast.ClassDef | Function) or node.name.startswith("_"):
+                continue
+            if isinstance(node, ast.ClassDef):
+                bodies.append((f"{prefix}{node.name}.", node.body))
+            elif {"overload", "override", "setter"} & set(decorators(node)):
+                continue
+            if not ast.get_docstring(node):
+                offences.append(f"{module.path}:{node.lineno}: {prefix}{node.name}: no docstring")
+    return offences
+
+
+def decorators(function: Function) -> Iterator[str]:
+    for node in function.decorator_list:
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def nothing_is_left_over(module: Module) -> list[str]:
+    """What is to be done is written where work is planned, not in the source."""
+    return [
+        f"{module.path}:{number}: {line.strip()}"
+        for number, line in enumerate(module.text.splitlines(), 1)
+        if LEFTOVER.search(line)
+    ]
+
+
+def no_assert_in_source(module: Module) -> list[str]:
+    """`python -O` removes assertions; a safety check must survive it."""
+    return [
+        f"{module.path}:{node.lineno}: assert; use invariant()"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Assert)
+    ]
+
+
+def no_set_is_iterated_in_pure_rooms(module: Module) -> list[str]:
+    """The order of a set of strings differs from process to process; sort it first."""
+    if module.room not in PURE_ROOMS:
+        return []
+    offences: list[str] = []
+    for scope, sets in scopes(module.tree):
+        offences += [
+            f"{module.path}:{node.lineno}: iterates a set; use sorted() or a dict"
+            for node in ordered_uses(scope)
+            if is_set(node, sets)
+        ]
+    return sorted(set(offences))
+
+
+def scopes(tree: ast.Module) -> Iterator[tuple[ast.AST, set[str]]]:
+    """Each function, and the module, with the names known there to be sets."""
+    attributes = {
+        name for name in sets_named_in(tree, inside_functions=True) if name.startswith("self.")
+    }
+    shared = sets_named_in(tree, inside_functions=False) | attributes
+    yield tree, shared
+    for function in functions(tree):
+        yield function, shared | sets_named_in(function, inside_functions=True)
+
+
+def sets_named_in(tree: ast.AST, *, inside_functions: bool) -> set[str]:
+    """Names bound or annotated as sets. A guess: the types themselves are not looked up."""
+    found: set[str] = set()
+    nodes = ast.walk(tree) if inside_functions else walk_outside_functions(tree)
+    for node in nodes:
+        if isinstance(node, ast.AnnAssign) and is_set_annotation(node.annotation):
+            found.add(ast.unparse(node.target))
+        elif isinstance(node, ast.arg) and node.annotation and is_set_annotation(node.annotation):
+            found.add(node.arg)
+        elif isinstance(node, ast.Assign) and is_set(node.value, found):
+            found |= {ast.unparse(target) for target in node.targets}
+    return found
+
+
+def walk_outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, Function)
+        ]
+
+
+def is_set_annotation(node: ast.expr) -> bool:
+    name = node.value if isinstance(node, ast.Subscript) else node
+    return isinstance(name, ast.Name) and name.id in {"set", "frozenset", "AbstractSet"}
+
+
+def is_set(node: ast.expr, known: set[str]) -> bool:
+    if isinstance(node, ast.Set | ast.SetComp) or called_name(node) in {"set", "frozenset"}:
+        return True
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.BitAnd | ast.Sub):
+        return is_set(node.left, known) or is_set(node.right, known)
+    return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in known
+
+
+def ordered_uses(tree: ast.AST) -> Iterator[ast.expr]:
+    """Every expression whose order of elements can be seen by what comes after."""
+    free = {
+        id(argument)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called_name(node) in ORDER_FREE
+        for argument in node.args
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For):
+            yield node.iter
+        elif isinstance(node, ast.ListComp | ast.DictComp | ast.GeneratorExp):
+            if id(node) not in free:
+                yield from (generator.iter for generator in node.generators)
+        elif isinstance(node, ast.Call) and id(node) not in free:
+            joins = isinstance(node.func, ast.Attribute) and node.func.attr == "join"
+            if joins or called_name(node) in ORDERED_COPIES:
+                yield from node.args
+        elif isinstance(node, ast.Starred):
+            yield node.value
+
+
+RULES: tuple[Rule, ...] = (
+    imports_go_down,
+    pure_rooms_import_nothing_impure,
+    pure_rooms_call_nothing_impure,
+    no_import_hides,
+    files_and_functions_stay_short,
+    public_names_have_docstrings,
+    nothing_is_left_over,
+    no_assert_in_source,
+    no_set_is_iterated_in_pure_rooms,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_source_keeps_the_rule(rule: Rule) -> None:
+    assert [offence for module in modules() for offence in rule(module)] == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+def test_nothing_is_left_over_beside_the_source(folder: str) -> None:
+    for path in sorted((REPOSITORY / folder).rglob("*.py")):
+        assert nothing_is_left_over(parsed("", str(path), path.read_text())) == []
+
+
+# --- rules about more than one file -----------------------------------------------------------
+
+
+def repository_files() -> list[Path]:
+    """What git keeps; empty outside a checkout."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=False, text=True
+    )
+    found = (REPOSITORY / name for name in listing.stdout.split("\0") if name)
+    return [path for path in found if path.is_file()]
+
+
+def too_large(name: str, content: bytes) -> list[str]:
+    """Large data belongs beside the repository, not in its history for ever."""
+    limit = BINARY_BYTES_MAX if b"\0" in content[:8192] else FILE_BYTES_MAX
+    return [f"{name}: {len(content)} bytes, at most {limit}"] if len(content) > limit else []
+
+
+def test_the_repository_holds_no_large_files() -> None:
+    offences = [o for path in repository_files() for o in too_large(str(path), path.read_bytes())]
+    assert offences == []
+
+
+def rooms_missing_in_contracts(rooms: set[str], settings: dict[str, Any]) -> list[str]:
+    """import-linter cannot name a room that is not there yet; this remembers to add it."""
+    contracts = {
+        contract["source_modules"][0]: contract
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "forbidden"
+    }
+    named_pure = contracts["quorate.base"]["source_modules"]
+    named_server = contracts["quorate.client"]["forbidden_modules"]
+    offences: list[str] = []
+    for room in rooms & PURE_ROOMS:
+        if f"quorate.{room}" not in named_pure:
+            offences.append(f"{room}: not in the contract of the pure")
+        if f"quorate.{room}" not in named_server and room != "base":
+            offences.append(f"{room}: not in the contract of the client")
+    return sorted(offences)
+
+
+def settings() -> dict[str, Any]:
+    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+
+
+def test_every_room_is_named_in_the_import_contracts() -> None:
+    rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms_missing_in_contracts(rooms, settings()) == []

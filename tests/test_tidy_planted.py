@@ -1,0 +1,104 @@
+"""Each house rule is fed an offence and must see it, and something innocent and must spare it."""
+
+import pytest
+
+from tests import test_tidy as tidy
+
+LONG_FUNCTION = "def f():\n" + "    x = 1\n" * tidy.FUNCTION_LINES_MAX
+LONG_FILE = "x = 1\n" * (tidy.FILE_LINES_MAX + 1)
+MARK = "TO" + "DO"
+GUARD = "TYPE_" + "CHECKING"
+
+OFFENCES: list[tuple[tidy.Rule, str, str]] = [
+    (tidy.imports_go_down, "base", "import quorate.wire"),
+    (tidy.imports_go_down, "kv", "from quorate.registry import catalog"),
+    (tidy.imports_go_down, "kv", "from quorate import paxos"),
+    (tidy.imports_go_down, "gateways", "def f():\n    from quorate.runtime import wal"),
+    (tidy.imports_go_down, "attic", "x = 1"),
+    (tidy.pure_rooms_import_nothing_impure, "paxos", "import time"),
+    (tidy.pure_rooms_import_nothing_impure, "node", "from os import path"),
+    (tidy.pure_rooms_import_nothing_impure, "machine", "import lmdb"),
+    (tidy.pure_rooms_import_nothing_impure, "kv", "import google_crc32c"),
+    (tidy.pure_rooms_import_nothing_impure, "kv", "from urllib import request"),
+    (tidy.pure_rooms_call_nothing_impure, "machine", "x = hash('a')"),
+    (tidy.pure_rooms_call_nothing_impure, "wire", "open('a')"),
+    (tidy.no_import_hides, "node", f"from typing import {GUARD}"),
+    (tidy.no_import_hides, "runtime", "def f():\n    import lmdb"),
+    (tidy.files_and_functions_stay_short, "node", LONG_FUNCTION),
+    (tidy.files_and_functions_stay_short, "node", LONG_FILE),
+    (tidy.public_names_have_docstrings, "kv", "x = 1"),
+    (tidy.public_names_have_docstrings, "kv", '"""M."""\ndef f(): ...'),
+    (tidy.public_names_have_docstrings, "kv", '"""M."""\nclass A:\n    x = 1'),
+    (
+        tidy.public_names_have_docstrings,
+        "kv",
+        '"""M."""\nclass A:\n    """A."""\n    async def f(self): ...',
+    ),
+    (tidy.nothing_is_left_over, "kv", f"x = 1  # {MARK} later"),
+    (tidy.no_assert_in_source, "runtime", "assert True"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in set('ab'): pass"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in {1, 2}: pass"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = [x for x in {a for a in 'ab'}]"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a', 'b'}\nz = list(y)"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y: set[str] = f()\nz = [*y]"),
+    (
+        tidy.no_set_is_iterated_in_pure_rooms,
+        "paxos",
+        "def f(a: set[str]) -> str: return ','.join(a)",
+    ),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in set(a) - b: pass"),
+    (
+        tidy.no_set_is_iterated_in_pure_rooms,
+        "paxos",
+        "class A:\n def f(self):\n  self.a: set[int] = g()\n def h(self):\n  return tuple(self.a)",
+    ),
+]
+
+INNOCENT: list[tuple[tidy.Rule, str, str]] = [
+    (tidy.imports_go_down, "kv", "from quorate.base import ids\nfrom quorate.kv import store"),
+    (tidy.imports_go_down, "cli", "from quorate import __version__"),
+    (tidy.pure_rooms_import_nothing_impure, "runtime", "import time, lmdb"),
+    (tidy.pure_rooms_import_nothing_impure, "wire", "import google_crc32c, msgspec, zlib"),
+    (tidy.pure_rooms_import_nothing_impure, "kv", "from urllib.parse import quote"),
+    (tidy.pure_rooms_call_nothing_impure, "machine", "self.open('a')"),
+    (tidy.no_import_hides, "cli", "def f():\n    import lmdb"),
+    (tidy.public_names_have_docstrings, "kv", '"""M."""\ndef _f(): ...'),
+    (
+        tidy.public_names_have_docstrings,
+        "kv",
+        '"""M."""\nclass A:\n    """A."""\n    @x.setter\n    def f(self): ...',
+    ),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in sorted({1, 2}): pass"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a'}\nz = sorted(x for x in y)"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a'}\nz = len(y)\nw = 'a' in y"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "def f(y: set[str]): ...\nfor x in y: pass"),
+    (tidy.no_set_is_iterated_in_pure_rooms, "runtime", "for x in {1, 2}: pass"),
+]
+
+
+@pytest.mark.parametrize(("rule", "room", "text"), OFFENCES)
+def test_an_offence_is_seen(rule: tidy.Rule, room: str, text: str) -> None:
+    assert rule(tidy.parsed(room, "planted.py", text))
+
+
+@pytest.mark.parametrize(("rule", "room", "text"), INNOCENT)
+def test_the_innocent_are_spared(rule: tidy.Rule, room: str, text: str) -> None:
+    assert rule(tidy.parsed(room, "planted.py", text)) == []
+
+
+def test_every_rule_is_fed_an_offence() -> None:
+    assert {rule for rule, _, _ in OFFENCES} == set(tidy.RULES)
+
+
+def test_a_large_binary_is_seen_and_a_small_one_is_spared() -> None:
+    assert tidy.too_large("a.bin", b"\0" * (tidy.BINARY_BYTES_MAX + 1))
+    assert tidy.too_large("a.txt", b"a" * (tidy.FILE_BYTES_MAX + 1))
+    assert tidy.too_large("a.bin", b"\0" * tidy.BINARY_BYTES_MAX) == []
+
+
+def test_a_room_that_no_contract_names_is_seen() -> None:
+    missing = tidy.rooms_missing_in_contracts({"kv", "balancing"}, tidy.settings())
+    assert missing == [
+        "balancing: not in the contract of the client",
+        "balancing: not in the contract of the pure",
+    ]
