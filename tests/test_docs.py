@@ -1,0 +1,208 @@
+"""What a user can type, call or meet is documented; and the documents hold together."""
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from quorate.base import errors
+
+REPOSITORY = Path(__file__).parent.parent
+DOCS = REPOSITORY / "docs"
+
+ADR_SECTIONS = [
+    "Status", "Context", "Options", "Decision", "Consequences", "How it is checked",
+]  # fmt: skip
+ADR_LINES_MAX = 60
+README_WORDS_MAX = 600
+
+
+# Only until the last of the modules named here has arrived; then import them like any other
+# and delete this function.
+def module_or_skip(name: str) -> ModuleType:
+    """Import a module of ours, or skip the test because the module does not exist yet."""
+    parts = name.split(".")
+    for length in range(2, len(parts) + 1):
+        if importlib.util.find_spec(".".join(parts[:length])) is None:
+            pytest.skip(f"{name} does not exist yet")
+    return importlib.import_module(name)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def error_classes(root: type[errors.QuorateError]) -> Iterator[type[errors.QuorateError]]:
+    for error in root.__subclasses__():
+        if error.__module__ == errors.__name__:
+            yield error
+            yield from error_classes(error)
+
+
+def test_every_error_code_is_documented_with_its_class_and_definiteness() -> None:
+    """Rows of docs/api/errors.md: | `code` | `Class` | definite or INDEFINITE | meaning |."""
+    row = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (definite|INDEFINITE) \| \S", re.MULTILINE)
+    documented = sorted(row.findall((DOCS / "api/errors.md").read_text()))
+    real = sorted(
+        (code, error.__name__, "definite" if error.definite else "INDEFINITE")
+        for error in error_classes(errors.QuorateError)
+        for code in error.codes
+    )
+    assert documented == real
+
+
+# --- routes and commands ----------------------------------------------------------------------
+
+
+def test_every_http_route_is_documented() -> None:
+    routes = module_or_skip("quorate.gateways.http.routes").ROUTES
+    page = (DOCS / "api/consul.md").read_text()
+    assert [route.pattern for route in routes if f"`{route.pattern}`" not in page] == []
+
+
+def sections(text: str) -> dict[str, str]:
+    """What stands below each heading that names a command, such as "## `quorate kv get`"."""
+    parts = re.split(r"^#+ `(quorate[^`]*)`.*$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, list[str]]]:
+    """(path, long flags) of every command that runs something, groups opened."""
+    if command.hidden:
+        return
+    inner: dict[str, Any] = getattr(command, "commands", {})
+    if not inner:
+        flags = [max(parameter.opts, key=len) for parameter in command.params]
+        yield path, [flag for flag in flags if flag.startswith("-")]
+    for name, child in sorted(inner.items()):
+        yield from commands(child, f"{path} {name}")
+
+
+def undocumented(command: Any, page: str) -> list[str]:
+    """Commands without a section, and flags that their section does not mention."""
+    found = sections(page)
+    missing: list[str] = []
+    for path, flags in commands(command, "quorate"):
+        if path not in found:
+            missing.append(path)
+        else:
+            missing += [f"{path} {flag}" for flag in flags if f"`{flag}" not in found[path]]
+    return missing
+
+
+def test_every_command_and_flag_is_documented() -> None:
+    app = module_or_skip("quorate.cli.main").app
+    assert undocumented(get_command(app), (DOCS / "cli.md").read_text()) == []
+
+
+def test_a_command_or_flag_that_no_page_mentions_is_seen() -> None:
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def put(key: str, flags: int = 0) -> None: ...
+
+    @app.command()
+    def get(key: str, raw: bool = False) -> None: ...
+
+    command: Any = get_command(app)
+    page = "# CLI\n\n## `quorate put`\n\nwith `--flags N`\n\n## `quorate get`\n\nnothing\n"
+
+    assert undocumented(command, page) == ["quorate get --raw"]
+    assert undocumented(command, "# CLI\n") == ["quorate get", "quorate put"]
+
+
+# --- documents among themselves ---------------------------------------------------------------
+
+
+def pages() -> list[Path]:
+    """Every Markdown file of the repository, without hidden and built folders."""
+    return sorted(
+        path
+        for path in REPOSITORY.rglob("*.md")
+        if not any(
+            part.startswith(".") or part in {"node_modules", "build", "dist"}
+            for part in path.relative_to(REPOSITORY).parts
+        )
+    )
+
+
+def prose(text: str) -> str:
+    """The text without code, in which brackets mean other things."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The names that headings get on the usual code hosts."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Links to files and headings that are not there; links to other sites are not looked at."""
+    broken: list[str] = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(text)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(f"{page}: {link}")
+    return broken
+
+
+def test_every_link_between_files_resolves() -> None:
+    assert [link for page in pages() for link in broken_links(page, page.read_text())] == []
+
+
+def test_a_broken_link_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "a.md"
+    page.write_text("# A B\n")
+    text = "[a](a.md) [b](b.md) [h](a.md#a-b) [i](#none) [w](https://x.org) `[c](c.md)`"
+    assert broken_links(page, text) == [f"{page}: b.md", f"{page}: #none"]
+
+
+def adrs() -> list[Path]:
+    return sorted((DOCS / "adr").glob("[0-9]*.md"))
+
+
+def adr_faults(text: str) -> list[str]:
+    faults: list[str] = []
+    if re.findall(r"^## (.+)$", text, re.MULTILINE) != ADR_SECTIONS:
+        faults.append(f"sections are not {ADR_SECTIONS}")
+    if len(text.splitlines()) > ADR_LINES_MAX:
+        faults.append(f"more than {ADR_LINES_MAX} lines")
+    if re.search(r"^## .+\n+(##|\Z)", text, re.MULTILINE):
+        faults.append("an empty section")
+    return faults
+
+
+@pytest.mark.parametrize("path", adrs(), ids=lambda path: path.stem)
+def test_a_decision_record_is_complete_and_short(path: Path) -> None:
+    assert adr_faults(path.read_text()) == []
+
+
+def test_decision_records_are_numbered_without_gaps_and_listed() -> None:
+    numbers = [int(path.name[:4]) for path in adrs()]
+    index = (DOCS / "adr/README.md").read_text()
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [path.name for path in adrs() if f"({path.name})" not in index] == []
+
+
+def test_an_incomplete_decision_record_is_seen() -> None:
+    whole = "".join(f"## {section}\n\ntext\n\n" for section in ADR_SECTIONS)
+    assert adr_faults(whole) == []
+    assert adr_faults(whole.replace("## Options", "## Choices"))
+    assert adr_faults(whole + "text\n" * ADR_LINES_MAX)
+    assert adr_faults(whole.replace("## Context\n\ntext", "## Context\n"))
+
+
+def test_the_readme_is_short() -> None:
+    assert len(prose((REPOSITORY / "README.md").read_text()).split()) <= README_WORDS_MAX
