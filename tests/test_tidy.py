@@ -54,6 +54,7 @@ IMPURE_CALLS = {
     "id": "use an identifier: id() is a memory address",
 }
 LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
+CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
@@ -153,12 +154,16 @@ def pure_rooms_call_nothing_impure(module: Module) -> list[str]:
     """The built-in functions that reach outside, or differ from run to run."""
     if module.room not in PURE_ROOMS:
         return []
-    return [
-        f"{module.path}:{node.lineno}: {called_name(node)}() in a pure room; "
-        f"{IMPURE_CALLS[called_name(node)]}"
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and called_name(node) in IMPURE_CALLS
-    ]
+    offences: list[str] = []
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = called_name(node)
+        if name in IMPURE_CALLS:
+            offences.append(f"{module.path}:{node.lineno}: {name}(); {IMPURE_CALLS[name]}")
+        elif ast.unparse(node.func).endswith(CLOCK_CALLS):
+            offences.append(f"{module.path}:{node.lineno}: reads a clock; take now_s")
+    return offences
 
 
 def no_import_hides(module: Module) -> list[str]:

@@ -22,6 +22,7 @@ OFFENCES: list[tuple[tidy.Rule, str, str]] = [
     (tidy.pure_rooms_import_nothing_impure, "kv", "from urllib import request"),
     (tidy.pure_rooms_call_nothing_impure, "machine", "x = hash('a')"),
     (tidy.pure_rooms_call_nothing_impure, "wire", "open('a')"),
+    (tidy.pure_rooms_call_nothing_impure, "kv", "x = datetime.datetime.now(UTC)"),
     (tidy.no_import_hides, "node", f"from typing import {GUARD}"),
     (tidy.no_import_hides, "runtime", "def f():\n    import lmdb"),
     (tidy.files_and_functions_stay_short, "node", LONG_FUNCTION),
