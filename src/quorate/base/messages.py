@@ -287,4 +287,3 @@ Message = (
     | Join
     | Farewell
 )
-

@@ -229,5 +229,3 @@ class Clock(Protocol):
     def __call__(self) -> float:
         """Monotonic seconds."""
         ...
-
-

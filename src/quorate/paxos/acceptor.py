@@ -1,0 +1,140 @@
+"""Acceptor: the part of Paxos that must not forget.
+
+It answers two questions, and only these: "will you listen to this ballot?" (Prepare -> Promise)
+and "will you vote for this batch?" (Accept -> Accepted).
+
+A1: `promised` never decreases, over restarts too; a vote raises it.
+A2: nobody hears of a promise or a vote before it is durable: both leave as Reply after their
+    Persist. A Nack promises nothing and leaves as Send.
+A3: a promise tells everything held above the watermark, and the watermark itself; what lies at or
+    below it is chosen and can be fetched. It never answers "empty" for what it once held.
+A4: what was fetched as chosen is reported as chosen, never as a vote.
+
+Votes at or below the watermark are dropped: their batches live in the learner's tail, in the
+tables, in the log. An Accept down there is granted without a new vote: the only batch that a
+newer ballot can propose for a chosen slot is the chosen one.
+
+Source: Lamport, "Paxos Made Simple" (2001), section 2.2.
+"""
+
+from collections.abc import Mapping
+
+from quorate.base.effects import Effect, Persist, Reply, Send
+from quorate.base.errors import invariant
+from quorate.base.ids import NO_BALLOT, NodeId, Slot
+from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
+from quorate.base.records import Promised, Vote
+
+PAGE_BYTES_MAX = 1024 * 1024
+"""One page of a promise; a single larger batch has a page of its own."""
+
+
+class Acceptor:
+    """The promise and the votes of one replica.
+
+    Args:
+        watermark: Every slot up to here is known chosen.
+        slots_ahead_max: Accepts further above the watermark are ignored, so that a replica that
+            fell behind holds no unbounded number of votes; it fetches instead.
+    """
+
+    def __init__(self, watermark: Slot, slots_ahead_max: int) -> None:
+        self.promised = NO_BALLOT
+        self.votes: dict[Slot, Vote] = {}
+        self.watermark = watermark
+        self._slots_ahead_max = slots_ahead_max
+
+    def on_prepare(
+        self, sender: NodeId, message: Prepare, chosen: Mapping[Slot, bytes]
+    ) -> list[Effect]:
+        """Answer phase 1a: promise, and report what is held above the watermark.
+
+        Args:
+            sender: Who asks.
+            message: The question.
+            chosen: What the learner knows chosen above the watermark.
+
+        Returns:
+            `[Persist, Reply…]`, one Reply a page; only the Nack if a higher ballot was promised.
+            A repeated Prepare is promised again without a new record.
+        """
+        ballot = message.ballot
+        if ballot < self.promised:
+            return [Send(sender, Nack(ballot, self.promised))]
+        effects: list[Effect] = []
+        if ballot > self.promised:
+            record = Promised(ballot)
+            self.remember(record)
+            effects.append(Persist(record))
+        pages = self._pages(message.slot_first, chosen)
+        effects += [
+            Reply(
+                sender,
+                Promise(ballot, message.slot_first, self.watermark, page, len(pages), tuple(held)),
+            )
+            for page, held in enumerate(pages)
+        ]
+        return effects
+
+    def on_accept(self, sender: NodeId, message: Accept) -> list[Effect]:
+        """Answer phase 2a.
+
+        Returns:
+            `[Persist, Reply]` when granted (no Persist if this very vote exists already or the
+            slot lies at or below the watermark); a Nack when a higher ballot was promised; nothing
+            when the slot is too far ahead.
+
+        Raises:
+            InvariantError: One ballot brought two batches for one slot.
+        """
+        ballot, slot = message.ballot, message.slot
+        if ballot < self.promised:
+            return [Send(sender, Nack(ballot, self.promised))]
+        if slot > self.watermark + self._slots_ahead_max:
+            return []
+        reply = Reply(sender, Accepted(ballot, slot))
+        if slot <= self.watermark:
+            if ballot == self.promised:
+                return [reply]
+            self.remember(Promised(ballot))
+            return [Persist(Promised(ballot)), reply]
+        before = self.votes.get(slot)
+        if before is not None and before.ballot == ballot:
+            invariant(before.batch == message.batch, "one ballot, one batch per slot")
+            return [reply]
+        vote = Vote(ballot, slot, message.watermark, message.batch)
+        self.remember(vote)
+        return [Persist(vote), reply]
+
+    def remember(self, record: Promised | Vote) -> None:
+        """The one place where state changes: live and on recovery alike."""
+        self.promised = max(self.promised, record.ballot)
+        if isinstance(record, Vote) and record.slot > self.watermark:
+            self.votes[record.slot] = record
+
+    def forget(self, watermark: Slot) -> None:
+        """Drop votes up to a risen watermark. Cost: O(slots risen), or O(votes) if fewer."""
+        if watermark - self.watermark < len(self.votes):
+            for slot in range(self.watermark + 1, watermark + 1):
+                self.votes.pop(Slot(slot), None)
+        else:
+            self.votes = {s: vote for s, vote in self.votes.items() if s > watermark}
+        self.watermark = max(self.watermark, watermark)
+
+    def _pages(self, slot_first: Slot, chosen: Mapping[Slot, bytes]) -> list[list[Held]]:
+        pages: list[list[Held]] = [[]]
+        size = 0
+        for slot in sorted(self.votes.keys() | chosen.keys()):
+            if slot < slot_first or slot <= self.watermark:
+                continue
+            if slot in chosen:
+                held = Held(slot, NO_BALLOT, chosen[slot], is_chosen=True)
+            else:
+                vote = self.votes[slot]
+                held = Held(slot, vote.ballot, vote.batch)
+            if pages[-1] and size + len(held.batch) > PAGE_BYTES_MAX:
+                pages.append([])
+                size = 0
+            pages[-1].append(held)
+            size += len(held.batch)
+        return pages

@@ -1,0 +1,422 @@
+"""Leadership: what a replica does while it tries to lead, and while it leads.
+
+Preparing until a phase-1 quorum promised; recovering while it fetches up to the highest watermark
+reported, proposes again what was held above it, and gets its barrier chosen; then serving.
+
+S1: nothing is served before the barrier, a noop proposed in this ballot above all that was held,
+    is chosen.
+S2: slot j is proposed only when every slot up to j - alpha is known chosen (C1), and with promises
+    from a phase-1 quorum of the configuration that governs j (C3).
+S3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
+S4: the watermark leaves at the end of the turn in which it rose.
+"""
+
+from typing import Protocol
+
+from quorate.base.batches import (
+    NOOP,
+    Batch,
+    Configuration,
+    Kind,
+    decode_batch,
+    encode_batch,
+    kind_of,
+)
+from quorate.base.config import NodeSettings
+from quorate.base.effects import Effect, Note, Reply, Send
+from quorate.base.errors import invariant
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.messages import (
+    Accept,
+    Heartbeat,
+    HeartbeatAnswer,
+    Prepare,
+    Promise,
+    ReadPoint,
+    TransferNow,
+)
+from quorate.paxos.acceptor import Acceptor
+from quorate.paxos.learner import Learner
+from quorate.paxos.membership import Membership
+from quorate.paxos.progress import Progress
+from quorate.paxos.proposer import Flight, Phase1, Pipeline
+from quorate.paxos.quorum import is_phase1_quorum
+from quorate.paxos.reads import Ask, Confirmed, ReadRounds
+
+
+class Home(Protocol):
+    """The replica that leads: its other roles, as leadership needs them."""
+
+    me: NodeId
+    settings: NodeSettings
+    membership: Membership
+    acceptor: Acceptor
+    learner: Learner
+    linked: set[NodeId]
+
+
+class Leadership:
+    """One ballot of ours, from Prepare until we step down.
+
+    Args:
+        home: The replica.
+        ballot: Ours, above all we have seen.
+        now_s: When we stood.
+    """
+
+    def __init__(self, home: Home, ballot: Ballot, now_s: float) -> None:
+        self._home = home
+        self._timing = home.settings.timing
+        self._cluster = home.settings.cluster
+        self.ballot = ballot
+        self.phase1 = Phase1(ballot, Slot(home.learner.watermark + 1))
+        self.pipeline: Pipeline | None = None
+        self.is_serving = False
+        self.served_since_s = float("inf")
+        self.rounds = ReadRounds()
+        self.stamp_ms = 0
+        self.digest_slot, self.digest = Slot(0), 0
+        self.transfer_to: NodeId | None = None
+        self.transfer_until_s = 0.0
+        self._began_s = now_s
+        self._barrier = Slot(0)
+        self._stop_until = Slot(0)
+        self._told = Slot(0)
+        self._heartbeat_due_s = now_s
+        self._prepared_s: dict[NodeId, float] = {}
+        self.peers: dict[NodeId, Progress] = {}
+        self._heard_self_s = now_s
+
+    # --- phase 1 -----------------------------------------------------------------------------
+
+    def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:
+        """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
+        home = self._home
+        question = Prepare(self.ballot, self.phase1.slot_first)
+        effects = home.acceptor.on_prepare(home.me, question, home.learner.chosen)
+        for peer in peers:
+            self._prepared_s[peer] = now_s
+            effects.append(Reply(peer, question))
+        return effects
+
+    def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
+        """Take a promise; go on when there are enough."""
+        if sender != self._home.me:
+            self._peer(sender, now_s).heard_s = now_s
+        self.phase1.on_promise(sender, message)
+        return []
+
+    def _advance(self, now_s: float) -> list[Effect]:
+        """Do the next steps of recovery that have become possible."""
+        home = self._home
+        if self.pipeline is None:
+            next_slot = Slot(home.learner.watermark + 1)
+            if not self.phase1.is_enough(home.membership.governing(next_slot).voter_ids):
+                return self._prepare_more(next_slot, now_s)
+            if self.phase1.watermark_max > home.learner.watermark:
+                learner = home.learner
+                if learner.told < self.phase1.watermark_max:
+                    learner.told = self.phase1.watermark_max
+                    learner.teller = self.phase1.watermark_holder
+                return []
+            self.pipeline = Pipeline(self.ballot, next_slot)
+        effects: list[Effect] = []
+        while not self.is_serving or self._must_fill():
+            slot = self.pipeline.slot_next
+            if not self._may_propose(slot, self._cluster.alpha_slots):
+                effects += self._prepare_more(slot, now_s)
+                break
+            if slot <= self.phase1.slot_last:
+                effects += self._open(self.phase1.batch_for(slot), now_s)
+            elif self._must_fill():
+                effects += self._open(NOOP, now_s)
+            elif not self._barrier:
+                self._barrier = slot
+                effects += self._open(NOOP, now_s)
+            else:
+                break
+        return effects
+
+    def _must_fill(self) -> bool:
+        """The next slot is spoken for: held by a promise, or between a change and its start."""
+        if self.pipeline is None:
+            return False
+        slot = self.pipeline.slot_next
+        return slot <= self.phase1.slot_last or slot < self._stop_until
+
+    def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
+        """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
+        home = self._home
+        if slot > home.learner.watermark + self._cluster.alpha_slots:
+            return []
+        voters = home.membership.governing(slot).voter_ids
+        if self.phase1.is_enough(voters):
+            return []
+        question = Prepare(self.ballot, self.phase1.slot_first)
+        effects: list[Effect] = []
+        for peer in sorted(voters - self.phase1.promised - {home.me}):
+            if now_s - self._prepared_s.get(peer, float("-inf")) >= self._timing.accept_resend_s:
+                self._prepared_s[peer] = now_s
+                effects.append(Reply(peer, question))
+        return effects
+
+    # --- phase 2 -----------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many batches may be proposed now; 0 unless serving and no change or transfer."""
+        if not self.is_serving or self.pipeline is None or self.transfer_to or self._must_fill():
+            return 0
+        slot = self.pipeline.slot_next
+        if not self._may_propose(slot, self._cluster.window_slots):
+            return 0
+        return self._home.learner.watermark + self._cluster.window_slots + 1 - slot
+
+    def propose(self, batch: bytes, now_s: float) -> list[Effect]:
+        """Give a batch the next slot: Accepts for the peers, then our own vote.
+
+        Raises:
+            InvariantError: There is no `room()`.
+        """
+        invariant(self.room() > 0, "a batch is proposed only into the window")
+        return self._open(batch, now_s)
+
+    def propose_change(self, configuration: Configuration, now_s: float) -> list[Effect]:
+        """Propose a configuration; the caller has checked `may_change`."""
+        batch = encode_batch(Batch(self.ballot, self.stamp_ms, 0, (), configuration))
+        return self.propose(batch, now_s)
+
+    def may_change(self) -> bool:
+        """No other change is in flight or between its slot and its start."""
+        home = self._home
+        settled = home.membership.newest_from <= home.learner.watermark + 1
+        return settled and self.room() > 0
+
+    def quorum_would_live(self, configuration: Configuration, now_s: float) -> bool:
+        """Of the configuration *after* a change, is a quorum heard? (The old one may be sick.)"""
+        healthy = self.healthy(now_s)
+        return is_phase1_quorum(healthy, configuration.voter_ids)
+
+    def on_accepted(self, sender: NodeId, slot: Slot, now_s: float) -> None:
+        """Count a durable vote."""
+        if self.pipeline is None:
+            return
+        if sender == self._home.me:
+            self._heard_self_s = now_s
+        else:
+            self._peer(sender, now_s).on_answer(slot, now_s)
+        batch = self.pipeline.on_accepted(sender, slot)
+        if batch is None:
+            return
+        self._home.learner.choose(slot, batch)
+        if slot == self._barrier:
+            self._barrier_chosen = True
+
+    _barrier_chosen = False
+
+    def _may_propose(self, slot: Slot, window: int) -> bool:
+        home = self._home
+        if slot > home.learner.watermark + window:
+            return False
+        return self.phase1.is_enough(home.membership.governing(slot).voter_ids)
+
+    def _open(self, batch: bytes, now_s: float) -> list[Effect]:
+        home = self._home
+        invariant(self.pipeline is not None, "phase 2 follows phase 1")
+        pipeline = self.pipeline
+        if pipeline is None:
+            return []
+        voters = home.membership.governing(pipeline.slot_next).voter_ids
+        slot = pipeline.open(batch, voters, now_s, self._timing.accept_resend_s)
+        if kind_of(batch) is Kind.CONFIGURATION:
+            self._note_change(slot, batch)
+        watermark = home.learner.watermark
+        accept = Accept(self.ballot, slot, watermark, batch)
+        effects: list[Effect] = []
+        for node in home.membership.members:
+            if node == home.me:
+                continue
+            peer = self._peer(node, now_s)
+            if peer.takes_accepts:
+                peer.on_sent(slot, len(batch))
+                effects.append(Send(node, accept))
+        self._told = max(self._told, watermark)
+        return effects + home.acceptor.on_accept(home.me, accept)
+
+    def _note_change(self, slot: Slot, batch: bytes) -> None:
+        configuration = decode_batch(batch).configuration
+        newest = self._home.membership.newest.number
+        if configuration is not None and configuration.predecessor >= newest:
+            self._stop_until = max(self._stop_until, Slot(slot + self._cluster.alpha_slots))
+
+    # --- turns -------------------------------------------------------------------------------
+
+    def on_released(self, watermark: Slot) -> None:
+        """The learner released up to `watermark`."""
+        if self.pipeline is not None:
+            self.pipeline.skip(watermark)
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Heartbeats and resends."""
+        effects = self._advance(now_s)
+        if self.pipeline is None:
+            effects += self._prepare_again(now_s)
+        else:
+            for slot, flight in self.pipeline.overdue(now_s):
+                effects += self._resend(slot, flight, now_s)
+        if self.transfer_to and now_s >= self.transfer_until_s:
+            self.transfer_to = None
+            effects.append(Note("transfer failed", {}))
+        if self.pipeline is not None and now_s >= self._heartbeat_due_s:
+            effects += self._heartbeat(now_s)
+        elif self.rounds.is_open and now_s - self.rounds.opened_s >= self._timing.read_resend_s:
+            effects += self._begin_round(now_s)
+        return effects
+
+    def flush(self, now_s: float) -> list[Effect]:
+        """End a turn: recovery steps, the watermark to peers (S4), the next read round."""
+        effects = self._advance(now_s)
+        if self.pipeline is not None and not self.is_serving:
+            effects += self._try_serving(now_s)
+        effects += self._try_transfer()
+        if self.is_serving and self.rounds.has_waiting and not self.rounds.is_open:
+            effects += self._begin_round(now_s)
+        elif self.pipeline is not None and self._told < self._home.learner.watermark:
+            effects += self._tell(0, now_s)
+        return effects
+
+    def _try_serving(self, now_s: float) -> list[Effect]:
+        if not self._barrier_chosen or self._home.learner.watermark < self._barrier:
+            return []
+        self.is_serving = True
+        self.served_since_s = now_s
+        self._heartbeat_due_s = now_s
+        return [
+            Note("leading", {"round": self.ballot.round, "barrier": self._barrier}),
+            *self._heartbeat(now_s),
+        ]
+
+    def _prepare_again(self, now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        question = Prepare(self.ballot, self.phase1.slot_first)
+        for peer, asked_s in self._prepared_s.items():
+            is_late = now_s - asked_s >= self._timing.accept_resend_s
+            if is_late and peer not in self.phase1.promised:
+                self._prepared_s[peer] = now_s
+                effects.append(Reply(peer, question))
+        return effects
+
+    def _resend(self, slot: Slot, flight: Flight, now_s: float) -> list[Effect]:
+        accept = Accept(self.ballot, slot, self._home.learner.watermark, flight.batch)
+        effects: list[Effect] = []
+        for node in sorted(flight.voters - flight.accepted - {self._home.me}):
+            peer = self._peer(node, now_s)
+            if peer.takes_accepts:
+                peer.on_sent(slot, len(flight.batch))
+                effects.append(Send(node, accept))
+        return effects
+
+    def _heartbeat(self, now_s: float) -> list[Effect]:
+        self._heartbeat_due_s = now_s + self._timing.heartbeat_s
+        return self._begin_round(now_s)
+
+    def _begin_round(self, now_s: float) -> list[Effect]:
+        counter = self.rounds.begin(self._home.learner.watermark, self.stamp_ms, now_s)
+        effects = self._tell(counter, now_s)
+        if self._home.acceptor.promised == self.ballot:
+            self._heard_self_s = now_s
+            effects += self._count_answer(self._home.me, counter)
+        return effects
+
+    def _tell(self, counter: int, now_s: float) -> list[Effect]:
+        home = self._home
+        self._told = home.learner.watermark
+        message = Heartbeat(
+            self.ballot,
+            home.learner.watermark,
+            counter,
+            self.is_serving,
+            self.digest_slot,
+            self.digest,
+        )
+        return [Send(node, message) for node in home.membership.members if node != home.me]
+
+    # --- answers -----------------------------------------------------------------------------
+
+    def on_heartbeat_answer(
+        self, sender: NodeId, message: HeartbeatAnswer, now_s: float
+    ) -> list[Effect]:
+        """A peer still follows: note how far it is, and count its answer to the round."""
+        self._peer(sender, now_s).on_watermark(
+            message.watermark, self._home.learner.watermark, now_s
+        )
+        return self._count_answer(sender, message.round)
+
+    def _count_answer(self, sender: NodeId, counter: int) -> list[Effect]:
+        home = self._home
+        voters = home.membership.governing(Slot(home.learner.watermark + 1)).voter_ids
+        confirmed = self.rounds.on_answer(sender, counter, voters)
+        if confirmed is None or not self.is_serving:
+            return []
+        return [
+            Send(ask.asker, ReadPoint(ask.number, confirmed.slot, confirmed.stamp_ms))
+            for ask in confirmed.asks
+        ]
+
+    def ask_read(self, asker: NodeId, number: int) -> None:
+        """Take a node's question for a read point; its answer leaves as ReadPoint."""
+        if self.is_serving:
+            self.rounds.ask(Ask(asker, number))
+
+    # --- peers -------------------------------------------------------------------------------
+
+    def healthy(self, now_s: float) -> set[NodeId]:
+        """Who was heard within the last election timeout, ourselves included."""
+        limit_s = self._timing.election_timeout_s
+        heard = {n for n, peer in self.peers.items() if now_s - peer.heard_s < limit_s}
+        return heard | {self._home.me}
+
+    def hears_quorum(self, now_s: float) -> bool:
+        """Check-quorum; a fresh leadership has one timeout to hear one."""
+        limit_s = self._timing.election_timeout_s
+        if now_s - self._began_s < limit_s:
+            return True
+        if self.pipeline is None and now_s - self._began_s >= 2 * limit_s:
+            return False
+        voters = self._home.membership.governing(Slot(self._home.learner.watermark + 1)).voter_ids
+        return is_phase1_quorum(self.healthy(now_s), voters)
+
+    def on_link(self, peer: NodeId, *, is_linked: bool) -> list[Effect]:
+        """A link was made or broke: what was on the way is lost and goes again."""
+        if peer in self.peers:
+            self.peers[peer].on_link(is_linked)
+        if is_linked and self.pipeline is not None:
+            for flight in self.pipeline.flights.values():
+                flight.sent_s = float("-inf")
+        if is_linked:
+            self._prepared_s.pop(peer, None)
+            if peer not in self.phase1.promised and self.pipeline is None:
+                self._prepared_s[peer] = float("-inf")
+        return []
+
+    def transfer(self, to: NodeId, now_s: float) -> None:
+        """Stop proposing, and hand over to `to` when it has caught up (3.9)."""
+        self.transfer_to = to
+        self.transfer_until_s = now_s + self._timing.election_timeout_s
+
+    def _try_transfer(self) -> list[Effect]:
+        if self.transfer_to is None or self.pipeline is None or self.pipeline.flights:
+            return []
+        peer = self.peers.get(self.transfer_to)
+        if peer is None or peer.match < self._home.learner.watermark:
+            return []
+        return [Send(self.transfer_to, TransferNow(self.ballot))]
+
+    def _peer(self, node: NodeId, now_s: float) -> Progress:
+        peer = self.peers.get(node)
+        if peer is None:
+            cap = self._home.settings.limits.peer_bytes_in_flight_max
+            peer = self.peers[node] = Progress(now_s, cap, node in self._home.linked)
+        return peer
+
+
+__all__ = ["Confirmed", "Leadership"]

@@ -1,0 +1,132 @@
+"""Membership: which configuration governs which slot.
+
+The configuration chosen in slot i governs from slot i + alpha on, so that up to alpha slots may be
+on the way without anyone guessing who votes in them. One change at a time, and nothing but noops
+between i and i + alpha ("stop sign").
+
+C1: slot j is proposed only when every slot up to j - alpha is known chosen; so its configuration
+    is known.
+C2: a configuration counts only if its predecessor is still the newest one when its slot comes; a
+    late old batch may carry one whose time is over. Everyone judges alike: it depends on the
+    chosen log alone.
+C3: before a leader proposes under a configuration it holds promises of its ballot from a phase-1
+    quorum of it (checked in `replica`).
+
+Not taken: joint consensus (two entries, double quorums everywhere).
+
+Source: Lamport, Malkhi, Zhou, "Reconfiguring a State Machine" (2010); MSR-TR-2008-193.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.errors import ConflictError, NotFoundError, RequestError, invariant
+from quorate.base.ids import NodeId, Slot
+
+FOUNDING_SLOT = Slot(0)
+"""Where the first configuration stands: it governs from slot 1 at once."""
+
+
+class Membership:
+    """The configurations in force and to come.
+
+    Args:
+        chain: (slot in which it was chosen, configuration), oldest first; the founding one at 0.
+        alpha: Slots between being chosen and governing.
+    """
+
+    def __init__(self, chain: Iterable[tuple[Slot, Configuration]], alpha: int) -> None:
+        self._alpha = alpha
+        self._chain: list[tuple[Slot, Configuration]] = [
+            (self._effective(slot), configuration) for slot, configuration in chain
+        ]
+        invariant(bool(self._chain), "a replica has a configuration")
+        self._refresh()
+
+    @property
+    def newest(self) -> Configuration:
+        """The last one chosen, in force or to come."""
+        return self._chain[-1][1]
+
+    @property
+    def newest_from(self) -> Slot:
+        """The slot from which the newest governs."""
+        return self._chain[-1][0]
+
+    def governing(self, slot: Slot) -> Configuration:
+        """The configuration that governs `slot`; the slot must obey C1."""
+        for effective, configuration in reversed(self._chain):
+            if effective <= slot:
+                return configuration
+        return self._chain[0][1]
+
+    def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
+        """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""
+        newest = self.newest
+        if configuration.predecessor != newest.number or configuration.number != newest.number + 1:
+            return None
+        self._chain.append((self._effective(slot), configuration))
+        self._refresh()
+        return configuration
+
+    def prune(self, watermark: Slot) -> None:
+        """Drop configurations that govern no slot above `watermark` any more."""
+        while len(self._chain) > 1 and self._chain[1][0] <= watermark + 1:
+            del self._chain[0]
+            self._refresh()
+
+    def derive(self, verb: str, member: Member) -> Configuration:
+        """The configuration that a change would make of the newest one.
+
+        Args:
+            verb: "add" (as learner, or a new address of a known member), "promote", "remove".
+            member: Whom; only its id counts for "promote" and "remove".
+
+        Raises:
+            ConflictError: `already_exists`, definite: nothing would change.
+            NotFoundError: definite: no such member.
+            RequestError: definite: an unknown verb, or nobody would be left to vote.
+        """
+        now = self.newest
+        voters, learners = list(now.voters), list(now.learners)
+        known = now.member(member.id)
+        if verb == "add":
+            if known == member:
+                raise ConflictError("already_exists", f"{member.name} is a member already")
+            if known is None:
+                learners.append(member)
+            else:
+                voters = [member if m.id == member.id else m for m in voters]
+                learners = [member if m.id == member.id else m for m in learners]
+        elif known is None:
+            raise NotFoundError("not_found", f"no member has the id {member.id}")
+        elif verb == "promote":
+            if known in voters:
+                raise ConflictError("already_exists", f"{known.name} votes already")
+            learners.remove(known)
+            voters.append(known)
+        elif verb == "remove":
+            voters = [m for m in voters if m.id != member.id]
+            learners = [m for m in learners if m.id != member.id]
+        else:
+            raise RequestError("unsupported", f"unknown change of membership: {verb}")
+        if not voters:
+            raise RequestError("bad_request", "the last voter cannot be removed")
+        return msgspec.structs.replace(
+            now,
+            number=now.number + 1,
+            predecessor=now.number,
+            voters=tuple(voters),
+            learners=tuple(learners),
+        )
+
+    def _effective(self, slot: Slot) -> Slot:
+        return Slot(1) if slot == FOUNDING_SLOT else Slot(slot + self._alpha)
+
+    def _refresh(self) -> None:
+        members: dict[NodeId, Member] = {}
+        for _, configuration in self._chain:
+            members.update((member.id, member) for member in configuration.members)
+        self.members = members
