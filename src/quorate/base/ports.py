@@ -70,7 +70,8 @@ class Transaction(View, Protocol):
         """Make it current. Survives a killed process; durability is the log's.
 
         Raises:
-            StorageError: `disk_full`; nothing was changed, begin again when there is space.
+            StorageError: `disk_full`, here or from `put` or `delete`; nothing was changed. Abort,
+                and begin again: at once (a body may have grown), then when there is space.
         """
         ...
 
@@ -94,6 +95,58 @@ class Tables(View, Protocol):
 
     def hold(self) -> HeldView:
         """A view of the current state that outlives later commits."""
+        ...
+
+
+class TableRows(Protocol):
+    """Rows of the current generation by table, for reading; `machine` fills it."""
+
+    def get(self, table: int, key: bytes) -> bytes | None:
+        """The row of a key, or None."""
+        ...
+
+    def range(
+        self, table: int, first: bytes, last: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with first <= key < last (None: to the table's end), keys without prefix."""
+        ...
+
+
+class Rows(TableRows, Protocol):
+    """What a command's handler in `kv` and `registry` works on.
+
+    Attributes:
+        stamp_ms: Logged time of this batch; the only time that apply knows.
+    """
+
+    stamp_ms: int
+
+    def put(self, table: int, key: bytes, value: bytes) -> None:
+        """Write a row."""
+        ...
+
+    def delete(self, table: int, key: bytes) -> bool:
+        """Remove a row; True if it was there."""
+        ...
+
+    def take_index(self) -> int:
+        """The index of this command: the first call takes it, later ones return the same."""
+        ...
+
+    def touch(self, table: int, subject: bytes) -> None:
+        """Note that this command, having taken its index, changed a subject of a table."""
+        ...
+
+    def note_subject(self, table: int, subject: bytes) -> None:
+        """Touch it and store the index as its newest change, for subjects no row tells."""
+        ...
+
+    def bury(self, subject: bytes) -> None:
+        """Have what is stored about a removed subject forgotten some time after now."""
+        ...
+
+    def remind(self, due_ms: int, what: bytes) -> None:
+        """Ask to be reminded of this at that logged time (derived, not stored)."""
         ...
 
 

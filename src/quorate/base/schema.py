@@ -18,14 +18,15 @@ class Table(IntEnum):
     NODES = 6  # lower-cased node name -> registry.catalog.NodeRow
     SERVICES = 7  # lower-cased service name, 0x00, node, 0x00, id -> registry.catalog.ServiceRow
     CHECKS = 8  # lower-cased node name, 0x00, check id -> registry.catalog.CheckRow
-    SUBJECTS = 9  # subject of a blocking query -> index of its newest change
-    TABLE_INDEXES = 10  # table number as one byte -> index of its newest change
+    SUBJECTS = 9  # subject of a blocking query -> index of its newest change, if no row tells it
+    GRAVEYARD = 10  # index as 8 bytes, subject -> nothing: what was removed, oldest first
+    NODE_SERVICES = 11  # lower-cased node name, 0x00, service id -> lower-cased service name
 
 
 class Meta(IntEnum):
     """Rows of the machine itself, outside every generation."""
 
-    STATE = 1  # applied slot, index, stamps, digest, generation: one row, written per batch
+    STATE = 1  # applied slot, indexes, stamps, digest, generation: one row, written per batch
     ORIGINS = 2  # node id -> incarnation, sequence
     CONFIGURATIONS = 3  # slot of each configuration in force or to come
     RESTORE = 4  # a restore under way

@@ -19,6 +19,7 @@ from quorate.base.commands.kv import (
 )
 from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows, Sweep
 from quorate.base.commands.registry import (
+    NodeDeregister,
     NodeHealth,
     NodeRegister,
     ServiceDeregister,
@@ -39,6 +40,7 @@ __all__ = [
     "KvDeleteTree",
     "KvRelease",
     "KvSet",
+    "NodeDeregister",
     "NodeHealth",
     "NodeRegister",
     "RestoreBegin",
@@ -74,6 +76,7 @@ Command = (
     | SessionExpire
     | NodeRegister
     | NodeHealth
+    | NodeDeregister
     | ServiceRegister
     | ServiceDeregister
     | Txn

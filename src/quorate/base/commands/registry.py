@@ -65,6 +65,12 @@ class NodeHealth(msgspec.Struct, frozen=True, array_like=True, tag=31):
     status: str
 
 
+class NodeDeregister(msgspec.Struct, frozen=True, array_like=True, tag=34):
+    """Remove a node with its checks, services and sessions. Value True, also if unknown."""
+
+    name: str
+
+
 class ServiceRegister(msgspec.Struct, frozen=True, array_like=True, tag=32):
     """Register a service instance on a node, without checks. Value True.
 
