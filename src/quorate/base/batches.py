@@ -47,13 +47,15 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
     """Who votes and who only learns, valid from a slot on.
 
     `number` counts configurations from 1; `predecessor` is the number it was made from: if that
-    is no longer the newest when its slot comes, the batch counts as a noop.
+    is no longer the newest when its slot comes, the batch counts as a noop. `removed` names those
+    who were members once: an id is never used again, what still comes from it is refused.
     """
 
     number: int
     predecessor: int
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
+    removed: tuple[NodeId, ...] = ()
 
     @property
     def voter_ids(self) -> frozenset[NodeId]:

@@ -23,10 +23,11 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def validate(self) -> list[str]:
         """Every fault as a sentence; empty if there is none."""
-        faults: list[str] = []
-        for name in self.__struct_fields__:
-            if getattr(self, name) < 1:
-                faults.append(f"cluster.{name} must be at least 1")
+        faults = [
+            f"cluster.{name} must be at least 1"
+            for name in self.__struct_fields__
+            if getattr(self, name) < 1
+        ]
         if self.window_slots > self.alpha_slots:
             faults.append("cluster.window_slots must not exceed cluster.alpha_slots")
         if self.batch_bytes_max < self.value_bytes_max + 4096:

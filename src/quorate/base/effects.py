@@ -113,7 +113,7 @@ class Configured(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A fact for the log and the metrics: `leading`, `following`, `promoted`, `removed` …"""
+    """A fact for the log and the metrics, such as `leading`, `following`, `removed`."""
 
     what: str
     fields: dict[str, Any]

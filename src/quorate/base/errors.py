@@ -5,7 +5,8 @@ QuorateError
 ├── ForbiddenError       definite    forbidden
 ├── NotFoundError        definite    not_found
 ├── ConflictError        definite    stale_fence, already_exists, precondition
-├── UnavailableError     definite    not_leader, overloaded, no_quorum, too_few_nodes, read_only, stopping
+├── UnavailableError     definite    not_leader, overloaded, no_quorum, too_few_nodes,
+│                                    read_only, stopping
 ├── OutcomeUnknownError  INDEFINITE  outcome_unknown
 ├── PeerError            definite    local, remote
 └── StorageError         definite    corrupt, disk_full, locked, foreign, version, permission

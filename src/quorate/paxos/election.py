@@ -40,7 +40,7 @@ class Election:
         self.is_leader_serving = False
         self.heard_s = float("-inf")
         self._lost_s = now_s
-        self.due_s = now_s + self._patience()
+        self.due_s = now_s + timing.election_timeout_s * (0.15 + 0.35 * rng.random())
         self._poll_number = 0
         self._grants: set[NodeId] = set()
         self._polled_s = float("-inf")
@@ -105,7 +105,7 @@ class Election:
         self.due_s = now_s + self._patience()
 
     def may_grant(self, mine: Slot, theirs: Slot, now_s: float) -> bool:
-        """Would we promise a candidate with watermark `theirs`, ours being `mine`? (E2)"""
+        """Would we promise a candidate with watermark `theirs`, ours being `mine` (E2)?"""
         if self.hears_leader(now_s):
             return False
         silence_s = now_s - self._lost_s

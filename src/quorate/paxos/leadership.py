@@ -24,7 +24,7 @@ from quorate.base.batches import (
 )
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Reply, Send
-from quorate.base.errors import invariant
+from quorate.base.errors import invariant, violated
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
@@ -41,7 +41,7 @@ from quorate.paxos.membership import Membership
 from quorate.paxos.progress import Progress
 from quorate.paxos.proposer import Flight, Phase1, Pipeline
 from quorate.paxos.quorum import is_phase1_quorum
-from quorate.paxos.reads import Ask, Confirmed, ReadRounds
+from quorate.paxos.reads import Ask, ReadRounds
 
 
 class Home(Protocol):
@@ -80,6 +80,7 @@ class Leadership:
         self.transfer_until_s = 0.0
         self._began_s = now_s
         self._barrier = Slot(0)
+        self._is_barrier_chosen = False
         self._stop_until = Slot(0)
         self._told = Slot(0)
         self._heartbeat_due_s = now_s
@@ -142,7 +143,8 @@ class Leadership:
         if self.pipeline is None:
             return False
         slot = self.pipeline.slot_next
-        return slot <= self.phase1.slot_last or slot < self._stop_until
+        stop_until = max(self._stop_until, self._home.membership.newest_from)
+        return slot <= self.phase1.slot_last or slot < stop_until
 
     def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
         """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
@@ -192,7 +194,7 @@ class Leadership:
         return settled and self.room() > 0
 
     def quorum_would_live(self, configuration: Configuration, now_s: float) -> bool:
-        """Of the configuration *after* a change, is a quorum heard? (The old one may be sick.)"""
+        """Is a quorum heard of the configuration *after* a change? The old one may be sick."""
         healthy = self.healthy(now_s)
         return is_phase1_quorum(healthy, configuration.voter_ids)
 
@@ -209,9 +211,7 @@ class Leadership:
             return
         self._home.learner.choose(slot, batch)
         if slot == self._barrier:
-            self._barrier_chosen = True
-
-    _barrier_chosen = False
+            self._is_barrier_chosen = True
 
     def _may_propose(self, slot: Slot, window: int) -> bool:
         home = self._home
@@ -220,11 +220,9 @@ class Leadership:
         return self.phase1.is_enough(home.membership.governing(slot).voter_ids)
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:
-        home = self._home
-        invariant(self.pipeline is not None, "phase 2 follows phase 1")
-        pipeline = self.pipeline
+        home, pipeline = self._home, self.pipeline
         if pipeline is None:
-            return []
+            violated("phase 2 follows phase 1")
         voters = home.membership.governing(pipeline.slot_next).voter_ids
         slot = pipeline.open(batch, voters, now_s, self._timing.accept_resend_s)
         if kind_of(batch) is Kind.CONFIGURATION:
@@ -281,11 +279,11 @@ class Leadership:
         if self.is_serving and self.rounds.has_waiting and not self.rounds.is_open:
             effects += self._begin_round(now_s)
         elif self.pipeline is not None and self._told < self._home.learner.watermark:
-            effects += self._tell(0, now_s)
+            effects += self._tell(0)
         return effects
 
     def _try_serving(self, now_s: float) -> list[Effect]:
-        if not self._barrier_chosen or self._home.learner.watermark < self._barrier:
+        if not self._is_barrier_chosen or self._home.learner.watermark < self._barrier:
             return []
         self.is_serving = True
         self.served_since_s = now_s
@@ -321,13 +319,13 @@ class Leadership:
 
     def _begin_round(self, now_s: float) -> list[Effect]:
         counter = self.rounds.begin(self._home.learner.watermark, self.stamp_ms, now_s)
-        effects = self._tell(counter, now_s)
+        effects = self._tell(counter)
         if self._home.acceptor.promised == self.ballot:
             self._heard_self_s = now_s
             effects += self._count_answer(self._home.me, counter)
         return effects
 
-    def _tell(self, counter: int, now_s: float) -> list[Effect]:
+    def _tell(self, counter: int) -> list[Effect]:
         home = self._home
         self._told = home.learner.watermark
         message = Heartbeat(
@@ -417,6 +415,3 @@ class Leadership:
             cap = self._home.settings.limits.peer_bytes_in_flight_max
             peer = self.peers[node] = Progress(now_s, cap, node in self._home.linked)
         return peer
-
-
-__all__ = ["Confirmed", "Leadership"]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from quorate.base.errors import invariant
 from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
-from quorate.base.records import Vote
+from quorate.base.records import Chosen, Vote
 from quorate.paxos.log import Tail
 
 
@@ -31,6 +31,8 @@ class Learner:
         self.teller = NOBODY
         self.chosen: dict[Slot, bytes] = {}
         self.tail = tail
+        self._old_votes: dict[Slot, Vote] = {}
+        self._proven: dict[Slot, bytes] = {}
 
     @property
     def has_hole(self) -> bool:
@@ -74,6 +76,38 @@ class Learner:
             return False
         self.chosen[slot] = batch
         return True
+
+    def recollect(self, record: Vote | Chosen) -> None:
+        """On recovery: the log still holds a slot that the tables have passed.
+
+        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag.
+        """
+        if isinstance(record, Chosen):
+            self._proven[record.slot] = record.batch
+            return
+        if record.slot <= self.watermark:
+            self._old_votes[record.slot] = record
+        for slot in [s for s in self._old_votes if s <= record.watermark]:
+            vote = self._old_votes.pop(slot)
+            if vote.ballot == record.ballot:
+                self._proven[slot] = vote.batch
+
+    def end_recovery(self, applied: Slot) -> None:
+        """Rebuild the tail: the unbroken run of proven batches up to `applied`, then the rest."""
+        newer: list[bytes] = []
+        while (batch := self.tail.get(Slot(applied + len(newer) + 1))) is not None:
+            newer.append(batch)
+        if Slot(applied + len(newer)) == self.watermark:
+            slot_first = applied
+            while Slot(slot_first) in self._proven:
+                slot_first = Slot(slot_first - 1)
+            self.tail.restart(slot_first)
+            for slot in range(slot_first + 1, applied + 1):
+                self.tail.add(Slot(slot), self._proven[Slot(slot)])
+            for place, batch in enumerate(newer):
+                self.tail.add(Slot(applied + place + 1), batch)
+        self._old_votes.clear()
+        self._proven.clear()
 
     def next_released(self) -> tuple[Slot, bytes] | None:
         """The next batch in order, if it is known; it counts as released from now on."""

@@ -85,14 +85,19 @@ class Membership:
             member: Whom; only its id counts for "promote" and "remove".
 
         Raises:
-            ConflictError: `already_exists`, definite: nothing would change.
+            ConflictError: definite: `already_exists`, nothing would change; `precondition`, the id
+                was removed once.
             NotFoundError: definite: no such member.
             RequestError: definite: an unknown verb, or nobody would be left to vote.
         """
         now = self.newest
-        voters, learners = list(now.voters), list(now.learners)
+        voters, learners, removed = list(now.voters), list(now.learners), now.removed
         known = now.member(member.id)
         if verb == "add":
+            if member.id in removed:
+                raise ConflictError(
+                    "precondition", f"{member.name} was removed; it may return with an empty disk"
+                )
             if known == member:
                 raise ConflictError("already_exists", f"{member.name} is a member already")
             if known is None:
@@ -110,6 +115,7 @@ class Membership:
         elif verb == "remove":
             voters = [m for m in voters if m.id != member.id]
             learners = [m for m in learners if m.id != member.id]
+            removed = (*removed, member.id)
         else:
             raise RequestError("unsupported", f"unknown change of membership: {verb}")
         if not voters:
@@ -120,6 +126,7 @@ class Membership:
             predecessor=now.number,
             voters=tuple(voters),
             learners=tuple(learners),
+            removed=removed,
         )
 
     def _effective(self, slot: Slot) -> Slot:

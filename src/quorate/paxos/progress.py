@@ -18,6 +18,7 @@ class Progress:
 
     def __init__(self, now_s: float, bytes_max: int, is_linked: bool) -> None:
         self.heard_s = now_s
+        self.has_answered = False
         self.match = Slot(0)
         self.is_linked = is_linked
         self.is_paused = False
@@ -38,10 +39,12 @@ class Progress:
             self._pause()
 
     def on_answer(self, slot: Slot, now_s: float) -> None:
-        """The peer accepted `slot`: links are FIFO, so what was sent before has arrived or is
-        lost, and is on the way no more.
+        """The peer accepted `slot`.
+
+        Links are FIFO: what was sent before has arrived or is lost, and is on the way no more.
         """
         self.heard_s = now_s
+        self.has_answered = True
         while self._sent and self._sent[0][0] <= slot:
             self._bytes -= self._sent.popleft()[1]
 

@@ -14,7 +14,7 @@ from quorate.base.batches import Configuration, Kind, decode_batch, kind_of
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Event, Received
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
@@ -137,6 +137,8 @@ class Replica:
 
     def remember(self, record: Record) -> None:
         """Replay one record of the log, in order, before the first event."""
+        if isinstance(record, Vote | Chosen):
+            self.learner.recollect(record)
         if isinstance(record, Vote):
             self.acceptor.remember(record)
             self.learner.on_watermark(
@@ -144,9 +146,13 @@ class Replica:
             )
         elif isinstance(record, Promised):
             self.acceptor.remember(record)
-        elif isinstance(record, Chosen):
+        elif isinstance(record, Chosen) and record.slot > self.learner.watermark:
             self.learner.choose(record.slot, record.batch)
         self._release()
+
+    def end_recovery(self, applied: Slot) -> None:
+        """All records are replayed; `applied` is what the tables held when they began."""
+        self.learner.end_recovery(applied)
 
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""
@@ -415,6 +421,3 @@ class Replica:
         if self.election.on_link_lost(peer, now_s):
             return [Note("leader lost", {"leader": peer})]
         return []
-
-
-__all__ = ["NO_BALLOT", "Released", "Replica"]

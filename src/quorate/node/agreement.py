@@ -1,0 +1,72 @@
+"""Agreement: do replicas hold the same tables?
+
+Every so many slots each node notes the rolling digest of what apply wrote. Followers tell their
+newest in heartbeat answers; the leader tells which digest most voters had. Who differs from a
+majority stops, keeps its files, and says at which slot. Nobody heals it in silence.
+
+D1: only digests of the same slot are compared.
+"""
+
+from quorate.base.batches import Configuration
+from quorate.base.effects import Halt
+from quorate.base.ids import NodeId, Slot
+from quorate.paxos.quorum import quorum_size
+
+KEPT = 64
+"""Checkpoints a node remembers."""
+
+
+class Agreement:
+    """Digests of one node at its checkpoints, and what it heard of others'."""
+
+    def __init__(self, me: NodeId, every_slots: int) -> None:
+        self._me = me
+        self._every = every_slots
+        self._mine: dict[Slot, int] = {}
+        self._heard: dict[Slot, dict[NodeId, int]] = {}
+        self.newest = (Slot(0), 0)
+        self.agreed = (Slot(0), 0)
+
+    def note(self, slot: Slot, digest: int) -> None:
+        """This node applied `slot`."""
+        if slot % self._every:
+            return
+        self._mine[slot] = digest
+        self.newest = (slot, digest)
+        while len(self._mine) > KEPT:
+            del self._mine[next(iter(self._mine))]
+
+    def hear(
+        self, sender: NodeId, slot: Slot, digest: int, configuration: Configuration
+    ) -> Halt | None:
+        """As leader: a follower told its digest. A Halt if most voters differ from us."""
+        if slot == 0 or slot not in self._mine:
+            return None
+        voters = configuration.voter_ids
+        told = self._heard.setdefault(slot, {self._me: self._mine[slot]})
+        told[sender] = digest
+        while len(self._heard) > KEPT:
+            del self._heard[next(iter(self._heard))]
+        for value in sorted(set(told.values())):
+            supporters = sum(1 for node, seen in told.items() if seen == value and node in voters)
+            if supporters >= quorum_size(len(voters)):
+                if value != self._mine[slot]:
+                    return self._halt(slot, value)
+                if slot >= self.agreed[0]:
+                    self.agreed = (slot, value)
+        return None
+
+    def check(self, slot: Slot, digest: int) -> Halt | None:
+        """As follower: most voters had `digest` at `slot`. A Halt if we had another."""
+        mine = self._mine.get(slot)
+        if slot == 0 or mine is None or mine == digest:
+            return None
+        return self._halt(slot, digest)
+
+    def _halt(self, slot: Slot, digest: int) -> Halt:
+        return Halt(
+            "corrupt",
+            f"this node's tables differ from most others at slot {slot}: digest "
+            f"{self._mine[slot]:08x}, theirs {digest:08x}. Nothing wrong was acknowledged by "
+            "the others. Keep this directory for analysis, remove the node and add a new one.",
+        )

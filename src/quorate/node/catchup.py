@@ -1,0 +1,190 @@
+"""Catch-up by snapshot: for a node whose hole is older than what its peers keep in memory.
+
+The asker pulls chunk by chunk, so its own pace is the flow control; the source holds one view
+of its tables per asker and remembers the last chunk for a repeat. Rows go into a fresh copy of
+the tables; the switch is atomic, and only then does the node's life go on from that slot.
+
+T1: a chunk is taken only with a matching checksum, and only the one asked for.
+T2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
+    begins anew.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from quorate.base.config import Limits
+from quorate.base.effects import Effect, Install, Note, Send
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import SnapshotAsk, SnapshotChunk
+from quorate.base.ports import HeldView, Tables
+from quorate.wire.checksum import crc32c
+
+CHUNK_PATIENCE_S = 2.0
+"""An unanswered question for a chunk goes again after this long."""
+
+TRIES_MAX = 5
+"""Unanswered questions after which the asker looks for another source."""
+
+SOURCE_IDLE_S = 60.0
+"""A source lets go of its view when the asker was silent for this long."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
+
+
+class Serving:
+    """One transfer, at its source."""
+
+    def __init__(self, transfer: int, view: HeldView, slot: Slot, now_s: float) -> None:
+        self.transfer = transfer
+        self.view = view
+        self.rows: Iterator[tuple[bytes, bytes]] = view.range(b"")
+        self.slot = slot
+        self.asked_s = now_s
+        self.last: SnapshotChunk | None = None
+
+
+class Source:
+    """Gives snapshots of this node's tables to peers, one transfer each."""
+
+    def __init__(self, tables: Tables, limits: Limits) -> None:
+        self._tables = tables
+        self._limits = limits
+        self._servings: dict[NodeId, Serving] = {}
+
+    def on_ask(
+        self, sender: NodeId, message: SnapshotAsk, applied: Slot, now_s: float
+    ) -> list[Effect]:
+        """Answer with the chunk asked for."""
+        serving = self._servings.get(sender)
+        if message.number == 0 and (serving is None or serving.transfer != message.transfer):
+            self._close(sender)
+            serving = Serving(message.transfer, self._tables.hold(), applied, now_s)
+            self._servings[sender] = serving
+        if serving is None or serving.transfer != message.transfer:
+            return [self._refuse(sender, message, "that transfer is not open here")]
+        serving.asked_s = now_s
+        last = serving.last
+        if last is not None and last.number == message.number:
+            return [Send(sender, last)]
+        if message.number != (last.number + 1 if last is not None else 0):
+            return [self._refuse(sender, message, "chunks go in order")]
+        serving.last = self._next(serving, message.number)
+        return [Send(sender, serving.last)]
+
+    def tick(self, now_s: float) -> None:
+        """Let go of what nobody asks for any more."""
+        for peer in [p for p, s in self._servings.items() if now_s - s.asked_s > SOURCE_IDLE_S]:
+            self._close(peer)
+
+    def close(self) -> None:
+        """Let go of every view: the tables are being replaced or the node stops."""
+        for peer in list(self._servings):
+            self._close(peer)
+
+    def _next(self, serving: Serving, number: int) -> SnapshotChunk:
+        rows: list[tuple[bytes, bytes]] = []
+        size, is_last = 0, False
+        while size < self._limits.chunk_bytes_max:
+            row = next(serving.rows, None)
+            if row is None:
+                is_last = True
+                break
+            rows.append(row)
+            size += len(row[0]) + len(row[1])
+        data = _encoder.encode(rows)
+        return SnapshotChunk(serving.transfer, number, serving.slot, data, crc32c(data), is_last)
+
+    def _refuse(self, sender: NodeId, message: SnapshotAsk, why: str) -> Send:
+        chunk = SnapshotChunk(message.transfer, message.number, Slot(0), b"", 0, True, why)
+        return Send(sender, chunk)
+
+    def _close(self, peer: NodeId) -> None:
+        serving = self._servings.pop(peer, None)
+        if serving is not None:
+            serving.view.close()
+
+
+class Asker:
+    """Takes a snapshot from a peer, one at a time."""
+
+    def __init__(self, incarnation: int) -> None:
+        self._transfer = incarnation << 32
+        self._number = 0
+        self._slot = Slot(0)
+        self._asked_s = 0.0
+        self._tries = 0
+        self.source: NodeId | None = None
+        self.is_installing = False
+
+    def begin(self, source: NodeId, now_s: float) -> list[Effect]:
+        """Ask a peer for its tables."""
+        self._transfer += 1
+        self.source, self._number, self._tries, self._asked_s = source, 0, 0, now_s
+        return [
+            Note("snapshot asked", {"source": source}),
+            Send(source, SnapshotAsk(self._transfer, 0)),
+        ]
+
+    def give_up(self) -> None:
+        """Forget the transfer; the replica will find its hole again."""
+        self.source = None
+        self.is_installing = False
+
+    def on_chunk(
+        self, sender: NodeId, message: SnapshotChunk, applied: Slot, now_s: float
+    ) -> list[Effect]:
+        """Take a chunk (T1, T2); Install it and ask for the next."""
+        if (sender, message.transfer, message.number) != (
+            self.source,
+            self._transfer,
+            self._number,
+        ) or self.is_installing:
+            return []
+        is_stale = message.slot <= applied or (self._number and message.slot != self._slot)
+        if message.refused or is_stale:
+            self.give_up()
+            return [Note("snapshot refused", {"why": message.refused or "it is too old"})]
+        rows = self._rows(message)
+        if rows is None:
+            return self._ask_again(now_s)
+        self._slot = message.slot
+        effects: list[Effect] = [
+            Install(self._transfer, message.slot, rows, message.number == 0, message.is_last)
+        ]
+        self._number += 1
+        self._tries, self._asked_s = 0, now_s
+        if message.is_last:
+            self.is_installing = True
+            return effects
+        return [*effects, Send(sender, SnapshotAsk(self._transfer, self._number))]
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Ask again for a chunk that did not come; give up after some tries."""
+        if self.source is None or self.is_installing or now_s - self._asked_s < CHUNK_PATIENCE_S:
+            return []
+        return self._ask_again(now_s)
+
+    def is_done(self, transfer: int) -> bool:
+        """The body closed the last Install of this transfer."""
+        if transfer != self._transfer or not self.is_installing:
+            return False
+        self.give_up()
+        return True
+
+    def _ask_again(self, now_s: float) -> list[Effect]:
+        self._tries += 1
+        self._asked_s = now_s
+        if self.source is None or self._tries > TRIES_MAX:
+            self.give_up()
+            return []
+        return [Send(self.source, SnapshotAsk(self._transfer, self._number))]
+
+    def _rows(self, message: SnapshotChunk) -> tuple[tuple[bytes, bytes], ...] | None:
+        if crc32c(message.rows) != message.crc:
+            return None
+        try:
+            return _decoder.decode(message.rows)
+        except msgspec.DecodeError:  # a peer's bug or lie: as good as a wrong checksum
+            return None

@@ -1,0 +1,206 @@
+"""Changes of membership: asked for on any node, made by the leader, one at a time.
+
+M1: a change is refused unless a quorum of the configuration *after* it is heard; the old one may
+    be sick, that is often why it is changed.
+M2: learners are promoted when they have caught up and are heard.
+M3: a leader that is no voter any more leads to the end of the window, then hands over.
+"""
+
+import msgspec
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.effects import ChangeDone, Effect, Note, Send, Ticket
+from quorate.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    QuorateError,
+    RequestError,
+    UnavailableError,
+)
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import ChangeAnswer, ChangeAsk
+from quorate.paxos.leadership import Leadership
+from quorate.paxos.membership import Membership
+
+PROMOTE_SLOTS = 64
+"""A learner this close to the watermark may vote."""
+
+REPEAT_S = 0.5
+"""An unanswered question goes to the leader again after this long."""
+
+_ERRORS: dict[str, type[QuorateError]] = {
+    code: kind
+    for kind in (ConflictError, NotFoundError, RequestError, UnavailableError)
+    for code in sorted(kind.codes)
+}
+
+
+class Pending(msgspec.Struct):
+    """A change this node's client waits for."""
+
+    ask: ChangeAsk
+    ticket: Ticket
+    deadline_s: float
+    sent_s: float = float("-inf")
+
+
+class Changes:
+    """Both ends: the questions of this node, and the decisions of a leader."""
+
+    def __init__(self, me: NodeId) -> None:
+        self._me = me
+        self._number = 0
+        self._pending: dict[int, Pending] = {}
+        self._awaited: dict[int, tuple[NodeId, int]] = {}  # configuration number -> asker, question
+
+    # --- the asking node ---------------------------------------------------------------------
+
+    def ask(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
+        """Take a client's wish."""
+        self._number += 1
+        self._pending[self._number] = Pending(
+            ChangeAsk(self._number, verb, member), ticket, deadline_s
+        )
+
+    def flush(self, leader: NodeId | None, now_s: float) -> list[Effect]:
+        """Send what waits to the leader; give up what passed its deadline."""
+        effects: list[Effect] = []
+        for number, pending in list(self._pending.items()):
+            if now_s >= pending.deadline_s:
+                del self._pending[number]
+                effects.append(ChangeDone(pending.ticket, self._late(pending)))
+            elif leader is not None and now_s - pending.sent_s >= REPEAT_S:
+                pending.sent_s = now_s
+                effects.append(Send(leader, pending.ask))
+        return effects
+
+    def on_answer(self, message: ChangeAnswer) -> list[Effect]:
+        """The leader decided."""
+        pending = self._pending.get(message.number)
+        if pending is None or message.code == "not_leader":
+            return []  # asked again by flush, of whoever leads then
+        del self._pending[message.number]
+        if not message.code:
+            return [ChangeDone(pending.ticket, None)]
+        kind = _ERRORS.get(message.code, RequestError)
+        code = message.code if message.code in kind.codes else "bad_request"
+        return [ChangeDone(pending.ticket, kind(code, message.text))]
+
+    def _late(self, pending: Pending) -> QuorateError:
+        if pending.sent_s == float("-inf"):
+            return UnavailableError("no_quorum", "No cluster leader")
+        return OutcomeUnknownError("outcome_unknown", "the change was asked for and may still come")
+
+    # --- the leader --------------------------------------------------------------------------
+
+    def on_ask(
+        self,
+        sender: NodeId,
+        message: ChangeAsk,
+        leadership: Leadership | None,
+        membership: Membership,
+        now_s: float,
+    ) -> list[Effect]:
+        """Decide on a wish; the answer leaves at once, or when the configuration is chosen."""
+        if leadership is None or not leadership.is_serving:
+            return [Send(sender, ChangeAnswer(message.number, "not_leader", ""))]
+        if message.verb == "transfer":
+            return self._transfer(sender, message, leadership, membership, now_s)
+        try:
+            effects = self.propose(message.verb, message.member, leadership, membership, now_s)
+        except QuorateError as error:  # the asker's: it gets it in its own words
+            same = error.code == "already_exists" and message.verb != "promote"
+            code, text = ("", "") if same else (error.code, error.text)
+            return [Send(sender, ChangeAnswer(message.number, code, text))]
+        if not effects:
+            return []  # another change is under way: the asker repeats itself
+        self._awaited[membership.newest.number + 1] = (sender, message.number)
+        return effects
+
+    def propose(
+        self,
+        verb: str,
+        member: Member,
+        leadership: Leadership,
+        membership: Membership,
+        now_s: float,
+    ) -> list[Effect]:
+        """Propose a change; empty if another one is under way.
+
+        Raises:
+            QuorateError: See `Membership.derive`; UnavailableError `no_quorum` (M1).
+        """
+        if not leadership.may_change():
+            return []
+        configuration = membership.derive(verb, member)
+        if not leadership.quorum_would_live(configuration, now_s):
+            raise UnavailableError(
+                "no_quorum", "too few voters of the new configuration are heard; nothing changed"
+            )
+        note = Note("change", {"verb": verb, "member": member.name, "number": configuration.number})
+        return [note, *leadership.propose_change(configuration, now_s)]
+
+    def on_configuration(self, configuration: Configuration) -> list[Effect]:
+        """A configuration was chosen: answer who asked for it."""
+        awaited = self._awaited.pop(configuration.number, None)
+        if awaited is None:
+            return []
+        asker, number = awaited
+        return [Send(asker, ChangeAnswer(number, "", ""))]
+
+    def stop_leading(self) -> None:
+        """What was proposed may still be chosen; askers repeat themselves."""
+        self._awaited.clear()
+
+    def tick(
+        self, leadership: Leadership, membership: Membership, watermark: Slot, now_s: float
+    ) -> list[Effect]:
+        """Promote learners that have caught up (M2); hand over if we vote no more (M3)."""
+        voters = membership.governing(Slot(watermark + 1)).voter_ids
+        healthy = leadership.healthy(now_s)
+        if self._me not in voters:
+            if leadership.transfer_to is None:
+                best = self.best_successor(leadership, voters, now_s)
+                if best is not None:
+                    leadership.transfer(best, now_s)
+            return []
+        for member in membership.newest.learners:
+            peer = leadership.peers.get(member.id)
+            is_close = peer is not None and peer.match + PROMOTE_SLOTS >= watermark
+            if is_close and member.id in healthy and leadership.may_change():
+                try:
+                    return self.propose("promote", member, leadership, membership, now_s)
+                except QuorateError:  # not now: too few are heard; asked again next tick
+                    return []
+        return []
+
+    def best_successor(
+        self, leadership: Leadership, voters: frozenset[NodeId], now_s: float
+    ) -> NodeId | None:
+        """The healthy voter that knows most; None if there is none but us."""
+        healthy = leadership.healthy(now_s)
+        matches = {
+            node: peer.match
+            for node, peer in leadership.peers.items()
+            if node in voters and node in healthy and node != self._me
+        }
+        return max(sorted(matches), key=lambda node: matches[node], default=None)
+
+    def _transfer(
+        self,
+        sender: NodeId,
+        message: ChangeAsk,
+        leadership: Leadership,
+        membership: Membership,
+        now_s: float,
+    ) -> list[Effect]:
+        to = message.member.id
+        if to == self._me:
+            answer = ChangeAnswer(message.number, "", "")
+        elif to not in membership.newest.voter_ids:
+            answer = ChangeAnswer(message.number, "not_found", "no voter has that id")
+        else:
+            leadership.transfer(to, now_s)
+            answer = ChangeAnswer(message.number, "", "")
+        return [Send(sender, answer)]

@@ -1,0 +1,48 @@
+"""Gate: which Reply may leave.
+
+Replies are held until every Persist asked for before them is durable. The body never sees a
+Reply: what may leave becomes a Send, what is for ourselves comes back as a message. So the law of
+persistence has one keeper, and it is pure.
+
+G1: a Reply leaves only when `Persisted(mark)` has come with mark >= the number of records asked
+    for when the Reply was issued.
+G2: Replies leave in the order in which they were issued.
+"""
+
+from collections import deque
+
+from quorate.base.errors import invariant
+from quorate.base.ids import NodeId
+from quorate.base.messages import Message
+
+
+class Gate:
+    """Counts records asked for and durable, and holds what waits."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.durable = 0
+        self._held: deque[tuple[int, NodeId, Message]] = deque()
+
+    @property
+    def is_open(self) -> bool:
+        """Everything asked for is durable: a Reply need not wait."""
+        return self.durable == self.asked
+
+    def hold(self, to: NodeId, message: Message) -> None:
+        """Keep a Reply until the records asked for so far are durable."""
+        self._held.append((self.asked, to, message))
+
+    def on_persisted(self, mark: int) -> list[tuple[NodeId, Message]]:
+        """The first `mark` records are durable; what may leave now, in order.
+
+        Raises:
+            InvariantError: The disk claims more than was asked for, or less than before.
+        """
+        invariant(self.durable <= mark <= self.asked, "marks rise, up to what was asked for")
+        self.durable = mark
+        free: list[tuple[NodeId, Message]] = []
+        while self._held and self._held[0][0] <= mark:
+            _, to, message = self._held.popleft()
+            free.append((to, message))
+        return free

@@ -1,0 +1,529 @@
+"""Node: one whole node as a pure machine.
+
+    receive(event, now_s)   something happened
+    tick(now_s)             time passed
+    submit, read, watch     a client of this node wants something; only collected
+    flush(now_s)            the turn ends: what waits becomes bundles, batches, questions
+
+All but the collectors return effects, to be obeyed strictly in order. `flush` must follow every
+turn. The parts: `founding` until a cluster exists; then `replica` (paxos) orders batches,
+`machine` applies them, `gate` keeps replies until the disk remembers, `origin` brings this node's
+commands into the log exactly once, `intake` queues bundles at a leader, `reads` finds read
+points, `catchup` moves snapshots, `changes` membership, `agreement` compares digests.
+
+N1: a batch is applied in slot order, each once, and only then answered.
+N2: a node whose disk is full applies nothing it cannot store, votes for nothing new, and comes
+    back by itself.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from quorate.base.batches import Batch, Configuration, Member, encode_batch
+from quorate.base.commands import encode_command
+from quorate.base.config import NodeSettings
+from quorate.base.effects import (
+    Configured,
+    Effect,
+    Halt,
+    Note,
+    Persist,
+    Refused,
+    Reply,
+    Send,
+    Ticket,
+    Truncate,
+    Wake,
+)
+from quorate.base.errors import StorageError, UnavailableError
+from quorate.base.events import (
+    Connected,
+    Disconnected,
+    Event,
+    Installed,
+    Persisted,
+    Received,
+    SnapshotTaken,
+    SpaceChanged,
+)
+from quorate.base.ids import NO_BALLOT, NodeId, Slot
+from quorate.base.messages import Accept, Message
+from quorate.base.ports import Rng, Status, Tables
+from quorate.base.records import Founded, Record
+from quorate.machine.machine import Machine
+from quorate.machine.watches import Watches
+from quorate.node.agreement import Agreement
+from quorate.node.catchup import Asker, Source
+from quorate.node.changes import Changes
+from quorate.node.founding import Founding
+from quorate.node.gate import Gate
+from quorate.node.intake import Intake
+from quorate.node.origin import Origin
+from quorate.node.presence import Presence, registration
+from quorate.node.reads import Reads
+from quorate.node.routes import Routes
+from quorate.paxos.membership import Membership
+from quorate.paxos.replica import Released, Replica
+
+STALL_S = 0.3
+"""A gap between ticks longer than this is a loop that stood still: judge nothing for as long."""
+
+DUTIES_S = 0.1
+"""A leader looks for expired sessions, silent members and learners to promote this often."""
+
+
+class Node:
+    """A node of a cluster, or one on its way into a cluster.
+
+    Args:
+        me: This node as a member: id, name, addresses.
+        incarnation: Which life of this directory this is; rises with each start.
+        settings: See `base.config`.
+        tables: What apply writes to; holds the state as of its applied slot.
+        records: What the log on disk remembers, oldest first.
+        rng: Chance for timeouts and ids.
+        now_s: Monotonic seconds at creation.
+        wall_ms: Milliseconds since 1970, for people only.
+        expect: Number of founders to wait for; 0 to join only.
+        is_alone: Found a cluster of one if the directory is nobody's.
+
+    Raises:
+        StorageError: `corrupt`: the tables cannot take what the log holds.
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        incarnation: int,
+        settings: NodeSettings,
+        tables: Tables,
+        records: Iterable[Record],
+        rng: Rng,
+        now_s: float,
+        *,
+        wall_ms: Callable[[], int],
+        expect: int = 0,
+        is_alone: bool = False,
+    ) -> None:
+        self.me = me
+        self.settings = settings
+        self.machine = Machine(tables, settings.cluster)
+        self.founding = Founding(me, expect, rng)
+        self.replica: Replica | None = None
+        self.gate = Gate()
+        self.origin = Origin(me.id, incarnation, settings)
+        self.intake: Intake | None = None
+        self.reads = Reads(settings.timing.read_resend_s)
+        self.watches = Watches()
+        self.source = Source(tables, settings.limits)
+        self.asker = Asker(incarnation)
+        self.changes = Changes(me.id)
+        self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
+        self.presence: Presence | None = None
+        self.is_full = False
+        self.leader: NodeId | None = None
+        self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
+        self.has_registered = False
+        self._rng = rng
+        self._wall_ms = wall_ms
+        self._is_alone = is_alone
+        self._unapplied: deque[Released] = deque()
+        self._ticked_s = now_s
+        self._judge_after_s = now_s
+        self._duties_due_s = now_s
+        self._routes = Routes(self)
+        self._recover(records, now_s)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def _recover(self, records: Iterable[Record], now_s: float) -> None:
+        applied = self.machine.applied
+        for record in records:
+            if isinstance(record, Founded):
+                self.founding.remember(record)
+                self._found(now_s)
+            elif self.replica is not None:
+                self.replica.remember(record)
+                for effect in self._apply_released():
+                    if isinstance(effect, Halt):
+                        raise StorageError(effect.code, effect.reason)
+        if self.replica is not None:
+            self.replica.end_recovery(applied)
+
+    def _found(self, now_s: float) -> bool:
+        """Become a replica, once the directory belongs to a cluster that exists."""
+        founded = self.founding.founded
+        if self.replica is not None or founded is None or not founded.complete:
+            return False
+        if not self.machine.configurations:
+            self.machine.found(founded.cluster_id, founded.configuration)
+        self.replica = Replica(
+            self.me.id, self.settings, self._membership(), self.machine.applied, self._rng, now_s
+        )
+        return True
+
+    def _membership(self) -> Membership:
+        return Membership(self.machine.configurations, self.settings.cluster.alpha_slots)
+
+    def start(self, now_s: float) -> list[Effect]:
+        """The first effects of this life."""
+        effects: list[Effect] = []
+        if self._is_alone:
+            effects += self._pass(self.founding.alone(), now_s)
+        if self._found(now_s) or self.replica is not None:
+            effects += self._configured()
+        replica = self.replica
+        if replica is not None and replica.membership.newest.voter_ids == {self.me.id}:
+            effects += self._pass(replica.poll(now_s), now_s)
+        return effects
+
+    @property
+    def cluster_id(self) -> str:
+        """What handshakes carry: "" until this node's cluster exists."""
+        return self.founding.cluster_id
+
+    # --- collectors --------------------------------------------------------------------------
+
+    def submit(
+        self, command: bytes, ticket: Ticket, deadline_s: float, urgent: bool = False
+    ) -> None:
+        """Take an encoded command; answered by Applied or Refused.
+
+        Args:
+            command: From `base.commands.encode_command`.
+            ticket: Comes back with the answer; None: no answer wanted.
+            deadline_s: Absolute; unnumbered by then it is refused (definite), numbered and not
+                applied it is OutcomeUnknownError.
+            urgent: Before others that wait.
+
+        Raises:
+            UnavailableError: `overloaded` or `read_only` (disk full), definite.
+        """
+        if self.is_full:
+            raise UnavailableError("read_only", "this node's disk is full; try another node", 5.0)
+        self.origin.submit(command, ticket, deadline_s, urgent=urgent)
+
+    def read(self, ticket: Ticket, deadline_s: float) -> None:
+        """Begin a linearizable read; answered by ReadReady or Refused."""
+        self.reads.add(ticket, deadline_s)
+
+    def watch(self, subjects: Sequence[bytes], ticket: Ticket) -> int:
+        """Wait for a change of any subject; Wake brings the ticket once. Returns an id."""
+        return self.watches.add(subjects, ticket)
+
+    def unwatch(self, watch_id: int) -> None:
+        """Forget a watch; harmless if it fired."""
+        self.watches.remove(watch_id)
+
+    def change(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
+        """Ask for a change of membership: "add", "remove", "transfer"; closed by ChangeDone."""
+        self.changes.ask(verb, member, ticket, deadline_s)
+
+    # --- events ------------------------------------------------------------------------------
+
+    def receive(self, event: Event, now_s: float) -> list[Effect]:
+        """Take one event."""
+        if isinstance(event, Received):
+            return self._pass(self._hear(event.sender, event.message, now_s), now_s)
+        if isinstance(event, Persisted):
+            effects: list[Effect] = []
+            for to, message in self.gate.on_persisted(event.mark):
+                effects += self._say(to, message, now_s)
+            return self._pass(effects, now_s)
+        return self._pass(self._on_event(event, now_s), now_s)
+
+    def _on_event(self, event: Event, now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        if isinstance(event, Connected):
+            effects += self.founding.on_connected(event.peer, event.cluster_id)
+            if self.replica is not None:
+                effects += self.replica.receive(event, now_s)
+            if event.peer.id == self.leader:
+                effects += self.send_again(now_s)
+        elif isinstance(event, Disconnected):
+            self.founding.on_disconnected(event.peer)
+            if self.replica is not None:
+                effects += self.replica.receive(event, now_s)
+        elif isinstance(event, SnapshotTaken):
+            effects.append(Truncate(event.slot))
+        elif isinstance(event, Installed):
+            effects += self._installed(event.transfer, now_s)
+        elif isinstance(event, SpaceChanged):
+            effects += self._space_changed(event.is_full, now_s)
+        return effects
+
+    def _hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        if self.is_full and isinstance(message, Accept) and sender != self.me.id:
+            return []  # N2: a vote could not be stored; fetched when there is space again
+        return self._routes.take(sender, message, now_s)
+
+    def _space_changed(self, is_full: bool, now_s: float) -> list[Effect]:
+        self.is_full = is_full
+        leadership = self.replica.leadership if self.replica else None
+        if is_full and leadership is not None and self.replica is not None:
+            voters = self.replica.membership.newest.voter_ids
+            best = self.changes.best_successor(leadership, voters, now_s)
+            if best is not None:
+                leadership.transfer(best, now_s)
+        return [Note("disk full" if is_full else "disk has space", {})]
+
+    def _installed(self, transfer: int, now_s: float) -> list[Effect]:
+        if self.replica is None or not self.asker.is_done(transfer):
+            return []
+        self.machine.reload()
+        self._unapplied.clear()
+        applied = self.machine.applied
+        self.replica.jump(applied, self._membership())
+        effects: list[Effect] = [Note("snapshot installed", {"slot": applied})]
+        effects += self.origin.on_jump(*self.machine.last_sequence(self.me.id))
+        woken = self.watches.fire_all()
+        if woken:
+            effects.append(Wake(woken))
+        return [*effects, *self.reads.on_applied(applied), *self._configured()]
+
+    # --- turns -------------------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Time passed: timeouts, resends, a leader's duties."""
+        gap_s = now_s - self._ticked_s
+        if gap_s > STALL_S:
+            self._judge_after_s = now_s + gap_s
+        self._ticked_s = now_s
+        effects: list[Effect] = list(self.founding.tick(now_s))
+        effects += self.origin.expire(now_s)
+        effects += self.reads.expire(now_s)
+        replica = self.replica
+        if replica is not None:
+            effects += replica.tick(now_s)
+            effects += self.asker.tick(now_s)
+            self.source.tick(now_s)
+            for bundle in self.origin.overdue(now_s) if self.leader else []:
+                effects += self._routes.forward(bundle, self.leader)
+            if replica.snapshot_source and self.asker.source is None and not self._unapplied:
+                effects += self.asker.begin(replica.snapshot_source, now_s)
+            if now_s >= self._duties_due_s:
+                self._duties_due_s = now_s + DUTIES_S
+                effects += self._duties(now_s)
+        return self._pass(effects, now_s)
+
+    def _duties(self, now_s: float) -> list[Effect]:
+        replica = self.replica
+        if replica is None:
+            return []
+        effects: list[Effect] = []
+        self._register()
+        newest = replica.membership.newest
+        is_unwelcome = self.me.id in newest.removed or replica.farewell > newest.number
+        if newest.member(self.me.id) != self.me and not is_unwelcome:
+            effects += self._routes.join(now_s)
+        leadership = replica.leadership
+        if leadership is None or not leadership.is_serving or self.presence is None:
+            return effects
+        for verdict in self.presence.verdicts(leadership, replica.membership, now_s):
+            self._propose_own(encode_command(verdict))
+        if now_s >= self._judge_after_s:
+            for command in self.machine.expirations(self.stamp_ms(now_s)):
+                self._propose_own(encode_command(command))
+        return effects + self.changes.tick(leadership, replica.membership, replica.watermark, now_s)
+
+    def _register(self) -> None:
+        replica = self.replica
+        if self.has_registered or self.leader is None or replica is None or self.is_full:
+            return
+        if replica.membership.newest.member(self.me.id) is None:
+            return
+        self.has_registered = True
+        self._propose_own(encode_command(registration(self.me, self.settings)))
+
+    def _propose_own(self, command: bytes) -> None:
+        self.origin.submit(command, None, float("inf"), urgent=True)
+
+    def flush(self, now_s: float) -> list[Effect]:
+        """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
+        replica = self.replica
+        if replica is None:
+            return []
+        effects: list[Effect] = []
+        leadership = replica.leadership
+        if leadership is not None:
+            leadership.stamp_ms = self.stamp_ms(now_s)
+            leadership.digest_slot, leadership.digest = self.agreement.agreed
+        effects += self._note_leader(now_s)
+        effects += self._bundles(now_s)
+        question = self.reads.question(self.leader, now_s)
+        if question is not None and self.leader is not None:
+            effects += self._pass([Send(self.leader, question)], now_s)
+        effects += self._pass(self.changes.flush(self.leader, now_s), now_s)
+        effects += self._pass(replica.flush(now_s), now_s)
+        if self._is_new_leader(now_s):
+            effects += self.flush(now_s)
+        return effects
+
+    def _is_new_leader(self, now_s: float) -> bool:
+        replica = self.replica
+        return replica is not None and replica.serving_leader(now_s) not in (None, self.leader)
+
+    def _note_leader(self, now_s: float) -> list[Effect]:
+        """Adopt whoever serves now; a new one gets every bundle that is on the way."""
+        replica = self.replica
+        leader = replica.serving_leader(now_s) if replica is not None else None
+        if leader == self.leader:
+            return []
+        self.leader = leader
+        if leader != self.me.id:
+            self.intake = None
+            self.presence = None
+            self.changes.stop_leading()
+        else:
+            self.intake = Intake(self.settings.cluster, self.machine.last_sequence)
+            self.presence = Presence(self.me.id, self.settings.timing.dead_s)
+            self.served_from = (self.machine.stamp_ms, now_s)
+        return self._pass(self.send_again(now_s), now_s) if leader is not None else []
+
+    def send_again(self, now_s: float) -> list[Effect]:
+        """Every bundle on the way goes to the leader again, in order."""
+        effects: list[Effect] = []
+        for bundle in self.origin.all_again(now_s):
+            effects += self._routes.forward(bundle, self.leader)
+        return effects
+
+    def _bundles(self, now_s: float) -> list[Effect]:
+        """Number what waits if it may leave; as leader, propose while there is room."""
+        effects: list[Effect] = []
+        if self.leader is None or self._unapplied:
+            return effects
+        if self.intake is None:
+            while self.origin.may_number:
+                effects += self._routes.forward(self.origin.number(now_s), self.leader)
+            return self._pass(effects, now_s)
+        while True:
+            leadership = self.replica.leadership if self.replica else None
+            if leadership is None or leadership.room() == 0:
+                return effects
+            while self.origin.may_number:
+                self.intake.offer(self.origin.number(now_s))
+            bundles = self.intake.take()
+            if not bundles:
+                return effects
+            stamp_ms = self.stamp_ms(now_s)
+            batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles)
+            effects += self._pass(leadership.propose(encode_batch(batch), now_s), now_s)
+
+    def stamp_ms(self, now_s: float) -> int:
+        """Logged time, as a leader may stamp it: never behind what was applied."""
+        base_ms, since_s = self.served_from
+        return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
+
+    # --- effects -----------------------------------------------------------------------------
+
+    def _pass(self, effects: Sequence[Effect], now_s: float) -> list[Effect]:
+        """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
+        out: list[Effect] = []
+        queue = deque(effects)
+        while True:
+            while queue:
+                effect = queue.popleft()
+                if isinstance(effect, Persist):
+                    self.gate.asked += 1
+                    out.append(effect)
+                elif isinstance(effect, Reply):
+                    if self.gate.is_open:
+                        queue.extend(self._say(effect.to, effect.message, now_s))
+                    else:
+                        self.gate.hold(effect.to, effect.message)
+                elif isinstance(effect, Send) and effect.to == self.me.id:
+                    queue.extend(self._hear(self.me.id, effect.message, now_s))
+                else:
+                    out.append(effect)
+            if self._found(now_s):
+                queue.extend(self._configured())
+            queue.extend(self._apply_released())
+            if not queue:
+                return out
+
+    def _say(self, to: NodeId, message: Message, now_s: float) -> list[Effect]:
+        if to == self.me.id:
+            return self._hear(to, message, now_s)
+        return [Send(to, message)]
+
+    def _apply_released(self) -> list[Effect]:
+        """Apply what was released, in order (N1); what finds no space waits (N2)."""
+        replica = self.replica
+        if replica is None:
+            return []
+        released = replica.take_released()
+        if not released and not self._unapplied:
+            return []
+        self._unapplied.extend(released)
+        effects: list[Effect] = []
+        while self._unapplied:
+            slot, batch, configuration = self._unapplied[0]
+            try:
+                effects += self._apply(slot, batch, configuration)
+            except StorageError as error:
+                if error.code != "disk_full":
+                    return [*effects, Halt(error.code, error.text)]
+                break  # the tables are as before; tried again with the next event
+            self._unapplied.popleft()
+        replica.digest_slot, replica.digest = self.agreement.newest
+        return effects + list(self.reads.on_applied(self.machine.applied))
+
+    def _apply(self, slot: Slot, batch: bytes, configuration: Configuration | None) -> list[Effect]:
+        application = self.machine.apply(slot, batch, configuration, self.me.id)
+        effects: list[Effect] = []
+        for result in application.bundles:
+            if result.origin == self.me.id and result.is_applied:
+                applied = self._routes.own_applied(result, slot)
+                if applied is not None:
+                    effects.append(applied)
+        woken = self.watches.fire(application.touched)
+        if woken:
+            effects.append(Wake(woken))
+        self.agreement.note(slot, self.machine.digest)
+        if configuration is not None:
+            effects += self.changes.on_configuration(configuration)
+            effects += self._configured()
+        return effects
+
+    def _configured(self) -> list[Effect]:
+        if self.replica is None:
+            return []
+        return [Configured(self.replica.membership.newest, self.cluster_id)]
+
+    # --- status ------------------------------------------------------------------------------
+
+    def status(self, now_s: float) -> Status:
+        """A fresh status; cheap."""
+        return status_of(self, now_s)
+
+    def stop(self) -> list[Refused]:
+        """The node stops cleanly: refuse what waits, let go of what is held open."""
+        self.source.close()
+        error = UnavailableError("stopping", "this node is stopping; try another one")
+        return self.origin.withdraw_all(error)
+
+
+def status_of(node: Node, now_s: float) -> Status:
+    """What a node knows of itself and its cluster."""
+    replica, machine = node.replica, node.machine
+    if replica is None:
+        return Status(
+            node.me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
+            machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
+            frozenset({node.me.id}), {},
+        )  # fmt: skip
+    leadership, newest = replica.leadership, replica.membership.newest
+    serving = replica.serving_leader(now_s)
+    if leadership is not None:
+        role, heard_s = ("leader" if leadership.is_serving else "candidate"), 0.0
+        healthy = frozenset(leadership.healthy(now_s))
+        match = {n: p.match for n, p in leadership.peers.items()} | {node.me.id: replica.watermark}
+    else:
+        role = "follower" if replica.is_voter else "learner"
+        heard_s = now_s - replica.election.heard_s
+        healthy, match = frozenset({node.me.id, *replica.linked}), {}
+    return Status(
+        node.me, node.cluster_id, role, newest.member(serving) if serving else None, heard_s,
+        serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
+        machine.stamp_ms, machine.digest, newest, healthy, match,
+    )  # fmt: skip

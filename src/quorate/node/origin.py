@@ -1,0 +1,222 @@
+"""Origin: commands of this node's clients, on their way into the log, exactly once.
+
+Commands wait without a number and may be withdrawn. When the node may send, what waits becomes
+one bundle with the next sequence of this incarnation. From then on it is sent again, byte for
+byte, until this node's own replica has applied it: after a change of leader, a new connection, a
+gap, or a growing time-out. A number dropped would be a gap for ever.
+
+O1: sequences of an incarnation run from 1 without a gap; a bundle's bytes never change.
+O2: a numbered bundle is never withdrawn; its clients may be told that its outcome is unknown.
+O3: a command without a number is refused with a definite error at its deadline.
+O4: urgent commands (sessions, expiries) are numbered before others that wait.
+
+Source: RIFL (Lee et al., SOSP 2015), with the node as client.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from quorate.base.batches import Bundle
+from quorate.base.commands import join_commands
+from quorate.base.config import NodeSettings
+from quorate.base.effects import Applied, Refused, Ticket
+from quorate.base.errors import OutcomeUnknownError, UnavailableError, invariant
+from quorate.base.ids import NodeId, Slot
+from quorate.base.outcomes import Outcome
+
+RESEND_DOUBLINGS = 4
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A command without a number."""
+
+    command: bytes
+    ticket: Ticket
+    deadline_s: float
+
+
+class Numbered(msgspec.Struct):
+    """A bundle on its way; `tickets` empty once its clients have been answered."""
+
+    bundle: Bundle
+    tickets: list[Ticket]
+    has_internal: bool
+    deadline_s: float
+    sent_s: float
+    tries: int = 0
+
+
+class Origin:
+    """The queue before the log, of one incarnation of one node."""
+
+    def __init__(self, me: NodeId, incarnation: int, settings: NodeSettings) -> None:
+        self._me = me
+        self.incarnation = incarnation
+        self._cluster = settings.cluster
+        self._limits = settings.limits
+        self._resend_s = settings.timing.forward_resend_s
+        self._urgent: deque[Waiting] = deque()
+        self._normal: deque[Waiting] = deque()
+        self._waiting_bytes = 0
+        self._deadline_s = float("inf")
+        self._sequence = 0
+        self._numbered: deque[Numbered] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Commands without a number."""
+        return len(self._urgent) + len(self._normal)
+
+    @property
+    def may_number(self) -> bool:
+        """Something waits, and few enough bundles are on the way."""
+        if not (self._normal or self._urgent):
+            return False
+        return len(self._numbered) < self._cluster.bundles_in_flight_max
+
+    def submit(
+        self, command: bytes, ticket: Ticket, deadline_s: float, *, urgent: bool = False
+    ) -> None:
+        """Take a command; a `ticket` of None asks for no answer.
+
+        Raises:
+            UnavailableError: `overloaded`, definite: too much waits here already.
+        """
+        if (
+            self.waiting >= self._limits.waiting_commands_max
+            or self._waiting_bytes > self._limits.waiting_bytes_max
+        ) and not urgent:
+            raise UnavailableError("overloaded", "too many commands wait on this node", 1.0)
+        waiting = Waiting(command, ticket, deadline_s)
+        (self._urgent if urgent else self._normal).append(waiting)
+        self._waiting_bytes += len(command)
+        self._deadline_s = min(self._deadline_s, deadline_s)
+
+    def number(self, now_s: float) -> Bundle:
+        """Make one bundle of what waits, urgent ones first, up to the caps (O1, O4)."""
+        commands: list[bytes] = []
+        tickets: list[Ticket] = []
+        size, deadline_s = 0, now_s
+        for queue in (self._urgent, self._normal):
+            while queue and len(commands) < self._cluster.batch_commands_max:
+                command = queue[0].command
+                if commands and size + len(command) > self._cluster.batch_bytes_max:
+                    break
+                one = queue.popleft()
+                commands.append(command)
+                tickets.append(one.ticket)
+                size += len(command)
+                deadline_s = max(deadline_s, one.deadline_s)
+        invariant(bool(commands), "a bundle holds a command")
+        self._waiting_bytes -= size
+        self._sequence += 1
+        body = join_commands(commands)
+        bundle = Bundle(self._me, self.incarnation, self._sequence, len(commands), body)
+        self._numbered.append(
+            Numbered(bundle, tickets, any(t is None for t in tickets), deadline_s, now_s)
+        )
+        return bundle
+
+    def on_applied(
+        self, sequence: int, outcomes: Sequence[Outcome], slot: Slot, position: int
+    ) -> Applied | None:
+        """Our own replica applied a bundle of this incarnation: answer its clients.
+
+        Raises:
+            InvariantError: It is not the oldest one on the way.
+        """
+        invariant(bool(self._numbered), "what is applied was numbered in this life")
+        oldest = self._numbered.popleft()
+        invariant(oldest.bundle.sequence == sequence, "bundles are applied in sequence")
+        if not oldest.tickets:
+            return None
+        invariant(len(outcomes) == len(oldest.tickets), "one outcome per command")
+        if oldest.has_internal:
+            pairs = [
+                (ticket, outcome)
+                for ticket, outcome in zip(oldest.tickets, outcomes, strict=True)
+                if ticket is not None
+            ]
+            return Applied([t for t, _ in pairs], [o for _, o in pairs], slot, position)
+        return Applied(oldest.tickets, outcomes, slot, position)
+
+    def on_jump(self, incarnation: int, sequence: int) -> list[Refused]:
+        """A snapshot counts our bundles up to `sequence` as applied; their results are lost."""
+        lost: list[Ticket] = []
+        while (
+            incarnation == self.incarnation
+            and self._numbered
+            and self._numbered[0].bundle.sequence <= sequence
+        ):
+            lost += [t for t in self._numbered.popleft().tickets if t is not None]
+        return [_unknown(lost, "this node caught up by snapshot")] if lost else []
+
+    def all_again(self, now_s: float) -> list[Bundle]:
+        """Every bundle on the way, in order: the leader or the link to it is new."""
+        for numbered in self._numbered:
+            numbered.sent_s, numbered.tries = now_s, 0
+        return [numbered.bundle for numbered in self._numbered]
+
+    def from_sequence(self, incarnation: int, sequence: int, now_s: float) -> list[Bundle]:
+        """The leader lacks `sequence`: that one and all behind it, in order."""
+        if incarnation != self.incarnation and sequence != 1:
+            return []
+        again = [n for n in self._numbered if n.bundle.sequence >= sequence]
+        for numbered in again:
+            numbered.sent_s = now_s
+        return [numbered.bundle for numbered in again]
+
+    def overdue(self, now_s: float) -> list[Bundle]:
+        """All on the way, if the oldest was not applied for its growing time-out."""
+        if not self._numbered:
+            return []
+        oldest = self._numbered[0]
+        patience_s = self._resend_s * 2 ** min(oldest.tries, RESEND_DOUBLINGS)
+        if now_s - oldest.sent_s < patience_s:
+            return []
+        for numbered in self._numbered:
+            numbered.sent_s = now_s
+            numbered.tries += 1
+        return [numbered.bundle for numbered in self._numbered]
+
+    def expire(self, now_s: float) -> list[Refused]:
+        """Refuse what passed its deadline: definite without a number, else indefinite."""
+        refused = [self._give_up(n) for n in self._numbered if n.tickets and n.deadline_s <= now_s]
+        if now_s >= self._deadline_s:
+            refused.append(self._withdraw(now_s))
+        return [one for one in refused if one.tickets]
+
+    def withdraw_all(self, error: UnavailableError) -> list[Refused]:
+        """The node stops: refuse all that has no number."""
+        tickets = [w.ticket for w in (*self._urgent, *self._normal) if w.ticket is not None]
+        self._urgent.clear()
+        self._normal.clear()
+        self._waiting_bytes = 0
+        refused = [self._give_up(n) for n in self._numbered if n.tickets]
+        return [one for one in (*refused, Refused(tickets, error)) if one.tickets]
+
+    def _withdraw(self, now_s: float) -> Refused:
+        late: list[Ticket] = []
+        self._deadline_s = float("inf")
+        for queue in (self._urgent, self._normal):
+            kept = [w for w in queue if w.deadline_s > now_s]
+            if len(kept) < len(queue):
+                gone = [w for w in queue if w.deadline_s <= now_s]
+                late += [w.ticket for w in gone if w.ticket is not None]
+                self._waiting_bytes -= sum(len(w.command) for w in gone)
+                queue.clear()
+                queue.extend(kept)
+            self._deadline_s = min([self._deadline_s, *(w.deadline_s for w in kept)])
+        return Refused(late, UnavailableError("no_quorum", "No cluster leader"))
+
+    def _give_up(self, numbered: Numbered) -> Refused:
+        tickets = [ticket for ticket in numbered.tickets if ticket is not None]
+        numbered.tickets = []
+        return _unknown(tickets, "it was proposed and not applied in time")
+
+
+def _unknown(tickets: list[Ticket], why: str) -> Refused:
+    text = f"the outcome is unknown: {why}; it may still take effect"
+    return Refused(tickets, OutcomeUnknownError("outcome_unknown", text))

@@ -1,0 +1,52 @@
+"""Presence: members in the catalog, with their `serfHealth`.
+
+Each node registers itself when it finds a serving leader. The leader turns a member critical that
+was silent for long, and passing when it is heard again; both are commands, so sessions that hang
+on `serfHealth` end in the log, alike everywhere.
+"""
+
+from quorate.base.batches import Member
+from quorate.base.commands import NodeHealth, NodeRegister
+from quorate.base.config import NodeSettings
+from quorate.base.ids import NodeId
+from quorate.paxos.leadership import Leadership
+from quorate.paxos.membership import Membership
+
+CONSUL_VERSION = "1.22.0"
+"""The Consul version whose surface is served; clients branch on it."""
+
+
+def registration(me: Member, settings: NodeSettings) -> NodeRegister:
+    """The catalog row of this node."""
+    host = me.address.rpartition(":")[0].strip("[]")
+    family = "ipv6" if ":" in host else "ipv4"
+    tagged = {"lan": host, f"lan_{family}": host, "wan": host, f"wan_{family}": host}
+    meta = {"consul-network-segment": "", "consul-version": CONSUL_VERSION}
+    return NodeRegister(me.id, me.name, host, settings.datacenter, tagged, meta)
+
+
+class Presence:
+    """A leader's verdicts on the others. Made anew with each leadership."""
+
+    def __init__(self, me: NodeId, dead_s: float) -> None:
+        self._me = me
+        self._dead_s = dead_s
+        self._verdicts: dict[NodeId, str] = {}
+
+    def verdicts(
+        self, leadership: Leadership, membership: Membership, now_s: float
+    ) -> list[NodeHealth]:
+        """Commands for members whose state changed. Applying one twice changes nothing."""
+        commands: list[NodeHealth] = []
+        for member in membership.newest.members:
+            peer = leadership.peers.get(member.id)
+            if member.id == self._me or peer is None:
+                continue
+            is_dead = now_s - peer.heard_s >= self._dead_s
+            if not is_dead and not peer.has_answered:
+                continue  # a new leader has no verdict on those it has not heard yet
+            verdict = "critical" if is_dead else "passing"
+            if self._verdicts.get(member.id) != verdict:
+                self._verdicts[member.id] = verdict
+                commands.append(NodeHealth(member.name, verdict))
+        return commands

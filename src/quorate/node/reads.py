@@ -1,0 +1,100 @@
+"""Reads: a node's linearizable reads, from question to point to applied.
+
+W1: an answer serves only reads that waited when its question was sent: questions are numbered,
+    numbers are never reused in a life, a retry is a new question.
+W2: a read is answered only when this node has applied its point.
+
+One question at a time: what arrives meanwhile rides in the next one.
+"""
+
+from quorate.base.effects import ReadReady, Refused, Ticket
+from quorate.base.errors import UnavailableError
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import ReadAsk
+
+
+class Reads:
+    """The reads of one life of a node.
+
+    Args:
+        resend_s: Seconds after which an unanswered question is asked anew.
+    """
+
+    def __init__(self, resend_s: float) -> None:
+        self._resend_s = resend_s
+        self._number = 0
+        self._asked_s = 0.0
+        self._asked_whom: NodeId | None = None
+        self._waiting: list[tuple[Ticket, float]] = []
+        self._asked: list[tuple[Ticket, float]] = []
+        self._pointed: list[tuple[Slot, int, list[tuple[Ticket, float]]]] = []
+        self._deadline_s = float("inf")
+
+    def add(self, ticket: Ticket, deadline_s: float) -> None:
+        """A read begins."""
+        self._waiting.append((ticket, deadline_s))
+        self._deadline_s = min(self._deadline_s, deadline_s)
+
+    def question(self, leader: NodeId | None, now_s: float) -> ReadAsk | None:
+        """The question to send to the serving leader now, if one is due (W1)."""
+        if leader is None or not (self._waiting or self._asked):
+            return None
+        is_open = bool(self._asked) and self._asked_whom == leader
+        if is_open and now_s - self._asked_s < self._resend_s:
+            return None
+        self._number += 1
+        self._asked += self._waiting
+        self._waiting = []
+        self._asked_s, self._asked_whom = now_s, leader
+        return ReadAsk(self._number)
+
+    def on_point(self, number: int, slot: Slot, stamp_ms: int, applied: Slot) -> ReadReady | None:
+        """An answer came; the reads that may be answered at once (W1, W2)."""
+        if number != self._number or not self._asked:
+            return None
+        reads, self._asked = self._asked, []
+        if slot > applied:
+            self._pointed.append((slot, stamp_ms, reads))
+            return None
+        return ReadReady([ticket for ticket, _ in reads], slot, stamp_ms)
+
+    def on_applied(self, applied: Slot) -> list[ReadReady]:
+        """The tables moved on: reads whose point they reached."""
+        if not self._pointed:
+            return []
+        ready = [
+            ReadReady([ticket for ticket, _ in reads], slot, stamp_ms)
+            for slot, stamp_ms, reads in self._pointed
+            if slot <= applied
+        ]
+        self._pointed = [one for one in self._pointed if one[0] > applied]
+        return ready
+
+    def expire(self, now_s: float) -> list[Refused]:
+        """Refuse reads whose deadline passed; a read is harmless, so the error is definite."""
+        if now_s < self._deadline_s:
+            return []
+        late: list[Ticket] = []
+        self._deadline_s = float("inf")
+        self._waiting = self._keep(self._waiting, now_s, late)
+        self._asked = self._keep(self._asked, now_s, late)
+        self._pointed = [
+            (slot, stamp_ms, kept)
+            for slot, stamp_ms, reads in self._pointed
+            if (kept := self._keep(reads, now_s, late))
+        ]
+        if not late:
+            return []
+        return [Refused(late, UnavailableError("no_quorum", "No cluster leader"))]
+
+    def _keep(
+        self, reads: list[tuple[Ticket, float]], now_s: float, late: list[Ticket]
+    ) -> list[tuple[Ticket, float]]:
+        kept: list[tuple[Ticket, float]] = []
+        for ticket, deadline_s in reads:
+            if deadline_s <= now_s:
+                late.append(ticket)
+            else:
+                kept.append((ticket, deadline_s))
+                self._deadline_s = min(self._deadline_s, deadline_s)
+        return kept

@@ -1,0 +1,216 @@
+"""Routes: which part of a node takes which message; what is not listed is for the replica."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from quorate.base.batches import Bundle, Member
+from quorate.base.effects import Applied, Effect, Send
+from quorate.base.events import Received
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import (
+    ChangeAnswer,
+    ChangeAsk,
+    Farewell,
+    Forward,
+    ForwardGap,
+    Found,
+    FoundDone,
+    FoundStored,
+    Heartbeat,
+    HeartbeatAnswer,
+    Join,
+    Meet,
+    Message,
+    ReadAsk,
+    ReadPoint,
+    SnapshotAsk,
+    SnapshotChunk,
+    Welcome,
+)
+from quorate.machine.machine import BundleResult, Machine
+from quorate.node.agreement import Agreement
+from quorate.node.catchup import Asker, Source
+from quorate.node.changes import Changes
+from quorate.node.founding import Founding
+from quorate.node.intake import Intake
+from quorate.node.origin import Origin
+from quorate.node.reads import Reads
+from quorate.paxos.replica import Replica
+
+JOIN_EVERY_S = 0.5
+"""A node that no configuration names asks to be let in this often."""
+
+
+class Parts(Protocol):
+    """The parts of a node that take messages."""
+
+    me: Member
+    machine: Machine
+    founding: Founding
+    replica: Replica | None
+    origin: Origin
+    intake: Intake | None
+    reads: Reads
+    source: Source
+    asker: Asker
+    changes: Changes
+    agreement: Agreement
+    leader: NodeId | None
+
+
+class Routes:
+    """The table of a node's messages."""
+
+    def __init__(self, node: Parts) -> None:
+        self._node = node
+        self._join_due_s = float("-inf")
+        self._takers: dict[type, Callable[..., list[Effect]]] = {
+            Forward: self._on_forward,
+            ForwardGap: self._on_forward_gap,
+            ReadAsk: self._on_read_ask,
+            ReadPoint: self._on_read_point,
+            SnapshotAsk: self._on_snapshot_ask,
+            SnapshotChunk: self._on_snapshot_chunk,
+            ChangeAsk: self._on_change_ask,
+            ChangeAnswer: self._on_change_answer,
+            Heartbeat: self._on_heartbeat,
+            HeartbeatAnswer: self._on_heartbeat_answer,
+            Join: self._on_join,
+            Meet: self._on_founding,
+            Found: self._on_founding,
+            FoundStored: self._on_founding,
+            FoundDone: self._on_founding,
+            Welcome: self._on_founding,
+        }
+
+    def take(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        """Give a message to its part."""
+        taker = self._takers.get(type(message))
+        if taker is not None:
+            return taker(sender, message, now_s)
+        return self._to_replica(sender, message, now_s)
+
+    def forward(self, bundle: Bundle, leader: NodeId | None) -> list[Effect]:
+        """Bring a bundle of this node to the leader, which may be this node."""
+        node = self._node
+        if node.intake is not None:
+            node.intake.offer(bundle)
+            return []
+        return [] if leader is None else [Send(leader, Forward(bundle))]
+
+    def own_applied(self, result: BundleResult, slot: Slot) -> Applied | None:
+        """A bundle of this node was applied here; one of an earlier life has no clients."""
+        if result.incarnation != self._node.origin.incarnation:
+            return None
+        return self._node.origin.on_applied(result.sequence, result.outcomes, slot, result.position)
+
+    def join(self, now_s: float) -> list[Effect]:
+        """Ask those we are linked to for a place in the configuration."""
+        node = self._node
+        if now_s < self._join_due_s or node.replica is None:
+            return []
+        self._join_due_s = now_s + JOIN_EVERY_S
+        whom = sorted(node.replica.linked) if node.leader is None else [node.leader]
+        return [Send(peer, Join(node.me)) for peer in whom]
+
+    def _to_replica(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        replica = self._node.replica
+        return [] if replica is None else replica.receive(Received(sender, message), now_s)
+
+    def _on_forward(self, sender: NodeId, message: Forward, now_s: float) -> list[Effect]:
+        if self._node.intake is None:
+            return []  # not serving: the origin sends again to whoever is
+        gap = self._node.intake.offer(message.bundle)
+        return [] if gap is None else [Send(sender, gap)]
+
+    def _on_forward_gap(self, sender: NodeId, message: ForwardGap, now_s: float) -> list[Effect]:
+        node = self._node
+        if sender != node.leader:
+            return []
+        effects: list[Effect] = []
+        for bundle in node.origin.from_sequence(message.incarnation, message.sequence, now_s):
+            effects += self.forward(bundle, node.leader)
+        return effects
+
+    def _on_read_ask(self, sender: NodeId, message: ReadAsk, now_s: float) -> list[Effect]:
+        replica = self._node.replica
+        if replica is not None and replica.leadership is not None:
+            replica.leadership.ask_read(sender, message.number)
+        return []
+
+    def _on_read_point(self, sender: NodeId, message: ReadPoint, now_s: float) -> list[Effect]:
+        node = self._node
+        ready = node.reads.on_point(
+            message.number, message.slot, message.stamp_ms, node.machine.applied
+        )
+        return [] if ready is None else [ready]
+
+    def _on_snapshot_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
+        node = self._node
+        return node.source.on_ask(sender, message, node.machine.applied, now_s)
+
+    def _on_snapshot_chunk(
+        self, sender: NodeId, message: SnapshotChunk, now_s: float
+    ) -> list[Effect]:
+        node = self._node
+        effects = node.asker.on_chunk(sender, message, node.machine.applied, now_s)
+        if node.asker.source is None and node.replica is not None:
+            node.replica.snapshot_source = None
+        return effects
+
+    def _on_change_ask(self, sender: NodeId, message: ChangeAsk, now_s: float) -> list[Effect]:
+        node = self._node
+        if node.replica is None:
+            return []
+        return node.changes.on_ask(
+            sender, message, node.replica.leadership, node.replica.membership, now_s
+        )
+
+    def _on_change_answer(
+        self, sender: NodeId, message: ChangeAnswer, now_s: float
+    ) -> list[Effect]:
+        return list(self._node.changes.on_answer(message))
+
+    def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
+        effects = self._to_replica(sender, message, now_s)
+        halt = self._node.agreement.check(message.digest_slot, message.digest)
+        return effects if halt is None else [*effects, halt]
+
+    def _on_heartbeat_answer(
+        self, sender: NodeId, message: HeartbeatAnswer, now_s: float
+    ) -> list[Effect]:
+        effects = self._to_replica(sender, message, now_s)
+        replica = self._node.replica
+        if replica is None or replica.leadership is None:
+            return effects
+        halt = self._node.agreement.hear(
+            sender, message.digest_slot, message.digest, replica.membership.newest
+        )
+        return effects if halt is None else [*effects, halt]
+
+    def _on_join(self, sender: NodeId, message: Join, now_s: float) -> list[Effect]:
+        """Welcome whoever asks, and have the leader let it in as learner."""
+        node = self._node
+        founded = node.founding.founded
+        if node.replica is None or founded is None or not founded.complete:
+            return []
+        effects: list[Effect] = []
+        newest = node.replica.membership.newest
+        if message.member.id in newest.removed:
+            return [Send(message.member.id, Farewell(newest.number))]
+        if sender == message.member.id:
+            effects.append(Send(sender, Welcome(founded.cluster_id, founded.configuration)))
+        if node.intake is None:
+            if node.leader is not None and sender == message.member.id:
+                effects.append(Send(node.leader, message))
+            return effects
+        leadership = node.replica.leadership
+        if leadership is None or newest.member(message.member.id) == message.member:
+            return effects
+        ask = ChangeAsk(0, "add", message.member)
+        return effects + node.changes.on_ask(
+            sender, ask, leadership, node.replica.membership, now_s
+        )
+
+    def _on_founding(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        return self._node.founding.receive(sender, message)
