@@ -117,10 +117,12 @@ class Asker:
         self._tries = 0
         self.source: NodeId | None = None
         self.is_installing = False
+        self.has_failed = False
 
     def begin(self, source: NodeId, now_s: float) -> list[Effect]:
         """Ask a peer for its tables."""
         self._transfer += 1
+        self.has_failed = False
         self.source, self._number, self._tries, self._asked_s = source, 0, 0, now_s
         return [
             Note("snapshot asked", {"source": source}),
@@ -145,6 +147,7 @@ class Asker:
         is_stale = message.slot <= applied or (self._number and message.slot != self._slot)
         if message.refused or is_stale:
             self.give_up()
+            self.has_failed = True
             return [Note("snapshot refused", {"why": message.refused or "it is too old"})]
         rows = self._rows(message)
         if rows is None:
@@ -178,6 +181,7 @@ class Asker:
         self._asked_s = now_s
         if self.source is None or self._tries > TRIES_MAX:
             self.give_up()
+            self.has_failed = True
             return []
         return [Send(self.source, SnapshotAsk(self._transfer, self._number))]
 

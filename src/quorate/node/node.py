@@ -46,7 +46,7 @@ from quorate.base.events import (
     SnapshotTaken,
     SpaceChanged,
 )
-from quorate.base.ids import NO_BALLOT, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
@@ -122,6 +122,7 @@ class Node:
         self.presence: Presence | None = None
         self.is_full = False
         self.leader: NodeId | None = None
+        self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self.has_registered = False
         self._rng = rng
@@ -296,6 +297,8 @@ class Node:
         if replica is not None:
             effects += replica.tick(now_s)
             effects += self.asker.tick(now_s)
+            if replica.snapshot_source and self.asker.has_failed:
+                replica.snapshot_source = None  # look for a hole again, and another source
             self.source.tick(now_s)
             for bundle in self.origin.overdue(now_s) if self.leader else []:
                 effects += self._routes.forward(bundle, self.leader)
@@ -359,18 +362,23 @@ class Node:
             effects += self.flush(now_s)
         return effects
 
-    def _is_new_leader(self, now_s: float) -> bool:
-        replica = self.replica
-        return replica is not None and replica.serving_leader(now_s) not in (None, self.leader)
-
-    def _note_leader(self, now_s: float) -> list[Effect]:
-        """Adopt whoever serves now; a new one gets every bundle that is on the way."""
+    def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
         replica = self.replica
         leader = replica.serving_leader(now_s) if replica is not None else None
-        if leader == self.leader:
+        return leader, replica.ballot if replica is not None and leader is not None else NO_BALLOT
+
+    def _is_new_leader(self, now_s: float) -> bool:
+        serving = self._serving(now_s)
+        return serving[0] is not None and serving != self._followed
+
+    def _note_leader(self, now_s: float) -> list[Effect]:
+        """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
+        serving = self._serving(now_s)
+        if serving == self._followed:
             return []
-        self.leader = leader
-        if leader != self.me.id:
+        self._followed = serving
+        self.leader = serving[0]
+        if self.leader != self.me.id:
             self.intake = None
             self.presence = None
             self.changes.stop_leading()
@@ -378,7 +386,7 @@ class Node:
             self.intake = Intake(self.settings.cluster, self.machine.last_sequence)
             self.presence = Presence(self.me.id, self.settings.timing.dead_s)
             self.served_from = (self.machine.stamp_ms, now_s)
-        return self._pass(self.send_again(now_s), now_s) if leader is not None else []
+        return self._pass(self.send_again(now_s), now_s) if self.leader is not None else []
 
     def send_again(self, now_s: float) -> list[Effect]:
         """Every bundle on the way goes to the leader again, in order."""

@@ -1,7 +1,8 @@
 """Reads: a node's linearizable reads, from question to point to applied.
 
 W1: an answer serves only reads that waited when its question was sent: questions are numbered,
-    numbers are never reused in a life, a retry is a new question.
+    numbers are never reused in a life, a retry is a new question. So the answer to question n
+    serves what was asked in n or before.
 W2: a read is answered only when this node has applied its point.
 
 One question at a time: what arrives meanwhile rides in the next one.
@@ -26,7 +27,7 @@ class Reads:
         self._asked_s = 0.0
         self._asked_whom: NodeId | None = None
         self._waiting: list[tuple[Ticket, float]] = []
-        self._asked: list[tuple[Ticket, float]] = []
+        self._asked: list[tuple[int, list[tuple[Ticket, float]]]] = []
         self._pointed: list[tuple[Slot, int, list[tuple[Ticket, float]]]] = []
         self._deadline_s = float("inf")
 
@@ -43,16 +44,17 @@ class Reads:
         if is_open and now_s - self._asked_s < self._resend_s:
             return None
         self._number += 1
-        self._asked += self._waiting
+        self._asked.append((self._number, self._waiting))
         self._waiting = []
         self._asked_s, self._asked_whom = now_s, leader
         return ReadAsk(self._number)
 
     def on_point(self, number: int, slot: Slot, stamp_ms: int, applied: Slot) -> ReadReady | None:
         """An answer came; the reads that may be answered at once (W1, W2)."""
-        if number != self._number or not self._asked:
+        reads = [read for asked, some in self._asked if asked <= number for read in some]
+        self._asked = [one for one in self._asked if one[0] > number]
+        if not reads:
             return None
-        reads, self._asked = self._asked, []
         if slot > applied:
             self._pointed.append((slot, stamp_ms, reads))
             return None
@@ -77,7 +79,11 @@ class Reads:
         late: list[Ticket] = []
         self._deadline_s = float("inf")
         self._waiting = self._keep(self._waiting, now_s, late)
-        self._asked = self._keep(self._asked, now_s, late)
+        self._asked = [
+            (number, kept)
+            for number, reads in self._asked
+            if (kept := self._keep(reads, now_s, late))
+        ]
         self._pointed = [
             (slot, stamp_ms, kept)
             for slot, stamp_ms, reads in self._pointed

@@ -154,8 +154,6 @@ class Routes:
     ) -> list[Effect]:
         node = self._node
         effects = node.asker.on_chunk(sender, message, node.machine.applied, now_s)
-        if node.asker.source is None and node.replica is not None:
-            node.replica.snapshot_source = None
         return effects
 
     def _on_change_ask(self, sender: NodeId, message: ChangeAsk, now_s: float) -> list[Effect]:

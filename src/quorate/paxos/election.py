@@ -104,6 +104,12 @@ class Election:
         """Begin a fresh timeout: we stand, or somebody else just did."""
         self.due_s = now_s + self._patience()
 
+    def hurry(self, now_s: float) -> None:
+        """Poll again soon, if nobody is heard leading; only for what happens a few times."""
+        if not self.hears_leader(now_s):
+            soon_s = now_s + self._rng.random() * self._timing.reconnect_poll_s
+            self.due_s = min(self.due_s, soon_s)
+
     def may_grant(self, mine: Slot, theirs: Slot, now_s: float) -> bool:
         """Would we promise a candidate with watermark `theirs`, ours being `mine` (E2)?"""
         if self.hears_leader(now_s):

@@ -114,11 +114,7 @@ class Leadership:
             next_slot = Slot(home.learner.watermark + 1)
             if not self.phase1.is_enough(home.membership.governing(next_slot).voter_ids):
                 return self._prepare_more(next_slot, now_s)
-            if self.phase1.watermark_max > home.learner.watermark:
-                learner = home.learner
-                if learner.told < self.phase1.watermark_max:
-                    learner.told = self.phase1.watermark_max
-                    learner.teller = self.phase1.watermark_holder
+            if self._must_learn(next_slot):
                 return []
             self.pipeline = Pipeline(self.ballot, next_slot)
         effects: list[Effect] = []
@@ -215,9 +211,22 @@ class Leadership:
 
     def _may_propose(self, slot: Slot, window: int) -> bool:
         home = self._home
-        if slot > home.learner.watermark + window:
+        if slot > home.learner.watermark + window or self._must_learn(slot):
             return False
         return self.phase1.is_enough(home.membership.governing(slot).voter_ids)
+
+    def _must_learn(self, slot: Slot) -> bool:
+        """Is `slot` chosen already, as a promise's watermark says? Then it must be fetched.
+
+        A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
+        """
+        learner, phase1 = self._home.learner, self.phase1
+        if slot > phase1.watermark_max or slot <= learner.watermark:
+            return False
+        if learner.told < phase1.watermark_max:
+            learner.told = phase1.watermark_max
+            learner.teller = phase1.watermark_holder
+        return True
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:
         home, pipeline = self._home, self.pipeline
@@ -266,8 +275,6 @@ class Leadership:
             effects.append(Note("transfer failed", {}))
         if self.pipeline is not None and now_s >= self._heartbeat_due_s:
             effects += self._heartbeat(now_s)
-        elif self.rounds.is_open and now_s - self.rounds.opened_s >= self._timing.read_resend_s:
-            effects += self._begin_round(now_s)
         return effects
 
     def flush(self, now_s: float) -> list[Effect]:
@@ -276,7 +283,7 @@ class Leadership:
         if self.pipeline is not None and not self.is_serving:
             effects += self._try_serving(now_s)
         effects += self._try_transfer()
-        if self.is_serving and self.rounds.has_waiting and not self.rounds.is_open:
+        if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
         elif self.pipeline is not None and self._told < self._home.learner.watermark:
             effects += self._tell(0)
@@ -352,11 +359,9 @@ class Leadership:
     def _count_answer(self, sender: NodeId, counter: int) -> list[Effect]:
         home = self._home
         voters = home.membership.governing(Slot(home.learner.watermark + 1)).voter_ids
-        confirmed = self.rounds.on_answer(sender, counter, voters)
-        if confirmed is None or not self.is_serving:
-            return []
         return [
             Send(ask.asker, ReadPoint(ask.number, confirmed.slot, confirmed.stamp_ms))
+            for confirmed in self.rounds.on_answer(sender, counter, voters)
             for ask in confirmed.asks
         ]
 

@@ -5,17 +5,19 @@ once a quorum has answered the round: had another leader served a later write by
 quorum would have promised its ballot and refused.
 
 R1: a round's token is (ballot, counter); the counter rises with every round and is never used
-    again, not for a retry either. An answer to round k confirms only what waited when k was sent.
+    again, not for a retry either. An answer to round k confirms what waited when k was sent, so
+    also what rode in rounds before k; never what came later.
 R2: the watermark is taken before the round is sent.
 R3: no round before the leader's barrier is chosen.
 R4: the quorum asked is that of the configuration governing slot watermark + 1.
 
-One round at a time serves every read waiting when it began; the next begins when it ends. That
-is all the batching there is.
+Questions that arrive while a round is on its way ride in the next one. That is all the batching
+there is. A round that stays unanswered is followed by a new one, which confirms it too.
 
 Source: Ongaro, "Consensus: Bridging Theory and Practice" (2014), section 6.4, with Paxos ballots.
 """
 
+from collections import deque
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -31,12 +33,15 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-class Confirmed(msgspec.Struct, frozen=True):
-    """A round that a quorum answered: these questions may be answered with `slot`."""
+class Round(msgspec.Struct):
+    """A round on its way: what it will answer, and who has answered it."""
 
+    counter: int
     asks: list[Ask]
     slot: Slot
     stamp_ms: int
+    opened_s: float
+    answered: set[NodeId]
 
 
 class ReadRounds:
@@ -45,17 +50,7 @@ class ReadRounds:
     def __init__(self) -> None:
         self._counter = 0
         self._waiting: list[Ask] = []
-        self._open: list[Ask] = []
-        self._open_counter = 0
-        self._slot = Slot(0)
-        self._stamp_ms = 0
-        self._answered: set[NodeId] = set()
-        self.opened_s = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """A round waits for answers."""
-        return self._open_counter > 0
+        self._open: deque[Round] = deque()
 
     @property
     def has_waiting(self) -> bool:
@@ -63,31 +58,28 @@ class ReadRounds:
         return bool(self._waiting)
 
     def ask(self, ask: Ask) -> None:
-        """Take a question; an older one of the same node stays: it may ride in an open round."""
+        """Take a question; it rides in the next round."""
         self._waiting.append(ask)
 
+    def is_due(self, now_s: float, patience_s: float) -> bool:
+        """A new round is called for: questions wait, or ride in a round that stays unanswered."""
+        riding = [one for one in self._open if one.asks]
+        if self._waiting:
+            return not riding or now_s - riding[-1].opened_s >= patience_s
+        return bool(riding) and now_s - self._open[-1].opened_s >= patience_s
+
     def begin(self, watermark: Slot, stamp_ms: int, now_s: float) -> int:
-        """Open the next round and return its counter. What an unanswered one held moves along."""
+        """Open the next round with all that waits, and return its counter (R2)."""
         self._counter += 1
-        self._open += self._waiting
+        self._open.append(Round(self._counter, self._waiting, watermark, stamp_ms, now_s, set()))
         self._waiting = []
-        self._open_counter = self._counter
-        self._slot = watermark
-        self._stamp_ms = stamp_ms
-        self._answered = set()
-        self.opened_s = now_s
         return self._counter
 
-    def on_answer(
-        self, sender: NodeId, counter: int, voters: AbstractSet[NodeId]
-    ) -> Confirmed | None:
-        """Count an answer; a Confirmed when it completes the open round (R1)."""
-        if counter == 0 or counter != self._open_counter:
-            return None
-        self._answered.add(sender)
-        if not is_phase1_quorum(self._answered, voters):
-            return None
-        confirmed = Confirmed(self._open, self._slot, self._stamp_ms)
-        self._open = []
-        self._open_counter = 0
-        return confirmed
+    def on_answer(self, sender: NodeId, counter: int, voters: AbstractSet[NodeId]) -> list[Round]:
+        """Count an answer; the rounds it completes: that one and all before it (R1)."""
+        for place, one in enumerate(self._open):
+            if one.counter == counter:
+                one.answered.add(sender)
+                if is_phase1_quorum(one.answered, voters):
+                    return [self._open.popleft() for _ in range(place + 1)]
+        return []

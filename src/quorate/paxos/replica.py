@@ -264,6 +264,8 @@ class Replica:
         return [Send(sender, PollAnswer(message.number, granted, promised, self.watermark))]
 
     def _on_poll_answer(self, sender: NodeId, message: PollAnswer, now_s: float) -> list[Effect]:
+        if message.promised.round > self.round_seen and not message.is_granted:
+            self.election.hurry(now_s)  # outbid, not refused for a living leader: ask higher
         self.round_seen = max(self.round_seen, message.promised.round)
         if self.leadership or not message.is_granted:
             return []
