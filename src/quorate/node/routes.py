@@ -153,8 +153,7 @@ class Routes:
         self, sender: NodeId, message: SnapshotChunk, now_s: float
     ) -> list[Effect]:
         node = self._node
-        effects = node.asker.on_chunk(sender, message, node.machine.applied, now_s)
-        return effects
+        return node.asker.on_chunk(sender, message, node.machine.applied, now_s)
 
     def _on_change_ask(self, sender: NodeId, message: ChangeAsk, now_s: float) -> list[Effect]:
         node = self._node
