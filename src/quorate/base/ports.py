@@ -145,8 +145,11 @@ class Rows(TableRows, Protocol):
         """Have what is stored about a removed subject forgotten some time after now."""
         ...
 
-    def remind(self, due_ms: int, what: bytes) -> None:
-        """Ask to be reminded of this at that logged time (derived, not stored)."""
+    def remind(self, due_ms: int, session: bytes) -> None:
+        """Ask to be reminded of this session at that logged time, or no more if negative.
+
+        Derived, not stored; replaces an earlier reminder.
+        """
         ...
 
 

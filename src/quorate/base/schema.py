@@ -30,3 +30,9 @@ class Meta(IntEnum):
     ORIGINS = 2  # node id -> incarnation, sequence
     CONFIGURATIONS = 3  # slot of each configuration in force or to come
     RESTORE = 4  # a restore under way
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """The first key after all that begin with `prefix`; None if there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else None

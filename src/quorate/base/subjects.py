@@ -16,8 +16,11 @@ def key_part(text: str) -> bytes:
 
 
 def name_part(name: str) -> bytes:
-    """The same for names of nodes and services, which ignore case."""
-    return key_part(name.lower())
+    """The same for names of nodes and services, which ignore the case of ASCII letters.
+
+    Other letters keep theirs: what Unicode calls lower case differs between Python versions.
+    """
+    return key_part(name).lower()
 
 
 def of_key(key: bytes) -> bytes:

@@ -1,0 +1,149 @@
+"""Exactly once, per origin: which bundles count.
+
+X1: a bundle counts iff its origin is a member, voting or learning, of a configuration in force
+    or to come, and it is the next of its origin: sequence last + 1 of the known incarnation, or
+    sequence 1 of a higher one. All else is skipped, alike on every replica.
+X2: the row of an origin goes when no configuration names it any more; ids are never used again,
+    so a bundle that still comes is a stranger's.
+
+Source: `docs/protocol/paxos.md`; Ongaro's dissertation, 6.3, at the scale of nodes, not clients.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+
+from quorate.base.batches import Bundle, Configuration
+from quorate.base.ids import NodeId, Slot
+from quorate.base.ports import View
+from quorate.base.schema import Meta, prefix_end
+from quorate.machine.rows import Rows
+from quorate.machine.state import index_key, index_of, meta_key
+
+Counted = tuple[int, int]
+"""(incarnation, sequence) of the last bundle that counted."""
+
+NONE_COUNTED: Counted = (0, 0)
+
+_ORIGINS = meta_key(Meta.ORIGINS)
+_CONFIGURATIONS = meta_key(Meta.CONFIGURATIONS)
+_FOUNDING_SLOT = Slot(0)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_counted = msgspec.msgpack.Decoder(Counted).decode
+_decode_configuration = msgspec.msgpack.Decoder(Configuration).decode
+
+
+class Verdict(Enum):
+    """What becomes of a bundle."""
+
+    COUNTS = "counts"
+    REPEATED = "repeated"
+    GAP = "gap"
+    STRANGER = "stranger"
+
+
+class Origins:
+    """What counted last, per origin, and the configurations that say who may be one.
+
+    Changes become real with `commit`; after a transaction that failed call `abort`.
+
+    Args:
+        view: Of the tables that remember it.
+        alpha: Slots between a configuration's choice and its government.
+    """
+
+    def __init__(self, view: View, alpha: int) -> None:
+        self._alpha = alpha
+        end = prefix_end(_ORIGINS)
+        self._counted = {
+            NodeId(key[len(_ORIGINS) :].decode()): _decode_counted(data)
+            for key, data in view.range(_ORIGINS, end)
+        }
+        end = prefix_end(_CONFIGURATIONS)
+        self.chain: tuple[tuple[Slot, Configuration], ...] = tuple(
+            (Slot(index_of(key[len(_CONFIGURATIONS) :])), _decode_configuration(data))
+            for key, data in view.range(_CONFIGURATIONS, end)
+        )
+        self._members = _members(self.chain)
+        self._new_counted: dict[NodeId, Counted | None] = {}
+        self._new_chain = self.chain
+
+    def last(self, origin: NodeId) -> Counted:
+        """What counted last of this origin; (0, 0) if nothing did."""
+        return self._counted.get(origin, NONE_COUNTED)
+
+    def judge(self, bundle: Bundle) -> Verdict:
+        """Whether this bundle counts (X1); if so it is counted."""
+        origin = bundle.origin
+        if origin not in self._members:
+            return Verdict.STRANGER
+        new = self._new_counted.get(origin)
+        incarnation, sequence = self.last(origin) if new is None else new
+        if bundle.incarnation == incarnation:
+            if bundle.sequence <= sequence:
+                return Verdict.REPEATED
+            if bundle.sequence != sequence + 1:
+                return Verdict.GAP
+        elif bundle.incarnation < incarnation:
+            return Verdict.REPEATED
+        elif bundle.sequence != 1:
+            return Verdict.GAP
+        self._new_counted[origin] = (bundle.incarnation, bundle.sequence)
+        return Verdict.COUNTS
+
+    def pass_slot(self, slot: Slot, configuration: Configuration | None) -> None:
+        """The batch of `slot` was applied, and brought this configuration into the chain."""
+        chain = self._new_chain
+        if configuration is not None:
+            chain = (*chain, (slot, configuration))
+        while len(chain) > 1 and self._governs_from(chain[1][0]) <= slot + 1:
+            chain = chain[1:]
+        if chain is self._new_chain:
+            return
+        self._new_chain = chain
+        members = _members(chain)
+        for origin in sorted(self._members - members):
+            self._new_counted[origin] = None
+
+    def store(self, rows: Rows) -> None:
+        """Write what changed; a handful of rows at most."""
+        for origin, counted in self._new_counted.items():
+            key = _ORIGINS + origin.encode()
+            if counted is None:
+                rows.delete_full(key)
+            else:
+                rows.put_full(key, _encode(counted))
+        if self._new_chain is not self.chain:
+            kept = {slot for slot, _ in self._new_chain}
+            for slot, _ in self.chain:
+                if slot not in kept:
+                    rows.delete_full(_CONFIGURATIONS + index_key(slot))
+            for slot, configuration in self._new_chain:
+                rows.put_full(_CONFIGURATIONS + index_key(slot), _encode(configuration))
+
+    def commit(self) -> None:
+        """What changed is in the tables."""
+        for origin, counted in self._new_counted.items():
+            if counted is None:
+                self._counted.pop(origin, None)
+            else:
+                self._counted[origin] = counted
+        if self._new_counted:
+            self._new_counted = {}
+        if self._new_chain is not self.chain:
+            self.chain = self._new_chain
+            self._members = _members(self.chain)
+
+    def abort(self) -> None:
+        """Nothing changed after all."""
+        self._new_counted = {}
+        self._new_chain = self.chain
+
+    def _governs_from(self, slot: Slot) -> int:
+        return 1 if slot == _FOUNDING_SLOT else slot + self._alpha
+
+
+def _members(chain: Iterable[tuple[Slot, Configuration]]) -> frozenset[NodeId]:
+    return frozenset(member.id for _, configuration in chain for member in configuration.members)

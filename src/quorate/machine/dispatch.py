@@ -1,0 +1,38 @@
+"""Which function applies which command: one look into a table per command."""
+
+from collections.abc import Callable
+from typing import Any
+
+from quorate.base import commands as c
+from quorate.kv import store as kv
+from quorate.machine import ownership, restore, txn, upkeep
+from quorate.machine.rows import Rows
+from quorate.registry import catalog, sessions
+
+Handler = Callable[[Rows, Any], Any]
+"""Applies a command and returns the value of its outcome; a Failure changed nothing."""
+
+HANDLERS: dict[type[c.Command], Handler] = {
+    c.KvSet: kv.on_set,
+    c.KvCas: kv.on_cas,
+    c.KvAcquire: ownership.on_acquire,
+    c.KvRelease: ownership.on_release,
+    c.KvDelete: kv.on_delete,
+    c.KvDeleteCas: kv.on_delete_cas,
+    c.KvDeleteTree: kv.on_delete_tree,
+    c.TombstonesReap: upkeep.on_tombstones_reap,
+    c.SessionCreate: sessions.on_create,
+    c.SessionDestroy: ownership.on_session_destroy,
+    c.SessionRenew: sessions.on_renew,
+    c.SessionExpire: ownership.on_session_expire,
+    c.NodeRegister: ownership.on_node_register,
+    c.NodeHealth: ownership.on_node_health,
+    c.NodeDeregister: ownership.on_node_deregister,
+    c.ServiceRegister: catalog.on_service_register,
+    c.ServiceDeregister: catalog.on_service_deregister,
+    c.Txn: txn.on_txn,
+    c.RestoreBegin: restore.on_restore_begin,
+    c.RestoreRows: restore.on_restore_rows,
+    c.RestoreCommit: restore.on_restore_commit,
+    c.Sweep: upkeep.on_sweep,
+}

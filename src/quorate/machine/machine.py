@@ -1,0 +1,300 @@
+"""The replicated state machine: batches in, outcomes and touched subjects out.
+
+A1: slots are applied strictly in order; data, applied slot, dedup, stamps and digest change in
+    one transaction.
+A2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
+    chance, no order of hashes.
+A3: logged time never falls: a late old batch may carry a lower stamp than one before it.
+A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted.
+"""
+
+import msgspec
+
+from quorate.base.batches import Batch, Bundle, Configuration, decode_batch
+from quorate.base.commands import Command, decode_commands
+from quorate.base.config import ClusterConfig
+from quorate.base.errors import StorageError, invariant
+from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
+from quorate.base.outcomes import Failure, Outcome
+from quorate.base.ports import Tables, Transaction
+from quorate.machine.dedup import Counted, Origins, Verdict
+from quorate.machine.dispatch import HANDLERS
+from quorate.machine.rows import Rows, ViewRows
+from quorate.machine.state import (
+    STATE_KEY,
+    State,
+    decode_state,
+    encode_state,
+)
+from quorate.machine.timers import Timers
+
+_NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
+_UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
+_TRIES = 4
+"""A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
+
+
+class BundleResult(msgspec.Struct, frozen=True):
+    """What became of one bundle of a batch.
+
+    Attributes:
+        outcomes: One per command, for bundles of the own origin that were applied; else empty.
+        position: Place of its first command in the batch, counting all bundles before it.
+        is_applied: False if it was skipped: repeated, out of sequence, or a stranger's.
+    """
+
+    origin: NodeId
+    incarnation: int
+    sequence: int
+    outcomes: list[Outcome]
+    position: int
+    is_applied: bool
+
+
+class Application(msgspec.Struct, frozen=True):
+    """What applying a batch gives: subjects to wake watchers of, and results of bundles."""
+
+    touched: list[bytes]
+    bundles: list[BundleResult]
+
+
+class Counters(msgspec.Struct):
+    """Since this machine was made; for metrics."""
+
+    batches: int = 0
+    commands: int = 0
+    bundles_applied: int = 0
+    bundles_repeated: int = 0
+    bundles_out_of_sequence: int = 0
+    bundles_of_strangers: int = 0
+    bundles_unreadable: int = 0
+
+
+class Machine:
+    """The tables of one replica and what is derived from them.
+
+    Args:
+        tables: Their state is taken as it is; empty ones are nobody's until `found`.
+        settings: Equal on every node.
+    """
+
+    def __init__(self, tables: Tables, settings: ClusterConfig) -> None:
+        self._tables = tables
+        self._settings = settings
+        self.counters = Counters()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read everything anew: the tables were replaced."""
+        data = self._tables.get(STATE_KEY)
+        self._state = State() if data is None else decode_state(data)
+        self._origins = Origins(self._tables, self._settings.alpha_slots)
+        self._timers = Timers(ViewRows(self._tables, self._state.generation))
+
+    # --- what others ask ------------------------------------------------------------------------
+
+    @property
+    def applied(self) -> Slot:
+        """The newest slot applied."""
+        return self._state.applied
+
+    @property
+    def index(self) -> Index:
+        """The index of the newest command that changed something."""
+        return self._state.index
+
+    @property
+    def stamp_ms(self) -> int:
+        """Logged time: the highest stamp applied."""
+        return self._state.stamp_ms
+
+    @property
+    def wall_ms(self) -> int:
+        """The highest wall clock applied; for people."""
+        return self._state.wall_ms
+
+    @property
+    def digest(self) -> int:
+        """Rolling CRC of all that apply wrote; equal on replicas at the same slot."""
+        return self._state.digest
+
+    @property
+    def cluster_id(self) -> str:
+        """Whose the tables are; "" before founding."""
+        return self._state.cluster_id
+
+    @property
+    def configurations(self) -> tuple[tuple[Slot, Configuration], ...]:
+        """Configurations in force and to come, by the slot in which each was chosen."""
+        return self._origins.chain
+
+    def last_sequence(self, origin: NodeId) -> Counted:
+        """(incarnation, sequence) of an origin's last bundle that counted; (0, 0) if none."""
+        return self._origins.last(origin)
+
+    def expirations(self, now_ms: int) -> list[Command]:
+        """What a leader should propose now because time passed; nothing twice too soon.
+
+        Args:
+            now_ms: The leader's logged time.
+        """
+        rows = ViewRows(self._tables, self._state.generation)
+        return self._timers.due(now_ms, rows, self._state)
+
+    # --- what changes the tables ----------------------------------------------------------------
+
+    def found(self, cluster_id: str, configuration: Configuration) -> None:
+        """Make empty tables those of a cluster."""
+        invariant(self._state.applied == 0, "only empty tables can be founded")
+        self._state = msgspec.structs.replace(self._state, cluster_id=cluster_id)
+        self.store_configuration_base(Slot(0), configuration)
+
+    def store_configuration_base(self, slot: Slot, configuration: Configuration) -> None:
+        """Store a configuration that no batch brought: at slot 0 it governs from slot 1."""
+        transaction = self._tables.begin()
+        try:
+            rows = Rows(transaction, self._state, self._state.stamp_ms)
+            self._origins.pass_slot(slot, configuration)
+            self._origins.store(rows)
+            state = msgspec.structs.replace(self._state, digest=rows.digest)
+            transaction.put(STATE_KEY, encode_state(state))
+            transaction.commit()
+        except BaseException:
+            transaction.abort()
+            self._origins.abort()
+            raise
+        self._origins.commit()
+        self._state = state
+
+    def apply(
+        self, slot: Slot, data: bytes, configuration: Configuration | None, own: NodeId | None
+    ) -> Application:
+        """Apply the batch of the next slot.
+
+        Args:
+            slot: Exactly one above `applied`.
+            data: The encoded batch.
+            configuration: What this slot brings into the chain, as judged by `paxos`; None if
+                nothing.
+            own: Whose bundles are given outcomes.
+
+        Raises:
+            StorageError: `disk_full`: nothing changed; call again when there is space. Others:
+                the tables cannot be used any more.
+        """
+        invariant(slot == self._state.applied + 1, "slots are applied in order")
+        batch = self._decode(data)
+        for _ in range(_TRIES - 1):
+            try:
+                return self._apply(slot, batch, configuration, own)
+            except StorageError as error:  # the body may have grown: nothing happened, once more
+                if error.code != "disk_full":
+                    raise
+        return self._apply(slot, batch, configuration, own)
+
+    def _apply(
+        self, slot: Slot, batch: Batch, configuration: Configuration | None, own: NodeId | None
+    ) -> Application:
+        before = self._state
+        counters = msgspec.structs.replace(self.counters)
+        transaction = self._tables.begin()
+        try:
+            rows = Rows(transaction, before, max(before.stamp_ms, batch.stamp_ms))
+            bundles = self._bundles(rows, batch, own, counters)
+            self._origins.pass_slot(slot, configuration)
+            self._origins.store(rows)
+            state = self._store(transaction, rows, slot, batch.wall_ms)
+            transaction.commit()
+        except BaseException:
+            transaction.abort()
+            self._origins.abort()
+            raise
+        self._origins.commit()
+        self._state = state
+        counters.batches += 1
+        self.counters = counters
+        if before.generation != state.generation:
+            self._timers = Timers(ViewRows(self._tables, state.generation))
+        else:
+            self._timers.add(rows.reminders)
+        self._timers.sample(state.stamp_ms, state.index)
+        return Application(rows.touched + rows.touched_tables(before), bundles)
+
+    def _bundles(
+        self, rows: Rows, batch: Batch, own: NodeId | None, counters: Counters
+    ) -> list[BundleResult]:
+        results: list[BundleResult] = []
+        position = 0
+        for bundle in batch.bundles:
+            outcomes: list[Outcome] = []
+            verdict = self._origins.judge(bundle)
+            if verdict is Verdict.COUNTS:
+                counters.bundles_applied += 1
+                outcomes = _run(rows, bundle, bundle.origin == own, counters)
+            elif verdict is Verdict.REPEATED:
+                counters.bundles_repeated += 1
+            elif verdict is Verdict.GAP:
+                counters.bundles_out_of_sequence += 1
+            else:
+                counters.bundles_of_strangers += 1
+            results.append(
+                BundleResult(
+                    bundle.origin,
+                    bundle.incarnation,
+                    bundle.sequence,
+                    outcomes,
+                    position,
+                    verdict is Verdict.COUNTS,
+                )
+            )
+            position += bundle.count
+        return results
+
+    def _store(self, transaction: Transaction, rows: Rows, slot: Slot, wall_ms: int) -> State:
+        before = self._state
+        state = State(
+            applied=slot,
+            index=Index(rows.index),
+            stamp_ms=rows.stamp_ms,
+            wall_ms=max(before.wall_ms, wall_ms),
+            digest=rows.mixed_digest(slot),
+            generation=rows.generation,
+            stale=rows.stale,
+            restored=Index(rows.restored),
+            floor=Index(rows.floor),
+            indexes=rows.indexes,
+            cluster_id=before.cluster_id,
+        )
+        transaction.put(STATE_KEY, encode_state(state))
+        return state
+
+    def _decode(self, data: bytes) -> Batch:
+        try:
+            return decode_batch(data)
+        except ValueError:  # alike everywhere: it takes its slot and changes nothing
+            self.counters.bundles_unreadable += 1
+            return _NOTHING
+
+
+def _run(rows: Rows, bundle: Bundle, is_own: bool, counters: Counters) -> list[Outcome]:
+    """Apply a bundle's commands in order; outcomes only if somebody here waits for them."""
+    try:
+        commands = decode_commands(bundle.body)
+    except ValueError:  # A4
+        commands = None
+    if commands is None or len(commands) != bundle.count:
+        counters.bundles_unreadable += 1
+        return [Outcome(rows.index, _UNREADABLE)] * bundle.count if is_own else []
+    counters.commands += len(commands)
+    handlers = HANDLERS
+    if not is_own:
+        for command in commands:
+            rows.is_taken = False
+            handlers[type(command)](rows, command)
+        return []
+    outcomes: list[Outcome] = []
+    for command in commands:
+        rows.is_taken = False
+        value = handlers[type(command)](rows, command)
+        outcomes.append(Outcome(rows.index, value))
+    return outcomes

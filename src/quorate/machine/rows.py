@@ -1,0 +1,239 @@
+"""One transaction as commands see it: rows by table, with digest, undo and touched subjects.
+
+R1: the digest covers every write and deletion, in order; so replicas that differ show it at the
+    next comparison, whatever made them differ.
+R2: between `open_undo` and `undo` or `close_undo` every old value is kept, for the tables port
+    knows no nested transactions.
+R3: a command takes at most one index, and touches only after it took it. `is_taken` is cleared
+    before each command.
+"""
+
+from collections.abc import Iterator
+from zlib import crc32
+
+from quorate.base import subjects
+from quorate.base.errors import invariant
+from quorate.base.ports import Transaction, View
+from quorate.base.schema import Table, prefix_end
+from quorate.machine.state import (
+    INDEX_PLACE,
+    INDEXED,
+    State,
+    index_key,
+    prefixes,
+)
+
+_DELETED = b"\0deleted"
+_SUBJECTS = int(Table.SUBJECTS)
+_GRAVEYARD = int(Table.GRAVEYARD)
+
+
+class Rows:
+    """Fills `base.ports.Rows` for one batch.
+
+    Args:
+        transaction: Of the tables; committed by the caller.
+        state: As the batch before left it.
+        stamp_ms: Logged time of this batch.
+    """
+
+    __slots__ = (
+        "_delete",
+        "_get",
+        "_indexes",
+                "_prefixes",
+        "_put",
+        "_undo",
+        "_undo_state",
+        "digest",
+        "floor",
+        "generation",
+        "index",
+        "is_taken",
+        "reminders",
+        "restored",
+        "stale",
+        "stamp_ms",
+        "touched",
+        "transaction",
+    )
+
+    def __init__(self, transaction: Transaction, state: State, stamp_ms: int) -> None:
+        self.transaction = transaction
+        self._get = transaction.get
+        self._put = transaction.put
+        self._delete = transaction.delete
+        self.stamp_ms = stamp_ms
+        self.index: int = state.index
+        self.digest = state.digest
+        self.stale = state.stale
+        self.restored: int = state.restored
+        self.floor: int = state.floor
+        self._indexes = list(state.indexes)
+        self.is_taken = False
+        self._undo: list[tuple[bytes, bytes | None]] | None = None
+        self._undo_state: tuple[int, int, int, list[int], int] | None = None
+        self.touched: list[bytes] = []
+        self.reminders: list[tuple[int, bytes]] = []
+        self.switch(state.generation)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def get(self, table: int, key: bytes) -> bytes | None:
+        """See `base.ports.TableRows.get`."""
+        return self._get(self._prefixes[table] + key)
+
+    def put(self, table: int, key: bytes, value: bytes) -> None:
+        """See `base.ports.Rows.put`."""
+        full = self._prefixes[table] + key
+        if self._undo is not None:
+            self._undo.append((full, self._get(full)))
+        self.digest = crc32(value, crc32(full, self.digest))
+        self._put(full, value)
+
+    def delete(self, table: int, key: bytes) -> bool:
+        """See `base.ports.Rows.delete`."""
+        return self.delete_full(self._prefixes[table] + key)
+
+    def range(
+        self, table: int, first: bytes, last: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """See `base.ports.TableRows.range`."""
+        prefix = self._prefixes[table]
+        end = prefix_end(prefix) if last is None else prefix + last
+        length = len(prefix)
+        for full, value in self.transaction.range(prefix + first, end):
+            yield full[length:], value
+
+    def put_full(self, full: bytes, value: bytes) -> None:
+        """Write under a full key: rows of the machine itself, or of another generation."""
+        invariant(self._undo is None, "no transaction writes outside its generation")
+        self.digest = crc32(value, crc32(full, self.digest))
+        self._put(full, value)
+
+    def delete_full(self, full: bytes) -> bool:
+        """Remove by full key; True if it was there."""
+        if self._undo is not None:
+            self._undo.append((full, self._get(full)))
+        is_there = self._delete(full)
+        if is_there:
+            self.digest = crc32(_DELETED, crc32(full, self.digest))
+        return is_there
+
+    # --- the running command ------------------------------------------------------------------
+
+    def take_index(self) -> int:
+        """See `base.ports.Rows.take_index`."""
+        if not self.is_taken:
+            self.is_taken = True
+            self.index += 1
+        return self.index
+
+    def touch(self, table: int, subject: bytes) -> None:
+        """See `base.ports.Rows.touch`."""
+        self._indexes[INDEX_PLACE[table]] = self.index
+        self.touched.append(subject)
+
+    def note_subject(self, table: int, subject: bytes) -> None:
+        """See `base.ports.Rows.note_subject`."""
+        self.put(_SUBJECTS, subject, index_key(self.index))
+        self.touch(table, subject)
+
+    def bury(self, subject: bytes) -> None:
+        """See `base.ports.Rows.bury`."""
+        self.put(_GRAVEYARD, index_key(self.index) + subject, b"")
+
+    def remind(self, due_ms: int, session: bytes) -> None:
+        """See `base.ports.Rows.remind`."""
+        self.reminders.append((due_ms, session))
+
+    # --- all or nothing -----------------------------------------------------------------------
+
+    def open_undo(self) -> None:
+        """From here on keep old values."""
+        invariant(self._undo is None, "transactions do not nest")
+        self._undo = []
+        self._undo_state = (
+            self.index,
+            self.digest,
+            len(self.touched),
+            list(self._indexes),
+            len(self.reminders),
+        )
+
+    def close_undo(self) -> None:
+        """It holds: forget the old values."""
+        self._undo = None
+        self._undo_state = None
+
+    def undo(self) -> None:
+        """Back to where `open_undo` was, as if nothing had been written since."""
+        log, before = self._undo, self._undo_state
+        self.close_undo()
+        if log is None or before is None:
+            return
+        for full, old in reversed(log):
+            if old is None:
+                self._delete(full)
+            else:
+                self._put(full, old)
+        self.index, self.digest, touched, self._indexes, reminders = before
+        del self.touched[touched:]
+        del self.reminders[reminders:]
+        self.is_taken = False
+
+    # --- the whole --------------------------------------------------------------------------
+
+    def switch(self, generation: int) -> None:
+        """Make another generation the current one."""
+        self.generation = generation
+        self._prefixes = prefixes(generation)
+
+    def replace_all(self) -> None:
+        """The state was replaced as a whole under the command's index: everybody wakes."""
+        index = self.take_index()
+        self.restored = index
+        self._indexes = [index] * len(self._indexes)
+        self.touched.append(subjects.EVERYTHING)
+
+    def mixed_digest(self, slot: int) -> int:
+        """The digest after this batch, with what else the machine's own row will say."""
+        summary = f"{slot} {self.index} {self.stamp_ms} {self.floor} {self.restored}"
+        return crc32(summary.encode(), self.digest)
+
+    @property
+    def indexes(self) -> tuple[int, ...]:
+        """Newest change of each indexed table."""
+        return tuple(self._indexes)
+
+    def touched_tables(self, before: State) -> list[bytes]:
+        """The subjects of the tables that changed since `before`."""
+        return [
+            subjects.of_table(table)
+            for table, then, now in zip(INDEXED, before.indexes, self._indexes, strict=True)
+            if now != then
+        ]
+
+
+class ViewRows:
+    """Rows of one generation of a view, for reading; fills `base.ports.TableRows`."""
+
+    __slots__ = ("_prefixes", "_view")
+
+    def __init__(self, view: View, generation: int) -> None:
+        self._view = view
+        self._prefixes = prefixes(generation)
+
+    def get(self, table: int, key: bytes) -> bytes | None:
+        """See `base.ports.TableRows.get`."""
+        return self._view.get(self._prefixes[table] + key)
+
+    def range(
+        self, table: int, first: bytes, last: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """See `base.ports.TableRows.range`."""
+        prefix = self._prefixes[table]
+        end = prefix_end(prefix) if last is None else prefix + last
+        length = len(prefix)
+        for full, value in self._view.range(prefix + first, end):
+            yield full[length:], value

@@ -1,0 +1,97 @@
+"""The machine's own row, and where rows lie in the tables.
+
+A key is generation, table, key of the row. Generation 0 holds the machine's own rows (`Meta`);
+the others take turns, one being current: a restored snapshot fills another one and is switched
+to by one command.
+"""
+
+import msgspec
+
+from quorate.base.ids import Index, Slot
+from quorate.base.schema import Meta, Table
+
+GENERATIONS_MAX = 255
+META_GENERATION = 0
+FIRST_GENERATION = 1
+
+INDEXED = (Table.KV, Table.SESSIONS, Table.NODES, Table.SERVICES, Table.CHECKS)
+"""Tables with an index of their own, in the order of `State.indexes`."""
+
+INDEX_PLACE = {int(table): place for place, table in enumerate(INDEXED)}
+
+_TABLES_END = max(Table) + 1
+
+
+class State(msgspec.Struct, array_like=True, frozen=True):
+    """One row, written with every batch, in the same transaction.
+
+    Attributes:
+        applied: The newest slot whose batch these tables contain.
+        index: Of the newest command that changed something.
+        stamp_ms: The highest stamp of any batch so far: logged time.
+        wall_ms: The highest wall clock of any batch so far; for people.
+        digest: Rolling CRC of all that apply ever wrote.
+        generation: The current one.
+        stale: Generations no longer current, to be swept.
+        restored: Index at which the state was last replaced as a whole; 0 if never.
+        floor: The highest index of a removal that has been forgotten.
+        indexes: Newest change of each of `INDEXED`.
+        cluster_id: Whose these tables are; "" before founding.
+    """
+
+    applied: Slot = Slot(0)
+    index: Index = Index(0)
+    stamp_ms: int = 0
+    wall_ms: int = 0
+    digest: int = 0
+    generation: int = FIRST_GENERATION
+    stale: tuple[int, ...] = ()
+    restored: Index = Index(0)
+    floor: Index = Index(0)
+    indexes: tuple[int, ...] = (0,) * len(INDEXED)
+    cluster_id: str = ""
+
+
+class Restore(msgspec.Struct, array_like=True, frozen=True):
+    """A restore under way: which one, where its rows go, how many came."""
+
+    restore_id: str
+    generation: int
+    rows: int
+    is_broken: bool = False
+
+
+encode_state = msgspec.msgpack.Encoder().encode
+decode_state = msgspec.msgpack.Decoder(State).decode
+encode_restore = msgspec.msgpack.Encoder().encode
+decode_restore = msgspec.msgpack.Decoder(Restore).decode
+
+
+def meta_key(meta: Meta, key: bytes = b"") -> bytes:
+    """The full key of a row of the machine itself."""
+    return bytes((META_GENERATION, meta)) + key
+
+
+STATE_KEY = meta_key(Meta.STATE)
+RESTORE_KEY = meta_key(Meta.RESTORE)
+
+
+_PREFIXES = tuple(
+    tuple(bytes((generation, table)) for table in range(_TABLES_END))
+    for generation in range(GENERATIONS_MAX + 1)
+)
+
+
+def prefixes(generation: int) -> tuple[bytes, ...]:
+    """The first two bytes of every key of a generation, by number of table."""
+    return _PREFIXES[generation]
+
+
+def index_key(index: int) -> bytes:
+    """A number as bytes that sort as it does."""
+    return index.to_bytes(8, "big")
+
+
+def index_of(data: bytes) -> int:
+    """The number that `index_key` made bytes of."""
+    return int.from_bytes(data[:8], "big")

@@ -1,0 +1,121 @@
+"""What a leader should propose because logged time passed.
+
+Derived from the tables at start and kept up by what apply reminds of; never stored. A reminder
+may be out of date: the row is asked when it is due.
+"""
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import islice
+
+from quorate.base.commands import Command, SessionExpire, Sweep, TombstonesReap
+from quorate.base.ports import TableRows
+from quorate.kv import locks
+from quorate.machine.state import State, index_of
+from quorate.machine.upkeep import GRAVEYARD
+from quorate.registry import sessions
+
+RETRY_MS = 2_000
+"""An expiry proposed and not applied is proposed again after this."""
+
+TOMBSTONE_MS = 15 * 60_000
+"""Removals are remembered at least this long: longer than the longest blocking query."""
+
+EXPIRIES_MAX = 256
+ROWS_MAX = 1_000
+UPKEEP_EVERY_MS = 100
+_SAMPLE_EVERY_MS = 60_000
+_SAMPLES_MAX = 64
+_UPKEEP_IDLE_MS = 5_000
+_DELAYS_LOOKED_AT = 100
+_OUTDATED_MAX = 1_000
+
+
+class Timers:
+    """Deadlines of sessions and age of removals, in logged time.
+
+    Args:
+        rows: Of the current generation.
+    """
+
+    def __init__(self, rows: TableRows) -> None:
+        self._deadlines: dict[bytes, int] = {}
+        for row in sessions.sessions(rows):
+            due_ms = sessions.deadline_ms(row)
+            if due_ms is not None:
+                self._deadlines[row.id.encode()] = due_ms
+        self._heap: list[tuple[int, bytes]] = []
+        self._rebuild()
+        self._samples: deque[tuple[int, int]] = deque()
+        self._upkeep_ms = 0
+
+    def add(self, reminders: list[tuple[int, bytes]]) -> None:
+        """Take in what apply reminded of; a negative time cancels."""
+        for due_ms, session in reminders:
+            if due_ms < 0:
+                self._deadlines.pop(session, None)
+            else:
+                self._deadlines[session] = due_ms
+                heappush(self._heap, (due_ms, session))
+        if len(self._heap) > 2 * len(self._deadlines) + _OUTDATED_MAX:
+            self._rebuild()
+
+    def sample(self, stamp_ms: int, index: int) -> None:
+        """Remember which index was reached when, to know how old a removal is."""
+        samples = self._samples
+        if not samples or stamp_ms - samples[-1][0] >= _SAMPLE_EVERY_MS:
+            samples.append((stamp_ms, index))
+            if len(samples) > _SAMPLES_MAX:
+                samples.popleft()
+
+    def due(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
+        """What to propose now; nothing twice before a retry interval passed.
+
+        Args:
+            now_ms: The leader's logged time.
+            rows: Of the current generation, as last applied.
+            state: As last applied.
+        """
+        commands = self._expiries(now_ms, rows)
+        if now_ms >= self._upkeep_ms:
+            upkeep = self._upkeep(now_ms, rows, state)
+            self._upkeep_ms = now_ms + (UPKEEP_EVERY_MS if upkeep else _UPKEEP_IDLE_MS)
+            commands += upkeep
+        return commands
+
+    def _expiries(self, now_ms: int, rows: TableRows) -> list[Command]:
+        heap, commands = self._heap, list[Command]()
+        while heap and heap[0][0] <= now_ms and len(commands) < EXPIRIES_MAX:
+            due_ms, session = heappop(heap)
+            if self._deadlines.get(session) != due_ms:
+                continue  # it ended, or has a later deadline
+            row = sessions.session_of(rows, session.decode())
+            if row is not None:
+                commands.append(SessionExpire(row.id, row.renewed_ms))
+            self._deadlines[session] = now_ms + RETRY_MS
+            heappush(heap, (now_ms + RETRY_MS, session))
+        return commands
+
+    def _upkeep(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
+        commands: list[Command] = []
+        delays = islice(rows.range(locks.KV_DELAY, b""), _DELAYS_LOOKED_AT)
+        if state.stale or any(int.from_bytes(until, "big") <= now_ms for _, until in delays):
+            commands.append(Sweep(ROWS_MAX))
+        old = self._index_before(now_ms - TOMBSTONE_MS)
+        if old > 0:
+            oldest = next(rows.range(GRAVEYARD, b""), None)
+            if oldest is not None and index_of(oldest[0]) <= old:
+                commands.append(TombstonesReap(old, ROWS_MAX))
+        return commands
+
+    def _rebuild(self) -> None:
+        """Drop what is out of date: a node that never leads would keep it for ever."""
+        self._heap = [(due_ms, session) for session, due_ms in self._deadlines.items()]
+        heapify(self._heap)
+
+    def _index_before(self, time_ms: int) -> int:
+        """The highest index known to have been reached by then; 0 if none is."""
+        samples = self._samples
+        while len(samples) > 1 and samples[1][0] <= time_ms:
+            samples.popleft()
+        return samples[0][1] if samples and samples[0][0] <= time_ms else 0

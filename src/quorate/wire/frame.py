@@ -1,0 +1,122 @@
+"""Frames: how messages travel on a connection, after the handshake of `wire.hello`.
+
+```text
+ 0        4        8          12         16                16+meta           16+meta+body
+ | crc    | length | meta len | body crc | meta (msgpack)  | body (as it is) |
+```
+
+All numbers are 32 bits, little-endian. `length` counts meta and body. `crc` is the CRC32C of
+everything from `length` to the end of the meta, `body crc` that of the body: header and body are
+checked apart, and the length before it is believed, as far as memory is concerned.
+
+The journal sums a batch a second time when it stores it. Handing the sum through would save
+0.25 µs for 4 KiB (measured; encoding the frame takes 1.5 µs, a sync 130 µs) and would cost a
+second road through the pure rooms beside the messages; so it is not done.
+"""
+
+from struct import Struct
+
+from quorate.base.errors import PeerError
+from quorate.base.messages import Message
+from quorate.wire.checksum import CRC_OF_NOTHING, crc32c, crc32c_extended
+from quorate.wire.codec import decode_message, encode_message
+
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""Meta and body of one frame. Sixteen times the batch limit: room for a page of promises."""
+
+_CRC = Struct("<I")
+_SIZES = Struct("<III")
+_HEADER = Struct("<IIII")
+_HEADER_BYTES = _HEADER.size
+
+
+def encode_frame(message: Message, bytes_max: int = FRAME_BYTES_MAX) -> list[bytes]:
+    """The buffers of one frame, for `writelines`; big fields of the message are among them as is.
+
+    Raises:
+        PeerError: `local`: the message is larger than a peer would accept.
+
+    Cost: 1.5 µs for an Accept of 4 KiB, measured.
+    """
+    meta, body = encode_message(message)
+    body_bytes = 0
+    body_crc = CRC_OF_NOTHING
+    for part in body:
+        body_bytes += len(part)
+        body_crc = crc32c_extended(body_crc, part)
+    length = len(meta) + body_bytes
+    if length > bytes_max:
+        name = type(message).__name__
+        raise PeerError("local", f"a {name} of {length} bytes exceeds the frame of {bytes_max}")
+    checked = _SIZES.pack(length, len(meta), body_crc) + meta
+    return [_CRC.pack(crc32c(checked)) + checked, *body]
+
+
+class FrameReader:
+    """Cuts what a connection delivers into messages. Broken once, it stays broken.
+
+    Args:
+        bytes_max: Largest `length` believed. A longer one is refused before anything is kept
+            for it.
+    """
+
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._chunks: list[bytes] = []
+        self._held_bytes = 0
+        self._needed_bytes = _HEADER_BYTES
+        self._fault: PeerError | None = None
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take the next bytes; return the messages that are complete now.
+
+        A body is sliced once from `data`, or, if it came in pieces, from the pieces joined once.
+
+        Raises:
+            PeerError: `remote`: no frame, damaged, or too long. The messages before the fault
+                in these bytes are lost with it: the connection must be closed.
+        """
+        if self._fault is not None:
+            raise self._fault
+        if self._chunks:
+            self._chunks.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes < self._needed_bytes:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks.clear()
+        try:
+            return self._cut(data)
+        except PeerError as fault:
+            self._fault = fault
+            raise
+
+    def _cut(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        offset, size = 0, len(data)
+        needed = _HEADER_BYTES
+        while size - offset >= _HEADER_BYTES:
+            crc, length, meta_bytes, body_crc = _HEADER.unpack_from(data, offset)
+            if length > self._bytes_max or meta_bytes > length:
+                raise PeerError("remote", f"the peer announced a frame of {length} bytes")
+            end = offset + _HEADER_BYTES + length
+            if end > size:
+                needed = end - offset
+                break
+            meta_end = offset + _HEADER_BYTES + meta_bytes
+            if crc32c(data[offset + 4 : meta_end]) != crc:
+                raise PeerError("remote", "the head of a frame was damaged on its way")
+            body = data[meta_end:end]
+            if crc32c(body) != body_crc:
+                raise PeerError("remote", "the body of a frame was damaged on its way")
+            messages.append(decode_message(data[offset + _HEADER_BYTES : meta_end], body))
+            offset = end
+        self._keep(data, offset, needed)
+        return messages
+
+    def _keep(self, data: bytes, offset: int, needed_bytes: int) -> None:
+        rest = data[offset:] if offset else data
+        if rest:
+            self._chunks.append(rest)
+        self._held_bytes = len(rest)
+        self._needed_bytes = needed_bytes

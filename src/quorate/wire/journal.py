@@ -1,0 +1,313 @@
+"""Journal: turns records into file operations. `wire.recovery` reads back what came of them.
+
+The log is a row of segments, each a file of fixed size made ahead and, when its slots are no
+longer needed, used again. What is appended together is a *group*: one write, one sync. Four
+laws, on which `wire.recovery` rests:
+
+J1: a group is written only after the one before it was synced. So a whole record of a later
+    group proves that the groups before it were on the disk: damage in them is rot.
+J2: a segment is used only under a durable name, and its first group (*opening*) begins with
+    its head, the highest promise and the founding. So any older segment may go.
+J3: nothing is ever written into a segment of an earlier life. What the last life wrote in its
+    last group was perhaps never acknowledged, perhaps never synced, and perhaps is only in the
+    page cache after a failed sync: it is written again, whole, in the first group of this life,
+    and the head says where the older segment ends.
+J4: the oldest segment goes first, and each goes durably before the next.
+
+A recycled segment is not filled with zeros again: its stale records name another segment and
+life, so they never pass for new ones, and refilling would double what the disk has to write.
+
+Pure: it holds no file. Who obeys the operations, in order, may do so on another thread, one
+list at a time.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from quorate.base.errors import invariant
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
+from quorate.wire.records import (
+    CLOSE,
+    CLOSE_BYTES,
+    COPY,
+    FORMAT,
+    LAST,
+    OPENING,
+    Head,
+    Place,
+    Stored,
+    StoredKind,
+    chain_seed,
+    encode,
+    size_of,
+    stored,
+    stored_head,
+)
+
+SEGMENT_PREFIX = "wal-"
+SPARE_PREFIX = "spare-"
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How the log lies on the disk. May change between lives.
+
+    `spares_ready` segments are made ahead. One would do for speed; the second is the ballast:
+    that making it fails is known while a whole segment is still there for ballots.
+    """
+
+    segment_bytes: int = 64 * 1024 * 1024  # made in 0.1 s; a few of them per snapshot interval
+    spares_ready: int = 2
+    spares_max: int = 4  # recycled segments beyond these are removed
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose log this is, and in which of its lives.
+
+    Attributes:
+        node: Minted with the data directory.
+        incarnation: Rises at every start, before the log is opened.
+        life: Drawn at start, 64 bits: no record of another life passes for one of this.
+    """
+
+    node: NodeId
+    incarnation: int
+    life: int
+
+
+class Segment(msgspec.Struct):
+    """What the journal knows of one segment file."""
+
+    number: int
+    size: int
+    end: int = 0
+    slot_last: Slot = Slot(0)
+
+
+class Past(msgspec.Struct):
+    """What recovery found, as far as writing on depends on it.
+
+    Attributes:
+        number: The highest number that any file bears.
+        promised, founded: Said by the log, what is repeated included.
+        segments: Those that count, oldest first.
+        spares: Names of whole spare segments.
+    """
+
+    number: int = 0
+    promised: Ballot = NO_BALLOT
+    founded: Founded | None = None
+    segments: list[Segment] = msgspec.field(default_factory=list[Segment])
+    spares: list[str] = msgspec.field(default_factory=list[str])
+
+
+def segment_name(number: int) -> str:
+    """The file name of a segment."""
+    return f"{SEGMENT_PREFIX}{number:016d}"
+
+
+def spare_name(number: int) -> str:
+    """The file name of a spare segment."""
+    return f"{SPARE_PREFIX}{number:016d}"
+
+
+class Journal:
+    """The writing end of the log in one life of a node. Made by `wire.recovery`.
+
+    The first call must be `open`.
+    """
+
+    def __init__(self, identity: Identity, layout: Layout, past: Past) -> None:
+        self._identity = identity
+        self._layout = layout
+        self._number = past.number
+        self._promised = past.promised
+        self._founded = past.founded
+        self._segments = past.segments
+        self._spares = past.spares
+        self._preparing: str | None = None
+        self._room_end = 0  # of the newest segment, without the reserve for a CLOSE
+        self._previous_crc = 0
+        self._group_number = 0
+        self._group: list[Stored] = []
+        self._group_bytes = 0
+        self._is_opening = False  # the group that waits is the first of its segment
+        self._has_only_opening = False  # and no other was written behind it
+        self._is_closed = True
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of records in all segments that truncation has left."""
+        return sum(segment.end for segment in self._segments)
+
+    @property
+    def spares(self) -> int:
+        """How many whole segments are ready ahead."""
+        return len(self._spares)
+
+    def open(self, repeated: Sequence[Record]) -> list[FileOp]:
+        """Begin the first segment of this life.
+
+        Args:
+            repeated: What the last group of the last life held (law J3). It goes into one
+                group, so into one segment, however large: a half of it must not count.
+        """
+        ops: list[FileOp] = []
+        waiting = [stored(record) for record in repeated]
+        self._turn_over(sum(map(size_of, waiting)), ops)
+        for record in waiting:
+            self._place(record, ops)
+        self._commit(ops)
+        return ops
+
+    def append(self, records: Sequence[Record]) -> list[FileOp]:
+        """Write records, in this order. When all operations have succeeded, they are durable.
+
+        One group, one sync; one more for each segment that this fills.
+
+        Cost: 2 µs a record, measured.
+        """
+        ops: list[FileOp] = []
+        for record in records:
+            self._place(stored(record), ops)
+            self._observe(record)
+        self._commit(ops)
+        return ops
+
+    def close_idle(self) -> list[FileOp]:
+        """Write an empty group, which proves that the last one was synced; nothing if it did.
+
+        Call it when the node falls idle and at a clean stop: rot in the very last group cannot
+        be told from a torn write, and is dropped in silence.
+        """
+        if self._is_closed:
+            return []
+        ops: list[FileOp] = []
+        self._group.append(CLOSE)
+        self._group_bytes += CLOSE_BYTES
+        self._commit(ops)
+        self._is_closed = True
+        return ops
+
+    def truncate(self, slot: Slot) -> list[FileOp]:
+        """Let go of whole segments that hold no slot above `slot`; never of the newest one."""
+        ops: list[FileOp] = []
+        while len(self._segments) > 1 and self._segments[0].slot_last <= slot:
+            if not ops and self._has_only_opening:
+                ops += self.close_idle()  # else rot in its only group would lose the promise
+            oldest = self._segments.pop(0)
+            ops += self.recycle(segment_name(oldest.number), oldest.size)
+        return ops
+
+    def recycle(self, name: str, size: int) -> list[FileOp]:
+        """Make a file that no longer counts a spare, or remove it. Durable at once (law J4)."""
+        if size != self._layout.segment_bytes or len(self._spares) >= self._layout.spares_max:
+            return [Remove(name), SyncDirectory()]
+        spare = SPARE_PREFIX + name.removeprefix(SEGMENT_PREFIX)
+        self._spares.append(spare)
+        return [Rename(name, spare), SyncDirectory()]
+
+    def prepare(self) -> list[FileOp]:
+        """Make one spare segment, if too few are ready and none is on the way.
+
+        Slow, so for a thread of its own, beside other operations. `prepared` closes it.
+        """
+        if self._preparing is not None or len(self._spares) >= self._layout.spares_ready:
+            return []
+        self._preparing = self._new_spare()
+        return [Create(self._preparing, self._layout.segment_bytes), SyncDirectory()]
+
+    def prepared(self, has_succeeded: bool) -> None:
+        """The operations of `prepare` have ended; if they failed, they left no file."""
+        invariant(self._preparing is not None, "a spare segment was under way")
+        if has_succeeded and self._preparing is not None:
+            self._spares.append(self._preparing)
+        self._preparing = None
+
+    def _observe(self, record: Record) -> None:
+        match record:
+            case Founded():
+                self._founded = record
+            case Promised(ballot) | Vote(ballot=ballot):
+                self._promised = max(self._promised, ballot)
+            case Chosen():
+                pass
+
+    def _place(self, record: Stored, ops: list[FileOp]) -> None:
+        """Put a record into the group that waits; turn over if it does not fit."""
+        needed = size_of(record)
+        if self._segments[-1].end + self._group_bytes + needed > self._room_end:
+            self._commit(ops)
+            self._turn_over(needed, ops)
+        self._group.append(record)
+        self._group_bytes += needed
+
+    def _turn_over(self, needed_bytes: int, ops: list[FileOp]) -> None:
+        """Begin a segment whose first group can hold its head and `needed_bytes`."""
+        opening = self._opening()
+        opening_bytes = sum(map(size_of, opening))
+        wanted_bytes = opening_bytes + needed_bytes + CLOSE_BYTES
+        size = self._layout.segment_bytes
+        if wanted_bytes <= size and self._spares:
+            spare = self._spares.pop(0)
+        else:
+            size = max(size, wanted_bytes)
+            spare = self._new_spare()
+            ops.append(Create(spare, size))
+        self._number += 1
+        ops += [Rename(spare, segment_name(self._number)), SyncDirectory()]
+        self._segments.append(Segment(self._number, size))
+        self._room_end = size - CLOSE_BYTES
+        self._previous_crc = chain_seed(self._number, self._identity.life)
+        self._group = opening
+        self._group_bytes = opening_bytes
+        self._is_opening = True
+
+    def _opening(self) -> list[Stored]:
+        """What a segment must say so that all older ones may go (law J2)."""
+        newest = self._segments[-1] if self._segments else Segment(0, 0)
+        me = self._identity
+        head = Head(FORMAT, me.node, me.incarnation, newest.number, newest.end)
+        opening = [stored_head(head)]
+        if self._promised != NO_BALLOT:
+            opening.append(stored(Promised(self._promised), COPY))
+        if self._founded is not None:
+            opening.append(stored(self._founded, COPY))
+        return opening
+
+    def _new_spare(self) -> str:
+        self._number += 1
+        return spare_name(self._number)
+
+    def _commit(self, ops: list[FileOp]) -> None:
+        """Write the group that waits, and sync it."""
+        group = self._group
+        if not group:
+            return
+        segment = self._segments[-1]
+        self._group_number += 1
+        flags = OPENING if self._is_opening else 0
+        place = Place(segment.number, self._identity.life, self._group_number, flags)
+        last = len(group) - 1
+        buffers: list[bytes] = []
+        for position, record in enumerate(group):
+            if position == last:
+                place = place._replace(flags=flags | LAST)
+            self._previous_crc, parts = encode(record, self._previous_crc, place)
+            buffers += parts
+            if record.kind in _WITH_SLOT and record.slot > segment.slot_last:
+                segment.slot_last = record.slot
+        name = segment_name(segment.number)
+        ops += [Write(name, segment.end, buffers), Sync(name)]
+        segment.end += self._group_bytes
+        invariant(segment.end <= segment.size, "a group fits into its segment")
+        self._has_only_opening = self._is_opening
+        self._is_opening = False
+        self._is_closed = False
+        self._group = []
+        self._group_bytes = 0
+
+
+_WITH_SLOT = frozenset({StoredKind.VOTE, StoredKind.CHOSEN})

@@ -1,0 +1,252 @@
+"""The bytes of one record of the log. `docs/protocol/log.md` draws them.
+
+A record is a fixed header, the node of its ballot, a body, and padding to 8 bytes. The header
+carries enough to be believed alone: its own CRC, the segment and the life it was written in.
+And it carries the CRC of the header before it (of the segment's seed, for the first), so that
+order and completeness are proven as well. Header and body are checked apart: a damaged body
+still has a name.
+"""
+
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+
+import msgspec
+
+from quorate.base.batches import Configuration
+from quorate.base.errors import invariant
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.wire.checksum import CRC_OF_NOTHING, crc32c
+
+MAGIC = b"\xd1Qr\n"
+FORMAT = 1
+NODE_BYTES_MAX = 255
+ALIGNMENT = 8
+
+
+class StoredKind(IntEnum):
+    """What a record is. Part of the format: never reuse or renumber one."""
+
+    HEAD = 1  # opens a segment
+    PROMISED = 2
+    VOTE = 3
+    CHOSEN = 4
+    FOUNDED = 5
+    CLOSE = 6  # says nothing; that it exists proves the group before it synced
+
+
+LAST = 1
+"""Flag: the last record of its group commit."""
+OPENING = 2
+"""Flag: of the segment's first group, the one that holds its head."""
+COPY = 4
+"""Flag: repeats what an older segment said, so that the older one may go."""
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """Body of the record that opens a segment.
+
+    Attributes:
+        previous, previous_end: The segment before this one and how many of its bytes count:
+            behind them lies what a crash tore off, or what is repeated here. 0: there is none.
+    """
+
+    format: int
+    node: NodeId
+    incarnation: int
+    previous: int
+    previous_end: int
+
+
+class Header(NamedTuple):
+    """A header whose own CRC was right."""
+
+    crc: int
+    previous_crc: int
+    body_crc: int
+    body_bytes: int
+    kind: int
+    flags: int
+    segment: int
+    life: int
+    group: int
+    slot: Slot
+    ballot: Ballot
+    watermark: Slot
+    body_offset: int
+    end: int
+
+
+class Stored(NamedTuple):
+    """A record ready to be written, but for what its place in the log adds."""
+
+    kind: StoredKind
+    slot: Slot
+    ballot: Ballot
+    watermark: Slot
+    body: bytes
+    flags: int = 0
+
+
+_CRC = Struct("<I")
+_CHECKED = Struct("<IIIBBHQQQQQQ")
+_FIXED = Struct("<4sIIIIBBHQQQQQQ")
+FIXED_BYTES = _FIXED.size
+_MAGIC_AND_CRC_BYTES = 8
+_PADDING = tuple(bytes(count) for count in range(ALIGNMENT))
+
+CLOSE = Stored(StoredKind.CLOSE, Slot(0), NO_BALLOT, Slot(0), b"")
+CLOSE_BYTES = FIXED_BYTES
+
+_SEED = Struct("<QQ")
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+_decode_founded = msgspec.msgpack.Decoder(tuple[str, Configuration, bool]).decode
+
+
+def chain_seed(segment: int, life: int) -> int:
+    """What the first header of a segment names as the CRC before it."""
+    return crc32c(_SEED.pack(segment, life))
+
+
+def stored(record: Record, flags: int = 0) -> Stored:
+    """The stored form of a record; the bytes of a batch are not copied."""
+    match record:
+        case Vote(ballot, slot, watermark, batch):
+            return Stored(StoredKind.VOTE, slot, ballot, watermark, batch, flags)
+        case Promised(ballot):
+            return Stored(StoredKind.PROMISED, Slot(0), ballot, Slot(0), b"", flags)
+        case Chosen(slot, batch):
+            return Stored(StoredKind.CHOSEN, slot, NO_BALLOT, Slot(0), batch, flags)
+        case Founded(cluster_id, configuration, complete):
+            body = _encode((cluster_id, configuration, complete))
+            return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags)
+
+
+def stored_head(head: Head) -> Stored:
+    """The stored form of a segment's head."""
+    return Stored(StoredKind.HEAD, Slot(0), NO_BALLOT, Slot(0), _encode(head), COPY)
+
+
+def record_of(header: Header, body: bytes) -> Record | None:
+    """The record that was stored; None for HEAD and CLOSE, which are the journal's own.
+
+    Raises:
+        ValueError: The body is right by its CRC and yet means nothing: another format.
+    """
+    match header.kind:
+        case StoredKind.VOTE:
+            return Vote(header.ballot, header.slot, header.watermark, body)
+        case StoredKind.PROMISED:
+            return Promised(header.ballot)
+        case StoredKind.CHOSEN:
+            return Chosen(header.slot, body)
+        case StoredKind.FOUNDED:
+            return Founded(*_decode_founded(body))
+        case StoredKind.HEAD | StoredKind.CLOSE:
+            return None
+        case _:
+            raise ValueError(f"a record of unknown kind {header.kind}")
+
+
+def head_of(body: bytes) -> Head:
+    """The head of a segment.
+
+    Raises:
+        ValueError: The bytes are no head.
+    """
+    return _decode_head(body)
+
+
+def size_of(record: Stored) -> int:
+    """Bytes that a record takes in a segment, padding included."""
+    size = FIXED_BYTES + len(record.ballot.node.encode()) + len(record.body)
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+class Place(NamedTuple):
+    """Where in the log a record is written: what `encode` needs beside the record."""
+
+    segment: int
+    life: int
+    group: int
+    flags: int
+
+
+def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[bytes]]:
+    """The CRC of the record's header, and its buffers; the body is among them uncopied.
+
+    Cost: 1.5 µs and 0.06 µs per KiB of body, measured.
+    """
+    kind, slot, ballot, watermark, body, own_flags = record
+    node = ballot.node.encode()
+    invariant(len(node) <= NODE_BYTES_MAX, "a node id is at most 255 bytes")
+    body_bytes = len(body)
+    checked = (
+        _CHECKED.pack(
+            previous_crc,
+            crc32c(body) if body else CRC_OF_NOTHING,
+            body_bytes,
+            kind,
+            own_flags | place.flags,
+            len(node),
+            place.segment,
+            place.life,
+            place.group,
+            slot,
+            ballot.round,
+            watermark,
+        )
+        + node
+    )
+    crc = crc32c(checked)
+    header = MAGIC + _CRC.pack(crc) + checked
+    padding = -(len(header) + body_bytes) % ALIGNMENT
+    if not body:
+        return crc, [header + _PADDING[padding]]
+    return crc, [header, body, _PADDING[padding]] if padding else [header, body]
+
+
+def header_at(data: bytes, offset: int) -> Header | None:
+    """The header at `offset` if one is there, whole, and right by its own CRC."""
+    if not 0 <= offset <= len(data) - FIXED_BYTES:
+        return None
+    (
+        magic, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
+        segment, life, group, slot, ballot_round, watermark,
+    ) = _FIXED.unpack_from(data, offset)  # fmt: skip
+    if magic != MAGIC:
+        return None
+    body_offset = offset + FIXED_BYTES + node_bytes
+    if crc32c(data[offset + _MAGIC_AND_CRC_BYTES : body_offset]) != crc:
+        return None
+    try:
+        node = data[offset + FIXED_BYTES : body_offset].decode()
+    except UnicodeDecodeError:  # not ours: `encode` writes UTF-8
+        return None
+    end = body_offset + body_bytes
+    return Header(
+        crc,
+        previous_crc,
+        body_crc,
+        body_bytes,
+        kind,
+        flags,
+        segment,
+        life,
+        group,
+        Slot(slot),
+        Ballot(ballot_round, NodeId(node)),
+        Slot(watermark),
+        body_offset,
+        end + -end % ALIGNMENT,
+    )
+
+
+def body_of(data: bytes, header: Header) -> bytes | None:
+    """The body behind a header, or None if it is damaged or cut off."""
+    body = data[header.body_offset : header.body_offset + header.body_bytes]
+    if len(body) != header.body_bytes or crc32c(body) != header.body_crc:
+        return None
+    return body
