@@ -72,7 +72,8 @@ class Origins:
 
     def last(self, origin: NodeId) -> Counted:
         """What counted last of this origin; (0, 0) if nothing did."""
-        return self._counted.get(origin, NONE_COUNTED)
+        counted: Counted = self._counted.get(origin, NONE_COUNTED)
+        return counted
 
     def judge(self, bundle: Bundle) -> Verdict:
         """Whether this bundle counts (X1); if so it is counted."""

@@ -41,7 +41,7 @@ class Rows:
         "_delete",
         "_get",
         "_indexes",
-                "_prefixes",
+        "_prefixes",
         "_put",
         "_undo",
         "_undo_state",

@@ -25,7 +25,7 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 _ESCAPES |= {"\v": "\\v", '"': '\\"', "\\": "\\\\"}
 
 
-class Fault(Exception):
+class OperationError(Exception):
     """One operation failed; the text says why, in Consul's words."""
 
 
@@ -73,7 +73,7 @@ def _evaluate(ops: Iterable[TxnOp], run: Callable[[TxnOp], list[TxnItem]]) -> Tx
     for number, op in enumerate(ops):
         try:
             items += run(op)
-        except Fault as fault:  # an answer, listed; the others are evaluated all the same
+        except OperationError as fault:  # an answer, listed; the others are evaluated all the same
             faults.append(TxnFault(number, str(fault)))
     return TxnDone(faults=tuple(faults)) if faults else TxnDone(items=tuple(items))
 
@@ -89,14 +89,14 @@ def _apply(rows: Rows, op: TxnOp) -> list[TxnItem]:
 def _read(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     reader = _READERS.get(op.verb)
     if reader is None:
-        raise Fault(f"unknown KV operation: {op.verb}")
+        raise OperationError(f"unknown KV operation: {op.verb}")
     _need_key(op)
     return reader(rows, op)
 
 
 def _need_key(op: TxnOp) -> None:
     if not op.key:
-        raise Fault("Must provide key")
+        raise OperationError("Must provide key")
 
 
 def _item(key: bytes, row: KvRow, value: bytes | None = None) -> TxnItem:
@@ -121,28 +121,28 @@ def _set(rows: Rows, op: TxnOp) -> list[TxnItem]:
 def _cas(rows: Rows, op: TxnOp) -> list[TxnItem]:
     row = store.write_if(rows, op.key, op.value, op.flags, op.index)
     if row is None:
-        raise Fault(f"failed to set key {quoted(op.key)}, index is stale")
+        raise OperationError(f"failed to set key {quoted(op.key)}, index is stale")
     return [_item(op.key, row)]
 
 
 def _lock(rows: Rows, op: TxnOp) -> list[TxnItem]:
     failure = ownership.refusal(rows, op.session)
     if failure is not None:
-        raise Fault(failure.text)
+        raise OperationError(failure.text)
     if locks.is_delayed(rows, op.key, rows.stamp_ms):
-        raise Fault(f"failed to lock key {quoted(op.key)} due to lock delay")
+        raise OperationError(f"failed to lock key {quoted(op.key)} due to lock delay")
     row = locks.acquire(rows, op.key, op.value, op.flags, op.session)
     if row is None:
-        raise Fault(f"failed to lock key {quoted(op.key)}, lock is already held")
+        raise OperationError(f"failed to lock key {quoted(op.key)}, lock is already held")
     return [_item(op.key, row)]
 
 
 def _unlock(rows: Rows, op: TxnOp) -> list[TxnItem]:
     if not op.session:
-        raise Fault(ownership.MISSING_SESSION.text)
+        raise OperationError(ownership.MISSING_SESSION.text)
     row = locks.release(rows, op.key, op.value, op.flags, op.session)
     if row is None:
-        raise Fault(
+        raise OperationError(
             f"failed to unlock key {quoted(op.key)}, lock isn't held, or is held by another session"
         )
     return [_item(op.key, row)]
@@ -155,7 +155,7 @@ def _delete(rows: Rows, op: TxnOp) -> list[TxnItem]:
 
 def _delete_cas(rows: Rows, op: TxnOp) -> list[TxnItem]:
     if not store.remove_if(rows, op.key, op.index):
-        raise Fault(f"failed to delete key {quoted(op.key)}, index is stale")
+        raise OperationError(f"failed to delete key {quoted(op.key)}, index is stale")
     return []
 
 
@@ -170,7 +170,7 @@ def _delete_tree(rows: Rows, op: TxnOp) -> list[TxnItem]:
 def _get(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     row = store.row_of(rows, op.key)
     if row is None:
-        raise Fault(f"key {quoted(op.key)} doesn't exist")
+        raise OperationError(f"key {quoted(op.key)} doesn't exist")
     return [_item(op.key, row, row.value)]
 
 
@@ -182,17 +182,15 @@ def _get_or_empty(rows: TableRows, op: TxnOp) -> list[TxnItem]:
 
 
 def _get_tree(rows: TableRows, op: TxnOp) -> list[TxnItem]:
-    return [
-        _item(entry.key, entry.row, entry.row.value) for entry in store.entries(rows, op.key)
-    ]
+    return [_item(entry.key, entry.row, entry.row.value) for entry in store.entries(rows, op.key)]
 
 
 def _check_index(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     row = store.row_of(rows, op.key)
     if row is None:
-        raise Fault(f"failed to check index, key {quoted(op.key)} doesn't exist")
+        raise OperationError(f"failed to check index, key {quoted(op.key)} doesn't exist")
     if row.modify_index != op.index:
-        raise Fault(
+        raise OperationError(
             f"failed index check for key {quoted(op.key)}, "
             f"current modify index {row.modify_index} != {op.index}"
         )
@@ -202,9 +200,9 @@ def _check_index(rows: TableRows, op: TxnOp) -> list[TxnItem]:
 def _check_session(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     row = store.row_of(rows, op.key)
     if row is None:
-        raise Fault(f"failed to check session, key {quoted(op.key)} doesn't exist")
+        raise OperationError(f"failed to check session, key {quoted(op.key)} doesn't exist")
     if row.session != op.session:
-        raise Fault(
+        raise OperationError(
             f"failed session check for key {quoted(op.key)}, "
             f'current session "{row.session}" != "{op.session}"'
         )
@@ -213,7 +211,7 @@ def _check_session(rows: TableRows, op: TxnOp) -> list[TxnItem]:
 
 def _check_not_exists(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     if store.row_of(rows, op.key) is not None:
-        raise Fault(f"key {quoted(op.key)} exists")
+        raise OperationError(f"key {quoted(op.key)} exists")
     return []
 
 

@@ -42,8 +42,7 @@ def on_sweep(rows: Rows, command: Sweep) -> int:
         prefix = bytes((rows.stale[0],))
         wanted = command.rows_max - swept
         doomed = [
-            key
-            for key, _ in islice(rows.transaction.range(prefix, prefix_end(prefix)), wanted)
+            key for key, _ in islice(rows.transaction.range(prefix, prefix_end(prefix)), wanted)
         ]
         for key in doomed:
             rows.delete_full(key)

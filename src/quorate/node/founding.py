@@ -61,6 +61,11 @@ class Founding:
         """The id for handshakes; "" as long as the cluster does not exist."""
         return self.founded.cluster_id if self.founded and self.founded.complete else ""
 
+    @property
+    def linked(self) -> set[NodeId]:
+        """Peers to whom a link stands, whatever they belong to."""
+        return self._blank | set(self._clusters)
+
     def remember(self, record: Founded) -> None:
         """Replay a record of the log."""
         self.founded = record

@@ -19,6 +19,7 @@ N2: a node whose disk is full applies nothing it cannot store, votes for nothing
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from quorate.base import events
 from quorate.base.batches import Batch, Configuration, Member, encode_batch
 from quorate.base.commands import encode_command
 from quorate.base.config import NodeSettings
@@ -36,20 +37,11 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
-from quorate.base.events import (
-    Connected,
-    Disconnected,
-    Event,
-    Installed,
-    Persisted,
-    Received,
-    SnapshotTaken,
-    SpaceChanged,
-)
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
+from quorate.base.subjects import EVERYTHING
 from quorate.machine.machine import Machine
 from quorate.machine.watches import Watches
 from quorate.node.agreement import Agreement
@@ -62,12 +54,12 @@ from quorate.node.origin import Origin
 from quorate.node.presence import Presence, registration
 from quorate.node.reads import Reads
 from quorate.node.routes import Routes
+from quorate.node.status import status_of
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Released, Replica
 
 STALL_S = 0.3
 """A gap between ticks longer than this is a loop that stood still: judge nothing for as long."""
-
 DUTIES_S = 0.1
 """A leader looks for expired sessions, silent members and learners to promote this often."""
 
@@ -161,6 +153,7 @@ class Node:
         self.replica = Replica(
             self.me.id, self.settings, self._membership(), self.machine.applied, self._rng, now_s
         )
+        self.replica.linked |= self.founding.linked
         return True
 
     def _membership(self) -> Membership:
@@ -222,34 +215,34 @@ class Node:
 
     # --- events ------------------------------------------------------------------------------
 
-    def receive(self, event: Event, now_s: float) -> list[Effect]:
+    def receive(self, event: events.Event, now_s: float) -> list[Effect]:
         """Take one event."""
-        if isinstance(event, Received):
+        if isinstance(event, events.Received):
             return self._pass(self._hear(event.sender, event.message, now_s), now_s)
-        if isinstance(event, Persisted):
+        if isinstance(event, events.Persisted):
             effects: list[Effect] = []
             for to, message in self.gate.on_persisted(event.mark):
                 effects += self._say(to, message, now_s)
             return self._pass(effects, now_s)
         return self._pass(self._on_event(event, now_s), now_s)
 
-    def _on_event(self, event: Event, now_s: float) -> list[Effect]:
+    def _on_event(self, event: events.Event, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
-        if isinstance(event, Connected):
+        if isinstance(event, events.Connected):
             effects += self.founding.on_connected(event.peer, event.cluster_id)
             if self.replica is not None:
                 effects += self.replica.receive(event, now_s)
             if event.peer.id == self.leader:
                 effects += self.send_again(now_s)
-        elif isinstance(event, Disconnected):
+        elif isinstance(event, events.Disconnected):
             self.founding.on_disconnected(event.peer)
             if self.replica is not None:
                 effects += self.replica.receive(event, now_s)
-        elif isinstance(event, SnapshotTaken):
+        elif isinstance(event, events.SnapshotTaken):
             effects.append(Truncate(event.slot))
-        elif isinstance(event, Installed):
+        elif isinstance(event, events.Installed):
             effects += self._installed(event.transfer, now_s)
-        elif isinstance(event, SpaceChanged):
+        elif isinstance(event, events.SpaceChanged):
             effects += self._space_changed(event.is_full, now_s)
         return effects
 
@@ -277,9 +270,8 @@ class Node:
         self.replica.jump(applied, self._membership())
         effects: list[Effect] = [Note("snapshot installed", {"slot": applied})]
         effects += self.origin.on_jump(*self.machine.last_sequence(self.me.id))
-        woken = self.watches.fire_all()
-        if woken:
-            effects.append(Wake(woken))
+        woken = self.watches.fire([EVERYTHING])
+        effects += [Wake(woken)] if woken else []
         return [*effects, *self.reads.on_applied(applied), *self._configured()]
 
     # --- turns -------------------------------------------------------------------------------
@@ -316,8 +308,8 @@ class Node:
         effects: list[Effect] = []
         self._register()
         newest = replica.membership.newest
-        is_unwelcome = self.me.id in newest.removed or replica.farewell > newest.number
-        if newest.member(self.me.id) != self.me and not is_unwelcome:
+        is_removed = self.me.id in newest.removed or replica.farewell > newest.number
+        if newest.member(self.me.id) != self.me and not is_removed:
             effects += self._routes.join(now_s)
         leadership = replica.leadership
         if leadership is None or not leadership.is_serving or self.presence is None:
@@ -363,9 +355,8 @@ class Node:
         return effects
 
     def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
-        replica = self.replica
-        leader = replica.serving_leader(now_s) if replica is not None else None
-        return leader, replica.ballot if replica is not None and leader is not None else NO_BALLOT
+        leader = self.replica.serving_leader(now_s) if self.replica else None
+        return leader, self.replica.ballot if self.replica and leader else NO_BALLOT
 
     def _is_new_leader(self, now_s: float) -> bool:
         serving = self._serving(now_s)
@@ -485,8 +476,7 @@ class Node:
                 if applied is not None:
                     effects.append(applied)
         woken = self.watches.fire(application.touched)
-        if woken:
-            effects.append(Wake(woken))
+        effects += [Wake(woken)] if woken else []
         self.agreement.note(slot, self.machine.digest)
         if configuration is not None:
             effects += self.changes.on_configuration(configuration)
@@ -507,31 +497,4 @@ class Node:
     def stop(self) -> list[Refused]:
         """The node stops cleanly: refuse what waits, let go of what is held open."""
         self.source.close()
-        error = UnavailableError("stopping", "this node is stopping; try another one")
-        return self.origin.withdraw_all(error)
-
-
-def status_of(node: Node, now_s: float) -> Status:
-    """What a node knows of itself and its cluster."""
-    replica, machine = node.replica, node.machine
-    if replica is None:
-        return Status(
-            node.me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
-            machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
-            frozenset({node.me.id}), {},
-        )  # fmt: skip
-    leadership, newest = replica.leadership, replica.membership.newest
-    serving = replica.serving_leader(now_s)
-    if leadership is not None:
-        role, heard_s = ("leader" if leadership.is_serving else "candidate"), 0.0
-        healthy = frozenset(leadership.healthy(now_s))
-        match = {n: p.match for n, p in leadership.peers.items()} | {node.me.id: replica.watermark}
-    else:
-        role = "follower" if replica.is_voter else "learner"
-        heard_s = now_s - replica.election.heard_s
-        healthy, match = frozenset({node.me.id, *replica.linked}), {}
-    return Status(
-        node.me, node.cluster_id, role, newest.member(serving) if serving else None, heard_s,
-        serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
-        machine.stamp_ms, machine.digest, newest, healthy, match,
-    )  # fmt: skip
+        return self.origin.withdraw_all(UnavailableError("stopping", "this node is stopping"))

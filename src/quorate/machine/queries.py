@@ -1,0 +1,224 @@
+"""Reads, each with the two indexes of a blocking query and the subjects to wait for.
+
+*Changed* is the index of the newest command that changed the subject, removals included: a
+blocked reader that holds index N is answered when changed > N. *Header* is what it is told. Where
+a removal may have been forgotten, changed is at least the floor; after a restore it is at least
+the restore's index. The header is never below changed, or a reader that asks again with it would
+be answered at once for ever.
+
+Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api-docs/features/blocking.
+"""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from quorate.base import subjects
+from quorate.base.commands.txn import TxnDone, TxnOp
+from quorate.base.ports import View
+from quorate.base.schema import Table, prefix_end
+from quorate.kv import store
+from quorate.kv.store import KvEntry
+from quorate.machine import txn
+from quorate.machine.rows import ViewRows
+from quorate.machine.state import (
+    INDEX_PLACE,
+    STATE_KEY,
+    State,
+    decode_state,
+    index_of,
+)
+from quorate.registry import catalog, sessions
+from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
+from quorate.registry.sessions import SessionRow
+
+T = TypeVar("T")
+
+_SUBJECTS = int(Table.SUBJECTS)
+
+
+class Answer(msgspec.Struct, Generic[T], frozen=True):
+    """The answer to a read.
+
+    Attributes:
+        value: What was asked for.
+        changed: Index of the newest change of what was asked for; 0 if never.
+        header: The index to tell the caller, at least 1, before the rule that it never falls.
+        subjects: What to watch to learn of the next change.
+    """
+
+    value: T
+    changed: int
+    header: int
+    subjects: tuple[bytes, ...]
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """An instance of a service with its node, and the checks of both."""
+
+    node: NodeRow
+    service: ServiceRow
+    checks: list[CheckRow]
+
+
+class Reader:
+    """Reads of one state. Make one per evaluation; cheap.
+
+    Args:
+        view: The tables; must not change while the reader is used.
+    """
+
+    __slots__ = ("_rows", "_state")
+
+    def __init__(self, view: View) -> None:
+        data = view.get(STATE_KEY)
+        self._state = State() if data is None else decode_state(data)
+        self._rows = ViewRows(view, self._state.generation)
+
+    @property
+    def index(self) -> int:
+        """The index of the newest command that changed something."""
+        return self._state.index
+
+    @property
+    def stamp_ms(self) -> int:
+        """Logged time as of this state."""
+        return self._state.stamp_ms
+
+    @property
+    def applied(self) -> int:
+        """The newest slot applied."""
+        return self._state.applied
+
+    # --- keys -----------------------------------------------------------------------------------
+
+    def kv_get(self, key: bytes) -> Answer[KvEntry | None]:
+        """One key."""
+        wait = (subjects.exactly(subjects.of_key(key)),)
+        row = store.row_of(self._rows, key)
+        if row is not None:
+            return self._answer(KvEntry(key, row), row.modify_index, row.modify_index, wait)
+        grave = self._rows.get(store.KV_TOMB, key)
+        changed = max(0 if grave is None else index_of(grave), self._state.floor)
+        return self._answer(None, changed, self._table(Table.KV), wait)
+
+    def kv_list(self, prefix: bytes) -> Answer[list[KvEntry]]:
+        """All keys with this byte prefix, in the order of bytes."""
+        found = list(store.entries(self._rows, prefix))
+        newest = max((entry.row.modify_index for entry in found), default=0)
+        return self._under(prefix, found, newest)
+
+    def kv_keys(self, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
+        """Names with this prefix, cut after the first separator behind it, each once."""
+        names: list[bytes] = []
+        newest, skip = 0, len(prefix)
+        for entry in store.entries(self._rows, prefix):
+            newest = max(newest, entry.row.modify_index)
+            name = entry.key
+            end = name.find(separator, skip) if separator else -1
+            if end >= 0:
+                name = name[: end + len(separator)]
+            if not names or names[-1] != name:
+                names.append(name)
+        return self._under(prefix, names, newest)
+
+    def txn_read(self, ops: Iterable[TxnOp]) -> TxnDone:
+        """A transaction of reads (`machine.txn.is_read_only`), on this one state."""
+        return txn.read(self._rows, ops)
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def session_get(self, session: str) -> Answer[SessionRow | None]:
+        """One session by id."""
+        subject = subjects.of_session(session)
+        row = sessions.session_of(self._rows, session)
+        changed = row.modify_index if row is not None else self._noted(subject)
+        header = self._table(Table.SESSIONS)
+        return self._answer(row, changed, header, (subjects.exactly(subject),))
+
+    def session_list(self) -> Answer[list[SessionRow]]:
+        """All sessions, by id."""
+        return self._of_table(list(sessions.sessions(self._rows)), Table.SESSIONS)
+
+    def session_node(self, node: str) -> Answer[list[SessionRow]]:
+        """The sessions of a node, by id."""
+        subject = subjects.of_node_sessions(node)
+        found = sessions.sessions_of_node(self._rows, node)
+        header = self._table(Table.SESSIONS)
+        return self._answer(found, self._noted(subject), header, (subjects.exactly(subject),))
+
+    # --- catalog --------------------------------------------------------------------------------
+
+    def nodes(self) -> Answer[list[NodeRow]]:
+        """All nodes, by name."""
+        return self._of_table(list(catalog.nodes(self._rows)), Table.NODES)
+
+    def node(self, name: str) -> Answer[NodeRow | None]:
+        """One node by name, in any case."""
+        row = catalog.node_of(self._rows, name)
+        return self._of_node(name, row, is_there=row is not None)
+
+    def services_of_node(self, name: str) -> Answer[list[ServiceRow]]:
+        """The instances on a node, by id."""
+        row = catalog.node_of(self._rows, name)
+        found = catalog.services_of_node(self._rows, name)
+        return self._of_node(name, found, is_there=row is not None)
+
+    def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:
+        """All checks of a node, by id."""
+        row = catalog.node_of(self._rows, name)
+        found = list(catalog.checks_of_node(self._rows, name))
+        return self._of_node(name, found, is_there=row is not None)
+
+    def services_of_name(self, name: str) -> Answer[list[Instance]]:
+        """The instances of a service with nodes and checks, by node and id."""
+        found: list[Instance] = []
+        for service in catalog.instances_of(self._rows, name):
+            node = catalog.node_of(self._rows, service.node)
+            if node is not None:
+                checks = [
+                    check
+                    for check in catalog.checks_of_node(self._rows, service.node)
+                    if check.service_id in ("", service.id)
+                ]
+                found.append(Instance(node, service, checks))
+        subject = subjects.of_service(name)
+        changed = self._noted(subject)
+        header = changed if found else self._table(Table.SERVICES)
+        return self._answer(found, changed, header, (subjects.exactly(subject),))
+
+    # --- the rules ------------------------------------------------------------------------------
+
+    def _answer(self, value: T, changed: int, header: int, wait: tuple[bytes, ...]) -> Answer[T]:
+        changed = max(changed, self._state.restored)
+        return Answer(value, changed, max(header, changed, 1), wait)
+
+    def _under(self, prefix: bytes, value: T, newest: int) -> Answer[T]:
+        """A prefix: what is there, what was removed, and what may have been forgotten."""
+        wait = (subjects.beginning(subjects.of_key(prefix)),)
+        table = self._table(Table.KV)
+        if not prefix:
+            return self._answer(value, table, table, wait)
+        for _, grave in self._rows.range(store.KV_TOMB, prefix, prefix_end(prefix)):
+            newest = max(newest, index_of(grave))
+        changed = max(newest, self._state.floor)
+        return self._answer(value, changed, newest or table, wait)
+
+    def _of_table(self, value: T, table: Table) -> Answer[T]:
+        index = self._table(table)
+        return self._answer(value, index, index, (subjects.exactly(subjects.of_table(table)),))
+
+    def _of_node(self, name: str, value: T, *, is_there: bool) -> Answer[T]:
+        subject = subjects.of_node(name)
+        changed = self._noted(subject)
+        header = changed if is_there else self._table(Table.NODES)
+        return self._answer(value, changed, header, (subjects.exactly(subject),))
+
+    def _table(self, table: Table) -> int:
+        return self._state.indexes[INDEX_PLACE[table]]
+
+    def _noted(self, subject: bytes) -> int:
+        """Newest change of a subject that has a row for it; the floor if that may be forgotten."""
+        data = self._rows.get(_SUBJECTS, subject)
+        return self._state.floor if data is None else index_of(data)
