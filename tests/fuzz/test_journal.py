@@ -4,10 +4,7 @@ is lost. A seed names a run; every operation of the journal is a place to die at
 
 import random
 
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.errors import StorageError
@@ -108,9 +105,7 @@ class Life:
             and end >= self.durable
             and all(isinstance(r, Promised | Founded) for r in found[:first])
             and all(
-                r.slot <= self.truncated
-                for r in self.asked[:begin]
-                if isinstance(r, Vote | Chosen)
+                r.slot <= self.truncated for r in self.asked[:begin] if isinstance(r, Vote | Chosen)
             )
         )
 

@@ -146,7 +146,8 @@ class Founding:
         found = Found(founded.cluster_id, founded.configuration)
         others = sorted(founded.configuration.voter_ids - {self._me.id})
         if min(founded.configuration.voter_ids) != self._me.id:
-            return []
+            stored = FoundStored(founded.cluster_id)  # whoever knows it complete says so again
+            return [Reply(peer, stored) for peer in others if peer in self.linked]
         self._stored.add(self._me.id)
         return [Reply(peer, found) for peer in others if peer in self._blank]
 

@@ -21,7 +21,7 @@ from quorate.base.events import Connected, Disconnected, Event, Installed, Persi
 from quorate.base.ids import NodeId
 from quorate.base.records import Record
 from quorate.node.node import Node
-from quorate.sim.tables import DictTables
+from quorate.sim.tables import DictTables, Saved
 
 DEADLINE_S = 60.0
 
@@ -38,7 +38,6 @@ class Host:
         self.incarnation = 0
         self.node: Node | None = None
         self.mark = 0
-        self.staged: dict[bytes, bytes] = {}
 
 
 class Cluster:
@@ -87,13 +86,13 @@ class Cluster:
         self.post(one.member.id, Connected(other.member, other.node.cluster_id))
         self.post(other.member.id, Connected(one.member, one.node.cluster_id))
 
-    def power_cut(self, node: NodeId, snapshot: dict[bytes, bytes] | None = None) -> None:
+    def power_cut(self, node: NodeId, snapshot: Saved | None = None) -> None:
         """The process dies; of what was not synced a prefix may survive."""
         host = self.hosts[node]
         host.log += host.unsynced[: self.rng.randint(0, len(host.unsynced))]
         host.unsynced = []
         host.node = None
-        host.tables = DictTables(host.tables.copy() if snapshot is None else snapshot)
+        host.tables = DictTables(host.tables.save() if snapshot is None else snapshot)
         for other in self.hosts:
             if other != node:
                 self.post(other, Disconnected(node))
@@ -137,13 +136,11 @@ class Cluster:
                 for ticket in effect.tickets:
                     self.reads[ticket] = self.value(host, ticket)
             elif isinstance(effect, Install):
-                host.staged = {} if effect.is_first else host.staged
-                host.staged.update(effect.rows)
+                if effect.is_first:
+                    host.tables.begin_install()
+                host.tables.install_rows(list(effect.rows))
                 if effect.is_last:
-                    tables = DictTables(host.staged)
-                    host.tables.rows.clear()
-                    host.tables.rows.update(tables.rows)
-                    host.tables.keys[:] = tables.keys
+                    host.tables.finish_install()
                     self.post(host.member.id, Installed(effect.transfer))
             elif isinstance(effect, Halt):
                 self.halted.append(effect.reason)

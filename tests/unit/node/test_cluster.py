@@ -50,7 +50,7 @@ def test_nothing_acknowledged_is_lost_when_all_lose_power(seed: int) -> None:
     cluster = Cluster(3, seed)
     cluster.run(4)
     nodes = list(cluster.hosts)
-    snapshots = {node: cluster.hosts[node].tables.copy() for node in nodes}
+    snapshots = {node: cluster.hosts[node].tables.save() for node in nodes}
     for number in range(30):
         cluster.submit(nodes[number % 3], KvSet(b"k%d" % number, b"v%d" % number), number)
         cluster.run(0.004)
