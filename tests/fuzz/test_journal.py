@@ -1,5 +1,6 @@
-"""The log under any crash: what was synced is there in order, nothing is invented, no promise
-is lost. A seed names a run; every operation of the journal is a place to die at.
+"""The log under any crash: what was synced is there, nothing is invented, no promise is lost.
+
+A seed names a run; every operation of the journal is a place to die at.
 """
 
 import random

@@ -123,27 +123,34 @@ class Cluster:
                 lost = self.rng.random() < self.loss
                 if not lost and frozenset({host.member.id, effect.to}) not in self.cut:
                     self.post(effect.to, Received(host.member.id, effect.message))
-            elif isinstance(effect, Applied):
-                for place, (ticket, outcome) in enumerate(
-                    zip(effect.tickets, effect.outcomes, strict=True)
-                ):
-                    assert ticket not in self.outcomes, "answered once"
-                    self.outcomes[ticket] = (effect.slot, effect.position + place, outcome)
-            elif isinstance(effect, Refused):
-                for ticket in effect.tickets:
-                    self.outcomes[ticket] = effect.error
-            elif isinstance(effect, ReadReady):
-                for ticket in effect.tickets:
-                    self.reads[ticket] = self.value(host, ticket)
-            elif isinstance(effect, Install):
-                if effect.is_first:
-                    host.tables.begin_install()
-                host.tables.install_rows(list(effect.rows))
-                if effect.is_last:
-                    host.tables.finish_install()
-                    self.post(host.member.id, Installed(effect.transfer))
             elif isinstance(effect, Halt):
                 self.halted.append(effect.reason)
+            elif isinstance(effect, Install):
+                self.install(host, effect)
+            else:
+                self.answer(host, effect)
+
+    def answer(self, host: Host, effect: Effect) -> None:
+        if isinstance(effect, Applied):
+            for place, (ticket, outcome) in enumerate(
+                zip(effect.tickets, effect.outcomes, strict=True)
+            ):
+                assert ticket not in self.outcomes, "answered once"
+                self.outcomes[ticket] = (effect.slot, effect.position + place, outcome)
+        elif isinstance(effect, Refused):
+            for ticket in effect.tickets:
+                self.outcomes[ticket] = effect.error
+        elif isinstance(effect, ReadReady):
+            for ticket in effect.tickets:
+                self.reads[ticket] = self.value(host, ticket)
+
+    def install(self, host: Host, effect: Install) -> None:
+        if effect.is_first:
+            host.tables.begin_install()
+        host.tables.install_rows(list(effect.rows))
+        if effect.is_last:
+            host.tables.finish_install()
+            self.post(host.member.id, Installed(effect.transfer))
 
     def value(self, host: Host, ticket: Any) -> bytes | None:
         return b"".join(row for key, row in host.tables.range(b"") if ticket[1] in key)
