@@ -1,0 +1,370 @@
+"""Driver: gives a pure node a body. Holds no opinion about the protocol.
+
+Events go straight into the node, inside the socket's or the disk's callback; there is no queue
+and no task per request. What the turn asked for leaves when it ends, once per pass of the loop:
+
+1. `flush` lets the node make bundles, batches and questions of all that was collected;
+2. every `Send` goes to its socket, one write per peer;
+3. every `Persist` goes to the log as one group; while it is synced, the next group fills.
+
+Effects are obeyed strictly in order. A failing callback of a client is logged and hurts nobody
+else; a failing node, or a failing disk, ends the process: going on could break a promise.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.batches import Configuration
+from quorate.base.effects import (
+    Applied,
+    ChangeDone,
+    Configured,
+    Effect,
+    Halt,
+    Install,
+    Note,
+    Persist,
+    ReadReady,
+    Refused,
+    Reply,
+    Send,
+    Ticket,
+    Truncate,
+    Wake,
+)
+from quorate.base.errors import violated
+from quorate.base.events import Event, Installed, Persisted
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import Message
+from quorate.base.ports import Clock
+from quorate.base.records import Record
+from quorate.runtime.recorder import Recorder
+
+IDLE_EVENTS_MAX = 1
+"""A turn with no more events and wishes than this has nothing better to do than to sync."""
+
+INLINE_TURNS_MAX = 8
+"""Syncs done inline whose answers are taken in the same pass of the loop; then others get a go."""
+
+
+class Brain(Protocol):
+    """What a driver needs of a node; `node.Node` fills it."""
+
+    def start(self, now_s: float) -> list[Effect]:
+        """The first effects."""
+        ...
+
+    def receive(self, event: Event, now_s: float) -> list[Effect]:
+        """Take an event."""
+        ...
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Time passed."""
+        ...
+
+    def flush(self, now_s: float) -> list[Effect]:
+        """The turn ends."""
+        ...
+
+
+class Disk(Protocol):
+    """Where records go; `runtime.wal.Wal` fills it."""
+
+    def append(self, records: Sequence[Record], *, is_idle: bool) -> bool:
+        """Write one group. True if it is durable already, else `Persisted` follows.
+
+        `is_idle`: nothing else is to be done meanwhile.
+        """
+        ...
+
+    def truncate(self, slot: Slot) -> None:
+        """Records of slots up to this one may go."""
+        ...
+
+
+class Links(Protocol):
+    """Where messages go; `runtime.transport.Transport` fills it."""
+
+    def send(self, to: NodeId, message: Message) -> None:
+        """Collect a message for a peer; lost if no link stands."""
+        ...
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        ...
+
+    def configure(self, configuration: Configuration, cluster_id: str) -> None:
+        """Keep links to these members."""
+        ...
+
+
+class Copies(Protocol):
+    """Where rows of a peer's snapshot go."""
+
+    def install(self, effect: Install, done: Callable[[], None]) -> None:
+        """Take a chunk; `done` is called in the loop when the last one is durable."""
+        ...
+
+
+class Counters(msgspec.Struct):
+    """Since this driver was made."""
+
+    events: int = 0
+    turns: int = 0
+    records: int = 0
+    groups: int = 0
+    ticket_errors: int = 0
+    ticks_late: int = 0
+    lag_s: float = 0.0
+    lag_max_s: float = 0.0
+
+
+class Driver:
+    """The turns of one node.
+
+    Args:
+        node: The pure node.
+        disk, links, copies: What obeys its effects.
+        tick_s: How often time passes.
+        clock: Monotonic seconds.
+        log: Where notes and failures are told.
+        on_end: Called once, with why the node can not go on: a Halt, or an exception.
+
+    Attributes:
+        is_over: The node must not be asked anything any more.
+    """
+
+    def __init__(
+        self,
+        node: Brain,
+        *,
+        disk: Disk,
+        links: Links,
+        copies: Copies,
+        tick_s: float,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        on_end: Callable[[Halt | BaseException], None],
+    ) -> None:
+        self._node = node
+        self._disk = disk
+        self._links = links
+        self._copies = copies
+        self._tick_s = tick_s
+        self._clock = clock
+        self._log = log
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._records: list[Record] = []
+        self._asked = 0
+        self._collected = 0  # events and wishes of this turn
+        self._is_turn_due = False
+        self._is_in_turn = False
+        self._tick_due_s = clock()
+        self._ticker: asyncio.TimerHandle | None = None
+        self.is_over = False
+        self.counters = Counters()
+        self.notes: dict[str, int] = {}
+        self.recorder = Recorder()
+        self._deeds: dict[type, Callable[[Any], None]] = {
+            Persist: self._persist,
+            Send: self._send,
+            Applied: self._applied,
+            Refused: self._refused,
+            ReadReady: self._read_ready,
+            Wake: self._woken,
+            ChangeDone: self._change_done,
+            Truncate: self._truncate,
+            Install: self._install,
+            Configured: self._configured,
+            Note: self._note,
+            Halt: self._halt,
+            Reply: self._reply,
+        }
+
+    @property
+    def deeds(self) -> frozenset[type]:
+        """The effects this driver can obey."""
+        return frozenset(self._deeds)
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Obey the node's first effects, and let time pass from now on."""
+        now_s = self._clock()
+        self._take("start", self._node.start, now_s)
+        self._tick_due_s = now_s + self._tick_s
+        self._ticker = self._loop.call_later(self._tick_s, self._tick)
+
+    def stop(self) -> None:
+        """Take no more events and let no more time pass. What the log has begun goes on."""
+        self.is_over = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    def fail(self, error: BaseException) -> None:
+        """Something that the node rests on broke: it must not go on."""
+        if not self.is_over:
+            self.stop()
+            self._on_end(error)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def deliver(self, event: Event) -> None:
+        """Let the node take an event, at once."""
+        if self.is_over:
+            return
+        self.counters.events += 1
+        now_s = self._clock()
+        try:
+            effects = self._node.receive(event, now_s)
+            self.recorder.note(now_s, event, effects)
+            self._perform(effects)
+        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+            self.recorder.note(now_s, event, ())
+            self.fail(error)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the turn ended in this pass of the loop: something was collected."""
+        self._collected += 1
+        if not self._is_turn_due and not self.is_over:
+            self._is_turn_due = True
+            if not self._is_in_turn:
+                self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._is_in_turn = True
+        for _ in range(INLINE_TURNS_MAX):
+            if not self._is_turn_due or self.is_over:
+                break
+            self._is_turn_due = False
+            self.counters.turns += 1
+            now_s = self._clock()
+            self._take("flush", self._node.flush, now_s)
+            self._links.flush()
+            self._hand_over()
+            self._collected = 0
+        self._is_in_turn = False
+        if self._is_turn_due:
+            self._loop.call_soon(self._end_turn)
+
+    def _tick(self) -> None:
+        if self.is_over:
+            return
+        now_s = self._clock()
+        lag_s = max(0.0, now_s - self._tick_due_s)
+        counters = self.counters
+        counters.lag_s = lag_s
+        counters.lag_max_s = max(counters.lag_max_s, lag_s)
+        counters.ticks_late += lag_s > self._tick_s
+        self._take("tick", self._node.tick, now_s)
+        self.wake()
+        if not self.is_over:
+            self._tick_due_s = self._clock() + self._tick_s
+            self._ticker = self._loop.call_later(self._tick_s, self._tick)
+
+    def _take(self, what: str, step: Callable[[float], list[Effect]], now_s: float) -> None:
+        """Let the node take a step, and obey; a step without effects is not recorded."""
+        try:
+            effects = step(now_s)
+            if effects:
+                self.recorder.note(now_s, what, effects)
+                self._perform(effects)
+        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+            self.recorder.note(now_s, what, ())
+            self.fail(error)
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        deeds = self._deeds
+        for effect in effects:
+            deeds[type(effect)](effect)
+
+    # --- the disk ------------------------------------------------------------------------------
+
+    def _persist(self, effect: Persist) -> None:
+        self._records.append(effect.record)
+
+    def _hand_over(self) -> None:
+        if not self._records or self.is_over:
+            return
+        records, self._records = self._records, []
+        self._asked += len(records)
+        self.counters.records += len(records)
+        self.counters.groups += 1
+        try:
+            is_durable = self._disk.append(records, is_idle=self._collected <= IDLE_EVENTS_MAX)
+        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+            self.fail(error)
+            return
+        if is_durable:
+            self.deliver(Persisted(self._asked))
+
+    def _truncate(self, effect: Truncate) -> None:
+        self._disk.truncate(effect.slot)
+
+    def _install(self, effect: Install) -> None:
+        self._copies.install(effect, partial(self.deliver, Installed(effect.transfer)))
+
+    # --- peers ---------------------------------------------------------------------------------
+
+    def _send(self, effect: Send) -> None:
+        self._links.send(effect.to, effect.message)
+
+    def _configured(self, effect: Configured) -> None:
+        self._links.configure(effect.configuration, effect.cluster_id)
+
+    def _reply(self, _: Reply) -> None:
+        violated("a node lets no Reply out: its gate turns it into a Send")
+
+    # --- clients -------------------------------------------------------------------------------
+
+    def _applied(self, effect: Applied) -> None:
+        for ticket, outcome in zip(effect.tickets, effect.outcomes, strict=True):
+            try:
+                ticket(outcome)
+            except Exception:  # that client's loss, nobody else's
+                self.counters.ticket_errors += 1
+                self._log.exception("a callback failed")
+
+    def _read_ready(self, effect: ReadReady) -> None:
+        self._call(effect.tickets, effect.stamp_ms)
+
+    def _refused(self, effect: Refused) -> None:
+        self._call(effect.tickets, effect.error)
+
+    def _woken(self, effect: Wake) -> None:
+        self._call(effect.tickets)
+
+    def _change_done(self, effect: ChangeDone) -> None:
+        self._call((effect.ticket,), effect.error)
+
+    def _call(self, tickets: Sequence[Ticket], *answer: object) -> None:
+        for ticket in tickets:
+            try:
+                ticket(*answer)
+            except Exception:  # that client's loss, nobody else's
+                self.counters.ticket_errors += 1
+                self._log.exception("a callback failed")
+
+    # --- words ---------------------------------------------------------------------------------
+
+    def _note(self, effect: Note) -> None:
+        self.notes[effect.what] = self.notes.get(effect.what, 0) + 1
+        self._log.info(effect.what, **effect.fields)
+
+    def _halt(self, effect: Halt) -> None:
+        if not self.is_over:
+            self.stop()
+            self._on_end(effect)
+        raise _OverError  # what comes behind it in the list is not to be done
+
+
+class _OverError(Exception):
+    """Ends the obeying of a list of effects."""
