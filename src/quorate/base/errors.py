@@ -6,7 +6,7 @@ QuorateError
 ├── NotFoundError        definite    not_found
 ├── ConflictError        definite    stale_fence, already_exists, precondition
 ├── UnavailableError     definite    not_leader, overloaded, no_quorum, too_few_nodes,
-│                                    read_only, stopping
+│                                    read_only, stopping, unreachable
 ├── OutcomeUnknownError  INDEFINITE  outcome_unknown
 ├── PeerError            definite    local, remote
 └── StorageError         definite    corrupt, disk_full, locked, foreign, version, permission
@@ -70,7 +70,15 @@ class UnavailableError(QuorateError):
     """
 
     codes = frozenset(
-        {"not_leader", "overloaded", "no_quorum", "too_few_nodes", "read_only", "stopping"}
+        {
+            "not_leader",
+            "overloaded",
+            "no_quorum",
+            "too_few_nodes",
+            "read_only",
+            "stopping",
+            "unreachable",
+        }
     )
 
     def __init__(self, code: str, text: str, retry_after_s: float = 0.0) -> None:
