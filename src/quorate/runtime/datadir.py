@@ -1,0 +1,268 @@
+"""The data directory: who this node is, in which of its lives, and whether its tables are whole.
+
+```text
+lock             held while a process uses the directory; holds its pid
+node.json        id, incarnation, format; replaced atomically at every start
+tables.json      "running" or "clean", and the boot of the system in which that was written
+wal/             the log, see `runtime.wal`
+```
+
+Other rooms keep what is theirs beside these. The id is minted here, once, and never configured:
+a blank directory is nobody. The incarnation rises at every start, durably, before anything else
+happens, so that two lives are never mistaken for one.
+
+The tables survive a killed process, but are not synced: after a crash of the system they must
+be built anew. `tables_trusted` says which it was: they are whole after a clean stop, or if the
+system still runs that ran when they were last written.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+
+from quorate.base.errors import StorageError
+from quorate.base.ids import NodeId
+from quorate.runtime.fileops import storage_error, sync_directory, write_all
+
+FORMAT = 1
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_HARMLESS = frozenset({"lost+found", "lock", "node.json.new"})  # in a directory that is blank
+
+
+class Identification(msgspec.Struct, frozen=True):
+    """What node.json says. Unknown fields are dropped: a newer format raises the number."""
+
+    format: int
+    id: NodeId
+    incarnation: int
+    created: str
+    log_begun: bool = False
+
+
+class TablesMark(msgspec.Struct, frozen=True):
+    """What tables.json says."""
+
+    state: str  # "running" or "clean"
+    boot_id: str
+
+
+class DataDir:
+    """A data directory that this process holds. Made by `open_datadir`.
+
+    Attributes:
+        path: Where it is.
+        node_id: Whose it is.
+        incarnation: Of this life; from 1.
+        nonce: Drawn for this life, 63 bits: in handshakes, and as the life of the log.
+        log_begun: There is, or was, a log here.
+    """
+
+    def __init__(
+        self, path: Path, lock: int, node: Identification, boot_id: str, *, is_trusted: bool
+    ) -> None:
+        self.path = path
+        self.nonce = secrets.randbits(63)
+        self._lock = lock
+        self._node = node
+        self._boot_id = boot_id
+        self._is_trusted = is_trusted
+
+    @property
+    def node_id(self) -> NodeId:
+        """The id minted with this directory."""
+        return self._node.id
+
+    @property
+    def incarnation(self) -> int:
+        """Which life of the node this is, from 1."""
+        return self._node.incarnation
+
+    @property
+    def log_begun(self) -> bool:
+        """Whether a log was begun here, in this life or an earlier one."""
+        return self._node.log_begun
+
+    @property
+    def wal(self) -> Path:
+        """The directory of the log; it exists."""
+        return self.path / "wal"
+
+    def tables_trusted(self) -> bool:
+        """Whether the tables found at start hold all that was committed to them."""
+        return self._is_trusted
+
+    def mark_log_begun(self) -> None:
+        """Remember that there is a log. To be called once it is durable; free if known.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        if not self._node.log_begun:
+            self._node = msgspec.structs.replace(self._node, log_begun=True)
+            _write_json(self.path, "node.json", self._node)
+
+    def mark_running(self) -> None:
+        """Remember that the tables are written without a sync. Before the first transaction.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        _write_json(self.path, "tables.json", TablesMark("running", self._boot_id))
+
+    def mark_clean(self) -> None:
+        """Remember that the tables are whole. After a sync of them, behind the last transaction.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        _write_json(self.path, "tables.json", TablesMark("clean", self._boot_id))
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def open_datadir(path: Path, *, boot_id: str | None = None) -> DataDir:
+    """Take a data directory, make it if it is blank, and begin a new life in it.
+
+    Args:
+        path: It is made if it is missing, with its parents.
+        boot_id: Names this run of the operating system; None: as the system says. "": unknown,
+            then tables are trusted only after a clean stop.
+
+    Raises:
+        StorageError: `locked`, `foreign`, `version`, `permission`, `disk_full`, `corrupt`; the
+            text says what to do. Nothing was changed but the lock.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _locked(path)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(
+            "foreign", f"{path} is a file, or lies below one: name a directory"
+        ) from error
+    except OSError as error:
+        raise storage_error(error, f"opening the data directory {path}") from error
+    try:
+        node = _next_life(path)
+        _write_json(path, "node.json", node)
+        with _told(f"making the directory of the log in {path}"):
+            (path / "wal").mkdir(mode=0o700, exist_ok=True)
+            sync_directory(path)
+        boot = system_boot_id() if boot_id is None else boot_id
+        return DataDir(path, lock, node, boot, is_trusted=_is_trusted(path, boot))
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def system_boot_id() -> str:
+    """Names this run of the operating system; "" if it does not tell."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:  # not Linux, or hidden: then only a clean stop is trusted
+        return ""
+
+
+def _locked(path: Path) -> int:
+    """The descriptor that holds the lock; it is free again when the process ends, however."""
+    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StorageError(
+            "locked",
+            f"the data directory {path} is used by process {pid}: stop that one, or give this "
+            "node a directory of its own",
+        ) from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _next_life(path: Path) -> Identification:
+    with _told(f"reading {path}"):
+        found = sorted(entry.name for entry in path.iterdir())
+        data = (path / "node.json").read_bytes() if "node.json" in found else None
+    if data is None:
+        return _first_life(path, [name for name in found if name not in _HARMLESS])
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise StorageError(
+                "version",
+                f"{path} was written by a newer version of Quorate (format {version}, this one "
+                f"knows {FORMAT}): start that version, or a newer one",
+            )
+        node = msgspec.json.decode(data, type=Identification)
+    except ValueError as error:  # msgspec's own errors are ValueErrors
+        raise StorageError(
+            "corrupt",
+            f"{path / 'node.json'} cannot be read ({error}): put back a copy of exactly this "
+            "file, or remove the node from the cluster and start it with an empty directory",
+        ) from error
+    return msgspec.structs.replace(node, incarnation=node.incarnation + 1)
+
+
+def _first_life(path: Path, strangers: list[str]) -> Identification:
+    if {"wal", "tables.json"} & set(strangers):
+        raise StorageError(
+            "corrupt",
+            f"{path} holds the log of a node, but node.json is missing: without it the node has "
+            "lost its name. Put it back, or remove the node from the cluster and start it with "
+            "an empty directory",
+        )
+    if strangers:
+        shown = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+        raise StorageError(
+            "foreign",
+            f"{path} is no data directory of Quorate, and not empty ({shown}): name an empty "
+            "or a missing directory",
+        )
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Identification(FORMAT, NodeId(str(uuid.uuid4())), 1, created)
+
+
+def _is_trusted(path: Path, boot_id: str) -> bool:
+    try:
+        mark = msgspec.json.decode((path / "tables.json").read_bytes(), type=TablesMark)
+    except (OSError, ValueError):  # missing or damaged: nothing says that they are whole
+        return False
+    return mark.state == "clean" or (mark.boot_id == boot_id != "")
+
+
+def _write_json(path: Path, name: str, content: msgspec.Struct) -> None:
+    """Replace a file as a whole, durably."""
+    target = path / name
+    with _told(f"writing {target}"):
+        fresh = target.with_name(f"{name}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(descriptor, 0, [msgspec.json.encode(content) + b"\n"])
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.rename(target)
+        sync_directory(path)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Generator[None, None, None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, what) from error

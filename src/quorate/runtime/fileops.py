@@ -1,0 +1,195 @@
+"""Does on a real disk what `wire.journal` asks for. Holds no opinion about the log."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from quorate.base.errors import StorageError
+from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
+
+FILL_BYTES = 1024 * 1024
+BUFFERS_MAX = min(os.sysconf("SC_IOV_MAX"), 1024)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def storage_error(error: OSError, what: str) -> StorageError:
+    """The error of our tree for what the system said while doing `what`."""
+    if error.errno in _FULL:
+        return StorageError("disk_full", f"{what}: no space is left on the disk; make some")
+    if error.errno in _FORBIDDEN:
+        return StorageError(
+            "permission",
+            f"{what}: {error.strerror}. Give the user that runs Quorate the right to read and "
+            "write there, and check that the file system is mounted for writing",
+        )
+    return StorageError(
+        "corrupt",
+        f"{what}: {error.strerror}. The disk may be failing: look at the system's log",
+    )
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: As the system says.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Files:
+    """The directory of one log.
+
+    Writes and syncs come from one thread at a time; a Create may run beside them.
+
+    Args:
+        directory: Must exist.
+        is_durable: False leaves out every sync: for development, where a power cut may cost
+            everything.
+    """
+
+    def __init__(self, directory: Path, *, is_durable: bool = True) -> None:
+        self._directory = directory
+        self._is_durable = is_durable
+        self._name: str = ""  # of the one file kept open: the newest segment
+        self._descriptor = -1
+
+    def files(self) -> dict[str, int]:
+        """Name and size of every file.
+
+        Raises:
+            StorageError: As `storage_error` says.
+        """
+        try:
+            entries = sorted(self._directory.iterdir())
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        except OSError as error:
+            raise storage_error(error, f"reading {self._directory}") from error
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of a file, fewer at its end.
+
+        Raises:
+            StorageError: As `storage_error` says.
+        """
+        try:
+            with (self._directory / name).open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise storage_error(error, f"reading {self._directory / name}") from error
+
+    def do(self, operation: FileOp) -> None:
+        """Do one operation.
+
+        Raises:
+            StorageError: `disk_full`: a Create left nothing behind, a Write may be repeated.
+                After any other error, and after every error of Sync, nothing may be written or
+                synced any more: the system may have marked as clean what it could not write.
+        """
+        try:
+            self._do(operation)
+        except OSError as error:
+            what = f"{type(operation).__name__.lower()} in {self._directory}"
+            if isinstance(operation, Sync | SyncDirectory):
+                raise StorageError(
+                    "corrupt",
+                    f"{what}: {error.strerror}. What was written may be lost, so the node ends; "
+                    "look at the system's log and at the disk, then start it again",
+                ) from error
+            raise storage_error(error, what) from error
+
+    def free_bytes(self) -> int:
+        """What the file system still offers to this user.
+
+        Raises:
+            StorageError: As `storage_error` says.
+        """
+        try:
+            status = os.statvfs(self._directory)
+        except OSError as error:
+            raise storage_error(error, f"asking for space in {self._directory}") from error
+        return status.f_bavail * status.f_frsize
+
+    def close(self) -> None:
+        """Let go of the open file, without a sync."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._name, self._descriptor = "", -1
+
+    def _do(self, operation: FileOp) -> None:
+        match operation:
+            case Write(name, offset, buffers):
+                write_all(self._opened(name), offset, buffers)
+            case Sync(name):
+                if self._is_durable:
+                    os.fdatasync(self._opened(name))
+            case SyncDirectory():
+                if self._is_durable:
+                    sync_directory(self._directory)
+            case Create(name, size):
+                self._create(self._directory / name, size)
+            case Rename(old, new):
+                self._forget(old)
+                (self._directory / old).rename(self._directory / new)
+            case Remove(name):
+                self._forget(name)
+                (self._directory / name).unlink()
+
+    def _forget(self, name: str) -> None:
+        if name == self._name:
+            self.close()
+
+    def _opened(self, name: str) -> int:
+        if name != self._name:
+            self.close()
+            self._descriptor = os.open(self._directory / name, os.O_RDWR | os.O_CLOEXEC)
+            self._name = name
+        return self._descriptor
+
+    def _create(self, path: Path, size: int) -> None:
+        """Allocated and written: a sync of what is written there later changes no metadata."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            if self._is_durable:
+                _fill(descriptor, size)
+                os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    zeros = bytes(min(FILL_BYTES, size))
+    for offset in range(0, size, len(zeros)):
+        write_all(descriptor, offset, [zeros[: size - offset]])
+
+
+def write_all(descriptor: int, offset: int, buffers: Sequence[bytes]) -> None:
+    """Write buffers one behind the other, gathered, however often the system stops short.
+
+    Raises:
+        OSError: As the system says.
+    """
+    waiting: list[bytes | memoryview] = list(buffers)
+    while waiting:
+        written = os.pwritev(descriptor, waiting[:BUFFERS_MAX], offset)
+        offset += written
+        done = 0
+        while done < len(waiting) and written >= len(waiting[done]):
+            written -= len(waiting[done])
+            done += 1
+        del waiting[:done]
+        if written:
+            waiting[0] = memoryview(waiting[0])[written:]

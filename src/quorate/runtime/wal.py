@@ -1,0 +1,414 @@
+"""The log on a real disk: obeys `wire.journal`, and takes all that waits as one group commit.
+
+Who calls is the loop's thread. Records go by a queue to one thread that writes and syncs, and
+comes back by `post`. When nothing is on the way, the caller says that it is idle, and syncs
+were short lately, the caller syncs itself: that saves the two hand-overs (about 16 µs of CPU
+and a wake-up each way), and blocks the loop for one sync.
+
+A second thread, the keeper, makes segments ahead, watches the space, and closes the last group
+when nothing is written any more. Journal and files are used under one lock.
+
+A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk is
+not: the records wait, and go on when there is space. The ballast is the segments made ahead:
+the second of them cannot be made any more while the first is still there for ballots.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from quorate.base.errors import InvariantError, StorageError, invariant
+from quorate.base.ids import Slot
+from quorate.base.records import Record
+from quorate.runtime.fileops import Files
+from quorate.wire.fileops import FileOp, Sync
+from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.recovery import Recovery
+
+SyncMode = Literal["auto", "thread", "inline", "none"]
+
+
+class WalSettings(msgspec.Struct, frozen=True):
+    """How the log is written. May differ between nodes.
+
+    Attributes:
+        layout: Sizes of its files.
+        sync: Where syncs run. "auto": as the module says; "thread", "inline": always there;
+            "none": nowhere, for development.
+        inline_below_s: "auto" syncs in the caller only while a sync takes less than this, on
+            (moving) average: a loop that stands still longer misses more than it saves.
+        free_bytes_min: Less free space than this counts as full: other files (tables,
+            snapshots) need some, too. It is enough again at twice this.
+        poll_s: How often the keeper looks at the space and for idleness.
+    """
+
+    layout: Layout = Layout()
+    sync: SyncMode = "auto"
+    inline_below_s: float = 0.0005
+    free_bytes_min: int = 128 * 1024 * 1024
+    poll_s: float = 1.0
+
+
+class WalStats(msgspec.Struct):
+    """Counters since start, for the metrics. `sync_s` is a moving average, of writes too."""
+
+    groups: int = 0
+    records: int = 0
+    inline_groups: int = 0
+    sync_s: float = 0.0
+
+
+class _Rest(NamedTuple):
+    """Operations of a group that the caller left to the thread."""
+
+    operations: Sequence[FileOp]
+    records: int
+
+
+_STOP = None
+_Job = Sequence[Record] | _Rest | int | None
+Post = Callable[..., Any]
+"""`loop.call_soon_threadsafe`, or what does the same in a test."""
+
+
+class Wal:
+    """The log of one node in one life: read `records` to the end, `start`, then append.
+
+    Args:
+        directory: Of the log alone; made if missing.
+        identity: Of this life.
+        settings: See there.
+        is_begun: There was a log before: a missing one is an error.
+        files: What touches the disk; tests break it.
+
+    Raises:
+        StorageError: The log cannot be used; nothing was changed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        identity: Identity,
+        settings: WalSettings,
+        *,
+        is_begun: bool = False,
+        files: Files | None = None,
+    ) -> None:
+        self._settings = settings
+        self._files = files or Files(directory, is_durable=settings.sync != "none")
+        self._recovery = Recovery(
+            self._files.files(), self._files.read, identity, settings.layout, is_begun=is_begun
+        )
+        self.warnings = self._recovery.warnings
+        self.stats = WalStats()
+        self._journal: Journal | None = None
+        self._lock = threading.Lock()  # held while journal and files are used
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._keeper_wake = threading.Event()
+        self._asked = 0  # by the loop's thread alone
+        self._durable = 0  # likewise
+        self._written = 0  # by whoever holds the lock
+        self._is_full = False  # by the loop's thread alone
+        self._has_failed = False  # set by whoever holds the lock
+        self._has_told_failure = False  # by the loop's thread alone
+        self._post: Post = _nowhere
+        self._on_durable: Callable[[int], None] = _nowhere
+        self._on_failure: Callable[[BaseException], None] = _nowhere
+        self._on_space: Callable[[bool], None] = _nowhere
+
+    def records(self) -> Iterator[Record]:
+        """What the log remembers, oldest first; see `wire.recovery`. Once, and to the end."""
+        return self._recovery.records()
+
+    def start(
+        self,
+        post: Post,
+        on_durable: Callable[[int], None],
+        on_failure: Callable[[BaseException], None],
+        on_space: Callable[[bool], None],
+    ) -> None:
+        """Make durable what was recovered, and begin to take records. Blocks meanwhile.
+
+        Args:
+            post: Runs a function in the loop's thread, soon: `loop.call_soon_threadsafe`.
+            on_durable: Gets the mark: how many records are durable of those appended.
+            on_failure: Gets, once, the error after which nothing is durable any more. The node
+                must end.
+            on_space: Gets True when the disk has become full, False when it is no longer.
+
+        Raises:
+            StorageError: It could not be begun.
+        """
+        self._post, self._on_durable = post, on_durable
+        self._on_failure, self._on_space = on_failure, on_space
+        self._journal, operations = self._recovery.finish()
+        for operation in operations:
+            began_s = time.perf_counter()
+            self._files.do(operation)
+            if isinstance(operation, Sync):
+                self.stats.sync_s = time.perf_counter() - began_s
+        for name, work in (("wal", self._run), ("wal-keeper", self._keep)):
+            thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def append(self, records: Sequence[Record], *, is_idle: bool = False) -> bool:
+        """Have records written in this order, behind all earlier ones.
+
+        Args:
+            records: Given away.
+            is_idle: The caller has nothing better to do than to wait for them.
+
+        Returns:
+            True if they are durable already; `on_durable` is not called for them then. The
+            mark is the number of records appended so far.
+        """
+        self._asked += len(records)
+        if self._has_failed:
+            return False
+        if self._durable + len(records) == self._asked and self._may_block(is_idle):
+            return self._append_inline(records)
+        self._jobs.put(records)
+        return False
+
+    def truncate(self, slot: Slot) -> None:
+        """Let the log forget slots up to this one, when it next has time; never any other."""
+        self._jobs.put(slot)
+
+    @property
+    def log_bytes(self) -> int:
+        """How much a restart would have to read."""
+        return 0 if self._journal is None else self._journal.log_bytes
+
+    @property
+    def mark(self) -> int:
+        """How many records are durable, as far as the loop has been told."""
+        return self._durable
+
+    def close(self) -> None:
+        """Write what waits, close the log cleanly, end the threads. Blocks meanwhile.
+
+        What `post` was given before may still run afterwards.
+        """
+        self._stopping.set()
+        self._keeper_wake.set()
+        self._jobs.put(_STOP)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+        self._files.close()
+
+    def _may_block(self, is_idle: bool) -> bool:
+        match self._settings.sync:
+            case "auto":
+                return is_idle and self.stats.sync_s < self._settings.inline_below_s
+            case "thread":
+                return False
+            case "inline" | "none":
+                return True
+
+    def _append_inline(self, records: Sequence[Record]) -> bool:
+        if not self._lock.acquire(blocking=False):  # the keeper closes, or a truncation runs
+            self._jobs.put(records)
+            return False
+        try:
+            operations = self._opened.append(records)
+            rest = self._do_at_once(operations, len(records))
+        except (StorageError, InvariantError) as error:
+            self._fail(error)
+            return False
+        finally:
+            self._lock.release()
+        if rest:
+            self._jobs.put(_Rest(rest, len(records)))
+            return False
+        self._durable = self._written
+        self.stats.inline_groups += 1
+        return True
+
+    def _do_at_once(self, operations: Sequence[FileOp], records: int) -> Sequence[FileOp]:
+        """Write and sync; what is left if that would take long. The lock is held."""
+        if len(operations) > _WRITE_AND_SYNC:  # a new segment begins
+            return operations
+        began_s = time.perf_counter()
+        for done, operation in enumerate(operations):
+            try:
+                self._files.do(operation)
+            except StorageError as error:
+                if error.code != "disk_full":
+                    raise
+                return operations[done:]
+        self._count(records, time.perf_counter() - began_s)
+        return ()
+
+    @property
+    def _opened(self) -> Journal:
+        journal = self._journal
+        if journal is None:
+            raise InvariantError("the log is started before it is written")
+        return journal
+
+    def _count(self, records: int, took_s: float) -> None:
+        self._written += records
+        self.stats.groups += 1
+        self.stats.records += records
+        self.stats.sync_s += 0.1 * (took_s - self.stats.sync_s)
+
+    @contextlib.contextmanager
+    def _held(self) -> Generator[None, None, None]:
+        """Hold the lock; whoever comes next already knows of a failure."""
+        with self._lock:
+            if self._has_failed:
+                raise _EndedError
+            try:
+                yield
+            except BaseException as error:
+                self._fail(error)
+                raise
+
+    # --- the thread that syncs --------------------------------------------------------------
+
+    def _run(self) -> None:
+        is_stopping = False
+        while not is_stopping:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty():
+                jobs.append(self._jobs.get())
+            is_stopping = self._do(jobs)
+
+    def _do(self, jobs: Sequence[_Job]) -> bool:
+        """One group commit for all records; then the rest. True if it was the last."""
+        records: list[Record] = []
+        slot = -1
+        is_stopping = False
+        with self._held():
+            for job in jobs:
+                match job:
+                    case _Rest(operations, count):  # alone on the way: it was the first
+                        self._obey(operations, count)
+                    case int():
+                        slot = max(slot, job)
+                    case None:
+                        is_stopping = True
+                    case _:
+                        records += job
+            if records:
+                self._obey(self._opened.append(records), len(records))
+            if slot >= 0:
+                self._obey(self._opened.truncate(Slot(slot)))
+            if is_stopping:
+                self._obey(self._opened.close_idle())
+            if self._opened.spares < self._settings.layout.spares_ready:
+                self._keeper_wake.set()
+        return is_stopping
+
+    def _obey(self, operations: Sequence[FileOp], records: int = 0) -> None:
+        began_s = time.perf_counter()
+        for operation in operations:
+            self._do_when_there_is_space(operation)
+        if records:
+            self._count(records, time.perf_counter() - began_s)
+            self._tell(self._became_durable, self._written)
+
+    def _do_when_there_is_space(self, operation: FileOp) -> None:
+        while True:
+            try:
+                return self._files.do(operation)
+            except StorageError as error:
+                if error.code != "disk_full" or self._stopping.is_set():
+                    raise
+            self._tell(self._space_became, True)
+            self._stopping.wait(self._settings.poll_s)
+
+    # --- the keeper -------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        asked_before = -1
+        while not self._stopping.is_set():
+            has_made = self._prepare()
+            self._tell_space(has_made)
+            asked = self._asked
+            with self._held():
+                if asked == asked_before == self._written:
+                    self._obey(self._opened.close_idle())
+            asked_before = asked
+            self._keeper_wake.wait(self._settings.poll_s)
+            self._keeper_wake.clear()
+
+    def _prepare(self) -> bool:
+        """Make segments until enough are ready; False if there was no space for one."""
+        while not (self._stopping.is_set() or self._has_failed):
+            with self._held():
+                operations = self._opened.prepare()
+            if not operations:
+                break
+            has_succeeded = False
+            try:
+                for operation in operations:
+                    self._files.do(operation)
+                has_succeeded = True
+            except StorageError as error:
+                if error.code != "disk_full":
+                    raise
+            with self._held():
+                self._opened.prepared(has_succeeded)
+            if not has_succeeded:
+                return False
+        return True
+
+    def _tell_space(self, has_made: bool) -> None:
+        needed = self._settings.free_bytes_min * (2 if self._is_full else 1)
+        self._tell(self._space_became, not has_made or self._files.free_bytes() < needed)
+
+    # --- back in the loop's thread ----------------------------------------------------------
+
+    def _became_durable(self, mark: int) -> None:
+        if not self._has_failed:
+            self._durable = mark
+            self._on_durable(mark)
+
+    def _space_became(self, is_full: bool) -> None:
+        if is_full != self._is_full:
+            self._is_full = is_full
+            self._on_space(is_full)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A thread that ends by any error has failed: nobody else would notice."""
+        try:
+            work()
+        except _EndedError:
+            pass  # told by whoever failed
+        except BaseException as error:  # noqa: BLE001  # bugs too: the loop ends the node
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._has_failed = True
+        self._tell(self._failed, error)
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._has_told_failure:
+            self._has_told_failure = True
+            self._on_failure(error)
+
+    def _tell(self, function: Callable[..., None], argument: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._post(function, argument)
+
+
+class _EndedError(Exception):
+    """The log has failed before; the thread ends."""
+
+
+_WRITE_AND_SYNC = 2
+
+
+def _nowhere(*_: object) -> None:
+    invariant(False, "the log is started before it is written")
