@@ -6,9 +6,10 @@ from typing import Any
 
 from quorate.base.batches import Member
 from quorate.base.commands import Command, encode_command
-from quorate.base.config import local
+from quorate.base.config import NodeSettings, local
 from quorate.base.effects import (
     Applied,
+    ChangeDone,
     Effect,
     Halt,
     Install,
@@ -43,7 +44,12 @@ class Host:
 class Cluster:
     """Hosts, links and time. A message takes 1 to 5 ms, a sync 1 to 3 ms."""
 
-    def __init__(self, size: int, seed: int, loss: float = 0.0) -> None:
+    def __init__(
+        self, size: int, seed: int, loss: float = 0.0, settings: NodeSettings | None = None
+    ) -> None:
+        self.settings = settings or local()
+        self.changes: dict[Any, Any] = {}
+        self.installed = 0
         self.rng = random.Random(seed)
         self.loss = loss
         self.now_s = 0.0
@@ -58,6 +64,19 @@ class Cluster:
         for node in list(self.hosts):
             self.start(node)
 
+    def add(self) -> NodeId:
+        """A new machine that wants to join."""
+        host = Host(len(self.hosts) + 1)
+        self.hosts[host.member.id] = host
+        self.expect = 0
+        self.start(host.member.id)
+        return host.member.id
+
+    def change(self, node: NodeId, verb: str, whom: NodeId, ticket: Any) -> None:
+        asked = self.hosts[node].node
+        assert asked is not None
+        asked.change(verb, self.hosts[whom].member, ticket, self.now_s + DEADLINE_S)
+
     def start(self, node: NodeId) -> None:
         host = self.hosts[node]
         host.incarnation += 1
@@ -66,7 +85,7 @@ class Cluster:
         host.node = Node(
             host.member,
             host.incarnation,
-            local(),
+            self.settings,
             host.tables,
             list(host.log),
             random.Random(self.rng.random()),
@@ -131,7 +150,9 @@ class Cluster:
                 self.answer(host, effect)
 
     def answer(self, host: Host, effect: Effect) -> None:
-        if isinstance(effect, Applied):
+        if isinstance(effect, ChangeDone):
+            self.changes[effect.ticket] = effect.error
+        elif isinstance(effect, Applied):
             for place, (ticket, outcome) in enumerate(
                 zip(effect.tickets, effect.outcomes, strict=True)
             ):
@@ -150,6 +171,7 @@ class Cluster:
         host.tables.install_rows(list(effect.rows))
         if effect.is_last:
             host.tables.finish_install()
+            self.installed += 1
             self.post(host.member.id, Installed(effect.transfer))
 
     def value(self, host: Host, ticket: Any) -> bytes | None:

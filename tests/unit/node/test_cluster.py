@@ -3,7 +3,11 @@
 import pytest
 
 from quorate.base.commands import KvCas, KvSet
+from quorate.base.config import Limits, NodeSettings
+from quorate.base.errors import OutcomeUnknownError
+from quorate.base.ids import NodeId
 from quorate.base.outcomes import Outcome
+from quorate.node.node import Node
 from tests.unit.node.cluster import Cluster
 
 
@@ -11,6 +15,12 @@ def done(cluster: Cluster, ticket: object) -> Outcome:
     _, _, outcome = cluster.outcomes[ticket]
     assert isinstance(outcome, Outcome)
     return outcome
+
+
+def alive(cluster: Cluster, node: NodeId) -> Node:
+    found = cluster.hosts[node].node
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -89,3 +99,83 @@ def test_a_partitioned_leader_serves_no_stale_read_and_loses_no_write(seed: int)
     cluster.run(4)
     assert done(cluster, "late").value is True
     assert ("stale", b"key") in cluster.reads
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_node_joins_votes_and_is_removed_under_load(seed: int) -> None:
+    cluster = Cluster(3, seed)
+    cluster.run(4)
+    leader = cluster.leader()
+    assert leader is not None
+    new = cluster.add()
+    for number in range(40):
+        cluster.submit(leader, KvSet(b"k%d" % number, b"v"), number)
+        cluster.run(0.1)
+    newest = alive(cluster, leader).machine.configurations[-1][1]
+    assert new in newest.voter_ids
+    assert all(done(cluster, number).value is True for number in range(40))
+    gone = next(node for node in cluster.hosts if node not in (leader, new))
+    cluster.change(new, "remove", gone, "remove")
+    cluster.run(4)
+    assert cluster.changes["remove"] is None
+    newest = alive(cluster, leader).machine.configurations[-1][1]
+    assert gone not in newest.voter_ids
+    assert gone in newest.removed
+    cluster.submit(new, KvSet(b"after", b"v"), "after")
+    cluster.run(2)
+    assert done(cluster, "after").value is True
+    assert cluster.leader() != gone
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_removed_leader_hands_over(seed: int) -> None:
+    cluster = Cluster(3, seed)
+    cluster.run(4)
+    leader = cluster.leader()
+    assert leader is not None
+    other = next(node for node in cluster.hosts if node != leader)
+    cluster.change(other, "remove", leader, "remove")
+    cluster.run(5)
+    cluster.submit(other, KvSet(b"after", b"v"), "after")
+    cluster.run(2)
+    assert done(cluster, "after").value is True
+    assert cluster.leader() not in (None, leader)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_leadership_is_transferred_and_nothing_fails(seed: int) -> None:
+    cluster = Cluster(3, seed)
+    cluster.run(4)
+    leader = cluster.leader()
+    assert leader is not None
+    to = next(node for node in cluster.hosts if node != leader)
+    cluster.change(to, "transfer", to, "transfer")
+    for number in range(20):
+        cluster.submit(leader, KvSet(b"k%d" % number, b"v"), number)
+        cluster.run(0.02)
+    cluster.run(2)
+    assert cluster.changes["transfer"] is None
+    assert cluster.leader() == to
+    assert all(done(cluster, number).value is True for number in range(20))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_node_long_away_catches_up_by_snapshot(seed: int) -> None:
+    settings = NodeSettings(limits=Limits(tail_slots_max=5, chunk_bytes_max=300))
+    cluster = Cluster(3, seed, settings=settings)
+    cluster.run(4)
+    leader = cluster.leader()
+    assert leader is not None
+    away = next(node for node in cluster.hosts if node != leader)
+    cluster.partition(away)
+    cluster.submit(away, KvSet(b"from away", b"v"), "away")
+    for number in range(60):
+        cluster.submit(leader, KvSet(b"k%d" % number, b"v"), number)
+        cluster.run(0.02)
+    cluster.heal()
+    cluster.run(6)
+    assert cluster.installed
+    here, there = alive(cluster, leader).machine, alive(cluster, away).machine
+    assert (here.applied, here.digest) == (there.applied, there.digest)
+    answer = cluster.outcomes["away"]
+    assert isinstance(answer, OutcomeUnknownError) or done(cluster, "away").value is True
