@@ -329,7 +329,7 @@ class Driver:
         for ticket, outcome in zip(effect.tickets, effect.outcomes, strict=True):
             try:
                 ticket(outcome)
-            except Exception:  # that client's loss, nobody else's
+            except Exception:  # noqa: BLE001 - that client's loss, nobody else's
                 self.counters.ticket_errors += 1
                 self._log.exception("a callback failed")
 
@@ -349,7 +349,7 @@ class Driver:
         for ticket in tickets:
             try:
                 ticket(*answer)
-            except Exception:  # that client's loss, nobody else's
+            except Exception:  # noqa: BLE001 - that client's loss, nobody else's
                 self.counters.ticket_errors += 1
                 self._log.exception("a callback failed")
 

@@ -1,0 +1,104 @@
+"""Dialing: keep a connection to one address, as long as one is wanted.
+
+Quick after a break, patient with an address where nobody answers, more patient with one that
+refuses us: what is wrong there needs a person.
+"""
+
+import asyncio
+from typing import Protocol
+
+from quorate.base.ids import NodeId
+from quorate.base.ports import Rng
+from quorate.runtime.addresses import split_address
+from quorate.runtime.link import Link
+
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+REFUSED_S = 5.0
+"""Between two tries at an address whose owner we refused, or which did not speak our language."""
+
+SECOND_S = 0.2
+"""After a link broke, the end with the higher id leaves the other one this much time to dial."""
+
+LASTING_S = 2.0
+"""A link that stood for less was perhaps refused by the other end: the next try waits longer."""
+
+
+class Owner(Protocol):
+    """What a dialer asks of `Transport`."""
+
+    def wants(self, address: str, leads_to: NodeId | None) -> bool:
+        """Whether a link to this address is missing."""
+        ...
+
+    def is_second(self, peer: NodeId | None) -> bool:
+        """Whether the other end is to dial first."""
+        ...
+
+    def new_link(self, address: str) -> Link:
+        """A link for a connection about to be made."""
+        ...
+
+
+class Dialer:
+    """Dials one address.
+
+    Args:
+        owner: Says what is wanted.
+        address: `host:port`.
+        rng: Chance for pauses.
+
+    Attributes:
+        wake: Set it when a link broke or what is wanted changed.
+    """
+
+    def __init__(self, owner: Owner, address: str, rng: Rng) -> None:
+        self._owner = owner
+        self._address = address
+        self._rng = rng
+        self._leads_to: NodeId | None = None
+        self._pause_s = 0.0
+        self.wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Dial, for ever."""
+        while True:
+            if not self._owner.wants(self._address, self._leads_to):
+                self.wake.clear()
+                await self.wake.wait()
+                if self._owner.is_second(self._leads_to):
+                    await asyncio.sleep(SECOND_S)
+                continue
+            await asyncio.sleep(self._pause_s * (0.5 + self._rng.random() / 2))
+            if not self._owner.wants(self._address, self._leads_to):
+                continue  # the other end was faster
+            link = await self._connected()
+            if link is not None and link.is_refused:
+                self._pause_s = REFUSED_S
+            else:
+                self._pause_s = min(max(self._pause_s * 2, RETRY_FIRST_S), RETRY_MAX_S)
+            if link is not None and link.peer is not None:
+                self._leads_to = link.peer.member.id
+                await self._watch(link)
+
+    async def _connected(self) -> Link | None:
+        """Dial once, and wait until the handshake is over, well or not."""
+        host, port = split_address(self._address)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(2 * RETRY_MAX_S):
+                _, link = await loop.create_connection(
+                    lambda: self._owner.new_link(self._address), host, port
+                )
+        except (OSError, TimeoutError):  # nobody there: tried again
+            return None
+        await link.judged.wait()
+        return link
+
+    async def _watch(self, link: Link) -> None:
+        """If the link lasts, the next one may be tried at once."""
+        if link.is_refused:
+            return
+        done, _ = await asyncio.wait([link.closed], timeout=LASTING_S)
+        if not done:
+            self._pause_s = 0.0

@@ -1,0 +1,219 @@
+"""Link: one connection to a peer, from its first byte to its last.
+
+Both ends say Hello at once and judge the other's; only then do frames flow. A peer that breaks
+the rules, says nothing for too long at first, or takes nothing any more, loses its connection:
+what it missed is sent again by the layers above.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from quorate.base.errors import PeerError
+from quorate.base.messages import Message
+from quorate.wire.frame import FrameReader
+from quorate.wire.hello import Hello, HelloReader, encode_hello
+
+HELLO_S = 5.0
+"""A connection without a whole handshake after this long is closed."""
+
+DEAD_S = 4
+"""A peer whose system confirms nothing for this long is gone, though nobody said so."""
+
+
+class Owner(Protocol):
+    """Who is told what happens on a link; `Transport` fills it."""
+
+    @property
+    def hello(self) -> Hello:
+        """What this node says first."""
+        ...
+
+    def on_opened(self, link: "Link") -> bool:
+        """A connection stands; False closes it unheard."""
+        ...
+
+    def judge(self, link: "Link", theirs: Hello) -> bool:
+        """Say whether the link may stand; False closes it."""
+        ...
+
+    def on_messages(self, link: "Link", messages: Sequence[Message]) -> None:
+        """Take what came in."""
+        ...
+
+    def on_fault(self, link: "Link", fault: str) -> None:
+        """The other end broke the rules; the link is being closed."""
+        ...
+
+    def on_closed(self, link: "Link") -> None:
+        """The link is gone. Always the last word about it."""
+        ...
+
+
+class Link(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        owner: Who is told.
+        address: What was dialed; "" if the other end dialed.
+
+    Attributes:
+        remote: The other end's address, for people.
+        peer: The other end, as soon as its Hello was accepted.
+        is_refused: This end does not want to talk to the other.
+        is_heard: The other end sent a message.
+        judged: Set when the handshake is over, well or not.
+        closed: Done when the connection is gone.
+        outbox: Buffers that leave at the end of this turn.
+        stuck_since_s: When the other end began to take nothing; None while it takes.
+    """
+
+    def __init__(self, owner: Owner, address: str = "") -> None:
+        self._owner = owner
+        self._reader = FrameReader()
+        self._hello_reader: HelloReader | None = HelloReader()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_closed = False
+        self.address = address
+        self.remote = address
+        self.peer: Hello | None = None
+        self.is_refused = False
+        self.is_heard = False
+        self.judged = asyncio.Event()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.outbox: list[bytes] = []
+        self.stuck_since_s: float | None = None
+
+    @property
+    def is_dialed(self) -> bool:
+        """This end made the connection."""
+        return bool(self.address)
+
+    # --- asyncio.Protocol ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands: say Hello."""
+        if not isinstance(transport, asyncio.Transport):
+            transport.close()
+            return
+        self._transport = transport
+        self.remote = self.address or _text(transport.get_extra_info("peername"))
+        tune(transport.get_extra_info("socket"))
+        if not self._owner.on_opened(self):
+            self.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(HELLO_S, self._hello_is_late)
+        transport.write(encode_hello(self._owner.hello))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in."""
+        if self._is_closed:
+            return
+        try:
+            if self._hello_reader is not None:
+                data = self._greeted(self._hello_reader, data)
+                if not data:
+                    return
+            messages = self._reader.feed(data)
+        except PeerError as error:
+            self._refuse(error.text)
+            return
+        if messages:
+            self.is_heard = True
+            self._owner.on_messages(self, messages)
+
+    def _greeted(self, reader: HelloReader, data: bytes) -> bytes:
+        """Read on in the handshake; return what belongs to the frames behind it."""
+        found = reader.feed(data)
+        if found is None:
+            return b""
+        theirs, rest = found
+        self._hello_reader = None
+        self._forget_deadline()
+        may_stand = self._owner.judge(self, theirs)
+        self.judged.set()
+        if not may_stand:
+            self.close()
+        return rest if may_stand and not self._is_closed else b""
+
+    def pause_writing(self) -> None:
+        """The other end takes less than we send."""
+        self.stuck_since_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        """The other end caught up."""
+        self.stuck_since_s = None
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
+        """The connection is gone, whoever ended it."""
+        self._is_closed = True
+        self._forget_deadline()
+        self.judged.set()
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._owner.on_closed(self)
+
+    # --- for the owner -------------------------------------------------------------------------
+
+    def flush(self) -> int:
+        """Write the outbox; return how many bytes the other end has not taken yet."""
+        buffers, self.outbox = self.outbox, []
+        transport = self._transport
+        if transport is None or self._is_closed:
+            return 0
+        transport.writelines(buffers)
+        return transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """Say what is already written, hear nothing more, and go."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Go at once."""
+        self._is_closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _hello_is_late(self) -> None:
+        self._refuse(f"the other end said no whole Hello within {HELLO_S:g} s")
+
+    def _refuse(self, fault: str) -> None:
+        self.is_refused = True
+        self._owner.on_fault(self, fault)
+        self.abort()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def tune(found: Any) -> None:
+    """Let small messages leave at once; notice a peer that vanished without a word.
+
+    Args:
+        found: A socket, or what a transport gives for one; None: nothing to tune.
+    """
+    if found is None or found.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    options = [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, DEAD_S - 1),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_S * 1000),
+    ]
+    for level, name, value in options:
+        with contextlib.suppress(OSError):  # a help, not a promise: the node counts silence, too
+            found.setsockopt(level, name, value)
+
+
+def _text(name: Any) -> str:
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)

@@ -1,0 +1,324 @@
+"""Transport: links to the other members, kept up, and messages over them.
+
+Who dials whom: every node dials every member it has no link with, and, until it knows the
+members, every address it was told to join. So a restarted node is back at once, whoever was
+first. Two nodes that dial each other at the same time get two links; both then keep the one
+that the lower id dialed, and no word need be spoken about it. Of two links dialed by the same
+end the newer one counts: the other is a leftover that its dialer knows to be dead.
+
+Nothing here waits: what a peer does not take is kept up to a limit, then its link is dropped.
+What was sent on a link that breaks may be lost; the node sends again what matters.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.errors import PeerError
+from quorate.base.events import Connected, Disconnected, Event, Received
+from quorate.base.ids import NodeId
+from quorate.base.messages import Message
+from quorate.base.ports import Rng
+from quorate.runtime.dialing import Dialer
+from quorate.runtime.link import Link
+from quorate.wire.frame import encode_frame
+from quorate.wire.hello import Hello, judge_hello
+
+STRANGERS_MAX = 64
+"""Connections without a finished handshake, at once; more are closed unheard."""
+
+LINKS_MAX = 256
+"""Links at once; more are refused."""
+
+STUCK_S = 5.0
+"""A peer that takes nothing for this long while we have much to say loses its link."""
+
+STOP_S = 1.0
+"""Peers get this long to take what was written before a stop."""
+
+COMPLAINTS_MAX = 1000
+"""So many different complaints are remembered, not to be made twice."""
+
+
+class Counters(msgspec.Struct):
+    """Since this transport was made."""
+
+    sent: int = 0
+    received: int = 0
+    unsent: int = 0
+    connected: int = 0
+    disconnected: int = 0
+    refused: int = 0
+    dropped_slow: int = 0
+    dials: int = 0
+
+
+class _Dialing(NamedTuple):
+    dialer: Dialer
+    task: asyncio.Task[None]
+
+
+class Transport:
+    """All links of one node.
+
+    Args:
+        hello: What this node says first; asked anew for each connection.
+        deliver: Takes events, at once.
+        join: Addresses to dial until the members are known, and when all links are lost.
+        bytes_waiting_max: What one peer may owe us before its link is dropped.
+        rng: Chance for pauses.
+        log: For people.
+        on_failure: Gets what nobody expected.
+    """
+
+    def __init__(
+        self,
+        hello: Callable[[], Hello],
+        deliver: Callable[[Event], None],
+        *,
+        join: Iterable[str],
+        bytes_waiting_max: int,
+        rng: Rng,
+        log: FilteringBoundLogger,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._hello = hello
+        self._deliver = deliver
+        self._join = tuple(dict.fromkeys(join))
+        self._bytes_waiting_max = bytes_waiting_max
+        self._rng = rng
+        self._log = log
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.Server | None = None
+        self._open: dict[Link, None] = {}  # every connection; a dict keeps the order
+        self._links: dict[NodeId, Link] = {}
+        self._known: dict[NodeId, tuple[int, int]] = {}
+        self._members: dict[str, Member] = {}  # by address, without this node
+        self._dialings: dict[str, _Dialing] = {}
+        self._dirty: dict[Link, None] = {}
+        self._encoded: tuple[Message, list[bytes]] | None = None
+        self._complaints: set[str] = set()
+        self._own_addresses: set[str] = set()
+        self._is_configured = False
+        self._is_stopped = False
+        self.counters = Counters()
+
+    # --- life ----------------------------------------------------------------------------------
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept connections on a bound socket, and begin to dial."""
+        self._server = await self._loop.create_server(lambda: Link(self), sock=listener)
+        self._redial()
+
+    async def stop(self) -> None:
+        """End every link; what is already written still leaves, if the peers take it soon."""
+        self._is_stopped = True
+        if self._server is not None:
+            self._server.close()
+        for address in list(self._dialings):
+            self._stop_dialing(address)
+        waiting = [link.closed for link in self._open]
+        for link in list(self._open):
+            link.close()
+        if waiting:
+            await asyncio.wait(waiting, timeout=STOP_S)
+        for link in list(self._open):
+            link.abort()
+
+    @property
+    def peers(self) -> tuple[NodeId, ...]:
+        """Whom a link stands with."""
+        return tuple(self._links)
+
+    # --- what the driver asks ------------------------------------------------------------------
+
+    def send(self, to: NodeId, message: Message) -> None:
+        """Collect a message; it leaves with `flush`, or is lost if no link stands."""
+        link = self._links.get(to)
+        if link is None:
+            self.counters.unsent += 1
+            return
+        encoded = self._encoded
+        if encoded is None or encoded[0] is not message:  # one for all peers is encoded once
+            try:
+                encoded = self._encoded = (message, encode_frame(message))
+            except PeerError as error:  # ours: better one message lost than the node
+                self._complain("message not sent", error.text)
+                return
+        link.outbox += encoded[1]
+        self._dirty[link] = None
+        self.counters.sent += 1
+
+    def flush(self) -> None:
+        """Write what was collected: one write per peer."""
+        if not self._dirty:
+            return
+        dirty, self._dirty = self._dirty, {}
+        self._encoded = None
+        now_s = self._loop.time()
+        for link in dirty:
+            owed_bytes = link.flush()
+            if owed_bytes > self._bytes_waiting_max:
+                self._drop_slow(link, f"{owed_bytes} bytes wait for it")
+            elif link.stuck_since_s is not None and now_s - link.stuck_since_s > STUCK_S:
+                self._drop_slow(link, f"it took nothing for {STUCK_S:g} s")
+
+    def configure(self, configuration: Configuration, cluster_id: str) -> None:
+        """These are the members: keep links to them, and dial no others any more."""
+        me = self._hello().member.id
+        self._is_configured = bool(cluster_id)
+        self._members = {m.address: m for m in configuration.members if m.id != me}
+        self._redial()
+
+    # --- what links tell -----------------------------------------------------------------------
+
+    @property
+    def hello(self) -> Hello:
+        """What this node says first."""
+        return self._hello()
+
+    def on_opened(self, link: Link) -> bool:
+        """A connection stands; its handshake has begun, if there are not too many."""
+        strangers = sum(other.peer is None for other in self._open)
+        self._open[link] = None
+        return not self._is_stopped and (link.is_dialed or strangers < STRANGERS_MAX)
+
+    def judge(self, link: Link, theirs: Hello) -> bool:
+        """Decide whether a link may stand, and make it the one that counts if it is better."""
+        mine = self._hello()
+        if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
+            self._own_addresses.add(link.address)
+            return False
+        fault = self._fault(mine, theirs)
+        if fault:
+            link.is_refused = True
+            self.on_fault(link, fault)
+            return False
+        peer = theirs.member.id
+        link.peer = theirs
+        self._known[peer] = (theirs.incarnation, theirs.nonce)
+        other = self._links.get(peer)
+        if other is not None:
+            if _is_kept(other, link, mine.member.id):
+                return False
+            other.close()
+        self._links[peer] = link
+        self.counters.connected += 1
+        self._log.debug("linked", peer=theirs.member.name, address=link.remote)
+        self._deliver(Connected(theirs.member, theirs.cluster_id))
+        return True
+
+    def _fault(self, mine: Hello, theirs: Hello) -> str:
+        if len(self._links) >= LINKS_MAX and theirs.member.id not in self._links:
+            return f"{LINKS_MAX} other nodes are linked already"
+        try:
+            judge_hello(mine, theirs, self._known)
+        except PeerError as error:
+            return error.text
+        return ""
+
+    def on_messages(self, link: Link, messages: Sequence[Message]) -> None:
+        """Give messages to the node."""
+        if link.peer is None:
+            return
+        sender = link.peer.member.id
+        self.counters.received += len(messages)
+        for message in messages:
+            self._deliver(Received(sender, message))
+
+    def on_fault(self, link: Link, fault: str) -> None:
+        """A peer broke the rules or was refused: told once in the log."""
+        self.counters.refused += 1
+        self._complain("peer refused", fault, address=link.remote)
+
+    def on_closed(self, link: Link) -> None:
+        """A link is gone."""
+        self._open.pop(link, None)
+        self._dirty.pop(link, None)
+        if link.peer is None or self._links.get(link.peer.member.id) is not link:
+            return
+        member = link.peer.member
+        del self._links[member.id]
+        self.counters.disconnected += 1
+        self._log.debug("link broke", peer=member.name, address=link.remote)
+        if not link.is_heard and link.is_dialed and not self._is_stopped:
+            text = "it closed the connection right after the handshake; its own log may say why"
+            self._complain("refused by peer", text, peer=member.name, address=link.remote)
+        self._wake_dialers()
+        if not self._is_stopped:
+            self._deliver(Disconnected(member.id))
+
+    def _drop_slow(self, link: Link, why: str) -> None:
+        self.counters.dropped_slow += 1
+        name = link.peer.member.name if link.peer else link.remote
+        self._log.warning("dropped the link of a slow peer", peer=name, why=why)
+        link.abort()
+
+    def _complain(self, what: str, why: str, **fields: str) -> None:
+        key = f"{what} {why} {fields.get('peer', '')}"
+        if key in self._complaints:
+            return
+        if len(self._complaints) >= COMPLAINTS_MAX:
+            self._complaints.clear()
+        self._complaints.add(key)
+        self._log.warning(what, why=why, **fields)
+
+    # --- dialing -------------------------------------------------------------------------------
+
+    def wants(self, address: str, leads_to: NodeId | None) -> bool:
+        """Whether a link to this address is missing."""
+        member = self._members.get(address)
+        owner = member.id if member is not None else leads_to
+        if self._is_stopped or address in self._own_addresses or owner in self._links:
+            return False
+        is_lonely = not self._is_configured or (bool(self._members) and not self._links)
+        return member is not None or (is_lonely and address in self._join)
+
+    def is_second(self, peer: NodeId | None) -> bool:
+        """Whether the other end is to dial first after a break: the one with the lower id."""
+        return peer is not None and peer < self._hello().member.id
+
+    def new_link(self, address: str) -> Link:
+        """A link for a connection about to be made."""
+        self.counters.dials += 1
+        return Link(self, address)
+
+    def _redial(self) -> None:
+        if self._is_stopped:
+            return
+        wanted = dict.fromkeys((*self._members, *self._join))
+        for address in [a for a in self._dialings if a not in wanted]:
+            self._stop_dialing(address)
+        for address in wanted:
+            if address not in self._dialings:
+                dialer = Dialer(self, address, self._rng)
+                task = self._loop.create_task(dialer.run())
+                task.add_done_callback(self._dialer_ended)
+                self._dialings[address] = _Dialing(dialer, task)
+        self._wake_dialers()
+
+    def _wake_dialers(self) -> None:
+        for dialing in self._dialings.values():
+            dialing.dialer.wake.set()
+
+    def _stop_dialing(self, address: str) -> None:
+        self._dialings.pop(address).task.cancel()
+
+    def _dialer_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)
+
+
+def _is_kept(older: Link, newer: Link, me: NodeId) -> bool:
+    """Whether the older of two links to a peer stays. Both ends must come to the same."""
+    if older.peer is None or newer.peer is None or older.peer.nonce != newer.peer.nonce:
+        return False  # the peer has started anew: the older link is dead
+    if older.is_dialed == newer.is_dialed:
+        return False
+    return older.is_dialed == (me < newer.peer.member.id)
