@@ -165,7 +165,7 @@ class DictHeldView:
 
     def _held(self) -> DictTables:
         if self._tables is None:
-            raise StorageError("corrupt", "this view was closed")
+            raise StorageError("locked", "this view of the tables was closed")
         return self._tables
 
 

@@ -1,0 +1,192 @@
+"""A snapshot for users: the whole state as bytes, and how a running cluster takes it back.
+
+The content is a header, chunks of rows, and a trailer, each with length and checksum. It holds
+what users would miss (keys, locks, sessions, catalog), not who the members are, not what was
+applied, and not what is remembered of removals. Times are written so that they mean something
+elsewhere: lock-delays as what is left of them.
+
+What surrounds the content (a gzipped tar, digests of files) is the gateway's. Snapshots for peers
+are all rows of the tables as they lie, and need nothing from here.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.base.errors import RequestError
+from quorate.base.ports import View
+from quorate.base.schema import Meta, Table
+from quorate.kv import locks, store
+from quorate.machine.restore import CONTENT, is_sound
+from quorate.machine.rows import ViewRows
+from quorate.machine.state import META_GENERATION, STATE_KEY, State, decode_state
+
+MAGIC = b"quorate-state-1\n"
+CHUNK_BYTES = 256 * 1024
+"""Rows of one chunk: well below what one batch may hold, so that a chunk can be one command."""
+
+_FRAME_BYTES = 8
+_FRAME_BYTES_MAX = 64 * 1024 * 1024
+
+Row = tuple[bytes, bytes]
+
+
+class Info(msgspec.Struct, array_like=True, frozen=True):
+    """What a snapshot says of itself. `rows` and `bytes` are only known at its end."""
+
+    index: int
+    wall_ms: int
+    cluster_id: str
+    rows: int = 0
+    bytes: int = 0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_info = msgspec.msgpack.Decoder(Info).decode
+_decode_rows = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
+
+
+def content(view: View) -> Iterator[bytes]:
+    """The state of a view, piece by piece; hold the view if it may change meanwhile."""
+    state = _state_of(view)
+    info = Info(state.index, state.wall_ms, state.cluster_id)
+    yield MAGIC + _frame(_encode(info))
+    rows, size, total, piece = 0, 0, 0, list[Row]()
+    for row in _logical_rows(view, state):
+        piece.append(row)
+        rows += 1
+        size += len(row[0]) + len(row[1])
+        if size >= CHUNK_BYTES:
+            yield _frame(_encode(piece))
+            total += size
+            size, piece = 0, []
+    if piece:
+        yield _frame(_encode(piece))
+    yield _frame(b"") + _frame(
+        _encode(msgspec.structs.replace(info, rows=rows, bytes=total + size))
+    )
+
+
+def verify(data: bytes) -> Info:
+    """Read a snapshot's content from end to end.
+
+    Raises:
+        RequestError: `bad_request`, definite: it is damaged, cut short, or none of ours.
+    """
+    rows = size = 0
+    newest = 0
+    info: Info | None = None
+    for piece in _pieces(data):
+        if isinstance(piece, Info):
+            info = piece
+            continue
+        for key, value in piece:
+            if not is_sound(key, value):
+                raise RequestError("bad_request", "a row of the snapshot cannot be read")
+            if key[0] == Table.KV:
+                newest = max(newest, store.decode_row(value).modify_index)
+            rows += 1
+            size += len(key) + len(value)
+    if info is None or (info.rows, info.bytes) != (rows, size) or newest > info.index:
+        raise RequestError("bad_request", "the snapshot is not complete")
+    return info
+
+
+def restore_commands(
+    data: bytes, restore_id: str
+) -> Iterator[RestoreBegin | RestoreRows | RestoreCommit]:
+    """The commands that make a verified snapshot the state of a cluster, in this order.
+
+    Args:
+        data: What `content` gave, joined, and `verify` accepted.
+        restore_id: Drawn by the caller; names this restore.
+    """
+    info = verify(data)
+    yield RestoreBegin(restore_id)
+    for piece in _pieces(data):
+        if not isinstance(piece, Info):
+            yield RestoreRows(restore_id, piece)
+    yield RestoreCommit(restore_id, info.rows, info.index)
+
+
+def dump(view: View) -> dict[str, dict[bytes, Any]]:
+    """Everything the tables hold, decoded, by table: to compare replicas and to look at.
+
+    Rows of the current generation under the table's name; the machine's own under `meta`; rows
+    of other generations under `other`.
+    """
+    state = _state_of(view)
+    tables: dict[str, dict[bytes, Any]] = {}
+    for key, value in view.range(b""):
+        if key[0] == META_GENERATION:
+            name = f"meta {Meta(key[1]).name}"
+            tables.setdefault(name, {})[key[2:]] = msgspec.msgpack.decode(value)
+        elif key[0] == state.generation:
+            decode = CONTENT.get(key[1], bytes)
+            decoded = decode(value)
+            name = Table(key[1]).name
+            tables.setdefault(name, {})[key[2:]] = value if decoded is None else decoded
+        else:
+            tables.setdefault("other", {})[key] = value
+    return tables
+
+
+def _state_of(view: View) -> State:
+    data = view.get(STATE_KEY)
+    return State() if data is None else decode_state(data)
+
+
+def _logical_rows(view: View, state: State) -> Iterator[Row]:
+    rows = ViewRows(view, state.generation)
+    for table in sorted(CONTENT):
+        prefix = bytes((table,))
+        for key, value in rows.range(table, b""):
+            if table == locks.KV_DELAY:
+                left_ms = int.from_bytes(value, "big") - state.stamp_ms
+                if left_ms > 0:
+                    yield prefix + key, left_ms.to_bytes(8, "big")
+            else:
+                yield prefix + key, value
+
+
+def _frame(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + crc32(data).to_bytes(4, "big") + data
+
+
+def _pieces(data: bytes) -> Iterator[tuple[Row, ...] | Info]:
+    """Pieces of rows, and at last what the trailer says."""
+    frames = _frames(data)
+    try:
+        first = next(frames, None)
+        if first is None:
+            raise RequestError("bad_request", "the snapshot is empty")
+        _decode_info(first)
+        for frame in frames:
+            if not frame:
+                yield _decode_info(next(frames, b""))
+                break
+            yield _decode_rows(frame)
+    except msgspec.MsgspecError as error:
+        raise RequestError("bad_request", f"the snapshot cannot be decoded: {error}") from error
+    if next(frames, None) is not None:
+        raise RequestError("bad_request", "something follows the end of the snapshot")
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    if not data.startswith(MAGIC):
+        raise RequestError("bad_request", "not a snapshot of Quorate")
+    place = len(MAGIC)
+    while place < len(data):
+        head = data[place : place + _FRAME_BYTES]
+        length = int.from_bytes(head[:4], "big")
+        place += _FRAME_BYTES
+        body = data[place : place + length]
+        if len(head) < _FRAME_BYTES or length > _FRAME_BYTES_MAX or len(body) < length:
+            raise RequestError("bad_request", "the snapshot is cut short")
+        if crc32(body) != int.from_bytes(head[4:], "big"):
+            raise RequestError("bad_request", "the snapshot is damaged: a checksum is wrong")
+        place += length
+        yield body

@@ -1,0 +1,165 @@
+"""An LMDB file whose blocks are allocated ahead, so that a full disk is an error and no signal.
+
+With a writable map a page without a block kills the process when it is written. So the map is
+never larger than what `posix_fallocate` has reserved, and both grow together, in steps, between
+transactions. Not taken: LMDB's usual huge sparse map. File systems that copy on write promise
+nothing by allocation: there the map is read-only and LMDB writes by itself.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+import lmdb
+
+from quorate.base.errors import StorageError
+
+MIB = 1024 * 1024
+STEP_BYTES = 64 * MIB
+_STEP_BYTES_MIN = MIB
+_COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs", "nfs", "nfs4", "cifs", "fuse"})
+_LOOK_EVERY = 8
+"""Commits between two looks at the room left; a transaction that finds none is tried again."""
+
+_READERS_MAX = 16
+
+
+class MapFile:
+    """One LMDB environment in one file.
+
+    Args:
+        path: Created if missing.
+        step_bytes: How much to allocate at a time.
+        is_write_map: None: where the file system allows.
+
+    Raises:
+        StorageError: `disk_full`, `corrupt` (not an LMDB file), `permission`.
+    """
+
+    def __init__(
+        self, path: Path, *, step_bytes: int = STEP_BYTES, is_write_map: bool | None = None
+    ) -> None:
+        self.path = path
+        self._step_bytes = step_bytes
+        self._wanted_bytes = step_bytes // 2
+        self._countdown = 0
+        if is_write_map is None:
+            is_write_map = file_system_of(path.parent) not in _COPY_ON_WRITE
+        size = path.stat().st_size if path.exists() else 0
+        self._size_bytes = _rounded(max(size, step_bytes))
+        try:
+            self.env = lmdb.open(
+                str(path),
+                subdir=False,
+                map_size=self._size_bytes,
+                metasync=False,
+                sync=False,
+                writemap=is_write_map,
+                map_async=is_write_map,
+                max_readers=_READERS_MAX,
+                mode=0o600,
+            )
+        except lmdb.Error as error:
+            raise translated(error, str(path)) from error
+        if not self._allocate(0, self._size_bytes):
+            self.env.close()
+            raise StorageError("disk_full", f"no room for the first {self._size_bytes} bytes")
+
+    @property
+    def size_bytes(self) -> int:
+        """What is allocated."""
+        return self._size_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """Up to the last page that was ever used."""
+        return (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
+
+    def begin(self) -> "lmdb.Transaction[bytes]":
+        """Open a write transaction, growing first where room is short. No reader may be open."""
+        self._countdown -= 1
+        if self._countdown < 0:
+            self._countdown = _LOOK_EVERY
+            self._make_room()
+        try:
+            return self.env.begin(write=True)
+        except lmdb.Error as error:
+            raise translated(error, str(self.path)) from error
+
+    def has_overflowed(self) -> None:
+        """A transaction found no room: try to have much more of it before the next one."""
+        self._wanted_bytes *= 8
+        self._countdown = 0
+
+    def has_fitted(self) -> None:
+        """A transaction found room."""
+        self._wanted_bytes = self._step_bytes // 2
+
+    def sync(self) -> None:
+        """Make everything committed durable. Cost: a sync of all that was changed."""
+        try:
+            self.env.sync(True)
+        except lmdb.Error as error:
+            raise translated(error, str(self.path)) from error
+
+    def close(self) -> None:
+        """Close the file; open transactions are aborted."""
+        self.env.close()
+
+    def _make_room(self) -> None:
+        lacking = self._wanted_bytes - (self._size_bytes - self.used_bytes)
+        if lacking <= 0:
+            return
+        growth = max(lacking, self._step_bytes, self._size_bytes // 4)
+        while growth >= min(_STEP_BYTES_MIN, self._step_bytes):
+            size = _rounded(self._size_bytes + growth)
+            if self._allocate(self._size_bytes, size):
+                self.env.set_mapsize(size)
+                self._size_bytes = size
+                return
+            growth //= 2  # a nearly full disk may still have a little
+
+    def _allocate(self, begin: int, end: int) -> bool:
+        """Reserve blocks; False, and everything as before, if there are not enough."""
+        file = os.open(self.path, os.O_RDWR)
+        try:
+            os.posix_fallocate(file, begin, end - begin)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if begin > 0:
+                os.ftruncate(file, begin)  # give back what was reserved before it failed
+            return False
+        finally:
+            os.close(file)
+        return True
+
+
+def translated(error: lmdb.Error, where: str) -> StorageError:
+    """LMDB's error in the words of the port."""
+    if isinstance(error, lmdb.MapFullError) or error.code in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError("disk_full", f"{where}: no room for this transaction")
+    if error.code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError("permission", f"{where}: {error}")
+    return StorageError("corrupt", f"{where}: {error}")
+
+
+def file_system_of(directory: Path) -> str:
+    """The type of the file system that holds a directory; "" if it cannot be told."""
+    place = str(directory.resolve())
+    best, kind = "", ""
+    try:
+        mounts = Path("/proc/self/mounts").read_text()
+    except OSError:  # no such file on other systems: the careful default is taken by the caller
+        return ""
+    for line in mounts.splitlines():
+        _, point, name, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        is_above = place == point or place.startswith(point.rstrip("/") + "/")
+        if is_above and len(point) >= len(best):
+            best, kind = point, name.split(".")[0]
+    return kind
+
+
+def _rounded(size: int) -> int:
+    return -(-size // MIB) * MIB if size >= MIB else -(-size // 4096) * 4096

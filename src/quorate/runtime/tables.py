@@ -1,0 +1,399 @@
+"""Ordered tables in LMDB: the body of `base.ports.Tables` that ships.
+
+B1: each row ends with the CRC32C of key and value, little-endian, so that the CRC over key, value
+    and checksum is one constant. A row that does not match is named and never served.
+B2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
+B3: a transaction that finds no room changes nothing (`mapfile`).
+B4: nothing here pins old pages for longer than one read: the one open reader ends with the next
+    commit, held views work otherwise (`heldviews`).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import cast
+
+import google_crc32c
+import lmdb
+
+from quorate.base.errors import StorageError, invariant
+from quorate.base.schema import Meta, Table
+from quorate.runtime.fileops import sync_directory
+from quorate.runtime.heldviews import HeldRows, Old, Row
+from quorate.runtime.longkeys import (
+    SHORT_MAX,
+    join_long,
+    scan,
+    scan_back,
+    split_long,
+    stored_key,
+)
+from quorate.runtime.mapfile import STEP_BYTES, MapFile, translated
+
+FILE_NAME = "tables.mdb"
+STAGED_NAME = "tables.new.mdb"
+_INSTALL_ROWS = 4_096
+
+_RESIDUE = 0x48674BC7
+"""The CRC32C of any bytes followed by their CRC32C, little-endian."""
+
+# Called directly, twice per write: a wrapper would cost as much again. It has no types of its own.
+_crc32c = cast(
+    Callable[[bytes], int],
+    google_crc32c.value,  # pyright: ignore[reportUnknownMemberType]
+)
+
+
+def described(key: bytes) -> str:
+    """Table and key of a row, for people."""
+    if len(key) < 2:
+        return f"key {key.hex()}"
+    names: type[Table] | type[Meta] = Table if key[0] else Meta
+    try:
+        name = names(key[1]).name
+    except ValueError:  # a table of a newer version
+        name = str(key[1])
+    return f"table {name}, key {key[2:].hex()}"
+
+
+def _checked(key: bytes, stored: bytes) -> bytes:
+    if _crc32c(key + stored) != _RESIDUE:
+        raise StorageError("corrupt", f"{described(key)}: the row does not match its checksum")
+    return stored[:-4]
+
+
+class LmdbTables:
+    """Fills `base.ports.Tables` with a file in a directory.
+
+    Args:
+        directory: Must exist and belong to this process alone.
+        step_bytes: How much disk to reserve at a time.
+        is_write_map: Write through the map; None: where the file system allows.
+
+    Raises:
+        StorageError: `disk_full`, `corrupt`, `permission`.
+    """
+
+    def __init__(
+        self, directory: Path, *, step_bytes: int = STEP_BYTES, is_write_map: bool | None = None
+    ) -> None:
+        self._directory = directory
+        self._step_bytes = step_bytes
+        self._is_write_map = is_write_map
+        self._lock = Lock()
+        self._held: list[HeldRows] = []
+        self._reader: lmdb.Transaction[bytes] | None = None
+        self._read: Callable[[bytes], bytes | None] | None = None
+        self._staged: MapFile | None = None
+        self._writer: LmdbTransaction | None = None
+        for name in (STAGED_NAME, f"{STAGED_NAME}-lock"):
+            (directory / name).unlink(missing_ok=True)
+        self._file = self._open(FILE_NAME)
+
+    # --- the port -------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `base.ports.View.get`."""
+        read = self._read
+        if read is None:
+            read = self._open_reader().get
+            self._read = read
+        if len(key) > SHORT_MAX:
+            return get_long(read, key)
+        stored = read(key)
+        if stored is None:
+            return None
+        if _crc32c(key + stored) != _RESIDUE:
+            _checked(key, stored)
+        return stored[:-4]
+
+    def range(
+        self, first: bytes, last: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Row]:
+        """See `base.ports.View.range`. Ends with the next commit."""
+        return scan_rows(self._open_reader(), first, last, is_reversed=reverse)
+
+    def begin(self) -> "LmdbTransaction":
+        """See `base.ports.Tables.begin`."""
+        invariant(self._writer is None, "one write transaction at a time")
+        with self._lock:
+            self._close_reader()
+            transaction = self._file.begin()
+        self._writer = LmdbTransaction(self, transaction, is_keeping=bool(self._held))
+        return self._writer
+
+    def hold(self) -> HeldRows:
+        """See `base.ports.Tables.hold`. May be read and closed in another thread."""
+        invariant(self._writer is None, "no transaction is open")
+        held = HeldRows(self._get_shortly, self._read_slice, self._lock, self._let_go)
+        with self._lock:
+            self._held.append(held)
+        return held
+
+    # --- beyond the port ------------------------------------------------------------------------
+
+    @property
+    def used_bytes(self) -> int:
+        """Disk in use by rows, up to the highest page."""
+        return self._file.used_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Disk reserved."""
+        return self._file.size_bytes
+
+    def sync(self) -> None:
+        """Make the committed state durable, for a clean stop."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Close the file and every held view."""
+        self._drop_held()
+        self._drop_staged()
+        with self._lock:
+            self._close_reader()
+            self._file.close()
+
+    # --- replacing everything -------------------------------------------------------------------
+
+    def begin_install(self) -> None:
+        """Open an empty file beside the current one, dropping an unfinished one."""
+        self._drop_staged()
+        for name in (STAGED_NAME, f"{STAGED_NAME}-lock"):
+            (self._directory / name).unlink(missing_ok=True)
+        self._staged = self._open(STAGED_NAME)
+
+    def install_rows(self, rows: Iterable[Row]) -> None:
+        """Put rows into the new file.
+
+        Raises:
+            StorageError: `disk_full`: nothing is lost but the install; begin it anew.
+        """
+        staged = self._staged
+        invariant(staged is not None, "an install was begun")
+        if staged is None:
+            return
+        rest = iter(rows)
+        while piece := list(islice(rest, _INSTALL_ROWS)):
+            try:
+                _write_rows(staged, piece)
+            except lmdb.MapFullError:  # nothing of the piece was written: grow, and once more
+                staged.has_overflowed()
+                try:
+                    _write_rows(staged, piece)
+                except lmdb.Error as error:
+                    raise translated(error, str(staged.path)) from error
+            except lmdb.Error as error:
+                raise translated(error, str(staged.path)) from error
+            staged.has_fitted()
+
+    def finish_install(self) -> None:
+        """Make the new file durable and put it in the place of the current one."""
+        staged = self._staged
+        invariant(staged is not None, "an install was begun")
+        invariant(self._writer is None, "no transaction is open")
+        if staged is None:
+            return
+        staged.sync()
+        staged.close()
+        self._staged = None
+        self._drop_held()
+        with self._lock:
+            self._close_reader()
+            self._file.close()
+            (self._directory / STAGED_NAME).replace(self._directory / FILE_NAME)
+            for name in (f"{STAGED_NAME}-lock", f"{FILE_NAME}-lock"):
+                (self._directory / name).unlink(missing_ok=True)
+            sync_directory(self._directory)
+            self._file = self._open(FILE_NAME)
+
+    # --- for transactions -----------------------------------------------------------------------
+
+    def commit(self, transaction: "lmdb.Transaction[bytes]", old: Old, deleted: set[bytes]) -> None:
+        """Make a transaction current; held views keep what it replaces."""
+        with self._lock:
+            self._close_reader()
+            transaction.commit()
+            for held in self._held:
+                held.keep(old, deleted)
+        self._file.has_fitted()
+
+    def close_writer(self, writer: "LmdbTransaction") -> None:
+        """A transaction ended."""
+        if self._writer is writer:
+            self._writer = None
+
+    def failure(self, error: lmdb.Error) -> StorageError:
+        """What to raise for an error of LMDB in a transaction."""
+        if isinstance(error, lmdb.MapFullError):
+            self._file.has_overflowed()
+        return translated(error, str(self._file.path))
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    def _open(self, name: str) -> MapFile:
+        return MapFile(
+            self._directory / name, step_bytes=self._step_bytes, is_write_map=self._is_write_map
+        )
+
+    def _open_reader(self) -> "lmdb.Transaction[bytes]":
+        if self._reader is None:
+            self._reader = self._file.env.begin()
+        return self._reader
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._read = None
+            self._reader.abort()
+            self._reader = None
+
+    def _get_shortly(self, key: bytes) -> bytes | None:
+        """Read without leaving a reader open; called under the lock, in any thread."""
+        with self._file.env.begin() as reader:
+            if len(key) > SHORT_MAX:
+                return get_long(reader.get, key)
+            stored = reader.get(key)
+            return None if stored is None else _checked(key, stored)
+
+    def _read_slice(
+        self, first: bytes, last: bytes | None, rows_max: int, *, is_reversed: bool
+    ) -> list[Row]:
+        with self._file.env.begin() as reader:
+            return list(islice(scan_rows(reader, first, last, is_reversed=is_reversed), rows_max))
+
+    def _let_go(self, held: HeldRows) -> None:
+        with self._lock, contextlib.suppress(ValueError):  # the tables dropped it first
+            self._held.remove(held)
+
+    def _drop_held(self) -> None:
+        with self._lock:
+            held, self._held = self._held, []
+        for view in held:
+            view.close()
+
+    def _drop_staged(self) -> None:
+        if self._staged is not None:
+            self._staged.close()
+            self._staged = None
+
+
+class LmdbTransaction:
+    """The one write transaction; fills `base.ports.Transaction`.
+
+    Args:
+        tables: Whose it is.
+        transaction: LMDB's.
+        is_keeping: Old rows are handed to held views at commit.
+    """
+
+    __slots__ = ("_cursor", "_deleted", "_get", "_is_keeping", "_old", "_put", "_tables", "_txn")
+
+    def __init__(
+        self, tables: LmdbTables, transaction: "lmdb.Transaction[bytes]", *, is_keeping: bool
+    ) -> None:
+        self._tables = tables
+        self._txn = transaction
+        self._get = transaction.get
+        self._put = transaction.put
+        self._is_keeping = is_keeping
+        self._old: Old = {}
+        self._deleted: set[bytes] = set()
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `base.ports.View.get`."""
+        if len(key) > SHORT_MAX:
+            return get_long(self._get, key)
+        stored = self._get(key)
+        if stored is None:
+            return None
+        if _crc32c(key + stored) != _RESIDUE:
+            _checked(key, stored)
+        return stored[:-4]
+
+    def range(
+        self, first: bytes, last: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[Row]:
+        """See `base.ports.View.range`."""
+        return scan_rows(self._txn, first, last, is_reversed=reverse)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See `base.ports.Transaction.put`.
+
+        Raises:
+            StorageError: `disk_full`: abort; nothing was changed.
+        """
+        if self._is_keeping:
+            self._keep(key)
+            self._deleted.discard(key)
+        try:
+            if len(key) > SHORT_MAX:
+                key, value = stored_key(key), join_long(key, value)
+            self._put(key, value + _crc32c(key + value).to_bytes(4, "little"))
+        except lmdb.Error as error:
+            raise self._tables.failure(error) from error
+
+    def delete(self, key: bytes) -> bool:
+        """See `base.ports.Transaction.delete`.
+
+        Raises:
+            StorageError: `disk_full`: abort; nothing was changed.
+        """
+        if self._is_keeping:
+            self._keep(key)
+            self._deleted.add(key)
+        try:
+            return self._txn.delete(stored_key(key) if len(key) > SHORT_MAX else key)
+        except lmdb.Error as error:
+            raise self._tables.failure(error) from error
+
+    def commit(self) -> None:
+        """See `base.ports.Transaction.commit`."""
+        try:
+            self._tables.commit(self._txn, self._old, self._deleted)
+        except lmdb.Error as error:
+            raise self._tables.failure(error) from error
+        self._tables.close_writer(self)
+
+    def abort(self) -> None:
+        """See `base.ports.Transaction.abort`."""
+        self._txn.abort()
+        self._tables.close_writer(self)
+
+    def _keep(self, key: bytes) -> None:
+        if key not in self._old:
+            self._old[key] = self.get(key)
+
+
+def scan_rows(
+    transaction: "lmdb.Transaction[bytes]", first: bytes, last: bytes | None, *, is_reversed: bool
+) -> Iterator[Row]:
+    """Rows of a transaction with first <= key < last, in order or from the end."""
+    with transaction.cursor() as cursor:
+        yield from (scan_back if is_reversed else scan)(cursor, first, last, _checked)
+
+
+def get_long(read: Callable[[bytes], bytes | None], key: bytes) -> bytes | None:
+    """The value of a key longer than LMDB takes."""
+    place = stored_key(key)
+    stored = read(place)
+    if stored is None:
+        return None
+    found, value = split_long(_checked(place, stored))
+    invariant(found == key, "two long keys with one hash of 128 bits")
+    return value
+
+
+def _write_rows(file: MapFile, rows: list[Row]) -> None:
+    transaction = file.begin()
+    try:
+        for key, value in rows:
+            place, row = key, value
+            if len(key) > SHORT_MAX:
+                place, row = stored_key(key), join_long(key, value)
+            transaction.put(place, row + _crc32c(place + row).to_bytes(4, "little"))
+        transaction.commit()
+    except BaseException:
+        transaction.abort()
+        raise
