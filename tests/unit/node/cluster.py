@@ -50,6 +50,8 @@ class Cluster:
         self.settings = settings or local()
         self.changes: dict[Any, Any] = {}
         self.installed = 0
+        self.stuck: set[NodeId] = set()  # disks that sync nothing
+        self.dropped: type | None = None  # messages of this type vanish
         self.rng = random.Random(seed)
         self.loss = loss
         self.now_s = 0.0
@@ -139,7 +141,7 @@ class Cluster:
             if isinstance(effect, Persist):
                 host.unsynced.append(effect.record)
             elif isinstance(effect, Send):
-                lost = self.rng.random() < self.loss
+                lost = self.rng.random() < self.loss or type(effect.message) is self.dropped
                 if not lost and frozenset({host.member.id, effect.to}) not in self.cut:
                     self.post(effect.to, Received(host.member.id, effect.message))
             elif isinstance(effect, Halt):
@@ -196,7 +198,8 @@ class Cluster:
         node = host.node
         if node is None:
             return
-        if host.unsynced and self.rng.random() < 0.7:
+        is_stuck = host.member.id in self.stuck
+        if host.unsynced and not is_stuck and self.rng.random() < 0.7:
             host.log += host.unsynced
             host.mark += len(host.unsynced)
             host.unsynced = []

@@ -6,6 +6,7 @@ from quorate.base.commands import KvCas, KvSet
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.errors import OutcomeUnknownError
 from quorate.base.ids import NodeId
+from quorate.base.messages import Forward
 from quorate.base.outcomes import Outcome
 from quorate.node.node import Node
 from tests.unit.node.cluster import Cluster
@@ -179,3 +180,32 @@ def test_a_node_long_away_catches_up_by_snapshot(seed: int) -> None:
     assert (here.applied, here.digest) == (there.applied, there.digest)
     answer = cluster.outcomes["away"]
     assert isinstance(answer, OutcomeUnknownError) or done(cluster, "away").value is True
+
+
+@pytest.mark.parametrize("healthy", [0, 1, 2])
+def test_nothing_is_acknowledged_before_a_quorum_has_it_on_disk(healthy: int) -> None:
+    cluster = Cluster(3, seed=healthy)
+    cluster.run(4)
+    leader = cluster.leader()
+    assert leader is not None
+    cluster.stuck = {node for n, node in enumerate(cluster.hosts) if n != healthy}
+    cluster.submit(leader, KvSet(b"k", b"v"), "write")
+    cluster.run(0.5)
+    assert "write" not in cluster.outcomes
+    cluster.stuck = set()
+    cluster.run(3)
+    assert done(cluster, "write").value is True
+
+
+def test_a_forward_lost_under_a_living_leader_is_sent_again() -> None:
+    cluster = Cluster(3, seed=3)
+    cluster.run(4)
+    leader = cluster.leader()
+    other = next(node for node in cluster.hosts if node != leader)
+    cluster.dropped = Forward
+    cluster.submit(other, KvSet(b"k", b"v"), "write")
+    cluster.run(0.1)
+    cluster.dropped = None
+    cluster.run(2)
+    assert cluster.leader() == leader
+    assert done(cluster, "write").value is True
