@@ -189,6 +189,11 @@ class LmdbTables:
                 raise translated(error, str(staged.path)) from error
             staged.has_fitted()
 
+    def sync_install(self) -> None:
+        """Make the new file's rows durable ahead of `finish_install`; in any thread."""
+        if self._staged is not None:
+            self._staged.sync()
+
     def finish_install(self) -> None:
         """Make the new file durable and put it in the place of the current one."""
         staged = self._staged

@@ -1,0 +1,268 @@
+"""Snapshots of the tables on disk: what a node falls back to when its tables are not whole.
+
+A file holds every row as it lay when the view was taken, in key order, in chunks with a checksum
+each; a header names the slot, a trailer counts the rows. It is written under another name,
+synced, renamed, and the directory synced: a file with the right name is complete, or rotten. The
+newest two are kept, so that rot in one leaves another (and the log behind it is longer then).
+
+```text
+quorate-00000000000000004711.snapshot
+    magic · frame(header) · frame(rows) … · frame("") · frame(trailer)
+    frame: length (4), CRC32C (4), bytes
+```
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from quorate.base.errors import StorageError
+from quorate.base.ids import Slot
+from quorate.base.ports import View
+from quorate.machine.state import STATE_KEY, decode_state
+from quorate.runtime.fileops import storage_error, sync_directory
+from quorate.runtime.tables import FILE_NAME, LmdbTables
+from quorate.wire.checksum import crc32c
+
+MAGIC = b"quorate-tables-1\n"
+KEPT = 2
+CHUNK_BYTES = 64 * 1024
+_SUFFIX = ".snapshot"
+_UNFINISHED = ".unfinished"
+_HEAD_BYTES = 8
+_FRAME_BYTES_MAX = 256 * 1024 * 1024
+_SYNC_EVERY_BYTES = 16 * 1024 * 1024
+"""Synced in pieces, so that the log's own sync never waits behind a gigabyte of ours."""
+
+Row = tuple[bytes, bytes]
+
+
+class Header(msgspec.Struct, array_like=True, frozen=True):
+    """What a snapshot begins with."""
+
+    slot: Slot
+
+
+class Trailer(msgspec.Struct, array_like=True, frozen=True):
+    """What it ends with."""
+
+    rows: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(Header).decode
+_decode_rows = msgspec.msgpack.Decoder(list[Row]).decode
+_decode_trailer = msgspec.msgpack.Decoder(Trailer).decode
+
+
+class SnapshotWriter:
+    """One file being written; not there under its name until `finish`.
+
+    Args:
+        directory: Of the snapshots; must exist.
+        slot: What the rows have applied.
+
+    Raises:
+        StorageError: Every method; after one, call `abandon`.
+    """
+
+    def __init__(self, directory: Path, slot: Slot) -> None:
+        self._directory = directory
+        self._path = directory / f"quorate-{slot:020d}{_SUFFIX}"
+        self._unfinished = self._path.with_suffix(_UNFINISHED)
+        self._unsynced = 0
+        self.rows = 0
+        self.bytes = 0
+        try:
+            self._file: BinaryIO = self._unfinished.open("wb", buffering=0)
+        except OSError as error:
+            raise storage_error(error, f"writing {self._unfinished}") from error
+        self._write(MAGIC)
+        self._frame(_encode(Header(slot)))
+
+    def put(self, rows: list[Row]) -> None:
+        """Append a chunk of rows."""
+        if rows:
+            self._frame(_encode(rows))
+            self.rows += len(rows)
+
+    def finish(self) -> Path:
+        """Make it durable under its name. Cost: a sync of what was not yet synced."""
+        self._frame(b"")
+        self._frame(_encode(Trailer(self.rows)))
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._unfinished.replace(self._path)
+            sync_directory(self._directory)
+        except OSError as error:
+            raise storage_error(error, f"writing {self._path}") from error
+        return self._path
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._unfinished.unlink(missing_ok=True)
+
+    def _frame(self, data: bytes) -> None:
+        self._write(len(data).to_bytes(4, "big") + crc32c(data).to_bytes(4, "big") + data)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self.bytes += len(data)
+            self._unsynced += len(data)
+            if self._unsynced >= _SYNC_EVERY_BYTES:
+                self._unsynced = 0
+                os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise storage_error(error, f"writing {self._unfinished}") from error
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """How tables came to be what they are.
+
+    Attributes:
+        tables: Open.
+        source: "kept" (as they were), "snapshot", or "nothing": empty, with the log and peers
+            to fill them.
+        slot: What they have applied.
+        damaged: A sentence per snapshot that could not be used.
+    """
+
+    tables: LmdbTables
+    source: str
+    slot: Slot
+    damaged: list[str]
+
+
+def slot_of(view: View) -> Slot:
+    """What a view of the tables has applied."""
+    data = view.get(STATE_KEY)
+    return Slot(0) if data is None else decode_state(data).applied
+
+
+def rows_in_chunks(view: View) -> Iterator[list[Row]]:
+    """Every row of a view, in key order, in chunks of about `CHUNK_BYTES`."""
+    chunk: list[Row] = []
+    size = 0
+    for row in view.range(b""):
+        chunk.append(row)
+        size += len(row[0]) + len(row[1])
+        if size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def snapshots(directory: Path) -> list[Path]:
+    """Complete snapshots, newest first."""
+    return sorted(directory.glob(f"quorate-*{_SUFFIX}"), reverse=True)
+
+
+def prune(directory: Path, kept: int = KEPT) -> None:
+    """Remove all but the newest, and what was left unfinished by a process that died."""
+    doomed = snapshots(directory)[kept:] + sorted(directory.glob(f"quorate-*{_UNFINISHED}"))
+    for path in doomed:
+        path.unlink(missing_ok=True)
+
+
+def read_snapshot(path: Path) -> Iterator[list[Row]]:
+    """The rows of a snapshot, chunk by chunk, each verified before it is given out.
+
+    Raises:
+        StorageError: `corrupt`, naming file and chunk. Chunks given out before are then worth
+            nothing: only a snapshot read to its end is whole.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from _read(path, file)
+    except OSError as error:
+        raise storage_error(error, f"reading {path}") from error
+
+
+def open_tables(
+    directory: Path,
+    snapshots_directory: Path,
+    *,
+    is_trusted: bool,
+    open_file: Callable[[Path], LmdbTables] = LmdbTables,
+) -> Loaded:
+    """Open a node's tables, or make them anew from the newest snapshot that can be read.
+
+    Args:
+        directory: Of the tables; must exist.
+        snapshots_directory: Must exist; may be the same.
+        is_trusted: The file holds all that was committed to it (no crash of the system since).
+        open_file: Opens the tables of a directory.
+
+    Raises:
+        StorageError: `disk_full`, `permission`.
+    """
+    damaged: list[str] = []
+    if is_trusted and (directory / FILE_NAME).exists():
+        try:
+            tables = open_file(directory)
+            return Loaded(tables, "kept", slot_of(tables), damaged)
+        except StorageError as error:
+            if error.code != "corrupt":
+                raise
+            damaged.append(error.text)
+    for name in (FILE_NAME, f"{FILE_NAME}-lock"):
+        (directory / name).unlink(missing_ok=True)
+    tables = open_file(directory)
+    for path in snapshots(snapshots_directory):
+        try:
+            _load(tables, read_snapshot(path))
+        except StorageError as error:
+            if error.code != "corrupt":
+                raise
+            damaged.append(error.text)
+        else:
+            return Loaded(tables, "snapshot", slot_of(tables), damaged)
+    return Loaded(tables, "nothing", Slot(0), damaged)
+
+
+def _load(tables: LmdbTables, chunks: Iterable[list[Row]]) -> None:
+    tables.begin_install()
+    for rows in chunks:
+        tables.install_rows(rows)
+    tables.finish_install()
+
+
+def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
+    if file.read(len(MAGIC)) != MAGIC:
+        raise StorageError("corrupt", f"{path} is no snapshot of tables")
+    rows = number = 0
+    try:
+        _decode_header(_read_frame(path, file, number))
+        while True:
+            number += 1
+            frame = _read_frame(path, file, number)
+            if not frame:
+                break
+            chunk = _decode_rows(frame)
+            rows += len(chunk)
+            yield chunk
+        trailer = _decode_trailer(_read_frame(path, file, number + 1))
+    except msgspec.MsgspecError as error:
+        raise StorageError("corrupt", f"{path}: chunk {number} cannot be decoded") from error
+    if trailer.rows != rows:
+        raise StorageError("corrupt", f"{path} holds {rows} rows and claims {trailer.rows}")
+
+
+def _read_frame(path: Path, file: BinaryIO, number: int) -> bytes:
+    head = file.read(_HEAD_BYTES)
+    length = int.from_bytes(head[:4], "big")
+    if len(head) < _HEAD_BYTES or length > _FRAME_BYTES_MAX:
+        raise StorageError("corrupt", f"{path} ends or is damaged at chunk {number}")
+    data = file.read(length)
+    if len(data) < length or crc32c(data) != int.from_bytes(head[4:], "big"):
+        raise StorageError("corrupt", f"{path}: chunk {number} does not match its checksum")
+    return data

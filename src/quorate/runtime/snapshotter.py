@@ -1,0 +1,185 @@
+"""Taking snapshots beside the running node, and taking in those of peers.
+
+Both keep away from the node's one thread as far as Python lets them: a snapshot reads a held view
+in pieces of some hundred microseconds and rests as long after each, so that it takes at most
+half of what one core can do, and the loop waits for no more than one piece.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+from quorate.base.effects import Install
+from quorate.base.errors import StorageError
+from quorate.base.ids import Slot
+from quorate.runtime.heldviews import HeldRows
+from quorate.runtime.snapshots import SnapshotWriter, prune, rows_in_chunks, slot_of
+from quorate.runtime.tables import LmdbTables
+
+REST_S_MAX = 0.05
+
+Post = Callable[[Callable[[], None]], object]
+"""Has something called in the node's thread: `loop.call_soon_threadsafe`."""
+
+Failed = Callable[[StorageError], None]
+
+
+class Snapshotter:
+    """Takes one snapshot at a time, in a thread.
+
+    Args:
+        directory: Of the snapshots; must exist.
+        tables: Whose.
+        post: Has a callback run in the node's thread.
+
+    Attributes:
+        rows, bytes: Progress of the snapshot under way, or of the last one.
+    """
+
+    def __init__(self, directory: Path, tables: LmdbTables, post: Post) -> None:
+        self._directory = directory
+        self._tables = tables
+        self._post = post
+        self._thread: Thread | None = None
+        self._stop = Event()
+        self.rows = 0
+        self.bytes = 0
+        prune(directory)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one is under way."""
+        return self._thread is not None
+
+    def start(self, on_done: Callable[[Slot], None], on_failed: Failed) -> bool:
+        """Begin a snapshot of the tables as they are now; False if one is under way.
+
+        Args:
+            on_done: Called in the node's thread: a durable snapshot of that slot exists.
+            on_failed: The same, if it does not; nothing is left behind.
+        """
+        if self._thread is not None:
+            return False
+        self._stop.clear()
+        slot, view = slot_of(self._tables), self._tables.hold()
+        self.rows = self.bytes = 0
+
+        def run() -> None:
+            try:
+                is_whole = self._take(slot, view)
+            except StorageError as error:
+                failure = error
+                self._post(lambda: self._end(lambda: on_failed(failure)))
+            else:
+                self._post(lambda: self._end(lambda: on_done(slot) if is_whole else None))
+            finally:
+                view.close()
+
+        self._thread = Thread(target=run, name="snapshot", daemon=True)
+        self._thread.start()
+        return True
+
+    def stop(self) -> None:
+        """Give up the snapshot under way and wait for its thread; at most a piece's time."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _end(self, tell: Callable[[], None]) -> None:
+        self._thread = None
+        tell()
+
+    def _take(self, slot: Slot, view: HeldRows) -> bool:
+        writer = SnapshotWriter(self._directory, slot)
+        try:
+            began_s = time.monotonic()
+            for rows in rows_in_chunks(view):
+                writer.put(rows)
+                self.rows, self.bytes = writer.rows, writer.bytes
+                if self._stop.wait(min(time.monotonic() - began_s, REST_S_MAX)):
+                    writer.abandon()
+                    return False
+                began_s = time.monotonic()
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+        prune(self._directory)
+        return True
+
+
+class Copies:
+    """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
+
+    The same rows are written as a snapshot of this node, so that after a power cut it need not
+    ask again for what its log no longer tells.
+
+    Args:
+        directory: Of the snapshots; must exist.
+        tables: What the copy replaces.
+        post: Has a callback run in the node's thread.
+        on_failed: Called when a copy can not be taken in; the node asks anew by and by.
+    """
+
+    def __init__(self, directory: Path, tables: LmdbTables, post: Post, on_failed: Failed) -> None:
+        self._directory = directory
+        self._tables = tables
+        self._post = post
+        self._on_failed = on_failed
+        self._writer: SnapshotWriter | None = None
+
+    def install(self, effect: Install, done: Callable[[], None]) -> None:
+        """Take a chunk; `done` is called in the node's thread when the last one is durable."""
+        try:
+            self._take(effect)
+        except StorageError as error:
+            self._give_up(error)
+            return
+        writer = self._writer
+        if not effect.is_last or writer is None:
+            return
+        self._writer = None
+
+        def run() -> None:
+            try:
+                writer.finish()
+                self._tables.sync_install()
+            except StorageError as error:
+                failure = error
+                writer.abandon()
+                self._post(lambda: self._give_up(failure))
+            else:
+                self._post(lambda: self._finish(done))
+
+        Thread(target=run, name="install", daemon=True).start()
+
+    def close(self) -> None:
+        """Forget a copy that is not complete."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+    def _take(self, effect: Install) -> None:
+        if effect.is_first:
+            self.close()
+            self._tables.begin_install()
+            self._writer = SnapshotWriter(self._directory, effect.slot)
+        if self._writer is None:
+            return  # the rest of a copy that failed
+        self._tables.install_rows(effect.rows)
+        self._writer.put(list(effect.rows))
+
+    def _finish(self, done: Callable[[], None]) -> None:
+        try:
+            self._tables.finish_install()
+        except StorageError as error:
+            self._give_up(error)
+            return
+        prune(self._directory)
+        done()
+
+    def _give_up(self, error: StorageError) -> None:
+        self.close()
+        self._on_failed(error)
