@@ -1,0 +1,264 @@
+"""Cluster: all hosts of a run, the clients, the checkers, and an operator who replaces the lost."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import msgspec
+
+from quorate.base.batches import Member
+from quorate.base.config import NodeSettings
+from quorate.base.errors import QuorateError
+from quorate.base.ids import NodeId, Slot
+from quorate.sim.clock import NodeClock
+from quorate.sim.desk import Desk
+from quorate.sim.host import Habits, Host
+from quorate.sim.judge import Judge
+from quorate.sim.network import Network, Weather
+from quorate.sim.operations import Kind, Operation
+from quorate.sim.oracle import Oracle
+from quorate.sim.store import Speed
+from quorate.sim.workload import Appetite, Client
+from quorate.sim.world import Violation, World
+from quorate.wire.journal import Layout
+
+NAMES = "abcdefgh"
+WALL_MS = 1_700_000_000_000
+
+
+class Make(msgspec.Struct, frozen=True):
+    """What a cluster is made of; drawn by the seed."""
+
+    founders: int = 3
+    spares: int = 0  # hosts that are not there at first
+    is_founded_alone: bool = False  # one founds, the others join; else all expect each other
+    settings: NodeSettings = NodeSettings()
+    layout: Layout = Layout(segment_bytes=16 * 1024)
+    speed: Speed = Speed()
+    weather: Weather = Weather()
+    habits: Habits = Habits()
+    appetite: Appetite = Appetite()
+    drift: float = 0.0  # clocks run at 1 ± this
+
+
+class Cluster:
+    """Everything that a run consists of.
+
+    Args:
+        world: Time and chance.
+        make: What to build.
+    """
+
+    def __init__(self, world: World, make: Make) -> None:
+        self.world, self.make = world, make
+        self.judge = Judge()
+        self.desk = Desk(world, self.judge)
+        self.oracle = Oracle(make.settings.cluster.alpha_slots, self._on_chosen)
+        self.network = Network(world, make.weather)
+        self._chance = world.chance("cluster")
+        self._numbers = count(1)
+        self.hosts: dict[str, Host] = {}
+        self.retired: set[str] = set()  # hosts that must not be in the configuration any more
+        self._to_remove: dict[NodeId, str] = {}
+        names = NAMES[: make.founders + make.spares]
+        for place, name in enumerate(names):
+            self.hosts[name] = self._host(name, place, tuple(names[: make.founders]))
+        self.clients = [
+            Client(
+                world, self.desk, self.askable, f"c{n}", make.appetite, lambda: next(self._numbers)
+            )
+            for n in range(make.appetite.clients)
+        ]
+
+    def _host(self, name: str, place: int, founders: tuple[str, ...]) -> Host:
+        make, chance = self.make, self._chance
+        is_first = place == 0
+        is_founder = place < make.founders
+        habits = msgspec.structs.replace(
+            make.habits,
+            expect=make.founders if is_founder and not make.is_founded_alone else 0,
+            is_alone=is_first and (make.is_founded_alone or make.founders == 1),
+            seeds=tuple(n for n in founders if n != name),
+        )
+        rate = 1.0 + make.drift * (2 * chance.random() - 1)
+        clock = NodeClock(chance.random() * 1000, rate, WALL_MS + chance.randrange(10**6))
+        host = Host(
+            self.world, self.network, self.oracle, self.desk, name, make.settings, make.layout,
+            make.speed, clock, habits,
+        )  # fmt: skip
+        host.format()
+        return host
+
+    def _on_chosen(self, slot: Slot, batch: bytes) -> None:
+        if self.judge.model is None:
+            self.judge.model = self.oracle.model
+
+    # --- lives --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start all founders, one soon after the other, and the clients."""
+        for name in list(self.hosts)[: self.make.founders]:
+            self.world.after(self._chance.random() * 0.5, self.hosts[name].start)
+        for client in self.clients:
+            client.begin()
+        self.world.after(0.5, self._look)
+        self.world.after(1.0, self._operate)
+
+    def askable(self) -> Sequence[Host]:
+        """Hosts that clients know."""
+        return [
+            host
+            for name, host in self.hosts.items()
+            if host.lives and not host.is_lost and name not in self.retired
+        ]
+
+    @property
+    def living(self) -> list[Host]:
+        """Hosts that run."""
+        return [host for host in self.hosts.values() if host.is_running]
+
+    @property
+    def leader(self) -> Host | None:
+        """A host that serves as leader, the one with the highest ballot if several believe so."""
+        serving = [
+            host
+            for host in self.living
+            if host.node and host.node.replica and host.node.replica.is_serving
+        ]
+        return max(serving, key=_ballot_of, default=None)
+
+    def _look(self) -> None:
+        """Look at those who sleep."""
+        for host in self.living:
+            self.desk.look(host)
+        self.world.after(0.5, self._look)
+
+    # --- the operator -------------------------------------------------------------------------
+
+    def wipe(self, host: Host) -> None:
+        """A lost disk: the old id must leave, the host joins as a new one."""
+        self._to_remove[host.me.id] = host.name
+        host.crash(is_power_cut=True)
+        host.format()
+        host.habits = msgspec.structs.replace(host.habits, expect=0, is_alone=False)
+        self.world.say(f"{host.name} has an empty disk, now {host.me.id}")
+        self.world.after(0.5 + self._chance.random(), host.start)
+
+    def retire(self, host: Host) -> None:
+        """A member leaves for good; its process goes on for a while."""
+        self.retired.add(host.name)
+        self._to_remove[host.me.id] = host.name
+
+    @property
+    def is_settled(self) -> bool:
+        """Nobody is left who should not be a member."""
+        return not self._to_remove
+
+    def _operate(self) -> None:
+        """Ask for what is still to be done, on any host that runs."""
+        self.world.after(1.0, self._operate)
+        model = self.oracle.model
+        if model is None:
+            return
+        newest = model.chain[-1][1]
+        for node_id in list(self._to_remove):
+            if newest.member(node_id) is None:
+                del self._to_remove[node_id]
+        if self._to_remove and self.living:
+            node_id = next(iter(self._to_remove))
+            member = newest.member(node_id)
+            if member is not None:
+                self.change("remove", member)
+
+    def change(self, verb: str, member: Member) -> None:
+        """Ask some host for a change of membership."""
+        hosts = self.living
+        if not hosts:
+            return
+        host = hosts[self._chance.randrange(len(hosts))]
+
+        def done(error: QuorateError | None) -> None:
+            why = "" if error is None else f": {error.code}"
+            self.world.say(f"{host.name} closed {verb} {member.name}{why}")
+
+        host.do(lambda node, now_s: node.change(verb, member, done, now_s + 5.0))
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def calm(self) -> None:
+        """No fault is left: the liveness phase begins."""
+        self.network.heal_all()
+        for host in self.hosts.values():
+            now = self.world.now
+            host.clock.thaw(now)
+            host.store.slowness = 1.0
+            host.store.disk.sync_failures = 0
+            host.store.speed = msgspec.structs.replace(host.store.speed, stall=0.0)
+            host.disarm()
+            host.set_full(is_full=False)
+            host.resume()
+            if host.lives and host.name not in self.retired:
+                if host.is_lost:
+                    self.wipe(host)
+                elif not host.life:
+                    self.world.after(self._chance.random() * 0.2, host.start)
+
+    def quiet(self) -> None:
+        """Clients stop asking."""
+        for client in self.clients:
+            client.is_stopped = True
+
+    @property
+    def members(self) -> list[Host]:
+        """Hosts that the newest configuration names."""
+        model = self.oracle.model
+        ids = {m.id for m in model.chain[-1][1].members} if model else set[NodeId]()
+        return [host for host in self.hosts.values() if host.me.id in ids]
+
+    @property
+    def is_level(self) -> bool:
+        """All members have applied all that is chosen, and nobody waits for anything."""
+        members = self.members
+        if not members or self.desk.open or not self.is_settled:
+            return False
+        return self.leader is not None and all(
+            host.node is not None and host.node.machine.applied == self.oracle.prefix
+            for host in members
+        )
+
+    def behind(self) -> str:
+        """Who is not level, in words."""
+        states = [
+            f"{host.name}: {'down' if host.node is None else host.node.machine.applied}"
+            for host in self.members
+        ]
+        return (
+            f"chosen {self.oracle.prefix}, {', '.join(states)}, leader "
+            f"{self.leader.name if self.leader else None}, open {len(self.desk.open)}, "
+            f"settled {self.is_settled}"
+        )
+
+    def probe(self, kind: Kind, host: Host, operation: Operation) -> None:
+        """One more operation, for the liveness phase."""
+        self.desk.ask(host, operation, 10.0, lambda _: None)
+
+    def compare_dumps(self) -> None:
+        """Every member's keys, as a client would list them, against the model's."""
+        model = self.oracle.model
+        if model is None:
+            raise Violation("no cluster came to be")
+        for host in self.members:
+            if host.node is None:
+                continue
+            reader = self.desk.reader(host.tables)
+            found = {
+                entry.key: (entry.row.value, entry.row.modify_index, entry.row.session)
+                for entry in reader.kv_list(b"").value
+            }
+            expected = {key: (row.value, row.modify, row.session) for key, row in model.kv.items()}
+            if reader.applied == model.slot and found != expected:
+                raise Violation(f"the keys of {host.name} are not those of the model")
+
+
+def _ballot_of(host: Host) -> tuple[int, str]:
+    replica = host.node.replica if host.node else None
+    return (replica.ballot.round, replica.ballot.node) if replica else (0, "")

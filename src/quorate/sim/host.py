@@ -1,0 +1,428 @@
+"""Host: a machine that runs one node, with its disk, its clock and its clients.
+
+The body of the node in virtual time. It obeys effects strictly in order, as the real driver
+does, and may die between any two of them or between two transactions of the tables; it may
+pause while messages queue, and flush after each event or after several.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.config import NodeSettings
+from quorate.base.effects import (
+    Applied,
+    ChangeDone,
+    Configured,
+    Effect,
+    Halt,
+    Install,
+    Note,
+    Persist,
+    ReadReady,
+    Refused,
+    Reply,
+    Send,
+    Truncate,
+    Wake,
+)
+from quorate.base.errors import QuorateError, StorageError, violated
+from quorate.base.events import Event, Installed, Persisted, SnapshotTaken, SpaceChanged
+from quorate.base.ids import NodeId, Slot
+from quorate.base.records import Record
+from quorate.machine.state import State
+from quorate.node.node import Node
+from quorate.sim.clock import NodeClock
+from quorate.sim.desk import Desk
+from quorate.sim.network import Network
+from quorate.sim.oracle import Oracle
+from quorate.sim.store import Crash, Speed, Store, WatchedTables
+from quorate.sim.world import Violation, World
+from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
+from quorate.wire.journal import Layout
+
+NOBODY = Member(NodeId(""), "", "")
+
+
+class Habits(msgspec.Struct, frozen=True):
+    """How a host behaves; drawn by the seed."""
+
+    flush_share: float = 0.8  # of events after which the turn ends at once
+    flush_s: float = 0.002  # else it ends within this
+    snapshot_s: float = 5.0  # mean time between snapshots
+    expect: int = 0
+    is_alone: bool = False
+    seeds: tuple[str, ...] = ()  # hosts to join
+
+
+class Host:
+    """One machine of the cluster.
+
+    Args:
+        world: Time and chance.
+        network: Carries its messages.
+        oracle: Sees all it does.
+        desk: Serves its clients.
+        name: Its address.
+        settings: Of the node.
+        layout, speed: Of its disk.
+        clock: What it believes about time.
+        habits: How it behaves.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        oracle: Oracle,
+        desk: Desk,
+        name: str,
+        settings: NodeSettings,
+        layout: Layout,
+        speed: Speed,
+        clock: NodeClock,
+        habits: Habits,
+    ) -> None:
+        self.world, self.network, self.oracle, self.desk = world, network, oracle, desk
+        self.name, self.settings, self.clock, self.habits = name, settings, clock, habits
+        tables = WatchedTables(self._at_boundary, self._on_state)
+        self.store = Store(world, name, layout, speed, tables)
+        self.store.on_failure = self._sync_failed
+        self.me = NOBODY
+        self.node: Node | None = None
+        self.life = 0
+        self.lives = 0
+        self.is_lost = False  # its directory cannot be used again
+        self.has_rot = False
+        self.known: dict[NodeId, tuple[int, int]] = {}
+        self._chance = world.chance(f"host {name}")
+        self._wanted: frozenset[str] = frozenset()
+        self._nonce = 0
+        self._armed = -1  # boundaries left before a crash; negative: none
+        self._is_power_cut = False
+        self._is_paused = False
+        self._inbox: list[Event] = []
+        self._is_flush_due = False
+        self._looked = Slot(0)
+        self._hash = config_hash(settings.cluster)
+        network.ends[name] = self
+
+    # --- what the network asks ----------------------------------------------------------------
+
+    def hello(self) -> Hello:
+        """What it says in handshakes now."""
+        cluster_id = self.node.cluster_id if self.node else ""
+        incarnation = self.store.incarnation
+        return Hello(
+            VERSION_MIN, VERSION_MAX, cluster_id, self.me, incarnation, self._nonce, self._hash
+        )
+
+    def wants(self, name: str) -> bool:
+        """Does it keep a link to that host?"""
+        return name in self._wanted or name in self.habits.seeds
+
+    def deliver(self, life: int, event: Event) -> None:
+        """Something happened, for that life of this host."""
+        if not life or life != self.life:
+            return
+        if self._is_paused:
+            self._inbox.append(event)
+            return
+        self._turn(self._receive, event)
+
+    # --- lives --------------------------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, as this host believes."""
+        return self.clock.read(self.world.now)
+
+    def format(self) -> None:
+        """An empty disk, so a new id."""
+        node_id = NodeId(f"{self._chance.getrandbits(64):016x}-{self.name}")
+        self.store.format(node_id)
+        self.me = Member(node_id, self.name, f"{self.name}:8300")
+        self.is_lost = self.has_rot = False
+        self.known = {}
+
+    def start(self) -> None:
+        """Begin a life, if there is none and the directory allows."""
+        if self.life or self.is_lost:
+            return
+        try:
+            self._start()
+        except Crash:
+            self.store.end(is_power_cut=self._is_power_cut)
+            self.life, self.node = 0, None
+            self.world.after(1.0, self.start)
+        except StorageError as error:
+            self.life, self.node = 0, None
+            self.store.end(is_power_cut=False)
+            if not self.has_rot:
+                raise Violation(f"{self.name} cannot start: {error.text}") from error
+            self.is_lost = True
+            self.world.say(f"{self.name} refuses its log: {error.text[:80]}")
+
+    def _start(self) -> None:
+        records = self.store.recover()
+        self._nonce = self._chance.getrandbits(32)
+        after = self.store.snapshot[0]
+        self.oracle.recovered(self.me.id, records, after)
+        self._armed = -1
+        state_slot, state_index = self._tables_state()
+        self.oracle.tables_at(self.me.id, state_slot, state_index)
+        self._looked = state_slot
+        node = Node(
+            self.me,
+            self.store.incarnation,
+            self.settings,
+            self.store.tables,
+            records,
+            self._chance,
+            self.now_s,
+            wall_ms=self._wall_ms,
+            expect=self.habits.expect,
+            is_alone=self.habits.is_alone,
+        )
+        self.lives += 1
+        self.life = self.lives
+        self.node = node
+        self._is_paused, self._inbox, self._is_flush_due = False, [], False
+        self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
+        self.network.up(self.name)
+        self._turn(node.start)
+        life = self.life
+        if life:
+            self.world.after(self._tick_s(), self._tick, life)
+            self._plan_snapshot(life)
+
+    def crash(self, *, is_power_cut: bool) -> None:
+        """End now."""
+        if not self.life:
+            return
+        self.world.say(f"{self.name} {'loses power' if is_power_cut else 'is killed'}")
+        self.life, self.node = 0, None
+        self.store.end(is_power_cut=is_power_cut)
+        self.network.down(self.name, is_silent=is_power_cut)
+        self.desk.lost(self.name)
+
+    def arm(self, boundaries: int, *, is_power_cut: bool) -> None:
+        """End after so many effects or transactions."""
+        self._armed, self._is_power_cut = boundaries, is_power_cut
+
+    def disarm(self) -> None:
+        """Do not end after all."""
+        self._armed = -1
+
+    def pause(self) -> None:
+        """Stand still; what arrives queues."""
+        self._is_paused = bool(self.life)
+
+    def resume(self) -> None:
+        """Go on, with all that queued in one turn."""
+        if not self._is_paused:
+            return
+        self._is_paused = False
+        inbox, self._inbox = self._inbox, []
+        life = self.life
+        for event in inbox:
+            self.deliver(life, event)
+
+    @property
+    def tables(self) -> WatchedTables:
+        """Its rows as of now."""
+        return self.store.tables
+
+    @property
+    def is_running(self) -> bool:
+        """It lives and does not stand still."""
+        return bool(self.life) and not self._is_paused
+
+    def _sync_failed(self) -> None:
+        self.world.say(f"{self.name} failed to sync")
+        self.crash(is_power_cut=False)
+
+    # --- turns --------------------------------------------------------------------------------
+
+    def do(self, deed: Callable[[Node, float], Any]) -> None:
+        """Let a client's wish reach the node, as part of a turn."""
+        node = self.node
+        if node is None or self._is_paused:
+            return
+        deed(node, self.now_s)
+        self._end_turn()
+
+    def _turn(self, call: Callable[..., list[Effect]], *args: Any) -> None:
+        try:
+            self._obey(call(*args, self.now_s))
+            self._end_turn()
+        except Crash:
+            self.crash(is_power_cut=self._is_power_cut)
+
+    def _receive(self, event: Event, now_s: float) -> list[Effect]:
+        node = self.node
+        return node.receive(event, now_s) if node else []
+
+    def _end_turn(self) -> None:
+        if self._is_flush_due:
+            return
+        self._is_flush_due = True
+        if self._chance.random() < self.habits.flush_share:
+            self._flush(self.life)
+        else:
+            delay_s = self._chance.random() * self.habits.flush_s
+            self.world.after(delay_s, self._flush, self.life)
+
+    def _flush(self, life: int) -> None:
+        node = self.node
+        if node is None or life != self.life:
+            return
+        if self._is_paused:
+            self.world.after(self.habits.flush_s, self._flush, life)
+            return
+        self._is_flush_due = False
+        try:
+            self._obey(node.flush(self.now_s))
+        except Crash:
+            self.crash(is_power_cut=self._is_power_cut)
+            return
+        self._look(node)
+
+    def _tick_s(self) -> float:
+        return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())
+
+    def _tick(self, life: int) -> None:
+        node = self.node
+        if node is None or life != self.life:
+            return
+        self.world.after(self._tick_s(), self._tick, life)
+        if not self._is_paused:
+            self._turn(node.tick)
+
+    def _look(self, node: Node) -> None:
+        """What a look into the node may never show."""
+        replica = node.replica
+        if replica is None:
+            return
+        self.oracle.promises(self.me.id, replica.acceptor.promised)
+        for slot in range(self._looked + 1, replica.watermark + 1):
+            batch = replica.learner.tail.get(Slot(slot))
+            if batch is not None:
+                self.oracle.released(self.me.id, Slot(slot), batch)
+        self._looked = replica.watermark
+
+    def _wall_ms(self) -> int:
+        return self.clock.wall(self.world.now)
+
+    def _at_boundary(self) -> None:
+        if self._armed >= 0:
+            self._armed -= 1
+            if self._armed < 0:
+                raise Crash
+
+    def _on_state(self, state: State) -> None:
+        self.oracle.applied(self.me.id, state)
+
+    # --- effects ------------------------------------------------------------------------------
+
+    def _obey(self, effects: list[Effect]) -> None:
+        life = self.life
+        for effect in effects:
+            self._at_boundary()
+            if self.life != life:
+                return
+            match effect:
+                case Persist(record):
+                    self.store.append(record, self._persisted)
+                case Send(to, message):
+                    self._send(to, message)
+                case Applied(tickets, outcomes, slot, position):
+                    self.desk.applied(tickets, outcomes, slot, position)
+                case Refused(tickets, error):
+                    self.desk.refused(tickets, error)
+                case ReadReady(tickets, _, stamp_ms):
+                    self.desk.ready(self, tickets, stamp_ms)
+                case Wake(tickets):
+                    self.desk.wake(self, tickets)
+                case ChangeDone(ticket, error):
+                    self._change_done(ticket, error)
+                case Truncate(slot):
+                    self.store.truncate(slot)
+                case Install():
+                    self._install(effect)
+                case Configured(configuration, _):
+                    self._configured(configuration)
+                case Note(what, fields):
+                    self.world.say(f"{self.name} notes {what} {fields}")
+                case Halt(code, reason):
+                    raise Violation(f"{self.name} halted ({code}): {reason}")
+                case Reply():
+                    violated("a body never sees a Reply")
+
+    def _send(self, to: NodeId, message: Any) -> None:
+        watermark = self.node.replica.watermark if self.node and self.node.replica else Slot(0)
+        self.oracle.says(self.me.id, watermark, message)
+        name = to.rpartition("-")[2]
+        if self.network.ends[name].hello().member.id == to:
+            self.network.send(self, name, message)
+
+    def _persisted(self, mark: int, records: list[Record]) -> None:
+        self.oracle.durable(self.me.id, records)
+        self.deliver(self.life, Persisted(mark))
+
+    def _configured(self, configuration: Configuration) -> None:
+        names = {member.name for member in configuration.members} - {self.name}
+        is_new = not names <= self._wanted
+        self._wanted = frozenset(names)
+        if is_new:
+            self.network.redial(self.name)
+
+    def _change_done(self, ticket: Any, error: QuorateError | None) -> None:
+        ticket(error)
+
+    # --- tables -------------------------------------------------------------------------------
+
+    def _tables_state(self) -> tuple[Slot, int]:
+        reader = self.desk.reader(self.store.tables)
+        return Slot(reader.applied), reader.index
+
+    def _plan_snapshot(self, life: int) -> None:
+        delay_s = self.habits.snapshot_s * (0.3 + 1.4 * self._chance.random())
+        self.world.after(delay_s, self._take_snapshot, life)
+
+    def _take_snapshot(self, life: int) -> None:
+        node = self.node
+        if node is None or life != self.life:
+            return
+        if not self._is_paused and node.machine.applied > self.store.snapshot[0]:
+            self.world.say(f"{self.name} takes a snapshot of {node.machine.applied}")
+            self.store.take_snapshot(node.machine.applied, self._snapshot_taken)
+        self._plan_snapshot(life)
+
+    def _snapshot_taken(self, slot: Slot) -> None:
+        self.deliver(self.life, SnapshotTaken(slot))
+
+    def _install(self, effect: Install) -> None:
+        if effect.is_first:
+            self.store.tables.begin_install()
+        self.store.tables.install_rows(list(effect.rows))
+        if effect.is_last:
+            transfer = effect.transfer
+            self.store.install(effect.slot, lambda: self._installed(transfer))
+
+    def _installed(self, transfer: int) -> None:
+        slot, index = self._tables_state()
+        self.oracle.tables_at(self.me.id, slot, index)
+        self._looked = slot
+        self.desk.is_jumping = True
+        self._is_paused, is_paused = False, self._is_paused
+        self.deliver(self.life, Installed(transfer))
+        self._is_paused = is_paused and bool(self.life)
+        self.desk.is_jumping = False
+
+    def set_full(self, *, is_full: bool) -> None:
+        """Its disk has no space left, or has some again."""
+        self.store.tables.is_full = is_full
+        self.deliver(self.life, SpaceChanged(is_full))

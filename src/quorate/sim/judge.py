@@ -1,0 +1,147 @@
+"""Judge: does what clients were told fit the log? The first tier, at every step.
+
+Every outcome carries its slot and its place in the batch, every read the slot it saw. So the
+order is given; what remains is that the model gives the same results in that order, and that
+the order respects real time: what ended before another began stands before it.
+
+The index would not do for an order: a failed `cas` has none.
+"""
+
+from typing import Any
+
+from quorate.base.outcomes import Outcome
+from quorate.sim.model import Model, Row
+from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.world import Violation
+
+Seen = tuple[tuple[bytes, Row], ...]
+
+
+class Judge:
+    """The history of all clients, judged as it grows."""
+
+    def __init__(self) -> None:
+        self.model: Model | None = None
+        self.operations: list[Operation] = []
+        self.counts = {"done": 0, "refused": 0, "unknown": 0, "reads": 0, "watches": 0}
+        self._events = 0
+        self._highest: tuple[int, float] = (0, 0.0)
+        self._refused: set[bytes] = set()
+        self._places: dict[tuple[int, float], int] = {}
+
+    def begin(self, operation: Operation) -> None:
+        """A client asks."""
+        self._events += 1
+        operation.began = self._events
+        operation.bound = self._highest
+        self.operations.append(operation)
+
+    def refuse(self, operation: Operation, now_s: float, error: str, *, is_definite: bool) -> None:
+        """A client gets an error."""
+        self._close(operation, now_s, End.REFUSED if is_definite else End.UNKNOWN)
+        operation.error = error
+        self.counts["refused" if is_definite else "unknown"] += 1
+        value = written(operation)
+        if is_definite and value:
+            self._refused.add(value)
+            self._check_refused(value)
+
+    def answer(
+        self, operation: Operation, now_s: float, slot: int, position: int, outcome: Outcome
+    ) -> None:
+        """A write took effect at this place, with this outcome."""
+        model = self._model()
+        self._close(operation, now_s, End.DONE)
+        operation.slot, operation.position, operation.value = slot, position, outcome
+        self.counts["done"] += 1
+        if slot > model.slot:
+            raise Violation(f"{told(operation)} was acknowledged before slot {slot} was durable")
+        commands, outcomes = model.commands[slot], model.outcomes[slot]
+        if position >= len(commands) or commands[position] != operation.command:
+            raise Violation(f"{told(operation)} is not what stands at {slot}.{position}")
+        expected = outcomes[position]
+        if expected is None or not _same(expected, outcome):
+            raise Violation(f"{told(operation)}: the model says {expected}")
+        if self._places.setdefault(operation.place, operation.number) != operation.number:
+            raise Violation(f"{told(operation)} shares its place with another operation")
+        if operation.place <= operation.bound:
+            raise Violation(f"{told(operation)} stands before {operation.bound}, known before it")
+        self._highest = max(self._highest, operation.place)
+
+    def read(self, operation: Operation, now_s: float, slot: int, seen: Seen) -> None:
+        """A read is answered from the tables as of `slot`."""
+        model = self._model()
+        self._close(operation, now_s, End.DONE)
+        operation.slot, operation.position, operation.value = slot, float("inf"), seen
+        self.counts["watches" if operation.kind is Kind.WATCH else "reads"] += 1
+        if operation.session:
+            if bool(seen) != model.has_session(operation.session, slot):
+                raise Violation(f"{told(operation)}: the model says {not seen}")
+        elif seen != (expected := expected_read(model, operation, slot)):
+            raise Violation(f"{told(operation)}: the model says {expected}")
+        if operation.kind is Kind.STALE:
+            return
+        if operation.place < operation.bound:
+            raise Violation(
+                f"{told(operation)} is stale: {operation.bound} was known before it began"
+            )
+        self._highest = max(self._highest, (slot, float("-inf")))
+
+    def woken(self, operation: Operation, slot: int, *, is_jump: bool) -> None:
+        """A watcher was woken when its node had applied `slot`."""
+        is_due = self._model().changed_between(operation.key, operation.since, slot)
+        if not is_due and not is_jump:
+            raise Violation(f"{told(operation)} was woken at slot {slot} for nothing")
+
+    def waits(self, operation: Operation, slot: int) -> None:
+        """A watcher still waits although its node has applied `slot`."""
+        if self._model().changed_between(operation.key, operation.since, slot):
+            raise Violation(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
+
+    def finish(self) -> None:
+        """The run is over: nothing refused may have happened after all."""
+        for value in sorted(self._refused):
+            self._check_refused(value)
+
+    def _check_refused(self, value: bytes) -> None:
+        if self.model is not None and value in self.model.effects_of:
+            raise Violation(f"the write of {value!r} was refused and took effect all the same")
+
+    def _model(self) -> Model:
+        if self.model is None:
+            raise Violation("an answer before there was a cluster")
+        return self.model
+
+    def _close(self, operation: Operation, now_s: float, end: End) -> None:
+        if operation.end is not End.OPEN:
+            raise Violation(f"{told(operation)} was answered twice")
+        self._events += 1
+        operation.ended, operation.ended_s, operation.end = self._events, now_s, end
+
+
+def expected_read(model: Model, operation: Operation, slot: int) -> Seen:
+    """What a read of the tables as of `slot` must see."""
+    if operation.is_list:
+        return tuple(model.listed(operation.key, slot))
+    row = model.at(operation.key, slot)
+    return () if row is None else ((operation.key, row),)
+
+
+def written(operation: Operation) -> bytes:
+    """The unique value that a write would leave, if it leaves one."""
+    value: Any = getattr(operation.command, "value", b"")
+    name = type(operation.command).__name__
+    return value if name in {"KvSet", "KvCas"} else b""
+
+
+def told(operation: Operation) -> str:
+    """An operation in words."""
+    what = operation.command if operation.command is not None else operation.key
+    return (
+        f"{operation.kind.value} {operation.number} of {operation.client} at {operation.host} "
+        f"({what}) at {operation.slot}.{operation.position} -> {operation.value}"
+    )
+
+
+def _same(expected: Outcome, outcome: Outcome) -> bool:
+    return expected.index == outcome.index and expected.value == outcome.value

@@ -1,0 +1,262 @@
+"""Network: links between hosts, and what goes wrong on them.
+
+A link is one connection: both ends learn that it stands, each may learn at another time that it
+broke, and what is on the way then is lost or comes late. Within a link messages keep their
+order, as TCP does, unless the seed wants it worse.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from quorate.base.errors import PeerError
+from quorate.base.events import Connected, Disconnected, Event, Received
+from quorate.base.ids import NodeId
+from quorate.base.messages import Message
+from quorate.sim.world import World
+from quorate.wire.frame import FrameReader, encode_frame
+from quorate.wire.hello import Hello, judge_hello
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Weather(msgspec.Struct, frozen=True):
+    """How a network behaves; drawn by the seed. Times in seconds, the rest are shares."""
+
+    delay_s: float = 0.0005
+    jitter_s: float = 0.0005
+    tail: float = 0.01  # of messages that take up to tail_s longer
+    tail_s: float = 0.05
+    loss: float = 0.0
+    duplicates: float = 0.0
+    late: float = 0.0  # of messages that take up to late_s longer, off the order of their link
+    late_s: float = 8.0
+    is_fifo: bool = True
+    is_framed: bool = False  # messages travel as bytes of `wire.frame`
+    outlives_link: float = 0.0  # of messages that arrive although their link broke meanwhile
+    notice_s: float = 1.0  # how long an end may take to notice that a cut link is dead
+    redial_s: float = 0.3
+
+
+class End(Protocol):
+    """What the network needs of a host."""
+
+    name: str
+    life: int  # 0 while it is down
+    known: dict[NodeId, tuple[int, int]]
+
+    def hello(self) -> Hello:
+        """What it says in handshakes now."""
+        ...
+
+    def wants(self, name: str) -> bool:
+        """Does it keep a link to that host?"""
+        ...
+
+    def deliver(self, life: int, event: Event) -> None:
+        """Something happened, for that life of it."""
+        ...
+
+
+class Network:
+    """All links. Hosts are known by name, an address; node ids come with each handshake."""
+
+    def __init__(self, world: World, weather: Weather) -> None:
+        self.world = world
+        self.weather = weather
+        self.ends: dict[str, End] = {}
+        self.counts = {"sent": 0, "lost": 0, "links": 0}
+        self._chance = world.chance("network")
+        self._links: dict[tuple[str, str], int] = {}  # (who, to whom) -> link as that end sees it
+        self._peers: dict[tuple[str, str], NodeId] = {}
+        self._number = 0
+        self._last_s: dict[tuple[str, str], float] = {}
+        self._cuts: dict[tuple[str, str], int] = {}
+        self._slow: dict[tuple[str, str], float] = {}
+
+    # --- faults -------------------------------------------------------------------------------
+
+    def cut(self, pairs: list[tuple[str, str]]) -> None:
+        """From now on nothing gets from the first of each pair to the second."""
+        for pair in pairs:
+            self._cuts[pair] = self._cuts.get(pair, 0) + 1
+        for one, other in sorted({(min(p), max(p)) for p in pairs}):
+            if self.is_cut(one, other) or self.is_cut(other, one):
+                for pair in ((one, other), (other, one)):
+                    delay_s = self.weather.notice_s * self._chance.random()
+                    self.world.after(delay_s, self._notice, pair, self._links.get(pair, 0))
+
+    def heal(self, pairs: list[tuple[str, str]]) -> None:
+        """Undo one `cut` of these pairs."""
+        for pair in pairs:
+            self._cuts[pair] = max(0, self._cuts.get(pair, 0) - 1)
+
+    def heal_all(self) -> None:
+        """No cut is left, nothing is slow, messages are lost no more."""
+        self._cuts.clear()
+        self._slow.clear()
+        self.weather = msgspec.structs.replace(
+            self.weather, loss=0.0, duplicates=0.0, late=0.0, tail=0.0
+        )
+
+    def is_cut(self, sender: str, receiver: str) -> bool:
+        """Is this direction dead?"""
+        return self._cuts.get((sender, receiver), 0) > 0
+
+    def slow_down(self, sender: str, receiver: str, delay_s: float) -> None:
+        """Everything in this direction takes so much longer; 0: no more."""
+        self._slow[sender, receiver] = delay_s
+
+    def _notice(self, pair: tuple[str, str], link: int) -> None:
+        """One end of a dead link finds out, unless the path is back."""
+        one, other = pair
+        is_dead = self.is_cut(one, other) or self.is_cut(other, one)
+        if link and self._links.get(pair) == link and is_dead:
+            self._break(one, other)
+
+    # --- links --------------------------------------------------------------------------------
+
+    def up(self, name: str) -> None:
+        """A host began a life: it dials, and others find it."""
+        for other in self.ends:
+            if other != name:
+                self.world.after(self._chance.random() * 0.05, self._dial, name, other)
+
+    def down(self, name: str, *, is_silent: bool) -> None:
+        """A host's life ended. A silent end (power) is noticed later than a closed socket."""
+        for other in self.ends:
+            self._links.pop((name, other), None)
+            link = self._links.get((other, name), 0)
+            if link:
+                delay_s = self.weather.notice_s if is_silent else self.weather.delay_s
+                self.world.after(delay_s * self._chance.random(), self._lose, other, name, link)
+
+    def redial(self, name: str) -> None:
+        """A host wants other links than before."""
+        for other in self.ends:
+            if other != name and (name, other) not in self._links:
+                self.world.after(self._chance.random() * 0.01, self._dial, name, other)
+
+    def is_linked(self, one: str, other: str) -> bool:
+        """Does this end believe in a link?"""
+        return (one, other) in self._links
+
+    def _lose(self, one: str, other: str, link: int) -> None:
+        if self._links.get((one, other)) == link:
+            self._break(one, other)
+
+    def _break(self, one: str, other: str) -> None:
+        del self._links[one, other]
+        end = self.ends[one]
+        end.deliver(end.life, Disconnected(self._peers[one, other]))
+        self.world.after(self._pause(), self._dial, one, other)
+
+    def _pause(self) -> float:
+        return self.weather.redial_s * (0.2 + self._chance.random())
+
+    def _dial(self, one: str, other: str) -> None:
+        """Try to make a link, and try again later if it is wanted and there is none."""
+        here, there = self.ends[one], self.ends[other]
+        if not here.life or not (here.wants(other) or there.wants(one)):
+            return
+        ours, theirs = (one, other), (other, one)
+        link = self._links.get(ours)
+        if link and self._links.get(theirs) == link:
+            return
+        is_open = not (self.is_cut(one, other) or self.is_cut(other, one))
+        if there.life and is_open and self._shake(here, there):
+            self._number += 1
+            self.counts["links"] += 1
+            self._join(here, there, self._number)
+            self._join(there, here, self._number)
+        else:
+            self.world.after(self._pause(), self._dial, one, other)
+
+    def _shake(self, here: End, there: End) -> bool:
+        mine, theirs = here.hello(), there.hello()
+        try:
+            judge_hello(mine, theirs, here.known)
+            judge_hello(theirs, mine, there.known)
+        except PeerError as error:  # a refused handshake is no link; tried again later
+            self.world.say(f"{here.name} {there.name} refused: {error.text[:60]}")
+            return False
+        here.known[theirs.member.id] = (theirs.incarnation, theirs.nonce)
+        there.known[mine.member.id] = (mine.incarnation, mine.nonce)
+        return True
+
+    def _join(self, here: End, there: End, link: int) -> None:
+        hello = there.hello()
+        self._links[here.name, there.name] = link
+        self._peers[here.name, there.name] = hello.member.id
+        self._last_s.pop((here.name, there.name), None)
+        delay_s = self.weather.delay_s * self._chance.random()
+        self.world.after(delay_s, self._tell, here.name, there.name, link, hello)
+
+    def _tell(self, one: str, other: str, link: int, hello: Hello) -> None:
+        if self._links.get((one, other)) == link:
+            end = self.ends[one]
+            end.deliver(end.life, Connected(hello.member, hello.cluster_id))
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def send(self, sender: End, receiver: str, message: Message) -> None:
+        """Put a message on its way; without a link it is lost."""
+        name, weather = sender.name, self.weather
+        link = self._links.get((name, receiver))
+        self.counts["sent"] += 1
+        chance = self._chance
+        if link is None or self.is_cut(name, receiver) or chance.random() < weather.loss:
+            self.counts["lost"] += 1
+            return
+        delay_s = self._delay(name, receiver)
+        if chance.random() < weather.late:
+            late_s = delay_s + weather.late_s * chance.random()
+            self._go(sender, receiver, link, message, late_s)
+            return
+        if weather.is_fifo:
+            due_s = max(self.world.now + delay_s, self._last_s.get((name, receiver), 0.0))
+            self._last_s[name, receiver] = due_s
+            delay_s = due_s - self.world.now
+        self._go(sender, receiver, link, message, delay_s)
+        if chance.random() < weather.duplicates:
+            again_s = delay_s + chance.random() * weather.tail_s
+            self._go(sender, receiver, link, message, again_s)
+
+    def _go(self, sender: End, receiver: str, link: int, message: Message, delay_s: float) -> None:
+        life = self.ends[receiver].life
+        sender_id = sender.hello().member.id
+        args = (sender.name, sender_id, receiver, life, link, message)
+        self.world.after(delay_s, self._arrive, *args)
+
+    def _delay(self, sender: str, receiver: str) -> float:
+        weather, chance = self.weather, self._chance
+        delay_s = weather.delay_s + weather.jitter_s * chance.random()
+        if chance.random() < weather.tail:
+            delay_s += weather.tail_s * chance.random()
+        return delay_s + self._slow.get((sender, receiver), 0.0)
+
+    def _arrive(
+        self, sender: str, sender_id: NodeId, name: str, life: int, link: int, message: Message
+    ) -> None:
+        end = self.ends[name]
+        if not life or end.life != life:
+            return
+        if self._links.get((name, sender)) != link:
+            if self._chance.random() >= self.weather.outlives_link:
+                self.counts["lost"] += 1
+                return
+        elif self.is_cut(sender, name):
+            self.counts["lost"] += 1
+            return
+        data = _encoder.encode(message)
+        self.world.trace.add(data)
+        if self.weather.is_framed:
+            message = FrameReader().feed(b"".join(encode_frame(message)))[0]
+        if self.world.trace.listener is not None:
+            self.world.say(f"{sender} -> {name} {shown(message)}")
+        end.deliver(life, Received(sender_id, message))
+
+
+def shown(message: Message) -> str:
+    """A message as a short line."""
+    return repr(message)[:160]

@@ -1,0 +1,71 @@
+"""Operations: what clients asked for, when, and what they were told."""
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from quorate.base.commands import Command
+
+
+class Kind(Enum):
+    """What an operation is."""
+
+    WRITE = "write"
+    READ = "read"  # linearizable
+    STALE = "stale"
+    WATCH = "watch"  # a blocking read: linearizable, then until the key changes
+
+
+class End(Enum):
+    """How an operation stands."""
+
+    OPEN = "open"
+    DONE = "done"
+    REFUSED = "refused"  # surely did not happen
+    UNKNOWN = "unknown"
+
+
+class Operation(msgspec.Struct):
+    """One operation of one client; also the ticket that the node carries.
+
+    Attributes:
+        number: Its place among all operations.
+        client, host: Who asked whom.
+        command: Of a write.
+        key: Of a read: a key, or a prefix if `is_list`.
+        began, ended: Place in the total order of all beginnings and endings.
+        bound: The highest (slot, position) that was known to somebody when it began.
+        slot, position: Where it took effect; a read sees everything up to its slot.
+        value: The outcome of a write, or what a read saw.
+        index: Of a watch: wait until the key's index is above this.
+        since: Of a watch: the slot from which on it waits.
+        watch_id: Of a watch that waits.
+    """
+
+    number: int
+    client: str
+    host: str
+    kind: Kind
+    began_s: float
+    command: Command | None = None
+    key: bytes = b""
+    is_list: bool = False
+    session: str = ""
+    began: int = 0
+    ended: int = 0
+    ended_s: float = 0.0
+    bound: tuple[int, float] = (0, 0.0)
+    slot: int = 0
+    position: float = 0.0
+    value: Any = None
+    index: int = 0
+    since: int = -1
+    watch_id: int = 0
+    end: End = End.OPEN
+    error: str = ""
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """Where it stands in the order that the log gives."""
+        return (self.slot, self.position)

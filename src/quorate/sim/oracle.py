@@ -1,0 +1,206 @@
+"""Oracle: what is chosen, by counting durable votes itself; and who contradicts it.
+
+It sees every record the moment a disk holds it, which no node can. From that it knows what is
+chosen before anybody does, and checks at every step that nobody says, applies or answers what
+the disks do not bear out.
+
+Laws checked here:
+
+- one batch per slot and ballot; what is chosen never changes;
+- promises of a node never fall, over restarts too, and no durable record is forgotten;
+- Prepare, Promise, Accepted leave only when the disk holds what they rest on;
+- what is applied is chosen by a durable quorum of the configuration that governs its slot;
+- replicas have equal digests at equal slots, apply every slot once, and their index never falls.
+"""
+
+from collections.abc import Callable, Iterable
+
+from quorate.base.batches import NOOP, Configuration
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.messages import Accept, Accepted, FoundStored, Message, Prepare, Promise
+from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.machine.state import State
+from quorate.sim.model import Model
+from quorate.sim.world import Violation
+
+
+class Memory:
+    """What one node id must remember."""
+
+    def __init__(self) -> None:
+        self.promised = NO_BALLOT  # durable
+        self.seen = NO_BALLOT  # the highest promise it ever showed in memory
+        self.votes: dict[Slot, Ballot] = {}  # durable, above what was truncated
+        self.has_founded = False
+        self.applied = Slot(0)
+        self.index = 0
+
+
+class Oracle:
+    """Everything that is durable, and what follows.
+
+    Args:
+        alpha: Slots between a configuration's choice and its government.
+        on_chosen: Told of each chosen slot, in order.
+    """
+
+    def __init__(self, alpha: int, on_chosen: Callable[[Slot, bytes], None]) -> None:
+        self._alpha = alpha
+        self._on_chosen = on_chosen
+        self.model: Model | None = None
+        self.cluster_id = ""
+        self.chosen: dict[Slot, bytes] = {}
+        self.prefix = Slot(0)
+        self.digests: dict[Slot, int] = {}
+        self.memories: dict[NodeId, Memory] = {}
+        self._batches: dict[tuple[Slot, Ballot], bytes] = {}
+        self._votes: dict[Slot, dict[Ballot, dict[NodeId, None]]] = {}
+        self._undecided: dict[Slot, None] = {}
+
+    def memory(self, node: NodeId) -> Memory:
+        """What this node must remember."""
+        memory = self.memories.get(node)
+        if memory is None:
+            memory = self.memories[node] = Memory()
+        return memory
+
+    # --- founding -----------------------------------------------------------------------------
+
+    def found(self, cluster_id: str, configuration: Configuration) -> None:
+        """A node stored a founding that is complete."""
+        if self.model is None:
+            self.cluster_id = cluster_id
+            self.model = Model(configuration, self._alpha)
+        elif cluster_id != self.cluster_id:
+            raise Violation(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
+
+    # --- disks --------------------------------------------------------------------------------
+
+    def durable(self, node: NodeId, records: Iterable[Record]) -> None:
+        """A disk holds these now."""
+        memory = self.memory(node)
+        for record in records:
+            if isinstance(record, Promised):
+                memory.promised = max(memory.promised, record.ballot)
+            elif isinstance(record, Vote):
+                memory.promised = max(memory.promised, record.ballot)
+                self._vote(node, record, memory)
+            elif isinstance(record, Founded):
+                memory.has_founded = True
+                if record.complete:
+                    self.found(record.cluster_id, record.configuration)
+            elif record.slot in self.chosen and self.chosen[record.slot] != record.batch:
+                raise Violation(f"{node} stored another batch as chosen in slot {record.slot}")
+
+    def _vote(self, node: NodeId, vote: Vote, memory: Memory) -> None:
+        self.proposed(vote.slot, vote.ballot, vote.batch)
+        known = memory.votes.get(vote.slot, NO_BALLOT)
+        memory.votes[vote.slot] = max(known, vote.ballot)
+        self._votes.setdefault(vote.slot, {}).setdefault(vote.ballot, {})[node] = None
+        self._decide(vote.slot)
+
+    def proposed(self, slot: Slot, ballot: Ballot, batch: bytes) -> None:
+        """Somebody said that this ballot proposes this batch in this slot."""
+        known = self._batches.setdefault((slot, ballot), batch)
+        if known is not batch and known != batch:
+            raise Violation(f"ballot {ballot} proposed two batches in slot {slot}")
+
+    def _decide(self, slot: Slot) -> None:
+        governing = self.model.governing(slot) if self.model else None
+        if governing is None:
+            self._undecided[slot] = None
+            return
+        voters = governing.voter_ids
+        for ballot, nodes in self._votes[slot].items():
+            if 2 * sum(1 for node in nodes if node in voters) > len(voters):
+                self._choose(slot, self._batches[slot, ballot])
+
+    def _choose(self, slot: Slot, batch: bytes) -> None:
+        known = self.chosen.setdefault(slot, batch)
+        if known is not batch and known != batch:
+            raise Violation(f"slot {slot} was chosen twice, differently")
+        while (following := self.chosen.get(Slot(self.prefix + 1))) is not None:
+            self.prefix = Slot(self.prefix + 1)
+            if self.model is not None:
+                self.model.step(self.prefix, following)
+            self._on_chosen(self.prefix, following)
+            for undecided in sorted(self._undecided):
+                if self.model and self.model.governing(undecided) is not None:
+                    del self._undecided[undecided]
+                    self._decide(undecided)
+
+    # --- nodes --------------------------------------------------------------------------------
+
+    def recovered(self, node: NodeId, records: list[Record], after: Slot) -> None:
+        """A node read these from its log; `after`: older slots may have been truncated."""
+        memory = self.memory(node)
+        promised, votes = NO_BALLOT, dict[Slot, Ballot]()
+        for record in records:
+            if isinstance(record, Promised | Vote):
+                promised = max(promised, record.ballot)
+            if isinstance(record, Vote):
+                votes[record.slot] = max(votes.get(record.slot, NO_BALLOT), record.ballot)
+        if promised < memory.promised:
+            raise Violation(f"{node} forgot its promise of {memory.promised}: {promised}")
+        if memory.has_founded and not any(isinstance(r, Founded) for r in records):
+            raise Violation(f"{node} forgot which cluster it belongs to")
+        for slot, ballot in memory.votes.items():
+            if slot > after and votes.get(slot, NO_BALLOT) < ballot:
+                raise Violation(f"{node} forgot its vote in slot {slot} under {ballot}")
+        memory.seen = promised
+        self.durable(node, records)
+
+    def says(self, node: NodeId, watermark: Slot, message: Message) -> None:
+        """A message leaves a node: does the disk bear it out?"""
+        if isinstance(message, Accept):
+            self.proposed(message.slot, message.ballot, message.batch)
+        elif isinstance(message, Prepare | Promise):
+            if self.memory(node).promised < message.ballot:
+                raise Violation(f"{node} says {type(message).__name__} before it is durable")
+        elif isinstance(message, Accepted):
+            memory = self.memory(node)
+            vote = memory.votes.get(message.slot, NO_BALLOT)
+            is_old = message.slot <= watermark and memory.promised >= message.ballot
+            if vote < message.ballot and not is_old:
+                raise Violation(f"{node} says Accepted of {message.slot} before it is durable")
+        elif isinstance(message, FoundStored) and not self.memory(node).has_founded:
+            raise Violation(f"{node} says FoundStored before it is durable")
+
+    def promises(self, node: NodeId, promised: Ballot) -> None:
+        """What a node holds itself to, in memory."""
+        memory = self.memory(node)
+        if promised < memory.seen:
+            raise Violation(f"the promise of {node} fell from {memory.seen} to {promised}")
+        memory.seen = promised
+
+    def tables_at(self, node: NodeId, slot: Slot, index: int) -> None:
+        """A life begins, or a snapshot was installed: the tables are there now."""
+        memory = self.memory(node)
+        memory.applied, memory.index = slot, index
+
+    def applied(self, node: NodeId, state: State) -> None:
+        """A node committed this state of its tables."""
+        memory, slot = self.memory(node), state.applied
+        if slot == 0:
+            return
+        if slot != memory.applied + 1:
+            raise Violation(f"{node} applied slot {slot} after slot {memory.applied}")
+        if slot > self.prefix:
+            raise Violation(f"{node} applied slot {slot}, which no durable quorum has chosen")
+        if state.index < memory.index:
+            raise Violation(f"the index of {node} fell in slot {slot}")
+        known = self.digests.setdefault(slot, state.digest)
+        if known != state.digest:
+            raise Violation(f"{node} differs from others after slot {slot}")
+        memory.applied, memory.index = slot, state.index
+        if self.model and state.index != self.model.indexes[slot]:
+            raise Violation(
+                f"{node} has index {state.index} after slot {slot}, "
+                f"the model {self.model.indexes[slot]}"
+            )
+
+    def released(self, node: NodeId, slot: Slot, batch: bytes) -> None:
+        """A node took this batch for chosen."""
+        known = self.chosen.get(slot)
+        if known != batch and not (batch == NOOP and known == NOOP):
+            raise Violation(f"{node} took another batch for chosen in slot {slot}")

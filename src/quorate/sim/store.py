@@ -1,0 +1,239 @@
+"""Store: what one host remembers, and how it loses it.
+
+A log obeyed on a simulated disk, tables that survive a kill and fall back to the last snapshot
+at a power cut, and the counters of the data directory. Records that wait become one group
+commit, as with the real body; a crash in mid-commit leaves any prefix of its operations.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from quorate.base.errors import StorageError
+from quorate.base.ids import NodeId, Slot
+from quorate.base.records import Record
+from quorate.machine.state import STATE_KEY, State, decode_state
+from quorate.sim.disk import SimDisk
+from quorate.sim.tables import DictTables, Saved
+from quorate.sim.world import World
+from quorate.wire.fileops import FileOp
+from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.recovery import Recovery
+
+
+class Speed(msgspec.Struct, frozen=True):
+    """How fast a disk is; drawn by the seed. Seconds."""
+
+    sync_s: float = 0.001
+    jitter_s: float = 0.002
+    stall: float = 0.0  # share of syncs that take up to stall_s longer
+    stall_s: float = 0.5
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""
+
+
+class Crash(BaseException):
+    """The process ends here, in the middle of whatever it does."""
+
+
+class WatchedTables(DictTables):
+    """Tables that tell of each state committed, and may crash between two transactions."""
+
+    def __init__(self, at_boundary: Callable[[], None], on_state: Callable[[State], None]) -> None:
+        super().__init__()
+        self._at_boundary = at_boundary
+        self._on_state = on_state
+
+    def begin(self) -> Any:
+        """See `base.ports.Tables.begin`."""
+        self._at_boundary()
+        return super().begin()
+
+    def merge(self, changes: Any) -> None:
+        """Make changes current, and tell of the state they bring."""
+        super().merge(changes)
+        data = changes.get(STATE_KEY)
+        if data is not None:
+            self._on_state(decode_state(data))
+
+
+class Commit(msgspec.Struct):
+    """A group commit under way."""
+
+    operations: list[FileOp]
+    records: list[Record]
+    mark: int
+
+
+class Store:
+    """The data directory of one host, from one node id to the next.
+
+    Args:
+        world: Time and chance.
+        name: Of the host.
+        layout: Of the log.
+        speed: Of the disk.
+        tables: Where apply writes to.
+    """
+
+    def __init__(
+        self, world: World, name: str, layout: Layout, speed: Speed, tables: WatchedTables
+    ) -> None:
+        self.world = world
+        self.speed = speed
+        self.slowness = 1.0
+        self.layout = layout
+        self.tables = tables
+        self.disk = SimDisk()
+        self.node_id = NodeId("")
+        self.incarnation = 0
+        self.snapshot: tuple[Slot, Saved] = (Slot(0), {})
+        self.journal: Journal | None = None
+        self._chance = world.chance(f"disk {name}")
+        self._waiting: list[Record] = []
+        self._asked = 0
+        self._commit: Commit | None = None
+        self._truncate_to = Slot(0)
+        self._life = 0
+        self.on_failure: Callable[[], None] = _nobody
+
+    # --- lives --------------------------------------------------------------------------------
+
+    def format(self, node_id: NodeId) -> None:
+        """A new empty directory under a new id."""
+        self.disk = SimDisk()
+        self.tables.power_cut({})
+        self.snapshot = (Slot(0), {})
+        self.node_id, self.incarnation = node_id, 0
+
+    def recover(self) -> list[Record]:
+        """Begin a life: read the log, make durable what it says, and open it for writing.
+
+        Raises:
+            StorageError: The log cannot be trusted.
+            Crash: The process ends in the middle of it.
+        """
+        self._life += 1
+        self.incarnation += 1
+        life = self._chance.getrandbits(64)
+        identity = Identity(self.node_id, self.incarnation, life)
+        is_begun = self.incarnation > 1 and bool(self.disk.files)
+        recovery = Recovery(
+            self.disk.files, self.disk.read, identity, self.layout, is_begun=is_begun
+        )
+        records = list(recovery.records())
+        self.journal, operations = recovery.finish()
+        if self._chance.random() < 0.02:
+            self.disk.obey(operations[: self._chance.randrange(len(operations) + 1)])
+            raise Crash
+        self.disk.obey(operations)
+        self._waiting, self._asked, self._commit = [], 0, None
+        self._truncate_to = Slot(0)
+        return records
+
+    def end(self, *, is_power_cut: bool) -> None:
+        """The life ended; what was on the way to the disk may be partly done."""
+        self._life += 1
+        commit, self._commit = self._commit, None
+        if commit is not None:
+            done = self._chance.randrange(len(commit.operations) + 1)
+            self.disk.sync_failures = 0
+            self.disk.obey(commit.operations[:done])
+        self.journal = None
+        self._waiting = []
+        if is_power_cut:
+            self.disk.power_cut(self._chance)
+            self.tables.power_cut(self.snapshot[1])
+        else:
+            self.disk.kill()
+            self.tables.kill()
+
+    # --- the log ------------------------------------------------------------------------------
+
+    def append(self, record: Record, done: Callable[[int, list[Record]], None]) -> None:
+        """Write a record with the next group commit; `done(mark, records)` when it is durable."""
+        self._asked += 1
+        self._waiting.append(record)
+        if self._commit is None:
+            self._begin_commit(done)
+
+    def truncate(self, slot: Slot) -> None:
+        """Let go of old segments, when no commit is under way."""
+        self._truncate_to = max(self._truncate_to, slot)
+        if self._commit is None:
+            self._tidy()
+
+    def _begin_commit(self, done: Callable[[int, list[Record]], None]) -> None:
+        journal = self.journal
+        if journal is None:
+            return
+        records, self._waiting = self._waiting, []
+        self._commit = Commit(journal.append(records), records, self._asked)
+        self.world.after(self._duration(), self._end_commit, self._life, done)
+
+    def _end_commit(self, life: int, done: Callable[[int, list[Record]], None]) -> None:
+        commit = self._commit
+        if life != self._life or commit is None:
+            return
+        self._commit = None
+        if not self._obey(commit.operations):
+            return
+        if self._waiting:
+            self._begin_commit(done)
+        else:
+            self._tidy()
+        done(commit.mark, commit.records)
+
+    def _tidy(self) -> None:
+        journal = self.journal
+        if journal is None:
+            return
+        if not self._obey(journal.truncate(self._truncate_to)):
+            return
+        spare = journal.prepare()
+        if spare:
+            self.disk.obey(spare)
+            journal.prepared(has_succeeded=True)
+        if self._chance.random() < 0.05:
+            self._obey(journal.close_idle())
+
+    def _obey(self, operations: Sequence[FileOp]) -> bool:
+        """Do them; False if the disk failed, which ends the process."""
+        try:
+            self.disk.obey(operations)
+        except StorageError:  # a failed sync: whoever owns this store dies of it
+            self.on_failure()
+            return False
+        return True
+
+    def _duration(self) -> float:
+        chance, speed = self._chance, self.speed
+        seconds = speed.sync_s + speed.jitter_s * chance.random()
+        if chance.random() < speed.stall:
+            seconds += speed.stall_s * chance.random()
+        return seconds * self.slowness
+
+    # --- snapshots ----------------------------------------------------------------------------
+
+    def take_snapshot(self, slot: Slot, done: Callable[[Slot], None]) -> None:
+        """Copy the tables as they are now; `done(slot)` when the copy is durable."""
+        saved = self.tables.save()
+        self.world.after(10 * self._duration(), self._keep, self._life, slot, saved, done)
+
+    def _keep(self, life: int, slot: Slot, saved: Saved, done: Callable[[Slot], None]) -> None:
+        if life == self._life and slot > self.snapshot[0]:
+            self.snapshot = (slot, saved)
+            done(slot)
+
+    def install(self, slot: Slot, done: Callable[[], None]) -> None:
+        """The copy beside the tables replaces them and is durable, some time from now."""
+        self.world.after(10 * self._duration(), self._replace, self._life, slot, done)
+
+    def _replace(self, life: int, slot: Slot, done: Callable[[], None]) -> None:
+        if life == self._life:
+            self.tables.finish_install()
+            self.snapshot = (slot, self.tables.save())
+            done()

@@ -1,0 +1,272 @@
+"""Workload: clients that fight over few keys, in every way the API knows.
+
+Each client does one thing at a time on some node, waits for the answer, thinks, goes on. Values
+are unique, so that a write that takes effect twice or after it was refused gives itself away.
+Keys under `q` see only plain writes and reads: their histories go to the second tier.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from quorate.base.commands import (
+    Command,
+    KvAcquire,
+    KvCas,
+    KvDelete,
+    KvDeleteCas,
+    KvDeleteTree,
+    KvRelease,
+    KvSet,
+    SessionCreate,
+    SessionDestroy,
+    SessionRenew,
+    Txn,
+    TxnOp,
+)
+from quorate.base.outcomes import Failure
+from quorate.sim.desk import Desk, Server
+from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.world import World
+
+TXN_VERBS = (
+    "set", "set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree", "get",
+    "get-or-empty", "get-tree", "check-index", "check-session", "check-not-exists",
+)  # fmt: skip
+
+
+class Appetite(msgspec.Struct, frozen=True):
+    """What clients do, and how often; drawn by the seed. `weights` by name of the act."""
+
+    clients: int = 3
+    think_s: float = 0.3
+    keys: int = 4
+    patience_s: float = 4.0
+    is_sticky: bool = False  # each client stays at one host
+    weights: dict[str, float] = {}
+
+
+class Client:
+    """One client.
+
+    Args:
+        world: Time.
+        desk: Where it asks.
+        hosts: Gives the hosts it may ask now.
+        name: Its name.
+        appetite: What it does.
+        numbers: Gives operations their numbers.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        desk: Desk,
+        hosts: Callable[[], Sequence[Server]],
+        name: str,
+        appetite: Appetite,
+        numbers: Callable[[], int],
+    ) -> None:
+        self._world, self._desk, self._hosts = world, desk, hosts
+        self.name, self._appetite, self._numbers = name, appetite, numbers
+        self._chance: Random = world.chance(f"client {name}")
+        self._sessions: list[str] = []
+        self._indexes: dict[bytes, int] = {}
+        self._home = self._chance.randrange(1 << 16)
+        self._written = 0
+        self.is_stopped = False
+        self.is_busy = False
+
+    def begin(self) -> None:
+        """Think, then act, for as long as the run goes on."""
+        self._world.after(self._chance.expovariate(1 / self._appetite.think_s), self._act)
+
+    def _act(self) -> None:
+        if self.is_stopped:
+            return
+        weights = self._appetite.weights
+        act = self._chance.choices(list(weights), list(weights.values()))[0]
+        _ACTS[act](self)
+
+    # --- helpers of the acts ------------------------------------------------------------------
+
+    def ask(self, kind: Kind, **fields: Any) -> None:
+        """Bring one operation to some host."""
+        hosts = self._hosts()
+        if not hosts:
+            self.begin()
+            return
+        place = self._home if self._appetite.is_sticky else self._chance.randrange(1 << 16)
+        host = hosts[place % len(hosts)]
+        operation = Operation(
+            self._numbers(), self.name, host.name, kind, self._world.now, **fields
+        )
+        self.is_busy = True
+        patience_s = self._appetite.patience_s * (0.1 + self._chance.random())
+        self._desk.ask(host, operation, patience_s, self._done)
+
+    def write(self, command: Command) -> None:
+        """Bring one command."""
+        self.ask(Kind.WRITE, command=command)
+
+    def key(self, group: str = "k") -> bytes:
+        """One of the few keys."""
+        return f"{group}{self._chance.randrange(self._appetite.keys)}".encode()
+
+    def value(self) -> bytes:
+        """A value that nobody else writes; now and then a large one."""
+        self._written += 1
+        padding = b"." * self._chance.choice((0, 0, 0, 0, 0, 20, 300))
+        return f"{self.name}-{self._written}".encode() + padding
+
+    def index_of(self, key: bytes) -> int:
+        """The index at which this client last saw a key; now and then another."""
+        return self._chance.choice((self._indexes.get(key, 0), self._indexes.get(key, 0), 0))
+
+    def session(self) -> str:
+        """One of its sessions, or one that never was."""
+        return self._chance.choice(self._sessions) if self._sessions else "unknown"
+
+    def _done(self, operation: Operation) -> None:
+        self.is_busy = False
+        if operation.end is End.DONE:
+            self._learn(operation)
+            if operation.session and self._renews(operation):
+                return
+        self.begin()
+
+    def _learn(self, operation: Operation) -> None:
+        command, value = operation.command, operation.value
+        if command is None:
+            for key, row in operation.value:
+                self._indexes[key] = row.modify
+        elif isinstance(command, SessionCreate):
+            if not isinstance(value.value, Failure):
+                self._sessions.append(command.id)
+        elif isinstance(command, KvSet | KvCas | KvAcquire) and value.value is True:
+            self._indexes[command.key] = value.index
+        elif isinstance(command, SessionDestroy) and command.id in self._sessions:
+            self._sessions.remove(command.id)
+
+    def _renews(self, operation: Operation) -> bool:
+        """The second half of a renewal: logged only if the row is older than half the TTL."""
+        session, stamp_ms = operation.session, operation.index
+        if not operation.value:
+            if session in self._sessions:
+                self._sessions.remove(session)
+            return False
+        row = operation.value[0][1]
+        renewed_ms, ttl_ms = row.create, row.modify
+        if 2 * (stamp_ms - renewed_ms) < ttl_ms:
+            return False
+        self.write(SessionRenew(session))
+        return True
+
+    # --- acts ---------------------------------------------------------------------------------
+
+    def act_session(self) -> None:
+        """Create a session."""
+        chance = self._chance
+        if len(self._sessions) >= 3:
+            self.write(SessionDestroy(self.session()))
+            return
+        hosts = self._hosts()
+        node = hosts[chance.randrange(len(hosts))].name if hosts else "nobody"
+        ttl_ms = chance.choice((0, 1000, 3000, 10_000))
+        self.write(
+            SessionCreate(
+                f"{chance.getrandbits(64):016x}",
+                "",
+                node,
+                chance.choice((0, 500, 15_000)),
+                chance.choice(("release", "delete")),
+                f"{ttl_ms}ms" if ttl_ms else "",
+                ttl_ms,
+                chance.choice(((), ("serfHealth",))),
+            )  # fmt: skip
+        )
+
+    def act_renew(self) -> None:
+        """Renew a session: a read point first."""
+        self.ask(Kind.READ, session=self.session())
+
+    def act_watch(self) -> None:
+        """A blocking read of a key from where this client saw it last."""
+        key = self.key(self._chance.choice("kkq"))
+        self.ask(Kind.WATCH, key=key, index=self._indexes.get(key, 0))
+
+    def act_txn(self) -> None:
+        """Some operations, all or nothing."""
+        chance = self._chance
+        ops: list[TxnOp] = []
+        for _ in range(1 + chance.randrange(4)):
+            verb, key = chance.choice(TXN_VERBS), self.key()
+            ops.append(
+                TxnOp(
+                    verb,
+                    key,
+                    self.value(),
+                    chance.randrange(3),
+                    self.index_of(key),
+                    self.session() if chance.random() < 0.9 else "",
+                )  # fmt: skip
+            )
+        self.write(Txn(tuple(ops)))
+
+    def act_tree(self) -> None:
+        """Delete all keys but those of the second tier."""
+        self.write(KvDeleteTree(self._chance.choice((b"k", b"k1", b"l"))))
+
+    def act_plain(self) -> None:
+        """What the second tier judges: plain writes and reads of keys under `q`."""
+        chance, key = self._chance, self.key("q")
+        if chance.random() < 0.4:
+            self.ask(Kind.READ, key=key)
+        elif chance.random() < 0.5:
+            self.write(KvSet(key, self.value()))
+        elif chance.random() < 0.7:
+            self.write(KvCas(key, self.value(), 0, self.index_of(key)))
+        else:
+            self.write(KvDelete(key))
+
+
+def _acquire(client: Client) -> None:
+    client.write(KvAcquire(client.key("l"), client.value(), 0, client.session()))
+
+
+def _release(client: Client) -> None:
+    client.write(KvRelease(client.key("l"), client.value(), 0, client.session()))
+
+
+def _cas(client: Client) -> None:
+    key = client.key()
+    client.write(KvCas(key, client.value(), 1, client.index_of(key)))
+
+
+def _delete_cas(client: Client) -> None:
+    key = client.key()
+    client.write(KvDeleteCas(key, client.index_of(key)))
+
+
+_ACTS: dict[str, Callable[[Client], None]] = {
+    "set": lambda client: client.write(KvSet(client.key(), client.value())),
+    "cas": _cas,
+    "delete": lambda client: client.write(KvDelete(client.key("l"))),
+    "delete-cas": _delete_cas,
+    "tree": Client.act_tree,
+    "acquire": _acquire,
+    "release": _release,
+    "session": Client.act_session,
+    "renew": Client.act_renew,
+    "txn": Client.act_txn,
+    "watch": Client.act_watch,
+    "read": lambda client: client.ask(Kind.READ, key=client.key()),
+    "list": lambda client: client.ask(Kind.READ, key=b"k", is_list=True),
+    "stale": lambda client: client.ask(Kind.STALE, key=client.key()),
+    "plain": Client.act_plain,
+}
+
+ACTS = tuple(_ACTS)
+"""Names of all acts, for weights."""
