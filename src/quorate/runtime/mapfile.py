@@ -87,8 +87,12 @@ class MapFile:
             raise translated(error, str(self.path)) from error
 
     def has_overflowed(self) -> None:
-        """A transaction found no room: try to have much more of it before the next one."""
-        self._wanted_bytes *= 8
+        """A transaction found no room: try to have much more of it before the next one.
+
+        It copies each page at most once, so twice the file is always enough for small commands.
+        """
+        most = 2 * max(self._size_bytes, self._step_bytes)
+        self._wanted_bytes = min(self._wanted_bytes * 8, most)
         self._countdown = 0
 
     def has_fitted(self) -> None:

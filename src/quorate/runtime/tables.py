@@ -293,7 +293,7 @@ class LmdbTransaction:
         is_keeping: Old rows are handed to held views at commit.
     """
 
-    __slots__ = ("_cursor", "_deleted", "_get", "_is_keeping", "_old", "_put", "_tables", "_txn")
+    __slots__ = ("_deleted", "_failure", "_get", "_is_keeping", "_old", "_put", "_tables", "_txn")
 
     def __init__(
         self, tables: LmdbTables, transaction: "lmdb.Transaction[bytes]", *, is_keeping: bool
@@ -305,6 +305,7 @@ class LmdbTransaction:
         self._is_keeping = is_keeping
         self._old: Old = {}
         self._deleted: set[bytes] = set()
+        self._failure: StorageError | None = None
 
     def get(self, key: bytes) -> bytes | None:
         """See `base.ports.View.get`."""
@@ -337,7 +338,7 @@ class LmdbTransaction:
                 key, value = stored_key(key), join_long(key, value)
             self._put(key, value + _crc32c(key + value).to_bytes(4, "little"))
         except lmdb.Error as error:
-            raise self._tables.failure(error) from error
+            raise self._failed(error) from error
 
     def delete(self, key: bytes) -> bool:
         """See `base.ports.Transaction.delete`.
@@ -351,20 +352,28 @@ class LmdbTransaction:
         try:
             return self._txn.delete(stored_key(key) if len(key) > SHORT_MAX else key)
         except lmdb.Error as error:
-            raise self._tables.failure(error) from error
+            raise self._failed(error) from error
 
     def commit(self) -> None:
         """See `base.ports.Transaction.commit`."""
+        if self._failure is not None:
+            raise self._failure
         try:
             self._tables.commit(self._txn, self._old, self._deleted)
         except lmdb.Error as error:
-            raise self._tables.failure(error) from error
+            raise self._failed(error) from error
         self._tables.close_writer(self)
 
     def abort(self) -> None:
         """See `base.ports.Transaction.abort`."""
         self._txn.abort()
         self._tables.close_writer(self)
+
+    def _failed(self, error: lmdb.Error) -> StorageError:
+        """LMDB takes nothing more in this transaction: remember why."""
+        if self._failure is None:
+            self._failure = self._tables.failure(error)
+        return self._failure
 
     def _keep(self, key: bytes) -> None:
         if key not in self._old:

@@ -47,7 +47,7 @@ def encode_frame(message: Message, bytes_max: int = FRAME_BYTES_MAX) -> list[byt
     length = len(meta) + body_bytes
     if length > bytes_max:
         name = type(message).__name__
-        raise PeerError("local", f"a {name} of {length} bytes exceeds the frame of {bytes_max}")
+        raise PeerError("local", f"{name} of {length} bytes: a frame holds at most {bytes_max}")
     checked = _SIZES.pack(length, len(meta), body_crc) + meta
     return [_CRC.pack(crc32c(checked)) + checked, *body]
 

@@ -9,7 +9,8 @@ A bad record in the last group is a torn write and is dropped. Any other bad rec
 may have been acknowledged, so nothing is guessed and the node does not start.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 
 from quorate.base.errors import StorageError, invariant
 from quorate.base.ids import Slot
@@ -153,7 +154,7 @@ class Recovery:
         """Judge a segment, from the newest down; from the top note all that follows."""
         name = segment_name(number)
         data = self._read(name, 0, self._files[name])
-        self._judge_head(name, data)
+        self._judge_head(number, data)
         walk = Walk(data, number, len(data))
         last_group: list[tuple[Header, bytes]] = []
         for header, body in walk:
@@ -183,13 +184,17 @@ class Recovery:
                 "what follows was never acknowledged and is dropped"
             )
 
-    def _judge_head(self, name: str, data: bytes) -> Head | None:
-        """The head of a segment, if it is whole and this life may read on."""
+    def _judge_head(self, number: int, data: bytes) -> Head | None:
+        """The head of a segment, if it is whole; refused if this life may not read on."""
         header = header_at(data, 0)
-        body = None if header is None else body_of(data, header)
-        if header is None or body is None or header.kind != StoredKind.HEAD:
+        if header is None or header.kind != StoredKind.HEAD or header.segment != number:
             return None
-        head = head_of(body)
+        body = body_of(data, header)
+        if body is None:
+            return None
+        name = segment_name(number)
+        with _understood(name):
+            head = head_of(body)
         if head.format > FORMAT:
             raise StorageError(
                 "version",
@@ -216,7 +221,7 @@ class Recovery:
         while number and segment_name(number) in self._files:
             self._chain.insert(0, (number, end))
             name = segment_name(number)
-            head = self._judge_head(name, self._read(name, 0, HEAD_BYTES_MAX))
+            head = self._judge_head(number, self._read(name, 0, HEAD_BYTES_MAX))
             if head is None:
                 raise _rot(name, Fault(0, "its head is damaged", Slot(0)), "the segment counts")
             number, end = head.previous, head.previous_end
@@ -240,7 +245,8 @@ class Recovery:
     def _recalled(self, header: Header, body: bytes, with_copies: bool) -> Record | None:
         if header.flags & COPY and not with_copies:
             return None
-        record = record_of(header, body)
+        with _understood(segment_name(header.segment)):
+            record = record_of(header, body)
         match record:
             case Founded():
                 self._past.founded = record
@@ -249,6 +255,19 @@ class Recovery:
             case Chosen() | None:
                 pass
         return record
+
+
+@contextmanager
+def _understood(name: str) -> Generator[None, None, None]:
+    """What is right by its sum and yet means nothing was written by another version."""
+    try:
+        yield
+    except ValueError as error:
+        raise StorageError(
+            "version",
+            f"{name} holds what this version of Quorate does not know ({error}): start the "
+            "version that wrote it, or a newer one",
+        ) from error
 
 
 def _numbered(files: Mapping[str, int], prefix: str) -> list[int]:

@@ -1,0 +1,1 @@
+"""The async client. `scripts/unasync.py` makes `quorate.client.sync` from this folder."""

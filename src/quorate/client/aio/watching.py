@@ -1,0 +1,72 @@
+"""Watching: the states of something, one after another, by blocking reads.
+
+W1: the first state comes at once; the last one is never missed, those between may be.
+W2: no state is given twice in a row.
+W3: an index that goes back (a restored or another cluster) makes the watch begin anew.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from quorate.base.errors import PeerError
+from quorate.client.aio.road import AsyncRoad
+from quorate.client.replies import Reply
+from quorate.client.requests import Request
+
+State = TypeVar("State")
+
+WAIT_S = 15.0  # a node that died without a word is noticed after this and the slack
+SLACK_S = 8.0  # a node holds a read that finds no leader for up to 7 s
+PATIENCE_S = 60.0
+
+
+class AsyncWatch(Generic[State]):
+    """An endless iterator over states; leave the loop to end it.
+
+    Args:
+        road: The way to the cluster.
+        ask: Makes the request that waits for something newer than an index; 0: do not wait.
+        read: Makes the state from a reply.
+        patience_s: How long no node may answer; infinity for ever.
+    """
+
+    def __init__(
+        self,
+        road: AsyncRoad,
+        ask: Callable[[int], Request],
+        read: Callable[[Reply], State],
+        patience_s: float,
+    ) -> None:
+        self.index = 0
+        self._road = road
+        self._ask = ask
+        self._read = read
+        self._patience_s = patience_s
+        self._seen: list[State] = []
+
+    def __aiter__(self) -> "AsyncWatch[State]":
+        return self
+
+    async def __anext__(self) -> State:
+        """Wait for the next state.
+
+        Raises:
+            UnavailableError: No node answered for `patience_s`. The watch can go on after it.
+            PeerError: The node answers without an index, so it cannot be watched.
+        """
+        while True:
+            state = await self.look()
+            if self.index and [state] != self._seen:
+                self._seen = [state]
+                return state
+
+    async def look(self) -> State:
+        """The state when it has changed, or the same one after some seconds."""
+        attempt_s = WAIT_S * 17 / 16 + SLACK_S
+        reply = await self._road.call(
+            self._ask(self.index), attempt_s + self._patience_s, attempt_s
+        )
+        if reply.index < 1:
+            raise PeerError("remote", "the reply to a blocking read has no X-Consul-Index")
+        self.index = reply.index if reply.index >= self.index else 0
+        return self._read(reply)

@@ -1,0 +1,87 @@
+"""Bodies: what a good reply says, in our structs."""
+
+from typing import TypeVar
+
+import msgspec
+
+from quorate.base.errors import PeerError
+from quorate.client.replies import Reply
+from quorate.client.structs import (
+    KV_ROWS,
+    MEMBER_ROWS,
+    NAME,
+    NAMES,
+    SESSION_ID,
+    SESSION_ROWS,
+    TXN_ROW,
+    KvEntry,
+    MemberInfo,
+    SessionInfo,
+    TxnDone,
+    Written,
+)
+
+Value = TypeVar("Value")
+
+
+def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
+    """What the body says.
+
+    Raises:
+        PeerError: `remote`: it says something else than the API promises.
+    """
+    try:
+        return decoder.decode(reply.body)
+    except msgspec.DecodeError as error:
+        raise PeerError("remote", f"the node's reply has an unknown shape: {error}") from error
+
+
+def entry(reply: Reply) -> KvEntry | None:
+    """The first key of a list; None if there is none."""
+    return found[0] if (found := entries(reply)) else None
+
+
+def entries(reply: Reply) -> list[KvEntry]:
+    """A list of keys; empty if not found."""
+    if reply.status == 404:
+        return []
+    return [row.entry() for row in decoded(KV_ROWS, reply)]
+
+
+def names(reply: Reply) -> list[str]:
+    """A list of texts; empty if not found."""
+    return [] if reply.status == 404 else decoded(NAMES, reply)
+
+
+def name(reply: Reply) -> str:
+    """One text."""
+    return decoded(NAME, reply)
+
+
+def written(reply: Reply) -> Written:
+    """Whether a write took place."""
+    return Written(reply.body.strip() == b"true", reply.write_index)
+
+
+def session_id(reply: Reply) -> str:
+    """The id of a new session."""
+    return decoded(SESSION_ID, reply).id
+
+
+def sessions(reply: Reply) -> list[SessionInfo]:
+    """A list of sessions; empty if not found."""
+    if reply.status == 404:
+        return []
+    return [row.info() for row in decoded(SESSION_ROWS, reply)]
+
+
+def members(reply: Reply) -> list[MemberInfo]:
+    """A list of members."""
+    return [row.info() for row in decoded(MEMBER_ROWS, reply)]
+
+
+def txn(reply: Reply) -> TxnDone:
+    """What became of a transaction."""
+    row = decoded(TXN_ROW, reply)
+    entries = tuple(item.kv.entry() for item in row.results or () if item.kv is not None)
+    return TxnDone(reply.status == 200, entries, tuple(row.errors or ()), reply.write_index)

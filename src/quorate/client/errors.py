@@ -1,0 +1,33 @@
+"""Errors of the client beyond the common tree, and the one its transports raise inside."""
+
+from quorate.base.errors import ConflictError
+
+
+class LockLostError(ConflictError):
+    """A lock was lost while it was held: whoever holds it now has a higher fence.
+
+    It is `stale_fence`. Work done since may have overlapped with another holder's, unless what
+    was worked on compares fences.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("stale_fence", text)
+
+
+class LockHeldError(ConflictError):
+    """A lock was not had within the time given, because another session holds it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("precondition", text)
+
+
+class ExchangeError(Exception):
+    """No reply came for a request; raised by transports, never by the API.
+
+    Attributes:
+        is_sent: The request, or a part of it, may have reached the node.
+    """
+
+    def __init__(self, text: str, *, is_sent: bool) -> None:
+        super().__init__(text)
+        self.is_sent = is_sent

@@ -1,0 +1,175 @@
+"""Replies: from bytes to status, headers and body; and from bad ones to errors of the tree."""
+
+from collections.abc import Callable
+
+import httptools
+
+from quorate.base.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PeerError,
+    QuorateError,
+    RequestError,
+    StorageError,
+    UnavailableError,
+)
+from quorate.client.requests import Request
+
+TEXT_CHARS_MAX = 500
+
+_CLASSES: tuple[type[QuorateError], ...] = (
+    RequestError,
+    ForbiddenError,
+    NotFoundError,
+    ConflictError,
+    OutcomeUnknownError,
+    PeerError,
+    StorageError,
+)
+_CLASS_OF = {code: error for error in _CLASSES for code in error.codes}
+_BY_STATUS: dict[int, tuple[type[QuorateError], str]] = {
+    400: (RequestError, "bad_request"),
+    403: (ForbiddenError, "forbidden"),
+    404: (NotFoundError, "not_found"),
+    405: (RequestError, "bad_request"),
+    409: (ConflictError, "precondition"),
+    413: (RequestError, "too_large"),
+    501: (RequestError, "unsupported"),
+}
+_NO_LEADER = ("No cluster leader", "No known Consul servers")
+
+
+class Reply:
+    """A whole reply.
+
+    Attributes:
+        headers: Last value of each name, spelt as it came.
+        body: Empty if a sink took it.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header in any spelling; empty if absent."""
+        value = self.headers.get(name)
+        if value is not None:
+            return value
+        lower = name.lower()
+        for other, value in self.headers.items():
+            if other.lower() == lower:
+                return value
+        return b""
+
+    def number(self, name: bytes) -> int:
+        """The value of a header as a whole number; 0 if absent or none."""
+        value = self.headers.get(name) or self.header(name)
+        return int(value) if value.isdigit() else 0
+
+    @property
+    def index(self) -> int:
+        """Index of the state that a read shows, at least 1; 0 from a node that tells none."""
+        return self.number(b"X-Consul-Index")
+
+    @property
+    def write_index(self) -> int:
+        """Index of the command that a write was."""
+        return self.number(b"X-Quorate-Index")
+
+
+class ReplyReader:
+    """Cuts a stream of bytes into replies, pipelined or not.
+
+    Args:
+        deliver: Gets each whole reply, and whether the connection can be used after it.
+        started: Called when a reply's headers are there; returns the sink for its body or None.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Reply, bool], None],
+        started: Callable[[int], Callable[[bytes], object] | None],
+    ) -> None:
+        self._deliver = deliver
+        self._started = started
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._sink: Callable[[bytes], object] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        Raises:
+            PeerError: `remote`: the other end does not speak HTTP.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise PeerError("remote", f"the node's reply is no HTTP: {error}") from error
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        self._headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        self._sink = self._started(self._parser.get_status_code())
+
+    def on_body(self, data: bytes) -> None:
+        """Called by the parser."""
+        if self._sink is None:
+            self._body.append(data)
+        else:
+            self._sink(data)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, {}
+        body = self._body
+        if status < 200:  # an interim reply; the real one follows
+            body.clear()
+            return
+        if len(body) == 1:
+            whole = body[0]
+            body.clear()
+        else:
+            whole = b"".join(body)
+            body.clear()
+        self._deliver(Reply(status, headers, whole), self._parser.should_keep_alive())
+
+
+def error_of(reply: Reply, request: Request) -> QuorateError:  # noqa: PLR0911 – one return per meaning
+    """The error that a reply means: by its headers, else (another server) by status and text.
+
+    A write's failure of which nobody says that it is definite is `outcome_unknown`.
+    """
+    said = reply.body[:TEXT_CHARS_MAX].decode("utf-8", "replace").strip()
+    text = f"{request.title}: {said or f'status {reply.status} without a text'}"
+    code = reply.header(b"X-Quorate-Error").decode("latin-1")
+    if reply.header(b"X-Quorate-Definite") == b"false" or code == "outcome_unknown":
+        return OutcomeUnknownError("outcome_unknown", text)
+    if code in _CLASS_OF:
+        return _CLASS_OF[code](code, text)
+    retry_after_s = float(reply.number(b"Retry-After"))
+    if code in UnavailableError.codes:
+        return UnavailableError(code, text, retry_after_s)
+    if reply.status in _BY_STATUS:
+        error, code = _BY_STATUS[reply.status]
+        return error(code, text)
+    if reply.status == 429:
+        return UnavailableError("overloaded", text, retry_after_s)
+    if said.startswith(_NO_LEADER):
+        return UnavailableError("no_quorum", text)
+    if "invalid session" in said:
+        return RequestError("bad_request", text)
+    if request.is_repeatable:
+        return UnavailableError("unreachable", text, retry_after_s)
+    return OutcomeUnknownError("outcome_unknown", f"{text} (it may have been done all the same)")

@@ -1,0 +1,124 @@
+"""Requests: what goes over the wire, and what the client must know about it to be careful."""
+
+import re
+from collections.abc import Callable
+from enum import IntEnum
+from urllib.parse import quote
+
+import msgspec
+
+from quorate.base.errors import RequestError
+
+KEY_BYTES_MAX = 4096
+VALUE_BYTES_MAX = 512 * 1024  # nodes close the connection on more, and others may share it
+LONG_BODY_BYTES = 64 * 1024  # from here on others should not wait behind it
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*")
+_UNCLEAN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|//")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Lane(IntEnum):
+    """Which requests may share a connection; on one, a reply waits for those before it."""
+
+    SHARED = 0
+    """Writes, and reads that need a quorum: all wait for the same thing."""
+    LOCAL = 1
+    """What a node answers by itself; it must not wait behind what waits for a leader."""
+    ALONE = 2
+    """Blocking queries and long bodies."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request, without what depends on the endpoint.
+
+    Attributes:
+        head: Method, target and version: `PUT /v1/kv/a HTTP/1.1` with its line end.
+        is_repeatable: Doing it twice is the same as doing it once, whatever others do between.
+        accepts: Status beside 200 that is an answer, not an error; 0 for none.
+        sink: Gets the body of a good reply piece by piece instead of it being collected.
+    """
+
+    head: bytes
+    body: bytes = b""
+    lane: Lane = Lane.SHARED
+    is_repeatable: bool = False
+    accepts: int = 0
+    sink: Callable[[bytes], object] | None = None
+
+    @property
+    def title(self) -> str:
+        """Method and path, for people."""
+        return self.head.split(b" HTTP/")[0].split(b"?")[0].decode("latin-1")
+
+
+def encode(request: Request, host_lines: bytes) -> bytes:
+    """The bytes on the wire. `host_lines` are the header lines that every request carries."""
+    body = request.body
+    if body:
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        return b"".join((request.head, host_lines, length, body))
+    if request.head.startswith(b"GET"):
+        return b"".join((request.head, host_lines, b"\r\n"))
+    return b"".join((request.head, host_lines, b"Content-Length: 0\r\n\r\n"))
+
+
+def kv_path(key: str) -> bytes:
+    """The path of a key, quoted.
+
+    Raises:
+        RequestError: `bad_request` for keys that no path can carry: nodes clean paths as every
+            web server does, so `a//b` would silently become `a/b`. `too_large` above 4 KiB.
+    """
+    if len(key) <= 1024 and _PLAIN.fullmatch(key) and not _UNCLEAN.search(key):
+        return b"/v1/kv/" + key.encode("ascii")
+    if _UNPRINTABLE.search(key):
+        raise RequestError("bad_request", f"key {key!r} has control characters")
+    if _UNCLEAN.search(key):
+        raise RequestError(
+            "bad_request", f"key {key!r}: a path cannot carry '//' or the parts '.' and '..'"
+        )
+    try:
+        raw = key.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("bad_request", f"key {key!r} is no Unicode text") from error
+    if len(raw) > KEY_BYTES_MAX:
+        raise RequestError("too_large", f"a key has {len(raw)} bytes, at most {KEY_BYTES_MAX}")
+    if raw.startswith(b"/"):
+        return b"/v1/kv/%2F" + quote(raw[1:]).encode("ascii")
+    return b"/v1/kv/" + quote(raw).encode("ascii")
+
+
+def head(method: str, path: bytes, query: str = "") -> bytes:
+    """The first line of a request."""
+    mark = b"?" if query else b""
+    return b"".join((method.encode(), b" ", path, mark, query.encode("ascii"), b" HTTP/1.1\r\n"))
+
+
+def query(**parameters: str | int | bool | None) -> str:
+    """A query string; None and False are left out, True is a name without value."""
+    parts: list[str] = []
+    for name, value in parameters.items():
+        if value is True:
+            parts.append(name)
+        elif value is not None and value is not False:
+            parts.append(f"{name}={quote(str(value), safe='')}")
+    return "&".join(parts)
+
+
+def put_request(key: str, what: str, value: bytes, *, is_repeatable: bool = False) -> Request:
+    """The request that writes a key.
+
+    Raises:
+        RequestError: `bad_request` or `too_large`: the key or value cannot be sent.
+    """
+    if not key:
+        raise RequestError("bad_request", "a key must not be empty")
+    lane = Lane.SHARED
+    if len(value) >= LONG_BODY_BYTES:
+        lane = Lane.ALONE
+        if len(value) > VALUE_BYTES_MAX:
+            raise RequestError(
+                "too_large", f"a value has {len(value)} bytes, at most {VALUE_BYTES_MAX}"
+            )
+    return Request(head("PUT", kv_path(key), what), value, lane, is_repeatable)

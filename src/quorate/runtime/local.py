@@ -1,0 +1,130 @@
+"""Local: what a gateway may ask of the node it lives on; fills `base.ports.Local`.
+
+Thin on purpose: a command is encoded once, here, and is bytes from now on. No task and no future
+per request: callbacks travel through the node as tickets and come back with the answer.
+"""
+
+from collections.abc import Callable, Sequence
+
+from quorate.base.batches import Member
+from quorate.base.commands import Command, encode_command
+from quorate.base.config import NodeSettings
+from quorate.base.errors import QuorateError, RequestError, UnavailableError
+from quorate.base.ports import Clock, Done, Status, View
+from quorate.node.node import Node
+from quorate.runtime.driver import Driver
+
+_STOPPING = UnavailableError("stopping", "this node is stopping; try another one")
+
+
+class LocalWatch:
+    """Fills `base.ports.WatchHandle`."""
+
+    __slots__ = ("_id", "_node")
+
+    def __init__(self, node: Node, watch_id: int) -> None:
+        self._node = node
+        self._id = watch_id
+
+    def cancel(self) -> None:
+        """See `base.ports.WatchHandle.cancel`."""
+        self._node.unwatch(self._id)
+
+
+class LocalNode:
+    """See `base.ports.Local`.
+
+    Args:
+        node: The pure node; asked directly, in the loop's thread.
+        driver: Ends the turn in which something was asked.
+        tables: The node's.
+        settings: Limits and patience.
+        clock: Monotonic seconds.
+        metrics: Gathers the counters of all parts.
+
+    Attributes:
+        is_stopping: New requests are refused; those under way go on.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        driver: Driver,
+        tables: View,
+        settings: NodeSettings,
+        clock: Clock,
+        metrics: Callable[[], dict[str, float]],
+    ) -> None:
+        self._node = node
+        self._driver = driver
+        self._tables = tables
+        self._clock = clock
+        self._metrics = metrics
+        self._hold_s = settings.timing.hold_s
+        self._command_bytes_max = settings.cluster.batch_bytes_max
+        self.is_stopping = False
+
+    @property
+    def now_s(self) -> float:
+        """See `base.ports.Local.now_s`."""
+        return self._clock()
+
+    @property
+    def tables(self) -> View:
+        """See `base.ports.Query.tables`."""
+        return self._tables
+
+    def submit(
+        self,
+        command: Command,
+        done: Done,
+        *,
+        urgent: bool = False,
+        deadline_s: float | None = None,
+    ) -> None:
+        """See `base.ports.Submit.submit`."""
+        data = encode_command(command)
+        if len(data) > self._command_bytes_max:
+            text = f"the command has {len(data)} bytes, at most {self._command_bytes_max} may be"
+            done(RequestError("too_large", text))
+            return
+        if self.is_stopping or self._driver.is_over:
+            done(_STOPPING)
+            return
+        hold_s = self._hold_s if deadline_s is None else deadline_s
+        try:
+            self._node.submit(data, done, self._clock() + hold_s, urgent)
+        except UnavailableError as error:  # overloaded, or the disk is full: the caller's answer
+            done(error)
+            return
+        self._driver.wake()
+
+    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+        """See `base.ports.Query.read`."""
+        if self.is_stopping or self._driver.is_over:
+            done(_STOPPING)
+            return
+        self._node.read(done, self._clock() + self._hold_s)
+        self._driver.wake()
+
+    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> LocalWatch:
+        """See `base.ports.Watch.watch`."""
+        return LocalWatch(self._node, self._node.watch(subjects, fire))
+
+    def status(self) -> Status:
+        """See `base.ports.Admin.status`."""
+        return self._node.status(self._clock())
+
+    def change(
+        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+    ) -> None:
+        """See `base.ports.Admin.change`."""
+        if self._driver.is_over:
+            done(_STOPPING)
+            return
+        self._node.change(verb, member, done, self._clock() + self._hold_s)
+        self._driver.wake()
+
+    def metrics(self) -> dict[str, float]:
+        """See `base.ports.Admin.metrics`."""
+        return self._metrics()
