@@ -146,7 +146,7 @@ class ReplyReader:
         self._deliver(Reply(status, headers, whole), self._parser.should_keep_alive())
 
 
-def error_of(reply: Reply, request: Request) -> QuorateError:  # noqa: PLR0911 – one return per meaning
+def error_of(reply: Reply, request: Request) -> QuorateError:  # noqa: PLR0911
     """The error that a reply means: by its headers, else (another server) by status and text.
 
     A write's failure of which nobody says that it is definite is `outcome_unknown`.

@@ -18,7 +18,7 @@ from quorate.sim.operations import Kind, Operation
 from quorate.sim.oracle import Oracle
 from quorate.sim.store import Speed
 from quorate.sim.workload import Appetite, Client
-from quorate.sim.world import Violation, World
+from quorate.sim.world import ViolationError, World
 from quorate.wire.journal import Layout
 
 NAMES = "abcdefgh"
@@ -245,7 +245,7 @@ class Cluster:
         """Every member's keys, as a client would list them, against the model's."""
         model = self.oracle.model
         if model is None:
-            raise Violation("no cluster came to be")
+            raise ViolationError("no cluster came to be")
         for host in self.members:
             if host.node is None:
                 continue
@@ -256,7 +256,7 @@ class Cluster:
             }
             expected = {key: (row.value, row.modify, row.session) for key, row in model.kv.items()}
             if reader.applied == model.slot and found != expected:
-                raise Violation(f"the keys of {host.name} are not those of the model")
+                raise ViolationError(f"the keys of {host.name} are not those of the model")
 
 
 def _ballot_of(host: Host) -> tuple[int, str]:

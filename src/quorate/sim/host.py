@@ -39,7 +39,7 @@ from quorate.sim.desk import Desk
 from quorate.sim.network import Network
 from quorate.sim.oracle import Oracle
 from quorate.sim.store import Crash, Speed, Store, WatchedTables
-from quorate.sim.world import Violation, World
+from quorate.sim.world import ViolationError, World
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
 from quorate.wire.journal import Layout
 
@@ -72,7 +72,7 @@ class Host:
         habits: How it behaves.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         world: World,
         network: Network,
@@ -161,7 +161,7 @@ class Host:
             self.life, self.node = 0, None
             self.store.end(is_power_cut=False)
             if not self.has_rot:
-                raise Violation(f"{self.name} cannot start: {error.text}") from error
+                raise ViolationError(f"{self.name} cannot start: {error.text}") from error
             self.is_lost = True
             self.world.say(f"{self.name} refuses its log: {error.text[:80]}")
 
@@ -327,7 +327,7 @@ class Host:
 
     # --- effects ------------------------------------------------------------------------------
 
-    def _obey(self, effects: list[Effect]) -> None:
+    def _obey(self, effects: list[Effect]) -> None:  # noqa: C901, PLR0912
         life = self.life
         for effect in effects:
             self._at_boundary()
@@ -357,7 +357,7 @@ class Host:
                 case Note(what, fields):
                     self.world.say(f"{self.name} notes {what} {fields}")
                 case Halt(code, reason):
-                    raise Violation(f"{self.name} halted ({code}): {reason}")
+                    raise ViolationError(f"{self.name} halted ({code}): {reason}")
                 case Reply():
                     violated("a body never sees a Reply")
 

@@ -12,7 +12,7 @@ from typing import Any
 from quorate.base.outcomes import Outcome
 from quorate.sim.model import Model, Row
 from quorate.sim.operations import End, Kind, Operation
-from quorate.sim.world import Violation
+from quorate.sim.world import ViolationError
 
 Seen = tuple[tuple[bytes, Row], ...]
 
@@ -55,17 +55,21 @@ class Judge:
         operation.slot, operation.position, operation.value = slot, position, outcome
         self.counts["done"] += 1
         if slot > model.slot:
-            raise Violation(f"{told(operation)} was acknowledged before slot {slot} was durable")
+            raise ViolationError(
+                f"{told(operation)} was acknowledged before slot {slot} was durable"
+            )
         commands, outcomes = model.commands[slot], model.outcomes[slot]
         if position >= len(commands) or commands[position] != operation.command:
-            raise Violation(f"{told(operation)} is not what stands at {slot}.{position}")
+            raise ViolationError(f"{told(operation)} is not what stands at {slot}.{position}")
         expected = outcomes[position]
         if expected is None or not _same(expected, outcome):
-            raise Violation(f"{told(operation)}: the model says {expected}")
+            raise ViolationError(f"{told(operation)}: the model says {expected}")
         if self._places.setdefault(operation.place, operation.number) != operation.number:
-            raise Violation(f"{told(operation)} shares its place with another operation")
+            raise ViolationError(f"{told(operation)} shares its place with another operation")
         if operation.place <= operation.bound:
-            raise Violation(f"{told(operation)} stands before {operation.bound}, known before it")
+            raise ViolationError(
+                f"{told(operation)} stands before {operation.bound}, known before it"
+            )
         self._highest = max(self._highest, operation.place)
 
     def read(self, operation: Operation, now_s: float, slot: int, seen: Seen) -> None:
@@ -76,13 +80,13 @@ class Judge:
         self.counts["watches" if operation.kind is Kind.WATCH else "reads"] += 1
         if operation.session:
             if bool(seen) != model.has_session(operation.session, slot):
-                raise Violation(f"{told(operation)}: the model says {not seen}")
+                raise ViolationError(f"{told(operation)}: the model says {not seen}")
         elif seen != (expected := expected_read(model, operation, slot)):
-            raise Violation(f"{told(operation)}: the model says {expected}")
+            raise ViolationError(f"{told(operation)}: the model says {expected}")
         if operation.kind is Kind.STALE:
             return
         if operation.place < operation.bound:
-            raise Violation(
+            raise ViolationError(
                 f"{told(operation)} is stale: {operation.bound} was known before it began"
             )
         self._highest = max(self._highest, (slot, float("-inf")))
@@ -91,12 +95,12 @@ class Judge:
         """A watcher was woken when its node had applied `slot`."""
         is_due = self._model().changed_between(operation.key, operation.since, slot)
         if not is_due and not is_jump:
-            raise Violation(f"{told(operation)} was woken at slot {slot} for nothing")
+            raise ViolationError(f"{told(operation)} was woken at slot {slot} for nothing")
 
     def waits(self, operation: Operation, slot: int) -> None:
         """A watcher still waits although its node has applied `slot`."""
         if self._model().changed_between(operation.key, operation.since, slot):
-            raise Violation(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
+            raise ViolationError(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
 
     def finish(self) -> None:
         """The run is over: nothing refused may have happened after all."""
@@ -105,16 +109,16 @@ class Judge:
 
     def _check_refused(self, value: bytes) -> None:
         if self.model is not None and value in self.model.effects_of:
-            raise Violation(f"the write of {value!r} was refused and took effect all the same")
+            raise ViolationError(f"the write of {value!r} was refused and took effect all the same")
 
     def _model(self) -> Model:
         if self.model is None:
-            raise Violation("an answer before there was a cluster")
+            raise ViolationError("an answer before there was a cluster")
         return self.model
 
     def _close(self, operation: Operation, now_s: float, end: End) -> None:
         if operation.end is not End.OPEN:
-            raise Violation(f"{told(operation)} was answered twice")
+            raise ViolationError(f"{told(operation)} was answered twice")
         self._events += 1
         operation.ended, operation.ended_s, operation.end = self._events, now_s, end
 

@@ -36,7 +36,7 @@ from quorate.base.commands import (
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.sim.modeltxn import transact
-from quorate.sim.world import Violation
+from quorate.sim.world import ViolationError
 
 LOCK_DELAY_MS_MAX = 60_000
 
@@ -98,7 +98,7 @@ class Model:
     def step(self, slot: Slot, data: bytes) -> None:
         """Apply the batch of the next slot."""
         if slot != self.slot + 1:
-            raise Violation(f"the log has a hole before slot {slot}")
+            raise ViolationError(f"the log has a hole before slot {slot}")
         self.slot = slot
         batch = decode_batch(data)
         self.stamp_ms = max(self.stamp_ms, batch.stamp_ms)
@@ -114,7 +114,7 @@ class Model:
         self.dirty = {}
         self.indexes[slot] = self.index
         if self.index < before:
-            raise Violation(f"the index fell in slot {slot}")
+            raise ViolationError(f"the index fell in slot {slot}")
 
     def _bundle(self, slot: Slot, bundle: Bundle) -> None:
         commands = decode_commands(bundle.body)
@@ -278,7 +278,9 @@ class Model:
             return
         self.effects_of[value] = self.effects_of.get(value, 0) + 1
         if self.effects_of[value] > 1:
-            raise Violation(f"the write of {value!r} took effect twice, again in slot {self.slot}")
+            raise ViolationError(
+                f"the write of {value!r} took effect twice, again in slot {self.slot}"
+            )
 
 
 # --- key-value --------------------------------------------------------------------------------
@@ -381,7 +383,7 @@ def _expire(model: Model, command: SessionExpire) -> bool:
     if session is None or session.ttl_ms <= 0 or session.renewed_ms != command.renewed_ms:
         return False
     if model.stamp_ms < session.renewed_ms + 2 * session.ttl_ms:
-        raise Violation(
+        raise ViolationError(
             f"session {session.id} expired in slot {model.slot} at {model.stamp_ms} ms, "
             f"renewed at {session.renewed_ms} with a TTL of {session.ttl_ms}"
         )

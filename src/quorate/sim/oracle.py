@@ -21,7 +21,7 @@ from quorate.base.messages import Accept, Accepted, FoundStored, Message, Prepar
 from quorate.base.records import Founded, Promised, Record, Vote
 from quorate.machine.state import State
 from quorate.sim.model import Model
-from quorate.sim.world import Violation
+from quorate.sim.world import ViolationError
 
 
 class Memory:
@@ -72,7 +72,7 @@ class Oracle:
             self.cluster_id = cluster_id
             self.model = Model(configuration, self._alpha)
         elif cluster_id != self.cluster_id:
-            raise Violation(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
+            raise ViolationError(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
 
     # --- disks --------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Oracle:
                 if record.complete:
                     self.found(record.cluster_id, record.configuration)
             elif record.slot in self.chosen and self.chosen[record.slot] != record.batch:
-                raise Violation(f"{node} stored another batch as chosen in slot {record.slot}")
+                raise ViolationError(f"{node} stored another batch as chosen in slot {record.slot}")
 
     def _vote(self, node: NodeId, vote: Vote, memory: Memory) -> None:
         self.proposed(vote.slot, vote.ballot, vote.batch)
@@ -103,7 +103,7 @@ class Oracle:
         """Somebody said that this ballot proposes this batch in this slot."""
         known = self._batches.setdefault((slot, ballot), batch)
         if known is not batch and known != batch:
-            raise Violation(f"ballot {ballot} proposed two batches in slot {slot}")
+            raise ViolationError(f"ballot {ballot} proposed two batches in slot {slot}")
 
     def _decide(self, slot: Slot) -> None:
         governing = self.model.governing(slot) if self.model else None
@@ -118,7 +118,7 @@ class Oracle:
     def _choose(self, slot: Slot, batch: bytes) -> None:
         known = self.chosen.setdefault(slot, batch)
         if known is not batch and known != batch:
-            raise Violation(f"slot {slot} was chosen twice, differently")
+            raise ViolationError(f"slot {slot} was chosen twice, differently")
         while (following := self.chosen.get(Slot(self.prefix + 1))) is not None:
             self.prefix = Slot(self.prefix + 1)
             if self.model is not None:
@@ -141,12 +141,12 @@ class Oracle:
             if isinstance(record, Vote):
                 votes[record.slot] = max(votes.get(record.slot, NO_BALLOT), record.ballot)
         if promised < memory.promised:
-            raise Violation(f"{node} forgot its promise of {memory.promised}: {promised}")
+            raise ViolationError(f"{node} forgot its promise of {memory.promised}: {promised}")
         if memory.has_founded and not any(isinstance(r, Founded) for r in records):
-            raise Violation(f"{node} forgot which cluster it belongs to")
+            raise ViolationError(f"{node} forgot which cluster it belongs to")
         for slot, ballot in memory.votes.items():
             if slot > after and votes.get(slot, NO_BALLOT) < ballot:
-                raise Violation(f"{node} forgot its vote in slot {slot} under {ballot}")
+                raise ViolationError(f"{node} forgot its vote in slot {slot} under {ballot}")
         memory.seen = promised
         self.durable(node, records)
 
@@ -156,21 +156,21 @@ class Oracle:
             self.proposed(message.slot, message.ballot, message.batch)
         elif isinstance(message, Prepare | Promise):
             if self.memory(node).promised < message.ballot:
-                raise Violation(f"{node} says {type(message).__name__} before it is durable")
+                raise ViolationError(f"{node} says {type(message).__name__} before it is durable")
         elif isinstance(message, Accepted):
             memory = self.memory(node)
             vote = memory.votes.get(message.slot, NO_BALLOT)
             is_old = message.slot <= watermark and memory.promised >= message.ballot
             if vote < message.ballot and not is_old:
-                raise Violation(f"{node} says Accepted of {message.slot} before it is durable")
+                raise ViolationError(f"{node} says Accepted of {message.slot} before it is durable")
         elif isinstance(message, FoundStored) and not self.memory(node).has_founded:
-            raise Violation(f"{node} says FoundStored before it is durable")
+            raise ViolationError(f"{node} says FoundStored before it is durable")
 
     def promises(self, node: NodeId, promised: Ballot) -> None:
         """What a node holds itself to, in memory."""
         memory = self.memory(node)
         if promised < memory.seen:
-            raise Violation(f"the promise of {node} fell from {memory.seen} to {promised}")
+            raise ViolationError(f"the promise of {node} fell from {memory.seen} to {promised}")
         memory.seen = promised
 
     def tables_at(self, node: NodeId, slot: Slot, index: int) -> None:
@@ -184,17 +184,17 @@ class Oracle:
         if slot == 0:
             return
         if slot != memory.applied + 1:
-            raise Violation(f"{node} applied slot {slot} after slot {memory.applied}")
+            raise ViolationError(f"{node} applied slot {slot} after slot {memory.applied}")
         if slot > self.prefix:
-            raise Violation(f"{node} applied slot {slot}, which no durable quorum has chosen")
+            raise ViolationError(f"{node} applied slot {slot}, which no durable quorum has chosen")
         if state.index < memory.index:
-            raise Violation(f"the index of {node} fell in slot {slot}")
+            raise ViolationError(f"the index of {node} fell in slot {slot}")
         known = self.digests.setdefault(slot, state.digest)
         if known != state.digest:
-            raise Violation(f"{node} differs from others after slot {slot}")
+            raise ViolationError(f"{node} differs from others after slot {slot}")
         memory.applied, memory.index = slot, state.index
         if self.model and state.index != self.model.indexes[slot]:
-            raise Violation(
+            raise ViolationError(
                 f"{node} has index {state.index} after slot {slot}, "
                 f"the model {self.model.indexes[slot]}"
             )
@@ -203,4 +203,4 @@ class Oracle:
         """A node took this batch for chosen."""
         known = self.chosen.get(slot)
         if known != batch and not (batch == NOOP and known == NOOP):
-            raise Violation(f"{node} took another batch for chosen in slot {slot}")
+            raise ViolationError(f"{node} took another batch for chosen in slot {slot}")

@@ -32,9 +32,21 @@ from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import World
 
 TXN_VERBS = (
-    "set", "set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree", "get",
-    "get-or-empty", "get-tree", "check-index", "check-session", "check-not-exists",
-)  # fmt: skip
+    "set",
+    "set",
+    "cas",
+    "lock",
+    "unlock",
+    "delete",
+    "delete-cas",
+    "delete-tree",
+    "get",
+    "get-or-empty",
+    "get-tree",
+    "check-index",
+    "check-session",
+    "check-not-exists",
+)
 
 
 class Appetite(msgspec.Struct, frozen=True):
@@ -185,7 +197,7 @@ class Client:
                 f"{ttl_ms}ms" if ttl_ms else "",
                 ttl_ms,
                 chance.choice(((), ("serfHealth",))),
-            )  # fmt: skip
+            )
         )
 
     def act_renew(self) -> None:
@@ -211,7 +223,7 @@ class Client:
                     chance.randrange(3),
                     self.index_of(key),
                     self.session() if chance.random() < 0.9 else "",
-                )  # fmt: skip
+                )
             )
         self.write(Txn(tuple(ops)))
 

@@ -13,7 +13,7 @@ from zlib import crc32
 Deed = Callable[..., None]
 
 
-class Violation(Exception):
+class ViolationError(Exception):
     """A checker found that a promise was broken."""
 
 
