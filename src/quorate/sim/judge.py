@@ -143,7 +143,7 @@ def told(operation: Operation) -> str:
     what = operation.command if operation.command is not None else operation.key
     return (
         f"{operation.kind.value} {operation.number} of {operation.client} at {operation.host} "
-        f"({what}) at {operation.slot}.{operation.position} -> {operation.value}"
+        f"({what!r}) at {operation.slot}.{operation.position} -> {operation.value}"
     )
 
 
