@@ -3,7 +3,7 @@
 ```text
 lock             held while a process uses the directory; holds its pid
 node.json        id, incarnation, format; replaced atomically at every start
-tables.json      "running" or "clean", and the boot of the system in which that was written
+tables.json      "running", "clean" or "broken", and in which boot of the system that was so
 wal/             the log, see `runtime.wal`
 ```
 
@@ -49,7 +49,7 @@ class Identification(msgspec.Struct, frozen=True):
 class TablesMark(msgspec.Struct, frozen=True):
     """What tables.json says."""
 
-    state: str  # "running" or "clean"
+    state: str  # "running", "clean" or "broken"
     boot_id: str
 
 
@@ -115,6 +115,14 @@ class DataDir:
             StorageError: It could not be written.
         """
         _write_json(self.path, "tables.json", TablesMark("running", self._boot_id))
+
+    def mark_broken(self) -> None:
+        """Remember that the tables are not to be trusted, nor what is made in their place yet.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        _write_json(self.path, "tables.json", TablesMark("broken", ""))
 
     def mark_clean(self) -> None:
         """Remember that the tables are whole. After a sync of them, behind the last transaction.

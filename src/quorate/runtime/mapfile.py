@@ -80,7 +80,7 @@ class MapFile:
         self._countdown -= 1
         if self._countdown < 0:
             self._countdown = _LOOK_EVERY
-            self._make_room()
+            self.make_room()
         try:
             return self.env.begin(write=True)
         except lmdb.Error as error:
@@ -110,7 +110,8 @@ class MapFile:
         """Close the file; open transactions are aborted."""
         self.env.close()
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Grow if less is free than the next transaction may need. No transaction may be open."""
         lacking = self._wanted_bytes - (self._size_bytes - self.used_bytes)
         if lacking <= 0:
             return

@@ -36,6 +36,8 @@ FILE_NAME = "tables.mdb"
 STAGED_NAME = "tables.new.mdb"
 _INSTALL_ROWS = 4_096
 
+Read = Callable[[bytes], bytes | None]
+
 _RESIDUE = 0x48674BC7
 """The CRC32C of any bytes followed by their CRC32C, little-endian."""
 
@@ -85,7 +87,7 @@ class LmdbTables:
         self._lock = Lock()
         self._held: list[HeldRows] = []
         self._reader: lmdb.Transaction[bytes] | None = None
-        self._read: Callable[[bytes], bytes | None] | None = None
+        self._read: Read | None = None
         self._staged: MapFile | None = None
         self._writer: LmdbTransaction | None = None
         for name in (STAGED_NAME, f"{STAGED_NAME}-lock"):
@@ -100,14 +102,7 @@ class LmdbTables:
         if read is None:
             read = self._open_reader().get
             self._read = read
-        if len(key) > SHORT_MAX:
-            return get_long(read, key)
-        stored = read(key)
-        if stored is None:
-            return None
-        if _crc32c(key + stored) != _RESIDUE:
-            _checked(key, stored)
-        return stored[:-4]
+        return _read_row(read, key)
 
     def range(
         self, first: bytes, last: bytes | None = None, *, reverse: bool = False
@@ -177,17 +172,7 @@ class LmdbTables:
             return
         rest = iter(rows)
         while piece := list(islice(rest, _INSTALL_ROWS)):
-            try:
-                _write_rows(staged, piece)
-            except lmdb.MapFullError:  # nothing of the piece was written: grow, and once more
-                staged.has_overflowed()
-                try:
-                    _write_rows(staged, piece)
-                except lmdb.Error as error:
-                    raise translated(error, str(staged.path)) from error
-            except lmdb.Error as error:
-                raise translated(error, str(staged.path)) from error
-            staged.has_fitted()
+            _write_rows(staged, piece)
 
     def sync_install(self) -> None:
         """Make the new file's rows durable ahead of `finish_install`; in any thread."""
@@ -257,10 +242,7 @@ class LmdbTables:
     def _get_shortly(self, key: bytes) -> bytes | None:
         """Read without leaving a reader open; called under the lock, in any thread."""
         with self._file.env.begin() as reader:
-            if len(key) > SHORT_MAX:
-                return get_long(reader.get, key)
-            stored = reader.get(key)
-            return None if stored is None else _checked(key, stored)
+            return _read_row(reader.get, key)
 
     def _read_slice(
         self, first: bytes, last: bytes | None, rows_max: int, *, is_reversed: bool
@@ -309,14 +291,7 @@ class LmdbTransaction:
 
     def get(self, key: bytes) -> bytes | None:
         """See `base.ports.View.get`."""
-        if len(key) > SHORT_MAX:
-            return get_long(self._get, key)
-        stored = self._get(key)
-        if stored is None:
-            return None
-        if _crc32c(key + stored) != _RESIDUE:
-            _checked(key, stored)
-        return stored[:-4]
+        return _read_row(self._get, key)
 
     def range(
         self, first: bytes, last: bytes | None = None, *, reverse: bool = False
@@ -384,22 +359,47 @@ def scan_rows(
     transaction: "lmdb.Transaction[bytes]", first: bytes, last: bytes | None, *, is_reversed: bool
 ) -> Iterator[Row]:
     """Rows of a transaction with first <= key < last, in order or from the end."""
-    with transaction.cursor() as cursor:
-        yield from (scan_back if is_reversed else scan)(cursor, first, last, _checked)
+    try:
+        with transaction.cursor() as cursor:
+            yield from (scan_back if is_reversed else scan)(cursor, first, last, _checked)
+    except lmdb.Error as error:
+        raise translated(error, f"from {described(first)}") from error
 
 
-def get_long(read: Callable[[bytes], bytes | None], key: bytes) -> bytes | None:
-    """The value of a key longer than LMDB takes."""
-    place = stored_key(key)
-    stored = read(place)
+def _read_row(read: Read, key: bytes) -> bytes | None:
+    place = stored_key(key) if len(key) > SHORT_MAX else key
+    try:
+        stored = read(place)
+    except lmdb.Error as error:
+        raise translated(error, described(key)) from error
     if stored is None:
         return None
-    found, value = split_long(_checked(place, stored))
+    if _crc32c(place + stored) != _RESIDUE:
+        _checked(place, stored)
+    if place is key:
+        return stored[:-4]
+    found, value = split_long(stored[:-4])
     invariant(found == key, "two long keys with one hash of 128 bits")
     return value
 
 
 def _write_rows(file: MapFile, rows: list[Row]) -> None:
+    """Write in one transaction; where it found no room, grow and do it once more."""
+    while True:
+        size = file.size_bytes
+        try:
+            _try_rows(file, rows)
+        except lmdb.Error as error:
+            file.has_overflowed()
+            file.make_room()
+            if not isinstance(error, lmdb.MapFullError) or file.size_bytes == size:
+                raise translated(error, str(file.path)) from error
+        else:
+            file.has_fitted()
+            return
+
+
+def _try_rows(file: MapFile, rows: list[Row]) -> None:
     transaction = file.begin()
     try:
         for key, value in rows:

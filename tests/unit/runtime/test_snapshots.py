@@ -1,0 +1,241 @@
+"""Snapshots on disk: complete or not there, rot named and passed over, taken beside the node."""
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from quorate.base.effects import Install
+from quorate.base.errors import StorageError
+from quorate.base.ids import Slot
+from quorate.machine.state import STATE_KEY, State, encode_state
+from quorate.runtime import snapshots
+from quorate.runtime.snapshots import SnapshotWriter, open_tables, prune, read_snapshot
+from quorate.runtime.snapshotter import Copies, Snapshotter
+from quorate.runtime.tables import LmdbTables
+from quorate.sim.tables import DictTables
+
+MIB = 1024 * 1024
+Row = tuple[bytes, bytes]
+
+
+def opened(directory: Path) -> LmdbTables:
+    return LmdbTables(directory, step_bytes=MIB)
+
+
+def some_rows(slot: int) -> list[Row]:
+    state = (STATE_KEY, encode_state(State(applied=Slot(slot))))
+    return [state, *((b"\1\1%05d" % n, b"value %d" % slot) for n in range(2_000))]
+
+
+def filled(directory: Path, slot: int) -> LmdbTables:
+    tables = opened(directory)
+    transaction = tables.begin()
+    for key, value in some_rows(slot):
+        transaction.put(key, value)
+    transaction.commit()
+    return tables
+
+
+def write(directory: Path, slot: int) -> Path:
+    writer = SnapshotWriter(directory, Slot(slot))
+    rows = some_rows(slot)
+    for begin in range(0, len(rows), 300):
+        writer.put(rows[begin : begin + 300])
+    return writer.finish()
+
+
+def unexpected(what: object) -> None:
+    raise AssertionError(what)
+
+
+def damage(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+class Loop:
+    """Stands for the node's thread: callbacks run when the test says so."""
+
+    def __init__(self) -> None:
+        self._calls: Queue[Callable[[], None]] = Queue()
+
+    def post(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+
+    def run(self) -> None:
+        self._calls.get(timeout=10)()
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, 7)
+    assert [row for rows in read_snapshot(path) for row in rows] == some_rows(7)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unfinished_one_is_no_snapshot_and_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "quorate-00000000000000000005.unfinished").write_bytes(b"quorate-tables-1")
+    assert snapshots.snapshots(tmp_path) == []
+    prune(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    for slot in (9, 10, 100, 11):
+        write(tmp_path, slot)
+    prune(tmp_path)
+    assert [path.name[-15:] for path in snapshots.snapshots(tmp_path)] == [
+        "000100.snapshot",
+        "000011.snapshot",
+    ]
+
+
+@pytest.mark.parametrize("place", [3, 25, 40, 5_000, -3])
+def test_any_flipped_bit_is_found_and_the_file_named(tmp_path: Path, place: int) -> None:
+    path = write(tmp_path, 7)
+    damage(path, place)
+    with pytest.raises(StorageError, match=path.name) as caught:
+        list(read_snapshot(path))
+    assert caught.value.code == "corrupt"
+
+
+@pytest.mark.parametrize("length", [0, 10, 20, 300, 20_000])
+def test_one_cut_short_is_found(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path, 7)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(StorageError):
+        list(read_snapshot(path))
+
+
+# --- opening tables ---------------------------------------------------------------------------
+
+
+def test_trusted_tables_are_kept(tmp_path: Path) -> None:
+    filled(tmp_path, 9).close()
+    write(tmp_path, 7)
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=True, open_file=opened)
+    assert (loaded.source, loaded.slot, loaded.damaged) == ("kept", 9, [])
+    loaded.tables.close()
+
+
+def test_tables_not_trusted_are_made_anew_from_the_newest_snapshot(tmp_path: Path) -> None:
+    filled(tmp_path, 9).close()
+    write(tmp_path, 6)
+    write(tmp_path, 7)
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("snapshot", 7)
+    assert list(loaded.tables.range(b"")) == some_rows(7)
+    loaded.tables.close()
+
+
+def test_a_rotten_snapshot_is_named_and_the_older_one_taken(tmp_path: Path) -> None:
+    write(tmp_path, 6)
+    damage(write(tmp_path, 7), -40)
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("snapshot", 6)
+    assert "07.snapshot" in loaded.damaged[0]
+    assert list(loaded.tables.range(b"")) == some_rows(6)
+    loaded.tables.close()
+
+
+def test_without_any_snapshot_the_tables_are_empty(tmp_path: Path) -> None:
+    filled(tmp_path, 9).close()
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("nothing", 0)
+    assert list(loaded.tables.range(b"")) == []
+    loaded.tables.close()
+
+
+def test_a_file_that_is_no_table_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "tables.mdb").write_bytes(b"rubbish" * 5_000)
+    write(tmp_path, 7)
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=True, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("snapshot", 7)
+    assert len(loaded.damaged) == 1
+    loaded.tables.close()
+
+
+# --- beside the node --------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_of_the_moment_it_was_begun(tmp_path: Path) -> None:
+    tables, loop, done = filled(tmp_path, 7), Loop(), list[Slot]()
+    snapshotter = Snapshotter(tmp_path, tables, loop.post)
+    assert snapshotter.start(done.append, unexpected)
+    assert not snapshotter.start(done.append, unexpected)
+    for number in range(20):
+        transaction = tables.begin()
+        transaction.put(b"\1\1%05d" % (number * 91), b"later")
+        transaction.commit()
+    loop.run()
+    assert done == [7]
+    assert not snapshotter.is_running
+    assert snapshotter.rows == 2_001
+    (path,) = snapshots.snapshots(tmp_path)
+    assert [row for rows in read_snapshot(path) for row in rows] == some_rows(7)
+    tables.close()
+
+
+def test_a_stopped_snapshot_leaves_nothing(tmp_path: Path) -> None:
+    tables, loop = filled(tmp_path, 7), Loop()
+    snapshotter = Snapshotter(tmp_path, tables, loop.post)
+    snapshotter.start(lambda _: None, unexpected)
+    snapshotter.stop()
+    left = [path.name for path in tmp_path.glob("*.unfinished")]
+    assert left == []
+    tables.close()
+
+
+def test_rot_in_the_tables_fails_the_snapshot_and_is_told(tmp_path: Path) -> None:
+    filled(tmp_path, 7).close()
+    path = tmp_path / "tables.mdb"
+    path.write_bytes(path.read_bytes().replace(b"value 7", b"walue 7"))
+    tables, loop, failures = opened(tmp_path), Loop(), list[StorageError]()
+    Snapshotter(tmp_path, tables, loop.post).start(unexpected, failures.append)
+    loop.run()
+    assert failures[0].code == "corrupt"
+    assert snapshots.snapshots(tmp_path) == []
+    tables.close()
+
+
+def test_a_peers_snapshot_replaces_the_tables_and_is_kept_as_ours(tmp_path: Path) -> None:
+    tables, loop, done = filled(tmp_path, 7), Loop(), list[bool]()
+    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    rows = tuple(some_rows(30))
+    pieces = [rows[:700], rows[700:1_400], rows[1_400:]]
+    for number, piece in enumerate(pieces):
+        copies.install(
+            Install(1, Slot(30), piece, number == 0, number == 2), lambda: done.append(True)
+        )
+    assert done == []
+    loop.run()
+    assert done == [True]
+    assert list(tables.range(b"")) == some_rows(30)
+    tables.close()
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("snapshot", 30)
+    loaded.tables.close()
+
+
+def test_a_transfer_begun_anew_forgets_the_first(tmp_path: Path) -> None:
+    tables, loop, done = filled(tmp_path, 7), Loop(), list[int]()
+    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies.install(Install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: done.append(1))
+    rows = tuple(some_rows(31))
+    copies.install(Install(2, Slot(31), rows, True, True), lambda: done.append(2))
+    loop.run()
+    assert done == [2]
+    assert list(tables.range(b"")) == some_rows(31)
+    tables.close()
+
+
+def test_any_view_can_be_written() -> None:
+    rows = some_rows(3)
+    view = DictTables(dict(rows))
+    assert [row for chunk in snapshots.rows_in_chunks(view) for row in chunk] == rows
+    assert snapshots.slot_of(view) == 3
