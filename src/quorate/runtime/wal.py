@@ -117,6 +117,7 @@ class Wal:
         self._durable = 0  # likewise
         self._written = 0  # by whoever holds the lock
         self._is_full = False  # by the loop's thread alone
+        self._has_rest = False  # the journal is ahead of the files; by whoever holds the lock
         self._has_failed = False  # set by whoever holds the lock
         self._has_told_failure = False  # by the loop's thread alone
         self._post: Post = _nowhere
@@ -189,6 +190,11 @@ class Wal:
         return 0 if self._journal is None else self._journal.log_bytes
 
     @property
+    def spares(self) -> int:
+        """How many segments are ready ahead."""
+        return 0 if self._journal is None else self._journal.spares
+
+    @property
     def mark(self) -> int:
         """How many records are durable, as far as the loop has been told."""
         return self._durable
@@ -220,16 +226,18 @@ class Wal:
             self._jobs.put(records)
             return False
         try:
-            operations = self._opened.append(records)
-            rest = self._do_at_once(operations, len(records))
+            if self._has_failed:
+                return False
+            rest = self._do_at_once(self._opened.append(records), len(records))
+            if rest:
+                self._has_rest = True
+                self._jobs.put(_Rest(rest, len(records)))
+                return False
         except (StorageError, InvariantError) as error:
             self._fail(error)
             return False
         finally:
             self._lock.release()
-        if rest:
-            self._jobs.put(_Rest(rest, len(records)))
-            return False
         self._durable = self._written
         self.stats.inline_groups += 1
         return True
@@ -294,6 +302,7 @@ class Wal:
                 match job:
                     case _Rest(operations, count):  # alone on the way: it was the first
                         self._obey(operations, count)
+                        self._has_rest = False
                     case int():
                         slot = max(slot, job)
                     case None:
@@ -302,7 +311,9 @@ class Wal:
                         records += job
             if records:
                 self._obey(self._opened.append(records), len(records))
-            if slot >= 0:
+            if slot >= 0 and self._has_rest:  # it came between; a group must not overtake it
+                self._jobs.put(slot)
+            elif slot >= 0:
                 self._obey(self._opened.truncate(Slot(slot)))
             if is_stopping:
                 self._obey(self._opened.close_idle())
@@ -336,12 +347,16 @@ class Wal:
             has_made = self._prepare()
             self._tell_space(has_made)
             asked = self._asked
-            with self._held():
-                if asked == asked_before == self._written:
-                    self._obey(self._opened.close_idle())
+            if asked == asked_before:  # else do not even take the lock
+                self._close_if_idle(asked)
             asked_before = asked
             self._keeper_wake.wait(self._settings.poll_s)
             self._keeper_wake.clear()
+
+    def _close_if_idle(self, asked: int) -> None:
+        with self._held():
+            if asked == self._written:
+                self._obey(self._opened.close_idle())
 
     def _prepare(self) -> bool:
         """Make segments until enough are ready; False if there was no space for one."""
@@ -353,6 +368,8 @@ class Wal:
             has_succeeded = False
             try:
                 for operation in operations:
+                    if self._has_failed:
+                        raise _EndedError
                     self._files.do(operation)
                 has_succeeded = True
             except StorageError as error:

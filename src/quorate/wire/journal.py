@@ -167,7 +167,7 @@ class Journal:
 
         One group, one sync; one more for each segment that this fills.
 
-        Cost: 2 µs a record, measured.
+        Cost: 6 µs for a record alone, 3 µs each for sixteen, measured with 100 bytes to 4 KiB.
         """
         ops: list[FileOp] = []
         for record in records:
