@@ -11,8 +11,8 @@ EVERYTHING = b""
 
 
 def key_part(text: str) -> bytes:
-    """A name as part of a key: UTF-8, 0x00 kept apart from the separator that follows it."""
-    return text.encode("utf-8", "surrogatepass").replace(b"\0", b"\0\xff")
+    """A name as part of a key: UTF-8 without 0x00, which may then end it; order is kept."""
+    return text.encode("utf-8", "surrogatepass").replace(b"\1", b"\1\2").replace(b"\0", b"\1\1")
 
 
 def name_part(name: str) -> bytes:

@@ -217,6 +217,8 @@ class Machine:
             self._timers = Timers(ViewRows(self._tables, state.generation))
         else:
             self._timers.add(rows.reminders)
+            if rows.has_kept_up:
+                self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
         return Application(rows.touched + rows.touched_tables(before), bundles)
 

@@ -69,9 +69,16 @@ def on_session_destroy(rows: Rows, command: SessionDestroy) -> bool:
 
 
 def on_session_expire(rows: Rows, command: SessionExpire) -> bool:
-    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw."""
+    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw.
+
+    Void too before its time: the proposer's logged time may have run ahead of any that was
+    chosen, and a later leader begins where the log stands, so it may still promise more.
+    """
     row = sessions.session_of(rows, command.id)
-    if row is None or row.ttl_ms <= 0 or row.renewed_ms != command.renewed_ms:
+    due_ms = sessions.deadline_ms(row) if row is not None else None
+    if row is None or due_ms is None or row.renewed_ms != command.renewed_ms:
+        return False
+    if rows.stamp_ms < due_ms:
         return False
     end_session(rows, row)
     return True

@@ -48,6 +48,7 @@ class Rows:
         "digest",
         "floor",
         "generation",
+        "has_kept_up",
         "index",
         "is_taken",
         "reminders",
@@ -75,6 +76,7 @@ class Rows:
         self._undo_state: tuple[int, int, int, list[int], int] | None = None
         self.touched: list[bytes] = []
         self.reminders: list[tuple[int, bytes]] = []
+        self.has_kept_up = False
         self.switch(state.generation)
 
     # --- rows ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from quorate.machine.upkeep import GRAVEYARD
 from quorate.registry import sessions
 
 RETRY_MS = 2_000
-"""An expiry proposed and not applied is proposed again after this."""
+"""What was proposed and not applied is proposed again after this."""
 
 TOMBSTONE_MS = 15 * 60_000
 """Removals are remembered at least this long: longer than the longest blocking query."""
@@ -48,6 +48,7 @@ class Timers:
         self._rebuild()
         self._samples: deque[tuple[int, int]] = deque()
         self._upkeep_ms = 0
+        self._is_upkeep_asked = False
 
     def add(self, reminders: list[tuple[int, bytes]]) -> None:
         """Take in what apply reminded of; a negative time cancels."""
@@ -59,6 +60,12 @@ class Timers:
                 heappush(self._heap, (due_ms, session))
         if len(self._heap) > 2 * len(self._deadlines) + _OUTDATED_MAX:
             self._rebuild()
+
+    def upkeep_applied(self) -> None:
+        """What was proposed for upkeep took effect: the next piece need not wait long."""
+        if self._is_upkeep_asked:
+            self._is_upkeep_asked = False
+            self._upkeep_ms -= RETRY_MS - UPKEEP_EVERY_MS
 
     def sample(self, stamp_ms: int, index: int) -> None:
         """Remember which index was reached when, to know how old a removal is."""
@@ -79,7 +86,8 @@ class Timers:
         commands = self._expiries(now_ms, rows)
         if now_ms >= self._upkeep_ms:
             upkeep = self._upkeep(now_ms, rows, state)
-            self._upkeep_ms = now_ms + (UPKEEP_EVERY_MS if upkeep else _UPKEEP_IDLE_MS)
+            self._is_upkeep_asked = bool(upkeep)
+            self._upkeep_ms = now_ms + (RETRY_MS if upkeep else _UPKEEP_IDLE_MS)
             commands += upkeep
         return commands
 

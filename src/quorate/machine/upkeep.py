@@ -21,6 +21,7 @@ _INDEX_BYTES = 8
 
 def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> None:
     """Apply `TombstonesReap`: oldest first, so that the floor says what may be missing."""
+    rows.has_kept_up = True
     graves = list(islice(rows.range(GRAVEYARD, b""), max(command.rows_max, 0)))
     for grave, _ in graves:
         index = index_of(grave)
@@ -37,6 +38,7 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> None:
 
 def on_sweep(rows: Rows, command: Sweep) -> int:
     """Apply `Sweep`: lock-delays that are over, then rows of generations no longer current."""
+    rows.has_kept_up = True
     swept = locks.drop_delays(rows, max(command.rows_max, 0))
     while rows.stale and swept < command.rows_max:
         prefix = bytes((rows.stale[0],))

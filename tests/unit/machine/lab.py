@@ -1,0 +1,85 @@
+"""A machine of one node with hands: commands go in as a batch, outcomes come out."""
+
+from typing import Any
+
+from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
+from quorate.base.commands import (
+    Command,
+    NodeRegister,
+    SessionCreate,
+    encode_command,
+    join_commands,
+)
+from quorate.base.config import ClusterConfig
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.outcomes import Outcome
+from quorate.base.ports import Tables
+from quorate.machine.machine import Application, Machine
+from quorate.machine.queries import Reader
+from quorate.sim.tables import DictTables
+
+ANN = NodeId("ann")
+FOUNDERS = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
+
+
+class Lab:
+    """Drives one machine; `stamp_ms` is the logged time of the next batch.
+
+    With `shadow` a second machine applies the same batches as another node's, and must not differ.
+    """
+
+    def __init__(self, tables: Tables | None = None, *, with_node: bool = True) -> None:
+        self.tables = DictTables() if tables is None else tables
+        self.machine = Machine(self.tables, ClusterConfig())
+        self.stamp_ms = 1_000
+        self.touched: list[bytes] = []
+        self.shadow: Machine | None = None
+        if self.machine.applied == 0:
+            self.machine.found("cluster", FOUNDERS)
+            if with_node:
+                self.do(NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {}))
+
+    @property
+    def read(self) -> Reader:
+        return Reader(self.tables)
+
+    def apply(self, *commands: Command) -> Application:
+        sequence = self.machine.last_sequence(ANN)[1] + 1
+        body = join_commands([encode_command(command) for command in commands])
+        bundle = Bundle(ANN, 1, sequence, len(commands), body)
+        data = encode_batch(Batch(Ballot(1, ANN), self.stamp_ms, self.stamp_ms, (bundle,)))
+        application = self.machine.apply(Slot(self.machine.applied + 1), data, None, ANN)
+        self.touched = application.touched
+        if self.shadow is not None:
+            seen = self.shadow.apply(self.machine.applied, data, None, None)
+            assert seen.touched == self.touched
+            assert self.shadow.digest == self.machine.digest
+        return application
+
+    def add_shadow(self) -> None:
+        """From here on a second machine follows."""
+        rows = dict(self.tables.hold().range(b""))
+        self.shadow = Machine(DictTables(rows), ClusterConfig())
+
+    def outcomes(self, *commands: Command) -> list[Outcome]:
+        return self.apply(*commands).bundles[0].outcomes
+
+    def do(self, *commands: Command) -> Any:
+        """The value of the last of these commands, applied in one batch."""
+        return self.outcomes(*commands)[-1].value
+
+    def session(
+        self,
+        name: str,
+        *,
+        ttl_ms: int = 0,
+        lock_delay_ms: int = 0,
+        behavior: str = "release",
+        checks: tuple[str, ...] = (),
+        node: str = "Ann",
+    ) -> str:
+        ttl = f"{ttl_ms}ms" if ttl_ms else ""
+        made: str = self.do(
+            SessionCreate(name, name, node, lock_delay_ms, behavior, ttl, ttl_ms, checks)
+        )
+        return made

@@ -1,0 +1,250 @@
+"""Snapshots for users, and their way back into a running cluster."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quorate.base.commands import (
+    KvAcquire,
+    KvDelete,
+    KvSet,
+    NodeRegister,
+    RestoreBegin,
+    RestoreCommit,
+    RestoreRows,
+    ServiceRegister,
+    SessionDestroy,
+    SessionExpire,
+    Sweep,
+)
+from quorate.base.errors import RequestError
+from quorate.base.outcomes import Failure
+from quorate.base.schema import Table
+from quorate.base.subjects import EVERYTHING, exactly, of_key
+from quorate.machine.snapshot import content, dump, restore_commands, verify
+from quorate.machine.watches import Watches
+from tests.unit.machine.lab import ANN, Lab
+
+
+def furnished() -> Lab:
+    lab = Lab()
+    s = lab.session("s", ttl_ms=10_000, lock_delay_ms=9_000)
+    gone = lab.session("gone", lock_delay_ms=9_000)
+    lab.do(KvSet(b"a", b"1", 7), KvAcquire(b"locked", b"2", 0, s), KvSet(b"removed", b""))
+    lab.do(KvAcquire(b"delayed", b"", 0, gone), SessionDestroy(gone), KvDelete(b"removed"))
+    lab.do(NodeRegister("bob", "Bob", "", "dc1", {}, {}), ServiceRegister("bob", "w", "web", b"{}"))
+    lab.do(*(KvSet(b"many/%05d" % n, b"v" * 1_000) for n in range(600)))
+    return lab
+
+
+def snapshot_of(lab: Lab) -> bytes:
+    return b"".join(content(lab.tables))
+
+
+def restore(lab: Lab, data: bytes, restore_id: str = "r") -> bool:
+    values = [lab.do(command) for command in restore_commands(data, restore_id)]
+    assert all(value is True for value in values[:-1])
+    last: bool = values[-1]
+    return last
+
+
+def visible(lab: Lab) -> dict[str, object]:
+    """What users see, less the times that count anew."""
+    found: dict[str, object] = {}
+    for name, rows in dump(lab.tables).items():
+        if name in {"KV", "KV_LOCKS", "NODES", "SERVICES", "CHECKS", "NODE_SERVICES"}:
+            found[name] = rows
+        elif name == "SESSIONS":
+            found[name] = sorted(rows)
+    return found
+
+
+# --- there and back ---------------------------------------------------------------------------
+
+
+def test_a_snapshot_tells_what_it_is() -> None:
+    lab = furnished()
+    info = verify(snapshot_of(lab))
+    assert info.index == lab.machine.index
+    assert info.cluster_id == "cluster"
+    assert info.rows > 600
+
+
+def test_another_cluster_gets_the_whole_state() -> None:
+    source, other = furnished(), Lab()
+    other.do(KvSet(b"other", b""))
+    assert restore(other, snapshot_of(source)) is True
+    assert visible(other) == visible(source)
+
+
+def test_an_older_state_comes_back_and_the_index_goes_on() -> None:
+    lab = furnished()
+    data, before = snapshot_of(lab), visible(lab)
+    lab.do(KvSet(b"later", b""), KvDelete(b"a"))
+    index = lab.machine.index
+    assert restore(lab, data) is True
+    assert lab.machine.index == index + 1
+    assert visible(lab) == before
+    lab.do(KvSet(b"after", b""))
+    assert lab.machine.index == index + 2
+
+
+def test_the_index_continues_above_the_snapshots_too() -> None:
+    source, other = furnished(), Lab()
+    restore(other, snapshot_of(source))
+    assert other.machine.index == source.machine.index + 1
+
+
+def test_everybody_wakes_and_every_older_index_is_answered() -> None:
+    lab = furnished()
+    data = snapshot_of(lab)
+    lab.do(KvSet(b"a", b"newer"))
+    watches = Watches()
+    watches.add([exactly(of_key(b"whatever"))], "reader")
+    restore(lab, data)
+    assert EVERYTHING in lab.touched
+    assert watches.fire(lab.touched) == ["reader"]
+    for name in (b"a", b"never"):
+        answer = lab.read.kv_get(name)
+        assert answer.changed == answer.header == lab.machine.index
+    assert lab.read.session_list().changed == lab.machine.index
+    assert lab.read.services_of_name("web").changed == lab.machine.index
+
+
+def test_members_dedup_and_logged_time_stay() -> None:
+    source, lab = furnished(), Lab()
+    source.stamp_ms = 10**9
+    source.do(KvSet(b"x", b""))
+    chain = lab.machine.configurations
+    restore(lab, snapshot_of(source))
+    assert lab.machine.stamp_ms == lab.stamp_ms
+    assert lab.machine.configurations == chain
+    assert lab.machine.cluster_id == "cluster"
+    assert lab.machine.last_sequence(ANN)[1] == lab.machine.applied
+
+
+def test_sessions_get_their_full_time_and_lock_delays_what_was_left() -> None:
+    source, lab = furnished(), Lab()
+    source.stamp_ms += 4_000
+    source.do(KvSet(b"x", b""))
+    lab.stamp_ms = 70_000
+    restore(lab, snapshot_of(source))
+    assert lab.machine.expirations(89_999) == [Sweep(1_000)]
+    assert SessionExpire("s", 70_000) in lab.machine.expirations(90_000)
+    other = lab.session("other")
+    lab.stamp_ms = 74_999
+    assert lab.do(KvAcquire(b"delayed", b"", 0, other)) is False
+    lab.stamp_ms = 75_000
+    assert lab.do(KvAcquire(b"delayed", b"", 0, other)) is True
+
+
+def test_locks_and_their_sessions_still_know_each_other() -> None:
+    source, lab = furnished(), Lab()
+    restore(lab, snapshot_of(source))
+    lab.do(SessionDestroy("s"))
+    entry = lab.read.kv_get(b"locked").value
+    assert entry is not None
+    assert entry.row.session == ""
+
+
+def test_what_was_current_is_swept_in_slices() -> None:
+    lab = furnished()
+    restore(lab, snapshot_of(lab))
+    assert "other" in dump(lab.tables)
+    swept: list[int] = []
+    while lab.machine.expirations(lab.stamp_ms) and len(swept) < 100:
+        swept.append(lab.do(Sweep(100)))
+        lab.stamp_ms += 100
+    assert "other" not in dump(lab.tables)
+    assert swept[0] == 100
+    assert lab.do(Sweep(100)) == 0
+
+
+def test_a_slice_that_is_not_applied_is_proposed_again_only_after_a_while() -> None:
+    lab = furnished()
+    restore(lab, snapshot_of(lab))
+    now_ms = lab.stamp_ms
+    assert lab.machine.expirations(now_ms) == [Sweep(1_000)]
+    assert lab.machine.expirations(now_ms + 1_999) == []
+    assert lab.machine.expirations(now_ms + 2_000) == [Sweep(1_000)]
+    lab.do(Sweep(10))
+    assert lab.machine.expirations(now_ms + 2_100) == [Sweep(1_000)]
+
+
+def test_generations_take_turns_for_ever() -> None:
+    lab = Lab()
+    lab.do(KvSet(b"k", b"v"))
+    for number in range(300):
+        assert restore(lab, snapshot_of(lab), f"r{number}") is True
+        while lab.do(Sweep(1_000)):
+            pass
+    entry = lab.read.kv_get(b"k").value
+    assert entry is not None
+    assert entry.row.value == b"v"
+
+
+# --- what goes wrong --------------------------------------------------------------------------
+
+
+def test_rows_of_another_restore_are_ignored_and_an_older_one_is_dropped() -> None:
+    lab = Lab()
+    lab.do(RestoreBegin("first"))
+    lab.do(RestoreBegin("second"))
+    assert lab.do(RestoreRows("first", ())) is False
+    assert lab.do(RestoreCommit("first", 0, 0)) is False
+    assert lab.do(RestoreCommit("second", 0, 0)) is True
+    assert lab.do(RestoreCommit("second", 0, 0)) is False
+    assert lab.read.kv_list(b"").value == []
+
+
+def test_an_incomplete_restore_does_not_become_current() -> None:
+    lab = furnished()
+    before, commands = visible(lab), list(restore_commands(snapshot_of(lab), "r"))
+    del commands[2]
+    for command in commands[:-1]:
+        lab.do(command)
+    assert lab.do(commands[-1]) is False
+    assert visible(lab) == before
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (bytes([Table.KV]) + b"k", b"rubbish"),
+        (bytes([Table.KV_TOMB]) + b"k", b"12345678"),
+        (bytes([Table.KV_DELAY]) + b"k", b"1"),
+        (bytes([Table.KV_LOCKS]) + b"k", b"1"),
+        (b"\xee", b""),
+        (b"", b""),
+    ],
+)
+def test_a_row_that_cannot_be_read_spoils_the_restore(row: tuple[bytes, bytes]) -> None:
+    lab = Lab()
+    lab.do(RestoreBegin("r"))
+    assert isinstance(lab.do(RestoreRows("r", (row,))), Failure)
+    assert lab.do(RestoreRows("r", ())) is False
+    assert lab.do(RestoreCommit("r", 0, 0)) is False
+
+
+def test_rubbish_is_refused_before_anything_is_proposed() -> None:
+    for rubbish in (b"", b"rubbish", b"quorate-state-1\n"):
+        with pytest.raises(RequestError):
+            list(restore_commands(rubbish, "r"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_damage_is_found(data: st.DataObject) -> None:
+    lab = Lab()
+    lab.do(KvSet(b"k", b"v" * 100))
+    whole = snapshot_of(lab)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        broken = whole[:place]
+    else:
+        bit = 1 << data.draw(st.integers(0, 7))
+        broken = whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :]
+    with pytest.raises(RequestError):
+        verify(broken)
+    with pytest.raises(RequestError):
+        verify(whole + b"x" + broken)
