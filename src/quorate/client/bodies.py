@@ -15,6 +15,7 @@ from quorate.client.structs import (
     SESSION_ROWS,
     TXN_ROW,
     KvEntry,
+    Leader,
     MemberInfo,
     SessionInfo,
     TxnDone,
@@ -39,6 +40,12 @@ def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
 def entry(reply: Reply) -> KvEntry | None:
     """The first key of a list; None if there is none."""
     return found[0] if (found := entries(reply)) else None
+
+
+def leader(reply: Reply) -> Leader | None:
+    """Who leads, from the key of an election; None if nobody holds it."""
+    found = entry(reply)
+    return Leader(found.value, found.session) if found is not None and found.session else None
 
 
 def entries(reply: Reply) -> list[KvEntry]:

@@ -201,7 +201,7 @@ class Pipe(asyncio.Protocol):
         self.fail(f"the connection was lost: {exc}" if exc else "the node closed the connection")
 
     def _on_reply_begun(self, status: int) -> Callable[[bytes], object] | None:
-        return self._sent[0].request.sink if self._sent and status == 200 else None
+        return self._sent[0].request.open_sink(status) if self._sent else None
 
     def _on_reply(self, reply: Reply, is_reusable: bool) -> None:
         if not self._sent:

@@ -29,14 +29,15 @@ _CLASSES: tuple[type[QuorateError], ...] = (
     StorageError,
 )
 _CLASS_OF = {code: error for error in _CLASSES for code in error.codes}
-_BY_STATUS: dict[int, tuple[type[QuorateError], str]] = {
-    400: (RequestError, "bad_request"),
-    403: (ForbiddenError, "forbidden"),
-    404: (NotFoundError, "not_found"),
-    405: (RequestError, "bad_request"),
-    409: (ConflictError, "precondition"),
-    413: (RequestError, "too_large"),
-    501: (RequestError, "unsupported"),
+_CODE_OF_STATUS = {
+    400: "bad_request",
+    403: "forbidden",
+    404: "not_found",
+    405: "bad_request",
+    409: "precondition",
+    413: "too_large",
+    429: "overloaded",
+    501: "unsupported",
 }
 _NO_LEADER = ("No cluster leader", "No known Consul servers")
 
@@ -146,7 +147,7 @@ class ReplyReader:
         self._deliver(Reply(status, headers, whole), self._parser.should_keep_alive())
 
 
-def error_of(reply: Reply, request: Request) -> QuorateError:  # noqa: PLR0911
+def error_of(reply: Reply, request: Request) -> QuorateError:
     """The error that a reply means: by its headers, else (another server) by status and text.
 
     A write's failure of which nobody says that it is definite is `outcome_unknown`.
@@ -154,22 +155,22 @@ def error_of(reply: Reply, request: Request) -> QuorateError:  # noqa: PLR0911
     said = reply.body[:TEXT_CHARS_MAX].decode("utf-8", "replace").strip()
     text = f"{request.title}: {said or f'status {reply.status} without a text'}"
     code = reply.header(b"X-Quorate-Error").decode("latin-1")
-    if reply.header(b"X-Quorate-Definite") == b"false" or code == "outcome_unknown":
-        return OutcomeUnknownError("outcome_unknown", text)
-    if code in _CLASS_OF:
-        return _CLASS_OF[code](code, text)
     retry_after_s = float(reply.number(b"Retry-After"))
+    if reply.header(b"X-Quorate-Definite") == b"false":
+        code = "outcome_unknown"
+    if code not in _CLASS_OF and code not in UnavailableError.codes:
+        code = _code_by_words(reply.status, said, request)
     if code in UnavailableError.codes:
         return UnavailableError(code, text, retry_after_s)
-    if reply.status in _BY_STATUS:
-        error, code = _BY_STATUS[reply.status]
-        return error(code, text)
-    if reply.status == 429:
-        return UnavailableError("overloaded", text, retry_after_s)
+    return _CLASS_OF[code](code, text)
+
+
+def _code_by_words(status: int, said: str, request: Request) -> str:
+    """The code for the reply of a server that sends none."""
+    if status in _CODE_OF_STATUS:
+        return _CODE_OF_STATUS[status]
     if said.startswith(_NO_LEADER):
-        return UnavailableError("no_quorum", text)
+        return "no_quorum"
     if "invalid session" in said:
-        return RequestError("bad_request", text)
-    if request.is_repeatable:
-        return UnavailableError("unreachable", text, retry_after_s)
-    return OutcomeUnknownError("outcome_unknown", f"{text} (it may have been done all the same)")
+        return "bad_request"
+    return "unreachable" if request.is_repeatable else "outcome_unknown"

@@ -37,6 +37,7 @@ class Request(msgspec.Struct, frozen=True):
         is_repeatable: Doing it twice is the same as doing it once, whatever others do between.
         accepts: Status beside 200 that is an answer, not an error; 0 for none.
         sink: Gets the body of a good reply piece by piece instead of it being collected.
+        begin: Called before the first piece of each try.
     """
 
     head: bytes
@@ -45,6 +46,15 @@ class Request(msgspec.Struct, frozen=True):
     is_repeatable: bool = False
     accepts: int = 0
     sink: Callable[[bytes], object] | None = None
+    begin: Callable[[], object] | None = None
+
+    def open_sink(self, status: int) -> Callable[[bytes], object] | None:
+        """Where the body of a reply with this status goes; None: collect it."""
+        if status != 200 or self.sink is None:
+            return None
+        if self.begin is not None:
+            self.begin()
+        return self.sink
 
     @property
     def title(self) -> str:
@@ -87,6 +97,17 @@ def kv_path(key: str) -> bytes:
     if raw.startswith(b"/"):
         return b"/v1/kv/%2F" + quote(raw[1:]).encode("ascii")
     return b"/v1/kv/" + quote(raw).encode("ascii")
+
+
+def session_path(verb: str, name: str) -> bytes:
+    """The path of what is asked about a session or a node.
+
+    Raises:
+        RequestError: `bad_request`: no name, or one that no path can carry.
+    """
+    if not name or "/" in name or _UNCLEAN.search(name) or _UNPRINTABLE.search(name):
+        raise RequestError("bad_request", f"{name!r} is no id of a session or name of a node")
+    return f"/v1/session/{verb}/{quote(name, safe='')}".encode("ascii")
 
 
 def head(method: str, path: bytes, query: str = "") -> bytes:

@@ -45,6 +45,18 @@ class Written(msgspec.Struct, frozen=True):
         return self.is_done
 
 
+class Leader(msgspec.Struct, frozen=True):
+    """Who leads, by an election.
+
+    Attributes:
+        value: What it wrote about itself.
+        session: Its session.
+    """
+
+    value: bytes
+    session: str
+
+
 class SessionInfo(msgspec.Struct, frozen=True):
     """A session: a promise to be alive, on which locks rest.
 

@@ -1,12 +1,18 @@
 """Keys and values."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from quorate.base.errors import RequestError
 from quorate.client import bodies
 from quorate.client.aio.road import AsyncRoad
-from quorate.client.aio.watching import PATIENCE_S, WAIT_S, AsyncWatch
+from quorate.client.aio.watching import PATIENCE_S, AsyncWatch
 from quorate.client.durations import spell
+from quorate.client.replies import Reply
 from quorate.client.requests import Lane, Request, head, kv_path, put_request, query
 from quorate.client.structs import KvEntry, Written
+
+State = TypeVar("State")
 
 
 class AsyncKv:
@@ -24,6 +30,7 @@ class AsyncKv:
 
     def __init__(self, road: AsyncRoad) -> None:
         self._road = road
+        self.now_s = road.now_s
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -174,9 +181,15 @@ class AsyncKv:
             key: The key.
             patience_s: The watch raises UnavailableError when no node answers for so long.
         """
+        return self.watch_as(key, bodies.entry, patience_s)
+
+    def watch_as(
+        self, key: str, read: Callable[[Reply], State], patience_s: float
+    ) -> AsyncWatch[State]:
+        """Follow what `read` makes of a key; states that are equal count as one."""
         path = _named(key)
         return AsyncWatch(
-            self._road, lambda index: _blocking(path, index), bodies.entry, patience_s
+            self._road, lambda index, wait_s: _blocking(path, index, wait_s), read, patience_s
         )
 
     def watch_tree(
@@ -186,7 +199,7 @@ class AsyncKv:
         path = kv_path(prefix)
         return AsyncWatch(
             self._road,
-            lambda index: _blocking(path, index, recurse=True),
+            lambda index, wait_s: _blocking(path, index, wait_s, recurse=True),
             bodies.entries,
             patience_s,
         )
@@ -203,6 +216,8 @@ def _read(key: str, what: str, lane: Lane) -> Request:
     return Request(head("GET", path, what), lane=lane, is_repeatable=True, accepts=404)
 
 
-def _blocking(path: bytes, index: int, *, recurse: bool = False) -> Request:
-    what = query(recurse=recurse, index=index or None, wait=spell(WAIT_S) if index else None)
+def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) -> Request:
+    what = query(
+        recurse=recurse, index=index or None, wait=spell(max(wait_s, 0.001)) if index else None
+    )
     return Request(head("GET", path, what), lane=Lane.ALONE, is_repeatable=True, accepts=404)

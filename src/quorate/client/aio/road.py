@@ -7,7 +7,7 @@ from quorate.base.errors import QuorateError
 from quorate.client.endpoints import Endpoint, Ring
 from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
-from quorate.client.requests import Request
+from quorate.client.requests import Lane, Request
 from quorate.client.retry import error_of_failure, given_up, may_repeat, pause_s
 from quorate.client.times import async_sleep
 from quorate.client.transport import AsyncTransport
@@ -40,7 +40,8 @@ class AsyncRoad:
         Args:
             request: What to ask.
             deadline_s: Seconds from now after which the caller no longer waits.
-            attempt_s: Overrides how long one node may take, if the request is repeatable.
+            attempt_s: How long one node may take if the request is repeatable; the client's
+                own if None, and no limit for what has a connection of its own.
 
         Returns:
             A reply with status 200, or the other one that the request accepts.
@@ -57,7 +58,9 @@ class AsyncRoad:
             endpoint = self._ring.current
             try_until_s = until_s
             if request.is_repeatable:
-                try_s = self._attempt_s if attempt_s is None else attempt_s
+                try_s = self._attempt_s if request.lane is not Lane.ALONE else until_s
+                if attempt_s is not None:
+                    try_s = attempt_s
                 try_until_s = min(until_s, self.now_s() + try_s)
             failure: ExchangeError | None = None
             try:

@@ -25,7 +25,8 @@ class AsyncWatch(Generic[State]):
 
     Args:
         road: The way to the cluster.
-        ask: Makes the request that waits for something newer than an index; 0: do not wait.
+        ask: Makes the request that waits for something newer than an index (0: do not wait),
+            for some seconds.
         read: Makes the state from a reply.
         patience_s: How long no node may answer; infinity for ever.
     """
@@ -33,7 +34,7 @@ class AsyncWatch(Generic[State]):
     def __init__(
         self,
         road: AsyncRoad,
-        ask: Callable[[int], Request],
+        ask: Callable[[int, float], Request],
         read: Callable[[Reply], State],
         patience_s: float,
     ) -> None:
@@ -60,12 +61,15 @@ class AsyncWatch(Generic[State]):
                 self._seen = [state]
                 return state
 
-    async def look(self) -> State:
-        """The state when it has changed, or the same one after some seconds."""
-        attempt_s = WAIT_S * 17 / 16 + SLACK_S
-        reply = await self._road.call(
-            self._ask(self.index), attempt_s + self._patience_s, attempt_s
-        )
+    async def look(self, wait_s: float = WAIT_S) -> State:
+        """The state when it has changed since the last look, or after `wait_s` as it is then.
+
+        Raises:
+            UnavailableError, PeerError: As `__anext__`.
+        """
+        attempt_s = wait_s * 17 / 16 + SLACK_S  # nodes spread the ends of waits by a sixteenth
+        request = self._ask(self.index, wait_s)
+        reply = await self._road.call(request, attempt_s + self._patience_s, attempt_s)
         if reply.index < 1:
             raise PeerError("remote", "the reply to a blocking read has no X-Consul-Index")
         self.index = reply.index if reply.index >= self.index else 0

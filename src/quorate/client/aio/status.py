@@ -1,0 +1,33 @@
+"""Status: what the nodes say of themselves. Answered by one node, without asking others."""
+
+from quorate.client import bodies
+from quorate.client.aio.road import AsyncRoad
+from quorate.client.requests import Lane, Request, head
+from quorate.client.structs import MemberInfo
+
+
+class AsyncStatus:
+    """The cluster as one node sees it.
+
+    Raises (every method):
+        UnavailableError: No node answered within the deadline.
+    """
+
+    def __init__(self, road: AsyncRoad) -> None:
+        self._road = road
+
+    async def leader(self, *, deadline_s: float | None = None) -> str:
+        """The leader's address between nodes; empty if none is known."""
+        return bodies.name(await self._road.call(_ask(b"/v1/status/leader"), deadline_s))
+
+    async def peers(self, *, deadline_s: float | None = None) -> list[str]:
+        """The addresses between nodes of all that vote."""
+        return bodies.names(await self._road.call(_ask(b"/v1/status/peers"), deadline_s))
+
+    async def members(self, *, deadline_s: float | None = None) -> list[MemberInfo]:
+        """All nodes, the dead ones too, with their state."""
+        return bodies.members(await self._road.call(_ask(b"/v1/agent/members"), deadline_s))
+
+
+def _ask(path: bytes) -> Request:
+    return Request(head("GET", path), lane=Lane.LOCAL, is_repeatable=True)

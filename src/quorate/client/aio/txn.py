@@ -1,0 +1,114 @@
+"""Transactions: several operations, all or nothing."""
+
+from typing import Self
+
+import msgspec
+
+from quorate.base.errors import RequestError
+from quorate.client import bodies
+from quorate.client.aio.road import AsyncRoad
+from quorate.client.requests import Request, head
+from quorate.client.structs import TxnDone
+
+OPERATIONS_MAX = 128
+
+
+class AsyncTxn:
+    """Collects operations, then has them done at once, or not at all.
+
+        done = await client.txn().check_index("a", 7).put("b", b"2").delete("c").commit()
+        if not done:
+            print(done.faults)
+
+    Each operation sees the effect of those before it. Keys may hold what no path can carry.
+    """
+
+    def __init__(self, road: AsyncRoad) -> None:
+        self._road = road
+        self._operations: list[dict[str, dict[str, object]]] = []
+        self._is_write = False
+
+    # --- writes -------------------------------------------------------------------------------
+
+    def put(self, key: str, value: bytes, *, flags: int = 0) -> Self:
+        """Write a key."""
+        return self._add("set", key, writes=True, Value=value, Flags=flags)
+
+    def cas(self, key: str, value: bytes, index: int, *, flags: int = 0) -> Self:
+        """Write a key whose `modify_index` is `index` (0: that does not exist), or do nothing."""
+        return self._add("cas", key, writes=True, Value=value, Flags=flags, Index=index)
+
+    def delete(self, key: str, *, index: int | None = None) -> Self:
+        """Remove a key; with `index`, only if its `modify_index` is this, or do nothing."""
+        if index is None:
+            return self._add("delete", key, writes=True)
+        return self._add("delete-cas", key, writes=True, Index=index)
+
+    def delete_tree(self, prefix: str) -> Self:
+        """Remove all keys that begin with a prefix, which must not be empty."""
+        return self._add("delete-tree", prefix, writes=True)
+
+    def acquire(self, key: str, value: bytes, session: str, *, flags: int = 0) -> Self:
+        """Take a key for a session and write it, or do nothing."""
+        return self._add("lock", key, writes=True, Value=value, Flags=flags, Session=session)
+
+    def release(self, key: str, value: bytes, session: str, *, flags: int = 0) -> Self:
+        """Give a key back and write it, or do nothing if the session does not hold it."""
+        return self._add("unlock", key, writes=True, Value=value, Flags=flags, Session=session)
+
+    # --- reads and conditions -----------------------------------------------------------------
+
+    def get(self, key: str) -> Self:
+        """Read a key; if it does not exist, do nothing at all."""
+        return self._add("get", key)
+
+    def get_or_empty(self, key: str) -> Self:
+        """Read a key; if it does not exist, its entry has an empty value and index 0."""
+        return self._add("get-or-empty", key)
+
+    def get_tree(self, prefix: str) -> Self:
+        """Read all keys that begin with a prefix, which must not be empty."""
+        return self._add("get-tree", prefix)
+
+    def check_index(self, key: str, index: int) -> Self:
+        """Do nothing unless the key's `modify_index` is this."""
+        return self._add("check-index", key, Index=index)
+
+    def check_session(self, key: str, session: str) -> Self:
+        """Do nothing unless this session holds the key: a write under a lock, fenced."""
+        return self._add("check-session", key, Session=session)
+
+    def check_absent(self, key: str) -> Self:
+        """Do nothing if the key exists."""
+        return self._add("check-not-exists", key)
+
+    # --- the deed -----------------------------------------------------------------------------
+
+    async def commit(self, *, deadline_s: float | None = None) -> TxnDone:
+        """Have it done.
+
+        Returns:
+            True in a condition if it took place; else `faults` says which operations failed.
+
+        Raises:
+            RequestError: `too_large`: more than 128 operations, or more than 512 KiB.
+            UnavailableError: Definite: it was not done, and the deadline came.
+            OutcomeUnknownError: Indefinite, if it writes: it may or may not have been done.
+        """
+        if len(self._operations) > OPERATIONS_MAX:
+            raise RequestError(
+                "too_large",
+                f"a transaction has {len(self._operations)} operations, at most {OPERATIONS_MAX}",
+            )
+        request = Request(
+            head("PUT", b"/v1/txn"),
+            msgspec.json.encode(self._operations),
+            is_repeatable=not self._is_write,
+            accepts=409,
+        )
+        return bodies.txn(await self._road.call(request, deadline_s))
+
+    def _add(self, verb: str, key: str, *, writes: bool = False, **fields: object) -> Self:
+        self._operations.append({"KV": {"Verb": verb, "Key": key, **fields}})
+        self._is_write = self._is_write or writes
+        return self

@@ -1,0 +1,182 @@
+"""Transport of the sync client: blocking sockets, one request at a time on each.
+
+It may be used from several threads: each exchange takes a connection out of a pool and puts it
+back. A connection that the node has closed meanwhile is noticed before it is used, so that its
+end is no riddle about a write.
+"""
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from quorate.base.errors import PeerError, UnavailableError
+from quorate.client.endpoints import Endpoint
+from quorate.client.errors import ExchangeError
+from quorate.client.replies import Reply, ReplyReader
+from quorate.client.requests import Request, encode
+from quorate.client.transport import Settings, host_lines
+
+RECEIVE_BYTES = 64 * 1024
+
+
+class _Connection:
+    """One socket and the reader of its replies."""
+
+    def __init__(self, name: str, opened: socket.socket) -> None:
+        self.used_s = time.monotonic()
+        self._name = name
+        self._socket = opened
+        self._reader = ReplyReader(self._on_reply, self._on_reply_begun)
+        self._request: Request | None = None
+        self._reply: Reply | None = None
+        self.is_reusable = True
+
+    def is_fresh(self, idle_s: float) -> bool:
+        """Whether it may be used again: not idle for long, and not closed by the node."""
+        if not self.is_reusable or time.monotonic() - self.used_s > idle_s:
+            return False
+        return not select.select([self._socket], [], [], 0)[0]  # readable here means closed
+
+    def exchange(self, request: Request, data: bytes, until_s: float) -> Reply:
+        self._request = request
+        self._reply = None
+        self._send(data, until_s)
+        while self._reply is None:
+            piece = self._receive(until_s)
+            if not piece:
+                raise ExchangeError(f"{self._name}: the node closed the connection", is_sent=True)
+            try:
+                self._reader.feed(piece)
+            except PeerError as error:
+                raise ExchangeError(f"{self._name}: {error.text}", is_sent=True) from error
+        self.used_s = time.monotonic()
+        return self._reply
+
+    def close(self) -> None:
+        self.is_reusable = False
+        self._socket.close()
+
+    def shut(self) -> None:
+        """Wake a thread that waits on it."""
+        self.is_reusable = False
+        with contextlib.suppress(OSError):  # it may be closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, data: bytes, until_s: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                self._socket.settimeout(_left_s(until_s))
+                rest = rest[self._socket.send(rest) :]
+            except OSError as error:
+                is_sent = len(rest) < len(data)
+                raise ExchangeError(_told(self._name, error), is_sent=is_sent) from error
+
+    def _receive(self, until_s: float) -> bytes:
+        try:
+            self._socket.settimeout(_left_s(until_s))
+            return self._socket.recv(RECEIVE_BYTES)
+        except OSError as error:
+            raise ExchangeError(_told(self._name, error), is_sent=True) from error
+
+    def _on_reply_begun(self, status: int) -> Callable[[bytes], object] | None:
+        return self._request.open_sink(status) if self._request is not None else None
+
+    def _on_reply(self, reply: Reply, is_reusable: bool) -> None:
+        self.is_reusable = is_reusable and self._reply is None
+        self._reply = reply
+
+
+class Transport:
+    """All connections of one client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mutex = threading.Lock()
+        self._idle: dict[Endpoint, list[_Connection]] = {}
+        self._busy: set[_Connection] = set()
+        self._is_closed = False
+
+    def now_s(self) -> float:
+        """The time that `until_s` is compared with."""
+        return time.monotonic()
+
+    def exchange(self, endpoint: Endpoint, request: Request, until_s: float) -> Reply:
+        """Send a request and wait for the reply.
+
+        Raises:
+            ExchangeError: No reply, with whether the request was sent.
+            UnavailableError: `stopping`: the client is closed.
+        """
+        connection = self._take(endpoint) or self._connect(endpoint, until_s)
+        with self._mutex:
+            self._busy.add(connection)
+        try:
+            data = encode(request, host_lines(endpoint, self._settings.token))
+            reply = connection.exchange(request, data, until_s)
+        except BaseException:
+            connection.is_reusable = False
+            raise
+        finally:
+            self._put_back(endpoint, connection)
+        return reply
+
+    def close(self) -> None:
+        """Drop all connections; calls under way in other threads fail."""
+        with self._mutex:
+            self._is_closed = True
+            idle = [connection for pool in self._idle.values() for connection in pool]
+            self._idle.clear()
+            busy = tuple(self._busy)
+        for connection in idle:
+            connection.close()
+        for connection in busy:
+            connection.shut()
+
+    def _take(self, endpoint: Endpoint) -> _Connection | None:
+        while True:
+            with self._mutex:
+                if self._is_closed:
+                    raise UnavailableError("stopping", "this client was closed")
+                pool = self._idle.setdefault(endpoint, [])
+                if not pool:
+                    return None
+                connection = pool.pop()
+            if connection.is_fresh(self._settings.idle_s):
+                return connection
+            connection.close()
+
+    def _put_back(self, endpoint: Endpoint, connection: _Connection) -> None:
+        with self._mutex:
+            self._busy.discard(connection)
+            if connection.is_reusable and not self._is_closed:
+                self._idle[endpoint].append(connection)
+                return
+        connection.close()
+
+    def _connect(self, endpoint: Endpoint, until_s: float) -> _Connection:
+        limit_s = min(self._settings.connect_s, _left_s(until_s))
+        try:
+            opened = socket.create_connection((endpoint.host, endpoint.port), limit_s)
+        except TimeoutError as error:
+            raise ExchangeError(
+                f"{endpoint.name}: no connection within {limit_s:.3g} s", is_sent=False
+            ) from error
+        except OSError as error:  # refused, unreachable, no such host
+            raise ExchangeError(_told(endpoint.name, error), is_sent=False) from error
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _Connection(endpoint.name, opened)
+
+
+def _left_s(until_s: float) -> float:
+    """Seconds that are left, as a timeout: never 0, which would mean not to wait at all."""
+    return max(until_s - time.monotonic(), 1e-6)
+
+
+def _told(name: str, error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"{name}: no reply in time"
+    return f"{name}: no connection: {error.strerror or error}"

@@ -1,0 +1,55 @@
+"""Files that appear only when they are whole."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Arriving:
+    """A file under a temporary name beside its place, moved there by `keep`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._file = self._part.open("wb")
+        self._error: OSError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove the temporary file if it was not kept."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def rewind(self) -> None:
+        """Begin anew: what was written came from a try that failed."""
+        self._error = None
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, data: bytes) -> None:
+        """Append. A failure is kept for `keep`: a parser calls this and would hide it."""
+        try:
+            if self._error is None:
+                self._file.write(data)
+        except OSError as error:
+            self._error = error
+
+    def keep(self) -> None:
+        """Make it durable and give it its name.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        if self._error is not None:
+            raise self._error
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._part.replace(self._path)

@@ -1,0 +1,76 @@
+"""Holding: what both clients' locks are made of, apart from waiting.
+
+H1: a lock is taken for lost when no renewal *begun* within nine tenths of its TTL has succeeded;
+    a session ends no earlier than a whole TTL after a renewal, so the holder knows first.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from quorate.client.errors import LockLostError
+
+LOCK_FLAG = 0x2DDCCBC058A50C18  # marks a key as a lock, for all clients of Consul's API
+SAFE = 0.9  # of the TTL; the rest is for clocks that do not run alike
+RENEWALS_PER_TTL = 3
+RETRY_S = 0.5  # after a failed renewal
+REFUSED_S = 0.25  # before a key is tried again that is free but refused: a lock-delay runs
+RELEASE_S = 5.0  # how long an exit waits for a cluster that does not answer
+LOST_S = 0.5  # the same for a lock that is lost anyhow
+PATIENCE_S = 60.0  # how long a cluster may not answer while a lock is waited for
+
+Lost = Callable[[str], object]
+
+
+class LockPlan(msgspec.Struct, frozen=True):
+    """What a lock was asked to be; see `AsyncClient.lock`."""
+
+    name: str
+    value: bytes
+    ttl_s: float
+    wait_s: float
+    lock_delay_s: float
+    on_lost: Lost | None
+
+
+class Held:
+    """A lock that is held, or was.
+
+    Attributes:
+        name: The key.
+        session: The session that holds it.
+        fence: The fencing token: higher than that of every earlier holder. Hand it to whatever
+            the lock protects, and have that refuse lower ones; only this makes a lock safe.
+    """
+
+    def __init__(self, name: str, session: str, fence: int) -> None:
+        self.name = name
+        self.session = session
+        self.fence = fence
+        self._why = ""
+
+    def __repr__(self) -> str:
+        state = f"lost: {self._why}" if self._why else "held"
+        return f"Held({self.name!r}, fence={self.fence}, {state})"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known to be lost. False is no proof: only the fence is."""
+        return bool(self._why)
+
+    def check(self) -> None:
+        """Do nothing while the lock is held.
+
+        Raises:
+            LockLostError: It was lost.
+        """
+        if self._why:
+            raise self.error()
+
+    def error(self) -> LockLostError:
+        """The error that tells why it was lost."""
+        return LockLostError(f"lock {self.name!r} was lost: {self._why}")
+
+    def lose(self, why: str) -> None:
+        """Note that it is lost; called by its keeper."""
+        self._why = self._why or why

@@ -1,0 +1,105 @@
+"""Sessions: promises to be alive, on which locks rest."""
+
+import msgspec
+
+from quorate.client import bodies
+from quorate.client.durations import spell
+from quorate.client.requests import Lane, Request, head, query, session_path
+from quorate.client.structs import Behavior, SessionInfo
+from quorate.client.sync.road import Road
+
+
+class Sessions:
+    """Sessions, one call each. `client.lock` keeps one alive by itself.
+
+    Raises (every method):
+        UnavailableError: Definite: it was not done, and the deadline came.
+        OutcomeUnknownError: Indefinite, `create` only: a session may exist that nobody knows;
+            with a TTL it ends by itself.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    def create(
+        self,
+        name: str = "",
+        *,
+        ttl_s: float = 0.0,
+        behavior: Behavior = "release",
+        lock_delay_s: float = 15.0,
+        node: str = "",
+        node_checks: tuple[str, ...] = (),
+        deadline_s: float | None = None,
+    ) -> str:
+        """Make a session.
+
+        Args:
+            name: For people.
+            ttl_s: It ends unless renewed within this, at the latest after twice as long: 10 to
+                86,400, or 0 for never.
+            behavior: What becomes of its keys when it ends.
+            lock_delay_s: How long nobody can take its keys when it ended by itself, at most 60.
+            node: The node it is bound to; empty: the one that answers.
+            node_checks: Checks that end it. Consul's default, `serfHealth`, would tie it to the
+                health of the node that happens to answer, so here the default is none.
+            deadline_s: Seconds from now; the client's own if None.
+
+        Returns:
+            Its id.
+
+        Raises:
+            RequestError: A value out of range, or an unknown node or check.
+        """
+        body: dict[str, object] = {
+            "Name": name,
+            "Behavior": behavior,
+            "LockDelay": spell(lock_delay_s),
+            "NodeChecks": node_checks,
+        }
+        if ttl_s:
+            body["TTL"] = spell(ttl_s)
+        if node:
+            body["Node"] = node
+        request = Request(head("PUT", b"/v1/session/create"), msgspec.json.encode(body))
+        return bodies.session_id(self._road.call(request, deadline_s))
+
+    def renew(
+        self, session: str, *, deadline_s: float | None = None, attempt_s: float | None = None
+    ) -> SessionInfo | None:
+        """Start the TTL anew; None if the session has ended.
+
+        Args:
+            session: Its id.
+            deadline_s: Seconds from now; the client's own if None.
+            attempt_s: How long one node may take before the next is asked.
+        """
+        request = Request(
+            head("PUT", session_path("renew", session)), is_repeatable=True, accepts=404
+        )
+        found = bodies.sessions(self._road.call(request, deadline_s, attempt_s))
+        return found[0] if found else None
+
+    def destroy(self, session: str, *, deadline_s: float | None = None) -> None:
+        """End a session now; what it holds is released or deleted. Harmless if it has ended."""
+        request = Request(head("PUT", session_path("destroy", session)), is_repeatable=True)
+        self._road.call(request, deadline_s)
+
+    def info(
+        self, session: str, *, stale: bool = False, deadline_s: float | None = None
+    ) -> SessionInfo | None:
+        """Look at a session; None if there is no such one."""
+        found = self._read(session_path("info", session), stale, deadline_s)
+        return found[0] if found else None
+
+    def all(
+        self, *, node: str = "", stale: bool = False, deadline_s: float | None = None
+    ) -> list[SessionInfo]:
+        """All sessions, or those of one node, ordered by id."""
+        path = session_path("node", node) if node else b"/v1/session/list"
+        return self._read(path, stale, deadline_s)
+
+    def _read(self, path: bytes, stale: bool, deadline_s: float | None) -> list[SessionInfo]:
+        lane = Lane.LOCAL if stale else Lane.SHARED
+        request = Request(head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True)
+        return bodies.sessions(self._road.call(request, deadline_s))

@@ -1,0 +1,97 @@
+"""Keeper of the sync client: a thread that renews a session and looks at its key."""
+
+import threading
+import time
+from typing import Protocol
+
+from quorate.base.errors import QuorateError
+from quorate.client.holding import RENEWALS_PER_TTL, RETRY_S, SAFE, Held, Lost
+
+
+class Holding(Protocol):
+    """What a keeper asks of a lock."""
+
+    def renew(self, deadline_s: float) -> bool:
+        """Renew the session once; False if it has ended."""
+        ...
+
+    def look(self) -> str:
+        """Say why the key is no longer held; empty if it is."""
+        ...
+
+
+class Keeper:
+    """Keeps one session alive, and tells when that, or its key, is lost.
+
+    Args:
+        holding: The lock.
+        ttl_s: Of the session.
+        begun_s: The monotonic time before the session was made.
+    """
+
+    def __init__(self, holding: Holding, ttl_s: float, begun_s: float) -> None:
+        self.why = ""
+        self._holding = holding
+        self._ttl_s = ttl_s
+        self._valid_s = begun_s + ttl_s * SAFE
+        self._held: Held | None = None
+        self._on_lost: Lost | None = None
+        self._mutex = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="quorate-lock", daemon=True)
+        self._thread.start()
+
+    def guard(self, held: Held, on_lost: Lost | None) -> None:
+        """From now on the session holds a key."""
+        with self._mutex:
+            self._held = held
+            self._on_lost = on_lost
+            if self.why:
+                held.lose(self.why)
+
+    def bind(self) -> None:
+        """A thread cannot be cancelled: the body asks `Held.check`, or uses `on_lost`."""
+
+    def unbind(self, kind: type[BaseException] | None) -> bool:
+        """Nothing was cancelled."""
+        return kind is None and bool(self.why)
+
+    def stop(self) -> None:
+        """Let the session be."""
+        self._stop.set()
+        if threading.current_thread() is not self._thread:  # `on_lost` may end the lock itself
+            self._thread.join()
+
+    def _lose(self, why: str) -> None:
+        with self._mutex:
+            self.why = why
+            held, on_lost = self._held, self._on_lost
+        if held is not None:
+            held.lose(why)
+        if on_lost is not None:
+            on_lost(why)
+
+    def _keep(self) -> None:
+        wait_s = self._ttl_s / RENEWALS_PER_TTL
+        trouble = "the program was too busy to renew its session"
+        while not self._stop.wait(min(wait_s, max(self._valid_s - time.monotonic(), 0.0))):
+            begun_s = time.monotonic()
+            if begun_s >= self._valid_s:
+                self._lose(trouble)
+                return
+            try:
+                why = self._look(self._valid_s - begun_s)
+            except QuorateError as error:  # the session is valid for a while: try again
+                trouble = f"its session could not be renewed in time ({error.text})"
+                wait_s = RETRY_S
+                continue
+            if why:
+                self._lose(why)
+                return
+            wait_s = self._ttl_s / RENEWALS_PER_TTL
+            self._valid_s = begun_s + self._ttl_s * SAFE
+
+    def _look(self, deadline_s: float) -> str:
+        if not self._holding.renew(deadline_s):
+            return "its session has ended"
+        return self._holding.look() if self._held is not None else ""

@@ -1,0 +1,277 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from quorate.base.errors import RequestError, UnavailableError
+from quorate.client import AsyncClient, Held, LockHeldError, LockLostError
+from quorate.client.holding import LOCK_FLAG
+from tests.unit.client.fakes import Answer, Node, Seen, Store, nodes, refusal, until
+
+
+async def contender(node: Node) -> None:
+    """Until somebody waits for a key to become free."""
+    await until(lambda: any("index" in seen.query for seen in node.seen))
+
+
+def end(store: Store) -> None:
+    store.end(store.rows["l"].session)
+
+
+def delete(store: Store) -> None:
+    store.write("l", None)
+
+
+def steal(store: Store) -> None:
+    store.write("l", b"", session="theirs")
+
+
+def test_a_lock_holds_its_key_inside_and_only_inside() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            async with client.lock("l", value=b"me") as held:
+                row = store.rows["l"]
+                assert (row.session, row.value, row.flags) == (held.session, b"me", LOCK_FLAG)
+                assert held.fence == row.modified
+                held.check()
+            assert store.rows["l"].session == ""
+            assert store.rows["l"].flags == LOCK_FLAG
+            assert store.sessions == {}
+
+    asyncio.run(run())
+
+
+def test_a_lock_is_had_when_the_other_releases_it_with_a_higher_fence() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            fences: list[int] = []
+
+            async def hold() -> None:
+                async with client.lock("l") as held:
+                    fences.append(held.fence)
+
+            async with client.lock("l") as held:
+                fences.append(held.fence)
+                other = asyncio.create_task(hold())
+                await contender(node)
+                assert len(fences) == 1
+            await other
+            assert fences[1] > fences[0]
+
+    asyncio.run(run())
+
+
+def test_a_lock_that_stays_taken_is_given_up_and_its_session_too() -> None:
+    async def run() -> None:
+        store = Store()
+        store.write("l", b"", session="theirs")
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(LockHeldError, match="session theirs holds it"):
+                await client.lock("l", wait_s=0).acquire()
+            assert store.sessions == {}
+
+    asyncio.run(run())
+
+
+def test_a_key_that_is_free_but_refused_is_tried_again() -> None:
+    async def run() -> None:
+        store = Store()
+        refusals = 2
+
+        def delayed(seen: Seen) -> Answer:
+            nonlocal refusals
+            if "acquire" in seen.query and refusals:
+                refusals -= 1
+                return b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfalse"
+            return store(seen)
+
+        async with (
+            nodes(delayed) as [node],
+            AsyncClient(node.address) as client,
+            client.lock("l") as held,
+        ):
+            assert store.rows["l"].session == held.session
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("deed", "why"),
+    [
+        (end, "session has ended"),
+        (delete, "deleted"),
+        (steal, "theirs holds it"),
+    ],
+)
+def test_a_lost_lock_cancels_the_body_and_says_why(
+    deed: Callable[[Store], object], why: str
+) -> None:
+    async def run() -> None:
+        store = Store()
+        reasons: list[str] = []
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+
+            async def hold() -> None:
+                async with client.lock("l", on_lost=reasons.append):
+                    deed(store)
+                    await asyncio.Event().wait()
+
+            with pytest.raises(LockLostError, match=why) as caught:
+                await hold()
+            assert caught.value.code == "stale_fence"
+            assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+            assert len(reasons) == 1
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+
+    asyncio.run(run())
+
+
+def test_a_lock_whose_session_cannot_be_renewed_is_lost_before_its_ttl() -> None:
+    async def run() -> None:
+        store = Store()
+        is_dead = False
+
+        def script(seen: Seen) -> Answer:
+            return None if is_dead else store(seen)
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            loop = asyncio.get_running_loop()
+            begun_s = loop.time()
+            lock = client.lock("l", ttl_s=0.5)
+            held = await lock.acquire()
+            is_dead = True
+            await until(lambda: held.is_lost)
+            assert loop.time() - begun_s <= 0.5
+            with pytest.raises(LockLostError, match="could not be renewed"):
+                held.check()
+            is_dead = False
+            await lock.release()
+
+    asyncio.run(run())
+
+
+def test_a_held_lock_is_renewed() -> None:
+    async def run() -> None:
+        store = Store()
+        async with (
+            nodes(store) as [node],
+            AsyncClient(node.address) as client,
+            client.lock("l", ttl_s=0.15) as held,
+        ):
+            await until(lambda: store.renewals >= 4)
+            held.check()
+
+    asyncio.run(run())
+
+
+def test_a_body_that_ends_after_the_loss_is_told_of_it() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+
+            async def hold() -> None:
+                async with client.lock("l") as held:
+                    store.end(held.session)
+                    try:
+                        await asyncio.Event().wait()
+                    except asyncio.CancelledError:
+                        assert held.is_lost
+
+            with pytest.raises(LockLostError):
+                await hold()
+
+    asyncio.run(run())
+
+
+def test_an_error_of_the_body_comes_through_and_the_lock_is_released() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(ZeroDivisionError):
+                async with client.lock("l"):
+                    raise ZeroDivisionError
+            assert store.rows["l"].session == ""
+
+    asyncio.run(run())
+
+
+def test_a_cancellation_from_outside_stays_one_and_the_lock_is_released() -> None:
+    async def run() -> None:
+        store = Store()
+        inside = asyncio.Event()
+
+        async def hold(client: AsyncClient) -> None:
+            async with client.lock("l"):
+                inside.set()
+                await asyncio.Event().wait()
+
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            task = asyncio.create_task(hold(client))
+            await inside.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert store.rows["l"].session == ""
+            assert store.sessions == {}
+
+    asyncio.run(run())
+
+
+def test_a_session_that_ends_while_waiting_is_replaced() -> None:
+    async def run() -> None:
+        store = Store()
+        store.write("l", b"", session="theirs")
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            waiting = asyncio.create_task(client.lock("l").acquire())
+            await contender(node)
+            store.sessions.clear()
+            store.end("theirs")
+            held: Held = await waiting
+            assert store.rows["l"].session == held.session
+            assert held.session in store.sessions
+
+    asyncio.run(run())
+
+
+def test_one_lock_object_is_held_once_at_a_time() -> None:
+    async def run() -> None:
+        async with nodes(Store()) as [node], AsyncClient(node.address) as client:
+            lock = client.lock("l")
+            async with lock:
+                with pytest.raises(RequestError, match="in use"):
+                    await lock.acquire()
+            async with lock:
+                pass
+
+    asyncio.run(run())
+
+
+def test_a_cluster_that_answers_nothing_gives_no_lock() -> None:
+    async def run() -> None:
+        broken = refusal(500, "too_few_nodes", "one is left")
+        async with nodes(broken) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(UnavailableError, match="one is left"):
+                await client.lock("l").acquire()
+
+    asyncio.run(run())
+
+
+def test_an_election_tells_all_who_leads_and_when_nobody_does() -> None:
+    async def run() -> None:
+        async with nodes(Store()) as [node], AsyncClient(node.address) as client:
+            election = client.election("e", b"ann:9000")
+            seen = election.observe()
+            assert await anext(seen) is None
+            async with election as leading:
+                leader = await anext(seen)
+                assert leader is not None
+                assert (leader.value, leader.session) == (b"ann:9000", leading.session)
+                assert await client.election("e", b"").leader() == leader
+            assert await anext(seen) is None
+            assert await election.leader() is None
+
+    asyncio.run(run())

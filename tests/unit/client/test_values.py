@@ -1,0 +1,80 @@
+"""Endpoints and durations."""
+
+import pytest
+
+from quorate.base.errors import RequestError
+from quorate.client import AsyncClient, durations, endpoints
+from quorate.client.endpoints import Ring
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1", "127.0.0.1", 8500),
+        ("n1:80", "n1", 80),
+        ("http://n1.example:8510/", "n1.example", 8510),
+        ("[::1]:8510", "::1", 8510),
+    ],
+)
+def test_an_endpoint_is_read(text: str, host: str, port: int) -> None:
+    endpoint = endpoints.parse(text)
+    assert (endpoint.host, endpoint.port) == (host, port)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "n1:0", "n1:99999", "http://n1/v1", "::1", "ftp://a"])
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match="no endpoint"):
+        endpoints.parse(text)
+
+
+@pytest.mark.parametrize("text", ["https://n1:8501", "unix:///run/q.sock"])
+def test_what_is_not_supported_yet_says_so(text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        endpoints.parse(text)
+    assert caught.value.code == "unsupported"
+
+
+def test_the_ring_moves_once_however_many_complain() -> None:
+    ring = Ring(["a", "b", "c"])
+    first, second, third = ring.endpoints
+    ring.leave(first)
+    ring.leave(first)
+    assert ring.current is second
+    ring.leave(second)
+    ring.leave(first)  # a late complaint about a node that was left long ago
+    assert ring.current is third
+    ring.leave(third)
+    assert ring.current is first
+
+
+def test_a_client_without_endpoint_or_time_is_refused() -> None:
+    with pytest.raises(RequestError, match="at least one endpoint"):
+        AsyncClient([])
+    with pytest.raises(RequestError, match="above zero"):
+        AsyncClient(deadline_s=0)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"), [(0, "0s"), (15, "15s"), (0.25, "250ms"), (86400, "86400s")]
+)
+def test_a_duration_is_spelt_and_read_back(duration_s: float, text: str) -> None:
+    assert durations.spell(duration_s) == text
+    assert durations.parse(text) == duration_s
+
+
+def test_durations_of_others_are_read() -> None:
+    assert durations.parse("1m30s") == 90.0
+    assert durations.parse("1.5h") == 5400.0
+    assert durations.parse("") == 0.0
+
+
+@pytest.mark.parametrize("text", ["15", "s", "1x", "1m 30s", "-1s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(RequestError):
+        durations.parse(text)
+
+
+@pytest.mark.parametrize("duration_s", [-1.0, float("inf"), float("nan")])
+def test_a_duration_out_of_range_is_refused(duration_s: float) -> None:
+    with pytest.raises(RequestError):
+        durations.spell(duration_s)
