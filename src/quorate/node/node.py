@@ -267,8 +267,8 @@ class Node:
         self.machine.reload()
         self._unapplied.clear()
         applied = self.machine.applied
-        self.replica.jump(applied, self._membership())
-        effects: list[Effect] = [Note("snapshot installed", {"slot": applied})]
+        effects = self.replica.jump(applied, self._membership(), now_s)
+        effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self.me.id))
         woken = self.watches.fire([EVERYTHING])
         effects += [Wake(woken)] if woken else []

@@ -9,6 +9,9 @@ S2: slot j is proposed only when every slot up to j - alpha is known chosen (C1)
     from a phase-1 quorum of the configuration that governs j (C3).
 S3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
 S4: the watermark leaves at the end of the turn in which it rose.
+S5: a leader that learns another batch chosen in a slot it has on the way, or its barrier's slot
+    chosen by somebody else, leads no more: its watermark would make those who voted for its own
+    batch take that for chosen (L2).
 """
 
 from typing import Protocol
@@ -257,6 +260,11 @@ class Leadership:
 
     # --- turns -------------------------------------------------------------------------------
 
+    def is_contradicted(self, slot: Slot, batch: bytes) -> bool:
+        """Was a slot on the way chosen otherwise than by us (S5)? Ask before `on_released`."""
+        flight = self.pipeline.flights.get(slot) if self.pipeline else None
+        return flight is not None and (slot == self._barrier or flight.batch != batch)
+
     def on_released(self, watermark: Slot) -> None:
         """The learner released up to `watermark`."""
         if self.pipeline is not None:
@@ -268,6 +276,7 @@ class Leadership:
         if self.pipeline is None:
             effects += self._prepare_again(now_s)
         else:
+            effects += self._prepare_more(self.pipeline.slot_next, now_s)
             for slot, flight in self.pipeline.overdue(now_s):
                 effects += self._resend(slot, flight, now_s)
         if self.transfer_to and now_s >= self.transfer_until_s:

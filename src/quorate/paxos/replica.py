@@ -159,14 +159,17 @@ class Replica:
         released, self._released = self._released, []
         return released
 
-    def jump(self, slot: Slot, membership: Membership) -> None:
+    def jump(self, slot: Slot, membership: Membership, now_s: float) -> list[Effect]:
         """The tables were replaced by a snapshot of `slot`."""
         self.learner.jump(slot)
         self.acceptor.forget(slot)
         self.membership = membership
         self.snapshot_source = None
         self._fetch_due_s = float("-inf")
-        self._release()
+        effects: list[Effect] = []
+        if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
+            effects += self.step_down(now_s, "a snapshot holds what others chose")
+        return effects + self._settle(now_s)
 
     # --- events ------------------------------------------------------------------------------
 
@@ -181,8 +184,7 @@ class Replica:
             if handler is None:
                 return []
             effects = handler(event.sender, event.message, now_s)
-            self._release()
-            return effects
+            return effects + self._settle(now_s)
         if isinstance(event, Connected):
             return self._on_connected(event.peer.id)
         if isinstance(event, Disconnected):
@@ -199,15 +201,14 @@ class Replica:
         elif now_s >= self.election.due_s and self.is_voter:
             effects += self.poll(now_s)
         effects += self.fetch(now_s)
-        self._release()
-        return effects
+        return effects + self._settle(now_s)
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: what the leader owes its peers, and the next steps that became possible."""
         effects: list[Effect] = []
         if self.leadership:
             effects += self.leadership.flush(now_s)
-            self._release()
+            effects += self._settle(now_s)
         if self.learner.has_hole and now_s >= self._fetch_due_s:
             effects += self.fetch(now_s)
         return effects
@@ -352,11 +353,19 @@ class Replica:
     def _learn(self, ballot: Ballot, watermark: Slot, teller: NodeId) -> None:
         self.learner.on_watermark(ballot, watermark, self.acceptor.votes, teller)
 
-    def _release(self) -> None:
+    def _settle(self, now_s: float) -> list[Effect]:
+        """Release what is due; a leader whose slot went to another batch leads no more (S5)."""
+        return self.step_down(now_s, "another batch was chosen") if self._release() else []
+
+    def _release(self) -> bool:
+        """Release what is known in order; True if it contradicts what we propose (S5)."""
         learner = self.learner
         before = learner.watermark
+        is_contradicted = False
         while (released := learner.next_released()) is not None:
             slot, batch = released
+            if self.leadership and self.leadership.is_contradicted(slot, batch):
+                is_contradicted = True
             configuration = None
             if kind_of(batch) is Kind.CONFIGURATION:
                 proposed = decode_batch(batch).configuration
@@ -368,6 +377,7 @@ class Replica:
             self.membership.prune(learner.watermark)
             if self.leadership:
                 self.leadership.on_released(learner.watermark)
+        return is_contradicted
 
     def fetch(self, now_s: float) -> list[Effect]:
         """Ask for the next hole: first the node that told of it, then others in turn."""
@@ -401,7 +411,7 @@ class Replica:
         if message.batches:
             self._fetch_turn = 0
             self._fetch_due_s = float("-inf")
-            self._release()
+            effects += self._settle(now_s)
             return effects + self.fetch(now_s)
         is_gone = message.slot_first == learner.watermark + 1 < message.slot_tail
         if is_gone and message.slot_tail <= message.watermark + 1:

@@ -166,8 +166,7 @@ class Site:
             return
         self.tables, self.chain = list(source.tables), list(source.chain)
         self.saved = len(self.tables)
-        self.alive.jump(Slot(self.saved), self.membership())
-        self.apply()
+        self.obey(self.alive.jump(Slot(self.saved), self.membership(), self.world.now_s))
 
     # --- effects -------------------------------------------------------------------------
 
