@@ -36,7 +36,9 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """1b, one page of it: no lower ballot from now on; this is what I hold above `watermark`.
 
-    Counts only when pages 0 … pages-1 of the same `ballot` and `slot_first` have come.
+    Counts only when pages 0 … pages-1 of the same `ballot` and `slot_first` have come. A page
+    tells everything held from `slot_from` to its last slot, the last page everything behind too:
+    so pages of answers given at different times fit together, or are seen not to.
     """
 
     ballot: Ballot
@@ -45,6 +47,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     page: int
     pages: int
     held: tuple[Held, ...]
+    slot_from: Slot = Slot(0)
 
 
 class Accept(msgspec.Struct, frozen=True, array_like=True, tag=3):

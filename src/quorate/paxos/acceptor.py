@@ -66,14 +66,13 @@ class Acceptor:
             record = Promised(ballot)
             self.remember(record)
             effects.append(Persist(record))
-        pages = self._pages(message.slot_first, chosen)
-        effects += [
-            Reply(
-                sender,
-                Promise(ballot, message.slot_first, self.watermark, page, len(pages), tuple(held)),
-            )
-            for page, held in enumerate(pages)
-        ]
+        first = slot_from = message.slot_first
+        pages = self._pages(first, chosen)
+        for page, held in enumerate(pages):
+            whole = tuple(held)
+            promise = Promise(ballot, first, self.watermark, page, len(pages), whole, slot_from)
+            effects.append(Reply(sender, promise))
+            slot_from = Slot(held[-1].slot + 1) if held else slot_from
         return effects
 
     def on_accept(self, sender: NodeId, message: Accept) -> list[Effect]:

@@ -6,7 +6,8 @@ P2: Accept leaves at once, beside our own sync; our own vote passes through our 
 P3: a node that restarts has forgotten which Accepts it sent, so it never resumes a ballot.
 P4: for a slot that a promise reports, the batch known chosen wins, else that of the highest
     ballot; for a hole below the highest slot reported, a noop. Nothing else may be proposed there.
-P5: the answer to another Prepare is no promise for this one.
+P5: the answer to another Prepare is no promise for this one; pages of two answers are one promise
+    only if they leave no slot out.
 
 Source: Lamport, "Paxos Made Simple" (2001), sections 2.2 and 3.
 """
@@ -36,13 +37,9 @@ class Phase1:
         self.promised: set[NodeId] = set()
         self.watermark_max = Slot(0)
         self.watermark_holder = ballot.node
+        self.slot_last = Slot(0)  # the highest slot that any promise reported; 0 if none did
         self._pages: dict[NodeId, dict[int, Promise]] = {}
         self._held: dict[Slot, Held] = {}
-
-    @property
-    def slot_last(self) -> Slot:
-        """The highest slot that any promise reported; 0 if none did."""
-        return max(self._held, default=Slot(0))
 
     def on_promise(self, sender: NodeId, message: Promise) -> bool:
         """Take a page; True when it completes the sender's promise (P5)."""
@@ -52,10 +49,10 @@ class Phase1:
         if any(page.pages != message.pages for page in pages.values()):
             pages.clear()  # promised anew with more or fewer pages: only whole ones count
         pages[message.page] = message
-        if len(pages) < message.pages or sender in self.promised:
+        if sender in self.promised or not self._is_whole(pages, message.pages):
             return False
         self.promised.add(sender)
-        for page in pages.values():
+        for page in self._pages.pop(sender).values():
             self._take(sender, page)
         return True
 
@@ -68,6 +65,16 @@ class Phase1:
         held = self._held.get(slot)
         return NOOP if held is None else held.batch
 
+    def _is_whole(self, pages: dict[int, Promise], count: int) -> bool:
+        """Do the pages leave no slot out? Those of answers given at different times may (P5)."""
+        slot_from = self.slot_first
+        for number in range(count):
+            page = pages.get(number)
+            if page is None or page.slot_from > slot_from:
+                return False
+            slot_from = Slot(page.held[-1].slot + 1) if page.held else slot_from
+        return True
+
     def _take(self, sender: NodeId, page: Promise) -> None:
         if page.watermark > self.watermark_max:
             self.watermark_max = page.watermark
@@ -76,6 +83,7 @@ class Phase1:
             best = self._held.get(held.slot)
             if best is None or _beats(held, best):
                 self._held[held.slot] = held
+                self.slot_last = max(self.slot_last, held.slot)
 
 
 def _beats(one: Held, other: Held) -> bool:

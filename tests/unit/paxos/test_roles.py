@@ -47,7 +47,7 @@ def test_a_promise_reports_every_vote_from_the_asked_slot_on() -> None:
     held = (Held(Slot(7), LOW, b"x"),)
     assert effects == [
         Persist(Promised(HIGH)),
-        Reply(BOB, Promise(HIGH, Slot(4), Slot(0), 0, 1, held)),
+        Reply(BOB, Promise(HIGH, Slot(4), Slot(0), 0, 1, held, Slot(4))),
     ]
 
 
