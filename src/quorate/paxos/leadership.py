@@ -334,7 +334,9 @@ class Leadership:
         return self._begin_round(now_s)
 
     def _begin_round(self, now_s: float) -> list[Effect]:
-        counter = self.rounds.begin(self._home.learner.watermark, self.stamp_ms, now_s)
+        watermark = self._home.learner.watermark
+        voters = self._home.membership.governing(Slot(watermark + 1)).voter_ids
+        counter = self.rounds.begin(watermark, self.stamp_ms, now_s, voters)
         effects = self._tell(counter)
         if self._home.acceptor.promised == self.ballot:
             self._heard_self_s = now_s
@@ -366,11 +368,11 @@ class Leadership:
         return self._count_answer(sender, message.round)
 
     def _count_answer(self, sender: NodeId, counter: int) -> list[Effect]:
-        home = self._home
-        voters = home.membership.governing(Slot(home.learner.watermark + 1)).voter_ids
+        confirmed = self.rounds.on_answer(sender, counter)
+        if confirmed is None:
+            return []
         return [
             Send(ask.asker, ReadPoint(ask.number, confirmed.slot, confirmed.stamp_ms))
-            for confirmed in self.rounds.on_answer(sender, counter, voters)
             for ask in confirmed.asks
         ]
 

@@ -9,7 +9,8 @@ R1: a round's token is (ballot, counter); the counter rises with every round and
     also what rode in rounds before k; never what came later.
 R2: the watermark is taken before the round is sent.
 R3: no round before the leader's barrier is chosen.
-R4: the quorum asked is that of the configuration governing slot watermark + 1.
+R4: the quorum asked is that of the configuration governing slot watermark + 1, as of R2: who
+    chose a later slot has promises of a quorum of it, which one of another may not meet.
 
 Questions that arrive while a round is on its way ride in the next one. That is all the batching
 there is. A round that stays unanswered is followed by a new one, which confirms it too.
@@ -41,6 +42,7 @@ class Round(msgspec.Struct):
     slot: Slot
     stamp_ms: int
     opened_s: float
+    voters: AbstractSet[NodeId]
     answered: set[NodeId]
 
 
@@ -68,18 +70,22 @@ class ReadRounds:
             return not riding or now_s - riding[-1].opened_s >= patience_s
         return bool(riding) and now_s - self._open[-1].opened_s >= patience_s
 
-    def begin(self, watermark: Slot, stamp_ms: int, now_s: float) -> int:
-        """Open the next round with all that waits, and return its counter (R2)."""
+    def begin(
+        self, watermark: Slot, stamp_ms: int, now_s: float, voters: AbstractSet[NodeId]
+    ) -> int:
+        """Open the next round with all that waits, and return its counter (R2, R4)."""
         self._counter += 1
-        self._open.append(Round(self._counter, self._waiting, watermark, stamp_ms, now_s, set()))
-        self._waiting = []
+        asks, self._waiting = self._waiting, []
+        self._open.append(Round(self._counter, asks, watermark, stamp_ms, now_s, voters, set()))
         return self._counter
 
-    def on_answer(self, sender: NodeId, counter: int, voters: AbstractSet[NodeId]) -> list[Round]:
-        """Count an answer; the rounds it completes: that one and all before it (R1)."""
+    def on_answer(self, sender: NodeId, counter: int) -> Round | None:
+        """Count an answer; the round it completes, with the questions of all before it (R1)."""
         for place, one in enumerate(self._open):
             if one.counter == counter:
                 one.answered.add(sender)
-                if is_phase1_quorum(one.answered, voters):
-                    return [self._open.popleft() for _ in range(place + 1)]
-        return []
+                if is_phase1_quorum(one.answered, one.voters):
+                    earlier = [self._open.popleft() for _ in range(place + 1)][:-1]
+                    one.asks = [ask for round_ in earlier for ask in round_.asks] + one.asks
+                    return one
+        return None

@@ -1,11 +1,54 @@
 """Leading: what a node does from its first promise to its last heartbeat."""
 
-from quorate.base.batches import NOOP
-from quorate.base.ids import Slot
+from quorate.base.batches import NOOP, Configuration
+from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Fetched, Heartbeat
+from tests.unit.paxos.harness import member
 from tests.unit.paxos.lone import Lone
 
 BATCH, OTHER = b"\x01ours", b"\x01theirs"
+
+FOURTH = member(4)
+
+
+def with_learner() -> Lone:
+    """Slot 1 brought n4 in as learner; n2 alone answers n1."""
+    voters = tuple(member(number) for number in (1, 2, 3))
+    lone = Lone(3, applied=10, chain=[(Slot(1), Configuration(2, 1, voters, (FOURTH,)))])
+    lone.connect(4)
+    return lone
+
+
+def promote(lone: Lone) -> Configuration:
+    """The fourth node shall vote: chosen in slot 12, governs from slot 20."""
+    newest = lone.replica.membership.derive("promote", FOURTH)
+    lone.obey(lone.leadership.propose_change(newest, lone.now_s))
+    for slot in range(12, 20):
+        lone.accept(2, slot)
+    return newest
+
+
+def test_a_leader_asks_for_the_promises_that_a_new_configuration_needs() -> None:
+    lone = with_learner()
+    lone.lead(2)
+    promote(lone)
+    lone.said.clear()
+    assert lone.replica.watermark == 19
+    assert lone.leadership.room() == 0
+    lone.wait(0.3)
+    assert NodeId("n4") in lone.prepared()
+    lone.promise(4, watermark=19)
+    assert lone.leadership.room() > 0
+
+
+def test_nothing_but_noops_until_a_change_begins_and_nothing_under_it_without_promises() -> None:
+    lone = with_learner()
+    lone.lead(2)
+    lone.said.clear()
+    promote(lone)
+    batches = {accept.slot: accept.batch for accept in lone.proposed()}
+    assert sorted(batches) == list(range(12, 20))
+    assert all(batches[Slot(slot)] == NOOP for slot in range(13, 20))
 
 
 def test_a_leader_that_learns_its_slot_went_to_another_batch_leads_no_more() -> None:

@@ -29,8 +29,8 @@ def big_votes(*slots: int) -> Acceptor:
     return made
 
 
-def promised(*held: Held, sender: NodeId = ANN, watermark: int = 0) -> Promise:
-    return Promise(MINE, ONE, Slot(watermark), 0, 1, held, ONE)
+def promised(*held: Held) -> Promise:
+    return Promise(MINE, ONE, Slot(0), 0, 1, held, ONE)
 
 
 def test_pages_of_two_answers_that_leave_a_slot_out_are_no_promise() -> None:

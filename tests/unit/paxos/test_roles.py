@@ -17,7 +17,6 @@ from quorate.paxos.log import Tail
 from quorate.paxos.membership import Membership
 from quorate.paxos.proposer import Phase1
 from quorate.paxos.quorum import is_phase1_quorum, is_phase2_quorum
-from quorate.paxos.reads import Ask, ReadRounds
 
 ANN, BOB, CY = NodeId("ann"), NodeId("bob"), NodeId("cy")
 LOW, HIGH = Ballot(1, ANN), Ballot(2, BOB)
@@ -146,18 +145,6 @@ def test_a_configuration_governs_from_alpha_slots_later_and_is_void_without_pred
     assert membership.governing(Slot(12)) is first
     assert membership.governing(Slot(13)) is second
     assert membership.judge(Slot(6), second) is None
-
-
-def test_an_answer_confirms_its_round_and_those_before_it_only() -> None:
-    rounds, voters = ReadRounds(), frozenset({ANN, BOB, CY})
-    rounds.ask(Ask(ANN, 1))
-    first = rounds.begin(Slot(3), 0, 0.0)
-    rounds.ask(Ask(BOB, 2))
-    second = rounds.begin(Slot(4), 0, 1.0)
-    rounds.on_answer(ANN, first, voters)
-    assert rounds.on_answer(ANN, second, voters) == []
-    confirmed = rounds.on_answer(BOB, first, voters)
-    assert [(ask.number, one.slot) for one in confirmed for ask in one.asks] == [(1, 3)]
 
 
 def test_a_reply_is_held_until_every_record_before_it_is_durable() -> None:
