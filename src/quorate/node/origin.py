@@ -98,7 +98,7 @@ class Origin:
         """Make one bundle of what waits, urgent ones first, up to the caps (O1, O4)."""
         commands: list[bytes] = []
         tickets: list[Ticket] = []
-        size, deadline_s = 0, now_s
+        size, deadline_s = 0, now_s  # when the last client gives up; None is the node itself
         for queue in (self._urgent, self._normal):
             while queue and len(commands) < self._cluster.batch_commands_max:
                 command = queue[0].command
@@ -108,7 +108,8 @@ class Origin:
                 commands.append(command)
                 tickets.append(one.ticket)
                 size += len(command)
-                deadline_s = max(deadline_s, one.deadline_s)
+                if one.ticket is not None:
+                    deadline_s = max(deadline_s, one.deadline_s)
         invariant(bool(commands), "a bundle holds a command")
         self._waiting_bytes -= size
         self._sequence += 1
