@@ -7,6 +7,8 @@ the tables; the switch is atomic, and only then does the node's life go on from 
 T1: a chunk is taken only with a matching checksum, and only the one asked for.
 T2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
     begins anew.
+T3: a snapshot is taken only if it is above everything released here, and from its last chunk
+    until the tables are replaced nothing is released: they never go back.
 """
 
 from collections.abc import Iterator
@@ -135,16 +137,16 @@ class Asker:
         self.is_installing = False
 
     def on_chunk(
-        self, sender: NodeId, message: SnapshotChunk, applied: Slot, now_s: float
+        self, sender: NodeId, message: SnapshotChunk, released: Slot, now_s: float
     ) -> list[Effect]:
-        """Take a chunk (T1, T2); Install it and ask for the next."""
+        """Take a chunk (T1, T2, T3); Install it and ask for the next."""
         if (sender, message.transfer, message.number) != (
             self.source,
             self._transfer,
             self._number,
         ) or self.is_installing:
             return []
-        is_stale = message.slot <= applied or (self._number and message.slot != self._slot)
+        is_stale = message.slot <= released or (self._number and message.slot != self._slot)
         if message.refused or is_stale:
             self.give_up()
             self.has_failed = True

@@ -48,9 +48,9 @@ class Pending(msgspec.Struct):
 class Changes:
     """Both ends: the questions of this node, and the decisions of a leader."""
 
-    def __init__(self, me: NodeId) -> None:
+    def __init__(self, me: NodeId, incarnation: int) -> None:
         self._me = me
-        self._number = 0
+        self._number = incarnation << 32  # an answer to an earlier life may still be on its way
         self._pending: dict[int, Pending] = {}
         self._awaited: dict[int, tuple[NodeId, int]] = {}  # configuration number -> asker, question
 

@@ -105,11 +105,11 @@ class Node:
         self.gate = Gate()
         self.origin = Origin(me.id, incarnation, settings)
         self.intake: Intake | None = None
-        self.reads = Reads(settings.timing.read_resend_s)
+        self.reads = Reads(incarnation, settings.timing.read_resend_s)
         self.watches = Watches()
         self.source = Source(tables, settings.limits)
         self.asker = Asker(incarnation)
-        self.changes = Changes(me.id)
+        self.changes = Changes(me.id, incarnation)
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.presence: Presence | None = None
         self.is_full = False
@@ -339,11 +339,11 @@ class Node:
         if replica is None:
             return []
         effects: list[Effect] = []
+        effects += self._note_leader(now_s)
         leadership = replica.leadership
         if leadership is not None:
             leadership.stamp_ms = self.stamp_ms(now_s)
             leadership.digest_slot, leadership.digest = self.agreement.agreed
-        effects += self._note_leader(now_s)
         effects += self._bundles(now_s)
         question = self.reads.question(self.leader, now_s)
         if question is not None and self.leader is not None:
@@ -409,8 +409,8 @@ class Node:
             effects += self._pass(leadership.propose(encode_batch(batch), now_s), now_s)
 
     def stamp_ms(self, now_s: float) -> int:
-        """Logged time, as a leader may stamp it: never behind what was applied."""
-        base_ms, since_s = self.served_from
+        """Logged time: it goes on while we serve, from what was applied when that began."""
+        base_ms, since_s = self.served_from if self.intake is not None else (0, now_s)
         return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
 
     # --- effects -----------------------------------------------------------------------------
@@ -448,7 +448,7 @@ class Node:
     def _apply_released(self) -> list[Effect]:
         """Apply what was released, in order (N1); what finds no space waits (N2)."""
         replica = self.replica
-        if replica is None:
+        if replica is None or replica.is_installing:  # T3
             return []
         released = replica.take_released()
         if not released and not self._unapplied:

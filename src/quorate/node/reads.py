@@ -1,8 +1,8 @@
 """Reads: a node's linearizable reads, from question to point to applied.
 
 W1: an answer serves only reads that waited when its question was sent: questions are numbered,
-    numbers are never reused in a life, a retry is a new question. So the answer to question n
-    serves what was asked in n or before.
+    numbers are never reused, not in another life either, a retry is a new question. So the
+    answer to question n serves what was asked in n or before.
 W2: a read is answered only when this node has applied its point.
 
 One question at a time: what arrives meanwhile rides in the next one.
@@ -18,12 +18,13 @@ class Reads:
     """The reads of one life of a node.
 
     Args:
+        incarnation: Which life; an answer to an earlier one may still be on its way.
         resend_s: Seconds after which an unanswered question is asked anew.
     """
 
-    def __init__(self, resend_s: float) -> None:
+    def __init__(self, incarnation: int, resend_s: float) -> None:
         self._resend_s = resend_s
-        self._number = 0
+        self._number = incarnation << 32
         self._asked_s = 0.0
         self._asked_whom: NodeId | None = None
         self._waiting: list[tuple[Ticket, float]] = []

@@ -147,13 +147,21 @@ class Routes:
 
     def _on_snapshot_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
         node = self._node
+        if node.asker.is_installing:
+            return []  # asked again, of these tables or elsewhere
         return node.source.on_ask(sender, message, node.machine.applied, now_s)
 
     def _on_snapshot_chunk(
         self, sender: NodeId, message: SnapshotChunk, now_s: float
     ) -> list[Effect]:
-        node = self._node
-        return node.asker.on_chunk(sender, message, node.machine.applied, now_s)
+        node, replica = self._node, self._node.replica
+        if replica is None:
+            return []
+        effects = node.asker.on_chunk(sender, message, replica.watermark, now_s)
+        replica.is_installing = node.asker.is_installing
+        if replica.is_installing:
+            node.source.close()  # the tables it shows are about to go
+        return effects
 
     def _on_change_ask(self, sender: NodeId, message: ChangeAsk, now_s: float) -> list[Effect]:
         node = self._node

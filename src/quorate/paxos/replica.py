@@ -75,6 +75,7 @@ class Replica:
         self.election = Election(settings.timing, rng, now_s)
         self.leadership: Leadership | None = None
         self.snapshot_source: NodeId | None = None
+        self.is_installing = False  # the tables are being replaced: nothing is released
         self.digest_slot, self.digest = Slot(0), 0
         self.farewell = 0
         self.round_seen = 0
@@ -165,6 +166,7 @@ class Replica:
         self.acceptor.forget(slot)
         self.membership = membership
         self.snapshot_source = None
+        self.is_installing = False
         self._fetch_due_s = float("-inf")
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
@@ -362,7 +364,7 @@ class Replica:
         learner = self.learner
         before = learner.watermark
         is_contradicted = False
-        while (released := learner.next_released()) is not None:
+        while not self.is_installing and (released := learner.next_released()) is not None:
             slot, batch = released
             if self.leadership and self.leadership.is_contradicted(slot, batch):
                 is_contradicted = True

@@ -1,0 +1,86 @@
+"""A node's reads: question, point, applied."""
+
+from quorate.base.ids import NodeId, Slot
+from quorate.node.reads import Reads
+
+LEADER, OTHER = NodeId("leader"), NodeId("other")
+
+
+def reads(incarnation: int = 1) -> Reads:
+    return Reads(incarnation, resend_s=0.1)
+
+
+def asked(made: Reads, ticket: str, now_s: float = 0.0) -> int:
+    made.add(ticket, 100.0)
+    question = made.question(LEADER, now_s)
+    assert question is not None
+    return question.number
+
+
+def test_the_answer_to_a_question_of_an_earlier_life_answers_nothing() -> None:
+    """It may have waited at the leader while writes were acknowledged."""
+    before = [asked(reads(1), f"r{n}") for n in range(5)][-1]
+    made = reads(2)
+    asked(made, "now")
+    assert made.on_point(before, Slot(0), 0, Slot(9)) is None
+
+
+def test_an_answer_serves_what_was_asked_in_that_question_or_before() -> None:
+    made = reads()
+    first = asked(made, "a")
+    second = asked(made, "b", now_s=0.1)
+    third = asked(made, "c", now_s=0.2)
+    ready = made.on_point(second, Slot(3), 7, applied=Slot(3))
+    assert ready is not None
+    assert (ready.tickets, ready.slot, ready.stamp_ms) == (["a", "b"], 3, 7)
+    assert made.on_point(first, Slot(3), 7, applied=Slot(3)) is None
+    ready = made.on_point(third, Slot(3), 7, applied=Slot(3))
+    assert ready is not None
+    assert ready.tickets == ["c"]
+
+
+def test_a_read_waits_until_its_point_is_applied() -> None:
+    made = reads()
+    number = asked(made, "a")
+    assert made.on_point(number, Slot(5), 7, applied=Slot(4)) is None
+    assert made.on_applied(Slot(4)) == []
+    (ready,) = made.on_applied(Slot(5))
+    assert ready.tickets == ["a"]
+    assert made.on_applied(Slot(6)) == []
+
+
+def test_what_arrives_meanwhile_rides_in_the_next_question() -> None:
+    made = reads()
+    number = asked(made, "a")
+    made.add("b", 100.0)
+    assert made.question(LEADER, 0.05) is None
+    made.on_point(number, Slot(0), 0, Slot(0))
+    assert made.question(LEADER, 0.05) is not None
+    assert made.question(None, 9.0) is None
+
+
+def test_an_unanswered_question_is_asked_anew_under_another_number() -> None:
+    made = reads()
+    first = asked(made, "a")
+    again = made.question(LEADER, 0.1)
+    assert again is not None
+    assert again.number > first
+    elsewhere = made.question(OTHER, 0.1)
+    assert elsewhere is not None
+    assert elsewhere.number > again.number
+
+
+def test_reads_are_refused_at_their_deadline_wherever_they_wait() -> None:
+    made = reads()
+    made.add("pointed", 1.0)
+    question = made.question(LEADER, 0.0)
+    assert question is not None
+    made.on_point(question.number, Slot(5), 0, applied=Slot(0))
+    made.add("asked", 2.0)
+    made.question(LEADER, 0.0)
+    made.add("waiting", 3.0)
+    made.add("patient", 9.0)
+    assert made.expire(0.5) == []
+    refused = [one.tickets for now_s in (1.0, 2.0, 3.0, 4.0) for one in made.expire(now_s)]
+    assert refused == [["pointed"], ["asked"], ["waiting"]]
+    assert made.on_applied(Slot(5)) == []
