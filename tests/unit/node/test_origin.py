@@ -1,5 +1,7 @@
 """Commands of a node's clients on their way into the log, exactly once."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -125,9 +127,9 @@ def test_bundles_go_again_after_a_time_that_grows() -> None:
     made = origin("a")
     bundle = made.number(0.0)
     resent = [now / 10 for now in range(200) if made.overdue(now / 10) == [bundle]]
-    gaps = [round(b - a, 3) for a, b in zip(resent, resent[1:], strict=False)]
+    gaps = [round(b - a, 3) for a, b in pairwise(resent)]
     assert resent[0] == pytest.approx(0.3)
-    assert all(later >= sooner - 0.11 for sooner, later in zip(gaps, gaps[1:], strict=False))
+    assert all(later >= sooner - 0.11 for sooner, later in pairwise(gaps))
     assert gaps[-1] == pytest.approx(4.8, abs=0.11)
     assert Origin(ME, 1, SETTINGS).overdue(9.0) == []
 
