@@ -167,7 +167,7 @@ class Node:
         if self._found(now_s) or self.replica is not None:
             effects += self._configured()
         replica = self.replica
-        if replica is not None and replica.membership.newest.voter_ids == {self.me.id}:
+        if replica is not None and replica.membership.newest.voter_ids == frozenset({self.me.id}):
             effects += self._pass(replica.poll(now_s), now_s)
         return effects
 

@@ -151,10 +151,8 @@ class Site:
     def save(self) -> None:
         """A durable snapshot: the records it covers may go, the promise may not."""
         self.saved = len(self.tables)
-        promised = max(
-            (r.ballot for r in self.durable if not isinstance(r, Chosen)),  # type: ignore[union-attr]
-            default=NO_BALLOT,
-        )
+        ballots = [r.ballot for r in self.durable if isinstance(r, Promised | Vote)]
+        promised = max(ballots, default=NO_BALLOT)
         kept = [r for r in self.durable if isinstance(r, Vote | Chosen) and r.slot > self.saved]
         self.durable = [Promised(promised), *kept]
 
