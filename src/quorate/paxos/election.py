@@ -9,6 +9,8 @@ leader counts as silence: the node polls after a short random delay.
 E1: a poll promises nothing and persists nothing.
 E2: a node far behind is refused at first, so that little must travel; after three timeouts
     without a leader it is granted too: it may be the only one that a quorum can reach.
+E3: a node says farewell to a stranger only if it knows as much of the log as the stranger: else
+    it may not have heard of the configuration that names it.
 
 Source: Ng, Haridi, Carbone, "Omni-Paxos" (2023), section 5; Ongaro (2014), section 9.6.
 """

@@ -226,9 +226,7 @@ class Leadership:
         learner, phase1 = self._home.learner, self.phase1
         if slot > phase1.watermark_max or slot <= learner.watermark:
             return False
-        if learner.told < phase1.watermark_max:
-            learner.told = phase1.watermark_max
-            learner.teller = phase1.watermark_holder
+        learner.hear_of(phase1.watermark_max, phase1.watermark_holder)
         return True
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:

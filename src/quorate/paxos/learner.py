@@ -48,9 +48,7 @@ class Learner:
         """
         if watermark <= self.watermark:
             return
-        if watermark > self.told or self.teller == NOBODY:
-            self.told = max(self.told, watermark)
-            self.teller = teller
+        self.hear_of(watermark, teller)
         if watermark - self.watermark <= len(votes):
             slots = [Slot(s) for s in range(self.watermark + 1, watermark + 1)]
         else:
@@ -59,6 +57,12 @@ class Learner:
             vote = votes.get(slot)
             if vote is not None and vote.ballot == ballot:
                 self.choose(slot, vote.batch)
+
+    def hear_of(self, watermark: Slot, teller: NodeId) -> None:
+        """`teller` knows everything up to `watermark`: what is missing here can be fetched."""
+        if watermark > self.told or (watermark > self.watermark and self.teller == NOBODY):
+            self.told = max(self.told, watermark)
+            self.teller = teller
 
     def choose(self, slot: Slot, batch: bytes) -> bool:
         """Note that `batch` is chosen in `slot`; True if that was news.

@@ -256,7 +256,8 @@ class Replica:
         return [node for node in self.membership.members if node != self.me]
 
     def _on_poll(self, sender: NodeId, message: Poll, now_s: float) -> list[Effect]:
-        if sender not in self.membership.members:
+        self.learner.hear_of(message.watermark, sender)
+        if sender not in self.membership.members and message.watermark <= self.watermark:
             return [Send(sender, Farewell(self.membership.newest.number))]
         granted = (
             not (self.leadership and self.leadership.is_serving)
@@ -270,6 +271,7 @@ class Replica:
         if message.promised.round > self.round_seen and not message.is_granted:
             self.election.hurry(now_s)  # outbid, not refused for a living leader: ask higher
         self.round_seen = max(self.round_seen, message.promised.round)
+        self.learner.hear_of(message.watermark, sender)
         if self.leadership or not message.is_granted:
             return []
         if self._is_elected(self.election.on_grant(sender, message.number)):
