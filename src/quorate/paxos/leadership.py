@@ -106,7 +106,7 @@ class Leadership:
     def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
         """Take a promise; go on when there are enough."""
         if sender != self._home.me:
-            self._peer(sender, now_s).heard_s = now_s
+            self._peer(sender, now_s).on_heard(now_s)
         self.phase1.on_promise(sender, message)
         return []
 
@@ -384,7 +384,11 @@ class Leadership:
     def healthy(self, now_s: float) -> set[NodeId]:
         """Who was heard within the last election timeout, ourselves included."""
         limit_s = self._timing.election_timeout_s
-        heard = {n for n, peer in self.peers.items() if now_s - peer.heard_s < limit_s}
+        heard = {
+            node
+            for node, peer in self.peers.items()
+            if peer.has_answered and now_s - peer.heard_s < limit_s
+        }
         return heard | {self._home.me}
 
     def hears_quorum(self, now_s: float) -> bool:

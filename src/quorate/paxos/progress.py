@@ -31,6 +31,11 @@ class Progress:
         """May an Accept be sent now?"""
         return self.is_linked and not self.is_paused
 
+    def on_heard(self, now_s: float) -> None:
+        """The peer lives."""
+        self.heard_s = now_s
+        self.has_answered = True
+
     def on_sent(self, slot: Slot, size: int) -> None:
         """An Accept of `size` bytes left."""
         self._sent.append((slot, size))
@@ -43,8 +48,7 @@ class Progress:
 
         Links are FIFO: what was sent before has arrived or is lost, and is on the way no more.
         """
-        self.heard_s = now_s
-        self.has_answered = True
+        self.on_heard(now_s)
         while self._sent and self._sent[0][0] <= slot:
             self._bytes -= self._sent.popleft()[1]
 

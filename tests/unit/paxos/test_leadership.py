@@ -51,6 +51,21 @@ def test_nothing_but_noops_until_a_change_begins_and_nothing_under_it_without_pr
     assert all(batches[Slot(slot)] == NOOP for slot in range(13, 20))
 
 
+def test_a_peer_that_never_answered_is_not_healthy() -> None:
+    """Else a learner that is dead from the start would be promoted, and stop the cluster."""
+    lone = with_learner()
+    lone.lead(2)
+    assert lone.leadership.healthy(lone.now_s) == {"n1", "n2"}
+    newest = lone.replica.membership.derive("remove", member(2))
+    assert not lone.leadership.quorum_would_live(newest, lone.now_s)
+    lone.answer(3, 1)
+    assert lone.leadership.quorum_would_live(newest, lone.now_s)
+    lone.wait(0.99)
+    lone.answer(2, 2)
+    lone.now_s += 0.02
+    assert lone.leadership.healthy(lone.now_s) == {"n1", "n2"}
+
+
 def test_a_leader_that_learns_its_slot_went_to_another_batch_leads_no_more() -> None:
     """Else it would tell a watermark by which holders of its own vote take that for chosen."""
     lone = Lone(5)
