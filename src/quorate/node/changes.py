@@ -110,13 +110,19 @@ class Changes:
         try:
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
         except QuorateError as error:  # the asker's: it gets it in its own words
-            same = error.code == "already_exists" and message.verb != "promote"
-            code, text = ("", "") if same else (error.code, error.text)
+            code, text = error.code, error.text
+            if self._is_made(message, membership, code):  # asked again after a lost answer, too
+                code = text = ""
             return [Send(sender, ChangeAnswer(message.number, code, text))]
         if not effects:
             return []  # another change is under way: the asker repeats itself
         self._awaited[membership.newest.number + 1] = (sender, message.number)
         return effects
+
+    def _is_made(self, message: ChangeAsk, membership: Membership, code: str) -> bool:
+        if message.verb == "remove":
+            return message.member.id in membership.newest.removed
+        return message.verb == "add" and code == "already_exists"
 
     def propose(
         self,

@@ -1,0 +1,106 @@
+"""Changes of members, from the wish to the answer."""
+
+from quorate.base.ids import Slot
+from quorate.base.messages import ChangeAnswer, ChangeAsk, Farewell, Join, Welcome
+from tests.unit.node.lone import Lone, member
+
+
+def alone() -> Lone:
+    """A cluster of one that serves."""
+    lone = Lone(0, is_alone=True)
+    lone.wait(1)
+    return lone
+
+
+def answers(lone: Lone, to: int) -> list[tuple[int, str]]:
+    return [(answer.number, answer.code) for answer in lone.said(ChangeAnswer, to=to)]
+
+
+def ask(lone: Lone, number: int, verb: str, whom: int) -> list[tuple[int, str]]:
+    """A peer asks; what it is answered within a while."""
+    lone.said(ChangeAnswer)
+    lone.hear(2, ChangeAsk(number, verb, member(whom)))
+    lone.wait(0.5)
+    return answers(lone, 2)
+
+
+def test_a_change_is_answered_when_its_configuration_is_chosen() -> None:
+    lone = alone()
+    assert ask(lone, 5, "add", 2) == [(5, "")]
+    (slot, newest) = lone.node.machine.configurations[-1]
+    assert newest.learners == (member(2),)
+    assert newest.number == 2
+    assert slot > Slot(0)
+
+
+def test_a_change_made_before_is_a_success_when_asked_again() -> None:
+    lone = alone()
+    ask(lone, 5, "add", 2)
+    assert ask(lone, 5, "add", 2) == [(5, "")]
+    assert ask(lone, 6, "remove", 2) == [(6, "")]
+    assert ask(lone, 6, "remove", 2) == [(6, "")]
+
+
+def test_changes_that_cannot_be_are_refused_in_the_askers_own_words() -> None:
+    lone = alone()
+    ask(lone, 1, "add", 2)
+    ask(lone, 2, "remove", 2)
+    assert ask(lone, 3, "add", 2) == [(3, "precondition")]
+    assert ask(lone, 4, "remove", 3) == [(4, "not_found")]
+    assert ask(lone, 5, "remove", 1) == [(5, "bad_request")]
+    assert ask(lone, 6, "shuffle", 1) == [(6, "unsupported")]
+    assert ask(lone, 7, "transfer", 3) == [(7, "not_found")]
+    assert ask(lone, 8, "transfer", 1) == [(8, "")]
+
+
+def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
+    lone = alone()
+    lone.hear(2, Join(member(2)))
+    lone.wait(0.3)
+    assert [welcome.cluster_id for welcome in lone.said(Welcome, to=2)] == [lone.node.cluster_id]
+    ask(lone, 1, "remove", 2)
+    lone.said(Farewell)
+    lone.hear(2, Join(member(2)))
+    lone.wait(0.5)
+    effects = lone.said(Farewell, to=2)
+    assert [farewell.number for farewell in effects] == [3]
+    assert member(2) not in lone.node.machine.configurations[-1][1].members
+    assert lone.node.replica is not None
+    assert lone.node.replica.is_serving
+
+
+def test_a_learner_that_never_answered_is_not_promoted() -> None:
+    lone = alone()
+    ask(lone, 1, "add", 2)
+    lone.connect(2, lone.node.cluster_id)
+    lone.wait(3)
+    newest = lone.node.machine.configurations[-1][1]
+    assert (newest.voters, newest.learners) == ((member(1),), (member(2),))
+
+
+def test_who_does_not_lead_says_so_and_the_asker_asks_on() -> None:
+    lone = Lone()
+    lone.hear(2, ChangeAsk(1, "add", member(4)))
+    assert answers(lone, 2) == [(1, "not_leader")]
+    lone.node.change("add", member(4), "t", lone.now_s + 1.0)
+    lone.heartbeat(2)
+    (first,) = lone.said(ChangeAsk, to=2)
+    lone.hear(2, ChangeAnswer(first.number, "not_leader", ""))
+    lone.heartbeat(2)
+    lone.wait(0.6)
+    (again,) = lone.said(ChangeAsk, to=2)
+    assert again == first
+    lone.hear(2, ChangeAnswer(first.number, "no_quorum", "too few"))
+    assert lone.changed() == {"t": "no_quorum"}
+
+
+def test_an_unanswered_change_ends_with_what_is_known_of_it() -> None:
+    lone = Lone()
+    lone.node.change("add", member(4), "unsent", lone.now_s + 0.1)
+    lone.wait(0.2)
+    assert lone.changed() == {"unsent": "no_quorum"}
+    lone.effects.clear()
+    lone.node.change("add", member(4), "sent", lone.now_s + 0.3)
+    lone.heartbeat(2)
+    lone.wait(0.4)
+    assert lone.changed() == {"sent": "outcome_unknown"}
