@@ -396,9 +396,14 @@ class World:
             elif self.is_linked(one, other):
                 here.receive(Connected(there.member, "c"))
 
-    def run(self, steps: int, faults: float = 0.02) -> None:
-        for _ in range(steps):
+    def run(self, steps: int, faults: float = 0.02, change_every: int = 0) -> None:
+        for number in range(steps):
             self.step(faults)
+            if change_every and number % change_every == 0 and self.serving():
+                site = self.rng.choice(self.serving())
+                verb = self.rng.choice(("add", "promote", "promote", "remove"))
+                site.change(verb, 1 + self.rng.randrange(len(self.sites)))
+                site.flush()
 
     def heal(self) -> None:
         """Everybody lives, every link stands."""
