@@ -1,8 +1,18 @@
 """Leading: what a node does from its first promise to its last heartbeat."""
 
 from quorate.base.batches import NOOP, Configuration
-from quorate.base.ids import NodeId, Slot
-from quorate.base.messages import Fetched, Heartbeat
+from quorate.base.config import Limits, NodeSettings
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.messages import (
+    Accept,
+    Fetch,
+    Fetched,
+    Heartbeat,
+    Held,
+    Nack,
+    ReadPoint,
+    TransferNow,
+)
 from tests.unit.paxos.harness import member
 from tests.unit.paxos.lone import Lone
 
@@ -96,3 +106,197 @@ def test_a_leader_may_learn_from_others_that_its_own_batch_is_chosen() -> None:
     lone.hear(4, Fetched(Slot(2), (BATCH,), Slot(2), Slot(1)))
     assert lone.replica.is_serving
     assert max(m.watermark for m in lone.take(Heartbeat)) == 2
+
+
+def test_prepare_leaves_only_when_its_ballot_is_durable() -> None:
+    lone = Lone(disk=False)
+    lone.stand(2, 3)
+    lone.wait(0.1)
+    assert lone.prepared() == []
+    lone.sync()
+    assert set(lone.prepared()) == {"n2", "n3"}
+
+
+def test_an_accept_leaves_at_once_and_the_own_vote_counts_only_when_durable() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.disk = False
+    lone.said.clear()
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    assert [accept.batch for accept in lone.proposed()] == [BATCH]
+    lone.flush()
+    lone.accept(2, 2)
+    assert lone.replica.watermark == 1
+    lone.sync()
+    assert lone.replica.watermark == 2
+
+
+def test_a_nack_of_the_own_ballot_ends_it_and_a_late_one_does_not() -> None:
+    lone = Lone()
+    ballot = lone.lead(2)
+    lone.hear(3, Nack(Ballot(0, ballot.node), Ballot(9, NodeId("n3"))))
+    assert lone.replica.is_serving
+    lone.hear(3, Nack(ballot, Ballot(9, NodeId("n3"))))
+    assert lone.replica.leadership is None
+    assert lone.stand(2).round == 10
+
+
+def test_a_restarted_node_never_resumes_a_ballot() -> None:
+    lone = Lone()
+    ballot = lone.lead(2)
+    again = Lone(records=lone.records)
+    assert again.replica.leadership is None
+    assert again.stand(2) > ballot
+
+
+def test_what_promises_report_is_proposed_again_and_holes_are_filled() -> None:
+    lone = Lone()
+    old = Ballot(0, NodeId("n3"))
+    lone.stand(2)
+    lone.said.clear()
+    lone.promise(2, held=(Held(Slot(1), old, OTHER), Held(Slot(3), old, BATCH)))
+    assert [accept.batch for accept in lone.proposed()] == [OTHER, NOOP, BATCH, NOOP]
+    assert not lone.replica.is_serving
+    for slot in (1, 2, 3):
+        lone.accept(2, slot)
+    assert not lone.replica.is_serving
+    lone.accept(2, 4)
+    assert lone.replica.is_serving, "the barrier is chosen"
+
+
+def test_a_candidate_fetches_up_to_the_highest_watermark_before_it_proposes() -> None:
+    lone = Lone()
+    lone.stand(2)
+    lone.said.clear()
+    lone.promise(2, watermark=2)
+    assert lone.proposed() == []
+    lone.wait(0.3)
+    assert lone.take(Fetch)[-1] == Fetch(Slot(1), Slot(2))
+    lone.hear(2, Fetched(Slot(1), (BATCH, OTHER), Slot(2), Slot(1)))
+    assert [(accept.slot, accept.batch) for accept in lone.proposed()] == [(3, NOOP)]
+
+
+def test_a_late_old_batch_behind_newer_ones_is_adopted() -> None:
+    """Its other holder lost it before the sync, so the leader between never saw it."""
+    lone = Lone()
+    first, second = Ballot(1, NodeId("n3")), Ballot(2, NodeId("n2"))
+    lone.hear(2, Accept(second, Slot(2), Slot(0), OTHER))
+    lone.stand(3)
+    lone.said.clear()
+    lone.promise(3, held=(Held(Slot(1), first, BATCH),))
+    assert [accept.batch for accept in lone.proposed()][:2] == [BATCH, OTHER]
+
+
+def test_promises_that_are_late_are_asked_for_again() -> None:
+    lone = Lone()
+    lone.stand(2)
+    lone.said.clear()
+    lone.wait(0.2)
+    assert set(lone.prepared()) == {"n2", "n3"}
+
+
+def test_a_candidate_without_promises_gives_up_in_time() -> None:
+    lone = Lone()
+    lone.stand(2)
+    lone.wait(2.1)
+    assert "no quorum heard" in [note.fields.get("why") for note in lone.notes]
+
+
+def test_a_leader_that_hears_no_quorum_steps_down() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.wait(1.1)
+    assert lone.replica.leadership is None
+
+
+def test_unanswered_accepts_go_again_to_those_who_have_not_voted() -> None:
+    lone = Lone(5)
+    lone.lead(2, 3)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.accept(2, 2)
+    lone.said.clear()
+    lone.wait(0.2)
+    resent = {to for to, message in lone.said if isinstance(message, Accept)}
+    assert resent == {"n3", "n4", "n5"}
+
+
+def test_accepts_go_again_at_once_over_a_new_link_and_not_without_one() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.disconnect(2)
+    lone.disconnect(3)
+    lone.said.clear()
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    assert lone.proposed() == []
+    lone.connect(3)
+    lone.wait(0.01)
+    assert [accept.slot for accept in lone.take(Accept, to=3)] == [2]
+
+
+def test_a_new_link_to_who_owes_a_promise_is_asked_at_once() -> None:
+    lone = Lone()
+    lone.stand(2)
+    lone.disconnect(3)
+    lone.said.clear()
+    lone.connect(3)
+    lone.wait(0.01)
+    assert lone.prepared() == ["n3"]
+
+
+def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> None:
+    lone = Lone()
+    ballot = lone.lead(2)
+    lone.leadership.transfer(NodeId("n3"), lone.now_s)
+    lone.flush()
+    assert lone.leadership.room() == 0
+    assert lone.take(TransferNow) == []
+    lone.answer(3, 1, watermark=1)
+    assert lone.take(TransferNow, to=3)[0] == TransferNow(ballot)
+    for _ in range(11):
+        lone.wait(0.1)
+        lone.answer(2, 0, watermark=1)
+    assert lone.leadership.room() > 0
+    assert "transfer failed" in [note.what for note in lone.notes]
+
+
+def test_a_slow_peer_gets_heartbeats_only_until_it_has_caught_up() -> None:
+    lone = Lone(settings=NodeSettings(limits=Limits(peer_bytes_in_flight_max=10)))
+    lone.lead(2)
+    for slot in (2, 3, 4):
+        lone.obey(lone.leadership.propose(BATCH + b"x" * 10, lone.now_s))
+        lone.accept(2, slot)
+        lone.answer(2, 0, watermark=slot)
+    sent = [message.slot for to, message in lone.said if to == "n3" and isinstance(message, Accept)]
+    assert sent == [1, 2]
+    lone.answer(3, 0, watermark=1)
+    lone.said.clear()
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    assert [message.slot for message in lone.take(Accept, to=3)] == [5]
+
+
+def test_the_point_of_a_read_is_taken_before_its_round_and_none_before_the_barrier() -> None:
+    lone = Lone()
+    lone.stand(2)
+    lone.promise(2)
+    lone.leadership.ask_read(NodeId("n3"), 1)
+    lone.accept(2, 1)
+    assert lone.replica.is_serving
+    assert not lone.leadership.rounds.has_waiting, "a question before the barrier is not kept"
+    lone.leadership.ask_read(NodeId("n3"), 2)
+    lone.flush()
+    counter = lone.heartbeats()[-1].round
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.accept(2, 2)
+    assert lone.replica.watermark == 2
+    lone.said.clear()
+    lone.answer(2, counter)
+    assert lone.take(ReadPoint) == [ReadPoint(2, Slot(1), 0)]
+
+
+def test_the_watermark_leaves_at_the_end_of_the_turn_in_which_it_rose() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.said.clear()
+    lone.accept(2, 2)
+    assert {message.watermark for message in lone.take(Heartbeat)} == {2}
