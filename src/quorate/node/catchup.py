@@ -136,6 +136,11 @@ class Asker:
         self.source = None
         self.is_installing = False
 
+    def take_failure(self) -> bool:
+        """Did the last transfer fail? Told once, so that another one may begin."""
+        has_failed, self.has_failed = self.has_failed, False
+        return has_failed
+
     def on_chunk(
         self, sender: NodeId, message: SnapshotChunk, released: Slot, now_s: float
     ) -> list[Effect]:

@@ -12,6 +12,8 @@ F4: what is stored is the *first* configuration; later ones are in the log and i
 The one with the lowest id proposes. If it stops in between, the founding goes on when it is back.
 """
 
+from collections.abc import Iterable, Iterator
+
 from quorate.base.batches import Configuration, Member
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.ids import NodeId
@@ -25,10 +27,31 @@ from quorate.base.messages import (
     Welcome,
 )
 from quorate.base.ports import Rng
-from quorate.base.records import Founded
+from quorate.base.records import Founded, Record
 
 REPEAT_S = 0.5
 """Questions that nobody answered are asked again this often."""
+
+
+def founding_first(records: Iterable[Record]) -> Iterator[Record]:
+    """Replay order: what stands before the founding comes right after it.
+
+    A log whose oldest segments are gone begins with the head of a later one, and that repeats the
+    promise before the founding. A promise dropped there would break A1.
+    """
+    early: list[Record] = []
+    is_founded = False
+    for record in records:
+        if isinstance(record, Founded):
+            yield record
+            is_founded = is_founded or record.complete
+            if is_founded:
+                yield from early
+                early.clear()
+        elif is_founded:
+            yield record
+        else:
+            early.append(record)
 
 
 class Founding:

@@ -47,7 +47,7 @@ from quorate.machine.watches import Watches
 from quorate.node.agreement import Agreement
 from quorate.node.catchup import Asker, Source
 from quorate.node.changes import Changes
-from quorate.node.founding import Founding
+from quorate.node.founding import Founding, founding_first
 from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
@@ -131,7 +131,7 @@ class Node:
 
     def _recover(self, records: Iterable[Record], now_s: float) -> None:
         applied = self.machine.applied
-        for record in records:
+        for record in founding_first(records):
             if isinstance(record, Founded):
                 self.founding.remember(record)
                 self._found(now_s)
@@ -289,7 +289,7 @@ class Node:
         if replica is not None:
             effects += replica.tick(now_s)
             effects += self.asker.tick(now_s)
-            if replica.snapshot_source and self.asker.has_failed:
+            if replica.snapshot_source and self.asker.take_failure():
                 replica.snapshot_source = None  # look for a hole again, and another source
             self.source.tick(now_s)
             for bundle in self.origin.overdue(now_s) if self.leader else []:

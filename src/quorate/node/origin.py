@@ -164,6 +164,8 @@ class Origin:
         """The leader lacks `sequence`: that one and all behind it, in order."""
         if incarnation != self.incarnation and sequence != 1:
             return []
+        if not self._numbered or self._numbered[0].bundle.sequence > sequence:
+            return []  # applied here, not yet there: what follows would only meet the gap again
         again = [n for n in self._numbered if n.bundle.sequence >= sequence]
         for numbered in again:
             numbered.sent_s = now_s
