@@ -14,7 +14,7 @@ from quorate.sim.desk import Desk
 from quorate.sim.host import Habits, Host
 from quorate.sim.judge import Judge
 from quorate.sim.network import Network, Weather
-from quorate.sim.operations import Kind, Operation
+from quorate.sim.operations import Operation
 from quorate.sim.oracle import Oracle
 from quorate.sim.store import Speed
 from quorate.sim.workload import Appetite, Client
@@ -82,9 +82,17 @@ class Cluster:
         rate = 1.0 + make.drift * (2 * chance.random() - 1)
         clock = NodeClock(chance.random() * 1000, rate, WALL_MS + chance.randrange(10**6))
         host = Host(
-            self.world, self.network, self.oracle, self.desk, name, make.settings, make.layout,
-            make.speed, clock, habits,
-        )  # fmt: skip
+            self.world,
+            self.network,
+            self.oracle,
+            self.desk,
+            name,
+            make.settings,
+            make.layout,
+            make.speed,
+            clock,
+            habits,
+        )
         host.format()
         return host
 
@@ -136,12 +144,20 @@ class Cluster:
 
     def wipe(self, host: Host) -> None:
         """A lost disk: the old id must leave, the host joins as a new one."""
+        if host.me.id in self._to_remove:
+            return
         self._to_remove[host.me.id] = host.name
         host.crash(is_power_cut=True)
         host.format()
         host.habits = msgspec.structs.replace(host.habits, expect=0, is_alone=False)
         self.world.say(f"{host.name} has an empty disk, now {host.me.id}")
         self.world.after(0.5 + self._chance.random(), host.start)
+
+    def try_rotten(self, host: Host) -> None:
+        """Start a host; if its log is damaged and it refuses, replace it."""
+        host.start()
+        if host.is_lost:
+            self.world.after(self._chance.random() * 3, self.wipe, host)
 
     def retire(self, host: Host) -> None:
         """A member leaves for good; its process goes on for a while."""
@@ -200,7 +216,7 @@ class Cluster:
                 if host.is_lost:
                     self.wipe(host)
                 elif not host.life:
-                    self.world.after(self._chance.random() * 0.2, host.start)
+                    self.world.after(self._chance.random() * 0.2, self.try_rotten, host)
 
     def quiet(self) -> None:
         """Clients stop asking."""
@@ -237,7 +253,7 @@ class Cluster:
             f"settled {self.is_settled}"
         )
 
-    def probe(self, kind: Kind, host: Host, operation: Operation) -> None:
+    def probe(self, host: Host, operation: Operation) -> None:
         """One more operation, for the liveness phase."""
         self.desk.ask(host, operation, 10.0, lambda _: None)
 

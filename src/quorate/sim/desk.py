@@ -69,6 +69,7 @@ class Desk:
         """Bring an operation to a host; `done` is called once, whatever becomes of it."""
         self._judge.begin(operation)
         self._open[operation.number] = (operation, done)
+        operation.until_s = self._world.now + patience_s
         if not host.is_running:
             self._refuse(operation, "the host is down", is_definite=True)
         elif operation.kind is Kind.WRITE:
@@ -77,8 +78,6 @@ class Desk:
             self._evaluate(host, operation)
         else:
             host.do(lambda node, now_s: node.read(operation, now_s + patience_s))
-            if operation.kind is Kind.WATCH:
-                self._world.after(patience_s, self._time_out, host, operation)
 
     def _write(self, host: Server, operation: Operation, patience_s: float) -> None:
         command = operation.command
@@ -101,10 +100,11 @@ class Desk:
         self, tickets: Sequence[Any], outcomes: Sequence[Outcome], slot: int, position: int
     ) -> None:
         """Writes took effect."""
-        for place, (operation, outcome) in enumerate(zip(tickets, outcomes, strict=True)):
+        for operation, outcome in zip(tickets, outcomes, strict=True):
+            place = self._judge.place(operation, slot, position)
+            position = place + 1
             if operation.number in self._open:
-                position_of = position + place
-                self._judge.answer(operation, self._world.now, slot, position_of, outcome)
+                self._judge.answer(operation, self._world.now, slot, place, outcome)
                 self._close(operation)
 
     def refused(self, tickets: Sequence[Any], error: QuorateError) -> None:
@@ -161,11 +161,15 @@ class Desk:
             return
         operation.since = node.machine.applied
         operation.watch_id = node.watch(answer.subjects, operation)
+        left_s = max(0.0, operation.until_s - self._world.now)
+        self._world.after(left_s, self._time_out, host, operation)
 
     def _time_out(self, host: Server, operation: Operation) -> None:
         """Nothing changed: say so, but only under a fresh read point."""
         node = host.node
-        if operation.end is End.OPEN and operation.watch_id and node is not None:
+        if operation.end is End.OPEN and node is not None and not host.is_running:
+            self._world.after(0.1, self._time_out, host, operation)
+        elif operation.end is End.OPEN and operation.watch_id and node is not None:
             node.unwatch(operation.watch_id)
             operation.watch_id = 0
             operation.index = -1

@@ -160,6 +160,9 @@ class Host:
         except StorageError as error:
             self.life, self.node = 0, None
             self.store.end(is_power_cut=False)
+            if error.code == "disk_full":
+                self.world.after(1.0, self.start)
+                return
             if not self.has_rot:
                 raise ViolationError(f"{self.name} cannot start: {error.text}") from error
             self.is_lost = True
@@ -189,6 +192,7 @@ class Host:
         self.lives += 1
         self.life = self.lives
         self.node = node
+        self.has_rot = False
         self._is_paused, self._inbox, self._is_flush_due = False, [], False
         self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
         self.network.up(self.name)
@@ -260,6 +264,16 @@ class Host:
             self._end_turn()
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
+        except StorageError as error:
+            self._no_space(error)
+
+    def _no_space(self, error: StorageError) -> None:
+        """A node that cannot even store its founding ends, and is started again later."""
+        node = self.node
+        if error.code != "disk_full" or node is None or node.replica is not None:
+            raise error
+        self.crash(is_power_cut=False)
+        self.world.after(1.0, self.start)
 
     def _receive(self, event: Event, now_s: float) -> list[Effect]:
         node = self.node

@@ -72,8 +72,23 @@ class Judge:
             )
         self._highest = max(self._highest, operation.place)
 
+    def place(self, operation: Operation, slot: int, first: int) -> int:
+        """The place of this command in its batch, at or behind `first`.
+
+        Commands that a node proposes on its own stand between those of clients, unannounced.
+        """
+        commands = self._model().commands.get(slot, [])
+        for place in range(first, len(commands)):
+            if commands[place] == operation.command:
+                return place
+        raise ViolationError(f"{told(operation)} is not in slot {slot} from {first} on")
+
     def read(self, operation: Operation, now_s: float, slot: int, seen: Seen) -> None:
         """A read is answered from the tables as of `slot`."""
+        if self.model is None and operation.kind is Kind.STALE and not seen:
+            self._close(operation, now_s, End.DONE)
+            operation.value = seen
+            return
         model = self._model()
         self._close(operation, now_s, End.DONE)
         operation.slot, operation.position, operation.value = slot, float("inf"), seen

@@ -88,6 +88,7 @@ class Model:
         self.effects_of: dict[bytes, int] = {}  # written value -> how often it took effect
         self.indexes: dict[int, int] = {0: 0}
         self.chain: list[tuple[int, Configuration]] = [(1, configuration)]
+        self._history = list(self.chain)
         self._alpha = alpha
         self._counted: dict[NodeId, tuple[int, int]] = {}
         self._is_taken = False
@@ -143,16 +144,22 @@ class Model:
         """Members of every configuration in force or to come."""
         return {m.id: m for _, configuration in self.chain for m in configuration.members}
 
+    @property
+    def newest(self) -> tuple[int, Configuration]:
+        """The last configuration chosen, and the slot from which it governs."""
+        return self._history[-1]
+
     def governing(self, slot: int) -> Configuration | None:
         """The configuration that governs a slot; None if that is not known yet."""
         if slot > self.slot + self._alpha:
             return None
-        return next(c for begin, c in reversed(self.chain) if begin <= slot)
+        return next(c for begin, c in reversed(self._history) if begin <= slot)
 
     def _configuration(self, slot: Slot, configuration: Configuration) -> None:
         newest = self.chain[-1][1]
         if (configuration.predecessor, configuration.number) == (newest.number, newest.number + 1):
             self.chain.append((slot + self._alpha, configuration))
+            self._history.append(self.chain[-1])
 
     def _prune(self, slot: Slot) -> None:
         while len(self.chain) > 1 and self.chain[1][0] <= slot + 1:
@@ -355,9 +362,14 @@ def _create(model: Model, command: SessionCreate) -> str | Failure:
         return Failure("already_exists", f"Session '{command.id}' exists already")
     model.take()
     model.sessions[command.id] = Session(
-        command.id, node, command.ttl_ms, command.lock_delay_ms, command.behavior == "delete",
-        checks, model.stamp_ms,
-    )  # fmt: skip
+        command.id,
+        node,
+        command.ttl_ms,
+        command.lock_delay_ms,
+        command.behavior == "delete",
+        checks,
+        model.stamp_ms,
+    )
     model.session_slots[command.id] = (model.slot, 0)
     return command.id
 
@@ -383,10 +395,7 @@ def _expire(model: Model, command: SessionExpire) -> bool:
     if session is None or session.ttl_ms <= 0 or session.renewed_ms != command.renewed_ms:
         return False
     if model.stamp_ms < session.renewed_ms + 2 * session.ttl_ms:
-        raise ViolationError(
-            f"session {session.id} expired in slot {model.slot} at {model.stamp_ms} ms, "
-            f"renewed at {session.renewed_ms} with a TTL of {session.ttl_ms}"
-        )
+        return False
     model.end(session)
     return True
 

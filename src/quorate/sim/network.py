@@ -5,6 +5,7 @@ broke, and what is on the way then is lost or comes late. Within a link messages
 order, as TCP does, unless the seed wants it worse.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -38,6 +39,14 @@ class Weather(msgspec.Struct, frozen=True):
     redial_s: float = 0.3
 
 
+class Rule(msgspec.Struct):
+    """For scripts: what becomes of messages that match. Held ones can be let go later."""
+
+    matches: Callable[[str, str, Message], bool]
+    is_held: bool = False
+    caught: list[tuple[str, NodeId, str, Message]] = []
+
+
 class End(Protocol):
     """What the network needs of a host."""
 
@@ -66,6 +75,7 @@ class Network:
         self.weather = weather
         self.ends: dict[str, End] = {}
         self.counts = {"sent": 0, "lost": 0, "links": 0}
+        self.rules: list[Rule] = []
         self._chance = world.chance("network")
         self._links: dict[tuple[str, str], int] = {}  # (who, to whom) -> link as that end sees it
         self._peers: dict[tuple[str, str], NodeId] = {}
@@ -205,6 +215,10 @@ class Network:
         link = self._links.get((name, receiver))
         self.counts["sent"] += 1
         chance = self._chance
+        for rule in self.rules:
+            if rule.matches(name, receiver, message):
+                rule.caught.append((name, sender.hello().member.id, receiver, message))
+                return
         if link is None or self.is_cut(name, receiver) or chance.random() < weather.loss:
             self.counts["lost"] += 1
             return
@@ -221,6 +235,13 @@ class Network:
         if chance.random() < weather.duplicates:
             again_s = delay_s + chance.random() * weather.tail_s
             self._go(sender, receiver, link, message, again_s)
+
+    def let_go(self, rule: Rule) -> None:
+        """End a rule; what it held arrives now, whatever became of the links meanwhile."""
+        self.rules.remove(rule)
+        for _, sender_id, receiver, message in rule.caught if rule.is_held else []:
+            end = self.ends[receiver]
+            end.deliver(end.life, Received(sender_id, message))
 
     def _go(self, sender: End, receiver: str, link: int, message: Message, delay_s: float) -> None:
         life = self.ends[receiver].life

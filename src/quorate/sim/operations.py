@@ -39,6 +39,7 @@ class Operation(msgspec.Struct):
         slot, position: Where it took effect; a read sees everything up to its slot.
         value: The outcome of a write, or what a read saw.
         index: Of a watch: wait until the key's index is above this.
+        until_s: Of a watch: true time at which it is answered though nothing changed.
         since: Of a watch: the slot from which on it waits.
         watch_id: Of a watch that waits.
     """
@@ -60,6 +61,7 @@ class Operation(msgspec.Struct):
     position: float = 0.0
     value: Any = None
     index: int = 0
+    until_s: float = 0.0
     since: int = -1
     watch_id: int = 0
     end: End = End.OPEN

@@ -21,6 +21,12 @@ from quorate.wire.fileops import FileOp
 from quorate.wire.journal import Identity, Journal, Layout
 from quorate.wire.recovery import Recovery
 
+SYNC_S_MAX = 8.0
+"""No sync takes longer, however slow the disk: the calm must be able to outlast it."""
+
+COPY_S_MAX = 3.0
+"""No copy of the few rows of a simulation takes longer than this."""
+
 
 class Speed(msgspec.Struct, frozen=True):
     """How fast a disk is; drawn by the seed. Seconds."""
@@ -90,6 +96,7 @@ class Store:
         self.disk = SimDisk()
         self.node_id = NodeId("")
         self.incarnation = 0
+        self.has_log = False
         self.snapshot: tuple[Slot, Saved] = (Slot(0), {})
         self.journal: Journal | None = None
         self._chance = world.chance(f"disk {name}")
@@ -107,7 +114,7 @@ class Store:
         self.disk = SimDisk()
         self.tables.power_cut({})
         self.snapshot = (Slot(0), {})
-        self.node_id, self.incarnation = node_id, 0
+        self.node_id, self.incarnation, self.has_log = node_id, 0, False
 
     def recover(self) -> list[Record]:
         """Begin a life: read the log, make durable what it says, and open it for writing.
@@ -120,16 +127,19 @@ class Store:
         self.incarnation += 1
         life = self._chance.getrandbits(64)
         identity = Identity(self.node_id, self.incarnation, life)
-        is_begun = self.incarnation > 1 and bool(self.disk.files)
         recovery = Recovery(
-            self.disk.files, self.disk.read, identity, self.layout, is_begun=is_begun
+            self.disk.files, self.disk.read, identity, self.layout, is_begun=self.has_log
         )
         records = list(recovery.records())
         self.journal, operations = recovery.finish()
         if self._chance.random() < 0.02:
             self.disk.obey(operations[: self._chance.randrange(len(operations) + 1)])
             raise Crash
-        self.disk.obey(operations)
+        try:
+            self.disk.obey(operations)
+        except StorageError as error:  # the disk failed: not the log's fault, so try again
+            raise Crash from error
+        self.has_log = True
         self._waiting, self._asked, self._commit = [], 0, None
         self._truncate_to = Slot(0)
         return records
@@ -214,14 +224,23 @@ class Store:
         seconds = speed.sync_s + speed.jitter_s * chance.random()
         if chance.random() < speed.stall:
             seconds += speed.stall_s * chance.random()
-        return seconds * self.slowness
+        return min(seconds * self.slowness, SYNC_S_MAX)
+
+    def close(self) -> bool:
+        """Prove that all was synced, as a clean stop does; False if something is on its way."""
+        if self._commit is not None or self.journal is None:
+            return False
+        return self._obey(self.journal.close_idle())
 
     # --- snapshots ----------------------------------------------------------------------------
 
     def take_snapshot(self, slot: Slot, done: Callable[[Slot], None]) -> None:
         """Copy the tables as they are now; `done(slot)` when the copy is durable."""
         saved = self.tables.save()
-        self.world.after(10 * self._duration(), self._keep, self._life, slot, saved, done)
+        self.world.after(self._copying_s(), self._keep, self._life, slot, saved, done)
+
+    def _copying_s(self) -> float:
+        return min(10 * self._duration(), COPY_S_MAX)
 
     def _keep(self, life: int, slot: Slot, saved: Saved, done: Callable[[Slot], None]) -> None:
         if life == self._life and slot > self.snapshot[0]:
@@ -230,7 +249,7 @@ class Store:
 
     def install(self, slot: Slot, done: Callable[[], None]) -> None:
         """The copy beside the tables replaces them and is durable, some time from now."""
-        self.world.after(10 * self._duration(), self._replace, self._life, slot, done)
+        self.world.after(self._copying_s(), self._replace, self._life, slot, done)
 
     def _replace(self, life: int, slot: Slot, done: Callable[[], None]) -> None:
         if life == self._life:

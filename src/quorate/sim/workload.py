@@ -152,7 +152,7 @@ class Client:
     def _learn(self, operation: Operation) -> None:
         command, value = operation.command, operation.value
         if command is None:
-            for key, row in operation.value:
+            for key, row in operation.value or ():
                 self._indexes[key] = row.modify
         elif isinstance(command, SessionCreate):
             if not isinstance(value.value, Failure):

@@ -10,6 +10,9 @@ from heapq import heappop, heappush
 from typing import Any
 from zlib import crc32
 
+DEEDS_MAX = 500_000
+"""A run with more deeds than this is a storm of messages; a lively one has a tenth of it."""
+
 Deed = Callable[..., None]
 
 
@@ -73,9 +76,7 @@ class World:
         """Let time pass up to `until_s`."""
         heap = self._heap
         while heap and heap[0][0] <= until_s:
-            self.now, _, deed, args = heappop(heap)
-            self.deeds += 1
-            deed(*args)
+            self._do_next()
         self.now = max(self.now, until_s)
 
     def run_while(self, goes_on: Callable[[], bool], until_s: float) -> bool:
@@ -84,7 +85,12 @@ class World:
             if not self._heap or self._heap[0][0] > until_s:
                 self.now = max(self.now, until_s)
                 return False
-            self.now, _, deed, args = heappop(self._heap)
-            self.deeds += 1
-            deed(*args)
+            self._do_next()
         return True
+
+    def _do_next(self) -> None:
+        self.now, _, deed, args = heappop(self._heap)
+        self.deeds += 1
+        if self.deeds > DEEDS_MAX:
+            raise ViolationError(f"a storm: {self.deeds} deeds within {self.now:.1f} s")
+        deed(*args)

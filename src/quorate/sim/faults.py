@@ -1,0 +1,342 @@
+"""Faults: what goes wrong, when, and for how long.
+
+A run's faults are a list drawn before it begins. Each brings its own chance, so that leaving one
+out changes nothing in the others: a failing list can be shortened.
+
+What the protocol cannot survive is not asked for: a directory is lost only while no other one
+is, and only when a quorum keeps its memory.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import msgspec
+
+from quorate.sim.cluster import Cluster
+from quorate.sim.host import Host
+from quorate.sim.shapes import SHAPES, Pairs, both
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault: at `at_s`, of this kind, undone after `for_s`; `dice` decides the rest."""
+
+    at_s: float
+    kind: str
+    for_s: float
+    dice: int
+
+
+class Injector:
+    """Brings faults to a cluster, and counts them by kind."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self.counts: dict[str, int] = {}
+        self.is_over = False
+
+    def schedule(self, faults: Sequence[Fault]) -> None:
+        """Let these faults come when they are due."""
+        for fault in faults:
+            self._world.after(fault.at_s, self._inject, fault)
+
+    def _inject(self, fault: Fault) -> None:
+        if self.is_over:
+            return
+        dice = Random(fault.dice)
+        undo = FAULTS[fault.kind](self._cluster, dice, fault)
+        if undo is None:
+            return
+        self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
+        self._world.say(f"fault {fault.kind} for {fault.for_s:.2f}")
+        self._world.after(fault.for_s, self._undo, undo)
+
+    def _undo(self, undo: Callable[[], None]) -> None:
+        if not self.is_over:
+            undo()
+
+
+Undo = Callable[[], None]
+Inject = Callable[[Cluster, Random, Fault], Undo | None]
+
+
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
+def _host(cluster: Cluster, dice: Random) -> Host | None:
+    """A host that runs; the leader in one of three cases."""
+    living = cluster.living
+    leader = cluster.leader
+    if leader is not None and dice.random() < 0.33:
+        return leader
+    return living[dice.randrange(len(living))] if living else None
+
+
+# --- network ----------------------------------------------------------------------------------
+
+
+def _partition(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    names = [name for name, host in cluster.hosts.items() if host.lives]
+    if len(names) < 2:
+        return None
+    dice.shuffle(names)
+    leader = cluster.leader
+    pairs = SHAPES[fault.kind](names, leader.name if leader else names[0])
+    cluster.network.cut(pairs)
+    return lambda: cluster.network.heal(pairs)
+
+
+def _flapping(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    names = [name for name, host in cluster.hosts.items() if host.lives]
+    if len(names) < 2:
+        return None
+    one, other = dice.sample(names, 2)
+    pairs: Pairs = both([(one, other)])
+    state = {"is_cut": False, "is_over": False}
+
+    def flap() -> None:
+        if state["is_over"]:
+            return
+        (cluster.network.heal if state["is_cut"] else cluster.network.cut)(pairs)
+        state["is_cut"] = not state["is_cut"]
+        cluster.world.after(dice.random(), flap)
+
+    def undo() -> None:
+        state["is_over"] = True
+        if state["is_cut"]:
+            cluster.network.heal(pairs)
+
+    flap()
+    return undo
+
+
+def _slow_link(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    names = list(cluster.hosts)
+    if len(names) < 2:
+        return None
+    one, other = dice.sample(names, 2)
+    cluster.network.slow_down(one, other, dice.random() * dice.choice((0.05, 0.5, 3.0)))
+    return lambda: cluster.network.slow_down(one, other, 0.0)
+
+
+# --- processes --------------------------------------------------------------------------------
+
+
+def _crash(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    is_power_cut = fault.kind == "power_cut"
+    if dice.random() < 0.7:
+        host.arm(dice.randrange(60), is_power_cut=is_power_cut)
+        return lambda: _up(host)
+    host.crash(is_power_cut=is_power_cut)
+    return host.start
+
+
+def _up(host: Host) -> None:
+    """Back, if it has died; if not, it need not die any more."""
+    host.disarm()
+    host.start()
+
+
+def _all_at_once(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    hosts = cluster.living
+    is_power_cut = fault.kind == "power_cut_all"
+    for host in hosts:
+        host.crash(is_power_cut=is_power_cut)
+
+    def start() -> None:
+        for host in hosts:
+            cluster.world.after(dice.random() * 0.3, host.start)
+
+    return start
+
+
+def _rolling(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    hosts = cluster.living
+    for place, host in enumerate(hosts):
+        at_s = fault.for_s * place / len(hosts)
+        cluster.world.after(at_s, lambda host=host: host.crash(is_power_cut=False))
+        cluster.world.after(at_s + fault.for_s / len(hosts) * dice.random(), host.start)
+
+    def undo() -> None:
+        for host in hosts:
+            host.start()
+
+    return undo
+
+
+def _pause(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.pause()
+    return host.resume
+
+
+# --- clocks -----------------------------------------------------------------------------------
+
+
+def _freeze(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.clock.freeze(cluster.world.now)
+    return lambda: host.clock.thaw(cluster.world.now)
+
+
+def _leap(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.clock.leap(cluster.world.now, dice.random() * dice.choice((0.5, 5.0, 60.0)))
+    host.clock.leap_wall(dice.randrange(-(10**9), 10**9))
+    return _nothing
+
+
+def _drift(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.clock.set_rate(cluster.world.now, dice.choice((0.5, 0.9, 1.1, 2.0)))
+    return lambda: host.clock.set_rate(cluster.world.now, 1.0)
+
+
+# --- disks ------------------------------------------------------------------------------------
+
+
+def _slow_disk(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.store.slowness = dice.choice((10.0, 100.0, 1000.0))
+
+    def undo() -> None:
+        host.store.slowness = 1.0
+
+    return undo
+
+
+def _sync_failure(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.store.disk.sync_failures = 1
+    return lambda: _healthy_again(host)
+
+
+def _healthy_again(host: Host) -> None:
+    host.store.disk.sync_failures = 0
+    host.start()
+
+
+def _full(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None:
+        return None
+    host.set_full(is_full=True)
+    return lambda: host.set_full(is_full=False)
+
+
+def _may_lose(cluster: Cluster, host: Host) -> bool:
+    """May this directory be lost? Not while another one is not replaced yet.
+
+    Replaced means that all others know the configuration without the lost one to be in force:
+    else a slot that the old one governs may still need the memory of both.
+    """
+    model = cluster.oracle.model
+    if model is None or not cluster.is_settled:
+        return False
+    if any(other.is_lost or other.has_rot for other in cluster.hosts.values()):
+        return False
+    begin, newest = model.newest
+    if len(newest.voters) < 3 or newest.learners or newest.member(host.me.id) is None:
+        return False
+    return all(
+        other.node is not None
+        and other.node.replica is not None
+        and other.node.replica.watermark + 1 >= begin
+        for other in cluster.members
+    )
+
+
+def _wipe(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, dice)
+    if host is None or not _may_lose(cluster, host):
+        return None
+    cluster.wipe(host)
+    return _nothing
+
+
+def _bit_flip(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    """Rot in the log of a node that is down; whatever it costs, it costs this directory only."""
+    host = _host(cluster, dice)
+    if host is None or not _may_lose(cluster, host):
+        return None
+    if not host.store.close():
+        return None  # the very last group cannot be told from a torn one: only a clean stop counts
+    host.crash(is_power_cut=False)
+    host.has_rot = True
+    name, offset = host.store.disk.bit_flip(dice)
+    cluster.world.say(f"{host.name} has a bit flipped in {name} at {offset}")
+    return lambda: cluster.try_rotten(host)
+
+
+# --- membership -------------------------------------------------------------------------------
+
+
+def _transfer(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    model = cluster.oracle.model
+    if model is None:
+        return None
+    voters = model.chain[-1][1].voters
+    cluster.change("transfer", voters[dice.randrange(len(voters))])
+    return _nothing
+
+
+def _add(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    fresh = [host for host in cluster.hosts.values() if not host.lives]
+    if not fresh or cluster.oracle.model is None:
+        return None
+    fresh[0].start()
+    return _nothing
+
+
+def _remove(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    model = cluster.oracle.model
+    if model is None or not cluster.is_settled or len(model.chain) > 1:
+        return None
+    newest = model.chain[-1][1]
+    hosts = [h for h in cluster.living if h.me.id in newest.voter_ids]
+    if len(newest.voters) <= 3 or not hosts:
+        return None
+    host = hosts[dice.randrange(len(hosts))]
+    cluster.retire(host)
+    return lambda: host.crash(is_power_cut=False)
+
+
+FAULTS: dict[str, Inject] = {
+    **dict.fromkeys(SHAPES, _partition),
+    "flapping": _flapping,
+    "slow_link": _slow_link,
+    "kill": _crash,
+    "power_cut": _crash,
+    "kill_all": _all_at_once,
+    "power_cut_all": _all_at_once,
+    "rolling": _rolling,
+    "pause": _pause,
+    "freeze": _freeze,
+    "leap": _leap,
+    "drift": _drift,
+    "slow_disk": _slow_disk,
+    "sync_failure": _sync_failure,
+    "full": _full,
+    "wipe": _wipe,
+    "bit_flip": _bit_flip,
+    "transfer": _transfer,
+    "add": _add,
+    "remove": _remove,
+}
+"""How each kind of fault is brought about; returns how it is undone, None if it cannot be now."""

@@ -1,0 +1,143 @@
+"""Run: one plan from beginning to verdict.
+
+First the faulty phase: clients ask, faults come and go, checkers look at every step. Then the
+calm: all faults end, and within a bound every member must be level, every open operation must
+be closed, and fresh writes and reads must succeed at every member.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from quorate.base.commands import KvSet
+from quorate.base.errors import InvariantError
+from quorate.sim.cluster import Cluster
+from quorate.sim.faults import Injector
+from quorate.sim.host import Host
+from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.search import TooLongError, judge_keys
+from quorate.sim.swarm import Plan
+from quorate.sim.world import ViolationError, World
+
+CALM_S = 60.0
+"""Simulated seconds within which a healed cluster must be level; it seldom takes five."""
+
+PROBES_MAX = 4
+"""Tries of one operation in the calm: it may be refused while leadership is handed over."""
+
+CALLS_MAX = 60
+"""Calls of one key that the second tier judges together."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of a run. `failure` is "" if it was well."""
+
+    seed: int
+    failure: str
+    digest: int
+    simulated_s: float
+    deeds: int
+    slots: int
+    operations: dict[str, int]
+    faults: dict[str, int]
+
+
+def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
+    """Run a plan; it never raises what a checker or the code under test found wrong.
+
+    Args:
+        plan: What to run.
+        listener: Gets each line of the trace.
+    """
+    world = World(plan.seed, listener)
+    cluster = Cluster(world, plan.make)
+    injector = Injector(cluster)
+    failure = ""
+    try:
+        _faulty(plan, cluster, injector)
+        _calm(cluster)
+        _judge(cluster)
+    except (ViolationError, TooLongError) as found:  # the verdict of this run
+        failure = str(found)
+    except (Exception, InvariantError) as error:  # noqa: BLE001 - a bug under test is a verdict too
+        failure = f"{type(error).__name__}: {error}{_place(error)}"
+    if failure:
+        world.say(f"failed: {failure}")
+    counts = {kind: n for kind, n in sorted(injector.counts.items()) if n}
+    return Result(
+        plan.seed,
+        failure,
+        world.trace.digest,
+        world.now,
+        world.deeds,
+        cluster.oracle.prefix,
+        cluster.judge.counts,
+        counts,
+    )
+
+
+def _place(error: BaseException) -> str:
+    """The innermost place in our own code, for the last line."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f" ({code.co_filename.rpartition('quorate/')[2]}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _faulty(plan: Plan, cluster: Cluster, injector: Injector) -> None:
+    cluster.start()
+    injector.schedule(plan.faults)
+    cluster.world.run(plan.horizon_s)
+    injector.is_over = True
+
+
+def _calm(cluster: Cluster) -> None:
+    world = cluster.world
+    world.say("calm")
+    cluster.calm()
+    world.run(world.now + 1.0)
+    cluster.quiet()
+    _until_level(cluster)
+    for host in cluster.members:
+        _probe(cluster, host, Kind.WRITE)
+        _probe(cluster, host, Kind.READ)
+    _until_level(cluster)
+
+
+def _is_open(operation: Operation) -> bool:
+    return operation.end is End.OPEN
+
+
+def _probe(cluster: Cluster, host: Host, kind: Kind) -> None:
+    """One more operation must succeed, though perhaps not at the first try."""
+    world, error = cluster.world, ""
+    for _ in range(PROBES_MAX):
+        number = -1 - len(cluster.judge.operations)
+        command = KvSet(b"probe", f"probe{number}".encode()) if kind is Kind.WRITE else None
+        operation = Operation(number, "probe", host.name, kind, world.now, command, b"probe")
+        cluster.probe(host, operation)
+        world.run_while(partial(_is_open, operation), world.now + 12)
+        if operation.end is End.DONE:
+            return
+        error = operation.error
+        world.run(world.now + 1.0)
+    raise ViolationError(
+        f"liveness: a {kind.value} at {host.name} failed in the calm: {error}; {cluster.behind()}"
+    )
+
+
+def _until_level(cluster: Cluster) -> None:
+    world = cluster.world
+    if not world.run_while(lambda: not cluster.is_level, world.now + CALM_S):
+        raise ViolationError(
+            f"liveness: not level after {CALM_S:.0f} s of calm: {cluster.behind()}"
+        )
+
+
+def _judge(cluster: Cluster) -> None:
+    cluster.judge.finish()
+    cluster.compare_dumps()
+    judge_keys(cluster.judge.operations, b"q", CALLS_MAX)

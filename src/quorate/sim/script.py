@@ -1,0 +1,185 @@
+"""Script: a cluster on a stage, for scenarios where chance has no say.
+
+The same world as that of the seeds, with a calm network and quick disks, and a hand on every
+message: drop, hold, let go, cut, crash, pause. All checkers watch as they do in a seed.
+"""
+
+from collections.abc import Callable, Sequence
+
+from quorate.base.batches import Member
+from quorate.base.commands import Command, KvSet
+from quorate.base.config import NodeSettings
+from quorate.base.errors import QuorateError
+from quorate.base.messages import Message
+from quorate.sim.cluster import Cluster, Make
+from quorate.sim.host import Habits, Host
+from quorate.sim.network import Rule, Weather
+from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.shapes import Pairs, both
+from quorate.sim.store import Speed
+from quorate.sim.workload import Appetite
+from quorate.sim.world import ViolationError, World
+
+CALM = Weather(delay_s=0.001, jitter_s=0.0, tail=0.0, notice_s=0.2)
+QUICK = Speed(sync_s=0.001, jitter_s=0.0)
+PATIENCE_S = 20.0
+
+
+class Stage:
+    """A cluster that has found its first leader.
+
+    Args:
+        founders: How many hosts found it; named a, b, c …
+        spares: Hosts that are not there at first.
+        settings: Of all nodes.
+        seed: Decides ids and time-outs.
+        snapshot_s: Mean time between snapshots.
+    """
+
+    def __init__(
+        self,
+        founders: int = 3,
+        *,
+        spares: int = 0,
+        settings: NodeSettings | None = None,
+        seed: object = "stage",
+        snapshot_s: float = 1e9,
+    ) -> None:
+        self.world = World(seed)
+        make = Make(
+            founders=founders,
+            spares=spares,
+            settings=settings or NodeSettings(),
+            weather=CALM,
+            speed=QUICK,
+            habits=Habits(flush_share=1.0, snapshot_s=snapshot_s),
+            appetite=Appetite(clients=0),
+        )
+        self.cluster = Cluster(self.world, make)
+        self.cluster.start()
+        self.until(lambda: self.cluster.leader is not None)
+        self.run(0.5)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.run(self.world.now + seconds)
+
+    def until(self, is_so: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+        """Let time pass until something is so.
+
+        Raises:
+            ViolationError: It did not come to be in time.
+        """
+        if not self.world.run_while(lambda: not is_so(), self.world.now + within_s):
+            raise ViolationError(f"it did not come to be: {self.cluster.behind()}")
+
+    def level(self) -> None:
+        """Let time pass until every member has applied everything, then judge all."""
+        self.until(lambda: self.cluster.is_level, within_s=60.0)
+        self.cluster.judge.finish()
+        self.cluster.compare_dumps()
+
+    # --- who ----------------------------------------------------------------------------------
+
+    def host(self, name: str) -> Host:
+        """A host by name."""
+        return self.cluster.hosts[name]
+
+    @property
+    def leader(self) -> Host:
+        """Who serves as leader now.
+
+        Raises:
+            ViolationError: Nobody does.
+        """
+        leader = self.cluster.leader
+        if leader is None:
+            raise ViolationError("nobody leads")
+        return leader
+
+    @property
+    def followers(self) -> list[Host]:
+        """The other members that run."""
+        return [host for host in self.cluster.living if host is not self.leader]
+
+    # --- clients ------------------------------------------------------------------------------
+
+    def ask(self, host: Host, kind: Kind, command: Command | None, key: bytes = b"") -> Operation:
+        """Bring an operation to a host, without waiting for the answer."""
+        number = len(self.cluster.judge.operations) + 1
+        operation = Operation(number, "script", host.name, kind, self.world.now, command, key)
+        self.cluster.probe(host, operation)
+        return operation
+
+    def write(self, host: Host, key: bytes = b"key") -> Operation:
+        """Bring a write of a fresh value to a host, without waiting for the answer."""
+        value = f"v{len(self.cluster.judge.operations)}".encode()
+        return self.ask(host, Kind.WRITE, KvSet(key, value))
+
+    def read(self, host: Host, key: bytes = b"key") -> Operation:
+        """Begin a linearizable read."""
+        return self.ask(host, Kind.READ, None, key)
+
+    def done(self, *operations: Operation) -> None:
+        """Let time pass until these succeeded.
+
+        Raises:
+            ViolationError: One did not.
+        """
+        self.until(lambda: all(operation.end is not End.OPEN for operation in operations))
+        for operation in operations:
+            if operation.end is not End.DONE:
+                raise ViolationError(f"operation {operation.number}: {operation.error}")
+
+    def writes(self, host: Host, number: int) -> list[Operation]:
+        """So many writes, one after the other."""
+        operations: list[Operation] = []
+        for _ in range(number):
+            operations.append(self.write(host))
+            self.done(operations[-1])
+        return operations
+
+    def change(self, verb: str, member: Member, host: Host) -> list[QuorateError | None]:
+        """Ask for a change of membership; the answer is appended to the list."""
+        answers: list[QuorateError | None] = []
+        host.do(lambda node, now_s: node.change(verb, member, answers.append, now_s + PATIENCE_S))
+        return answers
+
+    # --- network ------------------------------------------------------------------------------
+
+    def catch(
+        self,
+        kind: type[Message] | tuple[type[Message], ...],
+        *,
+        sender: Host | None = None,
+        receiver: Host | None = None,
+        is_held: bool = False,
+    ) -> Rule:
+        """Catch messages of a kind from now on: drop them, or hold them until `let_go`."""
+
+        def matches(one: str, other: str, message: Message) -> bool:
+            return (
+                isinstance(message, kind)
+                and (sender is None or sender.name == one)
+                and (receiver is None or receiver.name == other)
+            )
+
+        rule = Rule(matches, is_held)
+        self.cluster.network.rules.append(rule)
+        return rule
+
+    def let_go(self, rule: Rule) -> None:
+        """End a rule; what it held arrives now."""
+        self.cluster.network.let_go(rule)
+
+    def cut(self, host: Host, others: Sequence[Host]) -> Pairs:
+        """Cut all links between a host and others; the pairs, for `heal`."""
+        pairs = both([(host.name, other.name) for other in others if other is not host])
+        self.cluster.network.cut(pairs)
+        return pairs
+
+    def heal(self, pairs: Pairs) -> None:
+        """Undo a cut."""
+        self.cluster.network.heal(pairs)

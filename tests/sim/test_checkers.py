@@ -1,0 +1,305 @@
+"""The checkers are fed lies, and must find each one."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from quorate.base.batches import NOOP, Batch, Bundle, Configuration, Member, encode_batch
+from quorate.base.commands import (
+    Command,
+    KvDelete,
+    KvSet,
+    NodeRegister,
+    SessionCreate,
+    SessionExpire,
+    encode_command,
+    join_commands,
+)
+from quorate.base.ids import NO_BALLOT, Ballot, Index, NodeId, Slot
+from quorate.base.messages import Accepted, Prepare
+from quorate.base.outcomes import Outcome
+from quorate.base.records import Founded, Promised, Vote
+from quorate.machine.state import State
+from quorate.sim.judge import Judge
+from quorate.sim.model import Model, Row
+from quorate.sim.operations import Kind, Operation
+from quorate.sim.oracle import Oracle
+from quorate.sim.world import ViolationError
+
+A, B, C = (Member(NodeId(name), name, f"{name}:1") for name in "abc")
+TRIO = Configuration(1, 0, (A, B, C))
+BALLOT = Ballot(1, A.id)
+
+
+def batch(sequence: int, commands: Iterable[Command], stamp_ms: int = 0) -> bytes:
+    encoded = [encode_command(command) for command in commands]
+    bundle = Bundle(A.id, 1, sequence, len(encoded), join_commands(encoded))
+    return encode_batch(Batch(BALLOT, stamp_ms, 0, (bundle,)))
+
+
+class Court:
+    """A judge and the log of which it judges."""
+
+    def __init__(self) -> None:
+        self.model = Model(TRIO, 8)
+        self.judge = Judge()
+        self.judge.model = self.model
+        self.numbers = 0
+
+    def choose(self, *commands: Command, stamp_ms: int = 0) -> int:
+        slot = Slot(self.model.slot + 1)
+        self.model.step(slot, batch(slot, commands, stamp_ms))
+        return slot
+
+    def ask(self, kind: Kind, command: Command | None = None, key: bytes = b"k") -> Operation:
+        self.numbers += 1
+        operation = Operation(self.numbers, "client", "a", kind, 0.0, command, key)
+        self.judge.begin(operation)
+        return operation
+
+    def write(self, command: Command) -> tuple[Operation, int]:
+        operation = self.ask(Kind.WRITE, command)
+        slot = self.choose(command)
+        outcome = self.model.outcomes[slot][0]
+        assert outcome is not None
+        self.judge.answer(operation, 0.0, slot, 0, outcome)
+        return operation, slot
+
+
+@pytest.fixture
+def court() -> Court:
+    return Court()
+
+
+def test_an_honest_history_is_accepted(court: Court) -> None:
+    _, slot = court.write(KvSet(b"k", b"one"))
+    read = court.ask(Kind.READ)
+
+    court.judge.read(read, 0.0, slot, ((b"k", Row(1, 1, 0, 0, "", b"one")),))
+
+    court.judge.finish()
+
+
+def test_a_stale_read_is_found(court: Court) -> None:
+    court.write(KvSet(b"k", b"one"))
+    court.write(KvSet(b"k", b"two"))
+    read = court.ask(Kind.READ)
+
+    with pytest.raises(ViolationError, match="is stale"):
+        court.judge.read(read, 0.0, 1, ((b"k", Row(1, 1, 0, 0, "", b"one")),))
+
+
+def test_a_read_of_what_was_not_there_is_found(court: Court) -> None:
+    court.write(KvSet(b"k", b"one"))
+    read = court.ask(Kind.READ)
+
+    with pytest.raises(ViolationError, match="the model says"):
+        court.judge.read(read, 0.0, 1, ())
+
+
+def test_a_lost_update_is_found(court: Court) -> None:
+    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    slot = court.choose(KvDelete(b"k"))
+
+    with pytest.raises(ViolationError, match="is not what stands at"):
+        court.judge.answer(write, 0.0, slot, 0, Outcome(1, True))
+
+
+def test_an_answer_before_its_slot_is_durable_is_found(court: Court) -> None:
+    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="before slot 1 was durable"):
+        court.judge.answer(write, 0.0, 1, 0, Outcome(1, True))
+
+
+def test_a_wrong_index_is_found(court: Court) -> None:
+    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    slot = court.choose(KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="the model says"):
+        court.judge.answer(write, 0.0, slot, 0, Outcome(2, True))
+
+
+def test_a_write_placed_before_what_was_known_when_it_began_is_found(court: Court) -> None:
+    early = court.choose(KvSet(b"k", b"one"))
+    court.write(KvSet(b"k", b"two"))
+    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="known before it"):
+        court.judge.answer(write, 0.0, early, 0, Outcome(1, True))
+
+
+def test_a_double_apply_is_found(court: Court) -> None:
+    court.choose(KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="took effect twice"):
+        court.choose(KvSet(b"k", b"one"))
+
+
+def test_a_repeated_bundle_counts_once(court: Court) -> None:
+    data = batch(1, [KvSet(b"k", b"one")])
+    court.model.step(Slot(1), data)
+    court.model.step(Slot(2), data)
+
+    assert court.model.outcomes[2] == [None]
+
+
+def test_a_refused_write_that_happened_is_found(court: Court) -> None:
+    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    court.judge.refuse(write, 0.0, "no", is_definite=True)
+    court.choose(KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="refused and took effect"):
+        court.judge.finish()
+
+
+def test_a_watch_woken_for_another_key_is_found(court: Court) -> None:
+    watch = court.ask(Kind.WATCH, key=b"k")
+    watch.since = court.model.slot
+    slot = court.choose(KvSet(b"other", b"one"))
+
+    with pytest.raises(ViolationError, match="for nothing"):
+        court.judge.woken(watch, slot, is_jump=False)
+
+
+def test_a_watch_woken_before_its_change_is_found(court: Court) -> None:
+    watch = court.ask(Kind.WATCH, key=b"k")
+    watch.since = court.model.slot
+    early = court.choose(KvSet(b"other", b"one"))
+    court.choose(KvSet(b"k", b"two"))
+
+    with pytest.raises(ViolationError, match="for nothing"):
+        court.judge.woken(watch, early, is_jump=False)
+
+
+def test_a_watch_that_sleeps_through_its_change_is_found(court: Court) -> None:
+    watch = court.ask(Kind.WATCH, key=b"k")
+    watch.since = court.model.slot
+    slot = court.choose(KvSet(b"k", b"one"))
+
+    with pytest.raises(ViolationError, match="sleeps"):
+        court.judge.waits(watch, slot)
+
+
+def test_no_session_expires_before_its_logged_time(court: Court) -> None:
+    register = NodeRegister("id", "n", "host", "dc1", {}, {})
+    create = SessionCreate("s", "", "n", 0, "release", "10s", 10_000, ())
+    court.choose(register, create, stamp_ms=1_000)
+
+    court.choose(SessionExpire("s", 1_000), stamp_ms=20_999)
+    assert court.model.has_session("s", 2)
+    court.choose(SessionExpire("s", 1_000), stamp_ms=21_000)
+    assert not court.model.has_session("s", 3)
+
+
+# --- the oracle -------------------------------------------------------------------------------
+
+
+def oracle() -> Oracle:
+    made = Oracle(8, lambda _slot, _data: None)
+    for member in TRIO.voters:
+        made.durable(member.id, [Founded("cluster", TRIO, complete=True)])
+    return made
+
+
+def vote(slot: int, data: bytes = NOOP, ballot: Ballot = BALLOT) -> Vote:
+    return Vote(ballot, Slot(slot), Slot(0), data)
+
+
+def test_a_batch_is_chosen_when_a_quorum_of_disks_holds_it() -> None:
+    made = oracle()
+    made.durable(A.id, [vote(1)])
+    assert made.prefix == 0
+
+    made.durable(B.id, [vote(1)])
+
+    assert made.prefix == 1
+
+
+def two_batches_of_one_ballot(made: Oracle) -> None:
+    made.durable(A.id, [vote(1)])
+    made.durable(B.id, [vote(1, batch(1, [KvDelete(b"k")]))])
+
+
+def another_choice(made: Oracle) -> None:
+    other = batch(1, [KvDelete(b"k")])
+    for member in (A, B):
+        made.durable(member.id, [vote(1)])
+    for member in (B, C):
+        made.durable(member.id, [vote(1, other, Ballot(2, B.id))])
+
+
+def a_word_before_the_disk(made: Oracle) -> None:
+    made.says(A.id, Slot(0), Accepted(BALLOT, Slot(1)))
+
+
+def a_question_before_the_disk(made: Oracle) -> None:
+    made.says(A.id, Slot(0), Prepare(BALLOT, Slot(1)))
+
+
+def a_forgotten_promise(made: Oracle) -> None:
+    made.durable(A.id, [Promised(BALLOT)])
+    made.recovered(A.id, [Founded("cluster", TRIO, complete=True)], Slot(0))
+
+
+def a_forgotten_vote(made: Oracle) -> None:
+    made.durable(A.id, [vote(1)])
+    founded = Founded("cluster", TRIO, complete=True)
+    made.recovered(A.id, [founded, Promised(BALLOT)], Slot(0))
+
+
+def a_promise_that_falls(made: Oracle) -> None:
+    made.promises(A.id, BALLOT)
+    made.promises(A.id, NO_BALLOT)
+
+
+def an_unchosen_slot_applied(made: Oracle) -> None:
+    made.durable(A.id, [vote(1)])
+    made.applied(A.id, State(applied=Slot(1)))
+
+
+def a_slot_left_out(made: Oracle) -> None:
+    for slot in (1, 2):
+        for member in (A, B):
+            made.durable(member.id, [vote(slot)])
+    made.applied(A.id, State(applied=Slot(2)))
+
+
+def different_tables(made: Oracle) -> None:
+    for member in (A, B):
+        made.durable(member.id, [vote(1)])
+    made.applied(A.id, State(applied=Slot(1), digest=1))
+    made.applied(B.id, State(applied=Slot(1), digest=2))
+
+
+def an_index_for_a_noop(made: Oracle) -> None:
+    for member in (A, B):
+        made.durable(member.id, [vote(1)])
+    made.applied(A.id, State(applied=Slot(1), index=Index(1)))
+
+
+def a_second_cluster(made: Oracle) -> None:
+    made.durable(C.id, [Founded("other", TRIO, complete=True)])
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        two_batches_of_one_ballot,
+        another_choice,
+        a_word_before_the_disk,
+        a_question_before_the_disk,
+        a_forgotten_promise,
+        a_forgotten_vote,
+        a_promise_that_falls,
+        an_unchosen_slot_applied,
+        a_slot_left_out,
+        different_tables,
+        an_index_for_a_noop,
+        a_second_cluster,
+    ],
+    ids=lambda lie: lie.__name__,
+)
+def test_the_oracle_finds(lie: Callable[[Oracle], None]) -> None:
+    with pytest.raises(ViolationError):
+        lie(oracle())
