@@ -1,9 +1,28 @@
 """A replica's roles together: elections, learning, links."""
 
 from quorate.base.batches import NOOP
-from quorate.base.ids import NO_BALLOT, Slot
-from quorate.base.messages import Farewell, Fetch, Fetched, Poll, PollAnswer
+from quorate.base.events import SnapshotTaken
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.messages import (
+    Accept,
+    Accepted,
+    Farewell,
+    Fetch,
+    Fetched,
+    Heartbeat,
+    Nack,
+    Poll,
+    PollAnswer,
+    Prepare,
+    Promise,
+    ReadAsk,
+    TransferNow,
+)
+from quorate.base.records import Chosen, Promised, Record, Vote
 from tests.unit.paxos.lone import Lone
+
+BATCH, OTHER = b"\x01one", b"\x01other"
+TWO, THREE = Ballot(1, NodeId("n2")), Ballot(2, NodeId("n3"))
 
 
 def test_a_node_that_lags_behind_a_candidate_does_not_judge_its_membership() -> None:
@@ -57,3 +76,167 @@ def test_a_farewell_of_a_node_that_knows_less_means_nothing() -> None:
     lone.hear(2, Farewell(1))
     lone.wait(5)
     assert lone.take(Poll) != []
+
+
+def test_a_reply_is_held_behind_an_earlier_record() -> None:
+    lone = Lone(disk=False)
+    lone.hear(2, Accept(TWO, Slot(1), Slot(0), BATCH))
+    lone.hear(3, Prepare(THREE, Slot(1)))
+    assert lone.take(Accepted) == []
+    lone.sync()
+    assert [type(message) for _, message in lone.said] == [Accepted, Promise]
+
+
+def test_a_vote_of_another_ballot_is_not_chosen_by_the_watermark_but_fetched() -> None:
+    lone = Lone()
+    lone.hear(2, Accept(TWO, Slot(1), Slot(0), BATCH))
+    lone.hear(3, Heartbeat(THREE, Slot(1), 1, is_serving=True))
+    assert lone.released == []
+    assert lone.take(Fetch, to=3) == [Fetch(Slot(1), Slot(1))]
+    lone.hear(3, Fetched(Slot(1), (OTHER,), Slot(1), Slot(1)))
+    assert lone.released == [(1, OTHER)]
+    assert lone.records[-1] == Chosen(Slot(1), OTHER)
+
+
+def test_a_follower_releases_its_own_votes_by_the_leaders_watermark() -> None:
+    lone = Lone()
+    lone.hear(2, Accept(TWO, Slot(1), Slot(0), BATCH))
+    assert lone.released == []
+    lone.hear(2, Accept(TWO, Slot(2), Slot(1), OTHER))
+    assert lone.released == [(1, BATCH)]
+    assert lone.replica.ballot == TWO
+
+
+def test_an_old_leader_is_told_of_the_higher_ballot_by_its_rounds_only() -> None:
+    lone = Lone()
+    lone.hear(3, Prepare(THREE, Slot(1)))
+    lone.hear(2, Heartbeat(TWO, Slot(0), 0, is_serving=True))
+    assert lone.take(Nack) == []
+    lone.hear(2, Heartbeat(TWO, Slot(0), 4, is_serving=True))
+    assert lone.take(Nack) == [Nack(TWO, THREE)]
+    assert lone.replica.serving_leader(lone.now_s) is None
+
+
+def test_only_a_serving_leader_that_is_heard_takes_bundles() -> None:
+    lone = Lone()
+    lone.hear(2, Heartbeat(TWO, Slot(0), 1, is_serving=False))
+    assert lone.replica.serving_leader(lone.now_s) is None
+    lone.hear(2, Heartbeat(TWO, Slot(0), 2, is_serving=True))
+    assert lone.replica.serving_leader(lone.now_s) == "n2"
+    assert lone.replica.serving_leader(lone.now_s + 1) is None
+    lone.stand(2, 3)
+    assert lone.replica.serving_leader(lone.now_s) is None
+    lone.promise(2)
+    lone.accept(2, 1)
+    assert lone.replica.serving_leader(lone.now_s) == "n1"
+
+
+def test_a_node_told_to_take_over_stands_without_polling() -> None:
+    lone = Lone()
+    lone.hear(2, TransferNow(TWO))
+    assert lone.replica.leadership is None, "that node does not lead"
+    lone.hear(2, Heartbeat(TWO, Slot(0), 1, is_serving=True))
+    lone.hear(2, TransferNow(TWO))
+    assert lone.take(Poll) == []
+    assert lone.ballot > TWO
+
+
+def test_what_a_peer_no_longer_keeps_is_taken_as_a_snapshot() -> None:
+    lone = Lone()
+    lone.hear(2, Heartbeat(TWO, Slot(9), 1, is_serving=True))
+    lone.hear(3, Fetched(Slot(1), (), Slot(0), Slot(1)))
+    assert lone.replica.snapshot_source is None, "that one knows as little"
+    lone.hear(2, Fetched(Slot(1), (), Slot(9), Slot(5)))
+    assert lone.replica.snapshot_source == "n2"
+    lone.said.clear()
+    lone.wait(1)
+    assert lone.take(Fetch) == []
+    lone.obey(lone.replica.jump(Slot(7), lone.replica.membership, lone.now_s))
+    lone.flush()
+    assert lone.take(Fetch)[-1] == Fetch(Slot(8), Slot(9))
+
+
+def test_nothing_is_released_while_the_tables_are_replaced() -> None:
+    lone = Lone()
+    lone.replica.is_installing = True
+    lone.hear(2, Fetched(Slot(1), (BATCH, OTHER, NOOP), Slot(3), Slot(1)))
+    assert lone.released == []
+    lone.obey(lone.replica.jump(Slot(2), lone.replica.membership, lone.now_s))
+    assert lone.released == [(3, NOOP)]
+
+
+def test_a_leader_whose_tables_jump_over_slots_on_the_way_leads_no_more() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.obey(lone.replica.jump(Slot(5), lone.replica.membership, lone.now_s))
+    assert lone.replica.leadership is None
+
+
+def test_a_hole_is_asked_of_another_peer_when_one_stays_silent() -> None:
+    lone = Lone()
+    lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
+    lone.wait(0.5)
+    asked = [to for to, message in lone.said if isinstance(message, Fetch)]
+    assert asked[:3] == ["n2", "n3", "n2"]
+    lone.disconnect(2)
+    lone.disconnect(3)
+    lone.said.clear()
+    lone.wait(0.5)
+    assert lone.take(Fetch) == []
+
+
+def test_chosen_batches_are_given_to_who_asks() -> None:
+    lone = Lone()
+    lone.hear(2, Fetched(Slot(1), (BATCH, OTHER), Slot(2), Slot(1)))
+    lone.hear(3, Fetch(Slot(2), Slot(9)))
+    assert lone.take(Fetched, to=3) == [Fetched(Slot(2), (OTHER,), Slot(2), Slot(1))]
+
+
+def test_the_log_alone_proves_what_was_chosen() -> None:
+    """A node that lost its tables replays votes of the ballot whose watermark passed them."""
+    records: list[Record] = [
+        Vote(TWO, Slot(1), Slot(0), BATCH),
+        Vote(THREE, Slot(2), Slot(0), OTHER),
+        Vote(THREE, Slot(3), Slot(2), OTHER),
+        Chosen(Slot(1), BATCH),
+        Promised(Ballot(9, NodeId("n3"))),
+    ]
+    lone = Lone(1, records=records)
+    assert [batch for _, batch, _ in lone.replica.take_released()] == [BATCH, OTHER]
+    assert lone.replica.watermark == 2
+    assert lone.replica.acceptor.promised.round == 9
+    assert sorted(lone.replica.acceptor.votes) == [3]
+
+
+def test_a_lost_link_to_the_leader_makes_a_node_poll_at_once() -> None:
+    lone = Lone()
+    lone.hear(2, Heartbeat(TWO, Slot(0), 1, is_serving=True))
+    lone.said.clear()
+    lone.disconnect(3)
+    lone.disconnect(2)
+    lone.wait(0.04)
+    assert {to for to, message in lone.said if isinstance(message, Poll)} == {"n2", "n3"}
+    assert "leader lost" in [note.what for note in lone.notes]
+
+
+def test_a_leader_yields_to_a_higher_ballot_and_a_cluster_of_one_needs_no_grant() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.hear(3, Prepare(Ballot(9, NodeId("n3")), Slot(1)))
+    assert lone.replica.leadership is None
+    alone = Lone(1)
+    alone.wait(1)
+    assert alone.replica.is_serving
+
+
+def test_what_no_role_takes_changes_nothing() -> None:
+    lone = Lone()
+    before = lone.replica.learner.told
+    lone.hear(2, ReadAsk(1))
+    lone.obey(lone.replica.receive(SnapshotTaken(Slot(1)), lone.now_s))
+    lone.obey(lone.replica.step_down(lone.now_s, "nothing to step down from"))
+    lone.hear(2, Accepted(TWO, Slot(1)))
+    lone.hear(2, Promise(TWO, Slot(1), Slot(0), 0, 1, ()))
+    assert lone.replica.learner.told == before
+    assert lone.released == []

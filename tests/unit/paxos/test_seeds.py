@@ -95,7 +95,11 @@ def any_vote_is_chosen(patch: Patch) -> None:
 
 def own_wish(patch: Patch) -> None:
     """M19: a noop is proposed over an accepted batch."""
-    patch.setattr(Phase1, "batch_for", lambda *_: NOOP)
+
+    def batch_for(self: Phase1, slot: Slot) -> bytes:  # noqa: ARG001
+        return NOOP
+
+    patch.setattr(Phase1, "batch_for", batch_for)
 
 
 def one_vote_is_enough(patch: Patch) -> None:
@@ -112,7 +116,11 @@ def one_vote_is_enough(patch: Patch) -> None:
 
 def change_at_once(patch: Patch) -> None:
     """M17: a configuration governs from its own slot on."""
-    patch.setattr(Membership, "_effective", lambda _, slot: Slot(slot + 1))
+
+    def effective(self: Membership, slot: Slot) -> Slot:  # noqa: ARG001
+        return Slot(slot + 1)
+
+    patch.setattr(Membership, "_effective", effective)
 
 
 def no_barrier(patch: Patch) -> None:

@@ -1,0 +1,74 @@
+"""What must not be forgotten."""
+
+from quorate.base.effects import Persist, Reply, Send
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise
+from quorate.base.records import Promised, Vote
+from quorate.paxos.acceptor import Acceptor
+
+ANN, BOB = NodeId("ann"), NodeId("bob")
+LOW, HIGH = Ballot(1, ANN), Ballot(2, BOB)
+NONE = Slot(0)
+
+
+def test_a_slot_known_chosen_is_granted_without_a_vote_and_still_raises_the_promise() -> None:
+    made = Acceptor(Slot(5), 10)
+    first = made.on_accept(BOB, Accept(HIGH, Slot(5), NONE, b"x"))
+    assert first == [Persist(Promised(HIGH)), Reply(BOB, Accepted(HIGH, Slot(5)))]
+    again = made.on_accept(BOB, Accept(HIGH, Slot(4), NONE, b"x"))
+    assert again == [Reply(BOB, Accepted(HIGH, Slot(4)))]
+    assert made.votes == {}
+    assert made.on_prepare(ANN, Prepare(LOW, Slot(1)), {}) == [Send(ANN, Nack(LOW, HIGH))]
+
+
+def test_a_repeated_prepare_is_promised_again_without_a_record() -> None:
+    made = Acceptor(NONE, 10)
+    first = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
+    again = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
+    assert [type(effect) for effect in first] == [Persist, Reply]
+    assert [type(effect) for effect in again] == [Reply]
+
+
+def test_accepts_too_far_ahead_are_ignored() -> None:
+    made = Acceptor(Slot(5), 10)
+    assert made.on_accept(BOB, Accept(HIGH, Slot(16), NONE, b"x")) == []
+    assert made.on_accept(BOB, Accept(HIGH, Slot(15), NONE, b"x")) != []
+
+
+def test_a_vote_keeps_its_own_ballot_when_more_is_promised() -> None:
+    made = Acceptor(NONE, 10)
+    made.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
+    reply = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})[-1]
+    assert isinstance(reply, Reply)
+    assert isinstance(reply.message, Promise)
+    assert [(held.ballot, held.batch) for held in reply.message.held] == [(LOW, b"x")]
+
+
+def test_a_higher_ballot_replaces_a_vote() -> None:
+    made = Acceptor(NONE, 10)
+    made.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
+    made.on_accept(BOB, Accept(HIGH, Slot(1), NONE, b"y"))
+    assert made.votes == {Slot(1): Vote(HIGH, Slot(1), NONE, b"y")}
+
+
+def test_votes_up_to_the_watermark_are_dropped_however_far_it_rises() -> None:
+    for watermark, left in ((1, [2, 4]), (4, []), (100, [])):
+        made = Acceptor(NONE, 10)
+        for slot in (1, 2, 4):
+            made.remember(Vote(LOW, Slot(slot), NONE, b"x"))
+        made.forget(Slot(watermark))
+        assert sorted(made.votes) == left
+        assert made.watermark == watermark
+        made.forget(NONE)
+        assert made.watermark == watermark, "it never falls"
+
+
+def test_what_the_log_holds_makes_the_same_acceptor() -> None:
+    live, again = Acceptor(NONE, 10), Acceptor(NONE, 10)
+    effects = live.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
+    effects += live.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
+    for effect in effects:
+        if isinstance(effect, Persist):
+            assert isinstance(effect.record, Promised | Vote)
+            again.remember(effect.record)
+    assert (again.promised, again.votes) == (live.promised, live.votes)

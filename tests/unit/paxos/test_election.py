@@ -1,0 +1,70 @@
+"""Who may try to lead, and when."""
+
+import random
+
+from quorate.base.config import Timing
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.paxos.election import FAR_BEHIND_SLOTS, Election
+
+ME, ANN, BOB = NodeId("me"), NodeId("ann"), NodeId("bob")
+FIRST, SECOND = Ballot(1, ANN), Ballot(2, BOB)
+LOW, HIGH = Slot(0), Slot(FAR_BEHIND_SLOTS + 1)
+
+
+def election() -> Election:
+    return Election(Timing(), random.Random(1), 0.0)
+
+
+def test_only_a_newer_ballot_is_a_new_leader() -> None:
+    made = election()
+    assert made.on_leader(SECOND, 0.0)
+    assert not made.on_leader(FIRST, 0.1, is_serving=True)
+    assert made.heard_s == 0.0
+    assert made.on_leader(SECOND, 0.2, is_serving=True)
+    assert not made.on_leader(SECOND, 0.3, is_serving=True)
+    assert (made.leader, made.is_leader_serving, made.heard_s) == (SECOND, True, 0.3)
+
+
+def test_nobody_is_granted_while_a_leader_is_heard() -> None:
+    made = election()
+    made.on_leader(FIRST, 0.0)
+    assert not made.may_grant(LOW, HIGH, 0.9)
+    assert made.may_grant(LOW, HIGH, 1.0)
+
+
+def test_a_candidate_far_behind_is_granted_only_after_a_while() -> None:
+    made = election()
+    made.on_leader(FIRST, 0.0)
+    assert not made.may_grant(HIGH, LOW, 2.9)
+    assert made.may_grant(HIGH, Slot(1), 2.9)
+    assert made.may_grant(HIGH, LOW, 3.0)
+
+
+def test_a_broken_link_to_the_leader_counts_as_silence() -> None:
+    made = election()
+    made.on_leader(FIRST, 0.0)
+    assert not made.on_link_lost(BOB, 0.1)
+    assert made.on_link_lost(ANN, 0.1)
+    assert not made.hears_leader(0.1)
+    assert made.due_s <= 0.1 + Timing().reconnect_poll_s
+    assert not made.on_link_lost(ANN, 0.1)
+
+
+def test_only_grants_of_the_poll_under_way_count() -> None:
+    made = election()
+    old = made.begin_poll(ME, 0.0)
+    number = made.begin_poll(ME, 1.0)
+    assert made.on_grant(ANN, old) == set()
+    assert made.on_grant(ANN, number) == {ME, ANN}
+    made.end_poll()
+    assert made.on_grant(BOB, number) == set()
+
+
+def test_a_poll_outbid_is_hurried_but_not_while_a_leader_is_heard() -> None:
+    made = election()
+    made.postpone(0.0)
+    made.hurry(0.0)
+    assert made.due_s <= Timing().reconnect_poll_s
+    made.on_leader(FIRST, 0.0)
+    made.hurry(0.1)
+    assert made.due_s >= 1.0
