@@ -1,0 +1,125 @@
+"""Snapshots for peers, chunk by chunk."""
+
+import msgspec
+
+from quorate.base.config import Limits
+from quorate.base.effects import Effect, Install, Note, Send
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import SnapshotAsk, SnapshotChunk
+from quorate.node.catchup import CHUNK_PATIENCE_S, SOURCE_IDLE_S, TRIES_MAX, Asker, Source
+from quorate.sim.tables import DictTables
+
+ANN, BOB = NodeId("ann"), NodeId("bob")
+ROWS = {b"k%d" % number: b"v" * 20 for number in range(5)}
+
+
+def source() -> tuple[Source, DictTables]:
+    tables = DictTables(ROWS)
+    return Source(tables, Limits(chunk_bytes_max=40)), tables
+
+
+def chunk(effects: list[Effect]) -> SnapshotChunk:
+    sends = [effect for effect in effects if isinstance(effect, Send)]
+    assert isinstance(sends[0].message, SnapshotChunk)
+    return sends[0].message
+
+
+def asks(effects: list[Effect]) -> list[SnapshotAsk]:
+    sends = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [message for message in sends if isinstance(message, SnapshotAsk)]
+
+
+def test_all_rows_come_over_and_are_of_one_moment() -> None:
+    giver, tables = source()
+    asker = Asker(incarnation=2)
+    (ask,) = asks(asker.begin(ANN, 0.0))
+    rows: dict[bytes, bytes] = {}
+    firsts: list[bool] = []
+    while True:
+        effects = asker.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), Slot(3), 0.0)
+        transaction = tables.begin()
+        transaction.put(b"later", b"x")
+        transaction.commit()
+        (install,) = [effect for effect in effects if isinstance(effect, Install)]
+        rows.update(install.rows)
+        firsts.append(install.is_first)
+        if install.is_last:
+            break
+        (ask,) = asks(effects)
+    assert rows == ROWS
+    assert firsts == [True] + [False] * (len(firsts) - 1)
+    assert asker.is_installing
+    assert not asker.is_done(1)
+    assert asker.is_done(ask.transfer)
+    assert asker.source is None
+
+
+def test_a_chunk_asked_for_again_is_the_same() -> None:
+    giver, _ = source()
+    first = giver.on_ask(BOB, SnapshotAsk(1, 0), Slot(7), 0.0)
+    assert giver.on_ask(BOB, SnapshotAsk(1, 0), Slot(9), 0.0) == first
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(1, 2), Slot(7), 0.0)).refused
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(5, 1), Slot(7), 0.0)).refused
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(1, 1), Slot(7), 0.0)).number == 1
+
+
+def test_a_source_lets_go_of_an_asker_that_went_silent_or_began_anew() -> None:
+    giver, _ = source()
+    giver.on_ask(BOB, SnapshotAsk(1, 0), Slot(7), 0.0)
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(2, 0), Slot(8), 0.0)).slot == 8
+    giver.tick(SOURCE_IDLE_S)
+    assert not chunk(giver.on_ask(BOB, SnapshotAsk(2, 1), Slot(8), 0.0)).refused
+    giver.tick(SOURCE_IDLE_S + 1)
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(2, 2), Slot(8), 0.0)).refused
+    giver.on_ask(BOB, SnapshotAsk(3, 0), Slot(8), 0.0)
+    giver.close()
+    assert chunk(giver.on_ask(BOB, SnapshotAsk(3, 1), Slot(8), 0.0)).refused
+
+
+def answered(**changes: object) -> tuple[Asker, list[Effect]]:
+    """An asker, and what it does with a first chunk that was tampered with."""
+    giver, _ = source()
+    asker = Asker(incarnation=2)
+    (ask,) = asks(asker.begin(ANN, 0.0))
+    good = chunk(giver.on_ask(BOB, ask, Slot(7), 0.0))
+    return asker, asker.on_chunk(ANN, msgspec.structs.replace(good, **changes), Slot(3), 0.0)
+
+
+def test_a_damaged_chunk_is_asked_for_again() -> None:
+    for changes in ({"crc": 1}, {"rows": b"\xc1", "crc": 0x0D5FF3D6}):
+        _, effects = answered(**changes)
+        assert [ask.number for ask in asks(effects)] == [0]
+        assert not any(isinstance(effect, Install) for effect in effects)
+
+
+def test_a_chunk_nobody_asked_for_is_ignored() -> None:
+    for changes in ({"transfer": 1}, {"number": 4}):
+        asker, effects = answered(**changes)
+        assert effects == []
+        assert not asker.has_failed
+
+
+def test_a_snapshot_that_is_refused_or_too_old_ends_the_transfer() -> None:
+    for changes in ({"refused": "no"}, {"slot": Slot(3)}):
+        asker, effects = answered(**changes)
+        assert [type(effect) for effect in effects] == [Note]
+        assert asker.has_failed
+        assert asker.source is None
+
+
+def test_a_snapshot_of_another_moment_in_the_middle_ends_the_transfer() -> None:
+    asker, effects = answered()
+    (ask,) = asks(effects)
+    late = SnapshotChunk(ask.transfer, 1, Slot(9), b"", 0, is_last=True)
+    asker.on_chunk(ANN, late, Slot(3), 0.0)
+    assert asker.has_failed
+
+
+def test_a_silent_source_is_asked_again_and_given_up_in_the_end() -> None:
+    asker = Asker(incarnation=2)
+    assert asker.tick(9.0) == []
+    asker.begin(ANN, 0.0)
+    assert asker.tick(CHUNK_PATIENCE_S - 0.1) == []
+    tried = [asks(asker.tick(CHUNK_PATIENCE_S * (n + 1))) for n in range(TRIES_MAX + 1)]
+    assert [len(one) for one in tried] == [1] * TRIES_MAX + [0]
+    assert asker.has_failed

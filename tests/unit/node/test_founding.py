@@ -1,0 +1,154 @@
+"""How a directory that is nobody's comes to belong to a cluster."""
+
+from quorate.base.batches import Configuration
+from quorate.base.effects import Persist
+from quorate.base.messages import Found, FoundDone, FoundStored, Join, Meet, Welcome
+from quorate.base.records import Founded
+from tests.unit.node.cluster import Cluster
+from tests.unit.node.lone import Lone, founders, member
+
+
+def founded(lone: Lone) -> list[Founded]:
+    return [record for record in lone.records if isinstance(record, Founded)]
+
+
+def blank(expect: int = 3, number_of_peers: int = 2) -> Lone:
+    lone = Lone(0, expect=expect)
+    for number in range(2, 2 + number_of_peers):
+        lone.connect(number, "")
+    return lone
+
+
+def propose(lone: Lone) -> str:
+    """The two others have been met; the lowest id proposes."""
+    for number in (2, 3):
+        lone.hear(number, Meet(3, (member(number),)))
+    (record,) = founded(lone)
+    assert not record.complete
+    return record.cluster_id
+
+
+def test_a_founding_counts_only_when_all_have_stored_it() -> None:
+    lone = blank()
+    cluster_id = propose(lone)
+    assert len(lone.said(Found)) >= 2
+    lone.hear(2, FoundStored(cluster_id))
+    assert lone.node.cluster_id == ""
+    lone.hear(3, FoundStored(cluster_id))
+    assert lone.node.cluster_id == cluster_id
+    assert [record.complete for record in founded(lone)] == [False, True]
+    assert len(lone.said(FoundDone)) == 2
+
+
+def test_an_offer_leaves_only_when_the_own_directory_has_stored_it() -> None:
+    lone = blank()
+    lone.disk = False
+    propose(lone)
+    assert lone.said(Found) == []
+    lone.disk = True
+    lone.flush()
+    assert lone.said(Found) != []
+
+
+def test_a_proposer_that_crashed_goes_on_with_the_same_founding() -> None:
+    lone = blank()
+    cluster_id = propose(lone)
+    lone.hear(2, FoundStored(cluster_id))
+    again = Lone(0, expect=3, incarnation=2, records=lone.records)
+    for number in (2, 3):
+        again.connect(number, "")
+    again.wait(0.6)
+    assert {found.cluster_id for found in again.said(Found)} == {cluster_id}
+    assert again.node.cluster_id == ""
+    for number in (2, 3):
+        again.hear(number, FoundStored(cluster_id))
+    assert again.node.cluster_id == cluster_id
+
+
+def test_a_directory_stores_one_founding_in_its_life() -> None:
+    lone = blank()
+    lone.hear(2, Found("first", founders(3)))
+    lone.hear(3, Found("second", founders(3)))
+    lone.hear(3, Welcome("third", founders(3)))
+    assert [record.cluster_id for record in founded(lone)] == ["first"]
+    assert [stored.cluster_id for stored in lone.said(FoundStored)] == ["first"]
+    lone.hear(2, FoundDone("second"))
+    assert lone.node.cluster_id == ""
+    lone.hear(2, FoundDone("first"))
+    assert lone.node.cluster_id == "first"
+
+
+def test_a_founding_without_this_node_is_not_stored() -> None:
+    lone = blank()
+    others = founders(4).voters[1:]
+    lone.hear(2, Found("c", type(founders(3))(1, 0, others)))
+    assert founded(lone) == []
+
+
+def test_nobody_is_found_with_who_expects_another_number() -> None:
+    lone = blank()
+    for number in (2, 3):
+        lone.hear(number, Meet(5, (member(number),)))
+    assert founded(lone) == []
+
+
+def test_a_founder_that_missed_the_last_word_asks_for_it_or_learns_it_from_a_handshake() -> None:
+    voters = tuple(member(number) for number in range(3))
+    for word in ("message", "handshake"):
+        lone = Lone(0, expect=3)
+        lone.connect(0, "")
+        lone.hear(0, Found("c", Configuration(1, 0, voters)))
+        lone.said(FoundStored)
+        lone.wait(0.6)
+        assert lone.said(FoundStored, to=0) != []
+        if word == "message":
+            lone.hear(0, FoundDone("c"))
+        else:
+            lone.connect(0, "c")
+        assert lone.node.cluster_id == "c"
+
+
+def test_a_founder_that_is_done_says_so_to_who_asks() -> None:
+    lone = Lone(3)
+    lone.hear(2, FoundStored("c"))
+    assert lone.said(FoundDone, to=2) == [FoundDone("c")]
+    lone.hear(2, FoundStored("other"))
+    assert lone.said(FoundDone) == []
+
+
+def test_a_node_that_finds_a_cluster_joins_it_instead() -> None:
+    lone = Lone(0, expect=2)
+    lone.connect(3, "old")
+    lone.connect(2, "")
+    lone.hear(2, Meet(2, (member(2),)))
+    lone.wait(0.6)
+    assert lone.said(Join, to=3) != []
+    assert founded(lone) == []
+    lone.hear(3, Welcome("old", founders(3)))
+    assert lone.node.cluster_id == "old"
+    assert lone.node.replica is not None
+
+
+def test_a_lone_founder_founds_once() -> None:
+    lone = Lone(0, is_alone=True)
+    (record,) = founded(lone)
+    assert record.complete
+    again = Lone(0, is_alone=True, incarnation=2, records=lone.records, tables=lone.tables)
+    assert founded(again) == []
+    assert again.node.cluster_id == record.cluster_id
+    assert isinstance(lone.effects[0], Persist)
+
+
+def test_three_found_one_cluster_although_the_proposer_loses_power_in_the_middle() -> None:
+    for seed in range(10):
+        cluster = Cluster(3, seed)
+        first = next(iter(cluster.hosts))
+        cluster.run(0.002 * (1 + seed))
+        cluster.power_cut(first)
+        cluster.run(0.3)
+        cluster.start(first)
+        cluster.run(5)
+        names = {host.node.cluster_id for host in cluster.hosts.values() if host.node}
+        assert len(names) == 1
+        assert "" not in names
+        assert cluster.leader() is not None
