@@ -1,0 +1,72 @@
+"""The requests of each workload, as bytes ready to send: both generators pick from the same."""
+
+import base64
+import random
+from typing import NamedTuple
+
+KEYS = 10_000  # random keys; all exist before anything is measured
+VALUE_BYTES = 256
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+class Workload(NamedTuple):
+    """What is asked of a cluster.
+
+    Attributes:
+        verb: `put`, `get` (linearizable) or `stale` (from the node's own tables).
+        connections: How many at once, each with one request on the way.
+        via: `leader` or `follower`: the node that all requests go to.
+    """
+
+    verb: str
+    connections: int
+    via: str
+
+    @property
+    def name(self) -> str:
+        """As it is called in tables, results and on the command line."""
+        return f"{self.verb}-{self.connections}-{self.via}"
+
+
+def _head(method: str, path: str, length: int, more: str = "") -> bytes:
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{more}Content-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def _key(number: int) -> str:
+    return f"bench/{number:05d}"
+
+
+def _value(rng: random.Random) -> bytes:
+    return "".join(rng.choices(_LETTERS, k=VALUE_BYTES)).encode()
+
+
+def consul_requests(verb: str, seed: int = 1) -> list[bytes]:
+    """One request per key for anything that speaks Consul's API."""
+    rng = random.Random(seed)
+    if verb == "put":
+        head = [_head("PUT", f"/v1/kv/{_key(number)}", VALUE_BYTES) for number in range(KEYS)]
+        return [each + _value(rng) for each in head]
+    mark = "?stale" if verb == "stale" else ""
+    return [
+        f"GET /v1/kv/{_key(number)}{mark} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+        for number in range(KEYS)
+    ]
+
+
+def etcd_requests(verb: str, seed: int = 1) -> list[bytes]:
+    """One request per key for etcd's JSON gateway, with the same keys and values."""
+    rng = random.Random(seed)
+    requests: list[bytes] = []
+    json_type = "Content-Type: application/json\r\n"
+    for number in range(KEYS):
+        key = base64.b64encode(_key(number).encode()).decode()
+        if verb == "put":
+            value = base64.b64encode(_value(rng)).decode()
+            path, body = "/v3/kv/put", f'{{"key":"{key}","value":"{value}"}}'
+        else:
+            stale = ',"serializable":true' if verb == "stale" else ""
+            path, body = "/v3/kv/range", f'{{"key":"{key}"{stale}}}'
+        requests.append(_head("POST", path, len(body), json_type) + body.encode())
+    return requests

@@ -1,0 +1,170 @@
+"""`quorate cluster`: who votes, and who leads."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from quorate.base.errors import NotFoundError, QuorateError, RequestError
+from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.flags import application, command
+from quorate.cli.output import fail, fail_with, note, say, say_columns, say_json
+from quorate.client.sync.client import Client
+
+app = application("Change who votes, and who leads.")
+
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="NODE", show_default=False, help="Its name or id.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+class Voter(msgspec.Struct, rename="pascal"):
+    """One node of the configuration, as the API has it."""
+
+    id: str = msgspec.field(name="ID")
+    node: str = ""
+    address: str = ""
+    leader: bool = False
+    voter: bool = True
+
+
+class _Configuration(msgspec.Struct, rename="pascal"):
+    servers: list[Voter]
+
+
+def voters(client: Client, *, stale: bool = False) -> list[Voter]:
+    """Everybody in the configuration."""
+    reply = client.call("GET", "/v1/operator/raft/configuration", stale=stale)
+    return msgspec.json.decode(reply.body, type=_Configuration).servers
+
+
+def chosen(candidates: list[Voter], word: str) -> Voter:
+    """Find a node by its id, name or address.
+
+    Raises:
+        NotFoundError: There is none.
+        RequestError: There are several of that name.
+    """
+    found = [each for each in candidates if word in {each.id, each.node, each.address}]
+    if not found:
+        names = ", ".join(sorted(each.node for each in candidates))
+        raise NotFoundError(
+            "not_found", f"no node {word!r} in the configuration; there are: {names}"
+        )
+    if len(found) > 1:
+        ids = ", ".join(each.id for each in found)
+        raise RequestError("bad_request", f"several nodes are called {word!r}; say which id: {ids}")
+    return found[0]
+
+
+@command(app, "list", examples=["quorate cluster list", "quorate cluster list -json"])
+@connected()
+def list_(connection: Connection, as_json: Json = False) -> None:
+    """List the nodes of the configuration, the leader marked."""
+    with connection.client() as client:
+        found = sorted(voters(client, stale=connection.stale), key=lambda each: each.node)
+    if as_json:
+        say_json(found)
+        return
+    rows = [
+        [
+            each.node,
+            each.id,
+            each.address,
+            "leader" if each.leader else "follower",
+            "true" if each.voter else "false",
+        ]
+        for each in found
+    ]
+    say_columns([["Node", "ID", "Address", "State", "Voter"], *rows])
+
+
+@command(
+    app,
+    "remove",
+    examples=["quorate cluster remove n3", "quorate cluster remove 127.0.0.1:8320"],
+)
+@connected("Error removing the node")
+def remove(
+    connection: Connection,
+    node: Words = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if fewer than a majority would be alive.")
+    ] = False,
+) -> None:
+    """Take a node out of the configuration for good: it may come back only under a new id."""
+    word = one_argument(node, "NODE")
+    with connection.client() as client:
+        target = chosen(voters(client), word)
+        if not force:
+            _check_majority(client, target)
+        client.call("DELETE", "/v1/operator/raft/peer", id=target.id)
+    say(f"Success! Removed node: {target.node or target.id}")
+
+
+def _check_majority(client: Client, target: Voter) -> None:
+    """Refuse a removal that would leave a configuration without a living majority."""
+    staying = [each for each in voters(client) if each.voter and each.id != target.id]
+    alive = {member.name for member in client.status.members() if member.status == "alive"}
+    living = sum(each.node in alive for each in staying)
+    if 2 * living <= len(staying):
+        fail(
+            f"Error! Without {target.node} only {living} of {len(staying)} voters would be alive, "
+            "which is no majority.\nNothing was done. Bring others back first, or say -force."
+        )
+
+
+@command(app, "transfer", examples=["quorate cluster transfer", "quorate cluster transfer n2"])
+@connected("Error transferring leadership")
+def transfer(connection: Connection, node: Words = None) -> None:
+    """Let another node lead: the one named, or whichever is best."""
+    word = one_argument(node, "NODE", default="")
+    with connection.client() as client:
+        where: dict[str, Any] = {"id": chosen(voters(client), word).id} if word else {}
+        client.call("POST", "/v1/operator/raft/transfer-leader", **where)
+    say(f"Success! {f'Leader is to be: {word}' if word else 'Leadership transferred'}")
+
+
+@command(
+    app,
+    "recover",
+    examples=["quorate cluster recover -data-dir=/var/lib/q2 -into=/var/lib/quorate-new"],
+)
+def recover(
+    data_dir: Annotated[
+        list[Path] | None,
+        typer.Option("--data-dir", help="A survivor's data directory; repeatable."),
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="The new data directory; must not exist.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Found a new cluster out of data directories when a majority is lost for good.
+
+    Offline: every node of the old cluster must be stopped, for good. The old directories are
+    only read. What only the lost nodes had is lost.
+    """
+    if not data_dir or into is None:
+        fail("Error! Say -data-dir for every survivor, and -into for the new directory")
+    from quorate.cli.recover import recover as recovered_from
+
+    note(f"reading {', '.join(map(str, data_dir))}")
+    try:
+        made = recovered_from(data_dir, into)
+    except QuorateError as error:
+        fail_with(error, "Error! Nothing was recovered")
+    if as_json:
+        say_json(made)
+        return
+    say(f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}")
+    if made.guessed:
+        say(f"The last {made.guessed} slots may hold writes that nobody was told of.")
+    say(
+        f"It is a cluster of one. Start it:\n  quorate agent -server -data-dir {into} "
+        f"-node {made.member.name} ...\n"
+        "Then start others with empty data directories and -retry-join. Never start the old\n"
+        "directories again."
+    )

@@ -1,0 +1,79 @@
+"""`quorate kv export` and `import`: keys as a file, in Consul's JSON."""
+
+import base64
+from typing import Annotated
+
+import msgspec
+import typer
+
+from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.output import fail, progress, say, say_json
+from quorate.cli.values import read_value
+
+
+class Exported(msgspec.Struct):
+    """One key in the file."""
+
+    key: str
+    flags: int = 0
+    value: bytes = b""  # base 64 in the file
+
+
+_FILE = msgspec.json.Decoder(list[Exported])
+
+
+@connected()
+def export(
+    connection: Connection,
+    prefix: Annotated[list[str] | None, typer.Argument(show_default=False)] = None,
+) -> None:
+    """Print the keys below a prefix as JSON, all keys if there is none."""
+    name = one_argument(prefix, "PREFIX", default="")
+    with connection.client() as client:
+        entries = client.kv.tree(name, stale=connection.stale)
+    if not entries:
+        say("[]")
+        return
+    objects = [
+        f'\t{{\n\t\t"key": {_text(entry.key)},\n\t\t"flags": {entry.flags},'
+        f'\n\t\t"value": "{base64.b64encode(entry.value).decode()}"\n\t}}'
+        for entry in entries
+    ]
+    say("[\n" + ",\n".join(objects) + "\n]")
+
+
+def _text(word: str) -> str:
+    return msgspec.json.encode(word).decode()
+
+
+@connected("Error! Failed writing data")
+def import_(
+    connection: Connection,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DATA", show_default=False, help="@FILE, - for stdin, or JSON."),
+    ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", help="Put before every key.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+) -> None:
+    """Write keys from what `export` printed. What was written before an error stays written."""
+    if not data:
+        fail("Error! Missing DATA argument")
+    try:
+        entries = _FILE.decode(read_value(one_argument(data, "DATA")))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        fail(f"Cannot unmarshal data: {error}")
+    for entry in entries:
+        entry.key = prefix + entry.key
+    with connection.client():
+        pass  # speaks up at once if nobody is there
+    from quorate.cli.writing import write_all
+
+    items = [(entry.key, entry.value, entry.flags) for entry in entries]
+    with progress("importing", len(items)) as bar:
+        write_all(connection.node(), connection.secret(), items, bar.advance)
+    if as_json:
+        say_json({"imported": len(entries)})
+        return
+    for entry in entries:
+        say(f"Imported: {entry.key}")

@@ -1,0 +1,250 @@
+"""Real nodes on this machine, as processes of their own: for the demo and for measurements."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+HOST = "127.0.0.1"
+POLL_S = 0.02  # between two looks at a node that is starting
+LOG_LINES_SHOWN = 15  # of a node that did not come up
+
+
+class LaunchError(Exception):
+    """A node did not start or did not answer in time; the text holds the end of its log."""
+
+
+class Ports(NamedTuple):
+    """Where one node listens."""
+
+    http: int
+    server: int
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports nobody listens on right now.
+
+    All are held at once while they are searched, so no two are the same; a moment later
+    somebody else may take one, as with any such search.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def quorate_command() -> list[str]:
+    """Say how to run this very Quorate in another process."""
+    return [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
+
+
+class LocalNode:
+    """One `quorate agent` as a process.
+
+    Args:
+        name: Its node name.
+        directory: Holds its data and its log; made if missing.
+        ports: Where it listens.
+        join: Peer addresses of the other nodes.
+        expect: How many nodes found the cluster.
+        extra: Further flags of `quorate agent`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        ports: Ports,
+        join: Sequence[str],
+        expect: int,
+        extra: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.ports = ports
+        self.data = directory / name
+        self.log = directory / f"{name}.log"
+        self._command = [
+            *quorate_command(), "agent", "-server", "-bootstrap-expect", str(expect),
+            "-data-dir", str(self.data), "-node", name, "-bind", HOST, "-client", HOST,
+            "-http-port", str(ports.http), "-server-port", str(ports.server),
+            *(word for address in join for word in ("-retry-join", address)), *extra,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where its HTTP API is, without a scheme."""
+        return f"{HOST}:{self.ports.http}"
+
+    @property
+    def command(self) -> list[str]:
+        """The words its process is started with."""
+        return list(self._command)
+
+    @property
+    def pid(self) -> int:
+        """Its process id.
+
+        Raises:
+            LaunchError: It was never started.
+        """
+        if self._process is None:
+            raise LaunchError(f"{self.name} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start its process, in a group of its own so that Ctrl-C here does not reach it."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def is_running(self) -> bool:
+        """True while its process lives, also if frozen."""
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its process, if that lives."""
+        if self.is_running():
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End its process at once (kill -9) and wait for the end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End its process cleanly, or by force after `timeout_s`."""
+        if self._process is None:
+            return
+        self.signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def get(self, path: str, timeout_s: float = 1.0) -> object:
+        """Ask its HTTP API for JSON.
+
+        Raises:
+            OSError, http.client.HTTPException, ValueError: No answer, or none of that kind.
+        """
+        connection = http.client.HTTPConnection(HOST, self.ports.http, timeout=timeout_s)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != http.client.OK:
+                raise ValueError(f"{path}: {response.status} {body.decode(errors='replace')}")
+            answer: object = json.loads(body)
+            return answer
+        finally:
+            connection.close()
+
+    def log_end(self) -> str:
+        """The last lines of its log."""
+        if not self.log.exists():
+            return ""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+class LocalCluster:
+    """Some nodes on this machine that found a cluster together.
+
+    Args:
+        directory: Holds a folder and a log per node.
+        count: How many nodes.
+        extra: Further flags of `quorate agent`, the same for every node.
+        advertise: The host at which the nodes find each other, if there is something in between.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        count: int = 3,
+        extra: Sequence[str] = (),
+        advertise: str = HOST,
+    ) -> None:
+        numbers = free_ports(2 * count)
+        ports = [Ports(*pair) for pair in zip(numbers[:count], numbers[count:], strict=True)]
+        peers = [f"{advertise}:{each.server}" for each in ports]
+        extra = [*extra, "-advertise", advertise] if advertise != HOST else extra
+        self.nodes = [
+            LocalNode(
+                f"n{number + 1}",
+                directory,
+                ports[number],
+                [peer for other, peer in enumerate(peers) if other != number],
+                count,
+                extra,
+            )
+            for number in range(count)
+        ]
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Start every node and wait until a leader is known to all.
+
+        Raises:
+            LaunchError: A node ended or did not answer in time.
+        """
+        for node in self.nodes:
+            node.start()
+        self.wait_for_leader(timeout_s)
+
+    def wait_for_leader(self, timeout_s: float = 20.0) -> LocalNode:
+        """Wait until every running node names the same leader; return it.
+
+        Raises:
+            LaunchError: A node ended by itself, or they did not agree in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            running = [node for node in self.nodes if node.is_running()]
+            named = {_leader_port(node) for node in running}
+            if len(named) == 1 and (leader := self._on_port(named.pop())) in running:
+                return leader
+            time.sleep(POLL_S)
+        ended = [node for node in self.nodes if not node.is_running()]
+        node = (ended or self.nodes)[0]
+        raise LaunchError(
+            f"no leader after {timeout_s:g} s; {node.name} {'ended' if ended else 'says'}:\n"
+            f"{node.log_end()}"
+        )
+
+    def _on_port(self, server_port: int) -> LocalNode | None:
+        return next((node for node in self.nodes if node.ports.server == server_port), None)
+
+    def stop(self) -> None:
+        """End every node; frozen ones too."""
+        for node in self.nodes:
+            node.signal(signal.SIGCONT)
+            node.signal(signal.SIGTERM)
+        for node in self.nodes:
+            node.stop()
+
+
+def _leader_port(node: LocalNode) -> int:
+    """The peer port of the leader a node knows; 0 if it knows none or does not answer."""
+    try:
+        answer = node.get("/v1/status/leader")
+    except (OSError, http.client.HTTPException, ValueError):
+        return 0
+    port = str(answer).rpartition(":")[2]
+    return int(port) if port.isdigit() else 0

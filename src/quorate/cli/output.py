@@ -1,0 +1,139 @@
+"""What commands print: data on stdout, everything else on stderr; colour never says anything.
+
+A failure says what happened, what is safe to do now, and what would help.
+"""
+
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import msgspec
+import typer
+
+from quorate.base.errors import OutcomeUnknownError, QuorateError
+
+PROGRESS_AFTER_ITEMS = 200  # shorter work is over before a bar is drawn
+
+_ADVICE = {
+    "unreachable": "Is a node running there? Start one with `quorate agent -dev`, or name another "
+    "with -http-addr or CONSUL_HTTP_ADDR.",
+    "no_quorum": "The node finds no majority of its peers. `quorate members` shows who is there.",
+    "not_leader": "No leader is elected right now; that takes about a second. Try again.",
+    "overloaded": "The node has more to do than it can hold. Try again in a moment.",
+    "read_only": "The node's disk is full: free space there; it goes on by itself.",
+    "stopping": "The node is about to stop. Ask another one with -http-addr.",
+    "forbidden": "Give a token that may do this, with -token or CONSUL_HTTP_TOKEN.",
+}
+_UNKNOWN = "It may have happened, or may still happen. Look before you do it again."
+
+
+def say(text: str) -> None:
+    """Print a line of data."""
+    typer.echo(text)
+
+
+def say_bytes(data: bytes) -> None:
+    """Print a value as it is, and a line end."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def say_json(value: Any) -> None:
+    """Print a value for programs: one line of JSON."""
+    say(msgspec.json.encode(value).decode())
+
+
+def note(text: str) -> None:
+    """Tell the user something that is no data."""
+    typer.echo(text, err=True)
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """End the command with a message."""
+    note(text)
+    raise typer.Exit(code)
+
+
+def advice_on(error: QuorateError) -> list[str]:
+    """What is safe, and what would help, as sentences; empty if the error says it all."""
+    advice = [_UNKNOWN] if isinstance(error, OutcomeUnknownError) else []
+    return [*advice, _ADVICE[error.code]] if error.code in _ADVICE else advice
+
+
+def fail_with(error: QuorateError, doing: str) -> NoReturn:
+    """End the command because of an error from the cluster.
+
+    Args:
+        error: What came back.
+        doing: What was being done, as the beginning of a sentence: `Error! Failed writing data`.
+    """
+    note(f"{doing}: {error.text}")
+    for sentence in advice_on(error):
+        note(sentence)
+    raise typer.Exit(1)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines in which every column is as wide as its widest cell; the first row is the heading."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def say_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without lines, as Consul's commands do."""
+    for line in columns(rows):
+        say(line)
+
+
+class Progress:
+    """A bar on stderr that counts; nothing where stderr is no terminal."""
+
+    def __init__(self, bar: Any, task: Any) -> None:
+        self._bar = bar
+        self._task = task
+
+    def advance(self, count: float = 1) -> None:
+        """Say that so much more is done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, count)
+
+
+@contextmanager
+def progress(
+    about: str, total: float | None, *, is_bytes: bool = False
+) -> Generator[Progress, None, None]:
+    """Show a bar while the body runs.
+
+    Args:
+        about: What is being done.
+        total: How much there is to do; None if nobody knows.
+        is_bytes: True if it is counted in bytes.
+    """
+    is_short = total is not None and not is_bytes and total < PROGRESS_AFTER_ITEMS
+    if is_short or not sys.stderr.isatty():
+        yield Progress(None, None)
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    count: list[Any] = (
+        [rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()]
+        if is_bytes
+        else [rich_progress.MofNCompleteColumn()]
+    )
+    text = rich_progress.TextColumn("{task.description}")
+    shown = [text, rich_progress.BarColumn(), *count, rich_progress.TimeRemainingColumn()]
+    with rich_progress.Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        yield Progress(bar, bar.add_task(about, total=total))
+
+
+def counted(items: Iterable[Any], about: str, total: int) -> Iterator[Any]:
+    """The items, with a bar that shows how many have been taken."""
+    with progress(about, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -1,0 +1,129 @@
+"""`quorate session`: the promises to be alive on which locks rest."""
+
+from typing import Annotated
+
+import typer
+
+from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.flags import application, command
+from quorate.cli.output import fail, say, say_columns, say_json
+from quorate.client import durations
+from quorate.client.structs import SessionInfo
+
+app = application("Create, list and end sessions.")
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@command(
+    app,
+    "create",
+    examples=["quorate session create -name=backup -ttl=15s", "quorate session create"],
+)
+@connected("Error creating session")
+def create(
+    connection: Connection,
+    name: Annotated[str, typer.Option("--name", help="For people.")] = "",
+    ttl: Annotated[
+        str, typer.Option("--ttl", help="Ends unless renewed within this, such as 15s; 0: never.")
+    ] = "0",
+    lock_delay: Annotated[
+        str,
+        typer.Option("--lock-delay", help="Nobody gets its locks so long after it has expired."),
+    ] = "15s",
+    behavior: Annotated[
+        str, typer.Option("--behavior", help="What becomes of its keys: release or delete.")
+    ] = "release",
+    node: Annotated[str, typer.Option("--node", help="The node it belongs to.")] = "",
+    check: Annotated[
+        list[str] | None, typer.Option("--check", help="A check that ends it; repeatable.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create a session and print its id."""
+    if behavior not in {"release", "delete"}:
+        fail(f"Error! -behavior is release or delete, not {behavior!r}")
+    with connection.client() as client:
+        session = client.session.create(
+            name,
+            ttl_s=durations.parse(ttl),
+            behavior="delete" if behavior == "delete" else "release",
+            lock_delay_s=durations.parse(lock_delay),
+            node=node,
+            node_checks=tuple(check or ()),
+        )
+    if as_json:
+        say_json({"id": session})
+    else:
+        say(session)
+
+
+@command(app, "list", examples=["quorate session list", "quorate session list -node=n1 -json"])
+@connected("Error listing sessions")
+def list_(
+    connection: Connection,
+    node: Annotated[str, typer.Option("--node", help="Only those of this node.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List sessions."""
+    with connection.client() as client:
+        sessions = client.session.all(node=node, stale=connection.stale)
+    if as_json:
+        say_json(sessions)
+        return
+    heading = ["ID", "Name", "Node", "TTL", "Behavior"]
+    say_columns([heading, *([each.id, *_facts(each)] for each in sessions)])
+
+
+def _facts(session: SessionInfo) -> list[str]:
+    ttl = durations.spell(session.ttl_s) if session.ttl_s else "-"
+    return [session.name or "-", session.node, ttl, session.behavior]
+
+
+@command(app, "info", examples=["quorate session info 4ca8e74b-6350-7587-addf-a18084928f3c"])
+@connected("Error reading session")
+def info(connection: Connection, session: Words = None, as_json: Json = False) -> None:
+    """Show one session; exit code 1 if it does not exist."""
+    name = one_argument(session, "ID")
+    with connection.client() as client:
+        _show(name, client.session.info(name, stale=connection.stale), as_json)
+
+
+@command(app, "renew", examples=["quorate session renew 4ca8e74b-6350-7587-addf-a18084928f3c"])
+@connected("Error renewing session")
+def renew(connection: Connection, session: Words = None, as_json: Json = False) -> None:
+    """Start a session's TTL anew; exit code 1 if it has ended."""
+    name = one_argument(session, "ID")
+    with connection.client() as client:
+        _show(name, client.session.renew(name), as_json)
+
+
+def _show(name: str, found: SessionInfo | None, as_json: bool) -> None:
+    if found is None:
+        fail(f"Error! No session exists with the id: {name}")
+    if as_json:
+        say_json(found)
+        return
+    say_columns(
+        [
+            ["ID", found.id],
+            ["Name", found.name or "-"],
+            ["Node", found.node],
+            ["TTL", durations.spell(found.ttl_s) if found.ttl_s else "-"],
+            ["LockDelay", durations.spell(found.lock_delay_s)],
+            ["Behavior", found.behavior],
+            ["Checks", ", ".join(found.node_checks) or "-"],
+            ["CreateIndex", str(found.create_index)],
+        ]
+    )
+
+
+@command(app, "destroy", examples=["quorate session destroy 4ca8e74b-6350-7587-addf-a18084928f3c"])
+@connected("Error destroying session")
+def destroy(connection: Connection, session: Words = None) -> None:
+    """End a session; its locks are released or their keys deleted. Harmless if it has ended."""
+    name = one_argument(session, "ID")
+    with connection.client() as client:
+        client.session.destroy(name)
+    say(f"Success! Destroyed session: {name}")

@@ -1,0 +1,48 @@
+"""Writing many keys at once, by the async client: what commands import only when they need it."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from quorate.base.errors import QuorateError
+from quorate.client.aio.client import AsyncClient
+
+WRITERS = 64  # that many puts share a node's bundles; more gain nothing
+DEADLINE_S = 30.0
+
+Item = tuple[str, bytes, int]  # key, value, flags
+
+
+def write_all(
+    nodes: str | Sequence[str], token: str, items: Iterable[Item], done: Callable[[], object]
+) -> None:
+    """Write every item; stop at the first that fails.
+
+    Args:
+        nodes: Endpoints of the client.
+        token: Sent with every request.
+        items: Key, value and flags of each.
+        done: Called after each.
+
+    Raises:
+        QuorateError: One could not be written; those before it are, some after it may be.
+    """
+    asyncio.run(_write_all(nodes, token, items, done))
+
+
+async def _write_all(
+    nodes: str | Sequence[str], token: str, items: Iterable[Item], done: Callable[[], object]
+) -> None:
+    waiting = iter(items)
+
+    async def write(client: AsyncClient) -> None:
+        for key, value, flags in waiting:
+            await client.kv.put(key, value, flags=flags)
+            done()
+
+    async with AsyncClient(nodes, token=token, deadline_s=DEADLINE_S) as client:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(WRITERS):
+                    tasks.create_task(write(client))
+        except* QuorateError as group:
+            raise group.exceptions[0] from None

@@ -1,0 +1,106 @@
+"""The demo's network cables."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from quorate.cli.launch import free_ports
+from quorate.cli.proxy import Address, Cables, Socket, process_with_socket
+
+pytestmark = pytest.mark.integration
+
+FRONT, BACK = "127.0.0.2", "127.0.0.1"
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Dial = Callable[[], Awaitable[Streams]]
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1000):
+            writer.write(data)
+    writer.transport.abort()
+
+
+async def answered(streams: Streams) -> bytes:
+    """Send a word and wait for its echo; empty if the connection ended."""
+    reader, writer = streams
+    writer.write(b"hello")
+    try:
+        async with asyncio.timeout(0.3):
+            return await reader.read(1000)
+    except ConnectionError:
+        return b""
+
+
+def played(story: Callable[[Cables, Dial], Awaitable[None]], dialer: str = "") -> None:
+    """Run a story with a node that echoes behind a cable; everybody who dials is `dialer`."""
+
+    async def play() -> None:
+        port, other = free_ports(2)
+        server = await asyncio.start_server(echo, BACK, port)
+        sockets = [
+            Socket("n1", (FRONT, port), (BACK, port)),
+            Socket("n2", (FRONT, other), (BACK, other)),
+        ]
+        cables = Cables(sockets, lambda _: dialer)
+        await cables.start()
+        guests: list[Streams] = []
+
+        async def dialed() -> Streams:
+            guests.append(await asyncio.open_connection(FRONT, port))
+            return guests[-1]
+
+        try:
+            await story(cables, dialed)
+        finally:
+            for _, writer in guests:
+                writer.transport.abort()
+            await cables.stop()
+            server.close()
+            await asyncio.sleep(0.05)  # for what was aborted to be closed
+
+    asyncio.run(play())
+
+
+def test_bytes_pass_until_the_cable_is_pulled_and_again_over_a_new_connection() -> None:
+    async def story(cables: Cables, dial: Dial) -> None:
+        old = await dial()
+        assert await answered(old) == b"hello"
+        cables.pull("n1")
+        with pytest.raises(TimeoutError):
+            await answered(old)  # silent, not closed
+        cables.plug("n1")
+        assert await answered(old) == b""
+        assert await answered(await dial()) == b"hello"
+
+    played(story)
+
+
+def test_a_pulled_cable_silences_what_its_node_dialed_too() -> None:
+    async def story(cables: Cables, dial: Dial) -> None:
+        dialed = await dial()
+        assert await answered(dialed) == b"hello"
+        cables.pull("n2")
+        with pytest.raises(TimeoutError):
+            await answered(dialed)
+
+    played(story, dialer="n2")
+
+
+def test_the_owner_of_a_connection_is_found() -> None:
+    async def play() -> None:
+        server = await asyncio.start_server(echo, BACK, 0)
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection(BACK, port)
+        address: Address = writer.get_extra_info("sockname")
+        assert process_with_socket(address, {"parent": os.getppid(), "me": os.getpid()}) == "me"
+        assert process_with_socket((BACK, 1), {"me": os.getpid()}) == ""
+        writer.transport.abort()
+        server.close()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(play())
