@@ -1,7 +1,6 @@
 """`quorate session`, `members` and what else talks to a node."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -73,10 +72,3 @@ def test_recover_asks_for_both_ends(run: Run) -> None:
     text = "Error! Say -data-dir for every survivor, and -into for the new directory\n"
     assert run("cluster", "recover") == Said(1, "", text)
     assert run("cluster", "recover", "-data-dir=a") == Said(1, "", text)
-
-
-def test_recover_says_what_is_wrong_and_that_nothing_was_done(run: Run, tmp_path: Path) -> None:
-    said = run("cluster", "recover", f"-data-dir={tmp_path}", f"-into={tmp_path / 'new'}")
-    assert said.code == 1
-    assert "Error! Nothing was recovered: " in said.err
-    assert "no data directory of Quorate" in said.err
