@@ -37,7 +37,7 @@ from quorate.base.effects import (
     Truncate,
     Wake,
 )
-from quorate.base.errors import violated
+from quorate.base.errors import StorageError, violated
 from quorate.base.events import Event, Installed, Persisted
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Message
@@ -225,7 +225,7 @@ class Driver:
         try:
             effects = self._node.receive(event, now_s)
             self.recorder.note(now_s, event, effects)
-            self._perform(effects)
+            self.perform(effects)
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
             self.recorder.note(now_s, event, ())
             self.fail(error)
@@ -276,12 +276,13 @@ class Driver:
             effects = step(now_s)
             if effects:
                 self.recorder.note(now_s, what, effects)
-                self._perform(effects)
+                self.perform(effects)
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
             self.recorder.note(now_s, what, ())
             self.fail(error)
 
-    def _perform(self, effects: Sequence[Effect]) -> None:
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Obey effects, in order."""
         deeds = self._deeds
         for effect in effects:
             deeds[type(effect)](effect)
@@ -329,9 +330,8 @@ class Driver:
         for ticket, outcome in zip(effect.tickets, effect.outcomes, strict=True):
             try:
                 ticket(outcome)
-            except Exception:  # noqa: BLE001 - that client's loss, nobody else's
-                self.counters.ticket_errors += 1
-                self._log.exception("a callback failed")
+            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
+                self._ticket_failed(error)
 
     def _read_ready(self, effect: ReadReady) -> None:
         self._call(effect.tickets, effect.stamp_ms)
@@ -349,9 +349,14 @@ class Driver:
         for ticket in tickets:
             try:
                 ticket(*answer)
-            except Exception:  # noqa: BLE001 - that client's loss, nobody else's
-                self.counters.ticket_errors += 1
-                self._log.exception("a callback failed")
+            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
+                self._ticket_failed(error)
+
+    def _ticket_failed(self, error: Exception) -> None:
+        if isinstance(error, StorageError) and error.code == "corrupt":
+            raise error  # a damaged row: these tables must not be served any more
+        self.counters.ticket_errors += 1
+        self._log.error("a callback failed", exc_info=error)
 
     # --- words ---------------------------------------------------------------------------------
 

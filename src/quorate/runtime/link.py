@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from quorate.base.errors import PeerError
 from quorate.base.messages import Message
@@ -96,9 +96,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands: say Hello."""
-        if not isinstance(transport, asyncio.Transport):
-            transport.close()
-            return
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
         self._transport = transport
         self.remote = self.address or _text(transport.get_extra_info("peername"))
         tune(transport.get_extra_info("socket"))

@@ -19,7 +19,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.errors import PeerError
+from quorate.base.errors import PeerError, violated
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import NodeId
 from quorate.base.messages import Message
@@ -49,6 +49,7 @@ class Counters(msgspec.Struct):
     """Since this transport was made."""
 
     sent: int = 0
+    encoded: int = 0
     received: int = 0
     unsent: int = 0
     connected: int = 0
@@ -68,32 +69,28 @@ class Transport:
 
     Args:
         hello: What this node says first; asked anew for each connection.
-        deliver: Takes events, at once.
         join: Addresses to dial until the members are known, and when all links are lost.
         bytes_waiting_max: What one peer may owe us before its link is dropped.
         rng: Chance for pauses.
         log: For people.
-        on_failure: Gets what nobody expected.
     """
 
     def __init__(
         self,
         hello: Callable[[], Hello],
-        deliver: Callable[[Event], None],
         *,
         join: Iterable[str],
         bytes_waiting_max: int,
         rng: Rng,
         log: FilteringBoundLogger,
-        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._hello = hello
-        self._deliver = deliver
         self._join = tuple(dict.fromkeys(join))
         self._bytes_waiting_max = bytes_waiting_max
         self._rng = rng
         self._log = log
-        self._on_failure = on_failure
+        self._deliver: Callable[[Event], None] = _nowhere
+        self._on_failure: Callable[[BaseException], None] = _nowhere
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._open: dict[Link, None] = {}  # every connection; a dict keeps the order
@@ -111,8 +108,20 @@ class Transport:
 
     # --- life ----------------------------------------------------------------------------------
 
-    async def start(self, listener: socket.socket) -> None:
-        """Accept connections on a bound socket, and begin to dial."""
+    async def start(
+        self,
+        listener: socket.socket,
+        deliver: Callable[[Event], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Accept connections, and begin to dial.
+
+        Args:
+            listener: A bound socket; given away.
+            deliver: Takes events, at once.
+            on_failure: Gets what nobody expected.
+        """
+        self._deliver, self._on_failure = deliver, on_failure
         self._server = await self._loop.create_server(lambda: Link(self), sock=listener)
         self._redial()
 
@@ -136,6 +145,17 @@ class Transport:
         """Whom a link stands with."""
         return tuple(self._links)
 
+    @property
+    def connections(self) -> int:
+        """Open connections, those without a finished handshake included."""
+        return len(self._open)
+
+    def drop(self, peer: NodeId) -> None:
+        """End the link to a peer, if one stands; it is dialed again."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.abort()
+
     # --- what the driver asks ------------------------------------------------------------------
 
     def send(self, to: NodeId, message: Message) -> None:
@@ -148,6 +168,7 @@ class Transport:
         if encoded is None or encoded[0] is not message:  # one for all peers is encoded once
             try:
                 encoded = self._encoded = (message, encode_frame(message))
+                self.counters.encoded += 1
             except PeerError as error:  # ours: better one message lost than the node
                 self._complain("message not sent", error.text)
                 return
@@ -290,7 +311,7 @@ class Transport:
         return Link(self, address)
 
     def _redial(self) -> None:
-        if self._is_stopped:
+        if self._is_stopped or self._server is None:
             return
         wanted = dict.fromkeys((*self._members, *self._join))
         for address in [a for a in self._dialings if a not in wanted]:
@@ -322,3 +343,7 @@ def _is_kept(older: Link, newer: Link, me: NodeId) -> bool:
     if older.is_dialed == newer.is_dialed:
         return False
     return older.is_dialed == (me < newer.peer.member.id)
+
+
+def _nowhere(_: object) -> None:
+    violated("a transport is started before it has links")

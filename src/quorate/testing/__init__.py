@@ -1,1 +1,5 @@
-"""A cluster inside one process, for the tests of those who use Quorate."""
+"""A cluster in one process, for users' tests and for embedding: the real runtime on loopback."""
+
+from quorate.testing.cluster import Cluster, ClusterNode
+
+__all__ = ["Cluster", "ClusterNode"]

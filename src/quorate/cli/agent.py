@@ -1,0 +1,237 @@
+"""`quorate agent`: one node as a process.
+
+| Exit code | Meaning |
+|---|---|
+| 0 | stopped by a signal |
+| 1 | not started: flags, files, addresses or the data directory are wrong |
+| 3 | halted: the node must not go on, its log says why |
+| 70 | a bug in Quorate |
+| 74 | the disk failed |
+"""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from structlog.typing import FilteringBoundLogger
+
+from quorate import __version__
+from quorate.base.effects import Halt
+from quorate.base.errors import InvariantError, QuorateError, RequestError, StorageError
+from quorate.cli.agentflags import help_text, parse_flags
+from quorate.cli.door import Door
+from quorate.cli.logs import agent_log
+from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.home import HomeSettings
+from quorate.runtime.wal import SyncMode, WalSettings
+from quorate.wire.journal import Layout
+
+EXIT_START = 1
+EXIT_HALTED = 3
+EXIT_BUG = 70
+EXIT_DISK = 74
+
+STOP_S = 9.0
+"""A clean stop takes no longer; then the node just ends, and the next start sorts it out."""
+
+DEV_SEGMENT_BYTES = 4 * 1024 * 1024
+DEV_TABLES_BYTES = 16 * 1024 * 1024
+BACKLOG = 128
+
+app = typer.Typer(help="Run a node.", add_completion=False, rich_markup_mode=None)
+
+
+@app.command(
+    "agent",
+    context_settings={
+        "allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": [],
+    },
+)  # fmt: skip
+def agent(flags: Annotated[list[str] | None, typer.Argument(help="See -h.")] = None) -> None:
+    """Run a node. Its flags are Consul's: `quorate agent -h` lists them."""
+    raise typer.Exit(run(flags or []))
+
+
+class StartError(Exception):
+    """The node can not start; the text says what to do."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a node until it is stopped; returns the exit code."""
+    try:
+        given = parse_flags(words)
+        if given.is_help:
+            typer.echo(help_text())
+            return 0
+        settings, warnings = settings_of(given)
+    except RequestError as error:
+        return _refused(error.text + "\nquorate agent -h lists the flags")
+    except ConfigError as error:
+        return _refused(str(error))
+    log = agent_log(settings.log_level, is_json=settings.log_json)
+    for warning in warnings:
+        log.warning(warning)
+    try:
+        with _data_dir(settings) as data_dir, _pid_file(settings.pid_file):
+            return uvloop.run(_serve(settings, data_dir, log))
+    except (StartError, StorageError) as error:
+        return _refused(str(error))
+    except InvariantError as error:
+        return _told(error, log)
+
+
+def _refused(text: str) -> int:
+    typer.echo(f"==> {text}", err=True)
+    return EXIT_START
+
+
+async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLogger) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: log.warning("reloading is not built: stop and start the node")
+    )
+    listener = _listener(settings.bind, settings.server_port)
+    body = await start_body(_body_settings(settings, data_dir), listener, log)
+    door = Door()
+    try:
+        await door.open(body.local, settings, log)
+    except OSError as error:
+        await body.close(is_clean=True)
+        raise _cannot_listen(error, settings.clients[0], settings.http_port or 0) from error
+    log.info(
+        "running", version=__version__, node=settings.node_name, id=body.member.id,
+        http=settings.http_address, peers=settings.address, data=str(data_dir),
+    )  # fmt: skip
+    gc.collect()
+    gc.freeze()  # what is here now stays: later collections need not look at it
+    stop = loop.create_task(stopping.wait())
+    ends: list[asyncio.Future[Any]] = [stop, body.ended]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    return await _stop(body, door, log)
+
+
+async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
+    log.info("stopping")
+    try:
+        async with asyncio.timeout(STOP_S):
+            await door.close()
+            await body.stop()
+    except TimeoutError:
+        log.warning("the clean stop took too long")
+        await body.close()
+    if not body.ended.done():
+        log.info("stopped")
+        return 0
+    return _told(body.ended.result(), log)
+
+
+def _told(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
+    """Say why the node ended by itself; returns the exit code."""
+    if isinstance(why, Halt):
+        log.error("halted", code=why.code, why=why.reason)
+        return EXIT_HALTED
+    if isinstance(why, QuorateError):
+        log.error("the node can not go on", code=why.code, why=why.text)
+        return EXIT_DISK
+    log.error(
+        "a bug in Quorate stopped this node; please report it, with the newest flight-*.jsonl "
+        "of its data directory",
+        exc_info=why,
+    )
+    return EXIT_BUG
+
+
+def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
+    is_dev = settings.is_dev
+    sync: SyncMode = _SYNCS[settings.wal_sync]
+    segment_bytes = DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes
+    wal = WalSettings(layout=Layout(segment_bytes=segment_bytes), sync=sync)
+    home = HomeSettings(wal, DEV_TABLES_BYTES) if is_dev else HomeSettings(wal)
+    return BodySettings(
+        data_dir,
+        settings.node_name,
+        settings.address,
+        http=settings.http_address,
+        join=settings.join,
+        expect=settings.expect,
+        is_alone=settings.is_alone,
+        node=settings.node,
+        home=home,
+    )
+
+
+_SYNCS: dict[str, SyncMode] = {
+    "auto": "auto", "thread": "thread", "inline": "inline", "none": "none",
+}  # fmt: skip
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise _cannot_listen(error, host, port) from error
+    return listener
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(
+            f"port {port} on {host} is in use by another process: stop that one, or choose "
+            "another port with -http-port or -server-port"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return StartError(f"no permission to listen on {host}, port {port}: choose one above 1023")
+    return StartError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def _data_dir(settings: AgentSettings) -> Iterator[Path]:
+    """The data directory; one of its own that goes with the process, if none was named."""
+    if settings.data_dir is not None:
+        yield settings.data_dir
+        return
+    path = Path(tempfile.mkdtemp(prefix="quorate-dev-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _pid_file(path: Path | None) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    try:
+        path.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise StartError(f"cannot write the pid file {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

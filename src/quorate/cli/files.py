@@ -1,0 +1,169 @@
+"""Configuration files: JSON or TOML by their ending; folders in alphabetical order; merged.
+
+Later scalars win, lists append, blocks merge. Every fault of every file is listed at once, in
+Consul's words where it has some.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from quorate.base.errors import RequestError
+from quorate.cli.keys import KEYS, Kind
+from quorate.client import durations
+
+FILE_BYTES_MAX = 4 * 1024 * 1024
+ENDINGS = (".json", ".toml")
+
+_TYPES: dict[Kind, tuple[type, ...]] = {
+    Kind.TEXT: (str,),
+    Kind.SWITCH: (bool,),
+    Kind.WHOLE: (int,),
+    Kind.NUMBER: (int, float),
+    Kind.DURATION: (str,),
+    Kind.TEXTS: (list,),
+}
+
+
+class Read(NamedTuple):
+    """What was read: values by key, nested as in the files; and what to tell the user."""
+
+    values: dict[str, Any]
+    warnings: list[str]
+    faults: list[str]
+
+
+def read_files(paths: Sequence[Path]) -> Read:
+    """Read files and folders, in this order, and merge them."""
+    read = Read({}, [], [])
+    for path in paths:
+        for file in _files(path, read.faults):
+            merge(read.values, _read_file(file, read))
+    return read
+
+
+def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Lay `more` over `into`: blocks merge, lists append, other values win."""
+    for key, value in more.items():
+        old = into.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            merge(cast(dict[str, Any], old), cast(dict[str, Any], value))
+        elif isinstance(value, list) and isinstance(old, list):
+            into[key] = [*_items(old), *_items(value)]
+        elif isinstance(value, dict):
+            into[key] = {}
+            merge(into[key], cast(dict[str, Any], value))
+        else:
+            into[key] = value
+
+
+def errors_text(what: str, faults: Sequence[str]) -> str:
+    """Several faults as Consul lists them."""
+    count = f"{len(faults)} error{'s' if len(faults) != 1 else ''} occurred:"
+    return "\n".join([f"{what}: {count}" if what else count, *(f"\t* {f}" for f in faults)])
+
+
+def _files(path: Path, faults: list[str]) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    try:
+        return sorted(entry for entry in path.iterdir() if entry.suffix in ENDINGS)
+    except OSError as error:
+        faults.append(f"cannot read the folder {path}: {error.strerror}")
+        return []
+
+
+def _read_file(path: Path, read: Read) -> dict[str, Any]:
+    try:
+        values = _parsed(path)
+    except OSError as error:
+        read.faults.append(f"cannot read {path}: {error.strerror}")
+        return {}
+    except (ValueError, RecursionError) as error:  # of json, tomllib and ours
+        read.faults.append(f"failed to parse {path}: {error}")
+        return {}
+    faults: list[str] = []
+    clean = checked(values, KEYS, "", faults, read.warnings)
+    if faults:
+        read.faults.append(errors_text(f"failed to parse {path}", faults))
+    return clean
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if path.suffix not in ENDINGS:
+        raise ValueError("only JSON (.json) and TOML (.toml) files are read by this version")
+    with path.open("rb") as file:
+        data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise ValueError(f"the file is larger than {FILE_BYTES_MAX} bytes")
+    text = data.decode()
+    values: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no block of keys")  # noqa: TRY004 - the file's fault
+    return cast(dict[str, Any], values)
+
+
+def checked(
+    values: Mapping[str, Any],
+    keys: Mapping[str, Any],
+    prefix: str,
+    faults: list[str],
+    warnings: list[str],
+) -> dict[str, Any]:
+    """The used values of a block; what is wrong and what is not used is noted. None is absent."""
+    clean: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        kind = keys.get(key)
+        if value is None:
+            continue
+        if kind is None:
+            faults.append(f"invalid config key {name}")
+        elif isinstance(kind, dict):
+            inner = _block(value)
+            if inner is None:
+                faults.append(f"{name} must be a block of keys")
+            else:
+                below = cast(dict[str, Any], kind)
+                clean[key] = checked(inner, below, f"{name}.", faults, warnings)
+        elif kind is Kind.UNUSED:
+            warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
+        elif (fault := _misfit(value, kind)) is not None:
+            faults.append(f"{name} {fault}")
+        else:
+            clean[key] = value
+    return clean
+
+
+def _block(value: Any) -> dict[str, Any] | None:
+    """A block; Consul's files may write one as a list of blocks."""
+    if isinstance(value, dict):
+        return cast(dict[str, Any], value)
+    items = _items(value) if isinstance(value, list) else []
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    merged: dict[str, Any] = {}
+    for item in items:
+        merge(merged, item)
+    return merged
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value)
+
+
+def _misfit(value: Any, kind: Kind) -> str | None:
+    is_fit = isinstance(value, _TYPES[kind]) and (kind is Kind.SWITCH) == isinstance(value, bool)
+    if kind is Kind.NUMBER and is_fit:
+        is_fit = math.isfinite(value)
+    if kind is Kind.TEXTS and is_fit:
+        is_fit = all(isinstance(item, str) for item in _items(value))
+    if kind is Kind.DURATION and is_fit:
+        try:
+            durations.parse(value)
+        except RequestError as error:
+            return f"is wrong: {error.text}"
+    return None if is_fit else f"must be {kind.value}"

@@ -1,0 +1,293 @@
+"""Settings: what an agent makes of its flags and files. All faults are listed at once.
+
+One default differs from Consul's on purpose: `performance.raft_multiplier` is 1, not 5. Ours is
+the multiple of `base.config.Timing`, whose values are meant for production.
+"""
+
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
+from quorate.base.errors import QuorateError
+from quorate.cli.agentflags import Given
+from quorate.cli.files import checked, errors_text, merge, read_files
+from quorate.cli.keys import KEYS
+from quorate.client import durations
+from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
+
+HTTP_PORT = 8500
+SERVER_PORT = 8300
+PORT_MAX = 65535
+LEVELS = {
+    "trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error",
+    "err": "error",
+}  # fmt: skip
+"""Consul's words for log levels, and ours."""
+
+SYNCS = ("auto", "thread", "inline", "none")
+VALUE_BYTES_MAX = 8 * 1024 * 1024
+"""Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
+
+_DATACENTER = re.compile(r"[a-z0-9_-]+")
+
+
+class AgentSettings(msgspec.Struct, frozen=True):
+    """A whole, valid configuration. `data_dir` None: a folder that goes with the process."""
+
+    is_dev: bool
+    data_dir: Path | None
+    node_name: str
+    bind: str
+    advertise: str
+    clients: tuple[str, ...]
+    http_port: int | None
+    server_port: int
+    join: tuple[str, ...]
+    expect: int
+    is_alone: bool
+    node: NodeSettings
+    log_level: str
+    log_json: bool
+    pid_file: Path | None
+    wal_sync: str
+    wal_segment_bytes: int
+    default_wait_s: float
+    max_wait_s: float
+    connections_per_client_max: int
+    txn_bytes_max: int
+
+    @property
+    def address(self) -> str:
+        """Where other nodes reach this one."""
+        return join_address(self.advertise, self.server_port)
+
+    @property
+    def http_address(self) -> str:
+        """Where clients reach this node; "" if nowhere."""
+        if self.http_port is None:
+            return ""
+        host = self.clients[0]
+        return join_address(self.advertise if is_unspecified(host) else host, self.http_port)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text lists every fault."""
+
+
+def settings_of(given: Given) -> tuple[AgentSettings, list[str]]:
+    """Read the files that the flags name, and judge everything together.
+
+    Returns:
+        The settings, and warnings for the log.
+
+    Raises:
+        ConfigError: Something is wrong; all of it is listed.
+    """
+    read = read_files(given.files)
+    values = read.values
+    faults = list(read.faults)
+    merge(values, checked(given.values, KEYS, "", faults, read.warnings))
+    found = _Reader(values, is_dev=given.is_dev)
+    settings = found.settings()
+    if found.faults:
+        faults.append(errors_text("", found.faults))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings, [*given.warnings, *read.warnings, *found.warnings]
+
+
+class _Reader:
+    """Turns values into settings, and notes what is wrong or odd."""
+
+    def __init__(self, values: dict[str, Any], *, is_dev: bool) -> None:
+        self._values = values
+        self._is_dev = is_dev
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+
+    def settings(self) -> AgentSettings:
+        """Everything; to be used only if no fault was noted."""
+        expect, is_alone = self._founding()
+        bind = self._text("bind_addr", "127.0.0.1" if self._is_dev else "0.0.0.0")  # noqa: S104
+        http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
+        server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
+        settings = AgentSettings(
+            is_dev=self._is_dev,
+            data_dir=self._data_dir(),
+            node_name=self._text("node_name", "") or socket.gethostname(),
+            bind=self._host("bind_addr", bind),
+            advertise=self._advertise(bind),
+            clients=self._clients(),
+            http_port=http_port,
+            server_port=server_port or SERVER_PORT,
+            join=self._join(),
+            expect=expect,
+            is_alone=is_alone,
+            node=self._node(),
+            log_level=self._log_level(),
+            log_json=bool(self._get("log_json", False)),
+            pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
+            wal_sync=self._wal_sync(),
+            wal_segment_bytes=self._whole("quorate.wal_segment_bytes", 64 * 1024 * 1024, 1 << 20),
+            default_wait_s=self._duration("default_query_time", 300.0),
+            max_wait_s=self._duration("max_query_time", 600.0),
+            connections_per_client_max=self._whole("limits.http_max_conns_per_client", 200, 1),
+            txn_bytes_max=self._whole("limits.txn_max_req_len", 512 * 1024, 1),
+        )
+        self._no_two_on_one_port(settings)
+        return settings
+
+    # --- single values -------------------------------------------------------------------------
+
+    def _get(self, name: str, default: Any) -> Any:
+        values: Any = self._values
+        for part in name.split("."):
+            values = cast(dict[str, Any], values).get(part) if isinstance(values, dict) else None
+        return default if values is None else values
+
+    def _text(self, name: str, default: str) -> str:
+        return str(self._get(name, default))
+
+    def _whole(self, name: str, default: int, least: int) -> int:
+        value = int(self._get(name, default))
+        if value < least:
+            self.faults.append(f"{name} must be at least {least}")
+        return value
+
+    def _duration(self, name: str, default_s: float) -> float:
+        text = self._get(name, None)
+        return default_s if text is None else durations.parse(text)
+
+    def _port(self, name: str, default: int, *, may_be_off: bool) -> int | None:
+        port = int(self._get(name, default))
+        if port == -1 and may_be_off:
+            return None
+        if not 0 < port <= PORT_MAX:
+            self.faults.append(f"{name} must be a port between 1 and {PORT_MAX}, not {port}")
+        return port
+
+    def _host(self, name: str, host: str) -> str:
+        if "{{" in host:
+            self.faults.append(f"{name}: address templates are not built: write the address")
+        else:
+            try:
+                split_address(f"[{host}]" if host.count(":") > 1 else host, 0)
+            except QuorateError as error:
+                self.faults.append(f"{name}: {error.text}")
+        return host
+
+    # --- groups --------------------------------------------------------------------------------
+
+    def _data_dir(self) -> Path | None:
+        text = self._text("data_dir", "")
+        if not text and not self._is_dev:
+            self.faults.append("data_dir cannot be empty: name a directory, or use -dev")
+        return Path(text) if text else None
+
+    def _founding(self) -> tuple[int, bool]:
+        """How many found the cluster together, and whether this node does it alone."""
+        expect = self._whole("bootstrap_expect", 0, 0)
+        is_server = bool(self._get("server", self._is_dev))
+        is_alone = bool(self._get("bootstrap", False))
+        if expect and is_alone:
+            self.faults.append("bootstrap and bootstrap_expect exclude each other: give one")
+        if expect and not is_server:
+            self.faults.append("bootstrap_expect needs server = true")
+        if self._is_dev and expect > 1:
+            self.faults.append("-dev is a cluster of one: leave out bootstrap_expect")
+        if not is_server:
+            self.warnings.append("no -server: client agents are not built, this is a full member")
+        if expect > 1 and expect % 2 == 0:
+            self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
+        if self._is_dev or is_alone or expect == 1:
+            return 0, True
+        if not expect and not self._get("retry_join", []):
+            self.warnings.append("neither -bootstrap-expect nor -retry-join: waits to be dialed")
+        return expect, False
+
+    def _advertise(self, bind: str) -> str:
+        text = self._text("advertise_addr", "")
+        if not text:
+            return reachable_host(bind)
+        if is_unspecified(text):
+            self.faults.append(f"advertise_addr {text} is no address that others can dial")
+        return self._host("advertise_addr", text)
+
+    def _clients(self) -> tuple[str, ...]:
+        name = "addresses.http" if self._get("addresses.http", "") else "client_addr"
+        hosts = self._text(name, "127.0.0.1").split()
+        if not hosts:
+            self.faults.append(f"{name} is empty")
+        return tuple(self._host(name, host) for host in hosts)
+
+    def _join(self) -> tuple[str, ...]:
+        joined: list[str] = []
+        for text in self._get("retry_join", []):
+            if "provider=" in text:
+                self.faults.append(f"retry_join: cloud auto-join is not built: {text}")
+                continue
+            try:
+                joined.append(join_address(*split_address(text, SERVER_PORT)))
+            except QuorateError as error:
+                self.faults.append(f"retry_join: {error.text}")
+        return tuple(joined)
+
+    def _log_level(self) -> str:
+        text = self._text("log_level", "debug" if self._is_dev else "info")
+        level = LEVELS.get(text.lower())
+        if level is None:
+            names = ", ".join(name.upper() for name in LEVELS if name != "err")
+            self.faults.append(f"Invalid log level: {text}. Valid log levels are: {names}")
+        return level or "info"
+
+    def _wal_sync(self) -> str:
+        text = self._text("quorate.wal_sync", "none" if self._is_dev else "auto")
+        if text not in SYNCS:
+            self.faults.append(f"quorate.wal_sync must be one of {', '.join(SYNCS)}, not {text}")
+        return text
+
+    def _node(self) -> NodeSettings:
+        datacenter = self._text("datacenter", "dc1").lower()
+        if not _DATACENTER.fullmatch(datacenter):
+            self.faults.append(
+                f"datacenter {datacenter!r} may hold letters, digits, '-' and '_' only"
+            )
+        node = NodeSettings(self._cluster(), self._timing(), self._limits(), datacenter)
+        self.faults += node.validate()
+        return node
+
+    def _cluster(self) -> ClusterConfig:
+        default = ClusterConfig()
+        value_bytes_max = self._whole("limits.kv_max_value_size", default.value_bytes_max, 1)
+        if value_bytes_max > VALUE_BYTES_MAX:
+            self.faults.append(f"limits.kv_max_value_size must be at most {VALUE_BYTES_MAX}")
+        batch_bytes_max = max(default.batch_bytes_max, 2 * value_bytes_max)
+        cluster = ClusterConfig(value_bytes_max=value_bytes_max, batch_bytes_max=batch_bytes_max)
+        return msgspec.structs.replace(cluster, **self._get("quorate.cluster", {}))
+
+    def _timing(self) -> Timing:
+        factor = int(self._get("performance.raft_multiplier", 1))
+        if not 1 <= factor <= 10:
+            self.faults.append(f"performance.raft_multiplier must be 1 to 10, not {factor}")
+        timing = Timing().scaled(factor)
+        hold_s = self._duration("performance.rpc_hold_timeout", timing.hold_s)
+        timing = msgspec.structs.replace(timing, hold_s=hold_s)
+        return msgspec.structs.replace(timing, **self._get("quorate.timing", {}))
+
+    def _limits(self) -> Limits:
+        return msgspec.structs.replace(Limits(), **self._get("quorate.limits", {}))
+
+    def _no_two_on_one_port(self, settings: AgentSettings) -> None:
+        if settings.http_port == settings.server_port and _meet(settings.bind, settings.clients):
+            self.faults.append(
+                f"ports.http and ports.server are both {settings.server_port} on one address"
+            )
+
+
+def _meet(bind: str, clients: Iterable[str]) -> bool:
+    return any(is_unspecified(bind) or is_unspecified(c) or c == bind for c in clients)

@@ -1,0 +1,305 @@
+"""Body: one node with a disk, a socket and a clock. What starts it gives it gateways.
+
+Start: open the home, read the log into the pure node, start the log, obey the first effects,
+accept peers. Stop: refuse what is new, hand leadership over, end the turns, let the log finish,
+sync the tables. A body that can not go on says so by `ended`, and is then only to be closed.
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.batches import Member
+from quorate.base.config import NodeSettings
+from quorate.base.effects import Halt
+from quorate.base.errors import QuorateError, StorageError
+from quorate.base.events import Persisted, SnapshotTaken, SpaceChanged
+from quorate.base.ids import NodeId, Slot
+from quorate.base.ports import Status
+from quorate.node.node import Node
+from quorate.runtime.driver import Driver
+from quorate.runtime.home import Home, HomeSettings
+from quorate.runtime.local import LocalNode
+from quorate.runtime.measures import gathered
+from quorate.runtime.snapshotter import Copies, Snapshotter
+from quorate.runtime.transport import Transport
+from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
+
+HOUSEKEEPING_S = 1.0
+"""How often a body looks whether a snapshot is due."""
+
+SNAPSHOT_RETRY_S = 60.0
+"""After a failed snapshot, the next one is tried this much later."""
+
+HAND_OVER_S = 2.0
+"""A stopping leader waits this long for another one."""
+
+DRAIN_S = 3.0
+"""A stopping node waits this long for its clients' commands to be applied."""
+
+POLL_S = 0.01
+
+
+class BodySettings(msgspec.Struct, frozen=True):
+    """What a body needs to know.
+
+    Attributes:
+        data_dir: Where it lives.
+        name: What people call the node.
+        address: Where peers reach it.
+        http: Where clients reach it; "" if nowhere.
+        join: Addresses of peers to ask, until the members are known.
+        expect: See `node.Node`.
+        is_alone: See `node.Node`.
+        node: See `base.config`.
+        home: See `runtime.home`.
+    """
+
+    data_dir: Path
+    name: str
+    address: str
+    http: str = ""
+    join: tuple[str, ...] = ()
+    expect: int = 0
+    is_alone: bool = False
+    node: NodeSettings = NodeSettings()
+    home: HomeSettings = HomeSettings()
+
+
+class Body:
+    """A running node. Made by `start_body`.
+
+    Attributes:
+        local: What gateways ask.
+        member: This node as its cluster knows it.
+        ended: Done when the node can not go on: a Halt, or the error that broke it.
+    """
+
+    def __init__(self, settings: BodySettings, home: Home, log: FilteringBoundLogger) -> None:
+        self._settings = settings
+        self._home = home
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._snapshotter = Snapshotter(home.snapshots, home.tables, self._post)
+        self._copies = Copies(home.snapshots, home.tables, self._post, self._install_failed)
+        self._snapshot_due_s = float("-inf")
+        self._log_bytes_before = 0  # what the log held when the last snapshot was done
+        self._housekeeping: asyncio.TimerHandle | None = None
+        self.ended: asyncio.Future[Halt | BaseException] = self._loop.create_future()
+        directory, node = home.directory, settings.node
+        self.member = Member(directory.node_id, settings.name, settings.address, settings.http)
+        self._node = self._new_node()
+        self._config_hash = config_hash(node.cluster)
+        self._transport = Transport(
+            self._hello,
+            join=settings.join,
+            bytes_waiting_max=4 * node.limits.peer_bytes_in_flight_max,
+            rng=_new_rng(),
+            log=log,
+        )
+        self._driver = Driver(
+            self._node,
+            disk=home.wal,
+            links=self._transport,
+            copies=self._copies,
+            tick_s=node.timing.tick_s,
+            clock=time.monotonic,
+            log=log,
+            on_end=self._on_end,
+        )
+        self.local = LocalNode(
+            self._node, self._driver, home.tables, node, time.monotonic, self._measures
+        )
+
+    def _new_node(self) -> Node:
+        settings, directory = self._settings, self._home.directory
+        return Node(
+            self.member,
+            directory.incarnation,
+            settings.node,
+            self._home.tables,
+            self._home.wal.records(),
+            _new_rng(),
+            time.monotonic(),
+            wall_ms=_wall_ms,
+            expect=settings.expect,
+            is_alone=settings.is_alone,
+        )
+
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to live. Blocks the loop while the log is begun.
+
+        Raises:
+            StorageError: The log could not be begun.
+        """
+        driver = self._driver
+        for warning in self._home.wal.warnings:
+            self._log.warning("log", what=warning)
+        self._home.wal.start(
+            self._loop.call_soon_threadsafe,
+            lambda mark: driver.deliver(Persisted(mark)),
+            driver.fail,
+            lambda is_full: driver.deliver(SpaceChanged(is_full)),
+        )
+        self._home.log_started()
+        driver.start()
+        await self._transport.start(listener, driver.deliver, driver.fail)
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    async def stop(self) -> None:
+        """End cleanly: nothing acknowledged is lost, and another node leads before we go."""
+        self.local.is_stopping = True
+        if not self._driver.is_over:
+            await self._hand_over()
+            await self._until(lambda: self._node.origin.waiting == 0, DRAIN_S)
+            self._driver.perform(self._node.stop())
+        await self.close(is_clean=not self.ended.done())
+
+    async def close(self, *, is_clean: bool = False) -> None:
+        """Let go of everything at once."""
+        self.local.is_stopping = True
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        self._driver.stop()
+        await self._transport.stop()
+        self._snapshotter.stop()
+        self._copies.close()
+        self._home.close(is_clean=is_clean)
+
+    # --- stopping ------------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        """If this node leads, have the member take over that knows most."""
+        status = self.local.status()
+        successor = successor_of(status, self._transport.peers)
+        if successor is None:
+            return
+        self.local.change("transfer", successor, lambda _: None)
+        await self._until(lambda: self.local.status().role != "leader", HAND_OVER_S)
+
+    async def _until(self, is_done: Callable[[], bool], patience_s: float) -> None:
+        deadline_s = time.monotonic() + patience_s
+        driver = self._driver
+        while not (is_done() or driver.is_over or time.monotonic() > deadline_s):  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)  # a pure node calls nobody: ask it
+
+    def _on_end(self, why: Halt | BaseException) -> None:
+        """The node can not go on: keep what may explain it."""
+        if isinstance(why, StorageError) and why.code == "corrupt":
+            self._home.distrust_tables()
+        text = f"{why.code}: {why.reason}" if isinstance(why, Halt) else repr(why)
+        with contextlib.suppress(OSError):  # the disk may be the reason
+            self._driver.recorder.save(self._home.directory.path, text)
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+    # --- snapshots -----------------------------------------------------------------------------
+
+    def _keep_house(self) -> None:
+        """Take a snapshot if the log grew enough; look again in a while."""
+        if self._driver.is_over:
+            return
+        now_s = time.monotonic()
+        grown_bytes = self._home.wal.log_bytes - self._log_bytes_before
+        wanted_bytes = max(self._settings.home.snapshot_log_bytes, self._home.tables.used_bytes)
+        if grown_bytes > wanted_bytes and now_s >= self._snapshot_due_s:
+            self._snapshotter.start(self._snapshot_done, self._snapshot_failed)
+        self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    def _snapshot_done(self, slot: Slot) -> None:
+        self._log.info("snapshot", slot=slot, bytes=self._snapshotter.bytes)
+        self._driver.deliver(SnapshotTaken(slot))
+        self._log_bytes_before = self._settings.home.wal.layout.segment_bytes
+
+    def _snapshot_failed(self, error: StorageError) -> None:
+        self._log.error("snapshot failed", why=error.text)
+        self._snapshot_due_s = time.monotonic() + SNAPSHOT_RETRY_S
+        if error.code == "corrupt":
+            self._driver.fail(error)
+
+    def _install_failed(self, error: StorageError) -> None:
+        """A peer's snapshot could not be taken in: start anew, the log and the tables are whole."""
+        self._log.error("snapshot of a peer not taken in", why=error.text)
+        self._driver.fail(error)
+
+    # --- small parts ---------------------------------------------------------------------------
+
+    def _hello(self) -> Hello:
+        return Hello(
+            VERSION_MIN,
+            VERSION_MAX,
+            self._node.cluster_id,
+            self.member,
+            self._home.directory.incarnation,
+            self._home.directory.nonce,
+            self._config_hash,
+        )
+
+    def _post(self, function: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(function)
+
+    def _measures(self) -> dict[str, float]:
+        return gathered(
+            self._node, self._driver, self._transport, self._home.wal, self._home.tables
+        )
+
+
+async def start_body(
+    settings: BodySettings, listener: socket.socket, log: FilteringBoundLogger
+) -> Body:
+    """Bring a node to life.
+
+    Args:
+        settings: See there.
+        listener: A bound socket for peers; given away.
+        log: For people.
+
+    Raises:
+        StorageError: The data directory cannot be used as it is; the text says what to do.
+    """
+    try:
+        home = Home(settings.data_dir, settings.home, log)
+    except BaseException:
+        listener.close()
+        raise
+    try:
+        body = Body(settings, home, log)
+        await body.start(listener)
+    except BaseException as error:
+        if isinstance(error, QuorateError) and error.code == "corrupt":
+            home.distrust_tables()
+        listener.close()
+        home.close(is_clean=False)
+        raise
+    return body
+
+
+def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
+    """Whom a stopping leader hands over to: the healthy voter that knows most, if any."""
+    if status.role != "leader":
+        return None
+    others: list[Member] = [
+        member
+        for member in status.configuration.voters
+        if member.id in linked and member.id in status.healthy
+    ]
+    knowledge: dict[NodeId, Slot] = status.match
+    return max(others, key=lambda member: knowledge.get(member.id, 0), default=None)
+
+
+def _new_rng() -> random.Random:
+    """Chance that differs from process to process; nothing secret is drawn from it."""
+    return random.Random(secrets.randbits(64))  # noqa: S311
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,128 @@
+"""Home: all that a node keeps on disk, opened in the one order that is safe, and closed again.
+
+```text
+<data_dir>/          lock, node.json, tables.json    runtime.datadir
+<data_dir>/wal/      the log                         runtime.wal
+<data_dir>/tables/   the tables, LMDB                runtime.tables
+<data_dir>/snapshots/                                runtime.snapshots
+```
+
+The directory first: it is locked, and the incarnation rises. Then the log is read, then the
+tables are taken as they are, or made anew from a snapshot; in doubt they are made anew.
+"""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.errors import StorageError
+from quorate.runtime.datadir import open_datadir
+from quorate.runtime.fileops import storage_error, sync_directory
+from quorate.runtime.mapfile import STEP_BYTES
+from quorate.runtime.snapshots import open_tables
+from quorate.runtime.tables import FILE_NAME, LmdbTables
+from quorate.runtime.wal import Wal, WalSettings
+from quorate.wire.journal import Identity
+
+
+class HomeSettings(msgspec.Struct, frozen=True):
+    """How a node keeps things on disk.
+
+    Attributes:
+        wal: See there.
+        tables_step_bytes: How much disk the tables reserve at a time.
+        snapshot_log_bytes: A snapshot is taken when the log has grown by this much, or by the
+            size of the tables if that is more.
+    """
+
+    wal: WalSettings = WalSettings()
+    tables_step_bytes: int = STEP_BYTES
+    snapshot_log_bytes: int = 256 * 1024 * 1024
+
+
+class Home:
+    """What a node keeps on disk. Blocks while it opens and closes.
+
+    Args:
+        path: The data directory; made if missing.
+        settings: See there.
+        log: For people.
+
+    Raises:
+        StorageError: It cannot be used as it is; the text says what to do.
+    """
+
+    def __init__(self, path: Path, settings: HomeSettings, log: FilteringBoundLogger) -> None:
+        self.settings = settings
+        self.directory = open_datadir(path)
+        self._has_wal_started = False
+        try:
+            identity = Identity(
+                self.directory.node_id, self.directory.incarnation, self.directory.nonce
+            )
+            self.wal = Wal(
+                self.directory.wal, identity, settings.wal, is_begun=self.directory.log_begun
+            )
+            self.snapshots = self._folder("snapshots")
+            self.tables = self._open_tables(self._folder("tables"), log)
+        except BaseException:
+            self.directory.close()
+            raise
+
+    def _open_tables(self, folder: Path, log: FilteringBoundLogger) -> LmdbTables:
+        step_bytes = self.settings.tables_step_bytes
+        is_trusted = self.directory.tables_trusted() and (folder / FILE_NAME).exists()
+        if not is_trusted:
+            self.directory.mark_broken()  # until they are whole again: see `datadir`
+        loaded = open_tables(
+            folder,
+            self.snapshots,
+            is_trusted=is_trusted,
+            open_file=lambda path: LmdbTables(path, step_bytes=step_bytes),
+        )
+        for damage in loaded.damaged:
+            log.error("damaged", what=damage)
+        if loaded.source != "kept" and self.directory.log_begun:
+            log.warning("tables made anew", source=loaded.source, slot=loaded.slot)
+        self.directory.mark_running()
+        return loaded.tables
+
+    def _folder(self, name: str) -> Path:
+        folder = self.directory.path / name
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(self.directory.path)
+        except OSError as error:
+            raise storage_error(error, f"making {folder}") from error
+        return folder
+
+    def log_started(self) -> None:
+        """The log takes records now: from here on its absence is an error.
+
+        Raises:
+            StorageError: That could not be remembered.
+        """
+        self._has_wal_started = True
+        self.directory.mark_log_begun()
+
+    def close(self, *, is_clean: bool) -> None:
+        """Let go of everything.
+
+        Args:
+            is_clean: The node stopped by itself, so the tables are whole once synced.
+        """
+        if self._has_wal_started:
+            self.wal.close()
+        with contextlib.suppress(StorageError):  # then the next start makes them anew
+            if is_clean:
+                self.tables.sync()
+                self.directory.mark_clean()
+        self.tables.close()
+        self.directory.close()
+
+    def distrust_tables(self) -> None:
+        """Have the tables made anew at the next start: a row of them is damaged."""
+        with contextlib.suppress(StorageError):  # the next start will find the row again
+            self.directory.mark_broken()

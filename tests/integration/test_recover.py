@@ -1,0 +1,142 @@
+"""`quorate cluster recover`: a new cluster out of what survived."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from quorate.base.commands import Command, KvSet
+from quorate.base.config import local
+from quorate.base.errors import ConflictError, QuorateError, StorageError
+from quorate.base.outcomes import Outcome
+from quorate.cli.main import main
+from quorate.cli.recover import recover
+from quorate.machine.queries import Reader
+from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.home import HomeSettings
+from quorate.runtime.wal import WalSettings
+from quorate.wire.journal import Layout
+
+pytestmark = pytest.mark.integration
+
+LOG: Any = structlog.wrap_logger(
+    structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
+)
+SMALL = HomeSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
+
+
+async def started(
+    directory: Path, name: str, listener: socket.socket, join: Sequence[str] = (), expect: int = 0
+) -> Body:
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    settings = BodySettings(
+        directory, name, address, join=tuple(join), expect=expect, node=local(), home=SMALL
+    )
+    return await start_body(settings, listener, LOG)
+
+
+def listening() -> socket.socket:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
+async def written(body: Body, command: Command) -> Outcome:
+    """Have a command applied, however long the cluster takes to find itself."""
+    while True:
+        answer: asyncio.Future[Outcome | QuorateError] = asyncio.get_running_loop().create_future()
+        body.local.submit(command, answer.set_result)
+        match await answer:
+            case Outcome() as outcome:
+                return outcome
+            case _:
+                await asyncio.sleep(0.05)
+
+
+async def three_that_wrote(directory: Path, count: int) -> None:
+    """Three nodes write some keys, then all die at once."""
+    listeners = [listening() for _ in range(3)]
+    peers = [f"127.0.0.1:{each.getsockname()[1]}" for each in listeners]
+    bodies = await asyncio.gather(
+        *(
+            started(directory / f"n{number}", f"n{number}", listener, peers, 3)
+            for number, listener in enumerate(listeners)
+        )
+    )
+    for number in range(count):
+        await written(bodies[number % 3], KvSet(f"k/{number:03d}".encode(), b"v" * 1000, 0))
+    for body in bodies:
+        await body.close(is_clean=False)
+
+
+async def keys_of(directory: Path) -> list[str]:
+    """Start a node alone and read all keys, after one more write."""
+    body = await started(directory, "new", listening())
+    await written(body, KvSet(b"k/after", b"1", 0))
+    found = Reader(body.local.tables).kv_keys(b"k/", b"").value
+    await body.stop()
+    return [key.decode() for key in found]
+
+
+def test_one_survivor_of_three_becomes_a_cluster_with_every_key(tmp_path: Path) -> None:
+    asyncio.run(three_that_wrote(tmp_path, 60))
+    before = {path: path.read_bytes() for path in (tmp_path / "n2").rglob("*.json")}
+
+    made = recover([tmp_path / "n2"], tmp_path / "new")
+
+    assert made.member.name == "n2"
+    assert {path: path.read_bytes() for path in (tmp_path / "n2").rglob("*.json")} == before
+    assert not (tmp_path / "new.work").exists()
+    keys = asyncio.run(keys_of(tmp_path / "new"))
+    assert keys == [*(f"k/{number:03d}" for number in range(60)), "k/after"]
+
+
+def test_what_one_survivor_lacks_another_has(tmp_path: Path) -> None:
+    asyncio.run(three_that_wrote(tmp_path, 20))
+    made = recover([tmp_path / "n0", tmp_path / "n1"], tmp_path / "new")
+    assert made.keys == 20
+
+
+def test_directories_of_two_clusters_are_not_mixed(tmp_path: Path) -> None:
+    asyncio.run(three_that_wrote(tmp_path / "a", 1))
+    asyncio.run(three_that_wrote(tmp_path / "b", 1))
+    with pytest.raises(ConflictError, match="different clusters"):
+        recover([tmp_path / "a/n0", tmp_path / "b/n0"], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    async def attempt() -> None:
+        body = await started(tmp_path / "n0", "n0", listening())
+        try:
+            with pytest.raises(StorageError, match="is used by process"):
+                recover([tmp_path / "n0"], tmp_path / "new")
+        finally:
+            await body.close()
+
+    asyncio.run(attempt())
+
+
+def test_the_new_directory_must_be_blank_and_the_old_ones_real(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("mine")
+    with pytest.raises(StorageError, match="is not empty"):
+        recover([tmp_path], tmp_path / "full")
+    with pytest.raises(StorageError, match="no data directory"):
+        recover([tmp_path / "full"], tmp_path / "new")
+
+
+def test_the_command_says_what_is_wrong_and_that_nothing_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["cluster", "recover", f"-data-dir={tmp_path}", f"-into={tmp_path / 'new'}"])
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "Error! Nothing was recovered: " in said
+    assert "no data directory of Quorate" in said

@@ -1,0 +1,337 @@
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import structlog
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.effects import (
+    Applied,
+    ChangeDone,
+    Configured,
+    Effect,
+    Halt,
+    Install,
+    Note,
+    Persist,
+    ReadReady,
+    Refused,
+    Reply,
+    Send,
+    Truncate,
+    Wake,
+)
+from quorate.base.errors import InvariantError, StorageError, UnavailableError
+from quorate.base.events import Event, Installed, Persisted, Received, SpaceChanged
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.messages import Accept, FoundDone, Message
+from quorate.base.outcomes import Outcome
+from quorate.base.records import Promised, Record
+from quorate.runtime.driver import INLINE_TURNS_MAX, Driver
+from quorate.runtime.recorder import Recorder
+
+BOB = NodeId("bob")
+WORD = FoundDone("cluster")
+RECORD = Promised(Ballot(1, BOB))
+FULL, FREE = SpaceChanged(is_full=True), SpaceChanged(is_full=False)
+
+
+class FakeNode:
+    """Answers each event with what the test laid down for it."""
+
+    def __init__(self, tape: list[Any]) -> None:
+        self.tape = tape
+        self.answers: dict[Event, list[Effect]] = {}
+        self.first: list[Effect] = []
+        self.at_flush: list[list[Effect]] = []
+        self.breaks_on: Event | None = None
+
+    def start(self, now_s: float) -> list[Effect]:
+        return self.first
+
+    def receive(self, event: Event, now_s: float) -> list[Effect]:
+        self.tape.append(event)
+        if event == self.breaks_on:
+            raise InvariantError("a bug")
+        return self.answers.get(event, [])
+
+    def tick(self, now_s: float) -> list[Effect]:
+        return []
+
+    def flush(self, now_s: float) -> list[Effect]:
+        return self.at_flush.pop(0) if self.at_flush else []
+
+
+class FakeDisk:
+    """Durable at once, or when the test says so."""
+
+    def __init__(self, tape: list[Any]) -> None:
+        self.tape = tape
+        self.is_inline = False
+        self.has_failed = False
+        self.was_idle: list[bool] = []
+
+    def append(self, records: Sequence[Record], *, is_idle: bool) -> bool:
+        self.tape.append(f"append {len(records)}")
+        self.was_idle.append(is_idle)
+        if self.has_failed:
+            raise StorageError("corrupt", "the sync failed")
+        return self.is_inline
+
+    def truncate(self, slot: Slot) -> None:
+        self.tape.append(f"truncate {slot}")
+
+
+class FakeLinks:
+    def __init__(self, tape: list[Any]) -> None:
+        self.tape = tape
+
+    def send(self, to: NodeId, message: Message) -> None:
+        self.tape.append(f"send {to}")
+
+    def flush(self) -> None:
+        self.tape.append("written")
+
+    def configure(self, configuration: Configuration, cluster_id: str) -> None:
+        self.tape.append(f"configure {configuration.number}")
+
+
+class FakeCopies:
+    def __init__(self) -> None:
+        self.done: Callable[[], None] = lambda: None
+
+    def install(self, effect: Install, done: Callable[[], None]) -> None:
+        self.done = done
+
+
+class World:
+    """A driver among fakes, and what happened, in order."""
+
+    def __init__(self) -> None:
+        self.tape: list[Any] = []
+        self.node = FakeNode(self.tape)
+        self.disk = FakeDisk(self.tape)
+        self.copies = FakeCopies()
+        self.ends: list[Halt | BaseException] = []
+        self.driver = Driver(
+            self.node,
+            disk=self.disk,
+            links=FakeLinks(self.tape),
+            copies=self.copies,
+            tick_s=3600.0,
+            clock=lambda: 1.0,
+            log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[]),
+            on_end=self.ends.append,
+        )
+
+    async def settle(self) -> None:
+        """Let every turn that is due end."""
+        for _ in range(4 * INLINE_TURNS_MAX):
+            await asyncio.sleep(0)
+
+    def obey(self, *effects: Effect) -> None:
+        self.node.answers[FULL] = list(effects)
+        self.driver.deliver(FULL)
+
+
+def played(play: Callable[[World], Coroutine[Any, Any, None]]) -> World:
+    """Run a play on a fresh world."""
+
+    async def whole() -> World:
+        world = World()
+        await play(world)
+        world.driver.stop()
+        return world
+
+    return asyncio.run(whole())
+
+
+def test_each_effect_of_the_contract_has_a_deed() -> None:
+    async def play(world: World) -> None:
+        assert world.driver.deeds == frozenset(get_args(Effect))
+
+    played(play)
+
+
+def test_sends_leave_before_the_disk_is_asked_and_once_per_turn() -> None:
+    async def play(world: World) -> None:
+        world.obey(Persist(RECORD), Send(BOB, WORD))
+        world.obey(Persist(RECORD), Send(BOB, WORD))
+        await world.settle()
+
+    tape = played(play).tape
+    assert tape == [FULL, "send bob", FULL, "send bob", "written", "append 2"]
+
+
+def test_a_mark_counts_every_record_asked_for() -> None:
+    async def play(world: World) -> None:
+        world.disk.is_inline = True
+        world.obey(Persist(RECORD), Persist(RECORD))
+        await world.settle()
+        world.obey(Persist(RECORD))
+        await world.settle()
+
+    marks = [event.mark for event in played(play).tape if isinstance(event, Persisted)]
+    assert marks == [2, 3]
+
+
+def test_what_an_inline_sync_lets_out_leaves_in_the_same_pass_of_the_loop() -> None:
+    async def play(world: World) -> None:
+        world.disk.is_inline = True
+        world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
+        world.obey(Persist(RECORD))
+        await asyncio.sleep(0)
+
+    tape = played(play).tape
+    assert tape[1:] == ["written", "append 1", Persisted(1), "send bob", "written"]
+
+
+def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
+    async def play(world: World) -> None:
+        world.disk.is_inline = True
+        world.node.at_flush = [[Persist(RECORD)] for _ in range(3 * INLINE_TURNS_MAX)]
+        world.driver.wake()
+        await asyncio.sleep(0)
+        assert world.driver.counters.groups == INLINE_TURNS_MAX
+        await world.settle()
+        assert world.driver.counters.groups == 3 * INLINE_TURNS_MAX
+
+    played(play)
+
+
+def test_the_disk_is_told_that_nothing_else_is_to_be_done_only_in_a_quiet_turn() -> None:
+    async def play(world: World) -> None:
+        world.obey(Persist(RECORD))
+        await world.settle()
+        world.obey(Persist(RECORD))
+        world.obey(Persist(RECORD))
+        await world.settle()
+
+    assert played(play).disk.was_idle == [True, False]
+
+
+def test_tickets_get_their_answers_in_order() -> None:
+    got: list[Any] = []
+    late = UnavailableError("no_quorum", "No cluster leader")
+
+    async def play(world: World) -> None:
+        world.obey(
+            Applied([got.append, got.append], [Outcome(1, "a"), Outcome(2, "b")], Slot(1), 0),
+            ReadReady([got.append], Slot(1), 77),
+            Refused([got.append], late),
+            Wake([lambda: got.append("woken")]),
+            ChangeDone(got.append, None),
+        )
+
+    played(play)
+    assert got == [Outcome(1, "a"), Outcome(2, "b"), 77, late, "woken", None]
+
+
+def test_a_broken_callback_hurts_nobody_else() -> None:
+    got: list[Any] = []
+
+    def broken(_: object) -> None:
+        raise ValueError("a client's bug")
+
+    async def play(world: World) -> None:
+        outcome = Outcome(1, None)
+        world.obey(
+            Applied([broken, got.append], [outcome, outcome], Slot(1), 0),
+            ReadReady([broken, got.append], Slot(1), 5),
+        )
+        assert not world.driver.is_over
+        assert world.driver.counters.ticket_errors == 2
+
+    played(play)
+    assert got == [Outcome(1, None), 5]
+
+
+def test_a_damaged_row_met_in_a_callback_ends_the_node() -> None:
+    def reading(_: object) -> None:
+        raise StorageError("corrupt", "table KV, key 6b: the row does not match its checksum")
+
+    async def play(world: World) -> None:
+        world.obey(ReadReady([reading], Slot(1), 5))
+
+    ends = played(play).ends
+    assert [type(end) for end in ends] == [StorageError]
+
+
+def test_a_bug_in_the_node_ends_it_once_and_nothing_more_is_taken() -> None:
+    async def play(world: World) -> None:
+        world.node.breaks_on = FREE
+        world.driver.deliver(FREE)
+        world.driver.deliver(FULL)
+        world.driver.fail(OSError("later"))
+        await world.settle()
+
+    world = played(play)
+    assert world.tape == [FREE]
+    assert [type(end) for end in world.ends] == [InvariantError]
+
+
+def test_a_halt_ends_the_node_and_what_stands_behind_it_is_not_done() -> None:
+    halt = Halt("corrupt", "the digests differ")
+
+    async def play(world: World) -> None:
+        world.obey(Send(BOB, WORD), halt, Send(NodeId("ann"), WORD))
+        await world.settle()
+
+    world = played(play)
+    assert world.tape == [FULL, "send bob"]
+    assert world.ends == [halt]
+
+
+def test_a_reply_that_slipped_through_the_gate_is_a_bug() -> None:
+    async def play(world: World) -> None:
+        world.obey(Reply(BOB, WORD))
+
+    assert [type(end) for end in played(play).ends] == [InvariantError]
+
+
+def test_a_failing_disk_ends_the_node() -> None:
+    async def play(world: World) -> None:
+        world.disk.has_failed = True
+        world.obey(Persist(RECORD))
+        await world.settle()
+
+    assert [type(end) for end in played(play).ends] == [StorageError]
+
+
+def test_the_last_install_is_closed_by_an_event() -> None:
+    async def play(world: World) -> None:
+        world.obey(Install(9, Slot(4), (), is_first=True, is_last=True))
+        world.copies.done()
+
+    assert Installed(9) in played(play).tape
+
+
+def test_members_truncations_and_notes_reach_their_places() -> None:
+    configuration = Configuration(3, 2, (Member(BOB, "bob", "a:1"),))
+
+    async def play(world: World) -> None:
+        world.node.first = [Configured(configuration, "c"), Truncate(Slot(8)), Note("leading", {})]
+        world.driver.start()
+        assert world.driver.notes == {"leading": 1}
+
+    assert played(play).tape[:2] == ["configure 3", "truncate 8"]
+
+
+@pytest.mark.parametrize("events_max", [1, 5])
+def test_the_recorder_keeps_the_newest_and_no_big_bodies(events_max: int, tmp_path: Path) -> None:
+    recorder = Recorder(events_max)
+    accept = Accept(Ballot(1, BOB), Slot(3), Slot(2), b"x" * 100_000)
+    for _ in range(7):
+        recorder.note(1.0, Received(BOB, accept), [Persist(RECORD)])
+    recorder.note(2.0, Received(BOB, WORD), [])
+
+    path = recorder.save(tmp_path, "why not")
+
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"died": "why not"}
+    assert len(lines) == 1 + events_max
+    assert path.stat().st_size < 2000
+    assert lines[-1]["now_s"] == 2.0

@@ -1,0 +1,337 @@
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+import uvloop
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.config import ClusterConfig
+from quorate.base.events import Connected, Disconnected, Event, Received
+from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.messages import Accept, FoundDone, Message
+from quorate.runtime import link as link_module
+from quorate.runtime.addresses import join_address
+from quorate.runtime.transport import STRANGERS_MAX, Transport
+from quorate.wire.hello import VERSION_MAX, Hello, config_hash, encode_hello
+
+HOST = "127.0.0.1"
+ANN, BOB, EVE = NodeId("ann"), NodeId("bob"), NodeId("eve")
+WORD = FoundDone("cluster")
+
+
+class Peer:
+    """A transport, and what it told its node."""
+
+    def __init__(self, node: NodeId, *, join: tuple[str, ...] = (), waiting: int = 1 << 26) -> None:
+        self.listener = socket.create_server((HOST, 0))
+        self.address = join_address(HOST, self.listener.getsockname()[1])
+        self.hello = Hello(
+            1, VERSION_MAX, "", Member(node, node, self.address), 1,
+            random.Random(node).getrandbits(60), config_hash(ClusterConfig()),
+        )  # fmt: skip
+        self.logged: list[dict[str, Any]] = []
+        self.events: list[Event] = []
+        self.failures: list[BaseException] = []
+        self._changed = asyncio.Event()
+        self.transport = Transport(
+            lambda: self.hello,
+            join=[self.address if address == "itself" else address for address in join],
+            bytes_waiting_max=waiting,
+            rng=random.Random(1),
+            log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[self._log]),
+        )
+
+    def _log(self, _: Any, __: str, event: Any) -> str:
+        self.logged.append(dict(event))
+        self._changed.set()
+        return ""
+
+    async def start(self) -> "Peer":
+        await self.transport.start(self.listener, self._take, self.failures.append)
+        return self
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    async def until(self, holds: Callable[["Peer"], bool]) -> None:
+        async with asyncio.timeout(8):
+            while not holds(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def said(self, what: str) -> list[str]:
+        """Why, of each line of the log that begins like this."""
+        return [str(line["why"]) for line in self.logged if line["event"] == what]
+
+    def count(self, kind: type[Event]) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+    def heard(self) -> list[Message]:
+        return [event.message for event in self.events if isinstance(event, Received)]
+
+    def is_linked(self, *others: "Peer") -> bool:
+        return set(self.transport.peers) == {other.hello.member.id for other in others}
+
+    def configure(self, *others: "Peer") -> None:
+        members = tuple(peer.hello.member for peer in (self, *others))
+        self.transport.configure(Configuration(1, 0, members), "cluster")
+
+    def say(self, to: NodeId, *messages: Message) -> None:
+        for message in messages:
+            self.transport.send(to, message)
+        self.transport.flush()
+
+
+def played(play: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """On the loop that ships."""
+    uvloop.run(play())
+
+
+async def stopped(*peers: Peer) -> None:
+    for peer in peers:
+        await peer.transport.stop()
+        assert peer.failures == []
+
+
+async def raw(peer: Peer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection without manners."""
+    host, port = peer.address.split(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+def test_a_node_that_knows_an_address_finds_its_owner_and_they_talk() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await bob.until(lambda p: p.is_linked(ann))
+        await ann.until(lambda p: p.is_linked(bob))
+        bob.say(ANN, WORD, WORD)
+        await ann.until(lambda p: len(p.heard()) == 2)
+        ann.say(BOB, WORD)
+        await bob.until(lambda p: p.heard() == [WORD])
+        assert ann.events[0] == Connected(bob.hello.member, "")
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_two_that_dial_each_other_keep_one_link_and_both_can_use_it() -> None:
+    async def play() -> None:
+        ann, bob = Peer(ANN), Peer(BOB)
+        ann.configure(bob)
+        bob.configure(ann)
+        await asyncio.gather(ann.start(), bob.start())
+        await ann.until(lambda p: p.is_linked(bob))
+        await bob.until(lambda p: p.is_linked(ann))
+        for number in range(20):  # the surplus link may still be closing: words may be lost
+            ann.say(BOB, FoundDone(str(number)))
+            bob.say(ANN, FoundDone(str(number)))
+            await asyncio.sleep(0)
+        await ann.until(lambda p: FoundDone("19") in p.heard())
+        await bob.until(lambda p: FoundDone("19") in p.heard())
+        assert ann.count(Disconnected) == bob.count(Disconnected) == 0
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_a_break_is_told_once_and_the_link_comes_back() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        ann.configure(bob)
+        bob.configure(ann)
+        await bob.until(lambda p: p.is_linked(ann))
+        await ann.until(lambda p: p.is_linked(bob))
+        bob.transport.drop(ANN)
+        await ann.until(lambda p: p.count(Connected) == 2)
+        await bob.until(lambda p: p.is_linked(ann))
+        kinds = [type(event) for event in ann.events]
+        assert kinds[:3] == [Connected, Disconnected, Connected]
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_a_restarted_peer_replaces_its_dead_link_at_once() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        reborn = Peer(BOB, join=(ann.address,))
+        reborn.hello = msgspec.structs.replace(reborn.hello, incarnation=2, nonce=7)
+        await reborn.start()
+        await reborn.until(lambda p: p.is_linked(ann))
+        await ann.until(lambda p: p.count(Connected) >= 2)
+        assert ann.is_linked(reborn)
+        await bob.until(lambda p: p.count(Disconnected) > 0)
+        await ann.until(lambda p: bool(p.said("peer refused")))
+        assert "old copy" in ann.said("peer refused")[0]
+        await stopped(ann, bob, reborn)
+
+    played(play)
+
+
+def test_a_peer_of_another_cluster_is_refused_and_that_is_said_once() -> None:
+    async def play() -> None:
+        ann = Peer(ANN)
+        ann.hello = msgspec.structs.replace(ann.hello, cluster_id="one")
+        await ann.start()
+        bob = Peer(BOB, join=(ann.address,))
+        bob.hello = msgspec.structs.replace(bob.hello, cluster_id="two")
+        await bob.start()
+        await ann.until(lambda p: bool(p.said("peer refused")))
+        reader, writer = await raw(ann)  # the same once more
+        writer.write(encode_hello(bob.hello))
+        await reader.read()
+        assert len(ann.said("peer refused")) == 1
+        assert ann.transport.counters.refused == 2
+        assert not ann.events
+        writer.close()
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_a_node_that_dials_itself_stops_without_a_word() -> None:
+    async def play() -> None:
+        eve = Peer(EVE)
+        ann = await Peer(ANN, join=("itself", eve.address)).start()
+        await eve.start()
+        await ann.until(lambda p: p.is_linked(eve))
+        assert ann.said("peer refused") == []
+        await stopped(ann, eve)
+
+    played(play)
+
+
+def test_what_is_no_hello_costs_its_connection_only() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        reader, writer = await raw(ann)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.read()
+        assert "does not speak" in ann.said("peer refused")[0]
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        writer.close()
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_damaged_frames_cost_the_link_and_the_node_is_told_so() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        stranger = Peer(BOB)
+        reader, writer = await raw(ann)
+        writer.write(encode_hello(stranger.hello) + b"\xff" * 64)
+        await reader.read()
+        await ann.until(lambda p: p.count(Disconnected) == 1)
+        assert [type(event) for event in ann.events] == [Connected, Disconnected]
+        writer.close()
+        stranger.listener.close()
+        await stopped(ann)
+
+    played(play)
+
+
+def test_a_silent_connection_is_closed_at_the_deadline(monkeypatch: Any) -> None:
+    monkeypatch.setattr(link_module, "HELLO_S", 0.01)
+
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        reader, writer = await raw(ann)
+        await reader.read()  # our Hello, then the end
+        assert "no whole Hello" in ann.said("peer refused")[0]
+        writer.close()
+        await stopped(ann)
+
+    played(play)
+
+
+def test_a_flood_of_silent_connections_does_not_grow_without_bound() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        floods = [await raw(ann) for _ in range(STRANGERS_MAX + 1)]
+        with contextlib.suppress(ConnectionResetError):  # the system may tell it either way
+            await floods[-1][0].read(1)
+        assert ann.transport.connections <= STRANGERS_MAX + 1
+        for _, writer in floods:
+            writer.close()
+        await stopped(ann)
+
+    played(play)
+
+
+def test_a_peer_that_takes_nothing_loses_its_link_at_the_limit() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN, waiting=1 << 20).start()
+        lazy = Peer(BOB)
+        _, writer = await raw(ann)
+        writer.write(encode_hello(lazy.hello))
+        await ann.until(lambda p: p.is_linked(lazy))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        big = Accept(Ballot(1, ANN), Slot(1), Slot(0), b"x" * (1 << 20))
+        for _ in range(64):
+            if not ann.transport.peers:
+                break
+            ann.say(BOB, big)
+            await asyncio.sleep(0)
+        assert ann.transport.peers == ()
+        assert ann.transport.counters.dropped_slow == 1
+        writer.close()
+        lazy.listener.close()
+        await stopped(ann)
+
+    played(play)
+
+
+def test_a_message_to_nobody_is_counted_and_forgotten() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        ann.say(BOB, WORD)
+        assert ann.transport.counters.unsent == 1
+        await stopped(ann)
+
+    played(play)
+
+
+def test_a_message_for_several_peers_is_encoded_once() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        others = [await Peer(node, join=(ann.address,)).start() for node in (BOB, EVE)]
+        await ann.until(lambda p: p.is_linked(*others))
+        for node in (BOB, EVE):
+            ann.transport.send(node, WORD)
+        assert (ann.transport.counters.sent, ann.transport.counters.encoded) == (2, 1)
+        ann.transport.flush()
+        for other in others:
+            await other.until(lambda p: p.heard() == [WORD])
+        await stopped(ann, *others)
+
+    played(play)
+
+
+def test_addresses_to_join_are_left_alone_once_the_members_are_known() -> None:
+    async def play() -> None:
+        bob = await Peer(BOB).start()
+        eve = Peer(EVE)
+        ann = await Peer(ANN, join=(bob.address, eve.address)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        ann.configure(bob)
+        assert not ann.transport.wants(eve.address, None)
+        await bob.transport.stop()
+        await ann.until(lambda p: p.count(Disconnected) == 1)
+        assert ann.transport.wants(eve.address, None)  # alone: perhaps everybody has moved
+        await eve.start()
+        await ann.until(lambda p: p.is_linked(eve))
+        await stopped(ann, eve)
+
+    played(play)
