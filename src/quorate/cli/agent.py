@@ -109,7 +109,7 @@ async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLog
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     door = Door()
     try:
-        await door.open(body.local, settings, log)
+        await door.open(body.local, settings)
     except OSError as error:
         await body.close(is_clean=True)
         raise _cannot_listen(error, settings.clients[0], settings.http_port or 0) from error

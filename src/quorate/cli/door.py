@@ -1,28 +1,19 @@
-"""Door: the gateways of a node, as far as this build has them.
+"""Door: the gateways of a node. The one place where a body and a gateway meet."""
 
-The one place where a body and a gateway meet. A gateway that is not installed is missing with a
-warning, so that the rest of a node can run.
-"""
-
-import importlib
-from importlib.util import find_spec
-from typing import Any
-
-from structlog.typing import FilteringBoundLogger
-
+from quorate import __version__
 from quorate.base.ports import Local
 from quorate.cli.settings import AgentSettings
-
-HTTP = "quorate.gateways.http.server"
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.server import HttpServer
 
 
 class Door:
     """The HTTP servers of one node, one per client address."""
 
     def __init__(self) -> None:
-        self._servers: list[Any] = []
+        self._servers: list[HttpServer] = []
 
-    async def open(self, local: Local, settings: AgentSettings, log: FilteringBoundLogger) -> None:
+    async def open(self, local: Local, settings: AgentSettings) -> None:
         """Accept clients.
 
         Raises:
@@ -30,12 +21,9 @@ class Door:
         """
         if settings.http_port is None:
             return
-        if find_spec("quorate.gateways.http") is None or find_spec(HTTP) is None:
-            log.warning("no HTTP gateway in this build")
-            return
-        module: Any = importlib.import_module(HTTP)
+        config = http_config(settings)
         for host in settings.clients:
-            server = module.HttpServer(local, module.HttpConfig())
+            server = HttpServer(local, config)
             await server.start(host, settings.http_port)
             self._servers.append(server)
 
@@ -44,3 +32,21 @@ class Door:
         for server in self._servers:
             await server.stop()
         self._servers.clear()
+
+
+def http_config(settings: AgentSettings) -> HttpConfig:
+    """What the settings of an agent say about its HTTP gateway."""
+    cluster = settings.node.cluster
+    return HttpConfig(
+        datacenter=settings.node.datacenter,
+        version=__version__,
+        is_pretty=settings.is_dev,
+        is_dev=settings.is_dev,
+        default_wait_s=settings.default_wait_s,
+        max_wait_s=settings.max_wait_s,
+        value_bytes_max=cluster.value_bytes_max,
+        txn_bytes_max=settings.txn_bytes_max,
+        txn_ops_max=cluster.txn_ops_max,
+        command_bytes_max=cluster.batch_bytes_max,
+        connections_per_client_max=settings.connections_per_client_max,
+    )

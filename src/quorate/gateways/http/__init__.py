@@ -1,0 +1,1 @@
+"""Consul's HTTP API: connections, routes, words. Everything it asks goes through `base.ports`."""

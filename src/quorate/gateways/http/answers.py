@@ -1,0 +1,144 @@
+"""Answers as bytes: status lines and headers spelt as Consul spells them, JSON as Go writes it.
+
+What is the same for many answers is joined once a second, with the date.
+"""
+
+import gzip
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.errors import HttpError
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+GZIP_BYTES_MIN = 1400
+GZIP_LEVEL = 1  # the loop waits for it
+INDENT = 4
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def go_json(value: Any, *, is_pretty: bool = False) -> bytes:
+    """JSON as Go's encoder writes it: no `<`, `>`, `&` in strings."""
+    data = _encode(value)
+    if b"<" in data or b">" in data or b"&" in data:
+        data = data.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
+    if b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data:
+        data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return msgspec.json.format(data, indent=INDENT) if is_pretty else data
+
+
+class Answers:
+    """Makes and sends answers.
+
+    Attributes:
+        json_200: Start of the commonest answer, up to its last line end.
+    """
+
+    def __init__(self, config: HttpConfig) -> None:
+        self._is_pretty = config.is_pretty
+        own = "".join(f"{name}: {value}\r\n" for name, value in config.response_headers)
+        self._own = own.encode("latin-1", "replace")
+        self._known = b"Vary: Accept-Encoding\r\nX-Consul-Default-Acl-Policy: %b\r\n%b" % (
+            config.default_acl.encode(),
+            self._own,
+        )
+        self._date = b""
+        self._heads: dict[tuple[int, bytes, bool], bytes] = {}
+        self.json_200 = b""
+        self.tick()
+
+    @property
+    def is_pretty(self) -> bool:
+        """All JSON is indented."""
+        return self._is_pretty
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._date = formatdate(usegmt=True).encode()
+        self._heads = {}
+        self.json_200 = self.head(200, JSON)
+
+    def head(self, status: int, kind: bytes, *, is_known: bool = True) -> bytes:
+        """Status line and the headers that all such answers share.
+
+        Args:
+            status: HTTP's.
+            kind: Media type; empty: none.
+            is_known: The path is one of the API.
+        """
+        key = (status, kind, is_known)
+        head = self._heads.get(key)
+        if head is None:
+            phrase = HTTPStatus(status).phrase.encode()
+            head = b"HTTP/1.1 %d %b\r\nDate: %b\r\n%b%b" % (
+                status,
+                phrase,
+                self._date,
+                b"Content-Type: %b\r\n" % kind if kind else b"",
+                self._known if is_known else self._own,
+            )
+            self._heads[key] = head
+        return head
+
+    def send(
+        self,
+        request: Request,
+        body: bytes,
+        *,
+        status: int = 200,
+        kind: bytes = JSON,
+        lines: bytes = b"",
+    ) -> None:
+        """Send an answer.
+
+        Args:
+            request: To whom.
+            body: As it is; packed if it is long and the caller takes that.
+            status: HTTP's.
+            kind: Media type.
+            lines: Further header lines, each with its line end.
+        """
+        if len(body) >= GZIP_BYTES_MIN and _takes_gzip(request):
+            body = gzip.compress(body, GZIP_LEVEL)
+            lines += b"Content-Encoding: gzip\r\n"
+        request.answer(
+            b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head(status, kind), lines, len(body), body)
+        )
+
+    def value(self, request: Request, value: Any, *, status: int = 200, lines: bytes = b"") -> None:
+        """Send a value as JSON."""
+        asked = b"pretty" in request.target and _asks_pretty(request.target)
+        body = go_json(value, is_pretty=asked or self._is_pretty)
+        self.send(request, body + b"\n" if asked else body, status=status, lines=lines)
+
+    def empty(self, request: Request, *, status: int = 200, lines: bytes = b"") -> None:
+        """Send nothing, and say so."""
+        request.answer(b"%b%bContent-Length: 0\r\n\r\n" % (self.head(status, b""), lines))
+
+    def error(self, request: Request, error: HttpError) -> None:
+        """Send an error as a bare text."""
+        body = error.text.encode("utf-8", "replace")
+        self.send(request, body, status=error.status, kind=TEXT, lines=error.lines())
+
+    def unknown(self, request: Request, text: str) -> None:
+        """Send a 404 for a path that is none of the API: without its headers."""
+        body = text.encode()
+        head = self.head(404, TEXT, is_known=False)
+        lines = HttpError(404, text).lines()
+        request.answer(b"%b%bContent-Length: %d\r\n\r\n%b" % (head, lines, len(body), body))
+
+
+def _takes_gzip(request: Request) -> bool:
+    value = request.header(b"accept-encoding")
+    return value is not None and b"gzip" in value
+
+
+def _asks_pretty(target: bytes) -> bool:
+    query = target.partition(b"?")[2]
+    return any(part.partition(b"=")[0] == b"pretty" for part in query.split(b"&"))

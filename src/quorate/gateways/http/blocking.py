@@ -1,0 +1,348 @@
+"""Reads: their modes, their read points, and those that wait for a change.
+
+A default read takes a read point before its first evaluation. An evaluation after a wake needs
+none: the tables are then later than that point. Before a waiting read says "unchanged" it takes
+a fresh one: a node that is cut off never certifies silence. A stale read takes none.
+
+Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from quorate.base.errors import QuorateError
+from quorate.base.ports import WatchHandle
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import NO_DATACENTER, Context, check_enterprise
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, unsigned
+from quorate.machine.queries import Answer, Reader
+
+T = TypeVar("T")
+
+INDEX_LINES = (
+    b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
+    b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: %d\r\n"
+)
+_STALE_LINES = (
+    b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
+    b"X-Consul-Query-Backend: blocking-query\r\n"
+)
+_ERROR_LINES = (
+    b"X-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"
+    b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: 1\r\n"
+)
+_LASTCONTACT_MS_MAX = 1_000_000_000_000
+_JITTER_SHARE = 16
+
+
+class Mode(msgspec.Struct, frozen=True):
+    """How a read is to be done.
+
+    Attributes:
+        is_stale: At once, from what this node has.
+        is_consistent: The caller said so; the same as the default here.
+        is_cached: The caller takes what a cache has: a stale read that says its age.
+        age_ns_max: Stale only if the tables are surely not older; None: however old.
+        index: Answer when something is newer than this; 0: at once.
+        wait_s: How long to wait for that.
+        is_named: Say the mode in the answer.
+    """
+
+    is_stale: bool = False
+    is_consistent: bool = False
+    is_cached: bool = False
+    age_ns_max: int | None = None
+    index: int = 0
+    wait_s: float = 0.0
+    is_named: bool = False
+
+    @property
+    def word(self) -> bytes:
+        """The mode as Consul calls it."""
+        if self.is_stale:
+            return b"stale"
+        return b"consistent" if self.is_consistent else b"leader"
+
+
+DEFAULT = Mode()
+
+
+def mode_of(
+    context: Context,
+    request: Request,
+    params: Params,
+    *,
+    takes_cached: bool = False,
+    is_named: bool = False,
+    checks_enterprise: bool = True,
+) -> Mode:
+    """Read the parameters that all reads have in common.
+
+    Args:
+        context: For defaults and limits.
+        request: For its headers.
+        params: Of its query.
+        takes_cached: This read may come from a cache.
+        is_named: This read says its mode.
+        checks_enterprise: This read knows of namespaces.
+
+    Raises:
+        HttpError: They make no sense.
+    """
+    if checks_enterprise:
+        check_enterprise(request, params)
+    age_ns_max = _cache_age(request, takes_cached)
+    if not params:
+        return Mode(is_named=is_named)
+    is_stale, is_consistent = "stale" in params, "consistent" in params
+    is_cached = "cached" in params
+    if is_stale and is_consistent:
+        raise HttpError(400, "Cannot specify ?stale with ?consistent, conflicting semantics.")
+    if is_cached and is_consistent:
+        raise HttpError(400, "Cannot specify ?cached with ?consistent, conflicting semantics.")
+    max_stale_ns = _max_stale(params)
+    if max_stale_ns > 0 and not is_consistent:
+        is_stale, age_ns_max = True, max_stale_ns
+    elif not (takes_cached and is_cached):
+        age_ns_max = None
+    index, wait_s = _waiting(context, params)
+    if (params.text("datacenter") or params.text("dc")).lower() not in (
+        "",
+        context.config.datacenter,
+    ):
+        raise HttpError(500, NO_DATACENTER, headers=_ERROR_LINES)
+    is_cached = is_cached and takes_cached
+    return Mode(
+        is_stale or is_cached, is_consistent, is_cached, age_ns_max, index, wait_s, is_named
+    )
+
+
+def _max_stale(params: Params) -> int:
+    text = params.text("max_stale")
+    if not text:
+        return 0
+    try:
+        return duration_ns(text)
+    except TextError as error:
+        raise HttpError(400, f'Invalid max_stale value "{text}"') from error
+
+
+def _waiting(context: Context, params: Params) -> tuple[int, float]:
+    config = context.config
+    wait_s = config.default_wait_s
+    text = params.text("wait")
+    if text:
+        try:
+            asked_s = duration_ns(text) / SECOND_NS
+        except TextError as error:
+            raise HttpError(400, "Invalid wait time") from error
+        if asked_s > 0:
+            wait_s = min(asked_s, config.max_wait_s)
+    text = params.text("index")
+    try:
+        index = unsigned(text) if text else 0
+    except TextError as error:
+        raise HttpError(400, "Invalid index") from error
+    return index, wait_s
+
+
+def _cache_age(request: Request, takes_cached: bool) -> int | None:
+    """The age in nanoseconds that `Cache-Control` allows; None if it says nothing."""
+    value = request.header(b"cache-control") if takes_cached else None
+    if value is None:
+        return None
+    age_ns: int | None = None
+    for part in value.decode("latin-1").split(","):
+        name, has_value, text = part.strip().partition("=")
+        name = name.strip().lower()
+        if name == "must-revalidate":
+            age_ns = 0
+        elif name in ("max-age", "stale-if-error") and has_value:
+            if not (text.isascii() and text.isdigit()):
+                raise HttpError(400, "Invalid Cache-Control header.")
+            if name == "max-age" and age_ns != 0:
+                age_ns = int(text) * SECOND_NS
+    return age_ns
+
+
+Evaluate = Callable[[Reader], Answer[T]]
+Render = Callable[[Answer[T], bytes], None]
+
+
+def read(
+    context: Context,
+    request: Request,
+    mode: Mode,
+    evaluate: Evaluate[T],
+    render: Render[T],
+    *,
+    is_compared: bool = False,
+) -> None:
+    """Answer a read, now or when it has changed.
+
+    Args:
+        context: The node to ask.
+        request: Who asks.
+        mode: See `mode_of`.
+        evaluate: Reads from one state.
+        render: Sends the answer; gets the header lines that tell the index.
+        is_compared: What is watched is wider than what is shown: only another value is a change.
+    """
+    if mode.is_stale and _is_fresh(context, mode):
+        _Read(context, request, mode, evaluate, render, is_compared).evaluate()
+        return
+    mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
+    step = _Read(context, request, mode, evaluate, render, is_compared)
+    context.local.read(partial(step.begin, context.local.now_s))
+
+
+def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[], None]) -> None:
+    """Do a step when the tables are as new as the mode wants them."""
+    if mode.is_stale and _is_fresh(context, mode):
+        context.guarded(request, step)
+        return
+
+    def done(stamp: int | QuorateError) -> None:
+        if isinstance(stamp, QuorateError):
+            context.fail(request, stamp)
+        else:
+            context.guarded(request, step)
+
+    context.local.read(done)
+
+
+def _is_fresh(context: Context, mode: Mode) -> bool:
+    if mode.age_ns_max is None:
+        return True
+    return (context.local.now_s - context.fresh_s) * SECOND_NS <= mode.age_ns_max
+
+
+class _Read:
+    """One read under way."""
+
+    __slots__ = (
+        "_context",
+        "_evaluate",
+        "_is_compared",
+        "_mode",
+        "_old",
+        "_render",
+        "_request",
+        "_timer",
+        "_watch",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        request: Request,
+        mode: Mode,
+        evaluate: Evaluate[Any],
+        render: Render[Any],
+        is_compared: bool,
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._mode = mode
+        self._evaluate = evaluate
+        self._render = render
+        self._is_compared = is_compared
+        self._old: Any = None
+        self._watch: WatchHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, asked_s: float, stamp: int | QuorateError) -> None:
+        """The read point is there."""
+        if isinstance(stamp, QuorateError):
+            self._context.fail(self._request, stamp)
+            return
+        self._context.fresh_s = max(self._context.fresh_s, asked_s)
+        self.evaluate()
+
+    def evaluate(self) -> None:
+        """Look, and answer or wait."""
+        self._context.guarded(self._request, self._look)
+
+    def _look(self) -> None:
+        context, mode = self._context, self._mode
+        reader = Reader(context.local.tables)
+        answer = self._evaluate(reader)
+        if mode.index and not self._has_changed(answer):
+            if self._timer is None:
+                wait_s = mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
+                self._timer = context.call_later(wait_s, self._time_over)
+                self._request.on_lost = self._forget
+            self._watch = context.local.watch(answer.subjects, self._fired)
+            return
+        self._send(answer, reader)
+
+    def _has_changed(self, answer: Answer[Any]) -> bool:
+        if answer.changed <= self._mode.index:
+            if self._is_compared and self._timer is None:
+                self._old = answer.value
+            return False
+        return not (self._is_compared and self._timer is not None and answer.value == self._old)
+
+    def _send(self, answer: Answer[Any], reader: Reader) -> None:
+        self._forget()
+        index = answer.header
+        if self._mode.index <= reader.index:
+            index = max(index, self._mode.index)
+        self._render(answer, self._lines(index))
+
+    def _lines(self, index: int) -> bytes:
+        mode = self._mode
+        if mode.is_stale:
+            status = self._context.local.status()
+            heard_ms = min(status.heard_s * 1000, _LASTCONTACT_MS_MAX)
+            knows = b"true" if status.leader is not None else b"false"
+            lines = _STALE_LINES % (knows, heard_ms) + b"X-Consul-Index: %d\r\n" % index
+            if mode.is_cached:
+                lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (heard_ms // 1000)
+        else:
+            lines = INDEX_LINES % index
+            if mode.is_cached:
+                lines += b"X-Cache: MISS\r\n"
+        if mode.is_named:
+            lines += b"X-Consul-Effective-Consistency: %b\r\n" % mode.word
+        return lines
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def _fired(self) -> None:
+        self._watch = None
+        self.evaluate()
+
+    def _time_over(self) -> None:
+        if self._mode.is_stale:
+            self._last_look(0)
+        else:
+            if self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
+            self._context.local.read(self._last_look)
+
+    def _last_look(self, stamp: int | QuorateError) -> None:
+        if isinstance(stamp, QuorateError):
+            self._forget()
+            self._context.fail(self._request, stamp)
+            return
+        self._context.guarded(self._request, self._look_and_send)
+
+    def _look_and_send(self) -> None:
+        reader = Reader(self._context.local.tables)
+        self._send(self._evaluate(reader), reader)
+
+    def _forget(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        self._request.on_lost = None

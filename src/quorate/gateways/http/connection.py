@@ -1,0 +1,501 @@
+"""One client's connection: from bytes to requests, and answers back in the same order.
+
+Knows HTTP/1.1 only. Requests that arrive behind one another are worked on at once: a handler
+gets a request, and calls `answer` now or later; answers leave in the order of requests. Every
+limit holds while reading. No task, no future and no timer per request: the server's sweep, once
+a second, ends what takes too long.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast
+
+import httptools
+
+from quorate.gateways.http.config import HttpConfig
+
+Header = tuple[bytes, bytes]
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BAD = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: bad_request\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 15\r\n\r\n400 Bad Request"
+)
+_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_LONG_HEADERS = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: too_large\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 35\r\n\r\n431 Request Header Fields Too Large"
+)
+_CROWDED = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
+    b"Content-Length: 38\r\nConnection: close\r\n\r\nToo many connections from this address"
+)
+_DROPPED_BYTES_MAX = 64 * 1024 * 1024
+_RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
+
+
+class Request:
+    """A whole request, and the place where its answer goes.
+
+    Attributes:
+        method: In capitals, as sent.
+        target: Path and query, as sent.
+        headers: Names as spelt, in order.
+        body: Empty if there was none.
+        on_lost: Called if the client went before the answer; a handler that waits sets it.
+    """
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "chunks",
+        "data",
+        "headers",
+        "is_last",
+        "method",
+        "needs_word",
+        "on_lost",
+        "target",
+    )
+
+    def __init__(
+        self,
+        connection: "Connection",
+        method: bytes,
+        target: bytes,
+        headers: list[Header],
+        body: bytes,
+        is_last: bool,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.is_last = is_last
+        self.needs_word = False
+        self.data: bytes | None = None
+        self.chunks: Iterator[bytes] | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its name in lower case; None if absent."""
+        length = len(name)
+        for other, value in self.headers:
+            if len(other) == length and other.lower() == name:
+                return value
+        return None
+
+    def answer(self, data: bytes, chunks: Iterator[bytes] | None = None) -> None:
+        """Give the whole answer; what comes after the first one, or too late, is dropped.
+
+        Args:
+            data: Status line, headers with Content-Length, and body.
+            chunks: The body, or what is left of it, drawn as the client takes it.
+        """
+        self._connection.finish(self, data, chunks)
+
+
+class Listener(Protocol):
+    """What a connection needs of its server."""
+
+    config: HttpConfig
+    tick: int
+    is_stopping: bool
+
+    def admit(self, connection: "Connection", host: str) -> bool:
+        """Count it; False if this client has too many."""
+        ...
+
+    def forget(self, connection: "Connection", host: str) -> None:
+        """It is gone."""
+        ...
+
+    def body_bytes_max(self, method: bytes, target: bytes) -> int:
+        """The longest body that such a request may have."""
+        ...
+
+    def refuse_body(self, request: Request, length: int) -> None:
+        """Answer a request whose body is too long, by what is known of its length."""
+        ...
+
+    def handle(self, request: Request) -> None:
+        """Work on a request, and answer it now or later."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """See above.
+
+    Attributes:
+        due: The server's tick at which it has taken too long; 0: never.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_body_bytes_max",
+        "_continue_owed",
+        "_head_bytes",
+        "_headers",
+        "_host",
+        "_is_admitted",
+        "_is_deaf",
+        "_is_full",
+        "_is_in_body",
+        "_is_paused",
+        "_is_receiving",
+        "_needs_word",
+        "_parser",
+        "_pending",
+        "_ready",
+        "_server",
+        "_target",
+        "_transport",
+        "due",
+    )
+
+    def __init__(self, server: Listener) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._pending: deque[Request] = deque()
+        self._ready: list[Request] = []
+        self._target = b""
+        self._headers: list[Header] = []
+        self._body: bytes | list[bytes] = b""
+        self._body_bytes = 0
+        self._body_bytes_max = 0
+        self._head_bytes = 0
+        self._host = ""
+        self._is_admitted = False
+        self._is_receiving = False
+        self._is_in_body = False
+        self._is_deaf = False  # nothing more is understood: it closes after its answers
+        self._is_full = False  # the client does not take what we write
+        self._is_paused = False
+        self._continue_owed = False
+        self._needs_word = False
+        self.due = 0
+
+    # --- the transport's calls -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
+        peer = transport.get_extra_info("peername")
+        self._host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._transport = transport
+        self._is_admitted = self._server.admit(self, self._host)
+        if not self._is_admitted:
+            self._is_deaf = True
+            transport.write(_CROWDED)
+            transport.close()
+            return
+        self.due = self._server.tick + self._server.config.idle_timeout_s
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        if self._is_deaf:
+            self._drop(len(data))
+            return
+        if not self._is_in_body:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # we speak nothing else: answered, then closed
+            self._is_deaf = True
+            if self._pending:
+                self._pending[-1].is_last = True
+        except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
+            self._refuse(_BAD)
+        ready = self._ready
+        if ready:
+            self._ready = []
+            handle = self._server.handle
+            for request in ready:
+                handle(request)
+        if self._is_receiving:
+            self._check_head()
+        if len(self._pending) > self._server.config.pipeline_max:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """Called by the loop: the client sends no more; it may still want its answers.
+
+        Whoever waits for a change is taken for gone: nobody would notice that client's end.
+        """
+        is_waiting = any(request.on_lost is not None for request in self._pending)
+        if not self._pending or is_waiting or self._is_deaf:
+            return False
+        self._is_deaf = True
+        self._pending[-1].is_last = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
+        """Called by the loop."""
+        self._transport = None
+        if self._is_admitted:
+            self._server.forget(self, self._host)
+        pending, self._pending = self._pending, deque()
+        for request in pending:
+            if request.on_lost is not None:
+                request.on_lost()
+
+    def pause_writing(self) -> None:
+        """Called by the transport: the client takes nothing."""
+        self._is_full = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """Called by the transport: it takes some again."""
+        self._is_full = False
+        if self._pending and self._pending[0].chunks is not None:
+            self._flush()
+        self._resume()
+
+    # --- the parser's calls --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._is_receiving = True
+        self.due = self._server.tick + self._server.config.header_timeout_s
+
+    def on_url(self, url: bytes) -> None:
+        """Called by the parser, with a piece."""
+        self._target = self._target + url if self._target else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser."""
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        if self._is_deaf:
+            return
+        length, expects = 0, False
+        for name, value in self._headers:
+            size = len(name)
+            if size == 14 and name.lower() == b"content-length":
+                length = int(value)  # the parser has seen that it is a number
+            elif size == 17 and name.lower() == b"transfer-encoding":
+                length = max(length, 1)
+            elif size == 6 and name.lower() == b"expect":
+                expects = value.lower() == b"100-continue"
+            elif size == 10 and name.lower() == b"connection":
+                self._needs_word = self._parser.get_http_version() == "1.0"
+        self._is_in_body = True
+        if length:
+            self._begin_body(length, expects)
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser, with a piece."""
+        if self._is_deaf:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self._body_bytes_max:
+            self._refuse_body(self._body_bytes)
+        elif not self._body:
+            self._body = body
+        elif isinstance(self._body, list):
+            self._body.append(body)
+        else:
+            self._body = [self._body, body]
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if self._is_deaf:
+            return
+        body = self._body
+        request = Request(
+            self,
+            self._parser.get_method(),
+            self._target,
+            self._headers,
+            body if isinstance(body, bytes) else b"".join(body),
+            not self._parser.should_keep_alive() or self._server.is_stopping,
+        )
+        request.needs_word = self._needs_word
+        self._accept(request)
+        if request.is_last:
+            self._is_deaf = True
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def _accept(self, request: Request) -> None:
+        self._pending.append(request)
+        self._ready.append(request)
+        self._target = self._body = b""
+        self._headers = []
+        self._body_bytes = self._head_bytes = 0
+        self._is_receiving = self._is_in_body = self._continue_owed = self._needs_word = False
+        self.due = 0
+
+    def _begin_body(self, length: int, expects: bool) -> None:
+        config = self._server.config
+        self._body_bytes_max = self._server.body_bytes_max(self._parser.get_method(), self._target)
+        if length > self._body_bytes_max:
+            self._refuse_body(length)
+            return
+        patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
+        self.due = self._server.tick + patience_s
+        if expects:
+            self._continue_owed = bool(self._pending)
+            if not self._pending and self._transport is not None:
+                self._transport.write(_CONTINUE)
+
+    def _refuse_body(self, length: int) -> None:
+        request = Request(
+            self, self._parser.get_method(), self._target, self._headers, b"", is_last=True
+        )
+        self._is_deaf = True
+        self._is_receiving = False
+        self._pending.append(request)
+        self._server.refuse_body(request, length)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Nothing that follows can be understood."""
+        if self._is_deaf:
+            return
+        request = Request(self, b"", b"", [], b"", is_last=True)
+        self._is_deaf = True
+        self._is_receiving = False
+        self._pending.append(request)
+        request.answer(answer)
+
+    def _check_head(self) -> None:
+        if not self._is_in_body and self._head_bytes > self._server.config.header_bytes_max:
+            self._refuse(_LONG_HEADERS)
+
+    # --- answers -------------------------------------------------------------------------------
+
+    def finish(self, request: Request, data: bytes, chunks: Iterator[bytes] | None) -> None:
+        """Take the answer to a request; it leaves when those before it have left."""
+        pending = self._pending
+        if request.data is not None or not pending:
+            return
+        request.data = data
+        request.chunks = chunks
+        request.on_lost = None
+        if pending[0] is request:
+            self._flush()
+            if self._is_paused:
+                self._resume()
+
+    def _flush(self) -> None:
+        transport, pending = self._transport, self._pending
+        if transport is None:
+            return
+        while pending:
+            request = pending[0]
+            data = request.data
+            if data is None:
+                return
+            if data:
+                if request.is_last or request.needs_word or request.method == b"HEAD":
+                    data = _adjusted(data, request)
+                transport.write(data)
+                request.data = b""
+            if request.chunks is not None and not self._drained(request.chunks, transport):
+                return
+            pending.popleft()
+            if request.is_last:
+                self._end()
+                return
+        self._rest()
+
+    def _drained(self, chunks: Iterator[bytes], transport: asyncio.Transport) -> bool:
+        while not self._is_full:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return True
+            transport.write(chunk)
+        return False
+
+    def _rest(self) -> None:
+        """Everything is answered; more may come."""
+        server = self._server
+        if self._continue_owed and self._transport is not None:
+            self._continue_owed = False
+            self._transport.write(_CONTINUE)
+        if not self._is_receiving:
+            self.due = server.tick + server.config.idle_timeout_s
+            if server.is_stopping:
+                self.close()
+
+    def _end(self) -> None:
+        """The last answer has left: close once the client could read it."""
+        self._is_deaf = True
+        self._pending.clear()
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.can_write_eof():
+            self._resume()
+            transport.write_eof()
+            self.due = self._server.tick + self._server.config.linger_s
+            self._body_bytes = 0
+        else:
+            transport.close()
+
+    def _drop(self, size: int) -> None:
+        self._body_bytes += size
+        if self._body_bytes > _DROPPED_BYTES_MAX:
+            self.abort()
+
+    # --- from the server -----------------------------------------------------------------------
+
+    @property
+    def is_working(self) -> bool:
+        """A client waits for an answer that will come by itself."""
+        return any(request.on_lost is None for request in self._pending)
+
+    def expire(self) -> None:
+        """It took too long."""
+        self.due = 0
+        if self._transport is None:
+            return
+        if self._is_receiving and not self._pending and not self._is_deaf:
+            self._transport.write(_SLOW)
+        self._is_deaf = True
+        self._transport.close()
+
+    def close(self) -> None:
+        """End it; what was written still leaves."""
+        self._is_deaf = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._is_deaf = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- flow ----------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        limit = self._server.config.pipeline_max // _RESUME_SHARE
+        if self._is_paused and not self._is_full and len(self._pending) <= limit:
+            self._is_paused = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+
+def _adjusted(data: bytes, request: Request) -> bytes:
+    if request.method == b"HEAD":
+        data = data[: data.index(b"\r\n\r\n") + 4]
+    if request.is_last and b"\r\nConnection: close\r\n" not in data[:512]:
+        return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    if request.needs_word and not request.is_last:
+        return data.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
+    return data

@@ -1,0 +1,145 @@
+"""Context: what every handler works with, and how errors become answers wherever they arise."""
+
+import asyncio
+from collections.abc import Callable
+
+from quorate.base.commands import Command
+from quorate.base.errors import QuorateError, StorageError
+from quorate.base.outcomes import Failure, Outcome
+from quorate.base.ports import Local
+from quorate.gateways.http.answers import Answers
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.errors import HttpError, failed, http_error
+from quorate.gateways.http.params import Params
+
+NO_DATACENTER = "No path to datacenter"
+
+
+class Context:
+    """What a handler may use.
+
+    Attributes:
+        local: The node this gateway lives on.
+        config: Limits and spelling.
+        answers: Sends answers.
+        fresh_s: The tables are at least as new as what the cluster had at this time of `local`'s
+            clock: when the last confirmed read was asked for.
+    """
+
+    def __init__(self, local: Local, config: HttpConfig) -> None:
+        self.local = local
+        self.config = config
+        self.answers = Answers(config)
+        self.fresh_s = float("-inf")
+
+    def fail(self, request: Request, error: Exception) -> None:
+        """Answer with an error.
+
+        Raises:
+            StorageError: After the answer: the node must learn that its tables are damaged.
+            Exception: After the answer: a mistake of ours, for whoever logs it.
+        """
+        if isinstance(error, HttpError):
+            self.answers.error(request, error)
+            return
+        if isinstance(error, QuorateError):
+            self.answers.error(request, http_error(error))
+            if isinstance(error, StorageError) and error.code == "corrupt":
+                raise error
+            return
+        self.answers.error(request, HttpError(500, "internal error", code="local"))
+        raise error
+
+    def guarded(self, request: Request, step: Callable[[], None]) -> None:
+        """Do a step of a handler; whatever it raises becomes the answer."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
+            self.fail(request, error)
+
+    def submit(
+        self,
+        request: Request,
+        command: Command,
+        then: Callable[[Outcome], None],
+        *,
+        prefix: str = "",
+        urgent: bool = False,
+    ) -> None:
+        """Have a command applied, then go on with its outcome; an error or refusal is answered.
+
+        Args:
+            request: Who asked for it.
+            command: What to apply.
+            then: Gets an outcome that is no failure.
+            prefix: Goes before the text of a refusal.
+            urgent: See `base.ports.Submit.submit`.
+        """
+
+        def done(outcome: Outcome | QuorateError) -> None:
+            self.submitted(request, outcome, then, prefix)
+
+        self.local.submit(command, done, urgent=urgent)
+
+    def submitted(
+        self,
+        request: Request,
+        outcome: Outcome | QuorateError,
+        then: Callable[[Outcome], None],
+        prefix: str = "",
+    ) -> None:
+        """Go on with an outcome, see `submit`."""
+        if isinstance(outcome, QuorateError):
+            self.fail(request, outcome)
+        elif isinstance(outcome.value, Failure):
+            self.fail(request, failed(outcome.value, prefix))
+        else:
+            self.guarded(request, lambda: then(outcome))
+
+    def check_datacenter(self, params: Params) -> None:
+        """Refuse what is meant for another datacenter.
+
+        Raises:
+            HttpError: 500: it is.
+        """
+        name = params.text("datacenter") or params.text("dc")
+        if name and name.lower() != self.config.datacenter:
+            raise HttpError(500, NO_DATACENTER)
+
+    def call_later(self, delay_s: float, step: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have something done later."""
+        return asyncio.get_running_loop().call_later(delay_s, step)
+
+
+def check_enterprise(request: Request, params: Params) -> None:
+    """Refuse namespaces and partitions; empty ones are let pass.
+
+    Raises:
+        HttpError: 400: one is named.
+    """
+    if params:
+        for name, words in (("ns", "Namespaces"), ("partition", "Partitions")):
+            if params.text(name):
+                text = (
+                    f'Invalid query parameter: "{name}" - {words} are a Consul Enterprise feature'
+                )
+                raise HttpError(400, text)
+    for header, value in request.headers:
+        if len(header) == 18 and value:  # both have this length
+            _check_header(header)
+
+
+def _check_header(name: bytes) -> None:
+    words = _ENTERPRISE.get(name.lower())
+    if words is not None:
+        header, feature = words
+        raise HttpError(
+            400, f'Invalid header: "{header}" - {feature} are a Consul Enterprise feature'
+        )
+
+
+_ENTERPRISE = {
+    b"x-consul-namespace": ("X-Consul-Namespace", "Namespaces"),
+    b"x-consul-partition": ("X-Consul-Partition", "Partitions"),
+}

@@ -1,0 +1,93 @@
+"""Errors in Consul's words: which status a code gets, and what the caller is told besides."""
+
+from quorate.base.errors import QuorateError, UnavailableError
+from quorate.base.outcomes import Failure
+
+STATUS_OF = {
+    "bad_request": 400,
+    "too_large": 413,
+    "unsupported": 501,
+    "forbidden": 403,
+    "not_found": 404,
+    "stale_fence": 409,
+    "already_exists": 409,
+    "precondition": 409,
+    "not_leader": 500,
+    "no_quorum": 500,
+    "overloaded": 429,
+    "too_few_nodes": 503,
+    "read_only": 503,
+    "stopping": 503,
+    "unreachable": 503,
+    "outcome_unknown": 500,
+    "local": 500,
+    "remote": 500,
+    "corrupt": 500,
+    "disk_full": 500,
+    "locked": 500,
+    "foreign": 500,
+    "version": 500,
+    "permission": 500,
+}
+"""Status of each code of the error tree on this surface."""
+
+NO_LEADER = "No cluster leader"
+
+_CODE_OF = {403: "forbidden", 404: "not_found", 409: "precondition", 413: "too_large"}
+_CODE_OF |= {429: "overloaded", 501: "unsupported"}
+
+
+class TextError(ValueError):
+    """A text of the caller that cannot be read; where it stood decides on the status."""
+
+
+class HttpError(Exception):
+    """An answer that is an error, in Consul's words.
+
+    Attributes:
+        status: HTTP's.
+        text: The body.
+        code: Of the error tree; mistakes of the caller are `bad_request` whatever the status.
+        headers: Further header lines, each with its line end.
+        is_definite: It surely did not happen.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        code: str = "",
+        headers: bytes = b"",
+        is_definite: bool = True,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.code = code or _CODE_OF.get(status, "bad_request")
+        self.headers = headers
+        self.is_definite = is_definite
+
+    def lines(self) -> bytes:
+        """Its header lines."""
+        definite = b"true" if self.is_definite else b"false"
+        return b"X-Quorate-Error: %b\r\nX-Quorate-Definite: %b\r\n%b" % (
+            self.code.encode(),
+            definite,
+            self.headers,
+        )
+
+
+def http_error(error: QuorateError) -> HttpError:
+    """The answer that an error of the tree becomes."""
+    code = error.code
+    text = NO_LEADER if code in ("no_quorum", "not_leader") else error.text
+    headers = b""
+    if isinstance(error, UnavailableError) and STATUS_OF[code] in (429, 503):
+        headers = b"Retry-After: %d\r\n" % max(1, round(error.retry_after_s))
+    return HttpError(STATUS_OF[code], text, code=code, headers=headers, is_definite=error.definite)
+
+
+def failed(failure: Failure, prefix: str = "") -> HttpError:
+    """The answer for a command that was applied and refused: 500, in Consul's words."""
+    return HttpError(500, prefix + failure.text, code=failure.code)

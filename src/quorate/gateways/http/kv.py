@@ -1,0 +1,251 @@
+"""Keys: `/v1/kv/:key`. The plainest GET and PUT are the hot path of the product.
+
+Source: https://developer.hashicorp.com/consul/api-docs/kv.
+"""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from quorate.base.commands import (
+    Command,
+    KvAcquire,
+    KvCas,
+    KvDelete,
+    KvDeleteCas,
+    KvDeleteTree,
+    KvRelease,
+    KvSet,
+)
+from quorate.base.errors import QuorateError
+from quorate.base.outcomes import Outcome
+from quorate.gateways.http.answers import TEXT, go_json
+from quorate.gateways.http.blocking import INDEX_LINES, mode_of, read
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context, check_enterprise
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.params import Params, unsigned
+from quorate.kv.store import KvEntry
+from quorate.machine.queries import Answer, Reader
+
+_RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
+_SAFE_QUICK = 1400  # longer values take the road on which they may be packed
+_TRUE = b"X-Quorate-Index: %d\r\nContent-Length: 4\r\n\r\ntrue"
+
+
+class KvShown(msgspec.Struct, rename="pascal"):
+    """A key as callers see it."""
+
+    lock_index: int
+    key: str
+    flags: int
+    value: bytes | None
+    create_index: int
+    modify_index: int
+    session: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def shown(entry: KvEntry) -> KvShown:
+    """A key as callers see it."""
+    row = entry.row
+    return KvShown(
+        row.lock_index,
+        entry.key.decode("utf-8", "replace"),
+        row.flags,
+        row.value or None,
+        row.create_index,
+        row.modify_index,
+        row.session or msgspec.UNSET,
+    )
+
+
+# --- the hot path -----------------------------------------------------------------------------
+
+
+def quick_get(context: Context, request: Request, key: bytes) -> None:
+    """Read one key by default rules."""
+    context.local.read(partial(_got, context, request, key))
+
+
+def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateError) -> None:
+    try:
+        if isinstance(stamp, QuorateError):
+            context.fail(request, stamp)
+            return
+        answers = context.answers
+        answer = Reader(context.local.tables).kv_get(key)
+        entry = answer.value
+        if entry is None or len(entry.row.value) > _SAFE_QUICK:
+            _render_key(context, request, answer, INDEX_LINES % answer.header)
+            return
+        body = go_json([shown(entry)], is_pretty=answers.is_pretty)
+        request.answer(
+            b"%b%bContent-Length: %d\r\n\r\n%b"
+            % (answers.json_200, INDEX_LINES % answer.header, len(body), body)
+        )
+    except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
+        context.fail(request, error)
+
+
+def quick_put(context: Context, request: Request, key: bytes) -> None:
+    """Write one key unconditionally."""
+    context.local.submit(KvSet(key, request.body), partial(_put_done, context, request))
+
+
+def _put_done(context: Context, request: Request, outcome: Outcome | QuorateError) -> None:
+    if type(outcome) is Outcome and outcome.value is True:
+        request.answer(context.answers.json_200 + _TRUE % outcome.index)
+    else:
+        context.submitted(request, outcome, partial(_answer_bool, context, request))
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def get(context: Context, request: Request, params: Params, key: bytes) -> None:
+    """Read a key, the keys below a prefix, or their names."""
+    mode = mode_of(context, request, params)
+    if "keys" in params:
+        _get_names(context, request, params, key)
+        return
+    if "recurse" in params:
+        read(
+            context,
+            request,
+            mode,
+            lambda reader: reader.kv_list(key),
+            partial(_render_list, context, request),
+        )
+        return
+    if not key:
+        raise HttpError(400, "Missing key name")
+    render = _render_raw if "raw" in params else _render_key
+    read(
+        context,
+        request,
+        mode,
+        lambda reader: reader.kv_get(key),
+        partial(render, context, request),
+    )
+
+
+def _get_names(context: Context, request: Request, params: Params, prefix: bytes) -> None:
+    mode = mode_of(context, request, params)
+    text = params.text("separator") or params.text("seperator")
+    separator = text.encode("utf-8", "surrogateescape")
+
+    def render(answer: Answer[list[bytes]], lines: bytes) -> None:
+        if not answer.value and prefix:
+            context.answers.empty(request, status=404, lines=lines)
+            return
+        names = [name.decode("utf-8", "replace") for name in answer.value]
+        context.answers.value(request, names, lines=lines)
+
+    read(context, request, mode, lambda reader: reader.kv_keys(prefix, separator), render)
+
+
+def _render_key(
+    context: Context, request: Request, answer: Answer[KvEntry | None], lines: bytes
+) -> None:
+    if answer.value is None:
+        context.answers.empty(request, status=404, lines=lines)
+    else:
+        context.answers.value(request, [shown(answer.value)], lines=lines)
+
+
+def _render_raw(
+    context: Context, request: Request, answer: Answer[KvEntry | None], lines: bytes
+) -> None:
+    if answer.value is None:
+        context.answers.empty(request, status=404, lines=lines)
+    else:
+        value = answer.value.row.value
+        context.answers.send(request, value, kind=TEXT, lines=lines + _RAW_LINES)
+
+
+def _render_list(
+    context: Context, request: Request, answer: Answer[list[KvEntry]], lines: bytes
+) -> None:
+    if not answer.value:
+        context.answers.empty(request, status=404, lines=lines)
+    else:
+        found = [shown(entry) for entry in answer.value]
+        context.answers.value(request, found, lines=lines)
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def put(context: Context, request: Request, params: Params, key: bytes) -> None:
+    """Write a key, also only if, or lock or unlock it."""
+    check_enterprise(request, params)
+    if not key:
+        raise HttpError(400, "Missing key name")
+    _check_conflict(params, ("cas", "acquire", "release"))
+    flags = _number(params, "flags")
+    value = request.body
+    command: Command
+    if "cas" in params:
+        command = KvCas(key, value, flags, _number(params, "cas"))
+    elif "acquire" in params:
+        command = KvAcquire(key, value, flags, params.text("acquire"))
+    elif "release" in params:
+        session = params.text("release")
+        if not session:
+            raise HttpError(500, "raft apply failed: missing session")
+        command = KvRelease(key, value, flags, session)
+    else:
+        command = KvSet(key, value, flags)
+    context.check_datacenter(params)
+    if len(value) > context.config.value_bytes_max:
+        raise too_long(len(value), context.config.value_bytes_max)
+    context.submit(
+        request, command, partial(_answer_bool, context, request), prefix="raft apply failed: "
+    )
+
+
+def delete(context: Context, request: Request, params: Params, key: bytes) -> None:
+    """Remove a key, also only if, or all below a prefix."""
+    check_enterprise(request, params)
+    is_tree = "recurse" in params
+    if not key and not is_tree:
+        raise HttpError(400, "Missing key name")
+    _check_conflict(params, ("recurse", "cas"))
+    command: Command
+    if is_tree:
+        command = KvDeleteTree(key)
+    elif "cas" in params:
+        command = KvDeleteCas(key, _number(params, "cas"))
+    else:
+        command = KvDelete(key)
+    context.check_datacenter(params)
+    context.submit(request, command, partial(_answer_bool, context, request))
+
+
+def _check_conflict(params: Params, names: tuple[str, ...]) -> None:
+    if sum(name in params for name in names) > 1:
+        raise HttpError(400, f"Conflicting flags: {params.encoded()}\n")
+
+
+def _number(params: Params, name: str) -> int:
+    if name not in params:
+        return 0
+    try:
+        return unsigned(params.text(name))
+    except TextError as error:
+        raise HttpError(500, str(error)) from error
+
+
+def too_long(length: int, limit: int) -> HttpError:
+    """The answer to a value that is too long."""
+    return HttpError(
+        413,
+        f"Request body({length} bytes) too large, max size: {limit} bytes. "
+        "See limits.kv_max_value_size.",
+    )
+
+
+def _answer_bool(context: Context, request: Request, outcome: Outcome) -> None:
+    value: Any = outcome.value
+    context.answers.value(request, value, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)

@@ -1,0 +1,39 @@
+"""How long a body may be, by path, and what is answered to a longer one."""
+
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.kv import too_long
+
+
+def body_bytes_max(config: HttpConfig, method: bytes, target: bytes) -> int:
+    """The longest body of a request.
+
+    Args:
+        config: The limits.
+        method: In capitals.
+        target: Path and query, not decoded.
+    """
+    path = target.partition(b"?")[0]
+    if path.startswith(b"/v1/kv/"):
+        return config.value_bytes_max
+    if path == b"/v1/txn":
+        return config.txn_bytes_max
+    if path == b"/v1/snapshot" and method == b"PUT":
+        return config.snapshot_bytes_max
+    return config.body_bytes_max
+
+
+def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
+    """The answer to a body of this length, or of at least this length if nobody said it."""
+    path = target.partition(b"?")[0]
+    if path.startswith(b"/v1/kv/"):
+        return too_long(length, config.value_bytes_max)
+    if path == b"/v1/txn":
+        limit = config.txn_bytes_max
+        return HttpError(
+            413,
+            f"Request body(size:{length} bytes) too large, max size: {limit} bytes. "
+            "See limits.txn_max_req_len.",
+        )
+    limit = body_bytes_max(config, b"PUT", target)
+    return HttpError(413, f"Request body({length} bytes) too large, max size: {limit} bytes.")

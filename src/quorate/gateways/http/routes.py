@@ -1,0 +1,174 @@
+"""Routes: every path that is served, by pattern and method, and how a path finds its handler."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from quorate.gateways.http import kv, status
+from quorate.gateways.http.answers import TEXT
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
+
+Handler = Callable[[Context, Request, Params, bytes], None]
+
+NO_ENDPOINT = "Invalid URL path: not a recognized HTTP API endpoint\n"
+NO_API = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
+
+_KV = b"/v1/kv/"
+_PLAIN_KEY = re.compile(rb"/v1/kv/([A-Za-z0-9_-]+(?:[/.:][A-Za-z0-9_-]+)*)(?:\?([^#]*))?")
+_UNPRINTABLE = re.compile(rb"[\x00-\x1f\x7f]")
+_WRITTEN_OUT = re.compile(rb"//|/\.\.?(?:/|$)")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A path that is served.
+
+    Attributes:
+        pattern: With `:name` for what is free; it is the rest of the path.
+        handlers: By method, in the order in which they are listed.
+    """
+
+    pattern: str
+    handlers: Mapping[str, Handler]
+
+    @property
+    def fixed(self) -> bytes:
+        """What such a path begins with, or is."""
+        return self.pattern.partition(":")[0].encode()
+
+    @property
+    def is_open(self) -> bool:
+        """Something free follows."""
+        return ":" in self.pattern
+
+    @property
+    def allow(self) -> bytes:
+        """The methods as a list."""
+        return ",".join(("OPTIONS", *self.handlers)).encode()
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/kv/:key", {"GET": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    Route("/v1/status/leader", {"GET": status.leader}),
+    Route("/v1/status/peers", {"GET": status.peers}),
+)
+
+
+class Router:
+    """Finds the handler of a request, and calls it.
+
+    Args:
+        context: What handlers work with.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._exact = {route.fixed: route for route in ROUTES if not route.is_open}
+        self._open = sorted(
+            ((route.fixed, route) for route in ROUTES if route.is_open),
+            key=lambda pair: -len(pair[0]),
+        )
+        self._closed_kv = self._open_route(_KV)
+
+    def handle(self, request: Request) -> None:
+        """Answer a request, now or later."""
+        try:
+            match = _PLAIN_KEY.fullmatch(request.target)
+            if match is None:
+                self._route(request)
+                return
+            key, query = match.groups()
+            if not query and len(request.body) <= self._context.config.value_bytes_max:
+                if request.method == b"GET" and not _is_special(request):
+                    kv.quick_get(self._context, request, key)
+                    return
+                if request.method == b"PUT" and not _is_special(request):
+                    kv.quick_put(self._context, request, key)
+                    return
+            self._call(self._closed_kv, request, query or b"", key)
+        except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
+            self._context.fail(request, error)
+
+    def route_of(self, path: bytes) -> tuple[Route | None, bytes]:
+        """The route of a decoded path, and what stands for its free part."""
+        route = self._exact.get(path)
+        if route is not None:
+            return route, b""
+        for fixed, route in self._open:
+            if path.startswith(fixed):
+                return route, path[len(fixed) :]
+        return None, b""
+
+    def _open_route(self, fixed: bytes) -> Route:
+        return next(route for known, route in self._open if known == fixed)
+
+    def _route(self, request: Request) -> None:
+        path, query = split(request.target)
+        if _WRITTEN_OUT.search(path) or path == _KV[:-1]:
+            self._redirect(request, path, query)
+            return
+        plain = decoded(path)
+        if plain is None:
+            raise HttpError(400, "400 Bad Request")
+        plain = clean_key(plain) if b"%" in path else plain
+        if _UNPRINTABLE.search(plain) and not self._context.config.takes_unprintable:
+            lines = HttpError(400, "").lines()
+            self._context.answers.empty(request, status=400, lines=lines)
+            return
+        route, name = self.route_of(plain)
+        if route is not None:
+            self._call(route, request, query, name)
+        elif plain.startswith(b"/v1/"):
+            self._context.answers.unknown(request, NO_ENDPOINT)
+        else:
+            self._context.answers.unknown(request, NO_API)
+
+    def _redirect(self, request: Request, path: bytes, query: bytes) -> None:
+        """What HTTP libraries do with a path that is not clean; a PUT becomes a GET by it."""
+        place = cleaned(path) if path != _KV[:-1] else _KV
+        if query:
+            place += b"?" + query
+        self._context.answers.send(
+            request,
+            b"",
+            status=301,
+            kind=b"text/html; charset=utf-8" if request.method == b"GET" else TEXT,
+            lines=b"Location: %b\r\n" % place,
+        )
+
+    def _call(self, route: Route, request: Request, query: bytes, name: bytes) -> None:
+        method = request.method.decode("latin-1")
+        handler = route.handlers.get(method)
+        if handler is not None:
+            params = params_of(query) if query else NO_PARAMS
+            handler(self._context, request, params, name)
+            return
+        lines = b"Allow: %b\r\n" % route.allow
+        if method == "OPTIONS":
+            self._context.answers.empty(request, lines=lines)
+        else:
+            raise HttpError(405, f"method {method} not allowed", headers=lines)
+
+
+def split(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a target, which may name a host before them."""
+    if not target.startswith(b"/") and b"://" in target:
+        rest = target.partition(b"://")[2]
+        target = b"/" + rest.partition(b"/")[2]
+    path, _, query = target.partition(b"#")[0].partition(b"?")
+    return path, query
+
+
+def clean_key(path: bytes) -> bytes:
+    """A decoded path, cleaned; an encoded slash right before a key stays."""
+    if path.startswith(_KV + b"/"):
+        return _KV + cleaned(path[len(_KV) :])
+    return cleaned(path)
+
+
+def _is_special(request: Request) -> bool:
+    """Whether a header may change what a plain request on a key means."""
+    return any(len(name) == 18 for name, _ in request.headers)

@@ -1,0 +1,115 @@
+"""Server: accepts clients of the HTTP API, and ends what takes too long."""
+
+import asyncio
+import contextlib
+
+from quorate.base.ports import Local
+from quorate.gateways.http import limits
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.connection import Connection, Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.routes import Router
+
+__all__ = ["HttpConfig", "HttpServer"]
+
+_SWEEP_S = 1.0
+_BACKLOG = 1024
+
+
+class HttpServer:
+    """One listening address.
+
+    Args:
+        local: The node that answers.
+        config: Limits and spelling.
+
+    Attributes:
+        tick: Seconds since the start, counted by sweeps; what connections measure time with.
+        is_stopping: Each connection ends with its next answer.
+    """
+
+    def __init__(self, local: Local, config: HttpConfig) -> None:
+        self.config = config
+        self.tick = 1
+        self.is_stopping = False
+        self._context = Context(local, config)
+        self._router = Router(self._context)
+        self.handle = self._router.handle
+        self._connections: set[Connection] = set()
+        self._per_client: dict[str, int] = {}
+        self._is_empty = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 if it does not."""
+        sockets = self._server.sockets if self._server is not None else ()
+        return int(sockets[0].getsockname()[1]) if sockets else 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Accept clients. Port 0: any that is free.
+
+        Raises:
+            OSError: The address cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self), host, port, backlog=_BACKLOG, reuse_address=True
+        )
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+
+    async def stop(self) -> None:
+        """Accept no more, let answers under way leave for a moment, then end every connection."""
+        self.is_stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            if not connection.is_working:
+                connection.close()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):  # whoever still waits is cut off below
+                await asyncio.wait_for(self._is_empty.wait(), self.config.stop_s)
+        for connection in list(self._connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    # --- for connections -----------------------------------------------------------------------
+
+    def admit(self, connection: Connection, host: str) -> bool:
+        """See `connection.Listener.admit`."""
+        count = self._per_client.get(host, 0)
+        if count >= self.config.connections_per_client_max or self.is_stopping:
+            return False
+        self._per_client[host] = count + 1
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: Connection, host: str) -> None:
+        """See `connection.Listener.forget`."""
+        self._connections.discard(connection)
+        count = self._per_client.get(host, 0) - 1
+        if count > 0:
+            self._per_client[host] = count
+        else:
+            self._per_client.pop(host, None)
+        if self.is_stopping and not self._connections:
+            self._is_empty.set()
+
+    def body_bytes_max(self, method: bytes, target: bytes) -> int:
+        """See `connection.Listener.body_bytes_max`."""
+        return limits.body_bytes_max(self.config, method, target)
+
+    def refuse_body(self, request: Request, length: int) -> None:
+        """See `connection.Listener.refuse_body`."""
+        self._context.fail(request, limits.refusal(self.config, request.target, length))
+
+    def _sweep(self) -> None:
+        self.tick += 1
+        self._context.answers.tick()
+        for connection in list(self._connections):
+            if 0 < connection.due <= self.tick:
+                connection.expire()
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
