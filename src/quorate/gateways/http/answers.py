@@ -111,11 +111,19 @@ class Answers:
             b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head(status, kind), lines, len(body), body)
         )
 
-    def value(self, request: Request, value: Any, *, status: int = 200, lines: bytes = b"") -> None:
+    def value(
+        self,
+        request: Request,
+        value: Any,
+        *,
+        status: int = 200,
+        kind: bytes = JSON,
+        lines: bytes = b"",
+    ) -> None:
         """Send a value as JSON."""
         asked = b"pretty" in request.target and _asks_pretty(request.target)
         body = go_json(value, is_pretty=asked or self._is_pretty)
-        self.send(request, body + b"\n" if asked else body, status=status, lines=lines)
+        self.send(request, body + b"\n" if asked else body, status=status, kind=kind, lines=lines)
 
     def empty(self, request: Request, *, status: int = 200, lines: bytes = b"") -> None:
         """Send nothing, and say so."""

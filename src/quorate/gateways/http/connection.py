@@ -187,8 +187,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
-        peer = transport.get_extra_info("peername")
-        self._host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        peer: object = transport.get_extra_info("peername")
+        self._host = str(cast(tuple[object, ...], peer)[0]) if isinstance(peer, tuple) else ""
         self._transport = transport
         self._is_admitted = self._server.admit(self, self._host)
         if not self._is_admitted:

@@ -33,8 +33,14 @@ STATUS_OF = {
 
 NO_LEADER = "No cluster leader"
 
-_CODE_OF = {403: "forbidden", 404: "not_found", 409: "precondition", 413: "too_large"}
-_CODE_OF |= {429: "overloaded", 501: "unsupported"}
+_CODE_OF = {
+    403: "forbidden",
+    404: "not_found",
+    409: "precondition",
+    413: "too_large",
+    429: "overloaded",
+    501: "unsupported",
+}
 
 
 class TextError(ValueError):

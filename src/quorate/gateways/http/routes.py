@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from quorate.gateways.http import kv, status
+from quorate.gateways.http import kv, session, status, txn
 from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
@@ -52,6 +52,13 @@ class Route(msgspec.Struct, frozen=True):
 
 ROUTES: tuple[Route, ...] = (
     Route("/v1/kv/:key", {"GET": kv.get, "PUT": kv.put, "DELETE": kv.delete}),
+    Route("/v1/session/create", {"PUT": session.create}),
+    Route("/v1/session/destroy/:id", {"PUT": session.destroy}),
+    Route("/v1/session/info/:id", {"GET": session.info}),
+    Route("/v1/session/list", {"GET": session.list_all}),
+    Route("/v1/session/node/:node", {"GET": session.of_node}),
+    Route("/v1/session/renew/:id", {"PUT": session.renew}),
+    Route("/v1/txn", {"PUT": txn.put}),
     Route("/v1/status/leader", {"GET": status.leader}),
     Route("/v1/status/peers", {"GET": status.peers}),
 )

@@ -1,0 +1,238 @@
+"""Sessions: `/v1/session/*`. Ids are drawn here and travel in the command.
+
+A renewal is acknowledged only under a confirmed read point, and logged only if the row is older
+than half its TTL.
+
+Source: https://developer.hashicorp.com/consul/api-docs/session.
+"""
+
+import uuid
+from functools import partial
+
+import msgspec
+
+from quorate.base.commands import SessionCreate, SessionDestroy, SessionRenew
+from quorate.base.errors import QuorateError
+from quorate.base.outcomes import Outcome
+from quorate.gateways.http.blocking import Evaluate, mode_of, read
+from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context, check_enterprise
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, go_duration
+from quorate.machine.queries import Answer, Reader
+from quorate.registry.catalog import SERF_HEALTH
+from quorate.registry.sessions import SessionRow, needs_renewal
+
+MS_NS = 1_000_000
+TTL_MAX_NS = 24 * 3600 * SECOND_NS
+LOCK_DELAY_NS = 15 * SECOND_NS
+LOCK_DELAY_PLAIN_MAX = 1000  # a smaller number counts as seconds, any other as nanoseconds
+
+
+class SessionShown(msgspec.Struct):
+    """A session as callers see it."""
+
+    ID: str
+    Name: str
+    Node: str
+    LockDelay: int
+    Behavior: str
+    TTL: str
+    NodeChecks: tuple[str, ...]
+    ServiceChecks: list[dict[str, str]] | None
+    CreateIndex: int
+    ModifyIndex: int
+
+
+def shown(row: SessionRow) -> SessionShown:
+    """A session as callers see it."""
+    checks = [{"ID": check, "Namespace": ""} for check in row.service_checks]
+    return SessionShown(
+        row.id,
+        row.name,
+        row.node,
+        row.lock_delay_ms * MS_NS,
+        row.behavior,
+        row.ttl,
+        row.node_checks,
+        checks or None,
+        row.create_index,
+        row.modify_index,
+    )
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def info(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """One session, as a list of it or none."""
+    mode = mode_of(context, request, params)
+    session = _named(name, "Missing session")
+
+    def render(answer: Answer[SessionRow | None], lines: bytes) -> None:
+        found = [] if answer.value is None else [shown(answer.value)]
+        context.answers.value(request, found, lines=lines)
+
+    read(context, request, mode, lambda reader: reader.session_get(session), render)
+
+
+def list_all(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """All sessions."""
+    _list(context, request, params, lambda reader: reader.session_list())
+
+
+def of_node(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """The sessions of a node."""
+    check_enterprise(request, params)
+    node = _named(name, "Missing node name")
+    _list(context, request, params, lambda reader: reader.session_node(node))
+
+
+def _list(
+    context: Context, request: Request, params: Params, evaluate: Evaluate[list[SessionRow]]
+) -> None:
+    mode = mode_of(context, request, params)
+
+    def render(answer: Answer[list[SessionRow]], lines: bytes) -> None:
+        context.answers.value(request, [shown(row) for row in answer.value], lines=lines)
+
+    read(context, request, mode, evaluate, render)
+
+
+def _named(name: bytes, missing: str) -> str:
+    if not name:
+        raise HttpError(400, missing)
+    return name.decode("utf-8", "replace")
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def create(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Make a session."""
+    check_enterprise(request, params)
+    context.check_datacenter(params)
+    try:
+        fields = fields_of(json_of(request.body), None, "a session") if request.body else {}
+        command = _command(context, fields)
+    except TextError as error:
+        raise HttpError(400, f"Request decode failed: {error}") from error
+
+    def then(outcome: Outcome) -> None:
+        lines = b"X-Quorate-Index: %d\r\n" % outcome.index
+        context.answers.value(request, {"ID": outcome.value}, lines=lines)
+
+    context.submit(request, command, then, prefix="apply failed: ")
+
+
+def _command(context: Context, fields: Fields) -> SessionCreate:
+    ttl = text_in(fields, "TTL")
+    name, node = text_in(fields, "Name"), text_in(fields, "Node")
+    behavior = text_in(fields, "Behavior") or "release"
+    lock_delay_ns = _lock_delay(fields)
+    node_checks = _checks(fields)
+    service_checks = _service_checks(fields)
+    if behavior not in ("release", "delete"):
+        raise HttpError(500, f"Invalid Behavior setting '{behavior}'")
+    return SessionCreate(
+        str(uuid.uuid4()),
+        name,
+        node or context.local.status().node.name,
+        -(-lock_delay_ns // MS_NS),
+        behavior,
+        ttl,
+        -(-_ttl(context, ttl) // MS_NS),
+        node_checks,
+        service_checks,
+    )
+
+
+def _lock_delay(fields: Fields) -> int:
+    value = fields.get("lockdelay", LOCK_DELAY_NS)
+    if isinstance(value, str):
+        return max(0, duration_ns(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    delay = int(value)
+    return max(0, delay * SECOND_NS if delay < LOCK_DELAY_PLAIN_MAX else delay)
+
+
+def _checks(fields: Fields) -> tuple[str, ...]:
+    for name in ("NodeChecks", "Checks"):
+        if name.lower() in fields:
+            return tuple(texts_in(fields, name))
+    return (SERF_HEALTH,)
+
+
+def _service_checks(fields: Fields) -> tuple[str, ...]:
+    value = fields.get("servicechecks")
+    if value is None:
+        return ()
+    if not is_list(value):
+        raise TextError("json: ServiceChecks is no list")
+    return tuple(text_in(fields_of(item, None, "a check"), "ID") for item in value)
+
+
+def _ttl(context: Context, text: str) -> int:
+    """A TTL in nanoseconds; 0 for none."""
+    if not text:
+        return 0
+    try:
+        ttl_ns = duration_ns(text)
+    except TextError as error:
+        raise HttpError(500, f"Session TTL '{text}' invalid: {error}") from error
+    least_ns = int(context.config.session_ttl_min_s * SECOND_NS)
+    if ttl_ns and not least_ns <= ttl_ns <= TTL_MAX_NS:
+        limits = f"[{go_duration(least_ns)}={go_duration(TTL_MAX_NS)}]"
+        raise HttpError(500, f"Invalid Session TTL '{ttl_ns}', must be between {limits}")
+    return ttl_ns
+
+
+def destroy(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """End a session."""
+    check_enterprise(request, params)
+    session = _named(name, "Missing session")
+    context.check_datacenter(params)
+
+    def then(outcome: Outcome) -> None:
+        lines = b"X-Quorate-Index: %d\r\n" % outcome.index
+        context.answers.value(request, outcome.value, lines=lines)
+
+    context.submit(request, SessionDestroy(session), then)
+
+
+def renew(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """Start a session's time anew."""
+    check_enterprise(request, params)
+    session = _named(name, "Missing session")
+    context.check_datacenter(params)
+    context.local.read(partial(_renew, context, request, session))
+
+
+def _renew(context: Context, request: Request, session: str, stamp_ms: int | QuorateError) -> None:
+    if isinstance(stamp_ms, QuorateError):
+        context.fail(request, stamp_ms)
+        return
+    context.guarded(request, partial(_renew_at, context, request, session, stamp_ms))
+
+
+def _renew_at(context: Context, request: Request, session: str, stamp_ms: int) -> None:
+    row = Reader(context.local.tables).session_get(session).value
+    if row is None:
+        raise _gone(session)
+    if not needs_renewal(row, stamp_ms):
+        context.answers.value(request, [shown(row)])
+        return
+
+    def then(outcome: Outcome) -> None:
+        if outcome.value is not True:
+            raise _gone(session)
+        lines = b"X-Quorate-Index: %d\r\n" % outcome.index
+        context.answers.value(request, [shown(row)], lines=lines)
+
+    context.submit(request, SessionRenew(session), then, urgent=True)
+
+
+def _gone(session: str) -> HttpError:
+    return HttpError(404, f"Session id '{session}' not found")

@@ -1,0 +1,150 @@
+"""Transactions: `/v1/txn`, up to 128 operations on keys at once.
+
+Source: https://developer.hashicorp.com/consul/api-docs/txn.
+"""
+
+from typing import Any
+
+import msgspec
+
+from quorate.base.commands import Txn, TxnOp
+from quorate.base.commands.txn import TxnDone, TxnItem
+from quorate.base.outcomes import Outcome
+from quorate.gateways.http.answers import JSON
+from quorate.gateways.http.blocking import confirmed, mode_of
+from quorate.gateways.http.bodies import (
+    Fields,
+    bytes_in,
+    fields_of,
+    is_list,
+    json_of,
+    number_in,
+    text_in,
+)
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.kv import KvShown
+from quorate.gateways.http.params import Params
+from quorate.machine.queries import Reader
+from quorate.machine.txn import is_read_only
+
+_KINDS = ("kv", "node", "service", "check")
+_KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
+_LINES = b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
+_CONFLICT = JSON + b"; charset=utf-8"
+
+
+def put(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Do a transaction."""
+    try:
+        ops = _operations(context, json_of(request.body))
+    except TextError as error:
+        raise HttpError(400, f"Failed to parse body: {error}") from error
+    if is_read_only(ops):
+        _read(context, request, params, ops)
+        return
+    context.check_datacenter(params)
+
+    def then(outcome: Outcome) -> None:
+        lines = b"X-Quorate-Index: %d\r\n" % outcome.index
+        _answer(context, request, outcome.value, {}, lines)
+
+    context.submit(request, Txn(tuple(ops)), then)
+
+
+def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
+    mode = mode_of(context, request, params, checks_enterprise=False)
+
+    def step() -> None:
+        reader = Reader(context.local.tables)
+        done = reader.txn_read(ops)
+        knows, heard_ms = True, 0
+        if mode.is_stale:
+            status = context.local.status()
+            knows = status.leader is not None
+            heard_ms = int(min(status.heard_s * 1000, 1e12))
+        more = {
+            "Index": max(reader.index, 1),
+            "LastContact": heard_ms,
+            "KnownLeader": knows,
+            "ConsistencyLevel": "",
+            "NotModified": False,
+            "Backend": 0,
+            "ResultsFilteredByACLs": False,
+        }
+        _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
+
+    confirmed(context, request, mode, step)
+
+
+def _answer(
+    context: Context, request: Request, done: TxnDone, more: dict[str, Any], lines: bytes
+) -> None:
+    if done.faults:
+        errors = [{"OpIndex": fault.op_index, "What": fault.what} for fault in done.faults]
+        body = {"Results": None, "Errors": errors, **more}
+        lines += HttpError(409, "").lines()
+        context.answers.value(request, body, status=409, kind=_CONFLICT, lines=lines)
+        return
+    results = [{"KV": _shown(item)} for item in done.items]
+    context.answers.value(request, {"Results": results, "Errors": None, **more}, lines=lines)
+
+
+def _shown(item: TxnItem) -> KvShown:
+    return KvShown(
+        item.lock_index,
+        item.key.decode("utf-8", "replace"),
+        item.flags,
+        item.value or None,
+        item.create_index,
+        item.modify_index,
+        item.session or msgspec.UNSET,
+    )
+
+
+# --- parsing ----------------------------------------------------------------------------------
+
+
+def _operations(context: Context, value: Any) -> list[TxnOp]:
+    if value is None:
+        return []
+    if not is_list(value):
+        raise TextError("json: a transaction is a list of operations")
+    config = context.config
+    ops: list[TxnOp] = []
+    for item in value:
+        if item is None:
+            raise TextError("json: an operation is null")
+        fields = fields_of(item, _KINDS, "an operation")
+        op = _operation(fields)
+        if op is not None:
+            ops.append(op)
+    if len(value) > config.txn_ops_max:
+        text = f"Transaction contains too many operations ({len(value)} > {config.txn_ops_max})"
+        raise HttpError(413, text)
+    for op in ops:
+        if len(op.value) > config.value_bytes_max:
+            key = op.key.decode("utf-8", "replace")
+            size, limit = len(op.value), config.value_bytes_max
+            raise HttpError(413, f'Value for key "{key}" is too large ({size} > {limit} bytes)')
+    return ops
+
+
+def _operation(fields: Fields) -> TxnOp | None:
+    """The operation on a key; None for an empty object."""
+    kind = next((kind for kind in _KINDS if fields.get(kind) is not None), None)
+    if kind is None:
+        return None
+    if kind != "kv":
+        text = f"operations on a {kind} are not built: transactions are for keys"
+        raise HttpError(501, text, code="unsupported")
+    inner = fields_of(fields["kv"], _KV_FIELDS, "KV")
+    return TxnOp(
+        text_in(inner, "Verb"),
+        text_in(inner, "Key").encode("utf-8", "surrogatepass"),
+        bytes_in(inner, "Value"),
+        number_in(inner, "Flags"),
+        number_in(inner, "Index"),
+        text_in(inner, "Session"),
+    )
