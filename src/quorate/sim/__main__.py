@@ -13,15 +13,19 @@ from quorate.sim.fleet import sail
 from quorate.sim.minimise import minimise
 from quorate.sim.run import Result, run
 from quorate.sim.swarm import HORIZON_S, Plan, plan_of
+from quorate.sim.twice import HASH_SEEDS, differing
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the arguments, run, and give the exit code."""
     options = _parser().parse_args(arguments)
-    if options.seed is not None and options.seeds is None and options.seconds is None:
+    is_one = options.seeds is None and options.seconds is None and not options.twice
+    if options.seed is not None and is_one:
         return one(options.seed, options.steps, has_trace=options.trace, is_small=options.minimise)
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
     print(f"first seed {first}, {options.jobs} jobs", flush=True)
+    if options.twice:
+        return both(first, options.seeds or 1, options.jobs)
     seconds = options.seconds if options.seconds or options.seeds else 60.0
     summary = sail(first, seconds, options.seeds, options.jobs)
     print("\n".join(summary.lines()))
@@ -60,6 +64,19 @@ def one(seed: int, steps: float | None, *, has_trace: bool, is_small: bool) -> i
     return 1
 
 
+def both(first: int, seeds: int, jobs: int) -> int:
+    """Run seeds in two processes each and compare; the exit code."""
+    different = differing(first, seeds, jobs)
+    for seed in different:
+        print(
+            f"seed {seed} differs; compare the traces of PYTHONHASHSEED={' and '.join(HASH_SEEDS)} "
+            f"python -m quorate.sim --seed {seed} --trace"
+        )
+    if not different:
+        print(f"seeds {first} to {first + seeds - 1} have the same trace in every process")
+    return 1 if different else 0
+
+
 def _explain(plan: Plan, result: Result) -> None:
     """Show the smallest plan found that fails."""
     small = minimise(plan, lambda candidate: bool(run(candidate).failure))
@@ -82,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", action="store_true", help="print what happens")
     parser.add_argument("--minimise", action="store_true", help="shorten a failing run")
     parser.add_argument("--for", dest="seconds", type=float, help="run seeds for so many seconds")
+    parser.add_argument(
+        "--twice", action="store_true", help="run each seed in two processes, compare the traces"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     return parser
 
