@@ -11,7 +11,7 @@ FOR ?= 60
 FAST := not integration and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench sim integration compat clean
+.PHONY: help demo test check lint bench sim museum integration compat clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(STAMP)  ## measure, beside the rivals installed on this machine
 
 sim: $(STAMP)  ## simulate fresh seeds for FOR=60 seconds
 	$(BIN)/python -m quorate.sim --for $(FOR)
+
+museum: $(STAMP)  ## plant every known bug, and see which test and which seed finds it
+	$(BIN)/python scripts/museum.py
 
 integration: $(STAMP)  ## only the tests that start real processes
 	$(BIN)/python -m pytest -m integration

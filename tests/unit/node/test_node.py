@@ -1,6 +1,7 @@
 """One node: how its parts hang together."""
 
 from quorate.base.batches import NOOP, Kind, decode_batch
+from quorate.base.commands import KvSet
 from quorate.base.config import ClusterConfig
 from quorate.base.events import Installed
 from quorate.base.ids import Slot
@@ -90,6 +91,21 @@ def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
     assert stamps
     assert max(stamps) < 3000
     assert lone.node.machine.stamp_ms < 3000
+
+
+def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:
+    lone = Lone(0, is_alone=True)
+    lone.wait(2.0)
+    lone.tables.is_full = True
+    lone.submit(KvSet(b"key", b"value"), "write", hold_s=60)
+    lone.wait(1.0)
+    replica = lone.node.replica
+    assert replica is not None
+    assert replica.watermark > lone.node.machine.applied
+    assert lone.answered() == []
+    lone.tables.is_full = False
+    lone.wait(0.1)
+    assert lone.answered() == ["write"]
 
 
 def test_questions_of_a_new_life_have_new_numbers() -> None:

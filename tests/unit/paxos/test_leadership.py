@@ -293,6 +293,22 @@ def test_the_point_of_a_read_is_taken_before_its_round_and_none_before_the_barri
     assert lone.take(ReadPoint) == [ReadPoint(2, Slot(1), 0)]
 
 
+def test_a_read_round_asks_a_quorum_of_those_who_govern_the_next_slot() -> None:
+    """Who chose a later write has promises of a quorum of these; the outgoing may know nothing."""
+    lone = with_learner()
+    lone.lead(2)
+    promote(lone)
+    assert lone.replica.watermark == 19
+    lone.said.clear()
+    lone.leadership.ask_read(NodeId("n3"), 7)
+    lone.flush()
+    counter = lone.heartbeats()[-1].round
+    lone.answer(2, counter)
+    assert lone.take(ReadPoint) == []
+    lone.answer(4, counter)
+    assert lone.take(ReadPoint) == [ReadPoint(7, Slot(19), 0)]
+
+
 def test_the_watermark_leaves_at_the_end_of_the_turn_in_which_it_rose() -> None:
     lone = Lone()
     lone.lead(2)
