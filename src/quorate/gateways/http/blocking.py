@@ -33,7 +33,7 @@ _STALE_LINES = (
     b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\n"
 )
-_ERROR_LINES = (
+ERROR_LINES = (
     b"X-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: 1\r\n"
 )
@@ -116,7 +116,7 @@ def mode_of(
         "",
         context.config.datacenter,
     ):
-        raise HttpError(500, NO_DATACENTER, headers=_ERROR_LINES)
+        raise HttpError(500, NO_DATACENTER, headers=ERROR_LINES)
     is_cached = is_cached and takes_cached
     return Mode(
         is_stale or is_cached, is_consistent, is_cached, age_ns_max, index, wait_s, is_named

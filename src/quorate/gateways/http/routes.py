@@ -5,7 +5,18 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from quorate.gateways.http import kv, session, status, txn
+from quorate.gateways.http import (
+    agent,
+    catalog,
+    health,
+    kv,
+    metrics,
+    operator,
+    services,
+    session,
+    status,
+    txn,
+)
 from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
@@ -61,6 +72,19 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/txn", {"PUT": txn.put}),
     Route("/v1/status/leader", {"GET": status.leader}),
     Route("/v1/status/peers", {"GET": status.peers}),
+    Route("/v1/agent/members", {"GET": agent.members}),
+    Route("/v1/agent/metrics", {"GET": metrics.metrics}),
+    Route("/v1/agent/self", {"GET": agent.about}),
+    Route("/v1/agent/service/deregister/:id", {"PUT": services.deregister}),
+    Route("/v1/agent/service/register", {"PUT": services.register}),
+    Route("/v1/catalog/node/:node", {"GET": catalog.node}),
+    Route("/v1/catalog/nodes", {"GET": catalog.nodes}),
+    Route("/v1/health/node/:node", {"GET": health.node}),
+    Route("/v1/health/service/:service", {"GET": health.service}),
+    Route("/v1/operator/autopilot/health", {"GET": operator.health}),
+    Route("/v1/operator/raft/configuration", {"GET": operator.configuration}),
+    Route("/v1/operator/raft/peer", {"DELETE": operator.remove_peer}),
+    Route("/v1/operator/raft/transfer-leader", {"POST": operator.transfer}),
 )
 
 

@@ -1,0 +1,63 @@
+"""The catalog: `/v1/catalog/nodes`, `/v1/catalog/node/:node`.
+
+Source: https://developer.hashicorp.com/consul/api-docs/catalog.
+"""
+
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.params import Params
+from quorate.gateways.http.shapes import NODE_FIELDS, node_shape, service_shape
+from quorate.machine.queries import Answer, Reader
+from quorate.registry.catalog import NodeRow, ServiceRow
+
+
+def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """All nodes."""
+    mode = mode_of(context, request, params, is_named=True, checks_enterprise=False)
+    keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
+    wanted = meta_of(params)
+
+    def render(answer: Answer[list[NodeRow]], lines: bytes) -> None:
+        found = [node_shape(row) for row in answer.value if has_meta(row.meta, wanted)]
+        context.answers.value(request, kept(found, keep), lines=lines)
+
+    read(context, request, mode, lambda reader: reader.nodes(), render, is_compared=True)
+
+
+def node(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """One node with the services on it; null if unknown."""
+    mode = mode_of(context, request, params, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing node name")
+    text = name.decode("utf-8", "replace")
+    keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
+
+    def evaluate(reader: Reader) -> Answer[tuple[NodeRow | None, list[ServiceRow]]]:
+        found = reader.node(text)
+        services = reader.services_of_node(text).value
+        return Answer((found.value, services), found.changed, found.header, found.subjects)
+
+    def render(answer: Answer[tuple[NodeRow | None, list[ServiceRow]]], lines: bytes) -> None:
+        row, services = answer.value
+        if row is None:
+            context.answers.value(request, None, lines=lines)
+            return
+        shapes = kept([service_shape(service) for service in services], keep)
+        body = {"Node": node_shape(row), "Services": {shape["ID"]: shape for shape in shapes}}
+        context.answers.value(request, body, lines=lines)
+
+    read(context, request, mode, evaluate, render)
+
+
+def meta_of(params: Params) -> list[tuple[str, str]]:
+    """The pairs of `node-meta` that a node must have."""
+    pairs = [text.partition(":") for text in params.all("node-meta")]
+    return [(name, value) for name, _, value in pairs]
+
+
+def has_meta(meta: dict[str, str], wanted: list[tuple[str, str]]) -> bool:
+    """Whether all pairs are there."""
+    return all(meta.get(name) == value for name, value in wanted)

@@ -1,0 +1,79 @@
+"""Health: `/v1/health/service/:service` and `/v1/health/node/:node`.
+
+Source: https://developer.hashicorp.com/consul/api-docs/health.
+"""
+
+from typing import Any
+
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
+from quorate.gateways.http.catalog import has_meta, meta_of
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.params import Params, boolean
+from quorate.gateways.http.shapes import CHECK_FIELDS, check_shape, instance_shape
+from quorate.machine.queries import Answer, Instance
+from quorate.registry.catalog import PASSING, CheckRow
+
+_INSTANCE_FIELDS = frozenset({"Node", "Service"})
+
+
+def service(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """The instances of a service, each with its node and the checks of both."""
+    mode = mode_of(context, request, params, takes_cached=True, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing service name")
+    is_passing = _passing(params)
+    keep = filter_of(params, _INSTANCE_FIELDS)
+    tags = [tag.lower() for tag in params.all("tag")]
+    meta = meta_of(params)
+    text = name.decode("utf-8", "replace")
+
+    def shows(instance: Instance, shape: dict[str, Any]) -> bool:
+        if is_passing and any(check.status != PASSING for check in instance.checks):
+            return False
+        if not has_meta(instance.node.meta, meta):
+            return False
+        names: list[str] = shape["Service"].get("Tags") or []
+        own = {name.lower() for name in names}
+        return all(tag in own for tag in tags)
+
+    def render(answer: Answer[list[Instance]], lines: bytes) -> None:
+        pairs = [(instance, instance_shape(instance)) for instance in answer.value]
+        found = [shape for instance, shape in pairs if shows(instance, shape)]
+        context.answers.value(request, kept(found, keep), lines=lines)
+
+    read(
+        context,
+        request,
+        mode,
+        lambda reader: reader.services_of_name(text),
+        render,
+        is_compared=keep is not None,
+    )
+
+
+def _passing(params: Params) -> bool:
+    if "passing" not in params:
+        return False
+    text = params.text("passing")
+    value = boolean(text) if text else True
+    if value is None:
+        raise HttpError(400, "Invalid value for ?passing")
+    return value
+
+
+def node(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """All checks of a node."""
+    mode = mode_of(context, request, params, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing node name")
+    keep = filter_of(params, CHECK_FIELDS, ERROR_LINES)
+    text = name.decode("utf-8", "replace")
+
+    def render(answer: Answer[list[CheckRow]], lines: bytes) -> None:
+        found = [check_shape(row, []) for row in answer.value]
+        context.answers.value(request, kept(found, keep), lines=lines)
+
+    read(context, request, mode, lambda reader: reader.checks_of_node(text), render)

@@ -1,0 +1,155 @@
+"""Operators: `/v1/operator/*`: who votes, who leads, is it well.
+
+Source: https://developer.hashicorp.com/consul/api-docs/operator.
+"""
+
+import time
+from functools import partial
+
+from quorate.base.batches import Member
+from quorate.base.errors import ConflictError, NotFoundError, QuorateError, RequestError
+from quorate.base.ids import NodeId
+from quorate.base.ports import Status
+from quorate.gateways.http.blocking import confirmed, mode_of
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.params import Params, quoted
+from quorate.gateways.http.shapes import Shape
+
+_STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def configuration(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Who is a member, who votes, who leads."""
+    mode = mode_of(context, request, params, checks_enterprise=False)
+
+    def step() -> None:
+        status = context.local.status()
+        servers = [_server(member, status) for member in status.configuration.members]
+        context.answers.value(request, {"Servers": servers, "Index": 0})
+
+    confirmed(context, request, mode, step)
+
+
+def _server(member: Member, status: Status) -> Shape:
+    return {
+        "ID": member.id,
+        "Node": member.name,
+        "Address": member.address,
+        "Leader": status.leader is not None and member.id == status.leader.id,
+        "ProtocolVersion": "3",
+        "Voter": member.id in status.configuration.voter_ids,
+        "LastIndex": _last_slot(member.id, status),
+    }
+
+
+def _last_slot(node: NodeId, status: Status) -> int:
+    if node == status.node.id:
+        return status.watermark
+    return status.match.get(node, 0)
+
+
+# --- changes ----------------------------------------------------------------------------------
+
+
+def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Take a member out of the configuration."""
+    context.check_datacenter(params)
+    has_id, has_address = "id" in params, "address" in params
+    if not has_id and not has_address:
+        raise HttpError(
+            400,
+            "Must specify either ?id with the server's ID or ?address with IP:port of peer "
+            "to remove",
+        )
+    if has_id and has_address:
+        raise HttpError(400, "Must specify only one of ?id or ?address")
+    word = "id" if has_id else "address"
+    value = params.text(word)
+    members = context.local.status().configuration.members
+    found = next((m for m in members if (m.id if has_id else m.address) == value), None)
+    if found is None:
+        raise HttpError(
+            500, f"{word} {quoted(value)} was not found in the Raft configuration", code="not_found"
+        )
+    context.local.change("remove", found, partial(_removed, context, request))
+
+
+def _removed(context: Context, request: Request, error: QuorateError | None) -> None:
+    if error is None:
+        context.answers.empty(request)
+    else:
+        context.fail(request, _told(error))
+
+
+def transfer(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Hand leadership to the member named, or to one that is well."""
+    context.check_datacenter(params)
+    status = context.local.status()
+    wanted = params.text("id")
+    leader = status.leader
+    others = [m for m in status.configuration.voters if leader is None or m.id != leader.id]
+    if wanted:
+        found = next((m for m in status.configuration.voters if m.id == wanted), None)
+        if found is None:
+            text = f"no server that votes has the id {wanted}"
+            raise HttpError(500, text, code="not_found")
+    else:
+        well = [m for m in others if m.id in status.healthy]
+        found = max(well, key=lambda m: status.match.get(m.id, 0), default=None)
+        if found is None:
+            raise HttpError(500, "cannot find peer", code="not_found")
+    context.local.change("transfer", found, partial(_transferred, context, request))
+
+
+def _transferred(context: Context, request: Request, error: QuorateError | None) -> None:
+    if error is None:
+        context.answers.value(request, {"Success": True})
+    else:
+        context.fail(request, _told(error))
+
+
+def _told(error: QuorateError) -> Exception:
+    """A refused change is 500, as Consul has it."""
+    if isinstance(error, ConflictError | NotFoundError | RequestError):
+        return HttpError(500, error.text, code=error.code)
+    return error
+
+
+# --- health -----------------------------------------------------------------------------------
+
+
+def health(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Whether every member is well, and how many more may fail; 429 if not."""
+    context.check_datacenter(params)
+    status = context.local.status()
+    voters = status.configuration.voters
+    well = sum(member.id in status.healthy for member in voters)
+    quorum = len(voters) // 2 + 1
+    has_leader = status.leader is not None and status.is_serving
+    is_well = has_leader and all(m.id in status.healthy for m in status.configuration.members)
+    body = {
+        "Healthy": is_well,
+        "FailureTolerance": max(well - quorum, 0) if has_leader else 0,
+        "Servers": [_health(context, member, status) for member in status.configuration.members],
+    }
+    context.answers.value(request, body, status=200 if is_well else 429)
+
+
+def _health(context: Context, member: Member, status: Status) -> Shape:
+    is_well = member.id in status.healthy
+    return {
+        "ID": member.id,
+        "Name": member.name,
+        "Address": member.address,
+        "SerfStatus": "alive" if is_well else "failed",
+        "Version": context.config.consul_version,
+        "Leader": status.leader is not None and member.id == status.leader.id,
+        "LastContact": "0s",
+        "LastTerm": status.ballot.round,
+        "LastIndex": _last_slot(member.id, status),
+        "Healthy": is_well,
+        "Voter": member.id in status.configuration.voter_ids,
+        "StableSince": _STARTED,
+    }

@@ -1,0 +1,177 @@
+"""Services of this agent: `/v1/agent/service/register` and `/deregister/:id`. Without checks.
+
+Source: https://developer.hashicorp.com/consul/api-docs/agent/service.
+"""
+
+import ipaddress
+import re
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from quorate.base.commands import ServiceDeregister, ServiceRegister
+from quorate.base.outcomes import Outcome
+from quorate.gateways.http.bodies import (
+    Fields,
+    fields_of,
+    integer_in,
+    is_list,
+    is_object,
+    json_of,
+    names_in,
+    switch_in,
+    text_in,
+    texts_in,
+)
+from quorate.gateways.http.connection import Request
+from quorate.gateways.http.context import Context, check_enterprise
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.params import Params
+
+_PLAIN = (
+    "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",
+    "enabletagoverride", "weights", "token", "kind", "namespace", "partition",
+)  # fmt: skip
+_NOT_BUILT = ("check", "checks", "proxy", "connect", "ports", "locality")
+_UNSPECIFIED = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - refused, not used
+
+META_PAIRS_MAX = 64
+META_KEY_MAX = 128
+META_VALUE_MAX = 512
+_META_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def register(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Register an instance of a service on this node."""
+    check_enterprise(request, params)
+    try:
+        fields = fields_of(json_of(request.body), (*_PLAIN, *_NOT_BUILT), "a service")
+        command = _command(context, fields)
+    except TextError as error:
+        raise HttpError(400, f"Request decode failed: {error}") from error
+    context.submit(request, command, partial(_answer, context, request))
+
+
+def deregister(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """Remove an instance of a service from this node."""
+    check_enterprise(request, params)
+    service = name.decode("utf-8", "replace")
+    if not service:
+        raise HttpError(400, "Missing service ID")
+    node = context.local.status().node.name
+
+    def then(outcome: Outcome) -> None:
+        if outcome.value is False:
+            raise HttpError(
+                404,
+                f'Unknown service ID "{service}". '
+                "Ensure that the service ID is passed, not the service name.",
+            )
+        _answer(context, request, outcome)
+
+    context.submit(request, ServiceDeregister(node, service), then)
+
+
+def _answer(context: Context, request: Request, outcome: Outcome) -> None:
+    context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+
+
+def _command(context: Context, fields: Fields) -> ServiceRegister:
+    for name in _NOT_BUILT:
+        if fields.get(name):
+            text = f"services with {name} are not built: register the plain service"
+            raise HttpError(501, text, code="unsupported")
+    if text_in(fields, "Kind"):
+        raise HttpError(501, "services of a kind are not built", code="unsupported")
+    name = text_in(fields, "Name")
+    service = text_in(fields, "ID") or name
+    address, port = text_in(fields, "Address"), integer_in(fields, "Port")
+    meta = names_in(fields, "Meta")
+    definition: dict[str, Any] = {
+        "ID": service,
+        "Service": name,
+        "Tags": texts_in(fields, "Tags"),
+        "Address": address,
+        "TaggedAddresses": _tagged(fields, address, port),
+        "Meta": meta or None,
+        "Port": port,
+        "SocketPath": text_in(fields, "SocketPath"),
+        "Weights": _weights(fields),
+        "EnableTagOverride": switch_in(fields, "EnableTagOverride"),
+        "Proxy": {"Mode": "", "MeshGateway": {}, "Expose": {}},
+        "Connect": {},
+        "PeerName": "",
+    }
+    if not name:
+        raise HttpError(400, "Missing service name")
+    if address in _UNSPECIFIED:
+        raise HttpError(400, "Invalid service address")
+    _check_meta(meta)
+    for optional in ("TaggedAddresses", "Port", "SocketPath"):
+        if not definition[optional]:
+            del definition[optional]
+    node = context.local.status().node.name
+    return ServiceRegister(node, service, name, msgspec.json.encode(definition))
+
+
+def _tagged(fields: Fields, address: str, port: int) -> dict[str, Any]:
+    value = fields.get("taggedaddresses")
+    found: dict[str, Any] = {}
+    if value is not None:
+        if not is_object(value):
+            raise TextError("json: TaggedAddresses is no object")
+        for tag, place in value.items():
+            inner = fields_of(place, ("address", "port"), "an address")
+            found[tag] = {"Address": text_in(inner, "Address"), "Port": integer_in(inner, "Port")}
+    try:
+        version = ipaddress.ip_address(address.strip("[]")).version
+    except ValueError:  # a name, or nothing: it has no family
+        return found
+    for side in ("lan", "wan"):
+        found.setdefault(f"{side}_ipv{version}", {"Address": address, "Port": port})
+    return found
+
+
+def _weights(fields: Fields) -> dict[str, int]:
+    value = fields.get("weights")
+    if value is None:
+        return {"Passing": 1, "Warning": 1}
+    if is_list(value):
+        raise TextError("json: Weights is no object")
+    inner = fields_of(value, ("passing", "warning"), "weights")
+    passing, warning = integer_in(inner, "Passing", 1), integer_in(inner, "Warning", 1)
+    if passing < 1:
+        raise HttpError(400, "Invalid Weights: Passing must be greater than 0")
+    if warning < 0:
+        raise HttpError(400, "Invalid Weights: Warning must be greater or equal than 0")
+    return {"Passing": passing, "Warning": warning}
+
+
+def _check_meta(meta: dict[str, str]) -> None:
+    prefix = "Invalid Service Meta: "
+    if len(meta) > META_PAIRS_MAX:
+        raise HttpError(
+            400,
+            f"{prefix}Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs",
+        )
+    for key, value in meta.items():
+        fault = _meta_fault(key, value)
+        if fault:
+            raise HttpError(
+                400, f"{prefix}Couldn't load metadata pair ('{key}', '{value}'): {fault}"
+            )
+
+
+def _meta_fault(key: str, value: str) -> str:
+    if not key:
+        return "Key cannot be blank"
+    if not _META_KEY.fullmatch(key):
+        return "Key contains invalid characters"
+    if len(key) > META_KEY_MAX:
+        return f"Key is too long (limit: {META_KEY_MAX} characters)"
+    if key.startswith("consul-"):
+        return "Key prefix 'consul-' is reserved for internal use"
+    if len(value) > META_VALUE_MAX:
+        return f"Value is too long (limit: {META_VALUE_MAX} characters)"
+    return ""

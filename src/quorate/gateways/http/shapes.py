@@ -1,0 +1,78 @@
+"""Nodes, services and checks as callers see them.
+
+Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/health`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from quorate.machine.queries import Instance
+from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
+
+Shape = dict[str, Any]
+
+NODE_FIELDS = frozenset({"ID", "Node", "Address", "Datacenter", "TaggedAddresses", "Meta"})
+CHECK_FIELDS = frozenset(
+    {
+        "Node", "CheckID", "Name", "Status", "Notes", "Output", "ServiceID", "ServiceName",
+        "ServiceTags", "Type",
+    }
+)  # fmt: skip
+
+
+def node_shape(row: NodeRow) -> Shape:
+    """A node of the catalog."""
+    return {
+        "ID": row.id,
+        "Node": row.name,
+        "Address": row.address,
+        "Datacenter": row.datacenter,
+        "TaggedAddresses": row.tagged_addresses or None,
+        "Meta": row.meta or None,
+        "CreateIndex": row.create_index,
+        "ModifyIndex": row.modify_index,
+    }
+
+
+def service_shape(row: ServiceRow) -> Shape:
+    """An instance of a service, as part of something larger."""
+    shape: Shape = msgspec.json.decode(row.definition)
+    shape["CreateIndex"] = row.create_index
+    shape["ModifyIndex"] = row.modify_index
+    return shape
+
+
+def check_shape(row: CheckRow, tags: list[str]) -> Shape:
+    """A check, with the tags of its service."""
+    return {
+        "Node": row.node,
+        "CheckID": row.id,
+        "Name": row.name,
+        "Status": row.status,
+        "Notes": row.notes,
+        "Output": row.output,
+        "ServiceID": row.service_id,
+        "ServiceName": row.service_name,
+        "ServiceTags": tags,
+        "Type": row.type,
+        "Interval": "",
+        "Timeout": "",
+        "ExposedPort": 0,
+        "Definition": {},
+        "CreateIndex": row.create_index,
+        "ModifyIndex": row.modify_index,
+    }
+
+
+def instance_shape(instance: Instance) -> Shape:
+    """An instance with its node and every check that decides about it."""
+    service = service_shape(instance.service)
+    tags: list[str] = service.get("Tags") or []
+    return {
+        "Node": node_shape(instance.node),
+        "Service": service,
+        "Checks": [
+            check_shape(check, tags if check.service_id else []) for check in instance.checks
+        ],
+    }
