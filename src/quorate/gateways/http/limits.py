@@ -32,7 +32,7 @@ def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
         limit = config.txn_bytes_max
         return HttpError(
             413,
-            f"Request body(size:{length} bytes) too large, max size: {limit} bytes. "
+            f"Request body({length} bytes) too large, max size: {limit} bytes. "
             "See limits.txn_max_req_len.",
         )
     limit = body_bytes_max(config, b"PUT", target)

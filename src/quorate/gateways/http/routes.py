@@ -14,6 +14,7 @@ from quorate.gateways.http import (
     operator,
     services,
     session,
+    snapshot,
     status,
     txn,
 )
@@ -70,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/session/node/:node", {"GET": session.of_node}),
     Route("/v1/session/renew/:id", {"PUT": session.renew}),
     Route("/v1/txn", {"PUT": txn.put}),
+    Route("/v1/snapshot", {"GET": snapshot.save, "PUT": snapshot.restore}),
     Route("/v1/status/leader", {"GET": status.leader}),
     Route("/v1/status/peers", {"GET": status.peers}),
     Route("/v1/agent/members", {"GET": agent.members}),
