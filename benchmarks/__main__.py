@@ -34,6 +34,7 @@ OTHERS = [
     Workload("stale", 64, "leader"),
     Workload("stale", 64, "follower"),
 ]
+TABLE_WIDTH = 100  # also where the output is no terminal
 CLIENT = "client-64"
 GAP = "fail-over"
 
@@ -178,7 +179,7 @@ def main(words: Sequence[str]) -> int:
     """Measure, print, write the result file."""
     options = parsed(words)
     plan = planned(options)
-    console = Console()
+    console = Console(width=max(TABLE_WIDTH, Console().width))
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="quorate-bench-") as scratch:
         directory = Path(scratch)

@@ -23,7 +23,7 @@ def puts_per_s(system: System, seconds: float) -> float:
 async def _puts_per_s(addresses: list[str], seconds: float) -> float:
     rng = random.Random(1)
     done = 0
-    value = b"v" * VALUE_BYTES
+    rest = b"v" * (VALUE_BYTES - 8)
     end_s = time.perf_counter() + seconds
 
     async with AsyncClient(addresses) as client:
@@ -31,7 +31,7 @@ async def _puts_per_s(addresses: list[str], seconds: float) -> float:
         async def write() -> None:
             nonlocal done
             while time.perf_counter() < end_s:
-                await client.kv.put(f"bench/{rng.randrange(KEYS):05d}", value)
+                await client.kv.put(f"bench/{rng.randrange(KEYS):05d}", b"%08d" % done + rest)
                 done += 1
 
         began_s = time.perf_counter()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import httptools
 import uvloop
 
+from benchmarks.pools import fresh
 from benchmarks.systems import MEMBERS, System
 
 WRITERS = 16
@@ -87,7 +88,8 @@ class _Writer:
             self._streams = await asyncio.open_connection(host, int(port))
         reader, writer = self._streams
         self._number += WRITERS
-        writer.write(self._requests[self._number % len(self._requests)])
+        request = self._requests[self._number % len(self._requests)]
+        writer.write(fresh(request, self._number))
         answer = _Answer()
         while not answer.is_whole:
             data = await reader.read(65536)
@@ -130,7 +132,7 @@ async def _longest_gap(
     ]
     try:
         await asyncio.sleep(SETTLE_S)
-        system.kill(leader)
+        await asyncio.to_thread(system.kill, leader)
         killed_s = time.perf_counter()
         # What was on its way may still be acknowledged; the real gap begins behind it.
         while time.perf_counter() < killed_s + WAIT_S_MAX:

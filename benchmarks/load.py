@@ -7,6 +7,7 @@ generator.
 
 import asyncio
 import contextlib
+import itertools
 import math
 import random
 import shutil
@@ -20,6 +21,8 @@ from typing import NamedTuple, cast
 
 import httptools
 import uvloop
+
+from benchmarks.pools import fresh
 
 SCRIPT = Path(__file__).with_name("replay.lua")
 
@@ -91,7 +94,7 @@ def send_all(address: str, requests: Sequence[bytes], connections: int = 32) -> 
     Raises:
         LoadError: Something was not answered with success.
     """
-    waiting = list(reversed(requests))
+    waiting = [fresh(request, 0) for request in reversed(requests)]
     load = uvloop.run(
         _drive(address, connections, 60.0, lambda: waiting.pop() if waiting else None)
     )
@@ -177,7 +180,12 @@ async def _run_python(
     address: str, requests: Sequence[bytes], connections: int, seconds: float
 ) -> Load:
     rng = random.Random(time.time())
-    return await _drive(address, connections, seconds, lambda: rng.choice(requests))
+    numbers = itertools.count(int(time.time()) % 50_000 * 1000)
+
+    def next_request() -> bytes:
+        return fresh(rng.choice(requests), next(numbers))
+
+    return await _drive(address, connections, seconds, next_request)
 
 
 async def _drive(address: str, connections: int, seconds: float, next_request: NextRequest) -> Load:

@@ -1,6 +1,8 @@
 -- wrk: send random requests out of a file (argument 1) that holds each one after its length.
+-- A mark of eight "@" is replaced by a running number: see pools.py.
 
-local pool = {}
+local heads, tails = {}, {}
+local number = os.time() % 50000 * 1000
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
@@ -8,14 +10,21 @@ function init(args)
     local length = file:read("*n")
     if not length then break end
     file:read(1) -- the line end
-    pool[#pool + 1] = file:read(length)
+    local request = file:read(length)
+    local first, last = request:find("@@@@@@@@", 1, true)
+    heads[#heads + 1] = first and request:sub(1, first - 1) or request
+    tails[#heads] = first and request:sub(last + 1) or false
   end
   file:close()
   math.randomseed(os.time())
 end
 
 function request()
-  return pool[math.random(#pool)]
+  local place = math.random(#heads)
+  local tail = tails[place]
+  if not tail then return heads[place] end
+  number = (number + 1) % 100000000
+  return heads[place] .. string.format("%08d", number) .. tail
 end
 
 function done(summary, latency, requests)

@@ -44,16 +44,20 @@ def measured(
     Raises:
         QuorateError: The cluster does not answer at all.
     """
-    value = b"v" * value_bytes
-    return asyncio.run(_measured(node, token, prefix, seconds, concurrency, value))
+    return asyncio.run(_measured(node, token, prefix, seconds, concurrency, value_bytes))
 
 
 async def _measured(
-    node: str, token: str, prefix: str, seconds: float, concurrency: int, value: bytes
+    node: str, token: str, prefix: str, seconds: float, concurrency: int, value_bytes: int
 ) -> list[Measured]:
+    numbers = itertools.count()
+
+    def value() -> bytes:  # never twice the same: that would be less work
+        return b"%0*d" % (value_bytes, next(numbers)) if value_bytes else b""
+
     async with AsyncClient(node, token=token) as client:
         calls: dict[str, Call] = {
-            "put": lambda key: client.kv.put(key, value),
+            "put": lambda key: client.kv.put(key, value()[-value_bytes:]),
             "get": client.kv.read,
             "get stale": lambda key: client.kv.read(key, stale=True),
         }

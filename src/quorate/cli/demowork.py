@@ -47,9 +47,10 @@ class Tally:
         self.unknown: set[str] = set()
         self.refused = 0
 
-    def longest_pause_s(self) -> float:
-        """The longest time in which no write was acknowledged."""
-        return max((later - earlier for earlier, later in pairwise(self.times_s)), default=0.0)
+    def longest_pause_s(self, since_s: float = 0.0) -> float:
+        """The longest time in which no write was acknowledged, all in all or since a moment."""
+        times_s = [each for each in self.times_s if each >= since_s]
+        return max((later - earlier for earlier, later in pairwise(times_s)), default=0.0)
 
 
 class Writing:

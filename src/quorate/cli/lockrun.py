@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from quorate.cli.output import note
+from quorate.cli.output import say as echo
 from quorate.cli.semaphore import Semaphore
 from quorate.client.aio.client import AsyncClient
 from quorate.client.errors import LockHeldError, LockLostError
@@ -51,7 +51,7 @@ def run(node: str, token: str, plan: Plan) -> str:
 async def _run(node: str, token: str, plan: Plan) -> str:
     def say(text: str) -> None:
         if plan.is_verbose:
-            note(text)
+            echo(text)
 
     if plan.limit > 1:
         say(f"Setting up semaphore (limit {plan.limit}) at prefix: {plan.prefix}")

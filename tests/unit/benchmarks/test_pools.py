@@ -5,7 +5,15 @@ import json
 
 import pytest
 
-from benchmarks.pools import KEYS, VALUE_BYTES, Workload, consul_requests, etcd_requests
+from benchmarks.pools import (
+    KEYS,
+    MARK,
+    VALUE_BYTES,
+    Workload,
+    consul_requests,
+    etcd_requests,
+    fresh,
+)
 
 
 def body(request: bytes) -> bytes:
@@ -21,8 +29,10 @@ def test_puts_carry_the_same_keys_and_values_to_both() -> None:
         fields = json.loads(body(theirs))
         key = base64.b64decode(fields["key"]).decode()
         assert ours.startswith(f"PUT /v1/kv/{key} HTTP/1.1\r\n".encode())
-        assert base64.b64decode(fields["value"]) == body(ours)
         assert len(body(ours)) == VALUE_BYTES
+        value = base64.b64decode(json.loads(body(fresh(theirs, 7)))["value"])
+        assert len(value) == VALUE_BYTES
+        assert value[8:] == body(fresh(ours, 7))[8:]
 
 
 @pytest.mark.parametrize("verb", ["put", "get", "stale"])
@@ -40,3 +50,14 @@ def test_a_stale_read_says_so() -> None:
     assert b"?stale" not in consul_requests("get")[0]
     assert json.loads(body(etcd_requests("stale")[0]))["serializable"] is True
     assert "serializable" not in json.loads(body(etcd_requests("get")[0]))
+
+
+def test_no_two_puts_of_a_key_are_the_same() -> None:
+    for pool in (consul_requests("put"), etcd_requests("put")):
+        assert fresh(pool[0], 1) != fresh(pool[0], 2)
+        assert MARK not in fresh(pool[0], 1)
+        assert len(fresh(pool[0], 10**12)) == len(pool[0])
+
+
+def test_reads_are_sent_as_they_are() -> None:
+    assert fresh(consul_requests("get")[0], 1) == consul_requests("get")[0]

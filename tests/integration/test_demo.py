@@ -1,0 +1,38 @@
+"""`quorate demo` shows what it promises: nodes fail and nothing is lost."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120)]
+
+MAIN = [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
+
+if find_spec("quorate.gateways.http") is None:
+    pytest.skip("there is no HTTP gateway yet", allow_module_level=True)
+
+
+def test_nothing_is_lost_and_all_copies_are_equal(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*MAIN, "demo", "-json", f"-directory={tmp_path}"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["writes_lost"] == 0
+    assert result["copies_equal"]
+    assert len(set(result["digests"].values())) == 1
+    assert len(result["digests"]) == 3
+    assert result["files"] > 500
+    assert result["writes_acknowledged"] > result["files"]
+    assert 0 < result["longest_pause_s"] < 10
+    assert result["seconds"] < 60
+    for fault in ("kill -9 of the leader", "cutting the new leader", "py-consul"):
+        assert fault in done.stderr
