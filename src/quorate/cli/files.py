@@ -25,6 +25,7 @@ _TYPES: dict[Kind, tuple[type, ...]] = {
     Kind.NUMBER: (int, float),
     Kind.DURATION: (str,),
     Kind.TEXTS: (list,),
+    Kind.NAMES: (dict,),
 }
 
 
@@ -161,6 +162,8 @@ def _misfit(value: Any, kind: Kind) -> str | None:
         is_fit = math.isfinite(value)
     if kind is Kind.TEXTS and is_fit:
         is_fit = all(isinstance(item, str) for item in _items(value))
+    if kind is Kind.NAMES and is_fit:
+        is_fit = all(isinstance(item, str) for item in _items(value.values()))
     if kind is Kind.DURATION and is_fit:
         try:
             durations.parse(value)

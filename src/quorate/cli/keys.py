@@ -20,6 +20,7 @@ class Kind(Enum):
     NUMBER = "a number"
     DURATION = 'a duration such as "10s"'
     TEXTS = "a list of strings"
+    NAMES = "a block of strings"
     UNUSED = "anything: this version does not use it"
 
 
@@ -96,6 +97,10 @@ _BUILT: Keys = {
     "pid_file": Kind.TEXT,
     "default_query_time": Kind.DURATION,
     "max_query_time": Kind.DURATION,
+    "session_ttl_min": Kind.DURATION,
+    "disable_http_unprintable_char_filter": Kind.SWITCH,
+    "http_config": {"response_headers": Kind.NAMES, "block_endpoints": Kind.TEXTS}
+    | _unused("allow_write_http_from use_cache max_header_bytes"),
     "addresses": _LISTENERS,
     "ports": _PORTS,
     "performance": {"raft_multiplier": Kind.WHOLE, "rpc_hold_timeout": Kind.DURATION}
@@ -128,10 +133,10 @@ _UNUSED = _unused(
     # access control, old words
     "acl_datacenter acl_default_policy acl_down_policy acl_master_token acl_agent_token "
     "acl_agent_master_token acl_token acl_ttl acl_enforce_version_8 "
-    # DNS and HTTP
-    "recursors disable_http_unprintable_char_filter "
+    # DNS
+    "recursors "
     # limits
-    "discovery_max_stale session_ttl_min "
+    "discovery_max_stale "
     # consensus and gossip
     "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs encrypt "
     "encrypt_verify_incoming encrypt_verify_outgoing reconnect_timeout reconnect_timeout_wan "
@@ -159,9 +164,6 @@ _UNUSED_BLOCKS: Keys = {
         "cleanup_dead_servers last_contact_threshold max_trailing_logs min_quorum "
         "server_stabilization_time disable_upgrade_migration redundancy_zone_tag "
         "upgrade_version_tag"
-    ),
-    "http_config": _unused(
-        "response_headers block_endpoints allow_write_http_from use_cache max_header_bytes"
     ),
     "raft_logstore": _unused("backend disable_log_cache verification boltdb wal"),
     "tls": dict.fromkeys(("defaults", "https", "internal_rpc", "grpc"), _TLS),

@@ -33,6 +33,7 @@ SYNCS = ("auto", "thread", "inline", "none")
 VALUE_BYTES_MAX = 8 * 1024 * 1024
 """Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
 
 
@@ -60,6 +61,10 @@ class AgentSettings(msgspec.Struct, frozen=True):
     max_wait_s: float
     connections_per_client_max: int
     txn_bytes_max: int
+    session_ttl_min_s: float
+    takes_unprintable: bool
+    response_headers: tuple[tuple[str, str], ...]
+    blocked_paths: tuple[str, ...]
 
     @property
     def address(self) -> str:
@@ -138,6 +143,10 @@ class _Reader:
             max_wait_s=self._duration("max_query_time", 600.0),
             connections_per_client_max=self._whole("limits.http_max_conns_per_client", 200, 1),
             txn_bytes_max=self._whole("limits.txn_max_req_len", 512 * 1024, 1),
+            session_ttl_min_s=self._duration("session_ttl_min", 10.0),
+            takes_unprintable=bool(self._get("disable_http_unprintable_char_filter", False)),
+            response_headers=self._response_headers(),
+            blocked_paths=tuple(self._get("http_config.block_endpoints", [])),
         )
         self._no_two_on_one_port(settings)
         return settings
@@ -224,6 +233,13 @@ class _Reader:
         if not hosts:
             self.faults.append(f"{name} is empty")
         return tuple(self._host(name, host) for host in hosts)
+
+    def _response_headers(self) -> tuple[tuple[str, str], ...]:
+        given: dict[str, str] = self._get("http_config.response_headers", {})
+        for name, value in given.items():
+            if not _HEADER.fullmatch(name) or "\r" in value or "\n" in value:
+                self.faults.append(f"http_config.response_headers: {name!r} cannot be a header")
+        return tuple(given.items())
 
     def _join(self) -> tuple[str, ...]:
         joined: list[str] = []

@@ -20,7 +20,7 @@ from quorate.base.ports import WatchHandle
 from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import NO_DATACENTER, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
-from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, unsigned
+from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.machine.queries import Answer, Reader
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def mode_of(
     *,
     takes_cached: bool = False,
     is_named: bool = False,
-    checks_enterprise: bool = True,
+    knows_namespaces: bool = True,
 ) -> Mode:
     """Read the parameters that all reads have in common.
 
@@ -90,13 +90,12 @@ def mode_of(
         params: Of its query.
         takes_cached: This read may come from a cache.
         is_named: This read says its mode.
-        checks_enterprise: This read knows of namespaces.
+        knows_namespaces: It refuses those that the query names.
 
     Raises:
         HttpError: They make no sense.
     """
-    if checks_enterprise:
-        check_enterprise(request, params)
+    check_enterprise(request, params if knows_namespaces else NO_PARAMS)
     age_ns_max = _cache_age(request, takes_cached)
     if not params:
         return Mode(is_named=is_named)

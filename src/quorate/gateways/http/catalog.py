@@ -16,7 +16,7 @@ from quorate.registry.catalog import NodeRow, ServiceRow
 
 def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
     """All nodes."""
-    mode = mode_of(context, request, params, is_named=True, checks_enterprise=False)
+    mode = mode_of(context, request, params, is_named=True, knows_namespaces=False)
     keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 

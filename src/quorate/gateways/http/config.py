@@ -16,6 +16,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     is_dev: bool = False
     default_acl: str = "allow"
     response_headers: tuple[tuple[str, str], ...] = ()
+    blocked_paths: tuple[str, ...] = ()  # what begins like one of these is refused
     takes_unprintable: bool = False  # control characters in paths
 
     default_wait_s: float = 300.0

@@ -22,7 +22,7 @@ _STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 def configuration(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Who is a member, who votes, who leads."""
-    mode = mode_of(context, request, params, checks_enterprise=False)
+    mode = mode_of(context, request, params, knows_namespaces=False)
 
     def step() -> None:
         status = context.local.status()

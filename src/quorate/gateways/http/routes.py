@@ -104,13 +104,14 @@ class Router:
             ((route.fixed, route) for route in ROUTES if route.is_open),
             key=lambda pair: -len(pair[0]),
         )
+        self._blocked = tuple(path.encode() for path in context.config.blocked_paths)
         self._closed_kv = self._open_route(_KV)
 
     def handle(self, request: Request) -> None:
         """Answer a request, now or later."""
         try:
             match = _PLAIN_KEY.fullmatch(request.target)
-            if match is None:
+            if match is None or self._blocked:
                 self._route(request)
                 return
             key, query = match.groups()
@@ -151,6 +152,8 @@ class Router:
             lines = HttpError(400, "").lines()
             self._context.answers.empty(request, status=400, lines=lines)
             return
+        if self._blocked and plain.startswith(self._blocked):
+            raise HttpError(403, "Endpoint is blocked by agent configuration")
         route, name = self.route_of(plain)
         if route is not None:
             self._call(route, request, query, name)

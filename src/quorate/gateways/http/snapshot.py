@@ -39,7 +39,7 @@ class _Holdable(Protocol):
 
 def save(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The whole state as a file."""
-    mode = mode_of(context, request, params, checks_enterprise=False)
+    mode = mode_of(context, request, params, knows_namespaces=False)
     confirmed(context, request, mode, partial(_save, context, request))
 
 

@@ -54,7 +54,7 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
 
 
 def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
-    mode = mode_of(context, request, params, checks_enterprise=False)
+    mode = mode_of(context, request, params, knows_namespaces=False)
 
     def step() -> None:
         reader = Reader(context.local.tables)
