@@ -158,13 +158,14 @@ def figures_of(found: Measured) -> dict[str, goals.Figures]:
     return figures
 
 
-def profiled(system: System, seconds: float, target: Path) -> None:
+def profiled(system: System, seconds: float, target: Path) -> Path | None:
     """Sample the leader and a follower under writes from 64 connections."""
     leader = system.leader()
     pids = {"leader": system.pid(leader), "follower": system.pid((leader + 1) % MEMBERS)}
     samplers = profiles.start(pids, seconds, target)
     load.run(system.address(leader), system.requests("put"), 64, seconds + 1)
     profiles.finish(samplers)
+    return profiles.summarised(target, pids)
 
 
 def prepared(systems: Sequence[System], console: Console) -> None:
@@ -204,7 +205,8 @@ def main(words: Sequence[str]) -> int:
             }
             found = measured(systems, plan, console)
             if options.profile and profiles.profiler():
-                profiled(systems[0], 2 * plan.seconds, report.RESULTS / f"{name}-profile")
+                target = report.RESULTS / f"{name}-profile"
+                about["profile"] = str(profiled(systems[0], 2 * plan.seconds, target))
         finally:
             for system in systems:
                 system.stop()

@@ -8,9 +8,10 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from benchmarks import pools
+from quorate import __version__
 from quorate.cli.launch import HOST, LaunchError, LocalCluster, free_ports
 
 MEMBERS = 3
@@ -63,14 +64,11 @@ class Quorate:
     def __init__(self, directory: Path, extra: Sequence[str] = ()) -> None:
         self._cluster = LocalCluster(directory, MEMBERS, extra)
         self.command = " ".join(self._cluster.nodes[0].command)
-        self.version = ""
+        self.version = __version__
 
     def start(self) -> None:
         """See System."""
         self._cluster.start()
-        answer = self._cluster.nodes[0].get("/v1/agent/self")
-        config = cast(dict[str, Any], answer).get("Config", {})
-        self.version = str(config.get("Version", "unknown"))
 
     def stop(self) -> None:
         """See System."""

@@ -12,6 +12,8 @@ from quorate.cli.output import fail, progress, say, say_columns, say_json
 
 app = application("Save, restore and look at snapshots.")
 
+CONSULS = ("ID", "Size", "Index", "Term", "Version")  # the facts that Consul shows, in its order
+
 File = Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -58,11 +60,15 @@ def inspect(file: File = None, as_json: Json = False) -> None:
     if as_json:
         say_json({**archive.meta, "parts": archive.sizes})
         return
-    facts = {
-        name: value for name, value in archive.meta.items() if not isinstance(value, dict | list)
-    }
-    facts.setdefault("Size", archive.sizes.get("state.bin", 0))
-    say_columns([[f" {name}", str(value)] for name, value in facts.items()])
+    meta = {"Size": archive.sizes.get("state.bin", 0), **archive.meta}
+    facts = {name: meta.get(name, "-") for name in CONSULS} | meta
+    say_columns(
+        [
+            [f" {name}", str(value)]
+            for name, value in facts.items()
+            if not isinstance(value, dict | list)
+        ]
+    )
 
 
 def _path(file: list[str] | None) -> Path:

@@ -58,10 +58,20 @@ def test_quantiles_are_values_that_were_seen() -> None:
     assert load.quantile([], 0.5) == 0.0
 
 
-def test_the_hottest_functions_are_counted_by_their_leaves(tmp_path: Path) -> None:
-    file = tmp_path / "stacks"
-    file.write_text("main;turn;apply 6\nmain;turn 3\nmain;tick;apply 1\n")
-    assert profiles.top(file) == [("apply", 0.7), ("turn", 0.3)]
+def test_a_profile_is_summed_up_by_python_function_without_lines_and_waiting_threads() -> None:
+    found = profiles.shares(
+        [
+            "thread: main;turn (a.py:1);apply (b.py:7);memcpy (libc.so.6) 6",
+            "thread: main;turn (a.py:2);write (libc.so.6) 3",
+            "thread: main;turn (a.py:3) 1",
+            "thread: wal;run (wal.py:9);_queue_SimpleQueue_get (x.h:1);futex (libc.so.6) 90",
+            "thread: main;run (loop.py:1);epoll_pwait (libc.so.6) 90",
+            "not a stack",
+        ]
+    )
+    assert found.samples == 10
+    assert found.own == {"apply (b.py)": 0.6, "write": 0.3, "turn (a.py)": 0.1}
+    assert found.whole == {"turn (a.py)": 1.0, "apply (b.py)": 0.6}
 
 
 def test_quick_means_one_short_round() -> None:
