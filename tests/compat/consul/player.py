@@ -1,0 +1,188 @@
+"""Plays a recorded conversation against a server, and says where it answers differently."""
+
+import base64
+import contextlib
+import gzip
+import http.client
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+from tests.compat.consul.rules import MISSING, Rules, difference, parts
+
+ASYNC_S = 0.25  # what is asked in the background has arrived after this
+RETRY_S = 0.1
+_VARIABLE = re.compile(r"\{\{(\w+)([+-]\d+)?\}\}")
+
+
+class Different(Exception):
+    """An answer is not as recorded."""
+
+
+class Player:
+    """One case being played.
+
+    Args:
+        host, port: The server's HTTP address.
+        facts: Variables that are always there.
+    """
+
+    def __init__(self, host: str, port: int, facts: dict[str, Any]) -> None:
+        self._host = host
+        self._port = port
+        self._values: dict[str, Any] = {**facts, "run": uuid.uuid4().hex[:8]}
+        self._waiting: dict[str, Future[dict[str, Any]]] = {}
+        self._threads = ThreadPoolExecutor(32)
+
+    def play(self, case: dict[str, Any]) -> None:
+        """Do all steps, then clean up.
+
+        Raises:
+            Different: At the first step whose answer is not as recorded.
+        """
+        try:
+            for number, step in enumerate(case["steps"], 1):
+                self._step(f"step {number}", step)
+        finally:
+            for request in case.get("cleanup", []):
+                self._ask(self._filled(request))
+            for waiting in self._waiting.values():
+                waiting.cancel()
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _step(self, title: str, step: dict[str, Any]) -> None:
+        if "sleep" in step:
+            time.sleep(step["sleep"])
+        elif "pending" in step:
+            time.sleep(step["for"])
+            if self._waiting[step["pending"]].done():
+                raise Different(f"{title}: it was answered: {self._waiting[step['pending']]}")
+        elif "async" in step:
+            request = self._filled(step["request"])
+            self._waiting[step["async"]] = self._threads.submit(self._ask, request)
+            time.sleep(ASYNC_S)
+        elif "await" in step:
+            future = self._waiting.pop(step["await"])
+            self._judge(f"{title} (await)", step, future.result(step.get("within", 30)))
+        else:
+            self._exchange(title, step)
+
+    def _exchange(self, title: str, step: dict[str, Any]) -> None:
+        deadline_s = time.monotonic() + step.get("retry", {}).get("for", 0)
+        while True:
+            request = self._filled(step["request"])
+            answer = self._ask(request)
+            try:
+                self._judge(f"{title} ({request['method']} {request['path']})", step, answer)
+            except Different:
+                if time.monotonic() >= deadline_s:
+                    raise
+                time.sleep(RETRY_S)
+            else:
+                return
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        path = quote(request["path"], safe="".join(map(chr, range(0x21, 0x7F))))
+        headers = {str(name): str(value) for name, value in request.get("headers", {}).items()}
+        body: Any = _body(request)
+        is_chunked = bool(request.get("chunked"))
+        if is_chunked:
+            body = iter([body or b""])
+        began_s = time.monotonic()
+        line = http.client.HTTPConnection(self._host, self._port, timeout=60)
+        try:
+            line.request(request["method"], path, body, headers, encode_chunked=is_chunked)
+            reply = line.getresponse()
+            data = reply.read()
+        finally:
+            line.close()
+        fields: dict[str, str] = {}
+        for name, value in reply.getheaders():
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        return _seen(reply.status, fields, data, time.monotonic() - began_s)
+
+    # --- judging -------------------------------------------------------------------------------
+
+    def _judge(self, title: str, step: dict[str, Any], answer: dict[str, Any]) -> None:
+        expected = self._filled(step["response"])
+        rules = Rules(self._filled(step.get("match", {})))
+        for name, value in expected.items():
+            wanted: dict[tuple[str, ...], Any] = {(name,): value}
+            if name == "headers":
+                wanted = {("header", header): text for header, text in value.items()}
+            for path, one in wanted.items():
+                _raise_if(title, difference(one, found(answer, path), rules, path))
+        for path in rules.unused():
+            _raise_if(title, difference(MISSING, found(answer, path), rules, path))
+        for name, path in step.get("save", {}).items():
+            self._values[name] = found(answer, parts(path))
+
+    # --- variables -----------------------------------------------------------------------------
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._filled(name): self._filled(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._filled(one) for one in value]
+        if not isinstance(value, str):
+            return value
+        whole = _VARIABLE.fullmatch(value)
+        if whole is not None:
+            return self._value(whole)
+        return _VARIABLE.sub(lambda match: str(self._value(match)), value)
+
+    def _value(self, match: re.Match[str]) -> Any:
+        value = self._values[match[1]]
+        return int(value) + int(match[2]) if match[2] else value
+
+
+def _raise_if(title: str, text: str) -> None:
+    if text:
+        raise Different(f"{title}: {text}")
+
+
+_BODIES: dict[str, Callable[[Any], bytes]] = {
+    "json": lambda value: json.dumps(value).encode(),
+    "body": lambda value: str(value).encode(),
+    "body_base64": base64.b64decode,
+    "body_fill": lambda value: str(value[0]).encode() * int(value[1]),
+}
+
+
+def _body(request: dict[str, Any]) -> bytes | None:
+    return next((make(request[name]) for name, make in _BODIES.items() if name in request), None)
+
+
+def _seen(status: int, fields: dict[str, str], data: bytes, took_s: float) -> dict[str, Any]:
+    """An answer as paths address it."""
+    if fields.get("Content-Encoding") == "gzip":
+        data = gzip.decompress(data)
+    seen: dict[str, Any] = {
+        "status": status,
+        "header": fields,
+        "took": took_s,
+        "body_base64": base64.b64encode(data).decode(),
+        "text": data.decode("utf-8", "replace"),
+    }
+    with contextlib.suppress(ValueError):  # not JSON: then nobody may ask for it
+        seen["json"] = json.loads(data)
+    return seen
+
+
+def found(answer: Any, path: tuple[str, ...]) -> Any:
+    """What stands at a path; `MISSING` if nothing does."""
+    for part in path:
+        if isinstance(answer, dict):
+            answer = answer.get(part, MISSING)
+        elif isinstance(answer, list) and part.isdigit() and int(part) < len(answer):
+            answer = answer[int(part)]
+        else:
+            return MISSING
+    return answer

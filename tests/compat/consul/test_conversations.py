@@ -1,0 +1,171 @@
+"""Conversations recorded with Consul, played against a development node.
+
+A case whose answer is another one on purpose is expected to differ, with the number of the
+decision; `docs/api/consul.md` lists them. A case that needs an endpoint that is not built is
+skipped and names it.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from quorate.gateways.http.routes import ROUTES
+from tests.compat.consul.player import Player
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+DATA = Path(__file__).parent / "data"
+HOST = "127.0.0.1"
+MAIN = [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
+START_S = 20.0
+
+DEVIATIONS = {
+    "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
+    "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
+}
+NOT_BUILT = {
+    "http-default-acl-header-deny": "access control",
+    "operator-keyring": "gossip keys",
+    "http-root-redirect": "the web page",
+}
+
+
+class Server(NamedTuple):
+    """A running node, and what every case may know of it."""
+
+    port: int
+    facts: dict[str, Any]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def started(config: dict[str, Any]) -> Generator[Server, None, None]:
+    """A new node with nothing in it."""
+    http_port, server_port = free_ports(2)
+    whole = {
+        "node_name": "node-1",
+        "bind_addr": HOST,
+        "client_addr": HOST,
+        **config,
+        "ports": {"http": http_port, "server": server_port},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.json"
+        file.write_text(json.dumps(whole))
+        words = [*MAIN, "agent", "-dev", "-log-level=error", f"-config-file={file}"]
+        with subprocess.Popen(words) as process:
+            try:
+                yield Server(http_port, facts(http_port, process))
+            finally:
+                process.kill()
+
+
+def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Wait until the node serves; then what cases may name."""
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s and process.poll() is None:
+        try:
+            leader = asked(port, "/v1/status/leader")
+            config = asked(port, "/v1/agent/self")["Config"]
+            if leader and asked(port, f"/v1/health/node/{config['NodeName']}"):
+                return {
+                    "node": config["NodeName"],
+                    "node_id": config["NodeID"],
+                    "dc": config["Datacenter"],
+                    "server": leader,
+                    "host": HOST,
+                    "http_port": port,
+                }
+        except (OSError, HTTPException, ValueError):  # not yet
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the node did not start")
+
+
+def asked(port: int, path: str) -> Any:
+    line = HTTPConnection(HOST, port, timeout=5)
+    try:
+        line.request("GET", path)
+        return json.loads(line.getresponse().read())
+    finally:
+        line.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with started({}) as server:
+        yield server
+
+
+def is_served(path: str) -> bool:
+    plain = path.partition("?")[0]
+    if plain in ("/v1/kv", "/v1/", "/v1/nope", "/v1/kvx") or not plain.startswith("/v1/"):
+        return True
+    fixed = [route.pattern.partition(":") for route in ROUTES]
+    return any(plain.startswith(start) if colon else plain == start for start, colon, _ in fixed)
+
+
+UNKNOWN_ON_PURPOSE = {"http-unknown-path", "http-path-slashes", "http-default-acl-header"}
+
+
+def missing_endpoint(case: dict[str, Any]) -> str:
+    """The first path of a case that this version does not serve."""
+    if case["name"] in UNKNOWN_ON_PURPOSE:
+        return ""
+    paths = [step["request"]["path"] for step in case["steps"] if "request" in step]
+    return next((path for path in paths if not is_served(path)), "")
+
+
+def uses_other_rows(case: dict[str, Any]) -> bool:
+    """Transactions on nodes, services and checks are not built."""
+    bodies = [step["request"].get("json") for step in case["steps"] if "request" in step]
+    operations = [one for body in bodies if isinstance(body, list) for one in body]
+    return any(
+        isinstance(one, dict) and "KV" not in one and {"Node", "Service", "Check"} & set(one)
+        for one in operations
+    )
+
+
+def cases() -> Iterator[Any]:
+    for path in sorted(DATA.glob("*.json")):
+        for case in json.loads(path.read_text())["cases"]:
+            yield pytest.param(case, id=f"{path.stem}/{case['name']}", marks=marks(case))
+
+
+def marks(case: dict[str, Any]) -> list[pytest.MarkDecorator]:
+    missing = missing_endpoint(case) or NOT_BUILT.get(case["name"], "")
+    if missing:
+        return [pytest.mark.skip(reason=f"not built: {missing}")]
+    if uses_other_rows(case):
+        return [pytest.mark.skip(reason="not built: transactions on the catalog")]
+    reason = case.get("deviation") or DEVIATIONS.get(case["name"])
+    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+
+
+@pytest.mark.parametrize("case", list(cases()))
+def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any], shared: Server) -> None:
+    if case.get("fresh") or case.get("config"):
+        with started(case.get("config", {})) as server:
+            Player(HOST, server.port, server.facts).play(case)
+    else:
+        Player(HOST, shared.port, shared.facts).play(case)
