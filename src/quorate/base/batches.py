@@ -95,6 +95,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 NOOP = bytes([Kind.NOOP])
 """A batch that changes nothing and carries nothing."""
 
+_CONFIGURATION = bytes([Kind.CONFIGURATION])
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
 
@@ -119,6 +121,11 @@ def kind_of(data: bytes) -> Kind:
     if not data:
         raise ValueError("an empty batch")
     return Kind(data[0])
+
+
+def is_configuration(data: bytes) -> bool:
+    """Is this an encoded configuration? Never fails: other kinds may come from newer versions."""
+    return data[:1] == _CONFIGURATION
 
 
 def decode_batch(data: bytes) -> Batch:

@@ -5,12 +5,13 @@ A1: slots are applied strictly in order; data, applied slot, dedup, stamps and d
 A2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
     chance, no order of hashes.
 A3: logged time never falls: a late old batch may carry a lower stamp than one before it.
-A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted.
+A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted. A batch
+    of a kind that is not known here stops the node: newer versions may know it.
 """
 
 import msgspec
 
-from quorate.base.batches import Batch, Bundle, Configuration, decode_batch
+from quorate.base.batches import Batch, Bundle, Configuration, Kind, decode_batch
 from quorate.base.commands import Command, decode_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError, invariant
@@ -30,6 +31,7 @@ from quorate.machine.timers import Timers
 
 _NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
+_KINDS = frozenset(Kind)
 _TRIES = 4
 """A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
 
@@ -183,7 +185,7 @@ class Machine:
                 the tables cannot be used any more.
         """
         invariant(slot == self._state.applied + 1, "slots are applied in order")
-        batch = self._decode(data)
+        batch = self._decode(slot, data)
         for _ in range(_TRIES - 1):
             try:
                 return self._apply(slot, batch, configuration, own)
@@ -270,7 +272,13 @@ class Machine:
         transaction.put(STATE_KEY, encode_state(state))
         return state
 
-    def _decode(self, data: bytes) -> Batch:
+    def _decode(self, slot: Slot, data: bytes) -> Batch:
+        if data and data[0] not in _KINDS:
+            raise StorageError(
+                "version",
+                f"slot {slot} holds a batch of kind {data[0]}, which this version of Quorate does "
+                "not know: start the newest version that the other nodes run on this node too",
+            )
         try:
             return decode_batch(data)
         except ValueError:  # alike everywhere: it takes its slot and changes nothing

@@ -166,10 +166,7 @@ class Changes:
         voters = membership.governing(Slot(watermark + 1)).voter_ids
         healthy = leadership.healthy(now_s)
         if self._me not in voters:
-            if leadership.transfer_to is None:
-                best = self.best_successor(leadership, voters, now_s)
-                if best is not None:
-                    leadership.transfer(best, now_s)
+            self.hand_over(leadership, voters, now_s)
             return []
         for member in membership.newest.learners:
             peer = leadership.peers.get(member.id)
@@ -180,6 +177,13 @@ class Changes:
                 except QuorateError:  # not now: too few are heard; asked again next tick
                     return []
         return []
+
+    def hand_over(self, leadership: Leadership, voters: frozenset[NodeId], now_s: float) -> None:
+        """Give leadership to the best of these voters, if there is one and nobody takes over."""
+        if leadership.transfer_to is None:
+            best = self.best_successor(leadership, voters, now_s)
+            if best is not None:
+                leadership.transfer(best, now_s)
 
     def best_successor(
         self, leadership: Leadership, voters: frozenset[NodeId], now_s: float

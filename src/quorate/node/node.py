@@ -38,7 +38,7 @@ from quorate.base.effects import (
 )
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Message
+from quorate.base.messages import Accept, Fetched, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
 from quorate.base.subjects import EVERYTHING
@@ -120,6 +120,7 @@ class Node:
         self._rng = rng
         self._wall_ms = wall_ms
         self._is_alone = is_alone
+        self._has_halted = False
         self._unapplied: deque[Released] = deque()
         self._ticked_s = now_s
         self._judge_after_s = now_s
@@ -134,7 +135,7 @@ class Node:
         for record in founding_first(records):
             if isinstance(record, Founded):
                 self.founding.remember(record)
-                self._found(now_s)
+                self._found(now_s, is_recovering=True)
             elif self.replica is not None:
                 self.replica.remember(record)
                 for effect in self._apply_released():
@@ -143,13 +144,18 @@ class Node:
         if self.replica is not None:
             self.replica.end_recovery(applied)
 
-    def _found(self, now_s: float) -> bool:
+    def _found(self, now_s: float, *, is_recovering: bool = False) -> bool:
         """Become a replica, once the directory belongs to a cluster that exists."""
         founded = self.founding.founded
         if self.replica is not None or founded is None or not founded.complete:
             return False
         if not self.machine.configurations:
-            self.machine.found(founded.cluster_id, founded.configuration)
+            try:
+                self.machine.found(founded.cluster_id, founded.configuration)
+            except StorageError as error:
+                if error.code != "disk_full" or is_recovering:
+                    raise
+                return False  # N2: tried again with the next event
         self.replica = Replica(
             self.me.id, self.settings, self._membership(), self.machine.applied, self._rng, now_s
         )
@@ -243,23 +249,14 @@ class Node:
         elif isinstance(event, events.Installed):
             effects += self._installed(event.transfer, now_s)
         elif isinstance(event, events.SpaceChanged):
-            effects += self._space_changed(event.is_full, now_s)
+            self.is_full = event.is_full
+            effects.append(Note("disk full" if event.is_full else "disk has space", {}))
         return effects
 
     def _hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        if self.is_full and isinstance(message, Accept) and sender != self.me.id:
-            return []  # N2: a vote could not be stored; fetched when there is space again
+        if self.is_full and isinstance(message, Accept | Fetched) and sender != self.me.id:
+            return []  # N2: it could not be stored; fetched when there is space again
         return self._routes.take(sender, message, now_s)
-
-    def _space_changed(self, is_full: bool, now_s: float) -> list[Effect]:
-        self.is_full = is_full
-        leadership = self.replica.leadership if self.replica else None
-        if is_full and leadership is not None and self.replica is not None:
-            voters = self.replica.membership.newest.voter_ids
-            best = self.changes.best_successor(leadership, voters, now_s)
-            if best is not None:
-                leadership.transfer(best, now_s)
-        return [Note("disk full" if is_full else "disk has space", {})]
 
     def _installed(self, transfer: int, now_s: float) -> list[Effect]:
         if self.replica is None or not self.asker.is_done(transfer):
@@ -314,6 +311,8 @@ class Node:
         leadership = replica.leadership
         if leadership is None or not leadership.is_serving or self.presence is None:
             return effects
+        if self.is_full:
+            self.changes.hand_over(leadership, newest.voter_ids, now_s)
         for verdict in self.presence.verdicts(leadership, replica.membership, now_s):
             self._propose_own(encode_command(verdict))
         if now_s >= self._judge_after_s:
@@ -397,7 +396,7 @@ class Node:
             return self._pass(effects, now_s)
         while True:
             leadership = self.replica.leadership if self.replica else None
-            if leadership is None or leadership.room() == 0:
+            if leadership is None or leadership.room() == 0 or self.is_full:  # N2
                 return effects
             while self.origin.may_number:
                 self.intake.offer(self.origin.number(now_s))
@@ -448,7 +447,7 @@ class Node:
     def _apply_released(self) -> list[Effect]:
         """Apply what was released, in order (N1); what finds no space waits (N2)."""
         replica = self.replica
-        if replica is None or replica.is_installing:  # T3
+        if replica is None or replica.is_installing or self._has_halted:  # T3
             return []
         released = replica.take_released()
         if not released and not self._unapplied:
@@ -461,6 +460,7 @@ class Node:
                 effects += self._apply(slot, batch, configuration)
             except StorageError as error:
                 if error.code != "disk_full":
+                    self._has_halted = True
                     return [*effects, Halt(error.code, error.text)]
                 break  # the tables are as before; tried again with the next event
             self._unapplied.popleft()

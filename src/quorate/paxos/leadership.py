@@ -20,10 +20,9 @@ from quorate.base.batches import (
     NOOP,
     Batch,
     Configuration,
-    Kind,
     decode_batch,
     encode_batch,
-    kind_of,
+    is_configuration,
 )
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Reply, Send
@@ -81,6 +80,8 @@ class Leadership:
         self.digest_slot, self.digest = Slot(0), 0
         self.transfer_to: NodeId | None = None
         self.transfer_until_s = 0.0
+        self._transfer_told_s = float("-inf")
+        self._stuck_since_s = float("inf")
         self._began_s = now_s
         self._barrier = Slot(0)
         self._is_barrier_chosen = False
@@ -235,7 +236,7 @@ class Leadership:
             violated("phase 2 follows phase 1")
         voters = home.membership.governing(pipeline.slot_next).voter_ids
         slot = pipeline.open(batch, voters, now_s, self._timing.accept_resend_s)
-        if kind_of(batch) is Kind.CONFIGURATION:
+        if is_configuration(batch):
             self._note_change(slot, batch)
         watermark = home.learner.watermark
         accept = Accept(self.ballot, slot, watermark, batch)
@@ -289,7 +290,7 @@ class Leadership:
         effects = self._advance(now_s)
         if self.pipeline is not None and not self.is_serving:
             effects += self._try_serving(now_s)
-        effects += self._try_transfer()
+        effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
         elif self.pipeline is not None and self._told < self._home.learner.watermark:
@@ -401,6 +402,22 @@ class Leadership:
         voters = self._home.membership.governing(Slot(self._home.learner.watermark + 1)).voter_ids
         return is_phase1_quorum(self.healthy(now_s), voters)
 
+    def is_stuck(self, now_s: float) -> bool:
+        """Must a slot be learned that nobody heard can tell? Another phase 1 would not ask for it.
+
+        Judged while a pipeline stands; before, `hears_quorum` sets the limit.
+        """
+        pipeline, knower = self.pipeline, self.phase1.watermark_holder
+        if (
+            pipeline is None
+            or knower in self.healthy(now_s)
+            or not self._must_learn(pipeline.slot_next)
+        ):
+            self._stuck_since_s = float("inf")
+            return False
+        self._stuck_since_s = min(self._stuck_since_s, now_s)
+        return now_s - self._stuck_since_s >= self._timing.election_timeout_s
+
     def on_link(self, peer: NodeId, *, is_linked: bool) -> list[Effect]:
         """A link was made or broke: what was on the way is lost and goes again."""
         if peer in self.peers:
@@ -417,14 +434,18 @@ class Leadership:
     def transfer(self, to: NodeId, now_s: float) -> None:
         """Stop proposing, and hand over to `to` when it has caught up (3.9)."""
         self.transfer_to = to
+        self._transfer_told_s = float("-inf")
         self.transfer_until_s = now_s + self._timing.election_timeout_s
 
-    def _try_transfer(self) -> list[Effect]:
+    def _try_transfer(self, now_s: float) -> list[Effect]:
         if self.transfer_to is None or self.pipeline is None or self.pipeline.flights:
             return []
         peer = self.peers.get(self.transfer_to)
         if peer is None or peer.match < self._home.learner.watermark:
             return []
+        if now_s - self._transfer_told_s < self._timing.accept_resend_s:
+            return []
+        self._transfer_told_s = now_s
         return [Send(self.transfer_to, TransferNow(self.ballot))]
 
     def _peer(self, node: NodeId, now_s: float) -> Progress:

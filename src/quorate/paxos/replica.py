@@ -10,7 +10,7 @@ who may try, `leadership` proposes. This file only connects them.
 
 from collections.abc import Callable
 
-from quorate.base.batches import Configuration, Kind, decode_batch, kind_of
+from quorate.base.batches import Configuration, decode_batch, is_configuration
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Event, Received
@@ -200,6 +200,8 @@ class Replica:
             effects += self.leadership.tick(now_s)
             if not self.leadership.hears_quorum(now_s):
                 effects += self.step_down(now_s, "no quorum heard")
+            elif self.leadership.is_stuck(now_s):
+                effects += self.step_down(now_s, "nobody heard knows what is chosen")
         elif now_s >= self.election.due_s and self.is_voter:
             effects += self.poll(now_s)
         effects += self.fetch(now_s)
@@ -371,7 +373,7 @@ class Replica:
             if self.leadership and self.leadership.is_contradicted(slot, batch):
                 is_contradicted = True
             configuration = None
-            if kind_of(batch) is Kind.CONFIGURATION:
+            if is_configuration(batch):
                 proposed = decode_batch(batch).configuration
                 if proposed is not None:
                     configuration = self.membership.judge(slot, proposed)

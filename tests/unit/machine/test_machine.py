@@ -127,12 +127,21 @@ def test_a_bundle_that_cannot_be_decoded_counts_and_does_nothing(body: bytes) ->
     assert lab.machine.counters.bundles_unreadable == 1
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01rubbish", b"\x77"])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01rubbish"])
 def test_a_batch_that_cannot_be_decoded_takes_its_slot(data: bytes) -> None:
     machine = Lab().machine
     applied = machine.applied
     assert machine.apply(Slot(applied + 1), data, None, ANN).bundles == []
     assert machine.applied == applied + 1
+
+
+def test_a_batch_of_a_newer_kind_is_not_taken_for_nothing() -> None:
+    machine = Lab().machine
+    applied = machine.applied
+    with pytest.raises(StorageError, match="start the newest version") as caught:
+        machine.apply(Slot(applied + 1), b"\x77", None, ANN)
+    assert caught.value.code == "version"
+    assert machine.applied == applied
 
 
 # --- alike everywhere -------------------------------------------------------------------------

@@ -1,14 +1,30 @@
 """One node: how its parts hang together."""
 
-from quorate.base.batches import NOOP, Kind, decode_batch
+from quorate.base.batches import NOOP, Bundle, Kind, decode_batch
 from quorate.base.commands import KvSet
 from quorate.base.config import ClusterConfig
-from quorate.base.events import Installed
+from quorate.base.effects import Note
+from quorate.base.events import Installed, SpaceChanged
 from quorate.base.ids import Slot
-from quorate.base.messages import Fetched, ReadAsk, SnapshotAsk, SnapshotChunk
+from quorate.base.messages import (
+    Accepted,
+    Fetch,
+    Fetched,
+    Forward,
+    Heartbeat,
+    HeartbeatAnswer,
+    Poll,
+    PollAnswer,
+    Promise,
+    ReadAsk,
+    SnapshotAsk,
+    SnapshotChunk,
+    Welcome,
+)
 from quorate.base.records import Vote
 from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
+from quorate.paxos.leadership import Leadership
 from quorate.sim.tables import DictTables
 from tests.unit.node.lone import CLUSTER, Lone, founders, member
 
@@ -49,6 +65,23 @@ def installing(slot: int, told: int) -> tuple[Lone, SnapshotAsk, DictTables]:
 def finish(lone: Lone, ask: SnapshotAsk, tables: DictTables) -> None:
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
+
+
+def lead(lone: Lone) -> Leadership:
+    """Be elected, promised and served by n2."""
+    polls: list[Poll] = []
+    while not polls:
+        lone.wait(0.01)
+        polls = lone.said(Poll, to=2)
+    replica = lone.node.replica
+    assert replica is not None
+    lone.hear(2, PollAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
+    leadership = replica.leadership
+    assert leadership is not None
+    lone.hear(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
+    lone.hear(2, Accepted(leadership.ballot, Slot(1)))
+    assert leadership.is_serving
+    return leadership
 
 
 def test_nothing_is_applied_between_the_last_chunk_and_the_switch() -> None:
@@ -106,6 +139,83 @@ def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:
     lone.tables.is_full = False
     lone.wait(0.1)
     assert lone.answered() == ["write"]
+
+
+def test_a_full_leader_proposes_and_stores_nothing_new_and_goes_on_when_there_is_space() -> None:
+    lone = Lone(0, is_alone=True)
+    lone.wait(2.0)
+    lone.event(SpaceChanged(is_full=True))
+    lone.records.clear()
+    lone.hear(2, Forward(Bundle(TWO, 1, 1, 0, b"\x90")))
+    lone.wait(0.5)
+    assert lone.records == []
+    lone.event(SpaceChanged(is_full=False))
+    lone.wait(0.1)
+    assert [type(record) for record in lone.records] == [Vote]
+
+
+def test_a_full_node_stores_no_batch_that_it_fetched() -> None:
+    lone = Lone()
+    lone.heartbeat(2, watermark=2)
+    lone.event(SpaceChanged(is_full=True))
+    lone.records.clear()
+    lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
+    assert lone.records == []
+    lone.event(SpaceChanged(is_full=False))
+    lone.heartbeat(2, watermark=2)
+    lone.wait(0.3)
+    assert lone.said(Fetch)
+    lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
+    assert lone.node.machine.applied == 2
+
+
+def test_a_full_leader_tries_again_to_hand_over() -> None:
+    lone = Lone()
+    leadership = lead(lone)
+    lone.event(SpaceChanged(is_full=True))
+    lone.wait(0.2)
+    assert leadership.transfer_to == TWO
+    has_failed = False
+    for _ in range(15):
+        lone.wait(0.1)
+        has_failed |= "transfer failed" in [note.what for note in lone.all(Note)]
+        for beat in lone.said(Heartbeat, to=2):
+            answer = HeartbeatAnswer(leadership.ballot, Slot(0), beat.round, Slot(0), 0)
+            lone.hear(2, answer)
+    assert has_failed
+    assert leadership.transfer_to == TWO
+
+
+def test_a_batch_of_a_kind_unknown_here_halts_the_node_instead_of_being_skipped() -> None:
+    lone = Lone()
+    lone.heartbeat(2, watermark=1)
+    lone.hear(2, Fetched(Slot(1), (b"\x77newer",), Slot(1), Slot(1)))
+    assert [halt.code for halt in lone.halts()] == ["version"]
+    assert lone.node.machine.applied == 0
+
+
+def test_a_damaged_row_met_by_apply_halts_the_node_once() -> None:
+    lone = Lone(0, is_alone=True)
+    lone.wait(2.0)
+    for number in (1, 2):
+        for row in [row for row in lone.tables.save() if row.endswith(b"key")]:
+            lone.tables.damage(row)
+        lone.submit(KvSet(b"key", b"value"), number)
+        lone.wait(0.1)
+    assert lone.answered() == [1]
+    assert [halt.code for halt in lone.halts()] == ["corrupt"]
+
+
+def test_a_disk_full_at_the_founding_is_waited_for() -> None:
+    lone = Lone(0)
+    lone.tables.is_full = True
+    lone.connect(2, CLUSTER)
+    lone.hear(2, Welcome(CLUSTER, founders(3)))
+    assert lone.node.replica is None
+    lone.tables.is_full = False
+    lone.wait(0.1)
+    assert lone.node.replica is not None
+    assert lone.configured()
 
 
 def test_questions_of_a_new_life_have_new_numbers() -> None:

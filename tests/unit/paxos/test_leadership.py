@@ -259,6 +259,39 @@ def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> N
     assert "transfer failed" in [note.what for note in lone.notes]
 
 
+def test_an_heir_is_told_to_take_over_now_and_then_not_in_every_turn() -> None:
+    lone = Lone()
+    ballot = lone.lead(2)
+    lone.leadership.transfer(NodeId("n3"), lone.now_s)
+    lone.answer(3, 1, watermark=1)
+    for _ in range(20):
+        lone.flush()
+    assert lone.take(TransferNow) == [TransferNow(ballot)]
+    lone.wait(0.5)
+    assert 1 <= len(lone.take(TransferNow)) <= 5
+
+
+def test_a_leader_that_cannot_learn_what_a_dead_peer_knew_steps_down() -> None:
+    lone = Lone(5)
+    lone.lead(2, 3)
+    lone.promise(4, watermark=30)
+    assert lone.leadership.room() == 0
+    for _ in range(12):
+        lone.wait(0.1)
+        lone.answer(2, 0, watermark=1)
+        lone.answer(3, 0, watermark=1)
+        lone.answer(4, 0, watermark=30)
+    assert lone.replica.is_serving, "the one who knows may still be asked"
+    lone.disconnect(4)
+    for _ in range(25):
+        lone.wait(0.1)
+        if not lone.replica.is_serving:
+            break
+        lone.answer(2, 0, watermark=1)
+        lone.answer(3, 0, watermark=1)
+    assert not lone.replica.is_serving
+
+
 def test_a_slow_peer_gets_heartbeats_only_until_it_has_caught_up() -> None:
     lone = Lone(settings=NodeSettings(limits=Limits(peer_bytes_in_flight_max=10)))
     lone.lead(2)
