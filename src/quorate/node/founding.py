@@ -69,6 +69,7 @@ class Founding:
         self._rng = rng
         self.founded: Founded | None = None
         self._known: dict[NodeId, Member] = {me.id: me}
+        self._gone: set[NodeId] = set()
         self._blank: set[NodeId] = set()
         self._clusters: dict[NodeId, str] = {}
         self._stored: set[NodeId] = set()
@@ -102,6 +103,7 @@ class Founding:
     def on_connected(self, peer: Member, cluster_id: str) -> list[Effect]:
         """A link stands: what does its other end belong to?"""
         self._due_s = float("-inf")
+        self._replace(peer)
         if cluster_id:
             self._blank.discard(peer.id)
             self._clusters[peer.id] = cluster_id
@@ -111,6 +113,14 @@ class Founding:
             self._clusters.pop(peer.id, None)
             self._blank.add(peer.id)
         return []
+
+    def _replace(self, peer: Member) -> None:
+        """Whoever else was met at this address had another directory, which is gone."""
+        self._gone.discard(peer.id)
+        for member in list(self._known.values()):
+            if member.address == peer.address and member.id not in (peer.id, self._me.id):
+                del self._known[member.id]
+                self._gone.add(member.id)
 
     def on_disconnected(self, peer: NodeId) -> None:
         """The link is gone."""
@@ -151,7 +161,8 @@ class Founding:
         if self.founded is not None or message.expect != self._expect:
             return []
         for member in message.known:
-            self._known.setdefault(member.id, member)
+            if member.id not in self._gone:
+                self._known.setdefault(member.id, member)
         return self._try_to_found()
 
     def _try_to_found(self) -> list[Effect]:

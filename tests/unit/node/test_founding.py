@@ -1,7 +1,10 @@
 """How a directory that is nobody's comes to belong to a cluster."""
 
+import msgspec
+
 from quorate.base.batches import Configuration
 from quorate.base.effects import Persist
+from quorate.base.events import Connected
 from quorate.base.messages import Found, FoundDone, FoundStored, Join, Meet, Welcome
 from quorate.base.records import Founded
 from tests.unit.node.cluster import Cluster
@@ -127,6 +130,21 @@ def test_a_node_that_finds_a_cluster_joins_it_instead() -> None:
     lone.hear(3, Welcome("old", founders(3)))
     assert lone.node.cluster_id == "old"
     assert lone.node.replica is not None
+
+
+def test_a_founder_whose_directory_was_replaced_stands_in_nobodys_way() -> None:
+    """A dead id below all others would keep everybody waiting for its proposal."""
+    lone = Lone(0, expect=3)
+    dead = msgspec.structs.replace(member(0), address=member(2).address)
+    lone.connect(3, "")
+    lone.event(Connected(dead, ""))
+    lone.hear(0, Meet(3, (dead, member(3))))
+    lone.disconnect(0)
+    lone.connect(2, "")
+    lone.hear(3, Meet(3, (dead, member(2), member(3))))
+    lone.wait(0.6)
+    (record,) = founded(lone)
+    assert record.configuration.voter_ids == {"n1", "n2", "n3"}
 
 
 def test_a_lone_founder_founds_once() -> None:
