@@ -12,6 +12,8 @@ S4: the watermark leaves at the end of the turn in which it rose.
 S5: a leader that learns another batch chosen in a slot it has on the way, or its barrier's slot
     chosen by somebody else, leads no more: its watermark would make those who voted for its own
     batch take that for chosen (L2).
+S6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
+    does without that peer.
 """
 
 from typing import Protocol

@@ -264,16 +264,6 @@ class Host:
             self._end_turn()
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
-        except StorageError as error:
-            self._no_space(error)
-
-    def _no_space(self, error: StorageError) -> None:
-        """A node that cannot even store its founding ends, and is started again later."""
-        node = self.node
-        if error.code != "disk_full" or node is None or node.replica is not None:
-            raise error
-        self.crash(is_power_cut=False)
-        self.world.after(1.0, self.start)
 
     def _receive(self, event: Event, now_s: float) -> list[Effect]:
         node = self.node
