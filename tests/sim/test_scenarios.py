@@ -71,6 +71,34 @@ def test_an_answer_to_an_earlier_round_confirms_no_read_of_a_deposed_leader() ->
     stage.level()
 
 
+def test_an_answer_to_a_first_try_confirms_no_later_read() -> None:
+    """A round that stays unanswered is followed by another under a new token, never by itself."""
+    stage = Stage()
+    old = stage.leader
+    others = stage.followers
+    stage.done(stage.write(old))
+    late = stage.catch(HeartbeatAnswer, receiver=old, is_held=True)
+    first = stage.read(old)
+    stage.run(0.01)
+    pairs = stage.cut(old, others)
+    stage.until(lambda: stage.cluster.leader in others)
+    stage.done(stage.write(stage.leader))
+    second = stage.read(old)
+    stage.run(0.2)
+    assert old.node is not None
+    assert old.node.replica is not None
+    assert old.node.replica.is_serving, "it does not know better yet"
+
+    stage.let_go(late)
+    stage.run(0.1)
+
+    assert first.end is End.DONE
+    assert second.end is End.OPEN
+    stage.heal(pairs)
+    stage.done(second)
+    stage.level()
+
+
 def test_a_node_far_behind_catches_up_by_snapshot_and_its_clients_do_not_wait_for_ever() -> None:
     stage = Stage(settings=SHORT_TAIL)
     leader, behind = stage.leader, stage.followers[0]

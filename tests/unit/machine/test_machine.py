@@ -1,5 +1,6 @@
 """Slots in order, one transaction each, and the same result wherever it is applied."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from quorate.base.outcomes import Failure
 from quorate.machine.machine import Machine
 from quorate.machine.snapshot import dump
 from quorate.runtime.tables import LmdbTables
-from quorate.sim.tables import DictTables
+from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab
 
 BOB, EVE = NodeId("bob"), NodeId("eve")
@@ -142,6 +143,39 @@ def test_a_batch_of_a_newer_kind_is_not_taken_for_nothing() -> None:
         machine.apply(Slot(applied + 1), b"\x77", None, ANN)
     assert caught.value.code == "version"
     assert machine.applied == applied
+
+
+class Ending(DictTables):
+    """Tables of a process that may end between two transactions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transactions_left = 1_000_000
+
+    def begin(self) -> DictTransaction:
+        if self.transactions_left == 0:
+            raise EndedError
+        self.transactions_left -= 1
+        return super().begin()
+
+
+class EndedError(Exception):
+    """The process ended."""
+
+
+def test_a_process_that_ends_after_any_transaction_applied_whole_slots_only() -> None:
+    """Data of a slot that does not count as applied would be applied twice."""
+    tables = Ending()
+    lab = Lab(tables)
+    before = lab.machine.applied
+    tables.transactions_left = 1
+    with contextlib.suppress(EndedError):
+        lab.do(KvSet(b"k", b"v"))
+    tables.kill()
+    tables.transactions_left = 1_000_000
+    again = Machine(tables, ClusterConfig())
+    assert again.applied == before + 1
+    assert again.last_sequence(ANN) == (1, before + 1)
 
 
 # --- alike everywhere -------------------------------------------------------------------------

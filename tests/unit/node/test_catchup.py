@@ -2,12 +2,15 @@
 
 import msgspec
 
-from quorate.base.config import Limits
+from quorate.base.batches import Batch, Bundle, encode_batch
+from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Effect, Install, Note, Send
-from quorate.base.ids import NodeId, Slot
+from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
+from quorate.machine.machine import Machine
 from quorate.node.catchup import CHUNK_PATIENCE_S, SOURCE_IDLE_S, TRIES_MAX, Asker, Source
 from quorate.sim.tables import DictTables
+from tests.unit.node.lone import founders, member
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
 ROWS = {b"k%d" % number: b"v" * 20 for number in range(5)}
@@ -52,6 +55,31 @@ def test_all_rows_come_over_and_are_of_one_moment() -> None:
     assert not asker.is_done(1)
     assert asker.is_done(ask.transfer)
     assert asker.source is None
+
+
+def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> None:
+    """Else a bundle counts twice, or a vote is counted by a configuration that is over."""
+    tables = DictTables()
+    machine = Machine(tables, ClusterConfig())
+    machine.found("cluster", founders(3))
+    second = msgspec.structs.replace(founders(4), number=2, predecessor=1)
+    bundle = Bundle(member(2).id, 5, 1, 0, b"\x90")
+    batch = Batch(Ballot(1, ANN), 9, 9, (bundle,))
+    machine.apply(Slot(1), encode_batch(batch), None, None)
+    machine.apply(Slot(2), encode_batch(Batch(Ballot(1, ANN), 9, 9, (), second)), second, None)
+
+    giver, asker = Source(tables, Limits(chunk_bytes_max=60)), Asker(incarnation=2)
+    rows: dict[bytes, bytes] = {}
+    (ask,) = asks(asker.begin(ANN, 0.0))
+    while not asker.is_installing:
+        effects = asker.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(2), 0.0)), Slot(0), 0.0)
+        rows.update(row for one in effects if isinstance(one, Install) for row in one.rows)
+        (ask,) = asks(effects) or [ask]
+
+    copy = Machine(DictTables(rows), ClusterConfig())
+    assert copy.last_sequence(member(2).id) == (5, 1)
+    assert copy.configurations == ((Slot(0), founders(3)), (Slot(2), second))
+    assert copy.digest == machine.digest
 
 
 def test_a_chunk_asked_for_again_is_the_same() -> None:

@@ -51,6 +51,16 @@ def test_a_higher_ballot_replaces_a_vote() -> None:
     assert made.votes == {Slot(1): Vote(HIGH, Slot(1), NONE, b"y")}
 
 
+def test_an_accept_that_comes_again_drops_no_vote_behind_it() -> None:
+    """Links may deliver twice and late; what was voted for since stays."""
+    made = Acceptor(NONE, 10)
+    for slot in (1, 2, 3):
+        made.on_accept(ANN, Accept(LOW, Slot(slot), NONE, b"x"))
+    again = made.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
+    assert again == [Reply(ANN, Accepted(LOW, Slot(1)))]
+    assert sorted(made.votes) == [1, 2, 3]
+
+
 def test_votes_up_to_the_watermark_are_dropped_however_far_it_rises() -> None:
     for watermark, left in ((1, [2, 4]), (4, []), (100, [])):
         made = Acceptor(NONE, 10)
