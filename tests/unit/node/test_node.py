@@ -5,7 +5,7 @@ from quorate.base.commands import KvSet
 from quorate.base.config import ClusterConfig
 from quorate.base.effects import Note
 from quorate.base.events import Installed, SpaceChanged
-from quorate.base.ids import Slot
+from quorate.base.ids import Ballot, Slot
 from quorate.base.messages import (
     Accepted,
     Fetch,
@@ -15,6 +15,7 @@ from quorate.base.messages import (
     HeartbeatAnswer,
     Poll,
     PollAnswer,
+    Prepare,
     Promise,
     ReadAsk,
     SnapshotAsk,
@@ -106,6 +107,18 @@ def test_a_snapshot_not_above_what_was_released_is_refused() -> None:
     assert (lone.node.machine.applied, lone.node.replica.watermark) == (0, 2)  # type: ignore[union-attr]
     lone.hear(2, chunk_of(snapshot_of(2), 2, ask))
     assert lone.installs() == []
+
+
+def test_a_repeated_question_is_not_answered_while_the_disk_still_writes_the_promise() -> None:
+    """The second answer has no record of its own, but rests on that of the first."""
+    lone = Lone(disk=False)
+    question = Prepare(Ballot(5, TWO), Slot(1))
+    lone.hear(2, question)
+    lone.hear(2, question)
+    assert lone.said(Promise) == []
+    lone.disk = True
+    lone.sync()
+    assert len(lone.said(Promise, to=2)) == 2
 
 
 def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
