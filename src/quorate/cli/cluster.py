@@ -1,5 +1,6 @@
 """`quorate cluster`: who votes, and who leads."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,11 @@ import typer
 from quorate.base.errors import NotFoundError, QuorateError, RequestError
 from quorate.cli.connect import Connection, connected, one_argument
 from quorate.cli.flags import application, command
-from quorate.cli.output import fail, fail_with, note, say, say_columns, say_json
+from quorate.cli.output import fail, fail_with, note, progress, say, say_columns, say_json
+from quorate.client import durations
 from quorate.client.sync.client import Client
+
+POLL_S = 0.2  # between two looks at who votes
 
 app = application("Change who votes, and who leads.")
 
@@ -66,7 +70,7 @@ def list_(connection: Connection, as_json: Json = False) -> None:
     with connection.client() as client:
         found = sorted(voters(client, stale=connection.stale), key=lambda each: each.node)
     if as_json:
-        say_json(found)
+        say_json([msgspec.structs.asdict(each) for each in found])
         return
     rows = [
         [
@@ -79,6 +83,44 @@ def list_(connection: Connection, as_json: Json = False) -> None:
         for each in found
     ]
     say_columns([["Node", "ID", "Address", "State", "Voter"], *rows])
+
+
+@command(
+    app,
+    "add",
+    examples=["quorate cluster add n4", "quorate cluster add -timeout=0 n4"],
+)
+@connected("Error waiting for the node")
+def add(
+    connection: Connection,
+    node: Words = None,
+    timeout: Annotated[
+        str, typer.Option("--timeout", help="How long to wait for it; 0: only say what to do.")
+    ] = "5m",
+) -> None:
+    """Say how to start a new node, and wait until it has caught up and votes."""
+    word = one_argument(node, "NODE")
+    wait_s = durations.parse(timeout)
+    with connection.client() as client:
+        present = voters(client)
+        if not any(word in {each.node, each.id, each.address} for each in present):
+            joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
+            note("Start it on its machine, with an empty data directory:")
+            note(f"  quorate agent -server -node {word} -data-dir DIR -bind ADDRESS {joins}")
+        if not wait_s:
+            return
+        with progress(f"waiting for {word} to vote", None):
+            _wait_for_voter(client, word, time.monotonic() + wait_s)
+    say(f"Success! Added node: {word}")
+
+
+def _wait_for_voter(client: Client, word: str, deadline_s: float) -> None:
+    while time.monotonic() < deadline_s:
+        for each in voters(client):
+            if each.voter and word in {each.node, each.id, each.address}:
+                return
+        time.sleep(POLL_S)
+    fail(f"Error! {word} does not vote yet; it may still be catching up: `quorate cluster list`")
 
 
 @command(

@@ -55,7 +55,7 @@ class LocalNode:
         directory: Holds its data and its log; made if missing.
         ports: Where it listens.
         join: Peer addresses of the other nodes.
-        expect: How many nodes found the cluster.
+        expect: How many nodes found the cluster; 0 if it joins one.
         extra: Further flags of `quorate agent`.
     """
 
@@ -73,7 +73,8 @@ class LocalNode:
         self.data = directory / name
         self.log = directory / f"{name}.log"
         self._command = [
-            *quorate_command(), "agent", "-server", "-bootstrap-expect", str(expect),
+            *quorate_command(), "agent", "-server",
+            *(["-bootstrap-expect", str(expect)] if expect else []),
             "-data-dir", str(self.data), "-node", name, "-bind", HOST, "-client", HOST,
             "-http-port", str(ports.http), "-server-port", str(ports.server),
             *(word for address in join for word in ("-retry-join", address)), *extra,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -103,17 +103,21 @@ async def _child(plan: Plan, held: Held) -> str:
             *plan.child,
             stdin=None if plan.passes_stdin else asyncio.subprocess.DEVNULL,
             env=environment,
+            # A group of its own, so that a lost lock stops all the child has started; but who
+            # reads from the terminal must be in the terminal's group.
+            process_group=None if plan.passes_stdin else 0,
         )
     except OSError as error:
         return f"{plan.child[0]}: {error.strerror or error}"
     loop = asyncio.get_running_loop()
+    send = _signaller(process, is_group=not plan.passes_stdin)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, process.send_signal, number)
+        loop.add_signal_handler(number, send, number)
     try:
         code = await process.wait()
     finally:
         if process.returncode is None:
-            await _stop(process)
+            await _stop(process, send)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     if code < 0:
@@ -121,12 +125,27 @@ async def _child(plan: Plan, held: Held) -> str:
     return f"exit status {code}" if code else ""
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    process.terminate()
+Send = Callable[[signal.Signals], None]
+
+
+def _signaller(process: asyncio.subprocess.Process, *, is_group: bool) -> Send:
+    """What sends a signal to the child, or to all of its group."""
+
+    def send(number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if is_group:
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+
+    return send
+
+
+async def _stop(process: asyncio.subprocess.Process, send: Send) -> None:
+    send(signal.SIGTERM)
     try:
         async with asyncio.timeout(TERMINATE_S):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        send(signal.SIGKILL)
         await process.wait()
