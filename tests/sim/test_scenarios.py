@@ -50,6 +50,24 @@ def test_a_write_at_a_follower_is_applied_once_though_every_forward_comes_twice(
     stage.level()
 
 
+def test_a_bundle_whose_predecessor_went_with_its_leader_waits_for_it() -> None:
+    """The next leader finds the second bundle and a hole before it: both go again, in order."""
+    stage = Stage()
+    leader, origin = stage.leader, stage.followers[0]
+    lost = stage.catch(Accept, sender=leader)
+    first = stage.write(origin, b"first")
+    stage.until(lambda: len(lost.caught) == 2)
+    stage.let_go(lost)
+    second = stage.write(origin, b"second")
+    stage.run(0.02)
+    leader.crash(is_power_cut=False)
+
+    stage.done(first, second)
+    assert first.slot <= second.slot
+    leader.start()
+    stage.level()
+
+
 def test_an_answer_to_an_earlier_round_confirms_no_read_of_a_deposed_leader() -> None:
     stage = Stage()
     old = stage.leader
