@@ -28,7 +28,7 @@ def go_json(value: Any, *, is_pretty: bool = False) -> bytes:
     data = _encode(value)
     if b"<" in data or b">" in data or b"&" in data:
         data = data.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
-    if b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data:
+    if not data.isascii():
         data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return msgspec.json.format(data, indent=INDENT) if is_pretty else data
 

@@ -18,26 +18,18 @@ import msgspec
 from quorate.base.errors import QuorateError
 from quorate.base.ports import WatchHandle
 from quorate.gateways.http.connection import Request
-from quorate.gateways.http.context import NO_DATACENTER, Context, check_enterprise
+from quorate.gateways.http.context import DEFAULT_LINES, NO_DATACENTER, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.machine.queries import Answer, Reader
 
 T = TypeVar("T")
 
-INDEX_LINES = (
-    b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
-    b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: %d\r\n"
-)
-_STALE_LINES = (
-    b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
-    b"X-Consul-Query-Backend: blocking-query\r\n"
-)
+INDEX_LINES = DEFAULT_LINES + b"X-Consul-Index: %d\r\n"
 ERROR_LINES = (
     b"X-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: 1\r\n"
 )
-_LASTCONTACT_MS_MAX = 1_000_000_000_000
 _JITTER_SHARE = 16
 
 
@@ -298,12 +290,9 @@ class _Read:
     def _lines(self, index: int) -> bytes:
         mode = self._mode
         if mode.is_stale:
-            status = self._context.local.status()
-            heard_ms = min(status.heard_s * 1000, _LASTCONTACT_MS_MAX)
-            knows = b"true" if status.leader is not None else b"false"
-            lines = _STALE_LINES % (knows, heard_ms) + b"X-Consul-Index: %d\r\n" % index
+            lines = self._context.stale_lines() + b"X-Consul-Index: %d\r\n" % index
             if mode.is_cached:
-                lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (heard_ms // 1000)
+                lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (self._context.contact()[1] // 1000)
         else:
             lines = INDEX_LINES % index
             if mode.is_cached:

@@ -13,6 +13,19 @@ from quorate.gateways.http.connection import Request
 from quorate.gateways.http.errors import HttpError, failed, http_error
 from quorate.gateways.http.params import Params
 
+DEFAULT_LINES = (
+    b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
+    b"X-Consul-Query-Backend: blocking-query\r\n"
+)
+"""What a default read says of the leader."""
+
+_STALE_LINES = (
+    b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
+    b"X-Consul-Query-Backend: blocking-query\r\n"
+)
+_STATUS_S = 0.005  # a status this old is still told to readers of stale data
+_HEARD_MS_MAX = 1_000_000_000_000
+
 NO_DATACENTER = "No path to datacenter"
 
 
@@ -32,6 +45,8 @@ class Context:
         self.config = config
         self.answers = Answers(config)
         self.fresh_s = float("-inf")
+        self._contact: tuple[bool, int] = (False, 0)
+        self._contact_s = float("-inf")
 
     def fail(self, request: Request, error: Exception) -> None:
         """Answer with an error.
@@ -96,6 +111,21 @@ class Context:
             self.fail(request, failed(outcome.value, prefix))
         else:
             self.guarded(request, lambda: then(outcome))
+
+    def contact(self) -> tuple[bool, int]:
+        """Whether a leader is known, and how many milliseconds ago it was heard."""
+        now_s = self.local.now_s
+        if now_s - self._contact_s > _STATUS_S:
+            status = self.local.status()
+            heard_ms = int(min(status.heard_s * 1000, _HEARD_MS_MAX))
+            self._contact = (status.leader is not None, heard_ms)
+            self._contact_s = now_s
+        return self._contact
+
+    def stale_lines(self) -> bytes:
+        """What a stale read says of the leader."""
+        knows, heard_ms = self.contact()
+        return _STALE_LINES % (b"true" if knows else b"false", heard_ms)
 
     def check_datacenter(self, params: Params) -> None:
         """Refuse what is meant for another datacenter.

@@ -21,9 +21,9 @@ from quorate.base.commands import (
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.answers import TEXT, go_json
-from quorate.gateways.http.blocking import INDEX_LINES, mode_of, read
+from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.connection import Request
-from quorate.gateways.http.context import Context, check_enterprise
+from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import Params, unsigned
 from quorate.kv.store import KvEntry
@@ -68,21 +68,30 @@ def quick_get(context: Context, request: Request, key: bytes) -> None:
     context.local.read(partial(_got, context, request, key))
 
 
+def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
+    """Read one key as this node has it."""
+    _send_key(context, request, key, context.stale_lines())
+
+
 def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateError) -> None:
+    if isinstance(stamp, QuorateError):
+        context.fail(request, stamp)
+    else:
+        _send_key(context, request, key, DEFAULT_LINES)
+
+
+def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> None:
     try:
-        if isinstance(stamp, QuorateError):
-            context.fail(request, stamp)
-            return
         answers = context.answers
         answer = Reader(context.local.tables).kv_get(key)
+        lines = b"%bX-Consul-Index: %d\r\n" % (lines, answer.header)
         entry = answer.value
         if entry is None or len(entry.row.value) > _SAFE_QUICK:
-            _render_key(context, request, answer, INDEX_LINES % answer.header)
+            _render_key(context, request, answer, lines)
             return
         body = go_json([shown(entry)], is_pretty=answers.is_pretty)
         request.answer(
-            b"%b%bContent-Length: %d\r\n\r\n%b"
-            % (answers.json_200, INDEX_LINES % answer.header, len(body), body)
+            b"%b%bContent-Length: %d\r\n\r\n%b" % (answers.json_200, lines, len(body), body)
         )
     except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
         context.fail(request, error)
@@ -132,7 +141,7 @@ def get(context: Context, request: Request, params: Params, key: bytes) -> None:
 
 def _get_names(context: Context, request: Request, params: Params, prefix: bytes) -> None:
     mode = mode_of(context, request, params)
-    text = params.text("separator") or params.text("seperator")
+    text = params.text("separator") or params.text("seperator")  # codespell:ignore
     separator = text.encode("utf-8", "surrogateescape")
 
     def render(answer: Answer[list[bytes]], lines: bytes) -> None:

@@ -105,6 +105,12 @@ class Router:
             key=lambda pair: -len(pair[0]),
         )
         self._blocked = tuple(path.encode() for path in context.config.blocked_paths)
+        self._quick = {
+            (b"GET", b""): kv.quick_get,
+            (b"GET", b"consistent"): kv.quick_get,
+            (b"GET", b"stale"): kv.quick_stale_get,
+            (b"PUT", b""): kv.quick_put,
+        }
         self._closed_kv = self._open_route(_KV)
 
     def handle(self, request: Request) -> None:
@@ -115,13 +121,10 @@ class Router:
                 self._route(request)
                 return
             key, query = match.groups()
-            if not query and len(request.body) <= self._context.config.value_bytes_max:
-                if request.method == b"GET" and not _is_special(request):
-                    kv.quick_get(self._context, request, key)
-                    return
-                if request.method == b"PUT" and not _is_special(request):
-                    kv.quick_put(self._context, request, key)
-                    return
+            quick = self._quick.get((request.method, query or b""))
+            if quick is not None and not _is_special(request):
+                quick(self._context, request, key)
+                return
             self._call(self._closed_kv, request, query or b"", key)
         except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
             self._context.fail(request, error)

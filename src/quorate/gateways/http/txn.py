@@ -61,9 +61,7 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         done = reader.txn_read(ops)
         knows, heard_ms = True, 0
         if mode.is_stale:
-            status = context.local.status()
-            knows = status.leader is not None
-            heard_ms = int(min(status.heard_s * 1000, 1e12))
+            knows, heard_ms = context.contact()
         more = {
             "Index": max(reader.index, 1),
             "LastContact": heard_ms,
