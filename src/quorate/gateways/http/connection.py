@@ -13,27 +13,11 @@ from typing import Protocol, cast
 
 import httptools
 
+from quorate.gateways.http import refusals
 from quorate.gateways.http.config import HttpConfig
 
 Header = tuple[bytes, bytes]
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BAD = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"X-Quorate-Error: bad_request\r\nX-Quorate-Definite: true\r\n"
-    b"Content-Length: 15\r\n\r\n400 Bad Request"
-)
-_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_LONG_HEADERS = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"X-Quorate-Error: too_large\r\nX-Quorate-Definite: true\r\n"
-    b"Content-Length: 35\r\n\r\n431 Request Header Fields Too Large"
-)
-_CROWDED = (
-    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
-    b"Content-Length: 38\r\nConnection: close\r\n\r\nToo many connections from this address"
-)
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
 
@@ -193,7 +177,7 @@ class Connection(asyncio.Protocol):
         self._is_admitted = self._server.admit(self, self._host)
         if not self._is_admitted:
             self._is_deaf = True
-            transport.write(_CROWDED)
+            transport.write(refusals.CROWDED)
             transport.close()
             return
         self.due = self._server.tick + self._server.config.idle_timeout_s
@@ -212,7 +196,7 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self._refuse(_BAD)
+            self._refuse(refusals.BAD)
         ready = self._ready
         if ready:
             self._ready = []
@@ -346,7 +330,7 @@ class Connection(asyncio.Protocol):
         if expects:
             self._continue_owed = bool(self._pending)
             if not self._pending and self._transport is not None:
-                self._transport.write(_CONTINUE)
+                self._transport.write(refusals.CONTINUE)
 
     def _refuse_body(self, length: int) -> None:
         request = Request(
@@ -369,7 +353,7 @@ class Connection(asyncio.Protocol):
 
     def _check_head(self) -> None:
         if not self._is_in_body and self._head_bytes > self._server.config.header_bytes_max:
-            self._refuse(_LONG_HEADERS)
+            self._refuse(refusals.LONG_HEADERS)
 
     # --- answers -------------------------------------------------------------------------------
 
@@ -421,7 +405,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
-            self._transport.write(_CONTINUE)
+            self._transport.write(refusals.CONTINUE)
         if not self._is_receiving:
             self.due = server.tick + server.config.idle_timeout_s
             if server.is_stopping:
@@ -460,7 +444,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._is_receiving and not self._pending and not self._is_deaf:
-            self._transport.write(_SLOW)
+            self._transport.write(refusals.SLOW)
         self._is_deaf = True
         self._transport.close()
 

@@ -1,0 +1,19 @@
+"""Answers that a connection gives by itself, as bytes, before any handler is asked."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+BAD = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: bad_request\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 15\r\n\r\n400 Bad Request"
+)
+SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+LONG_HEADERS = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: too_large\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 35\r\n\r\n431 Request Header Fields Too Large"
+)
+CROWDED = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
+    b"Content-Length: 38\r\nConnection: close\r\n\r\nToo many connections from this address"
+)
