@@ -7,7 +7,6 @@ a fresh one: a node that is cut off never certifies silence. A stale read takes 
 Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
-import asyncio
 import random
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +17,13 @@ import msgspec
 from quorate.base.errors import QuorateError
 from quorate.base.ports import WatchHandle
 from quorate.gateways.http.connection import Request
-from quorate.gateways.http.context import DEFAULT_LINES, NO_DATACENTER, Context, check_enterprise
+from quorate.gateways.http.context import (
+    DEFAULT_LINES,
+    NO_DATACENTER,
+    Context,
+    Timer,
+    check_enterprise,
+)
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.machine.queries import Answer, Reader
@@ -246,7 +251,7 @@ class _Read:
         self._is_compared = is_compared
         self._old: Any = None
         self._watch: WatchHandle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def begin(self, asked_s: float, stamp: int | QuorateError) -> None:
         """The read point is there."""

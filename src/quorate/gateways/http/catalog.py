@@ -9,7 +9,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params
-from quorate.gateways.http.shapes import NODE_FIELDS, node_shape, service_shape
+from quorate.gateways.http.shapes import NODE_FIELDS, Shape, node_shape, service_shape
 from quorate.machine.queries import Answer, Reader
 from quorate.registry.catalog import NodeRow, ServiceRow
 
@@ -20,11 +20,15 @@ def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
     keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 
-    def render(answer: Answer[list[NodeRow]], lines: bytes) -> None:
-        found = [node_shape(row) for row in answer.value if has_meta(row.meta, wanted)]
-        context.answers.value(request, kept(found, keep), lines=lines)
+    def evaluate(reader: Reader) -> Answer[list[Shape]]:
+        found = reader.nodes()
+        shapes = [node_shape(row) for row in found.value if has_meta(row.meta, wanted)]
+        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
 
-    read(context, request, mode, lambda reader: reader.nodes(), render, is_compared=True)
+    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
+        context.answers.value(request, answer.value, lines=lines)
+
+    read(context, request, mode, evaluate, render, is_compared=True)
 
 
 def node(context: Context, request: Request, params: Params, name: bytes) -> None:

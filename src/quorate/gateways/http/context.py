@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError, StorageError
@@ -26,11 +27,32 @@ _STALE_LINES = (
 _STATUS_S = 0.005  # a status this old is still told to readers of stale data
 _HEARD_MS_MAX = 1_000_000_000_000
 
+
+class Timer(Protocol):
+    """Something that will be done later."""
+
+    def cancel(self) -> None:
+        """It will not be done."""
+        ...
+
+
+CallLater = Callable[[float, Callable[[], None]], Timer]
+
+
+def call_in_loop(delay_s: float, step: Callable[[], None]) -> Timer:
+    """Have the running loop do something later."""
+    return asyncio.get_running_loop().call_later(delay_s, step)
+
+
 NO_DATACENTER = "No path to datacenter"
 
 
 class Context:
     """What a handler may use.
+
+    Args:
+        local, config: See below.
+        call_later: Has something done later.
 
     Attributes:
         local: The node this gateway lives on.
@@ -40,10 +62,13 @@ class Context:
             clock: when the last confirmed read was asked for.
     """
 
-    def __init__(self, local: Local, config: HttpConfig) -> None:
+    def __init__(
+        self, local: Local, config: HttpConfig, call_later: CallLater = call_in_loop
+    ) -> None:
         self.local = local
         self.config = config
         self.answers = Answers(config)
+        self.call_later = call_later
         self.fresh_s = float("-inf")
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
@@ -136,10 +161,6 @@ class Context:
         name = params.text("datacenter") or params.text("dc")
         if name and name.lower() != self.config.datacenter:
             raise HttpError(500, NO_DATACENTER)
-
-    def call_later(self, delay_s: float, step: Callable[[], None]) -> asyncio.TimerHandle:
-        """Have something done later."""
-        return asyncio.get_running_loop().call_later(delay_s, step)
 
 
 def check_enterprise(request: Request, params: Params) -> None:

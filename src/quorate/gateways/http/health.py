@@ -3,8 +3,6 @@
 Source: https://developer.hashicorp.com/consul/api-docs/health.
 """
 
-from typing import Any
-
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
 from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.connection import Request
@@ -12,8 +10,8 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, boolean
-from quorate.gateways.http.shapes import CHECK_FIELDS, check_shape, instance_shape
-from quorate.machine.queries import Answer, Instance
+from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
+from quorate.machine.queries import Answer, Instance, Reader
 from quorate.registry.catalog import PASSING, CheckRow
 
 _INSTANCE_FIELDS = frozenset({"Node", "Service"})
@@ -30,7 +28,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     meta = meta_of(params)
     text = name.decode("utf-8", "replace")
 
-    def shows(instance: Instance, shape: dict[str, Any]) -> bool:
+    def shows(instance: Instance, shape: Shape) -> bool:
         if is_passing and any(check.status != PASSING for check in instance.checks):
             return False
         if not has_meta(instance.node.meta, meta):
@@ -39,19 +37,16 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         own = {name.lower() for name in names}
         return all(tag in own for tag in tags)
 
-    def render(answer: Answer[list[Instance]], lines: bytes) -> None:
-        pairs = [(instance, instance_shape(instance)) for instance in answer.value]
-        found = [shape for instance, shape in pairs if shows(instance, shape)]
-        context.answers.value(request, kept(found, keep), lines=lines)
+    def evaluate(reader: Reader) -> Answer[list[Shape]]:
+        found = reader.services_of_name(text)
+        pairs = [(instance, instance_shape(instance)) for instance in found.value]
+        shapes = [shape for instance, shape in pairs if shows(instance, shape)]
+        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
 
-    read(
-        context,
-        request,
-        mode,
-        lambda reader: reader.services_of_name(text),
-        render,
-        is_compared=keep is not None,
-    )
+    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
+        context.answers.value(request, answer.value, lines=lines)
+
+    read(context, request, mode, evaluate, render, is_compared=keep is not None)
 
 
 def _passing(params: Params) -> bool:

@@ -1,0 +1,269 @@
+"""A gateway without a network: bytes go into a connection, answers come out of its transport.
+
+Behind it is a real machine on tables in memory; what a node does in between happens at once, or
+when the test says so.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import httptools
+
+from quorate.base.batches import Member
+from quorate.base.commands import Command
+from quorate.base.errors import QuorateError
+from quorate.base.ids import NO_BALLOT, NodeId
+from quorate.base.outcomes import Outcome
+from quorate.base.ports import Done, Status
+from quorate.gateways.http import limits
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.connection import Connection, Request
+from quorate.gateways.http.context import Context
+from quorate.gateways.http.routes import Router
+from quorate.machine.watches import Watches
+from tests.unit.machine.lab import ANN, FOUNDERS, Lab
+
+ME = Member(ANN, "Ann", "10.0.0.1:8300", "10.0.0.1:8500")
+BOB = Member(NodeId("bob"), "Bob", "10.0.0.2:8300", "10.0.0.2:8500")
+
+
+class FakeWatch:
+    def __init__(self, watches: Watches, watch_id: int) -> None:
+        self._watches = watches
+        self._id = watch_id
+
+    def cancel(self) -> None:
+        self._watches.remove(self._id)
+
+
+class FakeLocal:
+    """Fills `base.ports.Local`.
+
+    `refusal` answers everything that needs a quorum; while `is_held`, such questions wait.
+    """
+
+    def __init__(self) -> None:
+        self.lab = Lab()
+        self.now_s = 100.0
+        self.refusal: QuorateError | None = None
+        self.is_held = False
+        self.held: list[Callable[[], None]] = []
+        self.submitted: list[Command] = []
+        self.urgent: list[bool] = []
+        self.reads = 0
+        self.changes: list[tuple[str, Member]] = []
+        self.watches = Watches()
+        self.leader: Member | None = ME
+        self.heard_s = 0.0
+        self.voters: tuple[Member, ...] = (ME,)
+        self.healthy = frozenset({ANN})
+
+    @property
+    def tables(self) -> Any:
+        return self.lab.tables
+
+    def submit(
+        self,
+        command: Command,
+        done: Done,
+        *,
+        urgent: bool = False,
+        deadline_s: float | None = None,
+    ) -> None:
+        self.submitted.append(command)
+        self.urgent.append(urgent)
+
+        def step() -> None:
+            done(self.refusal or self.apply(command))
+
+        self._later(step)
+
+    def apply(self, command: Command) -> Outcome:
+        """Apply a command, and wake who waits for what it changed."""
+        outcome = self.lab.outcomes(command)[0]
+        for fire in self.watches.fire(self.lab.touched):
+            cast(Callable[[], None], fire)()
+        return outcome
+
+    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+        self.reads += 1
+        self._later(lambda: done(self.refusal or self.lab.machine.stamp_ms))
+
+    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> FakeWatch:
+        return FakeWatch(self.watches, self.watches.add(subjects, fire))
+
+    def status(self) -> Status:
+        machine = self.lab.machine
+        configuration = FOUNDERS.__class__(1, 0, self.voters)
+        return Status(
+            ME, "cluster", "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
+            machine.applied, machine.applied, machine.index, machine.stamp_ms, machine.digest,
+            configuration, self.healthy, {},
+        )  # fmt: skip
+
+    def change(
+        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+    ) -> None:
+        self.changes.append((verb, member))
+        self._later(lambda: done(self.refusal))
+
+    def metrics(self) -> dict[str, float]:
+        return {"driver.turns": 3, "driver.lag_s": 0.25}
+
+    def release(self) -> None:
+        """Let what was held go on, oldest first."""
+        self.is_held = False
+        held, self.held = self.held, []
+        for step in held:
+            step()
+
+    def _later(self, step: Callable[[], None]) -> None:
+        if self.is_held:
+            self.held.append(step)
+        else:
+            step()
+
+
+class FakeTimer:
+    def __init__(self, delay_s: float, step: Callable[[], None]) -> None:
+        self.delay_s = delay_s
+        self.step = step
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class FakeTransport:
+    """What a connection writes to."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
+        self.written: list[bytes] = []
+        self.is_closed = False
+        self.is_paused = False
+        self.has_eof = False
+
+    def get_extra_info(self, name: str) -> object:
+        return (self.host, 12345) if name == "peername" else None
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.has_eof = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+
+class Desk:
+    """A gateway with one connection; fills `connection.Listener`."""
+
+    def __init__(self, config: HttpConfig | None = None) -> None:
+        self.config = HttpConfig() if config is None else config
+        self.tick = 1
+        self.is_stopping = False
+        self.is_full = False
+        self.local = FakeLocal()
+        self.timers: list[FakeTimer] = []
+        self.context = Context(self.local, self.config, self._call_later)
+        self.handle = Router(self.context).handle
+        self.transport = FakeTransport()
+        self.connection = Connection(self)
+        self.connection.connection_made(cast(Any, self.transport))
+
+    def _call_later(self, delay_s: float, step: Callable[[], None]) -> FakeTimer:
+        self.timers.append(FakeTimer(delay_s, step))
+        return self.timers[-1]
+
+    def admit(self, connection: Connection, host: str) -> bool:
+        return not self.is_full
+
+    def forget(self, connection: Connection, host: str) -> None: ...
+
+    def body_bytes_max(self, method: bytes, target: bytes) -> int:
+        return limits.body_bytes_max(self.config, method, target)
+
+    def refuse_body(self, request: Request, length: int) -> None:
+        self.context.fail(request, limits.refusal(self.config, request.target, length))
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Bytes arrive."""
+        self.connection.data_received(data)
+
+    def ask(self, method: str, target: str, body: bytes = b"", *headers: str) -> Reply:
+        """One whole request; its answer, which must be there at once."""
+        self.post(method, target, body, *headers)
+        (reply,) = self.replies()
+        return reply
+
+    def post(self, method: str, target: str, body: bytes = b"", *headers: str) -> None:
+        """One whole request."""
+        self.send(request(method, target, body, *headers))
+
+    def replies(self) -> list[Reply]:
+        """The answers that were written since the last call."""
+        data = b"".join(self.transport.written)
+        self.transport.written.clear()
+        return parsed(data)
+
+
+def request(method: str, target: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", "Host: x", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.found: list[Reply] = []
+        self._headers: dict[str, str] = {}
+        self._body = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode()] = value.decode("latin-1")
+
+    def on_body(self, data: bytes) -> None:
+        self._body += data
+
+    def on_message_complete(self) -> None:
+        self.found.append(Reply(self.parser.get_status_code(), self._headers, self._body))
+        self._headers, self._body = {}, b""
+
+
+def parsed(data: bytes) -> list[Reply]:
+    """Whole answers, in order."""
+    collector = _Collector()
+    if data:
+        collector.parser.feed_data(data)
+    return collector.found

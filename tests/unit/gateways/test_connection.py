@@ -1,0 +1,259 @@
+"""Connections: requests in, answers out in order, and every limit while reading."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from quorate.base.commands import KvSet
+from quorate.base.errors import UnavailableError
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.connection import Request
+from tests.unit.gateways.desk import Desk, request
+
+
+def test_answers_leave_in_the_order_of_requests_whatever_is_ready_first() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.send(request("PUT", "/v1/kv/a", b"1") + request("GET", "/v1/status/leader"))
+    assert desk.replies() == []
+    assert [type(command) for command in desk.local.submitted] == [KvSet]
+
+    desk.local.release()
+
+    assert [reply.body for reply in desk.replies()] == [b"true", b'"10.0.0.1:8300"']
+
+
+def test_pipelined_requests_are_worked_on_at_once() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
+    assert len(desk.local.submitted) == 5
+
+
+def test_a_request_may_come_byte_by_byte() -> None:
+    desk = Desk()
+    for byte in request("PUT", "/v1/kv/a/b", b"value"):
+        desk.send(bytes((byte,)))
+    (reply,) = desk.replies()
+    assert (reply.status, reply.body) == (200, b"true")
+    assert desk.ask("GET", "/v1/kv/a/b?raw").body == b"value"
+
+
+def test_a_body_may_come_in_chunks() -> None:
+    desk = Desk()
+    desk.send(
+        b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    assert desk.replies()[0].body == b"true"
+    assert desk.ask("GET", "/v1/kv/a?raw").body == b"abcde"
+
+
+def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> None:
+    desk = Desk(HttpConfig(value_bytes_max=10))
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 11\r\n\r\n")
+    (reply,) = desk.replies()
+    assert reply.status == 413
+    assert reply.headers["Connection"] == "close"
+    assert reply.text.startswith("Request body(11 bytes) too large, max size: 10 bytes.")
+    assert desk.transport.has_eof
+    assert desk.local.submitted == []
+
+
+def test_a_body_in_chunks_is_refused_when_it_becomes_too_long() -> None:
+    desk = Desk(HttpConfig(value_bytes_max=10))
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n")
+    assert [reply.status for reply in desk.replies()] == [413]
+    desk.send(b"5\r\nabcde\r\n0\r\n\r\n")
+    assert desk.replies() == []
+
+
+def test_what_came_before_a_refused_body_is_answered_first() -> None:
+    desk = Desk(HttpConfig(value_bytes_max=10))
+    desk.local.is_held = True
+    desk.send(
+        request("PUT", "/v1/kv/a", b"1") + b"PUT /v1/kv/b HTTP/1.1\r\nContent-Length: 11\r\n\r\n"
+    )
+    assert desk.replies() == []
+    desk.local.release()
+    assert [reply.status for reply in desk.replies()] == [200, 413]
+
+
+def test_who_waits_to_be_asked_for_the_body_is_asked() -> None:
+    desk = Desk()
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+    assert desk.transport.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    desk.transport.written.clear()
+    desk.send(b"x")
+    assert desk.replies()[0].body == b"true"
+
+
+def test_who_waits_with_too_long_a_body_is_refused_at_once() -> None:
+    desk = Desk(HttpConfig(value_bytes_max=10))
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+    assert [reply.status for reply in desk.replies()] == [413]
+
+
+def test_what_is_no_http_is_refused_and_closed() -> None:
+    desk = Desk()
+    desk.send(b"\x16\x03\x01 hello\r\n\r\n")
+    (reply,) = desk.replies()
+    assert reply.status == 400
+    assert desk.transport.has_eof
+
+
+def test_headers_without_end_are_refused() -> None:
+    desk = Desk(HttpConfig(header_bytes_max=1000))
+    desk.send(b"GET /v1/kv/a HTTP/1.1\r\n")
+    for _ in range(20):
+        desk.send(b"X-More: " + b"y" * 100 + b"\r\n")
+    assert [reply.status for reply in desk.replies()] == [431]
+
+
+def test_a_path_without_end_is_refused() -> None:
+    desk = Desk(HttpConfig(header_bytes_max=1000))
+    desk.send(b"GET /v1/kv/" + b"a" * 2000)
+    assert [reply.status for reply in desk.replies()] == [431]
+
+
+def test_a_client_that_wants_to_leave_is_let_go_after_its_answer() -> None:
+    desk = Desk()
+    reply = desk.ask("GET", "/v1/status/leader", b"", "Connection: close")
+    assert reply.headers["Connection"] == "close"
+    assert desk.transport.has_eof
+
+
+def test_an_old_client_is_told_that_the_connection_stays() -> None:
+    desk = Desk()
+    desk.send(b"GET /v1/status/leader HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert desk.replies()[0].headers["Connection"] == "keep-alive"
+    desk.send(b"GET /v1/status/leader HTTP/1.0\r\n\r\n")
+    assert desk.replies()[0].headers["Connection"] == "close"
+
+
+def test_an_upgrade_is_answered_in_our_own_language_and_closed() -> None:
+    desk = Desk()
+    reply = desk.ask("GET", "/v1/status/leader", b"", "Connection: Upgrade", "Upgrade: h2c")
+    assert reply.status == 200
+    assert desk.transport.has_eof
+
+
+def test_a_client_that_sends_no_more_still_gets_its_answers() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("PUT", "/v1/kv/a", b"1")
+    assert desk.connection.eof_received()
+    desk.local.release()
+    assert desk.replies()[0].headers["Connection"] == "close"
+
+
+def test_a_client_that_waits_for_a_change_and_sends_no_more_is_gone() -> None:
+    desk = Desk()
+    desk.post("GET", "/v1/kv/a?index=1000")
+    assert not desk.connection.eof_received()
+
+
+def test_half_a_request_is_no_reason_to_stay() -> None:
+    desk = Desk()
+    desk.send(b"GET /v1/kv/")
+    assert not desk.connection.eof_received()
+
+
+def test_an_answer_for_a_client_that_went_is_dropped() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("PUT", "/v1/kv/a", b"1")
+    desk.connection.connection_lost(None)
+    desk.local.release()
+    assert desk.transport.written == []
+
+
+def test_reading_pauses_while_too_much_is_unanswered() -> None:
+    desk = Desk(HttpConfig(pipeline_max=4))
+    desk.local.is_held = True
+    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
+    assert desk.transport.is_paused
+    desk.local.release()
+    assert not desk.transport.is_paused
+    assert len(desk.replies()) == 5
+
+
+def test_reading_pauses_while_the_client_takes_nothing() -> None:
+    desk = Desk()
+    desk.connection.pause_writing()
+    assert desk.transport.is_paused
+    desk.connection.resume_writing()
+    assert not desk.transport.is_paused
+
+
+def test_a_long_answer_is_drawn_as_the_client_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    drawn: list[bytes] = []
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in (b"a", b"b", b"c"):
+            drawn.append(chunk)
+            if chunk == b"b":
+                desk.connection.pause_writing()
+            yield chunk
+
+    def handle(asked: Request) -> None:
+        asked.answer(b"HTTP/1.1 200 OK\r\n\r\n", chunks())
+
+    monkeypatch.setattr(desk, "handle", handle)
+    desk.post("GET", "/")
+    assert drawn == [b"a", b"b"]
+    desk.connection.resume_writing()
+    assert drawn == [b"a", b"b", b"c"]
+    assert b"".join(desk.transport.written).endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        (b"", 300),
+        (b"GET /v1/kv/", 10),
+        (b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 163840\r\n\r\nabc", 40),
+    ],
+)
+def test_who_takes_too_long_is_ended(sent: bytes, seconds: int) -> None:
+    desk = Desk()
+    if sent:
+        desk.send(sent)
+    assert desk.connection.due == desk.tick + seconds
+    desk.connection.expire()
+    assert desk.transport.is_closed
+    assert bool(desk.transport.written) == bool(sent)
+
+
+def test_who_waits_for_an_answer_is_never_too_slow() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("PUT", "/v1/kv/a", b"1")
+    assert desk.connection.due == 0
+    desk.local.release()
+    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+
+
+def test_one_connection_too_many_is_told_and_closed() -> None:
+    desk = Desk()
+    desk.is_full = True
+    other = Desk()
+    other.is_full = True
+    other.connection.connection_made(other.transport)  # type: ignore[arg-type]
+    assert b" 429 " in other.transport.written[0]
+    assert other.transport.is_closed
+
+
+def test_a_stopping_gateway_ends_each_connection_with_its_answer() -> None:
+    desk = Desk()
+    desk.is_stopping = True
+    assert desk.ask("GET", "/v1/status/leader").headers["Connection"] == "close"
+
+
+def test_an_error_before_an_answer_leaves_the_connection_usable() -> None:
+    desk = Desk()
+    desk.local.refusal = UnavailableError("no_quorum", "no")
+    assert desk.ask("PUT", "/v1/kv/a", b"1").status == 500
+    desk.local.refusal = None
+    assert desk.ask("PUT", "/v1/kv/a", b"1").status == 200

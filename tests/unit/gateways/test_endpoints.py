@@ -1,0 +1,333 @@
+"""Endpoints: what recorded conversations do not show, or not without a cluster."""
+
+import gzip
+import json
+
+import pytest
+
+from quorate.base.commands import KvSet, NodeRegister, SessionRenew
+from quorate.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    QuorateError,
+    RequestError,
+    UnavailableError,
+)
+from quorate.gateways.http.answers import go_json
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.errors import STATUS_OF, http_error
+from quorate.gateways.http.routes import ROUTES
+from tests.unit.gateways.desk import BOB, ME, Desk
+
+
+def kinds(root: type[QuorateError]) -> list[type[QuorateError]]:
+    return [kind for sub in root.__subclasses__() for kind in (sub, *kinds(sub))]
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def test_every_code_has_a_status() -> None:
+    codes = {code for kind in kinds(QuorateError) for code in kind.codes}
+    assert codes == set(STATUS_OF)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text", "definite"),
+    [
+        (UnavailableError("no_quorum", "x"), 500, "No cluster leader", "true"),
+        (UnavailableError("not_leader", "x"), 500, "No cluster leader", "true"),
+        (UnavailableError("overloaded", "full", 2.4), 429, "full", "true"),
+        (UnavailableError("stopping", "bye"), 503, "bye", "true"),
+        (UnavailableError("unreachable", "far"), 503, "far", "true"),
+        (UnavailableError("read_only", "disk"), 503, "disk", "true"),
+        (OutcomeUnknownError("outcome_unknown", "who knows"), 500, "who knows", "false"),
+        (RequestError("too_large", "big"), 413, "big", "true"),
+    ],
+)
+def test_a_failed_write_says_how_and_whether_it_may_still_happen(
+    error: QuorateError, status: int, text: str, definite: str
+) -> None:
+    desk = Desk()
+    desk.local.refusal = error
+    reply = desk.ask("PUT", "/v1/kv/a", b"1")
+    assert (reply.status, reply.text) == (status, text)
+    assert reply.headers["X-Quorate-Error"] == error.code
+    assert reply.headers["X-Quorate-Definite"] == definite
+    assert ("Retry-After" in reply.headers) == (status in (429, 503))
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    lines = http_error(UnavailableError("overloaded", "full", 2.4)).lines()
+    assert b"Retry-After: 2\r\n" in lines
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def test_every_write_tells_its_index() -> None:
+    desk = Desk()
+    first = int(desk.ask("PUT", "/v1/kv/a", b"1").headers["X-Quorate-Index"])
+    assert int(desk.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
+    assert int(desk.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
+    lost = desk.ask("PUT", "/v1/kv/a?cas=1", b"3")
+    assert (lost.body, lost.headers["X-Quorate-Index"]) == (b"false", str(first + 1))
+
+
+def test_a_key_may_be_any_bytes_that_a_path_can_carry() -> None:
+    desk = Desk()
+    for target, key in {
+        "/v1/kv/%ff%fe": b"\xff\xfe",
+        "/v1/kv/%2Fa": b"/a",
+        "/v1/kv/a%2F..%2Fb": b"b",
+        "/v1/kv/a%20": b"a ",
+        "/v1/kv/a+b": b"a+b",
+        "/v1/kv/a%3Fb": b"a?b",
+    }.items():
+        assert desk.ask("PUT", target, b"v").body == b"true"
+        last = desk.local.submitted[-1]
+        assert isinstance(last, KvSet)
+        assert last.key == key
+
+
+def test_what_no_printer_prints_is_refused_unless_told() -> None:
+    assert Desk().ask("PUT", "/v1/kv/a%00b", b"v").status == 400
+    assert Desk(HttpConfig(takes_unprintable=True)).ask("PUT", "/v1/kv/a%00b", b"v").status == 200
+
+
+def test_long_answers_are_packed_for_those_who_take_that() -> None:
+    desk = Desk()
+    desk.ask("PUT", "/v1/kv/a", b"x" * 2000)
+    plain = desk.ask("GET", "/v1/kv/a")
+    packed = desk.ask("GET", "/v1/kv/a", b"", "Accept-Encoding: gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body)
+
+
+def test_json_has_no_characters_that_mean_something_in_html() -> None:
+    text = go_json(["<a>&\u2028\u2029ç"]).decode()
+    assert text == '["\\u003ca\\u003e\\u0026\\u2028\\u2029ç"]'
+
+
+def test_pretty_indents_and_ends_the_line() -> None:
+    desk = Desk()
+    desk.ask("PUT", "/v1/kv/a", b"1")
+    assert desk.ask("GET", "/v1/kv/?keys&pretty").text == '[\n    "a"\n]\n'
+    assert Desk(HttpConfig(is_pretty=True)).ask("GET", "/v1/status/peers").text.count("\n") == 2
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+def session(desk: Desk, **fields: object) -> str:
+    reply = desk.ask("PUT", "/v1/session/create", json.dumps(fields).encode())
+    assert reply.status == 200, reply.text
+    made: str = json.loads(reply.body)["ID"]
+    return made
+
+
+def test_a_young_session_is_renewed_without_a_word_in_the_log() -> None:
+    desk = Desk()
+    made = session(desk, TTL="20s", NodeChecks=[])
+    before = len(desk.local.submitted)
+    assert desk.ask("PUT", f"/v1/session/renew/{made}").status == 200
+    assert len(desk.local.submitted) == before
+    assert desk.local.reads == 1
+
+
+def test_a_session_past_half_its_time_is_renewed_in_the_log_before_others() -> None:
+    desk = Desk()
+    made = session(desk, TTL="20s", NodeChecks=[])
+    desk.local.lab.stamp_ms += 10_000
+    desk.local.apply(KvSet(b"clock", b"moves"))
+    assert desk.ask("PUT", f"/v1/session/renew/{made}").status == 200
+    assert desk.local.submitted[-1] == SessionRenew(made)
+    assert desk.local.urgent[-1]
+
+
+def test_a_renewal_needs_a_confirmed_read_point() -> None:
+    desk = Desk()
+    made = session(desk, TTL="20s", NodeChecks=[])
+    desk.local.refusal = UnavailableError("no_quorum", "x")
+    assert desk.ask("PUT", f"/v1/session/renew/{made}").text == "No cluster leader"
+
+
+def test_a_small_number_as_lock_delay_is_seconds() -> None:
+    desk = Desk()
+    for given, shown in ((15, 15_000_000_000), (2_000_000_000, 2_000_000_000), (0, 0)):
+        made = session(desk, LockDelay=given, NodeChecks=[])
+        (found,) = json.loads(desk.ask("GET", f"/v1/session/info/{made}").body)
+        assert found["LockDelay"] == shown
+
+
+# --- transactions -----------------------------------------------------------------------------
+
+
+def test_a_failed_transaction_says_so_in_its_headers_too() -> None:
+    desk = Desk()
+    body = json.dumps([{"KV": {"Verb": "get", "Key": "none"}}]).encode()
+    reply = desk.ask("PUT", "/v1/txn", body)
+    assert (reply.status, reply.headers["X-Quorate-Error"]) == (409, "precondition")
+
+
+def test_operations_on_the_catalog_are_not_built() -> None:
+    desk = Desk()
+    body = json.dumps([{"Node": {"Verb": "get", "Node": {"Node": "x"}}}]).encode()
+    reply = desk.ask("PUT", "/v1/txn", body)
+    assert (reply.status, reply.headers["X-Quorate-Error"]) == (501, "unsupported")
+
+
+# --- services ---------------------------------------------------------------------------------
+
+
+def test_a_service_is_registered_found_and_removed() -> None:
+    desk = Desk()
+    body = json.dumps({"Name": "web", "Port": 80, "Tags": ["Blue"], "Address": "10.1.1.1"})
+    assert desk.ask("PUT", "/v1/agent/service/register", body.encode()).body == b""
+    (found,) = json.loads(desk.ask("GET", "/v1/health/service/web?passing&tag=blue").body)
+    assert found["Service"]["TaggedAddresses"]["lan_ipv4"] == {"Address": "10.1.1.1", "Port": 80}
+    assert found["Checks"][0]["CheckID"] == "serfHealth"
+    assert json.loads(desk.ask("GET", "/v1/health/service/web?tag=red").body) == []
+    node = json.loads(desk.ask("GET", "/v1/catalog/node/ann").body)
+    assert list(node["Services"]) == ["web"]
+    assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 200
+    assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "text"),
+    [
+        ({}, 400, "Missing service name"),
+        ({"Name": "a", "Address": "0.0.0.0"}, 400, "Invalid service address"),
+        ({"Name": "a", "Script": "x"}, 400, 'Request decode failed: json: unknown field "Script"'),
+        ({"Name": "a", "Check": {"TTL": "10s"}}, 501, "services with check are not built"),
+        ({"Name": "a", "Port": "x"}, 400, "Request decode failed: json: cannot unmarshal string"),
+        ({"Name": "a", "Meta": {"consul-x": "y"}}, 400, "Invalid Service Meta: Couldn't load"),
+        ({"Name": "a", "Weights": {"Passing": 0}}, 400, "Invalid Weights"),
+    ],
+)
+def test_a_service_that_makes_no_sense_is_refused(
+    fields: dict[str, object], status: int, text: str
+) -> None:
+    reply = Desk().ask("PUT", "/v1/agent/service/register", json.dumps(fields).encode())
+    assert reply.status == status
+    assert reply.text.startswith(text)
+
+
+def test_a_filter_keeps_what_fits_and_what_it_cannot_read_is_refused() -> None:
+    desk = Desk()
+    desk.local.apply(NodeRegister("b", "Bob", "10.0.0.2", "dc1", {}, {"zone": "a"}))
+
+    def names(text: str) -> list[str]:
+        found = json.loads(desk.ask("GET", f"/v1/catalog/nodes?filter={text}").body)
+        return [node["Node"] for node in found]
+
+    assert names("Node==Bob") == ["Bob"]
+    assert names("Meta.zone%20!=%20%22a%22") == ["Ann"]
+    assert names("") == ["Ann", "Bob"]
+    for text in ("Foo==x", "Node==a%20and%20ID==b", "Node"):
+        reply = desk.ask("GET", f"/v1/catalog/nodes?filter={text}")
+        assert reply.status == 500
+        assert reply.text.startswith("Failed to create boolean expression evaluator: ")
+
+
+# --- operators --------------------------------------------------------------------------------
+
+
+def two_members(desk: Desk) -> None:
+    desk.local.voters = (ME, BOB)
+    desk.local.healthy = frozenset({ME.id, BOB.id})
+
+
+def test_a_member_is_removed_by_id_or_address() -> None:
+    desk = Desk()
+    two_members(desk)
+    for parameter in ("id=bob", "address=10.0.0.2:8300"):
+        assert desk.ask("DELETE", f"/v1/operator/raft/peer?{parameter}").status == 200
+    assert desk.local.changes == [("remove", BOB), ("remove", BOB)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFoundError("not_found", "no such"), 500),
+        (ConflictError("precondition", "last voter"), 500),
+        (UnavailableError("no_quorum", "x"), 500),
+        (UnavailableError("stopping", "x"), 503),
+    ],
+)
+def test_a_refused_change_says_why(error: QuorateError, status: int) -> None:
+    desk = Desk()
+    two_members(desk)
+    desk.local.refusal = error
+    reply = desk.ask("DELETE", "/v1/operator/raft/peer?id=bob")
+    assert (reply.status, reply.headers["X-Quorate-Error"]) == (status, error.code)
+
+
+def test_leadership_goes_to_whom_is_named_or_to_one_that_is_well() -> None:
+    desk = Desk()
+    assert desk.ask("POST", "/v1/operator/raft/transfer-leader").text == "cannot find peer"
+    two_members(desk)
+    for query in ("", "?id=bob"):
+        reply = desk.ask("POST", f"/v1/operator/raft/transfer-leader{query}")
+        assert json.loads(reply.body) == {"Success": True}
+    assert desk.local.changes == [("transfer", BOB), ("transfer", BOB)]
+
+
+def test_a_silent_member_is_failed_and_the_cluster_unwell() -> None:
+    desk = Desk()
+    two_members(desk)
+    assert desk.ask("GET", "/v1/operator/autopilot/health").status == 200
+    desk.local.healthy = frozenset({ME.id})
+    reply = desk.ask("GET", "/v1/operator/autopilot/health")
+    assert reply.status == 429
+    assert [one["SerfStatus"] for one in json.loads(reply.body)["Servers"]] == ["alive", "failed"]
+    members = json.loads(desk.ask("GET", "/v1/agent/members").body)
+    assert [(one["Name"], one["Status"]) for one in members] == [("Ann", 1), ("Bob", 4)]
+
+
+def test_figures_are_shown_as_json_and_for_prometheus() -> None:
+    desk = Desk()
+    body = json.loads(desk.ask("GET", "/v1/agent/metrics").body)
+    assert [gauge["Name"] for gauge in body["Gauges"]] == [
+        "quorate.driver.lag_s", "quorate.driver.turns",
+    ]  # fmt: skip
+    text = desk.ask("GET", "/v1/agent/metrics?format=prometheus").text
+    assert "# TYPE quorate_driver_lag_s gauge\nquorate_driver_lag_s 0.25\n" in text
+
+
+def test_the_agent_tells_of_itself_under_exactly_these_names() -> None:
+    desk = Desk()
+    body = json.loads(desk.ask("GET", "/v1/agent/self").body)
+    assert list(body) == ["Config", "DebugConfig", "Coord", "Member", "Stats", "Meta", "xDS"]
+    assert body["Stats"]["consul"]["leader_addr"] == ME.address
+
+
+# --- routes -----------------------------------------------------------------------------------
+
+
+def test_every_route_says_what_it_takes() -> None:
+    desk = Desk()
+    for route in ROUTES:
+        path = route.pattern.partition(":")[0] + ("x" if ":" in route.pattern else "")
+        assert desk.ask("OPTIONS", path).headers["Allow"].encode() == route.allow
+        assert desk.ask("PATCH", path).status == 405
+
+
+def test_what_is_blocked_is_blocked_in_any_spelling() -> None:
+    desk = Desk(HttpConfig(blocked_paths=("/v1/kv/secret",)))
+    for target in ("/v1/kv/secret/a", "/v1/kv/secre%74/a", "/v1/kv/x%2F..%2Fsecret"):
+        assert desk.ask("GET", target).status == 403
+    assert desk.ask("GET", "/v1/kv/other").status == 404
+
+
+def test_headers_from_the_configuration_are_on_every_answer() -> None:
+    desk = Desk(HttpConfig(response_headers=(("X-Foo", "bar"),)))
+    for target in ("/v1/kv/a", "/v1/nope", "/else", "/v1/kv//a", "/v1/kv/"):
+        assert desk.ask("GET", target).headers["X-Foo"] == "bar"
+
+
+def test_a_target_may_name_the_host() -> None:
+    assert Desk().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200
