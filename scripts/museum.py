@@ -48,6 +48,7 @@ SEARCH_S = 3600
 _SEARCH = f"""
 import resource, signal, sys
 from quorate.sim.fleet import run_seed
+from quorate.sim.run import UNDECIDED
 def late(*_):
     raise TimeoutError("it does not end")
 if __name__ == "__main__":
@@ -60,7 +61,7 @@ if __name__ == "__main__":
         except BaseException as error:
             failure = repr(error)
         signal.alarm(0)
-        if failure:
+        if failure and not failure.startswith(UNDECIDED):
             print(seed, failure.splitlines()[0], flush=True)
             break
 """

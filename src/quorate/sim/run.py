@@ -23,6 +23,9 @@ from quorate.sim.world import ViolationError, World
 CALM_S = 60.0
 """Simulated seconds within which a healed cluster must be level; it seldom takes five."""
 
+UNDECIDED = "undecided"
+"""How a failure begins that is one of the checker: it gave up."""
+
 PROBES_MAX = 4
 """Tries of one operation in the calm: it may be refused while leadership is handed over."""
 
@@ -58,8 +61,10 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
         _faulty(plan, cluster, injector)
         _calm(cluster)
         _judge(cluster)
-    except (ViolationError, TooLongError) as found:  # the verdict of this run
+    except ViolationError as found:  # the verdict of this run
         failure = str(found)
+    except TooLongError as found:  # not a verdict, but not well either
+        failure = f"{UNDECIDED}: {found}"
     except (Exception, InvariantError) as error:  # noqa: BLE001 - a bug under test is a verdict too
         failure = f"{type(error).__name__}: {error}{_place(error)}"
     if failure:

@@ -257,6 +257,27 @@ def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
     assert body.wal.mark == 0
 
 
+@pytest.mark.parametrize("sync", ["thread", "inline"])
+def test_a_sync_that_failed_is_not_tried_until_it_succeeds(tmp_path: Path, sync: SyncMode) -> None:
+    """After a failure the pages count as clean: the next sync succeeds and writes nothing."""
+    body = Body(tmp_path, sync=sync).start()
+    tried: list[Sync] = []
+
+    def refuse(operation: FileOp) -> StorageError | None:
+        if not isinstance(operation, Sync):
+            return None
+        tried.append(operation)
+        return StorageError("corrupt", "EIO") if len(tried) == 1 else None
+
+    body.files.refuse = refuse
+    assert not body.wal.append([vote(1)])
+    body.until(lambda: bool(body.failures) or body.wal.mark > 0)
+    body.wal.close()
+
+    assert len(tried) == 1
+    assert body.wal.mark == 0
+
+
 def test_a_bug_in_a_thread_is_told_too(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
 
