@@ -4,6 +4,7 @@ Behind it is a real machine on tables in memory; what a node does in between hap
 when the test says so.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -47,6 +48,7 @@ class FakeLocal:
         self.now_s = 100.0
         self.refusal: QuorateError | None = None
         self.is_held = False
+        self.is_asked = asyncio.Event()  # something is held
         self.held: list[Callable[[], None]] = []
         self.submitted: list[Command] = []
         self.urgent: list[bool] = []
@@ -120,6 +122,7 @@ class FakeLocal:
     def _later(self, step: Callable[[], None]) -> None:
         if self.is_held:
             self.held.append(step)
+            self.is_asked.set()
         else:
             step()
 

@@ -216,8 +216,7 @@ class Connection(asyncio.Protocol):
         is_waiting = any(request.on_lost is not None for request in self._pending)
         if not self._pending or is_waiting or self._is_deaf:
             return False
-        self._is_deaf = True
-        self._pending[-1].is_last = True
+        self.wind_down()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
@@ -433,10 +432,13 @@ class Connection(asyncio.Protocol):
 
     # --- from the server -----------------------------------------------------------------------
 
-    @property
-    def is_working(self) -> bool:
-        """A client waits for an answer that will come by itself."""
-        return any(request.on_lost is None for request in self._pending)
+    def wind_down(self) -> None:
+        """End it with the answers that will come by themselves; at once if there are none."""
+        if not any(request.on_lost is None for request in self._pending):
+            self.close()
+            return
+        self._is_deaf = True
+        self._pending[-1].is_last = True
 
     def expire(self) -> None:
         """It took too long."""

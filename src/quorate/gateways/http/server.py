@@ -65,8 +65,7 @@ class HttpServer:
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
-            if not connection.is_working:
-                connection.close()
+            connection.wind_down()
         if self._connections:
             with contextlib.suppress(TimeoutError):  # whoever still waits is cut off below
                 await asyncio.wait_for(self._is_empty.wait(), self.config.stop_s)

@@ -1,0 +1,144 @@
+"""The server with real sockets: who gets in, what a stop does, snapshots through a thread."""
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+
+from quorate.base.commands import KvSet
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.server import HttpServer
+from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
+
+HOST = "127.0.0.1"
+
+
+class Caller:
+    """A client's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, data: bytes) -> Reply:
+        self.writer.write(data)
+        return await self.reply()
+
+    async def reply(self) -> Reply:
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.partition(b":")[2])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        )
+        return parsed(head + await self.reader.readexactly(length))[0]
+
+    async def is_closed(self) -> bool:
+        return await self.reader.read() == b""
+
+
+Connect = Callable[[], Awaitable[Caller]]
+Scene = Callable[[FakeLocal, HttpServer, Connect], Awaitable[None]]
+
+
+def play(scene: Scene, config: HttpConfig | None = None) -> None:
+    """Run a scene with a server and something that connects to it."""
+
+    async def run() -> None:
+        local = FakeLocal()
+        server = HttpServer(local, config or HttpConfig())
+        await server.start(HOST, 0)
+        callers: list[Caller] = []
+
+        async def connect() -> Caller:
+            callers.append(Caller(*await asyncio.open_connection(HOST, server.port)))
+            return callers[-1]
+
+        try:
+            await scene(local, server, connect)
+        finally:
+            await server.stop()
+            for caller in callers:
+                caller.writer.close()
+
+    asyncio.run(run())
+
+
+def test_one_client_may_hold_only_so_many_connections() -> None:
+    async def scene(_: FakeLocal, __: HttpServer, connect: Connect) -> None:
+        callers = [await connect() for _ in range(2)]
+        for caller in callers:
+            assert (await caller.ask(request("GET", "/v1/status/leader"))).status == 200
+        third = await connect()
+        assert (await third.reply()).status == 429
+        assert await third.is_closed()
+
+        callers[0].writer.close()
+        await callers[0].writer.wait_closed()
+        assert (await callers[1].ask(request("GET", "/v1/status/leader"))).status == 200
+        fourth = await connect()
+        assert (await fourth.ask(request("GET", "/v1/status/leader"))).status == 200
+
+    play(scene, HttpConfig(connections_per_client_max=2))
+
+
+def test_a_client_that_sends_too_much_can_still_read_why() -> None:
+    async def scene(_: FakeLocal, __: HttpServer, connect: Connect) -> None:
+        caller = await connect()
+        reply = await caller.ask(request("PUT", "/v1/kv/a", b"x" * 600_000))
+        assert reply.status == 413
+        assert await caller.is_closed()
+
+    play(scene)
+
+
+def test_a_stop_lets_answers_under_way_leave_and_cuts_off_who_waits() -> None:
+    async def scene(local: FakeLocal, server: HttpServer, connect: Connect) -> None:
+        idle, waiting, working = [await connect() for _ in range(3)]
+        waiting.writer.write(request("GET", "/v1/kv/a?index=1000"))
+        assert (await idle.ask(request("GET", "/v1/status/leader"))).status == 200
+        local.is_held = True
+        working.writer.write(request("PUT", "/v1/kv/a", b"1"))
+        await local.is_asked.wait()
+        stopping = asyncio.ensure_future(server.stop())
+        assert await idle.is_closed()
+        assert await waiting.is_closed()
+        local.release()
+        reply = await working.reply()
+        assert (reply.body, reply.headers["Connection"]) == (b"true", "close")
+        working.writer.close()
+        await stopping
+        assert len(local.watches) == 0
+
+    play(scene)
+
+
+def test_a_snapshot_is_taken_and_put_back() -> None:
+    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+        caller = await connect()
+        for number in range(50):
+            local.apply(KvSet(b"k%d" % number, b"v" * 20_000))
+        saved = await caller.ask(request("GET", "/v1/snapshot"))
+        assert saved.headers["Content-Type"] == "application/x-gzip"
+        assert len(gzip.decompress(saved.body)) > 1_000_000
+        assert (await caller.ask(request("DELETE", "/v1/kv/?recurse"))).body == b"true"
+        assert (await caller.ask(request("GET", "/v1/kv/k7"))).status == 404
+
+        restored = await caller.ask(request("PUT", "/v1/snapshot", saved.body))
+
+        assert (restored.status, restored.body) == (200, b"")
+        reply = await caller.ask(request("GET", "/v1/kv/k7?raw"))
+        assert reply.body == b"v" * 20_000
+
+    play(scene)
+
+
+def test_garbage_is_no_snapshot_and_changes_nothing() -> None:
+    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+        caller = await connect()
+        local.apply(KvSet(b"a", b"1"))
+        reply = await caller.ask(request("PUT", "/v1/snapshot", b"garbage"))
+        assert reply.status == 500
+        assert reply.text.startswith("failed to decompress snapshot: ")
+        assert local.submitted == []
+
+    play(scene)
