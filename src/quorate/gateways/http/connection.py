@@ -124,6 +124,7 @@ class Connection(asyncio.Protocol):
         "_body_bytes",
         "_body_bytes_max",
         "_continue_owed",
+        "_has_eof",
         "_head_bytes",
         "_headers",
         "_host",
@@ -162,6 +163,7 @@ class Connection(asyncio.Protocol):
         self._is_deaf = False  # nothing more is understood: it closes after its answers
         self._is_full = False  # the client does not take what we write
         self._is_paused = False
+        self._has_eof = False
         self._continue_owed = False
         self._needs_word = False
         self.due = 0
@@ -216,6 +218,7 @@ class Connection(asyncio.Protocol):
         is_waiting = any(request.on_lost is not None for request in self._pending)
         if not self._pending or is_waiting or self._is_deaf:
             return False
+        self._has_eof = True
         self.wind_down()
         return True
 
@@ -417,7 +420,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if transport.can_write_eof():
+        if transport.can_write_eof() and not self._has_eof:
             self._resume()
             transport.write_eof()
             self.due = self._server.tick + self._server.config.linger_s
