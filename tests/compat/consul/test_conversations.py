@@ -6,28 +6,19 @@ skipped and names it.
 """
 
 import json
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from quorate.gateways.http.routes import ROUTES
 from tests.compat.consul.player import Player
+from tests.compat.consul.servers import HOST, Server, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 DATA = Path(__file__).parent / "data"
-HOST = "127.0.0.1"
-MAIN = [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
-START_S = 20.0
 
 DEVIATIONS = {
     "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
@@ -38,77 +29,6 @@ NOT_BUILT = {
     "operator-keyring": "gossip keys",
     "http-root-redirect": "the web page",
 }
-
-
-class Server(NamedTuple):
-    """A running node, and what every case may know of it."""
-
-    port: int
-    facts: dict[str, Any]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-@contextmanager
-def started(config: dict[str, Any]) -> Generator[Server, None, None]:
-    """A new node with nothing in it."""
-    http_port, server_port = free_ports(2)
-    whole = {
-        "node_name": "node-1",
-        "bind_addr": HOST,
-        "client_addr": HOST,
-        **config,
-        "ports": {"http": http_port, "server": server_port},
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.json"
-        file.write_text(json.dumps(whole))
-        words = [*MAIN, "agent", "-dev", "-log-level=error", f"-config-file={file}"]
-        with subprocess.Popen(words) as process:
-            try:
-                yield Server(http_port, facts(http_port, process))
-            finally:
-                process.kill()
-
-
-def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Wait until the node serves; then what cases may name."""
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            leader = asked(port, "/v1/status/leader")
-            config = asked(port, "/v1/agent/self")["Config"]
-            if leader and asked(port, f"/v1/health/node/{config['NodeName']}"):
-                return {
-                    "node": config["NodeName"],
-                    "node_id": config["NodeID"],
-                    "dc": config["Datacenter"],
-                    "server": leader,
-                    "host": HOST,
-                    "http_port": port,
-                }
-        except (OSError, HTTPException, ValueError):  # not yet
-            pass
-        time.sleep(0.05)
-    raise AssertionError("the node did not start")
-
-
-def asked(port: int, path: str) -> Any:
-    line = HTTPConnection(HOST, port, timeout=5)
-    try:
-        line.request("GET", path)
-        return json.loads(line.getresponse().read())
-    finally:
-        line.close()
 
 
 @pytest.fixture(scope="module")
