@@ -8,7 +8,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from tests.compat.consul.rules import MISSING, Rules, difference, parts
 
 ASYNC_S = 0.25  # what is asked in the background has arrived after this
 RETRY_S = 0.1
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
 _VARIABLE = re.compile(r"\{\{(\w+)([+-]\d+)?\}\}")
 
 
@@ -28,13 +29,12 @@ class Player:
     """One case being played.
 
     Args:
-        host, port: The server's HTTP address.
+        ask: Sends a request, gives the answer as paths address it.
         facts: Variables that are always there.
     """
 
-    def __init__(self, host: str, port: int, facts: dict[str, Any]) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, ask: Ask, facts: dict[str, Any]) -> None:
+        self._ask = ask
         self._values: dict[str, Any] = {**facts, "run": uuid.uuid4().hex[:8]}
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._threads = ThreadPoolExecutor(32)
@@ -86,28 +86,6 @@ class Player:
             else:
                 return
 
-    # --- asking --------------------------------------------------------------------------------
-
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        path = quote(request["path"], safe="".join(map(chr, range(0x21, 0x7F))))
-        headers = {str(name): str(value) for name, value in request.get("headers", {}).items()}
-        body: Any = _body(request)
-        is_chunked = bool(request.get("chunked"))
-        if is_chunked:
-            body = iter([body or b""])
-        began_s = time.monotonic()
-        line = http.client.HTTPConnection(self._host, self._port, timeout=60)
-        try:
-            line.request(request["method"], path, body, headers, encode_chunked=is_chunked)
-            reply = line.getresponse()
-            data = reply.read()
-        finally:
-            line.close()
-        fields: dict[str, str] = {}
-        for name, value in reply.getheaders():
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
-        return _seen(reply.status, fields, data, time.monotonic() - began_s)
-
     # --- judging -------------------------------------------------------------------------------
 
     def _judge(self, title: str, step: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -143,6 +121,34 @@ class Player:
         return int(value) + int(match[2]) if match[2] else value
 
 
+def asking(host: str, port: int) -> Ask:
+    """Ask a server over HTTP, each time on a new connection."""
+
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        headers = {str(name): str(value) for name, value in request.get("headers", {}).items()}
+        body: Any = body_of(request)
+        is_chunked = bool(request.get("chunked"))
+        if is_chunked:
+            body = iter([body or b""])
+        began_s = time.monotonic()
+        line = http.client.HTTPConnection(host, port, timeout=60)
+        try:
+            path = path_of(request)
+            line.request(request["method"], path, body, headers, encode_chunked=is_chunked)
+            reply = line.getresponse()
+            data = reply.read()
+        finally:
+            line.close()
+        return seen(reply.status, reply.getheaders(), data, time.monotonic() - began_s)
+
+    return ask
+
+
+def path_of(request: dict[str, Any]) -> str:
+    """The path as it is sent."""
+    return quote(request["path"], safe="".join(map(chr, range(0x21, 0x7F))))
+
+
 def _raise_if(title: str, text: str) -> None:
     if text:
         raise Different(f"{title}: {text}")
@@ -156,15 +162,21 @@ _BODIES: dict[str, Callable[[Any], bytes]] = {
 }
 
 
-def _body(request: dict[str, Any]) -> bytes | None:
+def body_of(request: dict[str, Any]) -> bytes | None:
+    """The body as it is sent."""
     return next((make(request[name]) for name, make in _BODIES.items() if name in request), None)
 
 
-def _seen(status: int, fields: dict[str, str], data: bytes, took_s: float) -> dict[str, Any]:
+def seen(
+    status: int, headers: Iterable[tuple[str, str]], data: bytes, took_s: float
+) -> dict[str, Any]:
     """An answer as paths address it."""
+    fields: dict[str, str] = {}
+    for name, value in headers:
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
     if fields.get("Content-Encoding") == "gzip":
         data = gzip.decompress(data)
-    seen: dict[str, Any] = {
+    view: dict[str, Any] = {
         "status": status,
         "header": fields,
         "took": took_s,
@@ -172,8 +184,8 @@ def _seen(status: int, fields: dict[str, str], data: bytes, took_s: float) -> di
         "text": data.decode("utf-8", "replace"),
     }
     with contextlib.suppress(ValueError):  # not JSON: then nobody may ask for it
-        seen["json"] = json.loads(data)
-    return seen
+        view["json"] = json.loads(data)
+    return view
 
 
 def found(answer: Any, path: tuple[str, ...]) -> Any:

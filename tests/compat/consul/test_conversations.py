@@ -5,30 +5,16 @@ decision; `docs/api/consul.md` lists them. A case that needs an endpoint that is
 skipped and names it.
 """
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quorate.gateways.http.routes import ROUTES
-from tests.compat.consul.player import Player
+from tests.compat.consul.cases import cases
+from tests.compat.consul.player import Player, asking
 from tests.compat.consul.servers import HOST, Server, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-DATA = Path(__file__).parent / "data"
-
-DEVIATIONS = {
-    "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
-    "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
-}
-NOT_BUILT = {
-    "http-default-acl-header-deny": "access control",
-    "operator-keyring": "gossip keys",
-    "http-root-redirect": "the web page",
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,55 +23,10 @@ def shared() -> Iterator[Server]:
         yield server
 
 
-def is_served(path: str) -> bool:
-    plain = path.partition("?")[0]
-    if plain in ("/v1/kv", "/v1/", "/v1/nope", "/v1/kvx") or not plain.startswith("/v1/"):
-        return True
-    fixed = [route.pattern.partition(":") for route in ROUTES]
-    return any(plain.startswith(start) if colon else plain == start for start, colon, _ in fixed)
-
-
-UNKNOWN_ON_PURPOSE = {"http-unknown-path", "http-path-slashes", "http-default-acl-header"}
-
-
-def missing_endpoint(case: dict[str, Any]) -> str:
-    """The first path of a case that this version does not serve."""
-    if case["name"] in UNKNOWN_ON_PURPOSE:
-        return ""
-    paths = [step["request"]["path"] for step in case["steps"] if "request" in step]
-    return next((path for path in paths if not is_served(path)), "")
-
-
-def uses_other_rows(case: dict[str, Any]) -> bool:
-    """Transactions on nodes, services and checks are not built."""
-    bodies = [step["request"].get("json") for step in case["steps"] if "request" in step]
-    operations = [one for body in bodies if isinstance(body, list) for one in body]
-    return any(
-        isinstance(one, dict) and "KV" not in one and {"Node", "Service", "Check"} & set(one)
-        for one in operations
-    )
-
-
-def cases() -> Iterator[Any]:
-    for path in sorted(DATA.glob("*.json")):
-        for case in json.loads(path.read_text())["cases"]:
-            yield pytest.param(case, id=f"{path.stem}/{case['name']}", marks=marks(case))
-
-
-def marks(case: dict[str, Any]) -> list[pytest.MarkDecorator]:
-    missing = missing_endpoint(case) or NOT_BUILT.get(case["name"], "")
-    if missing:
-        return [pytest.mark.skip(reason=f"not built: {missing}")]
-    if uses_other_rows(case):
-        return [pytest.mark.skip(reason="not built: transactions on the catalog")]
-    reason = case.get("deviation") or DEVIATIONS.get(case["name"])
-    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-
-
 @pytest.mark.parametrize("case", list(cases()))
 def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any], shared: Server) -> None:
     if case.get("fresh") or case.get("config"):
         with started(case.get("config", {})) as server:
-            Player(HOST, server.port, server.facts).play(case)
+            Player(asking(HOST, server.port), server.facts).play(case)
     else:
-        Player(HOST, shared.port, shared.facts).play(case)
+        Player(asking(HOST, shared.port), shared.facts).play(case)

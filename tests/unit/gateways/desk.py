@@ -18,8 +18,9 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
 from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Connection, Request
+from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 from quorate.machine.watches import Watches
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab
@@ -197,6 +198,10 @@ class Desk:
         self.timers: list[FakeTimer] = []
         self.context = Context(self.local, self.config, self._call_later)
         self.handle = Router(self.context).handle
+        self.connect()
+
+    def connect(self) -> None:
+        """A new connection takes the place of the one there was."""
         self.transport = FakeTransport()
         self.connection = Connection(self)
         self.connection.connection_made(cast(Any, self.transport))

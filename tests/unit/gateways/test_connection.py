@@ -7,7 +7,7 @@ import pytest
 from quorate.base.commands import KvSet
 from quorate.base.errors import UnavailableError
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Request
+from quorate.gateways.http.request import Request
 from tests.unit.gateways.desk import Desk, request
 
 

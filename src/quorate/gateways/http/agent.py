@@ -10,11 +10,11 @@ from typing import Any
 
 from quorate.base.batches import Member
 from quorate.base.ports import Status
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
 
 ALIVE, FAILED = 1, 4

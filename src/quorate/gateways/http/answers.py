@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.request import Request
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"

@@ -16,7 +16,6 @@ import msgspec
 
 from quorate.base.errors import QuorateError
 from quorate.base.ports import WatchHandle
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import (
     DEFAULT_LINES,
     NO_DATACENTER,
@@ -26,6 +25,7 @@ from quorate.gateways.http.context import (
 )
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
+from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, Reader
 
 T = TypeVar("T")

@@ -4,11 +4,11 @@ Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import NODE_FIELDS, Shape, node_shape, service_shape
 from quorate.machine.queries import Answer, Reader
 from quorate.registry.catalog import NodeRow, ServiceRow

@@ -10,9 +10,9 @@ from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
 from quorate.gateways.http.answers import Answers
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.errors import HttpError, failed, http_error
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 
 DEFAULT_LINES = (
     b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"

@@ -5,11 +5,11 @@ Source: https://developer.hashicorp.com/consul/api-docs/health.
 
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
 from quorate.gateways.http.catalog import has_meta, meta_of
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, boolean
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
 from quorate.machine.queries import Answer, Instance, Reader
 from quorate.registry.catalog import PASSING, CheckRow

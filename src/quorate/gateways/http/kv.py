@@ -22,10 +22,10 @@ from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.answers import TEXT, go_json
 from quorate.gateways.http.blocking import mode_of, read
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import Params, unsigned
+from quorate.gateways.http.request import Request
 from quorate.kv.store import KvEntry
 from quorate.machine.queries import Answer, Reader
 

@@ -12,9 +12,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 
 PREFIX = "quorate"
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"

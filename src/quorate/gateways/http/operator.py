@@ -11,10 +11,10 @@ from quorate.base.errors import ConflictError, NotFoundError, QuorateError, Requ
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
 from quorate.gateways.http.blocking import confirmed, mode_of
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, quoted
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
 
 _STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -19,10 +19,10 @@ from quorate.gateways.http import (
     txn,
 )
 from quorate.gateways.http.answers import TEXT
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
+from quorate.gateways.http.request import Request
 
 Handler = Callable[[Context, Request, Params, bytes], None]
 

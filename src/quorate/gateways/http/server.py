@@ -6,8 +6,9 @@ import contextlib
 from quorate.base.ports import Local
 from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Connection, Request
+from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 
 __all__ = ["HttpConfig", "HttpServer"]

@@ -24,10 +24,10 @@ from quorate.gateways.http.bodies import (
     text_in,
     texts_in,
 )
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 
 _PLAIN = (
     "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",

@@ -16,10 +16,10 @@ from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.blocking import Evaluate, mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, go_duration
+from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, Reader
 from quorate.registry.catalog import SERF_HEALTH
 from quorate.registry.sessions import SessionRow, needs_renewal

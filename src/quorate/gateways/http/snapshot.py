@@ -19,10 +19,10 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import HeldView, View
 from quorate.gateways.http import archive
 from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 from quorate.machine import snapshot as states
 from quorate.machine.queries import Reader
 

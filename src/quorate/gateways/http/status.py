@@ -3,9 +3,9 @@
 Source: https://developer.hashicorp.com/consul/api-docs/status.
 """
 
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 
 
 def leader(context: Context, request: Request, params: Params, _: bytes) -> None:

@@ -21,11 +21,11 @@ from quorate.gateways.http.bodies import (
     number_in,
     text_in,
 )
-from quorate.gateways.http.connection import Request
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.request import Request
 from quorate.machine.queries import Reader
 from quorate.machine.txn import is_read_only
 

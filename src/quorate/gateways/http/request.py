@@ -1,0 +1,76 @@
+"""A request, and where its answer goes."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+Header = tuple[bytes, bytes]
+
+
+class Answerable(Protocol):
+    """A connection, as far as its requests know it."""
+
+    def finish(self, request: "Request", data: bytes, chunks: Iterator[bytes] | None) -> None:
+        """Take the answer to a request."""
+        ...
+
+
+class Request:
+    """A whole request, and the place where its answer goes.
+
+    Attributes:
+        method: In capitals, as sent.
+        target: Path and query, as sent.
+        headers: Names as spelt, in order.
+        body: Empty if there was none.
+        on_lost: Called if the client went before the answer; a handler that waits sets it.
+    """
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "chunks",
+        "data",
+        "headers",
+        "is_last",
+        "method",
+        "needs_word",
+        "on_lost",
+        "target",
+    )
+
+    def __init__(
+        self,
+        connection: Answerable,
+        method: bytes,
+        target: bytes,
+        headers: list[Header],
+        body: bytes,
+        is_last: bool,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.is_last = is_last
+        self.needs_word = False
+        self.data: bytes | None = None
+        self.chunks: Iterator[bytes] | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its name in lower case; None if absent."""
+        length = len(name)
+        for other, value in self.headers:
+            if len(other) == length and other.lower() == name:
+                return value
+        return None
+
+    def answer(self, data: bytes, chunks: Iterator[bytes] | None = None) -> None:
+        """Give the whole answer; what comes after the first one, or too late, is dropped.
+
+        Args:
+            data: Status line, headers with Content-Length, and body.
+            chunks: The body, or what is left of it, drawn as the client takes it.
+        """
+        self._connection.finish(self, data, chunks)

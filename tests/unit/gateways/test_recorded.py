@@ -1,0 +1,53 @@
+"""The recorded conversations that need no time, on a desk: the same data, without a process."""
+
+from typing import Any
+
+import pytest
+
+from quorate.base.commands import KvDelete, KvSet
+from quorate.gateways.http.config import HttpConfig
+from tests.compat.consul.cases import cases
+from tests.compat.consul.player import Ask, Player, body_of, path_of, seen
+from tests.unit.gateways.desk import ME, Desk
+
+FACTS = {
+    "node": ME.name,
+    "node_id": ME.id,
+    "dc": "dc1",
+    "server": ME.address,
+    "host": "10.0.0.1",
+    "http_port": 8500,
+}
+IN_TIME = {"async", "await", "pending", "sleep", "retry"}
+
+
+def is_timeless(case: dict[str, Any]) -> bool:
+    steps = case["steps"]
+    paths = [step["request"]["path"] for step in steps if "request" in step]
+    methods = {step["request"]["method"] for step in steps if "request" in step}
+    if case.get("config") or "HEAD" in methods:  # no parser can tell that HEAD has no body
+        return False
+    if any("/snapshot" in path or "wait=" in path for path in paths):
+        return False
+    return not any(IN_TIME & set(step) for step in steps)
+
+
+def asking(desk: Desk) -> Ask:
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        headers = [f"{name}: {value}" for name, value in request.get("headers", {}).items()]
+        body = body_of(request) or b""
+        desk.connect()
+        reply = desk.ask(request["method"], path_of(request), body, *headers)
+        return seen(reply.status, reply.headers.items(), reply.body, 0.0)
+
+    return ask
+
+
+@pytest.mark.parametrize("case", [param for param in cases() if is_timeless(param.values[0])])
+def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any]) -> None:
+    desk = Desk(HttpConfig(is_pretty=True))
+    if not case.get("fresh"):  # then something was done before
+        for number in range(10):
+            desk.local.apply(KvSet(b"before", b"%d" % number))
+        desk.local.apply(KvDelete(b"before"))
+    Player(asking(desk), FACTS).play(case)
