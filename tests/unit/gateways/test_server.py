@@ -4,7 +4,10 @@ import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from quorate.base.commands import KvSet
+from quorate.base.errors import InvariantError, StorageError
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
 from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
@@ -140,5 +143,24 @@ def test_garbage_is_no_snapshot_and_changes_nothing() -> None:
         assert reply.status == 500
         assert reply.text.startswith("failed to decompress snapshot: ")
         assert local.submitted == []
+
+    play(scene)
+
+
+@pytest.mark.parametrize("error", [InvariantError("a bug"), StorageError("corrupt", "rot")])
+def test_what_breaks_a_promise_reaches_the_node(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise error
+
+    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+        caller = await connect()
+        local.is_held = True
+        monkeypatch.setattr(local.lab.tables, "get", broken)
+        caller.writer.write(request("GET", "/v1/kv/a?stale"))
+        await local.is_asked.wait()
+        with pytest.raises(type(error)):
+            local.release()
 
     play(scene)

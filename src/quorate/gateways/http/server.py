@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
+from quorate.base.errors import InvariantError, QuorateError
 from quorate.base.ports import Local
 from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
@@ -33,9 +35,9 @@ class HttpServer:
         self.config = config
         self.tick = 1
         self.is_stopping = False
+        self._local = local
         self._context = Context(local, config)
         self._router = Router(self._context)
-        self.handle = self._router.handle
         self._connections: set[Connection] = set()
         self._per_client: dict[str, int] = {}
         self._is_empty = asyncio.Event()
@@ -98,6 +100,19 @@ class HttpServer:
         if self.is_stopping and not self._connections:
             self._is_empty.set()
 
+    def handle(self, request: Request) -> None:
+        """See `connection.Listener.handle`.
+
+        What a handler could not answer for is given to the node, in a turn of its own: here it
+        would only end a client's connection. Damaged tables and broken invariants end the node.
+        """
+        try:
+            self._router.handle(request)
+        except Exception as error:  # noqa: BLE001 - answered already; for whoever reads the log
+            self._local.read(partial(_raise, error))
+        except InvariantError as error:
+            self._local.read(partial(_raise, error))
+
     def body_bytes_max(self, method: bytes, target: bytes) -> int:
         """See `connection.Listener.body_bytes_max`."""
         return limits.body_bytes_max(self.config, method, target)
@@ -113,3 +128,7 @@ class HttpServer:
             if 0 < connection.due <= self.tick:
                 connection.expire()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+
+def _raise(error: BaseException, _: int | QuorateError) -> None:
+    raise error
