@@ -126,9 +126,10 @@ def test_a_node_far_behind_catches_up_by_snapshot_and_its_clients_do_not_wait_fo
     assert write.end is End.OPEN
 
     stage.let_go(answers)
-    stage.until(lambda: write.end is not End.OPEN)
+    stage.until(lambda: write.end is not End.OPEN, within_s=3.0)
 
     assert end_of(write) is End.UNKNOWN
+    stage.done(stage.write(behind))
     stage.level()
 
 

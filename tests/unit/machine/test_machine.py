@@ -79,6 +79,15 @@ def test_a_noop_takes_its_slot_and_no_index() -> None:
     assert (application.touched, application.bundles) == ([], [])
 
 
+def test_each_command_of_a_batch_takes_an_index_of_its_own_unless_it_changed_nothing() -> None:
+    lab = Lab()
+    before = lab.machine.index
+    absent, present = KvDelete(b"absent"), KvDelete(b"a")
+    outcomes = lab.outcomes(KvSet(b"a", b"1"), absent, KvSet(b"b", b"2"), present)
+    assert [outcome.index - before for outcome in outcomes] == [1, 1, 2, 3]
+    assert lab.machine.index == before + 3
+
+
 def test_a_late_old_batch_does_not_turn_time_back() -> None:
     machine = Lab().machine
     for stamp_ms in (9_000, 5_000):
