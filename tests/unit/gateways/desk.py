@@ -44,8 +44,8 @@ class FakeLocal:
     `refusal` answers everything that needs a quorum; while `is_held`, such questions wait.
     """
 
-    def __init__(self) -> None:
-        self.lab = Lab()
+    def __init__(self, *, with_node: bool = True) -> None:
+        self.lab = Lab(with_node=with_node)
         self.now_s = 100.0
         self.refusal: QuorateError | None = None
         self.is_held = False
@@ -189,12 +189,12 @@ class FakeTransport:
 class Desk:
     """A gateway with one connection; fills `connection.Listener`."""
 
-    def __init__(self, config: HttpConfig | None = None) -> None:
+    def __init__(self, config: HttpConfig | None = None, *, with_node: bool = True) -> None:
         self.config = HttpConfig() if config is None else config
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
-        self.local = FakeLocal()
+        self.local = FakeLocal(with_node=with_node)
         self.timers: list[FakeTimer] = []
         self.context = Context(self.local, self.config, self._call_later)
         self.handle = Router(self.context).handle

@@ -116,6 +116,16 @@ def test_who_left_is_not_waited_for() -> None:
     assert len(desk.local.watches) == 0
 
 
+def test_who_left_before_the_read_point_came_is_not_waited_for() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("GET", "/v1/kv/a?index=1000")
+    desk.connection.connection_lost(None)
+    desk.local.release()
+    assert desk.timers == []
+    assert len(desk.local.watches) == 0
+
+
 def test_patience_is_what_was_asked_for_and_a_little_more() -> None:
     for wait, least_s in (("10s", 10), ("0", 300), ("-5s", 300), ("90m", 600), ("1ms", 0.001)):
         desk = waiting(f"/v1/kv/a?wait={wait}&")

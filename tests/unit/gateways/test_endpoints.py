@@ -233,6 +233,47 @@ def test_a_filter_keeps_what_fits_and_what_it_cannot_read_is_refused() -> None:
         assert reply.text.startswith("Failed to create boolean expression evaluator: ")
 
 
+ANN_APPEARS = NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/agent/service/register", b'{"Name":"web"}'), ("/v1/session/create", b"")],
+)
+def test_who_asks_before_the_node_is_in_its_catalog_waits_for_it(path: str, body: bytes) -> None:
+    desk = Desk(with_node=False)
+    desk.post("PUT", path, body)
+    assert desk.replies() == []
+    desk.local.apply(ANN_APPEARS)
+    (reply,) = desk.replies()
+    assert reply.status == 200
+    assert all(timer.is_cancelled for timer in desk.timers)
+
+
+def test_a_node_that_never_appears_is_not_waited_for_for_ever() -> None:
+    desk = Desk(with_node=False)
+    desk.post("PUT", "/v1/session/create")
+    desk.local.now_s += 3
+    desk.timers[0].step()
+    (reply,) = desk.replies()
+    assert (reply.status, reply.text) == (500, "apply failed: Missing node registration")
+    assert len(desk.local.watches) == 0
+
+
+def test_who_leaves_is_not_registered_later() -> None:
+    desk = Desk(with_node=False)
+    desk.post("PUT", "/v1/session/create")
+    desk.connection.connection_lost(None)
+    desk.local.apply(ANN_APPEARS)
+    assert len(desk.local.submitted) == 1
+
+
+def test_another_node_is_not_waited_for() -> None:
+    desk = Desk()
+    reply = desk.ask("PUT", "/v1/session/create", b'{"Node":"Bob"}')
+    assert reply.text == "apply failed: Missing node registration"
+
+
 # --- operators --------------------------------------------------------------------------------
 
 

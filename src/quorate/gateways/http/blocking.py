@@ -267,6 +267,9 @@ class _Read:
 
     def _look(self) -> None:
         context, mode = self._context, self._mode
+        if self._request.is_lost:
+            self._forget()
+            return
         reader = Reader(context.local.tables)
         answer = self._evaluate(reader)
         if mode.index and not self._has_changed(answer):

@@ -166,6 +166,7 @@ class Connection(asyncio.Protocol):
             self._server.forget(self, self._host)
         pending, self._pending = self._pending, deque()
         for request in pending:
+            request.is_lost = True
             if request.on_lost is not None:
                 request.on_lost()
 

@@ -22,6 +22,7 @@ class Request:
         target: Path and query, as sent.
         headers: Names as spelt, in order.
         body: Empty if there was none.
+        is_lost: The client is gone; nobody will read the answer.
         on_lost: Called if the client went before the answer; a handler that waits sets it.
     """
 
@@ -32,6 +33,7 @@ class Request:
         "data",
         "headers",
         "is_last",
+        "is_lost",
         "method",
         "needs_word",
         "on_lost",
@@ -53,6 +55,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.is_last = is_last
+        self.is_lost = False
         self.needs_word = False
         self.data: bytes | None = None
         self.chunks: Iterator[bytes] | None = None

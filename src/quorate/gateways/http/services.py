@@ -26,6 +26,7 @@ from quorate.gateways.http.bodies import (
 )
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
 
@@ -50,7 +51,7 @@ def register(context: Context, request: Request, params: Params, _: bytes) -> No
         command = _command(context, fields)
     except TextError as error:
         raise HttpError(400, f"Request decode failed: {error}") from error
-    context.submit(request, command, partial(_answer, context, request))
+    submit_for_own_node(context, request, command, partial(_answer, context, request))
 
 
 def deregister(context: Context, request: Request, params: Params, name: bytes) -> None:

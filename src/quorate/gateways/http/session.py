@@ -18,6 +18,7 @@ from quorate.gateways.http.blocking import Evaluate, mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, go_duration
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, Reader
@@ -123,7 +124,10 @@ def create(context: Context, request: Request, params: Params, _: bytes) -> None
         lines = b"X-Quorate-Index: %d\r\n" % outcome.index
         context.answers.value(request, {"ID": outcome.value}, lines=lines)
 
-    context.submit(request, command, then, prefix="apply failed: ")
+    if command.node == context.local.status().node.name:
+        submit_for_own_node(context, request, command, then, prefix="apply failed: ")
+    else:
+        context.submit(request, command, then, prefix="apply failed: ")
 
 
 def _command(context: Context, fields: Fields) -> SessionCreate:
