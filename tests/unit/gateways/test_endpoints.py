@@ -190,10 +190,30 @@ def test_a_service_is_registered_found_and_removed() -> None:
     assert found["Service"]["TaggedAddresses"]["lan_ipv4"] == {"Address": "10.1.1.1", "Port": 80}
     assert found["Checks"][0]["CheckID"] == "serfHealth"
     assert json.loads(desk.ask("GET", "/v1/health/service/web?tag=red").body) == []
+    own = json.loads(desk.ask("GET", "/v1/agent/services?filter=Service==web").body)
+    assert own["web"]["Tags"] == ["Blue"]
     node = json.loads(desk.ask("GET", "/v1/catalog/node/ann").body)
     assert list(node["Services"]) == ["web"]
     assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 200
     assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 404
+
+
+def test_a_bare_service_is_shown_with_exactly_these_fields() -> None:
+    desk = Desk()
+    desk.ask("PUT", "/v1/agent/service/register", b'{"Name":"bare"}')
+    assert json.loads(desk.ask("GET", "/v1/agent/services").body) == {
+        "bare": {
+            "ID": "bare",
+            "Service": "bare",
+            "Tags": [],
+            "Meta": {},
+            "Port": 0,
+            "Address": "",
+            "Weights": {"Passing": 1, "Warning": 1},
+            "EnableTagOverride": False,
+            "Datacenter": "dc1",
+        }
+    }
 
 
 @pytest.mark.parametrize(

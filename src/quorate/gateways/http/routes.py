@@ -79,6 +79,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/agent/self", {"GET": agent.about}),
     Route("/v1/agent/service/deregister/:id", {"PUT": services.deregister}),
     Route("/v1/agent/service/register", {"PUT": services.register}),
+    Route("/v1/agent/services", {"GET": services.services}),
     Route("/v1/catalog/node/:node", {"GET": catalog.node}),
     Route("/v1/catalog/nodes", {"GET": catalog.nodes}),
     Route("/v1/health/node/:node", {"GET": health.node}),

@@ -1,4 +1,4 @@
-"""Services of this agent: `/v1/agent/service/register` and `/deregister/:id`. Without checks.
+"""Services of this node: `/v1/agent/services`, and to register them. Without checks.
 
 Source: https://developer.hashicorp.com/consul/api-docs/agent/service.
 """
@@ -26,21 +26,52 @@ from quorate.gateways.http.bodies import (
 )
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.shapes import Shape, service_shape
+from quorate.machine.queries import Reader
+from quorate.registry.catalog import ServiceRow
 
 _PLAIN = (
     "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",
     "enabletagoverride", "weights", "token", "kind", "namespace", "partition",
 )  # fmt: skip
 _NOT_BUILT = ("check", "checks", "proxy", "connect", "ports", "locality")
+_SHOWN = frozenset(
+    {
+        "ID", "Service", "Tags", "Meta", "Port", "Address", "SocketPath", "TaggedAddresses",
+        "Weights", "EnableTagOverride",
+    }
+)  # fmt: skip
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - refused, not used
 
 META_PAIRS_MAX = 64
 META_KEY_MAX = 128
 META_VALUE_MAX = 512
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def services(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """The instances on this node, by id."""
+    check_enterprise(request, params)
+    keep = filter_of(params, _SHOWN)
+    name = context.local.status().node.name
+    rows = Reader(context.local.tables).services_of_node(name).value
+    found = kept([_shown(context, row) for row in rows], keep)
+    context.answers.value(request, {shape["ID"]: shape for shape in found})
+
+
+def _shown(context: Context, row: ServiceRow) -> Shape:
+    shape = service_shape(row)
+    plain = {name: shape[name] for name in _SHOWN if name in shape}
+    return {
+        **plain,
+        "Meta": shape.get("Meta") or {},
+        "Port": shape.get("Port", 0),
+        "Datacenter": context.config.datacenter,
+    }
 
 
 def register(context: Context, request: Request, params: Params, _: bytes) -> None:
