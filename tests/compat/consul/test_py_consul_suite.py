@@ -1,0 +1,71 @@
+"""py-consul's own suite, as far as it needs only what is built.
+
+The source distribution of the client carries it. Unpack `py_consul-1.8.0.tar.gz` and name its
+folder in QUORATE_PY_CONSUL; the tests for asyncio need `pytest-asyncio` and `aiohttp` besides.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = os.environ.get("QUORATE_PY_CONSUL", "")
+VERSION = "1.22.0"  # the newest one that the suite has a name for
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not SUITE, reason="QUORATE_PY_CONSUL names no folder"),
+]
+
+SYNC = {
+    "tests/api/test_kv.py": "",
+    "tests/api/test_session.py": "",
+    "tests/api/test_status.py": "",
+    "tests/api/test_txn.py": "",
+    "tests/api/test_snapshot.py": "test_snapshot_save_and_restore",
+    "tests/api/test_health.py": "test_health_node",
+    "tests/api/test_agent.py": (
+        "test_agent_members or test_agent_metrics or test_agent_register_enable_tag_override or "
+        "test_agent_self or test_agent_service_tagged_addresses or test_service_dereg_issue_156 "
+        "or (test_agent_services and not test_agent_services_and_checks)"
+    ),
+    "tests/api/test_operator.py": (
+        "not test_autopilot_configuration and not test_keyring and not test_usage"
+    ),
+}
+"""Which tests of which file; "": all."""
+
+
+def run(file: str, which: str) -> None:
+    chosen = f"{VERSION} and ({which})" if which else VERSION
+    words = [
+        sys.executable, "-m", "pytest", "-q", "-p", "suite_plugin",
+        "-o", "addopts=", "-o", "asyncio_mode=auto", "-k", chosen, file,
+    ]  # fmt: skip
+    done = subprocess.run(
+        words,
+        cwd=SUITE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+@pytest.mark.parametrize("file", sorted(SYNC))
+def test_the_suite_of_the_client_passes(file: str) -> None:
+    run(file, SYNC[file])
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("pytest_asyncio", "aiohttp")),
+    reason="pytest-asyncio and aiohttp are not installed",
+)
+def test_the_suite_of_the_asyncio_client_passes() -> None:
+    run("tests/test_aio.py", "")
