@@ -36,7 +36,7 @@ SEEDS = 200
 """So many seeds are tried before a mutant counts as found by no seed."""
 
 SEED_S = 60
-"""A seed that takes longer does not end: that is a failure too."""
+"""A seed that takes more seconds of this processor does not end: that is a failure too."""
 
 MEMORY_BYTES = 2 * 1024**3
 """A seed that takes more floods: a failure likewise."""
@@ -53,14 +53,14 @@ def late(*_):
     raise TimeoutError("it does not end")
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, ({MEMORY_BYTES}, {MEMORY_BYTES}))
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGVTALRM, late)
     for seed in map(int, sys.argv[1:]):
-        signal.alarm({SEED_S})
+        signal.setitimer(signal.ITIMER_VIRTUAL, {SEED_S})
         try:
             failure = run_seed(seed).failure
         except BaseException as error:
             failure = repr(error)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if failure and not failure.startswith(UNDECIDED):
             print(seed, failure.splitlines()[0], flush=True)
             break
@@ -185,7 +185,7 @@ def search(tree: Path, seeds: Sequence[int]) -> tuple[int | None, str]:
     return int(seed), failure
 
 
-def examine(mutant: Mutant, seeds: int) -> Verdict:
+def examine(mutant: Mutant, seeds: range) -> Verdict:
     """Plant one mutant in a fresh copy, and see who finds it."""
     with tempfile.TemporaryDirectory(prefix=f"museum-{mutant.number}-") as folder:
         tree = Path(folder)
@@ -200,8 +200,8 @@ def examine(mutant: Mutant, seeds: int) -> Verdict:
         idle = [test for test in mutant.tests if test not in failed]
         if idle and not error:
             error = f"{', '.join(idle)} does not kill it"
-        count = 0 if mutant.no_seeds else seeds
-        numbers = list(dict.fromkeys((*mutant.seeds, *range(count))))
+        wanted = range(0) if mutant.no_seeds else seeds
+        numbers = list(dict.fromkeys((*mutant.seeds, *wanted)))
         seed, failure = search(tree, numbers) if numbers else (None, "")
         if seed is None and failure and not error:
             error = failure
@@ -239,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", help="only mutants whose names begin so")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="tried at most, per mutant")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time")
     options = parser.parse_args(arguments)
     mutants = collect(options.names)
@@ -247,8 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error or "no such mutant", file=sys.stderr)  # noqa: T201 - a command's output
         return 1
     verdicts: list[Verdict] = []
+    seeds = range(options.first, options.first + options.seeds)
     with ThreadPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(examine, mutants, [options.seeds] * len(mutants)):
+        for verdict in pool.map(examine, mutants, [seeds] * len(mutants)):
             verdicts.append(verdict)
             found = f"seed {verdict.seed}: {verdict.failure}" if verdict.seed is not None else ""
             word = verdict.error or f"{len(verdict.tests)} tests, {found or 'no seed'}"
