@@ -18,7 +18,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -210,7 +210,7 @@ def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
 
 
 @contextlib.contextmanager
-def _data_dir(settings: AgentSettings) -> Iterator[Path]:
+def _data_dir(settings: AgentSettings) -> Generator[Path]:
     """The data directory; one of its own that goes with the process, if none was named."""
     if settings.data_dir is not None:
         yield settings.data_dir
@@ -223,7 +223,7 @@ def _data_dir(settings: AgentSettings) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _pid_file(path: Path | None) -> Iterator[None]:
+def _pid_file(path: Path | None) -> Generator[None]:
     if path is None:
         yield
         return

@@ -8,6 +8,7 @@ is, and only when a quorum keeps its memory.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 import msgspec
@@ -158,7 +159,7 @@ def _rolling(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     hosts = cluster.living
     for place, host in enumerate(hosts):
         at_s = fault.for_s * place / len(hosts)
-        cluster.world.after(at_s, lambda host=host: host.crash(is_power_cut=False))
+        cluster.world.after(at_s, partial(host.crash, is_power_cut=False))
         cluster.world.after(at_s + fault.for_s / len(hosts) * dice.random(), host.start)
 
     def undo() -> None:

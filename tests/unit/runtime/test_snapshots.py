@@ -194,7 +194,7 @@ def test_a_stopped_snapshot_leaves_nothing(tmp_path: Path) -> None:
 def test_rot_in_the_tables_fails_the_snapshot_and_is_told(tmp_path: Path) -> None:
     filled(tmp_path, 7).close()
     path = tmp_path / "tables.mdb"
-    path.write_bytes(path.read_bytes().replace(b"value 7", b"walue 7"))
+    path.write_bytes(path.read_bytes().replace(b"value 7", b"vbluf 7"))
     tables, loop, failures = opened(tmp_path), Loop(), list[StorageError]()
     Snapshotter(tmp_path, tables, loop.post).start(unexpected, failures.append)
     loop.run()
