@@ -35,6 +35,7 @@ from quorate.cli.logs import agent_log
 from quorate.cli.settings import AgentSettings, ConfigError, settings_of
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
+from quorate.runtime.mapfile import STEP_BYTES
 from quorate.runtime.wal import SyncMode, WalSettings
 from quorate.wire.journal import Layout
 
@@ -161,8 +162,13 @@ def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
     is_dev = settings.is_dev
     sync: SyncMode = _SYNCS[settings.wal_sync]
     segment_bytes = DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes
-    wal = WalSettings(layout=Layout(segment_bytes=segment_bytes), sync=sync)
-    home = HomeSettings(wal, DEV_TABLES_BYTES) if is_dev else HomeSettings(wal)
+    wal = WalSettings(
+        layout=Layout(segment_bytes=segment_bytes),
+        sync=sync,
+        free_bytes_min=settings.free_bytes_min,
+    )
+    tables_step_bytes = DEV_TABLES_BYTES if is_dev else STEP_BYTES
+    home = HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes)
     return BodySettings(
         data_dir,
         settings.node_name,

@@ -78,6 +78,8 @@ OUR_KEYS: Keys = {
     "limits": _numbers(Limits),
     "wal_sync": Kind.TEXT,
     "wal_segment_bytes": Kind.WHOLE,
+    "snapshot_log_bytes": Kind.WHOLE,
+    "free_bytes_min": Kind.WHOLE,
 }
 """The block `quorate`: what Consul has no words for."""
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
+from quorate.base.config import MIB, ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.cli.agentflags import Given
 from quorate.cli.files import checked, errors_text, merge, read_files
@@ -57,6 +57,8 @@ class AgentSettings(msgspec.Struct, frozen=True):
     pid_file: Path | None
     wal_sync: str
     wal_segment_bytes: int
+    snapshot_log_bytes: int
+    free_bytes_min: int
     default_wait_s: float
     max_wait_s: float
     connections_per_client_max: int
@@ -138,7 +140,9 @@ class _Reader:
             log_json=bool(self._get("log_json", False)),
             pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
             wal_sync=self._wal_sync(),
-            wal_segment_bytes=self._whole("quorate.wal_segment_bytes", 64 * 1024 * 1024, 1 << 20),
+            wal_segment_bytes=self._whole("quorate.wal_segment_bytes", 64 * MIB, MIB),
+            snapshot_log_bytes=self._whole("quorate.snapshot_log_bytes", 256 * MIB, MIB),
+            free_bytes_min=self._whole("quorate.free_bytes_min", 128 * MIB, MIB),
             default_wait_s=self._duration("default_query_time", 300.0),
             max_wait_s=self._duration("max_query_time", 600.0),
             connections_per_client_max=self._whole("limits.http_max_conns_per_client", 200, 1),

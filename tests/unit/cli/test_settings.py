@@ -175,6 +175,8 @@ def test_our_own_block_sets_what_consul_has_no_words_for(tmp_path: Path) -> None
                 "timing": {"dead_s": 9},
                 "limits": {"tail_slots_max": 5},
                 "wal_sync": "thread",
+                "snapshot_log_bytes": 5_000_000,
+                "free_bytes_min": 2_000_000,
             },
             "limits": {"kv_max_value_size": 1048576},
             "performance": {"rpc_hold_timeout": "2s"},
@@ -185,6 +187,7 @@ def test_our_own_block_sets_what_consul_has_no_words_for(tmp_path: Path) -> None
     assert settings.node.cluster.value_bytes_max == 1048576
     assert settings.node.cluster.validate() == []
     assert settings.wal_sync == "thread"
+    assert (settings.snapshot_log_bytes, settings.free_bytes_min) == (5_000_000, 2_000_000)
 
 
 @pytest.mark.parametrize(

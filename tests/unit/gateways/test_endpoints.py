@@ -364,6 +364,7 @@ def test_the_agent_tells_of_itself_under_exactly_these_names() -> None:
     body = json.loads(desk.ask("GET", "/v1/agent/self").body)
     assert list(body) == ["Config", "DebugConfig", "Coord", "Member", "Stats", "Meta", "xDS"]
     assert body["Stats"]["consul"]["leader_addr"] == ME.address
+    assert int(body["Stats"]["quorate"]["digest"], 16) == desk.local.status().digest
 
 
 # --- routes -----------------------------------------------------------------------------------

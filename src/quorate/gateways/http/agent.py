@@ -150,6 +150,7 @@ def _stats(context: Context, status: Status) -> Shape:
         "cluster": status.cluster_id,
         "role": status.role,
         "index": str(status.index),
+        "digest": f"{status.digest:08x}",
         **figures,
     }
     return stats
