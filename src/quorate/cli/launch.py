@@ -118,6 +118,11 @@ class LocalNode:
         """True while its process lives, also if frozen."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How its process ended, minus the signal if by one; None while it lives."""
+        return None if self._process is None else self._process.poll()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its process, if that lives."""
         if self.is_running():
