@@ -1,15 +1,17 @@
 """Wires between nodes, each direction of which can be cut: TCP proxies in front of peer ports.
 
 A cut direction stands still without an end, as a network does that drops everything. Healing ends
-the connections that stood still, so that the nodes connect anew.
+the connections that stood still, so that the nodes connect anew. Who dials is told by the Hello
+that each node begins with.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from quorate.base.errors import PeerError
 from quorate.cli.launch import HOST, LocalNode
-from quorate.cli.proxy import process_with_socket
+from quorate.wire.hello import HelloReader
 
 FRONT = "127.0.0.2"
 """Where the nodes find each other; they listen on 127.0.0.1."""
@@ -94,16 +96,15 @@ class Wires:
     async def _connect(
         self, node: LocalNode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        pids = {each.name: each.pid for each in self._nodes if each.is_running()}
-        dialer = process_with_socket(writer.get_extra_info("peername"), pids)
         try:
+            dialer, begun = await _introduced(reader)
             await self._passable({(dialer, node.name), (node.name, dialer)})
             far_reader, far_writer = await asyncio.open_connection(HOST, node.ports.server)
-        except OSError:
-            return  # as a dialer would see it without us
-        else:
+            far_writer.write(begun)
             flow = _Flow(dialer, node.name, writer, far_writer)
             await self._joined(flow, reader, far_reader)
+        except OSError:
+            return  # as a dialer would see it without us
         finally:
             writer.transport.abort()
 
@@ -116,8 +117,6 @@ class Wires:
                 self._pump(near, flow.far, (flow.dialer, flow.dialed)),
                 self._pump(far, flow.near, (flow.dialed, flow.dialer)),
             )
-        except OSError:
-            return  # one end broke; the other learns it
         finally:
             self._flows.remove(flow)
             flow.near.transport.abort()
@@ -137,3 +136,18 @@ class Wires:
     async def _passable(self, directions: set[Direction]) -> None:
         while directions & self._cut:
             await self._healed.wait()
+
+
+async def _introduced(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """The name of a node that dialed, and all it has said; no name if it is none."""
+    hello = HelloReader()
+    begun = b""
+    while data := await reader.read(CHUNK_BYTES):
+        begun += data
+        try:
+            found = hello.feed(data)
+        except PeerError:
+            break
+        if found is not None:
+            return found[0].member.name, begun
+    return "", begun
