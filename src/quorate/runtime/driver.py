@@ -45,9 +45,6 @@ from quorate.base.ports import Clock
 from quorate.base.records import Record
 from quorate.runtime.recorder import Recorder
 
-IDLE_EVENTS_MAX = 1
-"""A turn with no more events and wishes than this has nothing better to do than to sync."""
-
 INLINE_TURNS_MAX = 8
 """Syncs done inline whose answers are taken in the same pass of the loop; then others get a go."""
 
@@ -75,11 +72,8 @@ class Brain(Protocol):
 class Disk(Protocol):
     """Where records go; `runtime.wal.Wal` fills it."""
 
-    def append(self, records: Sequence[Record], *, is_idle: bool) -> bool:
-        """Write one group. True if it is durable already, else `Persisted` follows.
-
-        `is_idle`: nothing else is to be done meanwhile.
-        """
+    def append(self, records: Sequence[Record]) -> bool:
+        """Write one group. True if it is durable already, else `Persisted` follows."""
         ...
 
     def truncate(self, slot: Slot) -> None:
@@ -162,7 +156,6 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._records: list[Record] = []
         self._asked = 0
-        self._collected = 0  # events and wishes of this turn
         self._is_turn_due = False
         self._is_in_turn = False
         self._tick_due_s = clock()
@@ -233,7 +226,6 @@ class Driver:
 
     def wake(self) -> None:
         """Have the turn ended in this pass of the loop: something was collected."""
-        self._collected += 1
         if not self._is_turn_due and not self.is_over:
             self._is_turn_due = True
             if not self._is_in_turn:
@@ -250,7 +242,6 @@ class Driver:
             self._take("flush", self._node.flush, now_s)
             self._links.flush()
             self._hand_over()
-            self._collected = 0
         self._is_in_turn = False
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
@@ -300,7 +291,7 @@ class Driver:
         self.counters.records += len(records)
         self.counters.groups += 1
         try:
-            is_durable = self._disk.append(records, is_idle=self._collected <= IDLE_EVENTS_MAX)
+            is_durable = self._disk.append(records)
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
             self.fail(error)
             return

@@ -72,11 +72,9 @@ class FakeDisk:
         self.tape = tape
         self.is_inline = False
         self.has_failed = False
-        self.was_idle: list[bool] = []
 
-    def append(self, records: Sequence[Record], *, is_idle: bool) -> bool:
+    def append(self, records: Sequence[Record]) -> bool:
         self.tape.append(f"append {len(records)}")
-        self.was_idle.append(is_idle)
         if self.has_failed:
             raise StorageError("corrupt", "the sync failed")
         return self.is_inline
@@ -200,17 +198,6 @@ def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
         assert world.driver.counters.groups == 3 * INLINE_TURNS_MAX
 
     played(play)
-
-
-def test_the_disk_is_told_that_nothing_else_is_to_be_done_only_in_a_quiet_turn() -> None:
-    async def play(world: World) -> None:
-        world.obey(Persist(RECORD))
-        await world.settle()
-        world.obey(Persist(RECORD))
-        world.obey(Persist(RECORD))
-        await world.settle()
-
-    assert played(play).disk.was_idle == [True, False]
 
 
 def test_tickets_get_their_answers_in_order() -> None:

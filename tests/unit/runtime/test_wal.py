@@ -1,5 +1,7 @@
 import threading
+import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -58,6 +60,7 @@ class Body:
         incarnation: int = 1,
         poll_s: float = 1000.0,
         is_begun: bool = False,
+        inline_below_s: float = 0.0005,
     ) -> None:
         self.files = BrokenFiles(directory)
         self.marks: list[int] = []
@@ -67,7 +70,7 @@ class Body:
         self.wal = Wal(
             directory,
             Identity(NODE, incarnation, 1000 + incarnation),
-            WalSettings(LAYOUT, sync=sync, poll_s=poll_s),
+            WalSettings(LAYOUT, sync=sync, inline_below_s=inline_below_s, poll_s=poll_s),
             is_begun=is_begun,
             files=self.files,
         )
@@ -161,24 +164,37 @@ def test_inline_is_durable_at_once_and_calls_nobody(tmp_path: Path) -> None:
     body.wal.close()
 
 
-def test_auto_syncs_inline_only_when_idle_and_syncs_are_short(tmp_path: Path) -> None:
-    body = Body(tmp_path, sync="auto").start()
-    body.wal.stats.sync_s = 0.0001
-    assert body.wal.append([vote(1)], is_idle=True)
+def test_auto_syncs_inline_while_the_disk_is_quick(tmp_path: Path) -> None:
+    body = Body(tmp_path, sync="auto", inline_below_s=3600.0).start()
+    assert body.wal.append([vote(1)])
+    body.wal.stats.quickest_s = 2 * 3600.0  # as after many slow syncs
     assert not body.wal.append([vote(2)])
     body.durable(2)
-    body.wal.stats.sync_s = 0.01
-    assert not body.wal.append([vote(3)], is_idle=True)
-    body.durable(3)
+    assert body.wal.append([vote(3)])  # that one was quick
+    body.wal.close()
+
+
+def test_a_disk_that_became_slow_is_noticed_but_not_by_one_slow_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = Body(tmp_path, sync="auto", inline_below_s=1.0).start()
+    body.wal.stats.quickest_s = 0.5
+    monkeypatch.setattr(time, "perf_counter", count(step=10.0).__next__)
+    modes = [body.wal.append([vote(slot)]) for slot in range(1, 20)]
+    assert modes[:10] == [True] * 10
+    assert modes[-1] is False
+    monkeypatch.undo()
+    body.durable(19)
     body.wal.close()
 
 
 def test_inline_never_overtakes_what_is_on_the_way(tmp_path: Path) -> None:
-    body = Body(tmp_path, sync="auto").start()
-    body.wal.stats.sync_s = 0.0
+    body = Body(tmp_path, sync="auto", inline_below_s=3600.0).start()
     body.files.gate.clear()
-    body.wal.append([vote(1)])
-    assert not body.wal.append([vote(2)], is_idle=True)
+    body.wal.stats.quickest_s = 2 * 3600.0
+    assert not body.wal.append([vote(1)])
+    body.wal.stats.quickest_s = 0.0
+    assert not body.wal.append([vote(2)])
     body.files.gate.set()
     body.durable(2)
     assert recovered(tmp_path) == [vote(1), vote(2)]
