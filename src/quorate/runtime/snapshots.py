@@ -208,12 +208,13 @@ def open_tables(
     damaged: list[str] = []
     if is_trusted and (directory / FILE_NAME).exists():
         try:
-            tables = open_file(directory)
-            return Loaded(tables, "kept", slot_of(tables), damaged)
+            kept = _kept(directory, snapshots_directory, open_file)
         except StorageError as error:
             if error.code != "corrupt":
                 raise
             damaged.append(error.text)
+        else:
+            return Loaded(kept, "kept", slot_of(kept), damaged)
     for name in (FILE_NAME, f"{FILE_NAME}-lock"):
         (directory / name).unlink(missing_ok=True)
     tables = open_file(directory)
@@ -227,6 +228,31 @@ def open_tables(
         else:
             return Loaded(tables, "snapshot", slot_of(tables), damaged)
     return Loaded(tables, "nothing", Slot(0), damaged)
+
+
+def _kept(
+    directory: Path, snapshots_directory: Path, open_file: Callable[[Path], LmdbTables]
+) -> LmdbTables:
+    """The tables as they are, unless they cannot be whole: less is in them than in a snapshot."""
+    tables = open_file(directory)
+    try:
+        _judge(tables, directory / FILE_NAME, snapshots(snapshots_directory))
+    except BaseException:
+        tables.close()
+        raise
+    return tables
+
+
+def _judge(tables: LmdbTables, path: Path, newest_first: list[Path]) -> None:
+    slot = slot_of(tables)
+    if newest_first and slot < _slot_in_name(newest_first[0]):
+        text = f"{path} ends at slot {slot}, before {newest_first[0].name}"
+        raise StorageError("corrupt", text)
+
+
+def _slot_in_name(path: Path) -> int:
+    digits = path.name.removeprefix("quorate-").removesuffix(_SUFFIX)
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _load(tables: LmdbTables, chunks: Iterable[list[Row]]) -> None:

@@ -160,6 +160,17 @@ def test_a_file_that_is_no_table_is_replaced(tmp_path: Path) -> None:
     loaded.tables.close()
 
 
+@pytest.mark.parametrize("slot", [0, 6])
+def test_tables_that_end_before_a_snapshot_are_not_whole(tmp_path: Path, slot: int) -> None:
+    filled(tmp_path, slot).close() if slot else (tmp_path / "tables.mdb").touch()
+    write(tmp_path, 7)
+    loaded = open_tables(tmp_path, tmp_path, is_trusted=True, open_file=opened)
+    assert (loaded.source, loaded.slot) == ("snapshot", 7)
+    assert f"ends at slot {slot}, before" in loaded.damaged[0]
+    assert list(loaded.tables.range(b"")) == some_rows(7)
+    loaded.tables.close()
+
+
 # --- beside the node --------------------------------------------------------------------------
 
 
