@@ -51,6 +51,7 @@ class Stage:
     Args:
         directory: Of everything.
         settings: The block `quorate` of every node's configuration.
+        config: Other keys of it.
         is_wired: The nodes find each other over wires that can be cut.
 
     Attributes:
@@ -59,14 +60,21 @@ class Stage:
         load: Clients of all nodes; they work already when the story begins.
     """
 
-    def __init__(self, directory: Path, settings: dict[str, object], *, is_wired: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: dict[str, object],
+        config: dict[str, object],
+        *,
+        is_wired: bool,
+    ) -> None:
         self.directory = directory
         self._is_wired = is_wired
-        config = directory / "quorate.json"
-        config.write_text(json.dumps({"quorate": SMALL | settings}))
+        file = directory / "quorate.json"
+        file.write_text(json.dumps(config | {"quorate": SMALL | settings}))
         self.cluster = LocalCluster(
             directory,
-            extra=["-config-file", str(config)],
+            extra=["-config-file", str(file)],
             advertise=FRONT if is_wired else HOST,
         )
         self.nodes = self.cluster.nodes
@@ -214,12 +222,13 @@ def played(
     story: Story,
     *,
     settings: dict[str, object] | None = None,
+    config: dict[str, object] | None = None,
     is_wired: bool = False,
 ) -> None:
     """Play a story, and judge what came of it."""
 
     async def play() -> None:
-        stage = Stage(directory, settings or {}, is_wired=is_wired)
+        stage = Stage(directory, settings or {}, config or {}, is_wired=is_wired)
         try:
             await stage.open()
             await story(stage)

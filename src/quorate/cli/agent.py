@@ -113,7 +113,7 @@ async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLog
         await door.open(body.local, settings)
     except OSError as error:
         await body.close(is_clean=True)
-        raise _cannot_listen(error, settings.clients[0], settings.http_port or 0) from error
+        raise _cannot_listen(error, door.host, settings.http_port or 0) from error
     log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),

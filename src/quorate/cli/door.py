@@ -8,10 +8,15 @@ from quorate.gateways.http.server import HttpServer
 
 
 class Door:
-    """The HTTP servers of one node, one per client address."""
+    """The HTTP servers of one node, one per client address.
+
+    Attributes:
+        host: The address opened last, or that could not be.
+    """
 
     def __init__(self) -> None:
         self._servers: list[HttpServer] = []
+        self.host = ""
 
     async def open(self, local: Local, settings: AgentSettings) -> None:
         """Accept clients.
@@ -23,6 +28,7 @@ class Door:
             return
         config = http_config(settings)
         for host in settings.clients:
+            self.host = host
             server = HttpServer(local, config)
             await server.start(host, settings.http_port)
             self._servers.append(server)
