@@ -186,6 +186,44 @@ def test_reading_pauses_while_the_client_takes_nothing() -> None:
     assert not desk.transport.is_paused
 
 
+def test_no_more_is_worked_on_than_the_client_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    handled: list[bytes] = []
+
+    def handle(asked: Request) -> None:
+        handled.append(asked.target)
+        if len(handled) % 2 == 0:
+            desk.connection.pause_writing()
+        asked.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setattr(desk, "handle", handle)
+    desk.send(b"".join(request("GET", f"/{n}", b"") for n in range(5)))
+    assert handled == [b"/0", b"/1"]
+    desk.connection.resume_writing()
+    assert handled == [b"/0", b"/1", b"/2", b"/3"]
+    desk.connection.resume_writing()
+    assert len(handled) == len(desk.replies()) == 5
+    assert not desk.transport.is_paused
+
+
+def test_no_more_is_worked_on_at_once_than_the_limit_says() -> None:
+    desk = Desk(HttpConfig(pipeline_max=4))
+    desk.local.is_held = True
+    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(10)))
+    assert len(desk.local.submitted) == 4
+    desk.local.release()
+    assert [reply.status for reply in desk.replies()] == [200] * 10
+
+
+def test_what_nobody_worked_on_is_forgotten_with_the_connection() -> None:
+    desk = Desk(HttpConfig(pipeline_max=1))
+    desk.local.is_held = True
+    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(3)))
+    desk.connection.connection_lost(None)
+    desk.local.release()
+    assert len(desk.local.submitted) == 1
+
+
 def test_a_long_answer_is_drawn_as_the_client_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk()
     drawn: list[bytes] = []

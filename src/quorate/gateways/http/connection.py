@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_is_in_body",
         "_is_paused",
         "_is_receiving",
+        "_is_working",
         "_needs_word",
         "_parser",
         "_pending",
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_server",
         "_target",
         "_transport",
+        "_waiting",
         "due",
     )
 
@@ -87,6 +89,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
+        self._waiting: deque[Request] = deque()  # nobody has begun to work on them
+        self._is_working = False
         self._target = b""
         self._headers: list[Header] = []
         self._body: bytes | list[bytes] = b""
@@ -139,13 +143,25 @@ class Connection(asyncio.Protocol):
         ready = self._ready
         if ready:
             self._ready = []
-            handle = self._server.handle
-            for request in ready:
-                handle(request)
+            self._waiting.extend(ready)
+            self._work()
         if self._is_receiving:
             self._check_head()
         if len(self._pending) > self._server.config.pipeline_max:
             self._pause()
+
+    def _work(self) -> None:
+        """Have requests handled, but not more than the limit says, nor than the client takes.
+
+        A few bytes ask for much: else one packet could fill the memory with answers.
+        """
+        if self._is_working:
+            return
+        self._is_working = True
+        waiting, most = self._waiting, self._server.config.pipeline_max
+        while waiting and not self._is_full and len(self._pending) - len(waiting) < most:
+            self._server.handle(waiting.popleft())
+        self._is_working = False
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more; it may still want its answers.
@@ -165,6 +181,7 @@ class Connection(asyncio.Protocol):
         if self._is_admitted:
             self._server.forget(self, self._host)
         pending, self._pending = self._pending, deque()
+        self._waiting.clear()
         for request in pending:
             request.is_lost = True
             if request.on_lost is not None:
@@ -180,6 +197,7 @@ class Connection(asyncio.Protocol):
         self._is_full = False
         if self._pending and self._pending[0].chunks is not None:
             self._flush()
+        self._work()
         self._resume()
 
     # --- the parser's calls --------------------------------------------------------------------
@@ -307,6 +325,8 @@ class Connection(asyncio.Protocol):
         request.on_lost = None
         if pending[0] is request:
             self._flush()
+            if self._waiting:
+                self._work()
             if self._is_paused:
                 self._resume()
 
@@ -355,6 +375,7 @@ class Connection(asyncio.Protocol):
         """The last answer has left: close once the client could read it."""
         self._is_deaf = True
         self._pending.clear()
+        self._waiting.clear()
         transport = self._transport
         if transport is None:
             return
