@@ -6,6 +6,7 @@ first byte, its kind; `machine` decodes the rest.
 """
 
 from enum import IntEnum
+from functools import cached_property
 
 import msgspec
 
@@ -43,7 +44,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     http: str = ""
 
 
-class Configuration(msgspec.Struct, frozen=True, array_like=True):
+class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
     """Who votes and who only learns, valid from a slot on.
 
     `number` counts configurations from 1; `predecessor` is the number it was made from: if that
@@ -57,12 +58,12 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
     learners: tuple[Member, ...] = ()
     removed: tuple[NodeId, ...] = ()
 
-    @property
+    @cached_property
     def voter_ids(self) -> frozenset[NodeId]:
         """The ids of the voting members."""
         return frozenset(member.id for member in self.voters)
 
-    @property
+    @cached_property
     def members(self) -> tuple[Member, ...]:
         """Voters, then learners."""
         return self.voters + self.learners

@@ -66,6 +66,8 @@ class Changes:
     def flush(self, leader: NodeId | None, now_s: float) -> list[Effect]:
         """Send what waits to the leader; give up what passed its deadline."""
         effects: list[Effect] = []
+        if not self._pending:
+            return effects
         for number, pending in list(self._pending.items()):
             if now_s >= pending.deadline_s:
                 del self._pending[number]

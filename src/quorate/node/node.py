@@ -146,8 +146,10 @@ class Node:
 
     def _found(self, now_s: float, *, is_recovering: bool = False) -> bool:
         """Become a replica, once the directory belongs to a cluster that exists."""
+        if self.replica is not None:
+            return False
         founded = self.founding.founded
-        if self.replica is not None or founded is None or not founded.complete:
+        if founded is None or not founded.complete:
             return False
         if not self.machine.configurations:
             try:
@@ -337,20 +339,24 @@ class Node:
         replica = self.replica
         if replica is None:
             return []
-        effects: list[Effect] = []
-        effects += self._note_leader(now_s)
+        effects = self._note_leader(now_s)
         leadership = replica.leadership
         if leadership is not None:
             leadership.stamp_ms = self.stamp_ms(now_s)
             leadership.digest_slot, leadership.digest = self.agreement.agreed
-        effects += self._bundles(now_s)
+        if self.origin.may_number or self.intake:
+            effects += self._bundles(now_s)
         question = self.reads.question(self.leader, now_s)
         if question is not None and self.leader is not None:
             effects += self._pass([Send(self.leader, question)], now_s)
-        effects += self._pass(self.changes.flush(self.leader, now_s), now_s)
-        effects += self._pass(replica.flush(now_s), now_s)
-        if self._is_new_leader(now_s):
-            effects += self.flush(now_s)
+        wishes = self.changes.flush(self.leader, now_s)
+        if wishes:
+            effects += self._pass(wishes, now_s)
+        steps = replica.flush(now_s)
+        if steps:
+            effects += self._pass(steps, now_s)
+            if self._is_new_leader(now_s):
+                effects += self.flush(now_s)
         return effects
 
     def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
@@ -417,25 +423,21 @@ class Node:
     def _pass(self, effects: Sequence[Effect], now_s: float) -> list[Effect]:
         """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
         out: list[Effect] = []
-        queue = deque(effects)
+        queue, me = list(effects), self.me.id
         while True:
-            while queue:
-                effect = queue.popleft()
-                if isinstance(effect, Persist):
-                    self.gate.asked += 1
-                    out.append(effect)
-                elif isinstance(effect, Reply):
+            for effect in queue:  # which grows meanwhile
+                if type(effect) is Reply:
                     if self.gate.is_open:
-                        queue.extend(self._say(effect.to, effect.message, now_s))
+                        queue += self._say(effect.to, effect.message, now_s)
                     else:
                         self.gate.hold(effect.to, effect.message)
-                elif isinstance(effect, Send) and effect.to == self.me.id:
-                    queue.extend(self._hear(self.me.id, effect.message, now_s))
+                elif type(effect) is Send and effect.to == me:
+                    queue += self._hear(me, effect.message, now_s)
                 else:
+                    self.gate.asked += type(effect) is Persist
                     out.append(effect)
-            if self._found(now_s):
-                queue.extend(self._configured())
-            queue.extend(self._apply_released())
+            queue = self._configured() if self._found(now_s) else []
+            queue += self._apply_released()
             if not queue:
                 return out
 
@@ -449,10 +451,9 @@ class Node:
         replica = self.replica
         if replica is None or replica.is_installing or self._has_halted:  # T3
             return []
-        released = replica.take_released()
-        if not released and not self._unapplied:
+        self._unapplied.extend(replica.take_released())
+        if not self._unapplied:
             return []
-        self._unapplied.extend(released)
         effects: list[Effect] = []
         while self._unapplied:
             slot, batch, configuration = self._unapplied[0]

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from quorate.base.batches import Bundle, Member
 from quorate.base.effects import Applied, Effect, Send
-from quorate.base.events import Received
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import (
     ChangeAnswer,
@@ -115,7 +114,7 @@ class Routes:
 
     def _to_replica(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
         replica = self._node.replica
-        return [] if replica is None else replica.receive(Received(sender, message), now_s)
+        return [] if replica is None else replica.hear(sender, message, now_s)
 
     def _on_forward(self, sender: NodeId, message: Forward, now_s: float) -> list[Effect]:
         if self._node.intake is None:

@@ -289,10 +289,12 @@ class Leadership:
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: recovery steps, the watermark to peers (S4), the next read round."""
-        effects = self._advance(now_s)
-        if self.pipeline is not None and not self.is_serving:
+        effects: list[Effect] = []
+        if not self.is_serving or self._must_fill():
+            effects += self._advance(now_s)
             effects += self._try_serving(now_s)
-        effects += self._try_transfer(now_s)
+        if self.transfer_to is not None:
+            effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
         elif self.pipeline is not None and self._told < self._home.learner.watermark:
@@ -300,7 +302,9 @@ class Leadership:
         return effects
 
     def _try_serving(self, now_s: float) -> list[Effect]:
-        if not self._is_barrier_chosen or self._home.learner.watermark < self._barrier:
+        if self.is_serving or not self._is_barrier_chosen:
+            return []
+        if self._home.learner.watermark < self._barrier:
             return []
         self.is_serving = True
         self.served_since_s = now_s

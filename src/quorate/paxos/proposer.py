@@ -38,6 +38,7 @@ class Phase1:
         self.watermark_max = Slot(0)
         self.watermark_holder = ballot.node
         self.slot_last = Slot(0)  # the highest slot that any promise reported; 0 if none did
+        self._enough_for: frozenset[NodeId] | None = None
         self._pages: dict[NodeId, dict[int, Promise]] = {}
         self._held: dict[Slot, Held] = {}
 
@@ -56,9 +57,13 @@ class Phase1:
             self._take(sender, page)
         return True
 
-    def is_enough(self, voters: AbstractSet[NodeId]) -> bool:
-        """Do a phase-1 quorum of these voters promise?"""
-        return is_phase1_quorum(self.promised, voters)
+    def is_enough(self, voters: frozenset[NodeId]) -> bool:
+        """Do a phase-1 quorum of these voters promise? Promises are never taken back."""
+        if voters is not self._enough_for:
+            if not is_phase1_quorum(self.promised, voters):
+                return False
+            self._enough_for = voters
+        return True
 
     def batch_for(self, slot: Slot) -> bytes:
         """What must be proposed in a slot up to `slot_last` (P4)."""

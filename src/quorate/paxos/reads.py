@@ -65,6 +65,8 @@ class ReadRounds:
 
     def is_due(self, now_s: float, patience_s: float) -> bool:
         """A new round is called for: questions wait, or ride in a round that stays unanswered."""
+        if not self._open:
+            return bool(self._waiting)
         riding = [one for one in self._open if one.asks]
         if self._waiting:
             return not riding or now_s - riding[-1].opened_s >= patience_s

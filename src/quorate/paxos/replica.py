@@ -23,6 +23,7 @@ from quorate.base.messages import (
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
+    Message,
     Nack,
     Poll,
     PollAnswer,
@@ -157,6 +158,8 @@ class Replica:
 
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""
+        if not self._released:
+            return []
         released, self._released = self._released, []
         return released
 
@@ -182,16 +185,24 @@ class Replica:
             InvariantError: What came contradicts what is known to be chosen.
         """
         if isinstance(event, Received):
-            handler = self._handlers.get(type(event.message))
-            if handler is None:
-                return []
-            effects = handler(event.sender, event.message, now_s)
-            return effects + self._settle(now_s)
+            return self.hear(event.sender, event.message, now_s)
         if isinstance(event, Connected):
             return self._on_connected(event.peer.id)
         if isinstance(event, Disconnected):
             return self._on_disconnected(event.peer, now_s)
         return []
+
+    def hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        """Take a message; one of no concern to a replica changes nothing.
+
+        Raises:
+            InvariantError: See `receive`.
+        """
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            return []
+        effects = handler(sender, message, now_s)
+        return effects + self._settle(now_s)
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: heartbeats, resends, elections, fetches."""
@@ -211,7 +222,7 @@ class Replica:
         """End a turn: what the leader owes its peers, and the next steps that became possible."""
         effects: list[Effect] = []
         if self.leadership:
-            effects += self.leadership.flush(now_s)
+            effects = self.leadership.flush(now_s)
             effects += self._settle(now_s)
         if self.learner.has_hole and now_s >= self._fetch_due_s:
             effects += self.fetch(now_s)
@@ -361,6 +372,8 @@ class Replica:
 
     def _settle(self, now_s: float) -> list[Effect]:
         """Release what is due; a leader whose slot went to another batch leads no more (S5)."""
+        if not self.learner.chosen:
+            return []
         return self.step_down(now_s, "another batch was chosen") if self._release() else []
 
     def _release(self) -> bool:

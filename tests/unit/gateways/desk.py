@@ -20,6 +20,7 @@ from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 from quorate.machine.watches import Watches
@@ -191,13 +192,14 @@ class Desk:
 
     def __init__(self, config: HttpConfig | None = None, *, with_node: bool = True) -> None:
         self.config = HttpConfig() if config is None else config
+        self.heads = Heads(self.config)
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
         self.local = FakeLocal(with_node=with_node)
         self.timers: list[FakeTimer] = []
         self.context = Context(self.local, self.config, self._call_later)
-        self.handle = Router(self.context).handle
+        self.handle: Callable[[Request], None] = Router(self.context).handle
         self.connect()
 
     def connect(self) -> None:

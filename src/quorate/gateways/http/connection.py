@@ -15,6 +15,7 @@ import httptools
 
 from quorate.gateways.http import refusals
 from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.request import Header, Request
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
@@ -25,6 +26,7 @@ class Listener(Protocol):
     """What a connection needs of its server."""
 
     config: HttpConfig
+    heads: Heads
     tick: int
     is_stopping: bool
 
@@ -130,6 +132,24 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             self._drop(len(data))
             return
+        if self._is_receiving:
+            self._parse(data)
+        elif (found := self._server.heads.read(data)) is not None:
+            self._accept(Request(self, *found, self._server.is_stopping))
+        else:
+            self._parse(data)
+            self._learn(data)
+        ready = self._ready
+        if ready:
+            self._ready = []
+            self._waiting.extend(ready)
+            self._work()
+        if self._is_receiving:
+            self._check_head()
+        if len(self._pending) > self._server.config.pipeline_max:
+            self._pause()
+
+    def _parse(self, data: bytes) -> None:
         if not self._is_in_body:
             self._head_bytes += len(data)
         try:
@@ -140,15 +160,12 @@ class Connection(asyncio.Protocol):
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
             self._refuse(refusals.BAD)
-        ready = self._ready
-        if ready:
-            self._ready = []
-            self._waiting.extend(ready)
-            self._work()
-        if self._is_receiving:
-            self._check_head()
-        if len(self._pending) > self._server.config.pipeline_max:
-            self._pause()
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of a request that came alone and in one piece."""
+        if len(self._ready) == 1 and not self._is_receiving and not self._is_deaf:
+            request = self._ready[0]
+            self._server.heads.learn(data, request.headers, request.body)
 
     def _work(self) -> None:
         """Have requests handled, but not more than the limit says, nor than the client takes.
@@ -263,8 +280,6 @@ class Connection(asyncio.Protocol):
         )
         request.needs_word = self._needs_word
         self._accept(request)
-        if request.is_last:
-            self._is_deaf = True
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -275,6 +290,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._body_bytes = self._head_bytes = 0
         self._is_receiving = self._is_in_body = self._continue_owed = self._needs_word = False
+        self._is_deaf = request.is_last
         self.due = 0
 
     def _begin_body(self, length: int, expects: bool) -> None:

@@ -1,6 +1,6 @@
 """A request, and where its answer goes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 Header = tuple[bytes, bytes]
@@ -45,7 +45,7 @@ class Request:
         connection: Answerable,
         method: bytes,
         target: bytes,
-        headers: list[Header],
+        headers: Sequence[Header],
         body: bytes,
         is_last: bool,
     ) -> None:

@@ -10,6 +10,7 @@ from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 
@@ -27,12 +28,14 @@ class HttpServer:
         config: Limits and spelling.
 
     Attributes:
+        heads: What header lines meant; shared by all connections.
         tick: Seconds since the start, counted by sweeps; what connections measure time with.
         is_stopping: Each connection ends with its next answer.
     """
 
     def __init__(self, local: Local, config: HttpConfig) -> None:
         self.config = config
+        self.heads = Heads(config)
         self.tick = 1
         self.is_stopping = False
         self._local = local

@@ -1,0 +1,121 @@
+"""Heads: a request read without the parser is the one that the parser would have read."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.heads import HEADS_MAX, LINES_BYTES_MAX, Heads
+from quorate.gateways.http.request import Request
+from tests.unit.gateways.desk import Desk, request
+
+PUT = request("PUT", "/v1/kv/a", b"value", "Accept: */*")
+
+NAMES = st.sampled_from(
+    ["Accept", "x", "Connection", "connection", "Expect", "Upgrade", "TE", "Transfer-Encoding",
+     "Content-Length", "X-Consul-Token", "Content-Type"]
+)  # fmt: skip
+VALUES = st.sampled_from(
+    ["", "close", "keep-alive", "Keep-Alive", "100-continue", "chunked", "h2c", "0", "1", "5", "+5",
+     " 5 ", "a\r\n b", "\x80"]
+)  # fmt: skip
+HEADERS = st.lists(st.builds("{}: {}".format, NAMES, VALUES), max_size=4)
+METHODS = st.sampled_from(["GET", "PUT", "DELETE", "POST", "HEAD", "get"])
+TARGETS = st.sampled_from(
+    ["/v1/kv/a", "/v1/kv/a?raw", "/", "*", "/v1/kv/a b", "/v1/kv/%2f", "http://x/"]
+)
+BODIES = st.sampled_from([b"", b"v", b"value", b"0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+
+Seen = tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool, bool]
+
+
+class Ear:
+    """A connection whose requests are only listened to."""
+
+    def __init__(self, heads: Heads | None = None) -> None:
+        self.desk = Desk()
+        self.desk.heads = heads or Heads(self.desk.config)
+        self.requests: list[Request] = []
+        self.desk.handle = self.requests.append
+
+    def hear(self, data: bytes) -> tuple[list[Seen], bytes]:
+        """The requests that were understood, and what was answered to the rest."""
+        self.desk.send(data)
+        seen = [
+            (
+                each.method,
+                each.target,
+                tuple(each.headers),
+                each.body,
+                each.is_last,
+                each.needs_word,
+            )
+            for each in self.requests
+        ]
+        return seen, b"".join(self.desk.transport.written)
+
+
+def raw(method: str, target: str, headers: list[str], body: bytes) -> bytes:
+    lines = "\r\n".join([f"{method} {target} HTTP/1.1", *headers, "", ""])
+    return lines.encode("latin-1") + body
+
+
+@given(METHODS, TARGETS, HEADERS, BODIES, METHODS, TARGETS, BODIES)
+def test_what_was_learned_changes_nothing(
+    method: str,
+    target: str,
+    headers: list[str],
+    body: bytes,
+    method2: str,
+    target2: str,
+    body2: bytes,
+) -> None:
+    heads = Heads(HttpConfig())
+    Ear(heads).hear(raw(method, target, headers, body))
+    Ear(heads).hear(raw(method, target, [*headers, f"Content-Length: {len(body)}"], body))
+    for later in (headers, [*headers, f"Content-Length: {len(body)}"]):
+        data = raw(method2, target2, later, body2)
+        assert Ear(heads).hear(data) == Ear().hear(data)
+
+
+def test_the_same_lines_are_read_without_the_parser() -> None:
+    heads = Heads(HttpConfig())
+    assert heads.read(PUT) is None
+    Ear(heads).hear(PUT)
+    other = request("PUT", "/v1/kv/b", b"VALUE", "Accept: */*")
+    headers = ((b"Host", b"x"), (b"Accept", b"*/*"), (b"Content-Length", b"5"))
+    assert heads.read(other) == (b"PUT", b"/v1/kv/b", headers, b"VALUE")
+
+
+def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
+    heads = Heads(HttpConfig())
+    Ear(heads).hear(PUT)
+    assert heads.read(PUT[:-1]) is None
+    assert heads.read(PUT + b"G") is None
+    assert heads.read(PUT + PUT) is None
+
+
+def test_a_request_in_pieces_teaches_nothing() -> None:
+    heads = Heads(HttpConfig())
+    ear = Ear(heads)
+    ear.hear(PUT[:-1])
+    ear.hear(PUT[-1:])
+    assert len(ear.requests) == 1
+    assert heads.read(PUT) is None
+
+
+def test_a_body_over_the_limit_is_never_learned() -> None:
+    heads = Heads(HttpConfig(value_bytes_max=4))
+    heads.learn(PUT, [(b"Content-Length", b"5")], b"value")
+    assert heads.read(PUT) is None
+
+
+def test_only_so_many_are_remembered_and_none_that_is_long() -> None:
+    heads = Heads(HttpConfig())
+    Ear(heads).hear(PUT)
+    for number in range(HEADS_MAX):
+        Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", f"Accept: {number}"))
+    assert heads.read(PUT) is None
+    assert heads.read(request("PUT", "/v1/kv/a", b"value", "Accept: 1")) is not None
+    long = request("GET", "/v1/kv/a", b"", "Accept: " + "x" * LINES_BYTES_MAX)
+    Ear(heads).hear(long)
+    assert heads.read(long) is None
