@@ -77,6 +77,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tail_bytes_max: int = 64 * MIB  # chosen batches kept in memory for slow peers
     tail_slots_max: int = 20_000  # the same, in slots
+    gather_commands_min: int = 8  # with fewer under way nothing waits for company
     slots_ahead_max: int = 1024  # Accepts further above the watermark than this are ignored
     fetch_bytes_max: int = MIB  # one answer to a Fetch
     chunk_bytes_max: int = 512 * 1024  # one chunk of a snapshot for a peer

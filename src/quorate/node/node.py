@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from quorate.base import events
 from quorate.base.batches import Batch, Configuration, Member, encode_batch
-from quorate.base.commands import encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.effects import (
     Configured,
@@ -47,21 +46,17 @@ from quorate.machine.watches import Watches
 from quorate.node.agreement import Agreement
 from quorate.node.catchup import Asker, Source
 from quorate.node.changes import Changes
+from quorate.node.duties import Duties
 from quorate.node.founding import Founding, founding_first
 from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
-from quorate.node.presence import Presence, registration
+from quorate.node.presence import Presence
 from quorate.node.reads import Reads
 from quorate.node.routes import Routes
 from quorate.node.status import status_of
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Released, Replica
-
-STALL_S = 0.3
-"""A gap between ticks longer than this is a loop that stood still: judge nothing for as long."""
-DUTIES_S = 0.1
-"""A leader looks for expired sessions, silent members and learners to promote this often."""
 
 
 class Node:
@@ -116,16 +111,13 @@ class Node:
         self.leader: NodeId | None = None
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
-        self.has_registered = False
         self._rng = rng
         self._wall_ms = wall_ms
         self._is_alone = is_alone
         self._has_halted = False
         self._unapplied: deque[Released] = deque()
-        self._ticked_s = now_s
-        self._judge_after_s = now_s
-        self._duties_due_s = now_s
         self._routes = Routes(self)
+        self._duties = Duties(self, self._routes, now_s)
         self._recover(records, now_s)
 
     # --- life --------------------------------------------------------------------------------
@@ -277,10 +269,6 @@ class Node:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: timeouts, resends, a leader's duties."""
-        gap_s = now_s - self._ticked_s
-        if gap_s > STALL_S:
-            self._judge_after_s = now_s + gap_s
-        self._ticked_s = now_s
         effects: list[Effect] = list(self.founding.tick(now_s))
         effects += self.origin.expire(now_s)
         effects += self.reads.expire(now_s)
@@ -295,44 +283,8 @@ class Node:
                 effects += self._routes.forward(bundle, self.leader)
             if replica.snapshot_source and self.asker.source is None and not self._unapplied:
                 effects += self.asker.begin(replica.snapshot_source, now_s)
-            if now_s >= self._duties_due_s:
-                self._duties_due_s = now_s + DUTIES_S
-                effects += self._duties(now_s)
+        effects += self._duties.tick(now_s)
         return self._pass(effects, now_s)
-
-    def _duties(self, now_s: float) -> list[Effect]:
-        replica = self.replica
-        if replica is None:
-            return []
-        effects: list[Effect] = []
-        self._register()
-        newest = replica.membership.newest
-        is_removed = self.me.id in newest.removed or replica.farewell > newest.number
-        if newest.member(self.me.id) != self.me and not is_removed:
-            effects += self._routes.join(now_s)
-        leadership = replica.leadership
-        if leadership is None or not leadership.is_serving or self.presence is None:
-            return effects
-        if self.is_full:
-            self.changes.hand_over(leadership, newest.voter_ids, now_s)
-        for verdict in self.presence.verdicts(leadership, replica.membership, now_s):
-            self._propose_own(encode_command(verdict))
-        if now_s >= self._judge_after_s:
-            for command in self.machine.expirations(self.stamp_ms(now_s)):
-                self._propose_own(encode_command(command))
-        return effects + self.changes.tick(leadership, replica.membership, replica.watermark, now_s)
-
-    def _register(self) -> None:
-        replica = self.replica
-        if self.has_registered or self.leader is None or replica is None or self.is_full:
-            return
-        if replica.membership.newest.member(self.me.id) is None:
-            return
-        self.has_registered = True
-        self._propose_own(encode_command(registration(self.me, self.settings)))
-
-    def _propose_own(self, command: bytes) -> None:
-        self.origin.submit(command, None, float("inf"), urgent=True)
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
@@ -344,8 +296,7 @@ class Node:
         if leadership is not None:
             leadership.stamp_ms = self.stamp_ms(now_s)
             leadership.digest_slot, leadership.digest = self.agreement.agreed
-        if self.origin.may_number or self.intake:
-            effects += self._bundles(now_s)
+        effects += self._bundles(now_s)
         question = self.reads.question(self.leader, now_s)
         if question is not None and self.leader is not None:
             effects += self._pass([Send(self.leader, question)], now_s)
@@ -358,6 +309,11 @@ class Node:
             if self._is_new_leader(now_s):
                 effects += self.flush(now_s)
         return effects
+
+    @property
+    def turn_due_s(self) -> float:
+        """When `flush` should be called at the latest; infinite if only after something happens."""
+        return self.origin.gather.due_s
 
     def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
         leader = self.replica.serving_leader(now_s) if self.replica else None
@@ -394,17 +350,17 @@ class Node:
     def _bundles(self, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
         effects: list[Effect] = []
-        if self.leader is None or self._unapplied:
+        if self.leader is None or self._unapplied or not (self.origin.waiting or self.intake):
             return effects
         if self.intake is None:
-            while self.origin.may_number:
+            while self.origin.may_number(now_s):
                 effects += self._routes.forward(self.origin.number(now_s), self.leader)
             return self._pass(effects, now_s)
         while True:
             leadership = self.replica.leadership if self.replica else None
             if leadership is None or leadership.room() == 0 or self.is_full:  # N2
                 return effects
-            while self.origin.may_number:
+            while self.origin.may_number(now_s, is_leaving=bool(self.intake)):
                 self.intake.offer(self.origin.number(now_s))
             bundles = self.intake.take()
             if not bundles:

@@ -25,16 +25,13 @@ from quorate.base.effects import Applied, Refused, Ticket
 from quorate.base.errors import OutcomeUnknownError, UnavailableError, invariant
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Outcome
+from quorate.node.gather import Gather
 
 RESEND_DOUBLINGS = 4
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A command without a number."""
-
-    command: bytes
-    ticket: Ticket
-    deadline_s: float
+Waiting = tuple[bytes, Ticket, float]
+"""A command without a number: encoded, its ticket, its deadline."""
 
 
 class Numbered(msgspec.Struct):
@@ -63,18 +60,25 @@ class Origin:
         self._deadline_s = float("inf")
         self._sequence = 0
         self._numbered: deque[Numbered] = deque()
+        self.gather = Gather(self._limits.gather_commands_min, self._cluster.batch_commands_max)
 
     @property
     def waiting(self) -> int:
         """Commands without a number."""
         return len(self._urgent) + len(self._normal)
 
-    @property
-    def may_number(self) -> bool:
-        """Something waits, and few enough bundles are on the way."""
+    def may_number(self, now_s: float, *, is_leaving: bool = False) -> bool:
+        """Something waits that should leave, and few enough bundles are on the way.
+
+        `is_leaving`: A batch leaves anyway, so nothing need wait for company.
+        """
         if not (self._normal or self._urgent):
             return False
-        return len(self._numbered) < self._cluster.bundles_in_flight_max
+        if len(self._numbered) >= self._cluster.bundles_in_flight_max:
+            return False
+        if is_leaving or self._urgent or 2 * self._waiting_bytes > self._cluster.batch_bytes_max:
+            return True
+        return self.gather.may_leave(len(self._normal), now_s)
 
     def submit(
         self, command: bytes, ticket: Ticket, deadline_s: float, *, urgent: bool = False
@@ -84,41 +88,54 @@ class Origin:
         Raises:
             UnavailableError: `overloaded`, definite: too much waits here already.
         """
-        if (
-            self.waiting >= self._limits.waiting_commands_max
-            or self._waiting_bytes > self._limits.waiting_bytes_max
-        ) and not urgent:
+        queue, limits = self._normal, self._limits
+        if urgent:
+            queue = self._urgent
+        elif (
+            len(queue) >= limits.waiting_commands_max
+            or self._waiting_bytes > limits.waiting_bytes_max
+        ):
             raise UnavailableError("overloaded", "too many commands wait on this node", 1.0)
-        waiting = Waiting(command, ticket, deadline_s)
-        (self._urgent if urgent else self._normal).append(waiting)
+        queue.append((command, ticket, deadline_s))
         self._waiting_bytes += len(command)
         self._deadline_s = min(self._deadline_s, deadline_s)
 
     def number(self, now_s: float) -> Bundle:
         """Make one bundle of what waits, urgent ones first, up to the caps (O1, O4)."""
-        commands: list[bytes] = []
-        tickets: list[Ticket] = []
-        size, deadline_s = 0, now_s  # when the last client gives up; None is the node itself
-        for queue in (self._urgent, self._normal):
-            while queue and len(commands) < self._cluster.batch_commands_max:
-                command = queue[0].command
-                if commands and size + len(command) > self._cluster.batch_bytes_max:
-                    break
-                one = queue.popleft()
-                commands.append(command)
-                tickets.append(one.ticket)
-                size += len(command)
-                if one.ticket is not None:
-                    deadline_s = max(deadline_s, one.deadline_s)
-        invariant(bool(commands), "a bundle holds a command")
-        self._waiting_bytes -= size
+        chosen = self._take()
+        invariant(bool(chosen), "a bundle holds a command")
+        commands = [command for command, _, _ in chosen]
+        tickets = [ticket for _, ticket, _ in chosen]
+        has_internal = None in tickets
+        deadline_s = max(one[2] for one in chosen)  # when the last client gives up
+        if has_internal:  # the node itself never does
+            deadline_s = max((one[2] for one in chosen if one[1] is not None), default=now_s)
         self._sequence += 1
         body = join_commands(commands)
         bundle = Bundle(self._me, self.incarnation, self._sequence, len(commands), body)
-        self._numbered.append(
-            Numbered(bundle, tickets, any(t is None for t in tickets), deadline_s, now_s)
-        )
+        self._numbered.append(Numbered(bundle, tickets, has_internal, deadline_s, now_s))
+        self.gather.on_left(len(commands), now_s)
         return bundle
+
+    def _take(self) -> list[Waiting]:
+        """What goes into the next bundle."""
+        most, bytes_max = self._cluster.batch_commands_max, self._cluster.batch_bytes_max
+        if self.waiting <= most and self._waiting_bytes <= bytes_max:
+            chosen = [*self._urgent, *self._normal]
+            self._urgent.clear()
+            self._normal.clear()
+            self._waiting_bytes = 0
+            return chosen
+        chosen, size = [], 0
+        for queue in (self._urgent, self._normal):
+            while queue and len(chosen) < most:
+                length = len(queue[0][0])
+                if chosen and size + length > bytes_max:
+                    break
+                chosen.append(queue.popleft())
+                size += length
+        self._waiting_bytes -= size
+        return chosen
 
     def on_applied(
         self, sequence: int, outcomes: Sequence[Outcome], slot: Slot, position: int
@@ -129,7 +146,7 @@ class Origin:
             InvariantError: It is not the oldest one on the way.
         """
         invariant(bool(self._numbered), "what is applied was numbered in this life")
-        oldest = self._numbered.popleft()
+        oldest = self._popped()
         invariant(oldest.bundle.sequence == sequence, "bundles are applied in sequence")
         if not oldest.tickets:
             return None
@@ -151,8 +168,13 @@ class Origin:
             and self._numbered
             and self._numbered[0].bundle.sequence <= sequence
         ):
-            lost += [t for t in self._numbered.popleft().tickets if t is not None]
+            lost += [t for t in self._popped().tickets if t is not None]
         return [_unknown(lost, "this node caught up by snapshot")] if lost else []
+
+    def _popped(self) -> Numbered:
+        oldest = self._numbered.popleft()
+        self.gather.on_arrived(oldest.bundle.count)
+        return oldest
 
     def all_again(self, now_s: float) -> list[Bundle]:
         """Every bundle on the way, in order: the leader or the link to it is new."""
@@ -193,7 +215,7 @@ class Origin:
 
     def withdraw_all(self, error: UnavailableError) -> list[Refused]:
         """The node stops: refuse all that has no number."""
-        tickets = [w.ticket for w in (*self._urgent, *self._normal) if w.ticket is not None]
+        tickets = [ticket for _, ticket, _ in (*self._urgent, *self._normal) if ticket is not None]
         self._urgent.clear()
         self._normal.clear()
         self._waiting_bytes = 0
@@ -204,14 +226,14 @@ class Origin:
         late: list[Ticket] = []
         self._deadline_s = float("inf")
         for queue in (self._urgent, self._normal):
-            kept = [w for w in queue if w.deadline_s > now_s]
+            kept = [one for one in queue if one[2] > now_s]
             if len(kept) < len(queue):
-                gone = [w for w in queue if w.deadline_s <= now_s]
-                late += [w.ticket for w in gone if w.ticket is not None]
-                self._waiting_bytes -= sum(len(w.command) for w in gone)
+                gone = [one for one in queue if one[2] <= now_s]
+                late += [ticket for _, ticket, _ in gone if ticket is not None]
+                self._waiting_bytes -= sum(len(command) for command, _, _ in gone)
                 queue.clear()
                 queue.extend(kept)
-            self._deadline_s = min([self._deadline_s, *(w.deadline_s for w in kept)])
+            self._deadline_s = min([self._deadline_s, *(one[2] for one in kept)])
         return Refused(late, UnavailableError("no_quorum", "No cluster leader"))
 
     def _give_up(self, numbered: Numbered) -> Refused:

@@ -14,6 +14,7 @@ else; a failing node, or a failing disk, ends the process: going on could break 
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
@@ -49,6 +50,10 @@ INLINE_TURNS_MAX = 8
 """Syncs done inline whose answers are taken in the same pass of the loop; then others get a go."""
 
 
+TIMER_STEP_S = 0.0005
+"""The loop's timers count whole milliseconds, and round."""
+
+
 class Brain(Protocol):
     """What a driver needs of a node; `node.Node` fills it."""
 
@@ -66,6 +71,11 @@ class Brain(Protocol):
 
     def flush(self, now_s: float) -> list[Effect]:
         """The turn ends."""
+        ...
+
+    @property
+    def turn_due_s(self) -> float:
+        """When the next turn should end at the latest, though nothing happens."""
         ...
 
 
@@ -160,6 +170,7 @@ class Driver:
         self._is_in_turn = False
         self._tick_due_s = clock()
         self._ticker: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self.is_over = False
         self.counters = Counters()
         self.notes: dict[str, int] = {}
@@ -245,6 +256,14 @@ class Driver:
         self._is_in_turn = False
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
+        elif self._node.turn_due_s < inf and self._alarm is None:
+            delay_s = self._node.turn_due_s - self._clock()
+            if delay_s > 0:  # else it waits for something that will happen
+                self._alarm = self._loop.call_later(delay_s + TIMER_STEP_S, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.wake()
 
     def _tick(self) -> None:
         if self.is_over:

@@ -6,6 +6,7 @@ pause while messages queue, and flush after each event or after several.
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import msgspec
@@ -105,6 +106,7 @@ class Host:
         self._is_paused = False
         self._inbox: list[Event] = []
         self._is_flush_due = False
+        self._alarm_s = inf
         self._looked = Slot(0)
         self._hash = config_hash(settings.cluster)
         network.ends[name] = self
@@ -194,6 +196,7 @@ class Host:
         self.node = node
         self.has_rot = False
         self._is_paused, self._inbox, self._is_flush_due = False, [], False
+        self._alarm_s = inf
         self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
         self.network.up(self.name)
         self._turn(node.start)
@@ -293,6 +296,10 @@ class Host:
             self.crash(is_power_cut=self._is_power_cut)
             return
         self._look(node)
+        if node.turn_due_s != self._alarm_s:
+            self._alarm_s = node.turn_due_s
+            if self._alarm_s < inf:
+                self.world.after(max(0.0, self._alarm_s - self.now_s), self._flush, life)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())

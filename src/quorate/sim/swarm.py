@@ -43,7 +43,7 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
         founders=founders,
         spares=dice.choice((0, 0, 0, 1, 2)),
         is_founded_alone=dice.random() < 0.3,
-        settings=_settings(dice),
+        settings=_settings(dice, chance(seed, "gather")),
         layout=Layout(segment_bytes=dice.choice((4, 8, 16, 64)) * 1024),
         speed=_speed(dice),
         weather=_weather(dice),
@@ -58,7 +58,7 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
     return Plan(seed, make, _faults(chance(seed, "faults"), horizon_s), horizon_s)
 
 
-def _settings(dice: Random) -> NodeSettings:
+def _settings(dice: Random, gather: Random) -> NodeSettings:
     alpha = dice.choice((1, 2, 4, 8, 8))
     return NodeSettings(
         cluster=ClusterConfig(
@@ -79,6 +79,7 @@ def _settings(dice: Random) -> NodeSettings:
             fetch_bytes_max=dice.choice((500, 5_000, 1 << 20)),
             chunk_bytes_max=dice.choice((300, 3_000, 1 << 19)),
             peer_bytes_in_flight_max=dice.choice((2_000, 1 << 24)),
+            gather_commands_min=gather.choice((1, 2, 8)),
             waiting_commands_max=dice.choice((2, 50_000, 50_000)),
         ),
     )

@@ -34,7 +34,7 @@ def test_sequences_run_from_one_without_a_gap() -> None:
     made = origin("aaaaa", "bbbbb", "ccccc", "ddddd")
     first, second = made.number(0.0), made.number(0.0)
     assert [(b.incarnation, b.sequence, b.count) for b in (first, second)] == [(7, 1, 2), (7, 2, 2)]
-    assert not made.may_number, "two on the way are enough"
+    assert not made.may_number(0.0), "two on the way are enough"
 
 
 def test_urgent_commands_are_numbered_first() -> None:

@@ -81,7 +81,7 @@ def test_what_is_known_chosen_beats_the_highest_ballot_and_holes_are_noops() -> 
     phase1.on_promise(BOB, promised(Held(Slot(2), MINE, b"high")))
     assert [phase1.batch_for(Slot(slot)) for slot in (1, 2, 3)] == [NOOP, b"high", b"chosen"]
     assert phase1.is_enough(VOTERS)
-    assert not phase1.is_enough({ANN, NodeId("x"), NodeId("y"), NodeId("z")})
+    assert not phase1.is_enough(frozenset({ANN, NodeId("x"), NodeId("y"), NodeId("z")}))
 
 
 def test_a_slot_is_chosen_by_a_quorum_of_its_voters_and_once() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +49,7 @@ class FakeNode:
         self.first: list[Effect] = []
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
+        self.turn_due_s = inf
 
     def start(self, now_s: float) -> list[Effect]:
         return self.first
@@ -196,6 +198,32 @@ def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
         assert world.driver.counters.groups == INLINE_TURNS_MAX
         await world.settle()
         assert world.driver.counters.groups == 3 * INLINE_TURNS_MAX
+
+    played(play)
+
+
+def test_what_the_node_keeps_for_a_moment_gets_a_turn_though_nothing_happens() -> None:
+    async def play(world: World) -> None:
+        world.node.turn_due_s = 1.01
+        world.obey(Note("kept", {}))
+        await world.settle()
+        turns = world.driver.counters.turns
+        world.node.turn_due_s = inf
+        for _ in range(1000):
+            await asyncio.sleep(0.01 if world.driver.counters.turns == turns else 0.0)
+        assert world.driver.counters.turns > turns
+
+    played(play)
+
+
+def test_what_waits_for_something_to_happen_wakes_nobody() -> None:
+    async def play(world: World) -> None:
+        world.node.turn_due_s = 0.5  # the clock says 1
+        world.obey(Note("kept", {}))
+        await world.settle()
+        turns = world.driver.counters.turns
+        await asyncio.sleep(0.01)
+        assert world.driver.counters.turns == turns
 
     played(play)
 

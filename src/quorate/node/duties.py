@@ -1,0 +1,102 @@
+"""Duties: what a node owes its cluster now and then, and a leader more than others.
+
+Each registers itself once it finds a serving leader, and asks to be let in while no configuration
+names it. The leader judges who is silent, ends what expired, promotes and hands over.
+"""
+
+from typing import Protocol
+
+from quorate.base.batches import Member
+from quorate.base.commands import Command, encode_command
+from quorate.base.config import NodeSettings
+from quorate.base.effects import Effect
+from quorate.base.ids import NodeId
+from quorate.machine.machine import Machine
+from quorate.node.changes import Changes
+from quorate.node.origin import Origin
+from quorate.node.presence import Presence, registration
+from quorate.node.routes import Routes
+from quorate.paxos.replica import Replica
+
+STALL_S = 0.3
+"""A gap between ticks longer than this is a loop that stood still: judge nothing for as long."""
+
+DUTIES_S = 0.1
+"""A leader looks for expired sessions, silent members and learners to promote this often."""
+
+
+class Parts(Protocol):
+    """The parts of a node that its duties need."""
+
+    me: Member
+    settings: NodeSettings
+    machine: Machine
+    replica: Replica | None
+    origin: Origin
+    changes: Changes
+    presence: Presence | None
+    leader: NodeId | None
+    is_full: bool
+
+    def stamp_ms(self, now_s: float) -> int:
+        """Logged time."""
+        ...
+
+
+class Duties:
+    """See above.
+
+    Args:
+        node: Whose duties.
+        routes: Its roads.
+        now_s: When the node was made.
+    """
+
+    def __init__(self, node: Parts, routes: Routes, now_s: float) -> None:
+        self._node = node
+        self._routes = routes
+        self._has_registered = False
+        self._ticked_s = now_s
+        self._judge_after_s = now_s
+        self._due_s = now_s
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Time passed."""
+        gap_s = now_s - self._ticked_s
+        if gap_s > STALL_S:
+            self._judge_after_s = now_s + gap_s
+        self._ticked_s = now_s
+        replica = self._node.replica
+        if replica is None or now_s < self._due_s:
+            return []
+        self._due_s = now_s + DUTIES_S
+        return self._own(replica, now_s) + self._leaders(replica, now_s)
+
+    def _own(self, replica: Replica, now_s: float) -> list[Effect]:
+        node = self._node
+        newest = replica.membership.newest
+        may_register = node.leader is not None and not node.is_full and not self._has_registered
+        if may_register and newest.member(node.me.id) is not None:
+            self._has_registered = True
+            self._propose(registration(node.me, node.settings))
+        is_removed = node.me.id in newest.removed or replica.farewell > newest.number
+        if newest.member(node.me.id) != node.me and not is_removed:
+            return self._routes.join(now_s)
+        return []
+
+    def _leaders(self, replica: Replica, now_s: float) -> list[Effect]:
+        node, leadership = self._node, replica.leadership
+        if leadership is None or not leadership.is_serving or node.presence is None:
+            return []
+        membership = replica.membership
+        if node.is_full:
+            node.changes.hand_over(leadership, membership.newest.voter_ids, now_s)
+        for verdict in node.presence.verdicts(leadership, membership, now_s):
+            self._propose(verdict)
+        if now_s >= self._judge_after_s:
+            for command in node.machine.expirations(node.stamp_ms(now_s)):
+                self._propose(command)
+        return node.changes.tick(leadership, membership, replica.watermark, now_s)
+
+    def _propose(self, command: Command) -> None:
+        self._node.origin.submit(encode_command(command), None, float("inf"), urgent=True)
