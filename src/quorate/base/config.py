@@ -41,6 +41,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_s: float = 0.1  # ten per election timeout: nine may be lost
     election_timeout_s: float = 1.0  # silence of a leader that makes a node poll; to twice this
     reconnect_poll_s: float = 0.02  # a broken link to the leader: poll after up to this long
+    tell_s: float = 0.002  # a risen watermark leaves alone after this, if no batch takes it along
     accept_resend_s: float = 0.15  # an unanswered Accept goes again, then doubling
     fetch_resend_s: float = 0.2  # an unanswered Fetch goes again, to another peer
     forward_resend_s: float = 0.3  # an unapplied bundle goes again, then doubling to 16 times

@@ -4,12 +4,14 @@
     tick(now_s)             time passed
     submit, read, watch     a client of this node wants something; only collected
     flush(now_s)            the turn ends: what waits becomes bundles, batches, questions
+    settle(now_s)           what a vote let be known as chosen is applied
 
 All but the collectors return effects, to be obeyed strictly in order. `flush` must follow every
-turn. The parts: `founding` until a cluster exists; then `replica` (paxos) orders batches,
-`machine` applies them, `gate` keeps replies until the disk remembers, `origin` brings this node's
-commands into the log exactly once, `intake` queues bundles at a leader, `reads` finds read
-points, `catchup` moves snapshots, `changes` membership, `agreement` compares digests.
+turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left. The
+parts: `founding` until a cluster exists; then `replica` (paxos) orders batches, `machine` applies
+them, `gate` keeps replies until the disk remembers, `origin` brings this node's commands into the
+log exactly once, `intake` queues bundles at a leader, `reads` finds read points, `catchup` moves
+snapshots, `changes` membership, `agreement` compares digests.
 
 N1: a batch is applied in slot order, each once, and only then answered.
 N2: a node whose disk is full applies nothing it cannot store, votes for nothing new, and comes
@@ -18,6 +20,7 @@ N2: a node whose disk is full applies nothing it cannot store, votes for nothing
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from quorate.base import events
 from quorate.base.batches import Batch, Configuration, Member, encode_batch
@@ -216,15 +219,24 @@ class Node:
     # --- events ------------------------------------------------------------------------------
 
     def receive(self, event: events.Event, now_s: float) -> list[Effect]:
-        """Take one event."""
-        if isinstance(event, events.Received):
-            return self._pass(self._hear(event.sender, event.message, now_s), now_s)
-        if isinstance(event, events.Persisted):
+        """Take one event.
+
+        Nothing is applied before a vote is on its way: that would hold up the others.
+        """
+        if type(event) is events.Persisted:
             effects: list[Effect] = []
             for to, message in self.gate.on_persisted(event.mark):
                 effects += self._say(to, message, now_s)
-            return self._pass(effects, now_s)
-        return self._pass(self._on_event(event, now_s), now_s)
+            return self._pass(effects, now_s, is_applying=False)
+        if type(event) is events.Received and type(event.message) is Accept:
+            heard = self._hear(event.sender, event.message, now_s)
+            return self._pass(heard, now_s, is_applying=False)
+        before = self.settle(now_s)
+        if type(event) is events.Received:
+            effects = self._hear(event.sender, event.message, now_s)
+        else:
+            effects = self._on_event(event, now_s)
+        return before + self._pass(effects, now_s)
 
     def _on_event(self, event: events.Event, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -269,6 +281,7 @@ class Node:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: timeouts, resends, a leader's duties."""
+        before = self.settle(now_s)
         effects: list[Effect] = list(self.founding.tick(now_s))
         effects += self.origin.expire(now_s)
         effects += self.reads.expire(now_s)
@@ -284,7 +297,16 @@ class Node:
             if replica.snapshot_source and self.asker.source is None and not self._unapplied:
                 effects += self.asker.begin(replica.snapshot_source, now_s)
         effects += self._duties.tick(now_s)
-        return self._pass(effects, now_s)
+        return before + self._pass(effects, now_s)
+
+    def settle(self, now_s: float) -> list[Effect]:
+        """Apply what is known to be chosen and was put off."""
+        return self._pass((), now_s) if self.is_unsettled else []
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Something is known to be chosen and not applied yet, though it could be."""
+        return self.replica is not None and self.replica.has_released
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
@@ -299,13 +321,13 @@ class Node:
         effects += self._bundles(now_s)
         question = self.reads.question(self.leader, now_s)
         if question is not None and self.leader is not None:
-            effects += self._pass([Send(self.leader, question)], now_s)
+            effects += self._pass([Send(self.leader, question)], now_s, is_applying=False)
         wishes = self.changes.flush(self.leader, now_s)
         if wishes:
-            effects += self._pass(wishes, now_s)
+            effects += self._pass(wishes, now_s, is_applying=False)
         steps = replica.flush(now_s)
         if steps:
-            effects += self._pass(steps, now_s)
+            effects += self._pass(steps, now_s, is_applying=False)
             if self._is_new_leader(now_s):
                 effects += self.flush(now_s)
         return effects
@@ -313,7 +335,9 @@ class Node:
     @property
     def turn_due_s(self) -> float:
         """When `flush` should be called at the latest; infinite if only after something happens."""
-        return self.origin.gather.due_s
+        leadership = self.replica.leadership if self.replica else None
+        tell_due_s = leadership.tell_due_s if leadership is not None else inf
+        return min(self.origin.gather.due_s, tell_due_s)
 
     def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
         leader = self.replica.serving_leader(now_s) if self.replica else None
@@ -328,6 +352,7 @@ class Node:
         serving = self._serving(now_s)
         if serving == self._followed:
             return []
+        before = self.settle(now_s)  # a new leader goes on from what is applied
         self._followed = serving
         self.leader = serving[0]
         if self.leader != self.me.id:
@@ -338,7 +363,7 @@ class Node:
             self.intake = Intake(self.settings.cluster, self.machine.last_sequence)
             self.presence = Presence(self.me.id, self.settings.timing.dead_s)
             self.served_from = (self.machine.stamp_ms, now_s)
-        return self._pass(self.send_again(now_s), now_s) if self.leader is not None else []
+        return before + self._pass(self.send_again(now_s) if self.leader is not None else (), now_s)
 
     def send_again(self, now_s: float) -> list[Effect]:
         """Every bundle on the way goes to the leader again, in order."""
@@ -355,7 +380,7 @@ class Node:
         if self.intake is None:
             while self.origin.may_number(now_s):
                 effects += self._routes.forward(self.origin.number(now_s), self.leader)
-            return self._pass(effects, now_s)
+            return self._pass(effects, now_s, is_applying=False)
         while True:
             leadership = self.replica.leadership if self.replica else None
             if leadership is None or leadership.room() == 0 or self.is_full:  # N2
@@ -367,7 +392,9 @@ class Node:
                 return effects
             stamp_ms = self.stamp_ms(now_s)
             batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles)
-            effects += self._pass(leadership.propose(encode_batch(batch), now_s), now_s)
+            is_awaited = any(bundle.origin != self.me.id for bundle in bundles)
+            steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
+            effects += self._pass(steps, now_s, is_applying=False)
 
     def stamp_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
@@ -376,7 +403,9 @@ class Node:
 
     # --- effects -----------------------------------------------------------------------------
 
-    def _pass(self, effects: Sequence[Effect], now_s: float) -> list[Effect]:
+    def _pass(
+        self, effects: Sequence[Effect], now_s: float, *, is_applying: bool = True
+    ) -> list[Effect]:
         """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
         out: list[Effect] = []
         queue, me = list(effects), self.me.id
@@ -393,7 +422,8 @@ class Node:
                     self.gate.asked += type(effect) is Persist
                     out.append(effect)
             queue = self._configured() if self._found(now_s) else []
-            queue += self._apply_released()
+            if is_applying:
+                queue += self._apply_released()
             if not queue:
                 return out
 

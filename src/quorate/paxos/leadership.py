@@ -8,7 +8,8 @@ S1: nothing is served before the barrier, a noop proposed in this ballot above a
 S2: slot j is proposed only when every slot up to j - alpha is known chosen (C1), and with promises
     from a phase-1 quorum of the configuration that governs j (C3).
 S3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
-S4: the watermark leaves at the end of the turn in which it rose.
+S4: a risen watermark leaves with the next Accept or round, or by itself: at the end of the turn if
+    somebody elsewhere waits for a batch it covers, else `tell_s` later.
 S5: a leader that learns another batch chosen in a slot it has on the way, or its barrier's slot
     chosen by somebody else, leads no more: its watermark would make those who voted for its own
     batch take that for chosen (L2).
@@ -89,6 +90,8 @@ class Leadership:
         self._is_barrier_chosen = False
         self._stop_until = Slot(0)
         self._told = Slot(0)
+        self._awaited = Slot(0)  # the newest slot that somebody elsewhere waits for
+        self.tell_due_s = float("inf")
         self._heartbeat_due_s = now_s
         self._prepared_s: dict[NodeId, float] = {}
         self.peers: dict[NodeId, Progress] = {}
@@ -175,19 +178,26 @@ class Leadership:
             return 0
         return self._home.learner.watermark + self._cluster.window_slots + 1 - slot
 
-    def propose(self, batch: bytes, now_s: float) -> list[Effect]:
+    def propose(self, batch: bytes, now_s: float, *, is_awaited: bool = True) -> list[Effect]:
         """Give a batch the next slot: Accepts for the peers, then our own vote.
+
+        Args:
+            batch: Encoded.
+            now_s: As ever.
+            is_awaited: Somebody waits for it on another node (S4).
 
         Raises:
             InvariantError: There is no `room()`.
         """
         invariant(self.room() > 0, "a batch is proposed only into the window")
+        if is_awaited and self.pipeline is not None:
+            self._awaited = self.pipeline.slot_next
         return self._open(batch, now_s)
 
     def propose_change(self, configuration: Configuration, now_s: float) -> list[Effect]:
         """Propose a configuration; the caller has checked `may_change`."""
         batch = encode_batch(Batch(self.ballot, self.stamp_ms, 0, (), configuration))
-        return self.propose(batch, now_s)
+        return self.propose(batch, now_s, is_awaited=True)
 
     def may_change(self) -> bool:
         """No other change is in flight or between its slot and its start."""
@@ -250,7 +260,7 @@ class Leadership:
             if peer.takes_accepts:
                 peer.on_sent(slot, len(batch))
                 effects.append(Send(node, accept))
-        self._told = max(self._told, watermark)
+        self._told, self.tell_due_s = watermark, float("inf")
         return effects + home.acceptor.on_accept(home.me, accept)
 
     def _note_change(self, slot: Slot, batch: bytes) -> None:
@@ -298,7 +308,10 @@ class Leadership:
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
         elif self.pipeline is not None and self._told < self._home.learner.watermark:
-            effects += self._tell(0)
+            if self._told < self._awaited or now_s >= self.tell_due_s:
+                effects += self._tell(0)
+            elif self.tell_due_s == float("inf"):
+                self.tell_due_s = now_s + self._timing.tell_s
         return effects
 
     def _try_serving(self, now_s: float) -> list[Effect]:
@@ -350,7 +363,7 @@ class Leadership:
 
     def _tell(self, counter: int) -> list[Effect]:
         home = self._home
-        self._told = home.learner.watermark
+        self._told, self.tell_due_s = home.learner.watermark, float("inf")
         message = Heartbeat(
             self.ballot,
             home.learner.watermark,

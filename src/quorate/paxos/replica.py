@@ -156,6 +156,11 @@ class Replica:
         """All records are replayed; `applied` is what the tables held when they began."""
         self.learner.end_recovery(applied)
 
+    @property
+    def has_released(self) -> bool:
+        """`take_released` would give something that may be applied."""
+        return bool(self._released) and not self.is_installing
+
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""
         if not self._released:

@@ -151,7 +151,7 @@ class Body:
         )
         self._home.log_started()
         driver.start()
-        await self._transport.start(listener, driver.deliver, driver.fail)
+        await self._transport.start(listener, driver.deliver, driver.hurry, driver.fail)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
     async def stop(self) -> None:

@@ -73,6 +73,15 @@ class Brain(Protocol):
         """The turn ends."""
         ...
 
+    def settle(self, now_s: float) -> list[Effect]:
+        """Apply what was put off."""
+        ...
+
+    @property
+    def is_unsettled(self) -> bool:
+        """`settle` has something to do."""
+        ...
+
     @property
     def turn_due_s(self) -> float:
         """When the next turn should end at the latest, though nothing happens."""
@@ -235,6 +244,16 @@ class Driver:
             self.fail(error)
         self.wake()
 
+    def hurry(self) -> None:
+        """Have the disk remember what it was asked for, and send what that allows, at once.
+
+        For the end of what one peer had to say: it waits for the vote; the turn can wait.
+        """
+        if self._records:
+            self._links.flush()
+            self._hand_over()
+            self._links.flush()
+
     def wake(self) -> None:
         """Have the turn ended in this pass of the loop: something was collected."""
         if not self._is_turn_due and not self.is_over:
@@ -256,14 +275,28 @@ class Driver:
         self._is_in_turn = False
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
-        elif self._node.turn_due_s < inf and self._alarm is None:
-            delay_s = self._node.turn_due_s - self._clock()
+        elif self._node.is_unsettled:
+            self._loop.call_soon(self._settle)  # when what was written has left
+        self._set_alarm()
+
+    def _settle(self) -> None:
+        if not self.is_over:
+            self._take("settle", self._node.settle, self._clock())
+            self.wake()
+
+    def _set_alarm(self) -> None:
+        due_s = self._node.turn_due_s
+        if due_s < inf and self._alarm is None:
+            delay_s = due_s - self._clock()
             if delay_s > 0:  # else it waits for something that will happen
                 self._alarm = self._loop.call_later(delay_s + TIMER_STEP_S, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        self.wake()
+        if self._node.turn_due_s <= self._clock():
+            self.wake()
+        else:
+            self._set_alarm()
 
     def _tick(self) -> None:
         if self.is_over:

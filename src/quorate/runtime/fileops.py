@@ -125,12 +125,14 @@ class Files:
         self._name, self._descriptor = "", -1
 
     def _do(self, operation: FileOp) -> None:
+        if isinstance(operation, Write):
+            write_all(self._opened(operation.name), operation.offset, operation.buffers)
+            return
+        if isinstance(operation, Sync):
+            if self._is_durable:
+                os.fdatasync(self._opened(operation.name))
+            return
         match operation:
-            case Write(name, offset, buffers):
-                write_all(self._opened(name), offset, buffers)
-            case Sync(name):
-                if self._is_durable:
-                    os.fdatasync(self._opened(name))
             case SyncDirectory():
                 if self._is_durable:
                     sync_directory(self._directory)
@@ -182,6 +184,10 @@ def write_all(descriptor: int, offset: int, buffers: Sequence[bytes]) -> None:
     Raises:
         OSError: As the system says.
     """
+    if len(buffers) <= BUFFERS_MAX and os.pwritev(descriptor, buffers, offset) == sum(
+        map(len, buffers)
+    ):
+        return  # nearly always all are written at once
     waiting: list[bytes | memoryview] = list(buffers)
     while waiting:
         written = os.pwritev(descriptor, waiting[:BUFFERS_MAX], offset)

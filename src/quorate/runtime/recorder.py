@@ -6,8 +6,9 @@ would hold a gigabyte.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from quorate.base.messages import Accept, Fetched, Forward, Promise, SnapshotChu
 
 EVENTS_MAX = 1000
 
-_OUTLINES: dict[type, tuple[str, ...]] = {
-    Accept: ("ballot", "slot", "watermark"),
-    Promise: ("ballot", "slot_first", "watermark", "page", "pages"),
-    Forward: (),
-    Fetched: ("slot_first", "watermark", "slot_tail"),
-    SnapshotChunk: ("transfer", "number", "slot", "is_last", "refused"),
+_OUTLINES: dict[type, Callable[[Any], object]] = {
+    Accept: attrgetter("ballot", "slot", "watermark"),
+    Promise: attrgetter("ballot", "slot_first", "watermark", "page", "pages"),
+    Forward: attrgetter("bundle.origin", "bundle.sequence", "bundle.count"),
+    Fetched: attrgetter("slot_first", "watermark", "slot_tail"),
+    SnapshotChunk: attrgetter("transfer", "number", "slot", "is_last", "refused"),
 }
 
 
@@ -45,8 +46,7 @@ class Recorder:
             message = event.message
             outline = _OUTLINES.get(type(message))
             if outline is not None:
-                fields = {name: getattr(message, name) for name in outline}
-                what = (event.sender, type(message).__name__, fields)
+                what = (event.sender, type(message).__name__, outline(message))
         self._kept.append((now_s, what, tuple(map(type, effects))))
 
     def lines(self) -> list[str]:

@@ -90,6 +90,7 @@ class Transport:
         self._rng = rng
         self._log = log
         self._deliver: Callable[[Event], None] = _nowhere
+        self._on_heard: Callable[[], None] = _nowhere
         self._on_failure: Callable[[BaseException], None] = _nowhere
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
@@ -112,6 +113,7 @@ class Transport:
         self,
         listener: socket.socket,
         deliver: Callable[[Event], None],
+        on_heard: Callable[[], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Accept connections, and begin to dial.
@@ -119,9 +121,10 @@ class Transport:
         Args:
             listener: A bound socket; given away.
             deliver: Takes events, at once.
+            on_heard: Called when all that came from a peer in one piece was delivered.
             on_failure: Gets what nobody expected.
         """
-        self._deliver, self._on_failure = deliver, on_failure
+        self._deliver, self._on_heard, self._on_failure = deliver, on_heard, on_failure
         self._server = await self._loop.create_server(lambda: Link(self), sock=listener)
         self._redial()
 
@@ -252,6 +255,7 @@ class Transport:
         self.counters.received += len(messages)
         for message in messages:
             self._deliver(Received(sender, message))
+        self._on_heard()
 
     def on_fault(self, link: Link, fault: str) -> None:
         """A peer broke the rules or was refused: told once in the log."""
@@ -345,5 +349,5 @@ def _is_kept(older: Link, newer: Link, me: NodeId) -> bool:
     return older.is_dialed == (me < newer.peer.member.id)
 
 
-def _nowhere(_: object) -> None:
+def _nowhere(*_: object) -> None:
     violated("a transport is started before it has links")

@@ -296,10 +296,18 @@ class Host:
             self.crash(is_power_cut=self._is_power_cut)
             return
         self._look(node)
+        if node.is_unsettled:
+            delay_s = self._chance.random() * self.habits.flush_s
+            self.world.after(delay_s, self._settle, life)
         if node.turn_due_s != self._alarm_s:
             self._alarm_s = node.turn_due_s
             if self._alarm_s < inf:
                 self.world.after(max(0.0, self._alarm_s - self.now_s), self._flush, life)
+
+    def _settle(self, life: int) -> None:
+        node = self.node
+        if node is not None and life == self.life and not self._is_paused:
+            self._turn(node.settle)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())

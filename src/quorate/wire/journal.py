@@ -27,7 +27,7 @@ import msgspec
 
 from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Founded, Promised, Record, Vote
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.records import (
     CLOSE,
@@ -227,13 +227,10 @@ class Journal:
         self._preparing = None
 
     def _observe(self, record: Record) -> None:
-        match record:
-            case Founded():
-                self._founded = record
-            case Promised(ballot) | Vote(ballot=ballot):
-                self._promised = max(self._promised, ballot)
-            case Chosen():
-                pass
+        if isinstance(record, Promised | Vote):
+            self._promised = max(self._promised, record.ballot)
+        elif isinstance(record, Founded):
+            self._founded = record
 
     def _place(self, record: Stored, ops: list[FileOp]) -> None:
         """Put a record into the group that waits; turn over if it does not fit."""
@@ -289,12 +286,15 @@ class Journal:
         segment = self._segments[-1]
         self._group_number += 1
         flags = OPENING if self._is_opening else 0
-        place = Place(segment.number, self._identity.life, self._group_number, flags)
-        last = len(group) - 1
+        last = group[-1]
         buffers: list[bytes] = []
-        for position, record in enumerate(group):
-            if position == last:
-                place = place._replace(flags=flags | LAST)
+        for record in group:
+            place = Place(
+                segment.number,
+                self._identity.life,
+                self._group_number,
+                flags | LAST if record is last else flags,
+            )
             self._previous_crc, parts = encode(record, self._previous_crc, place)
             buffers += parts
             if record.kind in _WITH_SLOT and record.slot > segment.slot_last:

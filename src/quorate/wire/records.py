@@ -112,16 +112,16 @@ def chain_seed(segment: int, life: int) -> int:
 
 def stored(record: Record, flags: int = 0) -> Stored:
     """The stored form of a record; the bytes of a batch are not copied."""
-    match record:
-        case Vote(ballot, slot, watermark, batch):
-            return Stored(StoredKind.VOTE, slot, ballot, watermark, batch, flags)
-        case Promised(ballot):
-            return Stored(StoredKind.PROMISED, Slot(0), ballot, Slot(0), b"", flags)
-        case Chosen(slot, batch):
-            return Stored(StoredKind.CHOSEN, slot, NO_BALLOT, Slot(0), batch, flags)
-        case Founded(cluster_id, configuration, complete):
-            body = _encode((cluster_id, configuration, complete))
-            return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags)
+    if isinstance(record, Vote):  # nearly all are votes
+        return Stored(
+            StoredKind.VOTE, record.slot, record.ballot, record.watermark, record.batch, flags
+        )
+    if isinstance(record, Promised):
+        return Stored(StoredKind.PROMISED, Slot(0), record.ballot, Slot(0), b"", flags)
+    if isinstance(record, Chosen):
+        return Stored(StoredKind.CHOSEN, record.slot, NO_BALLOT, Slot(0), record.batch, flags)
+    body = _encode((record.cluster_id, record.configuration, record.complete))
+    return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags)
 
 
 def stored_head(head: Head) -> Stored:

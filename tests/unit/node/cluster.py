@@ -207,6 +207,9 @@ class Cluster:
         if self.rng.random() < 0.3:
             self.obey(host, node.tick(self.now_s))
         self.obey(host, node.flush(self.now_s))
+        if node.is_unsettled and self.rng.random() < 0.7:
+            self.obey(host, node.settle(self.now_s))
+            self.obey(host, node.flush(self.now_s))
 
     def check(self) -> None:
         """Replicas at the same slot have the same digest; nobody halted."""

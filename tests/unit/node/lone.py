@@ -110,6 +110,10 @@ class Lone:
     def flush(self) -> None:
         self.obey(self.node.flush(self.now_s))
         self.sync()
+        while self.node.is_unsettled:
+            self.obey(self.node.settle(self.now_s))
+            self.obey(self.node.flush(self.now_s))
+            self.sync()
 
     def sync(self) -> None:
         while self.disk and self.durable < self.mark:

@@ -50,6 +50,7 @@ class FakeNode:
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
         self.turn_due_s = inf
+        self.is_unsettled = False
 
     def start(self, now_s: float) -> list[Effect]:
         return self.first
@@ -61,6 +62,11 @@ class FakeNode:
         return self.answers.get(event, [])
 
     def tick(self, now_s: float) -> list[Effect]:
+        return []
+
+    def settle(self, now_s: float) -> list[Effect]:
+        self.tape.append("settle")
+        self.is_unsettled = False
         return []
 
     def flush(self, now_s: float) -> list[Effect]:
@@ -166,6 +172,30 @@ def test_sends_leave_before_the_disk_is_asked_and_once_per_turn() -> None:
     assert tape == [FULL, "send bob", FULL, "send bob", "written", "append 2"]
 
 
+def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied_after() -> None:
+    async def play(world: World) -> None:
+        world.disk.is_inline = True
+        world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
+        world.node.is_unsettled = True
+        world.obey(Persist(RECORD))
+        world.driver.hurry()
+        assert world.tape[-2:] == ["send bob", "written"]
+        await world.settle()
+
+    tape = played(play).tape
+    assert tape.count("append 1") == 1
+    assert tape.index("settle") > tape.index("send bob")
+
+
+def test_nothing_to_remember_is_no_reason_to_hurry() -> None:
+    async def play(world: World) -> None:
+        world.obey(Send(BOB, WORD))
+        world.driver.hurry()
+        assert "written" not in world.tape
+
+    played(play)
+
+
 def test_a_mark_counts_every_record_asked_for() -> None:
     async def play(world: World) -> None:
         world.disk.is_inline = True
@@ -208,7 +238,7 @@ def test_what_the_node_keeps_for_a_moment_gets_a_turn_though_nothing_happens() -
         world.obey(Note("kept", {}))
         await world.settle()
         turns = world.driver.counters.turns
-        world.node.turn_due_s = inf
+        world.node.turn_due_s = 1.0  # the clock says 1
         for _ in range(1000):
             await asyncio.sleep(0.01 if world.driver.counters.turns == turns else 0.0)
         assert world.driver.counters.turns > turns

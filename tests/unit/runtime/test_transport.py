@@ -37,6 +37,7 @@ class Peer:
         self.logged: list[dict[str, Any]] = []
         self.events: list[Event] = []
         self.failures: list[BaseException] = []
+        self.pieces = 0
         self._changed = asyncio.Event()
         self.transport = Transport(
             lambda: self.hello,
@@ -52,12 +53,15 @@ class Peer:
         return ""
 
     async def start(self) -> "Peer":
-        await self.transport.start(self.listener, self._take, self.failures.append)
+        await self.transport.start(self.listener, self._take, self._heard, self.failures.append)
         return self
 
     def _take(self, event: Event) -> None:
         self.events.append(event)
         self._changed.set()
+
+    def _heard(self) -> None:
+        self.pieces += 1
 
     async def until(self, holds: Callable[["Peer"], bool]) -> None:
         async with asyncio.timeout(8):
