@@ -56,6 +56,11 @@ class System(Protocol):
         ...
 
 
+def shown(words: Sequence[str], directory: Path) -> str:
+    """A member's command for readers elsewhere: without where this machine kept its data."""
+    return " ".join(words).replace(str(directory), "DIRECTORY")
+
+
 class Quorate:
     """Three `quorate agent` processes."""
 
@@ -63,7 +68,8 @@ class Quorate:
 
     def __init__(self, directory: Path, extra: Sequence[str] = ()) -> None:
         self._cluster = LocalCluster(directory, MEMBERS, extra)
-        self.command = " ".join(self._cluster.nodes[0].command)
+        words = self._cluster.nodes[0].command
+        self.command = shown(["quorate", *words[words.index("agent") :]], directory)
         self.version = __version__
 
     def start(self) -> None:
@@ -110,7 +116,7 @@ class Etcd:
         ports = free_ports(2 * MEMBERS)
         self._client_ports, self._peer_ports = ports[:MEMBERS], ports[MEMBERS:]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * MEMBERS
-        self.command = " ".join(self._words(0))
+        self.command = shown(self._words(0), directory)
         said = subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=False)
         self.version = said.stdout.splitlines()[0].rpartition(" ")[2] if said.stdout else "unknown"
 
