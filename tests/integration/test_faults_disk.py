@@ -153,7 +153,7 @@ def test_who_lost_everything_and_was_not_removed_is_one_more_until_that_is_done(
 # --- the tables -------------------------------------------------------------------------------
 
 
-def test_rot_in_a_row_is_not_served_and_the_tables_are_made_anew(tmp_path: Path) -> None:
+def test_rot_in_tables_is_found_when_a_node_starts(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         victim = await a_follower(stage)
         await damage.fill(stage)
@@ -161,6 +161,19 @@ def test_rot_in_a_row_is_not_served_and_the_tables_are_made_anew(tmp_path: Path)
         victim.kill()
         assert damage.flip_all(damage.tables(victim), damage.filling(7, 1)[:4000]) > 0
         await stage.start(victim)
+        await stage.says(victim, "damaged", "the row does not match its checksum")
+        await stage.says(victim, "tables made anew")
+        assert await served(victim, damage.filled_key(7)) == damage.filling(7, 1)
+
+    played(tmp_path, story)
+
+
+def test_rot_while_a_node_runs_is_not_served_and_the_tables_are_made_anew(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        victim = await a_follower(stage)
+        await damage.fill(stage)
+        await stage.caught_up(victim)
+        assert damage.flip_all(damage.tables(victim), damage.filling(7, 1)[:4000]) > 0
         assert await served(victim, damage.filled_key(7)) is None
         assert await stage.ended(victim) == DISK_FAILED
         await stage.says(victim, "corrupt", "the row does not match its checksum")
@@ -186,9 +199,7 @@ def test_rot_that_nobody_reads_is_found_by_the_next_snapshot(tmp_path: Path) -> 
         victim = await a_follower(stage)
         await damage.fill(stage)
         await stage.caught_up(victim)
-        victim.kill()
         assert damage.flip_all(damage.tables(victim), damage.filling(7, 1)[:4000]) > 0
-        await stage.start(victim)
         writing = asyncio.create_task(damage.fill(stage, 100, first=2, spared=7))
         try:
             assert await stage.ended(victim) == DISK_FAILED

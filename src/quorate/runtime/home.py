@@ -26,6 +26,9 @@ from quorate.runtime.tables import FILE_NAME, LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.journal import Identity
 
+MANY_ROWS = 500_000
+"""Reading so many takes long enough to be told."""
+
 
 class HomeSettings(msgspec.Struct, frozen=True):
     """How a node keeps things on disk.
@@ -74,13 +77,19 @@ class Home:
     def _open_tables(self, folder: Path, log: FilteringBoundLogger) -> LmdbTables:
         step_bytes = self.settings.tables_step_bytes
         is_trusted = self.directory.tables_trusted() and (folder / FILE_NAME).exists()
-        if not is_trusted:
-            self.directory.mark_broken()  # until they are whole again: see `datadir`
+        self.directory.mark_broken()  # until they are known to be whole: see `datadir`
+
+        def opened(path: Path) -> LmdbTables:
+            tables = LmdbTables(path, step_bytes=step_bytes)
+            if tables.row_count >= MANY_ROWS:
+                log.info("checking tables", rows=tables.row_count)
+            return tables
+
         loaded = open_tables(
             folder,
             self.snapshots,
             is_trusted=is_trusted,
-            open_file=lambda path: LmdbTables(path, step_bytes=step_bytes),
+            open_file=opened,
         )
         for damage in loaded.damaged:
             log.error("damaged", what=damage)

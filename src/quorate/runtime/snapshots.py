@@ -233,7 +233,7 @@ def open_tables(
 def _kept(
     directory: Path, snapshots_directory: Path, open_file: Callable[[Path], LmdbTables]
 ) -> LmdbTables:
-    """The tables as they are, unless they cannot be whole: less is in them than in a snapshot."""
+    """The tables as they are, unless they are not whole or hold less than a snapshot."""
     tables = open_file(directory)
     try:
         _judge(tables, directory / FILE_NAME, snapshots(snapshots_directory))
@@ -248,6 +248,7 @@ def _judge(tables: LmdbTables, path: Path, newest_first: list[Path]) -> None:
     if newest_first and slot < _slot_in_name(newest_first[0]):
         text = f"{path} ends at slot {slot}, before {newest_first[0].name}"
         raise StorageError("corrupt", text)
+    tables.verify()
 
 
 def _slot_in_name(path: Path) -> int:
