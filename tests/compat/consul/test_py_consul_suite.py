@@ -1,10 +1,8 @@
 """py-consul's own suite, as far as it needs only what is built.
 
-The source distribution of the client carries it. Unpack `py_consul-1.8.0.tar.gz` and name its
-folder in QUORATE_PY_CONSUL; the tests for asyncio need `pytest-asyncio` and `aiohttp` besides.
+`scripts/py_consul.py` fetches it; the Makefile does so with the other tools.
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-SUITE = os.environ.get("QUORATE_PY_CONSUL", "")
+from scripts.py_consul import SUITE
+
 VERSION = "1.22.0"  # the newest one that the suite has a name for
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not SUITE, reason="QUORATE_PY_CONSUL names no folder"),
+    pytest.mark.skipif(not SUITE.exists(), reason="scripts/py_consul.py has not fetched it"),
 ]
 
 SYNC = {
@@ -63,9 +62,5 @@ def test_the_suite_of_the_client_passes(file: str) -> None:
     run(file, SYNC[file])
 
 
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("pytest_asyncio", "aiohttp")),
-    reason="pytest-asyncio and aiohttp are not installed",
-)
 def test_the_suite_of_the_asyncio_client_passes() -> None:
     run("tests/test_aio.py", "")
