@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 ATTACKER = "127.0.0.9"  # the load comes from elsewhere
 GROWTH_BYTES_MAX = 96 * MIB
 CLOSED_S = 20.0
+ANSWERED_S = 10.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -302,19 +303,40 @@ def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) ->
     played(tmp_path, story)
 
 
-def test_requests_whose_answers_nobody_takes_are_borne(tmp_path: Path) -> None:
+GREEDY: dict[str, bytes] = {
+    "stale": b"GET /v1/kv/big?stale HTTP/1.1\r\nHost: a\r\n\r\n" * 2000,
+    "default": b"GET /v1/kv/big HTTP/1.1\r\nHost: a\r\n\r\n" * 2000,
+    "consistent": b"GET /v1/kv/big?consistent HTTP/1.1\r\nHost: a\r\n\r\n" * 2000,
+    "in a transaction": (
+        b"PUT /v1/txn HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\n\r\n"
+        b'[{"KV": {"Verb": "get", "Key": "big"}}]'
+    )
+    * 500,
+    "behind one that waits": (
+        b"GET /v1/kv/big?index=1000000 HTTP/1.1\r\nHost: a\r\n\r\n"
+        + b"GET /v1/kv/big?stale HTTP/1.1\r\nHost: a\r\n\r\n" * 200
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", GREEDY.values(), ids=GREEDY.keys())
+def test_answers_that_nobody_takes_are_borne(tmp_path: Path, asked: bytes) -> None:
     async def story(stage: Stage) -> None:
         victim = await stage.leader()
         async with AsyncClient(victim.address) as client:
             await client.kv.put("big", b"b" * 500_000)
+            before = resident_bytes(victim)
 
-        async def attack() -> None:
-            request = b"GET /v1/kv/big?stale HTTP/1.1\r\nHost: a\r\n\r\n"
-            async with connected(victim.ports.http, 20) as found:
-                for _, writer in found:
-                    writer.write(request * 2000)
-                await stage.load.writes(300)
+            async def attack() -> None:
+                async with connected(victim.ports.http, 20) as found:
+                    for _, writer in found:
+                        writer.write(asked)
+                    await stage.load.writes(300)
+                    async with asyncio.timeout(ANSWERED_S):
+                        await client.kv.put("small", b"s")
+                    grown = resident_bytes(victim) - before
+                    assert grown < GROWTH_BYTES_MAX, f"{grown / MIB:.0f} MiB more"
 
-        await borne(stage, victim, attack())
+            await borne(stage, victim, attack())
 
     played(tmp_path, story)

@@ -217,6 +217,9 @@ class Desk:
 
     def forget(self, connection: Connection, host: str) -> None: ...
 
+    def go_on(self, step: Callable[[], None]) -> None:
+        step()
+
     def body_bytes_max(self, method: bytes, target: bytes) -> int:
         return limits.body_bytes_max(self.config, method, target)
 

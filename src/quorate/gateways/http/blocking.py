@@ -191,7 +191,7 @@ def read(
         is_compared: What is watched is wider than what is shown: only another value is a change.
     """
     if mode.is_stale and _is_fresh(context, mode):
-        _Read(context, request, mode, evaluate, render, is_compared).evaluate()
+        _Read(context, request, mode, evaluate, render, is_compared).look()
         return
     mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
     step = _Read(context, request, mode, evaluate, render, is_compared)
@@ -201,14 +201,14 @@ def read(
 def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[], None]) -> None:
     """Do a step when the tables are as new as the mode wants them."""
     if mode.is_stale and _is_fresh(context, mode):
-        context.guarded(request, step)
+        context.when_wanted(request, step)
         return
 
     def done(stamp: int | QuorateError) -> None:
         if isinstance(stamp, QuorateError):
             context.fail(request, stamp)
         else:
-            context.guarded(request, step)
+            context.when_wanted(request, step)
 
     context.local.read(done)
 
@@ -259,11 +259,14 @@ class _Read:
             self._context.fail(self._request, stamp)
             return
         self._context.fresh_s = max(self._context.fresh_s, asked_s)
-        self.evaluate()
+        self.look()
 
-    def evaluate(self) -> None:
-        """Look, and answer or wait."""
-        self._context.guarded(self._request, self._look)
+    def look(self) -> None:
+        """Answer or wait."""
+        if self._mode.index:
+            self._context.guarded(self._request, self._look)
+        else:
+            self._finish()
 
     def _look(self) -> None:
         context, mode = self._context, self._mode
@@ -272,14 +275,16 @@ class _Read:
             return
         reader = Reader(context.local.tables)
         answer = self._evaluate(reader)
-        if mode.index and not self._has_changed(answer):
+        if not self._has_changed(answer):
             if self._timer is None:
                 wait_s = mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
                 self._timer = context.call_later(wait_s, self._time_over)
                 self._request.on_lost = self._forget
             self._watch = context.local.watch(answer.subjects, self._fired)
-            return
-        self._send(answer, reader)
+        elif self._request.is_wanted():
+            self._send(answer, reader)
+        else:
+            self._finish()
 
     def _has_changed(self, answer: Answer[Any]) -> bool:
         if answer.changed <= self._mode.index:
@@ -313,7 +318,7 @@ class _Read:
 
     def _fired(self) -> None:
         self._watch = None
-        self.evaluate()
+        self.look()
 
     def _time_over(self) -> None:
         if self._mode.is_stale:
@@ -329,7 +334,12 @@ class _Read:
             self._forget()
             self._context.fail(self._request, stamp)
             return
-        self._context.guarded(self._request, self._look_and_send)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Wait no more, and answer as soon as the answer is wanted."""
+        self._forget()
+        self._context.when_wanted(self._request, self._look_and_send)
 
     def _look_and_send(self) -> None:
         reader = Reader(self._context.local.tables)

@@ -8,7 +8,7 @@ a second, ends what takes too long.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
 import httptools
@@ -46,8 +46,12 @@ class Listener(Protocol):
         """Answer a request whose body is too long, by what is known of its length."""
         ...
 
-    def handle(self, request: Request) -> None:
+    def handle(self, request: Request, /) -> None:
         """Work on a request, and answer it now or later."""
+        ...
+
+    def go_on(self, step: Callable[[], None]) -> None:
+        """Do what was postponed."""
         ...
 
 
@@ -77,6 +81,7 @@ class Connection(asyncio.Protocol):
         "_needs_word",
         "_parser",
         "_pending",
+        "_postponed",
         "_ready",
         "_server",
         "_target",
@@ -92,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
         self._waiting: deque[Request] = deque()  # nobody has begun to work on them
+        self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
         self._is_working = False
         self._target = b""
         self._headers: list[Header] = []
@@ -170,14 +176,21 @@ class Connection(asyncio.Protocol):
     def _work(self) -> None:
         """Have requests handled, but not more than the limit says, nor than the client takes.
 
-        A few bytes ask for much: else one packet could fill the memory with answers.
+        A few bytes ask for much: else one packet could fill the memory with answers. For the same
+        reason a long answer is made only when it is the next to leave.
         """
         if self._is_working:
             return
         self._is_working = True
-        waiting, most = self._waiting, self._server.config.pipeline_max
-        while waiting and not self._is_full and len(self._pending) - len(waiting) < most:
-            self._server.handle(waiting.popleft())
+        pending, waiting, postponed = self._pending, self._waiting, self._postponed
+        most = self._server.config.pipeline_max
+        while pending and not self._is_full:
+            if postponed and pending[0] in postponed:
+                self._server.go_on(postponed.pop(pending[0]))
+            elif waiting and len(pending) - len(waiting) < most:
+                self._server.handle(waiting.popleft())
+            else:
+                break
         self._is_working = False
 
     def eof_received(self) -> bool:
@@ -199,6 +212,7 @@ class Connection(asyncio.Protocol):
             self._server.forget(self, self._host)
         pending, self._pending = self._pending, deque()
         self._waiting.clear()
+        self._postponed.clear()
         for request in pending:
             request.is_lost = True
             if request.on_lost is not None:
@@ -331,6 +345,15 @@ class Connection(asyncio.Protocol):
 
     # --- answers -------------------------------------------------------------------------------
 
+    def wants(self, request: Request) -> bool:
+        """See `request.Answerable.wants`."""
+        pending = self._pending
+        return bool(pending) and pending[0] is request and not self._is_full
+
+    def postpone(self, request: Request, step: Callable[[], None]) -> None:
+        """See `request.Answerable.postpone`."""
+        self._postponed[request] = step
+
     def finish(self, request: Request, data: bytes, chunks: Iterator[bytes] | None) -> None:
         """Take the answer to a request; it leaves when those before it have left."""
         pending = self._pending
@@ -341,7 +364,7 @@ class Connection(asyncio.Protocol):
         request.on_lost = None
         if pending[0] is request:
             self._flush()
-            if self._waiting:
+            if self._waiting or self._postponed:
                 self._work()
             if self._is_paused:
                 self._resume()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from quorate.base.commands import Command
@@ -97,6 +98,13 @@ class Context:
             step()
         except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
             self.fail(request, error)
+
+    def when_wanted(self, request: Request, step: Callable[[], None]) -> None:
+        """Do a step that makes a long answer, as `guarded`, but not before it can leave."""
+        if request.is_wanted():
+            self.guarded(request, step)
+        else:
+            request.postpone(partial(self.guarded, request, step))
 
     def submit(
         self,

@@ -70,14 +70,19 @@ def quick_get(context: Context, request: Request, key: bytes) -> None:
 
 def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
     """Read one key as this node has it."""
-    _send_key(context, request, key, context.stale_lines())
+    if request.is_wanted():
+        _send_key(context, request, key, context.stale_lines())
+    else:
+        request.postpone(partial(quick_stale_get, context, request, key))
 
 
 def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateError) -> None:
     if isinstance(stamp, QuorateError):
         context.fail(request, stamp)
-    else:
+    elif request.is_wanted():
         _send_key(context, request, key, DEFAULT_LINES)
+    else:
+        request.postpone(partial(_send_key, context, request, key, DEFAULT_LINES))
 
 
 def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> None:

@@ -13,6 +13,14 @@ class Answerable(Protocol):
         """Take the answer to a request."""
         ...
 
+    def wants(self, request: "Request") -> bool:
+        """Whether the answer to this request would leave at once."""
+        ...
+
+    def postpone(self, request: "Request", step: Callable[[], None]) -> None:
+        """Have a step done when the answer to this request is wanted."""
+        ...
+
 
 class Request:
     """A whole request, and the place where its answer goes.
@@ -60,6 +68,22 @@ class Request:
         self.data: bytes | None = None
         self.chunks: Iterator[bytes] | None = None
         self.on_lost: Callable[[], None] | None = None
+
+    def is_wanted(self) -> bool:
+        """Whether the client takes, and got all earlier answers: this one would leave at once."""
+        return self._connection.wants(self)
+
+    def postpone(self, step: Callable[[], None]) -> None:
+        """Make the answer later, when it is wanted; never if the client goes before that.
+
+        Answers that wait for their turn fill the memory, steps do not. A read loses nothing: later
+        tables are as good.
+
+        Args:
+            step: Answers, as a handler does.
+        """
+        if not self.is_lost:
+            self._connection.postpone(self, step)
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its name in lower case; None if absent."""

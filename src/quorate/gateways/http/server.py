@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
 
 from quorate.base.errors import InvariantError, QuorateError
@@ -111,9 +112,14 @@ class HttpServer:
         """
         try:
             self._router.handle(request)
-        except Exception as error:  # noqa: BLE001 - answered already; for whoever reads the log
+        except (Exception, InvariantError) as error:  # noqa: BLE001 - answered already; for the log
             self._local.read(partial(_raise, error))
-        except InvariantError as error:
+
+    def go_on(self, step: Callable[[], None]) -> None:
+        """See `connection.Listener.go_on`; errors go the way of those in `handle`."""
+        try:
+            step()
+        except (Exception, InvariantError) as error:  # noqa: BLE001 - likewise
             self._local.read(partial(_raise, error))
 
     def body_bytes_max(self, method: bytes, target: bytes) -> int:

@@ -26,7 +26,7 @@ from quorate.gateways.http.bodies import (
 )
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
-from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.filters import Keep, filter_of, kept
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
@@ -57,6 +57,10 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
     """The instances on this node, by id."""
     check_enterprise(request, params)
     keep = filter_of(params, _SHOWN)
+    context.when_wanted(request, partial(_answer_services, context, request, keep))
+
+
+def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
     name = context.local.status().node.name
     rows = Reader(context.local.tables).services_of_node(name).value
     found = kept([_shown(context, row) for row in rows], keep)
