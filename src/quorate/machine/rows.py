@@ -90,7 +90,7 @@ class Rows:
         full = self._prefixes[table] + key
         if self._undo is not None:
             self._undo.append((full, self._get(full)))
-        self.digest = crc32(value, crc32(full, self.digest))
+        self.digest = crc32(full + value, self.digest)
         self._put(full, value)
 
     def delete(self, table: int, key: bytes) -> bool:
