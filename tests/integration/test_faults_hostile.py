@@ -167,14 +167,19 @@ def test_half_a_frame_and_then_silence_is_borne(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         victim = await stage.leader()
 
+        before = resident_bytes(victim)
+
         async def attack() -> None:
-            async with connected(victim.ports.server, 20) as found:
+            async with connected(victim.ports.server, 60) as found:
                 for number, connection in enumerate(found):
                     head = hello_of(100 + number) + announced(16 * MIB)
-                    await said(connection, head + bytes(MIB))
+                    await said(connection, head + bytes(5 * MIB))
                 await stage.load.writes(300)
+                grown = resident_bytes(victim) - before
+                assert grown < GROWTH_BYTES_MAX, f"{grown / MIB:.0f} MiB more"
 
         await borne(stage, victim, attack())
+        await stage.says(victim, "peer refused", "left a message unfinished")
 
     played(tmp_path, story)
 

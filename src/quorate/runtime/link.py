@@ -43,6 +43,10 @@ class Owner(Protocol):
         """Take what came in."""
         ...
 
+    def on_unfinished(self, link: "Link", is_new: bool) -> None:
+        """A message came in part; `is_new`: with its first bytes."""
+        ...
+
     def on_fault(self, link: "Link", fault: str) -> None:
         """The other end broke the rules; the link is being closed."""
         ...
@@ -92,6 +96,11 @@ class Link(asyncio.Protocol):
         """This end made the connection."""
         return bool(self.address)
 
+    @property
+    def held_bytes(self) -> int:
+        """What has come of a message that is not complete."""
+        return self._reader.held_bytes
+
     # --- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,13 +125,16 @@ class Link(asyncio.Protocol):
                 data = self._greeted(self._hello_reader, data)
                 if not data:
                     return
+            had_bytes = self._reader.held_bytes
             messages = self._reader.feed(data)
         except PeerError as error:
-            self._refuse(error.text)
+            self.refuse(error.text)
             return
         if messages:
             self.is_heard = True
             self._owner.on_messages(self, messages)
+        if self._reader.held_bytes:
+            self._owner.on_unfinished(self, bool(messages) or not had_bytes)
 
     def _greeted(self, reader: HelloReader, data: bytes) -> bytes:
         """Read on in the handshake; return what belongs to the frames behind it."""
@@ -178,13 +190,14 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _hello_is_late(self) -> None:
-        self._refuse(f"the other end said no whole Hello within {HELLO_S:g} s")
-
-    def _refuse(self, fault: str) -> None:
+    def refuse(self, fault: str) -> None:
+        """Say why, and go at once."""
         self.is_refused = True
         self._owner.on_fault(self, fault)
         self.abort()
+
+    def _hello_is_late(self) -> None:
+        self.refuse(f"the other end said no whole Hello within {HELLO_S:g} s")
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:

@@ -35,6 +35,13 @@ STRANGERS_MAX = 64
 LINKS_MAX = 256
 """Links at once; more are refused."""
 
+KNOWN_MAX = 1024
+"""The lives of so many peers are remembered; the oldest go first, but no member's, nor one's that
+is linked."""
+
+OUTSIDERS_BYTES_MAX = 64 * 1024 * 1024
+"""So much may have come of unfinished messages of peers that are no members, together."""
+
 STUCK_S = 5.0
 """A peer that takes nothing for this long while we have much to say loses its link."""
 
@@ -43,6 +50,8 @@ STOP_S = 1.0
 
 COMPLAINTS_MAX = 1000
 """So many different complaints are remembered, not to be made twice."""
+
+_LEFT_UNFINISHED = "it is no member, and left a message unfinished while others needed the space"
 
 
 class Counters(msgspec.Struct):
@@ -98,6 +107,8 @@ class Transport:
         self._links: dict[NodeId, Link] = {}
         self._known: dict[NodeId, tuple[int, int]] = {}
         self._members: dict[str, Member] = {}  # by address, without this node
+        self._member_ids: frozenset[NodeId] = frozenset()
+        self._unfinished: dict[Link, None] = {}  # of no members; who began first is first
         self._dialings: dict[str, _Dialing] = {}
         self._dirty: dict[Link, None] = {}
         self._encoded: tuple[Message, list[bytes]] | None = None
@@ -153,6 +164,11 @@ class Transport:
         """Open connections, those without a finished handshake included."""
         return len(self._open)
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """What has come of messages that are not complete."""
+        return sum(link.held_bytes for link in self._open)
+
     def drop(self, peer: NodeId) -> None:
         """End the link to a peer, if one stands; it is dialed again."""
         link = self._links.get(peer)
@@ -198,6 +214,7 @@ class Transport:
         me = self._hello().member.id
         self._is_configured = bool(cluster_id)
         self._members = {m.address: m for m in configuration.members if m.id != me}
+        self._member_ids = frozenset(member.id for member in self._members.values())
         self._redial()
 
     # --- what links tell -----------------------------------------------------------------------
@@ -226,7 +243,7 @@ class Transport:
             return False
         peer = theirs.member.id
         link.peer = theirs
-        self._known[peer] = (theirs.incarnation, theirs.nonce)
+        self._remember(peer, theirs)
         other = self._links.get(peer)
         if other is not None:
             if _is_kept(other, link, mine.member.id):
@@ -239,13 +256,26 @@ class Transport:
         return True
 
     def _fault(self, mine: Hello, theirs: Hello) -> str:
-        if len(self._links) >= LINKS_MAX and theirs.member.id not in self._links:
+        peer = theirs.member.id
+        is_new = peer not in self._links and peer not in self._member_ids
+        if is_new and len(self._links) >= LINKS_MAX:
             return f"{LINKS_MAX} other nodes are linked already"
         try:
             judge_hello(mine, theirs, self._known)
         except PeerError as error:
             return error.text
         return ""
+
+    def _remember(self, peer: NodeId, theirs: Hello) -> None:
+        """Keep who lives which life; what was heard last is last."""
+        known = self._known
+        known.pop(peer, None)
+        known[peer] = (theirs.incarnation, theirs.nonce)
+        if len(known) > KNOWN_MAX:
+            kept = self._member_ids | self._links.keys() | {peer}
+            oldest = next((node for node in known if node not in kept), peer)
+            if oldest != peer:
+                del known[oldest]
 
     def on_messages(self, link: Link, messages: Sequence[Message]) -> None:
         """Give messages to the node."""
@@ -257,6 +287,32 @@ class Transport:
             self._deliver(Received(sender, message))
         self._on_heard()
 
+    def on_unfinished(self, link: Link, is_new: bool) -> None:
+        """A message came in part: what all that are no members hold is bounded.
+
+        A bound for each will not do: a node that was away for long, or is new, hears long messages
+        from members that it does not know as such yet. Theirs are soon complete.
+        """
+        if self._is_members(link):
+            return
+        if is_new:
+            self._unfinished.pop(link, None)
+        self._unfinished[link] = None
+        holders = [each for each in self._unfinished if each.held_bytes]
+        held_bytes = sum(each.held_bytes for each in holders)
+        for each in holders:
+            if held_bytes <= OUTSIDERS_BYTES_MAX:
+                break
+            held_bytes -= each.held_bytes
+            self._unfinished.pop(each)
+            each.refuse(_LEFT_UNFINISHED)
+
+    def _is_members(self, link: Link) -> bool:
+        if link.peer is None:
+            return False
+        peer = link.peer.member.id
+        return peer in self._member_ids and self._links.get(peer) is link
+
     def on_fault(self, link: Link, fault: str) -> None:
         """A peer broke the rules or was refused: told once in the log."""
         self.counters.refused += 1
@@ -266,6 +322,7 @@ class Transport:
         """A link is gone."""
         self._open.pop(link, None)
         self._dirty.pop(link, None)
+        self._unfinished.pop(link, None)
         if link.peer is None or self._links.get(link.peer.member.id) is not link:
             return
         member = link.peer.member

@@ -58,12 +58,15 @@ class FrameReader:
     Args:
         bytes_max: Largest `length` believed. A longer one is refused before anything is kept
             for it.
+
+    Attributes:
+        held_bytes: What has come of a message that is not complete.
     """
 
     def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._chunks: list[bytes] = []
-        self._held_bytes = 0
+        self.held_bytes = 0
         self._needed_bytes = _HEADER_BYTES
         self._fault: PeerError | None = None
 
@@ -80,8 +83,8 @@ class FrameReader:
             raise self._fault
         if self._chunks:
             self._chunks.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes < self._needed_bytes:
+            self.held_bytes += len(data)
+            if self.held_bytes < self._needed_bytes:
                 return []
             data = b"".join(self._chunks)
             self._chunks.clear()
@@ -118,5 +121,5 @@ class FrameReader:
         rest = data[offset:] if offset else data
         if rest:
             self._chunks.append(rest)
-        self._held_bytes = len(rest)
+        self.held_bytes = len(rest)
         self._needed_bytes = needed_bytes
