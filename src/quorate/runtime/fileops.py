@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,8 +87,12 @@ class Files:
         except OSError as error:
             raise storage_error(error, f"reading {self._directory / name}") from error
 
-    def do(self, operation: FileOp) -> None:
+    def do(self, operation: FileOp, *, is_gentle: bool = False) -> None:
         """Do one operation.
+
+        Args:
+            operation: Which.
+            is_gentle: A Create may take twice as long, so that others get at the disk meanwhile.
 
         Raises:
             StorageError: `disk_full`: a Create left nothing behind, a Write may be repeated.
@@ -95,7 +100,7 @@ class Files:
                 synced any more: the system may have marked as clean what it could not write.
         """
         try:
-            self._do(operation)
+            self._do(operation, is_gentle=is_gentle)
         except OSError as error:
             what = f"{type(operation).__name__.lower()} in {self._directory}"
             if isinstance(operation, Sync | SyncDirectory):
@@ -124,7 +129,7 @@ class Files:
             os.close(self._descriptor)
         self._name, self._descriptor = "", -1
 
-    def _do(self, operation: FileOp) -> None:
+    def _do(self, operation: FileOp, *, is_gentle: bool) -> None:
         if isinstance(operation, Write):
             write_all(self._opened(operation.name), operation.offset, operation.buffers)
             return
@@ -137,7 +142,7 @@ class Files:
                 if self._is_durable:
                     sync_directory(self._directory)
             case Create(name, size):
-                self._create(self._directory / name, size)
+                self._create(self._directory / name, size, is_gentle=is_gentle)
             case Rename(old, new):
                 self._forget(old)
                 (self._directory / old).rename(self._directory / new)
@@ -156,13 +161,13 @@ class Files:
             self._name = name
         return self._descriptor
 
-    def _create(self, path: Path, size: int) -> None:
+    def _create(self, path: Path, size: int, *, is_gentle: bool) -> None:
         """Allocated and written: a sync of what is written there later changes no metadata."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, size)
             if self._is_durable:
-                _fill(descriptor, size)
+                _fill(descriptor, size, is_gentle=is_gentle)
                 os.fsync(descriptor)
         except OSError:
             with contextlib.suppress(OSError):  # the first error is the one to tell
@@ -172,10 +177,18 @@ class Files:
             os.close(descriptor)
 
 
-def _fill(descriptor: int, size: int) -> None:
+def _fill(descriptor: int, size: int, *, is_gentle: bool) -> None:
+    """Write zeros; if gently, piece by piece to the disk, and half of the time nothing.
+
+    All at once would hold up every sync of this disk until the last byte is written.
+    """
     zeros = bytes(min(FILL_BYTES, size))
     for offset in range(0, size, len(zeros)):
+        began_s = time.perf_counter()
         write_all(descriptor, offset, [zeros[: size - offset]])
+        if is_gentle:
+            os.fdatasync(descriptor)
+            time.sleep(time.perf_counter() - began_s)
 
 
 def write_all(descriptor: int, offset: int, buffers: Sequence[bytes]) -> None:

@@ -378,7 +378,7 @@ class Wal:
                 for operation in operations:
                     if self._has_failed:
                         raise _EndedError
-                    self._files.do(operation)
+                    self._files.do(operation, is_gentle=True)
                 has_succeeded = True
             except StorageError as error:
                 if error.code != "disk_full":

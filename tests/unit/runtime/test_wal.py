@@ -36,13 +36,13 @@ class BrokenFiles(Files):
         self.refuse: Callable[[FileOp], StorageError | None] = lambda _: None
         self.free = 2**40
 
-    def do(self, operation: FileOp) -> None:
+    def do(self, operation: FileOp, *, is_gentle: bool = False) -> None:
         if not isinstance(operation, Create):
             assert self.gate.wait(PATIENCE_S)
         error = self.refuse(operation)
         if error is not None:
             raise error
-        super().do(operation)
+        super().do(operation, is_gentle=is_gentle)
         self.done.append(operation)
 
     def free_bytes(self) -> int:
