@@ -30,6 +30,8 @@ CHUNK_BYTES = 256 * 1024
 
 _FRAME_BYTES = 8
 _FRAME_BYTES_MAX = 64 * 1024 * 1024
+_COUNT_MAX = 2**62
+"""Indexes go on from what a snapshot says, and must never end."""
 
 Row = tuple[bytes, bytes]
 
@@ -77,7 +79,7 @@ def verify(data: bytes) -> Info:
         RequestError: `bad_request`, definite: it is damaged, cut short, or none of ours.
     """
     rows = size = 0
-    newest = 0
+    newest = locks_most = 0
     info: Info | None = None
     for piece in _pieces(data):
         if isinstance(piece, Info):
@@ -87,11 +89,15 @@ def verify(data: bytes) -> Info:
             if not is_sound(key, value):
                 raise RequestError("bad_request", "a row of the snapshot cannot be read")
             if key[0] == Table.KV:
-                newest = max(newest, store.decode_row(value).modify_index)
+                row = store.decode_row(value)
+                newest = max(newest, row.modify_index)
+                locks_most = max(locks_most, row.lock_index)
             rows += 1
             size += len(key) + len(value)
     if info is None or (info.rows, info.bytes) != (rows, size) or newest > info.index:
         raise RequestError("bad_request", "the snapshot is not complete")
+    if max(info.index, locks_most) > _COUNT_MAX:
+        raise RequestError("bad_request", "the snapshot counts further than can be")
     return info
 
 
@@ -169,7 +175,7 @@ def _pieces(data: bytes) -> Iterator[tuple[Row, ...] | Info]:
                 yield _decode_info(next(frames, b""))
                 break
             yield _decode_rows(frame)
-    except msgspec.MsgspecError as error:
+    except (ValueError, msgspec.MsgspecError) as error:  # the first: a text that is none
         raise RequestError("bad_request", f"the snapshot cannot be decoded: {error}") from error
     if next(frames, None) is not None:
         raise RequestError("bad_request", "something follows the end of the snapshot")

@@ -6,6 +6,7 @@ What `state.bin` holds is `machine.snapshot`'s. Everything here may run in a thr
 import hashlib
 import io
 import json
+import re
 import tarfile
 import tempfile
 import zlib
@@ -19,6 +20,10 @@ _CHUNK_BYTES = 256 * 1024
 _LEVEL = 3
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS_MAX = 8
+_UNREADABLE = "failed to read snapshot file: "
+_BLOCK_BYTES = 512
+_NAME, _SIZE, _SUM, _KIND = slice(0, 100), slice(124, 136), slice(148, 156), 156  # in a header
+_OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
 
 
@@ -84,18 +89,14 @@ def unpack(data: bytes, bytes_max: int) -> bytes:
     """
     with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX) as plain:
         _inflate(data, plain, bytes_max)
-        plain.seek(0)
-        try:
-            found = _members(plain)
-        except tarfile.TarError as error:
-            raise ArchiveError(f"failed to read snapshot file: {error}") from error
+        found = _members(plain)
     missing = [name for name in (META, STATE, SUMS) if name not in found]
     if missing:
-        raise ArchiveError(f"failed to read snapshot file: it lacks {', '.join(missing)}")
+        raise ArchiveError(f"{_UNREADABLE}it lacks {', '.join(missing)}")
     wanted = {tuple(line.split()) for line in found[SUMS].decode("ascii", "replace").splitlines()}
     for name in (META, STATE):
         if (hashlib.sha256(found[name]).hexdigest(), name) not in wanted:
-            raise ArchiveError(f"failed to read snapshot file: the digest of {name} is wrong")
+            raise ArchiveError(f"{_UNREADABLE}the digest of {name} is wrong")
     return found[STATE]
 
 
@@ -121,12 +122,34 @@ def _inflate(data: bytes, out: IO[bytes], bytes_max: int) -> None:
 
 
 def _members(plain: IO[bytes]) -> dict[str, bytes]:
+    """The files of ours in a tar; what else it holds is skipped.
+
+    Not by `tarfile`, which believes what a header says of lengths, holes and further headers.
+    """
     found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=plain, mode="r:") as tar:
-        for count, info in enumerate(tar):
-            if count >= _MEMBERS_MAX:
-                raise ArchiveError("failed to read snapshot file: it holds too many files")
-            content = tar.extractfile(info) if info.isreg() else None
-            if content is not None:
-                found[info.name] = content.read()
+    count, left_bytes = 0, size_of(plain)
+    while (head := plain.read(_BLOCK_BYTES)).strip(b"\0"):  # zeros: the end
+        size = _size_in(head)
+        padding = -size % _BLOCK_BYTES
+        left_bytes -= _BLOCK_BYTES + size + padding
+        if left_bytes < 0:
+            raise ArchiveError(_UNREADABLE + "unexpected EOF")
+        name = head[_NAME].partition(b"\0")[0].decode("ascii", "replace")
+        is_plain = head[_KIND] in b"0\0"
+        count += is_plain
+        if count > _MEMBERS_MAX:
+            raise ArchiveError(_UNREADABLE + "it holds too many files")
+        if is_plain and name in (META, STATE, SUMS):
+            found[name] = plain.read(size)
+            size = 0
+        plain.seek(size + padding, io.SEEK_CUR)
     return found
+
+
+def _size_in(head: bytes) -> int:
+    """The length of what follows a header, if that is one."""
+    size, crc = _OCTAL.fullmatch(head[_SIZE]), _OCTAL.fullmatch(head[_SUM])
+    blank = head[: _SUM.start] + b" " * 8 + head[_SUM.stop :]
+    if len(head) < _BLOCK_BYTES or size is None or crc is None or sum(blank) != int(crc[1], 8):
+        raise ArchiveError(_UNREADABLE + "a header is damaged")
+    return int(size[1], 8)
