@@ -287,7 +287,8 @@ def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
 def _read_frame(path: Path, file: BinaryIO, number: int) -> bytes:
     head = file.read(_HEAD_BYTES)
     length = int.from_bytes(head[:4], "big")
-    if len(head) < _HEAD_BYTES or length > _FRAME_BYTES_MAX:
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if len(head) < _HEAD_BYTES or length > min(left, _FRAME_BYTES_MAX):
         raise StorageError("corrupt", f"{path} ends or is damaged at chunk {number}")
     data = file.read(length)
     if len(data) < length or crc32c(data) != int.from_bytes(head[4:], "big"):

@@ -156,6 +156,7 @@ class FakeTransport:
         self.host = host
         self.written: list[bytes] = []
         self.is_closed = False
+        self.is_aborted = False
         self.is_paused = False
         self.has_eof = False
 
@@ -175,7 +176,7 @@ class FakeTransport:
         self.is_closed = True
 
     def abort(self) -> None:
-        self.is_closed = True
+        self.is_closed = self.is_aborted = True
 
     def is_closing(self) -> bool:
         return self.is_closed

@@ -295,3 +295,27 @@ def test_an_error_before_an_answer_leaves_the_connection_usable() -> None:
     assert desk.ask("PUT", "/v1/kv/a", b"1").status == 500
     desk.local.refusal = None
     assert desk.ask("PUT", "/v1/kv/a", b"1").status == 200
+
+
+def test_a_client_that_takes_nothing_is_not_kept_for_ever() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("PUT", "/v1/kv/a", b"1")
+    desk.connection.pause_writing()
+    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+    desk.connection.expire()
+    assert desk.transport.is_aborted  # a close would wait for the client
+
+
+def test_a_client_that_takes_again_has_all_the_time_its_answer_needs() -> None:
+    desk = Desk()
+    desk.local.is_held = True
+    desk.post("PUT", "/v1/kv/a", b"1")
+    desk.connection.pause_writing()
+    desk.connection.resume_writing()
+    assert desk.connection.due == 0
+    desk.local.release()
+    assert desk.replies()[0].body == b"true"
+    desk.connection.pause_writing()
+    desk.connection.resume_writing()
+    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s

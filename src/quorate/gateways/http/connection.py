@@ -221,15 +221,25 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Called by the transport: the client takes nothing."""
         self._is_full = True
+        if not self._is_deaf:
+            self.due = self._server.tick + self._server.config.idle_timeout_s
         self._pause()
 
     def resume_writing(self) -> None:
         """Called by the transport: it takes some again."""
         self._is_full = False
+        if not self._is_deaf:
+            self.due = 0 if self._pending else self._server.tick + self._patience_s
         if self._pending and self._pending[0].chunks is not None:
             self._flush()
         self._work()
         self._resume()
+
+    @property
+    def _patience_s(self) -> int:
+        """For a client from which something is to come."""
+        config = self._server.config
+        return config.body_timeout_s if self._is_receiving else config.idle_timeout_s
 
     # --- the parser's calls --------------------------------------------------------------------
 
@@ -380,7 +390,7 @@ class Connection(asyncio.Protocol):
                 return
             if data:
                 if request.is_last or request.needs_word or request.method == b"HEAD":
-                    data = _adjusted(data, request)
+                    data = request.fitted(data)
                 transport.write(data)
                 request.data = b""
             if request.chunks is not None and not self._drained(request.chunks, transport):
@@ -449,7 +459,10 @@ class Connection(asyncio.Protocol):
         if self._is_receiving and not self._pending and not self._is_deaf:
             self._transport.write(refusals.SLOW)
         self._is_deaf = True
-        self._transport.close()
+        if self._is_full:
+            self._transport.abort()  # else it would stay until the client takes the rest
+        else:
+            self._transport.close()
 
     def close(self) -> None:
         """End it; what was written still leaves."""
@@ -476,13 +489,3 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
-
-
-def _adjusted(data: bytes, request: Request) -> bytes:
-    if request.method == b"HEAD":
-        data = data[: data.index(b"\r\n\r\n") + 4]
-    if request.is_last and b"\r\nConnection: close\r\n" not in data[:512]:
-        return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-    if request.needs_word and not request.is_last:
-        return data.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
-    return data

@@ -101,3 +101,13 @@ class Request:
             chunks: The body, or what is left of it, drawn as the client takes it.
         """
         self._connection.finish(self, data, chunks)
+
+    def fitted(self, data: bytes) -> bytes:
+        """An answer without a body for HEAD, and with the word that the connection owes, if any."""
+        if self.method == b"HEAD":
+            data = data[: data.index(b"\r\n\r\n") + 4]
+        if self.is_last and b"\r\nConnection: close\r\n" not in data[:512]:
+            return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        if self.needs_word and not self.is_last:
+            return data.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
+        return data
