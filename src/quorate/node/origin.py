@@ -121,12 +121,13 @@ class Origin:
         """What goes into the next bundle."""
         most, bytes_max = self._cluster.batch_commands_max, self._cluster.batch_bytes_max
         if self.waiting <= most and self._waiting_bytes <= bytes_max:
-            chosen = [*self._urgent, *self._normal]
+            everything = [*self._urgent, *self._normal]
             self._urgent.clear()
             self._normal.clear()
             self._waiting_bytes = 0
-            return chosen
-        chosen, size = [], 0
+            return everything
+        chosen: list[Waiting] = []
+        size = 0
         for queue in (self._urgent, self._normal):
             while queue and len(chosen) < most:
                 length = len(queue[0][0])

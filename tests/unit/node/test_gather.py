@@ -50,7 +50,7 @@ def test_more_than_a_bundle_holds_is_not_waited_for() -> None:
 
 def test_waiting_in_vain_is_tried_ever_more_rarely() -> None:
     gather = busy(100)
-    now_s, waits = 1.0, []
+    now_s, waits = 1.0, list[bool]()
     for _ in range(200):
         gather.on_left(100, now_s)  # as many as ever are under way
         gather.on_arrived(100)
