@@ -9,7 +9,8 @@ S2: slot j is proposed only when every slot up to j - alpha is known chosen (C1)
     from a phase-1 quorum of the configuration that governs j (C3).
 S3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
 S4: a risen watermark leaves with the next Accept or round, or by itself: at the end of the turn if
-    somebody elsewhere waits for a batch it covers, else `tell_s` later.
+    somebody elsewhere waits for a batch it covers, else `tell_s` later. A peer that gets no
+    Accepts hears of it beside them, else it would never catch up with a busy leader.
 S5: a leader that learns another batch chosen in a slot it has on the way, or its barrier's slot
     chosen by somebody else, leads no more: its watermark would make those who voted for its own
     batch take that for chosen (L2).
@@ -260,6 +261,8 @@ class Leadership:
             if peer.takes_accepts:
                 peer.on_sent(slot, len(batch))
                 effects.append(Send(node, accept))
+            elif peer.is_linked and self._told < watermark:
+                effects.append(Send(node, self._word(0)))
         self._told, self.tell_due_s = watermark, float("inf")
         return effects + home.acceptor.on_accept(home.me, accept)
 
@@ -362,17 +365,19 @@ class Leadership:
         return effects
 
     def _tell(self, counter: int) -> list[Effect]:
-        home = self._home
+        home, message = self._home, self._word(counter)
         self._told, self.tell_due_s = home.learner.watermark, float("inf")
-        message = Heartbeat(
+        return [Send(node, message) for node in home.membership.members if node != home.me]
+
+    def _word(self, counter: int) -> Heartbeat:
+        return Heartbeat(
             self.ballot,
-            home.learner.watermark,
+            self._home.learner.watermark,
             counter,
             self.is_serving,
             self.digest_slot,
             self.digest,
         )
-        return [Send(node, message) for node in home.membership.members if node != home.me]
 
     # --- answers -----------------------------------------------------------------------------
 

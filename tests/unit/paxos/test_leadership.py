@@ -349,3 +349,59 @@ def test_the_watermark_leaves_at_the_end_of_the_turn_in_which_it_rose() -> None:
     lone.said.clear()
     lone.accept(2, 2)
     assert {message.watermark for message in lone.take(Heartbeat)} == {2}
+
+
+def test_a_watermark_that_nobody_waits_for_leaves_a_moment_later_if_nothing_follows() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s, is_awaited=False))
+    lone.accept(2, 2)
+    due_s = lone.leadership.tell_due_s
+    assert due_s == lone.now_s + lone.settings.timing.tell_s
+    lone.said.clear()
+    lone.flush()
+    assert lone.leadership.tell_due_s == due_s, "a turn does not put it off"
+    assert lone.said == []
+    lone.now_s = due_s
+    lone.flush()
+    assert [(to, m.watermark) for to, m in lone.said if isinstance(m, Heartbeat)] == [
+        ("n2", 2),
+        ("n3", 2),
+    ]
+    assert lone.leadership.tell_due_s == float("inf")
+
+
+def test_a_watermark_that_nobody_waits_for_rides_with_the_next_batch() -> None:
+    lone = Lone()
+    lone.lead(2)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s, is_awaited=False))
+    lone.accept(2, 2)
+    lone.said.clear()
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s, is_awaited=False))
+    lone.now_s += lone.settings.timing.tell_s
+    lone.flush()
+    assert [type(message) for _, message in lone.said] == [Accept, Accept]
+    assert {message.watermark for message in lone.take(Accept)} == {2}
+    assert lone.leadership.tell_due_s == float("inf")
+
+
+def test_a_slow_peer_catches_up_with_a_leader_that_is_never_idle() -> None:
+    """Each batch takes the watermark along before it is due, but not to a peer that is paused."""
+    lone = Lone(settings=NodeSettings(limits=Limits(peer_bytes_in_flight_max=10)))
+    lone.lead(2)
+    known, taken = 1, [1]
+    for slot in range(2, 400):
+        lone.now_s += 0.001
+        lone.said.clear()
+        lone.obey(lone.leadership.propose(BATCH, lone.now_s, is_awaited=False))
+        lone.obey(lone.replica.tick(lone.now_s))
+        lone.accept(2, slot)
+        for message in [message for to, message in lone.said if to == "n3"]:
+            if isinstance(message, Accept):
+                taken.append(message.slot)
+            elif isinstance(message, Heartbeat):
+                if message.round:
+                    lone.answer(2, message.round, watermark=slot)
+                    lone.answer(3, message.round, watermark=known)
+                known = message.watermark  # it fetches what it is told of
+    assert max(taken) > 100
