@@ -15,6 +15,7 @@ Source: RIFL (Lee et al., SOSP 2015), with the node as client.
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 
 import msgspec
 
@@ -57,7 +58,7 @@ class Origin:
         self._urgent: deque[Waiting] = deque()
         self._normal: deque[Waiting] = deque()
         self._waiting_bytes = 0
-        self._deadline_s = float("inf")
+        self._deadline_s = inf
         self._sequence = 0
         self._numbered: deque[Numbered] = deque()
         self.gather = Gather(self._limits.gather_commands_min, self._cluster.batch_commands_max)
@@ -225,7 +226,7 @@ class Origin:
 
     def _withdraw(self, now_s: float) -> Refused:
         late: list[Ticket] = []
-        self._deadline_s = float("inf")
+        self._deadline_s = inf
         for queue in (self._urgent, self._normal):
             kept = [one for one in queue if one[2] > now_s]
             if len(kept) < len(queue):
@@ -235,6 +236,8 @@ class Origin:
                 queue.clear()
                 queue.extend(kept)
             self._deadline_s = min([self._deadline_s, *(one[2] for one in kept)])
+        if not self._normal:
+            self.gather.due_s = inf
         return Refused(late, UnavailableError("no_quorum", "No cluster leader"))
 
     def _give_up(self, numbered: Numbered) -> Refused:

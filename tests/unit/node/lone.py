@@ -21,9 +21,10 @@ from quorate.base.effects import (
 )
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import Ballot, NodeId, Slot
-from quorate.base.messages import Heartbeat, Message
+from quorate.base.messages import Accepted, Heartbeat, Message, Poll, PollAnswer, Promise
 from quorate.base.records import Founded, Record
 from quorate.node.node import Node
+from quorate.paxos.leadership import Leadership
 from quorate.sim.tables import DictTables
 
 M = TypeVar("M")
@@ -168,3 +169,20 @@ class Lone:
 
     def configured(self) -> list[Configured]:
         return self.all(Configured)
+
+
+def lead(lone: Lone) -> Leadership:
+    """Be elected, promised and served by n2."""
+    polls: list[Poll] = []
+    while not polls:
+        lone.wait(0.01)
+        polls = lone.said(Poll, to=2)
+    replica = lone.node.replica
+    assert replica is not None
+    lone.hear(2, PollAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
+    leadership = replica.leadership
+    assert leadership is not None
+    lone.hear(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
+    lone.hear(2, Accepted(leadership.ballot, Slot(1)))
+    assert leadership.is_serving
+    return leadership

@@ -7,14 +7,11 @@ from quorate.base.effects import Note
 from quorate.base.events import Installed, SpaceChanged
 from quorate.base.ids import Ballot, Slot
 from quorate.base.messages import (
-    Accepted,
     Fetch,
     Fetched,
     Forward,
     Heartbeat,
     HeartbeatAnswer,
-    Poll,
-    PollAnswer,
     Prepare,
     Promise,
     ReadAsk,
@@ -25,9 +22,8 @@ from quorate.base.messages import (
 from quorate.base.records import Vote
 from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
-from quorate.paxos.leadership import Leadership
 from quorate.sim.tables import DictTables
-from tests.unit.node.lone import CLUSTER, Lone, founders, member
+from tests.unit.node.lone import CLUSTER, Lone, founders, lead, member
 
 TWO, THREE = member(2).id, member(3).id
 
@@ -66,23 +62,6 @@ def installing(slot: int, told: int) -> tuple[Lone, SnapshotAsk, DictTables]:
 def finish(lone: Lone, ask: SnapshotAsk, tables: DictTables) -> None:
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
-
-
-def lead(lone: Lone) -> Leadership:
-    """Be elected, promised and served by n2."""
-    polls: list[Poll] = []
-    while not polls:
-        lone.wait(0.01)
-        polls = lone.said(Poll, to=2)
-    replica = lone.node.replica
-    assert replica is not None
-    lone.hear(2, PollAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
-    leadership = replica.leadership
-    assert leadership is not None
-    lone.hear(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
-    lone.hear(2, Accepted(leadership.ballot, Slot(1)))
-    assert leadership.is_serving
-    return leadership
 
 
 def test_nothing_is_applied_between_the_last_chunk_and_the_switch() -> None:

@@ -1,6 +1,7 @@
 """Commands of a node's clients on their way into the log, exactly once."""
 
 from itertools import pairwise
+from math import inf
 
 import msgspec
 import pytest
@@ -155,3 +156,52 @@ def test_a_node_that_stops_tells_everyone_what_it_knows() -> None:
     assert unknown.tickets == ["aaaaa", "bbbbb"]
     assert definite.tickets == ["ccccc"]
     assert made.withdraw_all(UnavailableError("stopping", "bye")) == []
+
+
+def busy(clients: int = 10) -> Origin:
+    """An origin that had so many commands under way at once, and has none now."""
+    made = Origin(ME, 7, NodeSettings(limits=Limits(gather_commands_min=2)))
+    for number in range(clients):
+        made.submit(b"a", number, FAR)
+    made.number(0.0)
+    made.on_applied(1, outcomes(clients), Slot(1), 0)
+    return made
+
+
+def test_a_command_waits_for_company_but_not_an_urgent_one_nor_what_comes_with_it() -> None:
+    made = busy()
+    made.submit(b"a", "a", FAR)
+    assert not made.may_number(1.0)
+    made.submit(b"u", "u", FAR, urgent=True)
+    assert made.may_number(1.0)
+    assert made.number(1.0).count == 2
+    assert made.gather.due_s == inf
+
+
+def test_a_command_waits_for_no_company_if_half_a_batch_of_bytes_is_there() -> None:
+    made = busy()
+    made.submit(b"a" * (NodeSettings().cluster.batch_bytes_max // 2), "a", FAR)
+    assert not made.may_number(1.0)
+    made.submit(b"a", "b", FAR)
+    assert made.may_number(1.0)
+
+
+def test_commands_one_after_the_other_are_no_company() -> None:
+    made = Origin(ME, 7, NodeSettings())
+    for number in range(1, 50):
+        made.submit(b"a", number, FAR)
+        assert made.may_number(1.0)
+        made.number(1.0)
+        made.on_applied(number, outcomes(1), Slot(number), 0)
+
+
+def test_a_command_held_for_company_is_refused_at_its_deadline_and_nothing_is_due_then() -> None:
+    made = busy()
+    made.submit(b"a", "a", 1.0001)
+    assert not made.may_number(1.0)
+    (refused,) = made.expire(1.0001)
+    assert isinstance(refused.error, UnavailableError)
+    assert refused.tickets == ["a"]
+    assert made.gather.due_s == inf
+    made.submit(b"b", "b", FAR)
+    assert not made.may_number(2.0), "it may have company"

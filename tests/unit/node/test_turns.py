@@ -1,0 +1,205 @@
+"""Turns of one node: votes first, then what they let be known; and what waits for a moment."""
+
+from math import inf
+
+from quorate.base.batches import NOOP, Batch, Bundle, decode_batch, encode_batch
+from quorate.base.commands import KvSet
+from quorate.base.config import Limits, NodeSettings
+from quorate.base.effects import Persist
+from quorate.base.events import Installed, Received
+from quorate.base.ids import Ballot, Slot
+from quorate.base.messages import (
+    Accept,
+    Accepted,
+    Fetched,
+    Forward,
+    Heartbeat,
+    Message,
+    Poll,
+    PollAnswer,
+    Promise,
+    SnapshotAsk,
+)
+from quorate.node.gather import LONGEST_S
+from quorate.paxos.leadership import Leadership
+from tests.unit.node.lone import Lone, lead, member
+from tests.unit.node.test_node import chunk_of, snapshot_of
+
+TWO, THREE = member(2).id, member(3).id
+BALLOT = Ballot(2, TWO)
+BODY = b"\x90"  # no commands
+WRITE = KvSet(b"key", b"value")
+
+
+def hear(lone: Lone, message: Message) -> None:
+    """Without the end of the turn, and without what follows it."""
+    lone.obey(lone.node.receive(Received(TWO, message), lone.now_s))
+
+
+def vote_all(lone: Lone, leadership: Leadership, number: int = 2) -> None:
+    """A peer votes for all that is on the way, until nothing is."""
+    while leadership.pipeline is not None and leadership.pipeline.flights:
+        lone.hear(number, Accepted(leadership.ballot, min(leadership.pipeline.flights)))
+
+
+def settled(settings: NodeSettings | None = None) -> tuple[Lone, Leadership]:
+    """A leader that owes nothing, not even its registration."""
+    lone = Lone(settings=settings)
+    leadership = lead(lone)
+    lone.wait(0.15)
+    vote_all(lone, leadership)
+    lone.now_s += lone.node.settings.timing.tell_s
+    lone.flush()
+    lone.said(Accept)
+    assert lone.node.turn_due_s == inf
+    return lone, leadership
+
+
+def batch_of(*bundles: Bundle, stamp_ms: int = 0) -> bytes:
+    return encode_batch(Batch(BALLOT, stamp_ms, 0, bundles))
+
+
+def asking(lone: Lone, told: int) -> SnapshotAsk:
+    """A node that asked for the first chunk of a snapshot."""
+    lone.heartbeat(2, watermark=told)
+    lone.hear(2, Fetched(Slot(1), (), Slot(told), Slot(told + 1)))
+    lone.wait(0.05)
+    (ask,) = lone.said(SnapshotAsk)
+    return ask
+
+
+def test_a_vote_leaves_before_what_its_accept_let_be_known_is_applied() -> None:
+    lone = Lone()
+    hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
+    effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(2), Slot(1), NOOP)), lone.now_s)
+    assert [type(effect) for effect in effects] == [Persist]
+    assert lone.node.is_unsettled
+    assert lone.node.machine.applied == 0
+    lone.obey(effects)
+    lone.flush()
+    assert not lone.node.is_unsettled
+    assert lone.node.machine.applied == 1
+
+
+def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> None:
+    """Else it would be applied again, to tables that have passed it."""
+    lone = Lone()
+    ask = asking(lone, told=3)
+    hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
+    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    assert lone.node.is_unsettled
+    tables = snapshot_of(3)
+    hear(lone, chunk_of(tables, 3, ask))
+    assert [one.is_last for one in lone.installs()] == [True]
+    lone.tables.power_cut(tables.save())
+    lone.event(Installed(ask.transfer))
+    assert lone.node.machine.applied == 3
+
+
+def test_what_found_no_space_is_not_applied_to_the_tables_of_a_snapshot() -> None:
+    lone = Lone()
+    ask = asking(lone, told=3)
+    lone.tables.is_full = True
+    lone.hear(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
+    assert lone.node.machine.applied == 0
+    lone.tables.is_full = False
+    lone.tables.power_cut(lone.tables.save())
+    tables = snapshot_of(3)
+    lone.tables.is_full = True
+    lone.hear(2, chunk_of(tables, 3, ask))
+    lone.tables.is_full = False
+    lone.tables.power_cut(tables.save())
+    lone.event(Installed(ask.transfer))
+    assert lone.node.machine.applied == 3
+
+
+def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
+    """It neither proposes again what it just got chosen, nor sets logged time back."""
+    lone = Lone()
+    lone.heartbeat(2)
+    lone.submit(WRITE, "write", hold_s=60)
+    lone.flush()
+    (first,) = lone.said(Forward, to=2)
+    lone.hear(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, stamp_ms=70_000)))
+    polls: list[Poll] = []
+    while not polls:
+        lone.wait(0.01)
+        polls = lone.said(Poll, to=3)
+    lone.hear(3, PollAnswer(polls[0].number, True, BALLOT, Slot(0)))
+    replica = lone.node.replica
+    assert replica is not None
+    leadership = replica.leadership
+    assert leadership is not None
+    lone.disk = False
+    lone.hear(3, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
+    lone.hear(3, Accepted(leadership.ballot, Slot(1)))
+    lone.hear(3, Accepted(leadership.ballot, Slot(2)))
+    lone.said(Accept)
+    lone.disk = True
+    lone.sync()
+    assert leadership.is_serving
+    assert lone.answered() == ["write"]
+    (batch,) = [decode_batch(message.batch) for message in lone.said(Accept, to=3)]
+    assert [bundle.sequence for bundle in batch.bundles] == [2], "its registration, and no more"
+    assert batch.stamp_ms >= 70_000
+
+
+def test_a_node_that_waits_for_its_batch_hears_of_it_at_once() -> None:
+    lone, leadership = settled()
+    lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
+    (accept,) = lone.said(Accept, to=3)
+    lone.hear(2, Accepted(leadership.ballot, accept.slot))
+    assert [beat.watermark for beat in lone.said(Heartbeat, to=3)] == [accept.slot]
+    assert lone.node.turn_due_s == inf
+
+
+def test_the_others_hear_soon_of_a_batch_that_only_the_leader_waits_for() -> None:
+    lone, leadership = settled()
+    lone.submit(WRITE, "write")
+    lone.flush()
+    (accept,) = lone.said(Accept, to=3)
+    lone.hear(2, Accepted(leadership.ballot, accept.slot))
+    assert lone.answered() == ["write"]
+    assert lone.said(Heartbeat) == []
+    assert lone.node.turn_due_s == lone.now_s + lone.node.settings.timing.tell_s
+    lone.now_s = lone.node.turn_due_s
+    lone.flush()
+    assert [beat.watermark for beat in lone.said(Heartbeat, to=3)] == [accept.slot]
+    assert lone.node.turn_due_s == inf
+
+
+def gathering() -> tuple[Lone, Leadership]:
+    """A leader that had ten commands under way at once, and holds the next one."""
+    lone, leadership = settled(NodeSettings(limits=Limits(gather_commands_min=2)))
+    for number in range(10):
+        lone.submit(WRITE, number)
+    lone.flush()
+    vote_all(lone, leadership)
+    lone.now_s += lone.node.settings.timing.tell_s
+    lone.flush()
+    assert lone.node.turn_due_s == inf
+    assert lone.answered() == list(range(10))
+    lone.said(Accept)
+    lone.submit(WRITE, "held", hold_s=5.0)
+    lone.flush()
+    assert lone.said(Accept) == []
+    return lone, leadership
+
+
+def test_what_is_held_for_company_leaves_when_it_is_due() -> None:
+    lone, _ = gathering()
+    assert lone.now_s < lone.node.turn_due_s <= lone.now_s + LONGEST_S
+    lone.now_s = lone.node.turn_due_s
+    lone.flush()
+    assert len(lone.said(Accept, to=3)) == 1
+    assert lone.node.turn_due_s == inf
+
+
+def test_what_is_held_for_company_leaves_with_a_batch_that_leaves_anyway() -> None:
+    lone, _ = gathering()
+    lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
+    (accept,) = lone.said(Accept, to=3)
+    assert {bundle.origin for bundle in decode_batch(accept.batch).bundles} == {
+        THREE,
+        member(1).id,
+    }
