@@ -109,6 +109,46 @@ def test_a_body_over_the_limit_is_never_learned() -> None:
     assert heads.read(PUT) is None
 
 
+def test_a_body_that_one_path_may_have_is_not_let_in_by_another() -> None:
+    desk = Desk(HttpConfig(value_bytes_max=4))
+    assert desk.ask("PUT", "/v1/txn", b"12345").status == 400
+    assert desk.ask("PUT", "/v1/kv/a", b"12345").status == 413
+    assert desk.local.submitted == []
+
+
+def test_a_body_in_chunks_teaches_nothing() -> None:
+    """What follows the same lines may be longer or shorter, or no chunks at all."""
+    for name in ("Transfer-Encoding", "transfer-encoding"):
+        lines = f"PUT /v1/kv/a HTTP/1.1\r\n{name}: chunked\r\n\r\n".encode()
+        heads = Heads(HttpConfig())
+        ear = Ear(heads)
+        ear.hear(lines + b"1\r\nv\r\n0\r\n\r\n")
+        assert [each.body for each in ear.requests] == [b"v"]
+        heads.learn(lines + b"v", ear.requests[0].headers, b"v")
+        assert heads.read(lines + b"w") is None
+
+
+def test_lines_that_say_more_than_keep_alive_go_to_the_parser() -> None:
+    for line in ("Connection: close", "Expect: 100-continue", "Upgrade: h2c", "TE: trailers"):
+        heads = Heads(HttpConfig())
+        Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", line))
+        name, _, value = line.partition(": ")
+        heads.learn(PUT, [(name.encode(), value.encode())], b"value")
+        assert heads.read(PUT) is None
+    usual = request("PUT", "/v1/kv/a", b"value", "connection: Keep-Alive")
+    Ear(heads).hear(usual)
+    assert heads.read(usual) is not None
+
+
+def test_a_server_that_stops_ends_a_connection_whose_lines_it_knows() -> None:
+    desk = Desk()
+    desk.ask("GET", "/v1/status/leader")
+    desk.is_stopping = True
+    reply = desk.ask("GET", "/v1/status/leader")
+    assert reply.headers["Connection"] == "close"
+    assert desk.transport.has_eof
+
+
 def test_only_so_many_are_remembered_and_none_that_is_long() -> None:
     heads = Heads(HttpConfig())
     Ear(heads).hear(PUT)

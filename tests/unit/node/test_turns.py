@@ -81,6 +81,21 @@ def test_a_vote_leaves_before_what_its_accept_let_be_known_is_applied() -> None:
     assert lone.node.machine.applied == 1
 
 
+def test_a_tick_answers_what_is_chosen_before_it_gives_up_what_is_late() -> None:
+    lone = Lone()
+    lone.heartbeat(2)
+    lone.submit(WRITE, "write", hold_s=1.0)
+    lone.flush()
+    (first,) = lone.said(Forward, to=2)
+    hear(lone, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle)))
+    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    assert lone.node.is_unsettled
+    lone.now_s += 1.0
+    lone.obey(lone.node.tick(lone.now_s))
+    assert lone.answered() == ["write"]
+    assert lone.refused() == {}
+
+
 def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> None:
     """Else it would be applied again, to tables that have passed it."""
     lone = Lone()

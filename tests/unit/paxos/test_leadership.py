@@ -405,3 +405,14 @@ def test_a_slow_peer_catches_up_with_a_leader_that_is_never_idle() -> None:
                     lone.answer(3, message.round, watermark=known)
                 known = message.watermark  # it fetches what it is told of
     assert max(taken) > 100
+
+
+def test_a_change_is_told_at_once() -> None:
+    lone = with_learner()
+    lone.lead(2)
+    newest = lone.replica.membership.derive("promote", FOURTH)
+    lone.obey(lone.leadership.propose_change(newest, lone.now_s))
+    lone.flush()
+    lone.said.clear()
+    lone.accept(2, 12)
+    assert {beat.watermark for beat in lone.take(Heartbeat, to=4)} == {12}
