@@ -263,13 +263,14 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._is_in_turn = True
+        flushed_s = inf
         for _ in range(INLINE_TURNS_MAX):
             if not self._is_turn_due or self.is_over:
                 break
             self._is_turn_due = False
             self.counters.turns += 1
-            now_s = self._clock()
-            self._take("flush", self._node.flush, now_s)
+            flushed_s = self._clock()
+            self._take("flush", self._node.flush, flushed_s)
             self._links.flush()
             self._hand_over()
         self._is_in_turn = False
@@ -277,26 +278,27 @@ class Driver:
             self._loop.call_soon(self._end_turn)
         elif self._node.is_unsettled:
             self._loop.call_soon(self._settle)  # when what was written has left
-        self._set_alarm()
+        self._set_alarm(flushed_s)
 
     def _settle(self) -> None:
         if not self.is_over:
             self._take("settle", self._node.settle, self._clock())
             self.wake()
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, flushed_s: float) -> None:
+        """What was due at the last flush and did not leave waits for something that will happen."""
         due_s = self._node.turn_due_s
-        if due_s < inf and self._alarm is None:
-            delay_s = due_s - self._clock()
-            if delay_s > 0:  # else it waits for something that will happen
-                self._alarm = self._loop.call_later(delay_s + TIMER_STEP_S, self._ring)
+        if flushed_s < due_s < inf and self._alarm is None:
+            delay_s = max(0.0, due_s - self._clock())
+            self._alarm = self._loop.call_later(delay_s + TIMER_STEP_S, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._node.turn_due_s <= self._clock():
+        now_s = self._clock()
+        if self._node.turn_due_s <= now_s:
             self.wake()
         else:
-            self._set_alarm()
+            self._set_alarm(now_s)
 
     def _tick(self) -> None:
         if self.is_over:

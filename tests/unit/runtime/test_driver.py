@@ -94,12 +94,14 @@ class FakeDisk:
 class FakeLinks:
     def __init__(self, tape: list[Any]) -> None:
         self.tape = tape
+        self.on_flush: Callable[[], None] = lambda: None
 
     def send(self, to: NodeId, message: Message) -> None:
         self.tape.append(f"send {to}")
 
     def flush(self) -> None:
         self.tape.append("written")
+        self.on_flush()
 
     def configure(self, configuration: Configuration, cluster_id: str) -> None:
         self.tape.append(f"configure {configuration.number}")
@@ -118,17 +120,19 @@ class World:
 
     def __init__(self) -> None:
         self.tape: list[Any] = []
+        self.now_s = 1.0
         self.node = FakeNode(self.tape)
         self.disk = FakeDisk(self.tape)
+        self.links = FakeLinks(self.tape)
         self.copies = FakeCopies()
         self.ends: list[Halt | BaseException] = []
         self.driver = Driver(
             self.node,
             disk=self.disk,
-            links=FakeLinks(self.tape),
+            links=self.links,
             copies=self.copies,
             tick_s=3600.0,
-            clock=lambda: 1.0,
+            clock=lambda: self.now_s,
             log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[]),
             on_end=self.ends.append,
         )
@@ -254,6 +258,19 @@ def test_what_waits_for_something_to_happen_wakes_nobody() -> None:
         turns = world.driver.counters.turns
         await asyncio.sleep(0.01)
         assert world.driver.counters.turns == turns
+
+    played(play)
+
+
+def test_what_becomes_due_while_a_turn_ends_gets_one_more_turn() -> None:
+    async def play(world: World) -> None:
+        world.node.turn_due_s = 1.001
+        world.links.on_flush = lambda: setattr(world, "now_s", 1.002)
+        world.obey(Note("kept", {}))
+        await world.settle()
+        for _ in range(100):
+            await asyncio.sleep(0.01 if world.driver.counters.turns == 1 else 0.0)
+        assert world.driver.counters.turns == 2
 
     played(play)
 
