@@ -191,6 +191,26 @@ def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied
     assert tape.index("settle") > tape.index("send bob")
 
 
+def test_what_waits_for_no_disk_leaves_before_one_that_is_hurried() -> None:
+    async def play(world: World) -> None:
+        world.obey(Send(BOB, WORD), Persist(RECORD))
+        world.driver.hurry()
+        assert world.tape[1:4] == ["send bob", "written", "append 1"]
+
+    played(play)
+
+
+def test_a_turn_ends_behind_what_was_applied_late() -> None:
+    async def play(world: World) -> None:
+        world.node.is_unsettled = True
+        world.obey(Note("chosen", {}))
+        await world.settle()
+        assert world.tape.count("settle") == 1
+        assert world.driver.counters.turns == 2
+
+    played(play)
+
+
 def test_nothing_to_remember_is_no_reason_to_hurry() -> None:
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD))
