@@ -10,6 +10,7 @@ Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import msgspec
@@ -19,7 +20,7 @@ from quorate.base.commands.txn import TxnDone, TxnOp
 from quorate.base.ports import View
 from quorate.base.schema import Table, prefix_end
 from quorate.kv import store
-from quorate.kv.store import KvEntry
+from quorate.kv.store import KvEntry, KvRow
 from quorate.machine import txn
 from quorate.machine.rows import ViewRows
 from quorate.machine.state import (
@@ -62,6 +63,9 @@ class Instance(msgspec.Struct, frozen=True):
     checks: list[CheckRow]
 
 
+_state = lru_cache(maxsize=2)(decode_state)  # many reads look at one state
+
+
 class Reader:
     """Reads of one state. Make one per evaluation; cheap.
 
@@ -73,7 +77,7 @@ class Reader:
 
     def __init__(self, view: View) -> None:
         data = view.get(STATE_KEY)
-        self._state = State() if data is None else decode_state(data)
+        self._state = State() if data is None else _state(data)
         self._rows = ViewRows(view, self._state.generation)
 
     @property
@@ -92,6 +96,11 @@ class Reader:
         return self._state.applied
 
     # --- keys -----------------------------------------------------------------------------------
+
+    def kv_at_once(self, key: bytes) -> tuple[KvRow, int] | None:
+        """The row of one key and `kv_get`'s header, for who does not wait; None if it is absent."""
+        row = store.row_of(self._rows, key)
+        return None if row is None else (row, max(row.modify_index, self._state.restored, 1))
 
     def kv_get(self, key: bytes) -> Answer[KvEntry | None]:
         """One key."""

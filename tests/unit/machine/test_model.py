@@ -327,6 +327,13 @@ class Clients(RuleBasedStateMachine):
         assert set(dump(self.lab.tables).get("KV_LOCKS", {})) == held
 
     @invariant()
+    def who_does_not_wait_is_told_the_same(self) -> None:
+        for key in self.model.keys.keys() | self.model.graves.keys():
+            answer, found = self.lab.read.kv_get(key), self.lab.read.kv_at_once(key)
+            entry = answer.value
+            assert found == (None if entry is None else (entry.row, answer.header))
+
+    @invariant()
     def absent_keys_remember_their_removal_or_show_the_floor(self) -> None:
         for key, index in self.model.graves.items():
             answer = self.lab.read.kv_get(key)

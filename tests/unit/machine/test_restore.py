@@ -107,6 +107,9 @@ def test_everybody_wakes_and_every_older_index_is_answered() -> None:
     for name in (b"a", b"never"):
         answer = lab.read.kv_get(name)
         assert answer.changed == answer.header == lab.machine.index
+    at_once = lab.read.kv_at_once(b"a")
+    assert at_once is not None
+    assert at_once[1] == lab.machine.index
     assert lab.read.session_list().changed == lab.machine.index
     assert lab.read.services_of_name("web").changed == lab.machine.index
 

@@ -26,11 +26,12 @@ from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterpri
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import Params, unsigned
 from quorate.gateways.http.request import Request
-from quorate.kv.store import KvEntry
+from quorate.kv.store import KvEntry, KvRow
 from quorate.machine.queries import Answer, Reader
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
 _SAFE_QUICK = 1400  # longer values take the road on which they may be packed
+_INDEX = b"%bX-Consul-Index: %d\r\n"
 _TRUE = b"X-Quorate-Index: %d\r\nContent-Length: 4\r\n\r\ntrue"
 
 
@@ -46,12 +47,11 @@ class KvShown(msgspec.Struct, rename="pascal"):
     session: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def shown(entry: KvEntry) -> KvShown:
+def shown(key: bytes, row: KvRow) -> KvShown:
     """A key as callers see it."""
-    row = entry.row
     return KvShown(
         row.lock_index,
-        entry.key.decode("utf-8", "replace"),
+        key.decode("utf-8", "replace"),
         row.flags,
         row.value or None,
         row.create_index,
@@ -88,15 +88,17 @@ def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateErr
 def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> None:
     try:
         answers = context.answers
-        answer = Reader(context.local.tables).kv_get(key)
-        lines = b"%bX-Consul-Index: %d\r\n" % (lines, answer.header)
-        entry = answer.value
-        if entry is None or len(entry.row.value) > _SAFE_QUICK:
-            _render_key(context, request, answer, lines)
+        reader = Reader(context.local.tables)
+        found = reader.kv_at_once(key)
+        if found is None or len(found[0].value) > _SAFE_QUICK:
+            answer = reader.kv_get(key)
+            _render_key(context, request, answer, _INDEX % (lines, answer.header))
             return
-        body = go_json([shown(entry)], is_pretty=answers.is_pretty)
+        row, index = found
+        body = go_json([shown(key, row)], is_pretty=answers.is_pretty)
         request.answer(
-            b"%b%bContent-Length: %d\r\n\r\n%b" % (answers.json_200, lines, len(body), body)
+            b"%b%bX-Consul-Index: %d\r\nContent-Length: %d\r\n\r\n%b"
+            % (answers.json_200, lines, index, len(body), body)
         )
     except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
         context.fail(request, error)
@@ -165,7 +167,7 @@ def _render_key(
     if answer.value is None:
         context.answers.empty(request, status=404, lines=lines)
     else:
-        context.answers.value(request, [shown(answer.value)], lines=lines)
+        context.answers.value(request, [shown(answer.value.key, answer.value.row)], lines=lines)
 
 
 def _render_raw(
@@ -184,7 +186,7 @@ def _render_list(
     if not answer.value:
         context.answers.empty(request, status=404, lines=lines)
     else:
-        found = [shown(entry) for entry in answer.value]
+        found = [shown(entry.key, entry.row) for entry in answer.value]
         context.answers.value(request, found, lines=lines)
 
 
