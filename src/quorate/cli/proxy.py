@@ -136,6 +136,10 @@ class Cables:
             writer.transport.abort()
 
 
+READS = 5
+"""The list of connections is read in pieces; what comes and goes meanwhile may hide a line."""
+
+
 def process_with_socket(address: Address, pids: dict[str, int]) -> str:
     """Say which of some processes owns the local end of a TCP connection over IPv4.
 
@@ -159,8 +163,9 @@ def process_with_socket(address: Address, pids: dict[str, int]) -> str:
 def _inode_of(address: Address) -> str:
     host, port = address
     number = "".join(f"{int(part):02X}" for part in reversed(host.split(".")))
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == f"{number}:{port:04X}":
-            return fields[9]
+    for _ in range(READS):
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == f"{number}:{port:04X}" and fields[9] != "0":  # 0: one that has ended
+                return fields[9]
     return "none"
