@@ -2,7 +2,7 @@
 
 A client sends the same lines with every request, but for the first one. So what a whole request
 in one piece of data had for header lines is remembered, and the next one with the very same bytes
-takes its meaning from here; that saves a third of the cost of reading a small request. Everything
+takes its meaning from here; that saves a fifth of the cost of reading a small request. Everything
 else goes to the parser: what is new, comes in pieces, is chunked, or ends the connection.
 """
 
