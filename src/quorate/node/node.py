@@ -14,8 +14,8 @@ log exactly once, `intake` queues bundles at a leader, `reads` finds read points
 snapshots, `changes` membership, `agreement` compares digests.
 
 N1: a batch is applied in slot order, each once, and only then answered.
-N2: a node whose disk is full applies nothing it cannot store, votes for nothing new, and comes
-    back by itself.
+N2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops, and
+    comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from quorate.base import events
-from quorate.base.batches import Batch, Configuration, Member, encode_batch
+from quorate.base.batches import NOOP, Batch, Configuration, Member, encode_batch
 from quorate.base.config import NodeSettings
 from quorate.base.effects import (
     Configured,
@@ -40,7 +40,7 @@ from quorate.base.effects import (
 )
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Fetched, Message
+from quorate.base.messages import Accept, Fetched, Message, TransferNow
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
 from quorate.base.subjects import EVERYTHING
@@ -260,8 +260,8 @@ class Node:
         return effects
 
     def _hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        if self.is_full and isinstance(message, Accept | Fetched) and sender != self.me.id:
-            return []  # N2: it could not be stored; fetched when there is space again
+        if self.is_full and sender != self.me.id and _needs_space(message):
+            return []  # N2
         return self._routes.take(sender, message, now_s)
 
     def _installed(self, transfer: int, now_s: float) -> list[Effect]:
@@ -485,3 +485,10 @@ class Node:
         """The node stops cleanly: refuse what waits, let go of what is held open."""
         self.source.close()
         return self.origin.withdraw_all(UnavailableError("stopping", "this node is stopping"))
+
+
+def _needs_space(message: Message) -> bool:
+    """What a full disk has no room for, or should not lead with; fetched when there is space."""
+    if isinstance(message, Accept):
+        return message.batch != NOOP
+    return isinstance(message, Fetched | TransferNow)

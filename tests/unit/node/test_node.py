@@ -1,12 +1,14 @@
 """One node: how its parts hang together."""
 
-from quorate.base.batches import NOOP, Bundle, Kind, decode_batch
+from quorate.base.batches import NOOP, Batch, Bundle, Kind, decode_batch, encode_batch
 from quorate.base.commands import KvSet
 from quorate.base.config import ClusterConfig
 from quorate.base.effects import Note
 from quorate.base.events import Installed, SpaceChanged
 from quorate.base.ids import Ballot, Slot
 from quorate.base.messages import (
+    Accept,
+    Accepted,
     Fetch,
     Fetched,
     Forward,
@@ -17,6 +19,7 @@ from quorate.base.messages import (
     ReadAsk,
     SnapshotAsk,
     SnapshotChunk,
+    TransferNow,
     Welcome,
 )
 from quorate.base.records import Vote
@@ -159,6 +162,29 @@ def test_a_full_node_stores_no_batch_that_it_fetched() -> None:
     assert lone.said(Fetch)
     lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
     assert lone.node.machine.applied == 2
+
+
+def test_a_full_node_votes_for_a_noop_and_for_nothing_else() -> None:
+    """Else a leader elected while all disks are full could never serve a read."""
+    lone = Lone()
+    ballot = lone.heartbeat(2)
+    lone.event(SpaceChanged(is_full=True))
+    lone.hear(2, Accept(ballot, Slot(1), Slot(0), NOOP))
+    assert lone.said(Accepted, to=2) == [Accepted(ballot, Slot(1))]
+    batch = encode_batch(Batch(ballot, 0, 0, (Bundle(TWO, 1, 1, 0, b"\x90"),)))
+    lone.hear(2, Accept(ballot, Slot(2), Slot(1), batch))
+    assert lone.said(Accepted, to=2) == []
+
+
+def test_a_full_node_does_not_take_over() -> None:
+    lone = Lone()
+    ballot = lone.heartbeat(2)
+    lone.event(SpaceChanged(is_full=True))
+    lone.hear(2, TransferNow(ballot))
+    assert lone.said(Prepare) == []
+    lone.event(SpaceChanged(is_full=False))
+    lone.hear(2, TransferNow(ballot))
+    assert lone.said(Prepare)
 
 
 def test_a_full_leader_tries_again_to_hand_over() -> None:
