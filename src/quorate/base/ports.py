@@ -169,11 +169,14 @@ class Status(msgspec.Struct, frozen=True):
         is_serving: This node believes that writes can be taken by the cluster now.
         healthy: Ids of members heard of lately, this node included.
         match: Watermark of each member as the leader knows it; empty elsewhere.
+        reason: Why this node knows no serving leader, as a clause for people, without a full stop;
+            "" while it knows one. "removed" as role: the cluster has removed this node, and nothing
+            that it holds is kept up to date any more.
     """
 
     node: Member
     cluster_id: str
-    role: str  # "leader", "follower", "candidate", "learner", "joining"
+    role: str  # "leader", "follower", "candidate", "learner", "joining", "removed"
     leader: Member | None
     heard_s: float
     is_serving: bool
@@ -186,6 +189,7 @@ class Status(msgspec.Struct, frozen=True):
     configuration: Configuration
     healthy: frozenset[NodeId]
     match: dict[NodeId, Slot]
+    reason: str = ""
 
 
 Done = Callable[[Outcome | QuorateError], None]

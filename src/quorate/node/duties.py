@@ -16,6 +16,7 @@ from quorate.node.changes import Changes
 from quorate.node.origin import Origin
 from quorate.node.presence import Presence, registration
 from quorate.node.routes import Routes
+from quorate.node.status import is_removed
 from quorate.paxos.replica import Replica
 
 STALL_S = 0.3
@@ -79,8 +80,7 @@ class Duties:
         if may_register and newest.member(node.me.id) is not None:
             self._has_registered = True
             self._propose(registration(node.me, node.settings))
-        is_removed = node.me.id in newest.removed or replica.farewell > newest.number
-        if newest.member(node.me.id) != node.me and not is_removed:
+        if newest.member(node.me.id) != node.me and not is_removed(replica):
             return self._routes.join(now_s)
         return []
 

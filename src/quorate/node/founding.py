@@ -69,6 +69,7 @@ class Founding:
         self._rng = rng
         self.founded: Founded | None = None
         self._known: dict[NodeId, Member] = {me.id: me}
+        self._peers: dict[NodeId, Member] = {}
         self._gone: set[NodeId] = set()
         self._blank: set[NodeId] = set()
         self._clusters: dict[NodeId, str] = {}
@@ -90,6 +91,35 @@ class Founding:
         """Peers to whom a link stands, whatever they belong to."""
         return self._blank | set(self._clusters)
 
+    @property
+    def names_of_linked(self) -> str:
+        """The names of those to whom a link stands, for people."""
+        return ", ".join(sorted(self._peers[node].name for node in self.linked))
+
+    @property
+    def reason(self) -> str:
+        """What a node that belongs to no cluster waits for, for people."""
+        linked = self.names_of_linked
+        if self.founded is not None:
+            voters = self.founded.configuration.voters
+            if min(self.founded.configuration.voter_ids) == self._me.id:
+                waiting = sorted(m.name for m in voters if m.id not in self._stored | {self._me.id})
+            else:
+                waiting = [min(voters, key=lambda member: member.id).name]
+            return f"bootstrapping: waiting for {', '.join(waiting)} to confirm the new cluster"
+        if self._clusters:
+            cluster_id = min(self._clusters.values())
+            return f"joining cluster {cluster_id}: not answered yet"
+        if self._expect > 1:
+            met = len(self._known.keys() & (self._blank | {self._me.id}))
+            missing = max(self._expect - met, 0)
+            if missing:
+                heard = f"heard {linked}" if linked else "none heard"
+                return f"waiting for {missing} of {self._expect} nodes to bootstrap: {heard}"
+            return f"bootstrapping: waiting for {self._known[min(self._known)].name} to begin"
+        heard = f"heard {linked}, which belong to none yet" if linked else "no other node heard"
+        return f"waiting for a cluster to join: {heard}"
+
     def remember(self, record: Founded) -> None:
         """Replay a record of the log."""
         self.founded = record
@@ -104,6 +134,7 @@ class Founding:
         """A link stands: what does its other end belong to?"""
         self._due_s = float("-inf")
         self._replace(peer)
+        self._peers[peer.id] = peer
         if cluster_id:
             self._blank.discard(peer.id)
             self._clusters[peer.id] = cluster_id
@@ -126,6 +157,7 @@ class Founding:
         """The link is gone."""
         self._blank.discard(peer)
         self._clusters.pop(peer, None)
+        self._peers.pop(peer, None)
 
     def tick(self, now_s: float) -> list[Effect]:
         """Say again what still waits for an answer."""

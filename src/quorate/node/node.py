@@ -112,6 +112,7 @@ class Node:
         self.presence: Presence | None = None
         self.is_full = False
         self.leader: NodeId | None = None
+        self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self._rng = rng
@@ -355,6 +356,7 @@ class Node:
         before = self.settle(now_s)  # a new leader goes on from what is applied
         self._followed = serving
         self.leader = serving[0]
+        self.leaderless_since_s = now_s
         if self.leader != self.me.id:
             self.intake = None
             self.presence = None

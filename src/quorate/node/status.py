@@ -3,9 +3,11 @@
 from typing import Protocol
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.ids import NO_BALLOT, Slot
+from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status
 from quorate.machine.machine import Machine
+from quorate.node.founding import Founding
+from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.replica import Replica
 
 
@@ -14,7 +16,9 @@ class Parts(Protocol):
 
     me: Member
     machine: Machine
+    founding: Founding
     replica: Replica | None
+    leaderless_since_s: float
 
     @property
     def cluster_id(self) -> str:
@@ -29,7 +33,7 @@ def status_of(node: Parts, now_s: float) -> Status:
         return Status(
             node.me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
             machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
-            frozenset({node.me.id}), {},
+            frozenset({node.me.id}), {}, node.founding.reason,
         )  # fmt: skip
     leadership, newest = replica.leadership, replica.membership.newest
     serving = replica.serving_leader(now_s)
@@ -41,8 +45,39 @@ def status_of(node: Parts, now_s: float) -> Status:
         role = "follower" if replica.is_voter else "learner"
         heard_s = now_s - replica.election.heard_s
         healthy, match = frozenset({node.me.id, *replica.linked}), {}
+    if is_removed(replica):
+        role, serving = "removed", None
     return Status(
         node.me, node.cluster_id, role, newest.member(serving) if serving else None, heard_s,
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
         machine.stamp_ms, machine.digest, newest, healthy, match,
+        "" if serving is not None else _reason(node, replica, now_s),
     )  # fmt: skip
+
+
+def is_removed(replica: Replica) -> bool:
+    """The cluster has removed this node, as its log or a member says."""
+    newest = replica.membership.newest
+    return replica.me in newest.removed or replica.farewell > newest.number
+
+
+def names_of(members: tuple[Member, ...], ids: frozenset[NodeId] | set[NodeId]) -> str:
+    """The names of those members that are among these ids, for people."""
+    return ", ".join(sorted(member.name for member in members if member.id in ids))
+
+
+def _reason(node: Parts, replica: Replica, now_s: float) -> str:
+    """Why no leader is known here."""
+    newest, me = replica.membership.newest, replica.me
+    if is_removed(replica):
+        return f"this node was removed from cluster {node.cluster_id}"
+    silence = f"no leader since {max(0.0, now_s - node.leaderless_since_s):.0f} s"
+    if newest.member(me) is None:
+        linked = node.founding.names_of_linked
+        asked = f"asked {linked}" if linked else "no member of it is connected"
+        return f"joining cluster {node.cluster_id}: not a member yet, {asked}"
+    voters, heard = newest.voter_ids, replica.linked | {me}
+    silent = names_of(newest.voters, voters - heard)
+    if not is_phase1_quorum(heard, voters):
+        return f"{silence}: {silent} not heard"
+    return f"{silence}: an election is under way" + (f", {silent} not heard" if silent else "")

@@ -1,0 +1,89 @@
+"""What a node says when it knows no leader."""
+
+import msgspec
+
+from quorate.base.messages import Farewell, Found, Meet, Welcome
+from tests.unit.node.lone import CLUSTER, Lone, founders, member
+
+
+def reason(lone: Lone) -> str:
+    return lone.node.status(lone.now_s).reason
+
+
+def test_a_bootstrapping_node_says_how_many_are_missing_and_whom_it_heard() -> None:
+    lone = Lone(0, expect=3)
+    assert reason(lone) == "waiting for 2 of 3 nodes to bootstrap: none heard"
+    lone.connect(2, "")
+    lone.hear(2, Meet(3, (member(2),)))
+    assert reason(lone) == "waiting for 1 of 3 nodes to bootstrap: heard n2"
+
+
+def test_a_founder_says_whose_confirmation_it_waits_for() -> None:
+    lone = Lone(0, expect=3)
+    for number in (2, 3):
+        lone.connect(number, "")
+    lone.hear(2, Meet(3, (member(2), member(3))))
+    assert reason(lone) == "bootstrapping: waiting for n2, n3 to confirm the new cluster"
+
+
+def test_a_founder_that_did_not_begin_waits_for_the_one_that_did() -> None:
+    lone = Lone(0, expect=3)
+    lone.connect(0, "")
+    voters = (member(0), member(1), member(2))
+    lone.hear(0, Found("x", msgspec.structs.replace(founders(3), voters=voters)))
+    assert reason(lone) == "bootstrapping: waiting for n0 to confirm the new cluster"
+
+
+def test_a_node_that_only_joins_says_what_it_has_found() -> None:
+    lone = Lone(0)
+    assert reason(lone) == "waiting for a cluster to join: no other node heard"
+    lone.connect(2, "")
+    heard = "heard n2, which belong to none yet"
+    assert reason(lone) == f"waiting for a cluster to join: {heard}"
+    lone.connect(3, "other")
+    assert reason(lone) == "joining cluster other: not answered yet"
+
+
+def test_a_member_without_a_leader_says_since_when_and_who_is_missing() -> None:
+    lone = Lone(3)
+    lone.heartbeat(2)
+    assert reason(lone) == ""
+    lone.disconnect(2)
+    lone.disconnect(3)
+    lone.wait(12.0)
+    assert reason(lone) == "no leader since 12 s: n2, n3 not heard"
+
+
+def test_a_member_that_hears_a_quorum_says_that_an_election_is_under_way() -> None:
+    lone = Lone(3)
+    lone.disconnect(3)
+    lone.wait(2.0)
+    assert reason(lone) == "no leader since 2 s: an election is under way, n3 not heard"
+
+
+def test_a_leader_gives_no_reason() -> None:
+    lone = Lone(1)
+    lone.wait(0.1)
+    assert lone.node.status(lone.now_s).role == "leader"
+    assert reason(lone) == ""
+
+
+def test_a_node_that_no_configuration_names_says_whom_it_asked() -> None:
+    lone = Lone(0)
+    lone.connect(2, CLUSTER)
+    from_afar = msgspec.structs.replace(founders(3), voters=(member(2), member(3)))
+    lone.wait(0.6)
+    lone.hear(2, Welcome(CLUSTER, from_afar))
+    assert reason(lone) == f"joining cluster {CLUSTER}: not a member yet, asked n2"
+    lone.disconnect(2)
+    expected = f"joining cluster {CLUSTER}: not a member yet, no member of it is connected"
+    assert reason(lone) == expected
+
+
+def test_a_removed_node_says_so() -> None:
+    lone = Lone(3)
+    lone.hear(2, Farewell(2))
+    lone.heartbeat(2)
+    status = lone.node.status(lone.now_s)
+    assert (status.role, status.leader, status.is_serving) == ("removed", None, False)
+    assert status.reason == f"this node was removed from cluster {CLUSTER}"
