@@ -12,38 +12,72 @@ from quorate.base.errors import RequestError
 
 PORT_DEFAULT = 8500
 
-_ADDRESS = re.compile(r"(?:http://)?(\[[^\]/]+\]|[^:/\[\]\s]+)(?::(\d{1,5}))?/?")
+_ADDRESS = re.compile(r"(?:http://)?(\[[^\]/]+\]|[^:/\[\]\s@]*)(?::(\d{1,5}))?/?", re.ASCII)
+_UNIX = "unix://"
 
 
 class Endpoint:
-    """The HTTP address of one node. Compared by identity, for it is a key on the hot path."""
+    """The HTTP address of one node. Compared by identity, for it is a key on the hot path.
 
-    __slots__ = ("host", "name", "port")
+    Attributes:
+        host: Name or address; empty for a Unix socket.
+        port: 0 for a Unix socket.
+        path: Of the Unix socket; empty for TCP.
+        name: For people, and as `Client` takes it.
+        was_reached: A connection to it was made at least once.
+    """
 
-    def __init__(self, host: str, port: int) -> None:
+    __slots__ = ("host", "name", "path", "port", "was_reached")
+
+    def __init__(self, host: str, port: int, path: str = "") -> None:
         self.host = host
         self.port = port
-        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.path = path
+        self.was_reached = False
+        if path:
+            self.name = f"{_UNIX}{path}"
+        else:
+            self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
 
+    @property
+    def host_header(self) -> str:
+        """What a request says in its header `Host`."""
+        return "localhost" if self.path else self.name
+
 
 def parse(text: str) -> Endpoint:
-    """Read `host`, `host:port` or `http://host:port`; IPv6 addresses in brackets.
+    """Read `host`, `host:port`, `http://host:port` or `unix:///path`; IPv6 addresses in brackets.
+
+    A port alone, as in `:8500`, is one of this machine.
 
     Raises:
-        RequestError: `unsupported` for TLS and Unix sockets; `bad_request` for anything else.
+        RequestError: `unsupported` for TLS; `bad_request` for anything else.
     """
-    if text.startswith(("https://", "unix://")):
-        raise RequestError("unsupported", f"{text!r}: only plain http:// is supported so far")
-    match = _ADDRESS.fullmatch(text)
-    port = int(match[2] or PORT_DEFAULT) if match else 0
-    if match is None or not 0 < port < 65536:
+    if text.startswith("https://"):
         raise RequestError(
-            "bad_request", f"{text!r} is no endpoint; write host:port or http://host:port"
+            "unsupported", f"{text!r}: Quorate does not have TLS yet; write http:// without it"
         )
-    return Endpoint(match[1].strip("[]"), port)
+    if text.startswith(_UNIX):
+        path = text.removeprefix(_UNIX)
+        if not path or not path.isprintable():
+            raise RequestError("bad_request", f"{text!r} is no endpoint; write unix:///path")
+        return Endpoint("", 0, path)
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not (match[1] or match[2]) or match[1].isdigit():
+        raise _no_endpoint(text)
+    port = PORT_DEFAULT if match[2] is None else int(match[2])
+    if not 0 < port < 65536:
+        raise _no_endpoint(text)
+    return Endpoint(match[1].strip("[]") or "127.0.0.1", port)
+
+
+def _no_endpoint(text: str) -> RequestError:
+    return RequestError(
+        "bad_request", f"{text!r} is no endpoint; write host:port, http://host:port or unix:///path"
+    )
 
 
 class Ring:

@@ -14,6 +14,7 @@ from quorate.client.endpoints import Ring
         ("n1:80", "n1", 80),
         ("http://n1.example:8510/", "n1.example", 8510),
         ("[::1]:8510", "::1", 8510),
+        (":8510", "127.0.0.1", 8510),
     ],
 )
 def test_an_endpoint_is_read(text: str, host: str, port: int) -> None:
@@ -21,17 +22,25 @@ def test_an_endpoint_is_read(text: str, host: str, port: int) -> None:
     assert (endpoint.host, endpoint.port) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["", "a b", "n1:0", "n1:99999", "http://n1/v1", "::1", "ftp://a"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":", "a b", "n1:0", "n1:99999", "http://n1/v1", "::1", "ftp://a", "8500", "u:p@n1:8500",
+     "unix://", "n1:٣٣"],
+)  # fmt: skip
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="no endpoint"):
         endpoints.parse(text)
 
 
-@pytest.mark.parametrize("text", ["https://n1:8501", "unix:///run/q.sock"])
-def test_what_is_not_supported_yet_says_so(text: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        endpoints.parse(text)
+def test_tls_is_not_supported_yet_and_says_so() -> None:
+    with pytest.raises(RequestError, match="TLS") as caught:
+        endpoints.parse("https://n1:8501")
     assert caught.value.code == "unsupported"
+
+
+def test_a_unix_socket_is_read() -> None:
+    endpoint = endpoints.parse("unix:///run/q.sock")
+    assert (endpoint.path, endpoint.name) == ("/run/q.sock", "unix:///run/q.sock")
 
 
 def test_the_ring_moves_once_however_many_complain() -> None:
