@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.py_consul import SUITE
+from tests import skips
 
 VERSION = "1.22.0"  # the newest one that the suite has a name for
 
@@ -39,11 +41,14 @@ SYNC = {
 }
 """Which tests of which file; "": all."""
 
+SKIPPED = {"access control is not built": 1}
+"""Why tests inside the suite may be skipped, and how many of a file."""
+
 
 def run(file: str, which: str) -> None:
     chosen = f"{VERSION} and ({which})" if which else VERSION
     words = [
-        sys.executable, "-m", "pytest", "-q", "-p", "suite_plugin",
+        sys.executable, "-m", "pytest", "-q", "-rs", "-p", "suite_plugin",
         "-o", "addopts=", "-o", "asyncio_mode=auto", "-k", chosen, file,
     ]  # fmt: skip
     done = subprocess.run(
@@ -55,6 +60,8 @@ def run(file: str, which: str) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    lines = re.findall(r"^SKIPPED \[(\d+)\] [^:]+(?::\d+)?: (.*)$", done.stdout, re.MULTILINE)
+    assert skips.objections({reason: int(count) for count, reason in lines}, SKIPPED) == []
 
 
 @pytest.mark.parametrize("file", sorted(SYNC))
