@@ -20,8 +20,8 @@ settings.load_profile("house")
 
 def skipped(config: pytest.Config) -> dict[str, int]:
     """How many tests of this run were skipped, by reason."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    reports = reporter.stats.get("skipped", []) if reporter is not None else []
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    reports: list[pytest.TestReport] = reporter.stats.get("skipped", []) if reporter else []
     return counted(reason_of(report.longrepr) for report in reports)
 
 

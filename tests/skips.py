@@ -5,6 +5,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 ALLOWED = Path(__file__).parent / "skips.toml"
 
@@ -17,7 +18,9 @@ def allowed() -> dict[str, int]:
 
 def reason_of(longrepr: object) -> str:
     """Why a report says that its test was skipped: (file, line, "Skipped: why"), or a text."""
-    text = str(longrepr[-1]) if isinstance(longrepr, tuple) and longrepr else str(longrepr)
+    text = str(longrepr)
+    if isinstance(longrepr, tuple):
+        text = str(cast(tuple[object, ...], longrepr)[-1])
     return text.removeprefix("Skipped: ").strip() or "no reason given"
 
 
