@@ -26,9 +26,11 @@ class QuorateError(Exception):
     Attributes:
         code: Stable word of the API, lower case with underscores.
         definite: True if the operation surely did not happen.
+        response: What another program answered, as Consul's clients print it; empty if none did.
     """
 
     definite = True
+    response: str = ""
     codes: frozenset[str] = frozenset()
 
     def __init__(self, code: str, text: str) -> None:

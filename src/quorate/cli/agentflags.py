@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from quorate.base.errors import RequestError
 from quorate.cli.files import merge
+from quorate.cli.plainvalues import whole_number
 
 _WORD = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
@@ -188,7 +189,7 @@ def _value(name: str, flag: Flag, text: str | None, faults: list[str]) -> Any:
     if flag.takes is not Takes.WHOLE:
         return text
     try:
-        return int(str(text))
+        return whole_number(str(text))
     except ValueError:
         faults.append(f"invalid value {text!r} for flag -{name}: it must be a whole number")
         return None

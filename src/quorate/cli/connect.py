@@ -73,9 +73,9 @@ class Connection(NamedTuple):
         """One cluster is one data center: another one cannot be reached through it."""
         about = msgspec.json.decode(client.call("GET", "/v1/agent/self").body, type=_Self)
         if about.config.get("Datacenter") != self.datacenter:
-            raise RequestError(
-                "bad_request", "Unexpected response code: 500 (No path to datacenter)"
-            )
+            error = RequestError("bad_request", f"no data center {self.datacenter!r} here")
+            error.response = "Unexpected response code: 500 (No path to datacenter)"
+            raise error
 
     def node(self) -> str:
         """The node to ask, as `host:port`.
@@ -177,3 +177,12 @@ def one_argument(words: list[str] | None, what: str, *, default: str | None = No
     if default is None:
         fail(f"Error! Missing {what} argument")
     return default
+
+
+def key_argument(words: list[str] | None, what: str, *, default: str | None = None) -> str:
+    """Take a key or prefix as the only argument; a slash before it is dropped.
+
+    No key begins with a slash by accident: who types one means the root. Kept, it would name
+    nothing, and a delete or an export of nothing would look like a success.
+    """
+    return one_argument(words, what, default=default).removeprefix("/")

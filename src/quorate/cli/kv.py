@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from quorate.cli import kvfiles, kvwatch
-from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.connect import Connection, connected, key_argument
 from quorate.cli.flags import application, command
 from quorate.cli.output import fail, say, say_bytes, say_columns, say_json
 from quorate.cli.values import read_value
 from quorate.client.structs import KvEntry, Written
 
 app = application("Read and write keys.")
+
+UINT64_MAX = 2**64 - 1
 
 Words = Annotated[list[str] | None, typer.Argument(show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -22,7 +24,10 @@ Cas = Annotated[bool, typer.Option("--cas", help="Only if unchanged; see --modif
 ModifyIndex = Annotated[
     int,
     typer.Option(
-        "--modify-index", min=0, help="With --cas: the index the key must have; 0: it must not be."
+        "--modify-index",
+        min=0,
+        max=UINT64_MAX,
+        help="With --cas: the index the key must have; 0: it must not be.",
     ),
 ]
 
@@ -51,7 +56,7 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Read a key, or everything below a prefix; exit code 1 if the key does not exist."""
-    name = one_argument(key, "KEY", default="" if recurse or keys else None)
+    name = key_argument(key, "KEY", default="" if recurse or keys else None)
     if not (name or recurse or keys):
         fail("Error! Missing KEY argument")
     with connection.client() as client:
@@ -129,7 +134,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Name the keys below a prefix, in order; all keys if there is none."""
-    name = one_argument(prefix, "PREFIX", default="")
+    name = key_argument(prefix, "PREFIX", default="")
     if long and separator:
         fail("Error! Cannot combine -long and -separator")
     with connection.client() as client:
@@ -178,7 +183,9 @@ def put(
     *,
     cas: Cas = False,
     modify_index: ModifyIndex = 0,
-    flags: Annotated[int, typer.Option("--flags", min=0, help="64 bits of your own.")] = 0,
+    flags: Annotated[
+        int, typer.Option("--flags", min=0, max=UINT64_MAX, help="64 bits of your own.")
+    ] = 0,
     as_base64: Annotated[
         bool, typer.Option("--base64", help="The value is given in base 64.")
     ] = False,
@@ -256,7 +263,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a key, or everything below a prefix."""
-    name = one_argument(key, "KEY")
+    name = key_argument(key, "KEY", default="" if recurse else None)
     if not (name or recurse):
         fail("Error! Missing KEY argument")
     if cas and recurse:

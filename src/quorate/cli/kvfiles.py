@@ -1,13 +1,15 @@
 """`quorate kv export` and `import`: keys as a file, in Consul's JSON."""
 
 import base64
+import posixpath
 from typing import Annotated
 
 import msgspec
 import typer
 
-from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.output import fail, progress, say, say_json
+from quorate.base.errors import QuorateError
+from quorate.cli.connect import Connection, connected, key_argument, one_argument
+from quorate.cli.output import fail, note, progress, say, say_json
 from quorate.cli.values import read_value
 
 
@@ -28,7 +30,7 @@ def export(
     prefix: Annotated[list[str] | None, typer.Argument(show_default=False)] = None,
 ) -> None:
     """Print the keys below a prefix as JSON, all keys if there is none."""
-    name = one_argument(prefix, "PREFIX", default="")
+    name = key_argument(prefix, "PREFIX", default="")
     with connection.client() as client:
         entries = client.kv.tree(name, stale=connection.stale)
     if not entries:
@@ -42,6 +44,14 @@ def export(
     say("[\n" + ",\n".join(objects) + "\n]")
 
 
+def joined(prefix: str, key: str) -> str:
+    """A key below a prefix, joined as paths are: `copy` and `copy/` give the same key."""
+    if not prefix:
+        return key
+    path = posixpath.normpath(f"/{prefix}/{key}").lstrip("/")
+    return f"{path}/" if path and key.endswith("/") else path
+
+
 def _text(word: str) -> str:
     return msgspec.json.encode(word).decode()
 
@@ -53,7 +63,7 @@ def import_(
         list[str] | None,
         typer.Argument(metavar="DATA", show_default=False, help="@FILE, - for stdin, or JSON."),
     ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="Put before every key.")] = "",
+    prefix: Annotated[str, typer.Option("--prefix", help="A folder to put every key into.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Write keys from what `export` printed. What was written before an error stays written."""
@@ -64,14 +74,25 @@ def import_(
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         fail(f"Cannot unmarshal data: {error}")
     for entry in entries:
-        entry.key = prefix + entry.key
+        entry.key = joined(prefix, entry.key)
     with connection.client():
         pass  # speaks up at once if nobody is there
     from quorate.cli.writing import write_all
 
     items = [(entry.key, entry.value, entry.flags) for entry in entries]
+    written = 0
+
+    def count() -> None:
+        nonlocal written
+        written += 1
+        bar.advance()
+
     with progress("importing", len(items)) as bar:
-        write_all(connection.node(), connection.secret(), items, bar.advance)
+        try:
+            write_all(connection.node(), connection.secret(), items, count)
+        except QuorateError:
+            note(f"{written} of {len(items)} keys were written before this:")
+            raise
     if as_json:
         say_json({"imported": len(entries)})
         return

@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.connect import Connection, connected, key_argument
 from quorate.cli.output import fail, note, say_bytes, say_json
 from quorate.client.structs import KvEntry
 
@@ -41,7 +41,7 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per change.")] = False,
 ) -> None:
     """Print a key now and whenever it changes, until Ctrl-C; quick changes may show as one."""
-    name = one_argument(key, "KEY", default="" if recurse else None)
+    name = key_argument(key, "KEY", default="" if recurse else None)
     if not (name or recurse):
         fail("Error! Missing KEY argument")
     with connection.client() as client:

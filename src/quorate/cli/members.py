@@ -8,7 +8,9 @@ import typer
 from quorate.cli.connect import Connection, connected
 from quorate.cli.flags import application, command
 from quorate.cli.output import fail, say_columns, say_json
+from quorate.client import bodies
 from quorate.client.structs import MemberInfo
+from quorate.client.sync.client import Client
 
 EXIT_NOBODY = 2  # Consul's
 
@@ -22,6 +24,12 @@ def members(
     status: Annotated[
         str, typer.Option("--status", metavar="REGEX", help="Only nodes with such a status.")
     ] = ".*",
+    only: Annotated[
+        str, typer.Option("--filter", help="Only nodes for which this holds: Name == n1.")
+    ] = "",
+    segment: Annotated[
+        str, typer.Option("--segment", help="Accepted for Consul's sake: there are none.")
+    ] = "",
     detailed: Annotated[bool, typer.Option("--detailed", help="Show every tag.")] = False,
     wan: Annotated[bool, typer.Option("--wan", help="Names with their data center.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
@@ -32,7 +40,7 @@ def members(
     except re.error as error:
         fail(f"Failed to compile status regexp: {error}")
     with connection.client() as client:
-        found = [each for each in client.status.members() if wanted.fullmatch(each.status)]
+        found = [each for each in _asked(client, only, segment) if wanted.search(each.status)]
     found.sort(key=lambda each: each.name)
     if as_json:
         say_json(found)
@@ -44,6 +52,13 @@ def members(
         say_columns([heading, *([*_place(each, wan), *_facts(each)] for each in found)])
     if not found:
         raise typer.Exit(EXIT_NOBODY)
+
+
+def _asked(client: Client, only: str, segment: str) -> list[MemberInfo]:
+    if not (only or segment):
+        return client.status.members()
+    reply = client.call("GET", "/v1/agent/members", filter=only or None, segment=segment or None)
+    return bodies.members(reply)
 
 
 def _place(member: MemberInfo, wan: bool) -> list[str]:

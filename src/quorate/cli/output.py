@@ -69,7 +69,7 @@ def fail_with(error: QuorateError, doing: str) -> NoReturn:
         error: What came back.
         doing: What was being done, as the beginning of a sentence: `Error! Failed writing data`.
     """
-    note(f"{doing}: {error.text}")
+    note(f"{doing}: {error.response or error.text}")
     for sentence in advice_on(error):
         note(sentence)
     raise typer.Exit(1)

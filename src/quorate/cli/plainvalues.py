@@ -1,10 +1,12 @@
 """Values of flags without typer's own conversion, which imports pydantic: 90 ms at every start.
 
-Only for text and numbers; everything else stays typer's. It hangs on one attribute of typer's
+Only for text and numbers; everything else stays typer's. Whole numbers are written as in Go: in
+base 10, or with `0x`, `0o`, `0b` or a leading zero in front. It hangs on one attribute of typer's
 parameters: where a version of typer has none of that name, nothing is changed and only the start
 is slower. `tests/unit/cli/test_start.py` notices.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,20 @@ import typer
 _ATTRIBUTE = "_runtime_param"
 _ONE = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 _KINDS: dict[Any, type[Any]] = {kind: kind for kind in _ONE} | {list[str]: str}
+_OCTAL = re.compile(r"([+-]?0)_?([0-7]+(?:_[0-7]+)*)")
 _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number as Go's flags do: `16`, `0x10`, `0o20`, `020`, `0b1_0000`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isascii() or text != text.strip():
+        raise ValueError(text)
+    octal = _OCTAL.fullmatch(text)
+    return int(f"{octal[1]}o{octal[2]}" if octal else text, 0)
 
 
 class PlainValue:
@@ -52,6 +67,8 @@ class PlainValue:
     def _converted(self, value: Any) -> Any:
         if self._kind is bool and not isinstance(value, bool):
             return _WORDS[str(value).lower()]
+        if self._kind is int and isinstance(value, str):
+            return whole_number(value)
         return self._kind(value)
 
 

@@ -160,9 +160,13 @@ def error_of(reply: Reply, request: Request) -> QuorateError:
         code = "outcome_unknown"
     if code not in _CLASS_OF and code not in UnavailableError.codes:
         code = _code_by_words(reply.status, said, request)
-    if code in UnavailableError.codes:
-        return UnavailableError(code, text, retry_after_s)
-    return _CLASS_OF[code](code, text)
+    error = (
+        UnavailableError(code, text, retry_after_s)
+        if code in UnavailableError.codes
+        else _CLASS_OF[code](code, text)
+    )
+    error.response = f"Unexpected response code: {reply.status} ({said})"
+    return error
 
 
 def _code_by_words(status: int, said: str, request: Request) -> str:

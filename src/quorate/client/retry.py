@@ -57,8 +57,10 @@ def given_up(error: QuorateError, tries: int, deadline_s: float) -> QuorateError
     if not isinstance(error, UnavailableError):
         return error
     word = "try" if tries == 1 else "tries"
-    return UnavailableError(
+    last = UnavailableError(
         error.code,
         f"{error.text} (given up after {tries} {word} in {deadline_s:g} s)",
         error.retry_after_s,
     )
+    last.response = error.response
+    return last

@@ -2,10 +2,13 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from quorate.base.errors import UnavailableError
+from quorate.cli.kvfiles import joined
 from quorate.cli.writing import Item
 from tests.unit.cli.conftest import Run, Said
 from tests.unit.cli.fakes import FakeClient
@@ -71,6 +74,68 @@ def test_what_cannot_be_read_is_not_written(run: Run, client: FakeClient) -> Non
 def test_a_key_must_not_begin_with_a_slash(run: Run) -> None:
     text = "Error! Failed writing data: Invalid key. Key must not begin with a '/': /a\n"
     assert run("kv", "put", "/a", "v") == bad(text)
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_slash_before_a_key_or_prefix_is_dropped(run: Run, client: FakeClient) -> None:
+    assert run("kv", "get", "/g/b") == good("2\n")
+    assert run("kv", "get", "-recurse", "/g/d/") == good("g/d/x:3\n")
+    assert run("kv", "get", "-keys", "/g/d/") == good("g/d/x\n")
+    assert run("kv", "get", "-keys", "/") == good("g/\n")
+    assert run("kv", "list", "/g/d") == good("g/d/x\n")
+    assert '"key": "g/a"' in run("kv", "export", "/g/a").out
+    assert run("kv", "watch", "-count=1", "/g/b") == good("2\n")
+    assert run("kv", "watch", "-count=1", "-recurse", "/g/d") == good("g/d/x:3\n")
+    assert run("kv", "delete", "/g/b") == good("Success! Deleted key: g/b\n")
+    assert run("kv", "delete", "-recurse", "/g/") == good("Success! Deleted keys with prefix: g/\n")
+    assert client.kv.rows == {}
+
+
+@pytest.mark.parametrize("words", [("get", "/"), ("delete", "/"), ("watch", "/")])
+def test_a_slash_alone_is_no_key(run: Run, words: tuple[str, ...]) -> None:
+    assert run("kv", *words) == bad("Error! Missing KEY argument\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        ("0x10", 16),
+        ("0X1f", 31),
+        ("0b101", 5),
+        ("0o17", 15),
+        ("017", 15),
+        ("1_000", 1000),
+        ("18446744073709551615", 2**64 - 1),
+        ("0", 0),
+    ],
+)
+def test_numbers_are_written_as_in_go(
+    run: Run, client: FakeClient, typed: str, number: int
+) -> None:
+    assert run("kv", "put", f"-flags={typed}", "n", "v").code == 0
+    assert client.kv.rows["n"].flags == number
+
+
+@pytest.mark.parametrize("typed", ["-1", "1e3", "09", "0x", "x", "", " 1", "18446744073709551616"])
+def test_what_go_does_not_take_for_a_number_is_refused(
+    run: Run, client: FakeClient, typed: str
+) -> None:
+    assert run("kv", "put", f"-flags={typed}", "n", "v").code == 1
+    assert run("kv", "put", "-cas", f"-modify-index={typed}", "n", "v").code == 1
+    assert client.kv.rows == {}
+
+
+def test_an_index_may_be_written_in_hex(run: Run, client: FakeClient) -> None:
+    client.kv.index = 0xF
+    run("kv", "put", "a", "1")
+    assert run("kv", "put", "-cas", "-modify-index", "0x10", "a", "2").code == 0
+    assert run("kv", "delete", "-cas", "-modify-index", "0x11", "a").code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_switch_may_be_switched_off(run: Run) -> None:
+    assert run("kv", "get", "-recurse=false", "-keys=0", "g/b") == good("2\n")
+    assert run("kv", "get", "-recurse=maybe", "g/b").code == 1
 
 
 def test_a_value_may_look_like_a_flag(run: Run, client: FakeClient) -> None:
@@ -210,6 +275,37 @@ def test_import_writes_what_export_printed(run: Run, monkeypatch: pytest.MonkeyP
     said = run("kv", "import", "-prefix=sub/", data)
     assert said == good("Imported: sub/x\nImported: sub/y\n")
     assert written == [("sub/x", b"4", 5), ("sub/y", b"", 0)]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "expected"),
+    [
+        ("copy", "a/b", "copy/a/b"),
+        ("copy/", "a/b", "copy/a/b"),
+        ("/copy", "a", "copy/a"),
+        ("copy//x/", "dir/", "copy/x/dir/"),
+        ("", "dir/", "dir/"),
+        ("", "/kept", "/kept"),
+        ("copy", "/a", "copy/a"),
+        ("a/../b", "c", "b/c"),
+        ("/", "c", "c"),
+    ],
+)
+def test_import_joins_the_prefix_as_a_path(prefix: str, key: str, expected: str) -> None:
+    assert joined(prefix, key) == expected
+
+
+def test_import_says_how_much_was_written_before_an_error(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_all(_node: str, _token: str, _items: list[Item], done: Callable[[], None]) -> None:
+        done()
+        raise UnavailableError("no_quorum", "no cluster leader")
+
+    monkeypatch.setattr("quorate.cli.writing.write_all", write_all)
+    said = run("kv", "import", '[{"key":"x"},{"key":"y"}]')
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("1 of 2 keys were written before this:\nError! Failed writing data")
 
 
 def test_import_refuses_what_is_no_json(run: Run) -> None:

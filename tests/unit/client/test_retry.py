@@ -15,7 +15,7 @@ from quorate.client import AsyncClient
 from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
 from quorate.client.requests import Request
-from quorate.client.retry import error_of_failure, may_repeat, pause_s
+from quorate.client.retry import error_of_failure, given_up, may_repeat, pause_s
 from tests.unit.client.fakes import Node, always, nodes, refusal, reply
 
 WRITE = Request(b"PUT /v1/kv/a HTTP/1.1\r\n")
@@ -40,6 +40,12 @@ def test_a_definite_refusal_is_tried_at_the_next_node_and_the_choice_is_sticky()
             assert (len(lonely.seen), len(other.seen)) == (1, 3)
 
     asyncio.run(run())
+
+
+def test_an_error_repeats_what_the_server_said_with_its_status() -> None:
+    error = error_of(Reply(500, {}, b"No cluster leader\n"), READ)
+    assert error.response == "Unexpected response code: 500 (No cluster leader)"
+    assert given_up(error, 3, 1.0).response == error.response
 
 
 def test_an_indefinite_refusal_of_a_write_is_raised_and_not_repeated() -> None:
