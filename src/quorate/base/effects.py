@@ -45,13 +45,15 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 class Applied(msgspec.Struct, frozen=True, gc=False):
     """Own commands took effect: `outcomes[i]` answers `tickets[i]`.
 
-    `position` is the place of the first one in the batch of `slot`, for checkers.
+    `position` is the place of the first one in the batch of `slot`, for checkers; `made_s` is when
+    their bundle was made, for the measure of how long that took.
     """
 
     tickets: Sequence[Ticket]
     outcomes: Sequence[Outcome]
     slot: Slot
     position: int
+    made_s: float = 0.0
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -112,8 +114,26 @@ class Configured(msgspec.Struct, frozen=True):
     cluster_id: str
 
 
+NOTES = (
+    "change",
+    "disk full",
+    "disk has space",
+    "following",
+    "founding refused",
+    "leader lost",
+    "leading",
+    "snapshot asked",
+    "snapshot installed",
+    "snapshot refused",
+    "standing",
+    "stepped down",
+    "transfer failed",
+)
+"""What a Note may tell: each is a metric on every node from its start."""
+
+
 class Note(msgspec.Struct, frozen=True):
-    """A fact for the log and the metrics, such as `leading`, `following`, `removed`."""
+    """A fact for the log and the metrics; `what` is one of `NOTES`."""
 
     what: str
     fields: dict[str, Any]

@@ -14,6 +14,7 @@ from quorate.base.batches import Configuration, Member
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError
 from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
 
 
@@ -269,8 +270,8 @@ class Admin(Protocol):
         """Ask for a membership change: "add", "remove" or "transfer" (leadership to member)."""
         ...
 
-    def metrics(self) -> dict[str, float]:
-        """Counters and gauges by dotted name."""
+    def metrics(self) -> list[Metric]:
+        """What this node counts and measures, as it is now."""
         ...
 
 

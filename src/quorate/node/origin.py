@@ -43,6 +43,7 @@ class Numbered(msgspec.Struct):
     has_internal: bool
     deadline_s: float
     sent_s: float
+    made_s: float
     tries: int = 0
 
 
@@ -114,7 +115,7 @@ class Origin:
         self._sequence += 1
         body = join_commands(commands)
         bundle = Bundle(self._me, self.incarnation, self._sequence, len(commands), body)
-        self._numbered.append(Numbered(bundle, tickets, has_internal, deadline_s, now_s))
+        self._numbered.append(Numbered(bundle, tickets, has_internal, deadline_s, now_s, now_s))
         self.gather.on_left(len(commands), now_s)
         return bundle
 
@@ -159,8 +160,9 @@ class Origin:
                 for ticket, outcome in zip(oldest.tickets, outcomes, strict=True)
                 if ticket is not None
             ]
-            return Applied([t for t, _ in pairs], [o for _, o in pairs], slot, position)
-        return Applied(oldest.tickets, outcomes, slot, position)
+            tickets, outcomes = [t for t, _ in pairs], [o for _, o in pairs]
+            return Applied(tickets, outcomes, slot, position, oldest.made_s)
+        return Applied(oldest.tickets, outcomes, slot, position, oldest.made_s)
 
     def on_jump(self, incarnation: int, sequence: int) -> list[Refused]:
         """A snapshot counts our bundles up to `sequence` as applied; their results are lost."""

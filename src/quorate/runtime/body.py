@@ -23,6 +23,7 @@ from quorate.base.effects import Halt
 from quorate.base.errors import QuorateError, StorageError
 from quorate.base.events import Persisted, SnapshotTaken, SpaceChanged
 from quorate.base.ids import NodeId, Slot
+from quorate.base.metrics import Metric
 from quorate.base.ports import Status
 from quorate.node.node import Node
 from quorate.runtime.driver import Driver
@@ -247,10 +248,9 @@ class Body:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(function)
 
-    def _measures(self) -> dict[str, float]:
-        return gathered(
-            self._node, self._driver, self._transport, self._home.wal, self._home.tables
-        )
+    def _measures(self) -> list[Metric]:
+        wal, tables = self._home.wal, self._home.tables
+        return gathered(self._node, self._driver, self._transport, wal, tables, time.monotonic())
 
 
 async def start_body(

@@ -42,6 +42,7 @@ from quorate.base.errors import StorageError, violated
 from quorate.base.events import Event, Installed, Persisted
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Message
+from quorate.base.metrics import Histogram
 from quorate.base.ports import Clock
 from quorate.base.records import Record
 from quorate.runtime.recorder import Recorder
@@ -133,7 +134,6 @@ class Counters(msgspec.Struct):
     groups: int = 0
     ticket_errors: int = 0
     ticks_late: int = 0
-    lag_s: float = 0.0
     lag_max_s: float = 0.0
 
 
@@ -182,7 +182,11 @@ class Driver:
         self._alarm: asyncio.TimerHandle | None = None
         self.is_over = False
         self.counters = Counters()
+        self.turn_durations = Histogram()
+        self.lags = Histogram()
+        self.commit_durations = Histogram()
         self.notes: dict[str, int] = {}
+        self._names: dict[NodeId, str] = {}
         self.recorder = Recorder()
         self._deeds: dict[type, Callable[[Any], None]] = {
             Persist: self._persist,
@@ -263,6 +267,7 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._is_in_turn = True
+        began_s = self._clock()
         flushed_s = inf
         for _ in range(INLINE_TURNS_MAX):
             if not self._is_turn_due or self.is_over:
@@ -274,6 +279,7 @@ class Driver:
             self._links.flush()
             self._hand_over()
         self._is_in_turn = False
+        self.turn_durations.observe(self._clock() - began_s)
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
         elif self._node.is_unsettled:
@@ -282,7 +288,9 @@ class Driver:
 
     def _settle(self) -> None:
         if not self.is_over:
-            self._take("settle", self._node.settle, self._clock())
+            began_s = self._clock()
+            self._take("settle", self._node.settle, began_s)
+            self.turn_durations.observe(self._clock() - began_s)
             self.wake()
 
     def _set_alarm(self, flushed_s: float) -> None:
@@ -306,7 +314,7 @@ class Driver:
         now_s = self._clock()
         lag_s = max(0.0, now_s - self._tick_due_s)
         counters = self.counters
-        counters.lag_s = lag_s
+        self.lags.observe(lag_s)
         counters.lag_max_s = max(counters.lag_max_s, lag_s)
         counters.ticks_late += lag_s > self._tick_s
         self._take("tick", self._node.tick, now_s)
@@ -364,6 +372,7 @@ class Driver:
         self._links.send(effect.to, effect.message)
 
     def _configured(self, effect: Configured) -> None:
+        self._names = {member.id: member.name for member in effect.configuration.members}
         self._links.configure(effect.configuration, effect.cluster_id)
 
     def _reply(self, _: Reply) -> None:
@@ -372,6 +381,7 @@ class Driver:
     # --- clients -------------------------------------------------------------------------------
 
     def _applied(self, effect: Applied) -> None:
+        self.commit_durations.observe(self._clock() - effect.made_s)
         for ticket, outcome in zip(effect.tickets, effect.outcomes, strict=True):
             try:
                 ticket(outcome)
@@ -407,7 +417,14 @@ class Driver:
 
     def _note(self, effect: Note) -> None:
         self.notes[effect.what] = self.notes.get(effect.what, 0) + 1
-        self._log.info(effect.what, **effect.fields)
+        self._log.info(effect.what, **{key: self._named(v) for key, v in effect.fields.items()})
+
+    def _named(self, value: object) -> object:
+        """A field with the names of members in place of their ids: people know no ids."""
+        if isinstance(value, str):
+            for node, name in self._names.items():
+                value = value.replace(node, name)
+        return value
 
     def _halt(self, effect: Halt) -> None:
         if not self.is_over:

@@ -10,6 +10,7 @@ from quorate.base.batches import Member
 from quorate.base.commands import Command, encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
+from quorate.base.metrics import Metric
 from quorate.base.ports import Clock, Done, Status, View
 from quorate.node.node import Node
 from quorate.runtime.driver import Driver
@@ -40,7 +41,7 @@ class LocalNode:
         tables: The node's.
         settings: Limits and patience.
         clock: Monotonic seconds.
-        metrics: Gathers the counters of all parts.
+        metrics: Gathers the figures of all parts.
 
     Attributes:
         is_stopping: New requests are refused; those under way go on.
@@ -53,7 +54,7 @@ class LocalNode:
         tables: View,
         settings: NodeSettings,
         clock: Clock,
-        metrics: Callable[[], dict[str, float]],
+        metrics: Callable[[], list[Metric]],
     ) -> None:
         self._node = node
         self._driver = driver
@@ -125,6 +126,6 @@ class LocalNode:
         self._node.change(verb, member, done, self._clock() + self._hold_s)
         self._driver.wake()
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> list[Metric]:
         """See `base.ports.Admin.metrics`."""
         return self._metrics()

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from time import perf_counter
 from typing import cast
 
 import google_crc32c
 import lmdb
 
 from quorate.base.errors import StorageError, invariant
+from quorate.base.metrics import Histogram
 from quorate.base.schema import Meta, Table
 from quorate.runtime.fileops import sync_directory
 from quorate.runtime.heldviews import HeldRows, Old, Row
@@ -91,6 +93,8 @@ class LmdbTables:
         self._read: Read | None = None
         self._staged: MapFile | None = None
         self._writer: LmdbTransaction | None = None
+        self._began_s = 0.0
+        self.durations = Histogram()
         for name in (STAGED_NAME, f"{STAGED_NAME}-lock"):
             (directory / name).unlink(missing_ok=True)
         self._file = self._open(FILE_NAME)
@@ -118,6 +122,7 @@ class LmdbTables:
             self._close_reader()
             transaction = self._file.begin()
         self._writer = LmdbTransaction(self, transaction, is_keeping=bool(self._held))
+        self._began_s = perf_counter()
         return self._writer
 
     def hold(self) -> HeldRows:
@@ -240,6 +245,7 @@ class LmdbTables:
             for held in self._held:
                 held.keep(old, deleted)
         self._file.has_fitted()
+        self.durations.observe(perf_counter() - self._began_s)
 
     def close_writer(self, writer: "LmdbTransaction") -> None:
         """A transaction ended."""

@@ -251,7 +251,7 @@ class Transport:
             other.close()
         self._links[peer] = link
         self.counters.connected += 1
-        self._log.debug("linked", peer=theirs.member.name, address=link.remote)
+        self._tell("peer connected", link)
         self._deliver(Connected(theirs.member, theirs.cluster_id))
         return True
 
@@ -328,7 +328,7 @@ class Transport:
         member = link.peer.member
         del self._links[member.id]
         self.counters.disconnected += 1
-        self._log.debug("link broke", peer=member.name, address=link.remote)
+        self._tell("peer disconnected", link)
         if not link.is_heard and link.is_dialed and not self._is_stopped:
             text = "it closed the connection right after the handshake; its own log may say why"
             self._complain("refused by peer", text, peer=member.name, address=link.remote)
@@ -341,6 +341,15 @@ class Transport:
         name = link.peer.member.name if link.peer else link.remote
         self._log.warning("dropped the link of a slow peer", peer=name, why=why)
         link.abort()
+
+    def _tell(self, what: str, link: Link) -> None:
+        """Tell of a link; of one to a node that is no member only to who asks for every detail."""
+        if link.peer is None:
+            return
+        member = link.peer.member
+        is_told = member.id in self._member_ids or not self._is_configured
+        tell = self._log.info if is_told else self._log.debug
+        tell(what, peer=member.name, address=link.remote)
 
     def _complain(self, what: str, why: str, **fields: str) -> None:
         key = f"{what} {why} {fields.get('peer', '')}"

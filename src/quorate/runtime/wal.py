@@ -25,6 +25,7 @@ import msgspec
 
 from quorate.base.errors import InvariantError, StorageError, invariant
 from quorate.base.ids import Slot
+from quorate.base.metrics import Histogram
 from quorate.base.records import Record
 from quorate.runtime.fileops import Files
 from quorate.wire.fileops import FileOp, Sync
@@ -66,6 +67,7 @@ class WalStats(msgspec.Struct):
     inline_groups: int = 0
     sync_s: float = 0.0
     quickest_s: float = 0.0
+    durations: Histogram = msgspec.field(default_factory=Histogram)
 
 
 class _Rest(NamedTuple):
@@ -275,6 +277,7 @@ class Wal:
         self._written += records
         self.stats.groups += 1
         self.stats.records += records
+        self.stats.durations.observe(took_s)
         self.stats.sync_s += 0.1 * (took_s - self.stats.sync_s)
         self.stats.quickest_s = min(took_s, self.stats.quickest_s * QUICKEST_FADES)
 

@@ -14,6 +14,7 @@ from quorate.base.batches import Member
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError
 from quorate.base.ids import NO_BALLOT, NodeId
+from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
 from quorate.gateways.http import limits
@@ -111,8 +112,16 @@ class FakeLocal:
         self.changes.append((verb, member))
         self._later(lambda: done(self.refusal))
 
-    def metrics(self) -> dict[str, float]:
-        return {"driver.turns": 3, "driver.lag_s": 0.25}
+    def metrics(self) -> list[Metric]:
+        durations = Histogram()
+        durations.observe(0.0005)
+        durations.observe(60.0)
+        return [
+            counter("turns_total", "Turns.", 3),
+            gauge("lag_seconds", "Lag.", 0.25),
+            histogram("apply_seconds", "Apply.", durations),
+            by_label(Kind.GAUGE, "role", "Role.", "role", {"leader": 1.0, "learner": 0.0}),
+        ]
 
     def release(self) -> None:
         """Let what was held go on, oldest first."""

@@ -349,16 +349,6 @@ def test_a_silent_member_is_failed_and_the_cluster_unwell() -> None:
     assert [(one["Name"], one["Status"]) for one in members] == [("Ann", 1), ("Bob", 4)]
 
 
-def test_figures_are_shown_as_json_and_for_prometheus() -> None:
-    desk = Desk()
-    body = json.loads(desk.ask("GET", "/v1/agent/metrics").body)
-    assert [gauge["Name"] for gauge in body["Gauges"]] == [
-        "quorate.driver.lag_s", "quorate.driver.turns",
-    ]  # fmt: skip
-    text = desk.ask("GET", "/v1/agent/metrics?format=prometheus").text
-    assert "# TYPE quorate_driver_lag_s gauge\nquorate_driver_lag_s 0.25\n" in text
-
-
 def test_the_agent_tells_of_itself_under_exactly_these_names() -> None:
     desk = Desk()
     body = json.loads(desk.ask("GET", "/v1/agent/self").body)

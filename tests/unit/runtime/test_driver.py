@@ -126,6 +126,7 @@ class World:
         self.links = FakeLinks(self.tape)
         self.copies = FakeCopies()
         self.ends: list[Halt | BaseException] = []
+        self.logged: list[dict[str, Any]] = []
         self.driver = Driver(
             self.node,
             disk=self.disk,
@@ -133,9 +134,13 @@ class World:
             copies=self.copies,
             tick_s=3600.0,
             clock=lambda: self.now_s,
-            log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[]),
+            log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[self._log]),
             on_end=self.ends.append,
         )
+
+    def _log(self, _: Any, __: str, event: Any) -> str:
+        self.logged.append(dict(event))
+        return ""
 
     async def settle(self) -> None:
         """Let every turn that is due end."""
@@ -400,6 +405,31 @@ def test_members_truncations_and_notes_reach_their_places() -> None:
         assert world.driver.notes == {"leading": 1}
 
     assert played(play).tape[:2] == ["configure 3", "truncate 8"]
+
+
+def test_the_log_has_names_of_members_where_a_note_has_ids() -> None:
+    configuration = Configuration(3, 2, (Member(BOB, "Robert", "a:1"),))
+    note = Note("stepped down", {"why": f"{BOB} promised a higher ballot", "leader": BOB, "n": 3})
+
+    async def play(world: World) -> None:
+        world.node.first = [Configured(configuration, "c"), note]
+        world.driver.start()
+
+    (line,) = [each for each in played(play).logged if each["event"] == "stepped down"]
+    assert (line["why"], line["leader"]) == ("Robert promised a higher ballot", "Robert")
+    assert line["n"] == 3
+
+
+def test_turns_commits_and_late_ticks_are_measured() -> None:
+    async def play(world: World) -> None:
+        world.node.first = [Applied([], [], Slot(1), 0, made_s=world.now_s - 0.25)]
+        world.driver.start()
+        world.driver.wake()
+        await world.settle()
+
+    driver = played(play).driver
+    assert driver.commit_durations.total_s == 0.25
+    assert driver.turn_durations.count >= 1
 
 
 @pytest.mark.parametrize("events_max", [1, 5])

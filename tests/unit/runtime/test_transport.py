@@ -158,6 +158,11 @@ def test_a_break_is_told_once_and_the_link_comes_back() -> None:
         await bob.until(lambda p: p.is_linked(ann))
         kinds = [type(event) for event in ann.events]
         assert kinds[:3] == [Connected, Disconnected, Connected]
+        told = [line for line in ann.logged if line["event"].startswith("peer ")]
+        assert [line["event"] for line in told] == [
+            "peer connected", "peer disconnected", "peer connected",
+        ]  # fmt: skip
+        assert all(line["peer"] == bob.hello.member.name for line in told)
         await stopped(ann, bob)
 
     played(play)

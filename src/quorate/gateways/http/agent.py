@@ -9,6 +9,7 @@ import platform
 from typing import Any
 
 from quorate.base.batches import Member
+from quorate.base.metrics import figures
 from quorate.base.ports import Status
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -144,14 +145,15 @@ def _stats(context: Context, status: Status) -> Shape:
         },
         "serf_wan": {"members": "1"},
     }
-    figures = {name: _figure(value) for name, value in sorted(context.local.metrics().items())}
+    shown = figures(context.local.metrics())
+    named = {name: _figure(value) for name, value in sorted(shown.items())}
     stats["quorate"] = {
         "version": config.version,
         "cluster": status.cluster_id,
         "role": status.role,
         "index": str(status.index),
         "digest": f"{status.digest:08x}",
-        **figures,
+        **named,
     }
     return stats
 

@@ -279,7 +279,7 @@ class _Read:
             if self._timer is None:
                 wait_s = mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
                 self._timer = context.call_later(wait_s, self._time_over)
-                self._request.on_lost = self._forget
+                self._request.waits(self._forget)
             self._watch = context.local.watch(answer.subjects, self._fired)
         elif self._request.is_wanted():
             self._send(answer, reader)

@@ -369,6 +369,8 @@ class Connection(asyncio.Protocol):
         pending = self._pending
         if request.data is not None or not pending:
             return
+        if request.traffic is not None:
+            request.traffic.count(data, request.began_s)
         request.data = data
         request.chunks = chunks
         request.on_lost = None

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError, StorageError
+from quorate.base.metrics import Kind, Metric, Sample
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
 from quorate.gateways.http.answers import Answers
@@ -14,6 +15,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError, failed, http_error
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.traffic import Traffic
 
 DEFAULT_LINES = (
     b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
@@ -59,6 +61,7 @@ class Context:
         local: The node this gateway lives on.
         config: Limits and spelling.
         answers: Sends answers.
+        traffic: Counts them.
         fresh_s: The tables are at least as new as what the cluster had at this time of `local`'s
             clock: when the last confirmed read was asked for.
     """
@@ -69,10 +72,21 @@ class Context:
         self.local = local
         self.config = config
         self.answers = Answers(config)
+        self.traffic = Traffic(())
         self.call_later = call_later
         self.fresh_s = float("-inf")
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
+
+    def metrics(self) -> list[Metric]:
+        """What the node and this gateway count and measure."""
+        return [*self._about(), *self.local.metrics(), *self.traffic.metrics()]
+
+    def _about(self) -> list[Metric]:
+        config = self.config
+        labels = (("version", config.version), ("consul_version", config.consul_version))
+        text = "1, with the version of Quorate and the one that Consul's clients are told."
+        return [Metric("build_info", Kind.GAUGE, text, (Sample(1, labels),))]
 
     def fail(self, request: Request, error: Exception) -> None:
         """Answer with an error.

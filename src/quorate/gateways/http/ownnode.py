@@ -84,7 +84,7 @@ class _OwnNode:
         wait = (subjects.exactly(subjects.of_node(self._name)),)
         self._watch = self._context.local.watch(wait, self._again)
         self._timer = self._context.call_later(left_s, self._again)
-        self._request.on_lost = self._forget
+        self._request.waits(self._forget)
 
     def _again(self) -> None:
         self._forget()

@@ -1,7 +1,10 @@
 """A request, and where its answer goes."""
 
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import Protocol
+
+from quorate.gateways.http.traffic import RouteTraffic
 
 Header = tuple[bytes, bytes]
 
@@ -31,11 +34,14 @@ class Request:
         headers: Names as spelt, in order.
         body: Empty if there was none.
         is_lost: The client is gone; nobody will read the answer.
-        on_lost: Called if the client went before the answer; a handler that waits sets it.
+        began_s: When it was complete, by `time.monotonic`; None: it waited for a change.
+        traffic: Where its answer is counted, once its route is known.
+        on_lost: Called if the client went before the answer; see `waits`.
     """
 
     __slots__ = (
         "_connection",
+        "began_s",
         "body",
         "chunks",
         "data",
@@ -46,6 +52,7 @@ class Request:
         "needs_word",
         "on_lost",
         "target",
+        "traffic",
     )
 
     def __init__(
@@ -58,6 +65,8 @@ class Request:
         is_last: bool,
     ) -> None:
         self._connection = connection
+        self.began_s: float | None = monotonic()
+        self.traffic: RouteTraffic | None = None
         self.method = method
         self.target = target
         self.headers = headers
@@ -68,6 +77,11 @@ class Request:
         self.data: bytes | None = None
         self.chunks: Iterator[bytes] | None = None
         self.on_lost: Callable[[], None] | None = None
+
+    def waits(self, on_lost: Callable[[], None]) -> None:
+        """It is answered when something changes: tell if the client goes before that."""
+        self.on_lost = on_lost
+        self.began_s = None
 
     def is_wanted(self) -> bool:
         """Whether the client takes, and got all earlier answers: this one would leave at once."""

@@ -23,6 +23,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.traffic import Traffic
 
 Handler = Callable[[Context, Request, Params, bytes], None]
 
@@ -75,6 +76,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/status/leader", {"GET": status.leader}),
     Route("/v1/status/peers", {"GET": status.peers}),
     Route("/v1/agent/members", {"GET": agent.members}),
+    Route("/metrics", {"GET": metrics.prometheus}),
     Route("/v1/agent/metrics", {"GET": metrics.metrics}),
     Route("/v1/agent/self", {"GET": agent.about}),
     Route("/v1/agent/service/deregister/:id", {"PUT": services.deregister}),
@@ -100,22 +102,26 @@ class Router:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        pairs = ((route.pattern, method) for route in ROUTES for method in route.handlers)
+        context.traffic = Traffic(pairs)
         self._exact = {route.fixed: route for route in ROUTES if not route.is_open}
         self._open = sorted(
             ((route.fixed, route) for route in ROUTES if route.is_open),
             key=lambda pair: -len(pair[0]),
         )
         self._blocked = tuple(path.encode() for path in context.config.blocked_paths)
-        self._quick = {
-            (b"GET", b""): kv.quick_get,
-            (b"GET", b"consistent"): kv.quick_get,
-            (b"GET", b"stale"): kv.quick_stale_get,
-            (b"PUT", b""): kv.quick_put,
-        }
         self._closed_kv = self._open_route(_KV)
+        get, put = (context.traffic.of(self._closed_kv.pattern, name) for name in ("GET", "PUT"))
+        self._quick = {
+            (b"GET", b""): (kv.quick_get, get),
+            (b"GET", b"consistent"): (kv.quick_get, get),
+            (b"GET", b"stale"): (kv.quick_stale_get, get),
+            (b"PUT", b""): (kv.quick_put, put),
+        }
 
     def handle(self, request: Request) -> None:
         """Answer a request, now or later."""
+        request.traffic = self._context.traffic.other
         try:
             match = _PLAIN_KEY.fullmatch(request.target)
             if match is None or self._blocked:
@@ -124,7 +130,8 @@ class Router:
             key, query = match.groups()
             quick = self._quick.get((request.method, query or b""))
             if quick is not None and not _is_special(request):
-                quick(self._context, request, key)
+                handler, request.traffic = quick
+                handler(self._context, request, key)
                 return
             self._call(self._closed_kv, request, query or b"", key)
         except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
@@ -182,6 +189,7 @@ class Router:
     def _call(self, route: Route, request: Request, query: bytes, name: bytes) -> None:
         method = request.method.decode("latin-1")
         handler = route.handlers.get(method)
+        request.traffic = self._context.traffic.of(route.pattern, method)
         if handler is not None:
             params = params_of(query) if query else NO_PARAMS
             handler(self._context, request, params, name)

@@ -1,0 +1,99 @@
+"""Traffic: how many requests there were on which route, how they ended, and how long they took.
+
+Blocking queries that waited for a change are counted but not timed: how long they took says when
+something changed, not how quick the node is.
+"""
+
+from collections.abc import Iterable
+from time import monotonic
+
+from quorate.base.metrics import Histogram, Kind, Labels, Metric, Sample
+
+OTHER = "other"
+"""Label of what no route is for; clients choose paths and methods, so they are no labels."""
+
+_CLASSES = 6  # 1xx to 5xx, by their digit
+_SHOWN = range(2, _CLASSES)
+_DIGIT = len("HTTP/1.1 ")
+_ZERO = ord("0")
+
+
+class RouteTraffic:
+    """One method of one route.
+
+    Attributes:
+        route, method: Its labels.
+        area: The first part of the path behind the version: `kv`, `session`, `agent` ...
+        counts: Requests by the first digit of their status.
+        durations: From the whole request to its answer; shared by all routes of the area.
+    """
+
+    __slots__ = ("area", "counts", "durations", "method", "route")
+
+    def __init__(self, route: str, method: str, area: str, durations: Histogram) -> None:
+        self.route = route
+        self.method = method
+        self.area = area
+        self.counts = [0] * _CLASSES
+        self.durations = durations
+
+    def count(self, head: bytes, began_s: float | None) -> None:
+        """Count an answer.
+
+        Args:
+            head: Its first bytes, the status line.
+            began_s: When the request was complete, by `time.monotonic`; None: it is not timed.
+        """
+        self.counts[head[_DIGIT] - _ZERO] += 1
+        if began_s is not None:
+            self.durations.observe(monotonic() - began_s)
+
+
+class Traffic:
+    """All routes of a server.
+
+    Args:
+        routes: Pattern and method of each; known from the start, so that the metrics are.
+    """
+
+    def __init__(self, routes: Iterable[tuple[str, str]]) -> None:
+        self._durations: dict[str, Histogram] = {}
+        self._routes = {(route, method): self._made(route, method) for route, method in routes}
+        self.other = self._made(OTHER, OTHER)
+        self._routes[OTHER, OTHER] = self.other
+
+    def _made(self, route: str, method: str) -> RouteTraffic:
+        parts = route.split("/")
+        area = parts[2] if len(parts) > 2 else OTHER
+        durations = self._durations.setdefault(area, Histogram())
+        return RouteTraffic(route, method, area, durations)
+
+    def of(self, route: str, method: str) -> RouteTraffic:
+        """Where to count; `other` for a method that the route does not have."""
+        return self._routes.get((route, method), self.other)
+
+    def metrics(self) -> list[Metric]:
+        """Requests by route, method and class of status; durations by area."""
+        areas = (Sample(each, (("area", area),)) for area, each in self._durations.items())
+        return [
+            Metric(
+                "http_requests_total",
+                Kind.COUNTER,
+                "Requests answered, by route, method and class of status.",
+                tuple(self._counts()),
+            ),
+            Metric(
+                "http_request_seconds",
+                Kind.HISTOGRAM,
+                "From a whole request to its answer; blocking queries that waited are left out.",
+                tuple(areas),
+            ),
+        ]
+
+    def _counts(self) -> Iterable[Sample]:
+        for each in self._routes.values():
+            for digit in _SHOWN:
+                labels: Labels = (
+                    ("route", each.route), ("method", each.method), ("status", f"{digit}xx"),
+                )  # fmt: skip
+                yield Sample(each.counts[digit], labels)
