@@ -283,6 +283,10 @@ class Local(Submit, Query, Watch, Admin, Protocol):
         """Monotonic seconds, for deadlines of the gateway."""
         ...
 
+    def report(self, error: BaseException) -> str:
+        """Have an internal error written to the log, without values; returns its id there."""
+        ...
+
 
 class Clock(Protocol):
     """Where a body gets its time from."""

@@ -108,6 +108,7 @@ async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLog
     )
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
+    loop.set_exception_handler(lambda _, context: _report(body, context))
     door = Door()
     try:
         await door.open(body.local, settings)
@@ -125,6 +126,13 @@ async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLog
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     return await _stop(body, door, log)
+
+
+def _report(body: Body, context: dict[str, Any]) -> None:
+    """An error in a callback of the loop; what the loop tells of the callback holds its data."""
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        body.local.report(error)
 
 
 async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:

@@ -30,7 +30,10 @@ NEVER_MIND = -1
 
 
 class SessionRow(msgspec.Struct, array_like=True, frozen=True):
-    """A session. Times in milliseconds of logged time; `ttl` as the caller spelt it."""
+    """A session. Times in milliseconds of logged time.
+
+    `ttl` and `lock_delay_ns` are as the caller gave them; 0 ns: `lock_delay_ms` says it exactly.
+    """
 
     id: str
     name: str
@@ -44,6 +47,7 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     create_index: int
     modify_index: int
     renewed_ms: int
+    lock_delay_ns: int = 0
 
 
 encode_row = msgspec.msgpack.Encoder().encode
@@ -115,6 +119,7 @@ def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
             index,
             index,
             rows.stamp_ms,
+            command.lock_delay_ns,
         ),
     )
     rows.touch(SESSIONS, subjects.of_session(command.id))

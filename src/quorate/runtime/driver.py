@@ -45,6 +45,7 @@ from quorate.base.messages import Message
 from quorate.base.metrics import Histogram
 from quorate.base.ports import Clock
 from quorate.base.records import Record
+from quorate.runtime.faultlog import FaultLog
 from quorate.runtime.recorder import Recorder
 
 INLINE_TURNS_MAX = 8
@@ -171,6 +172,7 @@ class Driver:
         self._tick_s = tick_s
         self._clock = clock
         self._log = log
+        self._faults = FaultLog(log, clock)
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._records: list[Record] = []
@@ -410,8 +412,12 @@ class Driver:
     def _ticket_failed(self, error: Exception) -> None:
         if isinstance(error, StorageError) and error.code == "corrupt":
             raise error  # a damaged row: these tables must not be served any more
+        self.report(error)
+
+    def report(self, error: BaseException) -> str:
+        """Count and log an internal error that ends nothing; returns its id in the log."""
         self.counters.ticket_errors += 1
-        self._log.error("a callback failed", exc_info=error)
+        return self._faults.report(error)
 
     # --- words ---------------------------------------------------------------------------------
 

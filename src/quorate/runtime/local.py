@@ -70,6 +70,10 @@ class LocalNode:
         """See `base.ports.Local.now_s`."""
         return self._clock()
 
+    def report(self, error: BaseException) -> str:
+        """See `base.ports.Local.report`."""
+        return self._driver.report(error)
+
     @property
     def tables(self) -> View:
         """See `base.ports.Query.tables`."""

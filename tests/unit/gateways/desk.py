@@ -54,6 +54,7 @@ class FakeLocal:
         self.is_asked = asyncio.Event()  # something is held
         self.held: list[Callable[[], None]] = []
         self.submitted: list[Command] = []
+        self.faults: list[BaseException] = []
         self.urgent: list[bool] = []
         self.reads = 0
         self.changes: list[tuple[str, Member]] = []
@@ -111,6 +112,10 @@ class FakeLocal:
     ) -> None:
         self.changes.append((verb, member))
         self._later(lambda: done(self.refusal))
+
+    def report(self, error: BaseException) -> str:
+        self.faults.append(error)
+        return f"fault{len(self.faults)}"
 
     def metrics(self) -> list[Metric]:
         durations = Histogram()

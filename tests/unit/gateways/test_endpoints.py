@@ -63,6 +63,44 @@ def test_a_full_queue_says_when_to_come_back() -> None:
     assert b"Retry-After: 2\r\n" in lines
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "code", "definite"),
+    [
+        ("GET", "/v1/kv/a", "local", "true"),
+        ("GET", "/v1/kv/a?stale", "local", "true"),
+        ("PUT", "/v1/session/renew/s", "outcome_unknown", "false"),
+    ],
+)
+def test_an_internal_error_has_an_id_and_is_definite_only_for_reads(
+    monkeypatch: pytest.MonkeyPatch, method: str, target: str, code: str, definite: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a secret")
+
+    desk = Desk()
+    monkeypatch.setattr(desk.local.lab.tables, "get", broken)
+    reply = desk.ask(method, target)
+    assert reply.status == 500
+    assert "fault1" in reply.text
+    assert "secret" not in reply.text
+    assert reply.headers["X-Quorate-Error"] == code
+    assert reply.headers["X-Quorate-Definite"] == definite
+    assert [type(fault) for fault in desk.local.faults] == [ValueError]
+
+
+def test_an_internal_error_after_apply_is_not_called_definite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a secret")
+
+    desk = Desk()
+    monkeypatch.setattr(desk.context.answers, "value", broken)
+    reply = desk.ask("PUT", "/v1/kv/a?flags=1", b"1")
+    assert len(desk.local.submitted) == 1
+    assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
+
+
 # --- keys -------------------------------------------------------------------------------------
 
 
@@ -172,11 +210,11 @@ def test_a_failed_transaction_says_so_in_its_headers_too() -> None:
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (409, "precondition")
 
 
-def test_operations_on_the_catalog_are_not_built() -> None:
+def test_operations_on_the_catalog_are_refused() -> None:
     desk = Desk()
     body = json.dumps([{"Node": {"Verb": "get", "Node": {"Node": "x"}}}]).encode()
     reply = desk.ask("PUT", "/v1/txn", body)
-    assert (reply.status, reply.headers["X-Quorate-Error"]) == (501, "unsupported")
+    assert (reply.status, reply.headers["X-Quorate-Error"]) == (400, "unsupported")
 
 
 # --- services ---------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ class SessionCreate(msgspec.Struct, frozen=True, array_like=True, tag=20):
     """Create a session under an id drawn at the gateway. Value: the id.
 
     `behavior` is "release" or "delete"; `ttl` is the text as the caller spelt it ("" if none),
-    `ttl_ms` its value (0 if none). Failures carry Consul's texts: `Missing node registration`,
+    `ttl_ms` its value (0 if none). `lock_delay_ns` is what the caller gave, `lock_delay_ms` that in
+    whole milliseconds, rounded up. Failures carry Consul's texts: `Missing node registration`,
     `Missing check 'x' registration`, `Check 'x' is in critical state`.
     """
 
@@ -23,6 +24,7 @@ class SessionCreate(msgspec.Struct, frozen=True, array_like=True, tag=20):
     ttl_ms: int
     node_checks: tuple[str, ...]
     service_checks: tuple[str, ...] = ()
+    lock_delay_ns: int = 0
 
 
 class SessionDestroy(msgspec.Struct, frozen=True, array_like=True, tag=21):

@@ -165,4 +165,5 @@ def _figure(value: float) -> str:
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of a `host:port`."""
     host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port) if port.isdigit() else 0
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5
+    return host.strip("[]"), int(port) if is_port else 0

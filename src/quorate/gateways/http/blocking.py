@@ -160,10 +160,12 @@ def _cache_age(request: Request, takes_cached: bool) -> int | None:
         if name == "must-revalidate":
             age_ns = 0
         elif name in ("max-age", "stale-if-error") and has_value:
-            if not (text.isascii() and text.isdigit()):
-                raise HttpError(400, "Invalid Cache-Control header.")
+            try:
+                age_s = unsigned(text)
+            except TextError as error:
+                raise HttpError(400, "Invalid Cache-Control header.") from error
             if name == "max-age" and age_ns != 0:
-                age_ns = int(text) * SECOND_NS
+                age_ns = age_s * SECOND_NS
     return age_ns
 
 

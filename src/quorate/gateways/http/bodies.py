@@ -5,18 +5,27 @@ Consul's newer spelling with underscores is taken too.
 
 import binascii
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any, NoReturn, TypeGuard
 
 from quorate.gateways.http.errors import TextError
-from quorate.gateways.http.params import quoted
+from quorate.gateways.http.params import TEXT_BYTES_MAX, quoted, text_fault
 
 Fields = Mapping[str, Any]
 
-_decoder = json.JSONDecoder()
+U64_MAX = (1 << 64) - 1
+INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+ITEMS_MAX = 1024
+"""The longest list or object of texts."""
+
 _SPACE = " \t\r\n"
 
-U64_MAX = (1 << 64) - 1
+
+def _refused(constant: str) -> NoReturn:
+    raise TextError(f"invalid JSON: {constant} is no value")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refused)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
@@ -32,15 +41,20 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 def json_of(body: bytes) -> Any:
     """The first JSON value of a body.
 
+    Bytes that are no UTF-8 become surrogates, and those may be escaped in it, too: `text_in` and
+    its kin refuse them, naming the field. A number too large for a float is infinity.
+
     Raises:
         TextError: There is none; the text says why.
     """
-    text = body.decode("utf-8", "replace")
+    text = body.decode("utf-8", "surrogateescape")
     start = len(text) - len(text.lstrip(_SPACE))
     if start == len(text):
         raise TextError("EOF")
     try:
         value, _ = _decoder.raw_decode(text, start)
+    except TextError:
+        raise
     except json.JSONDecodeError as error:
         raise TextError(f"invalid JSON: {error.msg} at character {error.pos}") from error
     except (ValueError, RecursionError) as error:
@@ -90,18 +104,45 @@ def _mismatch(value: Any, name: str, kind: str) -> TextError:
     return TextError(f"json: cannot unmarshal {kind_of(value)} into field {name} of type {kind}")
 
 
-def text_in(fields: Fields, name: str, default: str = "") -> str:
+def checked(value: Any, name: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """A text that stood in this field.
+
+    Raises:
+        TextError: It is none, or too long.
+    """
+    if not isinstance(value, str):
+        raise _mismatch(value, name, "string")
+    fault = text_fault(value, bytes_max)
+    if fault:
+        raise TextError(f"json: field {name} {fault}")
+    return value
+
+
+def text_in(
+    fields: Fields, name: str, default: str = "", *, bytes_max: int = TEXT_BYTES_MAX
+) -> str:
     """A text; null counts as absent.
 
     Raises:
-        TextError: It is none.
+        TextError: It is none, or too long.
+    """
+    value = fields.get(name.lower())
+    return default if value is None else checked(value, name, bytes_max)
+
+
+def key_in(fields: Fields, name: str, bytes_max: int) -> bytes:
+    """A key, which may hold any character; null counts as empty.
+
+    Raises:
+        TextError: It is no text, or too long.
     """
     value = fields.get(name.lower())
     if value is None:
-        return default
-    if not isinstance(value, str):
-        raise _mismatch(value, name, "string")
-    return value
+        return b""
+    if isinstance(value, str):
+        checked(value.replace("\0", " "), name, bytes_max)
+        return value.encode()
+    raise _mismatch(value, name, "string")
 
 
 def number_in(fields: Fields, name: str, default: int = 0) -> int:
@@ -118,17 +159,21 @@ def number_in(fields: Fields, name: str, default: int = 0) -> int:
     return value
 
 
-def integer_in(fields: Fields, name: str, default: int = 0) -> int:
+def integer_in(
+    fields: Fields, name: str, default: int = 0, *, least: int = INT_MIN, most: int = INT_MAX
+) -> int:
     """A whole number; null counts as absent.
 
     Raises:
-        TextError: It is none.
+        TextError: It is none, or out of range.
     """
     value = fields.get(name.lower())
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
         raise _mismatch(value, name, "int")
+    if not least <= value <= most:
+        raise TextError(f"json: field {name} must be between {least} and {most}")
     return value
 
 
@@ -157,10 +202,8 @@ def texts_in(fields: Fields, name: str) -> list[str]:
         return []
     if not is_list(value):
         raise _mismatch(value, name, "[]string")
-    for item in value:
-        if not isinstance(item, str):
-            raise _mismatch(item, name, "string")
-    return value
+    _check_count(value, name)
+    return [checked(item, name) for item in value]
 
 
 def names_in(fields: Fields, name: str) -> dict[str, str]:
@@ -174,10 +217,13 @@ def names_in(fields: Fields, name: str) -> dict[str, str]:
         return {}
     if not is_object(value):
         raise _mismatch(value, name, "map[string]string")
-    for item in value.values():
-        if not isinstance(item, str):
-            raise _mismatch(item, name, "string")
-    return value
+    _check_count(value, name)
+    return {checked(key, name): checked(item, name) for key, item in value.items()}
+
+
+def _check_count(value: Sized, name: str) -> None:
+    if len(value) > ITEMS_MAX:
+        raise TextError(f"json: field {name} has more than {ITEMS_MAX} items")
 
 
 def bytes_in(fields: Fields, name: str) -> bytes:
@@ -186,7 +232,10 @@ def bytes_in(fields: Fields, name: str) -> bytes:
     Raises:
         TextError: They are not.
     """
-    text = text_in(fields, name).replace("\r", "").replace("\n", "")
+    value = fields.get(name.lower())
+    if value is not None and not isinstance(value, str):
+        raise _mismatch(value, name, "string")
+    text = (value or "").replace("\r", "").replace("\n", "")
     try:
         return binascii.a2b_base64(text, strict_mode=True) if text else b""
     except (binascii.Error, ValueError) as error:

@@ -7,7 +7,7 @@ from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
-from quorate.gateways.http.params import Params
+from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import NODE_FIELDS, Shape, node_shape, service_shape
 from quorate.machine.queries import Answer, Reader
@@ -36,7 +36,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     mode = mode_of(context, request, params, is_named=True)
     if not name:
         raise HttpError(400, "Missing node name")
-    text = name.decode("utf-8", "replace")
+    text = path_text(name, "node name")
     keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
 
     def evaluate(reader: Reader) -> Answer[tuple[NodeRow | None, list[ServiceRow]]]:

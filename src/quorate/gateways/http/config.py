@@ -23,6 +23,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     max_wait_s: float = 600.0
     session_ttl_min_s: float = 10.0
 
+    key_bytes_max: int = 63 * KIB  # with what the tables put before it, less than their 64
     value_bytes_max: int = 512 * KIB
     txn_bytes_max: int = 512 * KIB
     txn_ops_max: int = 128

@@ -27,6 +27,7 @@ _STALE_LINES = (
     b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\n"
 )
+_READS = (b"GET", b"HEAD", b"OPTIONS")
 _STATUS_S = 0.005  # a status this old is still told to readers of stale data
 _HEARD_MS_MAX = 1_000_000_000_000
 
@@ -93,7 +94,6 @@ class Context:
 
         Raises:
             StorageError: After the answer: the node must learn that its tables are damaged.
-            Exception: After the answer: a mistake of ours, for whoever logs it.
         """
         if isinstance(error, HttpError):
             self.answers.error(request, error)
@@ -103,8 +103,13 @@ class Context:
             if isinstance(error, StorageError) and error.code == "corrupt":
                 raise error
             return
-        self.answers.error(request, HttpError(500, "internal error", code="local"))
-        raise error
+        fault = self.local.report(error)
+        is_read = request.method in _READS
+        text = f"internal error {fault}: the log of this node has more under that id"
+        if not is_read:
+            text += "; whether the request took effect is not known"
+        code = "local" if is_read else "outcome_unknown"
+        self.answers.error(request, HttpError(500, text, code=code, is_definite=is_read))
 
     def guarded(self, request: Request, step: Callable[[], None]) -> None:
         """Do a step of a handler; whatever it raises becomes the answer."""

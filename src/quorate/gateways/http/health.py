@@ -8,7 +8,7 @@ from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
-from quorate.gateways.http.params import Params, boolean
+from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
 from quorate.machine.queries import Answer, Instance, Reader
@@ -26,7 +26,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     keep = filter_of(params, _INSTANCE_FIELDS)
     tags = [tag.lower() for tag in params.all("tag")]
     meta = meta_of(params)
-    text = name.decode("utf-8", "replace")
+    text = path_text(name, "service name")
 
     def shows(instance: Instance, shape: Shape) -> bool:
         if is_passing and any(check.status != PASSING for check in instance.checks):
@@ -65,7 +65,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     if not name:
         raise HttpError(400, "Missing node name")
     keep = filter_of(params, CHECK_FIELDS, ERROR_LINES)
-    text = name.decode("utf-8", "replace")
+    text = path_text(name, "node name")
 
     def render(answer: Answer[list[CheckRow]], lines: bytes) -> None:
         found = [check_shape(row, []) for row in answer.value]

@@ -121,6 +121,7 @@ def _put_done(context: Context, request: Request, outcome: Outcome | QuorateErro
 
 def get(context: Context, request: Request, params: Params, key: bytes) -> None:
     """Read a key, the keys below a prefix, or their names."""
+    _check_key(context, key)
     mode = mode_of(context, request, params)
     if "keys" in params:
         _get_names(context, request, params, key)
@@ -148,8 +149,7 @@ def get(context: Context, request: Request, params: Params, key: bytes) -> None:
 
 def _get_names(context: Context, request: Request, params: Params, prefix: bytes) -> None:
     mode = mode_of(context, request, params)
-    text = params.text("separator") or params.text("seperator")  # codespell:ignore
-    separator = text.encode("utf-8", "surrogateescape")
+    separator = params.raw("separator") or params.raw("seperator")  # codespell:ignore
 
     def render(answer: Answer[list[bytes]], lines: bytes) -> None:
         if not answer.value and prefix:
@@ -198,6 +198,7 @@ def put(context: Context, request: Request, params: Params, key: bytes) -> None:
     check_enterprise(request, params)
     if not key:
         raise HttpError(400, "Missing key name")
+    _check_key(context, key)
     _check_conflict(params, ("cas", "acquire", "release"))
     flags = _number(params, "flags")
     value = request.body
@@ -227,6 +228,7 @@ def delete(context: Context, request: Request, params: Params, key: bytes) -> No
     is_tree = "recurse" in params
     if not key and not is_tree:
         raise HttpError(400, "Missing key name")
+    _check_key(context, key)
     _check_conflict(params, ("recurse", "cas"))
     command: Command
     if is_tree:
@@ -237,6 +239,12 @@ def delete(context: Context, request: Request, params: Params, key: bytes) -> No
         command = KvDelete(key)
     context.check_datacenter(params)
     context.submit(request, command, partial(_answer_bool, context, request))
+
+
+def _check_key(context: Context, key: bytes) -> None:
+    limit = context.config.key_bytes_max
+    if len(key) > limit:
+        raise HttpError(400, f"Invalid key name: it is longer than {limit} bytes")
 
 
 def _check_conflict(params: Params, names: tuple[str, ...]) -> None:

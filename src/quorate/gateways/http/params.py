@@ -13,8 +13,9 @@ _UNITS_NS = {
     "ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": SECOND_NS,
     "m": 60 * SECOND_NS, "h": 3600 * SECOND_NS,
 }  # fmt: skip
-_PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)")
-_DURATION_NS_MAX = (1 << 63) - 1
+_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
+DURATION_NS_MAX = (1 << 63) - 1
+_DIGITS_MAX = 20  # of a number of 64 bits, and more than a fraction of it can tell
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _QUOTED = {
     "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
@@ -22,9 +23,46 @@ _QUOTED = {
 }  # fmt: skip
 
 
+TEXT_BYTES_MAX = 4096
+"""The longest text where a name, an id or a word is expected."""
+
+QUERY_PARTS_MAX = 1000
+_CACHED_BYTES_MAX = 512
+_QUOTED_MAX = 200
+
+
+def text_fault(text: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
+    """Why this text, which may hold surrogates, cannot be taken; "" if it can."""
+    size = len(text)
+    if not text.isascii():
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            return "is not valid UTF-8"
+    if size > bytes_max:
+        return f"is longer than {bytes_max} bytes"
+    return "contains a NUL character" if "\0" in text else ""
+
+
+def path_text(name: bytes, what: str) -> str:
+    """What stands for the free part of a path, where that is a text.
+
+    Raises:
+        HttpError: 400: it is none.
+    """
+    text = name.decode("utf-8", "surrogateescape")
+    fault = text_fault(text)
+    if fault:
+        raise HttpError(400, f"Invalid {what}: it {fault}")
+    return text
+
+
 def quoted(text: str) -> str:
-    """A text between double quotes, with escapes for what cannot be shown."""
-    return '"' + "".join(_shown(char) for char in text) + '"'
+    """A text between double quotes, with escapes for what cannot be shown; a long one is cut."""
+    more = ""
+    if len(text) > _QUOTED_MAX:
+        text, more = text[:_QUOTED_MAX], "..."
+    return '"' + "".join(_shown(char) for char in text) + more + '"'
 
 
 def _shown(char: str) -> str:
@@ -57,17 +95,19 @@ def duration_ns(text: str) -> int:
         if match is None or not (match[1] or match[2]):
             raise TextError(_fault(text, rest[place:]))
         unit_ns = _UNITS_NS[match[3]]
-        fraction = match[2] or ""
-        total += int(match[1] or "0") * unit_ns
+        whole, fraction = match[1].lstrip("0"), (match[2] or "")[:_DIGITS_MAX]
+        if len(whole) > _DIGITS_MAX:
+            raise TextError(f"time: invalid duration {quoted(text)}")
+        total += int(whole or "0") * unit_ns
         total += int(fraction or "0") * unit_ns // 10 ** len(fraction)
         place = match.end()
-    if total > _DURATION_NS_MAX:
-        raise TextError(f"time: invalid duration {quoted(text)}")
+        if total > DURATION_NS_MAX:
+            raise TextError(f"time: invalid duration {quoted(text)}")
     return sign * total
 
 
 def _fault(text: str, rest: str) -> str:
-    match = re.match(r"(\d*)(\.\d*)?([^.\d]*)", rest)
+    match = re.match(r"([0-9]*)(\.[0-9]*)?([^.0-9]*)", rest)
     if match is None or not (match[1] or (match[2] or "").strip(".")):
         return f"time: invalid duration {quoted(text)}"
     if not match[3]:
@@ -108,7 +148,8 @@ def unsigned(text: str) -> int:
     """
     if not (text.isascii() and text.isdigit()):
         raise TextError(f"strconv.ParseUint: parsing {quoted(text)}: invalid syntax")
-    value = int(text) if len(text.lstrip("0")) <= 20 else 1 << 64
+    digits = text.lstrip("0") or "0"
+    value = int(digits) if len(digits) <= _DIGITS_MAX else 1 << 64
     if value >= 1 << 64:
         raise TextError(f"strconv.ParseUint: parsing {quoted(text)}: value out of range")
     return value
@@ -126,7 +167,10 @@ def boolean(text: str) -> bool | None:
 
 
 class Params:
-    """The parameters of a query; of a repeated one the first counts. Immutable."""
+    """The parameters of a query; of a repeated one the first counts. Immutable.
+
+    Bytes that are no UTF-8 are there as surrogates; `text` and `all` let none of them out.
+    """
 
     __slots__ = ("_all",)
 
@@ -141,34 +185,64 @@ class Params:
         """Whether there is any."""
         return bool(self._all)
 
-    def text(self, name: str) -> str:
-        """Its value; "" if absent."""
+    def text(self, name: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
+        """Its value; "" if absent.
+
+        Raises:
+            HttpError: 400: it is no text, or too long.
+        """
         values = self._all.get(name)
-        return values[0] if values else ""
+        return _taken(name, values[0], bytes_max) if values else ""
 
     def all(self, name: str) -> list[str]:
-        """All its values."""
-        return self._all.get(name, [])
+        """All its values.
+
+        Raises:
+            HttpError: 400: one of them is no text, or too long.
+        """
+        return [_taken(name, value, TEXT_BYTES_MAX) for value in self._all.get(name, [])]
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of its value; empty if absent."""
+        values = self._all.get(name)
+        return values[0].encode("utf-8", "surrogateescape") if values else b""
 
     def encoded(self) -> str:
-        """The query written anew, sorted by name."""
-        return "&".join(
-            f"{quote_plus(name)}={quote_plus(value)}"
+        """The query written anew, sorted by name; a long one is cut."""
+        text = "&".join(
+            f"{_requoted(name)}={_requoted(value)}"
             for name in sorted(self._all)
             for value in self._all[name]
         )
+        return text if len(text) <= TEXT_BYTES_MAX else text[:TEXT_BYTES_MAX] + "..."
+
+
+def _taken(name: str, value: str, bytes_max: int) -> str:
+    fault = text_fault(value, bytes_max)
+    if fault:
+        raise HttpError(400, f"Invalid query parameter {quoted(name)}: it {fault}")
+    return value
+
+
+def _requoted(text: str) -> str:
+    return quote_plus(text, errors="surrogateescape")
 
 
 NO_PARAMS = Params({})
 
 
-@lru_cache(maxsize=1024)
 def params_of(query: bytes) -> Params:
     """Read a query.
 
     Raises:
-        HttpError: 500: a `%` without two digits behind it, or a semicolon.
+        HttpError: 500: a `%` without two digits behind it, or a semicolon; 400: too many parts.
     """
+    return _cached(query) if len(query) <= _CACHED_BYTES_MAX else _parsed(query)
+
+
+def _parsed(query: bytes) -> Params:
+    if query.count(b"&") >= QUERY_PARTS_MAX:
+        raise HttpError(400, f"Invalid query: it has more than {QUERY_PARTS_MAX} parameters")
     values: dict[str, list[str]] = {}
     for part in query.split(b"&"):
         if not part:
@@ -178,6 +252,9 @@ def params_of(query: bytes) -> Params:
         name, _, value = part.partition(b"=")
         values.setdefault(_unescaped(name), []).append(_unescaped(value))
     return Params(values)
+
+
+_cached = lru_cache(maxsize=1024)(_parsed)  # clients ask the same again and again
 
 
 def _unescaped(data: bytes) -> str:

@@ -32,6 +32,7 @@ NO_API = "Invalid URL path: if attempting to use the HTTP API, ensure the path s
 
 _KV = b"/v1/kv/"
 _PLAIN_KEY = re.compile(rb"/v1/kv/([A-Za-z0-9_-]+(?:[/.:][A-Za-z0-9_-]+)*)(?:\?([^#]*))?")
+_QUICK_KEY_MAX = 4096
 _UNPRINTABLE = re.compile(rb"[\x00-\x1f\x7f]")
 _WRITTEN_OUT = re.compile(rb"//|/\.\.?(?:/|$)")
 
@@ -129,7 +130,7 @@ class Router:
                 return
             key, query = match.groups()
             quick = self._quick.get((request.method, query or b""))
-            if quick is not None and not _is_special(request):
+            if quick is not None and len(key) <= _QUICK_KEY_MAX and not _is_special(request):
                 handler, request.traffic = quick
                 handler(self._context, request, key)
                 return

@@ -14,6 +14,7 @@ from quorate.base.commands import ServiceDeregister, ServiceRegister
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.bodies import (
     Fields,
+    checked,
     fields_of,
     integer_in,
     is_list,
@@ -28,7 +29,7 @@ from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.filters import Keep, filter_of, kept
 from quorate.gateways.http.ownnode import submit_for_own_node
-from quorate.gateways.http.params import Params
+from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
 from quorate.machine.queries import Reader
@@ -41,12 +42,14 @@ _PLAIN = (
 _NOT_BUILT = ("check", "checks", "proxy", "connect", "ports", "locality")
 _SHOWN = frozenset(
     {
-        "ID", "Service", "Tags", "Meta", "Port", "Address", "SocketPath", "TaggedAddresses",
-        "Weights", "EnableTagOverride",
+        "Kind", "ID", "Service", "Tags", "Meta", "Port", "Address", "SocketPath",
+        "TaggedAddresses", "Weights", "EnableTagOverride",
     }
 )  # fmt: skip
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - refused, not used
 
+PORT_MAX = WEIGHT_MAX = 65535
+ADDRESSES_MAX = 64
 META_PAIRS_MAX = 64
 META_KEY_MAX = 128
 META_VALUE_MAX = 512
@@ -92,9 +95,9 @@ def register(context: Context, request: Request, params: Params, _: bytes) -> No
 def deregister(context: Context, request: Request, params: Params, name: bytes) -> None:
     """Remove an instance of a service from this node."""
     check_enterprise(request, params)
-    service = name.decode("utf-8", "replace")
-    if not service:
+    if not name:
         raise HttpError(400, "Missing service ID")
+    service = path_text(name, "service ID")
     node = context.local.status().node.name
 
     def then(outcome: Outcome) -> None:
@@ -118,13 +121,13 @@ def _command(context: Context, fields: Fields) -> ServiceRegister:
         if fields.get(name):
             text = f"services with {name} are not built: register the plain service"
             raise HttpError(501, text, code="unsupported")
-    if text_in(fields, "Kind"):
-        raise HttpError(501, "services of a kind are not built", code="unsupported")
     name = text_in(fields, "Name")
     service = text_in(fields, "ID") or name
-    address, port = text_in(fields, "Address"), integer_in(fields, "Port")
+    address = text_in(fields, "Address")
+    port = integer_in(fields, "Port", least=0, most=PORT_MAX)
     meta = names_in(fields, "Meta")
     definition: dict[str, Any] = {
+        "Kind": text_in(fields, "Kind"),
         "ID": service,
         "Service": name,
         "Tags": texts_in(fields, "Tags"),
@@ -144,7 +147,7 @@ def _command(context: Context, fields: Fields) -> ServiceRegister:
     if address in _UNSPECIFIED:
         raise HttpError(400, "Invalid service address")
     _check_meta(meta)
-    for optional in ("TaggedAddresses", "Port", "SocketPath"):
+    for optional in ("Kind", "TaggedAddresses", "Port", "SocketPath"):
         if not definition[optional]:
             del definition[optional]
     node = context.local.status().node.name
@@ -157,9 +160,14 @@ def _tagged(fields: Fields, address: str, port: int) -> dict[str, Any]:
     if value is not None:
         if not is_object(value):
             raise TextError("json: TaggedAddresses is no object")
+        if len(value) > ADDRESSES_MAX:
+            raise TextError(f"json: field TaggedAddresses has more than {ADDRESSES_MAX} addresses")
         for tag, place in value.items():
             inner = fields_of(place, ("address", "port"), "an address")
-            found[tag] = {"Address": text_in(inner, "Address"), "Port": integer_in(inner, "Port")}
+            found[checked(tag, "TaggedAddresses")] = {
+                "Address": text_in(inner, "Address"),
+                "Port": integer_in(inner, "Port", least=0, most=PORT_MAX),
+            }
     try:
         version = ipaddress.ip_address(address.strip("[]")).version
     except ValueError:  # a name, or nothing: it has no family
@@ -181,6 +189,8 @@ def _weights(fields: Fields) -> dict[str, int]:
         raise HttpError(400, "Invalid Weights: Passing must be greater than 0")
     if warning < 0:
         raise HttpError(400, "Invalid Weights: Warning must be greater or equal than 0")
+    if passing > WEIGHT_MAX or warning > WEIGHT_MAX:
+        raise HttpError(400, f"Invalid Weights: DNS Weight must be between 0 and {WEIGHT_MAX}")
     return {"Passing": passing, "Warning": warning}
 
 

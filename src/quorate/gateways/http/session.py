@@ -8,6 +8,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/session.
 
 import uuid
 from functools import partial
+from math import isfinite
 
 import msgspec
 
@@ -19,7 +20,14 @@ from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, te
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.ownnode import submit_for_own_node
-from quorate.gateways.http.params import SECOND_NS, Params, duration_ns, go_duration
+from quorate.gateways.http.params import (
+    DURATION_NS_MAX,
+    SECOND_NS,
+    Params,
+    duration_ns,
+    go_duration,
+    path_text,
+)
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, Reader
 from quorate.registry.catalog import SERF_HEALTH
@@ -28,7 +36,8 @@ from quorate.registry.sessions import SessionRow, needs_renewal
 MS_NS = 1_000_000
 TTL_MAX_NS = 24 * 3600 * SECOND_NS
 LOCK_DELAY_NS = 15 * SECOND_NS
-LOCK_DELAY_PLAIN_MAX = 1000  # a smaller number counts as seconds, any other as nanoseconds
+LOCK_DELAY_PLAIN_MAX = 1000  # less counts as seconds, any more as nanoseconds
+CHECKS_MAX = 128  # each is looked up when the session is made, and at every change of a check
 
 
 class SessionShown(msgspec.Struct):
@@ -53,7 +62,7 @@ def shown(row: SessionRow) -> SessionShown:
         row.id,
         row.name,
         row.node,
-        row.lock_delay_ms * MS_NS,
+        row.lock_delay_ns or row.lock_delay_ms * MS_NS,
         row.behavior,
         row.ttl,
         row.node_checks,
@@ -69,7 +78,7 @@ def shown(row: SessionRow) -> SessionShown:
 def info(context: Context, request: Request, params: Params, name: bytes) -> None:
     """One session, as a list of it or none."""
     mode = mode_of(context, request, params)
-    session = _named(name, "Missing session")
+    session = _named(name, "session")
 
     def render(answer: Answer[SessionRow | None], lines: bytes) -> None:
         found = [] if answer.value is None else [shown(answer.value)]
@@ -86,7 +95,7 @@ def list_all(context: Context, request: Request, params: Params, _: bytes) -> No
 def of_node(context: Context, request: Request, params: Params, name: bytes) -> None:
     """The sessions of a node."""
     check_enterprise(request, params)
-    node = _named(name, "Missing node name")
+    node = _named(name, "node name")
     _list(context, request, params, lambda reader: reader.session_node(node))
 
 
@@ -101,10 +110,10 @@ def _list(
     read(context, request, mode, evaluate, render)
 
 
-def _named(name: bytes, missing: str) -> str:
+def _named(name: bytes, what: str) -> str:
     if not name:
-        raise HttpError(400, missing)
-    return name.decode("utf-8", "replace")
+        raise HttpError(400, f"Missing {what}")
+    return path_text(name, what)
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -149,23 +158,41 @@ def _command(context: Context, fields: Fields) -> SessionCreate:
         -(-_ttl(context, ttl) // MS_NS),
         node_checks,
         service_checks,
+        lock_delay_ns,
     )
 
 
 def _lock_delay(fields: Fields) -> int:
-    value = fields.get("lockdelay", LOCK_DELAY_NS)
+    """The lock-delay in nanoseconds.
+
+    Consul takes a duration or a number, and reads either as seconds if it is below 1000 ns; what
+    is neither counts as zero, null as not given.
+    """
+    value = fields.get("lockdelay")
+    if value is None:
+        return LOCK_DELAY_NS
     if isinstance(value, str):
-        return max(0, duration_ns(value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        delay_ns = duration_ns(text_in(fields, "LockDelay"))
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    delay = int(value)
-    return max(0, delay * SECOND_NS if delay < LOCK_DELAY_PLAIN_MAX else delay)
+    elif isinstance(value, float) and not isfinite(value):
+        raise TextError("json: cannot unmarshal number into field LockDelay of type duration")
+    else:
+        delay_ns = int(value)
+    if delay_ns < LOCK_DELAY_PLAIN_MAX:
+        delay_ns *= SECOND_NS
+    if not 0 <= delay_ns <= DURATION_NS_MAX:
+        raise TextError(f"json: field LockDelay must be between 0 and {DURATION_NS_MAX} ns")
+    return delay_ns
 
 
 def _checks(fields: Fields) -> tuple[str, ...]:
     for name in ("NodeChecks", "Checks"):
         if name.lower() in fields:
-            return tuple(texts_in(fields, name))
+            checks = texts_in(fields, name)
+            if len(checks) > CHECKS_MAX:
+                raise TextError(f"json: field {name} has more than {CHECKS_MAX} checks")
+            return tuple(checks)
     return (SERF_HEALTH,)
 
 
@@ -173,8 +200,8 @@ def _service_checks(fields: Fields) -> tuple[str, ...]:
     value = fields.get("servicechecks")
     if value is None:
         return ()
-    if not is_list(value):
-        raise TextError("json: ServiceChecks is no list")
+    if not is_list(value) or len(value) > CHECKS_MAX:
+        raise TextError(f"json: field ServiceChecks must be a list of at most {CHECKS_MAX} checks")
     return tuple(text_in(fields_of(item, None, "a check"), "ID") for item in value)
 
 
@@ -196,7 +223,7 @@ def _ttl(context: Context, text: str) -> int:
 def destroy(context: Context, request: Request, params: Params, name: bytes) -> None:
     """End a session."""
     check_enterprise(request, params)
-    session = _named(name, "Missing session")
+    session = _named(name, "session")
     context.check_datacenter(params)
 
     def then(outcome: Outcome) -> None:
@@ -209,7 +236,7 @@ def destroy(context: Context, request: Request, params: Params, name: bytes) -> 
 def renew(context: Context, request: Request, params: Params, name: bytes) -> None:
     """Start a session's time anew."""
     check_enterprise(request, params)
-    session = _named(name, "Missing session")
+    session = _named(name, "session")
     context.check_datacenter(params)
     context.local.read(partial(_renew, context, request, session))
 

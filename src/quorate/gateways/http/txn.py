@@ -3,6 +3,7 @@
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,23 +14,23 @@ from quorate.base.outcomes import Outcome
 from quorate.gateways.http.answers import JSON
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
-    Fields,
     bytes_in,
     fields_of,
     is_list,
     json_of,
+    key_in,
     number_in,
     text_in,
 )
+from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
-from quorate.gateways.http.params import Params
+from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Reader
 from quorate.machine.txn import is_read_only
 
-_KINDS = ("kv", "node", "service", "check")
 _KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
 _LINES = b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
 _CONFLICT = JSON + b"; charset=utf-8"
@@ -103,6 +104,9 @@ def _shown(item: TxnItem) -> KvShown:
 
 # --- parsing ----------------------------------------------------------------------------------
 
+Parse = Callable[[HttpConfig, Any], TxnOp]
+"""Makes an operation of what stands under the name of its kind."""
+
 
 def _operations(context: Context, value: Any) -> list[TxnOp]:
     if value is None:
@@ -110,39 +114,56 @@ def _operations(context: Context, value: Any) -> list[TxnOp]:
     if not is_list(value):
         raise TextError("json: a transaction is a list of operations")
     config = context.config
+    if len(value) > config.txn_ops_max:
+        text = f"Transaction contains too many operations ({len(value)} > {config.txn_ops_max})"
+        raise HttpError(413, text)
     ops: list[TxnOp] = []
     for item in value:
         if item is None:
             raise TextError("json: an operation is null")
-        fields = fields_of(item, _KINDS, "an operation")
-        op = _operation(fields)
-        if op is not None:
-            ops.append(op)
-    if len(value) > config.txn_ops_max:
-        text = f"Transaction contains too many operations ({len(value)} > {config.txn_ops_max})"
-        raise HttpError(413, text)
-    for op in ops:
-        if len(op.value) > config.value_bytes_max:
-            key = op.key.decode("utf-8", "replace")
-            size, limit = len(op.value), config.value_bytes_max
-            raise HttpError(413, f'Value for key "{key}" is too large ({size} > {limit} bytes)')
+        fields = fields_of(item, OPERATIONS, "an operation")
+        kind = next((kind for kind in OPERATIONS if fields.get(kind) is not None), None)
+        if kind is not None:  # else it is an empty object
+            ops.append(OPERATIONS[kind](config, fields[kind]))
     return ops
 
 
-def _operation(fields: Fields) -> TxnOp | None:
-    """The operation on a key; None for an empty object."""
-    kind = next((kind for kind in _KINDS if fields.get(kind) is not None), None)
-    if kind is None:
-        return None
-    if kind != "kv":
-        text = f"operations on a {kind} are not built: transactions are for keys"
-        raise HttpError(501, text, code="unsupported")
-    inner = fields_of(fields["kv"], _KV_FIELDS, "KV")
-    return TxnOp(
-        text_in(inner, "Verb"),
-        text_in(inner, "Key").encode("utf-8", "surrogatepass"),
-        bytes_in(inner, "Value"),
-        number_in(inner, "Flags"),
-        number_in(inner, "Index"),
-        text_in(inner, "Session"),
+def _key_operation(config: HttpConfig, value: Any) -> TxnOp:
+    fields = fields_of(value, _KV_FIELDS, "KV")
+    op = TxnOp(
+        text_in(fields, "Verb"),
+        key_in(fields, "Key", config.key_bytes_max),
+        bytes_in(fields, "Value"),
+        number_in(fields, "Flags"),
+        number_in(fields, "Index"),
+        text_in(fields, "Session"),
     )
+    size, limit = len(op.value), config.value_bytes_max
+    if size > limit:
+        key = quoted(op.key.decode("utf-8", "replace"))
+        raise HttpError(413, f"Value for key {key} is too large ({size} > {limit} bytes)")
+    return op
+
+
+def _later(what: str) -> Parse:
+    def refuse(_: HttpConfig, __: Any) -> TxnOp:
+        raise HttpError(
+            400,
+            f"transactions on {what} are not served by this version, only those on keys: "
+            "use the endpoints of the catalog and the agent",
+            code="unsupported",
+        )
+
+    return refuse
+
+
+OPERATIONS: Mapping[str, Parse] = {
+    "kv": _key_operation,
+    "node": _later("nodes"),
+    "service": _later("services"),
+    "check": _later("checks"),
+}
+"""By kind, in Consul's order: of several kinds in one operation the first counts.
+
+A domain that takes part in transactions puts its own in the place of a refusal.
+"""
