@@ -20,7 +20,7 @@ from quorate.wire.recovery import Recovery
 from tests.strategies import may_fail, records
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
-LAYOUT = Layout(segment_bytes=4096, spares_ready=1, spares_max=2)
+LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=2)
 FOUNDED = Founded("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
 
 

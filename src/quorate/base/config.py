@@ -85,14 +85,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peer_bytes_in_flight_max: int = 16 * MIB  # unanswered Accepts to one peer; then it must fetch
     waiting_commands_max: int = 50_000  # commands not yet bundled; more are refused
     waiting_bytes_max: int = 128 * MIB  # the same, in bytes
+    http_connections_max: int = 16_384  # of all clients; fewer if few files may be open
+    http_held_bytes_max: int = 256 * MIB  # held in memory for all HTTP clients
+    http_client_bytes_max: int = 128 * MIB  # the same, for one client address
 
     def validate(self) -> list[str]:
         """Every fault as a sentence; empty if there is none."""
-        return [
+        faults = [
             f"limits.{name} must be at least 1"
             for name in self.__struct_fields__
             if getattr(self, name) < 1
         ]
+        if self.http_client_bytes_max > self.http_held_bytes_max:
+            faults.append("limits.http_client_bytes_max must not exceed http_held_bytes_max")
+        return faults
 
 
 class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

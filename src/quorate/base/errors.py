@@ -9,7 +9,8 @@ QuorateError
 │                                    read_only, stopping, unreachable
 ├── OutcomeUnknownError  INDEFINITE  outcome_unknown
 ├── PeerError            definite    local, remote
-└── StorageError         definite    corrupt, disk_full, locked, foreign, version, permission
+└── StorageError         definite    corrupt, disk_full, too_many_files, locked, foreign,
+                                     version, permission
 InvariantError(BaseException)        a bug in Quorate; only `cli/agent` sees it, and exits
 
 *Definite* means: it surely did not happen, so the caller may try again blindly. *Indefinite*
@@ -104,7 +105,17 @@ class PeerError(QuorateError):
 class StorageError(QuorateError):
     """The data directory cannot be used as it is; nothing was changed in it."""
 
-    codes = frozenset({"corrupt", "disk_full", "locked", "foreign", "version", "permission"})
+    codes = frozenset(
+        {
+            "corrupt",
+            "disk_full",
+            "too_many_files",
+            "locked",
+            "foreign",
+            "version",
+            "permission",
+        }
+    )
 
 
 class InvariantError(BaseException):

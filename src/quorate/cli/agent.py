@@ -33,6 +33,7 @@ from quorate.cli.agentflags import help_text, parse_flags
 from quorate.cli.door import Door
 from quorate.cli.logs import agent_log
 from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.mapfile import STEP_BYTES
@@ -50,6 +51,8 @@ STOP_S = 9.0
 DEV_SEGMENT_BYTES = 4 * 1024 * 1024
 DEV_TABLES_BYTES = 16 * 1024 * 1024
 BACKLOG = 128
+FILES_WANTED = 4096
+"""With fewer open files a node says so."""
 
 app = typer.Typer(help="Run a node.", add_completion=False, rich_markup_mode=None)
 
@@ -84,9 +87,10 @@ def run(words: Sequence[str]) -> int:
     log = agent_log(settings.log_level, is_json=settings.log_json)
     for warning in warnings:
         log.warning(warning)
+    connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir, _pid_file(settings.pid_file):
-            return uvloop.run(_serve(settings, data_dir, log))
+            return uvloop.run(_serve(settings, data_dir, log, connections_max))
     except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
@@ -98,7 +102,19 @@ def _refused(text: str) -> int:
     return EXIT_START
 
 
-async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLogger) -> int:
+def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
+    """Have as many file descriptors as the system allows; returns how many clients may take."""
+    before, limit = descriptors.raise_limit()
+    descriptors.RESERVE.fill()
+    log.info("limit of open files", limit=limit, was=before)
+    if limit < FILES_WANTED:
+        log.warning("few files may be open: raise the limit (LimitNOFILE, ulimit -Hn)", limit=limit)
+    return descriptors.for_clients(limit)
+
+
+async def _serve(
+    settings: AgentSettings, data_dir: Path, log: FilteringBoundLogger, connections_max: int
+) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -111,7 +127,7 @@ async def _serve(settings: AgentSettings, data_dir: Path, log: FilteringBoundLog
     loop.set_exception_handler(lambda _, context: _report(body, context))
     door = Door()
     try:
-        await door.open(body.local, settings)
+        await door.open(body.local, settings, data_dir, connections_max)
     except OSError as error:
         await body.close(is_clean=True)
         raise _cannot_listen(error, door.host, settings.http_port or 0) from error

@@ -1,5 +1,7 @@
 """Door: the gateways of a node. The one place where a body and a gateway meet."""
 
+from pathlib import Path
+
 from quorate import __version__
 from quorate.base.ports import Local
 from quorate.cli.settings import AgentSettings
@@ -18,15 +20,23 @@ class Door:
         self._servers: list[HttpServer] = []
         self.host = ""
 
-    async def open(self, local: Local, settings: AgentSettings) -> None:
+    async def open(
+        self, local: Local, settings: AgentSettings, data_dir: Path, connections_max: int
+    ) -> None:
         """Accept clients.
+
+        Args:
+            local: The node they reach.
+            settings: Of the agent.
+            data_dir: Where bodies that are too long for memory are kept while they come.
+            connections_max: What the limit of open files leaves for clients.
 
         Raises:
             OSError: An address cannot be used.
         """
         if settings.http_port is None:
             return
-        config = http_config(settings)
+        config = http_config(settings, data_dir, connections_max)
         for host in settings.clients:
             self.host = host
             server = HttpServer(local, config)
@@ -40,9 +50,9 @@ class Door:
         self._servers.clear()
 
 
-def http_config(settings: AgentSettings) -> HttpConfig:
+def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -> HttpConfig:
     """What the settings of an agent say about its HTTP gateway."""
-    cluster = settings.node.cluster
+    cluster, limits = settings.node.cluster, settings.node.limits
     return HttpConfig(
         datacenter=settings.node.datacenter,
         version=__version__,
@@ -59,4 +69,9 @@ def http_config(settings: AgentSettings) -> HttpConfig:
         txn_ops_max=cluster.txn_ops_max,
         command_bytes_max=cluster.batch_bytes_max,
         connections_per_client_max=settings.connections_per_client_max,
+        connections_max=min(limits.http_connections_max, connections_max),
+        held_bytes_max=limits.http_held_bytes_max,
+        client_bytes_max=limits.http_client_bytes_max,
+        spool_dir=str(data_dir),
+        free_bytes_min=settings.free_bytes_min,
     )

@@ -26,6 +26,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.metrics import Metric
 from quorate.base.ports import Status
 from quorate.node.node import Node
+from quorate.runtime.descriptors import RESERVE, open_count
 from quorate.runtime.driver import Driver
 from quorate.runtime.home import Home, HomeSettings
 from quorate.runtime.local import LocalNode
@@ -39,6 +40,10 @@ HOUSEKEEPING_S = 1.0
 
 SNAPSHOT_RETRY_S = 60.0
 """After a failed snapshot, the next one is tried this much later."""
+
+SEGMENTS_MAX = 16
+"""A snapshot is taken, too, when the log has so many more files than it needs for its bytes: each
+start begins one, and a node that is often started would fill the disk with nearly empty ones."""
 
 HAND_OVER_S = 2.0
 """A stopping leader waits this long for another one."""
@@ -91,8 +96,10 @@ class Body:
         self._loop = asyncio.get_running_loop()
         self._snapshotter = Snapshotter(home.snapshots, home.tables, self._post)
         self._copies = Copies(home.snapshots, home.tables, self._post, self._install_failed)
+        self._shortages = RESERVE.shortages
         self._snapshot_due_s = float("-inf")
         self._log_bytes_before = 0  # what the log held when the last snapshot was done
+        self._segments_before = 0  # the same, in files
         self._housekeeping: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[Halt | BaseException] = self._loop.create_future()
         directory, node = home.directory, settings.node
@@ -208,17 +215,27 @@ class Body:
         """Take a snapshot if the log grew enough; look again in a while."""
         if self._driver.is_over:
             return
+        self._tell_shortage()
         now_s = time.monotonic()
         grown_bytes = self._home.wal.log_bytes - self._log_bytes_before
         wanted_bytes = max(self._settings.home.snapshot_log_bytes, self._home.tables.used_bytes)
-        if grown_bytes > wanted_bytes and now_s >= self._snapshot_due_s:
+        is_due = grown_bytes > wanted_bytes or self._has_many_segments()
+        if is_due and now_s >= self._snapshot_due_s:
             self._snapshotter.start(self._snapshot_done, self._snapshot_failed)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    def _has_many_segments(self) -> bool:
+        home = self._settings.home
+        needed = home.snapshot_log_bytes // home.wal.layout.segment_bytes
+        segments = self._home.wal.segments
+        self._segments_before = min(self._segments_before, segments)
+        return segments - self._segments_before > needed + SEGMENTS_MAX
 
     def _snapshot_done(self, slot: Slot) -> None:
         self._log.info("snapshot", slot=slot, bytes=self._snapshotter.bytes)
         self._driver.deliver(SnapshotTaken(slot))
         self._log_bytes_before = self._settings.home.wal.layout.segment_bytes
+        self._segments_before = self._home.wal.segments
 
     def _snapshot_failed(self, error: StorageError) -> None:
         self._log.error("snapshot failed", why=error.text)
@@ -230,6 +247,18 @@ class Body:
         """A peer's snapshot could not be taken in: start anew, the log and the tables are whole."""
         self._log.error("snapshot of a peer not taken in", why=error.text)
         self._driver.fail(error)
+
+    def _tell_shortage(self) -> None:
+        """Say that descriptors ran out, and take the reserve back when there are some again."""
+        if RESERVE.shortages != self._shortages:
+            self._shortages = RESERVE.shortages
+            self._log.error(
+                "no file descriptor was left for the disk: raise the limit of open files "
+                "(LimitNOFILE, ulimit -n)",
+                open=open_count(),
+                times=RESERVE.shortages,
+            )
+        RESERVE.refill()
 
     # --- small parts ---------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ import msgspec
 
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId
-from quorate.runtime.fileops import storage_error, sync_directory, write_all
+from quorate.runtime.fileops import opened, storage_error, sync_directory, write_all
 
 FORMAT = 1
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -183,7 +183,7 @@ def system_boot_id() -> str:
 
 def _locked(path: Path) -> int:
     """The descriptor that holds the lock; it is free again when the process ends, however."""
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = opened(path / "lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -247,9 +247,12 @@ def _first_life(path: Path, strangers: list[str]) -> Identification:
 
 def _is_trusted(path: Path, boot_id: str) -> bool:
     try:
-        mark = msgspec.json.decode((path / "tables.json").read_bytes(), type=TablesMark)
-    except (OSError, ValueError):  # missing or damaged: nothing says that they are whole
-        return False
+        with _told(f"reading {path / 'tables.json'}"):
+            mark = msgspec.json.decode((path / "tables.json").read_bytes(), type=TablesMark)
+    except (StorageError, ValueError) as error:
+        if isinstance(error, StorageError) and error.code == "too_many_files":
+            raise  # says nothing about the tables
+        return False  # missing or damaged: nothing says that they are whole
     return mark.state == "clean" or (mark.boot_id == boot_id != "")
 
 
@@ -258,7 +261,7 @@ def _write_json(path: Path, name: str, content: msgspec.Struct) -> None:
     target = path / name
     with _told(f"writing {target}"):
         fresh = target.with_name(f"{name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = opened(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             write_all(descriptor, 0, [msgspec.json.encode(content) + b"\n"])
             os.fsync(descriptor)

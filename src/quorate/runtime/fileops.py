@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quorate.base.errors import StorageError
+from quorate.runtime.descriptors import RESERVE, SHORTAGE
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 
 FILL_BYTES = 1024 * 1024
@@ -20,6 +21,12 @@ def storage_error(error: OSError, what: str) -> StorageError:
     """The error of our tree for what the system said while doing `what`."""
     if error.errno in _FULL:
         return StorageError("disk_full", f"{what}: no space is left on the disk; make some")
+    if error.errno in SHORTAGE:
+        return StorageError(
+            "too_many_files",
+            f"{what}: no file descriptor is left. Raise the limit of open files (LimitNOFILE, "
+            "ulimit -n), or lower quorate.limits.http_connections_max",
+        )
     if error.errno in _FORBIDDEN:
         return StorageError(
             "permission",
@@ -32,13 +39,22 @@ def storage_error(error: OSError, what: str) -> StorageError:
     )
 
 
+def opened(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Open a file; a shortage of descriptors is bridged by the reserve.
+
+    Raises:
+        OSError: As the system says.
+    """
+    return RESERVE.opened(lambda: os.open(path, flags | os.O_CLOEXEC, mode))
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable.
 
     Raises:
         OSError: As the system says.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = opened(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -81,7 +97,7 @@ class Files:
             StorageError: As `storage_error` says.
         """
         try:
-            with (self._directory / name).open("rb") as file:
+            with RESERVE.opened(lambda: (self._directory / name).open("rb")) as file:
                 file.seek(offset)
                 return file.read(length)
         except OSError as error:
@@ -96,6 +112,7 @@ class Files:
 
         Raises:
             StorageError: `disk_full`: a Create left nothing behind, a Write may be repeated.
+                `too_many_files`: nothing was done; the operation may be repeated, whichever.
                 After any other error, and after every error of Sync, nothing may be written or
                 synced any more: the system may have marked as clean what it could not write.
         """
@@ -103,7 +120,8 @@ class Files:
             self._do(operation, is_gentle=is_gentle)
         except OSError as error:
             what = f"{type(operation).__name__.lower()} in {self._directory}"
-            if isinstance(operation, Sync | SyncDirectory):
+            is_sync = isinstance(operation, Sync | SyncDirectory)
+            if is_sync and error.errno not in SHORTAGE:  # a shortage comes before any sync
                 raise StorageError(
                     "corrupt",
                     f"{what}: {error.strerror}. What was written may be lost, so the node ends; "
@@ -157,13 +175,13 @@ class Files:
     def _opened(self, name: str) -> int:
         if name != self._name:
             self.close()
-            self._descriptor = os.open(self._directory / name, os.O_RDWR | os.O_CLOEXEC)
+            self._descriptor = opened(self._directory / name, os.O_RDWR)
             self._name = name
         return self._descriptor
 
     def _create(self, path: Path, size: int, *, is_gentle: bool) -> None:
         """Allocated and written: a sync of what is written there later changes no metadata."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = opened(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             os.posix_fallocate(descriptor, 0, size)
             if self._is_durable:

@@ -13,9 +13,14 @@ from pathlib import Path
 import lmdb
 
 from quorate.base.errors import StorageError
+from quorate.runtime.descriptors import RESERVE, SHORTAGE
+from quorate.runtime.fileops import opened, storage_error
 
 MIB = 1024 * 1024
 STEP_BYTES = 64 * MIB
+FIRST_BYTES = 8 * MIB
+"""An empty file: half of it is kept free, and that is four batches of the largest size."""
+
 _STEP_BYTES_MIN = MIB
 _COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs", "nfs", "nfs4", "cifs", "fuse"})
 _LOOK_EVERY = 8
@@ -29,11 +34,11 @@ class MapFile:
 
     Args:
         path: Created if missing.
-        step_bytes: How much to allocate at a time.
+        step_bytes: How much to allocate at a time, at most: a small file is doubled.
         is_write_map: None: where the file system allows.
 
     Raises:
-        StorageError: `disk_full`, `corrupt` (not an LMDB file), `permission`.
+        StorageError: `disk_full`, `corrupt` (not an LMDB file), `permission`, `too_many_files`.
     """
 
     def __init__(
@@ -41,15 +46,26 @@ class MapFile:
     ) -> None:
         self.path = path
         self._step_bytes = step_bytes
-        self._wanted_bytes = step_bytes // 2
         self._countdown = 0
         if is_write_map is None:
             is_write_map = file_system_of(path.parent) not in _COPY_ON_WRITE
         size = path.stat().st_size if path.exists() else 0
-        self._size_bytes = _rounded(max(size, step_bytes))
+        self._size_bytes = _rounded(max(size, min(step_bytes, FIRST_BYTES)))
+        self._wanted_bytes = self._usual_bytes = self._half()
+        self.env = self._opened(is_write_map)
         try:
-            self.env = lmdb.open(
-                str(path),
+            self._descriptor = opened(path, os.O_RDWR)  # kept: growing must not need a new one
+        except OSError as error:
+            self.env.close()
+            raise storage_error(error, f"opening {path}") from error
+        if not self._allocate(0, self._size_bytes):
+            self.close()
+            raise StorageError("disk_full", f"no room for the first {self._size_bytes} bytes")
+
+    def _opened(self, is_write_map: bool) -> lmdb.Environment:
+        def opening() -> lmdb.Environment:
+            return lmdb.open(
+                str(self.path),
                 subdir=False,
                 map_size=self._size_bytes,
                 metasync=False,
@@ -59,11 +75,23 @@ class MapFile:
                 max_readers=_READERS_MAX,
                 mode=0o600,
             )
+
+        try:
+            return opening()
         except lmdb.Error as error:
-            raise translated(error, str(path)) from error
-        if not self._allocate(0, self._size_bytes):
-            self.env.close()
-            raise StorageError("disk_full", f"no room for the first {self._size_bytes} bytes")
+            if error.code not in SHORTAGE or not RESERVE.has_given_up():
+                raise translated(error, str(self.path)) from error
+        try:
+            return opening()
+        except lmdb.Error as error:
+            raise translated(error, str(self.path)) from error
+
+    def _half(self) -> int:
+        """What shall be free before a transaction: half of the file, or of a step if that is less.
+
+        A transaction copies each page at most once, so half of a small file is enough.
+        """
+        return min(self._size_bytes, self._step_bytes) // 2
 
     @property
     def size_bytes(self) -> int:
@@ -97,7 +125,7 @@ class MapFile:
 
     def has_fitted(self) -> None:
         """A transaction found room."""
-        self._wanted_bytes = self._step_bytes // 2
+        self._wanted_bytes = self._usual_bytes
 
     def sync(self) -> None:
         """Make everything committed durable. Cost: a sync of all that was changed."""
@@ -109,34 +137,36 @@ class MapFile:
     def close(self) -> None:
         """Close the file; open transactions are aborted."""
         self.env.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def make_room(self) -> None:
         """Grow if less is free than the next transaction may need. No transaction may be open."""
         lacking = self._wanted_bytes - (self._size_bytes - self.used_bytes)
         if lacking <= 0:
             return
-        growth = max(lacking, self._step_bytes, self._size_bytes // 4)
+        step_bytes = min(self._step_bytes, self._size_bytes)  # a small file is doubled
+        growth = max(lacking, step_bytes, self._size_bytes // 4)
         while growth >= min(_STEP_BYTES_MIN, self._step_bytes):
             size = _rounded(self._size_bytes + growth)
             if self._allocate(self._size_bytes, size):
                 self.env.set_mapsize(size)
                 self._size_bytes = size
+                self._usual_bytes = self._half()
                 return
             growth //= 2  # a nearly full disk may still have a little
 
     def _allocate(self, begin: int, end: int) -> bool:
         """Reserve blocks; False, and everything as before, if there are not enough."""
-        file = os.open(self.path, os.O_RDWR)
         try:
-            os.posix_fallocate(file, begin, end - begin)
+            os.posix_fallocate(self._descriptor, begin, end - begin)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             if begin > 0:
-                os.ftruncate(file, begin)  # give back what was reserved before it failed
+                os.ftruncate(self._descriptor, begin)  # give back what was reserved
             return False
-        finally:
-            os.close(file)
         return True
 
 
@@ -144,19 +174,27 @@ def translated(error: lmdb.Error, where: str) -> StorageError:
     """LMDB's error in the words of the port."""
     if isinstance(error, lmdb.MapFullError) or error.code in (errno.ENOSPC, errno.EDQUOT):
         return StorageError("disk_full", f"{where}: no room for this transaction")
+    if error.code in SHORTAGE:
+        return storage_error(OSError(error.code, str(error)), where)
     if error.code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StorageError("permission", f"{where}: {error}")
     return StorageError("corrupt", f"{where}: {error}")
 
 
 def file_system_of(directory: Path) -> str:
-    """The type of the file system that holds a directory; "" if it cannot be told."""
+    """The type of the file system that holds a directory; "" if it cannot be told.
+
+    Raises:
+        StorageError: `too_many_files`.
+    """
     place = str(directory.resolve())
     best, kind = "", ""
     try:
-        mounts = Path("/proc/self/mounts").read_text()
-    except OSError:  # no such file on other systems: the careful default is taken by the caller
-        return ""
+        mounts = RESERVE.opened(Path("/proc/self/mounts").read_text)
+    except OSError as error:
+        if error.errno in SHORTAGE:
+            raise storage_error(error, "reading /proc/self/mounts") from error
+        return ""  # no such file on other systems: there LMDB may write as it likes
     for line in mounts.splitlines():
         _, point, name, *_ = line.split(" ")
         point = point.replace("\\040", " ")

@@ -23,6 +23,7 @@ from quorate.base.errors import StorageError
 from quorate.base.ids import Slot
 from quorate.base.ports import View
 from quorate.machine.state import STATE_KEY, decode_state
+from quorate.runtime.descriptors import RESERVE
 from quorate.runtime.fileops import storage_error, sync_directory
 from quorate.runtime.tables import FILE_NAME, LmdbTables
 from quorate.wire.checksum import crc32c
@@ -77,7 +78,7 @@ class SnapshotWriter:
         self.rows = 0
         self.bytes = 0
         try:
-            self._file: BinaryIO = self._unfinished.open("wb", buffering=0)
+            self._file: BinaryIO = RESERVE.opened(lambda: self._unfinished.open("wb", buffering=0))
         except OSError as error:
             raise storage_error(error, f"writing {self._unfinished}") from error
         self._write(MAGIC)
@@ -167,10 +168,17 @@ def snapshots(directory: Path) -> list[Path]:
 
 
 def prune(directory: Path, kept: int = KEPT) -> None:
-    """Remove all but the newest, and what was left unfinished by a process that died."""
-    doomed = snapshots(directory)[kept:] + sorted(directory.glob(f"quorate-*{_UNFINISHED}"))
-    for path in doomed:
-        path.unlink(missing_ok=True)
+    """Remove all but the newest, and what was left unfinished by a process that died.
+
+    Raises:
+        StorageError: Some may still be there; the next call removes them.
+    """
+    try:
+        doomed = snapshots(directory)[kept:] + sorted(directory.glob(f"quorate-*{_UNFINISHED}"))
+        for path in doomed:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error, f"removing old snapshots in {directory}") from error
 
 
 def read_snapshot(path: Path) -> Iterator[list[Row]]:
@@ -181,7 +189,7 @@ def read_snapshot(path: Path) -> Iterator[list[Row]]:
             nothing: only a snapshot read to its end is whole.
     """
     try:
-        with path.open("rb") as file:
+        with RESERVE.opened(lambda: path.open("rb")) as file:
             yield from _read(path, file)
     except OSError as error:
         raise storage_error(error, f"reading {path}") from error

@@ -5,6 +5,7 @@ in pieces of some hundred microseconds and rests as long after each, so that it 
 half of what one core can do, and the loop waits for no more than one piece.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +107,8 @@ class Snapshotter:
         except BaseException:
             writer.abandon()
             raise
-        prune(self._directory)
+        with contextlib.suppress(StorageError):  # the next snapshot removes what is too much
+            prune(self._directory)
         return True
 
 
@@ -177,7 +179,8 @@ class Copies:
         except StorageError as error:
             self._give_up(error)
             return
-        prune(self._directory)
+        with contextlib.suppress(StorageError):  # the next snapshot removes what is too much
+            prune(self._directory)
         done()
 
     def _give_up(self, error: StorageError) -> None:

@@ -8,9 +8,10 @@ one thread that writes and syncs, and comes back by `post`: the loop must not st
 A second thread, the keeper, makes segments ahead, watches the space, and closes the last group
 when nothing is written any more. Journal and files are used under one lock.
 
-A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk is
-not: the records wait, and go on when there is space. The ballast is the segments made ahead:
-the second of them cannot be made any more while the first is still there for ballots.
+A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk and
+a want of file descriptors are not: the records wait, and go on when there is space. The ballast
+is the segments made ahead: the second of them cannot be made any more while the first is still
+there for ballots.
 """
 
 import contextlib
@@ -76,6 +77,9 @@ class _Rest(NamedTuple):
     operations: Sequence[FileOp]
     records: int
 
+
+WAITED_FOR = frozenset({"disk_full", "too_many_files"})
+"""Errors after which an operation is repeated until it succeeds: nothing was lost by them."""
 
 QUICKEST_FADES = 1.05
 """The quickest recent sync tells what the disk needs: others waited for a processor, too. It
@@ -199,6 +203,11 @@ class Wal:
         return 0 if self._journal is None else self._journal.log_bytes
 
     @property
+    def segments(self) -> int:
+        """How many files hold records."""
+        return 0 if self._journal is None else self._journal.segments
+
+    @property
     def spares(self) -> int:
         """How many segments are ready ahead."""
         return 0 if self._journal is None else self._journal.spares
@@ -260,7 +269,7 @@ class Wal:
             try:
                 self._files.do(operation)
             except StorageError as error:
-                if error.code != "disk_full":
+                if error.code not in WAITED_FOR:
                     raise
                 return operations[done:]
         self._count(records, time.perf_counter() - began_s)
@@ -345,9 +354,11 @@ class Wal:
             try:
                 return self._files.do(operation)
             except StorageError as error:
-                if error.code != "disk_full" or self._stopping.is_set():
+                if error.code not in WAITED_FOR or self._stopping.is_set():
                     raise
-            self._tell(self._space_became, True)
+                is_full = error.code == "disk_full"
+            if is_full:
+                self._tell(self._space_became, True)
             self._stopping.wait(self._settings.poll_s)
 
     # --- the keeper -------------------------------------------------------------------------
@@ -370,13 +381,13 @@ class Wal:
                 self._obey(self._opened.close_idle())
 
     def _prepare(self) -> bool:
-        """Make segments until enough are ready; False if there was no space for one."""
+        """Make segments until enough are ready; False if the disk has no space for one."""
         while not (self._stopping.is_set() or self._has_failed):
             with self._held():
                 operations = self._opened.prepare()
             if not operations:
                 break
-            has_succeeded = False
+            has_succeeded = is_full = False
             try:
                 for operation in operations:
                     if self._has_failed:
@@ -384,12 +395,13 @@ class Wal:
                     self._files.do(operation, is_gentle=True)
                 has_succeeded = True
             except StorageError as error:
-                if error.code != "disk_full":
+                if error.code not in WAITED_FOR:
                     raise
+                is_full = error.code == "disk_full"
             with self._held():
                 self._opened.prepared(has_succeeded)
             if not has_succeeded:
-                return False
+                return not is_full
         return True
 
     def _tell_space(self, has_made: bool) -> None:

@@ -1,8 +1,9 @@
 """Journal: turns records into file operations. `wire.recovery` reads back what came of them.
 
 The log is a row of segments, each a file of fixed size made ahead and, when its slots are no
-longer needed, used again. What is appended together is a *group*: one write, one sync. Four
-laws, on which `wire.recovery` rests:
+longer needed, used again. The first ones are small: each segment that fills up doubles the size
+of those to be made, up to `Layout.segment_bytes`. What is appended together is a *group*: one
+write, one sync. Four laws, on which `wire.recovery` rests:
 
 J1: a group is written only after the one before it was synced. So a whole record of a later
     group proves that the groups before it were on the disk: damage in them is rot.
@@ -55,12 +56,26 @@ class Layout(msgspec.Struct, frozen=True):
     """How the log lies on the disk. May change between lives.
 
     `spares_ready` segments are made ahead. One would do for speed; the second is the ballast:
-    that making it fails is known while a whole segment is still there for ballots.
+    that making it fails is known while a whole segment is still there for ballots. The smallest
+    one has room for some 40,000 of them, a change of leader every second for half a day.
     """
 
     segment_bytes: int = 64 * 1024 * 1024  # made in 0.1 s; a few of them per snapshot interval
+    segment_bytes_first: int = 4 * 1024 * 1024  # of a log that was hardly used
     spares_ready: int = 2
     spares_max: int = 4  # recycled segments beyond these are removed
+
+    @property
+    def smallest_bytes(self) -> int:
+        """Size of the first segment."""
+        return min(self.segment_bytes_first, self.segment_bytes)
+
+    def is_usual(self, size: int) -> bool:
+        """Whether segments of this size are made: the smallest one doubled, up to the largest."""
+        usual = self.smallest_bytes
+        while usual < min(size, self.segment_bytes):
+            usual = min(2 * usual, self.segment_bytes)
+        return usual == size
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -93,14 +108,14 @@ class Past(msgspec.Struct):
         number: The highest number that any file bears.
         promised, founded: Said by the log, what is repeated included.
         segments: Those that count, oldest first.
-        spares: Names of whole spare segments.
+        spares: Whole spare segments: name and size.
     """
 
     number: int = 0
     promised: Ballot = NO_BALLOT
     founded: Founded | None = None
     segments: list[Segment] = msgspec.field(default_factory=list[Segment])
-    spares: list[str] = msgspec.field(default_factory=list[str])
+    spares: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
 
 def segment_name(number: int) -> str:
@@ -127,7 +142,8 @@ class Journal:
         self._founded = past.founded
         self._segments = past.segments
         self._spares = past.spares
-        self._preparing: str | None = None
+        self._preparing: tuple[str, int] | None = None
+        self._spare_bytes = _next_bytes(layout, past)  # of segments to be made
         self._room_end = 0  # of the newest segment, without the reserve for a CLOSE
         self._previous_crc = 0
         self._group_number = 0
@@ -141,6 +157,11 @@ class Journal:
     def log_bytes(self) -> int:
         """Bytes of records in all segments that truncation has left."""
         return sum(segment.end for segment in self._segments)
+
+    @property
+    def segments(self) -> int:
+        """How many segments hold records that truncation has left."""
+        return len(self._segments)
 
     @property
     def spares(self) -> int:
@@ -203,10 +224,10 @@ class Journal:
 
     def recycle(self, name: str, size: int) -> list[FileOp]:
         """Make a file that no longer counts a spare, or remove it. Durable at once (law J4)."""
-        if size != self._layout.segment_bytes or len(self._spares) >= self._layout.spares_max:
+        if size != self._spare_bytes or len(self._spares) >= self._layout.spares_max:
             return [Remove(name), SyncDirectory()]
         spare = SPARE_PREFIX + name.removeprefix(SEGMENT_PREFIX)
-        self._spares.append(spare)
+        self._spares.append((spare, size))
         return [Rename(name, spare), SyncDirectory()]
 
     def prepare(self) -> list[FileOp]:
@@ -216,8 +237,8 @@ class Journal:
         """
         if self._preparing is not None or len(self._spares) >= self._layout.spares_ready:
             return []
-        self._preparing = self._new_spare()
-        return [Create(self._preparing, self._layout.segment_bytes), SyncDirectory()]
+        self._preparing = (self._new_spare(), self._spare_bytes)
+        return [Create(*self._preparing), SyncDirectory()]
 
     def prepared(self, has_succeeded: bool) -> None:
         """The operations of `prepare` have ended; if they failed, they left no file."""
@@ -237,6 +258,7 @@ class Journal:
         needed = size_of(record)
         if self._segments[-1].end + self._group_bytes + needed > self._room_end:
             self._commit(ops)
+            self._grow()
             self._turn_over(needed, ops)
         self._group.append(record)
         self._group_bytes += needed
@@ -246,12 +268,12 @@ class Journal:
         opening = self._opening()
         opening_bytes = sum(map(size_of, opening))
         wanted_bytes = opening_bytes + needed_bytes + CLOSE_BYTES
-        size = self._layout.segment_bytes
-        if wanted_bytes <= size and self._spares:
-            spare = self._spares.pop(0)
+        fitting = next((spare for spare in self._spares if spare[1] >= wanted_bytes), None)
+        if fitting is not None:
+            self._spares.remove(fitting)
+            spare, size = fitting
         else:
-            size = max(size, wanted_bytes)
-            spare = self._new_spare()
+            spare, size = self._new_spare(), max(self._spare_bytes, wanted_bytes)
             ops.append(Create(spare, size))
         self._number += 1
         ops += [Rename(spare, segment_name(self._number)), SyncDirectory()]
@@ -261,6 +283,12 @@ class Journal:
         self._group = opening
         self._group_bytes = opening_bytes
         self._is_opening = True
+
+    def _grow(self) -> None:
+        """A segment is full: the next ones to be made are twice as large."""
+        twice = min(2 * self._segments[-1].size, self._layout.segment_bytes)
+        if self._layout.is_usual(twice):
+            self._spare_bytes = max(self._spare_bytes, twice)
 
     def _opening(self) -> list[Stored]:
         """What a segment must say so that all older ones may go (law J2)."""
@@ -308,6 +336,13 @@ class Journal:
         self._is_closed = False
         self._group = []
         self._group_bytes = 0
+
+
+def _next_bytes(layout: Layout, past: Past) -> int:
+    """The size of segments to be made: of the largest usual one that is there."""
+    found = [segment.size for segment in past.segments] + [size for _, size in past.spares]
+    usual = [size for size in found if layout.is_usual(size)]
+    return max([layout.smallest_bytes, *usual])
 
 
 _WITH_SLOT = frozenset({StoredKind.VOTE, StoredKind.CHOSEN})

@@ -122,9 +122,9 @@ class Recovery:
         leftovers: list[FileOp] = []
         for number in _numbered(self._files, SPARE_PREFIX):
             name = spare_name(number)
-            is_whole = self._files[name] == self._layout.segment_bytes
-            if is_whole and len(self._past.spares) < self._layout.spares_max:
-                self._past.spares.append(name)
+            size = self._files[name]
+            if self._layout.is_usual(size) and len(self._past.spares) < self._layout.spares_max:
+                self._past.spares.append((name, size))
             else:
                 leftovers += [Remove(name), SyncDirectory()]
         journal = Journal(self._identity, self._layout, self._past)

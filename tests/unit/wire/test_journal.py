@@ -2,9 +2,10 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import Slot
+from quorate.base.records import Vote
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
-from quorate.wire.journal import Layout
+from quorate.wire.journal import Journal, Layout
 from tests.unit.wire.journals import (
     FIRST,
     FOUNDED,
@@ -225,3 +226,82 @@ class _NoChance:
 
 
 NO_CHANCE = _NoChance()
+
+
+# --- growing ----------------------------------------------------------------------------------
+
+GROWING = Layout(segment_bytes=8192, segment_bytes_first=1024, spares_ready=1, spares_max=2)
+
+
+def made(disk: SimDisk, journal: Journal) -> None:
+    """What the keeper does: make segments ahead until none lacks."""
+    while operations := journal.prepare():
+        disk.obey(operations)
+        journal.prepared(has_succeeded=True)
+
+
+def test_a_log_begins_small_and_grows_to_its_full_size_with_use() -> None:
+    disk = SimDisk()
+    journal = begun(disk, 1, GROWING)
+    made(disk, journal)
+    assert sum(disk.files.values()) == 2 * 1024
+    for slot in range(1, 200):
+        disk.obey(journal.append([vote(slot, 200)]))
+        made(disk, journal)
+    sizes = [size for name, size in sorted(disk.files.items()) if name.startswith("wal-")]
+    assert sizes[:2] == [1024, 1024]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 8192
+    assert set(sizes) == {1024, 2048, 4096, 8192}
+
+
+def test_a_restart_without_use_makes_a_log_no_larger_per_segment() -> None:
+    disk = SimDisk()
+    for life in range(1, 6):
+        journal = begun(disk, life, GROWING)
+        made(disk, journal)
+    assert set(disk.files.values()) == {1024}
+
+
+def test_a_log_that_has_grown_stays_so_over_a_restart() -> None:
+    disk = SimDisk()
+    journal = begun(disk, 1, GROWING)
+    for slot in range(1, 100):
+        disk.obey(journal.append([vote(slot, 200)]))
+        made(disk, journal)
+    spare = [size for name, size in disk.files.items() if name.startswith("spare-")]
+    assert spare == [8192]
+
+    journal = begun(disk, 2, GROWING)
+    made(disk, journal)
+
+    sizes = [size for name, size in sorted(disk.files.items()) if name.startswith("wal-")]
+    assert sizes[-1] == 8192
+
+
+def test_a_spare_that_was_torn_while_it_was_made_is_removed() -> None:
+    disk = SimDisk()
+    begun(disk, 1, GROWING)
+    disk.obey([Create("spare-0000000000000077", 1500), SyncDirectory()])
+    begun(disk, 2, GROWING)
+    assert 1500 not in disk.files.values()
+
+
+def test_small_segments_are_not_kept_for_use_again_once_the_log_has_grown() -> None:
+    disk = SimDisk()
+    journal = begun(disk, 1, GROWING)
+    for slot in range(1, 100):
+        disk.obey(journal.append([vote(slot, 200)]))
+        made(disk, journal)
+    disk.obey(journal.truncate(Slot(99)))
+    assert set(disk.files.values()) == {8192}
+
+
+def test_a_record_that_no_segment_made_ahead_can_hold_gets_one_of_its_own() -> None:
+    disk = SimDisk()
+    journal = begun(disk, 1, GROWING)
+    made(disk, journal)
+    disk.obey(journal.append([vote(1, 20_000)]))
+    assert max(disk.files.values()) > 20_000
+    made(disk, journal)
+    assert [record.slot for record in found(disk) if isinstance(record, Vote)] == [1]

@@ -24,6 +24,7 @@ STATUS_OF = {
     "remote": 500,
     "corrupt": 500,
     "disk_full": 500,
+    "too_many_files": 503,
     "locked": 500,
     "foreign": 500,
     "version": 500,
