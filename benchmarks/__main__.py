@@ -13,9 +13,19 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import clients, failover, goals, load, measure, processes, profiles, report
+from benchmarks import (
+    builds,
+    clients,
+    failover,
+    goals,
+    load,
+    measure,
+    processes,
+    profiles,
+    report,
+)
 from benchmarks.pools import Workload
-from benchmarks.systems import MEMBERS, Etcd, Quorate, System
+from benchmarks.systems import MEMBERS, Etcd, Quorate, System, program_of
 
 # The goals rest on these: measured several times, each system's turn in alternating order.
 CENTRAL = [
@@ -63,7 +73,13 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 2 s, one kill")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one run")
-    parser.add_argument("--rounds", type=int, default=3, help="runs behind the goals' medians")
+    parser.add_argument("--rounds", type=int, help="runs behind the goals' medians: 3, or 9")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="compare with the build in another checkout, in alternating rounds",
+    )
     parser.add_argument("--kills", type=int, default=3, help="fail-overs measured")
     parser.add_argument(
         "--only",
@@ -82,7 +98,8 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def planned(options: argparse.Namespace) -> Plan:
     """Turn options into a plan."""
-    rounds = 1 if options.quick else options.rounds
+    rounds = options.rounds or (builds.ROUNDS_MIN if options.before else 3)
+    rounds = 1 if options.quick else rounds
     kills = 1 if options.quick else options.kills
     wanted = options.only or ["*"]
 
@@ -93,13 +110,13 @@ def planned(options: argparse.Namespace) -> Plan:
         [
             (number, workload)
             for number in range(rounds)
-            for workload in [*CENTRAL, *(OTHERS if number == 0 else [])]
+            for workload in [*CENTRAL, *(OTHERS if number == 0 and not options.before else [])]
             if is_wanted(workload.name)
         ],
         2.0 if options.quick else options.seconds,
-        is_wanted(CLIENT),
+        is_wanted(CLIENT) and not options.before,
         rounds,
-        kills if is_wanted(GAP) else 0,
+        kills if is_wanted(GAP) and not options.before else 0,
     )
 
 
@@ -187,7 +204,10 @@ def main(words: Sequence[str]) -> int:
         if report.filesystem(directory) == "tmpfs":
             console.print(f"{directory} is in memory, where fsync costs nothing: use --directory")
         systems: list[System] = [Quorate(directory / "quorate")]
-        if Etcd.is_installed() and not options.no_rival:
+        if options.before:
+            program = program_of(options.before)
+            systems.append(Quorate(directory / "before", builds.BEFORE, program))
+        elif Etcd.is_installed() and not options.no_rival:
             systems.append(Etcd(directory / "etcd"))
         about: dict[str, Any] = {
             "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -196,7 +216,10 @@ def main(words: Sequence[str]) -> int:
             "seconds": plan.seconds,
             "machine": report.machine(directory),
         }
-        label = options.label or ("quick" if options.quick else "part" if options.only else "")
+        if options.before:
+            about["before"] = report.commit(options.before)
+        label = options.label or ("compared" if options.before else "")
+        label = label or ("quick" if options.quick else "part" if options.only else "")
         name = report.name_of(dt.datetime.now(dt.UTC).date(), about["commit"], label)
         try:
             prepared(systems, console)
@@ -211,9 +234,13 @@ def main(words: Sequence[str]) -> int:
             for system in systems:
                 system.stop()
     figures = figures_of(found)
+    compared = builds.changes(found.runs)
     rival = figures.get(Etcd.name)
-    verdicts = goals.judged(figures[Quorate.name], rival) if rival else []
+    verdicts = goals.judged(figures[systems[0].name], rival) if rival else []
     report.show(console, figures, verdicts)
+    if compared:
+        report.show_changes(console, compared)
+        about["changes"] = [each._asdict() for each in compared]
     about |= {"memory": found.memory, "gaps_s": {k: v.gaps_s for k, v in found.gaps.items()}}
     if not options.no_file:
         content = report.document(about, found.runs, figures, verdicts)

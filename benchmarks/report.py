@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import load, processes
+from benchmarks.builds import Change
 from benchmarks.goals import Figures, Verdict
 from benchmarks.measure import Run
 
@@ -23,16 +24,16 @@ REPOSITORY = Path(__file__).parent.parent
 LIBRARIES = ("quorate", "uvloop", "httptools", "msgspec", "lmdb")
 
 
-def commit() -> str:
-    """The short hash of the working tree's commit, with `-changed` if it differs from it."""
-    head = _git("rev-parse", "--short", "HEAD") or "no-commit"
-    changed = _git("status", "--porcelain", "--", "src", "benchmarks", "pyproject.toml")
+def commit(checkout: Path = REPOSITORY) -> str:
+    """The short hash of a working tree's commit, with `-changed` if it differs from it."""
+    head = _git(checkout, "rev-parse", "--short", "HEAD") or "no-commit"
+    changed = _git(checkout, "status", "--porcelain", "--", "src", "benchmarks", "pyproject.toml")
     return f"{head}-changed" if changed else head
 
 
-def _git(*words: str) -> str:
+def _git(checkout: Path, *words: str) -> str:
     said = subprocess.run(
-        ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=False
+        ["git", "-C", str(checkout), *words], capture_output=True, text=True, check=False
     )
     return said.stdout.strip()
 
@@ -115,6 +116,25 @@ def write(content: Mapping[str, Any], name: str) -> Path:
 def name_of(today: dt.date, commit_: str, label: str) -> str:
     """The name of a result file: date, commit, and a label for what was no full run."""
     return "-".join(part for part in (today.isoformat(), commit_, label) if part)
+
+
+def show_changes(console: Console, changes: Sequence[Change]) -> None:
+    """Print how this build compares with the one before."""
+    table = Table(title="this build over the one before, medians of rounds", title_justify="left")
+    table.add_column("workload")
+    for heading in ("rounds", "rate", "of rounds", "p50", "p99", "CPU"):
+        table.add_column(heading, justify="right")
+    for each in changes:
+        spread = f"{each.rate_low:.2f}-{each.rate_high:.2f}"
+        ratios = (each.p50, each.p99, each.cpu)
+        table.add_row(
+            each.workload,
+            str(each.rounds),
+            f"{each.rate:.3f}",
+            spread,
+            *(f"{ratio:.3f}" for ratio in ratios),
+        )
+    console.print(table)
 
 
 def show(console: Console, figures: Mapping[str, Figures], verdicts: Sequence[Verdict]) -> None:

@@ -61,13 +61,32 @@ def shown(words: Sequence[str], directory: Path) -> str:
     return " ".join(words).replace(str(directory), "DIRECTORY")
 
 
+def program_of(checkout: Path) -> list[str]:
+    """How to run the build in another checkout, which has its own `.venv`.
+
+    Raises:
+        FileNotFoundError: It has none; `make check` there makes it.
+    """
+    python = checkout.resolve() / ".venv/bin/python"
+    if not python.exists():
+        raise FileNotFoundError(f"{python}: run `make check` in that checkout first")
+    return [str(python), "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
+
+
 class Quorate:
-    """Three `quorate agent` processes."""
+    """Three `quorate agent` processes, of this build or of another one.
 
-    name = "quorate"
+    Args:
+        directory: Where data and logs go.
+        name: Shown in results.
+        program: What runs a node; None: this build.
+    """
 
-    def __init__(self, directory: Path, extra: Sequence[str] = ()) -> None:
-        self._cluster = LocalCluster(directory, MEMBERS, extra)
+    def __init__(
+        self, directory: Path, name: str = "quorate", program: Sequence[str] | None = None
+    ) -> None:
+        self.name = name
+        self._cluster = LocalCluster(directory, MEMBERS, program=program)
         words = self._cluster.nodes[0].command
         self.command = shown(["quorate", *words[words.index("agent") :]], directory)
         self.version = __version__

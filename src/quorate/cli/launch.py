@@ -57,6 +57,7 @@ class LocalNode:
         join: Peer addresses of the other nodes.
         expect: How many nodes found the cluster; 0 if it joins one.
         extra: Further flags of `quorate agent`.
+        program: What is run; None: this very Quorate.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class LocalNode:
         join: Sequence[str],
         expect: int,
         extra: Sequence[str] = (),
+        program: Sequence[str] | None = None,
     ) -> None:
         self.name = name
         self.ports = ports
         self.data = directory / name
         self.log = directory / f"{name}.log"
         self._command = [
-            *quorate_command(), "agent", "-server",
+            *(program or quorate_command()), "agent", "-server",
             *(["-bootstrap-expect", str(expect)] if expect else []),
             "-data-dir", str(self.data), "-node", name, "-bind", HOST, "-client", HOST,
             "-http-port", str(ports.http), "-server-port", str(ports.server),
@@ -179,6 +181,7 @@ class LocalCluster:
         count: How many nodes.
         extra: Further flags of `quorate agent`, the same for every node.
         advertise: The host at which the nodes find each other, if there is something in between.
+        program: See `LocalNode`.
     """
 
     def __init__(
@@ -187,6 +190,7 @@ class LocalCluster:
         count: int = 3,
         extra: Sequence[str] = (),
         advertise: str = HOST,
+        program: Sequence[str] | None = None,
     ) -> None:
         numbers = free_ports(2 * count)
         ports = [Ports(*pair) for pair in zip(numbers[:count], numbers[count:], strict=True)]
@@ -200,6 +204,7 @@ class LocalCluster:
                 [peer for other, peer in enumerate(peers) if other != number],
                 count,
                 extra,
+                program,
             )
             for number in range(count)
         ]
