@@ -15,6 +15,13 @@ from quorate.base.ports import Clock, Done, Status, View
 from quorate.node.node import Node
 from quorate.runtime.driver import Driver
 
+HOPELESS_HOLD_S = 1.0
+"""How long a request waits on a node that has no cluster yet, or no longer: no leader can be near.
+
+Not zero: the node may be about to find its cluster.
+"""
+
+_HOPELESS = frozenset({"joining", "removed"})
 _STOPPING = UnavailableError("stopping", "this node is stopping; try another one")
 
 
@@ -96,9 +103,12 @@ class LocalNode:
         if self.is_stopping or self._driver.is_over:
             done(_STOPPING)
             return
+        now_s = self._clock()
         hold_s = self._hold_s if deadline_s is None else deadline_s
+        if self._node.leader is None:
+            hold_s = self._hold_without_leader_s(hold_s, now_s)
         try:
-            self._node.submit(data, done, self._clock() + hold_s, urgent)
+            self._node.submit(data, done, now_s + hold_s, urgent)
         except UnavailableError as error:  # overloaded, or the disk is full: the caller's answer
             done(error)
             return
@@ -109,8 +119,15 @@ class LocalNode:
         if self.is_stopping or self._driver.is_over:
             done(_STOPPING)
             return
-        self._node.read(done, self._clock() + self._hold_s)
+        now_s, hold_s = self._clock(), self._hold_s
+        if self._node.leader is None:
+            hold_s = self._hold_without_leader_s(hold_s, now_s)
+        self._node.read(done, now_s + hold_s)
         self._driver.wake()
+
+    def _hold_without_leader_s(self, hold_s: float, now_s: float) -> float:
+        is_hopeless = self._node.status(now_s).role in _HOPELESS
+        return min(hold_s, HOPELESS_HOLD_S) if is_hopeless else hold_s
 
     def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> LocalWatch:
         """See `base.ports.Watch.watch`."""

@@ -27,6 +27,7 @@ from quorate.gateways.http.routes import Router
 from quorate.machine.watches import Watches
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab
 
+CLUSTER = "8d3f3a44-0a3b-4b0e-9d4e-3c1f6b6f2a11"
 ME = Member(ANN, "Ann", "10.0.0.1:8300", "10.0.0.1:8500")
 BOB = Member(NodeId("bob"), "Bob", "10.0.0.2:8300", "10.0.0.2:8500")
 
@@ -63,6 +64,7 @@ class FakeLocal:
         self.heard_s = 0.0
         self.voters: tuple[Member, ...] = (ME,)
         self.healthy = frozenset({ANN})
+        self.reason = ""
 
     @property
     def tables(self) -> Any:
@@ -102,9 +104,9 @@ class FakeLocal:
         machine = self.lab.machine
         configuration = FOUNDERS.__class__(1, 0, self.voters)
         return Status(
-            ME, "cluster", "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
+            ME, CLUSTER, "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
             machine.applied, machine.applied, machine.index, machine.stamp_ms, machine.digest,
-            configuration, self.healthy, {},
+            configuration, self.healthy, {}, self.reason,
         )  # fmt: skip
 
     def change(

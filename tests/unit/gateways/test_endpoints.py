@@ -1,7 +1,9 @@
 """Endpoints: what recorded conversations do not show, or not without a cluster."""
 
 import gzip
+import hashlib
 import json
+import ssl
 
 import pytest
 
@@ -15,6 +17,7 @@ from quorate.base.errors import (
     UnavailableError,
 )
 from quorate.gateways.http.answers import go_json
+from quorate.gateways.http.caroots import ROOT_NAME
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import STATUS_OF, http_error
 from quorate.gateways.http.routes import ROUTES
@@ -56,6 +59,26 @@ def test_a_failed_write_says_how_and_whether_it_may_still_happen(
     assert reply.headers["X-Quorate-Error"] == error.code
     assert reply.headers["X-Quorate-Definite"] == definite
     assert ("Retry-After" in reply.headers) == (status in (429, 503))
+
+
+@pytest.mark.parametrize(("method", "target"), [("PUT", "/v1/kv/a"), ("GET", "/v1/kv/a?index=9")])
+@pytest.mark.parametrize("code", ["no_quorum", "not_leader"])
+def test_who_has_no_leader_says_why_behind_the_words_that_clients_look_for(
+    method: str, target: str, code: str
+) -> None:
+    desk = Desk()
+    desk.local.refusal = UnavailableError(code, "x")
+    desk.local.reason = "waiting for 2 of 3 nodes to bootstrap"
+    reply = desk.ask(method, target, b"1")
+    assert reply.text == "No cluster leader: waiting for 2 of 3 nodes to bootstrap"
+    assert reply.headers["X-Quorate-Error"] == code
+
+
+def test_only_an_error_about_the_leader_says_why_there_is_none() -> None:
+    desk = Desk()
+    desk.local.refusal = UnavailableError("stopping", "this node is stopping")
+    desk.local.reason = "no leader since 3 s"
+    assert desk.ask("PUT", "/v1/kv/a", b"1").text == "this node is stopping"
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
@@ -142,6 +165,27 @@ def test_long_answers_are_packed_for_those_who_take_that() -> None:
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert len(packed.body) < len(plain.body)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_packed"),
+    [
+        ("gzip", True), ("GZip", True), ("x-gzip", True), ("deflate, gzip;q=1.0, *;q=0.5", True),
+        ("gzip;q=0.001", True), ("*", True), ("*;q=0.1", True), ("gzip ; q=0.5", True),
+        ("br, gzip", True), ("gzip, identity", True), ("gzip;q=1;x=y", True),
+        ("gzip;q=0", False), ("gzip;q=0.000", False), ("identity, gzip;q=0.0", False),
+        ("identity", False), ("deflate", False), ("", False), ("*;q=0", False),
+        ("gzip;q=0, *", False), ("identity;q=0.9, gzip;q=0.5", False), ("gzip;q=2", False),
+        ("gzip;q=-1", False), ("gzip;q=nan", False), ("gzip;q=", False), ("not-gzip", False),
+        ("gzipped", False), ("deflate;x=gzip", False), ("gzip," + "x" * 1000, False),
+    ],
+)  # fmt: skip
+def test_the_accepted_encodings_are_weighed(value: str, is_packed: bool) -> None:
+    desk = Desk()
+    desk.ask("PUT", "/v1/kv/a", b"x" * 5000)
+    reply = desk.ask("GET", "/v1/kv/a?raw", b"", f"Accept-Encoding: {value}")
+    assert (reply.headers.get("Content-Encoding") == "gzip") is is_packed
+    assert reply.headers["Vary"] == "Accept-Encoding"
 
 
 def test_json_has_no_characters_that_mean_something_in_html() -> None:
@@ -421,3 +465,37 @@ def test_headers_from_the_configuration_are_on_every_answer() -> None:
 
 def test_a_target_may_name_the_host() -> None:
     assert Desk().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200
+
+
+# --- small ones -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/agent/connect/ca/roots", "/v1/connect/ca/roots"])
+def test_there_is_one_active_root_that_says_what_it_is(path: str) -> None:
+    desk = Desk()
+    reply = desk.ask("GET", path)
+    body = json.loads(reply.body)
+    [root] = body["Roots"]
+    assert body["ActiveRootID"] == root["ID"]
+    assert (root["Active"], root["Name"]) == (True, ROOT_NAME)
+    der = ssl.PEM_cert_to_DER_cert(root["RootCert"])
+    assert hashlib.sha1(der, usedforsecurity=False).hexdigest() == root["ID"].replace(":", "")
+    assert b"Placeholder root: signs nothing" in der
+    desk.post("GET", f"{path}?index={reply.headers['X-Consul-Index']}")
+    assert desk.replies() == []  # it blocks: nothing changes
+
+
+def test_the_root_is_there_as_a_certificate_too() -> None:
+    desk = Desk()
+    reply = desk.ask("GET", "/v1/connect/ca/roots?pem=true")
+    assert reply.headers["Content-Type"] == "application/pem-certificate-chain"
+    assert reply.text.startswith("-----BEGIN CERTIFICATE-----")
+    assert desk.ask("GET", "/v1/connect/ca/roots?pem=maybe").status == 400
+
+
+def test_the_root_page_says_what_this_is() -> None:
+    desk = Desk()
+    reply = desk.ask("GET", "/")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert desk.config.version in reply.text
+    assert desk.ask("POST", "/").headers["Allow"] == "OPTIONS,GET,HEAD"

@@ -4,7 +4,9 @@ What is the same for many answers is joined once a second, with the date.
 """
 
 import gzip
+import re
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +21,10 @@ TEXT = b"text/plain; charset=utf-8"
 GZIP_BYTES_MIN = 1400
 GZIP_LEVEL = 1  # the loop waits for it
 INDENT = 4
+
+_ACCEPT_BYTES_MAX = 512
+_ALIASES = {b"x-gzip": b"gzip"}
+_WEIGHT = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -144,7 +150,32 @@ class Answers:
 
 def _takes_gzip(request: Request) -> bool:
     value = request.header(b"accept-encoding")
-    return value is not None and b"gzip" in value
+    return value is not None and len(value) <= _ACCEPT_BYTES_MAX and prefers_gzip(value)
+
+
+@lru_cache(maxsize=256)
+def prefers_gzip(value: bytes) -> bool:
+    """Whether an `Accept-Encoding` takes gzip, and does not like the plain form better.
+
+    A coding that is not named has the weight of `*`; what has no valid weight is not taken.
+
+    Source: RFC 9110, 12.5.3.
+    """
+    weights: dict[bytes, float] = {}
+    for part in value.lower().split(b","):
+        name, *parameters = [word.strip() for word in part.split(b";")]
+        weights.setdefault(_ALIASES.get(name, name), _weight(parameters))
+    gzip_weight = weights.get(b"gzip", weights.get(b"*", 0.0))
+    return gzip_weight > 0 and gzip_weight >= weights.get(b"identity", 0.0)
+
+
+def _weight(parameters: list[bytes]) -> float:
+    for parameter in parameters:
+        name, _, text = parameter.partition(b"=")
+        if name.strip() == b"q":
+            text = text.strip()
+            return float(text) if _WEIGHT.fullmatch(text) else 0.0
+    return 1.0
 
 
 def _asks_pretty(target: bytes) -> bool:

@@ -12,7 +12,7 @@ from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
 from quorate.gateways.http.answers import Answers
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.errors import HttpError, failed, http_error
+from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.traffic import Traffic
@@ -99,7 +99,8 @@ class Context:
             self.answers.error(request, error)
             return
         if isinstance(error, QuorateError):
-            self.answers.error(request, http_error(error))
+            reason = self.local.status().reason if error.code in LEADERLESS else ""
+            self.answers.error(request, http_error(error, reason))
             if isinstance(error, StorageError) and error.code == "corrupt":
                 raise error
             return

@@ -85,10 +85,20 @@ class HttpError(Exception):
         )
 
 
-def http_error(error: QuorateError) -> HttpError:
-    """The answer that an error of the tree becomes."""
-    code = error.code
-    text = NO_LEADER if code in ("no_quorum", "not_leader") else error.text
+LEADERLESS = frozenset({"no_quorum", "not_leader"})
+"""Codes for which clients of Consul look for `NO_LEADER` in the text."""
+
+
+def http_error(error: QuorateError, reason: str = "") -> HttpError:
+    """The answer that an error of the tree becomes.
+
+    Args:
+        error: What happened.
+        reason: Why no leader is known, if that is what happened; for people.
+    """
+    code, text = error.code, error.text
+    if code in LEADERLESS:
+        text = f"{NO_LEADER}: {reason}" if reason else NO_LEADER
     headers = b""
     if isinstance(error, UnavailableError) and STATUS_OF[code] in (429, 503):
         headers = b"Retry-After: %d\r\n" % max(1, round(error.retry_after_s))

@@ -7,6 +7,7 @@ import msgspec
 
 from quorate.gateways.http import (
     agent,
+    caroots,
     catalog,
     health,
     kv,
@@ -76,6 +77,8 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/snapshot", {"GET": snapshot.save, "PUT": snapshot.restore}),
     Route("/v1/status/leader", {"GET": status.leader}),
     Route("/v1/status/peers", {"GET": status.peers}),
+    Route("/", {"GET": status.home, "HEAD": status.home}),
+    Route("/v1/agent/connect/ca/roots", {"GET": caroots.agent_roots}),
     Route("/v1/agent/members", {"GET": agent.members}),
     Route("/metrics", {"GET": metrics.prometheus}),
     Route("/v1/agent/metrics", {"GET": metrics.metrics}),
@@ -85,6 +88,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/agent/services", {"GET": services.services}),
     Route("/v1/catalog/node/:node", {"GET": catalog.node}),
     Route("/v1/catalog/nodes", {"GET": catalog.nodes}),
+    Route("/v1/connect/ca/roots", {"GET": caroots.roots}),
     Route("/v1/health/node/:node", {"GET": health.node}),
     Route("/v1/health/service/:service", {"GET": health.service}),
     Route("/v1/operator/autopilot/health", {"GET": operator.health}),

@@ -1,11 +1,23 @@
-"""Who leads, and who is there: `/v1/status/*`.
+"""Who leads, and who is there: `/v1/status/*`. And what this is: `/`.
 
 Source: https://developer.hashicorp.com/consul/api-docs/status.
 """
 
+from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
+
+_HOME = """\
+Quorate {version}: a node with Consul's HTTP API below /v1/, such as /v1/status/leader.
+There is no web page.
+"""
+
+
+def home(context: Context, request: Request, _: Params, __: bytes) -> None:
+    """What answers here, for a person with a browser or a check of a load balancer."""
+    text = _HOME.format(version=context.config.version)
+    context.answers.send(request, text.encode(), kind=TEXT)
 
 
 def leader(context: Context, request: Request, params: Params, _: bytes) -> None:

@@ -1,0 +1,62 @@
+"""How long a request is held, by what the node knows of its leader."""
+
+from typing import Any
+
+import pytest
+
+from quorate.base.commands import KvSet
+from quorate.base.config import NodeSettings
+from quorate.runtime.local import HOPELESS_HOLD_S, LocalNode
+
+NOW_S = 50.0
+HOLD_S = NodeSettings().timing.hold_s
+
+
+class FakeStatus:
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+
+class FakeNode:
+    """Notes the deadlines that it is given."""
+
+    def __init__(self, role: str, leader: str | None) -> None:
+        self.leader = leader
+        self.role = role
+        self.due_s: list[float] = []
+
+    def submit(self, _: bytes, __: Any, due_s: float, ___: bool) -> None:
+        self.due_s.append(due_s)
+
+    def read(self, _: Any, due_s: float) -> None:
+        self.due_s.append(due_s)
+
+    def status(self, _: float) -> FakeStatus:
+        return FakeStatus(self.role)
+
+
+class FakeDriver:
+    is_over = False
+
+    def wake(self) -> None: ...
+
+
+def held_s(role: str, leader: str | None, deadline_s: float | None = None) -> list[float]:
+    node = FakeNode(role, leader)
+    parts: Any = (node, FakeDriver(), None, NodeSettings(), lambda: NOW_S, list)
+    local = LocalNode(*parts)
+    local.submit(KvSet(b"a", b"1"), lambda _: None, deadline_s=deadline_s)
+    local.read(lambda _: None)
+    return [due_s - NOW_S for due_s in node.due_s]
+
+
+@pytest.mark.parametrize("role", ["joining", "removed"])
+def test_where_no_leader_can_be_a_request_is_answered_soon(role: str) -> None:
+    assert held_s(role, None) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
+    assert held_s(role, None, deadline_s=0.5) == [0.5, HOPELESS_HOLD_S]
+
+
+@pytest.mark.parametrize("role", ["follower", "candidate", "learner"])
+def test_where_one_may_come_a_request_waits_for_it(role: str) -> None:
+    assert held_s(role, None) == [HOLD_S, HOLD_S]
+    assert held_s(role, "bob", deadline_s=1.5) == [1.5, HOLD_S]
