@@ -11,7 +11,7 @@ Tags are part of the wire format: never reuse or renumber one.
 import msgspec
 
 from quorate.base.batches import Bundle, Configuration, Member
-from quorate.base.ids import Ballot, Slot
+from quorate.base.ids import Ballot, NodeId, Slot
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -261,6 +261,20 @@ class Farewell(msgspec.Struct, frozen=True, array_like=True, tag=27):
     number: int
 
 
+class MemberProgress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a member is, and how long ago the leader heard it."""
+
+    node: NodeId
+    watermark: Slot
+    heard_ms: int
+
+
+class Overview(msgspec.Struct, frozen=True, array_like=True, tag=30):
+    """From the leader, once a second: what it knows of every member that it has heard."""
+
+    members: tuple[MemberProgress, ...]
+
+
 Message = (
     Prepare
     | Promise
@@ -289,4 +303,5 @@ Message = (
     | Welcome
     | Join
     | Farewell
+    | Overview
 )

@@ -161,6 +161,18 @@ class ReadMode(StrEnum):
     STALE = "stale"
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What is known of a member from a distance.
+
+    Attributes:
+        watermark: It had applied, or could, every slot up to here.
+        heard_s: Seconds since the leader heard it.
+    """
+
+    watermark: Slot
+    heard_s: float
+
+
 class Status(msgspec.Struct, frozen=True):
     """What a node knows of itself and its cluster, for status endpoints and people.
 
@@ -169,7 +181,8 @@ class Status(msgspec.Struct, frozen=True):
         heard_s: Seconds since the leader was heard; 0 on the leader, infinity if never.
         is_serving: This node believes that writes can be taken by the cluster now.
         healthy: Ids of members heard of lately, this node included.
-        match: Watermark of each member as the leader knows it; empty elsewhere.
+        seen: What is known of each member: the leader measures it and tells the others once a
+            second. A member that it has not heard is missing.
         reason: Why this node knows no serving leader, as a clause for people, without a full stop;
             "" while it knows one. "removed" as role: the cluster has removed this node, and nothing
             that it holds is kept up to date any more.
@@ -189,8 +202,13 @@ class Status(msgspec.Struct, frozen=True):
     digest: int
     configuration: Configuration
     healthy: frozenset[NodeId]
-    match: dict[NodeId, Slot]
+    seen: dict[NodeId, Seen]
     reason: str = ""
+
+    def watermark_of(self, node: NodeId) -> Slot:
+        """How far a member is known to be; 0 if nothing is known of it."""
+        seen = self.seen.get(node)
+        return Slot(0) if seen is None else seen.watermark
 
 
 Done = Callable[[Outcome | QuorateError], None]

@@ -38,6 +38,45 @@ class _Configuration(msgspec.Struct, rename="pascal"):
     servers: list[Voter]
 
 
+class ListedMember(msgspec.Struct, rename="pascal"):
+    """A member as the asked node knows it.
+
+    Attributes:
+        role: `leader`, `follower` or `learner`.
+        lag: Slots that the asked node knows as chosen and this one does not; None: not heard.
+        last_heard: Seconds since the leader heard it; None: never.
+    """
+
+    id: str = msgspec.field(name="ID")
+    name: str
+    address: str
+    role: str
+    voter: bool
+    alive: bool
+    lag: int | None
+    last_heard: float | None
+    version: str
+
+
+class Overview(msgspec.Struct, rename="pascal"):
+    """The members, and why there is no leader if there is none."""
+
+    cluster: str
+    node: str
+    role: str
+    leader: str
+    reason: str
+    members: list[ListedMember]
+
+
+def overview(client: Client) -> Overview:
+    """Every member as the asked node knows it, by name."""
+    reply = client.call("GET", "/v1/operator/cluster")
+    found = msgspec.json.decode(reply.body, type=Overview)
+    found.members.sort(key=lambda each: each.name)
+    return found
+
+
 def voters(client: Client, *, stale: bool = False) -> list[Voter]:
     """Everybody in the configuration."""
     reply = client.call("GET", "/v1/operator/raft/configuration", stale=stale)
@@ -66,23 +105,32 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
 @command(app, "list", examples=["quorate cluster list", "quorate cluster list -json"])
 @connected()
 def list_(connection: Connection, as_json: Json = False) -> None:
-    """List the nodes of the configuration, the leader marked."""
+    """List every member: its role, whether it is alive, how far behind, and when last heard.
+
+    Answered by the asked node from what it knows, also while there is no leader.
+    """
     with connection.client() as client:
-        found = sorted(voters(client, stale=connection.stale), key=lambda each: each.node)
+        found = overview(client)
     if as_json:
-        say_json([msgspec.structs.asdict(each) for each in found])
+        say_json(msgspec.structs.asdict(found))
         return
-    rows = [
-        [
-            each.node,
-            each.id,
-            each.address,
-            "leader" if each.leader else "follower",
-            "true" if each.voter else "false",
-        ]
-        for each in found
+    heading = ["Node", "ID", "Role", "Alive", "Lag", "Last heard", "Version", "Address"]
+    say_columns([heading, *(_row(each) for each in found.members)])
+    if found.reason:
+        note(f"{found.node} knows no leader: {found.reason}")
+
+
+def _row(member: ListedMember) -> list[str]:
+    return [
+        member.name,
+        member.id,
+        member.role,
+        "yes" if member.alive else "no",
+        "-" if member.lag is None else str(member.lag),
+        "-" if member.last_heard is None else f"{member.last_heard:.1f} s",
+        member.version or "-",
+        member.address,
     ]
-    say_columns([["Node", "ID", "Address", "State", "Voter"], *rows])
 
 
 @command(

@@ -14,6 +14,7 @@ from quorate.base.ids import NodeId
 from quorate.machine.machine import Machine
 from quorate.node.changes import Changes
 from quorate.node.origin import Origin
+from quorate.node.overview import Overviews
 from quorate.node.presence import Presence, registration
 from quorate.node.routes import Routes
 from quorate.node.status import is_removed
@@ -36,6 +37,7 @@ class Parts(Protocol):
     origin: Origin
     changes: Changes
     presence: Presence | None
+    overviews: Overviews
     leader: NodeId | None
     is_full: bool
 
@@ -96,7 +98,8 @@ class Duties:
         if now_s >= self._judge_after_s:
             for command in node.machine.expirations(node.stamp_ms(now_s)):
                 self._propose(command)
-        return node.changes.tick(leadership, membership, replica.watermark, now_s)
+        effects = node.overviews.tick(leadership, membership, replica.watermark, now_s)
+        return effects + node.changes.tick(leadership, membership, replica.watermark, now_s)
 
     def _propose(self, command: Command) -> None:
         self._node.origin.submit(encode_command(command), None, float("inf"), urgent=True)

@@ -54,6 +54,7 @@ from quorate.node.founding import Founding, founding_first
 from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
+from quorate.node.overview import Overviews
 from quorate.node.presence import Presence
 from quorate.node.reads import Reads
 from quorate.node.routes import Routes
@@ -110,6 +111,7 @@ class Node:
         self.changes = Changes(me.id, incarnation)
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.presence: Presence | None = None
+        self.overviews = Overviews(me.id)
         self.is_full = False
         self.leader: NodeId | None = None
         self.leaderless_since_s = now_s

@@ -20,6 +20,7 @@ from quorate.base.messages import (
     Join,
     Meet,
     Message,
+    Overview,
     ReadAsk,
     ReadPoint,
     SnapshotAsk,
@@ -33,6 +34,7 @@ from quorate.node.changes import Changes
 from quorate.node.founding import Founding
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
+from quorate.node.overview import Overviews
 from quorate.node.reads import Reads
 from quorate.paxos.replica import Replica
 
@@ -54,6 +56,7 @@ class Parts(Protocol):
     asker: Asker
     changes: Changes
     agreement: Agreement
+    overviews: Overviews
     leader: NodeId | None
 
 
@@ -74,6 +77,7 @@ class Routes:
             ChangeAnswer: self._on_change_answer,
             Heartbeat: self._on_heartbeat,
             HeartbeatAnswer: self._on_heartbeat_answer,
+            Overview: self._on_overview,
             Join: self._on_join,
             Meet: self._on_founding,
             Found: self._on_founding,
@@ -191,6 +195,11 @@ class Routes:
             sender, message.digest_slot, message.digest, replica.membership.newest
         )
         return effects if halt is None else [*effects, halt]
+
+    def _on_overview(self, sender: NodeId, message: Overview, now_s: float) -> list[Effect]:
+        if sender == self._node.leader:
+            self._node.overviews.on_overview(message, now_s)
+        return []
 
     def _on_join(self, sender: NodeId, message: Join, now_s: float) -> list[Effect]:
         """Welcome whoever asks, and have the leader let it in as learner."""

@@ -7,6 +7,7 @@ from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status
 from quorate.machine.machine import Machine
 from quorate.node.founding import Founding
+from quorate.node.overview import Overviews
 from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.replica import Replica
 
@@ -18,6 +19,7 @@ class Parts(Protocol):
     machine: Machine
     founding: Founding
     replica: Replica | None
+    overviews: Overviews
     leaderless_since_s: float
 
     @property
@@ -40,17 +42,17 @@ def status_of(node: Parts, now_s: float) -> Status:
     if leadership is not None:
         role, heard_s = ("leader" if leadership.is_serving else "candidate"), 0.0
         healthy = frozenset(leadership.healthy(now_s))
-        match = {n: p.match for n, p in leadership.peers.items()} | {node.me.id: replica.watermark}
     else:
         role = "follower" if replica.is_voter else "learner"
         heard_s = now_s - replica.election.heard_s
-        healthy, match = frozenset({node.me.id, *replica.linked}), {}
+        healthy = frozenset({node.me.id, *replica.linked})
     if is_removed(replica):
         role, serving = "removed", None
     return Status(
         node.me, node.cluster_id, role, newest.member(serving) if serving else None, heard_s,
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
-        machine.stamp_ms, machine.digest, newest, healthy, match,
+        machine.stamp_ms, machine.digest, newest, healthy,
+        node.overviews.seen(leadership, replica.watermark, now_s),
         "" if serving is not None else _reason(node, replica, now_s),
     )  # fmt: skip
 

@@ -321,8 +321,7 @@ def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
         for member in status.configuration.voters
         if member.id in linked and member.id in status.healthy
     ]
-    knowledge: dict[NodeId, Slot] = status.match
-    return max(others, key=lambda member: knowledge.get(member.id, 0), default=None)
+    return max(others, key=lambda member: status.watermark_of(member.id), default=None)
 
 
 def _new_rng() -> random.Random:

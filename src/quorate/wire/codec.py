@@ -35,6 +35,7 @@ from quorate.base.messages import (
     Meet,
     Message,
     Nack,
+    Overview,
     Poll,
     PollAnswer,
     Prepare,
@@ -113,6 +114,7 @@ Meta = (
     | Welcome
     | Join
     | Farewell
+    | Overview
 )
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -16,7 +16,9 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
+from quorate.machine.queries import Reader
 
+_NEVER = "2562047h47m16.854775807s"  # the longest that Go knows
 _STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -40,14 +42,43 @@ def _server(member: Member, status: Status) -> Shape:
         "Leader": status.leader is not None and member.id == status.leader.id,
         "ProtocolVersion": "3",
         "Voter": member.id in status.configuration.voter_ids,
-        "LastIndex": _last_slot(member.id, status),
+        "LastIndex": status.watermark_of(member.id),
     }
 
 
-def _last_slot(node: NodeId, status: Status) -> int:
-    if node == status.node.id:
-        return status.watermark
-    return status.match.get(node, 0)
+def cluster(context: Context, request: Request, _: Params, __: bytes) -> None:
+    """Every member as this node knows it, at once: also while there is no leader."""
+    status = context.local.status()
+    reader = Reader(context.local.tables)
+    body = {
+        "Cluster": status.cluster_id,
+        "Node": status.node.name,
+        "Role": status.role,
+        "Leader": "" if status.leader is None else status.leader.name,
+        "Reason": status.reason,
+        "Members": [_member(each, status, reader) for each in status.configuration.members],
+    }
+    context.answers.value(request, body)
+
+
+def _member(member: Member, status: Status, reader: Reader) -> Shape:
+    seen = status.seen.get(member.id)
+    row = reader.node(member.name).value
+    is_leader = status.leader is not None and member.id == status.leader.id
+    is_voter = member.id in status.configuration.voter_ids
+    return {
+        "ID": member.id,
+        "Name": member.name,
+        "Address": member.address,
+        "HTTP": member.http,
+        "Role": "leader" if is_leader else "follower" if is_voter else "learner",
+        "Voter": is_voter,
+        "Alive": member.id in status.healthy,
+        "Watermark": None if seen is None else seen.watermark,
+        "Lag": None if seen is None else max(0, status.watermark - seen.watermark),
+        "LastHeard": None if seen is None else round(seen.heard_s, 3),
+        "Version": "" if row is None else row.meta.get("quorate-version", ""),
+    }
 
 
 # --- changes ----------------------------------------------------------------------------------
@@ -97,7 +128,7 @@ def transfer(context: Context, request: Request, params: Params, _: bytes) -> No
             raise HttpError(500, text, code="not_found")
     else:
         well = [m for m in others if m.id in status.healthy]
-        found = max(well, key=lambda m: status.match.get(m.id, 0), default=None)
+        found = max(well, key=lambda m: status.watermark_of(m.id), default=None)
         if found is None:
             raise HttpError(500, "cannot find peer", code="not_found")
     context.local.change("transfer", found, partial(_transferred, context, request))
@@ -146,10 +177,16 @@ def _health(context: Context, member: Member, status: Status) -> Shape:
         "SerfStatus": "alive" if is_well else "failed",
         "Version": context.config.consul_version,
         "Leader": status.leader is not None and member.id == status.leader.id,
-        "LastContact": "0s",
+        "LastContact": _last_contact(member.id, status),
         "LastTerm": status.ballot.round,
-        "LastIndex": _last_slot(member.id, status),
+        "LastIndex": status.watermark_of(member.id),
         "Healthy": is_well,
         "Voter": member.id in status.configuration.voter_ids,
         "StableSince": _STARTED,
     }
+
+
+def _last_contact(node: NodeId, status: Status) -> str:
+    """How long ago the leader heard a member, as Go writes durations."""
+    seen = status.seen.get(node)
+    return _NEVER if seen is None else f"{seen.heard_s * 1000:.6g}ms" if seen.heard_s else "0s"

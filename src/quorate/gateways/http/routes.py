@@ -92,6 +92,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/health/node/:node", {"GET": health.node}),
     Route("/v1/health/service/:service", {"GET": health.service}),
     Route("/v1/operator/autopilot/health", {"GET": operator.health}),
+    Route("/v1/operator/cluster", {"GET": operator.cluster}),
     Route("/v1/operator/raft/configuration", {"GET": operator.configuration}),
     Route("/v1/operator/raft/peer", {"DELETE": operator.remove_peer}),
     Route("/v1/operator/raft/transfer-leader", {"POST": operator.transfer}),
