@@ -101,6 +101,59 @@ def test_a_pid_file_lives_as_long_as_the_process(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_pid_file_has_its_folders_made_and_a_second_start_leaves_it_alone(tmp_path: Path) -> None:
+    path, data = tmp_path / "run" / "deep" / "pid", tmp_path / "data"
+    flags = ("-server", "-bootstrap", f"-data-dir={data}", "-bind=127.0.0.1", f"-pid-file={path}")
+    with agent(*flags) as process:
+        said(process, "leading")
+        assert "used by process" in refused(*flags, f"-server-port={free_port()}", "-http-port=-1")
+        assert path.read_text() == f"{process.pid}\n"
+        ended(process, signal.SIGTERM)
+    assert not path.exists()
+
+
+def test_a_pid_file_may_lie_in_the_new_data_directory(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "pid"
+    with agent("-server", "-bootstrap", f"-data-dir={path.parent}", f"-pid-file={path}") as process:
+        assert path.read_text() == f"{process.pid}\n"
+        ended(process, signal.SIGTERM)
+
+
+def test_a_pid_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "pid"
+    ports = f"-server-port={free_port()}", "-http-port=-1"
+    assert f"cannot write the pid file {path}" in refused("-dev", f"-pid-file={path}", *ports)
+
+
+def test_a_wish_for_protection_is_refused_and_named() -> None:
+    text = refused("-dev", "-https-port=8501")
+    assert "ports.https asks for TLS" in text
+    assert "Nothing was started" in text
+
+
+def test_a_folder_of_hcl_and_templates_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "consul.hcl").write_text(
+        'node_name = "from-hcl"\nbind_addr = "{{ GetInterfaceIP \\"lo\\" }}"\n'
+    )
+    (tmp_path / "notes.txt").write_text("")
+    words = [*MAIN, "agent", "-dev", "-log-json", "-http-port=-1", f"-config-dir={tmp_path}"]
+    port = free_port()
+    with subprocess.Popen(
+        [*words, f"-server-port={port}"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            lines: Iterable[str] = process.stderr or ()
+            assert json.loads(next(iter(lines)))["event"] == (
+                f"{tmp_path / 'notes.txt'} is not read: its name must end in one of .hcl, .json, "
+                ".toml, or -config-format be given"
+            )
+            running = said(process, "running")
+            assert (running["node"], running["peers"]) == ("from-hcl", f"127.0.0.1:{port}")
+        finally:
+            process.kill()
+
+
 def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import errno
 import gc
-import os
 import shutil
 import signal
 import socket
@@ -32,6 +31,7 @@ from quorate.base.errors import InvariantError, QuorateError, RequestError, Stor
 from quorate.cli.agentflags import help_text, parse_flags
 from quorate.cli.door import Door
 from quorate.cli.logs import agent_log
+from quorate.cli.pidfile import PidFileError, pid_file
 from quorate.cli.settings import AgentSettings, ConfigError, settings_of
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
@@ -44,6 +44,8 @@ EXIT_START = 1
 EXIT_HALTED = 3
 EXIT_BUG = 70
 EXIT_DISK = 74
+
+_ADVICE = "Nothing was started. quorate agent -h lists the flags; -dev needs no data_dir."
 
 STOP_S = 9.0
 """A clean stop takes no longer; then the node just ends, and the next start sorts it out."""
@@ -83,15 +85,15 @@ def run(words: Sequence[str]) -> int:
     except RequestError as error:
         return _refused(error.text + "\nquorate agent -h lists the flags")
     except ConfigError as error:
-        return _refused(str(error))
+        return _refused(f"{str(error).rstrip()}\n{_ADVICE}")
     log = agent_log(settings.log_level, is_json=settings.log_json)
     for warning in warnings:
         log.warning(warning)
     connections_max = _raise_limit_of_files(log)
     try:
-        with _data_dir(settings) as data_dir, _pid_file(settings.pid_file):
+        with _data_dir(settings) as data_dir:
             return uvloop.run(_serve(settings, data_dir, log, connections_max))
-    except (StartError, StorageError) as error:
+    except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _told(error, log)
@@ -131,13 +133,31 @@ async def _serve(
     except OSError as error:
         await body.close(is_clean=True)
         raise _cannot_listen(error, door.host, settings.http_port or 0) from error
+    try:
+        with pid_file(settings.pid_file):
+            return await _run(settings, data_dir, body, door, stopping, log)
+    except PidFileError:
+        await door.close()
+        await body.close(is_clean=True)
+        raise
+
+
+async def _run(
+    settings: AgentSettings,
+    data_dir: Path,
+    body: Body,
+    door: Door,
+    stopping: asyncio.Event,
+    log: FilteringBoundLogger,
+) -> int:
+    """Be a node until a signal or the node itself ends that; returns the exit code."""
     log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
     )  # fmt: skip
     gc.collect()
     gc.freeze()  # what is here now stays: later collections need not look at it
-    stop = loop.create_task(stopping.wait())
+    stop = asyncio.get_running_loop().create_task(stopping.wait())
     ends: list[asyncio.Future[Any]] = [stop, body.ended]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
@@ -250,18 +270,3 @@ def _data_dir(settings: AgentSettings) -> Generator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _pid_file(path: Path | None) -> Generator[None]:
-    if path is None:
-        yield
-        return
-    try:
-        path.write_text(f"{os.getpid()}\n")
-    except OSError as error:
-        raise StartError(f"cannot write the pid file {path}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ class Takes(Enum):
     TEXT = " VALUE"
     WHOLE = " N"
     TEXTS = " VALUE, repeatable"
+    PAIRS = " KEY:VALUE, repeatable"
 
 
 class Flag(NamedTuple):
@@ -38,8 +39,9 @@ class Flag(NamedTuple):
 
 FLAGS: dict[str, Flag] = {
     "dev": Flag(Takes.NOTHING, "-", "one node that forgets everything, answering at once"),
-    "config-file": Flag(Takes.TEXTS, "-", "a JSON or TOML file with Consul's keys"),
+    "config-file": Flag(Takes.TEXTS, "-", "an HCL, JSON or TOML file with Consul's keys"),
     "config-dir": Flag(Takes.TEXTS, "-", "a folder of such files, in alphabetical order"),
+    "config-format": Flag(Takes.TEXT, "-", "hcl, json or toml, whatever the files' endings"),
     "server": Flag(Takes.NOTHING, "server", "be a full member; there are no other agents yet"),
     "bootstrap": Flag(Takes.NOTHING, "bootstrap", "found a cluster of one"),
     "bootstrap-expect": Flag(
@@ -48,6 +50,10 @@ FLAGS: dict[str, Flag] = {
     "retry-join": Flag(Takes.TEXTS, "retry_join", "address of another node's server port"),
     "join": Flag(Takes.TEXTS, "retry_join", "the same, by its old name"),
     "node": Flag(Takes.TEXT, "node_name", "name of this node; the host's name if not given"),
+    "node-id": Flag(Takes.TEXT, "node_id", "what the API shows as this node's id, a UUID"),
+    "node-meta": Flag(
+        Takes.PAIRS, "node_meta", "a fact about this node, for those who look for it"
+    ),
     "bind": Flag(Takes.TEXT, "bind_addr", "where to listen for other nodes"),
     "advertise": Flag(Takes.TEXT, "advertise_addr", "what other nodes are told to dial"),
     "client": Flag(Takes.TEXT, "client_addr", "where to listen for clients; several with spaces"),
@@ -63,17 +69,27 @@ FLAGS: dict[str, Flag] = {
 }
 """Flags that do something; "-" as key: handled here."""
 
+GUARDED: dict[str, Flag] = {
+    "encrypt": Flag(Takes.TEXT, "encrypt", ""),
+    "https-port": Flag(Takes.WHOLE, "ports.https", ""),
+    "grpc-tls-port": Flag(Takes.WHOLE, "ports.grpc_tls", ""),
+    "allow-write-http-from": Flag(Takes.TEXTS, "http_config.allow_write_http_from", ""),
+    "serf-lan-allowed-cidrs": Flag(Takes.TEXTS, "serf_lan_allowed_cidrs", ""),
+    "serf-wan-allowed-cidrs": Flag(Takes.TEXTS, "serf_wan_allowed_cidrs", ""),
+}
+"""Flags that ask for protection: see `protection`."""
+
 _UNUSED_SWITCHES = (
     "disable-host-node-id disable-keyring-file enable-local-script-checks enable-script-checks "
     "hcl non-voting-server read-replica rejoin syslog ui"
 )
 _UNUSED_VALUES = (
-    "advertise-wan allow-write-http-from alt-domain auto-reload-config "
-    "check_output_max_size config-format dns-port domain encrypt grpc-port grpc-tls-port "
-    "https-port log-file log-rotate-bytes log-rotate-duration log-rotate-max-files node-id "
-    "node-meta primary-gateway protocol raft-protocol recursor retry-interval "
-    "retry-interval-wan retry-join-wan retry-max retry-max-wan segment serf-lan-allowed-cidrs "
-    "serf-lan-bind serf-lan-port serf-wan-allowed-cidrs serf-wan-bind serf-wan-port "
+    "advertise-wan alt-domain auto-reload-config "
+    "check_output_max_size dns-port domain grpc-port "
+    "log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
+    "primary-gateway protocol raft-protocol recursor retry-interval "
+    "retry-interval-wan retry-join-wan retry-max retry-max-wan segment "
+    "serf-lan-bind serf-wan-bind serf-wan-port "
     "ui-content-path ui-dir"
 )
 
@@ -82,7 +98,11 @@ def _unused(names: str, takes: Takes) -> dict[str, Flag]:
     return dict.fromkeys([str(name) for name in names.split()], Flag(takes, "", ""))
 
 
-UNUSED = _unused(_UNUSED_SWITCHES, Takes.NOTHING) | _unused(_UNUSED_VALUES, Takes.TEXT)
+UNUSED = (
+    _unused(_UNUSED_SWITCHES, Takes.NOTHING)
+    | _unused(_UNUSED_VALUES, Takes.TEXT)
+    | {"serf-lan-port": Flag(Takes.WHOLE, "ports.serf_lan", "")}  # read in `retry_join`
+)
 """Consul's flags for parts that are not there."""
 
 
@@ -94,6 +114,7 @@ class Given(NamedTuple):
     is_dev: bool
     is_help: bool
     warnings: list[str]
+    form: str = ""
 
 
 def parse_flags(words: Sequence[str]) -> Given:
@@ -107,6 +128,7 @@ def parse_flags(words: Sequence[str]) -> Given:
     is_dev = is_help = False
     warnings: list[str] = []
     faults: list[str] = []
+    form = ""
     for name, flag, value in _flags(words, faults):
         if name in {"h", "help"}:
             is_help = True
@@ -114,6 +136,8 @@ def parse_flags(words: Sequence[str]) -> Given:
             is_dev = bool(value)
         elif name in {"config-file", "config-dir"}:
             files.append(Path(str(value)))
+        elif name == "config-format":
+            form = str(value)
         elif not flag.key:
             warnings.append(f"-{name} is not used by this version of Quorate; it is ignored")
         else:
@@ -122,7 +146,7 @@ def parse_flags(words: Sequence[str]) -> Given:
             merge(values, _nested(flag, value))
     if faults:
         raise RequestError("bad_request", "\n".join(faults))
-    return Given(values, files, is_dev, is_help, warnings)
+    return Given(values, files, is_dev, is_help, warnings, form)
 
 
 def help_text() -> str:
@@ -152,7 +176,7 @@ _HELP = Flag(Takes.NOTHING, "-", "")
 
 def _flags(words: Sequence[str], faults: list[str]) -> list[tuple[str, Flag, Any]]:
     """Flags with their values, in the order in which they stand."""
-    known = FLAGS | UNUSED | {"h": _HELP, "help": _HELP}
+    known = FLAGS | GUARDED | UNUSED | {"h": _HELP, "help": _HELP}
     found: list[tuple[str, Flag, Any]] = []
     rest = list(words)
     while rest:
@@ -197,6 +221,9 @@ def _value(name: str, flag: Flag, text: str | None, faults: list[str]) -> Any:
 
 def _nested(flag: Flag, value: Any) -> dict[str, Any]:
     nested: Any = [value] if flag.takes is Takes.TEXTS else value
+    if flag.takes is Takes.PAIRS:
+        name, _, fact = str(value).partition(":")
+        nested = {name: fact}
     for part in reversed(flag.key.split(".")):
         nested = {part: nested}
     return dict(nested)

@@ -1,10 +1,10 @@
 """The flags every client command shares, and the client they lead to."""
 
 import inspect
+import os
 import socket
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -12,26 +12,33 @@ import typer
 
 from quorate.base.errors import QuorateError, RequestError
 from quorate.cli.output import fail, fail_with
-from quorate.client import endpoints
+from quorate.client import endpoints, environment
 from quorate.client.sync.client import Client
 
-ADDRESS_DEFAULT = "127.0.0.1:8500"
 CONNECT_S = 3.0  # a node that takes longer to accept a connection is not there
 DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
 
 HttpAddr = Annotated[
     str,
     typer.Option(
-        "--http-addr", envvar="CONSUL_HTTP_ADDR", metavar="HOST:PORT", help="The node to ask."
+        "--http-addr",
+        metavar="HOST:PORT",
+        help="The node to ask, or unix:///PATH; else CONSUL_HTTP_ADDR.",
     ),
 ]
 Token = Annotated[
-    str, typer.Option("--token", envvar="CONSUL_HTTP_TOKEN", help="Sent with every request.")
+    str, typer.Option("--token", help="Sent with every request; else CONSUL_HTTP_TOKEN.")
 ]
 TokenFile = Annotated[
     str,
-    typer.Option("--token-file", envvar="CONSUL_HTTP_TOKEN_FILE", help="A file with the token."),
+    typer.Option("--token-file", help="A file with the token; else CONSUL_HTTP_TOKEN_FILE."),
 ]
+
+
+def _tls(flag: str, about: str) -> Any:
+    return Annotated[str, typer.Option(flag, help=f"{about} Refused: TLS is not built.")]
+
+
 Datacenter = Annotated[
     str, typer.Option("--datacenter", help="Refuse a node of another data center.")
 ]
@@ -47,13 +54,18 @@ class _Self(msgspec.Struct, rename="pascal"):
 
 
 class Connection(NamedTuple):
-    """What the shared flags and the environment say."""
+    """What the shared flags say; the environment says the rest."""
 
-    http_addr: str = ADDRESS_DEFAULT
+    http_addr: str = ""
     token: str = ""
     token_file: str = ""
     datacenter: str = ""
     stale: bool = False
+    ca_file: str = ""
+    ca_path: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    tls_server_name: str = ""
 
     def client(self) -> Client:
         """A client to the node; close it, or use it in a `with`.
@@ -62,9 +74,10 @@ class Connection(NamedTuple):
             QuorateError: The address is none, nobody listens there, or the node is of another
                 data center.
         """
-        endpoint = endpoints.parse(self.http_addr or ADDRESS_DEFAULT)
-        _knock(endpoint.host, endpoint.port)
-        client = Client(endpoint.name, token=self.secret(), deadline_s=DEADLINE_S)
+        self.check()
+        node = self.node()
+        _knock(endpoints.parse(node))
+        client = Client(node, token=self.secret(), deadline_s=DEADLINE_S)
         if self.datacenter:
             self._check_datacenter(client)
         return client
@@ -77,36 +90,58 @@ class Connection(NamedTuple):
             error.response = "Unexpected response code: 500 (No path to datacenter)"
             raise error
 
+    def check(self) -> None:
+        """Refuse flags and variables that ask for protection which cannot be had.
+
+        Raises:
+            RequestError: `unsupported`: names the flag or variable.
+        """
+        environment.check(os.environ)
+        for name in _TLS_FLAGS:
+            if getattr(self, name):
+                flag = f"-{name.replace('_', '-')}"
+                raise RequestError(
+                    "unsupported",
+                    f"{flag} asks for TLS, which Quorate does not have yet; nothing was sent. "
+                    f"Leave {flag} out to go on without protection",
+                )
+
     def node(self) -> str:
-        """The node to ask, as `host:port`.
+        """The node to ask, as the client takes it.
 
         Raises:
             RequestError: The address is none.
         """
-        return endpoints.parse(self.http_addr or ADDRESS_DEFAULT).name
+        given = self.http_addr or environment.addresses(os.environ)[0]
+        return endpoints.parse(given).name
 
     def secret(self) -> str:
-        """The token: from the flag, else from the file, else none.
+        """The token: from the flags, else from the environment, else none; files win, as in Consul.
 
         Raises:
             RequestError: `bad_request`: the file cannot be read.
         """
-        if self.token or not self.token_file:
-            return self.token
-        try:
-            return Path(self.token_file).read_text().strip()
-        except OSError as error:
-            raise RequestError("bad_request", f"token file: {error}") from error
+        if self.token_file:
+            return environment.token_in_file(self.token_file, "-token-file")
+        return self.token or environment.token(os.environ)
 
 
-def _knock(host: str, port: int) -> None:
+_TLS_FLAGS = ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name")
+
+
+def _knock(endpoint: endpoints.Endpoint) -> None:
     """Find out at once that nobody listens; the client itself would go on trying for a while."""
     try:
-        socket.create_connection((host, port), CONNECT_S).close()
+        if endpoint.path:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(CONNECT_S)
+                probe.connect(endpoint.path)
+        else:
+            socket.create_connection((endpoint.host, endpoint.port), CONNECT_S).close()
     except OSError as error:
         reason = error.strerror or str(error)
         fail(
-            f"Error connecting to {host}:{port}: {reason.lower()}\n"
+            f"Error connecting to {endpoint.name}: {reason.lower()}\n"
             "Is a node running there? Start one with `quorate agent -dev`, or name another with\n"
             "-http-addr or CONSUL_HTTP_ADDR."
         )
@@ -118,6 +153,11 @@ _ANNOTATIONS: dict[str, Any] = {
     "token_file": TokenFile,
     "datacenter": Datacenter,
     "stale": Stale,
+    "ca_file": _tls("--ca-file", "Whom to trust."),
+    "ca_path": _tls("--ca-path", "A folder of whom to trust."),
+    "client_cert": _tls("--client-cert", "Who we are."),
+    "client_key": _tls("--client-key", "The key of who we are."),
+    "tls_server_name": _tls("--tls-server-name", "Who the node must be."),
 }
 
 

@@ -1,4 +1,4 @@
-"""Configuration files: JSON or TOML by their ending; folders in alphabetical order; merged.
+"""Configuration files: HCL, JSON or TOML by their ending; folders in alphabetical order; merged.
 
 Later scalars win, lists append, blocks merge. Every fault of every file is listed at once, in
 Consul's words where it has some.
@@ -7,16 +7,25 @@ Consul's words where it has some.
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from quorate.base.errors import RequestError
+from quorate.cli import hcl
 from quorate.cli.keys import KEYS, Kind
 from quorate.client import durations
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
-ENDINGS = (".json", ".toml")
+_READERS: dict[str, Callable[[str], Any]] = {
+    "hcl": hcl.loads,
+    "json": json.loads,
+    "toml": tomllib.loads,
+}
+FORMATS = tuple(_READERS)
+_FORMATS_TEXT = ", ".join(f".{each}" for each in FORMATS)
+
+_NOTHING: tuple[Any, ...] = ("", [], {})  # what an unused key may say without a warning
 
 _TYPES: dict[Kind, tuple[type, ...]] = {
     Kind.TEXT: (str,),
@@ -37,12 +46,17 @@ class Read(NamedTuple):
     faults: list[str]
 
 
-def read_files(paths: Sequence[Path]) -> Read:
-    """Read files and folders, in this order, and merge them."""
+def read_files(paths: Sequence[Path], form: str = "") -> Read:
+    """Read files and folders, in this order, and merge them.
+
+    Args:
+        paths: Files and folders; folders within folders are not read.
+        form: One of `FORMATS`: the format of all files, whatever their ending; empty: by ending.
+    """
     read = Read({}, [], [])
     for path in paths:
-        for file in _files(path, read.faults):
-            merge(read.values, _read_file(file, read))
+        for file in _files(path, form, read):
+            merge(read.values, _read_file(file, form, read))
     return read
 
 
@@ -67,23 +81,32 @@ def errors_text(what: str, faults: Sequence[str]) -> str:
     return "\n".join([f"{what}: {count}" if what else count, *(f"\t* {f}" for f in faults)])
 
 
-def _files(path: Path, faults: list[str]) -> list[Path]:
+def _files(path: Path, form: str, read: Read) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        return sorted(entry for entry in path.iterdir() if entry.suffix in ENDINGS)
+        inside = sorted(entry for entry in path.iterdir() if entry.is_file())
     except OSError as error:
-        faults.append(f"cannot read the folder {path}: {error.strerror}")
+        read.faults.append(f"cannot read the folder {path}: {error.strerror}")
         return []
+    files = [entry for entry in inside if form or entry.suffix[1:] in _READERS]
+    read.warnings.extend(
+        f"{entry} is not read: its name must end in one of {_FORMATS_TEXT}, or -config-format be "
+        "given"
+        for entry in inside
+        if entry not in files
+    )
+    return files
 
 
-def _read_file(path: Path, read: Read) -> dict[str, Any]:
+def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
     try:
-        values = _parsed(path)
+        values = _parsed(path, form)
     except OSError as error:
-        read.faults.append(f"cannot read {path}: {error.strerror}")
+        reason = (error.strerror or str(error)).lower()
+        read.faults.append(f"config: Open failed on {path}. open {path}: {reason}")
         return {}
-    except (ValueError, RecursionError) as error:  # of json, tomllib and ours
+    except (ValueError, RecursionError) as error:  # of the readers, and ours
         read.faults.append(f"failed to parse {path}: {error}")
         return {}
     faults: list[str] = []
@@ -93,15 +116,16 @@ def _read_file(path: Path, read: Read) -> dict[str, Any]:
     return clean
 
 
-def _parsed(path: Path) -> dict[str, Any]:
-    if path.suffix not in ENDINGS:
-        raise ValueError("only JSON (.json) and TOML (.toml) files are read by this version")
+def _parsed(path: Path, form: str) -> dict[str, Any]:
+    form = form or path.suffix[1:]
+    if form not in _READERS:
+        raise ValueError(f"its name must end in one of {_FORMATS_TEXT}, or give -config-format")
     with path.open("rb") as file:
         data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
         raise ValueError(f"the file is larger than {FILE_BYTES_MAX} bytes")
     text = data.decode()
-    values: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    values: Any = _READERS[form](text) if text.strip() else {}
     if not isinstance(values, dict):
         raise ValueError("it holds no block of keys")  # noqa: TRY004 - the file's fault
     return cast(dict[str, Any], values)
@@ -130,12 +154,14 @@ def checked(
             else:
                 below = cast(dict[str, Any], kind)
                 clean[key] = checked(inner, below, f"{name}.", faults, warnings)
-        elif kind is Kind.UNUSED:
+        elif kind is not Kind.UNUSED:
+            given = value if kind is not Kind.NAMES else _block(value)
+            if kind is not Kind.GUARDED and (fault := _misfit(given, kind)) is not None:
+                faults.append(f"{name} {fault}")
+            else:
+                clean[key] = given
+        elif value not in _NOTHING:
             warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
-        elif (fault := _misfit(value, kind)) is not None:
-            faults.append(f"{name} {fault}")
-        else:
-            clean[key] = value
     return clean
 
 

@@ -1,14 +1,17 @@
 """Which keys a configuration file may have: Consul's, and a block of our own.
 
 A key that is built has a kind. A key of Consul's that this version does not use parses, with a
-warning, so that a file written for Consul starts a node. Any other key is an error.
+warning, so that a file written for Consul starts a node. A key that asks for protection which is
+not built stops the start (`protection`). Any other key is an error.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from quorate.base.config import ClusterConfig, Limits, Timing
+from quorate.cli import protection
 
 
 class Kind(Enum):
@@ -22,6 +25,7 @@ class Kind(Enum):
     TEXTS = "a list of strings"
     NAMES = "a block of strings"
     UNUSED = "anything: this version does not use it"
+    GUARDED = "nothing that asks for protection"
 
 
 Keys = dict[str, Any]
@@ -40,20 +44,17 @@ def _numbers(kind: type[ClusterConfig | Timing | Limits]) -> Keys:
     }
 
 
-_TLS = _unused(
-    "ca_file ca_path cert_file key_file verify_incoming verify_outgoing verify_server_hostname "
-    "tls_min_version tls_cipher_suites use_auto_cert"
-)
+def _guarded(keys: Mapping[str, Any]) -> Keys:
+    """Keys of `protection`, with its blocks."""
+    return {
+        name: Kind.GUARDED if isinstance(what, str) else _guarded(what)
+        for name, what in keys.items()
+    }
 
-_ACL: Keys = _unused(
-    "enabled default_policy down_policy token_ttl policy_ttl role_ttl enable_token_persistence "
-    "enable_token_replication enable_key_list_policy"
-) | {
-    "tokens": _unused(
-        "initial_management agent agent_recovery default replication dns "
-        "config_file_service_registration master agent_master"
-    )
-}
+
+_BLOCKS = _guarded(protection.BLOCKS)
+
+_ACL: Keys = _unused("down_policy token_ttl policy_ttl role_ttl enable_token_persistence")
 
 _DNS = _unused(
     "allow_stale max_stale node_ttl service_ttl only_passing enable_truncate udp_answer_limit "
@@ -65,11 +66,15 @@ _GOSSIP = _unused(
     "gossip_nodes probe_interval probe_timeout suspicion_mult gossip_interval retransmit_mult"
 )
 
-_LISTENERS: Keys = {"http": Kind.TEXT} | _unused("https dns grpc grpc_tls")
+_LISTENERS: Keys = {"http": Kind.TEXT} | _unused("dns grpc") | _BLOCKS["addresses"]
 
-_PORTS: Keys = {"http": Kind.WHOLE, "server": Kind.WHOLE} | _unused(
-    "https dns grpc grpc_tls serf_lan serf_wan proxy_min_port proxy_max_port sidecar_min_port "
-    "sidecar_max_port expose_min_port expose_max_port"
+_PORTS: Keys = (
+    {"http": Kind.WHOLE, "server": Kind.WHOLE, "serf_lan": Kind.WHOLE}
+    | _unused(
+        "dns grpc serf_wan proxy_min_port proxy_max_port sidecar_min_port "
+        "sidecar_max_port expose_min_port expose_max_port"
+    )
+    | _BLOCKS["ports"]
 )
 
 OUR_KEYS: Keys = {
@@ -85,6 +90,8 @@ OUR_KEYS: Keys = {
 
 _BUILT: Keys = {
     "node_name": Kind.TEXT,
+    "node_id": Kind.TEXT,
+    "node_meta": Kind.NAMES,
     "datacenter": Kind.TEXT,
     "data_dir": Kind.TEXT,
     "server": Kind.SWITCH,
@@ -97,16 +104,24 @@ _BUILT: Keys = {
     "log_level": Kind.TEXT,
     "log_json": Kind.SWITCH,
     "pid_file": Kind.TEXT,
+    "leave_on_terminate": Kind.SWITCH,
+    "skip_leave_on_interrupt": Kind.SWITCH,
+    "unix_sockets": {"user": Kind.TEXT, "group": Kind.TEXT, "mode": Kind.TEXT},
     "default_query_time": Kind.DURATION,
     "max_query_time": Kind.DURATION,
     "session_ttl_min": Kind.DURATION,
     "disable_http_unprintable_char_filter": Kind.SWITCH,
     "http_config": {"response_headers": Kind.NAMES, "block_endpoints": Kind.TEXTS}
-    | _unused("allow_write_http_from use_cache max_header_bytes"),
+    | _unused("use_cache max_header_bytes")
+    | _BLOCKS["http_config"],
     "addresses": _LISTENERS,
     "ports": _PORTS,
-    "performance": {"raft_multiplier": Kind.WHOLE, "rpc_hold_timeout": Kind.DURATION}
-    | _unused("leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
+    "performance": {
+        "raft_multiplier": Kind.WHOLE,
+        "rpc_hold_timeout": Kind.DURATION,
+        "leave_drain_time": Kind.DURATION,
+    }
+    | _unused("grpc_keepalive_interval grpc_keepalive_timeout"),
     "limits": {
         "http_max_conns_per_client": Kind.WHOLE,
         "kv_max_value_size": Kind.WHOLE,
@@ -121,7 +136,7 @@ _BUILT: Keys = {
 
 _UNUSED = _unused(
     # identity and addresses
-    "node_id node_meta primary_datacenter domain alt_domain advertise_addr_wan "
+    "primary_datacenter domain alt_domain advertise_addr_wan "
     "advertise_addr_ipv4 advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs "
     # joining
     "retry_join_wan retry_interval retry_max rejoin_after_leave start_join start_join_wan "
@@ -133,32 +148,30 @@ _UNUSED = _unused(
     "service services check checks enable_script_checks enable_local_script_checks "
     "check_update_interval check_output_max_size discard_check_output watches "
     # access control, old words
-    "acl_datacenter acl_default_policy acl_down_policy acl_master_token acl_agent_token "
-    "acl_agent_master_token acl_token acl_ttl acl_enforce_version_8 "
+    "acl_down_policy acl_ttl acl_enforce_version_8 "
     # DNS
     "recursors "
     # limits
     "discovery_max_stale "
     # consensus and gossip
-    "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs encrypt "
-    "encrypt_verify_incoming encrypt_verify_outgoing reconnect_timeout reconnect_timeout_wan "
-    "leave_on_terminate skip_leave_on_interrupt disable_keyring_file "
-    # TLS, old words
-    "ca_file ca_path cert_file key_file verify_incoming verify_incoming_rpc "
-    "verify_incoming_https verify_outgoing verify_server_hostname tls_min_version "
-    "tls_cipher_suites "
+    "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
+    "reconnect_timeout reconnect_timeout_wan "
+    "disable_keyring_file "
     # UI, mesh and the rest
-    "ui ui_dir ui_content_path auto_encrypt auto_config cloud config_entries peering "
+    "ui ui_dir ui_content_path cloud config_entries peering "
     "disable_update_check disable_remote_exec disable_host_node_id enable_debug "
-    "disable_anonymous_signature enable_acl_replication enable_agent_tls_for_checks "
+    "disable_anonymous_signature "
     "enable_central_service_config experiments segment segments locality audit version "
     "version_prerelease revision license_path partition non_voting_server read_replica "
-    "protocol rpc server_name server_rejoin_age_max unix_sockets use_streaming_backend "
-    "disable_coordinates default_intention_policy xds reporting"
+    "protocol rpc server_name server_rejoin_age_max use_streaming_backend "
+    "disable_coordinates xds reporting"
 )
 
 _UNUSED_BLOCKS: Keys = {
-    "acl": _ACL,
+    "acl": _ACL | _BLOCKS["acl"],
+    "auto_encrypt": _BLOCKS["auto_encrypt"],
+    "auto_config": _BLOCKS["auto_config"]
+    | {"authorization": _BLOCKS["auto_config"]["authorization"] | _unused("static")},
     "dns_config": _DNS,
     "gossip_lan": _GOSSIP,
     "gossip_wan": _GOSSIP,
@@ -168,7 +181,7 @@ _UNUSED_BLOCKS: Keys = {
         "upgrade_version_tag"
     ),
     "raft_logstore": _unused("backend disable_log_cache verification boltdb wal"),
-    "tls": dict.fromkeys(("defaults", "https", "internal_rpc", "grpc"), _TLS),
+    "tls": _BLOCKS["tls"],
     "telemetry": _unused(
         "prometheus_retention_time disable_hostname statsd_address statsite_address "
         "dogstatsd_addr dogstatsd_tags metrics_prefix prefix_filter filter_default "
@@ -184,5 +197,5 @@ _UNUSED_BLOCKS: Keys = {
     ),
 }
 
-KEYS = MappingProxyType(_BUILT | _UNUSED | _UNUSED_BLOCKS)
+KEYS = MappingProxyType(_BUILT | _UNUSED | _UNUSED_BLOCKS | _guarded(protection.GUARDED))
 """Every key that parses."""

@@ -4,6 +4,7 @@ One default differs from Consul's on purpose: `performance.raft_multiplier` is 1
 the multiple of `base.config.Timing`, whose values are meant for production.
 """
 
+import ipaddress
 import re
 import socket
 from collections.abc import Iterable
@@ -14,14 +15,21 @@ import msgspec
 
 from quorate.base.config import MIB, ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
+from quorate.cli import protection
 from quorate.cli.agentflags import Given
-from quorate.cli.files import checked, errors_text, merge, read_files
+from quorate.cli.files import FORMATS, checked, errors_text, merge, read_files
+from quorate.cli.identity import meta_faults, node_id_of
 from quorate.cli.keys import KEYS
+from quorate.cli.templates import TemplateError, expand, own_places
 from quorate.client import durations
 from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
 
 HTTP_PORT = 8500
 SERVER_PORT = 8300
+GOSSIP_PORT = 8301
+"""Consul's port for gossip, which files written for Consul name in `retry_join`."""
+
+UNIX = "unix://"
 PORT_MAX = 65535
 LEVELS = {
     "trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error",
@@ -35,6 +43,15 @@ VALUE_BYTES_MAX = 8 * 1024 * 1024
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
+_IN_DNS = re.compile(r"[A-Za-z0-9-]+")
+
+
+class SocketSettings(msgspec.Struct, frozen=True):
+    """Who may use Unix sockets of this node; empty means: as the system makes them."""
+
+    user: str = ""
+    group: str = ""
+    mode: int | None = None
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
@@ -43,6 +60,8 @@ class AgentSettings(msgspec.Struct, frozen=True):
     is_dev: bool
     data_dir: Path | None
     node_name: str
+    node_id: str
+    node_meta: dict[str, str]
     bind: str
     advertise: str
     clients: tuple[str, ...]
@@ -55,6 +74,9 @@ class AgentSettings(msgspec.Struct, frozen=True):
     log_level: str
     log_json: bool
     pid_file: Path | None
+    leaves_on_terminate: bool
+    leaves_on_interrupt: bool
+    socket: SocketSettings
     wal_sync: str
     wal_segment_bytes: int
     snapshot_log_bytes: int
@@ -78,7 +100,9 @@ class AgentSettings(msgspec.Struct, frozen=True):
         """Where clients reach this node; "" if nowhere."""
         if self.http_port is None:
             return ""
-        host = self.clients[0]
+        host = next((each for each in self.clients if not each.startswith(UNIX)), "")
+        if not host:
+            return ""
         return join_address(self.advertise if is_unspecified(host) else host, self.http_port)
 
 
@@ -86,8 +110,13 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text lists every fault."""
 
 
-def settings_of(given: Given) -> tuple[AgentSettings, list[str]]:
+def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSettings, list[str]]:
     """Read the files that the flags name, and judge everything together.
+
+    Args:
+        given: What the command line says.
+        is_lenient: Let words pass that only a start needs to understand, as Consul's `validate`
+            does.
 
     Returns:
         The settings, and warnings for the log.
@@ -95,26 +124,38 @@ def settings_of(given: Given) -> tuple[AgentSettings, list[str]]:
     Raises:
         ConfigError: Something is wrong; all of it is listed.
     """
-    read = read_files(given.files)
+    if given.form and given.form not in FORMATS:
+        raise ConfigError(f"-config-format must be one of {', '.join(FORMATS)}, not {given.form}")
+    read = read_files(given.files, given.form)
     values = read.values
     faults = list(read.faults)
     merge(values, checked(given.values, KEYS, "", faults, read.warnings))
-    found = _Reader(values, is_dev=given.is_dev)
+    found = _Reader(values, is_dev=given.is_dev, is_lenient=is_lenient)
     settings = found.settings()
+    faults += found.sentences
     if found.faults:
-        faults.append(errors_text("", found.faults))
+        faults.append(errors_text("", found.faults) + "\n\n")
+    faults += protection.requests(values)
+    faults += [] if is_lenient else protection.unknown_policies(values)
     if faults:
         raise ConfigError("\n".join(faults))
     return settings, [*given.warnings, *read.warnings, *found.warnings]
 
 
 class _Reader:
-    """Turns values into settings, and notes what is wrong or odd."""
+    """Turns values into settings, and notes what is wrong or odd.
 
-    def __init__(self, values: dict[str, Any], *, is_dev: bool) -> None:
+    Attributes:
+        faults: Of single keys; Consul lists them.
+        sentences: Faults of what keys say together; Consul says them one by one.
+    """
+
+    def __init__(self, values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> None:
         self._values = values
         self._is_dev = is_dev
+        self._is_lenient = is_lenient
         self.faults: list[str] = []
+        self.sentences: list[str] = []
         self.warnings: list[str] = []
 
     def settings(self) -> AgentSettings:
@@ -123,22 +164,28 @@ class _Reader:
         bind = self._text("bind_addr", "127.0.0.1" if self._is_dev else "0.0.0.0")  # noqa: S104
         http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
         server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
+        bind = self._one_address("bind_addr", bind)
         settings = AgentSettings(
             is_dev=self._is_dev,
             data_dir=self._data_dir(),
-            node_name=self._text("node_name", "") or socket.gethostname(),
-            bind=self._host("bind_addr", bind),
+            node_name=self._node_name(),
+            node_id=self._node_id(),
+            node_meta=self._node_meta(),
+            bind=bind,
             advertise=self._advertise(bind),
             clients=self._clients(),
             http_port=http_port,
             server_port=server_port or SERVER_PORT,
-            join=self._join(),
+            join=self._join(server_port or SERVER_PORT),
             expect=expect,
             is_alone=is_alone,
             node=self._node(),
             log_level=self._log_level(),
             log_json=bool(self._get("log_json", False)),
             pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
+            leaves_on_terminate=bool(self._get("leave_on_terminate", False)),
+            leaves_on_interrupt=not self._get("skip_leave_on_interrupt", True),
+            socket=self._socket(),
             wal_sync=self._wal_sync(),
             wal_segment_bytes=self._whole("quorate.wal_segment_bytes", 64 * MIB, MIB),
             snapshot_log_bytes=self._whole("quorate.snapshot_log_bytes", 256 * MIB, MIB),
@@ -181,36 +228,57 @@ class _Reader:
         if port == -1 and may_be_off:
             return None
         if not 0 < port <= PORT_MAX:
-            self.faults.append(f"{name} must be a port between 1 and {PORT_MAX}, not {port}")
+            self.faults.append(f"{name}: invalid port: {port}")
         return port
 
-    def _host(self, name: str, host: str) -> str:
-        if "{{" in host:
-            self.faults.append(f"{name}: address templates are not built: write the address")
-        else:
-            try:
-                split_address(f"[{host}]" if host.count(":") > 1 else host, 0)
-            except QuorateError as error:
-                self.faults.append(f"{name}: {error.text}")
-        return host
+    def _expanded(self, name: str, text: str) -> list[str]:
+        """The addresses that a key means, its templates replaced."""
+        try:
+            return expand(text, own_places).split()
+        except TemplateError as error:
+            self.faults.append(f"{name}: {error}")
+            return []
+
+    def _one_address(self, name: str, text: str) -> str:
+        """The one address to listen on that a key means."""
+        hosts = self._expanded(name, text)
+        if len(hosts) > 1:
+            self.faults.append(f"{name} must be one address, not {len(hosts)}: {' '.join(hosts)}")
+        return self._listening(name, hosts[0]) if hosts else text
+
+    def _listening(self, name: str, host: str) -> str:
+        """An address to listen on, without brackets."""
+        plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            if plain != "localhost":
+                ipaddress.ip_address(plain)
+        except ValueError:
+            self.faults.append(f"{name}: invalid ip address: {host}")
+        return plain
 
     # --- groups --------------------------------------------------------------------------------
 
     def _data_dir(self) -> Path | None:
         text = self._text("data_dir", "")
         if not text and not self._is_dev:
-            self.faults.append("data_dir cannot be empty: name a directory, or use -dev")
+            self.sentences.append("data_dir cannot be empty")
         return Path(text) if text else None
 
     def _founding(self) -> tuple[int, bool]:
         """How many found the cluster together, and whether this node does it alone."""
-        expect = self._whole("bootstrap_expect", 0, 0)
+        expect = int(self._get("bootstrap_expect", 0))
+        if expect < 0:
+            self.sentences.append(
+                f"bootstrap_expect cannot be {expect}. Must be greater than or equal to zero"
+            )
         is_server = bool(self._get("server", self._is_dev))
         is_alone = bool(self._get("bootstrap", False))
         if expect and is_alone:
-            self.faults.append("bootstrap and bootstrap_expect exclude each other: give one")
-        if expect and not is_server:
-            self.faults.append("bootstrap_expect needs server = true")
+            self.sentences.append(
+                "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive"
+            )
+        if expect > 0 and not is_server:
+            self.sentences.append("'bootstrap_expect > 0' requires 'server = true'")
         if self._is_dev and expect > 1:
             self.faults.append("-dev is a cluster of one: leave out bootstrap_expect")
         if not is_server:
@@ -223,20 +291,69 @@ class _Reader:
             self.warnings.append("neither -bootstrap-expect nor -retry-join: waits to be dialed")
         return expect, False
 
+    def _node_name(self) -> str:
+        name = self._text("node_name", "") or socket.gethostname()
+        if not name.isprintable():
+            self.sentences.append(f"node_name {name!r} has characters that cannot be printed")
+        elif not _IN_DNS.fullmatch(name):
+            self.warnings.append(f"Node name {name!r} will not be discoverable via DNS")
+        return name
+
+    def _node_id(self) -> str:
+        text = self._text("node_id", "")
+        node_id = node_id_of(text)
+        if text and not node_id:
+            self.sentences.append(f"node_id {text!r} is no UUID")
+        return node_id
+
+    def _node_meta(self) -> dict[str, str]:
+        meta: dict[str, str] = self._get("node_meta", {})
+        self.sentences.extend(meta_faults(meta))
+        return dict(meta)
+
+    def _socket(self) -> SocketSettings:
+        mode = self._text("unix_sockets.mode", "")
+        if mode and not re.fullmatch(r"0?[0-7]{3}", mode):
+            self.faults.append(f"unix_sockets.mode: {mode!r} is no mode such as 0660")
+            mode = ""
+        return SocketSettings(
+            self._text("unix_sockets.user", ""),
+            self._text("unix_sockets.group", ""),
+            int(mode, 8) if mode else None,
+        )
+
     def _advertise(self, bind: str) -> str:
         text = self._text("advertise_addr", "")
         if not text:
             return reachable_host(bind)
-        if is_unspecified(text):
-            self.faults.append(f"advertise_addr {text} is no address that others can dial")
-        return self._host("advertise_addr", text)
+        hosts = self._expanded("advertise_addr", text)
+        if len(hosts) != 1:
+            if hosts:
+                self.faults.append(f"advertise_addr must be one address: {' '.join(hosts)}")
+            return text
+        host = hosts[0].strip("[]")
+        if is_unspecified(host):
+            self.sentences.append("Advertise address cannot be 0.0.0.0, :: or [::]")
+        try:
+            split_address(join_address(host, 1))
+        except QuorateError as error:
+            self.faults.append(f"advertise_addr: {error.text}")
+        return host
 
     def _clients(self) -> tuple[str, ...]:
         name = "addresses.http" if self._get("addresses.http", "") else "client_addr"
-        hosts = self._text(name, "127.0.0.1").split()
-        if not hosts:
+        text = self._text(name, "127.0.0.1")
+        found: list[str] = []
+        for host in self._expanded(name, text):
+            if not host.startswith(UNIX):
+                found.append(self._listening(name, host))
+            elif not Path(host.removeprefix(UNIX)).is_absolute():
+                self.faults.append(f"{name}: {host} is no unix:///path")
+            else:
+                found.append(host)
+        if not text.strip():
             self.faults.append(f"{name} is empty")
-        return tuple(self._host(name, host) for host in hosts)
+        return tuple(dict.fromkeys(found))
 
     def _response_headers(self) -> tuple[tuple[str, str], ...]:
         given: dict[str, str] = self._get("http_config.response_headers", {})
@@ -245,24 +362,35 @@ class _Reader:
                 self.faults.append(f"http_config.response_headers: {name!r} cannot be a header")
         return tuple(given.items())
 
-    def _join(self) -> tuple[str, ...]:
+    def _join(self, server_port: int) -> tuple[str, ...]:
+        """The server ports of others. A bare host means our own port: nodes are alike."""
+        gossip_port = int(self._get("ports.serf_lan", GOSSIP_PORT))
         joined: list[str] = []
         for text in self._get("retry_join", []):
             if "provider=" in text:
                 self.faults.append(f"retry_join: cloud auto-join is not built: {text}")
                 continue
-            try:
-                joined.append(join_address(*split_address(text, SERVER_PORT)))
-            except QuorateError as error:
-                self.faults.append(f"retry_join: {error.text}")
-        return tuple(joined)
+            for word in self._expanded("retry_join", text) if text.strip() else [""]:
+                try:
+                    host, port = split_address(word, server_port)
+                except QuorateError as error:
+                    self.faults.append(f"retry_join: {error.text}")
+                    continue
+                if port == gossip_port != server_port:
+                    port = server_port
+                    self.warnings.append(
+                        f"retry_join: {word} names Consul's gossip port, which Quorate does not "
+                        f"have: port {port} is used, the server port"
+                    )
+                joined.append(join_address(host, port))
+        return tuple(dict.fromkeys(joined))
 
     def _log_level(self) -> str:
         text = self._text("log_level", "debug" if self._is_dev else "info")
         level = LEVELS.get(text.lower())
-        if level is None:
+        if level is None and not self._is_lenient:
             names = ", ".join(name.upper() for name in LEVELS if name != "err")
-            self.faults.append(f"Invalid log level: {text}. Valid log levels are: {names}")
+            self.sentences.append(f"Invalid log level: {text}. Valid log levels are: {names}")
         return level or "info"
 
     def _wal_sync(self) -> str:
@@ -274,8 +402,9 @@ class _Reader:
     def _node(self) -> NodeSettings:
         datacenter = self._text("datacenter", "dc1").lower()
         if not _DATACENTER.fullmatch(datacenter):
-            self.faults.append(
-                f"datacenter {datacenter!r} may hold letters, digits, '-' and '_' only"
+            self.sentences.append(
+                "datacenter can only contain lowercase alphanumeric, - or _ characters. "
+                f'received: "{datacenter}"'
             )
         node = NodeSettings(self._cluster(), self._timing(), self._limits(), datacenter)
         self.faults += node.validate()
@@ -293,7 +422,9 @@ class _Reader:
     def _timing(self) -> Timing:
         factor = int(self._get("performance.raft_multiplier", 1))
         if not 1 <= factor <= 10:
-            self.faults.append(f"performance.raft_multiplier must be 1 to 10, not {factor}")
+            self.sentences.append(
+                f"performance.raft_multiplier cannot be {factor}. Must be between 1 and 10"
+            )
         timing = Timing().scaled(factor)
         hold_s = self._duration("performance.rpc_hold_timeout", timing.hold_s)
         timing = msgspec.structs.replace(timing, hold_s=hold_s)

@@ -70,14 +70,246 @@ def test_files_merge_in_order_and_flags_win(tmp_path: Path) -> None:
     assert settings.http_port == 9500
 
 
-def test_a_folder_is_read_in_alphabetical_order_and_other_files_are_left_alone(
+def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_told(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "2.json").write_text('{"node_name": "two"}')
-    (tmp_path / "1.json").write_text('{"node_name": "one", "log_level": "WARN"}')
+    (tmp_path / "2.hcl").write_text('node_name = "two"  # a comment\nretry_join = ["b:2"]')
+    (tmp_path / "1.json").write_text(
+        '{"node_name": "one", "log_level": "WARN", "retry_join": ["a:1"]}'
+    )
+    (tmp_path / "3.json").write_text(" \n")
     (tmp_path / "readme.txt").write_text("not a configuration")
-    settings, _ = read(tmp_path, f"-dev -config-dir {tmp_path}")
+    (tmp_path / "more.hcl").mkdir()
+    settings, warnings = read(tmp_path, f"-dev -config-dir {tmp_path}")
     assert (settings.node_name, settings.log_level) == ("two", "warning")
+    assert settings.join == ("a:1", "b:2")
+    assert [warning.split()[0] for warning in warnings] == [str(tmp_path / "readme.txt")]
+
+
+def test_a_format_that_is_given_holds_for_every_file(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text('node_name = "a"')
+    (tmp_path / "b").write_text('datacenter = "b"')
+    settings, warnings = read(tmp_path, f"-dev -config-format=hcl -config-dir {tmp_path}")
+    assert (settings.node_name, settings.node.datacenter, warnings) == ("a", "b", [])
+    assert "must be one of hcl, json, toml, not yaml" in refused(tmp_path, "-config-format yaml")
+
+
+def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> None:
+    (tmp_path / "a.hcl").write_text(
+        'node_meta { a = "1" }\nports { http = 9500 }\nports = { server = 9300 }\n'
+        'http_config { response_headers { "X-A" = "b" } block_endpoints = ["/v1/snapshot"] }\n'
+        "performance { raft_multiplier = 0x2 }\n"
+    )
+    settings, warnings = read(tmp_path, f"-dev -config-file {tmp_path / 'a.hcl'}")
+    assert (settings.http_port, settings.server_port) == (9500, 9300)
+    assert settings.response_headers == (("X-A", "b"),)
+    assert settings.blocked_paths == ("/v1/snapshot",)
+    assert settings.node_meta == {"a": "1"}
+    assert settings.node.timing == Timing().scaled(2)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"acl": {"enabled": True}},
+        {"acl": [{"enabled": True}]},
+        {"acl": {"default_policy": "deny"}},
+        {"acl": {"tokens": {"agent": "x"}}},
+        {"acl_datacenter": "dc1"},
+        {"acl_default_policy": "DENY"},
+        {"acl_master_token": "x"},
+        {"tls": {"defaults": {"ca_file": "ca.pem"}}},
+        {"tls": {"internal_rpc": {"verify_incoming": True}}},
+        {"tls": {"https": {"verify_outgoing": True}}},
+        {"tls": {"grpc": {"use_auto_cert": True}}},
+        {"encrypt": "d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4="},
+        {"encrypt_verify_incoming": True},
+        {"verify_incoming": True},
+        {"verify_incoming_rpc": True},
+        {"verify_server_hostname": True},
+        {"ca_file": "ca.pem"},
+        {"ca_path": "/etc/ca"},
+        {"cert_file": "c.pem"},
+        {"key_file": "k.pem"},
+        {"auto_encrypt": {"tls": True}},
+        {"auto_encrypt": {"allow_tls": True}},
+        {"auto_config": {"enabled": True}},
+        {"auto_config": {"authorization": {"enabled": True}}},
+        {"ports": {"https": 8501}},
+        {"ports": {"grpc_tls": 8503}},
+        {"addresses": {"https": "0.0.0.0"}},
+        {"http_config": {"allow_write_http_from": ["127.0.0.0/8"]}},
+        {"serf_lan_allowed_cidrs": ["10.0.0.0/8"]},
+        {"enable_agent_tls_for_checks": True},
+    ],
+)
+def test_a_key_that_asks_for_protection_stops_the_start(
+    tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    text = refused(tmp_path, "-dev", f=keys)
+    name, inner = next(iter(keys.items()))
+    assert text.startswith(name)
+    assert " asks for " in text
+    if isinstance(inner, dict):
+        first: str = next(iter(keys[name]))
+        assert text.startswith(f"{name}.{first}")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"acl": {"enabled": False, "default_policy": "deny", "tokens": {"agent": "x"}}},
+        {"acl": {"default_policy": "allow", "tokens": {"agent": ""}}},
+        {"acl": {}},
+        {"verify_incoming": False, "verify_outgoing": False, "ca_file": "", "encrypt": ""},
+        {"tls": {"defaults": {"verify_incoming": False, "ca_file": ""}, "https": {}}},
+        {"auto_encrypt": {"tls": False, "allow_tls": False}},
+        {"ports": {"https": -1, "grpc_tls": -1}},
+        {"ports": {"https": 0}, "http_config": {"allow_write_http_from": []}},
+        {"encrypt_verify_incoming": None},
+    ],
+)
+def test_a_value_that_asks_for_nothing_is_harmless(tmp_path: Path, keys: dict[str, Any]) -> None:
+    read(tmp_path, "-dev", f=keys)
+
+
+def test_a_later_file_may_take_a_wish_for_protection_back(tmp_path: Path) -> None:
+    read(tmp_path, "-dev", a={"acl": {"enabled": True}}, b={"acl": {"enabled": False}})
+    assert "acl.enabled" in refused(
+        tmp_path, "-dev", a={"acl": {"enabled": False}}, b={"acl": {"enabled": True}}
+    )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-encrypt=d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4=",
+        "-https-port=8501",
+        "-grpc-tls-port=8503",
+        "-allow-write-http-from=127.0.0.0/8",
+        "-serf-lan-allowed-cidrs=10.0.0.0/8",
+    ],
+)
+def test_a_flag_that_asks_for_protection_stops_the_start(tmp_path: Path, flags: str) -> None:
+    assert "asks for" in refused(tmp_path, f"-dev {flags}")
+
+
+def test_a_key_for_gossip_must_be_one(tmp_path: Path) -> None:
+    assert refused(tmp_path, "-dev -encrypt short").startswith("encrypt has invalid key: ")
+    assert "16, 24 or 32 bytes" in refused(tmp_path, "-dev -encrypt YWJj")
+
+
+@pytest.mark.parametrize(
+    ("given", "joined"),
+    [
+        ("h", "h:8300"),
+        ("10.0.0.2", "10.0.0.2:8300"),
+        ("h:8301", "h:8300"),
+        ("h:9000", "h:9000"),
+        ("::1", "[::1]:8300"),
+        ("[::1]", "[::1]:8300"),
+        ("[::1]:8301", "[::1]:8300"),
+        ("[fe80::1]:7", "[fe80::1]:7"),
+        (" h ", "h:8300"),
+        ('{{ GetInterfaceIP "lo" }}', "127.0.0.1:8300"),
+        ('{{ GetInterfaceIP "lo" }}:7', "127.0.0.1:7"),
+    ],
+)
+def test_who_is_joined_without_a_port_uses_the_one_of_this_node(
+    tmp_path: Path, given: str, joined: str
+) -> None:
+    settings, warnings = read(tmp_path, "-dev", f={"retry_join": [given]})
+    assert settings.join == (joined,)
+    assert len(warnings) == given.count(":8301")
+    moved, _ = read(tmp_path, "-dev -server-port 8363", f={"retry_join": [given]})
+    assert moved.join == (joined.replace(":8300", ":8363"),)
+
+
+def test_consuls_gossip_port_may_be_our_server_port_or_another(tmp_path: Path) -> None:
+    settings, warnings = read(tmp_path, "-dev -server-port 8301 -retry-join h:8301")
+    assert (settings.join, warnings) == (("h:8301",), [])
+    settings, warnings = read(
+        tmp_path, "-dev -retry-join h:7946 -retry-join h:8301", f={"ports": {"serf_lan": 7946}}
+    )
+    assert settings.join == ("h:8300", "h:8301")
+
+
+def test_an_empty_address_to_join_is_refused(tmp_path: Path) -> None:
+    assert "retry_join: '' is no address" in refused(tmp_path, "-dev", f={"retry_join": [""]})
+
+
+def test_addresses_may_be_templates(tmp_path: Path) -> None:
+    lo = '{{ GetInterfaceIP "lo" }}'
+    settings, _ = read(
+        tmp_path,
+        "-dev",
+        f={
+            "bind_addr": lo,
+            "advertise_addr": lo,
+            "client_addr": '127.0.0.2 {{ GetAllInterfaces | include "name" "^lo$" | '
+            'include "type" "IPv4" | join "address" " " }}',
+        },
+    )
+    assert (settings.bind, settings.advertise) == ("127.0.0.1", "127.0.0.1")
+    assert settings.clients == ("127.0.0.2", "127.0.0.1")
+    settings, _ = read(tmp_path, "-dev", f={"addresses": {"http": lo}})
+    assert settings.clients == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bind_addr", "nonsense"),
+        ("bind_addr", "127.0.0.1 127.0.0.2"),
+        ("bind_addr", '{{ GetInterfaceIP "none0" }}'),
+        ("client_addr", "0.0.0.0 nonsense"),
+        ("client_addr", ""),
+        ("client_addr", "unix://relative"),
+        ("advertise_addr", "0.0.0.0"),
+        ("advertise_addr", "{{ GetAllInterfaces }}"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    assert refused(tmp_path, "-dev", f={key: value})
+
+
+def test_an_address_for_clients_may_be_a_socket_in_the_file_system(tmp_path: Path) -> None:
+    settings, _ = read(
+        tmp_path,
+        "-dev",
+        f={
+            "addresses": {"http": "unix:///run/q.sock 127.0.0.1"},
+            "unix_sockets": {"user": "root", "mode": "0660"},
+        },
+    )
+    assert settings.clients == ("unix:///run/q.sock", "127.0.0.1")
+    assert settings.http_address == "127.0.0.1:8500"
+    assert (settings.socket.user, settings.socket.group, settings.socket.mode) == (
+        "root",
+        "",
+        0o660,
+    )
+    assert "unix_sockets.mode" in refused(tmp_path, "-dev", f={"unix_sockets": {"mode": "rw"}})
+
+
+def test_an_id_and_facts_for_the_api_are_checked(tmp_path: Path) -> None:
+    settings, _ = read(
+        tmp_path,
+        "-dev -node-id 6B1C2F10-0000-4000-8000-00000000DEAD -node-meta rack:r1 -node-meta=z:a:b",
+        f={"node_meta": {"rack": "r0", "zone": "z1"}},
+    )
+    assert settings.node_id == "6b1c2f10-0000-4000-8000-00000000dead"
+    assert settings.node_meta == {"rack": "r1", "zone": "z1", "z": "a:b"}
+    assert "is no UUID" in refused(tmp_path, "-dev -node-id 5")
+    said = refused(tmp_path, "-dev", f={"node_meta": {"bad key": "x"}})
+    assert said.startswith(
+        "node_meta invalid: Couldn't load metadata pair ('bad key', 'x'): Key contains "
+    )
+    assert "is reserved" in refused(tmp_path, "-dev -node-meta consul-x:1")
+    assert "too long" in refused(tmp_path, "-dev", f={"node_meta": {"a": "x" * 513}})
+    many = {f"k{number}": "x" for number in range(65)}
+    assert "more than 64" in refused(tmp_path, "-dev", f={"node_meta": many})
 
 
 def test_unknown_keys_are_fatal_in_consuls_words_and_all_are_named(tmp_path: Path) -> None:
@@ -94,19 +326,17 @@ def test_keys_of_parts_that_are_not_there_are_ignored_with_a_warning(tmp_path: P
         tmp_path,
         "-dev",
         f={
-            "acl": {"enabled": True, "tokens": {"initial_management": "x"}},
-            "telemetry": {"prometheus_retention_time": "60s"},
-            "encrypt": "abc",
+            "acl": {"enabled": False, "down_policy": "extend-cache"},
+            "telemetry": {"prometheus_retention_time": "60s", "statsd_address": ""},
             "node_name": None,
             "ui_config": [{"enabled": True}],
+            "domain": "",
         },
     )
     assert settings.node_name
     assert [warning.split()[0] for warning in warnings] == [
-        "acl.enabled",
-        "acl.tokens.initial_management",
+        "acl.down_policy",
         "telemetry.prometheus_retention_time",
-        "encrypt",
         "ui_config.enabled",
     ]
 
@@ -120,7 +350,7 @@ def test_all_faults_of_all_kinds_are_listed_at_once(tmp_path: Path) -> None:
             "bootstrap": True,
             "datacenter": "a b",
             "ports": {"http": 70000},
-            "client_addr": "{{ GetPrivateIP }}",
+            "client_addr": "{{ GetNothing }}",
             "retry_join": ["provider=aws", "x:y"],
             "performance": {"raft_multiplier": 11},
             "max_query_time": "soon",
@@ -135,14 +365,14 @@ def test_all_faults_of_all_kinds_are_listed_at_once(tmp_path: Path) -> None:
         "node_name must be a string",
         "max_query_time is wrong",
         "data_dir cannot be empty",
-        "bootstrap and bootstrap_expect exclude each other",
-        "bootstrap_expect needs server",
-        "datacenter 'a b'",
-        "ports.http must be a port",
-        "client_addr: address templates",
+        "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive",
+        "'bootstrap_expect > 0' requires 'server = true'",
+        'datacenter can only contain lowercase alphanumeric, - or _ characters. received: "a b"',
+        "ports.http: invalid port: 70000",
+        "client_addr: GetNothing: no such source of addresses",
         "cloud auto-join",
         "'x:y' is no address",
-        "raft_multiplier must be 1 to 10, not 11",
+        "performance.raft_multiplier cannot be 11. Must be between 1 and 10",
         "heartbeat_s must be at most a third",
         "window_slots must not exceed",
         "wal_sync must be one of",
@@ -200,7 +430,11 @@ def test_our_own_block_sets_what_consul_has_no_words_for(tmp_path: Path) -> None
         ("a.json", '{"ports": {"http": true}}', "ports.http must be a whole number"),
         ("a.json", '{"quorate": {"timing": {"tick_s": NaN}}}', "tick_s must be a number"),
         ("a.toml", "a = ", "failed to parse"),
-        ("a.hcl", "a = 1", "only JSON"),
+        ("a.hcl", "a = 1", "invalid config key a"),
+        ("a.hcl", "ports {", "At 1:8: expected '}'"),
+        ("a.hcl", "x = " + "[" * 100_000, "failed to parse"),
+        ("a.conf", "{}", "its name must end in one of .hcl, .json, .toml"),
+        ("a", "{}", "its name must end in one of"),
         ("a.json", "\ud800", "failed to parse"),
         ("a.json", "[" * 100_000, "failed to parse"),
     ],
@@ -214,7 +448,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, why: str) 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     said = refused(tmp_path, f"-dev -config-file {tmp_path / 'none.json'}")
-    assert said == "cannot read none.json: No such file or directory"
+    assert said == ("config: Open failed on none.json. open none.json: no such file or directory")
 
 
 def test_merging_leaves_its_second_half_alone() -> None:

@@ -1,0 +1,125 @@
+"""What flags and environment say about the node to ask."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from quorate.base.errors import RequestError
+from quorate.cli.connect import Connection
+from quorate.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ADDR", "TOKEN", "TOKEN_FILE", "SSL", "SSL_VERIFY"):
+        monkeypatch.delenv(f"CONSUL_HTTP_{name}", raising=False)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What somebody who listens where `CONSUL_HTTP_ADDR` says is sent."""
+    found: list[bytes] = []
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", f"127.0.0.1:{server.getsockname()[1]}")
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "secret")
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                found.append(connection.recv(4096))
+
+    threading.Thread(target=serve, daemon=True).start()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONSUL_HTTP_SSL", "true"),
+        ("CONSUL_HTTP_SSL", "1"),
+        ("CONSUL_HTTP_SSL", "yes"),
+        ("CONSUL_HTTP_SSL_VERIFY", "true"),
+        ("CONSUL_CACERT", "ca.pem"),
+        ("CONSUL_CAPATH", "/etc/ca"),
+        ("CONSUL_CLIENT_CERT", "c.pem"),
+        ("CONSUL_CLIENT_KEY", "k.pem"),
+        ("CONSUL_TLS_SERVER_NAME", "n1"),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [["kv", "get", "x"], ["lock", "x", "true"], ["kv", "import", "[]"]]
+)
+def test_an_environment_that_asks_for_tls_sends_nothing(
+    heard: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    words: list[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main(words) == 1
+    assert name in capsys.readouterr().err
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    "flag", ["-ca-file", "-ca-path", "-client-cert", "-client-key", "-tls-server-name"]
+)
+def test_a_flag_that_asks_for_tls_sends_nothing(
+    heard: list[bytes], capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert main(["kv", "get", flag, "x.pem", "x"]) == 1
+    assert f"{flag} asks for TLS" in capsys.readouterr().err
+    assert heard == []
+
+
+def test_an_address_with_https_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kv", "get", "-http-addr=https://127.0.0.1:9", "x"]) == 1
+    assert "TLS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "False"])
+def test_an_environment_that_asks_for_no_tls_is_harmless(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_SSL", value)
+    monkeypatch.setenv("CONSUL_CACERT", "")
+    Connection().check()
+
+
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Connection().node() == "127.0.0.1:8500"
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", "http://a:1")
+    assert Connection().node() == "a:1"
+    assert Connection(http_addr="b:2").node() == "b:2"
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", "unix:///run/q.sock")
+    assert Connection().node() == "unix:///run/q.sock"
+
+
+def test_a_file_with_a_token_wins_over_a_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("from file\n")
+    assert Connection().secret() == ""
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "from environment")
+    assert Connection().secret() == "from environment"
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN_FILE", str(file))
+    assert Connection().secret() == "from file"
+    assert Connection(token="from flag").secret() == "from flag"
+    assert Connection(token="from flag", token_file=str(file)).secret() == "from file"
+    with pytest.raises(RequestError, match="-token-file"):
+        Connection(token_file="/none").secret()
+
+
+def test_a_socket_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kv", "get", "-http-addr=unix:///none/q.sock", "x"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Error connecting to unix:///none/q.sock: no such file or directory")
