@@ -18,6 +18,7 @@ means: it was proposed and may still be chosen. Status codes and exit codes live
 and 6 only.
 """
 
+import copyreg
 from typing import NoReturn
 
 
@@ -39,6 +40,10 @@ class QuorateError(Exception):
         invariant(code in self.codes, f"{type(self).__name__} has no code {code!r}")
         self.code = code
         self.text = text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled, as to another process, it keeps its class, text and attributes."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class RequestError(QuorateError):

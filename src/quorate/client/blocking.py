@@ -2,7 +2,7 @@
 
 It may be used from several threads: each exchange takes a connection out of a pool and puts it
 back. A connection that the node has closed meanwhile is noticed before it is used, so that its
-end is no riddle about a write.
+end is no riddle about a write. After a fork the child has an empty pool of its own.
 """
 
 import contextlib
@@ -13,21 +13,25 @@ import time
 from collections.abc import Callable
 
 from quorate.base.errors import PeerError, UnavailableError
+from quorate.client import forks
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
+from quorate.client.failures import connect_failure, foreign_service, silent_close
 from quorate.client.replies import Reply, ReplyReader
 from quorate.client.requests import Request, encode
+from quorate.client.resolving import addresses_of
 from quorate.client.transport import Settings, host_lines
 
 RECEIVE_BYTES = 64 * 1024
+WAIT_MAX_S = 86400.0  # what a socket takes as a timeout; a longer wait is begun anew
 
 
 class _Connection:
     """One socket and the reader of its replies."""
 
-    def __init__(self, name: str, opened: socket.socket) -> None:
+    def __init__(self, endpoint: Endpoint, opened: socket.socket) -> None:
         self.used_s = time.monotonic()
-        self._name = name
+        self._endpoint = endpoint
         self._socket = opened
         self._reader = ReplyReader(self._on_reply, self._on_reply_begun)
         self._request: Request | None = None
@@ -38,7 +42,9 @@ class _Connection:
         """Whether it may be used again: not idle for long, and not closed by the node."""
         if not self.is_reusable or time.monotonic() - self.used_s > idle_s:
             return False
-        return not select.select([self._socket], [], [], 0)[0]  # readable here means closed
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)  # readable here means closed
 
     def exchange(self, request: Request, data: bytes, until_s: float) -> Reply:
         self._request = request
@@ -47,11 +53,14 @@ class _Connection:
         while self._reply is None:
             piece = self._receive(until_s)
             if not piece:
-                raise ExchangeError(f"{self._name}: the node closed the connection", is_sent=True)
+                raise self._ended("the node closed the connection")
             try:
                 self._reader.feed(piece)
             except PeerError as error:
-                raise ExchangeError(f"{self._name}: {error.text}", is_sent=True) from error
+                if not self._reader.is_http:
+                    raise foreign_service(self._endpoint, piece) from None
+                text = f"{self._endpoint.name}: {error.text}"
+                raise ExchangeError(text, is_sent=True) from None
         self.used_s = time.monotonic()
         return self._reply
 
@@ -71,16 +80,34 @@ class _Connection:
             try:
                 self._socket.settimeout(_left_s(until_s))
                 rest = rest[self._socket.send(rest) :]
+            except TimeoutError:
+                self._check_time(until_s, is_sent=len(rest) < len(data))
             except OSError as error:
                 is_sent = len(rest) < len(data)
-                raise ExchangeError(_told(self._name, error), is_sent=is_sent) from error
+                raise ExchangeError(self._told(error), is_sent=is_sent) from None
 
     def _receive(self, until_s: float) -> bytes:
-        try:
-            self._socket.settimeout(_left_s(until_s))
-            return self._socket.recv(RECEIVE_BYTES)
-        except OSError as error:
-            raise ExchangeError(_told(self._name, error), is_sent=True) from error
+        while True:
+            self._check_time(until_s, is_sent=True)  # bytes that drip in do not prolong it
+            try:
+                self._socket.settimeout(_left_s(until_s))
+                return self._socket.recv(RECEIVE_BYTES)
+            except TimeoutError:
+                continue
+            except OSError as error:
+                raise self._ended(self._told(error)) from None
+
+    def _check_time(self, until_s: float, *, is_sent: bool) -> None:
+        if time.monotonic() >= until_s:
+            raise ExchangeError(f"{self._endpoint.name}: no reply in time", is_sent=is_sent)
+
+    def _ended(self, why: str) -> ExchangeError:
+        if not self._reader.is_http:
+            return silent_close(self._endpoint, why)
+        return ExchangeError(f"{self._endpoint.name}: {why}", is_sent=True)
+
+    def _told(self, error: OSError) -> str:
+        return f"the connection was lost ({(error.strerror or str(error)).lower()})"
 
     def _on_reply_begun(self, status: int) -> Callable[[bytes], object] | None:
         return self._request.open_sink(status) if self._request is not None else None
@@ -99,6 +126,11 @@ class Transport:
         self._idle: dict[Endpoint, list[_Connection]] = {}
         self._busy: set[_Connection] = set()
         self._is_closed = False
+        forks.register(self)
+
+    def __reduce__(self) -> tuple[type["Transport"], tuple[Settings]]:
+        """Another process, or a copy, gets the settings and makes connections of its own."""
+        return Transport, (self._settings,)
 
     def now_s(self) -> float:
         """The time that `until_s` is compared with."""
@@ -115,7 +147,7 @@ class Transport:
         with self._mutex:
             self._busy.add(connection)
         try:
-            data = encode(request, host_lines(endpoint, self._settings.token))
+            data = encode(request, host_lines(endpoint, self._settings))
             reply = connection.exchange(request, data, until_s)
         except BaseException:
             connection.is_reusable = False
@@ -136,6 +168,16 @@ class Transport:
         for connection in busy:
             connection.shut()
 
+    def after_fork(self) -> None:
+        """Drop the parent's connections without a word to the nodes: the parent uses them."""
+        idle = [connection for pool in self._idle.values() for connection in pool]
+        busy = tuple(self._busy)
+        self._mutex = threading.Lock()  # a thread of the parent may hold the old one
+        self._idle = {}
+        self._busy = set()
+        for connection in (*idle, *busy):
+            connection.close()
+
     def _take(self, endpoint: Endpoint) -> _Connection | None:
         while True:
             with self._mutex:
@@ -153,30 +195,55 @@ class Transport:
         with self._mutex:
             self._busy.discard(connection)
             if connection.is_reusable and not self._is_closed:
-                self._idle[endpoint].append(connection)
+                self._idle.setdefault(endpoint, []).append(connection)
                 return
         connection.close()
 
     def _connect(self, endpoint: Endpoint, until_s: float) -> _Connection:
         limit_s = min(self._settings.connect_s, _left_s(until_s))
         try:
-            opened = socket.create_connection((endpoint.host, endpoint.port), limit_s)
-        except TimeoutError as error:
+            opened = _open(endpoint, time.monotonic() + limit_s)
+        except TimeoutError:
             raise ExchangeError(
                 f"{endpoint.name}: no connection within {limit_s:.3g} s", is_sent=False
-            ) from error
+            ) from None
         except OSError as error:  # refused, unreachable, no such host
-            raise ExchangeError(_told(endpoint.name, error), is_sent=False) from error
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _Connection(endpoint.name, opened)
+            raise connect_failure(endpoint, error) from None
+        return _Connection(endpoint, opened)
+
+
+def _open(endpoint: Endpoint, until_s: float) -> socket.socket:
+    """A connected socket: to the first address of the name that takes a connection.
+
+    Raises:
+        TimeoutError: None did in time.
+        OSError: Why the last one did not.
+    """
+    if endpoint.path:
+        return _connected(socket.AF_UNIX, endpoint.path, until_s)
+    failure: OSError = OSError(0, "the name has no address")
+    for family, address in addresses_of(endpoint.host, endpoint.port, _left_s(until_s)):
+        try:
+            opened = _connected(family, address, until_s)
+        except OSError as error:
+            failure = error
+        else:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return opened
+    raise failure
+
+
+def _connected(family: int, address: object, until_s: float) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(_left_s(until_s))
+        opened.connect(address)  # type: ignore[arg-type]
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _left_s(until_s: float) -> float:
     """Seconds that are left, as a timeout: never 0, which would mean not to wait at all."""
-    return max(until_s - time.monotonic(), 1e-6)
-
-
-def _told(name: str, error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"{name}: no reply in time"
-    return f"{name}: no connection: {error.strerror or error}"
+    return min(max(until_s - time.monotonic(), 1e-6), WAIT_MAX_S)

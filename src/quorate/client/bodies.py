@@ -34,7 +34,22 @@ def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
     try:
         return decoder.decode(reply.body)
     except msgspec.DecodeError as error:
-        raise PeerError("remote", f"the node's reply has an unknown shape: {error}") from error
+        raise PeerError("remote", f"the node's reply has an unknown shape: {error}") from None
+
+
+def is_found(reply: Reply) -> bool:
+    """Whether a read found anything.
+
+    Raises:
+        PeerError: `remote`: the reply has no index, so it is not from a key-value store.
+    """
+    if not reply.index:
+        raise PeerError(
+            "remote",
+            f"the reply (status {reply.status}) has no X-Consul-Index: "
+            "is this the HTTP API of Quorate or Consul?",
+        )
+    return reply.status == 200
 
 
 def entry(reply: Reply) -> KvEntry | None:
@@ -50,14 +65,19 @@ def leader(reply: Reply) -> Leader | None:
 
 def entries(reply: Reply) -> list[KvEntry]:
     """A list of keys; empty if not found."""
-    if reply.status == 404:
+    if not is_found(reply):
         return []
     return [row.entry() for row in decoded(KV_ROWS, reply)]
 
 
 def names(reply: Reply) -> list[str]:
-    """A list of texts; empty if not found."""
-    return [] if reply.status == 404 else decoded(NAMES, reply)
+    """A list of texts."""
+    return decoded(NAMES, reply)
+
+
+def key_names(reply: Reply) -> list[str]:
+    """A list of names of keys; empty if not found."""
+    return names(reply) if is_found(reply) else []
 
 
 def name(reply: Reply) -> str:
@@ -66,8 +86,19 @@ def name(reply: Reply) -> str:
 
 
 def written(reply: Reply) -> Written:
-    """Whether a write took place."""
-    return Written(reply.body.strip() == b"true", reply.write_index)
+    """Whether a write took place.
+
+    Raises:
+        PeerError: `remote`: the body says neither.
+    """
+    said = reply.body.strip()
+    if said not in (b"true", b"false"):
+        raise PeerError(
+            "remote",
+            f"the reply to a write says neither true nor false but {said[:40]!r}: "
+            "is this the HTTP API of Quorate or Consul?",
+        )
+    return Written(said == b"true", reply.write_index)
 
 
 def session_id(reply: Reply) -> str:

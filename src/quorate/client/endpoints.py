@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from quorate.base.errors import RequestError
+from quorate.client.arguments import texts
 
 PORT_DEFAULT = 8500
 
@@ -24,16 +25,16 @@ class Endpoint:
         port: 0 for a Unix socket.
         path: Of the Unix socket; empty for TCP.
         name: For people, and as `Client` takes it.
-        was_reached: A connection to it was made at least once.
+        has_answered: It has sent at least one HTTP reply.
     """
 
-    __slots__ = ("host", "name", "path", "port", "was_reached")
+    __slots__ = ("has_answered", "host", "name", "path", "port")
 
     def __init__(self, host: str, port: int, path: str = "") -> None:
         self.host = host
         self.port = port
         self.path = path
-        self.was_reached = False
+        self.has_answered = False
         if path:
             self.name = f"{_UNIX}{path}"
         else:
@@ -87,17 +88,21 @@ class Ring:
         addresses: At least one.
 
     Raises:
+        TypeError: They are no texts.
         RequestError: No address, or one that `parse` refuses.
     """
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        if not addresses:
+    def __init__(self, addresses: str | Sequence[str]) -> None:
+        given = (addresses,) if isinstance(addresses, str) else texts("endpoints", addresses)
+        if not given:
             raise RequestError("bad_request", "a client needs at least one endpoint")
-        self.endpoints = tuple(parse(address) for address in addresses)
+        self.endpoints = tuple(parse(address) for address in given)
         self.current = self.endpoints[0]
 
-    def leave(self, endpoint: Endpoint) -> None:
-        """Go on to the next one, unless another caller has done so already."""
-        if endpoint is self.current:
-            place = self.endpoints.index(endpoint) + 1
-            self.current = self.endpoints[place % len(self.endpoints)]
+    def leave(self, endpoint: Endpoint) -> bool:
+        """Go on to the next one, unless another caller has done so already, or there is none."""
+        if endpoint is not self.current or len(self.endpoints) == 1:
+            return False
+        place = self.endpoints.index(endpoint) + 1
+        self.current = self.endpoints[place % len(self.endpoints)]
+        return True

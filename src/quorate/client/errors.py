@@ -26,8 +26,11 @@ class ExchangeError(Exception):
 
     Attributes:
         is_sent: The request, or a part of it, may have reached the node.
+        is_futile: No node answers at this address as things are: nothing listens there, or
+            another service does. The next try would fail in the same way.
     """
 
-    def __init__(self, text: str, *, is_sent: bool) -> None:
+    def __init__(self, text: str, *, is_sent: bool, is_futile: bool = False) -> None:
         super().__init__(text)
         self.is_sent = is_sent
+        self.is_futile = is_futile

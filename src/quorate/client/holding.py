@@ -8,7 +8,18 @@ from collections.abc import Callable
 
 import msgspec
 
+from quorate.client import forks
+from quorate.client.arguments import (
+    LOCK_DELAY_S,
+    TTL_S,
+    Data,
+    data,
+    filled,
+    seconds,
+    wrong_type,
+)
 from quorate.client.errors import LockLostError
+from quorate.client.requests import kv_path
 
 LOCK_FLAG = 0x2DDCCBC058A50C18  # marks a key as a lock, for all clients of Consul's API
 SAFE = 0.9  # of the TTL; the rest is for clocks that do not run alike
@@ -16,7 +27,9 @@ RENEWALS_PER_TTL = 3
 RETRY_S = 0.5  # after a failed renewal
 REFUSED_S = 0.25  # before a key is tried again that is free but refused: a lock-delay runs
 RELEASE_S = 5.0  # how long an exit waits for a cluster that does not answer
-LOST_S = 0.5  # the same for a lock that is lost anyhow
+LOST_S = 0.5  # the same for a lock that is lost anyhow, or was not had as no node answered
+GIVEN_UP_S = 2.0  # the same for one that another holds: the cluster has just answered
+GRACE_S = 0.25  # for the answer to a read that waits until the end of the time given
 PATIENCE_S = 60.0  # how long a cluster may not answer while a lock is waited for
 
 Lost = Callable[[str], object]
@@ -30,7 +43,28 @@ class LockPlan(msgspec.Struct, frozen=True):
     ttl_s: float
     wait_s: float
     lock_delay_s: float
-    on_lost: Lost | None
+    on_lost: Lost | None = None
+
+
+def lock_plan(
+    name: str, value: Data, ttl_s: float, wait_s: float, lock_delay_s: float, on_lost: Lost | None
+) -> LockPlan:
+    """A plan of checked arguments; see `AsyncClient.lock`.
+
+    Raises:
+        TypeError, RequestError: An argument is of another type or out of range; the text names it.
+    """
+    kv_path(filled("name", name))
+    if on_lost is not None and not callable(on_lost):
+        raise wrong_type("on_lost", "callable", on_lost)
+    return LockPlan(
+        name,
+        data("value", value),
+        seconds("ttl_s", ttl_s, *TTL_S),
+        seconds("wait_s", wait_s),
+        seconds("lock_delay_s", lock_delay_s, *LOCK_DELAY_S),
+        on_lost,
+    )
 
 
 class Held:
@@ -47,7 +81,13 @@ class Held:
         self.name = name
         self.session = session
         self.fence = fence
-        self._why = ""
+        self._lost_why = ""
+        self._generation = forks.generation()
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            f"a lock that is held belongs to its process; hand out fence and session of {self!r}"
+        )
 
     def __repr__(self) -> str:
         state = f"lost: {self._why}" if self._why else "held"
@@ -73,4 +113,10 @@ class Held:
 
     def lose(self, why: str) -> None:
         """Note that it is lost; called by its keeper."""
-        self._why = self._why or why
+        self._lost_why = self._lost_why or why
+
+    @property
+    def _why(self) -> str:
+        if self._generation != forks.generation():
+            return "this process was forked from the one that holds it"
+        return self._lost_why

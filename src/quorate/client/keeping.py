@@ -5,6 +5,7 @@ from typing import Protocol
 
 from quorate.base.errors import QuorateError
 from quorate.client.holding import RENEWALS_PER_TTL, RETRY_S, SAFE, Held, Lost
+from quorate.client.log import LOG
 
 
 class AsyncHolding(Protocol):
@@ -81,6 +82,7 @@ class AsyncKeeper:
         self.why = why
         if self._held is not None:
             self._held.lose(why)
+            LOG.warning("lock %r was lost: %s", self._held.name, why)
         self._cancel_body()
         if self._on_lost is not None:
             self._on_lost(why)

@@ -15,7 +15,10 @@ from collections.abc import Callable
 from typing import cast
 
 from quorate.base.errors import PeerError
+from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
+from quorate.client.failures import foreign_service, silent_close
+from quorate.client.forks import close_copy
 from quorate.client.replies import Reply, ReplyReader
 from quorate.client.requests import Request, encode
 
@@ -40,7 +43,7 @@ class Pipe(asyncio.Protocol):
     """One connection; also from before it is made, so that calls can queue.
 
     Args:
-        name: Of the endpoint, for people.
+        endpoint: Where it leads.
         host_lines: Header lines of every request.
         loop: The loop it lives on.
         ended: Called once, when nothing more can be sent on it.
@@ -48,14 +51,15 @@ class Pipe(asyncio.Protocol):
 
     def __init__(
         self,
-        name: str,
+        endpoint: Endpoint,
         host_lines: bytes,
         loop: asyncio.AbstractEventLoop,
         ended: Callable[["Pipe"], None],
     ) -> None:
-        self.name = name
+        self.name = endpoint.name
         self.is_open = True
         self.used_s = loop.time()
+        self._endpoint = endpoint
         self._host_lines = host_lines
         self._loop = loop
         self._ended = ended
@@ -151,13 +155,25 @@ class Pipe(asyncio.Protocol):
 
     def fail(self, why: str) -> None:
         """Fail what is in the row; nothing can be sent any more."""
+        self.fail_with(ExchangeError(f"{self.name}: {why}", is_sent=True))
+
+    def fail_with(self, failure: ExchangeError) -> None:
+        """Fail what is in the row; what was not sent yet fails definitely, whatever happened."""
         self._close()
         unsent, self._unsent = self._unsent, []
         sent, self._sent = self._sent, deque()
         for call in sent:
-            self._fail(call, f"{self.name}: {why}", is_sent=True)
-        for call in unsent:
-            self._fail(call, f"{self.name}: {why}", is_sent=False)
+            self._settle(call, failure)
+        if unsent:
+            unheard = ExchangeError(str(failure), is_sent=False, is_futile=failure.is_futile)
+            for call in unsent:
+                self._settle(call, unheard)
+
+    def close_copy(self) -> None:
+        """In a child after a fork: close our copy of the descriptor; the parent uses its own."""
+        transport = self._transport
+        if transport is not None and (taken := transport.get_extra_info("socket")) is not None:
+            close_copy(taken.fileno())
 
     def _close(self) -> None:
         if self.is_open:
@@ -165,8 +181,13 @@ class Pipe(asyncio.Protocol):
             self._ended(self)
 
     def _fail(self, call: Call, text: str, *, is_sent: bool) -> None:
+        self._settle(call, ExchangeError(text, is_sent=is_sent))
+
+    def _settle(self, call: Call, failure: ExchangeError) -> None:
         if not call.future.done():
-            call.future.set_exception(ExchangeError(text, is_sent=is_sent))
+            call.future.set_exception(
+                ExchangeError(str(failure), is_sent=failure.is_sent, is_futile=failure.is_futile)
+            )  # one each: whoever raises it gives it a traceback
 
     # --- called by the loop -------------------------------------------------------------------
 
@@ -193,12 +214,21 @@ class Pipe(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except PeerError as error:  # the connection cannot be understood any more; others can
-            self.abort(error.text)
+            if self._reader.is_http:
+                self.abort(error.text)
+                return
+            if self._transport is not None:
+                self._transport.abort()
+            self.fail_with(foreign_service(self._endpoint, data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody in the row."""
         self._transport = None
-        self.fail(f"the connection was lost: {exc}" if exc else "the node closed the connection")
+        why = f"the connection was lost ({exc})" if exc else "the node closed the connection"
+        if self._reader.is_http or not self.is_open:
+            self.fail(why)
+        else:
+            self.fail_with(silent_close(self._endpoint, why))
 
     def _on_reply_begun(self, status: int) -> Callable[[bytes], object] | None:
         return self._sent[0].request.open_sink(status) if self._sent else None

@@ -57,6 +57,9 @@ class Reply:
         self.headers = headers
         self.body = body
 
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
     def header(self, name: bytes) -> bytes:
         """The value of a header in any spelling; empty if absent."""
         value = self.headers.get(name)
@@ -90,6 +93,9 @@ class ReplyReader:
     Args:
         deliver: Gets each whole reply, and whether the connection can be used after it.
         started: Called when a reply's headers are there; returns the sink for its body or None.
+
+    Attributes:
+        is_http: The headers of at least one reply have come.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class ReplyReader:
         deliver: Callable[[Reply, bool], None],
         started: Callable[[int], Callable[[bytes], object] | None],
     ) -> None:
+        self.is_http = False
         self._deliver = deliver
         self._started = started
         self._headers: dict[bytes, bytes] = {}
@@ -113,7 +120,7 @@ class ReplyReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            raise PeerError("remote", f"the node's reply is no HTTP: {error}") from error
+            raise PeerError("remote", f"the node's reply is no HTTP: {error}") from None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
@@ -121,6 +128,7 @@ class ReplyReader:
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
+        self.is_http = True
         self._sink = self._started(self._parser.get_status_code())
 
     def on_body(self, data: bytes) -> None:
@@ -154,6 +162,9 @@ def error_of(reply: Reply, request: Request) -> QuorateError:
     """
     said = reply.body[:TEXT_CHARS_MAX].decode("utf-8", "replace").strip()
     text = f"{request.title}: {said or f'status {reply.status} without a text'}"
+    if 300 <= reply.status < 400:
+        place = reply.header(b"Location")[:TEXT_CHARS_MAX].decode("latin-1")
+        text = f"{request.title}: redirected to {place!r}, where this client does not follow"
     code = reply.header(b"X-Quorate-Error").decode("latin-1")
     retry_after_s = float(reply.number(b"Retry-After"))
     if reply.header(b"X-Quorate-Definite") == b"false":
@@ -171,6 +182,8 @@ def error_of(reply: Reply, request: Request) -> QuorateError:
 
 def _code_by_words(status: int, said: str, request: Request) -> str:
     """The code for the reply of a server that sends none."""
+    if 300 <= status < 400:
+        return "remote"
     if status in _CODE_OF_STATUS:
         return _CODE_OF_STATUS[status]
     if said.startswith(_NO_LEADER):

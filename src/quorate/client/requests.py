@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.base.errors import RequestError
+from quorate.client.arguments import FLAGS_MAX, Data, data, whole, wrong_type
 
 KEY_BYTES_MAX = 4096
 VALUE_BYTES_MAX = 512 * 1024  # nodes close the connection on more, and others may share it
@@ -15,6 +16,7 @@ LONG_BODY_BYTES = 64 * 1024  # from here on others should not wait behind it
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*")
 _UNCLEAN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|//")
+_REQUEST_PATH = re.compile(r"/[!$-;=@-Z_a-z~%&'()*+,:\[\]]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -36,6 +38,7 @@ class Request(msgspec.Struct, frozen=True):
         head: Method, target and version: `PUT /v1/kv/a HTTP/1.1` with its line end.
         is_repeatable: Doing it twice is the same as doing it once, whatever others do between.
         accepts: Status beside 200 that is an answer, not an error; 0 for none.
+        wait_s: How long the node is asked to wait for something new before it answers.
         sink: Gets the body of a good reply piece by piece instead of it being collected.
         begin: Called before the first piece of each try.
     """
@@ -45,6 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     lane: Lane = Lane.SHARED
     is_repeatable: bool = False
     accepts: int = 0
+    wait_s: float = 0.0
     sink: Callable[[bytes], object] | None = None
     begin: Callable[[], object] | None = None
 
@@ -55,6 +59,15 @@ class Request(msgspec.Struct, frozen=True):
         if self.begin is not None:
             self.begin()
         return self.sink
+
+    def limited(self, limit_s: float) -> "Request":
+        """The same, to be answered within so many seconds by nodes that find no leader.
+
+        A node that knows the limit withdraws what was not proposed by then and says so; without
+        it, it would go on trying after the caller has gone.
+        """
+        line = b"X-Quorate-Timeout: %dms\r\n" % max(1, int(limit_s * 1000))
+        return msgspec.structs.replace(self, head=self.head + line)
 
     @property
     def title(self) -> str:
@@ -77,9 +90,12 @@ def kv_path(key: str) -> bytes:
     """The path of a key, quoted.
 
     Raises:
+        TypeError: It is no text.
         RequestError: `bad_request` for keys that no path can carry: nodes clean paths as every
             web server does, so `a//b` would silently become `a/b`. `too_large` above 4 KiB.
     """
+    if not isinstance(key, str):
+        raise wrong_type("key", "str", key)
     if len(key) <= 1024 and _PLAIN.fullmatch(key) and not _UNCLEAN.search(key):
         return b"/v1/kv/" + key.encode("ascii")
     if _UNPRINTABLE.search(key):
@@ -91,7 +107,9 @@ def kv_path(key: str) -> bytes:
     try:
         raw = key.encode()
     except UnicodeEncodeError as error:
-        raise RequestError("bad_request", f"key {key!r} is no Unicode text") from error
+        raise RequestError(
+            "bad_request", f"key {key!r} has a lone surrogate at {error.start}"
+        ) from None
     if len(raw) > KEY_BYTES_MAX:
         raise RequestError("too_large", f"a key has {len(raw)} bytes, at most {KEY_BYTES_MAX}")
     if raw.startswith(b"/"):
@@ -99,15 +117,50 @@ def kv_path(key: str) -> bytes:
     return b"/v1/kv/" + quote(raw).encode("ascii")
 
 
-def session_path(verb: str, name: str) -> bytes:
+def session_path(verb: str, name: str, argument: str = "session") -> bytes:
     """The path of what is asked about a session or a node.
 
     Raises:
+        TypeError: It is no text.
         RequestError: `bad_request`: no name, or one that no path can carry.
     """
+    if not isinstance(name, str):
+        raise wrong_type(argument, "str", name)
     if not name or "/" in name or _UNCLEAN.search(name) or _UNPRINTABLE.search(name):
-        raise RequestError("bad_request", f"{name!r} is no id of a session or name of a node")
-    return f"/v1/session/{verb}/{quote(name, safe='')}".encode("ascii")
+        raise RequestError(
+            "bad_request", f"{argument} {name!r} is no id of a session or name of a node"
+        )
+    return f"/v1/session/{verb}/{quoted(argument, name)}".encode("ascii")
+
+
+def quoted(argument: str, text: str) -> str:
+    """A text as part of a path or query.
+
+    Raises:
+        RequestError: `bad_request`: it has lone surrogates, which no path can carry.
+    """
+    try:
+        return quote(text, safe="")
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            "bad_request", f"{argument} {text!r} has a lone surrogate at {error.start}"
+        ) from None
+
+
+def call_path(path: str) -> bytes:
+    """A path that the caller has quoted.
+
+    Raises:
+        TypeError: It is no text.
+        RequestError: `bad_request`: it cannot stand in a request line.
+    """
+    if not isinstance(path, str):
+        raise wrong_type("path", "str", path)
+    if not _REQUEST_PATH.fullmatch(path):
+        raise RequestError(
+            "bad_request", f"path {path!r} must begin with / and be quoted, without a query"
+        )
+    return path.encode("ascii")
 
 
 def head(method: str, path: bytes, query: str = "") -> bytes:
@@ -123,23 +176,40 @@ def query(**parameters: str | int | bool | None) -> str:
         if value is True:
             parts.append(name)
         elif value is not None and value is not False:
-            parts.append(f"{name}={quote(str(value), safe='')}")
+            parts.append(f"{name}={quoted(name, str(value))}")
     return "&".join(parts)
 
 
-def put_request(key: str, what: str, value: bytes, *, is_repeatable: bool = False) -> Request:
+def put_request(
+    key: str,
+    what: str,
+    value: Data,
+    *,
+    is_repeatable: bool = False,
+) -> Request:
     """The request that writes a key.
 
     Raises:
+        TypeError: The key is no text, or the value neither bytes nor text.
         RequestError: `bad_request` or `too_large`: the key or value cannot be sent.
     """
-    if not key:
-        raise RequestError("bad_request", "a key must not be empty")
+    if not key and isinstance(key, str):
+        raise RequestError("bad_request", "key must not be empty")
+    body = value if isinstance(value, bytes) else data("value", value)
     lane = Lane.SHARED
-    if len(value) >= LONG_BODY_BYTES:
+    if len(body) >= LONG_BODY_BYTES:
         lane = Lane.ALONE
-        if len(value) > VALUE_BYTES_MAX:
+        if len(body) > VALUE_BYTES_MAX:
             raise RequestError(
-                "too_large", f"a value has {len(value)} bytes, at most {VALUE_BYTES_MAX}"
+                "too_large", f"a value has {len(body)} bytes, at most {VALUE_BYTES_MAX}"
             )
-    return Request(head("PUT", kv_path(key), what), value, lane, is_repeatable)
+    return Request(head("PUT", kv_path(key), what), body, lane, is_repeatable)
+
+
+def flags_of(flags: int) -> int | None:
+    """Flags for a query, where 0 is left out.
+
+    Raises:
+        TypeError, RequestError: They are no number of 64 bits.
+    """
+    return whole("flags", flags, 0, FLAGS_MAX) or None

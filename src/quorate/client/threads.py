@@ -6,6 +6,9 @@ from typing import Protocol
 
 from quorate.base.errors import QuorateError
 from quorate.client.holding import RENEWALS_PER_TTL, RETRY_S, SAFE, Held, Lost
+from quorate.client.log import LOG
+
+JOIN_S = 0.5  # how long a stop waits for a renewal under way; the thread ends after it anyway
 
 
 class Holding(Protocol):
@@ -15,7 +18,7 @@ class Holding(Protocol):
         """Renew the session once; False if it has ended."""
         ...
 
-    def look(self) -> str:
+    def look(self, deadline_s: float) -> str:
         """Say why the key is no longer held; empty if it is."""
         ...
 
@@ -57,10 +60,10 @@ class Keeper:
         return kind is None and bool(self.why)
 
     def stop(self) -> None:
-        """Let the session be."""
+        """Let the session be: nothing is told to anybody any more."""
         self._stop.set()
         if threading.current_thread() is not self._thread:  # `on_lost` may end the lock itself
-            self._thread.join()
+            self._thread.join(JOIN_S)
 
     def _lose(self, why: str) -> None:
         with self._mutex:
@@ -68,6 +71,7 @@ class Keeper:
             held, on_lost = self._held, self._on_lost
         if held is not None:
             held.lose(why)
+            LOG.warning("lock %r was lost: %s", held.name, why)
         if on_lost is not None:
             on_lost(why)
 
@@ -85,6 +89,8 @@ class Keeper:
                 trouble = f"its session could not be renewed in time ({error.text})"
                 wait_s = RETRY_S
                 continue
+            if self._stop.is_set():
+                return
             if why:
                 self._lose(why)
                 return
@@ -94,4 +100,4 @@ class Keeper:
     def _look(self, deadline_s: float) -> str:
         if not self._holding.renew(deadline_s):
             return "its session has ended"
-        return self._holding.look() if self._held is not None else ""
+        return self._holding.look(deadline_s) if self._held is not None else ""

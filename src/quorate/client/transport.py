@@ -4,6 +4,9 @@ Calls that may share a connection do: up to `pipes` connections per lane and end
 emptiest first, a new one only when all are in use. Blocking queries and long bodies have one
 each, kept for the next. One timer for all calls looks for those whose time is over, instead of
 one timer each.
+
+A transport lives on one event loop at a time: the running one of its first call. When that loop
+is closed, or belongs to the parent of a fork, the next call begins anew on its own loop.
 """
 
 import asyncio
@@ -11,14 +14,20 @@ from collections.abc import Callable
 
 import msgspec
 
-from quorate.base.errors import UnavailableError
+from quorate.base.errors import RequestError, UnavailableError
+from quorate.client import forks
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
+from quorate.client.failures import connect_failure
 from quorate.client.pipeline import INFINITY, Pipe
 from quorate.client.replies import Reply
 from quorate.client.requests import Lane, Request
 
 SWEEP_S = 0.1  # how often calls are looked through while there are any
+
+_of_parents: list[
+    object
+] = []  # kept in a child for ever: to end them would touch the parent's loop
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         token: Sent with every request; empty for none.
+        authorization: The value of that header; empty for none.
         pipes: Connections per endpoint that concurrent calls share, at least 1.
         connect_s: How long making a connection may take.
         stall_s: A node that owes a reply for so long is left by new calls.
@@ -34,18 +44,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     token: str = ""
+    authorization: str = ""
     pipes: int = 2
     connect_s: float = 2.0
     stall_s: float = 5.0
     idle_s: float = 30.0
-    stalled: Callable[[Endpoint], None]
+    stalled: Callable[[Endpoint], object]
+
+    def __repr__(self) -> str:
+        return f"<Settings, pipes={self.pipes}>"  # no secrets
 
 
-def host_lines(endpoint: Endpoint, token: str) -> bytes:
+def host_lines(endpoint: Endpoint, settings: Settings) -> bytes:
     """The header lines that every request to a node carries."""
-    lines = f"Host: {endpoint.name}\r\n"
-    if token:
-        lines += f"X-Consul-Token: {token}\r\n"
+    lines = f"Host: {endpoint.host_header}\r\n"
+    if settings.token:
+        lines += f"X-Consul-Token: {settings.token}\r\n"
+    if settings.authorization:
+        lines += f"Authorization: {settings.authorization}\r\n"
     return lines.encode("latin-1")
 
 
@@ -54,14 +70,17 @@ class _Pool:
 
     __slots__ = ("endpoint", "host_lines", "lanes")
 
-    def __init__(self, endpoint: Endpoint, token: str) -> None:
+    def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self.endpoint = endpoint
-        self.host_lines = host_lines(endpoint, token)
+        self.host_lines = host_lines(endpoint, settings)
         self.lanes: tuple[list[Pipe], list[Pipe], list[Pipe]] = ([], [], [])
+
+    def pipes(self) -> list[Pipe]:
+        return [pipe for lane in self.lanes for pipe in lane]
 
 
 class AsyncTransport:
-    """All connections of one client. It belongs to the loop of its first call."""
+    """All connections of one client, on one loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -71,10 +90,21 @@ class AsyncTransport:
         self._timer_s = 0.0
         self._connecting: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        forks.register(self)
+
+    def __reduce__(self) -> tuple[type["AsyncTransport"], tuple[Settings]]:
+        """Another process, or a copy, gets the settings and makes connections of its own."""
+        return AsyncTransport, (self._settings,)
 
     def now_s(self) -> float:
-        """The time that `until_s` is compared with."""
-        return (self._loop or self._begin()).time()
+        """The time that `until_s` is compared with; every call begins here.
+
+        Raises:
+            RequestError: `bad_request`: no event loop is running, or another one than that of
+                the first call, which is not closed.
+            UnavailableError: `stopping`: the client is closed.
+        """
+        return self._running().time()
 
     def exchange(
         self, endpoint: Endpoint, request: Request, until_s: float
@@ -85,10 +115,10 @@ class AsyncTransport:
             ExchangeError: From the future: no reply, with whether the request was sent.
             UnavailableError: `stopping`: the client is closed.
         """
-        loop = self._loop or self._begin()
+        loop = self._loop or self._running()
         pool = self._pools.get(endpoint)
         if pool is None:
-            pool = self._pools[endpoint] = _Pool(endpoint, self._settings.token)
+            pool = self._pools[endpoint] = _Pool(endpoint, self._settings)
         pipe = self._pick(pool, request.lane)
         future = pipe.submit(request, until_s)
         if request.lane is Lane.ALONE:
@@ -100,9 +130,12 @@ class AsyncTransport:
     async def close(self) -> None:
         """Drop all connections; calls under way fail."""
         self._is_closed = True
-        for pool in self._pools.values():
-            for pipe in [pipe for lane in pool.lanes for pipe in lane]:
-                pipe.abort("the client was closed")
+        loop = self._loop
+        if loop is not None and loop is not asyncio.get_running_loop():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_abort, self._pools)
+            self._forget()  # nobody can wait on them here
+        _abort(self._pools)
         if self._timer is not None:
             self._timer.cancel()
         if self._connecting:
@@ -111,11 +144,48 @@ class AsyncTransport:
             await asyncio.wait(self._connecting)
         await asyncio.sleep(0)  # lets the loop close the sockets
 
-    def _begin(self) -> asyncio.AbstractEventLoop:
+    def after_fork(self) -> None:
+        """Drop the parent's connections without a word to the nodes: the parent uses them.
+
+        Neither its loop nor what lives on it is touched: both share a selector with the parent.
+        """
+        for pool in self._pools.values():
+            for pipe in pool.pipes():
+                pipe.close_copy()
+        _of_parents.append((self._pools, self._connecting, self._timer))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as new, apart from being closed."""
+        self._pools = {}
+        self._connecting = set()
+        self._timer = None
+        self._loop = None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """The loop that runs, which is ours, or becomes so if we have none that is open."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RequestError(
+                "bad_request",
+                "an AsyncClient is used inside a running event loop, as by asyncio.run(); "
+                "without one, use Client",
+            ) from None
+        loop = self._loop
+        if running is loop:
+            return running
         if self._is_closed:
             raise UnavailableError("stopping", "this client was closed")
-        self._loop = asyncio.get_running_loop()
-        return self._loop
+        if loop is not None:
+            if not loop.is_closed():
+                raise RequestError(
+                    "bad_request",
+                    "this AsyncClient belongs to another event loop; make one for each loop",
+                )
+            self._forget()
+        self._loop = running
+        return running
 
     # --- connections --------------------------------------------------------------------------
 
@@ -130,7 +200,10 @@ class AsyncTransport:
                 best, best_load = pipe, load
         if best is None or (best_load and len(pipes) < limit):
             return self._connect(pool, lane)
-        if not best_load and self.now_s() - best.used_s > self._settings.idle_s:
+        if (
+            not best_load
+            and (self._loop or self._running()).time() - best.used_s > self._settings.idle_s
+        ):
             best.abort("it was idle for long")
             return self._pick(pool, lane)
         return best
@@ -138,9 +211,9 @@ class AsyncTransport:
     def _connect(self, pool: _Pool, lane: Lane) -> Pipe:
         if self._is_closed:
             raise UnavailableError("stopping", "this client was closed")
-        loop = self._loop or self._begin()
+        loop = self._loop or self._running()
         pipes = pool.lanes[lane]
-        pipe = Pipe(pool.endpoint.name, pool.host_lines, loop, pipes.remove)
+        pipe = Pipe(pool.endpoint, pool.host_lines, loop, pipes.remove)
         pipes.append(pipe)
         task = loop.create_task(self._open(pool.endpoint, pipe))
         self._connecting.add(task)
@@ -151,11 +224,16 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_s):
-                await loop.create_connection(lambda: pipe, endpoint.host, endpoint.port)
+                if endpoint.path:
+                    await loop.create_unix_connection(lambda: pipe, endpoint.path)
+                else:
+                    await loop.create_connection(lambda: pipe, endpoint.host, endpoint.port)
         except TimeoutError:
             pipe.fail(f"no connection within {self._settings.connect_s:g} s")
         except OSError as error:  # refused, unreachable, no such host: its callers go on from here
-            pipe.fail(f"no connection: {error.strerror or error}")
+            pipe.fail_with(connect_failure(endpoint, error))
+        except UnicodeError:  # no label of a name may be empty or too long
+            pipe.fail("it is no name of a host")
 
     def _after_alone(self, pipe: Pipe, done: asyncio.Future[Reply]) -> None:
         """Nobody waits for it any more: hang up, so that the node stops working on it."""
@@ -171,7 +249,9 @@ class AsyncTransport:
         self._timer = loop.call_at(at_s, self._sweep)
 
     def _sweep(self) -> None:
-        loop = self._loop or self._begin()
+        loop = self._loop
+        if loop is None:  # closed meanwhile, by another loop
+            return
         now_s = loop.time()
         self._timer = None
         next_s = INFINITY
@@ -192,3 +272,9 @@ class AsyncTransport:
             self._settings.stalled(endpoint)
             if pipe.is_dead(now_s, stall_s):
                 pipe.abort("the node says nothing")
+
+
+def _abort(pools: dict[Endpoint, _Pool]) -> None:
+    for pool in pools.values():
+        for pipe in pool.pipes():
+            pipe.abort("the client was closed")

@@ -39,13 +39,17 @@ def always(answer: bytes | None) -> Script:
 def reply(
     status: int = 200, body: bytes | str | object = b"", headers: dict[str, object] | None = None
 ) -> bytes:
-    """A whole reply; what is neither bytes nor text becomes JSON."""
+    """A whole reply, with an index as those of nodes; what is no bytes or text becomes JSON.
+
+    A header whose value is None is left out.
+    """
     if isinstance(body, str):
         body = body.encode()
     elif not isinstance(body, bytes):
         body = json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} Told"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    shown = {"X-Consul-Index": 1} | (headers or {})
+    lines += [f"{name}: {value}" for name, value in shown.items() if value is not None]
     lines += [f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from quorate import AsyncPaxos
-from quorate.base.errors import UnavailableError
+from quorate.base.errors import NotFoundError, OutcomeUnknownError, UnavailableError
 from quorate.client import AsyncClient
-from tests.unit.client.fakes import CUT, Answer, Seen, Store, nodes
+from tests.unit.client.fakes import CUT, Answer, Seen, Store, nodes, refusal, until
 
 
 def test_the_first_proposal_is_decided_and_all_learn_it() -> None:
@@ -53,10 +53,34 @@ def test_a_proposal_of_unknown_outcome_is_looked_up(is_done: bool) -> None:
     asyncio.run(run())
 
 
-def test_a_proposal_that_nobody_hears_ends_with_its_deadline() -> None:
+def test_a_proposal_that_was_cut_off_and_cannot_be_looked_up_has_an_unknown_outcome() -> None:
     async def run() -> None:
         async with nodes(CUT) as [node], AsyncClient(node.address) as client:
-            with pytest.raises(UnavailableError):
+            with pytest.raises(OutcomeUnknownError):
                 await AsyncPaxos(client).propose("n", b"mine", deadline_s=0.2)
+
+    asyncio.run(run())
+
+
+def test_a_proposal_that_no_node_takes_is_definite() -> None:
+    async def run() -> None:
+        no_leader = refusal(500, "no_quorum", "No cluster leader")
+        async with nodes(no_leader) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(UnavailableError, match="No cluster leader"):
+                await AsyncPaxos(client).propose("n", b"mine", deadline_s=0.2)
+
+    asyncio.run(run())
+
+
+def test_a_decision_is_waited_for_until_the_deadline_and_not_longer() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(NotFoundError, match="nothing was decided for 'n'"):
+                await AsyncPaxos(client).decide("n", deadline_s=0.05)
+            waiting = asyncio.create_task(AsyncPaxos(client).decide("n"))
+            await until(lambda: len(node.seen) >= 4)
+            store.write("paxos/n", b"theirs")
+            assert await waiting == b"theirs"
 
     asyncio.run(run())

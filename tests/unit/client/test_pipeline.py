@@ -48,7 +48,7 @@ def test_requests_leave_before_earlier_replies_have_come() -> None:
 
 def test_a_reply_in_chunks_and_pieces_is_put_together() -> None:
     chunked = (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nX-Consul-Index: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
     )
 
@@ -97,9 +97,19 @@ def test_what_is_no_http_ends_the_connection_not_the_client() -> None:
             nodes(b"220 smtp ready\r\n", OK) as [odd, other],
             AsyncClient([odd.address, other.address]) as client,
         ):
+            assert await client.kv.put("a", b"1") == 7
+            assert (client.endpoint, len(odd.seen)) == (other.address, 1)
+
+    asyncio.run(run())
+
+
+def test_what_is_no_http_after_a_reply_leaves_the_outcome_of_a_write_unknown() -> None:
+    async def run() -> None:
+        async with nodes(OK) as [node], AsyncClient(node.address) as client:
+            assert await client.kv.put("a", b"1") == 7
+            node.script = always(b"220 smtp ready\r\n")
             with pytest.raises(OutcomeUnknownError, match="no HTTP"):
                 await client.kv.put("a", b"1")
-            assert await client.kv.put("a", b"1") == 7
 
     asyncio.run(run())
 

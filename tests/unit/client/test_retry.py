@@ -11,15 +11,16 @@ from quorate.base.errors import (
     RequestError,
     UnavailableError,
 )
-from quorate.client import AsyncClient
+from quorate.client import AsyncClient, endpoints
 from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
 from quorate.client.requests import Request
-from quorate.client.retry import error_of_failure, given_up, may_repeat, pause_s
+from quorate.client.retry import Trouble, error_of_failure, may_repeat, pause_s
 from tests.unit.client.fakes import Node, always, nodes, refusal, reply
 
 WRITE = Request(b"PUT /v1/kv/a HTTP/1.1\r\n")
 READ = Request(b"GET /v1/kv/a HTTP/1.1\r\n", is_repeatable=True)
+NODE = endpoints.parse("n1")
 NO_LEADER = refusal(500, "no_quorum", "No cluster leader")
 
 
@@ -45,7 +46,10 @@ def test_a_definite_refusal_is_tried_at_the_next_node_and_the_choice_is_sticky()
 def test_an_error_repeats_what_the_server_said_with_its_status() -> None:
     error = error_of(Reply(500, {}, b"No cluster leader\n"), READ)
     assert error.response == "Unexpected response code: 500 (No cluster leader)"
-    assert given_up(error, 3, 1.0).response == error.response
+    trouble = Trouble(READ, 1, begun_s=0.0, until_s=1.0, patience_s=1.0)
+    with pytest.raises(UnavailableError, match="given up") as caught:
+        trouble.next_try_after(Reply(500, {}, b"No cluster leader\n"), NODE, 0.0, 1.0)
+    assert caught.value.response == error.response
 
 
 def test_an_indefinite_refusal_of_a_write_is_raised_and_not_repeated() -> None:
@@ -96,12 +100,13 @@ def test_a_node_that_comes_back_within_the_deadline_serves_the_call() -> None:
     async def run() -> None:
         node = Node(always(OK))
         await node.start()
-        await node.stop()
         async with AsyncClient(node.address) as client:
-            put = asyncio.create_task(client.kv.put("a", b"1"))
+            assert await client.kv.put("a", b"1") == 7
+            await node.stop()
+            read = asyncio.create_task(client.kv.read("a"))
             await asyncio.sleep(0.01)
             await node.start()
-            assert await put == 7
+            assert await read == b"true"
         await node.stop()
 
     asyncio.run(run())

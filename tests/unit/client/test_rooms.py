@@ -8,7 +8,7 @@ import pytest
 
 from quorate.base.errors import NotFoundError, RequestError, UnavailableError
 from quorate.client import AsyncClient, MemberInfo
-from tests.unit.client.fakes import CUT, Seen, Store, always, nodes, refusal, reply
+from tests.unit.client.fakes import CUT, Script, Seen, Store, always, nodes, refusal, reply
 
 
 def test_a_session_is_made_renewed_listed_and_ended() -> None:
@@ -82,6 +82,11 @@ def test_the_status_comes_in_our_words() -> None:
     asyncio.run(run())
 
 
+def snapshots(answer: bytes) -> Script:
+    """A node that reads keys, and answers this when asked for a snapshot."""
+    return lambda seen: answer if seen.path == "/v1/snapshot" else reply(404)
+
+
 def test_a_snapshot_is_saved_whole_and_restored(tmp_path: Path) -> None:
     state = bytes(range(256)) * 2000
     path = tmp_path / "backup.snap"
@@ -106,7 +111,7 @@ def test_a_snapshot_cut_off_leaves_no_file_and_the_old_one_alone(tmp_path: Path)
 
     async def run() -> None:
         async with (
-            nodes(reply(200, b"x" * 1000)[:-9] + CUT) as [node],
+            nodes(snapshots(reply(200, b"x" * 1000)[:-9] + CUT)) as [node],
             AsyncClient(node.address) as client,
         ):
             with pytest.raises(UnavailableError):
@@ -122,7 +127,7 @@ def test_a_snapshot_is_begun_anew_at_the_next_node(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with (
-            nodes(whole[:-9] + CUT, whole) as [cutting, other],
+            nodes(snapshots(whole[:-9] + CUT), snapshots(whole)) as [cutting, other],
             AsyncClient([cutting.address, other.address]) as client,
         ):
             await client.snapshot.save(tmp_path / "s")

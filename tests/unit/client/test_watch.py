@@ -129,7 +129,7 @@ def test_a_tree_is_watched_as_a_whole() -> None:
 def test_a_watch_gives_up_when_its_patience_is_over_and_can_go_on() -> None:
     async def run() -> None:
         async with nodes(CUT) as [node], AsyncClient(node.address) as client:
-            watch = client.kv.watch("a", patience_s=-23.7)  # 0.24 s with the time of one attempt
+            watch = client.kv.watch("a", patience_s=0.24)
             with pytest.raises(UnavailableError):
                 await anext(watch)
             node.script = Store()
@@ -140,7 +140,8 @@ def test_a_watch_gives_up_when_its_patience_is_over_and_can_go_on() -> None:
 
 def test_what_has_no_index_cannot_be_watched() -> None:
     async def run() -> None:
-        async with nodes(reply(404)) as [node], AsyncClient(node.address) as client:
+        bare = reply(404, headers={"X-Consul-Index": None})
+        async with nodes(bare) as [node], AsyncClient(node.address) as client:
             with pytest.raises(PeerError, match="X-Consul-Index"):
                 await anext(client.kv.watch("a"))
 

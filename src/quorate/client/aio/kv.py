@@ -4,12 +4,21 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from quorate.base.errors import RequestError
-from quorate.client import bodies
+from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.aio.watching import PATIENCE_S, AsyncWatch
+from quorate.client.arguments import Data
 from quorate.client.durations import spell
 from quorate.client.replies import Reply
-from quorate.client.requests import Lane, Request, head, kv_path, put_request, query
+from quorate.client.requests import (
+    Lane,
+    Request,
+    flags_of,
+    head,
+    kv_path,
+    put_request,
+    query,
+)
 from quorate.client.structs import KvEntry, Written
 
 State = TypeVar("State")
@@ -18,12 +27,15 @@ State = TypeVar("State")
 class AsyncKv:
     """The key-value store.
 
-    Keys are text of at most 4 KiB; values are bytes, at most 512 KiB. Reads are linearizable
+    Keys are text of at most 4 KiB; values are bytes, at most 512 KiB; a text is stored as UTF-8,
+    and comes back as bytes. Reads are linearizable
     unless they say `stale`: then the node answers at once from what it has, even without a
     leader. Every method takes `deadline_s`, seconds from the call; the client's own if None.
 
     Raises (every method):
+        TypeError: An argument is of another type; the text names it.
         RequestError: The key or value cannot be sent.
+        PeerError: What answers is no HTTP API of Quorate or Consul.
         UnavailableError: Definite: it was not done, and the deadline came.
         OutcomeUnknownError: Indefinite, writes only: it may or may not have been done.
     """
@@ -31,6 +43,10 @@ class AsyncKv:
     def __init__(self, road: AsyncRoad) -> None:
         self._road = road
         self.now_s = road.now_s
+        self.deadline_s = road.deadline_s
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._road!r}>"
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -38,23 +54,23 @@ class AsyncKv:
         self, key: str, *, stale: bool = False, deadline_s: float | None = None
     ) -> KvEntry | None:
         """Read a key with all that is stored about it; None if it does not exist."""
-        request = _read(key, query(stale=stale), Lane.LOCAL if stale else Lane.SHARED)
+        request = _read(key, query(stale=_flag(stale)), Lane.LOCAL if stale else Lane.SHARED)
         return bodies.entry(await self._road.call(request, deadline_s))
 
     async def read(
         self, key: str, *, stale: bool = False, deadline_s: float | None = None
     ) -> bytes | None:
         """Read only the value of a key; None if the key does not exist. Cheaper than `get`."""
-        what = query(raw=True, stale=stale)
+        what = query(raw=True, stale=_flag(stale))
         request = _read(key, what, Lane.LOCAL if stale else Lane.SHARED)
         reply = await self._road.call(request, deadline_s)
-        return reply.body if reply.status == 200 else None
+        return reply.body if bodies.is_found(reply) else None
 
     async def tree(
         self, prefix: str = "", *, stale: bool = False, deadline_s: float | None = None
     ) -> list[KvEntry]:
         """Read all keys that begin with a prefix, ordered by key; empty if there are none."""
-        request = _read(prefix, query(recurse=True, stale=stale), Lane.ALONE)
+        request = _read(prefix, query(recurse=True, stale=_flag(stale)), Lane.ALONE)
         return bodies.entries(await self._road.call(request, deadline_s))
 
     async def keys(
@@ -74,26 +90,33 @@ class AsyncKv:
             stale: See the class.
             deadline_s: See the class.
         """
-        what = query(keys=True, separator=separator or None, stale=stale)
-        return bodies.names(await self._road.call(_read(prefix, what, Lane.ALONE), deadline_s))
+        cut = arguments.text("separator", separator) or None
+        what = query(keys=True, separator=cut, stale=_flag(stale))
+        return bodies.key_names(await self._road.call(_read(prefix, what, Lane.ALONE), deadline_s))
 
     # --- writes -------------------------------------------------------------------------------
 
     async def put(
-        self, key: str, value: bytes, *, flags: int = 0, deadline_s: float | None = None
+        self, key: str, value: Data, *, flags: int = 0, deadline_s: float | None = None
     ) -> int:
         """Write a key, whatever it holds.
+
+        Args:
+            key: The key.
+            value: Bytes, or text, which is stored as UTF-8.
+            flags: See KvEntry.
+            deadline_s: See the class.
 
         Returns:
             The index of the command; the current one if the key already held just this.
         """
-        request = put_request(key, query(flags=flags) if flags else "", value)
-        return (await self._road.call(request, deadline_s)).write_index
+        request = put_request(key, query(flags=flags_of(flags)) if flags else "", value)
+        return bodies.written(await self._road.call(request, deadline_s)).index
 
     async def cas(
         self,
         key: str,
-        value: bytes,
+        value: Data,
         index: int,
         *,
         flags: int = 0,
@@ -111,7 +134,8 @@ class AsyncKv:
             flags: See KvEntry.
             deadline_s: See the class.
         """
-        request = put_request(key, query(cas=index, flags=flags or None), value)
+        what = query(cas=arguments.whole("index", index), flags=flags_of(flags))
+        request = put_request(key, what, value)
         return bodies.written(await self._road.call(request, deadline_s))
 
     async def delete(
@@ -124,7 +148,8 @@ class AsyncKv:
             index: Only if its `modify_index` is this.
             deadline_s: See the class.
         """
-        request = Request(head("DELETE", _named(key), query(cas=index)))
+        cas = None if index is None else arguments.whole("index", index)
+        request = Request(head("DELETE", _named(key), query(cas=cas)))
         return bodies.written(await self._road.call(request, deadline_s))
 
     async def delete_tree(self, prefix: str, *, deadline_s: float | None = None) -> Written:
@@ -137,7 +162,7 @@ class AsyncKv:
     async def acquire(
         self,
         key: str,
-        value: bytes,
+        value: Data,
         session: str,
         *,
         flags: int = 0,
@@ -152,21 +177,23 @@ class AsyncKv:
         Raises:
             RequestError: The session does not exist.
         """
-        what = query(acquire=session, flags=flags or None)
+        session = arguments.filled("session", session)
+        what = query(acquire=session, flags=flags_of(flags))
         request = put_request(key, what, value, is_repeatable=True)
         return bodies.written(await self._road.call(request, deadline_s))
 
     async def release(
         self,
         key: str,
-        value: bytes,
+        value: Data,
         session: str,
         *,
         flags: int = 0,
         deadline_s: float | None = None,
     ) -> Written:
         """Give a key back, and write it; not done if the session does not hold it."""
-        what = query(release=session, flags=flags or None)
+        session = arguments.filled("session", session)
+        what = query(release=session, flags=flags_of(flags))
         request = put_request(key, what, value)
         return bodies.written(await self._road.call(request, deadline_s))
 
@@ -179,7 +206,7 @@ class AsyncKv:
 
         Args:
             key: The key.
-            patience_s: The watch raises UnavailableError when no node answers for so long.
+            patience_s: The watch raises UnavailableError when no node has answered for so long.
         """
         return self.watch_as(key, bodies.entry, patience_s)
 
@@ -189,7 +216,11 @@ class AsyncKv:
         """Follow what `read` makes of a key; states that are equal count as one."""
         path = _named(key)
         return AsyncWatch(
-            self._road, lambda index, wait_s: _blocking(path, index, wait_s), read, patience_s
+            self._road,
+            lambda index, wait_s: _blocking(path, index, wait_s),
+            read,
+            patience_s,
+            repr(key),
         )
 
     def watch_tree(
@@ -202,13 +233,18 @@ class AsyncKv:
             lambda index, wait_s: _blocking(path, index, wait_s, recurse=True),
             bodies.entries,
             patience_s,
+            f"keys below {prefix!r}",
         )
 
 
 def _named(key: str) -> bytes:
-    if not key:
-        raise RequestError("bad_request", "a key must not be empty")
+    if not key and isinstance(key, str):
+        raise RequestError("bad_request", "key must not be empty")
     return kv_path(key)
+
+
+def _flag(stale: bool) -> bool:
+    return stale if stale is False else arguments.flag("stale", stale)
 
 
 def _read(key: str, what: str, lane: Lane) -> Request:
@@ -217,7 +253,8 @@ def _read(key: str, what: str, lane: Lane) -> Request:
 
 
 def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) -> Request:
-    what = query(
-        recurse=recurse, index=index or None, wait=spell(max(wait_s, 0.001)) if index else None
+    waited_s = max(wait_s, 0.001) if index else 0.0
+    what = query(recurse=recurse, index=index or None, wait=spell(waited_s) if index else None)
+    return Request(
+        head("GET", path, what), lane=Lane.ALONE, is_repeatable=True, accepts=404, wait_s=waited_s
     )
-    return Request(head("GET", path, what), lane=Lane.ALONE, is_repeatable=True, accepts=404)

@@ -1,8 +1,11 @@
 """Paxos by its three verbs, over a cluster."""
 
-from quorate.base.errors import OutcomeUnknownError, UnavailableError
+from quorate.base.errors import NotFoundError, OutcomeUnknownError, UnavailableError
+from quorate.client import arguments
 from quorate.client.aio.client import AsyncClient
-from quorate.client.aio.watching import PATIENCE_S
+from quorate.client.aio.watching import PATIENCE_S, WAIT_S
+from quorate.client.arguments import Data
+from quorate.client.holding import GRACE_S
 from quorate.client.structs import KvEntry
 
 PREFIX = "paxos/"
@@ -26,10 +29,15 @@ class AsyncPaxos:
     """
 
     def __init__(self, client: AsyncClient, *, prefix: str = PREFIX) -> None:
+        if not isinstance(client, AsyncClient):
+            raise arguments.wrong_type("client", AsyncClient.__name__, client)
         self._client = client
-        self._prefix = prefix
+        self._prefix = arguments.text("prefix", prefix)
 
-    async def propose(self, name: str, value: bytes, *, deadline_s: float | None = None) -> bytes:
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} below {self._prefix!r} of {self._client!r}>"
+
+    async def propose(self, name: str, value: Data, *, deadline_s: float | None = None) -> bytes:
         """Try to have a value decided.
 
         Safe to call again after any error: what is decided stays.
@@ -38,48 +46,80 @@ class AsyncPaxos:
             The decided value, ours or another's.
 
         Raises:
-            UnavailableError: Nothing was heard within the deadline. A try of ours may still
-                become the decision if this comes from OutcomeUnknownError.
+            UnavailableError: Definite: our value was not proposed within the deadline.
+            OutcomeUnknownError: Indefinite: our value may be the decision, or become it.
         """
         kv = self._client.kv
-        key = self._prefix + name
-        until_s = self._client.now_s() + (
-            self._client.deadline_s if deadline_s is None else deadline_s
-        )
+        key = self._key(name)
+        ours = arguments.data("value", value)
+        wait_s = self._limit(deadline_s)
+        until_s = self._client.now_s() + wait_s
         unknown: OutcomeUnknownError | None = None
         while (rest_s := until_s - self._client.now_s()) > 0:
             try:
-                if await kv.cas(key, value, 0, deadline_s=rest_s):
-                    return value
+                if await kv.cas(key, ours, 0, deadline_s=rest_s):
+                    return ours
             except OutcomeUnknownError as error:  # if it took place, the read below shows it
                 unknown = error
-            entry = await kv.get(key, deadline_s=max(until_s - self._client.now_s(), 0.0))
+            try:
+                entry = await kv.get(key, deadline_s=max(until_s - self._client.now_s(), 0.0))
+            except UnavailableError:
+                if unknown is not None:
+                    break
+                raise
             if entry is not None:
                 return entry.value
-        raise UnavailableError("unreachable", f"no decision for {name!r} in time") from unknown
+        if unknown is not None:
+            raise unknown from None
+        raise UnavailableError("unreachable", f"no decision for {name!r} within {wait_s:g} s")
 
     async def accept(self, name: str, *, deadline_s: float | None = None) -> bytes | None:
         """What a quorum has accepted for this name so far: the decided value, or None.
 
         It is linearizable: if it is None, nothing had been decided when the call began.
         """
-        entry: KvEntry | None = await self._client.kv.get(
-            self._prefix + name, deadline_s=deadline_s
-        )
+        entry: KvEntry | None = await self._client.kv.get(self._key(name), deadline_s=deadline_s)
         return None if entry is None else entry.value
 
-    async def decide(self, name: str, *, patience_s: float = PATIENCE_S) -> bytes:
-        """Wait until a value is decided, however long that takes.
+    async def decide(
+        self, name: str, *, deadline_s: float | None = None, patience_s: float = PATIENCE_S
+    ) -> bytes:
+        """Wait until a value is decided.
 
         Args:
             name: What is to be decided.
+            deadline_s: Seconds from now; the client's own if None, infinity for ever.
             patience_s: How long no node may answer.
 
         Raises:
-            UnavailableError: No node answered for so long.
+            NotFoundError: Nothing was decided within the deadline.
+            UnavailableError: No node answered within the deadline, or for `patience_s`.
         """
-        watch = self._client.kv.watch(self._prefix + name, patience_s=patience_s)
+        key = self._key(name)
+        wait_s = self._limit(deadline_s)
+        until_s = self._client.now_s() + wait_s
+        watch = self._client.kv.watch(key, patience_s=patience_s)
         while True:
-            entry = await watch.__anext__()
+            rest_s = max(until_s - self._client.now_s(), 0.0)
+            look_s = min(rest_s, WAIT_S, patience_s / 3)
+            limit_s = min(rest_s + look_s / 16 + GRACE_S, patience_s)
+            try:
+                entry = await watch.look(look_s, deadline_s=limit_s)
+            except UnavailableError:
+                if not watch.index or rest_s > look_s:
+                    raise
+                entry = None  # a node has answered before: nothing was decided then
             if entry is not None:
                 return entry.value
+            if self._client.now_s() >= until_s:
+                raise NotFoundError(
+                    "not_found", f"nothing was decided for {name!r} in {wait_s:g} s"
+                )
+
+    def _key(self, name: str) -> str:
+        return self._prefix + arguments.filled("name", name)
+
+    def _limit(self, deadline_s: float | None) -> float:
+        if deadline_s is None:
+            return self._client.deadline_s
+        return arguments.seconds("deadline_s", deadline_s)

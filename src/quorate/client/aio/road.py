@@ -1,16 +1,19 @@
 """Road: a request's way to some node and back, within its deadline, over as many tries as it takes.
 
-The good case is one line; everything else is in `_on_trouble`.
+The good case is one line; everything else is in `_go_on`, and `quorate.client.retry` decides it.
 """
 
-from quorate.base.errors import QuorateError
+from quorate.client.arguments import seconds
 from quorate.client.endpoints import Endpoint, Ring
 from quorate.client.errors import ExchangeError
-from quorate.client.replies import Reply, error_of
+from quorate.client.log import LOG
+from quorate.client.replies import Reply
 from quorate.client.requests import Lane, Request
-from quorate.client.retry import error_of_failure, given_up, may_repeat, pause_s
+from quorate.client.retry import HOLD_S, HOLD_SLACK_S, Trouble, with_limit
 from quorate.client.times import async_sleep
 from quorate.client.transport import AsyncTransport
+
+FOREVER = float("inf")
 
 
 class AsyncRoad:
@@ -32,16 +35,25 @@ class AsyncRoad:
         self._transport = transport
         self._attempt_s = attempt_s
 
+    def __repr__(self) -> str:
+        return ", ".join(endpoint.name for endpoint in self._ring.endpoints)
+
     async def call(
-        self, request: Request, deadline_s: float | None = None, attempt_s: float | None = None
+        self,
+        request: Request,
+        deadline_s: float | None = None,
+        attempt_s: float | None = None,
+        patience_s: float = FOREVER,
     ) -> Reply:
         """Have a request answered.
 
         Args:
             request: What to ask.
-            deadline_s: Seconds from now after which the caller no longer waits.
+            deadline_s: Seconds from now after which the caller no longer waits; the client's own
+                if None.
             attempt_s: How long one node may take if the request is repeatable; the client's
                 own if None, and no limit for what has a connection of its own.
+            patience_s: How long tries may go on failing, for requests whose good tries take long.
 
         Returns:
             A reply with status 200, or the other one that the request accepts.
@@ -50,49 +62,75 @@ class AsyncRoad:
             OutcomeUnknownError: Indefinite: a write was sent and no clear answer came.
             QuorateError: Definite: it surely did not happen.
         """
-        wait_s = self.deadline_s if deadline_s is None else deadline_s
-        until_s = begun_s = self.now_s()
-        until_s += wait_s
-        tries = 0
-        while True:
-            endpoint = self._ring.current
+        wait_s = self.deadline_s if deadline_s is None else seconds("deadline_s", deadline_s)
+        begun_s = self.now_s()
+        until_s = begun_s + wait_s
+        if not request.is_repeatable:
+            first = request if wait_s >= HOLD_S + HOLD_SLACK_S else with_limit(request, wait_s)
             try_until_s = until_s
-            if request.is_repeatable:
-                try_s = self._attempt_s if request.lane is not Lane.ALONE else until_s
-                if attempt_s is not None:
-                    try_s = attempt_s
-                try_until_s = min(until_s, self.now_s() + try_s)
-            failure: ExchangeError | None = None
-            try:
-                reply = await self._transport.exchange(endpoint, request, try_until_s)
-                if reply.status in (200, request.accepts):
-                    return reply
-                error = error_of(reply, request)
-            except ExchangeError as caught:  # no reply: whether that may be repeated is seen below
-                failure = caught
-                error = error_of_failure(caught, request)
-            tries += 1
-            await self._go_on(error, failure, request, endpoint, tries, begun_s, until_s)
+        else:
+            try_s = self._attempt_of(request, attempt_s)
+            # the first of several tries needs no limit: the next one brings the reason
+            first = request if try_s < wait_s else with_limit(request, wait_s)
+            try_until_s = min(until_s, begun_s + try_s)
+        endpoint = self._ring.current
+        outcome: Reply | ExchangeError
+        try:
+            reply = await self._transport.exchange(endpoint, first, try_until_s)
+            if reply.status in (200, request.accepts):
+                endpoint.has_answered = True
+                return reply
+            outcome = reply
+        except ExchangeError as failure:  # whether that may be repeated is seen below
+            outcome = failure
+        trouble = Trouble(request, len(self._ring.endpoints), begun_s, until_s, patience_s)
+        return await self._go_on(trouble, outcome, endpoint, begun_s, attempt_s)
 
     async def _go_on(
         self,
-        error: QuorateError,
-        failure: ExchangeError | None,
-        request: Request,
+        trouble: Trouble,
+        outcome: Reply | ExchangeError,
         endpoint: Endpoint,
-        tries: int,
-        begun_s: float,
-        until_s: float,
-    ) -> None:
-        """Wait for the next try, at the next node; or raise if there is none."""
-        is_passing = may_repeat(error, request)
-        if is_passing or failure is not None:
-            self._ring.leave(endpoint)
-        if not is_passing:
-            raise error from failure
-        rest_s = until_s - self.now_s()
-        wait_s = pause_s(error, tries, len(self._ring.endpoints))
-        if wait_s >= rest_s:
-            raise given_up(error, tries, self.now_s() - begun_s) from failure
-        if wait_s:
-            await async_sleep(wait_s)
+        try_begun_s: float,
+        attempt_s: float | None,
+    ) -> Reply:
+        """Try again, at the next node, until there is a reply; or raise."""
+        request = trouble.request
+        while True:
+            wait_s = self._next(trouble, outcome, endpoint, try_begun_s)
+            if wait_s:
+                await async_sleep(wait_s)
+            endpoint = self._ring.current
+            try_begun_s = self.now_s()
+            rest_s = trouble.until_s - try_begun_s
+            if request.is_repeatable:
+                rest_s = min(rest_s, self._attempt_of(request, attempt_s))
+            limited = with_limit(request, rest_s)
+            try:
+                reply = await self._transport.exchange(endpoint, limited, try_begun_s + rest_s)
+                if reply.status in (200, request.accepts):
+                    endpoint.has_answered = True
+                    LOG.info("%s answered after %d tries", endpoint.name, trouble.tries + 1)
+                    return reply
+                outcome = reply
+            except ExchangeError as failure:  # likewise
+                outcome = failure
+
+    def _next(
+        self,
+        trouble: Trouble,
+        outcome: Reply | ExchangeError,
+        endpoint: Endpoint,
+        try_begun_s: float,
+    ) -> float:
+        if isinstance(outcome, Reply):
+            endpoint.has_answered = True
+        is_left = isinstance(outcome, ExchangeError) or trouble.is_passing(outcome)
+        if is_left and self._ring.leave(endpoint):
+            LOG.warning("left %s for %s", endpoint.name, self._ring.current.name)
+        return trouble.next_try_after(outcome, endpoint, try_begun_s, self.now_s())
+
+    def _attempt_of(self, request: Request, attempt_s: float | None) -> float:
+        if attempt_s is not None:
+            return attempt_s
+        return FOREVER if request.lane is Lane.ALONE else self._attempt_s

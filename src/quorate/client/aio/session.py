@@ -1,8 +1,7 @@
 """Sessions: promises to be alive, on which locks rest."""
 
-import msgspec
-
-from quorate.client import bodies
+from quorate.base.errors import RequestError
+from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.durations import spell
 from quorate.client.requests import Lane, Request, head, query, session_path
@@ -13,6 +12,7 @@ class AsyncSessions:
     """Sessions, one call each. `client.lock` keeps one alive by itself.
 
     Raises (every method):
+        TypeError: An argument is of another type; the text names it.
         UnavailableError: Definite: it was not done, and the deadline came.
         OutcomeUnknownError: Indefinite, `create` only: a session may exist that nobody knows;
             with a TTL it ends by itself.
@@ -20,6 +20,9 @@ class AsyncSessions:
 
     def __init__(self, road: AsyncRoad) -> None:
         self._road = road
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._road!r}>"
 
     async def create(
         self,
@@ -51,17 +54,22 @@ class AsyncSessions:
         Raises:
             RequestError: A value out of range, or an unknown node or check.
         """
+        if behavior not in ("release", "delete"):
+            raise RequestError(
+                "bad_request", f"behavior is {behavior!r}; it must be 'release' or 'delete'"
+            )
+        delay_s = arguments.seconds("lock_delay_s", lock_delay_s, *arguments.LOCK_DELAY_S)
         body: dict[str, object] = {
-            "Name": name,
+            "Name": arguments.text("name", name),
             "Behavior": behavior,
-            "LockDelay": spell(lock_delay_s),
-            "NodeChecks": node_checks,
+            "LockDelay": spell(delay_s),
+            "NodeChecks": arguments.texts("node_checks", node_checks),
         }
-        if ttl_s:
-            body["TTL"] = spell(ttl_s)
-        if node:
+        if ttl_s != 0:
+            body["TTL"] = spell(arguments.seconds("ttl_s", ttl_s, *arguments.TTL_S))
+        if arguments.text("node", node):
             body["Node"] = node
-        request = Request(head("PUT", b"/v1/session/create"), msgspec.json.encode(body))
+        request = Request(head("PUT", b"/v1/session/create"), arguments.json("name", body))
         return bodies.session_id(await self._road.call(request, deadline_s))
 
     async def renew(
@@ -77,6 +85,7 @@ class AsyncSessions:
         request = Request(
             head("PUT", session_path("renew", session)), is_repeatable=True, accepts=404
         )
+        attempt_s = arguments.limit("attempt_s", attempt_s)
         found = bodies.sessions(await self._road.call(request, deadline_s, attempt_s))
         return found[0] if found else None
 
@@ -96,10 +105,10 @@ class AsyncSessions:
         self, *, node: str = "", stale: bool = False, deadline_s: float | None = None
     ) -> list[SessionInfo]:
         """All sessions, or those of one node, ordered by id."""
-        path = session_path("node", node) if node else b"/v1/session/list"
+        path = b"/v1/session/list" if node == "" else session_path("node", node, "node")
         return await self._read(path, stale, deadline_s)
 
     async def _read(self, path: bytes, stale: bool, deadline_s: float | None) -> list[SessionInfo]:
-        lane = Lane.LOCAL if stale else Lane.SHARED
+        lane = Lane.LOCAL if arguments.flag("stale", stale) else Lane.SHARED
         request = Request(head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True)
         return bodies.sessions(await self._road.call(request, deadline_s))

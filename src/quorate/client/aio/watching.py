@@ -3,6 +3,7 @@
 W1: the first state comes at once; the last one is never missed, those between may be.
 W2: no state is given twice in a row.
 W3: an index that goes back (a restored or another cluster) makes the watch begin anew.
+W4: a silence is noticed within `patience_s`: a node is asked to wait for a part of that only.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Generic, TypeVar
 
 from quorate.base.errors import PeerError
 from quorate.client.aio.road import AsyncRoad
+from quorate.client.arguments import seconds
 from quorate.client.replies import Reply
 from quorate.client.requests import Request
+from quorate.client.retry import WAIT_SPREAD
 
 State = TypeVar("State")
 
@@ -29,6 +32,13 @@ class AsyncWatch(Generic[State]):
             for some seconds.
         read: Makes the state from a reply.
         patience_s: How long no node may answer; infinity for ever.
+        subject: What is watched, for people.
+
+    Raises:
+        TypeError, RequestError: `patience_s` is no number above zero.
+
+    Attributes:
+        index: Of the last state; 0 before the first one.
     """
 
     def __init__(
@@ -37,13 +47,21 @@ class AsyncWatch(Generic[State]):
         ask: Callable[[int, float], Request],
         read: Callable[[Reply], State],
         patience_s: float,
+        subject: str,
     ) -> None:
         self.index = 0
+        self._subject = subject
         self._road = road
         self._ask = ask
         self._read = read
-        self._patience_s = patience_s
+        self._patience_s = seconds("patience_s", patience_s, 0.001)
         self._seen: list[State] = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._subject}, index {self.index}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a watch cannot be pickled; begin one in each process")
 
     def __aiter__(self) -> "AsyncWatch[State]":
         return self
@@ -61,16 +79,29 @@ class AsyncWatch(Generic[State]):
                 self._seen = [state]
                 return state
 
-    async def look(self, wait_s: float = WAIT_S) -> State:
+    async def look(self, wait_s: float = WAIT_S, *, deadline_s: float | None = None) -> State:
         """The state when it has changed since the last look, or after `wait_s` as it is then.
+
+        Args:
+            wait_s: How long to wait for a change.
+            deadline_s: Seconds from now; None: what the watch was told as `patience_s`.
 
         Raises:
             UnavailableError, PeerError: As `__anext__`.
         """
-        attempt_s = wait_s * 17 / 16 + SLACK_S  # nodes spread the ends of waits by a sixteenth
+        limit_s = self._patience_s
+        if deadline_s is None:
+            wait_s = min(wait_s, limit_s / 3)
+        else:
+            limit_s = min(limit_s, deadline_s)
         request = self._ask(self.index, wait_s)
-        reply = await self._road.call(request, attempt_s + self._patience_s, attempt_s)
+        attempt_s = request.wait_s * WAIT_SPREAD + SLACK_S
+        reply = await self._road.call(request, limit_s, attempt_s)
         if reply.index < 1:
-            raise PeerError("remote", "the reply to a blocking read has no X-Consul-Index")
+            raise PeerError(
+                "remote",
+                "the reply to a blocking read has no X-Consul-Index: "
+                "is this the HTTP API of Quorate or Consul?",
+            )
         self.index = reply.index if reply.index >= self.index else 0
         return self._read(reply)

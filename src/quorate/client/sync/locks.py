@@ -6,9 +6,17 @@ session with a TTL, `acquire` of the key under it, a blocking read while another
 
 from types import TracebackType
 
-from quorate.base.errors import OutcomeUnknownError, QuorateError, RequestError
+from quorate.base.errors import (
+    OutcomeUnknownError,
+    QuorateError,
+    RequestError,
+    UnavailableError,
+)
+from quorate.client import forks
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import (
+    GIVEN_UP_S,
+    GRACE_S,
     LOCK_FLAG,
     LOST_S,
     PATIENCE_S,
@@ -18,8 +26,10 @@ from quorate.client.holding import (
     Held,
     LockPlan,
 )
+from quorate.client.log import LOG
 from quorate.client.structs import KvEntry
 from quorate.client.sync.kv import Kv
+from quorate.client.sync.road import FOREVER
 from quorate.client.sync.session import Sessions
 from quorate.client.sync.watching import WAIT_S
 from quorate.client.threads import Keeper
@@ -34,11 +44,13 @@ class Lock:
 
     When it is lost (the session ended, the key was deleted, no node answered for nearly the
     TTL), the async client cancels the body and raises LockLostError in its place; with the sync
-    client, ask `held.check()` between steps. One object is held once at a time.
+    client, ask `held.check()` between steps. One object is held once at a time. After a fork only
+    the parent holds it: in the child `held.check()` raises, and leaving the block changes nothing.
 
     Raises (on entering):
         LockHeldError: Another session held it for all of `wait_s`.
-        UnavailableError: No node answered for a minute.
+        UnavailableError: No node answered within `wait_s`, at most a minute; for `wait_s=0`
+            within the client's `deadline_s`.
 
     Cost: one blocking read while waiting; held, a renewal each third of the TTL.
     """
@@ -50,6 +62,29 @@ class Lock:
         self._session = ""
         self._keeper: Keeper | None = None
         self._held: Held | None = None
+        self._generation = forks.generation()
+
+    def __repr__(self) -> str:
+        if self._is_of_parent():
+            state = "held by the parent process" if self._held else "free"
+        elif self._held is not None:
+            state = "lost" if self._held.is_lost else f"held, fence {self._held.fence}"
+        else:
+            state = "being waited for" if self._session else "not held"
+        return f"<{type(self).__name__} {self._plan.name!r}, {state}>"
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is pickled: a lock that is not held.
+
+        Raises:
+            TypeError: It is held, or waited for.
+        """
+        if self._session:
+            raise TypeError(
+                f"lock {self._plan.name!r} is in use, so it cannot be pickled; "
+                "hand the other process its name, or held.fence and held.session"
+            )
+        return self.__dict__
 
     def __enter__(self) -> Held:
         held = self.acquire()
@@ -64,45 +99,85 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         held, keeper = self._held, self._keeper
-        is_our_end = keeper is not None and keeper.unbind(kind)
+        is_our_end = False
+        if keeper is not None and not self._is_of_parent():
+            is_our_end = keeper.unbind(kind)
         self.release()
         if held is not None and held.is_lost and (is_our_end or error is None):
             raise held.error() from error
 
     def acquire(self) -> Held:
         """Wait for the lock. The class tells what is raised."""
+        if self._is_of_parent():
+            self._forget()
         if self._session:
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
-        until_s = self._kv.now_s() + self._plan.wait_s
+        begun_s = self._kv.now_s()
+        until_s = begun_s + self._plan.wait_s
+        wait_s = self._plan.wait_s or self._kv.deadline_s
         while True:
-            held = self._begin(until_s)
+            failing_s = self._kv.now_s()
+            answer_s = min(begun_s + wait_s, failing_s + PATIENCE_S)
+            held = self._begin(until_s, answer_s)
             if held is not None:
                 return held
+            pause_s = min(REFUSED_S, answer_s - self._kv.now_s())
+            if pause_s <= 0:
+                raise UnavailableError(
+                    "unreachable",
+                    f"lock {self._plan.name!r} was not had within {wait_s:g} s: its session ended, "
+                    "or no node said whether there is one",
+                )
+            sleep(pause_s)
 
     def release(self) -> None:
         """Give the lock back. Harmless if it is not held; without a cluster the TTL does it."""
+        if self._is_of_parent():
+            self._forget()
+            return
+        keeper = self._keeper
+        self._give_back(LOST_S if keeper is not None and keeper.why else RELEASE_S)
+
+    def _is_of_parent(self) -> bool:
+        """Whether a fork lies between this process and the one that began to use the lock."""
+        return self._generation != forks.generation()
+
+    def _forget(self) -> None:
+        """Be as new in a child: session, key and keeper are the parent's and stay as they are."""
+        self._session = ""
+        self._keeper = self._held = None
+        self._generation = forks.generation()
+
+    def _give_back(self, limit_s: float) -> None:
+        """Release the key, if it is held, and end the session, within `limit_s`."""
         held, self._held = self._held, None
         keeper, self._keeper = self._keeper, None
         session, self._session = self._session, ""
+        plan = self._plan
+        until_s = self._kv.now_s() + limit_s
         if keeper is not None:
             keeper.stop()
         if not session:
             return
-        plan = self._plan
-        is_lost = keeper is not None and bool(keeper.why)
         try:
-            if held is not None and not is_lost:
+            if held is not None and not held.is_lost:
                 self._kv.release(
-                    plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=RELEASE_S
+                    plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=limit_s
                 )
-            self._sessions.destroy(session, deadline_s=LOST_S if is_lost else RELEASE_S)
-        except QuorateError:  # the session ends by itself, and the lock with it
-            return
+            rest_s = max(until_s - self._kv.now_s(), 0.0)
+            self._sessions.destroy(session, deadline_s=rest_s)
+        except QuorateError as error:  # the session ends by itself, and the lock with it
+            LOG.warning("lock %r: it is free only after its TTL: %s", plan.name, error.text)
 
     # --- taking it ----------------------------------------------------------------------------
 
-    def _begin(self, until_s: float) -> Held | None:
-        """Make a session and contend; None if that session ended before it had the lock."""
+    def _begin(self, until_s: float, answer_s: float) -> Held | None:
+        """Make a session and contend; None if that session ended before it had the lock.
+
+        Args:
+            until_s: When the caller no longer waits for another holder.
+            answer_s: When it no longer waits for a node.
+        """
         plan = self._plan
         begun_s = self._kv.now_s()
         try:
@@ -110,57 +185,77 @@ class Lock:
                 f"lock {plan.name}",
                 ttl_s=plan.ttl_s,
                 lock_delay_s=plan.lock_delay_s,
-                deadline_s=PATIENCE_S,
+                deadline_s=max(answer_s - begun_s, 0.0),
             )
         except OutcomeUnknownError:  # a session nobody knows ends with its TTL; make another
             return None
         try:
             self._keeper = Keeper(self, plan.ttl_s, begun_s)
-            fence = self._contend(self._keeper, until_s)
-            if not fence:
-                self.release()
-                return None
-        except BaseException:
-            self.release()
+            fence = self._contend(self._keeper, until_s, answer_s)
+        except UnavailableError:
+            self._give_back(LOST_S)
             raise
+        except BaseException:
+            self._give_back(GIVEN_UP_S)
+            raise
+        if not fence:
+            self._give_back(LOST_S)
+            return None
         self._held = Held(plan.name, self._session, fence)
         self._keeper.guard(self._held, plan.on_lost)
         return self._held
 
-    def _contend(self, keeper: Keeper, until_s: float) -> int:
+    def _contend(self, keeper: Keeper, until_s: float, answer_s: float) -> int:
         """Try until the key is ours; return the fence, or 0 if the session ended."""
         plan = self._plan
         while not keeper.why:
+            rest_s = answer_s - self._kv.now_s()
             try:
                 written = self._kv.acquire(
-                    plan.name, plan.value, self._session, flags=LOCK_FLAG, deadline_s=PATIENCE_S
+                    plan.name,
+                    plan.value,
+                    self._session,
+                    flags=LOCK_FLAG,
+                    deadline_s=max(min(rest_s, PATIENCE_S), 0.0),
                 )
             except RequestError as error:
                 if "session" in error.text:  # it ended, and the keeper has not heard of it yet
                     return 0
                 raise
             if written:
-                return written.index or self._fence()
-            holder = self._until_free(keeper, until_s)
+                return written.index or self._fence(rest_s)
+            answer_s = self._patient(answer_s)
+            holder = self._until_free(keeper, until_s, answer_s)
             if self._kv.now_s() >= until_s:
-                raise LockHeldError(
-                    f"lock {plan.name!r} was not free within {plan.wait_s:g} s: {holder}"
-                )
+                raise self._held_error(holder)
+            answer_s = self._patient(answer_s)
         return 0
 
-    def _fence(self) -> int:
+    def _patient(self, answer_s: float) -> float:
+        """A node has answered: for a lock that is waited for without limit, count anew."""
+        return self._kv.now_s() + PATIENCE_S if self._plan.wait_s == FOREVER else answer_s
+
+    def _fence(self, rest_s: float) -> int:
         """For servers that tell no index at writes: the index of the key."""
-        entry = self._kv.get(self._plan.name)
+        entry = self._kv.get(self._plan.name, deadline_s=max(rest_s, 0.0))
         return entry.modify_index if entry is not None and entry.session == self._session else 0
 
-    def _until_free(self, keeper: Keeper, until_s: float) -> str:
+    def _until_free(self, keeper: Keeper, until_s: float, answer_s: float) -> str:
         """Wait until nobody holds the key, or time is over; say who held it last."""
-        watch = self._kv.watch(self._plan.name, patience_s=PATIENCE_S)
-        holder = "it was released shortly before, and its lock-delay runs"
+        watch = self._kv.watch(self._plan.name, patience_s=FOREVER)
+        holder = ""
         while not keeper.why:
-            rest_s = max(until_s - self._kv.now_s(), 0.0)
+            now_s = self._kv.now_s()
+            rest_s = max(until_s - now_s, 0.0)
+            wait_s = min(rest_s, WAIT_S, self._plan.ttl_s / 2)
+            limit_s = min(max(answer_s - now_s, wait_s) + wait_s / 16 + GRACE_S, PATIENCE_S)
             was_asked = watch.index > 0
-            entry = watch.look(min(rest_s, WAIT_S, self._plan.ttl_s / 2))
+            try:
+                entry = watch.look(wait_s, deadline_s=limit_s)
+            except UnavailableError:
+                if holder:
+                    raise self._held_error(holder) from None
+                raise
             if _holder(entry) in {"", self._session}:
                 if not was_asked:  # free, and we were refused
                     sleep(min(rest_s, REFUSED_S))
@@ -168,7 +263,12 @@ class Lock:
             holder = f"session {_holder(entry)} holds it"
             if self._kv.now_s() >= until_s:
                 break
-        return holder
+            answer_s = self._patient(answer_s)
+        return holder or "it was released shortly before, and its lock-delay runs"
+
+    def _held_error(self, holder: str) -> LockHeldError:
+        plan = self._plan
+        return LockHeldError(f"lock {plan.name!r} was not free within {plan.wait_s:g} s: {holder}")
 
     # --- called by the keeper -----------------------------------------------------------------
 
@@ -180,15 +280,15 @@ class Lock:
 
     def follow(self) -> str:
         """Return when another state of the key is seen than that we hold it, and say which."""
-        watch = self._kv.watch(self._plan.name, patience_s=float("inf"))
+        watch = self._kv.watch(self._plan.name, patience_s=FOREVER)
         while True:
             why = self._why(watch.__next__())
             if why:
                 return why
 
-    def look(self) -> str:
+    def look(self, deadline_s: float) -> str:
         """Say why the key is no longer held; empty if it is."""
-        return self._why(self._kv.get(self._plan.name))
+        return self._why(self._kv.get(self._plan.name, deadline_s=deadline_s))
 
     def _why(self, entry: KvEntry | None) -> str:
         if entry is None:

@@ -2,19 +2,29 @@
 
 from pathlib import Path
 
+from quorate.base.errors import PeerError
+from quorate.client import arguments
 from quorate.client.files import Arriving
 from quorate.client.requests import Lane, Request, head, query
 from quorate.client.sync.road import Road
 from quorate.client.times import read_file
 
 DEADLINE_S = 600.0  # a state of some gigabytes
+PROBE_KEY = b"quorate-probe"  # need not exist
 
 
 class Snapshots:
-    """Backups of the whole cluster."""
+    """Backups of the whole cluster.
+
+    Before it begins, each call reads from the cluster within the client's own `deadline_s`, so
+    that a cluster that cannot serve is told soon, not after the time that a large state may take.
+    """
 
     def __init__(self, road: Road) -> None:
         self._road = road
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._road!r}>"
 
     def save(self, path: str | Path, *, stale: bool = False, deadline_s: float = DEADLINE_S) -> int:
         """Write the state into a file, which appears when it is whole; an old one is replaced.
@@ -29,19 +39,25 @@ class Snapshots:
 
         Raises:
             UnavailableError: No node could give one within the deadline.
+            PeerError: What answers is no HTTP API of Quorate or Consul.
             OSError: The file cannot be written.
 
         Cost: reads the whole state once; bytes go to the file as they come.
         """
+        is_stale = arguments.flag("stale", stale)
+        limit_s = arguments.seconds("deadline_s", deadline_s)
         with Arriving(Path(path)) as file:
+            self._check(limit_s, is_stale=is_stale)
             request = Request(
-                head("GET", b"/v1/snapshot", query(stale=stale)),
+                head("GET", b"/v1/snapshot", query(stale=is_stale)),
                 lane=Lane.ALONE,
                 is_repeatable=True,
                 sink=file.write,
                 begin=file.rewind,
             )
-            reply = self._road.call(request, deadline_s, deadline_s)
+            reply = self._road.call(request, limit_s, limit_s, self._road.deadline_s)
+            if not reply.index:
+                raise PeerError("remote", "the reply to GET /v1/snapshot is no snapshot: no index")
             file.keep()
         return reply.index
 
@@ -56,6 +72,23 @@ class Snapshots:
 
         Cost: holds the file in memory.
         """
+        limit_s = arguments.seconds("deadline_s", deadline_s)
         body = read_file(Path(path))
+        self._check(limit_s, is_stale=False)
         request = Request(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
-        self._road.call(request, deadline_s)
+        self._road.call(request, limit_s, patience_s=self._road.deadline_s)
+
+    def _check(self, limit_s: float, *, is_stale: bool) -> None:
+        """Have the cluster, or for a stale snapshot one node, answer something small."""
+        wait_s = min(limit_s, self._road.deadline_s)
+        what = query(raw=True, stale=is_stale)
+        lane = Lane.LOCAL if is_stale else Lane.SHARED
+        self._road.call(
+            Request(
+                head("GET", b"/v1/kv/" + PROBE_KEY, what),
+                lane=lane,
+                is_repeatable=True,
+                accepts=404,
+            ),
+            wait_s,
+        )

@@ -16,6 +16,9 @@ class Status:
     def __init__(self, road: Road) -> None:
         self._road = road
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._road!r}>"
+
     def leader(self, *, deadline_s: float | None = None) -> str:
         """The leader's address between nodes; empty if none is known."""
         return bodies.name(self._road.call(_ask(b"/v1/status/leader"), deadline_s))

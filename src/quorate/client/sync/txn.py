@@ -2,10 +2,9 @@
 
 from typing import Self
 
-import msgspec
-
 from quorate.base.errors import RequestError
-from quorate.client import bodies
+from quorate.client import arguments, bodies
+from quorate.client.arguments import FLAGS_MAX, Data
 from quorate.client.requests import Request, head
 from quorate.client.structs import TxnDone
 from quorate.client.sync.road import Road
@@ -21,6 +20,9 @@ class Txn:
             print(done.faults)
 
     Each operation sees the effect of those before it. Keys may hold what no path can carry.
+
+    Raises (every method):
+        TypeError, RequestError: An argument is of another type or out of range; the text names it.
     """
 
     def __init__(self, road: Road) -> None:
@@ -28,33 +30,63 @@ class Txn:
         self._operations: list[dict[str, dict[str, object]]] = []
         self._is_write = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._operations)} operations>"
+
     # --- writes -------------------------------------------------------------------------------
 
-    def put(self, key: str, value: bytes, *, flags: int = 0) -> Self:
+    def put(self, key: str, value: Data, *, flags: int = 0) -> Self:
         """Write a key."""
-        return self._add("set", key, writes=True, Value=value, Flags=flags)
+        return self._add(
+            "set",
+            key,
+            writes=True,
+            Value=arguments.data("value", value),
+            Flags=arguments.whole("flags", flags, 0, FLAGS_MAX),
+        )
 
-    def cas(self, key: str, value: bytes, index: int, *, flags: int = 0) -> Self:
+    def cas(self, key: str, value: Data, index: int, *, flags: int = 0) -> Self:
         """Write a key whose `modify_index` is `index` (0: that does not exist), or do nothing."""
-        return self._add("cas", key, writes=True, Value=value, Flags=flags, Index=index)
+        return self._add(
+            "cas",
+            key,
+            writes=True,
+            Value=arguments.data("value", value),
+            Flags=arguments.whole("flags", flags, 0, FLAGS_MAX),
+            Index=arguments.whole("index", index),
+        )
 
     def delete(self, key: str, *, index: int | None = None) -> Self:
         """Remove a key; with `index`, only if its `modify_index` is this, or do nothing."""
         if index is None:
             return self._add("delete", key, writes=True)
-        return self._add("delete-cas", key, writes=True, Index=index)
+        return self._add("delete-cas", key, writes=True, Index=arguments.whole("index", index))
 
     def delete_tree(self, prefix: str) -> Self:
         """Remove all keys that begin with a prefix, which must not be empty."""
         return self._add("delete-tree", prefix, writes=True)
 
-    def acquire(self, key: str, value: bytes, session: str, *, flags: int = 0) -> Self:
+    def acquire(self, key: str, value: Data, session: str, *, flags: int = 0) -> Self:
         """Take a key for a session and write it, or do nothing."""
-        return self._add("lock", key, writes=True, Value=value, Flags=flags, Session=session)
+        return self._add(
+            "lock",
+            key,
+            writes=True,
+            Value=arguments.data("value", value),
+            Flags=arguments.whole("flags", flags, 0, FLAGS_MAX),
+            Session=arguments.filled("session", session),
+        )
 
-    def release(self, key: str, value: bytes, session: str, *, flags: int = 0) -> Self:
+    def release(self, key: str, value: Data, session: str, *, flags: int = 0) -> Self:
         """Give a key back and write it, or do nothing if the session does not hold it."""
-        return self._add("unlock", key, writes=True, Value=value, Flags=flags, Session=session)
+        return self._add(
+            "unlock",
+            key,
+            writes=True,
+            Value=arguments.data("value", value),
+            Flags=arguments.whole("flags", flags, 0, FLAGS_MAX),
+            Session=arguments.filled("session", session),
+        )
 
     # --- reads and conditions -----------------------------------------------------------------
 
@@ -72,11 +104,11 @@ class Txn:
 
     def check_index(self, key: str, index: int) -> Self:
         """Do nothing unless the key's `modify_index` is this."""
-        return self._add("check-index", key, Index=index)
+        return self._add("check-index", key, Index=arguments.whole("index", index))
 
     def check_session(self, key: str, session: str) -> Self:
         """Do nothing unless this session holds the key: a write under a lock, fenced."""
-        return self._add("check-session", key, Session=session)
+        return self._add("check-session", key, Session=arguments.filled("session", session))
 
     def check_absent(self, key: str) -> Self:
         """Do nothing if the key exists."""
@@ -102,13 +134,15 @@ class Txn:
             )
         request = Request(
             head("PUT", b"/v1/txn"),
-            msgspec.json.encode(self._operations),
+            arguments.json("key", self._operations),
             is_repeatable=not self._is_write,
             accepts=409,
         )
         return bodies.txn(self._road.call(request, deadline_s))
 
     def _add(self, verb: str, key: str, *, writes: bool = False, **fields: object) -> Self:
-        self._operations.append({"KV": {"Verb": verb, "Key": key, **fields}})
+        name = "prefix" if verb.endswith("-tree") else "key"
+        named = arguments.filled(name, key)
+        self._operations.append({"KV": {"Verb": verb, "Key": named, **fields}})
         self._is_write = self._is_write or writes
         return self

@@ -1,0 +1,48 @@
+"""Resolving: the addresses of a name, within a time limit.
+
+The system's resolver takes no limit and waits for name servers for many seconds, so a name is
+looked up in a thread that may be left behind. An address needs no look-up and no thread.
+"""
+
+import socket
+import threading
+from typing import Any
+
+Address = tuple[int, Any]
+"""Family, and what `socket.connect` takes."""
+
+
+def addresses_of(host: str, port: int, limit_s: float) -> list[Address]:
+    """The addresses of a host, in the order in which they should be tried.
+
+    Raises:
+        TimeoutError: Nothing was heard within the limit.
+        OSError: There is no such name, or it cannot be looked up.
+    """
+    try:
+        return _look_up(host, port, socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name, not an address
+        pass
+    found: list[list[Address] | OSError] = []
+
+    def work() -> None:
+        try:
+            found.append(_look_up(host, port, 0))
+        except OSError as error:
+            found.append(error)
+        except UnicodeError:  # no label of a name may be empty or too long
+            found.append(socket.gaierror(socket.EAI_NONAME, "it is no name of a host"))
+
+    thread = threading.Thread(target=work, name="quorate-resolve", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if not found:
+        raise TimeoutError
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found[0]
+
+
+def _look_up(host: str, port: int, flags: int) -> list[Address]:
+    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, address) for family, _, _, _, address in rows]
