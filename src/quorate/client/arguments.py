@@ -4,11 +4,14 @@ A wrong type is a TypeError, a value out of range a RequestError (`bad_request`)
 argument and what is wanted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
 import msgspec
 
 from quorate.base.errors import RequestError
+
+Value = TypeVar("Value")
 
 Data = bytes | bytearray | memoryview | str
 """What a value may be given as: bytes, or text, which is sent as UTF-8."""
@@ -19,7 +22,7 @@ TTL_S = (0.001, 86_400.0)  # nodes are set to a higher minimum, 10 s unless conf
 LOCK_DELAY_S = (0.0, 60.0)
 
 
-def text(name: str, value: str) -> str:
+def text(name: str, value: object) -> str:
     """A text, as it is.
 
     Raises:
@@ -30,18 +33,19 @@ def text(name: str, value: str) -> str:
     return value
 
 
-def filled(name: str, value: str) -> str:
+def filled(name: str, value: object) -> str:
     """A text that is not empty.
 
     Raises:
         TypeError, RequestError: It is none, or empty.
     """
-    if not text(name, value):
+    given = text(name, value)
+    if not given:
         raise RequestError("bad_request", f"{name} must not be empty")
-    return value
+    return given
 
 
-def data(name: str, value: Data) -> bytes:
+def data(name: str, value: object) -> bytes:
     """The bytes of a value; a text is encoded as UTF-8.
 
     Raises:
@@ -58,11 +62,11 @@ def data(name: str, value: Data) -> bytes:
                 "bad_request", f"{name} has a lone surrogate at {error.start}; give bytes instead"
             ) from None
     if isinstance(value, bytearray | memoryview):
-        return bytes(value)
+        return bytes(cast(bytearray, value))
     raise wrong_type(name, "bytes or str", value)
 
 
-def whole(name: str, value: int, lowest: int = 0, highest: int = INDEX_MAX) -> int:
+def whole(name: str, value: object, lowest: int = 0, highest: int = INDEX_MAX) -> int:
     """A whole number in a range.
 
     Raises:
@@ -75,7 +79,7 @@ def whole(name: str, value: int, lowest: int = 0, highest: int = INDEX_MAX) -> i
     return value
 
 
-def seconds(name: str, value: float, lowest: float = 0.0, highest: float = float("inf")) -> float:
+def seconds(name: str, value: object, lowest: float = 0.0, highest: float = float("inf")) -> float:
     """A duration in seconds, in a range.
 
     Raises:
@@ -89,7 +93,7 @@ def seconds(name: str, value: float, lowest: float = 0.0, highest: float = float
     return value
 
 
-def limit(name: str, value: float | None) -> float | None:
+def limit(name: str, value: object) -> float | None:
     """A time limit in seconds that is not used up, or None.
 
     Raises:
@@ -98,7 +102,7 @@ def limit(name: str, value: float | None) -> float | None:
     return None if value is None else seconds(name, value)
 
 
-def flag(name: str, value: bool) -> bool:
+def flag(name: str, value: object) -> bool:
     """A truth value.
 
     Raises:
@@ -109,15 +113,59 @@ def flag(name: str, value: bool) -> bool:
     return value
 
 
-def texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
+def texts(name: str, value: object) -> tuple[str, ...]:
     """Several texts.
 
     Raises:
         TypeError: They are none; one text alone is none, for it would be taken for its letters.
     """
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         raise wrong_type(name, "a sequence of str", value)
-    return tuple(text(f"{name}[{place}]", each) for place, each in enumerate(value))
+    given = cast(Iterable[object], value)
+    return tuple(text(f"{name}[{place}]", each) for place, each in enumerate(given))
+
+
+def instance(name: str, value: object, wanted: type[Value]) -> Value:
+    """An object of a class.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, wanted):
+        raise wrong_type(name, wanted.__name__, value)
+    return value
+
+
+def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
+    """One of several words.
+
+    Raises:
+        RequestError: It is another one.
+    """
+    if value not in allowed:
+        words = ", ".join(repr(word) for word in allowed)
+        raise RequestError("bad_request", f"{name} is {value!r}; it must be one of {words}")
+    return cast(str, value)
+
+
+def callback(name: str, value: object) -> None:
+    """Something to be called, or None.
+
+    Raises:
+        TypeError: It cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise wrong_type(name, "callable", value)
+
+
+def parameter(name: str, value: object) -> None:
+    """The value of a query's parameter.
+
+    Raises:
+        TypeError: It is no text, whole number, truth value or None.
+    """
+    if value is not None and not isinstance(value, str | int):
+        raise wrong_type(name, "str, int, bool or None", value)
 
 
 def json(name: str, value: object) -> bytes:

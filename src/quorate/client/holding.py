@@ -13,10 +13,10 @@ from quorate.client.arguments import (
     LOCK_DELAY_S,
     TTL_S,
     Data,
+    callback,
     data,
     filled,
     seconds,
-    wrong_type,
 )
 from quorate.client.errors import LockLostError
 from quorate.client.requests import kv_path
@@ -55,8 +55,7 @@ def lock_plan(
         TypeError, RequestError: An argument is of another type or out of range; the text names it.
     """
     kv_path(filled("name", name))
-    if on_lost is not None and not callable(on_lost):
-        raise wrong_type("on_lost", "callable", on_lost)
+    callback("on_lost", on_lost)
     return LockPlan(
         name,
         data("value", value),

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.base.errors import RequestError
-from quorate.client.arguments import FLAGS_MAX, Data, data, whole, wrong_type
+from quorate.client import arguments
+from quorate.client.arguments import Data
 
 KEY_BYTES_MAX = 4096
 VALUE_BYTES_MAX = 512 * 1024  # nodes close the connection on more, and others may share it
@@ -94,8 +95,8 @@ def kv_path(key: str) -> bytes:
         RequestError: `bad_request` for keys that no path can carry: nodes clean paths as every
             web server does, so `a//b` would silently become `a/b`. `too_large` above 4 KiB.
     """
-    if not isinstance(key, str):
-        raise wrong_type("key", "str", key)
+    if type(key) is not str:
+        arguments.text("key", key)
     if len(key) <= 1024 and _PLAIN.fullmatch(key) and not _UNCLEAN.search(key):
         return b"/v1/kv/" + key.encode("ascii")
     if _UNPRINTABLE.search(key):
@@ -124,8 +125,7 @@ def session_path(verb: str, name: str, argument: str = "session") -> bytes:
         TypeError: It is no text.
         RequestError: `bad_request`: no name, or one that no path can carry.
     """
-    if not isinstance(name, str):
-        raise wrong_type(argument, "str", name)
+    arguments.text(argument, name)
     if not name or "/" in name or _UNCLEAN.search(name) or _UNPRINTABLE.search(name):
         raise RequestError(
             "bad_request", f"{argument} {name!r} is no id of a session or name of a node"
@@ -154,8 +154,7 @@ def call_path(path: str) -> bytes:
         TypeError: It is no text.
         RequestError: `bad_request`: it cannot stand in a request line.
     """
-    if not isinstance(path, str):
-        raise wrong_type("path", "str", path)
+    arguments.text("path", path)
     if not _REQUEST_PATH.fullmatch(path):
         raise RequestError(
             "bad_request", f"path {path!r} must begin with / and be quoted, without a query"
@@ -193,9 +192,9 @@ def put_request(
         TypeError: The key is no text, or the value neither bytes nor text.
         RequestError: `bad_request` or `too_large`: the key or value cannot be sent.
     """
-    if not key and isinstance(key, str):
-        raise RequestError("bad_request", "key must not be empty")
-    body = value if isinstance(value, bytes) else data("value", value)
+    if not key:
+        arguments.filled("key", key)
+    body = arguments.data("value", value)
     lane = Lane.SHARED
     if len(body) >= LONG_BODY_BYTES:
         lane = Lane.ALONE
@@ -212,4 +211,4 @@ def flags_of(flags: int) -> int | None:
     Raises:
         TypeError, RequestError: They are no number of 64 bits.
     """
-    return whole("flags", flags, 0, FLAGS_MAX) or None
+    return arguments.whole("flags", flags, 0, arguments.FLAGS_MAX) or None

@@ -193,13 +193,9 @@ class AsyncClient:
         Raises:
             QuorateError: Any other status, by what it means; no answer, as everywhere.
         """
-        if method not in ("GET", "PUT", "POST", "DELETE"):
-            raise RequestError(
-                "bad_request", f"method is {method!r}; it must be GET, PUT, POST or DELETE"
-            )
+        arguments.one_of("method", method, ("GET", "PUT", "POST", "DELETE"))
         for name, value in parameters.items():
-            if value is not None and not isinstance(value, str | int):
-                raise arguments.wrong_type(name, "str, int, bool or None", value)
+            arguments.parameter(name, value)
         request = Request(
             head(method, call_path(path), query(**parameters)),
             arguments.data("body", body),

@@ -29,9 +29,7 @@ class AsyncPaxos:
     """
 
     def __init__(self, client: AsyncClient, *, prefix: str = PREFIX) -> None:
-        if not isinstance(client, AsyncClient):
-            raise arguments.wrong_type("client", AsyncClient.__name__, client)
-        self._client = client
+        self._client = arguments.instance("client", client, AsyncClient)
         self._prefix = arguments.text("prefix", prefix)
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
 from quorate.client.arguments import Data
 from quorate.client.durations import spell
@@ -232,8 +231,8 @@ class Kv:
 
 
 def _named(key: str) -> bytes:
-    if not key and isinstance(key, str):
-        raise RequestError("bad_request", "key must not be empty")
+    if not key:
+        arguments.filled("key", key)
     return kv_path(key)
 
 

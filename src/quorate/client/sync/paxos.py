@@ -29,9 +29,7 @@ class Paxos:
     """
 
     def __init__(self, client: Client, *, prefix: str = PREFIX) -> None:
-        if not isinstance(client, Client):
-            raise arguments.wrong_type("client", Client.__name__, client)
-        self._client = client
+        self._client = arguments.instance("client", client, Client)
         self._prefix = arguments.text("prefix", prefix)
 
     def __repr__(self) -> str:

@@ -1,6 +1,5 @@
 """Sessions: promises to be alive, on which locks rest."""
 
-from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
 from quorate.client.durations import spell
 from quorate.client.requests import Lane, Request, head, query, session_path
@@ -54,10 +53,7 @@ class Sessions:
         Raises:
             RequestError: A value out of range, or an unknown node or check.
         """
-        if behavior not in ("release", "delete"):
-            raise RequestError(
-                "bad_request", f"behavior is {behavior!r}; it must be 'release' or 'delete'"
-            )
+        arguments.one_of("behavior", behavior, ("release", "delete"))
         delay_s = arguments.seconds("lock_delay_s", lock_delay_s, *arguments.LOCK_DELAY_S)
         body: dict[str, object] = {
             "Name": arguments.text("name", name),
