@@ -108,6 +108,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timing: Timing = Timing()
     limits: Limits = Limits()
     datacenter: str = "dc1"
+    meta: dict[str, str] = {}  # of this node in the catalog, besides what every node says
 
     def validate(self) -> list[str]:
         """Every fault of all parts at once."""

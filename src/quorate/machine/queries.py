@@ -180,6 +180,10 @@ class Reader:
         found = list(catalog.checks_of_node(self._rows, name))
         return self._of_node(name, found, is_there=row is not None)
 
+    def services(self) -> Answer[list[ServiceRow]]:
+        """All instances of all services, by name, node and id."""
+        return self._of_table(list(catalog.services(self._rows)), Table.SERVICES)
+
     def services_of_name(self, name: str) -> Answer[list[Instance]]:
         """The instances of a service with nodes and checks, by node and id."""
         found: list[Instance] = []

@@ -5,24 +5,56 @@ was silent for long, and passing when it is heard again; both are commands, so s
 on `serfHealth` end in the log, alike everywhere.
 """
 
+from typing import Any
+
+import msgspec
+
 from quorate.base.batches import Member
 from quorate.base.commands import NodeHealth, NodeRegister
 from quorate.base.config import NodeSettings
 from quorate.base.ids import NodeId
+from quorate.base.versions import (
+    CONSUL_META,
+    CONSUL_VERSION,
+    QUORATE_META,
+    QUORATE_VERSION,
+)
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
-
-CONSUL_VERSION = "1.22.0"
-"""The Consul version whose surface is served; clients branch on it."""
+from quorate.registry.catalog import SERVER_SERVICE
 
 
 def registration(me: Member, settings: NodeSettings) -> NodeRegister:
-    """The catalog row of this node."""
-    host = me.address.rpartition(":")[0].strip("[]")
+    """The catalog row of this node, with the instance of the service `consul` that it is."""
+    host, _, port = me.address.rpartition(":")
+    host = host.strip("[]")
     family = "ipv6" if ":" in host else "ipv4"
     tagged = {"lan": host, f"lan_{family}": host, "wan": host, f"wan_{family}": host}
-    meta = {"consul-network-segment": "", "consul-version": CONSUL_VERSION}
-    return NodeRegister(me.id, me.name, host, settings.datacenter, tagged, meta)
+    meta = {
+        **settings.meta,
+        "consul-network-segment": "",
+        CONSUL_META: CONSUL_VERSION,
+        QUORATE_META: QUORATE_VERSION,
+    }
+    service = msgspec.json.encode(_service(int(port)))
+    return NodeRegister(me.id, me.name, host, settings.datacenter, tagged, meta, service)
+
+
+def _service(port: int) -> dict[str, Any]:
+    """The definition of this server's instance."""
+    return {
+        "ID": SERVER_SERVICE,
+        "Service": SERVER_SERVICE,
+        "Tags": [],
+        "Address": "",
+        "Meta": {"version": CONSUL_VERSION, "quorate_version": QUORATE_VERSION},
+        "Port": port,
+        "Weights": {"Passing": 1, "Warning": 1},
+        "EnableTagOverride": False,
+        "Proxy": {"Mode": "", "MeshGateway": {}, "Expose": {}},
+        "Connect": {},
+        "PeerName": "",
+    }
 
 
 class Presence:

@@ -28,6 +28,9 @@ CHECKS = int(Table.CHECKS)
 NODE_SERVICES = int(Table.NODE_SERVICES)
 
 SERF_HEALTH = "serfHealth"
+SERVER_SERVICE = "consul"
+"""The service that the servers themselves are, and the id of each one's instance."""
+
 PASSING = "passing"
 CRITICAL = "critical"
 OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or unreachable"}
@@ -116,6 +119,12 @@ def instances_of(rows: TableRows, service: str) -> Iterator[ServiceRow]:
         yield decode_service(data)
 
 
+def services(rows: TableRows) -> Iterator[ServiceRow]:
+    """All instances, by service, node and id."""
+    for _, data in rows.range(SERVICES, b""):
+        yield decode_service(data)
+
+
 def services_of_node(rows: TableRows, node: str) -> list[ServiceRow]:
     """The instances on a node, by id."""
     prefix = name_part(node) + b"\0"
@@ -152,6 +161,11 @@ def on_node_register(rows: Rows, command: NodeRegister) -> bool:
         _node_changed(rows, NODES, row.name)
     if check_of(rows, row.name, SERF_HEALTH) is None:
         _put_health(rows, row.name, PASSING, None)
+    if command.service:
+        definition = command.service
+        on_service_register(
+            rows, ServiceRegister(row.name, SERVER_SERVICE, SERVER_SERVICE, definition)
+        )
     return True
 
 

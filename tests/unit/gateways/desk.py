@@ -12,6 +12,7 @@ import httptools
 
 from quorate.base.batches import Member
 from quorate.base.commands import Command
+from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.ids import NO_BALLOT, NodeId
 from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
@@ -25,6 +26,7 @@ from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 from quorate.machine.watches import Watches
+from quorate.node.presence import registration
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab
 
 CLUSTER = "8d3f3a44-0a3b-4b0e-9d4e-3c1f6b6f2a11"
@@ -85,6 +87,11 @@ class FakeLocal:
             done(self.refusal or self.apply(command))
 
         self._later(step)
+
+    def register(self, *members: Member) -> None:
+        """Members register themselves, as nodes do when they find a leader."""
+        for member in members:
+            self.apply(registration(member, NodeSettings(meta={"zone": member.name})))
 
     def apply(self, command: Command) -> Outcome:
         """Apply a command, and wake who waits for what it changed."""

@@ -1,9 +1,7 @@
 """Endpoints: what recorded conversations do not show, or not without a cluster."""
 
 import gzip
-import hashlib
 import json
-import ssl
 
 import pytest
 
@@ -17,7 +15,6 @@ from quorate.base.errors import (
     UnavailableError,
 )
 from quorate.gateways.http.answers import go_json
-from quorate.gateways.http.caroots import ROOT_NAME
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import STATUS_OF, http_error
 from quorate.gateways.http.routes import ROUTES
@@ -465,37 +462,3 @@ def test_headers_from_the_configuration_are_on_every_answer() -> None:
 
 def test_a_target_may_name_the_host() -> None:
     assert Desk().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200
-
-
-# --- small ones -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/v1/agent/connect/ca/roots", "/v1/connect/ca/roots"])
-def test_there_is_one_active_root_that_says_what_it_is(path: str) -> None:
-    desk = Desk()
-    reply = desk.ask("GET", path)
-    body = json.loads(reply.body)
-    [root] = body["Roots"]
-    assert body["ActiveRootID"] == root["ID"]
-    assert (root["Active"], root["Name"]) == (True, ROOT_NAME)
-    der = ssl.PEM_cert_to_DER_cert(root["RootCert"])
-    assert hashlib.sha1(der, usedforsecurity=False).hexdigest() == root["ID"].replace(":", "")
-    assert b"Placeholder root: signs nothing" in der
-    desk.post("GET", f"{path}?index={reply.headers['X-Consul-Index']}")
-    assert desk.replies() == []  # it blocks: nothing changes
-
-
-def test_the_root_is_there_as_a_certificate_too() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/v1/connect/ca/roots?pem=true")
-    assert reply.headers["Content-Type"] == "application/pem-certificate-chain"
-    assert reply.text.startswith("-----BEGIN CERTIFICATE-----")
-    assert desk.ask("GET", "/v1/connect/ca/roots?pem=maybe").status == 400
-
-
-def test_the_root_page_says_what_this_is() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/")
-    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
-    assert desk.config.version in reply.text
-    assert desk.ask("POST", "/").headers["Allow"] == "OPTIONS,GET,HEAD"

@@ -46,6 +46,7 @@ def asking(desk: Desk) -> Ask:
 @pytest.mark.parametrize("case", [param for param in cases() if is_timeless(param.values[0])])
 def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any]) -> None:
     desk = Desk(HttpConfig(is_pretty=True))
+    desk.local.register(ME)
     if not case.get("fresh"):  # then something was done before
         for number in range(10):
             desk.local.apply(KvSet(b"before", b"%d" % number))

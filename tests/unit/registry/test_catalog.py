@@ -1,5 +1,6 @@
 """Nodes, their health and their services."""
 
+import msgspec
 import pytest
 
 from quorate.base.commands import (
@@ -160,3 +161,17 @@ def test_names_with_odd_characters_do_not_run_into_each_other(lab: Lab) -> None:
     lab.do(ServiceRegister("a", "b\0c", "s", b"1"), ServiceRegister("a\0b", "c", "s", b"2"))
     assert instances(lab, "s") == [("a", "b\0c"), ("a\0b", "c")]
     assert [row.id for row in lab.read.services_of_node("a").value] == ["b\0c"]
+
+
+def test_a_member_may_register_the_server_that_it_is_with_itself(lab: Lab) -> None:
+    before = lab.machine.index
+    command = msgspec.structs.replace(BOB, service=b'{"Port":1}')
+    lab.do(command)
+    lab.do(command)
+    [row] = lab.read.services_of_node("bob").value
+    assert (row.id, row.name, row.definition) == ("consul", "consul", b'{"Port":1}')
+    assert lab.machine.index == before + 1  # one command, one index, and only once
+    lab.do(msgspec.structs.replace(BOB, service=b'{"Port":2}'))
+    assert lab.machine.index == before + 2
+    lab.do(NodeDeregister("bob"))
+    assert lab.read.services_of_node("bob").value == []

@@ -49,7 +49,9 @@ class SessionExpire(msgspec.Struct, frozen=True, array_like=True, tag=23):
 class NodeRegister(msgspec.Struct, frozen=True, array_like=True, tag=30):
     """Put a cluster member into the catalog with a passing `serfHealth`. Value True.
 
-    Same content as stored: nothing changes, no index is taken.
+    `service` is the definition of the instance of the service `consul` that the member is, as in
+    `ServiceRegister`; empty: it is none. Same content as stored: nothing changes, no index is
+    taken.
     """
 
     id: str
@@ -58,6 +60,7 @@ class NodeRegister(msgspec.Struct, frozen=True, array_like=True, tag=30):
     datacenter: str
     tagged_addresses: dict[str, str]
     meta: dict[str, str]
+    service: bytes = b""
 
 
 class NodeHealth(msgspec.Struct, frozen=True, array_like=True, tag=31):

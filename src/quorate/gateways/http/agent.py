@@ -11,12 +11,15 @@ from typing import Any
 from quorate.base.batches import Member
 from quorate.base.metrics import figures
 from quorate.base.ports import Status
+from quorate.base.versions import BUILD_DATE, CONSUL_META, QUORATE_META, build
+from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
-from quorate.gateways.http.params import Params
+from quorate.gateways.http.params import SECOND_NS, Params, go_duration
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
+from quorate.machine.queries import Reader
 
 ALIVE, FAILED = 1, 4
 _MEMBER_FIELDS = frozenset({"Name", "Addr", "Port", "Tags", "Status"})
@@ -27,23 +30,26 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
     """Configuration, member, figures of this node."""
     status, config = context.local.status(), context.config
     me = status.node
+    row = Reader(context.local.tables).node(me.name).value
+    meta = dict(row.meta) if row is not None else own_meta(config)
     body: Shape = {
         "Config": {
             "Datacenter": config.datacenter,
             "PrimaryDatacenter": config.datacenter,
             "NodeName": me.name,
             "NodeID": me.id,
-            "Revision": "",
+            "Revision": f"quorate-{config.version}",
             "Server": True,
             "Version": config.consul_version,
-            "BuildDate": "",
+            "BuildDate": BUILD_DATE,
             "BindAddr": split_address(me.address)[0],
+            "SessionTTLMin": int(config.session_ttl_min_s * SECOND_NS),
         },
-        "DebugConfig": {"Quorate": config.version, "DevMode": config.is_dev},
+        "DebugConfig": _debug(context, status, meta),
         "Coord": _COORDINATE,
         "Member": member_shape(context, me, ALIVE, status),
         "Stats": _stats(context, status),
-        "Meta": {"consul-network-segment": "", "consul-version": config.consul_version},
+        "Meta": meta,
         "xDS": {
             "SupportedProxies": {"envoy": []},
             "Port": -1,
@@ -51,6 +57,55 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
         },
     }
     context.answers.value(request, body)
+
+
+def own_meta(config: HttpConfig) -> dict[str, str]:
+    """What this node says of itself in the catalog, as long as it is not there."""
+    return {
+        "consul-network-segment": "",
+        CONSUL_META: config.consul_version,
+        QUORATE_META: config.version,
+    }
+
+
+def _debug(context: Context, status: Status, meta: dict[str, str]) -> Shape:
+    """The configuration as it is in force, under Consul's names; durations as texts."""
+    config, me = context.config, status.node
+    host, port = split_address(me.address)
+    http_host = split_address(me.http)[0]
+    return {
+        "ACLsEnabled": False,
+        "AdvertiseAddrLAN": host,
+        "BindAddr": host,
+        "BootstrapExpect": len(status.configuration.voters),
+        "BuildDate": BUILD_DATE,
+        "ClientAddrs": [http_host] if http_host else [],
+        "ConnectEnabled": False,
+        "Datacenter": config.datacenter,
+        "DefaultQueryTime": _seconds(config.default_wait_s),
+        "DevMode": config.is_dev,
+        "HTTPAddrs": [f"tcp://{me.http}"] if me.http else [],
+        "HTTPMaxConnsPerClient": config.connections_per_client_max,
+        "KVMaxValueSize": config.value_bytes_max,
+        "MaxQueryTime": _seconds(config.max_wait_s),
+        "NodeID": me.id,
+        "NodeMeta": {name: value for name, value in meta.items() if name not in own_meta(config)},
+        "NodeName": me.name,
+        "PrimaryDatacenter": config.datacenter,
+        "Quorate": config.version,
+        "Revision": f"quorate-{config.version}",
+        "SerfAdvertiseAddrLAN": f"tcp://{me.address}",  # there is no gossip: the server's
+        "SerfBindAddrLAN": f"tcp://{me.address}",
+        "ServerMode": True,
+        "ServerPort": port,
+        "SessionTTLMin": _seconds(config.session_ttl_min_s),
+        "TxnMaxReqLen": config.txn_bytes_max,
+        "Version": config.consul_version,
+    }
+
+
+def _seconds(duration_s: float) -> str:
+    return go_duration(int(duration_s * SECOND_NS))
 
 
 def members(context: Context, request: Request, params: Params, _: bytes) -> None:
@@ -73,6 +128,15 @@ def _state(member: Member, status: Status) -> int:
     return ALIVE if member.id in status.healthy else FAILED
 
 
+def build_of(context: Context, member: Member) -> str:
+    """Both versions of a member, as it wrote them into the catalog when it started."""
+    row = Reader(context.local.tables).node(member.name).value
+    if row is not None and row.id == member.id:
+        return build(row.meta.get(QUORATE_META, ""), row.meta.get(CONSUL_META, ""))
+    is_me = member.id == context.local.status().node.id
+    return build(context.config.version if is_me else "", context.config.consul_version)
+
+
 def member_shape(context: Context, member: Member, state: int, status: Status) -> Shape:
     """A member as Serf would show it."""
     host, port = split_address(member.address)
@@ -86,7 +150,7 @@ def member_shape(context: Context, member: Member, state: int, status: Status) -
         "vsn": "2",
         "vsn_min": "2",
         "vsn_max": "3",
-        "build": f"{config.consul_version}:",
+        "build": build_of(context, member),
         "segment": "",
         "wan_join_port": str(port),
         "ft_fs": "1",
@@ -117,7 +181,11 @@ def _stats(context: Context, status: Status) -> Shape:
     slot = str(status.watermark)
     stats: dict[str, dict[str, Any]] = {
         "agent": {"checks": "0", "services": "0"},
-        "build": {"version": config.consul_version, "revision": "", "prerelease": ""},
+        "build": {
+            "version": config.consul_version,
+            "revision": f"quorate-{config.version}",
+            "prerelease": "",
+        },
         "consul": {
             "server": "true",
             "leader": str(is_leader).lower(),

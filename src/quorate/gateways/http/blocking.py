@@ -61,8 +61,8 @@ class Mode(msgspec.Struct, frozen=True):
 
     @property
     def word(self) -> bytes:
-        """The mode as Consul calls it."""
-        if self.is_stale:
+        """The mode as Consul calls it: what the caller asked for, a cache or not."""
+        if self.is_stale and not self.is_cached:
             return b"stale"
         return b"consistent" if self.is_consistent else b"leader"
 
@@ -159,12 +159,12 @@ def _cache_age(request: Request, takes_cached: bool) -> int | None:
         name = name.strip().lower()
         if name == "must-revalidate":
             age_ns = 0
-        elif name in ("max-age", "stale-if-error") and has_value:
+        elif name == "max-age" and has_value:
             try:
                 age_s = unsigned(text)
             except TextError as error:
                 raise HttpError(400, "Invalid Cache-Control header.") from error
-            if name == "max-age" and age_ns != 0:
+            if age_ns != 0:
                 age_ns = age_s * SECOND_NS
     return age_ns
 

@@ -1,4 +1,4 @@
-"""The catalog: `/v1/catalog/nodes`, `/v1/catalog/node/:node`.
+"""The catalog: nodes and services, without the health of either.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
@@ -9,8 +9,15 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
-from quorate.gateways.http.shapes import NODE_FIELDS, Shape, node_shape, service_shape
-from quorate.machine.queries import Answer, Reader
+from quorate.gateways.http.shapes import (
+    NODE_FIELDS,
+    SERVICE_NODE_FIELDS,
+    Shape,
+    node_shape,
+    service_node_shape,
+    service_shape,
+)
+from quorate.machine.queries import Answer, Instance, Reader
 from quorate.registry.catalog import NodeRow, ServiceRow
 
 
@@ -54,6 +61,65 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
         context.answers.value(request, body, lines=lines)
 
     read(context, request, mode, evaluate, render)
+
+
+def services(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """The names of all services, each with the tags of all its instances."""
+    mode = mode_of(context, request, params, takes_cached=True, is_named=True)
+    keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
+    wanted = meta_of(params)
+
+    def evaluate(reader: Reader) -> Answer[dict[str, list[str]]]:
+        found = reader.services()
+        hosts = {row.name: row for row in reader.nodes().value} if keep or wanted else {}
+        tags: dict[str, dict[str, None]] = {}
+        for row in found.value:
+            definition = service_shape(row)
+            if keep is not None or wanted:
+                host = hosts[row.node]
+                shape = service_node_shape(host, row)
+                if not has_meta(host.meta, wanted) or not (keep is None or keep(shape)):
+                    continue
+            names: list[str] = definition.get("Tags") or []
+            tags.setdefault(row.name, {}).update(dict.fromkeys(names))
+        shown = {name: sorted(own) for name, own in tags.items()}
+        return Answer(shown, found.changed, found.header, found.subjects)
+
+    def render(answer: Answer[dict[str, list[str]]], lines: bytes) -> None:
+        context.answers.value(request, answer.value, lines=lines)
+
+    read(context, request, mode, evaluate, render, is_compared=True)
+
+
+def service(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """The instances of a service, each with its node."""
+    mode = mode_of(context, request, params, takes_cached=True, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing service name")
+    keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
+    tags = [tag.lower() for tag in params.all("tag")]
+    wanted = meta_of(params)
+    text = path_text(name, "service name")
+
+    def shows(instance: Instance, shape: Shape) -> bool:
+        own = {tag.lower() for tag in shape["ServiceTags"]}
+        return has_meta(instance.node.meta, wanted) and all(tag in own for tag in tags)
+
+    def evaluate(reader: Reader) -> Answer[list[Shape]]:
+        found = reader.services_of_name(text)
+        pairs = [(one, service_node_shape(one.node, one.service)) for one in found.value]
+        shapes = [shape for one, shape in pairs if shows(one, shape)]
+        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
+
+    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
+        context.answers.value(request, answer.value, lines=lines)
+
+    read(context, request, mode, evaluate, render, is_compared=keep is not None)
+
+
+def datacenters(context: Context, request: Request, _: Params, __: bytes) -> None:
+    """The names of all datacenters: this one."""
+    context.answers.value(request, [context.config.datacenter])
 
 
 def meta_of(params: Params) -> list[tuple[str, str]]:

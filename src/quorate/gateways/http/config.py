@@ -2,6 +2,8 @@
 
 import msgspec
 
+from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
+
 KIB = 1024
 MIB = 1024 * 1024
 
@@ -10,8 +12,8 @@ class HttpConfig(msgspec.Struct, frozen=True):
     """Settings of one HTTP gateway. Times in seconds."""
 
     datacenter: str = "dc1"
-    version: str = "0.1.0"
-    consul_version: str = "1.22.0"  # what clients that branch on a version are told
+    version: str = QUORATE_VERSION
+    consul_version: str = CONSUL_VERSION  # what clients that branch on a version are told
     is_pretty: bool = False  # indent all JSON, as Consul's dev mode does
     is_dev: bool = False
     default_acl: str = "allow"

@@ -10,6 +10,7 @@ from quorate.base.batches import Member
 from quorate.base.errors import ConflictError, NotFoundError, QuorateError, RequestError
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
+from quorate.gateways.http.agent import build_of
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -175,7 +176,7 @@ def _health(context: Context, member: Member, status: Status) -> Shape:
         "Name": member.name,
         "Address": member.address,
         "SerfStatus": "alive" if is_well else "failed",
-        "Version": context.config.consul_version,
+        "Version": build_of(context, member).partition(":")[0],
         "Leader": status.leader is not None and member.id == status.leader.id,
         "LastContact": _last_contact(member.id, status),
         "LastTerm": status.ballot.round,

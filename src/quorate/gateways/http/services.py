@@ -33,7 +33,7 @@ from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
 from quorate.machine.queries import Reader
-from quorate.registry.catalog import ServiceRow
+from quorate.registry.catalog import SERVER_SERVICE, ServiceRow
 
 _PLAIN = (
     "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",
@@ -66,7 +66,7 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
 def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
     name = context.local.status().node.name
     rows = Reader(context.local.tables).services_of_node(name).value
-    found = kept([_shown(context, row) for row in rows], keep)
+    found = kept([_shown(context, row) for row in rows if row.id != SERVER_SERVICE], keep)
     context.answers.value(request, {shape["ID"]: shape for shape in found})
 
 
@@ -98,18 +98,24 @@ def deregister(context: Context, request: Request, params: Params, name: bytes) 
     if not name:
         raise HttpError(400, "Missing service ID")
     service = path_text(name, "service ID")
+    if service == SERVER_SERVICE:
+        raise _unknown(service)  # no agent registered it
     node = context.local.status().node.name
 
     def then(outcome: Outcome) -> None:
         if outcome.value is False:
-            raise HttpError(
-                404,
-                f'Unknown service ID "{service}". '
-                "Ensure that the service ID is passed, not the service name.",
-            )
+            raise _unknown(service)
         _answer(context, request, outcome)
 
     context.submit(request, ServiceDeregister(node, service), then)
+
+
+def _unknown(service: str) -> HttpError:
+    return HttpError(
+        404,
+        f'Unknown service ID "{service}". '
+        "Ensure that the service ID is passed, not the service name.",
+    )
 
 
 def _answer(context: Context, request: Request, outcome: Outcome) -> None:
@@ -144,6 +150,9 @@ def _command(context: Context, fields: Fields) -> ServiceRegister:
     }
     if not name:
         raise HttpError(400, "Missing service name")
+    if service == SERVER_SERVICE:
+        text = f'Invalid service ID "{service}": the servers register themselves under it'
+        raise HttpError(400, text)
     if address in _UNSPECIFIED:
         raise HttpError(400, "Invalid service address")
     _check_meta(meta)

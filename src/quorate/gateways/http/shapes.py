@@ -13,6 +13,13 @@ from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
 Shape = dict[str, Any]
 
 NODE_FIELDS = frozenset({"ID", "Node", "Address", "Datacenter", "TaggedAddresses", "Meta"})
+SERVICE_NODE_FIELDS = frozenset(
+    {
+        "ID", "Node", "Address", "Datacenter", "TaggedAddresses", "NodeMeta", "ServiceKind",
+        "ServiceID", "ServiceName", "ServiceTags", "ServiceAddress", "ServiceWeights",
+        "ServiceMeta", "ServicePort", "ServiceEnableTagOverride",
+    }
+)  # fmt: skip
 CHECK_FIELDS = frozenset(
     {
         "Node", "CheckID", "Name", "Status", "Notes", "Output", "ServiceID", "ServiceName",
@@ -41,6 +48,36 @@ def service_shape(row: ServiceRow) -> Shape:
     shape["CreateIndex"] = row.create_index
     shape["ModifyIndex"] = row.modify_index
     return shape
+
+
+def service_node_shape(node: NodeRow, row: ServiceRow) -> Shape:
+    """An instance of a service and its node in one flat object."""
+    own = service_shape(row)
+    return {
+        "ID": node.id,
+        "Node": node.name,
+        "Address": node.address,
+        "Datacenter": node.datacenter,
+        "TaggedAddresses": node.tagged_addresses or None,
+        "NodeMeta": node.meta or None,
+        "ServiceKind": own.get("Kind", ""),
+        "ServiceID": row.id,
+        "ServiceName": row.name,
+        "ServiceTags": own.get("Tags") or [],
+        "ServiceAddress": own.get("Address", ""),
+        "ServiceTaggedAddresses": own.get("TaggedAddresses"),
+        "ServiceWeights": own["Weights"],
+        "ServiceMeta": own.get("Meta") or {},
+        "ServicePort": own.get("Port", 0),
+        "ServicePorts": None,
+        "ServiceSocketPath": own.get("SocketPath", ""),
+        "ServiceEnableTagOverride": own["EnableTagOverride"],
+        "ServiceProxy": own["Proxy"],
+        "ServiceConnect": own["Connect"],
+        "ServiceLocality": None,
+        "CreateIndex": row.create_index,
+        "ModifyIndex": row.modify_index,
+    }
 
 
 def check_shape(row: CheckRow, tags: list[str]) -> Shape:

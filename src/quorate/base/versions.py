@@ -1,0 +1,23 @@
+"""The two versions that anybody is told: what Quorate is, and which Consul its API is that of.
+
+Clients of Consul branch on its version, so that is what they are told where they look for one;
+Quorate's own stands beside it everywhere. A node says both in its row of the catalog, so that each
+member can tell those of every other.
+"""
+
+from quorate import __version__
+
+QUORATE_VERSION = __version__
+CONSUL_VERSION = "1.22.0"
+
+BUILD_DATE = "2026-11-30T00:00:00Z"
+"""The day on which `QUORATE_VERSION` got its number."""
+
+QUORATE_META = "quorate-version"
+CONSUL_META = "consul-version"
+"""Keys of a node's metadata."""
+
+
+def build(quorate: str, consul: str) -> str:
+    """Both as one word, in the form of the tag `build` of a member."""
+    return f"{consul}:quorate-{quorate}" if quorate else f"{consul}:"
