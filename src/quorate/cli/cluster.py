@@ -112,7 +112,8 @@ def list_(connection: Connection, as_json: Json = False) -> None:
     with connection.client() as client:
         found = overview(client)
     if as_json:
-        say_json(msgspec.structs.asdict(found))
+        members = [msgspec.structs.asdict(each) for each in found.members]
+        say_json(msgspec.structs.asdict(found) | {"members": members})
         return
     heading = ["Node", "ID", "Role", "Alive", "Lag", "Last heard", "Version", "Address"]
     say_columns([heading, *(_row(each) for each in found.members)])

@@ -428,6 +428,19 @@ def test_a_silent_member_is_failed_and_the_cluster_unwell() -> None:
     assert [(one["Name"], one["Status"]) for one in members] == [("Ann", 1), ("Bob", 4)]
 
 
+def test_the_cluster_is_listed_as_this_node_knows_it_also_without_a_leader() -> None:
+    desk = Desk()
+    two_members(desk)
+    desk.local.leader = None
+    desk.local.healthy = frozenset({ME.id})
+    body = json.loads(desk.ask("GET", "/v1/operator/cluster").body)
+    assert (body["Node"], body["Leader"]) == (ME.name, "")
+    assert [(one["Name"], one["Alive"], one["LastHeard"]) for one in body["Members"]] == [
+        ("Ann", True, None), ("Bob", False, None),
+    ]  # fmt: skip
+    assert {one["Role"] for one in body["Members"]} == {"follower"}
+
+
 def test_the_agent_tells_of_itself_under_exactly_these_names() -> None:
     desk = Desk()
     body = json.loads(desk.ask("GET", "/v1/agent/self").body)
