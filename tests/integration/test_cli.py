@@ -1,6 +1,9 @@
 """The command line against a running node, and against three."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -161,6 +164,105 @@ def test_a_command_that_loses_its_lock_is_stopped(shell: Shell) -> None:
     assert out == "stopped\n"
     assert holder.returncode == 1
     assert err.startswith("Lock lost, the command was stopped: ")
+
+
+class Orphan:
+    """A command under a lock, with a process of its own, and all of their ids.
+
+    Args:
+        shell: Where it runs.
+        name: Of the lock.
+        command: What it does after it has told who it is.
+    """
+
+    def __init__(self, shell: Shell, name: str, command: str = "sleep 60 & wait") -> None:
+        self.process = shell.start("lock", name, f"echo $$; {command}")
+        assert self.process.stdout is not None
+        self.child = int(self.process.stdout.readline())
+
+    def states(self) -> set[str]:
+        """The states of all processes of the command's group; empty if there are none."""
+        found: set[str] = set()
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[2]) == self.child and fields[0] != "Z":
+                    found.add(fields[0])
+        return found
+
+    def guard(self) -> int:
+        stat = Path(f"/proc/{self.child}/stat").read_text()
+        return int(stat.rpartition(")")[2].split()[1])
+
+    def until(self, states: set[str]) -> None:
+        """Wait until its processes are in these states."""
+        deadline_s = time.monotonic() + 15
+        while not self.states() <= states:
+            assert time.monotonic() < deadline_s, self.states()
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", ["HUP", "QUIT", "TERM", "INT", "KILL", "ABRT"])
+def test_a_command_ends_with_who_holds_its_lock(shell: Shell, number: str) -> None:
+    orphan = Orphan(shell, f"locks/end-{number}")
+    orphan.process.send_signal(signal.Signals[f"SIG{number}"])
+    orphan.until(set())
+    orphan.process.communicate(timeout=20)
+    assert orphan.process.returncode not in {0, None}
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_a_command_stops_and_goes_on_with_who_holds_its_lock(
+    shell: Shell, number: signal.Signals
+) -> None:
+    orphan = Orphan(shell, f"locks/stop-{number}")
+    orphan.process.send_signal(number)
+    orphan.until({"T"})
+    orphan.process.send_signal(signal.SIGCONT)
+    orphan.until({"S", "R"})
+    orphan.process.send_signal(signal.SIGSTOP)
+    orphan.until({"T"})
+    orphan.process.kill()
+    orphan.until(set())
+
+
+def test_a_command_whose_lock_went_while_we_were_stopped_does_not_go_on(shell: Shell) -> None:
+    orphan = Orphan(shell, "locks/gone", "sleep 60; echo went on")
+    orphan.process.send_signal(signal.SIGSTOP)
+    orphan.until({"T"})
+    shell.good("kv", "delete", "locks/gone/.lock")
+    orphan.process.send_signal(signal.SIGCONT)
+    out, err = orphan.process.communicate(timeout=30)
+    assert (orphan.process.returncode, out) == (1, "")
+    assert "Lock lost" in err
+    assert orphan.states() == set()
+
+
+def test_a_command_ends_if_its_guard_is_killed(shell: Shell) -> None:
+    orphan = Orphan(shell, "locks/guard")
+    os.kill(orphan.guard(), signal.SIGKILL)
+    orphan.until(set())
+    _, err = orphan.process.communicate(timeout=20)
+    assert err == "Error running handler: signal: SIGKILL\n"
+
+
+def test_a_command_that_ignores_the_end_is_killed(shell: Shell) -> None:
+    orphan = Orphan(shell, "locks/deaf", "trap '' TERM; while :; do sleep 1; done")
+    orphan.process.kill()
+    orphan.until(set())
+
+
+def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
+    orphan = Orphan(shell, "locks/ctrl-c", "exec sleep 60")
+    orphan.process.send_signal(signal.SIGINT)
+    orphan.process.communicate(timeout=20)
+    assert orphan.process.returncode == 130
+    assert shell.run("kv", "get", "locks/ctrl-c/.lock")[0] == 1
+
+
+def test_a_command_that_cannot_be_run_is_named(shell: Shell) -> None:
+    code, _, err = shell.run("lock", "-shell=false", "-child-exit-code", "locks/none", "/none/x")
+    assert (code, err) == (2, "Error running handler: /none/x: No such file or directory\n")
 
 
 def test_a_transaction_happens_or_does_not(shell: Shell) -> None:

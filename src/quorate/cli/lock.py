@@ -11,6 +11,7 @@ from quorate.cli.output import fail, note
 from quorate.client import durations
 
 EXIT_CHILD = 2  # Consul's: the child failed, whatever its own code was
+EXIT_SIGNAL = 128  # and the number of the signal that we got
 
 app = application("Run a command while holding a lock.")
 
@@ -75,9 +76,12 @@ def lock(
         passes_stdin=pass_stdin, is_verbose=verbose,
     )  # fmt: skip
     try:
-        code = lockrun.run(connection.node(), connection.secret(), plan)
+        how, told = lockrun.run(connection.node(), connection.secret(), plan)
     except lockrun.NotLockedError as error:
         fail(str(error))
-    if code:
-        note(f"Error running handler: {code}")
+    if how:
+        note(f"Error running handler: {how}")
+    if told is not None:
+        raise typer.Exit(EXIT_SIGNAL + told)
+    if how:
         raise typer.Exit(EXIT_CHILD if child_exit_code else 0)

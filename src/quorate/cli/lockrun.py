@@ -1,13 +1,14 @@
 """Holding a lock while a child process runs."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from quorate.base.errors import QuorateError
+from quorate.cli.lockguard import Guard, fork_guard
 from quorate.cli.output import say as echo
 from quorate.cli.semaphore import Semaphore
 from quorate.client.aio.client import AsyncClient
@@ -16,7 +17,14 @@ from quorate.client.holding import Held
 
 TTL_S = 15.0
 LOCK_DELAY_S = 15.0
-TERMINATE_S = 5.0  # from SIGTERM to SIGKILL
+BEAT_S = 0.25  # how often the guard is told that the lock is held
+GAP_S = 1.0
+"""After a longer pause between two beats (we were stopped, or the machine is busy) the lock may be
+lost without our having noticed: it is asked for before the guard is told."""
+
+_FORWARDED = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
 
 
 class NotLockedError(Exception):
@@ -35,20 +43,33 @@ class Plan(NamedTuple):
     is_verbose: bool
 
 
-def run(node: str, token: str, plan: Plan) -> str:
-    """Run the child while holding the lock.
+class Outcome(NamedTuple):
+    """What became of the child.
 
-    Returns:
-        Empty if the child succeeded, else how it ended: `exit status 3`, `signal: SIGTERM`.
+    Attributes:
+        how: Empty if it succeeded, else how it ended: `exit status 3`, `signal: SIGTERM`.
+        told: The signal that we got and passed on; None if there was none.
+    """
+
+    how: str
+    told: signal.Signals | None
+
+
+def run(node: str, token: str, plan: Plan) -> Outcome:
+    """Run the child while holding the lock. Forks: there must be no other thread.
 
     Raises:
         NotLockedError: The lock was not had in time, or was lost while the child ran.
         QuorateError: The cluster does not answer.
     """
-    return asyncio.run(_run(node, token, plan))
+    guard = fork_guard()
+    try:
+        return asyncio.run(_run(node, token, plan, guard))
+    finally:
+        guard.close()
 
 
-async def _run(node: str, token: str, plan: Plan) -> str:
+async def _run(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
     def say(text: str) -> None:
         if plan.is_verbose:
             echo(text)
@@ -61,14 +82,14 @@ async def _run(node: str, token: str, plan: Plan) -> str:
         try:
             async with _held(client, plan) as held:
                 say("Lock taken, running the command")
-                how = await _child(plan, held)
+                outcome = await _child(plan, client, held, guard)
         except LockHeldError as error:
             say(error.text)
             raise NotLockedError("Shutdown triggered or timeout during lock acquisition") from error
         except LockLostError as error:
             raise NotLockedError(f"Lock lost, the command was stopped: {error.text}") from error
         say("Lock given back")
-    return how
+    return outcome
 
 
 @asynccontextmanager
@@ -93,59 +114,51 @@ async def _held(client: AsyncClient, plan: Plan) -> AsyncGenerator[Held, None]:
         await client.kv.delete(key, index=entry.modify_index)
 
 
-async def _child(plan: Plan, held: Held) -> str:
+async def _child(plan: Plan, client: AsyncClient, held: Held, guard: Guard) -> Outcome:
     environment = os.environ | {
         "CONSUL_LOCK_HELD": "true",
         "QUORATE_LOCK_FENCE": str(held.fence),
     }
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *plan.child,
-            stdin=None if plan.passes_stdin else asyncio.subprocess.DEVNULL,
-            env=environment,
-            # A group of its own, so that a lost lock stops all the child has started; but who
-            # reads from the terminal must be in the terminal's group.
-            process_group=None if plan.passes_stdin else 0,
-        )
-    except OSError as error:
-        return f"{plan.child[0]}: {error.strerror or error}"
+    told: list[signal.Signals] = []
+
+    def forward(number: signal.Signals) -> None:
+        told.append(number)
+        guard.signal(number)
+
     loop = asyncio.get_running_loop()
-    send = _signaller(process, is_group=not plan.passes_stdin)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, send, number)
+    for number in _FORWARDED:
+        loop.add_signal_handler(number, forward, number)
+    await guard.run(plan.child, environment, passes_stdin=plan.passes_stdin)
+    beats = asyncio.create_task(_beat(client, held, guard))
+    how = ""
+    has_ended = False
     try:
-        code = await process.wait()
+        how = await guard.ended()
+        has_ended = True
     finally:
-        if process.returncode is None:
-            await _stop(process, send)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        beats.cancel()
+        if not has_ended:  # the lock is lost
+            await guard.stop()
+        for number in _FORWARDED:
             loop.remove_signal_handler(number)
-    if code < 0:
-        return f"signal: {signal.Signals(-code).name}"
-    return f"exit status {code}" if code else ""
+    return Outcome(how, told[-1] if told else None)
 
 
-Send = Callable[[signal.Signals], None]
+async def _beat(client: AsyncClient, held: Held, guard: Guard) -> None:
+    """Tell the guard again and again that the lock is held, as long as that is known."""
+    loop = asyncio.get_running_loop()
+    last_s = loop.time()
+    while not held.is_lost:
+        now_s = loop.time()
+        if now_s - last_s < GAP_S or await _is_held(client, held):
+            guard.beat()
+            last_s = loop.time()
+        await asyncio.sleep(BEAT_S)
 
 
-def _signaller(process: asyncio.subprocess.Process, *, is_group: bool) -> Send:
-    """What sends a signal to the child, or to all of its group."""
-
-    def send(number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if is_group:
-                os.killpg(process.pid, number)
-            else:
-                process.send_signal(number)
-
-    return send
-
-
-async def _stop(process: asyncio.subprocess.Process, send: Send) -> None:
-    send(signal.SIGTERM)
+async def _is_held(client: AsyncClient, held: Held) -> bool:
     try:
-        async with asyncio.timeout(TERMINATE_S):
-            await process.wait()
-    except TimeoutError:
-        send(signal.SIGKILL)
-        await process.wait()
+        entry = await client.kv.get(held.name, deadline_s=GAP_S)
+    except QuorateError:  # nobody knows: it is asked again
+        return False
+    return entry is not None and entry.session == held.session

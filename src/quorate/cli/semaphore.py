@@ -89,18 +89,20 @@ class Semaphore:
         self._own = f"{prefix}/{uuid.uuid4()}"
         self._document = f"{prefix}/.lock"
         self._lock: AsyncLock = client.lock(
-            self._own, value=name.encode(), ttl_s=TTL_S, lock_delay_s=0.0
+            self._own, value=name.encode(), ttl_s=TTL_S, wait_s=wait_s, lock_delay_s=0.0
         )
         self._session = ""
 
     async def __aenter__(self) -> Held:
+        until_s = self._client.now_s() + self._wait_s
         held = await self._lock.__aenter__()
         self._session = held.session
         try:
             if self._wait_s == float("inf"):
                 fence = await self._placed()
             else:
-                fence = await asyncio.wait_for(self._placed(), self._wait_s)
+                rest_s = max(until_s - self._client.now_s(), 0.0)
+                fence = await asyncio.wait_for(self._placed(), rest_s)
         except TimeoutError:
             await self._leave()
             raise LockHeldError(f"no place in {self._prefix} within {self._wait_s:g} s") from None
