@@ -14,7 +14,7 @@ from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
 from quorate.base.records import Promised, Vote
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.proposer import Phase1, Pipeline
-from quorate.paxos.quorum import is_phase2_quorum
+from quorate.paxos.quorum import phase2_size
 
 NODES = (NodeId("a"), NodeId("b"), NodeId("c"))
 VOTERS = frozenset(NODES)
@@ -60,7 +60,9 @@ class World:
 
     def chosen(self) -> set[bytes]:
         return {
-            value for (_, value), voted in self.votes.items() if is_phase2_quorum(voted, VOTERS)
+            value
+            for (_, value), voted in self.votes.items()
+            if len(voted & VOTERS) >= phase2_size(len(VOTERS))
         }
 
 

@@ -39,6 +39,9 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     Counts only when pages 0 … pages-1 of the same `ballot` and `slot_first` have come. A page
     tells everything held from `slot_from` to its last slot, the last page everything behind too:
     so pages of answers given at different times fit together, or are seen not to.
+
+    `told` is how far a leader of a lower ballot said that all is chosen, held here or not; 0 if no
+    such leader said more than `watermark`.
     """
 
     ballot: Ballot
@@ -48,6 +51,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     pages: int
     held: tuple[Held, ...]
     slot_from: Slot = Slot(0)
+    told: Slot = Slot(0)
 
 
 class Accept(msgspec.Struct, frozen=True, array_like=True, tag=3):

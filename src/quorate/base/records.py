@@ -11,9 +11,14 @@ from quorate.base.ids import Ballot, Slot
 
 
 class Promised(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The acceptor will listen to no ballot below this one."""
+    """The acceptor will listen to no ballot below this one.
+
+    With a `watermark` it also says what that of a Vote says: the leader of `ballot` knew every
+    slot up to it chosen. 0: nothing is said. Versions that do not know it read it as 0.
+    """
 
     ballot: Ballot
+    watermark: Slot = Slot(0)
 
 
 class Vote(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -10,7 +10,7 @@ D1: only digests of the same slot are compared.
 from quorate.base.batches import Configuration
 from quorate.base.effects import Halt
 from quorate.base.ids import NodeId, Slot
-from quorate.paxos.quorum import quorum_size
+from quorate.paxos.quorum import majority
 
 KEPT = 64
 """Checkpoints a node remembers."""
@@ -49,7 +49,7 @@ class Agreement:
             del self._heard[next(iter(self._heard))]
         for value in sorted(set(told.values())):
             supporters = sum(1 for node, seen in told.items() if seen == value and node in voters)
-            if supporters >= quorum_size(len(voters)):
+            if supporters >= majority(len(voters)):
                 if value != self._mine[slot]:
                     return self._halt(slot, value)
                 if slot >= self.agreed[0]:

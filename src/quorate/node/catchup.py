@@ -120,16 +120,15 @@ class Asker:
         self.source: NodeId | None = None
         self.is_installing = False
         self.has_failed = False
+        self._refusal = ""  # the last one told; repeated ones are not
 
     def begin(self, source: NodeId, now_s: float) -> list[Effect]:
         """Ask a peer for its tables."""
         self._transfer += 1
         self.has_failed = False
         self.source, self._number, self._tries, self._asked_s = source, 0, 0, now_s
-        return [
-            Note("snapshot asked", {"source": source}),
-            Send(source, SnapshotAsk(self._transfer, 0)),
-        ]
+        note = [] if self._refusal else [Note("snapshot asked", {"source": source})]
+        return [*note, Send(source, SnapshotAsk(self._transfer, 0))]
 
     def give_up(self) -> None:
         """Forget the transfer; the replica will find its hole again."""
@@ -155,11 +154,16 @@ class Asker:
         if message.refused or is_stale:
             self.give_up()
             self.has_failed = True
-            return [Note("snapshot refused", {"why": message.refused or "it is too old"})]
+            why = message.refused or "it is too old"
+            if why == self._refusal:
+                return []
+            self._refusal = why
+            return [Note("snapshot refused", {"why": why, "source": sender})]
         rows = self._rows(message)
         if rows is None:
             return self._ask_again(now_s)
         self._slot = message.slot
+        self._refusal = ""
         effects: list[Effect] = [
             Install(self._transfer, message.slot, rows, message.number == 0, message.is_last)
         ]

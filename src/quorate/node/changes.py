@@ -26,6 +26,9 @@ from quorate.paxos.membership import Membership
 PROMOTE_SLOTS = 64
 """A learner this close to the watermark may vote."""
 
+HAND_OVER_S, HAND_OVER_DOUBLINGS = 2.0, 4
+"""Seconds between the first two tries to hand over, and how often that pause doubles."""
+
 REPEAT_S = 0.5
 """An unanswered question goes to the leader again after this long."""
 
@@ -53,6 +56,8 @@ class Changes:
         self._number = incarnation << 32  # an answer to an earlier life may still be on its way
         self._pending: dict[int, Pending] = {}
         self._awaited: dict[int, tuple[NodeId, int]] = {}  # configuration number -> asker, question
+        self._hand_overs = 0
+        self._hand_over_due_s = float("-inf")
 
     # --- the asking node ---------------------------------------------------------------------
 
@@ -160,6 +165,7 @@ class Changes:
     def stop_leading(self) -> None:
         """What was proposed may still be chosen; askers repeat themselves."""
         self._awaited.clear()
+        self._hand_overs, self._hand_over_due_s = 0, float("-inf")
 
     def tick(
         self, leadership: Leadership, membership: Membership, watermark: Slot, now_s: float
@@ -181,11 +187,19 @@ class Changes:
         return []
 
     def hand_over(self, leadership: Leadership, voters: frozenset[NodeId], now_s: float) -> None:
-        """Give leadership to the best of these voters, if there is one and nobody takes over."""
-        if leadership.transfer_to is None:
-            best = self.best_successor(leadership, voters, now_s)
-            if best is not None:
-                leadership.transfer(best, now_s)
+        """Give leadership to the best of these voters, if there is one and nobody takes over.
+
+        The pause before the next try doubles, and only the first failure is told: the reason may
+        stand for hours, and a leader proposes nothing while it hands over.
+        """
+        if leadership.transfer_to is not None or now_s < self._hand_over_due_s:
+            return
+        best = self.best_successor(leadership, voters, now_s)
+        if best is not None:
+            leadership.transfer(best, now_s, is_quiet=self._hand_overs > 0)
+            pause_s = HAND_OVER_S * 2 ** min(self._hand_overs, HAND_OVER_DOUBLINGS)
+            self._hand_over_due_s = now_s + pause_s
+            self._hand_overs += 1
 
     def best_successor(
         self, leadership: Leadership, voters: frozenset[NodeId], now_s: float

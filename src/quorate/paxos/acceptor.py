@@ -9,10 +9,13 @@ A2: nobody hears of a promise or a vote before it is durable: both leave as Repl
 A3: a promise tells everything held above the watermark, and the watermark itself; what lies at or
     below it is chosen and can be fetched. It never answers "empty" for what it once held.
 A4: what was fetched as chosen is reported as chosen, never as a vote.
+A5: a promise also tells how far a leader of a *lower* ballot said that all is chosen. Every
+    phase-1 quorum of the ballot asked for must hold those batches; if it does not, somebody has
+    lost memory. Of a higher ballot it would not follow, so nothing is said of it.
 
 Votes at or below the watermark are dropped: their batches live in the learner's tail, in the
-tables, in the log. An Accept down there is granted without a new vote: the only batch that a
-newer ballot can propose for a chosen slot is the chosen one.
+tables, in the log. An Accept down there is granted without a new vote, and only if its batch is
+the one held (`replica` compares them): for a chosen slot no newer ballot can propose another.
 
 Source: Lamport, "Paxos Made Simple" (2001), section 2.2.
 """
@@ -21,7 +24,7 @@ from collections.abc import Mapping
 
 from quorate.base.effects import Effect, Persist, Reply, Send
 from quorate.base.errors import invariant
-from quorate.base.ids import NO_BALLOT, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
 from quorate.base.records import Promised, Vote
 
@@ -45,7 +48,11 @@ class Acceptor:
         self._slots_ahead_max = slots_ahead_max
 
     def on_prepare(
-        self, sender: NodeId, message: Prepare, chosen: Mapping[Slot, bytes]
+        self,
+        sender: NodeId,
+        message: Prepare,
+        chosen: Mapping[Slot, bytes],
+        led: tuple[Ballot, Slot] = (NO_BALLOT, Slot(0)),
     ) -> list[Effect]:
         """Answer phase 1a: promise, and report what is held above the watermark.
 
@@ -53,6 +60,7 @@ class Acceptor:
             sender: Who asks.
             message: The question.
             chosen: What the learner knows chosen above the watermark.
+            led: Which leader said that all is chosen up to where (A5).
 
         Returns:
             `[Persist, Reply…]`, one Reply a page; only the Nack if a higher ballot was promised.
@@ -67,10 +75,13 @@ class Acceptor:
             self.remember(record)
             effects.append(Persist(record))
         first = slot_from = message.slot_first
+        told = led[1] if led[0] < ballot and led[1] > self.watermark else Slot(0)
         pages = self._pages(first, chosen)
         for page, held in enumerate(pages):
             whole = tuple(held)
-            promise = Promise(ballot, first, self.watermark, page, len(pages), whole, slot_from)
+            promise = Promise(
+                ballot, first, self.watermark, page, len(pages), whole, slot_from, told
+            )
             effects.append(Reply(sender, promise))
             slot_from = Slot(held[-1].slot + 1) if held else slot_from
         return effects

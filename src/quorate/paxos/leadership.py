@@ -16,6 +16,9 @@ S5: a leader that learns another batch chosen in a slot it has on the way, or it
     batch take that for chosen (L2).
 S6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
     does without that peer.
+S7: nothing is proposed in a slot that is chosen by the word of a leader of a lower ballot, and
+    whose batch nobody who promised holds (A5): somebody forgot it. It is fetched from whoever
+    still knows it; until such a node is heard nobody leads, rather than that a write is lost.
 """
 
 from typing import Protocol
@@ -78,12 +81,14 @@ class Leadership:
         self.phase1 = Phase1(ballot, Slot(home.learner.watermark + 1))
         self.pipeline: Pipeline | None = None
         self.is_serving = False
+        self.is_short = False  # a batch known to be chosen was held by nobody who promised (S7)
         self.served_since_s = float("inf")
         self.rounds = ReadRounds()
         self.stamp_ms = 0
         self.digest_slot, self.digest = Slot(0), 0
         self.transfer_to: NodeId | None = None
         self.transfer_until_s = 0.0
+        self._is_quiet_transfer = False
         self._transfer_told_s = float("-inf")
         self._stuck_since_s = float("inf")
         self._began_s = now_s
@@ -104,7 +109,7 @@ class Leadership:
         """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
         home = self._home
         question = Prepare(self.ballot, self.phase1.slot_first)
-        effects = home.acceptor.on_prepare(home.me, question, home.learner.chosen)
+        effects = home.acceptor.on_prepare(home.me, question, home.learner.chosen, home.learner.led)
         for peer in peers:
             self._prepared_s[peer] = now_s
             effects.append(Reply(peer, question))
@@ -233,15 +238,21 @@ class Leadership:
         return self.phase1.is_enough(home.membership.governing(slot).voter_ids)
 
     def _must_learn(self, slot: Slot) -> bool:
-        """Is `slot` chosen already, as a promise's watermark says? Then it must be fetched.
+        """Is `slot` known to be chosen, and not what was? Then it must be fetched (S7).
 
         A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
         """
         learner, phase1 = self._home.learner, self.phase1
-        if slot > phase1.watermark_max or slot <= learner.watermark:
+        if slot <= learner.watermark:
             return False
-        learner.hear_of(phase1.watermark_max, phase1.watermark_holder)
-        return True
+        if slot <= phase1.watermark_max:
+            learner.hear_of(phase1.watermark_max, phase1.watermark_holder)
+            return True
+        if phase1.is_lost(slot) and slot not in learner.chosen:
+            learner.hear_of(phase1.told, self._home.me)
+            self.is_short = True
+            return True
+        return False
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:
         home, pipeline = self._home, self.pipeline
@@ -294,8 +305,9 @@ class Leadership:
             for slot, flight in self.pipeline.overdue(now_s):
                 effects += self._resend(slot, flight, now_s)
         if self.transfer_to and now_s >= self.transfer_until_s:
+            if not self._is_quiet_transfer:
+                effects.append(Note("transfer failed", {"to": self.transfer_to}))
             self.transfer_to = None
-            effects.append(Note("transfer failed", {}))
         if self.pipeline is not None and now_s >= self._heartbeat_due_s:
             effects += self._heartbeat(now_s)
         return effects
@@ -385,9 +397,9 @@ class Leadership:
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
     ) -> list[Effect]:
         """A peer still follows: note how far it is, and count its answer to the round."""
-        self._peer(sender, now_s).on_watermark(
-            message.watermark, self._home.learner.watermark, now_s
-        )
+        learner = self._home.learner
+        self._peer(sender, now_s).on_watermark(message.watermark, learner.watermark, now_s)
+        learner.hear_of(message.watermark, sender)
         return self._count_answer(sender, message.round)
 
     def _count_answer(self, sender: NodeId, counter: int) -> list[Effect]:
@@ -431,12 +443,12 @@ class Leadership:
 
         Judged while a pipeline stands; before, `hears_quorum` sets the limit.
         """
-        pipeline, knower = self.pipeline, self.phase1.watermark_holder
-        if (
-            pipeline is None
-            or knower in self.healthy(now_s)
-            or not self._must_learn(pipeline.slot_next)
-        ):
+        pipeline, phase1 = self.pipeline, self.phase1
+        is_told = pipeline is not None and (
+            pipeline.slot_next <= phase1.watermark_max
+            and phase1.watermark_holder in self.healthy(now_s)
+        )
+        if pipeline is None or is_told or not self._must_learn(pipeline.slot_next):
             self._stuck_since_s = float("inf")
             return False
         self._stuck_since_s = min(self._stuck_since_s, now_s)
@@ -455,9 +467,10 @@ class Leadership:
                 self._prepared_s[peer] = float("-inf")
         return []
 
-    def transfer(self, to: NodeId, now_s: float) -> None:
-        """Stop proposing, and hand over to `to` when it has caught up (3.9)."""
+    def transfer(self, to: NodeId, now_s: float, *, is_quiet: bool = False) -> None:
+        """Stop proposing, and hand over to `to` when it has caught up; `is_quiet`: told before."""
         self.transfer_to = to
+        self._is_quiet_transfer = is_quiet
         self._transfer_told_s = float("-inf")
         self.transfer_until_s = now_s + self._timing.election_timeout_s
 

@@ -11,10 +11,23 @@ L3: nobody fills a hole on its own authority; only a leader may, after its phase
 
 from collections.abc import Mapping
 
-from quorate.base.errors import invariant
-from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
-from quorate.base.records import Chosen, Vote
+from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
+from quorate.base.records import Chosen, Promised, Vote
 from quorate.paxos.log import Tail
+
+
+class ContradictionError(Exception):
+    """A batch is said to be chosen in a slot, where another one is known to be.
+
+    Attributes:
+        slot: Which.
+        known: The batch held here.
+        said: The other one.
+    """
+
+    def __init__(self, slot: Slot, known: bytes, said: bytes) -> None:
+        super().__init__(f"slot {slot} was chosen differently")
+        self.slot, self.known, self.said = slot, known, said
 
 
 class Learner:
@@ -29,6 +42,7 @@ class Learner:
         self.watermark = watermark
         self.told = watermark
         self.teller = NOBODY
+        self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
         self.chosen: dict[Slot, bytes] = {}
         self.tail = tail
         self._old_votes: dict[Slot, Vote] = {}
@@ -49,6 +63,8 @@ class Learner:
         if watermark <= self.watermark:
             return
         self.hear_of(watermark, teller)
+        if watermark >= self.led[1]:
+            self.led = (ballot, watermark)
         if watermark - self.watermark <= len(votes):
             slots = [Slot(s) for s in range(self.watermark + 1, watermark + 1)]
         else:
@@ -68,20 +84,25 @@ class Learner:
         """Note that `batch` is chosen in `slot`; True if that was news.
 
         Raises:
-            InvariantError: Another batch was known chosen there.
+            ContradictionError: Another batch was known chosen there.
         """
-        if slot <= self.watermark:
-            known = self.tail.get(slot)
-            invariant(known is None or known == batch, f"slot {slot} was chosen differently")
-            return False
-        before = self.chosen.get(slot)
-        if before is not None:
-            invariant(before == batch, f"slot {slot} was chosen differently")
+        known = self.held(slot)
+        if known is not None and known != batch:
+            raise ContradictionError(slot, known, batch)
+        if slot <= self.watermark or known is not None:
             return False
         self.chosen[slot] = batch
         return True
 
-    def recollect(self, record: Vote | Chosen) -> None:
+    def knows(self, slot: Slot) -> bool:
+        """Is some batch known to be chosen in `slot`?"""
+        return slot <= self.watermark or slot in self.chosen
+
+    def held(self, slot: Slot) -> bytes | None:
+        """The batch known to be chosen in `slot`, if it is known and still kept."""
+        return self.tail.get(slot) if slot <= self.watermark else self.chosen.get(slot)
+
+    def recollect(self, record: Vote | Chosen | Promised) -> None:
         """On recovery: the log still holds a slot that the tables have passed.
 
         What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag.
@@ -89,7 +110,7 @@ class Learner:
         if isinstance(record, Chosen):
             self._proven[record.slot] = record.batch
             return
-        if record.slot <= self.watermark:
+        if isinstance(record, Vote) and record.slot <= self.watermark:
             self._old_votes[record.slot] = record
         for slot in [s for s in self._old_votes if s <= record.watermark]:
             vote = self._old_votes.pop(slot)

@@ -71,11 +71,13 @@ class Membership:
         self._refresh()
         return configuration
 
-    def prune(self, watermark: Slot) -> None:
-        """Drop configurations that govern no slot above `watermark` any more."""
+    def prune(self, watermark: Slot) -> bool:
+        """Drop configurations that govern no slot above `watermark` any more; True if one went."""
+        before = len(self._chain)
         while len(self._chain) > 1 and self._chain[1][0] <= watermark + 1:
             del self._chain[0]
             self._refresh()
+        return len(self._chain) < before
 
     def derive(self, verb: str, member: Member) -> Configuration:
         """The configuration that a change would make of the newest one.

@@ -20,7 +20,7 @@ from quorate.base.batches import NOOP
 from quorate.base.errors import invariant
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Held, Promise
-from quorate.paxos.quorum import is_phase1_quorum, quorum_size
+from quorate.paxos.quorum import is_phase1_quorum, phase2_size
 
 
 class Phase1:
@@ -38,6 +38,7 @@ class Phase1:
         self.watermark_max = Slot(0)
         self.watermark_holder = ballot.node
         self.slot_last = Slot(0)  # the highest slot that any promise reported; 0 if none did
+        self.told = Slot(0)  # all up to here is chosen, by the word of leaders of lower ballots
         self._enough_for: frozenset[NodeId] | None = None
         self._pages: dict[NodeId, dict[int, Promise]] = {}
         self._held: dict[Slot, Held] = {}
@@ -70,6 +71,14 @@ class Phase1:
         held = self._held.get(slot)
         return NOOP if held is None else held.batch
 
+    def is_lost(self, slot: Slot) -> bool:
+        """Is the batch of `slot` chosen, and held by nobody who promised (A5)?
+
+        A phase-1 quorum that keeps its memory holds it. So one of these nodes has forgotten what
+        it acknowledged, and whatever were proposed here might contradict what was chosen.
+        """
+        return slot <= self.told and slot > self.watermark_max and slot not in self._held
+
     def _is_whole(self, pages: dict[int, Promise], count: int) -> bool:
         """Do the pages leave no slot out? Those of answers given at different times may (P5)."""
         slot_from = self.slot_first
@@ -84,6 +93,7 @@ class Phase1:
         if page.watermark > self.watermark_max:
             self.watermark_max = page.watermark
             self.watermark_holder = sender
+        self.told = max(self.told, page.told)
         for held in page.held:
             best = self._held.get(held.slot)
             if best is None or _beats(held, best):
@@ -121,7 +131,7 @@ class Pipeline:
         slot = self.slot_next
         self.slot_next = Slot(slot + 1)
         self.flights[slot] = Flight(
-            batch, quorum_size(len(voters)), voters, set(), now_s, patience_s
+            batch, phase2_size(len(voters)), voters, set(), now_s, patience_s
         )
         return slot
 

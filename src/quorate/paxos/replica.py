@@ -34,12 +34,18 @@ from quorate.base.messages import (
 from quorate.base.ports import Rng
 from quorate.base.records import Chosen, Promised, Record, Vote
 from quorate.paxos.acceptor import Acceptor
+from quorate.paxos.contradiction import contradiction
 from quorate.paxos.election import Election
 from quorate.paxos.leadership import Leadership
-from quorate.paxos.learner import Learner
+from quorate.paxos.learner import ContradictionError, Learner
+from quorate.paxos.learning import Learning
 from quorate.paxos.log import Tail
 from quorate.paxos.membership import Membership
 from quorate.paxos.quorum import is_phase1_quorum
+
+UNKNOWN = "nobody heard knows what is chosen"
+FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
+"""Why a leader steps down (S6, S7)."""
 
 Released = tuple[Slot, bytes, Configuration | None]
 """Slot, batch, and the configuration it brought into the chain, if any."""
@@ -82,8 +88,9 @@ class Replica:
         self.round_seen = 0
         self.linked: set[NodeId] = set()
         self._released: list[Released] = []
-        self._fetch_due_s = float("-inf")
-        self._fetch_turn = 0
+        self.learning = Learning(self)
+        self._has_turned = False  # a configuration went out of force: see L4
+        self._failed_why = ""  # our last election failed for this, and nobody led since
         self._handlers: dict[type, Callable[..., list[Effect]]] = {
             Accept: self._on_accept,
             Accepted: self._on_accepted,
@@ -97,6 +104,15 @@ class Replica:
             Fetch: self._on_fetch,
             Fetched: self._on_fetched,
             TransferNow: self._on_transfer_now,
+            Farewell: self._on_farewell,
+        }
+        self._strangers: dict[type, Callable[..., list[Effect]]] = {
+            Accept: self._on_stranger,
+            Heartbeat: self._on_stranger,
+            PollAnswer: self._on_stranger,
+            Poll: self._on_poll,
+            Fetch: self._on_fetch,
+            Fetched: self._on_fetched,
             Farewell: self._on_farewell,
         }
 
@@ -139,15 +155,13 @@ class Replica:
 
     def remember(self, record: Record) -> None:
         """Replay one record of the log, in order, before the first event."""
-        if isinstance(record, Vote | Chosen):
+        if isinstance(record, Vote | Chosen | Promised):
             self.learner.recollect(record)
-        if isinstance(record, Vote):
+        if isinstance(record, Vote | Promised):
             self.acceptor.remember(record)
             self.learner.on_watermark(
                 record.ballot, record.watermark, self.acceptor.votes, record.ballot.node
             )
-        elif isinstance(record, Promised):
-            self.acceptor.remember(record)
         elif isinstance(record, Chosen) and record.slot > self.learner.watermark:
             self.learner.choose(record.slot, record.batch)
         self._release()
@@ -155,6 +169,7 @@ class Replica:
     def end_recovery(self, applied: Slot) -> None:
         """All records are replayed; `applied` is what the tables held when they began."""
         self.learner.end_recovery(applied)
+        self._has_turned = False
 
     @property
     def has_released(self) -> bool:
@@ -175,7 +190,7 @@ class Replica:
         self.membership = membership
         self.snapshot_source = None
         self.is_installing = False
-        self._fetch_due_s = float("-inf")
+        self.learning.fetcher.hurry()
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
             effects += self.step_down(now_s, "a snapshot holds what others chose")
@@ -184,11 +199,7 @@ class Replica:
     # --- events ------------------------------------------------------------------------------
 
     def receive(self, event: Event, now_s: float) -> list[Effect]:
-        """Take one event.
-
-        Raises:
-            InvariantError: What came contradicts what is known to be chosen.
-        """
+        """Take one event; a Halt if what came contradicts what is known to be chosen."""
         if isinstance(event, Received):
             return self.hear(event.sender, event.message, now_s)
         if isinstance(event, Connected):
@@ -200,27 +211,39 @@ class Replica:
     def hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
         """Take a message; one of no concern to a replica changes nothing.
 
-        Raises:
-            InvariantError: See `receive`.
+        Members are heard. Who is none, as far as is known here, is heard if its link stands, and
+        then only of what a node behind needs to catch up, and what a node removed must be told:
+        it gets no promise and no vote, and is not followed. Who leads goes on to be heard to the
+        end of its ballot, for it may have been removed meanwhile.
         """
-        handler = self._handlers.get(type(message))
+        handlers = self._handlers
+        if sender not in self.membership.members and not self._is_heard(sender):
+            handlers = self._strangers if sender in self.linked else {}
+        handler = handlers.get(type(message))
         if handler is None:
             return []
-        effects = handler(sender, message, now_s)
+        try:
+            effects = handler(sender, message, now_s)
+        except ContradictionError as found:
+            return [contradiction(found, sender, message, self.learner.led)]
         return effects + self._settle(now_s)
+
+    def _is_heard(self, sender: NodeId) -> bool:
+        return sender in (self.me, self.election.leader.node)
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: heartbeats, resends, elections, fetches."""
         effects: list[Effect] = []
         if self.leadership:
             effects += self.leadership.tick(now_s)
+            is_short = self.leadership.is_short
             if not self.leadership.hears_quorum(now_s):
-                effects += self.step_down(now_s, "no quorum heard")
+                effects += self.step_down(now_s, FORGOTTEN if is_short else "no quorum heard")
             elif self.leadership.is_stuck(now_s):
-                effects += self.step_down(now_s, "nobody heard knows what is chosen")
+                effects += self.step_down(now_s, FORGOTTEN if is_short else UNKNOWN)
         elif now_s >= self.election.due_s and self.is_voter:
             effects += self.poll(now_s)
-        effects += self.fetch(now_s)
+        effects += self.learning.fetch(now_s)
         return effects + self._settle(now_s)
 
     def flush(self, now_s: float) -> list[Effect]:
@@ -229,8 +252,8 @@ class Replica:
         if self.leadership:
             effects = self.leadership.flush(now_s)
             effects += self._settle(now_s)
-        if self.learner.has_hole and now_s >= self._fetch_due_s:
-            effects += self.fetch(now_s)
+        if self.learner.has_hole:
+            effects += self.learning.fetch(now_s)
         return effects
 
     # --- elections ---------------------------------------------------------------------------
@@ -241,7 +264,7 @@ class Replica:
         if self._is_elected({self.me}):
             return self.stand(now_s)
         question = Poll(self._next_round(), number, self.watermark)
-        return [Send(peer, question) for peer in self._peers()]
+        return [Send(peer, question) for peer in self.peers()]
 
     def stand(self, now_s: float) -> list[Effect]:
         """Begin phase 1 under a ballot above all we have seen (P1: Prepare leaves as Reply)."""
@@ -250,18 +273,24 @@ class Replica:
         ballot = Ballot(self._next_round(), self.me)
         self.round_seen = ballot.round
         self.leadership = Leadership(self, ballot, now_s)
+        fields = {"round": ballot.round, "watermark": self.watermark}
         return [
-            Note("standing", {"round": ballot.round, "watermark": self.watermark}),
-            *self.leadership.prepare(self._peers(), now_s),
+            *self.learning.store_claim(),
+            *([] if self._failed_why else [Note("standing", fields)]),
+            *self.leadership.prepare(self.peers(), now_s),
         ]
 
     def step_down(self, now_s: float, why: str) -> list[Effect]:
         """Lead no more; what is on the way may still be chosen by others."""
-        if self.leadership is None:
+        leadership = self.leadership
+        if leadership is None:
             return []
         self.leadership = None
+        if leadership.pipeline is not None and self.watermark >= self.learner.led[1]:
+            self.learner.led = (leadership.ballot, self.watermark)
         self.election.postpone(now_s)
-        return [Note("stepped down", {"why": why})]
+        is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
+        return [Note("stepped down", {"why": why})] if is_news or leadership.is_serving else []
 
     def _is_elected(self, grants: set[NodeId]) -> bool:
         voters = self.membership.governing(Slot(self.watermark + 1)).voter_ids
@@ -270,7 +299,8 @@ class Replica:
     def _next_round(self) -> int:
         return max(self.acceptor.promised.round, self.round_seen, self.election.leader.round) + 1
 
-    def _peers(self) -> list[NodeId]:
+    def peers(self) -> list[NodeId]:
+        """All other members."""
         return [node for node in self.membership.members if node != self.me]
 
     def _on_poll(self, sender: NodeId, message: Poll, now_s: float) -> list[Effect]:
@@ -309,7 +339,7 @@ class Replica:
     # --- phase 1 and 2, both sides -----------------------------------------------------------
 
     def _on_prepare(self, sender: NodeId, message: Prepare, now_s: float) -> list[Effect]:
-        effects = self.acceptor.on_prepare(sender, message, self.learner.chosen)
+        effects = self.acceptor.on_prepare(sender, message, self.learner.chosen, self.learner.led)
         if sender != self.me and isinstance(effects[0], Persist | Reply):
             self.election.postpone(now_s)
         return effects + self._yield(now_s)
@@ -324,12 +354,18 @@ class Replica:
         return []
 
     def _on_accept(self, sender: NodeId, message: Accept, now_s: float) -> list[Effect]:
+        if self.learner.knows(message.slot) and message.ballot >= self.acceptor.promised:
+            other = self.learning.judge_known(sender, message)
+            if other:
+                return other
         effects = self.acceptor.on_accept(sender, message)
         if message.ballot >= self.acceptor.promised and sender != self.me:
             self._follow(message.ballot, now_s, None)
             effects += self._yield(now_s)
-        self._learn(message.ballot, message.watermark, sender)
-        return effects
+        is_stored = bool(effects) and isinstance(effects[0], Persist)
+        return effects + self.learning.learn(
+            message.ballot, message.watermark, sender, is_stored=is_stored
+        )
 
     def _on_accepted(self, sender: NodeId, message: Accepted, now_s: float) -> list[Effect]:
         if self.leadership and message.ballot == self.leadership.ballot:
@@ -337,21 +373,22 @@ class Replica:
         return []
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
-        self._learn(message.ballot, message.watermark, sender)
+        effects = self.learning.learn(message.ballot, message.watermark, sender, is_stored=False)
         promised = self.acceptor.promised
         if message.ballot < promised:
-            return [Send(sender, Nack(message.ballot, promised))] if message.round else []
-        effects: list[Effect] = []
+            nack = Send(sender, Nack(message.ballot, promised))
+            return [*effects, nack] if message.round else effects
         if sender != self.me:
             if self._follow(message.ballot, now_s, message.is_serving):
                 effects.append(Note("following", {"leader": sender, "serving": message.is_serving}))
             effects += self._yield(now_s)
         if message.round:
-            answer = HeartbeatAnswer(
-                message.ballot, self.watermark, message.round, self.digest_slot, self.digest
-            )
-            effects.append(Send(sender, answer))
+            effects.append(Send(sender, self.progress(message.ballot, message.round)))
         return effects
+
+    def progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
+        """How far this node is; `counter` 0 answers no round."""
+        return HeartbeatAnswer(ballot, self.watermark, counter, self.digest_slot, self.digest)
 
     def _on_heartbeat_answer(
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
@@ -361,6 +398,7 @@ class Replica:
         return []
 
     def _follow(self, ballot: Ballot, now_s: float, is_serving: bool | None) -> bool:
+        self._failed_why = ""
         return self.election.on_leader(ballot, now_s, is_serving)
 
     def _yield(self, now_s: float) -> list[Effect]:
@@ -372,14 +410,17 @@ class Replica:
 
     # --- learning and catching up ------------------------------------------------------------
 
-    def _learn(self, ballot: Ballot, watermark: Slot, teller: NodeId) -> None:
-        self.learner.on_watermark(ballot, watermark, self.acceptor.votes, teller)
-
     def _settle(self, now_s: float) -> list[Effect]:
         """Release what is due; a leader whose slot went to another batch leads no more (S5)."""
         if not self.learner.chosen:
             return []
-        return self.step_down(now_s, "another batch was chosen") if self._release() else []
+        effects: list[Effect] = []
+        if self._release():
+            effects = self.step_down(now_s, "another batch was chosen")
+        if self._has_turned:
+            self._has_turned = False
+            effects += self.learning.store_claim()
+        return effects
 
     def _release(self) -> bool:
         """Release what is known in order; True if it contradicts what we propose (S5)."""
@@ -398,60 +439,38 @@ class Replica:
             self._released.append((slot, batch, configuration))
         if learner.watermark > before:
             self.acceptor.forget(learner.watermark)
-            self.membership.prune(learner.watermark)
+            if self.membership.prune(learner.watermark):
+                self._has_turned = True
             if self.leadership:
                 self.leadership.on_released(learner.watermark)
         return is_contradicted
 
-    def fetch(self, now_s: float) -> list[Effect]:
-        """Ask for the next hole: first the node that told of it, then others in turn."""
-        learner = self.learner
-        if not learner.has_hole or now_s < self._fetch_due_s or self.snapshot_source:
-            return []
-        self._fetch_due_s = now_s + self.settings.timing.fetch_resend_s
-        candidates = [learner.teller, *self._peers()]
-        peers = [p for p in dict.fromkeys(candidates) if p != self.me and p in self.linked]
-        if not peers:
-            return []
-        peer = peers[self._fetch_turn % len(peers)]
-        self._fetch_turn += 1
-        return [Send(peer, Fetch(Slot(learner.watermark + 1), learner.told))]
+    def _on_stranger(
+        self, sender: NodeId, message: Accept | Heartbeat | PollAnswer, now_s: float
+    ) -> list[Effect]:
+        return self.learning.on_stranger(sender, message)
 
     def _on_fetch(self, sender: NodeId, message: Fetch, now_s: float) -> list[Effect]:
-        tail = self.learner.tail
-        first = message.slot_first
-        batches = tail.run(first, message.slot_last, self.settings.limits.fetch_bytes_max)
-        answer = Fetched(first, tuple(batches), self.watermark, tail.slot_first)
-        return [Send(sender, answer)]
+        return self.learning.on_fetch(sender, message)
 
     def _on_fetched(self, sender: NodeId, message: Fetched, now_s: float) -> list[Effect]:
-        effects: list[Effect] = []
-        learner = self.learner
-        for place, batch in enumerate(message.batches):
-            slot = Slot(message.slot_first + place)
-            if slot > learner.watermark and learner.choose(slot, batch):
-                effects.append(Persist(Chosen(slot, batch)))
-        learner.told = max(learner.told, message.watermark)
-        if message.batches:
-            self._fetch_turn = 0
-            self._fetch_due_s = float("-inf")
-            effects += self._settle(now_s)
-            return effects + self.fetch(now_s)
-        is_gone = message.slot_first == learner.watermark + 1 < message.slot_tail
-        if is_gone and message.slot_tail <= message.watermark + 1:
-            self.snapshot_source = sender
-        return effects
+        before = self.watermark
+        effects = self.learning.on_fetched(sender, message)
+        effects += self._settle(now_s)
+        return effects + (self.learning.on_progress(now_s) if self.watermark > before else [])
 
     # --- links -------------------------------------------------------------------------------
 
     def _on_connected(self, peer: NodeId) -> list[Effect]:
         self.linked.add(peer)
+        self.learning.fetcher.hurry()
         if self.leadership:
             return self.leadership.on_link(peer, is_linked=True)
         return []
 
     def _on_disconnected(self, peer: NodeId, now_s: float) -> list[Effect]:
         self.linked.discard(peer)
+        self.learning.fetcher.forget(peer)
         if self.leadership:
             return self.leadership.on_link(peer, is_linked=False)
         if self.election.on_link_lost(peer, now_s):

@@ -244,8 +244,8 @@ def _full(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 def _may_lose(cluster: Cluster, host: Host) -> bool:
     """May this directory be lost? Not while another one is not replaced yet.
 
-    Replaced means that all others know the configuration without the lost one to be in force:
-    else a slot that the old one governs may still need the memory of both.
+    Replaced means that all others know, by their disks, the configuration without the lost one to
+    be in force: else a slot that the old one governs may still need the memory of both.
     """
     model = cluster.oracle.model
     if model is None or not cluster.is_settled:
@@ -259,6 +259,7 @@ def _may_lose(cluster: Cluster, host: Host) -> bool:
         other.node is not None
         and other.node.replica is not None
         and other.node.replica.watermark + 1 >= begin
+        and other.node.gate.is_open
         for other in cluster.members
     )
 

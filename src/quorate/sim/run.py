@@ -20,8 +20,18 @@ from quorate.sim.search import TooLongError, judge_keys
 from quorate.sim.swarm import Plan
 from quorate.sim.world import ViolationError, World
 
-CALM_S = 60.0
-"""Simulated seconds within which a healed cluster must be level; it seldom takes five."""
+CALM_S = 30.0
+"""Simulated seconds within which a healed cluster must be level, as `docs/protocol/paxos.md` says
+under "Liveness"; it seldom takes ten. A sync that is under way takes up to eight of them, and an
+end that waits to notice a dead link up to five."""
+
+SETTLING_S = 3.0
+"""After the last operation what a node still says of it has been said."""
+
+IDLE_S = 2.0
+IDLE_MESSAGES = 50
+"""Messages per simulated second and host in an idle cluster, at most. A leader of five sends 40
+heartbeats and gets as many answers: 16 per host; the rest is for nodes that ask to be let in."""
 
 UNDECIDED = "undecided"
 """How a failure begins that is one of the checker: it gave up."""
@@ -110,6 +120,22 @@ def _calm(cluster: Cluster) -> None:
         _probe(cluster, host, Kind.WRITE)
         _probe(cluster, host, Kind.READ)
     _until_level(cluster)
+    idle(cluster)
+
+
+def idle(cluster: Cluster) -> None:
+    """Nobody asks for anything: a node then says little more than heartbeats.
+
+    Raises:
+        ViolationError: More messages per simulated second than `IDLE_MESSAGES` per host.
+    """
+    world = cluster.world
+    world.run(world.now + SETTLING_S)
+    before = cluster.network.counts["sent"]
+    world.run(world.now + IDLE_S)
+    sent = cluster.network.counts["sent"] - before
+    if sent > IDLE_MESSAGES * IDLE_S * len(cluster.living):
+        raise ViolationError(f"an idle cluster of {len(cluster.living)} sent {sent} messages")
 
 
 def _is_open(operation: Operation) -> bool:

@@ -34,6 +34,8 @@ class Stage:
         settings: Of all nodes.
         seed: Decides ids and time-outs.
         snapshot_s: Mean time between snapshots.
+        weather: Of the network.
+        is_founded_alone: The first host founds, the others join.
     """
 
     def __init__(
@@ -44,13 +46,16 @@ class Stage:
         settings: NodeSettings | None = None,
         seed: object = "stage",
         snapshot_s: float = 1e9,
+        weather: Weather = CALM,
+        is_founded_alone: bool = False,
     ) -> None:
         self.world = World(seed)
         make = Make(
             founders=founders,
             spares=spares,
             settings=settings or NodeSettings(),
-            weather=CALM,
+            weather=weather,
+            is_founded_alone=is_founded_alone,
             speed=QUICK,
             habits=Habits(flush_share=1.0, snapshot_s=snapshot_s),
             appetite=Appetite(clients=0),

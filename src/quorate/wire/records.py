@@ -117,7 +117,7 @@ def stored(record: Record, flags: int = 0) -> Stored:
             StoredKind.VOTE, record.slot, record.ballot, record.watermark, record.batch, flags
         )
     if isinstance(record, Promised):
-        return Stored(StoredKind.PROMISED, Slot(0), record.ballot, Slot(0), b"", flags)
+        return Stored(StoredKind.PROMISED, Slot(0), record.ballot, record.watermark, b"", flags)
     if isinstance(record, Chosen):
         return Stored(StoredKind.CHOSEN, record.slot, NO_BALLOT, Slot(0), record.batch, flags)
     body = _encode((record.cluster_id, record.configuration, record.complete))
@@ -139,7 +139,7 @@ def record_of(header: Header, body: bytes) -> Record | None:
         case StoredKind.VOTE:
             return Vote(header.ballot, header.slot, header.watermark, body)
         case StoredKind.PROMISED:
-            return Promised(header.ballot)
+            return Promised(header.ballot, header.watermark)
         case StoredKind.CHOSEN:
             return Chosen(header.slot, body)
         case StoredKind.FOUNDED:

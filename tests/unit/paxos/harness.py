@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from quorate.base.batches import Configuration, Kind, Member, decode_batch, kind_of
 from quorate.base.config import ClusterConfig, Limits, NodeSettings
-from quorate.base.effects import Effect, Persist, Reply, Send
+from quorate.base.effects import Effect, Halt, Persist, Reply, Send
 from quorate.base.errors import QuorateError
 from quorate.base.events import Connected, Disconnected, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
@@ -27,7 +27,7 @@ from quorate.base.messages import (
 from quorate.base.records import Chosen, Promised, Record, Vote
 from quorate.node.gate import Gate
 from quorate.paxos.membership import Membership
-from quorate.paxos.quorum import is_phase2_quorum
+from quorate.paxos.quorum import phase2_size
 from quorate.paxos.replica import Replica
 
 ALPHA = 4
@@ -69,7 +69,8 @@ class Oracle:
         assert self.proposed[key] == record.batch
         voted = self._voted.setdefault(key, set())
         voted.add(node)
-        if is_phase2_quorum(voted, self._voters[record.slot]):
+        voters = self._voters[record.slot]
+        if len(voted & voters) >= phase2_size(len(voters)):
             known = self.chosen.setdefault(record.slot, record.batch)
             assert known == record.batch, f"slot {record.slot} was chosen twice"
             self._advance()
@@ -197,6 +198,8 @@ class Site:
                     self.gate.hold(effect.to, effect.message)
             elif isinstance(effect, Send):
                 queue.extend(self.say(effect.to, effect.message))
+            else:
+                assert not isinstance(effect, Halt), effect
         self.apply()
 
     def persist(self, record: Record) -> None:

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings
-from quorate.base.effects import Effect, Note, Persist, Reply, Send
+from quorate.base.effects import Effect, Halt, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Received
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
+    Fetched,
     Heartbeat,
     HeartbeatAnswer,
     Message,
@@ -54,6 +55,7 @@ class Lone:
         self.said: list[tuple[NodeId, Message]] = []
         self.records: list[Record] = []
         self.notes: list[Note] = []
+        self.halts: list[Halt] = []
         self.released: list[tuple[int, bytes]] = []
         first = Configuration(1, 0, tuple(member(n) for n in range(1, size + 1)))
         alpha = self.settings.cluster.alpha_slots
@@ -123,6 +125,8 @@ class Lone:
                 self._say(effect.to, effect.message)
             elif isinstance(effect, Note):
                 self.notes.append(effect)
+            elif isinstance(effect, Halt):
+                self.halts.append(effect)
         self.released += [(slot, batch) for slot, batch, _ in self.replica.take_released()]
 
     def _say(self, to: NodeId, message: Message) -> None:
@@ -166,6 +170,12 @@ class Lone:
     def answer(self, number: int, counter: int, watermark: int = 0) -> None:
         """A peer answers a heartbeat of ours."""
         self.hear(number, HeartbeatAnswer(self.ballot, Slot(watermark), counter, Slot(0), 0))
+
+    def fetched(self, number: int, first: int, *batches: bytes, watermark: int = 0) -> None:
+        """A peer tells that it knows more, is asked for it, and gives these batches."""
+        last = Slot(max(watermark, first + len(batches) - 1))
+        self.hear(number, Poll(0, 0, last))
+        self.hear(number, Fetched(Slot(first), batches, last, Slot(1)))
 
     def lead(self, *peers: int) -> Ballot:
         """Get elected, promised and served by these peers."""

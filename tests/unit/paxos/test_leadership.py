@@ -82,7 +82,7 @@ def test_a_leader_that_learns_its_slot_went_to_another_batch_leads_no_more() -> 
     ballot = lone.lead(2, 3)
     lone.obey(lone.leadership.propose(BATCH, lone.now_s))
     lone.said.clear()
-    lone.hear(4, Fetched(Slot(2), (OTHER,), Slot(2), Slot(1)))
+    lone.fetched(4, 2, OTHER)
     lone.wait(0.5)
     told = [m for m in lone.heartbeats() if m.ballot == ballot and m.watermark >= 2]
     assert told == []
@@ -95,7 +95,7 @@ def test_a_leader_whose_barrier_was_chosen_by_another_leads_no_more() -> None:
     lone.stand(2, 3)
     lone.promise(2)
     lone.promise(3)
-    lone.hear(4, Fetched(Slot(1), (NOOP,), Slot(1), Slot(1)))
+    lone.fetched(4, 1, NOOP)
     assert lone.replica.leadership is None
 
 
@@ -103,7 +103,7 @@ def test_a_leader_may_learn_from_others_that_its_own_batch_is_chosen() -> None:
     lone = Lone(5)
     lone.lead(2, 3)
     lone.obey(lone.leadership.propose(BATCH, lone.now_s))
-    lone.hear(4, Fetched(Slot(2), (BATCH,), Slot(2), Slot(1)))
+    lone.fetched(4, 2, BATCH)
     assert lone.replica.is_serving
     assert max(m.watermark for m in lone.take(Heartbeat)) == 2
 

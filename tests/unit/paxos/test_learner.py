@@ -5,7 +5,7 @@ import pytest
 from quorate.base.errors import InvariantError
 from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Vote
-from quorate.paxos.learner import Learner
+from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.log import Tail
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
@@ -31,11 +31,11 @@ def test_a_slot_never_changes() -> None:
     made = learner()
     assert made.choose(Slot(1), b"x")
     assert not made.choose(Slot(1), b"x")
-    with pytest.raises(InvariantError):
+    with pytest.raises(ContradictionError):
         made.choose(Slot(1), b"y")
     made.next_released()
     assert not made.choose(Slot(1), b"x")
-    with pytest.raises(InvariantError):
+    with pytest.raises(ContradictionError):
         made.choose(Slot(1), b"y")
 
 

@@ -159,7 +159,7 @@ def test_what_a_peer_no_longer_keeps_is_taken_as_a_snapshot() -> None:
 def test_nothing_is_released_while_the_tables_are_replaced() -> None:
     lone = Lone()
     lone.replica.is_installing = True
-    lone.hear(2, Fetched(Slot(1), (BATCH, OTHER, NOOP), Slot(3), Slot(1)))
+    lone.fetched(2, 1, BATCH, OTHER, NOOP)
     assert lone.released == []
     lone.obey(lone.replica.jump(Slot(2), lone.replica.membership, lone.now_s))
     assert lone.released == [(3, NOOP)]
@@ -188,7 +188,7 @@ def test_a_hole_is_asked_of_another_peer_when_one_stays_silent() -> None:
 
 def test_chosen_batches_are_given_to_who_asks() -> None:
     lone = Lone()
-    lone.hear(2, Fetched(Slot(1), (BATCH, OTHER), Slot(2), Slot(1)))
+    lone.fetched(2, 1, BATCH, OTHER)
     lone.hear(3, Fetch(Slot(2), Slot(9)))
     assert lone.take(Fetched, to=3) == [Fetched(Slot(2), (OTHER,), Slot(2), Slot(1))]
 

@@ -57,9 +57,13 @@ def forgetful_promise(patch: Patch) -> None:
     real = Acceptor.on_prepare
 
     def on_prepare(
-        self: Acceptor, sender: NodeId, message: Prepare, chosen: Mapping[Slot, bytes]
+        self: Acceptor,
+        sender: NodeId,
+        message: Prepare,
+        chosen: Mapping[Slot, bytes],
+        led: tuple[Ballot, Slot],
     ) -> list[Effect]:
-        return [e for e in real(self, sender, message, chosen) if not isinstance(e, Persist)]
+        return [e for e in real(self, sender, message, chosen, led) if not isinstance(e, Persist)]
 
     patch.setattr(Acceptor, "on_prepare", on_prepare)
 

@@ -1,0 +1,74 @@
+"""Fetcher: which peer is asked for the next hole, how often, and which answer counts.
+
+K1: at most one Fetch is open per peer. Only the answer to an open one is used, and it closes it;
+    a duplicate, or an answer that nobody asked for, changes nothing and causes no message.
+K2: an answer leads to the next Fetch at once only if it let the watermark rise. So the number of
+    messages is bounded by the number of slots fetched, and by time.
+K3: what brings nothing is asked again after a pause, of the next peer in turn: first who told of
+    the hole, then every other node that is linked. So a node that names itself, or names nobody,
+    as the teller still asks all others. The pause doubles with every round, up to a bound; a new
+    link or a new leader ends it.
+"""
+
+from collections.abc import Iterable
+
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import Fetch, Fetched
+
+PAUSE_DOUBLINGS = 4
+"""The pause doubles so often."""
+
+
+class Fetcher:
+    """The open questions of one replica.
+
+    Args:
+        resend_s: The first pause.
+    """
+
+    def __init__(self, resend_s: float) -> None:
+        self._resend_s = resend_s
+        self._open: dict[NodeId, Slot] = {}
+        self._due_s = float("-inf")
+        self._vain = 0  # questions since the last one that brought something
+
+    def is_due(self, now_s: float) -> bool:
+        """May a question leave?"""
+        return now_s >= self._due_s
+
+    def ask(
+        self, first: Slot, last: Slot, peers: Iterable[NodeId], now_s: float
+    ) -> tuple[NodeId, Fetch] | None:
+        """The next question, and whom to ask (K1, K3).
+
+        Args:
+            first: The first slot missing.
+            last: The highest slot known to be chosen.
+            peers: Whom one can ask, the likeliest first; a repeated one counts once.
+            now_s: As ever.
+        """
+        order = list(dict.fromkeys(peers))
+        rounds, place = divmod(self._vain, max(len(order), 1))
+        self._due_s = now_s + self._resend_s * 2 ** min(rounds, PAUSE_DOUBLINGS)
+        if not order:
+            return None
+        peer = order[place]
+        self._vain += 1
+        self._open[peer] = first
+        return peer, Fetch(first, last)
+
+    def take(self, sender: NodeId, message: Fetched) -> bool:
+        """Is this the answer to an open question? It is open no more (K1)."""
+        if self._open.get(sender) != message.slot_first:
+            return False
+        del self._open[sender]
+        return True
+
+    def hurry(self) -> None:
+        """The last answer brought something, or there is somebody new to ask: no pause."""
+        self._vain = 0
+        self._due_s = float("-inf")
+
+    def forget(self, peer: NodeId) -> None:
+        """The link broke: nothing is on the way."""
+        self._open.pop(peer, None)

@@ -1,0 +1,103 @@
+"""Who is left goes on: histories that once left intact disks without a leader, or never ended."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from quorate.base.config import Limits, NodeSettings
+from quorate.base.ids import NodeId, Slot
+from quorate.base.messages import Accept, Fetch, Fetched, Forward, ForwardGap, Message
+from quorate.sim.host import Host
+from quorate.sim.network import Rule
+from quorate.sim.operations import Operation
+from quorate.sim.run import idle
+from quorate.sim.script import CALM, Stage
+
+ECHOING = msgspec.structs.replace(CALM, duplicates=0.5, tail_s=0.05)
+
+
+def counted(stage: Stage, *kinds: type[Message]) -> list[Message]:
+    """Every message of these kinds from now on; it goes its way."""
+    seen: list[Message] = []
+
+    def look(*road: object) -> bool:
+        seen.extend(message for message in road if isinstance(message, kinds))
+        return False
+
+    stage.cluster.network.rules.append(Rule(look))
+    return seen
+
+
+def voters_of(host: Host) -> frozenset[NodeId]:
+    assert host.node is not None
+    assert host.node.replica is not None
+    replica = host.node.replica
+    return replica.membership.governing(Slot(replica.watermark + 1)).voter_ids
+
+
+def are_all_voters(stage: Stage) -> Callable[[], bool]:
+    ids = frozenset(host.me.id for host in stage.cluster.hosts.values())
+    return lambda: all(voters_of(host) == ids for host in stage.cluster.hosts.values())
+
+
+def test_what_closed_an_old_configuration_is_known_after_a_power_cut() -> None:
+    """Once a configuration is in force everywhere, the voters of the one before it may be lost.
+
+    The last slots of the old one were known to be chosen by a heartbeat alone. If that is gone
+    with the power, only a quorum of the old configuration could tell, and there is none.
+    """
+    stage = Stage(3, is_founded_alone=True)
+    stage.until(are_all_voters(stage))
+    stage.run(0.2)
+    lost, *left = stage.cluster.hosts.values()
+    for host in (lost, *left):
+        host.crash(is_power_cut=True)
+
+    for host in left:
+        host.start()
+
+    stage.until(lambda: stage.cluster.leader in left, within_s=10.0)
+    stage.done(stage.write(left[0]), stage.write(left[1]))
+
+
+def test_an_answer_that_comes_twice_is_no_reason_to_ask_twice() -> None:
+    """Each answer once led to a question, each duplicate too: a storm."""
+    settings = NodeSettings(limits=Limits(fetch_bytes_max=1))
+    stage = Stage(settings=settings, weather=ECHOING)
+    behind = stage.followers[0]
+    lost = stage.catch((Accept, Fetched), receiver=behind)
+    stage.writes(stage.leader, 60)
+    asked = counted(stage, Fetch)
+
+    stage.let_go(lost)
+    stage.level()
+
+    assert len(asked) <= 60 + 20
+
+
+def test_a_gap_among_forwards_that_come_twice_is_no_storm() -> None:
+    settings = NodeSettings(limits=Limits(gather_commands_min=1))
+    weather = msgspec.structs.replace(ECHOING, is_fifo=False, jitter_s=0.02)
+    stage = Stage(settings=settings, weather=weather)
+    origin = stage.followers[0]
+    sent = counted(stage, Forward, ForwardGap)
+
+    for _ in range(20):
+        operations: list[Operation] = []
+        for _ in range(4):
+            operations.append(stage.write(origin))
+            stage.run(0.0005)
+        stage.done(*operations)
+
+    stage.level()
+    assert len(sent) <= 80 * 8
+
+
+@pytest.mark.parametrize("founders", [1, 3, 5])
+def test_an_idle_cluster_says_little(founders: int) -> None:
+    stage = Stage(founders)
+    stage.writes(stage.leader, 3)
+    stage.level()
+
+    idle(stage.cluster)
