@@ -114,13 +114,13 @@ class Asker:
     def __init__(self, incarnation: int) -> None:
         self._transfer = incarnation << 32
         self._number = 0
-        self._slot = Slot(0)
+        self._slot: Slot = Slot(0)
         self._asked_s = 0.0
         self._tries = 0
         self.source: NodeId | None = None
         self.is_installing = False
         self.has_failed = False
-        self._refusal = ""  # the last one told; repeated ones are not
+        self._refusal: str = ""  # the last one told; repeated ones are not
 
     def begin(self, source: NodeId, now_s: float) -> list[Effect]:
         """Ask a peer for its tables."""
