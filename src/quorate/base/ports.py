@@ -242,11 +242,14 @@ class Submit(Protocol):
 class Query(Protocol):
     """Read road."""
 
-    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+    def read(
+        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
+    ) -> None:
         """Call `done` when this node's tables are linearizable for a read begun now.
 
         It gets the leader's logged time in ms when the point was confirmed, or
-        `UnavailableError("no_quorum")`. It must read within the call. Stale reads just read.
+        `UnavailableError("no_quorum")` when that takes longer than `deadline_s`, by default the
+        node's hold time. It must read within the call. Stale reads just read.
         """
         ...
 

@@ -67,7 +67,7 @@ class Request(msgspec.Struct, frozen=True):
         A node that knows the limit withdraws what was not proposed by then and says so; without
         it, it would go on trying after the caller has gone.
         """
-        line = b"X-Quorate-Timeout: %dms\r\n" % max(1, int(limit_s * 1000))
+        line = b"X-Quorate-Deadline: %dms\r\n" % max(1, int(limit_s * 1000))
         return msgspec.structs.replace(self, head=self.head + line)
 
     @property

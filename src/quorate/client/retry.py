@@ -71,10 +71,10 @@ def pause_s(error: QuorateError, tries: int, endpoints: int) -> float:
 
 def with_limit(request: Request, rest_s: float) -> Request:
     """The request as it is sent when only `rest_s` are left for it: with a limit if needed (R4)."""
-    room_s = rest_s - request.wait_s * WAIT_SPREAD
-    if room_s >= HOLD_S + HOLD_SLACK_S:
+    if rest_s - request.wait_s * WAIT_SPREAD >= HOLD_S + HOLD_SLACK_S:
         return request
-    return request.limited(max(room_s, 0.0) - min(MARGIN_S, max(room_s, 0.0) / 4))
+    left_s = max(rest_s, 0.0)
+    return request.limited(left_s - min(MARGIN_S, left_s / 4))
 
 
 class Trouble:

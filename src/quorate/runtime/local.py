@@ -114,12 +114,15 @@ class LocalNode:
             return
         self._driver.wake()
 
-    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+    def read(
+        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
+    ) -> None:
         """See `base.ports.Query.read`."""
         if self.is_stopping or self._driver.is_over:
             done(_STOPPING)
             return
-        now_s, hold_s = self._clock(), self._hold_s
+        now_s = self._clock()
+        hold_s = self._hold_s if deadline_s is None else min(deadline_s, self._hold_s)
         if self._node.leader is None:
             hold_s = self._hold_without_leader_s(hold_s, now_s)
         self._node.read(done, now_s + hold_s)

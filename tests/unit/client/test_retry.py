@@ -7,6 +7,7 @@ from quorate.base.errors import (
     ConflictError,
     ForbiddenError,
     OutcomeUnknownError,
+    PeerError,
     QuorateError,
     RequestError,
     UnavailableError,
@@ -16,10 +17,12 @@ from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
 from quorate.client.requests import Request
 from quorate.client.retry import Trouble, error_of_failure, may_repeat, pause_s
+from quorate.wire.hello import MAGIC
 from tests.unit.client.fakes import Node, always, nodes, refusal, reply
 
 WRITE = Request(b"PUT /v1/kv/a HTTP/1.1\r\n")
 READ = Request(b"GET /v1/kv/a HTTP/1.1\r\n", is_repeatable=True)
+BARE: dict[str, object] = {"X-Consul-Index": None}
 NODE = endpoints.parse("n1")
 NO_LEADER = refusal(500, "no_quorum", "No cluster leader")
 
@@ -194,3 +197,128 @@ def test_pauses_begin_when_all_nodes_were_asked_and_grow_to_a_limit() -> None:
     assert 0.025 <= pause_s(passing, 3, 3) <= 0.05
     assert 0.5 <= pause_s(passing, 300, 3) <= 1.0
     assert pause_s(UnavailableError("overloaded", "", 4.0), 3, 3) == 4.0
+
+
+# --- what is told at the deadline ---------------------------------------------------------------
+
+
+def test_a_write_short_of_time_carries_its_deadline_and_an_ordinary_one_does_not() -> None:
+    async def run() -> None:
+        async with nodes(OK) as [node], AsyncClient(node.address) as client:
+            await client.kv.put("a", b"1")
+            await client.kv.put("a", b"1", deadline_s=2.0)
+            assert [seen.headers.get("X-Quorate-Deadline") for seen in node.seen] == [
+                None,
+                "1500ms",
+            ]
+
+    asyncio.run(run())
+
+
+def test_every_try_after_the_first_carries_the_time_that_is_left() -> None:
+    async def run() -> None:
+        async with nodes(NO_LEADER, OK) as [lonely, other]:
+            async with AsyncClient([lonely.address, other.address], deadline_s=7.5) as client:
+                assert await client.kv.put("a", b"1") == 7
+            assert "X-Quorate-Deadline" not in lonely.seen[0].headers
+            left_ms = int(other.seen[0].headers["X-Quorate-Deadline"].removesuffix("ms"))
+            assert 0 < left_ms <= 6500
+
+    asyncio.run(run())
+
+
+def test_the_reason_of_a_node_is_not_replaced_by_silence_at_the_deadline() -> None:
+    async def run() -> None:
+        reason = "No cluster leader: waiting for 2 of 3 nodes to bootstrap"
+        answers = iter([refusal(500, "no_quorum", reason)])
+        async with (
+            nodes(lambda _: next(answers, None)) as [node],
+            AsyncClient(node.address, attempt_s=0.05) as client,
+        ):
+            with pytest.raises(UnavailableError, match=reason) as caught:
+                await client.kv.get("a", deadline_s=0.3)
+            assert caught.value.code == "no_quorum"
+            assert len(node.seen) > 1
+
+    asyncio.run(run())
+
+
+def test_an_unknown_outcome_tells_what_was_said_before() -> None:
+    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=10.0, patience_s=10.0)
+    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 not heard")
+    trouble.next_try_after(refused, NODE, 0.0, 1.0)
+    with pytest.raises(OutcomeUnknownError, match=r"cut.*before that.*n2 not heard"):
+        trouble.next_try_after(ExchangeError("cut", is_sent=True), NODE, 1.0, 2.0)
+
+
+def test_a_write_is_not_begun_that_a_server_without_deadlines_would_hold_for_too_long() -> None:
+    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=10.0, patience_s=10.0)
+    with pytest.raises(UnavailableError, match="No cluster leader") as caught:
+        trouble.next_try_after(Reply(500, {}, b"No cluster leader"), NODE, 0.0, 7.0)
+    assert caught.value.definite
+
+
+def test_a_try_that_went_well_for_long_may_be_repeated_however_late_it_is() -> None:
+    trouble = Trouble(READ, 1, begun_s=0.0, until_s=600.0, patience_s=10.0)
+    cut = ExchangeError("cut", is_sent=True)
+    assert trouble.next_try_after(cut, NODE, 0.0, 300.0) > 0
+    with pytest.raises(UnavailableError):
+        trouble.next_try_after(cut, NODE, 310.0, 310.0)
+
+
+# --- where no node answers ----------------------------------------------------------------------
+
+
+def test_nothing_that_listens_is_told_at_once_by_its_address() -> None:
+    async def run() -> None:
+        async with nodes(OK, OK) as [gone, gone_too]:
+            await gone.stop()
+            await gone_too.stop()
+            async with AsyncClient([gone.address, gone_too.address], deadline_s=1e6) as client:
+                with pytest.raises(UnavailableError) as caught:
+                    await client.kv.put("a", b"1")
+            for node in (gone, gone_too):
+                assert f"{node.address}: nothing listens there" in caught.value.text
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("greeting", "told"),
+    [
+        (MAGIC + b"\x10\0\0\0", "this is a node's server port; its HTTP port is usually 8500"),
+        (b"\x15\x03\x03\0\x02\x02\x28", "TLS is spoken here"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "this is no HTTP port: it says b'SSH-2.0"),
+    ],
+)
+def test_another_service_is_told_at_once_and_definite(greeting: bytes, told: str) -> None:
+    async def run() -> None:
+        async with nodes(greeting) as [node], AsyncClient(node.address, deadline_s=1e6) as client:
+            for call in (client.kv.put("a", b"1"), client.kv.get("a")):
+                with pytest.raises(UnavailableError, match=told):
+                    await call
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_told_at_once_with_its_place(status: int) -> None:
+    async def run() -> None:
+        answer = reply(status, b"", {"Location": "https://other/v1"})
+        async with nodes(answer) as [node], AsyncClient(node.address, deadline_s=1e6) as client:
+            for call in (client.kv.put("a", b"1"), client.kv.get("a")):
+                with pytest.raises(PeerError, match="https://other/v1"):
+                    await call
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("answer", [reply(200, "<html>", BARE), reply(404, "<html>", BARE)])
+def test_what_another_web_server_answers_is_taken_for_no_value(answer: bytes) -> None:
+    async def run() -> None:
+        async with nodes(answer) as [node], AsyncClient(node.address) as client:
+            for call in (client.kv.get("a"), client.kv.read("a"), client.kv.tree("a")):
+                with pytest.raises(PeerError, match="HTTP API of Quorate or Consul"):
+                    await call
+
+    asyncio.run(run())

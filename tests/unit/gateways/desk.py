@@ -59,6 +59,7 @@ class FakeLocal:
         self.submitted: list[Command] = []
         self.faults: list[BaseException] = []
         self.urgent: list[bool] = []
+        self.deadlines: list[float | None] = []
         self.reads = 0
         self.changes: list[tuple[str, Member]] = []
         self.watches = Watches()
@@ -82,6 +83,7 @@ class FakeLocal:
     ) -> None:
         self.submitted.append(command)
         self.urgent.append(urgent)
+        self.deadlines.append(deadline_s)
 
         def step() -> None:
             done(self.refusal or self.apply(command))
@@ -100,8 +102,11 @@ class FakeLocal:
             cast(Callable[[], None], fire)()
         return outcome
 
-    def read(self, done: Callable[[int | QuorateError], None]) -> None:
+    def read(
+        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
+    ) -> None:
         self.reads += 1
+        self.deadlines.append(deadline_s)
         self._later(lambda: done(self.refusal or self.lab.machine.stamp_ms))
 
     def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> FakeWatch:

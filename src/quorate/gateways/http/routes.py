@@ -21,6 +21,7 @@ from quorate.gateways.http import (
 )
 from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.deadlines import limited
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
 from quorate.gateways.http.request import Request
@@ -201,7 +202,7 @@ class Router:
         request.traffic = self._context.traffic.of(route.pattern, method)
         if handler is not None:
             params = params_of(query) if query else NO_PARAMS
-            handler(self._context, request, params, name)
+            handler(limited(self._context, request), request, params, name)
             return
         lines = b"Allow: %b\r\n" % route.allow
         if method == "OPTIONS":
