@@ -28,11 +28,13 @@ from structlog.typing import FilteringBoundLogger
 from quorate import __version__
 from quorate.base.effects import Halt
 from quorate.base.errors import InvariantError, QuorateError, RequestError, StorageError
+from quorate.base.versions import CONSUL_VERSION
 from quorate.cli.agentflags import help_text, parse_flags
 from quorate.cli.door import Door
 from quorate.cli.logs import agent_log
 from quorate.cli.pidfile import PidFileError, pid_file
 from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.cli.startup import startup_block
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
@@ -155,6 +157,9 @@ async def _run(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
     )  # fmt: skip
+    if not settings.log_json:
+        status = body.local.status()
+        typer.echo(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION), err=True)
     gc.collect()
     gc.freeze()  # what is here now stays: later collections need not look at it
     stop = asyncio.get_running_loop().create_task(stopping.wait())

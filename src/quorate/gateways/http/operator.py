@@ -10,6 +10,7 @@ from quorate.base.batches import Member
 from quorate.base.errors import ConflictError, NotFoundError, QuorateError, RequestError
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
+from quorate.base.versions import QUORATE_META
 from quorate.gateways.http.agent import build_of
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
@@ -78,7 +79,7 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
         "Watermark": None if seen is None else seen.watermark,
         "Lag": None if seen is None else max(0, status.watermark - seen.watermark),
         "LastHeard": None if seen is None else round(seen.heard_s, 3),
-        "Version": "" if row is None else row.meta.get("quorate-version", ""),
+        "Version": "" if row is None else row.meta.get(QUORATE_META, ""),
     }
 
 
