@@ -71,7 +71,7 @@ _LISTENERS: Keys = {"http": Kind.TEXT} | _unused("dns grpc") | _BLOCKS["addresse
 _PORTS: Keys = (
     {"http": Kind.WHOLE, "server": Kind.WHOLE, "serf_lan": Kind.WHOLE}
     | _unused(
-        "dns grpc serf_wan proxy_min_port proxy_max_port sidecar_min_port "
+        "dns grpc https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
         "sidecar_max_port expose_min_port expose_max_port"
     )
     | _BLOCKS["ports"]

@@ -59,7 +59,7 @@ BLOCKS: dict[str, Any] = {
         **_asks(TLS, "enabled intro_token intro_token_file server_addresses dns_sans ip_sans"),
         "authorization": _asks(TLS, "enabled"),
     },
-    "ports": _asks(TLS, "https grpc_tls"),
+    "ports": _asks(TLS, "grpc_tls"),  # not `https`: without a certificate it protects nothing
     "addresses": _asks(TLS, "https grpc_tls"),
     "http_config": _asks(NETWORKS, "allow_write_http_from"),
 }

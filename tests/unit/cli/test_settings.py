@@ -136,7 +136,6 @@ def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> Non
         {"auto_encrypt": {"allow_tls": True}},
         {"auto_config": {"enabled": True}},
         {"auto_config": {"authorization": {"enabled": True}}},
-        {"ports": {"https": 8501}},
         {"ports": {"grpc_tls": 8503}},
         {"addresses": {"https": "0.0.0.0"}},
         {"http_config": {"allow_write_http_from": ["127.0.0.0/8"]}},
@@ -165,6 +164,7 @@ def test_a_key_that_asks_for_protection_stops_the_start(
         {"verify_incoming": False, "verify_outgoing": False, "ca_file": "", "encrypt": ""},
         {"tls": {"defaults": {"verify_incoming": False, "ca_file": ""}, "https": {}}},
         {"auto_encrypt": {"tls": False, "allow_tls": False}},
+        {"ports": {"https": 8501}},
         {"ports": {"https": -1, "grpc_tls": -1}},
         {"ports": {"https": 0}, "http_config": {"allow_write_http_from": []}},
         {"encrypt_verify_incoming": None},
@@ -185,7 +185,6 @@ def test_a_later_file_may_take_a_wish_for_protection_back(tmp_path: Path) -> Non
     "flags",
     [
         "-encrypt=d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4=",
-        "-https-port=8501",
         "-grpc-tls-port=8503",
         "-allow-write-http-from=127.0.0.0/8",
         "-serf-lan-allowed-cidrs=10.0.0.0/8",
