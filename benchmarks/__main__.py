@@ -1,4 +1,7 @@
-"""Measure Quorate and, where it is installed, etcd: `python -m benchmarks --help`."""
+"""Measure Quorate and, where it is installed, etcd: `python -m benchmarks --help`.
+
+`python -m benchmarks turns` measures what large requests do to others.
+"""
 
 import argparse
 import datetime as dt
@@ -23,6 +26,7 @@ from benchmarks import (
     processes,
     profiles,
     report,
+    turns,
 )
 from benchmarks.pools import Workload
 from benchmarks.systems import MEMBERS, Etcd, Quorate, System, program_of
@@ -195,6 +199,8 @@ def prepared(systems: Sequence[System], console: Console) -> None:
 
 def main(words: Sequence[str]) -> int:
     """Measure, print, write the result file."""
+    if words and words[0] == "turns":
+        return turns.main(words[1:])
     options = parsed(words)
     plan = planned(options)
     console = Console(width=max(TABLE_WIDTH, Console().width))
