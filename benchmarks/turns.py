@@ -42,7 +42,7 @@ class Others(NamedTuple):
     """What the others saw.
 
     Attributes:
-        writes: Answered with success.
+        writes: Answered with success while the large requests ran.
         failed: Answered with an error, or not at all.
         leader_changes: How many leaders followed another one.
         late_max_ms: The longest delay of a tick of any member meanwhile; 0 if it was longer
@@ -57,6 +57,14 @@ class Others(NamedTuple):
     leader_changes: int
     late_max_ms: float
     seconds: float
+
+
+class Write(NamedTuple):
+    """One write of the others: when it began and ended, by the clock that all processes share."""
+
+    began_s: float
+    ended_s: float
+    is_done: bool
 
 
 class Scale(NamedTuple):
@@ -88,7 +96,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 def write_on(addresses: Sequence[str], stop: Any, found: Any) -> None:
     """Write through every address until told to stop; runs in a process of its own."""
-    seen: list[tuple[float, bool]] = []
+    seen: list[Write] = []
     threads = [
         threading.Thread(target=_write_one, args=(address, number, stop, seen))
         for number, address in enumerate(addresses)
@@ -100,11 +108,11 @@ def write_on(addresses: Sequence[str], stop: Any, found: Any) -> None:
     found.put(seen)
 
 
-def _write_one(address: str, number: int, stop: Any, seen: list[tuple[float, bool]]) -> None:
+def _write_one(address: str, number: int, stop: Any, seen: list[Write]) -> None:
     connection, count = http.client.HTTPConnection(address, timeout=TIMEOUT_S), 0
     while not stop.is_set():
         count += 1
-        began_s = time.perf_counter()
+        began_s = time.monotonic()
         try:
             connection.request("PUT", f"/v1/kv/others/{number}", b"%d" % count)
             answer = connection.getresponse()
@@ -112,9 +120,9 @@ def _write_one(address: str, number: int, stop: Any, seen: list[tuple[float, boo
         except (OSError, http.client.HTTPException):
             connection.close()
             is_done = False
-        took_s = time.perf_counter() - began_s
-        seen.append((took_s, is_done))
-        time.sleep(max(0.0, PACE_S - took_s))
+        ended_s = time.monotonic()
+        seen.append(Write(began_s, ended_s, is_done))
+        time.sleep(max(0.0, PACE_S - (ended_s - began_s)))
     connection.close()
 
 
@@ -135,15 +143,15 @@ class _Watch:
     def __enter__(self) -> "_Watch":
         self._process.start()
         time.sleep(SETTLE_S)
-        self._began_s = time.perf_counter()
+        self._began_s = time.monotonic()
         self._looker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._seconds = time.perf_counter() - self._began_s
+        self._ended_s = time.monotonic()
         time.sleep(SETTLE_S)
         self._stop.set()
-        self._seen: list[tuple[float, bool]] = self._found.get(timeout=2 * TIMEOUT_S)
+        self._seen: list[Write] = self._found.get(timeout=2 * TIMEOUT_S)
         self._process.join()
         self._looker.join()
 
@@ -167,17 +175,36 @@ class _Watch:
 
     def found(self) -> Others:
         """What they saw."""
-        took_ms = sorted(1000 * took_s for took_s, is_done in self._seen if is_done)
+        meanwhile = [
+            each
+            for each in self._seen
+            if each.ended_s > self._began_s and each.began_s < self._ended_s
+        ]
+        took_ms = sorted(latencies_ms(meanwhile))
         return Others(
-            len(took_ms),
-            sum(not is_done for _, is_done in self._seen),
+            sum(each.is_done for each in meanwhile),
+            sum(not each.is_done for each in meanwhile),
             quantile(took_ms, 0.5),
             quantile(took_ms, 0.99),
             quantile(took_ms, 1.0),
             max(0, len(self._leaders) - 1),
             max((late[-1] for late in self._late_ms.values() if late[-1] > late[0]), default=0.0),
-            self._seconds,
+            self._ended_s - self._began_s,
         )
+
+
+def latencies_ms(writes: Sequence[Write]) -> list[float]:
+    """What writers at this pace would have seen: who waits long does not write meanwhile.
+
+    A write that took long stands for those, too, that its writer would have begun behind it.
+    """
+    found: list[float] = []
+    for each in writes:
+        took_s = each.ended_s - each.began_s
+        while each.is_done and took_s > 0:
+            found.append(1000 * took_s)
+            took_s -= PACE_S
+    return found
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
