@@ -19,6 +19,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bundles_in_flight_max: int = 4  # numbered bundles of one origin not yet applied
     value_bytes_max: int = 512 * 1024  # Consul's limit for one value
     txn_ops_max: int = 128  # Consul's limit for one transaction
+    txn_result_bytes_max: int = 16 * MIB  # a quarter of 128 values of the greatest length
+    removals_max: int = 512  # rows one batch removes one by one; larger trees are only noted
     digest_every_slots: int = 64  # replicas compare digests this often
 
     def validate(self) -> list[str]:
@@ -85,6 +87,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peer_bytes_in_flight_max: int = 16 * MIB  # unanswered Accepts to one peer; then it must fetch
     waiting_commands_max: int = 50_000  # commands not yet bundled; more are refused
     waiting_bytes_max: int = 128 * MIB  # the same, in bytes
+    turn_units: int = 2_048  # work of one turn in units of about 2 microseconds (machine.rows)
     http_connections_max: int = 16_384  # of all clients; fewer if few files may be open
     http_held_bytes_max: int = 256 * MIB  # held in memory for all HTTP clients
     http_client_bytes_max: int = 128 * MIB  # the same, for one client address

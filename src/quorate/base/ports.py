@@ -16,6 +16,7 @@ from quorate.base.errors import QuorateError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
+from quorate.base.removals import TreeRemoval
 
 
 class Rng(Protocol):
@@ -95,12 +96,22 @@ class Tables(View, Protocol):
         ...
 
     def hold(self) -> HeldView:
-        """A view of the current state that outlives later commits."""
+        """A view of the current state that outlives later commits.
+
+        Raises:
+            StorageError: `locked`: a transaction is open, as a large batch is being applied. It
+                goes on in later turns: try again then.
+        """
         ...
 
 
 class TableRows(Protocol):
     """Rows of the current generation by table, for reading; `machine` fills it."""
+
+    @property
+    def removals(self) -> tuple[TreeRemoval, ...]:
+        """Removals of trees that are in force while rows of theirs are still there."""
+        ...
 
     def get(self, table: int, key: bytes) -> bytes | None:
         """The row of a key, or None."""
@@ -118,9 +129,33 @@ class Rows(TableRows, Protocol):
 
     Attributes:
         stamp_ms: Logged time of this batch; the only time that apply knows.
+        removals_left: Rows that commands of this batch may still remove one by one; a larger
+            tree is noted as removed.
+        result_bytes_max: What the result of one transaction may hold.
     """
 
     stamp_ms: int
+    removals_left: int
+    result_bytes_max: int
+
+    def spend(self, units: int) -> bool:
+        """Count work done; True if this turn has done its share: yield before the next piece.
+
+        What is counted: see `machine.rows`.
+        """
+        ...
+
+    def written(self, table: int, first: bytes) -> list[bytes]:
+        """Keys that begin like this and were written by this transaction so far."""
+        ...
+
+    def note_removal(self, prefix: bytes) -> None:
+        """From this command's index on, older rows of KV with this prefix are gone."""
+        ...
+
+    def advance_removal(self, cursor: bytes | None) -> None:
+        """Rows of the first noted removal are deleted up to here; None: all of them."""
+        ...
 
     def put(self, table: int, key: bytes, value: bytes) -> None:
         """Write a row."""

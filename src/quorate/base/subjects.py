@@ -9,6 +9,9 @@ from quorate.base.schema import Table
 EVERYTHING = b""
 """Touched when the whole state was replaced: wakes every watcher."""
 
+TREE = b"K"
+"""The letter of `of_tree`."""
+
 
 def key_part(text: str) -> bytes:
     """A name as part of a key: UTF-8 without 0x00, which may then end it; order is kept."""
@@ -26,6 +29,11 @@ def name_part(name: str) -> bytes:
 def of_key(key: bytes) -> bytes:
     """A key of the KV store."""
     return b"k" + key
+
+
+def of_tree(prefix: bytes) -> bytes:
+    """All keys of the KV store that begin like this, removed at once; only touched, not watched."""
+    return TREE + prefix
 
 
 def of_session(session: str) -> bytes:

@@ -1,12 +1,16 @@
 """Which session holds which key, as far as keys know: acquire, release, freeing, lock-delay.
 
 L1: a key's row names the session that holds it, and KV_LOCKS lists the same pair, so that an
-    ended session finds what it held. Both change in one command.
+    ended session finds what it held. Both change in one command. Of rows that are gone
+    (`kv.trees`) KV_LOCKS may still list pairs; they hold nothing.
 L2: LockIndex counts acquisitions since the last plain write of the unlocked key.
 L3: a lock-delay is a deadline in logged time, stored with the key, also of a deleted key.
 
 What a session is, and whether it lives, `machine.ownership` asks the registry.
 """
+
+from collections.abc import Generator
+from itertools import islice
 
 from quorate.base import subjects
 from quorate.base.ports import Rows, TableRows
@@ -15,13 +19,20 @@ from quorate.kv.store import (
     KV,
     KV_LOCKS,
     KvRow,
+    decode_row,
     encode_row,
+    forget_gone,
     lock_key,
     remove,
     row_of,
 )
 
 KV_DELAY = int(Table.KV_DELAY)
+
+_PIECE = 32
+_LOOK_UNITS, _DELETE_UNITS = 1, 8
+_UNITS = 24  # of a key that is freed or removed
+_LOOKED_AT_SHARE = 4
 
 LOCK_DELAY_MS_MAX = 60_000
 """A longer lock-delay is kept and shown, but counts as this."""
@@ -40,6 +51,8 @@ def acquire(rows: Rows, key: bytes, value: bytes, flags: int, session: str) -> K
     """
     old = row_of(rows, key)
     if old is None:
+        if rows.removals:
+            _forget_gone(rows, key)
         index = rows.take_index()
         row = KvRow(index, index, 1, flags, session, value)
     elif old.session and old.session != session:
@@ -66,20 +79,43 @@ def release(rows: Rows, key: bytes, value: bytes, flags: int, session: str) -> K
     return row
 
 
+def is_held(rows: TableRows, session: str, key: bytes) -> bool:
+    """Whether this session holds this key."""
+    row = row_of(rows, key)
+    return row is not None and row.session == session
+
+
 def held(rows: TableRows, session: str) -> list[bytes]:
-    """The keys that a session holds, in the order of bytes."""
+    """The keys that a session holds, in the order of bytes. Cost: O(keys)."""
     prefix = lock_key(session, b"")
-    return [key[len(prefix) :] for key, _ in rows.range(KV_LOCKS, prefix, prefix_end(prefix))]
+    listed = rows.range(KV_LOCKS, prefix, prefix_end(prefix))
+    keys = [key[len(prefix) :] for key, _ in listed]
+    return [key for key in keys if not rows.removals or is_held(rows, session, key)]
 
 
-def free(rows: Rows, session: str, is_delete: bool, lock_delay_ms: int) -> None:
-    """A session ended: its keys lose it, or go; each is closed for the lock-delay."""
-    for key in held(rows, session):
-        delay(rows, key, lock_delay_ms)
-        if is_delete:
-            remove(rows, key)
-        else:
-            _unlock(rows, key, session)
+def free(
+    rows: Rows, session: str, is_delete: bool, lock_delay_ms: int
+) -> Generator[None, None, None]:
+    """A session ended: its keys lose it, or go; each is closed for the lock-delay.
+
+    Yields whenever this turn's share of work is done.
+    """
+    prefix = lock_key(session, b"")
+    while True:  # every listed pair is deleted, so the next piece begins where this one did
+        listed = islice(rows.range(KV_LOCKS, prefix, prefix_end(prefix)), _PIECE)
+        piece = [key[len(prefix) :] for key, _ in listed]
+        for key in piece:
+            if is_held(rows, session, key):
+                delay(rows, key, lock_delay_ms)
+                if is_delete:
+                    remove(rows, key)
+                else:
+                    _unlock(rows, key, session)
+            rows.delete(KV_LOCKS, prefix + key)
+            if rows.spend(_UNITS):
+                yield
+        if len(piece) < _PIECE:
+            return
 
 
 def delay(rows: Rows, key: bytes, delay_ms: int) -> None:
@@ -89,17 +125,31 @@ def delay(rows: Rows, key: bytes, delay_ms: int) -> None:
         rows.put(KV_DELAY, key, until_ms.to_bytes(8, "big"))
 
 
-def drop_delays(rows: Rows, rows_max: int) -> int:
-    """Forget lock-delays that are over, at most `rows_max`. Returns how many."""
+def drop_delays(rows: Rows, rows_max: int) -> Generator[None, None, int]:
+    """Forget lock-delays that are over, at most `rows_max`. Returns how many.
+
+    Looks at a few times as many; those before the rest are over within a minute. Yields whenever
+    this turn's share of work is done.
+    """
     over: list[bytes] = []
-    for key, until in rows.range(KV_DELAY, b""):
+    for key, until in islice(rows.range(KV_DELAY, b""), _LOOKED_AT_SHARE * rows_max):
         if len(over) >= rows_max:
             break
         if int.from_bytes(until, "big") <= rows.stamp_ms:
             over.append(key)
+        if rows.spend(_LOOK_UNITS):
+            yield
     for key in over:
         rows.delete(KV_DELAY, key)
+        if rows.spend(_DELETE_UNITS):
+            yield
     return len(over)
+
+
+def _forget_gone(rows: Rows, key: bytes) -> None:
+    data = rows.get(KV, key)
+    if data is not None:
+        forget_gone(rows, key, decode_row(data))
 
 
 def _unlock(rows: Rows, key: bytes, session: str) -> None:

@@ -1,7 +1,8 @@
 """Consul's keys and values: set, cas, delete, lists.
 
 What changes nothing (same value, flags, session and lock index) takes no index and wakes nobody.
-A removed key leaves a tombstone with the index of its removal.
+A removed key leaves a tombstone with the index of its removal. Rows of a tree that is noted as
+removed (`kv.trees`) are gone for everything here.
 
 Source: https://developer.hashicorp.com/consul/api-docs/kv.
 """
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 import msgspec
 
 from quorate.base import subjects
-from quorate.base.commands.kv import KvCas, KvDelete, KvDeleteCas, KvDeleteTree, KvSet
+from quorate.base.commands.kv import KvCas, KvDelete, KvDeleteCas, KvSet
 from quorate.base.ports import Rows, TableRows
+from quorate.base.removals import TreeRemoval
 from quorate.base.schema import Table, prefix_end
 
 KV = int(Table.KV)
@@ -45,13 +47,31 @@ decode_row = msgspec.msgpack.Decoder(KvRow).decode
 def row_of(rows: TableRows, key: bytes) -> KvRow | None:
     """The row of a key, or None."""
     data = rows.get(KV, key)
-    return None if data is None else decode_row(data)
+    if data is None:
+        return None
+    row = decode_row(data)
+    return None if rows.removals and is_gone(rows.removals, key, row) else row
+
+
+def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
+    """Whether a row that is still there belongs to a tree that was removed (`kv.trees`, K1)."""
+    index = row.modify_index
+    return any(index < one.index and key.startswith(one.prefix) for one in removals)
 
 
 def entries(rows: TableRows, prefix: bytes) -> Iterator[KvEntry]:
-    """Every key with this byte prefix, in the order of bytes."""
-    for key, data in rows.range(KV, prefix, prefix_end(prefix)):
-        yield KvEntry(key, decode_row(data))
+    """Every key with this byte prefix, in the order of bytes. Cost: rows that are gone count."""
+    for entry in looked_at(rows, prefix):
+        if entry is not None:
+            yield entry
+
+
+def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvEntry | None]:
+    """As `entries`, from `first` on, with None for each row that is gone: to pause meanwhile."""
+    removals = rows.removals
+    for key, data in rows.range(KV, max(first, prefix), prefix_end(prefix)):
+        row = decode_row(data)
+        yield None if removals and is_gone(removals, key, row) else KvEntry(key, row)
 
 
 def lock_key(session: str, key: bytes) -> bytes:
@@ -62,11 +82,14 @@ def lock_key(session: str, key: bytes) -> bytes:
 def write(rows: Rows, key: bytes, value: bytes, flags: int) -> KvRow:
     """Write unconditionally: session kept, LockIndex reset. Returns the row as it is then."""
     data = rows.get(KV, key)
-    if data is None:
+    old = None if data is None else decode_row(data)
+    if old is not None and rows.removals and is_gone(rows.removals, key, old):
+        forget_gone(rows, key, old)
+        old = None
+    if old is None:
         index = rows.take_index()
         row = KvRow(index, index, 0, flags, "", value)
     else:
-        old = decode_row(data)
         if old.value == value and old.flags == flags and old.lock_index == 0:
             return old
         row = KvRow(old.create_index, rows.take_index(), 0, flags, old.session, value)
@@ -103,12 +126,15 @@ def remove_if(rows: Rows, key: bytes, index: int) -> bool:
     return True
 
 
-def remove_tree(rows: Rows, prefix: bytes) -> int:
-    """Remove every key with this byte prefix, all under one index. Returns how many."""
-    doomed = list(entries(rows, prefix))
-    for entry in doomed:
-        _remove(rows, entry.key, entry.row)
-    return len(doomed)
+def remove_entry(rows: Rows, entry: KvEntry) -> None:
+    """Remove a key that is there as it was just read."""
+    _remove(rows, entry.key, entry.row)
+
+
+def forget_gone(rows: Rows, key: bytes, old: KvRow) -> None:
+    """A row that is gone is about to be written over: nobody holds it."""
+    if old.session:
+        rows.delete(KV_LOCKS, lock_key(old.session, key))
 
 
 def _remove(rows: Rows, key: bytes, old: KvRow) -> None:
@@ -145,9 +171,3 @@ def on_delete(rows: Rows, command: KvDelete) -> bool:
 def on_delete_cas(rows: Rows, command: KvDeleteCas) -> bool:
     """Apply `KvDeleteCas`."""
     return remove_if(rows, command.key, command.index)
-
-
-def on_delete_tree(rows: Rows, command: KvDeleteTree) -> bool:
-    """Apply `KvDeleteTree`."""
-    remove_tree(rows, command.prefix)
-    return True

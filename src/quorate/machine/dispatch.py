@@ -1,16 +1,36 @@
 """Which function applies which command: one look into a table per command."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 from quorate.base import commands as c
 from quorate.kv import store as kv
+from quorate.kv import trees
 from quorate.machine import ownership, restore, txn, upkeep
 from quorate.machine.rows import Rows
 from quorate.registry import catalog, sessions
 
+T = TypeVar("T")
+
+Work = Generator[None, None, Any]
+"""A command that may take long: yields when its turn's share of work is done; returns the value."""
+
 Handler = Callable[[Rows, Any], Any]
-"""Applies a command and returns the value of its outcome; a Failure changed nothing."""
+"""Applies a command and returns the value of its outcome, or `Work` that returns it.
+
+A Failure changed nothing.
+"""
+
+
+def finished(work: Generator[None, None, T]) -> T:
+    """The value of work, done at once however long it takes."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
 
 HANDLERS: dict[type[c.Command], Handler] = {
     c.KvSet: kv.on_set,
@@ -19,7 +39,7 @@ HANDLERS: dict[type[c.Command], Handler] = {
     c.KvRelease: ownership.on_release,
     c.KvDelete: kv.on_delete,
     c.KvDeleteCas: kv.on_delete_cas,
-    c.KvDeleteTree: kv.on_delete_tree,
+    c.KvDeleteTree: trees.on_delete_tree,
     c.TombstonesReap: upkeep.on_tombstones_reap,
     c.SessionCreate: sessions.on_create,
     c.SessionDestroy: ownership.on_session_destroy,

@@ -5,22 +5,28 @@ A1: slots are applied strictly in order; data, applied slot, dedup, stamps and d
 A2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
     chance, no order of hashes.
 A3: logged time never falls: a late old batch may carry a lower stamp than one before it.
+A5: a batch whose work exceeds a turn's share is applied in several steps, in one transaction that
+    stays open between them; readers see the state before it until it is committed.
 A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted. A batch
     of a kind that is not known here stops the node: newer versions may know it.
 """
+
+from collections.abc import Generator
+from types import GeneratorType
+from typing import cast
 
 import msgspec
 
 from quorate.base.batches import Batch, Bundle, Configuration, Kind, decode_batch
 from quorate.base.commands import Command, decode_commands
-from quorate.base.config import ClusterConfig
+from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import StorageError, invariant
 from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
 from quorate.machine.dedup import Counted, Origins, Verdict
-from quorate.machine.dispatch import HANDLERS
-from quorate.machine.rows import Rows, ViewRows
+from quorate.machine.dispatch import HANDLERS, Work
+from quorate.machine.rows import WRITE_UNITS, Bounds, Rows, ViewRows
 from quorate.machine.state import (
     STATE_KEY,
     State,
@@ -28,10 +34,12 @@ from quorate.machine.state import (
     encode_state,
 )
 from quorate.machine.timers import Timers
+from quorate.registry import sessions
 
 _NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
 _KINDS = frozenset(Kind)
+_Job = tuple[Slot, Batch, Configuration | None, NodeId | None]
 _TRIES = 4
 """A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
 
@@ -43,6 +51,7 @@ class BundleResult(msgspec.Struct, frozen=True):
         outcomes: One per command, for bundles of the own origin that were applied; else empty.
         position: Place of its first command in the batch, counting all bundles before it.
         is_applied: False if it was skipped: repeated, out of sequence, or a stranger's.
+        count: How many commands it holds.
     """
 
     origin: NodeId
@@ -51,6 +60,7 @@ class BundleResult(msgspec.Struct, frozen=True):
     outcomes: list[Outcome]
     position: int
     is_applied: bool
+    count: int
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -78,20 +88,28 @@ class Machine:
     Args:
         tables: Their state is taken as it is; empty ones are nobody's until `found`.
         settings: Equal on every node.
+        turn_units: Work of one step: see `machine.rows`.
     """
 
-    def __init__(self, tables: Tables, settings: ClusterConfig) -> None:
+    def __init__(
+        self, tables: Tables, settings: ClusterConfig, turn_units: int = Limits().turn_units
+    ) -> None:
         self._tables = tables
+        self._bounds = Bounds(turn_units, settings.removals_max, settings.txn_result_bytes_max)
         self._settings = settings
         self.counters = Counters()
+        self._work: Generator[None, None, Application] | None = None
+        self._job: _Job | None = None
+        self._tries = 0
         self.reload()
 
     def reload(self) -> None:
-        """Read everything anew: the tables were replaced."""
+        """Read everything anew: the tables were replaced. Nothing may be under way."""
+        invariant(self._work is None, "no batch is half applied")
         data = self._tables.get(STATE_KEY)
         self._state = State() if data is None else decode_state(data)
         self._origins = Origins(self._tables, self._settings.alpha_slots)
-        self._timers = Timers(ViewRows(self._tables, self._state.generation))
+        self._timers = Timers(sessions.sessions(ViewRows(self._tables, self._state)))
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -140,7 +158,7 @@ class Machine:
         Args:
             now_ms: The leader's logged time.
         """
-        rows = ViewRows(self._tables, self._state.generation)
+        rows = ViewRows(self._tables, self._state)
         return self._timers.due(now_ms, rows, self._state)
 
     # --- what changes the tables ----------------------------------------------------------------
@@ -171,7 +189,20 @@ class Machine:
     def apply(
         self, slot: Slot, data: bytes, configuration: Configuration | None, own: NodeId | None
     ) -> Application:
-        """Apply the batch of the next slot.
+        """Apply the batch of the next slot, however long it takes; see `begin` and `step`.
+
+        Raises:
+            StorageError: As `step`.
+        """
+        self.begin(slot, data, configuration, own)
+        while (application := self.step()) is None:
+            pass
+        return application
+
+    def begin(
+        self, slot: Slot, data: bytes, configuration: Configuration | None, own: NodeId | None
+    ) -> None:
+        """Begin to apply the batch of the next slot; `step` does it.
 
         Args:
             slot: Exactly one above `applied`.
@@ -181,28 +212,63 @@ class Machine:
             own: Whose bundles are given outcomes.
 
         Raises:
-            StorageError: `disk_full`: nothing changed; call again when there is space. Others:
+            StorageError: `version`: the batch is of a kind not known here.
+        """
+        invariant(self._work is None, "one batch at a time")
+        invariant(slot == self._state.applied + 1, "slots are applied in order")
+        self._job = (slot, self._decode(slot, data), configuration, own)
+        self._tries = _TRIES
+        self._work = self._apply(*self._job)
+
+    def step(self) -> Application | None:
+        """Go on with the batch that was begun, for one turn's share; None: there is more to do.
+
+        Raises:
+            StorageError: `disk_full`: nothing changed; begin again when there is space. Others:
                 the tables cannot be used any more.
         """
-        invariant(slot == self._state.applied + 1, "slots are applied in order")
-        batch = self._decode(slot, data)
-        for _ in range(_TRIES - 1):
+        while True:
+            work = self._work
+            invariant(work is not None, "a batch was begun")
+            if work is None or self._job is None:
+                return None
             try:
-                return self._apply(slot, batch, configuration, own)
-            except StorageError as error:  # the body may have grown: nothing happened, once more
-                if error.code != "disk_full":
+                next(work)
+            except StopIteration as end:
+                self._work = None
+                application: Application = end.value
+                return application
+            except StorageError as error:
+                self._work, self._tries = None, self._tries - 1
+                if error.code != "disk_full" or self._tries == 0:
                     raise
-        return self._apply(slot, batch, configuration, own)
+                self._work = self._apply(*self._job)  # the body may have grown: once more
+            except BaseException:
+                self._work = None
+                raise
+            else:
+                return None
+
+    @property
+    def is_applying(self) -> bool:
+        """A batch was begun and is not applied yet."""
+        return self._work is not None
+
+    def abandon(self) -> None:
+        """Forget the batch that was begun, as if it had not been: the tables will be replaced."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.close()
 
     def _apply(
         self, slot: Slot, batch: Batch, configuration: Configuration | None, own: NodeId | None
-    ) -> Application:
+    ) -> Generator[None, None, Application]:
         before = self._state
         counters = msgspec.structs.replace(self.counters)
         transaction = self._tables.begin()
         try:
-            rows = Rows(transaction, before, max(before.stamp_ms, batch.stamp_ms))
-            bundles = self._bundles(rows, batch, own, counters)
+            rows = Rows(transaction, before, max(before.stamp_ms, batch.stamp_ms), self._bounds)
+            bundles = yield from self._bundles(rows, batch, own, counters)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = self._store(transaction, rows, slot, batch.wall_ms)
@@ -216,17 +282,16 @@ class Machine:
         counters.batches += 1
         self.counters = counters
         if before.generation != state.generation:
-            self._timers = Timers(ViewRows(self._tables, state.generation))
-        else:
-            self._timers.add(rows.reminders)
-            if rows.has_kept_up:
-                self._timers.upkeep_applied()
+            self._timers = Timers()
+        self._timers.add(rows.reminders)
+        if rows.has_kept_up:
+            self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
         return Application(rows.touched + rows.touched_tables(before), bundles)
 
     def _bundles(
         self, rows: Rows, batch: Batch, own: NodeId | None, counters: Counters
-    ) -> list[BundleResult]:
+    ) -> Generator[None, None, list[BundleResult]]:
         results: list[BundleResult] = []
         position = 0
         for bundle in batch.bundles:
@@ -234,7 +299,7 @@ class Machine:
             verdict = self._origins.judge(bundle)
             if verdict is Verdict.COUNTS:
                 counters.bundles_applied += 1
-                outcomes = _run(rows, bundle, bundle.origin == own, counters)
+                outcomes = yield from _run(rows, bundle, bundle.origin == own, counters)
             elif verdict is Verdict.REPEATED:
                 counters.bundles_repeated += 1
             elif verdict is Verdict.GAP:
@@ -249,6 +314,7 @@ class Machine:
                     outcomes,
                     position,
                     verdict is Verdict.COUNTS,
+                    bundle.count,
                 )
             )
             position += bundle.count
@@ -268,6 +334,7 @@ class Machine:
             floor=Index(rows.floor),
             indexes=rows.indexes,
             cluster_id=before.cluster_id,
+            removals=rows.removals,
         )
         transaction.put(STATE_KEY, encode_state(state))
         return state
@@ -286,7 +353,9 @@ class Machine:
             return _NOTHING
 
 
-def _run(rows: Rows, bundle: Bundle, is_own: bool, counters: Counters) -> list[Outcome]:
+def _run(
+    rows: Rows, bundle: Bundle, is_own: bool, counters: Counters
+) -> Generator[None, None, list[Outcome]]:
     """Apply a bundle's commands in order; outcomes only if somebody here waits for them."""
     try:
         commands = decode_commands(bundle.body)
@@ -297,14 +366,14 @@ def _run(rows: Rows, bundle: Bundle, is_own: bool, counters: Counters) -> list[O
         return [Outcome(rows.index, _UNREADABLE)] * bundle.count if is_own else []
     counters.commands += len(commands)
     handlers = HANDLERS
-    if not is_own:
-        for command in commands:
-            rows.is_taken = False
-            handlers[type(command)](rows, command)
-        return []
     outcomes: list[Outcome] = []
     for command in commands:
         rows.is_taken = False
         value = handlers[type(command)](rows, command)
-        outcomes.append(Outcome(rows.index, value))
+        if type(value) is GeneratorType:
+            value = yield from cast(Work, value)
+        if is_own:
+            outcomes.append(Outcome(rows.index, value))
+        if rows.spend(WRITE_UNITS):
+            yield
     return outcomes

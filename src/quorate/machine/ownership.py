@@ -5,6 +5,8 @@ stands here, so that every way in which a session can end frees its keys alike, 
 index of the command that ended it.
 """
 
+from collections.abc import Generator
+
 from quorate.base import subjects
 from quorate.base.commands.kv import KvAcquire, KvRelease
 from quorate.base.commands.registry import (
@@ -20,6 +22,8 @@ from quorate.kv import locks
 from quorate.kv.store import KvRow
 from quorate.registry import catalog, sessions
 from quorate.registry.sessions import SessionRow
+
+_UNITS = 32  # of a session that ends
 
 MISSING_SESSION = Failure("bad_request", "missing session")
 
@@ -54,21 +58,23 @@ def on_release(rows: Rows, command: KvRelease) -> bool | Failure:
     return row is not None
 
 
-def end_session(rows: Rows, row: SessionRow) -> None:
+def end_session(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
     """End a session, and free or remove what it holds."""
     sessions.remove(rows, row)
-    locks.free(rows, row.id, row.behavior == sessions.DELETE, row.lock_delay_ms)
+    if rows.spend(_UNITS):
+        yield
+    yield from locks.free(rows, row.id, row.behavior == sessions.DELETE, row.lock_delay_ms)
 
 
-def on_session_destroy(rows: Rows, command: SessionDestroy) -> bool:
+def on_session_destroy(rows: Rows, command: SessionDestroy) -> Generator[None, None, bool]:
     """Apply `SessionDestroy`."""
     row = sessions.session_of(rows, command.id)
     if row is not None:
-        end_session(rows, row)
+        yield from end_session(rows, row)
     return True
 
 
-def on_session_expire(rows: Rows, command: SessionExpire) -> bool:
+def on_session_expire(rows: Rows, command: SessionExpire) -> Generator[None, None, bool]:
     """Apply `SessionExpire`: void if the session was renewed after what the proposer saw.
 
     Void too before its time: the proposer's logged time may have run ahead of any that was
@@ -80,25 +86,26 @@ def on_session_expire(rows: Rows, command: SessionExpire) -> bool:
         return False
     if rows.stamp_ms < due_ms:
         return False
-    end_session(rows, row)
+    yield from end_session(rows, row)
     return True
 
 
-def check_failed(rows: Rows, node: str, check: str) -> None:
+def check_failed(rows: Rows, node: str, check: str) -> Generator[None, None, None]:
     """A check turned critical or went: the sessions bound to it end."""
-    for row in sessions.bound_to(rows, node, check):
-        end_session(rows, row)
+    for row in (yield from sessions.at_node(rows, node)):
+        if sessions.is_bound(row, check):
+            yield from end_session(rows, row)
 
 
-def on_node_health(rows: Rows, command: NodeHealth) -> bool:
+def on_node_health(rows: Rows, command: NodeHealth) -> Generator[None, None, bool]:
     """Apply `NodeHealth`."""
-    is_known = catalog.on_node_health(rows, command)
+    is_known = yield from catalog.on_node_health(rows, command)
     if is_known and command.status == catalog.CRITICAL:
-        check_failed(rows, command.name, catalog.SERF_HEALTH)
+        yield from check_failed(rows, command.name, catalog.SERF_HEALTH)
     return is_known
 
 
-def on_node_register(rows: Rows, command: NodeRegister) -> bool | Failure:
+def on_node_register(rows: Rows, command: NodeRegister) -> Generator[None, None, bool | Failure]:
     """Apply `NodeRegister`: an id under a new name leaves the old one, with all that hung on it.
 
     Another node's name is free only when that node's `serfHealth` is critical or absent.
@@ -112,24 +119,24 @@ def on_node_register(rows: Rows, command: NodeRegister) -> bool | Failure:
                 f"Node name {command.name} is reserved by node {holder.id} "
                 f"with name {holder.name} ({holder.address})",
             )
-        _drop_node(rows, holder.name)
+        yield from _drop_node(rows, holder.name)
     if command.id:
         name = subjects.name_part(command.name)
         others = [row for row in catalog.nodes(rows) if row.id == command.id]
         for row in others:
             if subjects.name_part(row.name) != name:
-                _drop_node(rows, row.name)
-    return catalog.on_node_register(rows, command)
+                yield from _drop_node(rows, row.name)
+    return (yield from catalog.on_node_register(rows, command))
 
 
-def on_node_deregister(rows: Rows, command: NodeDeregister) -> bool:
+def on_node_deregister(rows: Rows, command: NodeDeregister) -> Generator[None, None, bool]:
     """Apply `NodeDeregister`."""
-    _drop_node(rows, command.name)
+    yield from _drop_node(rows, command.name)
     return True
 
 
-def _drop_node(rows: Rows, name: str) -> None:
-    for row in sessions.sessions_of_node(rows, name):
-        end_session(rows, row)
-    if catalog.remove_node(rows, name):
+def _drop_node(rows: Rows, name: str) -> Generator[None, None, None]:
+    for row in (yield from sessions.at_node(rows, name)):
+        yield from end_session(rows, row)
+    if (yield from catalog.remove_node(rows, name)):
         rows.bury(subjects.of_node_sessions(name))

@@ -9,7 +9,7 @@ be answered at once for ever.
 Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -17,6 +17,7 @@ import msgspec
 
 from quorate.base import subjects
 from quorate.base.commands.txn import TxnDone, TxnOp
+from quorate.base.config import ClusterConfig
 from quorate.base.ports import View
 from quorate.base.schema import Table, prefix_end
 from quorate.kv import store
@@ -35,6 +36,8 @@ from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
 from quorate.registry.sessions import SessionRow
 
 T = TypeVar("T")
+
+RESULT_BYTES_MAX = ClusterConfig().txn_result_bytes_max
 
 _SUBJECTS = int(Table.SUBJECTS)
 
@@ -78,7 +81,7 @@ class Reader:
     def __init__(self, view: View) -> None:
         data = view.get(STATE_KEY)
         self._state = State() if data is None else _state(data)
-        self._rows = ViewRows(view, self._state.generation)
+        self._rows = ViewRows(view, self._state)
 
     @property
     def index(self) -> int:
@@ -132,9 +135,14 @@ class Reader:
                 names.append(name)
         return self._under(prefix, names, newest)
 
-    def txn_read(self, ops: Iterable[TxnOp]) -> TxnDone:
-        """A transaction of reads (`machine.txn.is_read_only`), on this one state."""
-        return txn.read(self._rows, ops)
+    def txn_read(
+        self, ops: Iterable[TxnOp], result_bytes_max: int = RESULT_BYTES_MAX
+    ) -> Generator[None, None, TxnDone]:
+        """A transaction of reads (`machine.txn.is_read_only`), on this one state.
+
+        Yields whenever a turn's share of work is done.
+        """
+        return txn.read(self._rows, ops, result_bytes_max)
 
     # --- sessions -------------------------------------------------------------------------------
 

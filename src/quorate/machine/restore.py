@@ -5,7 +5,8 @@ current and wakes everybody. Membership, dedup and logged time stay; so times in
 counted anew: each session gets its full time, each lock-delay what was left of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from quorate.base.outcomes import Failure
 from quorate.base.schema import Table
 from quorate.kv import locks
 from quorate.kv import store as kv
-from quorate.machine.rows import Rows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Rows
 from quorate.machine.state import (
     GENERATIONS_MAX,
     META_GENERATION,
@@ -25,6 +26,8 @@ from quorate.machine.state import (
     encode_restore,
 )
 from quorate.registry import catalog, sessions
+
+_PIECE = 32
 
 
 def _empty(data: bytes) -> None:
@@ -82,22 +85,27 @@ def on_restore_begin(rows: Rows, command: RestoreBegin) -> bool | Failure:
     return True
 
 
-def on_restore_rows(rows: Rows, command: RestoreRows) -> bool | Failure:
+def on_restore_rows(rows: Rows, command: RestoreRows) -> Generator[None, None, bool | Failure]:
     """Apply `RestoreRows`. A row that does not decode spoils the whole restore."""
     restore = _under_way(rows)
     if restore is None or restore.restore_id != command.restore_id or restore.is_broken:
         return False
-    if not all(is_sound(key, value) for key, value in command.rows):
-        _store(rows, msgspec.structs.replace(restore, is_broken=True))
-        return Failure("bad_request", "a row of the snapshot cannot be read")
+    for key, value in command.rows:
+        if not is_sound(key, value):
+            _store(rows, msgspec.structs.replace(restore, is_broken=True))
+            return Failure("bad_request", "a row of the snapshot cannot be read")
+        if rows.spend(READ_UNITS):
+            yield
     prefix = bytes((restore.generation,))
     for key, value in command.rows:
         rows.put_full(prefix + key, value)
+        if rows.spend(WRITE_UNITS):
+            yield
     _store(rows, msgspec.structs.replace(restore, rows=restore.rows + len(command.rows)))
     return True
 
 
-def on_restore_commit(rows: Rows, command: RestoreCommit) -> bool:
+def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, None, bool]:
     """Apply `RestoreCommit`."""
     restore = _under_way(rows)
     if restore is None or restore.restore_id != command.restore_id:
@@ -107,13 +115,26 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> bool:
     rows.delete_full(RESTORE_KEY)
     rows.stale = (*rows.stale, rows.generation)
     rows.switch(restore.generation)
+    rows.removals = ()
     rows.index = max(rows.index, command.index)
     rows.replace_all()
-    for row in list(sessions.sessions(rows)):
-        sessions.renew(rows, row)
-    for key, left in list(rows.range(locks.KV_DELAY, b"")):
+    for _, data in _in_pieces(rows, sessions.SESSIONS):
+        sessions.renew(rows, sessions.decode_row(data))
+        if rows.spend(WRITE_UNITS):
+            yield
+    for key, left in _in_pieces(rows, locks.KV_DELAY):
         locks.delay(rows, key, int.from_bytes(left, "big"))
+        if rows.spend(WRITE_UNITS):
+            yield
     return True
+
+
+def _in_pieces(rows: Rows, table: int) -> Iterator[tuple[bytes, bytes]]:
+    """Every row of a table whose rows change meanwhile; none is added."""
+    first = b""
+    while piece := list(islice(rows.range(table, first), _PIECE)):
+        yield from piece
+        first = piece[-1][0] + b"\0"
 
 
 def _under_way(rows: Rows) -> Restore | None:

@@ -6,14 +6,21 @@ R2: between `open_undo` and `undo` or `close_undo` every old value is kept, for 
     knows no nested transactions.
 R3: a command takes at most one index, and touches only after it took it. `is_taken` is cleared
     before each command.
+R4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
+    a command as 8. Long handlers are generators that yield when `spend` says so; the transaction
+    stays open meanwhile, and readers see the state before it.
 """
 
 from collections.abc import Iterator
 from zlib import crc32
 
+import msgspec
+
 from quorate.base import subjects
+from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import invariant
 from quorate.base.ports import Transaction, View
+from quorate.base.removals import TreeRemoval
 from quorate.base.schema import Table, prefix_end
 from quorate.machine.state import (
     INDEX_PLACE,
@@ -23,9 +30,41 @@ from quorate.machine.state import (
     prefixes,
 )
 
+READ_UNITS = 1
+WRITE_UNITS = 8
+
 _DELETED = b"\0deleted"
 _SUBJECTS = int(Table.SUBJECTS)
 _GRAVEYARD = int(Table.GRAVEYARD)
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What one turn and one batch may do; see `base.config`.
+
+    Attributes:
+        turn_units: Work of one turn (R4).
+        removals_max: Rows that one batch removes one by one.
+        result_bytes_max: What the result of one transaction may hold.
+    """
+
+    turn_units: int = Limits().turn_units
+    removals_max: int = ClusterConfig().removals_max
+    result_bytes_max: int = ClusterConfig().txn_result_bytes_max
+
+
+_BOUNDS = Bounds()
+
+
+class _UndoState(msgspec.Struct, frozen=True, gc=False):
+    """What besides rows `undo` puts back."""
+
+    index: int
+    digest: int
+    touched: int
+    indexes: list[int]
+    reminders: int
+    removals: tuple[TreeRemoval, ...]
+    floor: int
 
 
 class Rows:
@@ -35,6 +74,7 @@ class Rows:
         transaction: Of the tables; committed by the caller.
         state: As the batch before left it.
         stamp_ms: Logged time of this batch.
+        bounds: Of this batch and its turns.
     """
 
     __slots__ = (
@@ -43,8 +83,10 @@ class Rows:
         "_indexes",
         "_prefixes",
         "_put",
+        "_turn_units",
         "_undo",
         "_undo_state",
+        "_units",
         "digest",
         "floor",
         "generation",
@@ -52,14 +94,19 @@ class Rows:
         "index",
         "is_taken",
         "reminders",
+        "removals",
+        "removals_left",
         "restored",
+        "result_bytes_max",
         "stale",
         "stamp_ms",
         "touched",
         "transaction",
     )
 
-    def __init__(self, transaction: Transaction, state: State, stamp_ms: int) -> None:
+    def __init__(
+        self, transaction: Transaction, state: State, stamp_ms: int, bounds: Bounds = _BOUNDS
+    ) -> None:
         self.transaction = transaction
         self._get = transaction.get
         self._put = transaction.put
@@ -70,10 +117,14 @@ class Rows:
         self.stale = state.stale
         self.restored: int = state.restored
         self.floor: int = state.floor
+        self.removals = state.removals
+        self.removals_left = bounds.removals_max
+        self.result_bytes_max = bounds.result_bytes_max
+        self._turn_units = self._units = bounds.turn_units
         self._indexes = list(state.indexes)
         self.is_taken = False
         self._undo: list[tuple[bytes, bytes | None]] | None = None
-        self._undo_state: tuple[int, int, int, list[int], int] | None = None
+        self._undo_state: _UndoState | None = None
         self.touched: list[bytes] = []
         self.reminders: list[tuple[int, bytes]] = []
         self.has_kept_up = False
@@ -149,18 +200,59 @@ class Rows:
         """See `base.ports.Rows.remind`."""
         self.reminders.append((due_ms, session))
 
+    def spend(self, units: int) -> bool:
+        """See `base.ports.Rows.spend`."""
+        self._units -= units
+        if self._units > 0:
+            return False
+        self._units = self._turn_units
+        return True
+
+    # --- trees --------------------------------------------------------------------------------
+
+    def written(self, table: int, first: bytes) -> list[bytes]:
+        """See `base.ports.Rows.written`."""
+        if self._undo is None:
+            return []
+        prefix = self._prefixes[table]
+        begin, length = prefix + first, len(prefix)
+        keys = {full[length:]: None for full, _ in self._undo if full.startswith(begin)}
+        return list(keys)
+
+    def note_removal(self, prefix: bytes) -> None:
+        """See `base.ports.Rows.note_removal`."""
+        kept = tuple(one for one in self.removals if not one.prefix.startswith(prefix))
+        self._set_removals((*kept, TreeRemoval(prefix, self.index, prefix)))
+        self.floor = max(self.floor, self.index)
+        self.touch(Table.KV, subjects.of_tree(prefix))
+
+    def advance_removal(self, cursor: bytes | None) -> None:
+        """See `base.ports.Rows.advance_removal`."""
+        first, *others = self.removals
+        if cursor is None:
+            self._set_removals(tuple(others))
+        else:
+            self._set_removals((TreeRemoval(first.prefix, first.index, cursor), *others))
+
+    def _set_removals(self, removals: tuple[TreeRemoval, ...]) -> None:
+        self.removals = removals
+        for one in removals:
+            self.digest = crc32(one.prefix + b"%d " % one.index + one.cursor, self.digest)
+
     # --- all or nothing -----------------------------------------------------------------------
 
     def open_undo(self) -> None:
         """From here on keep old values."""
         invariant(self._undo is None, "transactions do not nest")
         self._undo = []
-        self._undo_state = (
+        self._undo_state = _UndoState(
             self.index,
             self.digest,
             len(self.touched),
             list(self._indexes),
             len(self.reminders),
+            self.removals,
+            self.floor,
         )
 
     def close_undo(self) -> None:
@@ -179,24 +271,29 @@ class Rows:
                 self._delete(full)
             else:
                 self._put(full, old)
-        self.index, self.digest, touched, self._indexes, reminders = before
-        del self.touched[touched:]
-        del self.reminders[reminders:]
+        self.index, self.digest, self._indexes = before.index, before.digest, before.indexes
+        self.removals, self.floor = before.removals, before.floor
+        del self.touched[before.touched :]
+        del self.reminders[before.reminders :]
         self.is_taken = False
 
     # --- the whole --------------------------------------------------------------------------
 
     def switch(self, generation: int) -> None:
-        """Make another generation the current one."""
+        """Make another generation the current one; `removals` are of the one that was."""
         self.generation = generation
         self._prefixes = prefixes(generation)
 
     def replace_all(self) -> None:
-        """The state was replaced as a whole under the command's index: everybody wakes."""
+        """The state was replaced as a whole under the command's index: everybody wakes.
+
+        Reminders from now on are all that hold.
+        """
         index = self.take_index()
         self.restored = index
         self._indexes = [index] * len(self._indexes)
         self.touched.append(subjects.EVERYTHING)
+        self.reminders.clear()
 
     def mixed_digest(self, slot: int) -> int:
         """The digest after this batch, with what else the machine's own row will say."""
@@ -218,13 +315,14 @@ class Rows:
 
 
 class ViewRows:
-    """Rows of one generation of a view, for reading; fills `base.ports.TableRows`."""
+    """Rows of a view's current generation, for reading; fills `base.ports.TableRows`."""
 
-    __slots__ = ("_prefixes", "_view")
+    __slots__ = ("_prefixes", "_view", "removals")
 
-    def __init__(self, view: View, generation: int) -> None:
+    def __init__(self, view: View, state: State) -> None:
         self._view = view
-        self._prefixes = prefixes(generation)
+        self._prefixes = prefixes(state.generation)
+        self.removals = state.removals
 
     def get(self, table: int, key: bytes) -> bytes | None:
         """See `base.ports.TableRows.get`."""

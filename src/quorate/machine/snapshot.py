@@ -15,6 +15,7 @@ from zlib import crc32
 
 import msgspec
 
+from quorate.base import subjects
 from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.base.errors import RequestError
 from quorate.base.ports import View
@@ -146,16 +147,29 @@ def _state_of(view: View) -> State:
 
 
 def _logical_rows(view: View, state: State) -> Iterator[Row]:
-    rows = ViewRows(view, state.generation)
+    rows = ViewRows(view, state)
     for table in sorted(CONTENT):
         prefix = bytes((table,))
         for key, value in rows.range(table, b""):
+            if state.removals and _is_removed(rows, table, key, value):
+                continue
             if table == locks.KV_DELAY:
                 left_ms = int.from_bytes(value, "big") - state.stamp_ms
                 if left_ms > 0:
                     yield prefix + key, left_ms.to_bytes(8, "big")
             else:
                 yield prefix + key, value
+
+
+def _is_removed(rows: ViewRows, table: int, key: bytes, value: bytes) -> bool:
+    """Whether a row belongs to a tree that is noted as removed (`kv.trees`)."""
+    if table == Table.KV:
+        return store.is_gone(rows.removals, key, store.decode_row(value))
+    if table == Table.KV_LOCKS:
+        session, _, name = key.partition(b"\0")
+        row = store.row_of(rows, name)
+        return row is None or subjects.key_part(row.session) != session
+    return False
 
 
 def _frame(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ to by one command.
 import msgspec
 
 from quorate.base.ids import Index, Slot
+from quorate.base.removals import TreeRemoval
 from quorate.base.schema import Meta, Table
 
 GENERATIONS_MAX = 255
@@ -37,6 +38,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
         floor: The highest index of a removal that has been forgotten.
         indexes: Newest change of each of `INDEXED`.
         cluster_id: Whose these tables are; "" before founding.
+        removals: Trees of keys that are removed while rows of theirs are still there.
     """
 
     applied: Slot = Slot(0)
@@ -50,6 +52,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     floor: Index = Index(0)
     indexes: tuple[int, ...] = (0,) * len(INDEXED)
     cluster_id: str = ""
+    removals: tuple[TreeRemoval, ...] = ()
 
 
 class Restore(msgspec.Struct, array_like=True, frozen=True):

@@ -5,6 +5,7 @@ may be out of date: the row is asked when it is due.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
@@ -14,6 +15,7 @@ from quorate.kv import locks
 from quorate.machine.state import State, index_of
 from quorate.machine.upkeep import GRAVEYARD
 from quorate.registry import sessions
+from quorate.registry.sessions import SessionRow
 
 RETRY_MS = 2_000
 """What was proposed and not applied is proposed again after this."""
@@ -35,12 +37,12 @@ class Timers:
     """Deadlines of sessions and age of removals, in logged time.
 
     Args:
-        rows: Of the current generation.
+        known: Sessions whose deadlines count from the start.
     """
 
-    def __init__(self, rows: TableRows) -> None:
+    def __init__(self, known: Iterable[SessionRow] = ()) -> None:
         self._deadlines: dict[bytes, int] = {}
-        for row in sessions.sessions(rows):
+        for row in known:
             due_ms = sessions.deadline_ms(row)
             if due_ms is not None:
                 self._deadlines[row.id.encode()] = due_ms
@@ -52,6 +54,13 @@ class Timers:
 
     def add(self, reminders: list[tuple[int, bytes]]) -> None:
         """Take in what apply reminded of; a negative time cancels."""
+        if len(reminders) > _OUTDATED_MAX:
+            self._deadlines.update((session, due_ms) for due_ms, session in reminders)
+            self._deadlines = {
+                key: due_ms for key, due_ms in self._deadlines.items() if due_ms >= 0
+            }
+            self._rebuild()
+            return
         for due_ms, session in reminders:
             if due_ms < 0:
                 self._deadlines.pop(session, None)
@@ -107,7 +116,11 @@ class Timers:
     def _upkeep(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
         commands: list[Command] = []
         delays = islice(rows.range(locks.KV_DELAY, b""), _DELAYS_LOOKED_AT)
-        if state.stale or any(int.from_bytes(until, "big") <= now_ms for _, until in delays):
+        if (
+            state.stale
+            or state.removals
+            or any(int.from_bytes(until, "big") <= now_ms for _, until in delays)
+        ):
             commands.append(Sweep(ROWS_MAX))
         old = self._index_before(now_ms - TOMBSTONE_MS)
         if old > 0:

@@ -2,24 +2,49 @@
 
 Every operation is evaluated, and every failing one is listed, in order. A transaction that fails
 is undone from the old values that `Rows` kept. One of reads only runs on any view and is never
-logged.
+logged. What the results of one transaction hold is limited: the operation that goes over the limit
+fails, and those behind it are not evaluated.
+
+Handlers here yield when their turn's share of work is done; so does each verb that may read or
+remove many keys.
 
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from enum import Enum
+from functools import partial
 
 from quorate.base.commands.txn import Txn, TxnDone, TxnFault, TxnItem, TxnOp
 from quorate.base.ports import TableRows
-from quorate.kv import locks, store
+from quorate.kv import locks, store, trees
 from quorate.kv.store import KvRow
 from quorate.machine import ownership
-from quorate.machine.rows import Rows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows
 
 READS = frozenset(
     {"get", "get-or-empty", "get-tree", "check-index", "check-session", "check-not-exists"}
 )
 """Verbs that change nothing; a transaction of these alone is a read."""
+
+ITEM_BYTES = 128
+"""What a result counts besides its key and value: about what its other fields take as JSON."""
+
+TURN_UNITS = Bounds().turn_units
+
+VALUE_BYTES = 4_096
+"""So many bytes of a value that is read count as one more unit of work."""
+
+
+class _Pause(Enum):
+    """A verb's turn did its share of work."""
+
+    PAUSE = "pause"
+
+
+_PAUSE = _Pause.PAUSE
+_Step = TxnItem | _Pause | None
+"""A result, or a pause, or a row that was looked at in vain."""
 
 _ESCAPES = {
     "\a": "\\a",
@@ -38,15 +63,20 @@ class OperationError(Exception):
     """One operation failed; the text says why, in Consul's words."""
 
 
+class _TooLargeError(OperationError):
+    """The results hold too much; nothing more is evaluated."""
+
+
 def is_read_only(ops: Iterable[TxnOp]) -> bool:
     """Whether no operation can change anything, so that none need be logged."""
     return all(op.verb in READS for op in ops)
 
 
-def on_txn(rows: Rows, command: Txn) -> TxnDone:
+def on_txn(rows: Rows, command: Txn) -> Generator[None, None, TxnDone]:
     """Apply `Txn`."""
     rows.open_undo()
-    done = _evaluate(command.ops, lambda op: _apply(rows, op))
+    results = _Results(rows.result_bytes_max)
+    done = yield from _evaluate(command.ops, partial(_apply, rows), results, rows.spend)
     if done.faults:
         rows.undo()
     else:
@@ -54,9 +84,24 @@ def on_txn(rows: Rows, command: Txn) -> TxnDone:
     return done
 
 
-def read(rows: TableRows, ops: Iterable[TxnOp]) -> TxnDone:
-    """Evaluate a transaction of reads only; other verbs fail as unknown."""
-    return _evaluate(ops, lambda op: _read(rows, op))
+def read(
+    rows: TableRows, ops: Iterable[TxnOp], result_bytes_max: int
+) -> Generator[None, None, TxnDone]:
+    """Evaluate a transaction of reads only; other verbs fail as unknown.
+
+    Yields after each piece of `TURN_UNITS`.
+    """
+    left = TURN_UNITS
+
+    def spend(units: int) -> bool:
+        nonlocal left
+        left -= units
+        if left > 0:
+            return False
+        left = TURN_UNITS
+        return True
+
+    return _evaluate(ops, partial(_read, rows), _Results(result_bytes_max), spend)
 
 
 def quoted(key: bytes) -> str:
@@ -76,18 +121,58 @@ def _shown(char: str) -> str:
     return char
 
 
-def _evaluate(ops: Iterable[TxnOp], run: Callable[[TxnOp], list[TxnItem]]) -> TxnDone:
-    items: list[TxnItem] = []
+def _units_of(step: _Step) -> int:
+    value = step.value if isinstance(step, TxnItem) else None
+    return READ_UNITS + len(value or b"") // VALUE_BYTES
+
+
+class _Results:
+    """The results so far, and how much they may still hold."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.items: list[TxnItem] = []
+        self._bytes_max = bytes_max
+        self._bytes_left = bytes_max
+
+    def add(self, item: TxnItem) -> None:
+        """Add one.
+
+        Raises:
+            _TooLargeError: It would be too much.
+        """
+        self._bytes_left -= ITEM_BYTES + len(item.key) + len(item.value or b"")
+        if self._bytes_left < 0:
+            raise _TooLargeError(
+                f"the results of a transaction must not exceed {self._bytes_max} bytes "
+                "(txn_result_bytes_max): read less in one transaction"
+            )
+        self.items.append(item)
+
+
+def _evaluate(
+    ops: Iterable[TxnOp],
+    run: Callable[[TxnOp], Iterable[_Step]],
+    results: _Results,
+    spend: Callable[[int], bool],
+) -> Generator[None, None, TxnDone]:
     faults: list[TxnFault] = []
     for number, op in enumerate(ops):
+        if spend(WRITE_UNITS):
+            yield
         try:
-            items += run(op)
+            for step in run(op):
+                if isinstance(step, TxnItem):
+                    results.add(step)
+                if step is _PAUSE or spend(_units_of(step)):
+                    yield
         except OperationError as fault:  # an answer, listed; the others are evaluated all the same
             faults.append(TxnFault(number, str(fault)))
-    return TxnDone(faults=tuple(faults)) if faults else TxnDone(items=tuple(items))
+            if isinstance(fault, _TooLargeError):
+                break
+    return TxnDone(faults=tuple(faults)) if faults else TxnDone(items=tuple(results.items))
 
 
-def _apply(rows: Rows, op: TxnOp) -> list[TxnItem]:
+def _apply(rows: Rows, op: TxnOp) -> Iterable[_Step]:
     writer = _WRITERS.get(op.verb)
     if writer is None:
         return _read(rows, op)
@@ -95,7 +180,7 @@ def _apply(rows: Rows, op: TxnOp) -> list[TxnItem]:
     return writer(rows, op)
 
 
-def _read(rows: TableRows, op: TxnOp) -> list[TxnItem]:
+def _read(rows: TableRows, op: TxnOp) -> Iterable[_Step]:
     reader = _READERS.get(op.verb)
     if reader is None:
         raise OperationError(f"unknown KV operation: {op.verb}")
@@ -168,9 +253,9 @@ def _delete_cas(rows: Rows, op: TxnOp) -> list[TxnItem]:
     return []
 
 
-def _delete_tree(rows: Rows, op: TxnOp) -> list[TxnItem]:
-    store.remove_tree(rows, op.key)
-    return []
+def _delete_tree(rows: Rows, op: TxnOp) -> Iterable[_Step]:
+    for _ in trees.remove_tree(rows, op.key):
+        yield _PAUSE
 
 
 # --- verbs that read --------------------------------------------------------------------------
@@ -190,8 +275,9 @@ def _get_or_empty(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     return [_item(op.key, row, row.value)]
 
 
-def _get_tree(rows: TableRows, op: TxnOp) -> list[TxnItem]:
-    return [_item(entry.key, entry.row, entry.row.value) for entry in store.entries(rows, op.key)]
+def _get_tree(rows: TableRows, op: TxnOp) -> Iterable[_Step]:
+    for entry in store.looked_at(rows, op.key):
+        yield None if entry is None else _item(entry.key, entry.row, entry.row.value)
 
 
 def _check_index(rows: TableRows, op: TxnOp) -> list[TxnItem]:
@@ -224,7 +310,7 @@ def _check_not_exists(rows: TableRows, op: TxnOp) -> list[TxnItem]:
     return []
 
 
-_WRITERS: dict[str, Callable[[Rows, TxnOp], list[TxnItem]]] = {
+_WRITERS: dict[str, Callable[[Rows, TxnOp], Iterable[_Step]]] = {
     "set": _set,
     "cas": _cas,
     "lock": _lock,
@@ -233,7 +319,7 @@ _WRITERS: dict[str, Callable[[Rows, TxnOp], list[TxnItem]]] = {
     "delete-cas": _delete_cas,
     "delete-tree": _delete_tree,
 }
-_READERS: dict[str, Callable[[TableRows, TxnOp], list[TxnItem]]] = {
+_READERS: dict[str, Callable[[TableRows, TxnOp], Iterable[_Step]]] = {
     "get": _get,
     "get-or-empty": _get_or_empty,
     "get-tree": _get_tree,

@@ -1,8 +1,10 @@
-"""What nobody asked for but must be done: forgetting removals, sweeping old generations.
+"""What nobody asked for but must be done: forgetting removals, sweeping what is out of force.
 
 Both are commands like any other, proposed by the leader, and do a bounded piece of work each.
 """
 
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 from quorate.base.commands.kv import TombstonesReap
@@ -10,6 +12,7 @@ from quorate.base.commands.machine import Sweep
 from quorate.base.schema import Table, prefix_end
 from quorate.kv import locks
 from quorate.kv.store import KV_TOMB
+from quorate.kv.trees import sweep_removed
 from quorate.machine.rows import Rows
 from quorate.machine.state import index_of
 
@@ -17,13 +20,14 @@ GRAVEYARD = int(Table.GRAVEYARD)
 SUBJECTS = int(Table.SUBJECTS)
 
 _INDEX_BYTES = 8
+_UNITS = 8  # of a row that goes
+_PIECE = 32
 
 
-def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> None:
+def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, None, None]:
     """Apply `TombstonesReap`: oldest first, so that the floor says what may be missing."""
     rows.has_kept_up = True
-    graves = list(islice(rows.range(GRAVEYARD, b""), max(command.rows_max, 0)))
-    for grave, _ in graves:
+    for grave in _in_pieces(partial(rows.range, GRAVEYARD, b""), command.rows_max):
         index = index_of(grave)
         if index > command.index:
             break
@@ -34,24 +38,38 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> None:
         else:
             _forget(rows, SUBJECTS, subject, index)
         rows.floor = max(rows.floor, index)
+        if rows.spend(_UNITS):
+            yield
 
 
-def on_sweep(rows: Rows, command: Sweep) -> int:
-    """Apply `Sweep`: lock-delays that are over, then rows of generations no longer current."""
+def on_sweep(rows: Rows, command: Sweep) -> Generator[None, None, int]:
+    """Apply `Sweep`: lock-delays that are over, rows of removed trees, and of old generations."""
     rows.has_kept_up = True
-    swept = locks.drop_delays(rows, max(command.rows_max, 0))
+    swept = yield from locks.drop_delays(rows, max(command.rows_max, 0))
+    swept += yield from sweep_removed(rows, command.rows_max - swept)
     while rows.stale and swept < command.rows_max:
         prefix = bytes((rows.stale[0],))
-        wanted = command.rows_max - swept
-        doomed = [
-            key for key, _ in islice(rows.transaction.range(prefix, prefix_end(prefix)), wanted)
-        ]
-        for key in doomed:
+        wanted, doomed = command.rows_max - swept, 0
+        whole = partial(rows.transaction.range, prefix, prefix_end(prefix))
+        for key in _in_pieces(whole, wanted):
             rows.delete_full(key)
-        swept += len(doomed)
-        if len(doomed) < wanted:
+            doomed += 1
+            if rows.spend(_UNITS):
+                yield
+        swept += doomed
+        if doomed < wanted:
             rows.stale = rows.stale[1:]
     return swept
+
+
+def _in_pieces(rows: Callable[[], Iterable[tuple[bytes, bytes]]], most: int) -> Iterator[bytes]:
+    """The first keys of rows that are deleted one by one as they come."""
+    while most > 0:
+        piece = [key for key, _ in islice(rows(), min(most, _PIECE))]
+        if not piece:
+            return
+        yield from piece
+        most -= len(piece)
 
 
 def _forget(rows: Rows, table: int, key: bytes, index: int) -> None:

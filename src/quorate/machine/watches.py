@@ -2,13 +2,26 @@
 
 A watcher asks for subjects exactly or for all that begin alike (`base.subjects`), and is woken
 once: it looks again and, if need be, asks anew. A wake-up says "look", not "it changed".
+
+W1: `mark` only notes what changed; `take` finds who waits for it and hands back a bounded number
+    of tickets. What is left stays for the next call, so a change that thousands wait for, or
+    thousands of changes, take many turns.
+W2: whoever waited when a subject was marked is woken, unless it was removed; who came later is not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from operator import itemgetter
 
 from quorate.base.effects import Ticket
 from quorate.base.errors import invariant
-from quorate.base.subjects import EVERYTHING, beginning, exactly
+from quorate.base.subjects import EVERYTHING, TREE, beginning, exactly, of_key
+
+TICKETS_MAX = 32
+"""Woken in one turn: each looks again, which takes some 100 microseconds."""
+
+LOOKS_MAX = 1_024
+"""Subjects and watchers looked at in one turn."""
 
 _EXACTLY = exactly(b"")
 _BEGINNING = beginning(b"")
@@ -22,6 +35,10 @@ class Watches:
         self._watchers: dict[int, tuple[tuple[bytes, ...], Ticket]] = {}
         self._exact: dict[bytes, dict[int, None]] = {}
         self._prefixes: dict[int, dict[bytes, dict[int, None]]] = {}
+        self._marked: deque[tuple[int, Iterable[bytes]]] = deque()
+        self._id_end = 0  # who came after the mark is not woken for it
+        self._finding: Generator[int | None, None, None] | None = None
+        self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
 
     def __len__(self) -> int:
         """How many wait."""
@@ -52,23 +69,70 @@ class Watches:
             if not shelf:
                 self._clear(subject)
 
-    def fire(self, touched: Iterable[bytes]) -> list[Ticket]:
-        """Wake who waits for any touched subject, and forget them. Cost: O(touched)."""
-        if not self._watchers:
-            return []
-        woken: set[int] = set()
+    @property
+    def is_waking(self) -> bool:
+        """`take` may have something to give."""
+        return bool(self._marked) or self._finding is not None
+
+    def mark(self, touched: Iterable[bytes]) -> None:
+        """These subjects changed: `take` finds who waits for them (W1). The list is given away."""
+        if self._watchers:
+            self._marked.append((self._next_id, touched))
+
+    def give_share(self) -> None:
+        """A new turn begins: `take` may wake again."""
+        self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
+
+    def take(self) -> list[Ticket]:
+        """Wake some of those who wait for what was marked, up to this turn's share; forget them.
+
+        The tickets of one call come in the order in which they were added.
+        """
+        woken: list[tuple[int, Ticket]] = []
+        while self._looks_left > 0 and self._tickets_left > 0 and self.is_waking:
+            if self._finding is None:
+                self._id_end, touched = self._marked.popleft()
+                self._finding = self._found(touched)
+            try:
+                watch_id = next(self._finding)
+            except StopIteration:
+                self._finding = None
+                continue
+            self._looks_left -= 1
+            watcher = None if watch_id is None else self._watchers.get(watch_id)
+            if watch_id is not None and watch_id < self._id_end and watcher is not None:
+                woken.append((watch_id, watcher[1]))
+                self._tickets_left -= 1
+                self.remove(watch_id)
+        woken.sort(key=itemgetter(0))
+        return [ticket for _, ticket in woken]
+
+    def _found(self, touched: Iterable[bytes]) -> Generator[int | None, None, None]:
+        """Ids of those who wait for any of these subjects; None: one was looked at in vain."""
         for subject in touched:
             if subject == EVERYTHING:
-                woken.update(self._watchers)
-                break
-            woken.update(self._exact.get(subject, ()))
-            for length, shelves in self._prefixes.items():
-                woken.update(shelves.get(subject[:length], ()))
-        tickets: list[Ticket] = []
-        for watch_id in sorted(woken):
-            tickets.append(self._watchers[watch_id][1])
-            self.remove(watch_id)
-        return tickets
+                yield from list(self._watchers)
+            elif subject[:1] == TREE:
+                yield from self._found_in_tree(of_key(subject[1:]))
+            else:
+                yield from list(self._exact.get(subject, ()))
+                for length in list(self._prefixes):
+                    shelves = self._prefixes.get(length, {})
+                    yield from list(shelves.get(subject[:length], ()))
+                yield None
+
+    def _found_in_tree(self, begin: bytes) -> Generator[int | None, None, None]:
+        """Those who wait for a key that begins like this, or for keys among which are such."""
+        for subject in list(self._exact):
+            found = self._exact.get(subject, {}) if subject.startswith(begin) else {}
+            yield None
+            yield from list(found)
+        for length in list(self._prefixes):
+            for name in list(self._prefixes.get(length, {})):
+                is_touched = name.startswith(begin) or begin.startswith(name)
+                found = self._prefixes.get(length, {}).get(name, {}) if is_touched else {}
+                yield None
+                yield from list(found)
 
     def _shelf(self, subject: bytes, *, is_new: bool) -> dict[int, None]:
         kind, name = subject[:1], subject[1:]

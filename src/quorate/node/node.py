@@ -16,14 +16,15 @@ snapshots, `changes` membership, `agreement` compares digests.
 N1: a batch is applied in slot order, each once, and only then answered.
 N2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops, and
     comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
+N3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
+    holds back the slots behind it. Votes, heartbeats and reads of what is applied go on.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from quorate.base import events
-from quorate.base.batches import NOOP, Batch, Configuration, Member, encode_batch
+from quorate.base.batches import Batch, Member, encode_batch
 from quorate.base.config import NodeSettings
 from quorate.base.effects import (
     Configured,
@@ -39,14 +40,15 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Fetched, Message, TransferNow
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId
+from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
 from quorate.base.subjects import EVERYTHING
 from quorate.machine.machine import Machine
 from quorate.machine.watches import Watches
 from quorate.node.agreement import Agreement
+from quorate.node.applying import AppliedSlot, Applying, needs_space
 from quorate.node.catchup import Asker, Source
 from quorate.node.changes import Changes
 from quorate.node.duties import Duties
@@ -60,7 +62,7 @@ from quorate.node.reads import Reads
 from quorate.node.routes import Routes
 from quorate.node.status import status_of
 from quorate.paxos.membership import Membership
-from quorate.paxos.replica import Released, Replica
+from quorate.paxos.replica import Replica
 
 
 class Node:
@@ -98,7 +100,7 @@ class Node:
     ) -> None:
         self.me = me
         self.settings = settings
-        self.machine = Machine(tables, settings.cluster)
+        self.machine = Machine(tables, settings.cluster, settings.limits.turn_units)
         self.founding = Founding(me, expect, rng)
         self.replica: Replica | None = None
         self.gate = Gate()
@@ -121,7 +123,7 @@ class Node:
         self._wall_ms = wall_ms
         self._is_alone = is_alone
         self._has_halted = False
-        self._unapplied: deque[Released] = deque()
+        self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
         self._routes = Routes(self)
         self._duties = Duties(self, self._routes, now_s)
         self._recover(records, now_s)
@@ -136,6 +138,8 @@ class Node:
                 self._found(now_s, is_recovering=True)
             elif self.replica is not None:
                 self.replica.remember(record)
+            while self.is_unsettled:  # nobody waits yet: however much it is
+                self.applying.give_share()
                 for effect in self._apply_released():
                     if isinstance(effect, Halt):
                         raise StorageError(effect.code, effect.reason)
@@ -263,7 +267,7 @@ class Node:
         return effects
 
     def _hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        if self.is_full and sender != self.me.id and _needs_space(message):
+        if self.is_full and sender != self.me.id and needs_space(message):
             return []  # N2
         return self._routes.take(sender, message, now_s)
 
@@ -271,13 +275,13 @@ class Node:
         if self.replica is None or not self.asker.is_done(transfer):
             return []
         self.machine.reload()
-        self._unapplied.clear()
+        self.applying.clear()
         applied = self.machine.applied
         effects = self.replica.jump(applied, self._membership(), now_s)
         effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self.me.id))
-        woken = self.watches.fire([EVERYTHING])
-        effects += [Wake(woken)] if woken else []
+        self.watches.mark([EVERYTHING])
+        effects += self._wake()
         return [*effects, *self.reads.on_applied(applied), *self._configured()]
 
     # --- turns -------------------------------------------------------------------------------
@@ -297,22 +301,31 @@ class Node:
             self.source.tick(now_s)
             for bundle in self.origin.overdue(now_s) if self.leader else []:
                 effects += self._routes.forward(bundle, self.leader)
-            if replica.snapshot_source and self.asker.source is None and not self._unapplied:
+            if replica.snapshot_source and self.asker.source is None and not self.applying:
                 effects += self.asker.begin(replica.snapshot_source, now_s)
         effects += self._duties.tick(now_s)
         return before + self._pass(effects, now_s)
 
     def settle(self, now_s: float) -> list[Effect]:
-        """Apply what is known to be chosen and was put off."""
-        return self._pass((), now_s) if self.is_unsettled else []
+        """Apply what is chosen and wake watchers, up to this turn's share: `flush` gives it."""
+        return self._pass((), now_s) + self._wake() if self.is_unsettled else []
 
     @property
     def is_unsettled(self) -> bool:
-        """Something is known to be chosen and not applied yet, though it could be."""
-        return self.replica is not None and self.replica.has_released
+        """Something could be applied that is known to be chosen, or somebody woken."""
+        replica = self.replica
+        if replica is None or self._has_halted or replica.is_installing:
+            return self.watches.is_waking
+        return self.watches.is_waking or replica.has_released or self.applying.may_go_on
+
+    def _wake(self) -> list[Effect]:
+        woken = self.watches.take()
+        return [Wake(woken)] if woken else []
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
+        self.applying.give_share()
+        self.watches.give_share()
         replica = self.replica
         if replica is None:
             return []
@@ -379,7 +392,7 @@ class Node:
     def _bundles(self, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
         effects: list[Effect] = []
-        if self.leader is None or self._unapplied or not (self.origin.waiting or self.intake):
+        if self.leader is None or self.applying or not (self.origin.waiting or self.intake):
             return effects
         if self.intake is None:
             while self.origin.may_number(now_s):
@@ -432,42 +445,37 @@ class Node:
                 return out
 
     def _say(self, to: NodeId, message: Message, now_s: float) -> list[Effect]:
-        if to == self.me.id:
-            return self._hear(to, message, now_s)
-        return [Send(to, message)]
+        return self._hear(to, message, now_s) if to == self.me.id else [Send(to, message)]
 
     def _apply_released(self) -> list[Effect]:
-        """Apply what was released, in order (N1); what finds no space waits (N2)."""
+        """Apply what was released, in order (N1, N3); what finds no space waits (N2)."""
         replica = self.replica
-        if replica is None or replica.is_installing or self._has_halted:  # T3
+        if replica is None or self._has_halted:
             return []
-        self._unapplied.extend(replica.take_released())
-        if not self._unapplied:
+        if replica.is_installing:  # T3
+            self.applying.stop()
+            return []
+        self.applying.add(replica.take_released())
+        if not self.applying:
             return []
         effects: list[Effect] = []
-        while self._unapplied:
-            slot, batch, configuration = self._unapplied[0]
-            try:
-                effects += self._apply(slot, batch, configuration)
-            except StorageError as error:
-                if error.code != "disk_full":
-                    self._has_halted = True
-                    return [*effects, Halt(error.code, error.text)]
-                break  # the tables are as before; tried again with the next event
-            self._unapplied.popleft()
+        try:
+            while (done := self.applying.next()) is not None:
+                effects += self._applied(done)
+        except StorageError as error:
+            self._has_halted = True
+            return [*effects, Halt(error.code, error.text)]
         replica.digest_slot, replica.digest = self.agreement.newest
         return effects + list(self.reads.on_applied(self.machine.applied))
 
-    def _apply(self, slot: Slot, batch: bytes, configuration: Configuration | None) -> list[Effect]:
-        application = self.machine.apply(slot, batch, configuration, self.me.id)
+    def _applied(self, done: AppliedSlot) -> list[Effect]:
+        slot, configuration, application = done
         effects: list[Effect] = []
         for result in application.bundles:
             if result.origin == self.me.id and result.is_applied:
-                applied = self._routes.own_applied(result, slot)
-                if applied is not None:
-                    effects.append(applied)
-        woken = self.watches.fire(application.touched)
-        effects += [Wake(woken)] if woken else []
+                effects += self._routes.own_applied(result, slot)
+        self.watches.mark(application.touched)
+        effects += self._wake()
         self.agreement.note(slot, self.machine.digest)
         if configuration is not None:
             effects += self.changes.on_configuration(configuration)
@@ -488,11 +496,5 @@ class Node:
     def stop(self) -> list[Refused]:
         """The node stops cleanly: refuse what waits, let go of what is held open."""
         self.source.close()
+        self.applying.stop()
         return self.origin.withdraw_all(UnavailableError("stopping", "this node is stopping"))
-
-
-def _needs_space(message: Message) -> bool:
-    """What a full disk has no room for, or should not lead with; fetched when there is space."""
-    if isinstance(message, Accept):
-        return message.batch != NOOP
-    return isinstance(message, Fetched | TransferNow)

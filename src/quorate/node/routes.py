@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.base.batches import Bundle, Member
-from quorate.base.effects import Applied, Effect, Send
+from quorate.base.effects import Effect, Send
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import (
     ChangeAnswer,
@@ -101,11 +101,13 @@ class Routes:
             return []
         return [] if leader is None else [Send(leader, Forward(bundle))]
 
-    def own_applied(self, result: BundleResult, slot: Slot) -> Applied | None:
+    def own_applied(self, result: BundleResult, slot: Slot) -> list[Effect]:
         """A bundle of this node was applied here; one of an earlier life has no clients."""
-        if result.incarnation != self._node.origin.incarnation:
-            return None
-        return self._node.origin.on_applied(result.sequence, result.outcomes, slot, result.position)
+        origin = self._node.origin
+        if result.incarnation != origin.incarnation:
+            return []
+        applied = origin.on_applied(result.sequence, result.outcomes, slot, result.position)
+        return [] if applied is None else [applied]
 
     def join(self, now_s: float) -> list[Effect]:
         """Ask those we are linked to for a place in the configuration."""
@@ -150,7 +152,8 @@ class Routes:
 
     def _on_snapshot_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
         node = self._node
-        if node.asker.is_installing:
+        is_new = message.number == 0
+        if node.asker.is_installing or (is_new and node.machine.is_applying):
             return []  # asked again, of these tables or elsewhere
         return node.source.on_ask(sender, message, node.machine.applied, now_s)
 

@@ -6,7 +6,7 @@ A change of a node or of its checks is a change of every service it hosts.
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import msgspec
 
@@ -36,6 +36,9 @@ CRITICAL = "critical"
 OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or unreachable"}
 
 NO_NODE = Failure("precondition", "Missing node registration")
+
+_READ_UNITS = 2
+_WRITE_UNITS = 24
 
 
 class NodeRow(msgspec.Struct, array_like=True, frozen=True):
@@ -139,7 +142,7 @@ def services_of_node(rows: TableRows, node: str) -> list[ServiceRow]:
 # --- commands ---------------------------------------------------------------------------------
 
 
-def on_node_register(rows: Rows, command: NodeRegister) -> bool:
+def on_node_register(rows: Rows, command: NodeRegister) -> Generator[None, None, bool]:
     """Apply `NodeRegister` to a name that is free or the same node's (`machine` has seen to it)."""
     old = node_of(rows, command.name)
     created = 0 if old is None else old.create_index
@@ -158,9 +161,9 @@ def on_node_register(rows: Rows, command: NodeRegister) -> bool:
         index = rows.take_index()
         row = msgspec.structs.replace(row, create_index=created or index, modify_index=index)
         rows.put(NODES, name_part(row.name), encode_row(row))
-        _node_changed(rows, NODES, row.name)
+        yield from _node_changed(rows, NODES, row.name)
     if check_of(rows, row.name, SERF_HEALTH) is None:
-        _put_health(rows, row.name, PASSING, None)
+        yield from _put_health(rows, row.name, PASSING, None)
     if command.service:
         definition = command.service
         on_service_register(
@@ -169,28 +172,32 @@ def on_node_register(rows: Rows, command: NodeRegister) -> bool:
     return True
 
 
-def on_node_health(rows: Rows, command: NodeHealth) -> bool:
+def on_node_health(rows: Rows, command: NodeHealth) -> Generator[None, None, bool]:
     """Apply `NodeHealth` to the check alone; `machine` ends the sessions bound to it."""
     node = node_of(rows, command.name)
     if node is None:
         return False
     old = check_of(rows, command.name, SERF_HEALTH)
     if old is None or old.status != command.status:
-        _put_health(rows, node.name, command.status, old)
+        yield from _put_health(rows, node.name, command.status, old)
     return True
 
 
-def remove_node(rows: Rows, name: str) -> bool:
+def remove_node(rows: Rows, name: str) -> Generator[None, None, bool]:
     """Remove a node with its services and checks; False if unknown. Sessions are gone already."""
     row = node_of(rows, name)
     if row is None:
         return False
     rows.take_index()
-    for service in services_of_node(rows, name):
+    for service in (yield from _hosted(rows, name)):
         _remove_service(rows, service)
+        if rows.spend(_WRITE_UNITS):
+            yield
     for check in list(checks_of_node(rows, name)):
         rows.delete(CHECKS, _check_key(name, check.id))
         rows.touch(CHECKS, subjects.of_node(name))
+        if rows.spend(_WRITE_UNITS):
+            yield
     rows.delete(NODES, name_part(name))
     rows.note_subject(NODES, subjects.of_node(name))
     rows.bury(subjects.of_node(name))
@@ -245,7 +252,9 @@ def _check_key(node: str, check: str) -> bytes:
     return name_part(node) + b"\0" + key_part(check)
 
 
-def _put_health(rows: Rows, node: str, status: str, old: CheckRow | None) -> None:
+def _put_health(
+    rows: Rows, node: str, status: str, old: CheckRow | None
+) -> Generator[None, None, None]:
     index = rows.take_index()
     row = CheckRow(
         node,
@@ -261,14 +270,30 @@ def _put_health(rows: Rows, node: str, status: str, old: CheckRow | None) -> Non
         index,
     )
     rows.put(CHECKS, _check_key(node, SERF_HEALTH), encode_row(row))
-    _node_changed(rows, CHECKS, node)
+    return _node_changed(rows, CHECKS, node)
 
 
-def _node_changed(rows: Rows, table: int, node: str) -> None:
+def _node_changed(rows: Rows, table: int, node: str) -> Generator[None, None, None]:
     """The node is another one now, and with it every service that it hosts."""
     rows.note_subject(table, subjects.of_node(node))
-    for name in sorted({service.name for service in services_of_node(rows, node)}):
+    names = {service.name for service in (yield from _hosted(rows, node))}
+    for name in sorted(names):
         rows.note_subject(table, subjects.of_service(name))
+        if rows.spend(_WRITE_UNITS):
+            yield
+
+
+def _hosted(rows: Rows, node: str) -> Generator[None, None, list[ServiceRow]]:
+    """As `services_of_node`; yields whenever this turn's share of work is done."""
+    prefix = name_part(node) + b"\0"
+    found: list[ServiceRow] = []
+    for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
+        data = rows.get(SERVICES, name + b"\0" + key)
+        if data is not None:
+            found.append(decode_service(data))
+        if rows.spend(_READ_UNITS):
+            yield
+    return found
 
 
 def _remove_service(rows: Rows, row: ServiceRow) -> None:

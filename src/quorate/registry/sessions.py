@@ -11,7 +11,7 @@ Keys held by a session are freed by `machine.ownership`; here nobody knows of ke
 Source: https://developer.hashicorp.com/consul/api-docs/session.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import msgspec
 
@@ -27,6 +27,8 @@ SESSIONS = int(Table.SESSIONS)
 
 DELETE = "delete"
 NEVER_MIND = -1
+
+_READ_UNITS = 2
 
 
 class SessionRow(msgspec.Struct, array_like=True, frozen=True):
@@ -72,13 +74,21 @@ def sessions_of_node(rows: TableRows, node: str) -> list[SessionRow]:
     return [row for row in sessions(rows) if name_part(row.node) == name]
 
 
-def bound_to(rows: TableRows, node: str, check: str) -> list[SessionRow]:
-    """The sessions that end when this check of this node turns critical or goes, by id."""
-    return [
-        row
-        for row in sessions_of_node(rows, node)
-        if check in row.node_checks or check in row.service_checks
-    ]
+def at_node(rows: Rows, node: str) -> Generator[None, None, list[SessionRow]]:
+    """As `sessions_of_node`; yields whenever this turn's share of work is done."""
+    name = name_part(node)
+    found: list[SessionRow] = []
+    for row in sessions(rows):
+        if name_part(row.node) == name:
+            found.append(row)
+        if rows.spend(_READ_UNITS):
+            yield
+    return found
+
+
+def is_bound(row: SessionRow, check: str) -> bool:
+    """Whether it ends when this check of its node turns critical or goes."""
+    return check in row.node_checks or check in row.service_checks
 
 
 def deadline_ms(row: SessionRow) -> int | None:

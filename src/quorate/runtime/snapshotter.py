@@ -54,13 +54,15 @@ class Snapshotter:
         return self._thread is not None
 
     def start(self, on_done: Callable[[Slot], None], on_failed: Failed) -> bool:
-        """Begin a snapshot of the tables as they are now; False if one is under way.
+        """Begin a snapshot of the tables as they are now; False if that must wait.
+
+        It must while another one is under way, and while a batch is half applied.
 
         Args:
             on_done: Called in the node's thread: a durable snapshot of that slot exists.
             on_failed: The same, if it does not; nothing is left behind.
         """
-        if self._thread is not None:
+        if self._thread is not None or self._tables.is_writing:
             return False
         self._stop.clear()
         slot, view = slot_of(self._tables), self._tables.hold()

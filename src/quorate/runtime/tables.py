@@ -126,14 +126,24 @@ class LmdbTables:
         return self._writer
 
     def hold(self) -> HeldRows:
-        """See `base.ports.Tables.hold`. May be read and closed in another thread."""
-        invariant(self._writer is None, "no transaction is open")
+        """See `base.ports.Tables.hold`. May be read and closed in another thread.
+
+        Raises:
+            StorageError: `locked`: a transaction is open; it will end by itself.
+        """
+        if self._writer is not None:
+            raise StorageError("locked", "a large batch is being applied; try again in a moment")
         held = HeldRows(self._get_shortly, self._read_slice, self._lock, self._let_go)
         with self._lock:
             self._held.append(held)
         return held
 
     # --- beyond the port ------------------------------------------------------------------------
+
+    @property
+    def is_writing(self) -> bool:
+        """A transaction is open: a batch is half applied."""
+        return self._writer is not None
 
     @property
     def used_bytes(self) -> int:
@@ -180,7 +190,9 @@ class LmdbTables:
         self._file.sync()
 
     def close(self) -> None:
-        """Close the file and every held view."""
+        """Close the file and every held view; what is not committed is forgotten."""
+        if self._writer is not None:
+            self._writer.abort()
         self._drop_held()
         self._drop_staged()
         with self._lock:

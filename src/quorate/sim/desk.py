@@ -145,6 +145,8 @@ class Desk:
     def look(self, host: Server) -> None:
         """Does anybody at this host sleep who should have been woken?"""
         node = host.node
+        if node is not None and node.watches.is_waking:
+            return  # they are being woken, turn by turn
         for operation in self.open if node is not None else []:
             if operation.host == host.name and operation.watch_id and node is not None:
                 self._judge.waits(operation, node.machine.applied)

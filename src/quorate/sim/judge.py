@@ -9,6 +9,7 @@ The index would not do for an order: a failed `cas` has none.
 
 from typing import Any
 
+from quorate.base.commands import KvDeleteTree, Txn
 from quorate.base.outcomes import Outcome
 from quorate.sim.model import Model, Row
 from quorate.sim.operations import End, Kind, Operation
@@ -108,7 +109,9 @@ class Judge:
 
     def woken(self, operation: Operation, slot: int, *, is_jump: bool) -> None:
         """A watcher was woken when its node had applied `slot`."""
-        is_due = self._model().changed_between(operation.key, operation.since, slot)
+        model = self._model()
+        is_due = model.changed_between(operation.key, operation.since, slot)
+        is_due = is_due or _is_in_removed_tree(model, operation, slot)
         if not is_due and not is_jump:
             raise ViolationError(f"{told(operation)} was woken at slot {slot} for nothing")
 
@@ -164,3 +167,16 @@ def told(operation: Operation) -> str:
 
 def _same(expected: Outcome, outcome: Outcome) -> bool:
     return expected.index == outcome.index and expected.value == outcome.value
+
+
+def _is_in_removed_tree(model: Model, operation: Operation, slot: int) -> bool:
+    """Whether a tree was removed that the key would have been in: then its watchers may wake."""
+    for number in range(operation.since + 1, slot + 1):
+        for command in model.commands.get(number, ()):
+            if isinstance(command, KvDeleteTree) and operation.key.startswith(command.prefix):
+                return True
+            if isinstance(command, Txn) and any(
+                op.verb == "delete-tree" and operation.key.startswith(op.key) for op in command.ops
+            ):
+                return True
+    return False

@@ -132,13 +132,15 @@ class Store:
         )
         records = list(recovery.records())
         self.journal, operations = recovery.finish()
-        if self._chance.random() < 0.02:
-            self.disk.obey(operations[: self._chance.randrange(len(operations) + 1)])
-            raise Crash
+        is_cut_short = self._chance.random() < 0.02
+        if is_cut_short:
+            operations = operations[: self._chance.randrange(len(operations) + 1)]
         try:
             self.disk.obey(operations)
         except StorageError as error:  # the disk failed: not the log's fault, so try again
             raise Crash from error
+        if is_cut_short:
+            raise Crash
         self.has_log = True
         self._waiting, self._asked, self._commit = [], 0, None
         self._truncate_to = Slot(0)

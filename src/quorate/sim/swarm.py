@@ -37,13 +37,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
     """What this seed stands for."""
-    dice = chance(seed, "swarm")
+    dice, turns = chance(seed, "swarm"), chance(seed, "turns")
     founders = dice.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
     make = Make(
         founders=founders,
         spares=dice.choice((0, 0, 0, 1, 2)),
         is_founded_alone=dice.random() < 0.3,
-        settings=_settings(dice, chance(seed, "gather")),
+        settings=_bounded(_settings(dice, chance(seed, "gather")), turns),
         layout=Layout(segment_bytes=dice.choice((4, 8, 16, 64)) * 1024),
         speed=_speed(dice),
         weather=_weather(dice),
@@ -52,7 +52,7 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
             flush_s=dice.choice((0.0005, 0.002, 0.01)),
             snapshot_s=dice.choice((0.5, 2.0, 5.0, 20.0)),
         ),
-        appetite=_appetite(dice),
+        appetite=_crowded(_appetite(dice), turns),
         drift=dice.choice((0.0, 0.001, 0.05)),
     )
     return Plan(seed, make, _faults(chance(seed, "faults"), horizon_s), horizon_s)
@@ -83,6 +83,22 @@ def _settings(dice: Random, gather: Random) -> NodeSettings:
             waiting_commands_max=dice.choice((2, 50_000, 50_000)),
         ),
     )
+
+
+def _bounded(settings: NodeSettings, turns: Random) -> NodeSettings:
+    """With turns and batches that do little, so that applying takes many of them."""
+    replace = msgspec.structs.replace
+    cluster = replace(settings.cluster, removals_max=turns.choice((1, 3, 512)))
+    limits = replace(settings.limits, turn_units=turns.choice((1, 30, 2_048)))
+    return replace(settings, cluster=cluster, limits=limits)
+
+
+def _crowded(appetite: Appetite, turns: Random) -> Appetite:
+    """Now and then with many keys, and trees that are removed."""
+    if turns.random() < 0.7:
+        return appetite
+    weights = appetite.weights | {"set": 3.0, "tree": 0.3, "txn": 1.0, "list": 0.5, "watch": 1.0}
+    return msgspec.structs.replace(appetite, keys=40, weights=weights)
 
 
 def _speed(dice: Random) -> Speed:

@@ -27,7 +27,7 @@ from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
-from tests.unit.machine.lab import ANN, FOUNDERS, Lab
+from tests.unit.machine.lab import ANN, FOUNDERS, Lab, fired
 
 CLUSTER = "8d3f3a44-0a3b-4b0e-9d4e-3c1f6b6f2a11"
 ME = Member(ANN, "Ann", "10.0.0.1:8300", "10.0.0.1:8500")
@@ -98,7 +98,7 @@ class FakeLocal:
     def apply(self, command: Command) -> Outcome:
         """Apply a command, and wake who waits for what it changed."""
         outcome = self.lab.outcomes(command)[0]
-        for fire in self.watches.fire(self.lab.touched):
+        for fire in fired(self.watches, self.lab.touched):
             cast(Callable[[], None], fire)()
         return outcome
 

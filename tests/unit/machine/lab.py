@@ -16,10 +16,21 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
 from quorate.machine.machine import Application, Machine
 from quorate.machine.queries import Reader
+from quorate.machine.watches import Watches
 from quorate.sim.tables import DictTables
 
 ANN = NodeId("ann")
 FOUNDERS = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
+
+
+def fired(watches: Watches, touched: list[bytes]) -> list[Any]:
+    """All who wait for what was touched, woken turn by turn."""
+    watches.mark(touched)
+    tickets: list[Any] = []
+    while watches.is_waking:
+        watches.give_share()
+        tickets += watches.take()
+    return tickets
 
 
 class Lab:
@@ -28,9 +39,17 @@ class Lab:
     With `shadow` a second machine applies the same batches as another node's, and must not differ.
     """
 
-    def __init__(self, tables: Tables | None = None, *, with_node: bool = True) -> None:
+    def __init__(
+        self,
+        tables: Tables | None = None,
+        *,
+        with_node: bool = True,
+        settings: ClusterConfig | None = None,
+        turn_units: int = 2_048,
+    ) -> None:
         self.tables = DictTables() if tables is None else tables
-        self.machine = Machine(self.tables, ClusterConfig())
+        self.settings = settings or ClusterConfig()
+        self.machine = Machine(self.tables, self.settings, turn_units)
         self.stamp_ms = 1_000
         self.touched: list[bytes] = []
         self.shadow: Machine | None = None
@@ -59,7 +78,7 @@ class Lab:
     def add_shadow(self) -> None:
         """From here on a second machine follows."""
         rows = dict(self.tables.hold().range(b""))
-        self.shadow = Machine(DictTables(rows), ClusterConfig())
+        self.shadow = Machine(DictTables(rows), self.settings)
 
     def outcomes(self, *commands: Command) -> list[Outcome]:
         return self.apply(*commands).bundles[0].outcomes

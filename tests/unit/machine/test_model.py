@@ -16,6 +16,7 @@ from quorate.base.commands import (
     KvDeleteTree,
     KvRelease,
     KvSet,
+    RestoreRows,
     SessionCreate,
     SessionDestroy,
     SessionExpire,
@@ -26,9 +27,13 @@ from quorate.base.commands import (
     TxnOp,
 )
 from quorate.base.commands.txn import TxnDone
+from quorate.base.config import ClusterConfig
 from quorate.base.outcomes import Failure
-from quorate.base.subjects import of_key
-from quorate.machine.snapshot import dump
+from quorate.base.ports import Tables
+from quorate.base.schema import Table
+from quorate.base.subjects import TREE, of_key
+from quorate.machine.snapshot import content, dump, restore_commands, verify
+from quorate.machine.state import STATE_KEY, decode_state
 from tests.unit.machine.lab import Lab
 
 KEYS = st.sampled_from([b"a", b"a/", b"a/b", b"a/\xff", b"b", b"\xff" * 600])
@@ -172,10 +177,13 @@ class Clients(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lab = Lab()
+        self.lab = self.new_lab()
         self.lab.add_shadow()
         self.model = Model(self.lab.machine.index, self.lab.machine.stamp_ms)
         self.floor = 0
+
+    def new_lab(self, tables: Tables | None = None) -> Lab:
+        return Lab(tables)
 
     def both(self, command: Command, method: Callable[..., Any], *args: Any) -> None:
         """The machine applies a command, the model does the same; they must agree."""
@@ -190,8 +198,11 @@ class Clients(RuleBasedStateMachine):
             assert outcome.value == expected
         assert outcome.index == self.model.index
         assert outcome.index - before in (0, 1)
-        touched = {subject for subject in self.lab.touched if subject[:1] == b"k"}
-        assert touched == {of_key(key) for key in self.model.changed}
+        self.check_touched({of_key(key) for key in self.model.changed})
+
+    def check_touched(self, expected: set[bytes]) -> None:
+        """Those who wait for a changed key are woken, and nobody else."""
+        assert {subject for subject in self.lab.touched if subject[:1] == b"k"} == expected
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -286,7 +297,7 @@ class Clients(RuleBasedStateMachine):
     @rule()
     def the_node_starts_again(self) -> None:
         stamp_ms, shadow = self.lab.stamp_ms, self.lab.shadow
-        self.lab = Lab(self.lab.tables)
+        self.lab = self.new_lab(self.lab.tables)
         self.lab.stamp_ms, self.lab.shadow = stamp_ms, shadow
 
     @precondition(lambda self: self.model.keys)
@@ -324,7 +335,10 @@ class Clients(RuleBasedStateMachine):
             for key, row in self.model.keys.items()
             if row.session
         }
-        assert set(dump(self.lab.tables).get("KV_LOCKS", {})) == held
+        assert self.listed_locks() == held
+
+    def listed_locks(self) -> set[bytes]:
+        return set(dump(self.lab.tables).get("KV_LOCKS", {}))
 
     @invariant()
     def who_does_not_wait_is_told_the_same(self) -> None:
@@ -342,5 +356,55 @@ class Clients(RuleBasedStateMachine):
                 assert answer.header >= answer.changed
 
 
+class NotingClients(Clients):
+    """The same, where a tree of more than one key is noted as removed, in turns of few units."""
+
+    def new_lab(self, tables: Tables | None = None) -> Lab:
+        return Lab(tables, settings=ClusterConfig(removals_max=1), turn_units=20)
+
+    def check_touched(self, expected: set[bytes]) -> None:
+        trees = [of_key(one[1:]) for one in self.lab.touched if one[:1] == TREE]
+        touched = {subject for subject in self.lab.touched if subject[:1] == b"k"}
+        assert touched <= expected
+        assert all(any(key.startswith(tree) for tree in trees) for key in expected - touched)
+
+    def listed_locks(self) -> set[bytes]:
+        """Without those of rows that are gone."""
+        reader = self.lab.read
+        found: set[bytes] = set()
+        for pair in super().listed_locks():
+            session, _, key = pair.partition(b"\0")
+            entry = reader.kv_get(key).value
+            if entry is not None and entry.row.session.encode() == session:
+                found.add(pair)
+        return found
+
+    @rule()
+    def a_snapshot_holds_what_is_shown(self) -> None:
+        info = verify(b"".join(content(self.lab.tables)))
+        held = sum(bool(row.session) for row in self.model.keys.values())
+        least = len(self.model.keys) + held + len(self.model.sessions)
+        assert info.rows >= least
+        rows = [
+            row
+            for command in restore_commands(b"".join(content(self.lab.tables)), "r")
+            if isinstance(command, RestoreRows)
+            for row in command.rows
+        ]
+        assert {key[1:] for key, _ in rows if key[0] == Table.KV} == set(self.model.keys)
+        assert sum(key[0] == Table.KV_LOCKS for key, _ in rows) == held
+
+    @rule()
+    def all_is_swept(self) -> None:
+        for _ in range(20):
+            self.lab.do(Sweep(3))
+        state = decode_state(self.lab.tables.get(STATE_KEY) or b"")
+        assert state.removals == ()
+        assert set(dump(self.lab.tables).get("KV", {})) == set(self.model.keys)
+        self.model.stamp_ms = max(self.model.stamp_ms, self.lab.stamp_ms)
+
+
+TestNotingClients = NotingClients.TestCase
+TestNotingClients.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestClients = Clients.TestCase
 TestClients.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

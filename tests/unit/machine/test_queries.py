@@ -25,7 +25,7 @@ from quorate.base.commands import (
 from quorate.machine.queries import Answer, Reader
 from quorate.machine.snapshot import dump
 from quorate.machine.watches import Watches
-from tests.unit.machine.lab import Lab
+from tests.unit.machine.lab import Lab, fired
 
 Query = Callable[[Reader], Answer[Any]]
 BOB = NodeRegister("bob", "Bob", "", "dc1", {}, {})
@@ -59,7 +59,7 @@ def wakes(lab: Lab, query: Query, *commands: Command) -> bool:
     watches = Watches()
     watches.add(before.subjects, "reader")
     lab.do(*commands)
-    is_woken = bool(watches.fire(lab.touched))
+    is_woken = bool(fired(watches, lab.touched))
     after = query(lab.read)
     is_answered = after.changed > held
     assert is_woken or not is_answered, "it slept through a change"

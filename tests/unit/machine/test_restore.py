@@ -23,7 +23,7 @@ from quorate.base.schema import Table
 from quorate.base.subjects import EVERYTHING, exactly, of_key
 from quorate.machine.snapshot import content, dump, restore_commands, verify
 from quorate.machine.watches import Watches
-from tests.unit.machine.lab import ANN, Lab
+from tests.unit.machine.lab import ANN, Lab, fired
 
 
 def furnished() -> Lab:
@@ -103,7 +103,7 @@ def test_everybody_wakes_and_every_older_index_is_answered() -> None:
     watches.add([exactly(of_key(b"whatever"))], "reader")
     restore(lab, data)
     assert EVERYTHING in lab.touched
-    assert watches.fire(lab.touched) == ["reader"]
+    assert fired(watches, lab.touched) == ["reader"]
     for name in (b"a", b"never"):
         answer = lab.read.kv_get(name)
         assert answer.changed == answer.header == lab.machine.index

@@ -10,6 +10,7 @@ from quorate.base.commands import (
     TxnOp,
 )
 from quorate.base.commands.txn import TxnDone, TxnFault, TxnItem
+from quorate.machine.dispatch import finished
 from quorate.machine.snapshot import dump
 from quorate.machine.txn import is_read_only, quoted
 from tests.unit.machine.lab import Lab
@@ -176,9 +177,9 @@ def test_reads_alone_need_no_log(lab: Lab) -> None:
     assert is_read_only(ops)
     assert not is_read_only((*ops, TxnOp("delete", b"k")))
     assert not is_read_only((TxnOp("frobnicate", b"k"),))
-    done = lab.read.txn_read(ops)
+    done = finished(lab.read.txn_read(ops))
     assert [item.value for item in done.items] == [b"1", None]
-    faults = lab.read.txn_read((TxnOp("set", b"k"), TxnOp("get", b"x"))).faults
+    faults = finished(lab.read.txn_read((TxnOp("set", b"k"), TxnOp("get", b"x")))).faults
     assert faults == (
         TxnFault(0, "unknown KV operation: set"),
         TxnFault(1, 'key "x" doesn\'t exist'),

@@ -3,9 +3,9 @@
 from math import inf
 
 from quorate.base.batches import NOOP, Batch, Bundle, decode_batch, encode_batch
-from quorate.base.commands import KvSet
+from quorate.base.commands import KvSet, encode_command, join_commands
 from quorate.base.config import Limits, NodeSettings
-from quorate.base.effects import Persist
+from quorate.base.effects import Persist, Wake
 from quorate.base.events import Installed, Received
 from quorate.base.ids import Ballot, Slot
 from quorate.base.messages import (
@@ -14,12 +14,17 @@ from quorate.base.messages import (
     Fetched,
     Forward,
     Heartbeat,
+    HeartbeatAnswer,
     Message,
     Poll,
     PollAnswer,
     Promise,
     SnapshotAsk,
+    SnapshotChunk,
 )
+from quorate.base.subjects import exactly, of_key
+from quorate.machine.queries import Reader
+from quorate.machine.watches import TICKETS_MAX
 from quorate.node.gather import LONGEST_S
 from quorate.paxos.leadership import Leadership
 from tests.unit.node.lone import Lone, lead, member
@@ -218,3 +223,140 @@ def test_what_is_held_for_company_leaves_with_a_batch_that_leaves_anyway() -> No
         THREE,
         member(1).id,
     }
+
+
+# --- bounded turns ------------------------------------------------------------------------------
+
+NARROW = NodeSettings(limits=Limits(turn_units=40))
+
+
+def large_batch(commands: int = 100) -> bytes:
+    """As another node would have had it chosen: many keys, one bundle."""
+    body = join_commands([encode_command(KvSet(b"%d" % one, b"v")) for one in range(commands)])
+    return batch_of(Bundle(TWO, 1, 1, commands, body))
+
+
+def behind(settings: NodeSettings = NARROW) -> Lone:
+    """A node that knows of a large batch that it is chosen, and has applied some of it."""
+    lone = Lone(settings=settings)
+    hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
+    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    lone.obey(lone.node.settle(lone.now_s))
+    assert lone.node.machine.applied == 0
+    assert lone.node.machine.is_applying
+    assert lone.node.is_unsettled
+    return lone
+
+
+def one_turn(lone: Lone) -> None:
+    lone.obey(lone.node.settle(lone.now_s))
+    lone.obey(lone.node.flush(lone.now_s))
+
+
+def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_behind_it() -> None:
+    lone = behind()
+    hear(lone, Accept(BALLOT, Slot(3), Slot(2), NOOP))
+    turns = 0
+    while lone.node.machine.applied == 0:
+        assert lone.node.is_unsettled
+        one_turn(lone)
+        turns += 1
+    assert turns > 10
+    lone.flush()
+    assert lone.node.machine.applied == 2
+
+
+def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:
+    lone = behind()
+    effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(3), Slot(2), NOOP)), lone.now_s)
+    assert [type(effect) for effect in effects] == [Persist]
+    lone.said(HeartbeatAnswer)
+    hear(lone, Heartbeat(BALLOT, Slot(2), 7, True))
+    (answer,) = lone.said(HeartbeatAnswer, to=2)
+    assert answer.round == 7
+    assert lone.node.machine.applied == 0
+
+
+def test_however_many_events_one_turn_has_it_applies_one_share() -> None:
+    lone = behind()
+    for number in range(50):
+        hear(lone, Heartbeat(BALLOT, Slot(2), number, True))
+        lone.obey(lone.node.tick(lone.now_s))
+    assert lone.node.machine.applied == 0
+
+
+def test_reads_of_what_is_applied_go_on_while_a_large_batch_is_applied() -> None:
+    lone = behind()
+    assert Reader(lone.tables).kv_get(b"1").value is None
+    lone.flush()
+    assert Reader(lone.tables).kv_get(b"1").value is not None
+
+
+def test_many_slots_are_applied_over_several_turns() -> None:
+    lone = Lone(settings=NARROW)
+    lone.heartbeat(2, watermark=100)
+    hear(lone, Fetched(Slot(1), (NOOP,) * 100, Slot(100), Slot(1)))
+    turns = 0
+    while lone.node.is_unsettled:
+        before = lone.node.machine.applied
+        one_turn(lone)
+        assert lone.node.machine.applied - before <= 2
+        turns += 1
+    assert lone.node.machine.applied == 100
+    assert turns >= 45
+
+
+def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
+    lone = Lone(settings=NARROW)
+    ask = asking(lone, told=3)
+    hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
+    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    lone.obey(lone.node.settle(lone.now_s))
+    assert lone.node.machine.is_applying
+    tables = snapshot_of(3)
+    hear(lone, chunk_of(tables, 3, ask))
+    assert [one.is_last for one in lone.installs()] == [True]
+    assert not lone.node.machine.is_applying
+    lone.tables.power_cut(tables.save())
+    lone.event(Installed(ask.transfer))
+    assert lone.node.machine.applied == 3
+    assert not lone.node.is_unsettled
+
+
+def test_no_view_is_given_to_a_peer_while_a_batch_is_half_applied() -> None:
+    lone = behind()
+    hear(lone, SnapshotAsk(1, 0))
+    assert lone.said(SnapshotChunk) == []
+    lone.flush()
+    hear(lone, SnapshotAsk(1, 0))
+    assert len(lone.said(SnapshotChunk, to=2)) == 1
+
+
+def test_a_full_disk_in_the_middle_of_a_large_batch_leaves_it_for_later() -> None:
+    lone = behind()
+    lone.tables.is_full = True
+    for _ in range(100):
+        one_turn(lone)
+    assert lone.node.machine.applied == 0
+    assert not lone.node.is_unsettled, "nobody asks again and again"
+    lone.tables.is_full = False
+    lone.flush()
+    lone.wait(0.5)
+    assert lone.node.machine.applied == 1
+
+
+def test_watchers_are_woken_over_several_turns() -> None:
+    lone, leadership = settled()
+    for number in range(500):
+        lone.node.watch((exactly(of_key(b"key")),), number)
+    lone.submit(WRITE, "write")
+    lone.obey(lone.node.flush(lone.now_s))
+    lone.sync()
+    (accept,) = lone.said(Accept, to=3)
+    hear(lone, Accepted(leadership.ballot, accept.slot))
+    lone.obey(lone.node.flush(lone.now_s))
+    while lone.node.is_unsettled:
+        one_turn(lone)
+    wakes = [one.tickets for one in lone.all(Wake)]
+    assert max(len(tickets) for tickets in wakes) == TICKETS_MAX
+    assert [ticket for tickets in wakes for ticket in tickets] == list(range(500))

@@ -28,6 +28,7 @@ from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
+from quorate.machine.dispatch import finished
 from quorate.machine.queries import Reader
 from quorate.machine.txn import is_read_only
 
@@ -59,7 +60,7 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
 
     def step() -> None:
         reader = Reader(context.local.tables)
-        done = reader.txn_read(ops)
+        done = finished(reader.txn_read(ops))
         knows, heard_ms = True, 0
         if mode.is_stale:
             knows, heard_ms = context.contact()
