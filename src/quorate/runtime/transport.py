@@ -251,7 +251,8 @@ class Transport:
             other.close()
         self._links[peer] = link
         self.counters.connected += 1
-        self._tell("peer connected", link)
+        if other is None or other.peer is None or other.peer.nonce != theirs.nonce:
+            self._tell("peer connected", link)  # else it is the better of two at once
         self._deliver(Connected(theirs.member, theirs.cluster_id))
         return True
 
