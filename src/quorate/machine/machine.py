@@ -139,6 +139,11 @@ class Machine:
         return self._state.digest
 
     @property
+    def generation(self) -> int:
+        """Another number after each restored snapshot."""
+        return self._state.generation
+
+    @property
     def cluster_id(self) -> str:
         """Whose the tables are; "" before founding."""
         return self._state.cluster_id

@@ -1,7 +1,8 @@
 """Duties: what a node owes its cluster now and then, and a leader more than others.
 
-Each registers itself once it finds a serving leader, and asks to be let in while no configuration
-names it. The leader judges who is silent, ends what expired, promotes and hands over.
+Each registers itself once it finds a serving leader, and again after a restored snapshot, which
+may not know it; and asks to be let in while no configuration names it. The leader judges who is
+silent, ends what expired, promotes and hands over.
 """
 
 from typing import Protocol
@@ -58,7 +59,7 @@ class Duties:
     def __init__(self, node: Parts, routes: Routes, now_s: float) -> None:
         self._node = node
         self._routes = routes
-        self._has_registered = False
+        self._registered_in: int | None = None  # generation of the tables
         self._ticked_s = now_s
         self._judge_after_s = now_s
         self._due_s = now_s
@@ -78,9 +79,11 @@ class Duties:
     def _own(self, replica: Replica, now_s: float) -> list[Effect]:
         node = self._node
         newest = replica.membership.newest
-        may_register = node.leader is not None and not node.is_full and not self._has_registered
+        generation = node.machine.generation
+        is_registered = self._registered_in == generation
+        may_register = node.leader is not None and not node.is_full and not is_registered
         if may_register and newest.member(node.me.id) is not None:
-            self._has_registered = True
+            self._registered_in = generation
             self._propose(registration(node.me, node.settings))
         if newest.member(node.me.id) != node.me and not is_removed(replica):
             return self._routes.join(now_s)
@@ -93,7 +96,8 @@ class Duties:
         membership = replica.membership
         if node.is_full:
             node.changes.hand_over(leadership, membership.newest.voter_ids, now_s)
-        for verdict in node.presence.verdicts(leadership, membership, now_s):
+        generation = node.machine.generation
+        for verdict in node.presence.verdicts(leadership, membership, generation, now_s):
             self._propose(verdict)
         if now_s >= self._judge_after_s:
             for command in node.machine.expirations(node.stamp_ms(now_s)):

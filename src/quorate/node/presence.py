@@ -1,8 +1,8 @@
 """Presence: members in the catalog, with their `serfHealth`.
 
-Each node registers itself when it finds a serving leader. The leader turns a member critical that
-was silent for long, and passing when it is heard again; both are commands, so sessions that hang
-on `serfHealth` end in the log, alike everywhere.
+Each node registers itself when it finds a serving leader, and after a restored snapshot. The
+leader turns a member critical that was silent for long, and passing when it is heard again; both
+are commands, so sessions that hang on `serfHealth` end in the log, alike everywhere.
 """
 
 from typing import Any
@@ -64,11 +64,19 @@ class Presence:
         self._me = me
         self._dead_s = dead_s
         self._verdicts: dict[NodeId, str] = {}
+        self._generation: int | None = None
 
     def verdicts(
-        self, leadership: Leadership, membership: Membership, now_s: float
+        self, leadership: Leadership, membership: Membership, generation: int, now_s: float
     ) -> list[NodeHealth]:
-        """Commands for members whose state changed. Applying one twice changes nothing."""
+        """Commands for members whose state changed. Applying one twice changes nothing.
+
+        A restored snapshot begins another `generation` of the tables, in which every member's
+        state is that of the snapshot.
+        """
+        if generation != self._generation:
+            self._generation = generation
+            self._verdicts.clear()
         commands: list[NodeHealth] = []
         for member in membership.newest.members:
             peer = leadership.peers.get(member.id)
