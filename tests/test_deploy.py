@@ -15,7 +15,7 @@ from quorate.base.metrics import Metric
 from quorate.cli import agent
 from quorate.cli.agentflags import parse_flags
 from quorate.gateways.http.metrics import exposition
-from quorate.testing import Cluster
+from tests.integration.oneloop import Cluster
 from tests.unit.gateways.desk import Desk
 
 ROOT = Path(__file__).parent.parent

@@ -10,10 +10,11 @@ import uvloop
 
 from quorate.base.commands import Command, KvDelete, KvSet
 from quorate.base.errors import QuorateError, UnavailableError
+from quorate.base.ids import Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.subjects import exactly, of_key
 from quorate.machine.queries import Reader
-from quorate.testing import Cluster, ClusterNode
+from tests.integration.oneloop import Cluster, ClusterNode
 
 pytestmark = pytest.mark.integration
 
@@ -196,5 +197,28 @@ def test_a_damaged_row_ends_the_node_and_the_next_life_has_whole_tables(tmp_path
             await node.start()
             await cluster.ready()
             assert await value(node, b"key") == b"precious" * 20
+
+    played(play)
+
+
+def test_writes_under_way_when_the_leader_dies_are_all_done_once() -> None:
+    async def play() -> None:
+        async with Cluster(3) as cluster:
+            leader = cluster.leader
+            assert leader is not None
+            other = next(node for node in cluster.running if node is not leader)
+            writes = [asyncio.create_task(done(other, KvSet(b"%d" % n, b"v"))) for n in range(200)]
+            await asyncio.sleep(0)
+            await leader.kill()
+            outcomes = await asyncio.gather(*writes)
+            assert all(outcome.value is True for outcome in outcomes)
+            await leader.start()
+            await cluster.ready()
+            height = other.status.applied
+            await cluster.until(lambda: leader.status.applied >= height > Slot(0))
+            assert await value(leader, b"199") == b"v"
+            await cluster.until(
+                lambda: len({(n.status.applied, n.status.digest) for n in cluster.running}) == 1
+            )
 
     played(play)

@@ -4,18 +4,22 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+
+from quorate.runtime.reserved import ReservedPort
 
 HOST = "127.0.0.1"
 POLL_S = 0.02  # between two looks at a node that is starting
 LOG_LINES_SHOWN = 15  # of a node that did not come up
+RESERVED_MAX = 64  # ports; each costs a file descriptor
+
+_reserved: deque[ReservedPort] = deque()
 
 
 class LaunchError(Exception):
@@ -30,16 +34,16 @@ class Ports(NamedTuple):
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports nobody listens on right now.
+    """Find ports nobody listens on, and keep everybody else from getting them by chance.
 
-    All are held at once while they are searched, so no two are the same; a moment later
-    somebody else may take one, as with any such search.
+    The newest `RESERVED_MAX` stay reserved, see `runtime.reserved`: a node may be restarted on
+    its port on a machine where many clusters come and go.
     """
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    for _ in range(count):
+        if len(_reserved) == RESERVED_MAX:
+            _reserved.popleft().close()
+        _reserved.append(ReservedPort(HOST))
+    return [port.number for port in list(_reserved)[-count:]]
 
 
 def quorate_command() -> list[str]:

@@ -162,6 +162,10 @@ class Body:
         await self._transport.start(listener, driver.deliver, driver.hurry, driver.fail)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
+    def cut_off(self, names: frozenset[str]) -> None:
+        """See `Transport.cut_off`."""
+        self._transport.cut_off(names)
+
     async def stop(self) -> None:
         """End cleanly: nothing acknowledged is lost, and another node leads before we go."""
         self.local.is_stopping = True
@@ -283,7 +287,11 @@ class Body:
 
 
 async def start_body(
-    settings: BodySettings, listener: socket.socket, log: FilteringBoundLogger
+    settings: BodySettings,
+    listener: socket.socket,
+    log: FilteringBoundLogger,
+    *,
+    cut_off: frozenset[str] = frozenset(),
 ) -> Body:
     """Bring a node to life.
 
@@ -291,6 +299,7 @@ async def start_body(
         settings: See there.
         listener: A bound socket for peers; given away.
         log: For people.
+        cut_off: Names of peers that it hears nothing from, see `Transport.cut_off`.
 
     Raises:
         StorageError: The data directory cannot be used as it is; the text says what to do.
@@ -302,6 +311,7 @@ async def start_body(
         raise
     try:
         body = Body(settings, home, log)
+        body.cut_off(cut_off)
         await body.start(listener)
     except BaseException as error:
         if isinstance(error, QuorateError) and error.code == "corrupt":

@@ -190,6 +190,15 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hear(self, is_hearing: bool) -> None:
+        """Read what the other end sends, or leave it in the system's buffers until told again."""
+        if self._transport is None or self._is_closed:
+            return
+        if is_hearing:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
     def refuse(self, fault: str) -> None:
         """Say why, and go at once."""
         self.is_refused = True

@@ -112,6 +112,7 @@ class Transport:
         self._dialings: dict[str, _Dialing] = {}
         self._dirty: dict[Link, None] = {}
         self._encoded: tuple[Message, list[bytes]] | None = None
+        self._cut_off: frozenset[str] = frozenset()
         self._complaints: set[str] = set()
         self._own_addresses: set[str] = set()
         self._is_configured = False
@@ -175,6 +176,16 @@ class Transport:
         if link is not None:
             link.abort()
 
+    def cut_off(self, names: frozenset[str]) -> None:
+        """Hear nothing from the peers of these names, until called without them. For tests.
+
+        What they send on a link waits, as in a network that is cut; new links to them are closed.
+        """
+        changed, self._cut_off = self._cut_off ^ names, names
+        for link in list(self._open):
+            if link.peer is not None and link.peer.member.name in changed:
+                link.hear(link.peer.member.name not in names)
+
     # --- what the driver asks ------------------------------------------------------------------
 
     def send(self, to: NodeId, message: Message) -> None:
@@ -235,6 +246,8 @@ class Transport:
         mine = self._hello()
         if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
             self._own_addresses.add(link.address)
+            return False
+        if theirs.member.name in self._cut_off:
             return False
         fault = self._fault(mine, theirs)
         if fault:

@@ -1,5 +1,18 @@
-"""A cluster in one process, for users' tests and for embedding: the real runtime on loopback."""
+"""Clusters for users' tests: real nodes in threads of this process, with everything on loopback.
 
-from quorate.testing.cluster import Cluster, ClusterNode
+Importing this loads nothing of the server: pytest does so in every run, for the plugin's sake.
+"""
+# pyright: reportUnsupportedDunderAll=false
+# (it knows that `__getattr__` answers, but not for which names)
 
-__all__ = ["Cluster", "ClusterNode"]
+import importlib
+
+__all__ = ["AsyncCluster", "Cluster", "ClusterNode"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module("quorate.testing.cluster"), name)
+    globals()[name] = value  # the next one finds it without us
+    return value

@@ -1,9 +1,7 @@
 """Development nodes as processes, for foreign clients."""
 
 import json
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -12,8 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HOST = "127.0.0.1"
-MAIN = [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
+from quorate.cli.launch import HOST, free_ports, quorate_command
+
 START_S = 20.0
 
 
@@ -22,17 +20,6 @@ class Server(NamedTuple):
 
     port: int
     facts: dict[str, Any]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 @contextmanager
@@ -49,7 +36,7 @@ def started(config: dict[str, Any]) -> Generator[Server, None, None]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(whole))
-        words = [*MAIN, "agent", "-dev", "-log-level=error", f"-config-file={file}"]
+        words = [*quorate_command(), "agent", "-dev", "-log-level=error", f"-config-file={file}"]
         with subprocess.Popen(words) as process:
             try:
                 yield Server(http_port, facts(http_port, process))

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from quorate.cli.launch import HOST
 from tests.compat.consul.cases import cases
 from tests.compat.consul.player import Player, asking
-from tests.compat.consul.servers import HOST, Server, started
+from tests.compat.consul.servers import Server, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

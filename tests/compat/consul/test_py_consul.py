@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import consul
 import pytest
 
-from tests.compat.consul.servers import HOST, started
+from quorate.cli.launch import HOST
+from tests.compat.consul.servers import started
 
 pytestmark = pytest.mark.integration
 

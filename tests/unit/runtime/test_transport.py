@@ -344,3 +344,38 @@ def test_addresses_to_join_are_left_alone_once_the_members_are_known() -> None:
         await stopped(ann, eve)
 
     played(play)
+
+
+def test_what_a_cut_off_peer_says_waits_until_the_cut_is_mended() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await bob.until(lambda p: p.is_linked(ann))
+        await ann.until(lambda p: p.is_linked(bob))
+        bob.transport.cut_off(frozenset({"ann"}))
+        ann.say(BOB, WORD)
+        bob.say(ANN, WORD)
+        await ann.until(lambda p: len(p.heard()) == 1)  # only bob is deaf
+        assert bob.heard() == []
+        assert bob.is_linked(ann)
+        bob.transport.cut_off(frozenset())
+        await bob.until(lambda p: len(p.heard()) == 1)
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_no_link_comes_up_across_a_cut() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = Peer(BOB, join=(ann.address,))
+        bob.transport.cut_off(frozenset({"ann"}))
+        await bob.start()
+        await ann.until(lambda p: p.count(Connected) > 0)  # it judged the link well, for its part
+        await ann.until(lambda p: p.count(Disconnected) > 0)
+        assert bob.events == []
+        bob.transport.cut_off(frozenset())
+        await bob.until(lambda p: p.is_linked(ann))
+        await stopped(ann, bob)
+
+    played(play)

@@ -66,14 +66,19 @@ class HttpServer:
         )
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
-    async def stop(self) -> None:
-        """Accept no more, let answers under way leave for a moment, then end every connection."""
+    async def stop(self, *, is_clean: bool = True) -> None:
+        """Accept no more, let answers under way leave for a moment, then end every connection.
+
+        Args:
+            is_clean: False ends every connection at once.
+        """
         self.is_stopping = True
         if self._server is not None:
             self._server.close()
-        for connection in list(self._connections):
-            connection.wind_down()
-        if self._connections:
+        if is_clean:
+            for connection in list(self._connections):
+                connection.wind_down()
+        if is_clean and self._connections:
             with contextlib.suppress(TimeoutError):  # whoever still waits is cut off below
                 await asyncio.wait_for(self._is_empty.wait(), self.config.stop_s)
         for connection in list(self._connections):

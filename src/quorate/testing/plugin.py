@@ -1,0 +1,68 @@
+"""pytest plugin: fixtures that give tests a cluster.
+
+pytest loads it by itself where Quorate is installed. The server is loaded when a fixture is first
+used, so a test suite that uses none pays nothing. Each process of pytest-xdist has clusters of its
+own. The fixtures work in sync tests and in those of pytest-asyncio and anyio, whatever their loop.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from quorate import Client, testing
+
+NODES = "quorate_nodes"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Called by pytest."""
+    parser.addini(NODES, "how many nodes quorate_cluster has (default: 3)", default="3")
+
+
+def _size(config: pytest.Config) -> int:
+    text = str(config.getini(NODES))
+    if not text.isdecimal() or int(text) < 1:
+        raise pytest.UsageError(f"{NODES} must be a number from 1 on, not {text!r}")
+    return int(text)
+
+
+@pytest.fixture(scope="session")
+def quorate_shared_cluster(pytestconfig: pytest.Config) -> "Iterator[testing.Cluster]":
+    """One cluster for the whole session, with what earlier tests have left in it."""
+    with testing.Cluster(_size(pytestconfig)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def quorate_cluster(quorate_shared_cluster: "testing.Cluster") -> "testing.Cluster":
+    """The cluster of the session, as if it were new: empty, whole, every node running."""
+    quorate_shared_cluster.reset()
+    return quorate_shared_cluster
+
+
+@pytest.fixture
+def quorate_client(quorate_cluster: "testing.Cluster") -> "Iterator[Client]":
+    """A client of `quorate_cluster`."""
+    with quorate_cluster.client() as client:
+        yield client
+
+
+@pytest.fixture
+def quorate_fresh_cluster(pytestconfig: pytest.Config) -> "Iterator[testing.Cluster]":
+    """A cluster for this test alone; takes a quarter of a second."""
+    with testing.Cluster(_size(pytestconfig)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def quorate_shared_node() -> "Iterator[testing.Cluster]":
+    """A cluster of one node for the whole session, with what earlier tests have left in it."""
+    with testing.Cluster(1) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def quorate_node(quorate_shared_node: "testing.Cluster") -> "testing.Cluster":
+    """A cluster of one node, as if it were new: for tests that need a store and no faults."""
+    quorate_shared_node.reset()
+    return quorate_shared_node
