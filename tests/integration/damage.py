@@ -13,14 +13,13 @@ from quorate.wire.records import Header
 from quorate.wire.walk import Walk
 from tests.integration.load import OWN
 from tests.integration.stage import MIB, Stage
+from tests.limits import HANG_S
 
 OFTEN: dict[str, object] = {"wal_segment_bytes": MIB, "snapshot_log_bytes": MIB}
 """Small files of the log, and a snapshot for each MiB of it."""
 
 FILLED = 16
 """So many keys are filled, with 64 KiB each."""
-
-COMMAND_S = 20.0
 
 
 def filling(number: int, turn: int) -> bytes:
@@ -43,7 +42,7 @@ async def fill(stage: Stage, turns: int = 1, first: int = 1, spared: int = -1) -
         spared: The key that is left alone.
     """
     acknowledged = stage.load.history.acknowledged
-    async with AsyncClient(stage.endpoints, deadline_s=COMMAND_S) as client:
+    async with AsyncClient(stage.endpoints, deadline_s=HANG_S) as client:
         for turn in range(first, first + turns):
             for number in range(FILLED):
                 if number == spared:
@@ -105,7 +104,7 @@ async def command(node: LocalNode, *words: str) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=COMMAND_S,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -15,6 +15,7 @@ from math import inf
 from quorate.base.errors import OutcomeUnknownError, QuorateError
 from quorate.client import AsyncClient
 from quorate.sim.search import ABSENT, Call, is_linearizable
+from tests.limits import HANG_S
 
 KEYS = tuple(f"shared/{letter}" for letter in "abcdef")
 OWN = "own/"
@@ -111,7 +112,7 @@ class Load:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def writes(self, count: int = 20, patience_s: float = 10.0) -> float:
+    async def writes(self, count: int = 20, patience_s: float = HANG_S) -> float:
         """Wait until writes begun from now on were acknowledged; return the seconds it took.
 
         Raises:

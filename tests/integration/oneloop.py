@@ -27,13 +27,14 @@ from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
+from tests.limits import HANG_S
 
 HOST = "127.0.0.1"
 BACKLOG = 128
 SEGMENT_BYTES = 1024 * 1024
 TABLES_STEP_BYTES = 4 * 1024 * 1024
 FREE_BYTES_MIN = 16 * 1024 * 1024
-READY_S = 30.0
+READY_S = HANG_S
 """A cluster of which a majority runs serves long before this."""
 
 _POLL_S = 0.005

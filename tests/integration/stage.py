@@ -27,11 +27,13 @@ from quorate.cli.demowork import Copy, read_copy
 from quorate.cli.launch import HOST, LocalCluster, LocalNode
 from tests.integration.load import Load
 from tests.integration.wires import FRONT, Wires
+from tests.limits import HANG_S
 
 MIB = 1024 * 1024
 SMALL: dict[str, object] = {"wal_segment_bytes": 2 * MIB, "free_bytes_min": 16 * MIB}
 POLL_S = 0.02
-BACK_S = 12.0  # how long anything may take to come back
+PATIENT: dict[str, object] = {"performance": {"raft_multiplier": 5}}
+"""Configuration of nodes that hold on to their leader when the machine is busy with others."""
 
 Story = Callable[["Stage"], Awaitable[None]]
 
@@ -90,7 +92,7 @@ class Stage:
         """Start everything, and wait until it works."""
         if self._is_wired:
             await self.wires.start()
-        await asyncio.to_thread(self.cluster.start)
+        await asyncio.to_thread(self.cluster.start, HANG_S)
         self.load.start()
         await self.load.writes()
 
@@ -137,7 +139,7 @@ class Stage:
         return [node for node in self.nodes if node not in nodes]
 
     async def until(
-        self, holds: Callable[[], Awaitable[bool]], what: str, patience_s: float = BACK_S
+        self, holds: Callable[[], Awaitable[bool]], what: str, patience_s: float = HANG_S
     ) -> None:
         """Wait until something holds."""
         deadline_s = time.monotonic() + patience_s
@@ -155,7 +157,7 @@ class Stage:
 
         await self.until(has_said, f"{node.name} does not say {words}")
 
-    async def ended(self, node: LocalNode, patience_s: float = BACK_S) -> int | None:
+    async def ended(self, node: LocalNode, patience_s: float = HANG_S) -> int | None:
         """Wait until a node ends by itself; return its exit code."""
 
         async def has_ended() -> bool:
@@ -175,7 +177,7 @@ class Stage:
         node.start()
         await self.caught_up(node)
 
-    async def caught_up(self, node: LocalNode, patience_s: float = BACK_S) -> None:
+    async def caught_up(self, node: LocalNode, patience_s: float = HANG_S) -> None:
         """Wait until a node has applied what the others have now."""
         others = [await self.facts(other) for other in self.others(node) if other.is_running()]
         goal = max((facts.applied for facts in others if facts is not None), default=1)

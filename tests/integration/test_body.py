@@ -15,6 +15,7 @@ from quorate.base.outcomes import Outcome
 from quorate.base.subjects import exactly, of_key
 from quorate.machine.queries import Reader
 from tests.integration.oneloop import Cluster, ClusterNode
+from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration
 
@@ -138,7 +139,7 @@ def test_a_watcher_is_woken_by_a_write_on_another_node() -> None:
             await done(cluster.nodes[1], KvSet(b"other", b"v"))
             assert not woken.is_set()
             await done(cluster.nodes[2], KvSet(b"k", b"v"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_S):
                 await woken.wait()
 
     played(play)

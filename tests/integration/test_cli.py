@@ -4,19 +4,19 @@ import contextlib
 import json
 import os
 import signal
+import resource
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from quorate.cli.launch import HOST, LocalCluster, LocalNode, Ports, free_ports, quorate_command
+from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration
-
-START_S = 10.0
 
 
 class Shell:
@@ -53,7 +53,7 @@ class Shell:
 
     def run(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
         process = self.start(*words)
-        out, err = process.communicate(stdin, timeout=30)
+        out, err = process.communicate(stdin, timeout=HANG_S)
         return process.returncode, out, err
 
     def good(self, *words: str, stdin: str = "") -> str:
@@ -72,14 +72,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]
         stderr=subprocess.DEVNULL,
     )
     shell = Shell(f"{HOST}:{http}", tmp_path_factory.mktemp("start"))
-    deadline_s = time.monotonic() + START_S
+    deadline_s = time.monotonic() + HANG_S
     while shell.run("kv", "put", "ready", "yes")[0] != 0:
         assert time.monotonic() < deadline_s, "the node did not start"
     try:
         yield f"{HOST}:{http}"
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(HANG_S) == 0
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_watch_sees_what_another_command_writes(shell: Shell) -> None:
     assert watch.stdout is not None
     assert watch.stdout.readline() == "first\n"
     shell.good("kv", "put", "watched", "second")
-    assert watch.communicate(timeout=20) == ("second\n", "")
+    assert watch.communicate(timeout=HANG_S) == ("second\n", "")
     assert watch.returncode == 0
 
 
@@ -132,7 +132,7 @@ def test_a_lock_keeps_others_out_until_its_command_ends(shell: Shell) -> None:
     assert (code, out) == (1, "")
     assert err == "Shutdown triggered or timeout during lock acquisition\n"
     assert shell.good("lock", "locks/a", "echo $QUORATE_LOCK_FENCE").strip().isdigit()
-    assert holder.communicate(timeout=20)[0].startswith("out\n")
+    assert holder.communicate(timeout=HANG_S)[0].startswith("out\n")
     assert shell.good("kv", "list", "locks/") == ""
 
 
@@ -147,7 +147,7 @@ def test_a_semaphore_lets_in_as_many_as_it_says(shell: Shell) -> None:
     assert code == 1
     assert "limit 2, not 3" in err
     for holder in holders:
-        holder.communicate("go\n", timeout=20)
+        holder.communicate("go\n", timeout=HANG_S)
         assert holder.returncode == 0
     assert shell.good("lock", "-n=2", "sema", "echo three") == "three\n"
     assert shell.good("kv", "list", "sema/") == ""
@@ -160,7 +160,7 @@ def test_a_command_that_loses_its_lock_is_stopped(shell: Shell) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == "in\n"
     shell.good("kv", "delete", "lost/.lock")
-    out, err = holder.communicate(timeout=20)
+    out, err = holder.communicate(timeout=HANG_S)
     assert out == "stopped\n"
     assert holder.returncode == 1
     assert err.startswith("Lock lost, the command was stopped: ")
@@ -303,20 +303,20 @@ def test_bench_measures_and_leaves_nothing_behind(shell: Shell) -> None:
 
 def test_a_node_is_added_leads_and_is_removed(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path)
-    cluster.start()
+    cluster.start(HANG_S)
     joins = [f"{HOST}:{each.ports.server}" for each in cluster.nodes]
     fourth = LocalNode("n4", tmp_path, Ports(*free_ports(2)), joins, 0)
     cluster.nodes.append(fourth)
     shell = Shell(cluster.nodes[0].address, tmp_path)
     try:
-        waiting = shell.start("cluster", "add", "-timeout=15s", "n4")
+        waiting = shell.start("cluster", "add", "-timeout=100s", "n4")
         fourth.start()
-        out, err = waiting.communicate(timeout=20)
+        out, err = waiting.communicate(timeout=HANG_S)
         assert out == "Success! Added node: n4\n", err
         shell.good("cluster", "transfer", "n4")
-        assert cluster.wait_for_leader() is fourth
+        assert cluster.wait_for_leader(HANG_S) is fourth
         shell.good("cluster", "transfer", "n1")
-        assert cluster.wait_for_leader().name == "n1"
+        assert cluster.wait_for_leader(HANG_S).name == "n1"
         shell.good("cluster", "remove", "n4")
         listed = json.loads(shell.good("cluster", "list", "-json"))
         assert [each["node"] for each in listed] == ["n1", "n2", "n3"]
@@ -325,15 +325,17 @@ def test_a_node_is_added_leads_and_is_removed(tmp_path: Path) -> None:
         cluster.stop()
 
 
+def children_s(run: Callable[[], object]) -> float:
+    """The processor time of the children that end in a call."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
 def test_the_smallest_command_starts_fast(shell: Shell) -> None:
-    took_s: list[float] = []
-    for _ in range(5):
-        began_s = time.perf_counter()
-        shell.good("kv", "get", "ready")
-        took_s.append(time.perf_counter() - began_s)
-    bare_s: list[float] = []
-    for _ in range(5):
-        began_s = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        bare_s.append(time.perf_counter() - began_s)
-    assert min(took_s) - min(bare_s) < 0.25  # 0.12 on an idle machine; others may run beside us
+    """By processor time, of which a bare interpreter takes its part."""
+    took_s = min(children_s(lambda: shell.good("kv", "get", "ready")) for _ in range(5))
+    bare = [sys.executable, "-c", "pass"]
+    bare_s = min(children_s(lambda: subprocess.run(bare, check=True)) for _ in range(5))
+    assert took_s - bare_s < 0.25  # 0.12 on an idle machine

@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 # Collects as a process with another hash seed, at another time, with another process id and other
 # memory addresses would. Prints a line per test.

@@ -15,7 +15,7 @@ from quorate.wire.records import StoredKind
 from tests.integration import damage
 from tests.integration.stage import MIB, Stage, log_of, played
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 REFUSED = 1
 DISK_FAILED = 74

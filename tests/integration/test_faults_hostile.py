@@ -17,14 +17,13 @@ from quorate.base.ids import NodeId
 from quorate.cli.launch import HOST, LocalNode
 from quorate.client import AsyncClient
 from quorate.wire.hello import MAGIC, Hello, config_hash, encode_hello
-from tests.integration.stage import MIB, Stage, played
+from tests.integration.stage import MIB, PATIENT, Stage, played
+from tests.limits import HANG_S
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 ATTACKER = "127.0.0.9"  # the load comes from elsewhere
 GROWTH_BYTES_MAX = 96 * MIB
-CLOSED_S = 20.0
-ANSWERED_S = 10.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -62,7 +61,7 @@ async def rest_of(connection: Connection) -> bytes:
     reader, _ = connection
     heard = b""
     with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop's word for closed
-        async with asyncio.timeout(CLOSED_S):
+        async with asyncio.timeout(HANG_S):
             while data := await reader.read(65536):
                 heard += data
     return heard
@@ -123,7 +122,7 @@ def test_what_breaks_the_peer_protocol_costs_its_connection_only(tmp_path: Path)
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_a_stream_without_end_is_cut_off(tmp_path: Path) -> None:
@@ -141,7 +140,7 @@ def test_a_stream_without_end_is_cut_off(tmp_path: Path) -> None:
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_connections_that_say_nothing_keep_no_node_out(tmp_path: Path) -> None:
@@ -160,7 +159,7 @@ def test_connections_that_say_nothing_keep_no_node_out(tmp_path: Path) -> None:
         assert resident_bytes(victim) - before < GROWTH_BYTES_MAX
         await stage.says(victim, "said no whole Hello within")
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_half_a_frame_and_then_silence_is_borne(tmp_path: Path) -> None:
@@ -181,7 +180,7 @@ def test_half_a_frame_and_then_silence_is_borne(tmp_path: Path) -> None:
         await borne(stage, victim, attack())
         await stage.says(victim, "peer refused", "left a message unfinished")
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 # --- the port for clients ---------------------------------------------------------------------
@@ -247,7 +246,7 @@ def test_what_is_no_good_http_is_answered_and_closed(tmp_path: Path) -> None:
         async with AsyncClient(victim.address) as client:
             assert await client.kv.get("bad") is None
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_half_a_body_writes_nothing(tmp_path: Path) -> None:
@@ -265,7 +264,7 @@ def test_half_a_body_writes_nothing(tmp_path: Path) -> None:
         async with AsyncClient(victim.address) as client:
             assert await client.kv.get("half") is None
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> None:
@@ -287,7 +286,7 @@ def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> No
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) -> None:
@@ -305,7 +304,7 @@ def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) ->
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)
 
 
 GREEDY: dict[str, bytes] = {
@@ -337,11 +336,11 @@ def test_answers_that_nobody_takes_are_borne(tmp_path: Path, asked: bytes) -> No
                     for _, writer in found:
                         writer.write(asked)
                     await stage.load.writes(300)
-                    async with asyncio.timeout(ANSWERED_S):
+                    async with asyncio.timeout(HANG_S):
                         await client.kv.put("small", b"s")
                     grown = resident_bytes(victim) - before
                     assert grown < GROWTH_BYTES_MAX, f"{grown / MIB:.0f} MiB more"
 
             await borne(stage, victim, attack())
 
-    played(tmp_path, story)
+    played(tmp_path, story, config=PATIENT)

@@ -17,11 +17,11 @@ from quorate.client import AsyncClient
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import Stage, log_of, played
+from tests.limits import HANG_S
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 REFUSED = 1
-FAST_S = 8.0  # a refusal takes less, also on a busy machine
 HOUR_S = 3600
 
 
@@ -41,7 +41,7 @@ async def refused(node: LocalNode) -> str:
     began_s = time.monotonic()
     node.start()
     while node.is_running():
-        assert time.monotonic() - began_s < FAST_S, f"it goes on\n{node.log_end()}"
+        assert time.monotonic() - began_s < HANG_S, f"it goes on\n{node.log_end()}"
         await asyncio.sleep(0.02)
     said = log_of(node, since)
     assert node.exit_code == REFUSED

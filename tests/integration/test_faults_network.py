@@ -8,7 +8,7 @@ import pytest
 from tests.integration.load import Load
 from tests.integration.stage import Stage, played
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 APART_S = 3.0  # longer than an election takes
 

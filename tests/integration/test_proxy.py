@@ -9,6 +9,7 @@ import pytest
 
 from quorate.cli.launch import free_ports
 from quorate.cli.proxy import Address, Cables, Socket, process_with_socket
+from tests.limits import HANG_S, SILENT_S
 
 pytestmark = pytest.mark.integration
 
@@ -25,12 +26,12 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.transport.abort()
 
 
-async def answered(streams: Streams) -> bytes:
+async def answered(streams: Streams, within_s: float = HANG_S) -> bytes:
     """Send a word and wait for its echo; empty if the connection ended."""
     reader, writer = streams
     writer.write(b"hello")
     try:
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(within_s):
             return await reader.read(1000)
     except ConnectionError:
         return b""
@@ -72,7 +73,7 @@ def test_bytes_pass_until_the_cable_is_pulled_and_again_over_a_new_connection() 
         assert await answered(old) == b"hello"
         cables.pull("n1")
         with pytest.raises(TimeoutError):
-            await answered(old)  # silent, not closed
+            await answered(old, SILENT_S)  # silent, not closed
         cables.plug("n1")
         assert await answered(old) == b""
         assert await answered(await dial()) == b"hello"
@@ -86,7 +87,7 @@ def test_a_pulled_cable_silences_what_its_node_dialed_too() -> None:
         assert await answered(dialed) == b"hello"
         cables.pull("n2")
         with pytest.raises(TimeoutError):
-            await answered(dialed)
+            await answered(dialed, SILENT_S)
 
     played(story, dialer="n2")
 

@@ -14,7 +14,7 @@ from quorate.base.errors import NotFoundError, RequestError
 from quorate.client import Client
 from quorate.testing import Cluster
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quorate.cli.launch import HOST, free_ports, quorate_command
-
-START_S = 20.0
+from tests.limits import HANG_S
 
 
 class Server(NamedTuple):
@@ -46,7 +45,7 @@ def started(config: dict[str, Any]) -> Generator[Server, None, None]:
 
 def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """Wait until the node serves; then what cases may name."""
-    deadline_s = time.monotonic() + START_S
+    deadline_s = time.monotonic() + HANG_S
     while time.monotonic() < deadline_s and process.poll() is None:
         try:
             leader = asked(port, "/v1/status/leader")
@@ -67,7 +66,7 @@ def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def asked(port: int, path: str) -> Any:
-    line = HTTPConnection(HOST, port, timeout=5)
+    line = HTTPConnection(HOST, port, timeout=HANG_S)
     try:
         line.request("GET", path)
         return json.loads(line.getresponse().read())

@@ -15,7 +15,7 @@ from tests.compat.consul.cases import cases
 from tests.compat.consul.player import Player, asking
 from tests.compat.consul.servers import Server, started
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

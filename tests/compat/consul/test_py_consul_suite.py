@@ -19,7 +19,7 @@ VERSION = "1.22.0"  # the newest one that the suite has a name for
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not SUITE.exists(), reason="scripts/py_consul.py has not fetched it"),
 ]
 

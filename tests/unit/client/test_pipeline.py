@@ -8,6 +8,7 @@ from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
 from quorate.client.requests import put_request
 from quorate.client.transport import AsyncTransport, Settings
+from tests.limits import HANG_S
 from tests.unit.client.fakes import CUT, Answer, Seen, always, nodes, reply, until
 
 OK = reply(200, b"true", {"X-Quorate-Index": 7})
@@ -183,9 +184,9 @@ def test_stale_reads_do_not_wait_behind_writes() -> None:
             return None if seen.method == "PUT" else reply(200, b"old")
 
         async with nodes(slow_writes) as [node], AsyncClient(node.address, pipes=1) as client:
-            put = asyncio.create_task(client.kv.put("a", b"1", deadline_s=5))
+            put = asyncio.create_task(client.kv.put("a", b"1", deadline_s=HANG_S))
             await until(lambda: bool(node.seen))
-            assert await client.kv.read("a", stale=True, deadline_s=1) == b"old"
+            assert await client.kv.read("a", stale=True, deadline_s=HANG_S) == b"old"
             put.cancel()
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ import pytest
 from quorate import Client, Paxos
 from quorate.base.errors import OutcomeUnknownError, UnavailableError
 from quorate.client import KvEntry, LockHeldError, LockLostError
+from tests.limits import HANG_S
 from tests.unit.client.fakes import CUT, Store, nodes_in_thread, refusal, reply
 
 GENERATOR = Path(__file__).parents[3] / "scripts/unasync.py"
@@ -141,7 +142,7 @@ def test_a_lost_lock_is_told_by_check_by_callback_and_at_the_end() -> None:
             with client.lock("l", ttl_s=0.2, on_lost=reasons.put) as held:
                 held.check()
                 store.sessions.clear()
-                assert "session has ended" in reasons.get(timeout=5)
+                assert "session has ended" in reasons.get(timeout=HANG_S)
                 with pytest.raises(LockLostError):
                     held.check()
 
@@ -157,7 +158,7 @@ def test_the_error_of_a_body_is_not_hidden_by_the_loss() -> None:
         def hold() -> None:
             with client.lock("l", ttl_s=0.2, on_lost=reasons.put):
                 store.sessions.clear()
-                reasons.get(timeout=5)
+                reasons.get(timeout=HANG_S)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

@@ -8,6 +8,7 @@ from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
+from tests.limits import HANG_S
 from tests.unit.gateways.desk import Desk, FakeLocal, Reply, parsed, request
 
 BIG = b"b" * 100_000
@@ -181,7 +182,7 @@ def test_a_slow_client_gets_everything_in_order() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=10_000)
         targets = [f"/v1/kv/k{n % 10}?raw{'&stale' * (n % 3 == 0)}" for n in range(count)]
         writer.write(b"".join(request("GET", target) for target in targets))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             replies = await read(reader)
         assert [reply.body[:1] for reply in replies] == [b"%d" % (n % 10) for n in range(count)]
         writer.close()

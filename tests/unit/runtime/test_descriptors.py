@@ -27,10 +27,10 @@ from quorate.runtime.tables import LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
+from tests.limits import HANG_S
 
 MIB = 1024 * 1024
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
-PATIENCE_S = 10.0
 
 
 @contextmanager
@@ -159,9 +159,9 @@ def test_the_log_waits_for_descriptors_and_goes_on(tmp_path: Path) -> None:
     wal.start(at_once, durable.put, failures.append, lambda _: None)
     with none_left():
         wal.append([vote(slot) for slot in range(1, 12)])  # three new segments
-        assert waits.wait(PATIENCE_S)
+        assert waits.wait(HANG_S)
         assert durable.empty()
-    assert durable.get(timeout=PATIENCE_S) == 11
+    assert durable.get(timeout=HANG_S) == 11
     assert failures == []
     wal.close()
 
@@ -246,7 +246,7 @@ def test_a_snapshot_that_lacked_descriptors_is_told_as_failed(tmp_path: Path) ->
     failures: list[str] = []
     with none_left():
         snapshotter.start(lambda _: None, lambda error: failures.append(error.code))
-        posted.get(timeout=PATIENCE_S)()
+        posted.get(timeout=HANG_S)()
     assert failures == ["too_many_files"]
     assert not snapshotter.is_running
     snapshotter.stop()

@@ -14,6 +14,7 @@ from quorate.base.messages import Accept
 from quorate.runtime import transport as module
 from quorate.wire.frame import FRAME_BYTES_MAX, encode_frame
 from quorate.wire.hello import encode_hello
+from tests.limits import HANG_S
 from tests.unit.runtime.test_transport import ANN, BOB, WORD, Peer, played, raw, stopped
 
 KIB = 1024
@@ -33,7 +34,7 @@ class Outsider:
 
     async def is_dropped(self) -> bool:
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG_S):
                 while await self.reader.read(65536):
                     pass
         return True
@@ -68,7 +69,7 @@ class Scene:
 
     async def settled(self, held_bytes: int) -> None:
         """Wait until so much of unfinished messages has come."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             while self.ann.transport.unfinished_bytes != held_bytes:  # noqa: ASYNC110 - not told
                 await asyncio.sleep(0.001)
 

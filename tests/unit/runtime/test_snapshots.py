@@ -15,6 +15,7 @@ from quorate.runtime.snapshots import SnapshotWriter, open_tables, prune, read_s
 from quorate.runtime.snapshotter import Copies, Snapshotter
 from quorate.runtime.tables import LmdbTables
 from quorate.sim.tables import DictTables
+from tests.limits import HANG_S
 
 MIB = 1024 * 1024
 Row = tuple[bytes, bytes]
@@ -66,7 +67,7 @@ class Loop:
         self._calls.put(call)
 
     def run(self) -> None:
-        self._calls.get(timeout=10)()
+        self._calls.get(timeout=HANG_S)()
 
 
 # --- files ------------------------------------------------------------------------------------

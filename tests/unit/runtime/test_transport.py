@@ -18,6 +18,7 @@ from quorate.runtime import link as link_module
 from quorate.runtime.addresses import join_address
 from quorate.runtime.transport import STRANGERS_MAX, Transport
 from quorate.wire.hello import VERSION_MAX, Hello, config_hash, encode_hello
+from tests.limits import HANG_S
 
 HOST = "127.0.0.1"
 ANN, BOB, EVE = NodeId("ann"), NodeId("bob"), NodeId("eve")
@@ -64,7 +65,7 @@ class Peer:
         self.pieces += 1
 
     async def until(self, holds: Callable[["Peer"], bool]) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(HANG_S):
             while not holds(self):
                 self._changed.clear()
                 await self._changed.wait()

@@ -15,10 +15,10 @@ from quorate.runtime.fileops import Files
 from quorate.runtime.wal import SyncMode, Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
+from tests.limits import HANG_S
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 LAYOUT = Layout(segment_bytes=16384, spares_ready=1, spares_max=2)
-PATIENCE_S = 10.0
 
 
 def vote(slot: int, size: int = 100) -> Vote:
@@ -38,7 +38,7 @@ class BrokenFiles(Files):
 
     def do(self, operation: FileOp, *, is_gentle: bool = False) -> None:
         if not isinstance(operation, Create):
-            assert self.gate.wait(PATIENCE_S)
+            assert self.gate.wait(HANG_S)
         error = self.refuse(operation)
         if error is not None:
             raise error
@@ -95,7 +95,7 @@ class Body:
 
     def until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            function, arguments = self._posted.get(timeout=PATIENCE_S)
+            function, arguments = self._posted.get(timeout=HANG_S)
             function(*arguments)
 
     def durable(self, mark: int) -> None:
