@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
-import signal
 import resource
+import signal
 import subprocess
 import sys
 import time
