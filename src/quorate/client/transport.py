@@ -135,6 +135,7 @@ class AsyncTransport:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_abort, self._pools)
             self._forget()  # nobody can wait on them here
+            self._loop = loop  # calls under way there go on to their ends
         _abort(self._pools)
         if self._timer is not None:
             self._timer.cancel()
@@ -250,7 +251,7 @@ class AsyncTransport:
 
     def _sweep(self) -> None:
         loop = self._loop
-        if loop is None:  # closed meanwhile, by another loop
+        if loop is None:  # a fork came between
             return
         now_s = loop.time()
         self._timer = None

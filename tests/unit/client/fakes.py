@@ -68,6 +68,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body = b""
         self._answers: deque[Answer] = deque()
+        self.requests = 0
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,6 +99,7 @@ class _Connection(asyncio.Protocol):
         seen = Seen(
             self._parser.get_method().decode(), unquote(url.path), query, self._headers, self._body
         )
+        self.requests += 1
         self._node.seen.append(seen)
         answer = self._node.script(seen)
         self._answers.append(answer)
