@@ -118,6 +118,24 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.cluster.validate() + self.timing.validate() + self.limits.validate()
 
 
+class Bootstrap(msgspec.Struct, frozen=True):
+    """How a node whose directory belongs to no cluster comes to belong to one.
+
+    Attributes:
+        expect: Found a cluster together with so many others that expect the same; below 2: join.
+        is_alone: Found a cluster of one at once.
+        addresses: Those to join, in the order in which they were given.
+    """
+
+    expect: int = 0
+    is_alone: bool = False
+    addresses: tuple[str, ...] = ()
+
+
+JOIN_ONLY = Bootstrap()
+"""Join whatever cluster turns up."""
+
+
 def lan() -> NodeSettings:
     """Nodes in one building: a fail-over takes about a second without a broken link."""
     return NodeSettings()

@@ -108,18 +108,27 @@ class Install(msgspec.Struct, frozen=True):
 
 
 class Configured(msgspec.Struct, frozen=True):
-    """These are the members from now on: keep links to them and to no others."""
+    """These are the members from now on: keep links to them and to no others.
+
+    Without a cluster id: nodes that were heard of while the cluster is bootstrapped. Links to them
+    are wanted beside those to the addresses to join.
+    """
 
     configuration: Configuration
     cluster_id: str
 
 
 NOTES = (
+    "another cluster found",
+    "bootstrap_expect differs",
     "change",
     "disk full",
     "disk has space",
     "following",
+    "founding given up",
     "founding refused",
+    "joining a cluster",
+    "joining given up",
     "leader lost",
     "leading",
     "snapshot asked",
@@ -128,15 +137,30 @@ NOTES = (
     "standing",
     "stepped down",
     "transfer failed",
+    "welcome refused",
 )
 """What a Note may tell: each is a metric on every node from its start."""
 
 
+class Close(msgspec.Struct, frozen=True):
+    """End the link to this peer, and say why in the log; it is dialed again after a while.
+
+    What still comes over it changes nothing.
+    """
+
+    peer: NodeId
+    why: str
+
+
 class Note(msgspec.Struct, frozen=True):
-    """A fact for the log and the metrics; `what` is one of `NOTES`."""
+    """A fact for the log and the metrics; `what` is one of `NOTES`.
+
+    `is_warning`: a person should look at it.
+    """
 
     what: str
     fields: dict[str, Any]
+    is_warning: bool = False
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -158,6 +182,7 @@ Effect = (
     | Truncate
     | Install
     | Configured
+    | Close
     | Note
     | Halt
 )

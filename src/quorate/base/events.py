@@ -23,11 +23,13 @@ class Persisted(msgspec.Struct, frozen=True, gc=False):
 class Connected(msgspec.Struct, frozen=True):
     """A new link to `peer` stands; what was sent on an older one may be lost.
 
-    `cluster_id` is what the peer's directory belongs to, "" if it is nobody's yet.
+    `cluster_id` is what the peer's directory belongs to, "" if to no cluster yet; `told` is what
+    our own Hello said of ours, None: what is so now.
     """
 
     peer: Member
     cluster_id: str
+    told: str | None = None
 
 
 class Disconnected(msgspec.Struct, frozen=True):

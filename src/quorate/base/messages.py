@@ -3,6 +3,7 @@
 | Message | Leaves as | Rests on |
 |---|---|---|
 | Prepare, Promise, Accepted | Reply | a durable ballot, promise or vote |
+| Found, FoundStored, FoundDone, FoundCancelled, Identity | Reply | a durable founding |
 | everything else | Send | nothing that is not yet durable |
 
 Tags are part of the wire format: never reuse or renumber one.
@@ -11,7 +12,7 @@ Tags are part of the wire format: never reuse or renumber one.
 import msgspec
 
 from quorate.base.batches import Bundle, Configuration, Member
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -235,9 +236,10 @@ class Found(msgspec.Struct, frozen=True, array_like=True, tag=22):
 
 
 class FoundStored(msgspec.Struct, frozen=True, array_like=True, tag=23):
-    """My directory now belongs to that founding, durably."""
+    """My directory now belongs to that founding, durably; `proposer` is who began it."""
 
     cluster_id: str
+    proposer: NodeId = NOBODY
 
 
 class FoundDone(msgspec.Struct, frozen=True, array_like=True, tag=24):
@@ -263,6 +265,23 @@ class Farewell(msgspec.Struct, frozen=True, array_like=True, tag=27):
     """You are no longer in the configuration; stand for election no more."""
 
     number: int
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True, tag=28):
+    """My directory belongs to this cluster now; "" if to none yet.
+
+    Said when it has become known while links stood, so that both ends judge the link again, and
+    repeated until an answer comes.
+    """
+
+    cluster_id: str
+    is_answer: bool = False
+
+
+class FoundCancelled(msgspec.Struct, frozen=True, array_like=True, tag=29):
+    """I do not hold that founding. From who began it: it will never be complete."""
+
+    cluster_id: str
 
 
 class MemberProgress(msgspec.Struct, frozen=True, array_like=True):
@@ -308,4 +327,6 @@ Message = (
     | Join
     | Farewell
     | Overview
+    | Identity
+    | FoundCancelled
 )

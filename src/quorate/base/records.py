@@ -42,11 +42,13 @@ class Chosen(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """This directory belongs to a cluster. A directory stores one founding in its life.
+    """This directory belongs to a cluster. A directory stores one complete founding in its life.
 
     `configuration` is the first one, governing from slot 1; for a node that joined a running
     cluster it is what it was told on joining (a hint: the log and snapshots decide).
-    `complete` is False while a founding by several nodes is not yet stored by all of them.
+    `complete` is False while a founding by several nodes is not yet stored by all of them. Until
+    then it may be given up: that is a record without a cluster id (rule F5 in `node.founding`).
+    The first of the voters is who began a founding.
     """
 
     cluster_id: str

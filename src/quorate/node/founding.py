@@ -1,36 +1,57 @@
-"""Founding: how a directory that is nobody's comes to belong to a cluster.
+"""Founding: how a directory that belongs to no cluster comes to belong to one.
 
 Three ways: alone (`-bootstrap`, `-dev`), together with a fixed number of others
-(`-bootstrap-expect N`), or by joining a cluster that exists.
+(`-bootstrap-expect N`), or by joining a cluster that exists (`node.joining`).
+`docs/protocol/bootstrap.md` lists every state and what moves it on.
 
-F1: a directory stores one founding in its life.
+F1: a directory stores one complete founding in its life.
 F2: a founding by N nodes counts only when all N have stored it, so two halves that both count N
-    can never both found.
+    can never both found. Only the node that began it counts.
 F3: a node that finds a founded cluster joins it instead, unless it has stored a founding.
 F4: what is stored is the *first* configuration; later ones are in the log and in snapshots.
+F5: a founding that is not complete may be given up, durably: by who began it, since nobody else
+    can complete it; by another founder when who began it is gone. A founder that gave up has
+    voted for nothing under it, so no cluster can miss its memory: what it leaves behind is at most
+    a cluster without a quorum and without a single write.
 
-The one with the lowest id proposes. If it stops in between, the founding goes on when it is back.
+The one with the lowest id begins. If it does not, the next one does after a while.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.effects import Effect, Note, Persist, Reply, Send
+from quorate.base.config import Bootstrap
+from quorate.base.effects import Close, Configured, Effect, Note, Persist, Reply, Send
 from quorate.base.ids import NodeId
 from quorate.base.messages import (
     Found,
+    FoundCancelled,
     FoundDone,
     FoundStored,
-    Join,
     Meet,
     Message,
     Welcome,
 )
 from quorate.base.ports import Rng
 from quorate.base.records import Founded, Record
+from quorate.node.joining import Joining
+from quorate.node.peering import Peering
 
 REPEAT_S = 0.5
 """Questions that nobody answered are asked again this often."""
+
+PATIENCE_S = 15.0
+"""A founder without a link for this long is done without, if there is a way without it."""
+
+TURN_S = 3.0
+"""A node begins this much later for each node with a lower id that should have begun."""
+
+BACKOFF_S = 2.0
+"""Who gave up a founding waits up to this long before it begins another one."""
+
+KNOWN_MAX = 256
+"""So many nodes are remembered from what others tell."""
 
 
 def founding_first(records: Iterable[Record]) -> Iterator[Record]:
@@ -59,22 +80,36 @@ class Founding:
 
     Args:
         me: This node as a member.
-        expect: Number of founders this node waits for; 0 or 1 if it only joins.
-        rng: Chance for a cluster id.
+        bootstrap: How many to wait for, and whom to join.
+        rng: Chance for a cluster id, and for pauses.
+        peering: The links.
     """
 
-    def __init__(self, me: Member, expect: int, rng: Rng) -> None:
+    def __init__(self, me: Member, bootstrap: Bootstrap, rng: Rng, peering: Peering) -> None:
         self._me = me
-        self._expect = expect
+        self._expect = bootstrap.expect
         self._rng = rng
+        self._peering = peering
+        self._joining = Joining(me, bootstrap.addresses)
         self.founded: Founded | None = None
-        self._known: dict[NodeId, Member] = {me.id: me}
-        self._peers: dict[NodeId, Member] = {}
+        self._met: dict[NodeId, Member] = {}  # linked, and they expect as many as we do
+        self._told: dict[NodeId, Member] = {}  # others met them
+        self._dialed: tuple[Member, ...] = ()
         self._gone: set[NodeId] = set()
-        self._blank: set[NodeId] = set()
-        self._clusters: dict[NodeId, str] = {}
+        self._other_expects: dict[str, int] = {}
         self._stored: set[NodeId] = set()
+        self._seen_s: dict[NodeId, float] = {}
+        self._enough_s = float("inf")
+        self._pause_s = 0.0
         self._due_s = float("-inf")
+        self._handlers: dict[type[Message], Callable[[NodeId, Any], list[Effect]]] = {
+            Meet: self._on_meet,
+            Found: self._on_found,
+            FoundStored: self._on_stored,
+            FoundDone: self._on_done,
+            FoundCancelled: self._on_cancelled,
+            Welcome: self._on_welcome,
+        }
 
     @property
     def is_done(self) -> bool:
@@ -87,158 +122,292 @@ class Founding:
         return self.founded.cluster_id if self.founded and self.founded.complete else ""
 
     @property
-    def linked(self) -> set[NodeId]:
-        """Peers to whom a link stands, whatever they belong to."""
-        return self._blank | set(self._clusters)
-
-    @property
-    def names_of_linked(self) -> str:
-        """The names of those to whom a link stands, for people."""
-        return ", ".join(sorted(self._peers[node].name for node in self.linked))
-
-    @property
     def reason(self) -> str:
         """What a node that belongs to no cluster waits for, for people."""
-        linked = self.names_of_linked
+        linked = self._peering.names
         if self.founded is not None:
-            voters = self.founded.configuration.voters
-            if min(self.founded.configuration.voter_ids) == self._me.id:
-                waiting = sorted(m.name for m in voters if m.id not in self._stored | {self._me.id})
-            else:
-                waiting = [min(voters, key=lambda member: member.id).name]
-            return f"bootstrapping: waiting for {', '.join(waiting)} to confirm the new cluster"
-        if self._clusters:
-            cluster_id = min(self._clusters.values())
+            names = ", ".join(sorted(member.name for member in self._awaited(self.founded)))
+            return f"bootstrapping: waiting for {names} to confirm the new cluster"
+        cluster_id = self._joining.asked or min(self._peering.clusters, default="")
+        if cluster_id:
             return f"joining cluster {cluster_id}: not answered yet"
         if self._expect > 1:
-            met = len(self._known.keys() & (self._blank | {self._me.id}))
-            missing = max(self._expect - met, 0)
-            if missing:
-                heard = f"heard {linked}" if linked else "none heard"
-                return f"waiting for {missing} of {self._expect} nodes to bootstrap: {heard}"
-            return f"bootstrapping: waiting for {self._known[min(self._known)].name} to begin"
-        heard = f"heard {linked}, which belong to none yet" if linked else "no other node heard"
+            missing = self._expect - len(self._candidates())
+            heard = f"heard {linked}" if linked else "none heard"
+            if missing > 0:
+                others = self._other_expects.items()
+                wrong = sorted({f" {n} expects {k} nodes;" for n, k in others if k != self._expect})
+                more = f";{''.join(wrong)}".rstrip(";") if wrong else ""
+                return f"waiting for {missing} of {self._expect} nodes to bootstrap: {heard}{more}"
+            return f"bootstrapping with {linked}: about to agree on the cluster"
+        heard = f"heard {linked}, in no cluster yet" if linked else "no other node heard"
         return f"waiting for a cluster to join: {heard}"
 
     def remember(self, record: Founded) -> None:
         """Replay a record of the log."""
-        self.founded = record
+        self.founded = record if record.cluster_id else None
 
     def alone(self) -> list[Effect]:
-        """Found a cluster of one, if this directory is nobody's."""
-        if self.founded is not None:
+        """Found a cluster of one, if this directory belongs to none that exists."""
+        if self.is_done:
             return []
         return self._store(self._new_id(), (self._me,), complete=True)
 
-    def on_connected(self, peer: Member, cluster_id: str) -> list[Effect]:
-        """A link stands: what does its other end belong to?"""
+    # --- links ---------------------------------------------------------------------------------
+
+    def on_connected(self, peer: Member) -> list[Effect]:
+        """A link stands, or its other end said what it belongs to."""
         self._due_s = float("-inf")
+        self._joining.hurry()
         self._replace(peer)
-        self._peers[peer.id] = peer
+        cluster_id = self._peering.cluster_of(peer.id)
         if cluster_id:
-            self._blank.discard(peer.id)
-            self._clusters[peer.id] = cluster_id
-            if self.founded and not self.founded.complete and cluster_id == self.founded.cluster_id:
+            self._met.pop(peer.id, None)
+            founded = self.founded
+            if founded is not None and not founded.complete and cluster_id == founded.cluster_id:
                 return self._complete()
-        else:
-            self._clusters.pop(peer.id, None)
-            self._blank.add(peer.id)
         return []
 
     def _replace(self, peer: Member) -> None:
         """Whoever else was met at this address had another directory, which is gone."""
         self._gone.discard(peer.id)
-        for member in list(self._known.values()):
+        founders = self.founded.configuration.voters if self.founded is not None else ()
+        for member in (*self._met.values(), *self._told.values(), *founders):
             if member.address == peer.address and member.id not in (peer.id, self._me.id):
-                del self._known[member.id]
+                self._met.pop(member.id, None)
+                self._told.pop(member.id, None)
                 self._gone.add(member.id)
 
     def on_disconnected(self, peer: NodeId) -> None:
-        """The link is gone."""
-        self._blank.discard(peer)
-        self._clusters.pop(peer, None)
-        self._peers.pop(peer, None)
+        """The link is gone; its other end may come back."""
+        member = self._met.pop(peer, None)
+        if member is not None:
+            self._told[peer] = member
+
+    # --- time ----------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> list[Effect]:
-        """Say again what still waits for an answer."""
-        if self.is_done or now_s < self._due_s:
+        """Say again what still waits for an answer; leave what leads nowhere."""
+        if self.is_done:
             return []
-        self._due_s = now_s + REPEAT_S
         if self.founded is not None:
+            given_up = self._check(self.founded, now_s)
+            if given_up or now_s < self._due_s:
+                return given_up
+            self._due_s = now_s + REPEAT_S
             return self._offer(self.founded)
-        if self._clusters:
-            return [Send(peer, Join(self._me)) for peer in sorted(self._clusters)]
-        if self._expect < 2:
+        clusters = self._peering.clusters
+        effects = self._joining.tick(clusters, now_s)
+        for effect in effects:
+            if isinstance(effect, Close):
+                self._peering.on_disconnected(effect.peer)
+        if clusters or self._joining.asked or self._expect < 2:  # F3
+            return effects
+        if now_s >= self._due_s:
+            self._due_s = now_s + REPEAT_S
+            known = self._candidates() | self._told
+            meet = Meet(self._expect, tuple(known[node] for node in sorted(known)))
+            effects += [Send(peer, meet) for peer in sorted(self._peering.uninitialised)]
+            effects += self._dial(known)
+        return effects + self._try_to_found(now_s)
+
+    def _candidates(self) -> dict[NodeId, Member]:
+        """Who could found a cluster now: this node, and whoever it met."""
+        return {self._me.id: self._me} | self._met
+
+    def _dial(self, known: dict[NodeId, Member]) -> list[Effect]:
+        """Have links made to those of whom others told: who begins needs one to each founder."""
+        others = tuple(known[node] for node in sorted(known) if node != self._me.id)
+        if others == self._dialed:
             return []
-        meet = Meet(self._expect, tuple(self._known[node] for node in sorted(self._known)))
-        return [Send(peer, meet) for peer in sorted(self._blank)] + self._try_to_found()
+        self._dialed = others
+        return [Configured(Configuration(0, 0, others), "")]
+
+    def _try_to_found(self, now_s: float) -> list[Effect]:
+        candidates = self._candidates()
+        if len(candidates) < self._expect:
+            self._enough_s = float("inf")
+            return []
+        self._enough_s = min(self._enough_s, now_s)
+        turn = sum(node < self._me.id for node in self._met)
+        turn += any(node < self._me.id for node in self._told)
+        if now_s < self._enough_s + TURN_S * turn + self._pause_s:
+            return []
+        others = sorted(self._met)[: self._expect - 1]
+        members = (self._me, *(candidates[node] for node in others))
+        effects = self._store(self._new_id(), members, complete=False)
+        return effects + (self._offer(self.founded) if self.founded is not None else [])
+
+    # --- messages ------------------------------------------------------------------------------
 
     def receive(self, sender: NodeId, message: Message) -> list[Effect]:
         """Take a message of the founding conversation."""
-        if isinstance(message, Meet):
-            return self._on_meet(message)
-        if isinstance(message, Found):
-            return self._on_found(sender, message)
-        if isinstance(message, FoundStored):
-            return self._on_stored(sender, message)
-        if isinstance(message, FoundDone):
-            pending = self.founded
-            if pending and not pending.complete and pending.cluster_id == message.cluster_id:
-                return self._complete()
-        if isinstance(message, Welcome) and self.founded is None:
-            return self._store(message.cluster_id, message.configuration.voters, complete=True)
+        handler = self._handlers.get(type(message))
+        return [] if handler is None else handler(sender, message)
+
+    def _on_done(self, _: NodeId, message: FoundDone) -> list[Effect]:
+        pending = self._pending
+        if pending is None or pending.cluster_id != message.cluster_id:
+            return []
+        return self._complete()
+
+    def _on_cancelled(self, sender: NodeId, message: FoundCancelled) -> list[Effect]:
+        pending = self._pending
+        if pending is None or pending.cluster_id != message.cluster_id:
+            return []
+        if not self._has_begun and sender != self._began:
+            return []
+        return self._cancel(f"{self._name_of(sender)} does not take part")
+
+    def _on_welcome(self, sender: NodeId, message: Welcome) -> list[Effect]:
+        if self.founded is not None:
+            return []
+        if message.cluster_id != self._joining.asked:
+            fields = {"node": self._name_of(sender), "cluster": message.cluster_id}
+            return [Note("welcome refused", fields, True)]
+        return self._store(message.cluster_id, message.configuration.voters, complete=True)
+
+    def _on_meet(self, sender: NodeId, message: Meet) -> list[Effect]:
+        if self.founded is not None or sender not in self._peering.uninitialised:
+            return []
+        if message.expect != self._expect:
+            return self._other_expect(sender, message.expect)
+        for member in message.known:
+            if member.id == sender:
+                self._met[sender] = member
+                self._other_expects.pop(member.name, None)
+                self._told.pop(sender, None)
+            elif member.id not in self._gone and member.id not in self._candidates():
+                self._hear_of(member)
         return []
 
-    def _on_meet(self, message: Meet) -> list[Effect]:
-        if self.founded is not None or message.expect != self._expect:
-            return []
-        for member in message.known:
-            if member.id not in self._gone:
-                self._known.setdefault(member.id, member)
-        return self._try_to_found()
+    def _hear_of(self, member: Member) -> None:
+        """Somebody met that node; if another one is linked at its address, it is gone."""
+        linked = self._peering.linked.values()
+        at_address = {peer.member.id for peer in linked if peer.member.address == member.address}
+        if at_address - {member.id}:
+            self._gone.add(member.id)
+            return
+        self._told[member.id] = member
+        if len(self._told) > KNOWN_MAX:
+            del self._told[next(iter(self._told))]
 
-    def _try_to_found(self) -> list[Effect]:
-        if self.founded is not None or self._clusters or len(self._known) < self._expect:
+    def _other_expect(self, sender: NodeId, expect: int) -> list[Effect]:
+        name = self._name_of(sender)
+        is_known = self._other_expects.get(name) == expect
+        self._other_expects[name] = expect
+        if is_known or self._expect < 2:
             return []
-        founders = sorted(self._known)[: self._expect]
-        if founders[0] != self._me.id or not set(founders[1:]) <= self._blank:
-            return []
-        members = tuple(self._known[node] for node in founders)
-        effects = self._store(self._new_id(), members, complete=False)
-        self._stored = {self._me.id}
-        return effects + (self._offer(self.founded) if self.founded else [])
-
-    def _offer(self, founded: Founded) -> list[Effect]:
-        found = Found(founded.cluster_id, founded.configuration)
-        others = sorted(founded.configuration.voter_ids - {self._me.id})
-        if min(founded.configuration.voter_ids) != self._me.id:
-            stored = FoundStored(founded.cluster_id)  # whoever knows it complete says so again
-            return [Reply(peer, stored) for peer in others if peer in self.linked]
-        self._stored.add(self._me.id)
-        return [Reply(peer, found) for peer in others if peer in self._blank]
+        fields = {"node": name, "expects": expect, "here": self._expect}
+        return [Note("bootstrap_expect differs", fields, True)]
 
     def _on_found(self, sender: NodeId, message: Found) -> list[Effect]:
-        if self.founded is None:
-            if self._me.id not in message.configuration.voter_ids:
-                return []
-            stored = self._store(message.cluster_id, message.configuration.voters, complete=False)
-            return [*stored, Reply(sender, FoundStored(message.cluster_id))]
-        if self.founded.cluster_id == message.cluster_id:
-            return [Reply(sender, FoundStored(message.cluster_id))]
-        return [Note("founding refused", {"asked": sender, "stored": self.founded.cluster_id})]
+        cluster_id, voters = message.cluster_id, message.configuration.voters
+        founded = self.founded
+        if founded is not None and founded.cluster_id == cluster_id:
+            return [Reply(sender, FoundStored(cluster_id, sender))]
+        is_joining = bool(self._joining.asked or self._peering.clusters)
+        is_wrong = self._me not in voters or len(voters) != self._expect or is_joining
+        if founded is None and not is_wrong and voters[0].id == sender:
+            stored = self._store(cluster_id, voters, complete=False)
+            return [*stored, Reply(sender, FoundStored(cluster_id, sender))]
+        stored_id = founded.cluster_id if founded is not None else ""
+        return [
+            Note("founding refused", {"asked": self._name_of(sender), "stored": stored_id}),
+            Reply(sender, FoundCancelled(cluster_id)),
+        ]
 
     def _on_stored(self, sender: NodeId, message: FoundStored) -> list[Effect]:
         founded = self.founded
         if founded is None or founded.cluster_id != message.cluster_id:
-            return []
+            is_begun_here = message.proposer == self._me.id  # and not held: so given up
+            return [Reply(sender, FoundCancelled(message.cluster_id))] if is_begun_here else []
         done = FoundDone(founded.cluster_id)
         if founded.complete:
             return [Reply(sender, done)]
+        if not self._has_begun:  # F2
+            return []
         self._stored.add(sender)
-        if not founded.configuration.voter_ids <= self._stored:
+        if not founded.configuration.voter_ids <= self._stored | {self._me.id}:
             return []
         others = sorted(founded.configuration.voter_ids - {self._me.id})
         return self._complete() + [Reply(peer, done) for peer in others]
+
+    # --- a founding that is not complete -------------------------------------------------------
+
+    @property
+    def _pending(self) -> Founded | None:
+        return None if self.is_done else self.founded
+
+    @property
+    def _began(self) -> NodeId:
+        """Who began the founding that is stored here."""
+        return self.founded.configuration.voters[0].id if self.founded is not None else self._me.id
+
+    @property
+    def _has_begun(self) -> bool:
+        return self._began == self._me.id
+
+    def _awaited(self, founded: Founded) -> list[Member]:
+        """Whose answer is missing."""
+        voters = founded.configuration.voters
+        if not self._has_begun:
+            return [voters[0]]
+        return [m for m in voters if m.id not in self._stored and m.id != self._me.id]
+
+    def _offer(self, founded: Founded) -> list[Effect]:
+        others = founded.configuration.voter_ids - {self._me.id}
+        if not self._has_begun:  # whoever knows it complete says so
+            stored = FoundStored(founded.cluster_id, self._began)
+            return [Reply(peer, stored) for peer in sorted(others & self._peering.linked.keys())]
+        found = Found(founded.cluster_id, founded.configuration)
+        return [Reply(peer, found) for peer in sorted(others & self._peering.uninitialised)]
+
+    def _check(self, founded: Founded, now_s: float) -> list[Effect]:
+        """Give it up if it can not be completed any more, or only by somebody who is away (F5)."""
+        silent: list[Member] = []
+        awaited = self._awaited(founded)
+        for member in founded.configuration.voters if self._has_begun else awaited:
+            if member.id in self._gone:
+                return self._cancel(f"{member.name} has lost its directory")
+            if self._peering.cluster_of(member.id):  # another one: else it would be complete
+                return self._cancel(f"{member.name} belongs to another cluster")
+        for member in awaited:
+            if member.id in self._peering.linked:
+                self._seen_s[member.id] = now_s
+            elif now_s - self._seen_s.setdefault(member.id, now_s) >= PATIENCE_S:
+                silent.append(member)
+        if silent and self._may_do_without(founded):
+            names = ", ".join(member.name for member in silent)
+            return self._cancel(f"{names} not heard for {PATIENCE_S:g} s")
+        return []
+
+    def _may_do_without(self, founded: Founded) -> bool:
+        """Is there a cluster to join, or are there enough others to found another one?"""
+        return bool(self._peering.clusters) or len(self._peering.uninitialised) + 1 >= len(
+            founded.configuration.voters
+        )
+
+    def _cancel(self, why: str) -> list[Effect]:
+        founded = self.founded
+        if founded is None:
+            return []
+        others = sorted(founded.configuration.voter_ids - {self._me.id})
+        told = [Reply(peer, FoundCancelled(founded.cluster_id)) for peer in others]
+        has_begun = self._has_begun
+        self._forget()
+        self._pause_s = self._rng.random() * BACKOFF_S
+        return [
+            Note("founding given up", {"cluster": founded.cluster_id, "why": why}, True),
+            Persist(Founded("", Configuration(0, 0, ()), complete=False)),
+            *(told if has_begun else []),
+        ]
+
+    def _forget(self) -> None:
+        self.founded = None
+        self._stored.clear()
+        self._seen_s.clear()
+        self._enough_s, self._due_s = float("inf"), float("-inf")
 
     def _complete(self) -> list[Effect]:
         pending = self.founded
@@ -250,9 +419,13 @@ class Founding:
     def _store(
         self, cluster_id: str, voters: tuple[Member, ...], *, complete: bool
     ) -> list[Effect]:
-        configuration = Configuration(1, 0, voters)
-        self.founded = Founded(cluster_id, configuration, complete)
+        self._forget()
+        self.founded = Founded(cluster_id, Configuration(1, 0, voters), complete)
         return [Persist(self.founded)]
+
+    def _name_of(self, node: NodeId) -> str:
+        peer = self._peering.linked.get(node)
+        return peer.member.name if peer is not None else node
 
     def _new_id(self) -> str:
         text = "".join("0123456789abcdef"[self._rng.randrange(16)] for _ in range(32))

@@ -25,7 +25,7 @@ from math import inf
 
 from quorate.base import events
 from quorate.base.batches import Batch, Member, encode_batch
-from quorate.base.config import NodeSettings
+from quorate.base.config import JOIN_ONLY, Bootstrap, NodeSettings
 from quorate.base.effects import (
     Configured,
     Effect,
@@ -57,6 +57,7 @@ from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.overview import Overviews
+from quorate.node.peering import Peering
 from quorate.node.presence import Presence
 from quorate.node.reads import Reads
 from quorate.node.routes import Routes
@@ -77,8 +78,7 @@ class Node:
         rng: Chance for timeouts and ids.
         now_s: Monotonic seconds at creation.
         wall_ms: Milliseconds since 1970, for people only.
-        expect: Number of founders to wait for; 0 to join only.
-        is_alone: Found a cluster of one if the directory is nobody's.
+        bootstrap: What to do with a directory that belongs to no cluster.
 
     Raises:
         StorageError: `corrupt`: the tables cannot take what the log holds.
@@ -95,13 +95,13 @@ class Node:
         now_s: float,
         *,
         wall_ms: Callable[[], int],
-        expect: int = 0,
-        is_alone: bool = False,
+        bootstrap: Bootstrap = JOIN_ONLY,
     ) -> None:
         self.me = me
         self.settings = settings
         self.machine = Machine(tables, settings.cluster, settings.limits.turn_units)
-        self.founding = Founding(me, expect, rng)
+        self.peering = Peering(me.id)
+        self.founding = Founding(me, bootstrap, rng, self.peering)
         self.replica: Replica | None = None
         self.gate = Gate()
         self.origin = Origin(me.id, incarnation, settings)
@@ -121,7 +121,7 @@ class Node:
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self._rng = rng
         self._wall_ms = wall_ms
-        self._is_alone = is_alone
+        self._is_alone = bootstrap.is_alone
         self._has_halted = False
         self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
         self._routes = Routes(self)
@@ -163,8 +163,14 @@ class Node:
         self.replica = Replica(
             self.me.id, self.settings, self._membership(), self.machine.applied, self._rng, now_s
         )
-        self.replica.linked |= self.founding.linked
         return True
+
+    def _begun(self) -> list[Effect]:
+        """What follows when this node has become a replica: the links are judged again."""
+        effects = self.peering.adopt(self.cluster_id)
+        if self.replica is not None:
+            self.replica.linked |= self.peering.kin
+        return [*effects, *self._configured()]
 
     def _membership(self) -> Membership:
         return Membership(self.machine.configurations, self.settings.cluster.alpha_slots)
@@ -175,7 +181,7 @@ class Node:
         if self._is_alone:
             effects += self._pass(self.founding.alone(), now_s)
         if self._found(now_s) or self.replica is not None:
-            effects += self._configured()
+            effects += self._begun()
         replica = self.replica
         if replica is not None and replica.membership.newest.voter_ids == frozenset({self.me.id}):
             effects += self._pass(replica.poll(now_s), now_s)
@@ -248,15 +254,9 @@ class Node:
     def _on_event(self, event: events.Event, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
         if isinstance(event, events.Connected):
-            effects += self.founding.on_connected(event.peer, event.cluster_id)
-            if self.replica is not None:
-                effects += self.replica.receive(event, now_s)
-            if event.peer.id == self.leader:
-                effects += self.send_again(now_s)
+            effects += self._routes.on_connected(event, now_s)
         elif isinstance(event, events.Disconnected):
-            self.founding.on_disconnected(event.peer)
-            if self.replica is not None:
-                effects += self.replica.receive(event, now_s)
+            effects += self._routes.on_disconnected(event, now_s)
         elif isinstance(event, events.SnapshotTaken):
             effects.append(Truncate(event.slot))
         elif isinstance(event, events.Installed):
@@ -289,7 +289,7 @@ class Node:
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: timeouts, resends, a leader's duties."""
         before = self.settle(now_s)
-        effects: list[Effect] = list(self.founding.tick(now_s))
+        effects: list[Effect] = [*self.founding.tick(now_s), *self.peering.tick(now_s)]
         effects += self.origin.expire(now_s)
         effects += self.reads.expire(now_s)
         replica = self.replica
@@ -438,7 +438,7 @@ class Node:
                 else:
                     self.gate.asked += type(effect) is Persist
                     out.append(effect)
-            queue = self._configured() if self._found(now_s) else []
+            queue = self._begun() if self._found(now_s) else []
             if is_applying:
                 queue += self._apply_released()
             if not queue:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from quorate.base.batches import Bundle, Member
 from quorate.base.effects import Effect, Send
+from quorate.base.events import Connected, Disconnected
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import (
     ChangeAnswer,
@@ -13,10 +14,12 @@ from quorate.base.messages import (
     Forward,
     ForwardGap,
     Found,
+    FoundCancelled,
     FoundDone,
     FoundStored,
     Heartbeat,
     HeartbeatAnswer,
+    Identity,
     Join,
     Meet,
     Message,
@@ -35,6 +38,7 @@ from quorate.node.founding import Founding
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.overview import Overviews
+from quorate.node.peering import Peering
 from quorate.node.reads import Reads
 from quorate.paxos.replica import Replica
 
@@ -48,6 +52,7 @@ class Parts(Protocol):
     me: Member
     machine: Machine
     founding: Founding
+    peering: Peering
     replica: Replica | None
     origin: Origin
     intake: Intake | None
@@ -58,6 +63,10 @@ class Parts(Protocol):
     agreement: Agreement
     overviews: Overviews
     leader: NodeId | None
+
+    def send_again(self, now_s: float) -> list[Effect]:
+        """Every bundle on the way goes to the leader again, in order."""
+        ...
 
 
 class Routes:
@@ -83,15 +92,42 @@ class Routes:
             Found: self._on_founding,
             FoundStored: self._on_founding,
             FoundDone: self._on_founding,
+            FoundCancelled: self._on_founding,
+            Identity: self._on_identity,
             Welcome: self._on_founding,
         }
 
     def take(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        """Give a message to its part."""
+        """Give a message to its part, if it may be heard from this sender (ID1, ID2)."""
+        peering = self._node.peering
+        if sender not in peering.heard and not peering.admits(sender, type(message)):
+            return []
         taker = self._takers.get(type(message))
         if taker is not None:
             return taker(sender, message, now_s)
         return self._to_replica(sender, message, now_s)
+
+    def on_connected(self, event: Connected, now_s: float) -> list[Effect]:
+        """A link stands."""
+        effects = self._node.peering.on_connected(event.peer, event.cluster_id, event.told)
+        return effects + self._linked(event.peer, now_s)
+
+    def on_disconnected(self, event: Disconnected, now_s: float) -> list[Effect]:
+        """A link is gone."""
+        node = self._node
+        node.peering.on_disconnected(event.peer)
+        node.founding.on_disconnected(event.peer)
+        return [] if node.replica is None else node.replica.receive(event, now_s)
+
+    def _linked(self, peer: Member, now_s: float) -> list[Effect]:
+        """A link stands, or its other end said what it belongs to."""
+        node = self._node
+        effects = node.founding.on_connected(peer)
+        if node.replica is not None and peer.id in node.peering.kin:
+            effects += node.replica.receive(Connected(peer, ""), now_s)
+            if peer.id == node.leader:
+                effects += node.send_again(now_s)
+        return effects
 
     def forward(self, bundle: Bundle, leader: NodeId | None) -> list[Effect]:
         """Bring a bundle of this node to the leader, which may be this node."""
@@ -227,6 +263,15 @@ class Routes:
         return effects + node.changes.on_ask(
             sender, ask, leadership, node.replica.membership, now_s
         )
+
+    def _on_identity(self, sender: NodeId, message: Identity, now_s: float) -> list[Effect]:
+        peering = self._node.peering
+        before = peering.cluster_of(sender)
+        effects = peering.on_identity(sender, message)
+        peer = peering.linked.get(sender)
+        if peer is None or peer.cluster_id == before:
+            return effects
+        return effects + self._linked(peer.member, now_s)
 
     def _on_founding(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
         return self._node.founding.receive(sender, message)

@@ -8,6 +8,7 @@ from quorate.base.ports import Status
 from quorate.machine.machine import Machine
 from quorate.node.founding import Founding
 from quorate.node.overview import Overviews
+from quorate.node.peering import Peering
 from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.replica import Replica
 
@@ -18,6 +19,7 @@ class Parts(Protocol):
     me: Member
     machine: Machine
     founding: Founding
+    peering: Peering
     replica: Replica | None
     overviews: Overviews
     leaderless_since_s: float
@@ -75,7 +77,7 @@ def _reason(node: Parts, replica: Replica, now_s: float) -> str:
         return f"this node was removed from cluster {node.cluster_id}"
     silence = f"no leader since {max(0.0, now_s - node.leaderless_since_s):.0f} s"
     if newest.member(me) is None:
-        linked = node.founding.names_of_linked
+        linked = node.peering.names
         asked = f"asked {linked}" if linked else "no member of it is connected"
         return f"joining cluster {node.cluster_id}: not a member yet, {asked}"
     voters, heard = newest.voter_ids, replica.linked | {me}

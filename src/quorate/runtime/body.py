@@ -18,7 +18,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import Member
-from quorate.base.config import NodeSettings
+from quorate.base.config import Bootstrap, NodeSettings
 from quorate.base.effects import Halt
 from quorate.base.errors import QuorateError, StorageError
 from quorate.base.events import Persisted, SnapshotTaken, SpaceChanged
@@ -63,8 +63,8 @@ class BodySettings(msgspec.Struct, frozen=True):
         address: Where peers reach it.
         http: Where clients reach it; "" if nowhere.
         join: Addresses of peers to ask, until the members are known.
-        expect: See `node.Node`.
-        is_alone: See `node.Node`.
+        expect: See `base.config.Bootstrap`.
+        is_alone: See `base.config.Bootstrap`.
         node: See `base.config`.
         home: See `runtime.home`.
     """
@@ -138,8 +138,7 @@ class Body:
             _new_rng(),
             time.monotonic(),
             wall_ms=_wall_ms,
-            expect=settings.expect,
-            is_alone=settings.is_alone,
+            bootstrap=Bootstrap(settings.expect, settings.is_alone, settings.join),
         )
 
     async def start(self, listener: socket.socket) -> None:

@@ -96,9 +96,11 @@ class Dialer:
         return link
 
     async def _watch(self, link: Link) -> None:
-        """If the link lasts, the next one may be tried at once."""
+        """If the link lasts, the next one may be tried at once; if it is refused, later."""
         if link.is_refused:
             return
         done, _ = await asyncio.wait([link.closed], timeout=LASTING_S)
-        if not done:
+        if link.is_refused:
+            self._pause_s = REFUSED_S
+        elif not done:
             self._pause_s = 0.0

@@ -24,6 +24,7 @@ from quorate.base.batches import Configuration
 from quorate.base.effects import (
     Applied,
     ChangeDone,
+    Close,
     Configured,
     Effect,
     Halt,
@@ -117,6 +118,10 @@ class Links(Protocol):
         """Keep links to these members."""
         ...
 
+    def refuse(self, peer: NodeId, why: str) -> None:
+        """End the link to a peer, and say why."""
+        ...
+
 
 class Copies(Protocol):
     """Where rows of a peer's snapshot go."""
@@ -201,6 +206,7 @@ class Driver:
             Truncate: self._truncate,
             Install: self._install,
             Configured: self._configured,
+            Close: self._close,
             Note: self._note,
             Halt: self._halt,
             Reply: self._reply,
@@ -377,6 +383,9 @@ class Driver:
         self._names = {member.id: member.name for member in effect.configuration.members}
         self._links.configure(effect.configuration, effect.cluster_id)
 
+    def _close(self, effect: Close) -> None:
+        self._links.refuse(effect.peer, effect.why)
+
     def _reply(self, _: Reply) -> None:
         violated("a node lets no Reply out: its gate turns it into a Send")
 
@@ -423,7 +432,8 @@ class Driver:
 
     def _note(self, effect: Note) -> None:
         self.notes[effect.what] = self.notes.get(effect.what, 0) + 1
-        self._log.info(effect.what, **{key: self._named(v) for key, v in effect.fields.items()})
+        tell = self._log.warning if effect.is_warning else self._log.info
+        tell(effect.what, **{key: self._named(v) for key, v in effect.fields.items()})
 
     def _named(self, value: object) -> object:
         """A field with the names of members in place of their ids: people know no ids."""

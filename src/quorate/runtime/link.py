@@ -68,6 +68,7 @@ class Link(asyncio.Protocol):
         peer: The other end, as soon as its Hello was accepted.
         is_refused: This end does not want to talk to the other.
         is_heard: The other end sent a message.
+        said: The cluster id in the Hello that this end sent.
         judged: Set when the handshake is over, well or not.
         closed: Done when the connection is gone.
         outbox: Buffers that leave at the end of this turn.
@@ -86,6 +87,7 @@ class Link(asyncio.Protocol):
         self.peer: Hello | None = None
         self.is_refused = False
         self.is_heard = False
+        self.said = ""
         self.judged = asyncio.Event()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.outbox: list[bytes] = []
@@ -114,7 +116,9 @@ class Link(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HELLO_S, self._hello_is_late)
-        transport.write(encode_hello(self._owner.hello))
+        hello = self._owner.hello
+        self.said = hello.cluster_id
+        transport.write(encode_hello(hello))
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""

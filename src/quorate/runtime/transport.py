@@ -228,6 +228,15 @@ class Transport:
         self._member_ids = frozenset(member.id for member in self._members.values())
         self._redial()
 
+    def refuse(self, peer: NodeId, why: str) -> None:
+        """End the link to a peer, and say why; its address is dialed again only after a while."""
+        link = self._links.get(peer)
+        if link is not None:
+            self.flush()  # what was said before still leaves
+            link.is_refused = True
+            self.on_fault(link, why)
+            link.close()
+
     # --- what links tell -----------------------------------------------------------------------
 
     @property
@@ -266,7 +275,7 @@ class Transport:
         self.counters.connected += 1
         if other is None or other.peer is None or other.peer.nonce != theirs.nonce:
             self._tell("peer connected", link)  # else it is the better of two at once
-        self._deliver(Connected(theirs.member, theirs.cluster_id))
+        self._deliver(Connected(theirs.member, theirs.cluster_id, link.said))
         return True
 
     def _fault(self, mine: Hello, theirs: Hello) -> str:
@@ -343,7 +352,8 @@ class Transport:
         del self._links[member.id]
         self.counters.disconnected += 1
         self._tell("peer disconnected", link)
-        if not link.is_heard and link.is_dialed and not self._is_stopped:
+        is_ours = link.is_refused or self._is_stopped
+        if not link.is_heard and link.is_dialed and not is_ours:
             text = "it closed the connection right after the handshake; its own log may say why"
             self._complain("refused by peer", text, peer=member.name, address=link.remote)
         self._wake_dialers()

@@ -31,6 +31,8 @@ class Make(msgspec.Struct, frozen=True):
     founders: int = 3
     spares: int = 0  # hosts that are not there at first
     is_founded_alone: bool = False  # one founds, the others join; else all expect each other
+    expect: int = 0  # so many of the founders found, the others join; 0: all of them
+    early: int = 0  # spares that start together with the founders
     settings: NodeSettings = NodeSettings()
     layout: Layout = Layout(segment_bytes=16 * 1024)
     speed: Speed = Speed()
@@ -75,7 +77,9 @@ class Cluster:
         is_founder = place < make.founders
         habits = msgspec.structs.replace(
             make.habits,
-            expect=make.founders if is_founder and not make.is_founded_alone else 0,
+            expect=(make.expect or make.founders)
+            if is_founder and not make.is_founded_alone
+            else 0,
             is_alone=is_first and (make.is_founded_alone or make.founders == 1),
             seeds=tuple(n for n in founders if n != name),
         )
@@ -103,8 +107,8 @@ class Cluster:
     # --- lives --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start all founders, one soon after the other, and the clients."""
-        for name in list(self.hosts)[: self.make.founders]:
+        """Start all founders, one soon after the other, spares that are early, and the clients."""
+        for name in list(self.hosts)[: self.make.founders + self.make.early]:
             self.world.after(self._chance.random() * 0.5, self.hosts[name].start)
         for client in self.clients:
             client.begin()

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.config import NodeSettings
+from quorate.base.config import Bootstrap, NodeSettings
 from quorate.base.effects import (
     Applied,
     ChangeDone,
+    Close,
     Configured,
     Effect,
     Halt,
@@ -188,8 +189,11 @@ class Host:
             self._chance,
             self.now_s,
             wall_ms=self._wall_ms,
-            expect=self.habits.expect,
-            is_alone=self.habits.is_alone,
+            bootstrap=Bootstrap(
+                self.habits.expect,
+                self.habits.is_alone,
+                tuple(f"{name}:8300" for name in self.habits.seeds),
+            ),
         )
         self.lives += 1
         self.life = self.lives
@@ -371,8 +375,10 @@ class Host:
                     self.store.truncate(slot)
                 case Install():
                     self._install(effect)
-                case Configured(configuration, _):
+                case Configured(configuration):
                     self._configured(configuration)
+                case Close(peer, why):
+                    self._close(peer, why)
                 case Note(what, fields):
                     self.world.say(f"{self.name} notes {what} {fields}")
                 case Halt(code, reason):
@@ -397,6 +403,12 @@ class Host:
         self._wanted = frozenset(names)
         if is_new:
             self.network.redial(self.name)
+
+    def _close(self, peer: NodeId, why: str) -> None:
+        name = peer.rpartition("-")[2]
+        self.world.say(f"{self.name} closes its link to {name}: {why[:60]}")
+        if self.network.is_linked(self.name, name):
+            self.network.close(self.name, name)
 
     def _change_done(self, ticket: Any, error: QuorateError | None) -> None:
         ticket(error)

@@ -147,6 +147,13 @@ class Network:
             if other != name and (name, other) not in self._links:
                 self.world.after(self._chance.random() * 0.01, self._dial, name, other)
 
+    def close(self, one: str, other: str) -> None:
+        """One end wants its link no more: it knows at once, the other end soon."""
+        link = self._links[one, other]
+        delay_s = self.weather.delay_s * self._chance.random()
+        self.world.after(0.0, self._lose, one, other, link)
+        self.world.after(delay_s, self._lose, other, one, link)
+
     def is_linked(self, one: str, other: str) -> bool:
         """Does this end believe in a link?"""
         return (one, other) in self._links
@@ -177,8 +184,9 @@ class Network:
         if there.life and is_open and self._shake(here, there):
             self._number += 1
             self.counts["links"] += 1
-            self._join(here, there, self._number)
-            self._join(there, here, self._number)
+            hello, answer = here.hello(), there.hello()
+            self._join(here, there, self._number, hello.cluster_id, answer)
+            self._join(there, here, self._number, answer.cluster_id, hello)
         else:
             self.world.after(self._pause(), self._dial, one, other)
 
@@ -194,18 +202,17 @@ class Network:
         there.known[mine.member.id] = (mine.incarnation, mine.nonce)
         return True
 
-    def _join(self, here: End, there: End, link: int) -> None:
-        hello = there.hello()
+    def _join(self, here: End, there: End, link: int, said: str, hello: Hello) -> None:
         self._links[here.name, there.name] = link
         self._peers[here.name, there.name] = hello.member.id
         self._last_s.pop((here.name, there.name), None)
         delay_s = self.weather.delay_s * self._chance.random()
-        self.world.after(delay_s, self._tell, here.name, there.name, link, hello)
+        self.world.after(delay_s, self._tell, here.name, there.name, link, said, hello)
 
-    def _tell(self, one: str, other: str, link: int, hello: Hello) -> None:
+    def _tell(self, one: str, other: str, link: int, said: str, hello: Hello) -> None:
         if self._links.get((one, other)) == link:
             end = self.ends[one]
-            end.deliver(end.life, Connected(hello.member, hello.cluster_id))
+            end.deliver(end.life, Connected(hello.member, hello.cluster_id, said))
 
     # --- messages -----------------------------------------------------------------------------
 

@@ -39,9 +39,13 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
     """What this seed stands for."""
     dice, turns = chance(seed, "swarm"), chance(seed, "turns")
     founders = dice.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
+    spares = dice.choice((0, 0, 0, 1, 2))
+    begin = chance(seed, "bootstrap")
     make = Make(
         founders=founders,
-        spares=dice.choice((0, 0, 0, 1, 2)),
+        spares=spares,
+        expect=begin.choice((0, founders // 2 + 1)) if founders > 2 else 0,
+        early=begin.randrange(spares + 1),
         is_founded_alone=dice.random() < 0.3,
         settings=_bounded(_settings(dice, chance(seed, "gather")), turns),
         layout=Layout(segment_bytes=dice.choice((4, 8, 16, 64)) * 1024),
@@ -55,7 +59,8 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
         appetite=_crowded(_appetite(dice), turns),
         drift=dice.choice((0.0, 0.001, 0.05)),
     )
-    return Plan(seed, make, _faults(chance(seed, "faults"), horizon_s), horizon_s)
+    first_s = begin.choice((0.0, 1.0, 1.0))
+    return Plan(seed, make, _faults(chance(seed, "faults"), horizon_s, first_s), horizon_s)
 
 
 def _settings(dice: Random, gather: Random) -> NodeSettings:
@@ -142,13 +147,13 @@ def _appetite(dice: Random) -> Appetite:
     )
 
 
-def _faults(dice: Random, horizon_s: float) -> tuple[Fault, ...]:
+def _faults(dice: Random, horizon_s: float, first_s: float) -> tuple[Fault, ...]:
     kinds = [kind for kind in FAULTS if dice.random() < 0.25]
     if dice.random() < 0.05:
         kinds = []
     mean_s = dice.choice((0.7, 2.0, 5.0))
     faults: list[Fault] = []
-    at_s = 1.0 + dice.random()
+    at_s = first_s + dice.random()
     while kinds:
         at_s += dice.expovariate(1 / mean_s)
         if at_s >= horizon_s:

@@ -27,10 +27,12 @@ from quorate.base.messages import (
     Forward,
     ForwardGap,
     Found,
+    FoundCancelled,
     FoundDone,
     FoundStored,
     Heartbeat,
     HeartbeatAnswer,
+    Identity,
     Join,
     Meet,
     Message,
@@ -115,6 +117,8 @@ Meta = (
     | Join
     | Farewell
     | Overview
+    | Identity
+    | FoundCancelled
 )
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,10 +6,11 @@ from typing import Any
 
 from quorate.base.batches import Member
 from quorate.base.commands import Command, encode_command
-from quorate.base.config import NodeSettings, local
+from quorate.base.config import Bootstrap, NodeSettings, local
 from quorate.base.effects import (
     Applied,
     ChangeDone,
+    Close,
     Effect,
     Halt,
     Install,
@@ -93,8 +94,7 @@ class Cluster:
             random.Random(self.rng.random()),
             self.now_s,
             wall_ms=lambda: 0,
-            expect=self.expect,
-            is_alone=alone,
+            bootstrap=Bootstrap(self.expect, alone),
         )
         self.obey(host, host.node.start(self.now_s))
         for other in self.hosts.values():
@@ -104,8 +104,9 @@ class Cluster:
     def link(self, one: Host, other: Host) -> None:
         if one.node is None or other.node is None:
             return
-        self.post(one.member.id, Connected(other.member, other.node.cluster_id))
-        self.post(other.member.id, Connected(one.member, one.node.cluster_id))
+        one_id, other_id = one.node.cluster_id, other.node.cluster_id
+        self.post(one.member.id, Connected(other.member, other_id, one_id))
+        self.post(other.member.id, Connected(one.member, one_id, other_id))
 
     def power_cut(self, node: NodeId, snapshot: Saved | None = None) -> None:
         """The process dies; of what was not synced a prefix may survive."""
@@ -144,6 +145,9 @@ class Cluster:
                 lost = self.rng.random() < self.loss or type(effect.message) is self.dropped
                 if not lost and frozenset({host.member.id, effect.to}) not in self.cut:
                     self.post(effect.to, Received(host.member.id, effect.message))
+            elif isinstance(effect, Close):
+                self.post(host.member.id, Disconnected(effect.peer))
+                self.post(effect.peer, Disconnected(host.member.id))
             elif isinstance(effect, Halt):
                 self.halted.append(effect.reason)
             elif isinstance(effect, Install):

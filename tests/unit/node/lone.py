@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.commands import Command, encode_command
-from quorate.base.config import NodeSettings, local
+from quorate.base.config import Bootstrap, NodeSettings, local
 from quorate.base.effects import (
     Applied,
     ChangeDone,
@@ -54,6 +54,7 @@ class Lone:
         records: Sequence[Record] | None = None,
         expect: int = 0,
         is_alone: bool = False,
+        join: Sequence[str] = (),
         disk: bool = True,
     ) -> None:
         self.now_s = now_s
@@ -73,8 +74,7 @@ class Lone:
             random.Random(5),
             now_s,
             wall_ms=lambda: 1_700_000_000_000,
-            expect=expect,
-            is_alone=is_alone,
+            bootstrap=Bootstrap(expect, is_alone, tuple(join)),
         )
         self.obey(self.node.start(now_s))
         for number in range(2, size + 1):
@@ -145,6 +145,10 @@ class Lone:
         sends = [effect for effect in effects if isinstance(effect, Send)]
         whom = None if to is None else member(to).id
         return [s.message for s in sends if isinstance(s.message, kind) and whom in (None, s.to)]
+
+    def sends(self) -> list[Send]:
+        """What was said since `said` was last called, to whom."""
+        return self.all(Send)
 
     def refused(self) -> dict[Any, str]:
         return {ticket: one.error.code for one in self.all(Refused) for ticket in one.tickets}

@@ -6,9 +6,11 @@ from tests.unit.node.lone import Lone, member
 
 
 def alone() -> Lone:
-    """A cluster of one that serves."""
+    """A cluster of one that serves, with links to two nodes that know it."""
     lone = Lone(0, is_alone=True)
     lone.wait(1)
+    for number in (2, 3):
+        lone.connect(number, lone.node.cluster_id)
     return lone
 
 

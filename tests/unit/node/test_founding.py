@@ -15,6 +15,13 @@ def founded(lone: Lone) -> list[Founded]:
     return [record for record in lone.records if isinstance(record, Founded)]
 
 
+def begun_by(number: int, size: int = 3) -> Configuration:
+    """The founders, with the one first who began."""
+    voters = founders(size).voters
+    first = member(number)
+    return Configuration(1, 0, (first, *(voter for voter in voters if voter != first)))
+
+
 def blank(expect: int = 3, number_of_peers: int = 2) -> Lone:
     lone = Lone(0, expect=expect)
     for number in range(2, 2 + number_of_peers):
@@ -26,6 +33,7 @@ def propose(lone: Lone) -> str:
     """The two others have been met; the lowest id proposes."""
     for number in (2, 3):
         lone.hear(number, Meet(3, (member(number),)))
+    lone.wait(0.01)
     (record,) = founded(lone)
     assert not record.complete
     return record.cluster_id
@@ -70,8 +78,8 @@ def test_a_proposer_that_crashed_goes_on_with_the_same_founding() -> None:
 
 def test_a_directory_stores_one_founding_in_its_life() -> None:
     lone = blank()
-    lone.hear(2, Found("first", founders(3)))
-    lone.hear(3, Found("second", founders(3)))
+    lone.hear(2, Found("first", begun_by(2)))
+    lone.hear(3, Found("second", begun_by(3)))
     lone.hear(3, Welcome("third", founders(3)))
     assert [record.cluster_id for record in founded(lone)] == ["first"]
     assert [stored.cluster_id for stored in lone.said(FoundStored)] == ["first"]
@@ -142,6 +150,7 @@ def test_a_founder_whose_directory_was_replaced_stands_in_nobodys_way() -> None:
     lone.disconnect(0)
     lone.connect(2, "")
     lone.hear(3, Meet(3, (dead, member(2), member(3))))
+    lone.hear(2, Meet(3, (member(2), member(3))))
     lone.wait(0.6)
     (record,) = founded(lone)
     assert record.configuration.voter_ids == {"n1", "n2", "n3"}

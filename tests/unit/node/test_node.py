@@ -147,6 +147,7 @@ def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:
 
 def test_a_full_leader_proposes_and_stores_nothing_new_and_goes_on_when_there_is_space() -> None:
     lone = Lone(0, is_alone=True)
+    lone.connect(2, lone.node.cluster_id)
     lone.wait(2.0)
     lone.event(SpaceChanged(is_full=True))
     lone.records.clear()
@@ -239,6 +240,7 @@ def test_a_disk_full_at_the_founding_is_waited_for() -> None:
     lone = Lone(0)
     lone.tables.is_full = True
     lone.connect(2, CLUSTER)
+    lone.wait(0.5)
     lone.hear(2, Welcome(CLUSTER, founders(3)))
     assert lone.node.replica is None
     lone.tables.is_full = False

@@ -22,7 +22,8 @@ def test_a_founder_says_whose_confirmation_it_waits_for() -> None:
     lone = Lone(0, expect=3)
     for number in (2, 3):
         lone.connect(number, "")
-    lone.hear(2, Meet(3, (member(2), member(3))))
+        lone.hear(number, Meet(3, (member(number),)))
+    lone.wait(0.01)
     assert reason(lone) == "bootstrapping: waiting for n2, n3 to confirm the new cluster"
 
 
@@ -38,7 +39,7 @@ def test_a_node_that_only_joins_says_what_it_has_found() -> None:
     lone = Lone(0)
     assert reason(lone) == "waiting for a cluster to join: no other node heard"
     lone.connect(2, "")
-    heard = "heard n2, which belong to none yet"
+    heard = "heard n2, in no cluster yet"
     assert reason(lone) == f"waiting for a cluster to join: {heard}"
     lone.connect(3, "other")
     assert reason(lone) == "joining cluster other: not answered yet"

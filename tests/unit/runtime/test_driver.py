@@ -106,6 +106,9 @@ class FakeLinks:
     def configure(self, configuration: Configuration, cluster_id: str) -> None:
         self.tape.append(f"configure {configuration.number}")
 
+    def refuse(self, peer: NodeId, why: str) -> None:
+        self.tape.append(f"refuse {peer}: {why}")
+
 
 class FakeCopies:
     def __init__(self) -> None:

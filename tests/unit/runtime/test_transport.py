@@ -120,7 +120,7 @@ def test_a_node_that_knows_an_address_finds_its_owner_and_they_talk() -> None:
         await ann.until(lambda p: len(p.heard()) == 2)
         ann.say(BOB, WORD)
         await bob.until(lambda p: p.heard() == [WORD])
-        assert ann.events[0] == Connected(bob.hello.member, "")
+        assert ann.events[0] == Connected(bob.hello.member, "", "")
         await stopped(ann, bob)
 
     played(play)

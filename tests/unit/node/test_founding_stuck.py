@@ -1,0 +1,286 @@
+"""No state of bootstrap lasts for ever: what is not complete is given up when it leads nowhere."""
+
+import msgspec
+
+from quorate.base.batches import Configuration, Member
+from quorate.base.effects import Configured, Note
+from quorate.base.events import Connected
+from quorate.base.ids import NodeId
+from quorate.base.messages import (
+    Found,
+    FoundCancelled,
+    FoundDone,
+    FoundStored,
+    Identity,
+    Join,
+    Meet,
+    Welcome,
+)
+from quorate.base.records import Founded
+from quorate.node.founding import BACKOFF_S, PATIENCE_S, TURN_S
+from tests.unit.node.lone import Lone, founders, member
+
+
+def voters(*numbers: int) -> Configuration:
+    """Founders, the one first who began."""
+    return Configuration(1, 0, tuple(member(number) for number in numbers))
+
+
+def foundings(lone: Lone) -> list[Founded]:
+    return [record for record in lone.records if isinstance(record, Founded)]
+
+
+def newest(lone: Lone) -> Founded:
+    return foundings(lone)[-1]
+
+
+def met(*numbers: int, expect: int = 3) -> Lone:
+    """n1, uninitialised, has met these."""
+    lone = Lone(0, expect=expect)
+    for number in numbers:
+        meet(lone, number, expect=expect)
+    return lone
+
+
+def meet(lone: Lone, number: int, *known: int, expect: int = 3) -> None:
+    lone.connect(number, "")
+    lone.hear(number, Meet(expect, tuple(member(each) for each in (number, *known))))
+
+
+def given_up(lone: Lone) -> list[str]:
+    return [note.fields["why"] for note in lone.all(Note) if note.what == "founding given up"]
+
+
+# --- who began ------------------------------------------------------------------------------------
+
+
+def test_who_began_gives_up_when_a_founder_refuses() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    first = newest(lone)
+    lone.said(FoundCancelled)
+    lone.hear(3, FoundCancelled(first.cluster_id))
+    assert newest(lone).cluster_id == ""
+    assert lone.said(FoundCancelled, to=2) == [FoundCancelled(first.cluster_id)]
+    assert lone.node.cluster_id == ""
+    lone.wait(BACKOFF_S + 0.1)
+    assert newest(lone).cluster_id not in ("", first.cluster_id)
+
+
+def test_who_gave_up_says_so_to_a_founder_that_still_waits_after_a_restart_too() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    first = newest(lone).cluster_id
+    lone.hear(3, FoundCancelled(first))
+    again = Lone(0, expect=3, incarnation=2, records=lone.records)
+    again.connect(2, "")
+    again.hear(2, FoundStored(first, member(1).id))
+    assert again.said(FoundCancelled, to=2) == [FoundCancelled(first)]
+
+
+def test_who_began_goes_on_without_a_founder_that_does_not_come_back() -> None:
+    lone = met(2, 3, 4)
+    lone.wait(0.01)
+    first = newest(lone).cluster_id
+    lone.disconnect(2)
+    lone.wait(PATIENCE_S + BACKOFF_S + 0.5)
+    last = newest(lone)
+    assert last.cluster_id not in ("", first)
+    assert last.configuration.voter_ids == {"n1", "n3", "n4"}
+
+
+def test_who_began_waits_for_a_founder_without_whom_there_are_too_few() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    first = newest(lone).cluster_id
+    lone.disconnect(2)
+    lone.wait(10 * PATIENCE_S)
+    assert newest(lone).cluster_id == first
+    assert given_up(lone) == []
+
+
+def test_a_founder_whose_directory_is_lost_is_replaced_by_the_one_at_its_address() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    first = newest(lone).cluster_id
+    lone.disconnect(2)
+    fresh = Member(NodeId("n8"), "n2", member(2).address)
+    lone.event(Connected(fresh, ""))
+    lone.wait(0.1)
+    assert given_up(lone) == ["n2 has lost its directory"]
+    lone.hear(8, Meet(3, (fresh,)))
+    lone.wait(BACKOFF_S + TURN_S)
+    last = newest(lone)
+    assert last.cluster_id not in ("", first)
+    assert last.configuration.voter_ids == {"n1", "n3", "n8"}
+
+
+def test_who_began_joins_the_cluster_of_a_founder_that_belongs_to_another_one() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    lone.connect(3, "other")
+    lone.wait(0.1)
+    assert given_up(lone) == ["n3 belongs to another cluster"]
+    lone.wait(1.0)
+    assert lone.said(Join, to=3) != []
+    lone.hear(3, Welcome("other", founders(3)))
+    assert lone.node.cluster_id == "other"
+    # and a late vote for the old one counts for nothing
+    assert [record.cluster_id for record in foundings(lone) if record.complete] == ["other"]
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def stored(*linked: int) -> Lone:
+    """n1 has stored what n0 began with n1 and n2."""
+    lone = Lone(0, expect=3)
+    for number in (0, *linked):
+        lone.connect(number, "")
+    lone.hear(0, Found("x", voters(0, 1, 2)))
+    assert newest(lone).cluster_id == "x"
+    return lone
+
+
+def test_a_founder_gives_up_when_who_began_says_so_and_for_nobody_else() -> None:
+    lone = stored(2)
+    lone.hear(2, FoundCancelled("x"))
+    assert newest(lone).cluster_id == "x"
+    lone.hear(0, FoundCancelled("y"))
+    assert newest(lone).cluster_id == "x"
+    lone.hear(0, FoundCancelled("x"))
+    assert newest(lone).cluster_id == ""
+    lone.hear(0, FoundDone("x"))
+    assert lone.node.cluster_id == ""
+
+
+def test_a_founder_waits_for_who_began_as_long_as_nothing_else_is_to_be_had() -> None:
+    lone = stored(2)
+    lone.disconnect(0)
+    lone.wait(10 * PATIENCE_S)
+    assert newest(lone).cluster_id == "x"
+    assert lone.node.status(lone.now_s).reason.endswith("waiting for n0 to confirm the new cluster")
+    lone.connect(0, "x")
+    assert lone.node.cluster_id == "x"
+
+
+def test_founders_whose_beginner_is_gone_for_good_found_with_another_one() -> None:
+    lone = stored(2)
+    lone.disconnect(0)
+    lone.connect(3, "")
+    lone.wait(PATIENCE_S + 0.1)
+    assert given_up(lone) == [f"n0 not heard for {PATIENCE_S:g} s"]
+    for number in (2, 3):
+        lone.hear(number, Meet(3, (member(number),)))
+    lone.wait(BACKOFF_S + TURN_S)
+    assert newest(lone).configuration.voter_ids == {"n1", "n2", "n3"}
+
+
+def test_a_founder_whose_beginner_has_lost_its_directory_begins_anew() -> None:
+    lone = stored(2)
+    lone.event(Connected(Member(NodeId("n8"), "n0", member(0).address), ""))
+    lone.wait(0.1)
+    assert given_up(lone) == ["n0 has lost its directory"]
+
+
+def test_a_founder_joins_a_cluster_that_exists_if_who_began_does_not_come_back() -> None:
+    lone = stored()
+    lone.connect(5, "other")
+    lone.wait(1.0)
+    assert newest(lone).cluster_id == "x"
+    lone.disconnect(0)
+    lone.wait(PATIENCE_S + 1.0)
+    assert lone.said(Join, to=5) != []
+
+
+def test_a_founder_refuses_what_it_can_not_store_so_that_nobody_waits_for_it() -> None:
+    lone = stored(2)
+    lone.connect(3, "")
+    lone.hear(3, Found("y", voters(3, 1, 2)))
+    assert lone.said(FoundCancelled, to=3) == [FoundCancelled("y")]
+    assert newest(lone).cluster_id == "x"
+
+
+def test_a_cluster_of_its_own_ends_a_founding_that_is_not_complete() -> None:
+    lone = stored(2)
+    again = Lone(0, is_alone=True, incarnation=2, records=lone.records)
+    assert newest(again).complete
+    assert newest(again).configuration.voter_ids == {"n1"}
+
+
+def test_what_was_given_up_is_not_taken_up_by_a_restart() -> None:
+    lone = stored(2)
+    lone.hear(0, FoundCancelled("x"))
+    again = Lone(0, expect=3, incarnation=2, records=lone.records)
+    assert again.node.founding.founded is None
+    again.connect(0, "")
+    again.hear(0, FoundDone("x"))
+    assert again.node.cluster_id == ""
+
+
+# --- before anything is stored --------------------------------------------------------------------
+
+
+def test_nodes_of_which_others_told_are_dialed_so_that_a_hub_is_enough() -> None:
+    lone = Lone(0, expect=3)
+    meet(lone, 2, 3)
+    lone.wait(0.6)
+    dialed = {m.id for effect in lone.all(Configured) for m in effect.configuration.members}
+    assert dialed == {"n2", "n3"}
+    assert all(effect.cluster_id == "" for effect in lone.all(Configured))
+
+
+def test_a_lower_id_of_which_others_told_is_waited_for_but_not_for_ever() -> None:
+    lone = Lone(0, expect=3)
+    meet(lone, 2, 0)
+    meet(lone, 3, 0)
+    lone.wait(TURN_S / 2)
+    assert foundings(lone) == []
+    lone.wait(TURN_S)
+    assert newest(lone).configuration.voter_ids == {"n1", "n2", "n3"}
+    assert newest(lone).configuration.voters[0] == member(1)  # who began stands first
+
+
+def test_a_lower_id_that_does_not_begin_is_not_waited_for_for_ever() -> None:
+    lone = met(0, 2)
+    lone.wait(TURN_S / 2)
+    assert foundings(lone) == []
+    lone.wait(TURN_S)
+    assert newest(lone).configuration.voters[0] == member(1)
+    assert len(lone.said(Found, to=0)) >= 1
+
+
+def test_of_five_that_expect_three_the_others_join_when_they_hear_of_the_cluster() -> None:
+    lone = met(2, 3, 4, 5)
+    lone.wait(0.01)
+    first = newest(lone)
+    assert first.configuration.voter_ids == {"n1", "n2", "n3"}
+    other = msgspec.structs.replace(first)
+    fifth = Lone(0, expect=3)  # n1 again, as one that was not chosen
+    for number in (2, 3, 4, 5):
+        fifth.connect(number, "")
+    fifth.hear(2, Identity(other.cluster_id))
+    fifth.wait(1.0)
+    assert fifth.said(Join, to=2) != []
+
+
+def test_other_expectations_are_told_once_and_nobody_founds_with_them() -> None:
+    lone = Lone(0, expect=3)
+    for number in (2, 3):
+        lone.connect(number, "")
+        lone.hear(number, Meet(5, (member(number),)))
+        lone.hear(number, Meet(5, (member(number),)))
+    lone.wait(1.0)
+    told = [n for n in lone.all(Note) if n.what.startswith("bootstrap_expect differs")]
+    assert [(n.fields["node"], n.fields["expects"]) for n in told] == [("n2", 5), ("n3", 5)]
+    assert all(note.is_warning for note in told)
+    assert "n2 expects 5" in lone.node.status(lone.now_s).reason
+    assert foundings(lone) == []
+
+
+def test_a_founding_of_another_size_is_refused() -> None:
+    lone = Lone(0, expect=3)
+    lone.connect(2, "")
+    lone.hear(2, Found("x", voters(2, 1)))
+    assert foundings(lone) == []
+    assert lone.said(FoundCancelled, to=2) == [FoundCancelled("x")]
