@@ -10,6 +10,7 @@ import json
 import pytest
 
 from quorate.base.commands import KvSet, SessionCreate
+from quorate.gateways.http import bodies
 from quorate.gateways.http.params import QUERY_PARTS_MAX, TEXT_BYTES_MAX
 from quorate.gateways.http.routes import ROUTES, Route
 from quorate.registry.catalog import SERF_HEALTH
@@ -247,6 +248,37 @@ def test_a_lock_delay_out_of_range_is_named(value: bytes) -> None:
     assert reply is not None
     assert reply.status == 400
     assert "LockDelay" in reply.text or "duration" in reply.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + b"[]," * 170_000 + b"1]", b"{" + b'"a":1,' * 60_000 + b'"b":1}', b"[1,"]
+)
+@pytest.mark.parametrize("path", [SESSION, TXN, SERVICE])
+def test_a_body_of_too_many_values_is_not_even_decoded(
+    path: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    raw_decode = bodies._decoder.raw_decode  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    class Counting:
+        def raw_decode(self, text: str, start: int) -> object:
+            decoded.append(len(text))
+            return raw_decode(text, start)
+
+    monkeypatch.setattr(bodies, "_decoder", Counting())
+    reply = sent(a_desk(), request_of("PUT", path, body))
+    assert reply is not None
+    assert reply.status == 400
+    assert decoded == ([len(body)] if len(body) < 10 else [])
+
+
+def test_what_stands_in_a_text_is_no_value() -> None:
+    desk = a_desk()
+    key = ',[{\\"' * 6000
+    body = json.dumps([{"KV": {"Verb": "set", "Key": key, "Value": "YQ=="}}]).encode()
+    reply = sent(desk, request_of("PUT", TXN, body))
+    assert reply is not None
+    assert reply.status == 200
 
 
 def test_lists_are_counted() -> None:

@@ -1,5 +1,8 @@
 """What callers write is read as Go reads it."""
 
+import re
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from quorate.gateways.http.params import (
     duration_ns,
     go_duration,
     params_of,
+    unescaped,
     unsigned,
 )
 
@@ -142,3 +146,16 @@ def test_escapes_of_a_path_are_undone_once() -> None:
     assert decoded(b"/a%2Fb%25") == b"/a/b%"
     assert decoded(b"/a%") is None
     assert decoded(b"/a%zz") is None
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_escapes_are_undone_as_everywhere(data: bytes, is_all: bool) -> None:
+    text = "".join(f"%{byte:02X}" for byte in data) if is_all else quote_from_bytes(data)
+    raw = text.encode()
+    assert unescaped(raw) == unquote_to_bytes(raw) == data
+
+
+@given(st.text("=%0aF3 \t.~+\x7f", max_size=50))
+def test_what_looks_like_an_escape_of_another_kind_is_none(text: str) -> None:
+    raw = re.sub(rb"%(?![0-9A-Fa-f]{2})", b"%25", text.encode())
+    assert unescaped(raw) == unquote_to_bytes(raw)

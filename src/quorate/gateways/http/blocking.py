@@ -36,6 +36,7 @@ ERROR_LINES = (
     b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: 1\r\n"
 )
 _JITTER_SHARE = 16
+_CACHE_CONTROL_BYTES_MAX = 4096
 
 
 class Mode(msgspec.Struct, frozen=True):
@@ -153,6 +154,8 @@ def _cache_age(request: Request, takes_cached: bool) -> int | None:
     value = request.header(b"cache-control") if takes_cached else None
     if value is None:
         return None
+    if len(value) > _CACHE_CONTROL_BYTES_MAX:
+        raise HttpError(400, "Invalid Cache-Control header.")
     age_ns: int | None = None
     for part in value.decode("latin-1").split(","):
         name, has_value, text = part.strip().partition("=")

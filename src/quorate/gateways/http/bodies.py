@@ -5,6 +5,7 @@ Consul's newer spelling with underscores is taken too.
 
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any, NoReturn, TypeGuard
 
@@ -17,6 +18,12 @@ U64_MAX = (1 << 64) - 1
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 ITEMS_MAX = 1024
 """The longest list or object of texts."""
+
+VALUES_MAX = 10_000
+"""What a body may hold in values, lists and objects: more than any that makes sense does."""
+
+_SEPARATORS = b",[{"
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 _SPACE = " \t\r\n"
 
@@ -47,6 +54,8 @@ def json_of(body: bytes) -> Any:
     Raises:
         TextError: There is none; the text says why.
     """
+    if _has_more_values(body):
+        raise TextError(f"invalid JSON: more than {VALUES_MAX} values")
     text = body.decode("utf-8", "surrogateescape")
     start = len(text) - len(text.lstrip(_SPACE))
     if start == len(text):
@@ -60,6 +69,19 @@ def json_of(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise TextError("invalid JSON: too deep, or a number too long") from error
     return value
+
+
+def _has_more_values(body: bytes) -> bool:
+    """Whether decoding would make so many objects that it takes milliseconds."""
+    if _separators(body) <= VALUES_MAX:
+        return False
+    if body.count(b'"') - body.count(b'\\"') > 4 * VALUES_MAX:
+        return True  # so many texts, and half of them are values
+    return _separators(_TEXTS.sub(b"", body)) > VALUES_MAX
+
+
+def _separators(data: bytes) -> int:
+    return sum(data.count(separator) for separator in _SEPARATORS)
 
 
 def fields_of(value: Any, known: Iterable[str] | None, what: str) -> dict[str, Any]:
