@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from quorate.cli.launch import HOST, free_ports, quorate_command
 
-
 START_S = 120.0  # as `tests.limits.HANG_S`: other suites load this file by itself
 
 
