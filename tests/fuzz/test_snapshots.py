@@ -9,6 +9,7 @@ import tempfile
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from quorate.base.commands import KvAcquire, KvSet, RestoreRows
 from quorate.base.errors import RequestError, StorageError
 from quorate.base.ids import Slot
 from quorate.gateways.http.archive import META, STATE, SUMS, ArchiveError, pack, unpack
+from quorate.gateways.http.spool import Space
 from quorate.machine.restore import is_sound
 from quorate.machine.snapshot import MAGIC, content, restore_commands
 from quorate.runtime import snapshots as files
@@ -192,7 +194,9 @@ def unpacked(data: bytes) -> bytes | None:
     """The state in an archive; None if it is refused. Memory stays bounded by what is allowed."""
     tracemalloc.start()
     try:
-        return unpack(data, BYTES_MAX)
+        pieces: list[bytes] = []
+        unpack(io.BytesIO(data), BYTES_MAX, pieces.append)
+        return b"".join(pieces)
     except ArchiveError:
         return None
     finally:
@@ -203,8 +207,8 @@ def unpacked(data: bytes) -> bytes | None:
 
 @cache
 def plain_tar() -> bytes:
-    with pack([state()], {"Index": 7}) as file:
-        return gzip.decompress(file.read())
+    with closing(pack([state()], {"Index": 7}, Space("", 0))) as file:
+        return gzip.decompress(file.rewind().read())
 
 
 def tar_of(entries: list[tuple[str, bytes, dict[str, str]]]) -> bytes:

@@ -129,7 +129,7 @@ async def _serve(
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, context))
-    door = Door()
+    door = Door(log)
     try:
         await door.open(body.local, settings, data_dir, connections_max)
     except OSError as error:

@@ -2,21 +2,28 @@
 
 from pathlib import Path
 
+from structlog.typing import FilteringBoundLogger
+
 from quorate import __version__
 from quorate.base.ports import Local
 from quorate.cli.settings import AgentSettings
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.sharing import shared
 
 
 class Door:
     """The HTTP servers of one node, one per client address.
 
+    Args:
+        log: For people.
+
     Attributes:
         host: The address opened last, or that could not be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
         self._servers: list[HttpServer] = []
         self.host = ""
 
@@ -37,9 +44,10 @@ class Door:
         if settings.http_port is None:
             return
         config = http_config(settings, data_dir, connections_max)
+        common = shared(config)
         for host in settings.clients:
             self.host = host
-            server = HttpServer(local, config)
+            server = HttpServer(local, config, common, self._log.warning)
             await server.start(host, settings.http_port)
             self._servers.append(server)
 

@@ -10,7 +10,7 @@ are all rows of the tables as they lie, and need nothing from here.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 import msgspec
@@ -29,12 +29,26 @@ MAGIC = b"quorate-state-1\n"
 CHUNK_BYTES = 256 * 1024
 """Rows of one chunk: well below what one batch may hold, so that a chunk can be one command."""
 
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""A longer frame is refused before it is read."""
+
 _FRAME_BYTES = 8
-_FRAME_BYTES_MAX = 64 * 1024 * 1024
 _COUNT_MAX = 2**62
 """Indexes go on from what a snapshot says, and must never end."""
 
 Row = tuple[bytes, bytes]
+
+
+class Content(Protocol):
+    """The content of a snapshot: bytes, or a file that can be cut like bytes."""
+
+    def __len__(self) -> int:
+        """How long it is."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Some of it."""
+        ...
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
@@ -73,8 +87,12 @@ def content(view: View) -> Iterator[bytes]:
     )
 
 
-def verify(data: bytes) -> Info:
-    """Read a snapshot's content from end to end.
+def verify(data: Content, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> Info:
+    """Read a snapshot's content from end to end, a frame at a time.
+
+    Args:
+        data: What `content` gave, joined.
+        frame_bytes_max: Longer frames are refused: no command could take their rows.
 
     Raises:
         RequestError: `bad_request`, definite: it is damaged, cut short, or none of ours.
@@ -82,7 +100,7 @@ def verify(data: bytes) -> Info:
     rows = size = 0
     newest = locks_most = 0
     info: Info | None = None
-    for piece in _pieces(data):
+    for piece in _pieces(data, frame_bytes_max):
         if isinstance(piece, Info):
             info = piece
             continue
@@ -103,17 +121,18 @@ def verify(data: bytes) -> Info:
 
 
 def restore_commands(
-    data: bytes, restore_id: str
+    data: Content, restore_id: str, info: Info | None = None
 ) -> Iterator[RestoreBegin | RestoreRows | RestoreCommit]:
     """The commands that make a verified snapshot the state of a cluster, in this order.
 
     Args:
-        data: What `content` gave, joined, and `verify` accepted.
+        data: What `content` gave, joined. Read a frame per command.
         restore_id: Drawn by the caller; names this restore.
+        info: What `verify` said of it; None: it is verified first.
     """
-    info = verify(data)
+    info = verify(data) if info is None else info
     yield RestoreBegin(restore_id)
-    for piece in _pieces(data):
+    for piece in _pieces(data, FRAME_BYTES_MAX):
         if not isinstance(piece, Info):
             yield RestoreRows(restore_id, piece)
     yield RestoreCommit(restore_id, info.rows, info.index)
@@ -176,9 +195,9 @@ def _frame(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + crc32(data).to_bytes(4, "big") + data
 
 
-def _pieces(data: bytes) -> Iterator[tuple[Row, ...] | Info]:
+def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | Info]:
     """Pieces of rows, and at last what the trailer says."""
-    frames = _frames(data)
+    frames = _frames(data, frame_bytes_max)
     try:
         first = next(frames, None)
         if first is None:
@@ -195,17 +214,17 @@ def _pieces(data: bytes) -> Iterator[tuple[Row, ...] | Info]:
         raise RequestError("bad_request", "something follows the end of the snapshot")
 
 
-def _frames(data: bytes) -> Iterator[bytes]:
-    if not data.startswith(MAGIC):
+def _frames(data: Content, frame_bytes_max: int) -> Iterator[bytes]:
+    if data[: len(MAGIC)] != MAGIC:
         raise RequestError("bad_request", "not a snapshot of Quorate")
     place = len(MAGIC)
     while place < len(data):
         head = data[place : place + _FRAME_BYTES]
         length = int.from_bytes(head[:4], "big")
         place += _FRAME_BYTES
-        body = data[place : place + length]
-        if len(head) < _FRAME_BYTES or length > _FRAME_BYTES_MAX or len(body) < length:
+        if len(head) < _FRAME_BYTES or length > min(frame_bytes_max, len(data) - place):
             raise RequestError("bad_request", "the snapshot is cut short")
+        body = data[place : place + length]
         if crc32(body) != int.from_bytes(head[4:], "big"):
             raise RequestError("bad_request", "the snapshot is damaged: a checksum is wrong")
         place += length

@@ -19,12 +19,15 @@ from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gau
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
 from quorate.gateways.http import limits
+from quorate.gateways.http.budget import Account
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heads import Heads
+from quorate.gateways.http.listener import Served
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
+from quorate.gateways.http.spool import Spool
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab, fired
@@ -187,12 +190,18 @@ class FakeTransport:
         self.is_aborted = False
         self.is_paused = False
         self.has_eof = False
+        self.unsent_bytes = 0
 
     def get_extra_info(self, name: str) -> object:
         return (self.host, 12345) if name == "peername" else None
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
 
     def can_write_eof(self) -> bool:
         return True
@@ -241,10 +250,22 @@ class Desk:
         self.timers.append(FakeTimer(delay_s, step))
         return self.timers[-1]
 
-    def admit(self, connection: Connection, host: str) -> bool:
-        return not self.is_full
+    def admit(self, connection: Served, host: str) -> Account | None:
+        return None if self.is_full else self.context.shared.budget.enter(host)
 
-    def forget(self, connection: Connection, host: str) -> None: ...
+    def forget(self, connection: Served, account: Account) -> None:
+        self.context.shared.budget.leave(account)
+
+    def spool_for(self, method: bytes, target: bytes, length: int) -> Spool | None:
+        if not limits.is_spooled(method, target, length):
+            return None
+        return self.context.shared.snapshots.coming(length)
+
+    def refuse(self, request: Request, error: Exception) -> None:
+        self.context.fail(request, error)
+
+    def note_spent(self) -> None:
+        self.context.shared.budget.counters.requests_refused += 1
 
     def go_on(self, step: Callable[[], None]) -> None:
         step()
@@ -276,6 +297,12 @@ class Desk:
         data = b"".join(self.transport.written)
         self.transport.written.clear()
         return parsed(data)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let the loop and its threads work until something holds."""
+    while not holds():  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0)
 
 
 def request(method: str, target: str, body: bytes = b"", *headers: str) -> bytes:

@@ -4,20 +4,39 @@ import contextlib
 import gzip
 import io
 import tarfile
+import tracemalloc
+import zlib
+from contextlib import closing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.gateways.http.archive import ArchiveError, pack, size_of, unpack
+from quorate.gateways.http.archive import (
+    CHUNK_BYTES,
+    SMALL_BYTES_MAX,
+    ArchiveError,
+    pack,
+    scan,
+    unpack,
+)
+from quorate.gateways.http.spool import Space
 
 STATE = b"state" * 1000
 BYTES_MAX = 1 << 20
+SPACE = Space("", 0)
 
 
 def packed(state: bytes = STATE) -> bytes:
-    with pack([state[:10], state[10:]], {"Index": 7}) as file:
-        return file.read()
+    with closing(pack([state[:10], state[10:]], {"Index": 7}, SPACE)) as file:
+        return file.rewind().read()
+
+
+def unpacked(data: bytes, bytes_max: int = BYTES_MAX) -> bytes:
+    pieces: list[bytes] = []
+    unpack(io.BytesIO(data), bytes_max, pieces.append)
+    assert all(len(piece) <= CHUNK_BYTES for piece in pieces)
+    return b"".join(pieces)
 
 
 def tarred(**files: bytes) -> bytes:
@@ -30,8 +49,14 @@ def tarred(**files: bytes) -> bytes:
     return out.getvalue()
 
 
+def tar_head(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
 def test_what_was_packed_is_unpacked() -> None:
-    assert unpack(packed(), BYTES_MAX) == STATE
+    assert unpacked(packed()) == STATE
 
 
 def test_any_tar_shows_what_is_inside() -> None:
@@ -40,8 +65,8 @@ def test_any_tar_shows_what_is_inside() -> None:
 
 
 def test_the_length_is_told_before_the_first_byte() -> None:
-    with pack([STATE], {}) as file:
-        assert size_of(file) == len(file.read())
+    with closing(pack([STATE], {}, SPACE)) as file:
+        assert file.size == len(file.rewind().read())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +76,7 @@ def test_the_length_is_told_before_the_first_byte() -> None:
         (b"garbage", "failed to decompress snapshot: "),
         (gzip.compress(b"no tar", mtime=0), "failed to read snapshot file: "),
         (
-            gzip.compress(b"x" * (BYTES_MAX + 1), mtime=0),
+            gzip.compress(tar_head("other", 8 * BYTES_MAX) + bytes(2 * BYTES_MAX), mtime=0),
             "failed to decompress snapshot: it becomes larger",
         ),
         (packed()[:-20], "failed to decompress snapshot: "),
@@ -65,7 +90,7 @@ def test_the_length_is_told_before_the_first_byte() -> None:
 )
 def test_what_is_no_whole_snapshot_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(ArchiveError) as caught:
-        unpack(data, BYTES_MAX)
+        unpacked(data)
     assert str(caught.value).startswith(why)
 
 
@@ -74,4 +99,63 @@ def test_a_flipped_bit_never_gives_another_state(place: int, bit: int) -> None:
     data = bytearray(packed())
     data[place] ^= 1 << bit
     with contextlib.suppress(ArchiveError):  # seen, and refused
-        assert unpack(bytes(data), BYTES_MAX) == STATE
+        assert unpacked(bytes(data)) == STATE
+
+
+# --- small files that unpack to huge ones -----------------------------------------------------
+
+HUGE = 256 * 1024 * 1024
+MEMORY_BYTES_MAX = 8 * 1024 * 1024
+
+
+def bomb(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A quarter of a GiB of zeros as one member, in 256 KiB."""
+    packer = zlib.compressobj(9, wbits=31)
+    parts = [packer.compress(tar_head(name, HUGE, kind))]
+    parts += [packer.compress(bytes(1024 * 1024)) for _ in range(HUGE // (1024 * 1024))]
+    return b"".join([*parts, packer.flush()])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("state.bin", tarfile.REGTYPE),
+        ("meta.json", tarfile.REGTYPE),
+        ("SHA256SUMS", tarfile.REGTYPE),
+        ("other", tarfile.REGTYPE),
+        ("pax", tarfile.XHDTYPE),
+        ("long", tarfile.GNUTYPE_LONGNAME),
+    ],
+)
+@pytest.mark.parametrize("bytes_max", [BYTES_MAX, 2 * HUGE])
+def test_a_bomb_takes_no_memory_whatever_it_says_it_is(
+    name: str, kind: bytes, bytes_max: int
+) -> None:
+    data = io.BytesIO(bomb(name, kind))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError):
+            unpack(data, bytes_max, lambda _: None)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES_MAX
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bomb_is_given_up_at_its_limit() -> None:
+    sizes: list[int] = []
+    with pytest.raises(ArchiveError, match="it becomes larger than"):
+        unpack(io.BytesIO(bomb("state.bin")), BYTES_MAX, lambda piece: sizes.append(len(piece)))
+    assert sum(sizes) <= BYTES_MAX
+
+
+def test_what_stands_twice_in_an_archive_is_refused() -> None:
+    part = tar_head("meta.json", 0)
+    data = io.BytesIO(gzip.compress(part + part + bytes(1024), mtime=0))
+    with pytest.raises(ArchiveError, match="twice"):
+        scan(data, BYTES_MAX, lambda _: None)
+
+
+def test_a_list_of_sums_that_is_too_long_is_refused_before_it_is_read() -> None:
+    data = io.BytesIO(gzip.compress(tar_head("SHA256SUMS", SMALL_BYTES_MAX + 1), mtime=0))
+    with pytest.raises(ArchiveError, match="too long"):
+        scan(data, BYTES_MAX, lambda _: None)

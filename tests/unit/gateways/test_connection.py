@@ -302,7 +302,7 @@ def test_a_client_that_takes_nothing_is_not_kept_for_ever() -> None:
     desk.local.is_held = True
     desk.post("PUT", "/v1/kv/a", b"1")
     desk.connection.pause_writing()
-    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+    assert desk.connection.due == desk.tick + desk.config.send_timeout_s
     desk.connection.expire()
     assert desk.transport.is_aborted  # a close would wait for the client
 

@@ -66,7 +66,8 @@ def test_the_process_and_the_build_are_told() -> None:
 def test_json_has_a_list_for_each_kind() -> None:
     body = json.loads(Desk().ask("GET", "/v1/agent/metrics").body)
     gauges = {gauge["Name"]: gauge["Value"] for gauge in body["Gauges"] if not gauge["Labels"]}
-    assert gauges == {"quorate.lag_seconds": 0.25}
+    assert gauges["quorate.lag_seconds"] == 0.25
+    assert (gauges["quorate.http_connections"], gauges["quorate.http_held_bytes"]) == (1, 0)
     turns = next(each for each in body["Counters"] if each["Name"] == "quorate.turns")
     assert (turns["Count"], turns["Sum"], turns["Labels"]) == (3, 3, {})
     applied = next(each for each in body["Samples"] if each["Name"] == "quorate.apply_seconds")

@@ -11,7 +11,7 @@ from quorate.gateways.http.server import HttpServer
 from tests.limits import HANG_S
 from tests.unit.gateways.desk import Desk, FakeLocal, Reply, parsed, request
 
-BIG = b"b" * 100_000
+BIG = b"b" * 30_000  # long enough to be postponed, and one piece
 TXN = b'[{"KV": {"Verb": "get", "Key": "big"}}]'
 READS = {
     "plain": request("GET", "/v1/kv/big"),

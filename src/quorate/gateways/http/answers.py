@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.errors import HttpError, spent
 from quorate.gateways.http.request import Request
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+LONG_BYTES = 64 * 1024  # from here on an answer to a read is refused if too much is held
 GZIP_BYTES_MIN = 1400
 GZIP_LEVEL = 1  # the loop waits for it
 INDENT = 4
@@ -110,6 +111,9 @@ class Answers:
             kind: Media type.
             lines: Further header lines, each with its line end.
         """
+        if len(body) >= LONG_BYTES and request.method == b"GET" and request.is_spent:
+            self.error(request, spent())
+            return
         if len(body) >= GZIP_BYTES_MIN and _takes_gzip(request):
             body = gzip.compress(body, GZIP_LEVEL)
             lines += b"Content-Encoding: gzip\r\n"

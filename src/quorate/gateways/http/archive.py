@@ -1,26 +1,31 @@
 """A snapshot as a file: a gzipped tar of `meta.json`, `state.bin` and `SHA256SUMS`.
 
-What `state.bin` holds is `machine.snapshot`'s. Everything here may run in a thread.
+What `state.bin` holds is `machine.snapshot`'s. Everything here may run in a thread, and holds no
+more than a piece in memory: a small file may unpack to a huge one, so every limit is checked
+before the bytes are made.
 """
 
+import gzip
 import hashlib
 import io
 import json
 import re
 import tarfile
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import IO
+from collections.abc import Callable, Iterable
+from typing import IO, NamedTuple
 
-MEMORY_BYTES_MAX = 16 * 1024 * 1024
-"""A longer archive is kept in a temporary file while it is made or read."""
+from quorate.gateways.http.spool import Space, SpaceFile
 
-_CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024
+SMALL_BYTES_MAX = 1024 * 1024
+"""The longest `meta.json` or `SHA256SUMS`."""
+
 _LEVEL = 3
 _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS_MAX = 8
 _UNREADABLE = "failed to read snapshot file: "
+_UNPACKABLE = "failed to decompress snapshot: "
 _BLOCK_BYTES = 512
 _NAME, _SIZE, _SUM, _KIND = slice(0, 100), slice(124, 136), slice(148, 156), 156  # in a header
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
@@ -31,28 +36,53 @@ class ArchiveError(Exception):
     """It is no whole archive of ours; the text says why."""
 
 
-def pack(content: Iterable[bytes], meta: dict[str, object]) -> IO[bytes]:
-    """Make an archive; returns an open file at its start, which goes when it is closed.
+class Scanned(NamedTuple):
+    """What an archive holds.
+
+    Attributes:
+        small: `meta.json` and `SHA256SUMS`, as far as they are there.
+        digests: SHA-256 of each file in it, in hexadecimal digits.
+        sizes: Bytes of each file.
+    """
+
+    small: dict[str, bytes]
+    digests: dict[str, str]
+    sizes: dict[str, int]
+
+
+def pack(content: Iterable[bytes], meta: dict[str, object], space: Space) -> SpaceFile:
+    """Make an archive.
 
     Args:
         content: The state, piece by piece.
         meta: What is said about it.
+        space: Where the file goes.
+
+    Raises:
+        StorageError: There is no space for it, or no file descriptor; nothing is left behind.
     """
     digest = hashlib.sha256()
-    with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX) as state:
+    state = space.file()
+    try:
         for piece in content:
             digest.update(piece)
             state.write(piece)
-        size = state.tell()
-        state.seek(0)
         meta_bytes = json.dumps(meta).encode()
         sums = f"{hashlib.sha256(meta_bytes).hexdigest()}  {META}\n{digest.hexdigest()}  {STATE}\n"
-        out = tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX)  # noqa: SIM115 - the caller closes it
-        with tarfile.open(fileobj=out, mode="w:gz", compresslevel=_LEVEL) as tar:
-            _add(tar, META, len(meta_bytes), io.BytesIO(meta_bytes))
-            _add(tar, STATE, size, state)
-            _add(tar, SUMS, len(sums), io.BytesIO(sums.encode()))
-    out.seek(0)
+        out = space.file()
+        try:
+            with (
+                gzip.GzipFile(fileobj=out, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
+                tarfile.open(fileobj=packed, mode="w") as tar,
+            ):
+                _add(tar, META, len(meta_bytes), io.BytesIO(meta_bytes))
+                _add(tar, STATE, state.size, state.rewind())
+                _add(tar, SUMS, len(sums), io.BytesIO(sums.encode()))
+        except BaseException:
+            out.close()
+            raise
+    finally:
+        state.close()
     return out
 
 
@@ -63,87 +93,137 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None
     tar.addfile(info, content)
 
 
-def size_of(file: IO[bytes]) -> int:
-    """The length of a file, which is at its start again afterwards."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    return size
-
-
-def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """A file's bytes, then it is closed; closed too if nobody wants the rest."""
-    with file:
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
-
-
-def unpack(data: bytes, bytes_max: int) -> bytes:
-    """Read an archive and check its digests; returns the state.
+def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> None:
+    """Read an archive, hand on its state piece by piece, and check its digests.
 
     Args:
-        data: The whole file.
+        file: At its start.
         bytes_max: How large it may become.
+        write: Takes the state; worth nothing if this raises.
 
     Raises:
         ArchiveError: It is damaged, too large, or none of ours.
     """
-    with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX) as plain:
-        _inflate(data, plain, bytes_max)
-        found = _members(plain)
-    missing = [name for name in (META, STATE, SUMS) if name not in found]
+    found = scan(file, bytes_max, write)
+    missing = [name for name in (META, STATE, SUMS) if name not in found.sizes]
     if missing:
         raise ArchiveError(f"{_UNREADABLE}it lacks {', '.join(missing)}")
-    wanted = {tuple(line.split()) for line in found[SUMS].decode("ascii", "replace").splitlines()}
+    lines = found.small[SUMS].decode("ascii", "replace").splitlines()
+    wanted = {tuple(line.split()) for line in lines}
     for name in (META, STATE):
-        if (hashlib.sha256(found[name]).hexdigest(), name) not in wanted:
+        if (found.digests[name], name) not in wanted:
             raise ArchiveError(f"{_UNREADABLE}the digest of {name} is wrong")
-    return found[STATE]
 
 
-def _inflate(data: bytes, out: IO[bytes], bytes_max: int) -> None:
-    prefix = "failed to decompress snapshot: "
-    if not data:
-        raise ArchiveError(prefix + "EOF")
-    inflater = zlib.decompressobj(_GZIP)
-    view, place, size = memoryview(data), 0, 0
-    try:
-        while not inflater.eof:
-            piece = inflater.unconsumed_tail or bytes(view[place : place + _CHUNK_BYTES])
-            place += 0 if inflater.unconsumed_tail else len(piece)
-            if not piece:
-                raise ArchiveError(prefix + "unexpected EOF")
-            made = inflater.decompress(piece, _CHUNK_BYTES)
-            size += len(made)
-            if size > bytes_max:
-                raise ArchiveError(f"{prefix}it becomes larger than {bytes_max} bytes")
-            out.write(made)
-    except zlib.error as error:
-        raise ArchiveError(prefix + str(error)) from error
-
-
-def _members(plain: IO[bytes]) -> dict[str, bytes]:
-    """The files of ours in a tar; what else it holds is skipped.
+def scan(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> Scanned:
+    """Read an archive to its end. No digest is compared.
 
     Not by `tarfile`, which believes what a header says of lengths, holes and further headers.
+
+    Args:
+        file: At its start.
+        bytes_max: How large it may become.
+        write: Takes `state.bin`, piece by piece.
+
+    Raises:
+        ArchiveError: It cannot be read, or becomes too large.
+
+    Cost: memory for a few pieces of 256 KiB, however large it is.
     """
-    found: dict[str, bytes] = {}
-    count, left_bytes = 0, size_of(plain)
-    while (head := plain.read(_BLOCK_BYTES)).strip(b"\0"):  # zeros: the end
+    found = Scanned({}, {}, {})
+    content = _Inflated(file, bytes_max)
+    count = 0
+    while (head := content.read(_BLOCK_BYTES)).strip(b"\0"):  # zeros: the end
         size = _size_in(head)
-        padding = -size % _BLOCK_BYTES
-        left_bytes -= _BLOCK_BYTES + size + padding
-        if left_bytes < 0:
-            raise ArchiveError(_UNREADABLE + "unexpected EOF")
         name = head[_NAME].partition(b"\0")[0].decode("ascii", "replace")
         is_plain = head[_KIND] in b"0\0"
-        count += is_plain
+        count += 1
         if count > _MEMBERS_MAX:
             raise ArchiveError(_UNREADABLE + "it holds too many files")
-        if is_plain and name in (META, STATE, SUMS):
-            found[name] = plain.read(size)
-            size = 0
-        plain.seek(size + padding, io.SEEK_CUR)
+        if is_plain:
+            _scan_member(content, name, size, found, write)
+        else:
+            content.skip(size)
+        content.skip(-size % _BLOCK_BYTES)
+    content.finish()
     return found
+
+
+def _scan_member(
+    content: "_Inflated", name: str, size: int, found: Scanned, write: Callable[[bytes], object]
+) -> None:
+    kept: list[bytes] | None = [] if name in (META, SUMS) else None
+    if kept is not None and size > SMALL_BYTES_MAX:
+        raise ArchiveError(f"{_UNREADABLE}{name} is too long")
+    if name in found.sizes:
+        raise ArchiveError(f"{_UNREADABLE}it holds {name} twice")
+    digest = hashlib.sha256()
+    left_bytes = size
+    while left_bytes:
+        piece = content.read(min(left_bytes, CHUNK_BYTES))
+        if not piece:
+            raise ArchiveError(_UNREADABLE + "unexpected EOF")
+        left_bytes -= len(piece)
+        digest.update(piece)
+        if kept is not None:
+            kept.append(piece)
+        elif name == STATE:
+            write(piece)
+    found.digests[name], found.sizes[name] = digest.hexdigest(), size
+    if kept is not None:
+        found.small[name] = b"".join(kept)
+
+
+class _Inflated:
+    """The content of a gzip file, made piece by piece."""
+
+    def __init__(self, file: IO[bytes], bytes_max: int) -> None:
+        self._file = file
+        self._bytes_max = bytes_max
+        self._inflater = zlib.decompressobj(_GZIP)
+        self._made = b""
+        self._size = 0
+        self._has_begun = False
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer at the end."""
+        made = self._made
+        while len(made) < size and (more := self._next()):
+            made += more
+        self._made = made[size:]
+        return made[:size]
+
+    def skip(self, size: int) -> None:
+        """Leave out so many bytes."""
+        while size:
+            piece = self.read(min(size, CHUNK_BYTES))
+            if not piece:
+                raise ArchiveError(_UNREADABLE + "unexpected EOF")
+            size -= len(piece)
+
+    def finish(self) -> None:
+        """Read to the end: only there the file's own checksum is compared."""
+        while self._next():
+            pass
+
+    def _next(self) -> bytes:
+        """The next bytes, at most `CHUNK_BYTES`; empty at the end."""
+        inflater, made = self._inflater, b""
+        try:
+            while not made and not inflater.eof:
+                piece = inflater.unconsumed_tail or self._file.read(CHUNK_BYTES)
+                if not piece:
+                    raise ArchiveError(
+                        _UNPACKABLE + ("unexpected EOF" if self._has_begun else "EOF")
+                    )
+                self._has_begun = True
+                made = inflater.decompress(piece, CHUNK_BYTES)
+        except zlib.error as error:
+            raise ArchiveError(_UNPACKABLE + str(error)) from error
+        self._size += len(made)
+        if self._size > self._bytes_max:
+            raise ArchiveError(f"{_UNPACKABLE}it becomes larger than {self._bytes_max} bytes")
+        return made
 
 
 def _size_in(head: bytes) -> int:

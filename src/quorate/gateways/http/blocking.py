@@ -23,7 +23,7 @@ from quorate.gateways.http.context import (
     Timer,
     check_enterprise,
 )
-from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.errors import HttpError, TextError, spent
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, Reader
@@ -37,6 +37,8 @@ ERROR_LINES = (
 )
 _JITTER_SHARE = 16
 _CACHE_CONTROL_BYTES_MAX = 4096
+_WAITING_BYTES = 3072  # a watcher, its timer and what they refer to
+_COPIES = 3  # of a name, besides the target itself: decoded, as a watched key, as its place there
 
 
 class Mode(msgspec.Struct, frozen=True):
@@ -282,6 +284,9 @@ class _Read:
         answer = self._evaluate(reader)
         if not self._has_changed(answer):
             if self._timer is None:
+                if not self._request.hold(_WAITING_BYTES + _COPIES * len(self._request.target)):
+                    context.shared.budget.counters.requests_refused += 1
+                    raise spent()
                 wait_s = mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
                 self._timer = context.call_later(wait_s, self._time_over)
                 self._request.waits(self._forget)

@@ -2,57 +2,31 @@
 
 Knows HTTP/1.1 only. Requests that arrive behind one another are worked on at once: a handler
 gets a request, and calls `answer` now or later; answers leave in the order of requests. Every
-limit holds while reading. No task, no future and no timer per request: the server's sweep, once
-a second, ends what takes too long.
+limit holds while reading, and what is held for the client is counted (`budget`). No task, no
+future and no timer per request: the server's sweep, once a second, ends what takes too long.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol, cast
+from itertools import chain
+from typing import cast
 
 import httptools
 
+from quorate.base.errors import QuorateError
 from quorate.gateways.http import refusals
-from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.heads import Heads
-from quorate.gateways.http.request import Header, Request
+from quorate.gateways.http.budget import REQUEST_BYTES, Holding
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.listener import Listener
+from quorate.gateways.http.reading import RequestReader
+from quorate.gateways.http.request import PIECE_BYTES, Piece, Request, pieces
+from quorate.gateways.http.spool import Spool
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
-
-
-class Listener(Protocol):
-    """What a connection needs of its server."""
-
-    config: HttpConfig
-    heads: Heads
-    tick: int
-    is_stopping: bool
-
-    def admit(self, connection: "Connection", host: str) -> bool:
-        """Count it; False if this client has too many."""
-        ...
-
-    def forget(self, connection: "Connection", host: str) -> None:
-        """It is gone."""
-        ...
-
-    def body_bytes_max(self, method: bytes, target: bytes) -> int:
-        """The longest body that such a request may have."""
-        ...
-
-    def refuse_body(self, request: Request, length: int) -> None:
-        """Answer a request whose body is too long, by what is known of its length."""
-        ...
-
-    def handle(self, request: Request, /) -> None:
-        """Work on a request, and answer it now or later."""
-        ...
-
-    def go_on(self, step: Callable[[], None]) -> None:
-        """Do what was postponed."""
-        ...
+UNSENT_BYTES_MAX = 16 * 1024
+"""With more unsent a client is taken for one that does not read; it is counted from there on."""
 
 
 class Connection(asyncio.Protocol):
@@ -63,29 +37,21 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_body_bytes_max",
         "_continue_owed",
+        "_dropped_bytes",
         "_has_eof",
-        "_head_bytes",
-        "_headers",
-        "_host",
-        "_is_admitted",
+        "_holding",
         "_is_deaf",
         "_is_full",
-        "_is_in_body",
         "_is_paused",
-        "_is_receiving",
         "_is_working",
-        "_needs_word",
-        "_parser",
         "_pending",
         "_postponed",
+        "_reader",
         "_ready",
         "_server",
-        "_target",
         "_transport",
+        "_unsent_bytes",
         "_waiting",
         "due",
     )
@@ -93,28 +59,20 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Listener) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(self, server.config)
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
         self._waiting: deque[Request] = deque()  # nobody has begun to work on them
         self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
         self._is_working = False
-        self._target = b""
-        self._headers: list[Header] = []
-        self._body: bytes | list[bytes] = b""
-        self._body_bytes = 0
-        self._body_bytes_max = 0
-        self._head_bytes = 0
-        self._host = ""
-        self._is_admitted = False
-        self._is_receiving = False
-        self._is_in_body = False
+        self._holding: Holding | None = None  # None: not admitted, or gone
+        self._unsent_bytes = 0  # what the transport held when the client took nothing more
+        self._dropped_bytes = 0
         self._is_deaf = False  # nothing more is understood: it closes after its answers
         self._is_full = False  # the client does not take what we write
         self._is_paused = False
         self._has_eof = False
         self._continue_owed = False
-        self._needs_word = False
         self.due = 0
 
     # --- the transport's calls -----------------------------------------------------------------
@@ -123,53 +81,59 @@ class Connection(asyncio.Protocol):
         """Called by the loop."""
         transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
         peer: object = transport.get_extra_info("peername")
-        self._host = str(cast(tuple[object, ...], peer)[0]) if isinstance(peer, tuple) else ""
+        host = str(cast(tuple[object, ...], peer)[0]) if isinstance(peer, tuple) else ""
         self._transport = transport
-        self._is_admitted = self._server.admit(self, self._host)
-        if not self._is_admitted:
+        account = self._server.admit(self, host)
+        if account is None:
             self._is_deaf = True
             transport.write(refusals.CROWDED)
             transport.close()
             return
+        self._holding = Holding(account)
+        transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
         self.due = self._server.tick + self._server.config.idle_timeout_s
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        if self._is_deaf:
+        reader, holding = self._reader, self._holding
+        if self._is_deaf or holding is None:
             self._drop(len(data))
             return
-        if self._is_receiving:
+        if reader.is_receiving:
             self._parse(data)
         elif (found := self._server.heads.read(data)) is not None:
-            self._accept(Request(self, *found, self._server.is_stopping))
+            request = Request(self, *found, self._server.is_stopping)
+            request.size = REQUEST_BYTES + len(data)
+            self._accept(request)
         else:
             self._parse(data)
             self._learn(data)
+        reading_bytes = reader.held_bytes if reader.is_receiving else 0
+        if holding.held_bytes + reading_bytes > holding.allowed_bytes:
+            self._refuse_what_does_not_fit(holding)
         ready = self._ready
         if ready:
             self._ready = []
             self._waiting.extend(ready)
             self._work()
-        if self._is_receiving:
-            self._check_head()
-        if len(self._pending) > self._server.config.pipeline_max:
+        if len(self._pending) > self._server.config.pipeline_max or (
+            reader.spool is not None and reader.spool.is_full
+        ):
             self._pause()
 
     def _parse(self, data: bytes) -> None:
-        if not self._is_in_body:
-            self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            self._reader.feed(data)
         except httptools.HttpParserUpgrade:  # we speak nothing else: answered, then closed
-            self._is_deaf = True
+            self._stop_reading()
             if self._pending:
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self._refuse(refusals.BAD)
+            self.refuse(refusals.BAD)
 
     def _learn(self, data: bytes) -> None:
         """Remember the head of a request that came alone and in one piece."""
-        if len(self._ready) == 1 and not self._is_receiving and not self._is_deaf:
+        if len(self._ready) == 1 and not self._reader.is_receiving and not self._is_deaf:
             request = self._ready[0]
             self._server.heads.learn(data, request.headers, request.body)
 
@@ -208,26 +172,39 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
         """Called by the loop."""
         self._transport = None
-        if self._is_admitted:
-            self._server.forget(self, self._host)
+        self._reader.stop()
+        holding, self._holding = self._holding, None
+        if holding is not None:
+            holding.end()
+            self._server.forget(self, holding.account)
         pending, self._pending = self._pending, deque()
+        for request in self._waiting:
+            request.drop_body()
         self._waiting.clear()
         self._postponed.clear()
         for request in pending:
             request.is_lost = True
+            if request.data is not None:
+                request.release()
             if request.on_lost is not None:
                 request.on_lost()
 
     def pause_writing(self) -> None:
         """Called by the transport: the client takes nothing."""
         self._is_full = True
+        if self._transport is not None and self._holding is not None:
+            self._unsent_bytes = self._transport.get_write_buffer_size()
+            self._holding.hold(self._unsent_bytes)
         if not self._is_deaf:
-            self.due = self._server.tick + self._server.config.idle_timeout_s
+            self.due = self._server.tick + self._server.config.send_timeout_s
         self._pause()
 
     def resume_writing(self) -> None:
         """Called by the transport: it takes some again."""
         self._is_full = False
+        if self._holding is not None:
+            self._holding.held_bytes -= self._unsent_bytes
+            self._unsent_bytes = 0
         if not self._is_deaf:
             self.due = 0 if self._pending else self._server.tick + self._patience_s
         if self._pending and self._pending[0].chunks is not None:
@@ -239,119 +216,140 @@ class Connection(asyncio.Protocol):
     def _patience_s(self) -> int:
         """For a client from which something is to come."""
         config = self._server.config
-        return config.body_timeout_s if self._is_receiving else config.idle_timeout_s
+        return config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
 
-    # --- the parser's calls --------------------------------------------------------------------
+    # --- the reader's calls --------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        """Called by the parser."""
-        self._is_receiving = True
+    def on_begin(self) -> None:
+        """See `reading.Read`."""
         self.due = self._server.tick + self._server.config.header_timeout_s
 
-    def on_url(self, url: bytes) -> None:
-        """Called by the parser, with a piece."""
-        self._target = self._target + url if self._target else url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser."""
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Called by the parser."""
-        if self._is_deaf:
-            return
-        length, expects = 0, False
-        for name, value in self._headers:
-            size = len(name)
-            if size == 14 and name.lower() == b"content-length":
-                length = int(value)  # the parser has seen that it is a number
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                length = max(length, 1)
-            elif size == 6 and name.lower() == b"expect":
-                expects = value.lower() == b"100-continue"
-            elif size == 10 and name.lower() == b"connection":
-                self._needs_word = self._parser.get_http_version() == "1.0"
-        self._is_in_body = True
-        if length:
-            self._begin_body(length, expects)
-
-    def on_body(self, body: bytes) -> None:
-        """Called by the parser, with a piece."""
-        if self._is_deaf:
-            return
-        self._body_bytes += len(body)
-        if self._body_bytes > self._body_bytes_max:
-            self._refuse_body(self._body_bytes)
-        elif not self._body:
-            self._body = body
-        elif isinstance(self._body, list):
-            self._body.append(body)
+    def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
+        """See `reading.Read`."""
+        server, config = self._server, self._server.config
+        bytes_max = self._reader.body_bytes_max = server.body_bytes_max(method, target)
+        if length > bytes_max:
+            self.refuse_body(length)
+            return None
+        try:
+            spool = server.spool_for(method, target, length)
+        except (HttpError, QuorateError) as error:
+            reason = error
+            self._refuse_request(lambda request: server.refuse(request, reason))
+            return None
+        if spool is not None:
+            spool.on_change = self._spooled
+            self.due = server.tick + config.body_timeout_s
         else:
-            self._body = [self._body, body]
+            patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
+            self.due = server.tick + patience_s
+        if expects:
+            self._continue_owed = bool(self._pending)
+            if not self._pending and self._transport is not None:
+                self._transport.write(refusals.CONTINUE)
+        return spool
 
-    def on_message_complete(self) -> None:
-        """Called by the parser."""
-        if self._is_deaf:
-            return
-        body = self._body
+    def on_request(self, reader: RequestReader) -> None:
+        """See `reading.Read`."""
         request = Request(
             self,
-            self._parser.get_method(),
-            self._target,
-            self._headers,
-            body if isinstance(body, bytes) else b"".join(body),
-            not self._parser.should_keep_alive() or self._server.is_stopping,
+            reader.method,
+            reader.target,
+            reader.headers,
+            reader.body,
+            reader.is_last or self._server.is_stopping,
         )
-        request.needs_word = self._needs_word
+        request.needs_word = reader.needs_keep_alive
+        request.size = reader.size
+        if reader.spool is not None:
+            request.spool, reader.spool = reader.spool, None
+            request.own(request.spool)
+            request.spool.on_change = self._resume
         self._accept(request)
+
+    def refuse(self, answer: bytes) -> None:
+        """See `reading.Read`: nothing that follows is understood."""
+        if self._is_deaf:
+            return
+        self._stop_reading()
+        request = Request(self, b"", b"", [], b"", is_last=True)
+        self._pending.append(request)
+        request.answer(answer)
+
+    def refuse_body(self, length: int) -> None:
+        """See `reading.Read`."""
+        self._refuse_request(lambda request: self._server.refuse_body(request, length))
+
+    def _refuse_request(self, answer: Callable[[Request], None]) -> None:
+        """Answer the request that is being read, and read nothing more."""
+        reader = self._reader
+        request = Request(self, reader.method, reader.target, reader.headers, b"", is_last=True)
+        self._stop_reading()
+        self._pending.append(request)
+        answer(request)
+
+    def _stop_reading(self) -> None:
+        self._is_deaf = True
+        self._reader.stop()
+
+    def _spooled(self) -> None:
+        """Some of a long body was written to disk, or could not be."""
+        spool = self._reader.spool
+        if spool is None or self._is_deaf:
+            return
+        error = spool.error
+        if error is not None:
+            self._refuse_request(lambda request: self._server.refuse(request, error))
+            return
+        self.due = self._server.tick + self._server.config.body_timeout_s
+        if self._holding is not None:
+            self._holding.recount(self._reader.held_bytes)
+        self._resume()
+
+    # --- what is held --------------------------------------------------------------------------
+
+    @property
+    def is_spent(self) -> bool:
+        """See `request.Answerable.is_spent`."""
+        return self._holding is not None and self._holding.account.is_spent
+
+    def hold(self, request: Request, size: int) -> bool:
+        """See `request.Answerable.hold`."""
+        holding = self._holding
+        if holding is None:
+            return True
+        holding.held_bytes += size
+        if not holding.fits(self._reader.held_bytes):
+            holding.held_bytes -= size
+            return False
+        request.size += size
+        return True
+
+    def _refuse_what_does_not_fit(self, holding: Holding) -> None:
+        """If too much is held for this client, refuse the newest requests, and let them go."""
+        ready, reader = self._ready, self._reader
+        while ready and not holding.fits(reader.held_bytes):
+            request = ready.pop()
+            self._server.note_spent()
+            request.drop_body()
+            holding.held_bytes -= request.size - REQUEST_BYTES
+            request.size = REQUEST_BYTES
+            request.answer(refusals.SPENT)
+        if reader.is_receiving and not holding.fits(reader.held_bytes):
+            self._server.note_spent()
+            self.refuse(refusals.SPENT)
 
     # --- requests ------------------------------------------------------------------------------
 
     def _accept(self, request: Request) -> None:
         self._pending.append(request)
         self._ready.append(request)
-        self._target = self._body = b""
-        self._headers = []
-        self._body_bytes = self._head_bytes = 0
-        self._is_receiving = self._is_in_body = self._continue_owed = self._needs_word = False
-        self._is_deaf = request.is_last
+        if self._holding is not None:
+            self._holding.held_bytes += request.size
+        self._continue_owed = False
+        if request.is_last:
+            self._stop_reading()
         self.due = 0
-
-    def _begin_body(self, length: int, expects: bool) -> None:
-        config = self._server.config
-        self._body_bytes_max = self._server.body_bytes_max(self._parser.get_method(), self._target)
-        if length > self._body_bytes_max:
-            self._refuse_body(length)
-            return
-        patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
-        self.due = self._server.tick + patience_s
-        if expects:
-            self._continue_owed = bool(self._pending)
-            if not self._pending and self._transport is not None:
-                self._transport.write(refusals.CONTINUE)
-
-    def _refuse_body(self, length: int) -> None:
-        request = Request(
-            self, self._parser.get_method(), self._target, self._headers, b"", is_last=True
-        )
-        self._is_deaf = True
-        self._is_receiving = False
-        self._pending.append(request)
-        self._server.refuse_body(request, length)
-
-    def _refuse(self, answer: bytes) -> None:
-        """Nothing that follows can be understood."""
-        if self._is_deaf:
-            return
-        request = Request(self, b"", b"", [], b"", is_last=True)
-        self._is_deaf = True
-        self._is_receiving = False
-        self._pending.append(request)
-        request.answer(answer)
-
-    def _check_head(self) -> None:
-        if not self._is_in_body and self._head_bytes > self._server.config.header_bytes_max:
-            self._refuse(refusals.LONG_HEADERS)
 
     # --- answers -------------------------------------------------------------------------------
 
@@ -364,7 +362,7 @@ class Connection(asyncio.Protocol):
         """See `request.Answerable.postpone`."""
         self._postponed[request] = step
 
-    def finish(self, request: Request, data: bytes, chunks: Iterator[bytes] | None) -> None:
+    def finish(self, request: Request, data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request; it leaves when those before it have left."""
         pending = self._pending
         if request.data is not None or not pending:
@@ -374,7 +372,11 @@ class Connection(asyncio.Protocol):
         request.data = data
         request.chunks = chunks
         request.on_lost = None
-        if pending[0] is request:
+        is_next = pending[0] is request
+        if (not is_next or len(data) > PIECE_BYTES) and self._holding is not None:
+            request.size += len(data)
+            self._holding.hold(len(data))
+        if is_next:
             self._flush()
             if self._waiting or self._postponed:
                 self._work()
@@ -382,8 +384,8 @@ class Connection(asyncio.Protocol):
                 self._resume()
 
     def _flush(self) -> None:
-        transport, pending = self._transport, self._pending
-        if transport is None:
+        transport, pending, holding = self._transport, self._pending, self._holding
+        if transport is None or holding is None:
             return
         while pending:
             request = pending[0]
@@ -393,17 +395,23 @@ class Connection(asyncio.Protocol):
             if data:
                 if request.is_last or request.needs_word or request.method == b"HEAD":
                     data = request.fitted(data)
-                transport.write(data)
+                if len(data) > PIECE_BYTES:
+                    request.chunks = chain(pieces(data), request.chunks or ())
+                else:
+                    transport.write(data)
                 request.data = b""
             if request.chunks is not None and not self._drained(request.chunks, transport):
                 return
             pending.popleft()
+            holding.held_bytes -= request.size
+            if request.owned is not None:
+                request.release()
             if request.is_last:
                 self._end()
                 return
         self._rest()
 
-    def _drained(self, chunks: Iterator[bytes], transport: asyncio.Transport) -> bool:
+    def _drained(self, chunks: Iterator[Piece], transport: asyncio.Transport) -> bool:
         while not self._is_full:
             chunk = next(chunks, None)
             if chunk is None:
@@ -417,14 +425,16 @@ class Connection(asyncio.Protocol):
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
             self._transport.write(refusals.CONTINUE)
-        if not self._is_receiving:
+        if self._holding is not None and self._holding.has_taken:
+            self._holding.recount(self._reader.held_bytes)
+        if not self._reader.is_receiving:
             self.due = server.tick + server.config.idle_timeout_s
             if server.is_stopping:
                 self.close()
 
     def _end(self) -> None:
         """The last answer has left: close once the client could read it."""
-        self._is_deaf = True
+        self._stop_reading()
         self._pending.clear()
         self._waiting.clear()
         transport = self._transport
@@ -434,13 +444,12 @@ class Connection(asyncio.Protocol):
             self._resume()
             transport.write_eof()
             self.due = self._server.tick + self._server.config.linger_s
-            self._body_bytes = 0
         else:
             transport.close()
 
     def _drop(self, size: int) -> None:
-        self._body_bytes += size
-        if self._body_bytes > _DROPPED_BYTES_MAX:
+        self._dropped_bytes += size
+        if self._dropped_bytes > _DROPPED_BYTES_MAX:
             self.abort()
 
     # --- from the server -----------------------------------------------------------------------
@@ -450,7 +459,7 @@ class Connection(asyncio.Protocol):
         if not any(request.on_lost is None for request in self._pending):
             self.close()
             return
-        self._is_deaf = True
+        self._stop_reading()
         self._pending[-1].is_last = True
 
     def expire(self) -> None:
@@ -458,9 +467,9 @@ class Connection(asyncio.Protocol):
         self.due = 0
         if self._transport is None:
             return
-        if self._is_receiving and not self._pending and not self._is_deaf:
+        if self._reader.is_receiving and not self._pending and not self._is_deaf:
             self._transport.write(refusals.SLOW)
-        self._is_deaf = True
+        self._stop_reading()
         if self._is_full:
             self._transport.abort()  # else it would stay until the client takes the rest
         else:
@@ -468,13 +477,13 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it; what was written still leaves."""
-        self._is_deaf = True
+        self._stop_reading()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """End it at once."""
-        self._is_deaf = True
+        self._stop_reading()
         if self._transport is not None:
             self._transport.abort()
 
@@ -487,7 +496,9 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         limit = self._server.config.pipeline_max // _RESUME_SHARE
-        if self._is_paused and not self._is_full and len(self._pending) <= limit:
+        spool = self._reader.spool
+        is_behind = spool is not None and spool.is_full
+        if self._is_paused and not self._is_full and not is_behind and len(self._pending) <= limit:
             self._is_paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()

@@ -10,11 +10,13 @@ from quorate.base.errors import QuorateError, StorageError
 from quorate.base.metrics import Kind, Metric, Sample
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
+from quorate.gateways.http import sharing
 from quorate.gateways.http.answers import Answers
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error
+from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error, spent
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.sharing import Shared
 from quorate.gateways.http.traffic import Traffic
 
 DEFAULT_LINES = (
@@ -57,10 +59,12 @@ class Context:
     Args:
         local, config: See below.
         call_later: Has something done later.
+        shared: See below; None: its own.
 
     Attributes:
         local: The node this gateway lives on.
         config: Limits and spelling.
+        shared: What all listeners of the node have in common.
         answers: Sends answers.
         traffic: Counts them.
         fresh_s: The tables are at least as new as what the cluster had at this time of `local`'s
@@ -68,10 +72,15 @@ class Context:
     """
 
     def __init__(
-        self, local: Local, config: HttpConfig, call_later: CallLater = call_in_loop
+        self,
+        local: Local,
+        config: HttpConfig,
+        call_later: CallLater = call_in_loop,
+        shared: Shared | None = None,
     ) -> None:
         self.local = local
         self.config = config
+        self.shared = sharing.shared(config) if shared is None else shared
         self.answers = Answers(config)
         self.traffic = Traffic(())
         self.call_later = call_later
@@ -81,7 +90,12 @@ class Context:
 
     def metrics(self) -> list[Metric]:
         """What the node and this gateway count and measure."""
-        return [*self._about(), *self.local.metrics(), *self.traffic.metrics()]
+        return [
+            *self._about(),
+            *self.local.metrics(),
+            *self.traffic.metrics(),
+            *self.shared.budget.metrics(),
+        ]
 
     def _about(self) -> list[Metric]:
         config = self.config
@@ -120,11 +134,21 @@ class Context:
             self.fail(request, error)
 
     def when_wanted(self, request: Request, step: Callable[[], None]) -> None:
-        """Do a step that makes a long answer, as `guarded`, but not before it can leave."""
+        """Do a step that makes a long answer, as `guarded`, but not before it can leave.
+
+        It is refused instead if too much is held for its client already.
+        """
         if request.is_wanted():
-            self.guarded(request, step)
+            self._make_long(request, step)
         else:
-            request.postpone(partial(self.guarded, request, step))
+            request.postpone(partial(self._make_long, request, step))
+
+    def _make_long(self, request: Request, step: Callable[[], None]) -> None:
+        if request.is_spent:
+            self.shared.budget.counters.requests_refused += 1
+            self.fail(request, spent())
+        else:
+            self.guarded(request, step)
 
     def submit(
         self,

@@ -2,6 +2,7 @@
 
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Failure
+from quorate.gateways.http import refusals
 
 STATUS_OF = {
     "bad_request": 400,
@@ -83,6 +84,11 @@ class HttpError(Exception):
             definite,
             self.headers,
         )
+
+
+def spent() -> HttpError:
+    """The answer to what would make the node hold too much for a client, or for all."""
+    return HttpError(429, refusals.SPENT_TEXT, headers=b"Retry-After: 1\r\n")
 
 
 LEADERLESS = frozenset({"no_quorum", "not_leader"})

@@ -4,6 +4,9 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.kv import too_long
 
+MEMORY_BYTES_MAX = 64 * 1024
+"""A shorter body of a snapshot is kept in memory."""
+
 
 def body_bytes_max(config: HttpConfig, method: bytes, target: bytes) -> int:
     """The longest body of a request.
@@ -21,6 +24,18 @@ def body_bytes_max(config: HttpConfig, method: bytes, target: bytes) -> int:
     if path == b"/v1/snapshot" and method == b"PUT":
         return config.snapshot_bytes_max
     return config.body_bytes_max
+
+
+def is_spooled(method: bytes, target: bytes, length: int) -> bool:
+    """Whether a body goes to disk while it comes.
+
+    Args:
+        method: In capitals.
+        target: Path and query, not decoded.
+        length: Of the body; 1 if it is not known before its end.
+    """
+    is_snapshot = method == b"PUT" and target.partition(b"?")[0] == b"/v1/snapshot"
+    return is_snapshot and (length > MEMORY_BYTES_MAX or length == 1)
 
 
 def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:

@@ -17,3 +17,18 @@ CROWDED = (
     b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
     b"Content-Length: 38\r\nConnection: close\r\n\r\nToo many connections from this address"
 )
+FULL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
+    b"Content-Length: 33\r\nConnection: close\r\n\r\n"
+    b"Too many connections to this node"
+)
+SPENT_TEXT = (
+    "Too much is held in memory for this client, or for all: read the answers that wait, or ask "
+    "for less at once. See quorate.limits.http_client_bytes_max and http_held_bytes_max."
+)
+SPENT = (
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: overloaded\r\nX-Quorate-Definite: true\r\nRetry-After: 1\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(SPENT_TEXT), SPENT_TEXT.encode())
+)

@@ -4,15 +4,28 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
+from quorate.gateways.http.spool import Spool
 from quorate.gateways.http.traffic import RouteTraffic
 
 Header = tuple[bytes, bytes]
+Piece = bytes | memoryview
+
+PIECE_BYTES = 64 * 1024
+"""A longer answer leaves in pieces of this size, each when the client took the one before it."""
+
+
+class Owned(Protocol):
+    """Something that must be closed."""
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
 
 
 class Answerable(Protocol):
     """A connection, as far as its requests know it."""
 
-    def finish(self, request: "Request", data: bytes, chunks: Iterator[bytes] | None) -> None:
+    def finish(self, request: "Request", data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request."""
         ...
 
@@ -22,6 +35,15 @@ class Answerable(Protocol):
 
     def postpone(self, request: "Request", step: Callable[[], None]) -> None:
         """Have a step done when the answer to this request is wanted."""
+        ...
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so much is held for the client, or for all, that long answers are refused."""
+        ...
+
+    def hold(self, request: "Request", size: int) -> bool:
+        """Count bytes as held for a request until it is answered; False if that is too much."""
         ...
 
 
@@ -36,6 +58,9 @@ class Request:
         is_lost: The client is gone; nobody will read the answer.
         began_s: When it was complete, by `time.monotonic`; None: it waited for a change.
         traffic: Where its answer is counted, once its route is known.
+        size: What is held for it in memory, in bytes; see `budget`.
+        spool: Where its body is, if that is not in memory.
+        owned: See `own`.
         on_lost: Called if the client went before the answer; see `waits`.
     """
 
@@ -51,6 +76,9 @@ class Request:
         "method",
         "needs_word",
         "on_lost",
+        "owned",
+        "size",
+        "spool",
         "target",
         "traffic",
     )
@@ -74,14 +102,53 @@ class Request:
         self.is_last = is_last
         self.is_lost = False
         self.needs_word = False
+        self.size = 0
+        self.spool: Spool | None = None
+        self.owned: Owned | None = None
         self.data: bytes | None = None
-        self.chunks: Iterator[bytes] | None = None
+        self.chunks: Iterator[Piece] | None = None
         self.on_lost: Callable[[], None] | None = None
 
     def waits(self, on_lost: Callable[[], None]) -> None:
         """It is answered when something changes: tell if the client goes before that."""
         self.on_lost = on_lost
         self.began_s = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether so much is held for this client, or for all, that a long answer is refused."""
+        return self._connection.is_spent
+
+    def hold(self, size: int) -> bool:
+        """Count bytes as held for this request until it is answered.
+
+        For what a handler keeps while it waits or makes a long answer in pieces. Cost: an
+        addition and a comparison; more only when the connection holds much.
+
+        Returns:
+            False, and nothing is counted: too much is held already; refuse with 429.
+        """
+        return self._connection.hold(self, size)
+
+    def drop_body(self) -> None:
+        """Nobody will work on it: let go of what it carries."""
+        self.target = self.body = b""
+        self.headers = ()
+        self.release()
+
+    def own(self, owned: Owned) -> None:
+        """Have something closed when the answer has left, or when nobody will get it.
+
+        A handler that has not answered yet when the client goes may use it until it answers. What
+        was owned before is not closed.
+        """
+        self.owned = owned
+
+    def release(self) -> None:
+        """Close what is owned."""
+        owned, self.owned = self.owned, None
+        if owned is not None:
+            owned.close()
 
     def is_wanted(self) -> bool:
         """Whether the client takes, and got all earlier answers: this one would leave at once."""
@@ -107,14 +174,17 @@ class Request:
                 return value
         return None
 
-    def answer(self, data: bytes, chunks: Iterator[bytes] | None = None) -> None:
+    def answer(self, data: bytes, chunks: Iterator[Piece] | None = None) -> None:
         """Give the whole answer; what comes after the first one, or too late, is dropped.
 
         Args:
             data: Status line, headers with Content-Length, and body.
             chunks: The body, or what is left of it, drawn as the client takes it.
         """
-        self._connection.finish(self, data, chunks)
+        if self.is_lost:
+            self.release()
+        else:
+            self._connection.finish(self, data, chunks)
 
     def fitted(self, data: bytes) -> bytes:
         """An answer without a body for HEAD, and with the word that the connection owes, if any."""
@@ -125,3 +195,10 @@ class Request:
         if self.needs_word and not self.is_last:
             return data.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
         return data
+
+
+def pieces(data: bytes) -> Iterator[Piece]:
+    """A long answer in pieces; they are views of it, not copies."""
+    view = memoryview(data)
+    for place in range(0, len(data), PIECE_BYTES):
+        yield view[place : place + PIECE_BYTES]

@@ -4,21 +4,32 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import msgspec
 
 from quorate.base.errors import InvariantError, QuorateError
 from quorate.base.ports import Local
 from quorate.gateways.http import limits
+from quorate.gateways.http.accepting import Acceptor, listeners
+from quorate.gateways.http.budget import Account, BudgetCounters
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heads import Heads
+from quorate.gateways.http.listener import Served
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
+from quorate.gateways.http.sharing import Shared
+from quorate.gateways.http.spool import Spool
 
 __all__ = ["HttpConfig", "HttpServer"]
 
 _SWEEP_S = 1.0
-_BACKLOG = 1024
+_WARNED_EVERY_S = 10
+"""What is refused for want of memory or descriptors is told in the log this often at most."""
+
+Warn = Callable[..., Any]
 
 
 class HttpServer:
@@ -27,6 +38,8 @@ class HttpServer:
     Args:
         local: The node that answers.
         config: Limits and spelling.
+        shared: What it shares with the other listeners of the node; None: it is alone.
+        warn: Tells people what was refused, as a logger's method does.
 
     Attributes:
         heads: What header lines meant; shared by all connections.
@@ -34,25 +47,32 @@ class HttpServer:
         is_stopping: Each connection ends with its next answer.
     """
 
-    def __init__(self, local: Local, config: HttpConfig) -> None:
+    def __init__(
+        self,
+        local: Local,
+        config: HttpConfig,
+        shared: Shared | None = None,
+        warn: Warn | None = None,
+    ) -> None:
         self.config = config
         self.heads = Heads(config)
         self.tick = 1
         self.is_stopping = False
         self._local = local
-        self._context = Context(local, config)
+        self._context = Context(local, config, shared=shared)
         self._router = Router(self._context)
-        self._connections: set[Connection] = set()
-        self._per_client: dict[str, int] = {}
+        self._budget = self._context.shared.budget
+        self._connections: set[Served] = set()
         self._is_empty = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._acceptors: list[Acceptor] = []
+        self._warn = warn
+        self._warned = BudgetCounters()
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
     def port(self) -> int:
         """Where it listens; 0 if it does not."""
-        sockets = self._server.sockets if self._server is not None else ()
-        return int(sockets[0].getsockname()[1]) if sockets else 0
+        return self._acceptors[0].port if self._acceptors else 0
 
     async def start(self, host: str, port: int) -> None:
         """Accept clients. Port 0: any that is free.
@@ -61,10 +81,9 @@ class HttpServer:
             OSError: The address cannot be used.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self), host, port, backlog=_BACKLOG, reuse_address=True
-        )
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+        for listener in await listeners(host, port):
+            self._acceptors.append(Acceptor(listener, self._budget, lambda: Connection(self)))
+        self._sweeper = loop.call_later(_SWEEP_S, self.sweep)
 
     async def stop(self, *, is_clean: bool = True) -> None:
         """Accept no more, let answers under way leave for a moment, then end every connection.
@@ -73,8 +92,9 @@ class HttpServer:
             is_clean: False ends every connection at once.
         """
         self.is_stopping = True
-        if self._server is not None:
-            self._server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
         if is_clean:
             for connection in list(self._connections):
                 connection.wind_down()
@@ -89,28 +109,23 @@ class HttpServer:
 
     # --- for connections -----------------------------------------------------------------------
 
-    def admit(self, connection: Connection, host: str) -> bool:
-        """See `connection.Listener.admit`."""
-        count = self._per_client.get(host, 0)
-        if count >= self.config.connections_per_client_max or self.is_stopping:
-            return False
-        self._per_client[host] = count + 1
-        self._connections.add(connection)
-        return True
+    def admit(self, connection: Served, host: str) -> Account | None:
+        """See `listener.Listener.admit`."""
+        self._budget.coming.discard(connection)
+        account = None if self.is_stopping else self._budget.enter(host)
+        if account is not None:
+            self._connections.add(connection)
+        return account
 
-    def forget(self, connection: Connection, host: str) -> None:
-        """See `connection.Listener.forget`."""
+    def forget(self, connection: Served, account: Account) -> None:
+        """See `listener.Listener.forget`."""
         self._connections.discard(connection)
-        count = self._per_client.get(host, 0) - 1
-        if count > 0:
-            self._per_client[host] = count
-        else:
-            self._per_client.pop(host, None)
+        self._budget.leave(account)
         if self.is_stopping and not self._connections:
             self._is_empty.set()
 
     def handle(self, request: Request) -> None:
-        """See `connection.Listener.handle`.
+        """See `listener.Listener.handle`.
 
         What a handler could not answer for is given to the node, in a turn of its own: here it
         would only end a client's connection. Damaged tables and broken invariants end the node.
@@ -121,27 +136,67 @@ class HttpServer:
             self._local.read(partial(_raise, error))
 
     def go_on(self, step: Callable[[], None]) -> None:
-        """See `connection.Listener.go_on`; errors go the way of those in `handle`."""
+        """See `listener.Listener.go_on`; errors go the way of those in `handle`."""
         try:
             step()
         except (Exception, InvariantError) as error:  # noqa: BLE001 - likewise
             self._local.read(partial(_raise, error))
 
     def body_bytes_max(self, method: bytes, target: bytes) -> int:
-        """See `connection.Listener.body_bytes_max`."""
+        """See `listener.Listener.body_bytes_max`."""
         return limits.body_bytes_max(self.config, method, target)
 
+    def spool_for(self, method: bytes, target: bytes, length: int) -> Spool | None:
+        """See `listener.Listener.spool_for`."""
+        if not limits.is_spooled(method, target, length):
+            return None
+        return self._context.shared.snapshots.coming(length)
+
+    def refuse(self, request: Request, error: Exception) -> None:
+        """See `listener.Listener.refuse`."""
+        self._context.fail(request, error)
+
+    def note_spent(self) -> None:
+        """See `listener.Listener.note_spent`."""
+        self._budget.counters.requests_refused += 1
+
     def refuse_body(self, request: Request, length: int) -> None:
-        """See `connection.Listener.refuse_body`."""
+        """See `listener.Listener.refuse_body`."""
         self._context.fail(request, limits.refusal(self.config, request.target, length))
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """A second has passed."""
         self.tick += 1
         self._context.answers.tick()
         for connection in list(self._connections):
             if 0 < connection.due <= self.tick:
                 connection.expire()
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
+            self._tell_refusals(self._warn)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
+
+    def _tell_refusals(self, warn: Warn) -> None:
+        """Say what was refused since it was last said."""
+        now, before = self._budget.counters, self._warned
+        self._warned = msgspec.structs.replace(now)
+        if now.accepts_failed > before.accepts_failed:
+            warn(
+                "no file descriptor for clients: raise the limit of open files (LimitNOFILE, "
+                "ulimit -n)",
+                times=now.accepts_failed - before.accepts_failed,
+            )
+        if now.connections_refused > before.connections_refused:
+            warn(
+                "too many connections of clients: some were refused",
+                refused=now.connections_refused - before.connections_refused,
+                connections=self._budget.connections,
+            )
+        if now.requests_refused > before.requests_refused:
+            warn(
+                "too much is held in memory for clients: requests were refused",
+                refused=now.requests_refused - before.requests_refused,
+                held_bytes=self._budget.held_bytes,
+            )
 
 
 def _raise(error: BaseException, _: int | QuorateError) -> None:

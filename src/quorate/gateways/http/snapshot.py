@@ -1,20 +1,21 @@
 """Snapshots: `/v1/snapshot`: the whole state as a file, and back.
 
-Packing and unpacking happen in threads; the loop only holds a view, submits commands, and hands
-out a file as the client takes it. A restore is a row of ordinary commands; until the last one
-nobody sees anything of it.
+Packing and unpacking happen in threads, on disk; the loop only holds a view, submits commands, and
+hands out a file as the client takes it. A restore is a row of ordinary commands; until the last
+one nobody sees anything of it. Few snapshots are under way at a time (`spool.Snapshots`).
 
 Source: https://developer.hashicorp.com/consul/api-docs/snapshot.
 """
 
 import asyncio
+import io
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Protocol, TypeVar, runtime_checkable
 
 from quorate.base.commands import Command
-from quorate.base.errors import QuorateError
+from quorate.base.errors import RequestError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import HeldView, View
 from quorate.gateways.http import archive
@@ -22,7 +23,8 @@ from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params
-from quorate.gateways.http.request import Request
+from quorate.gateways.http.request import PIECE_BYTES, Owned, Request
+from quorate.gateways.http.spool import Snapshots, SpaceFile
 from quorate.machine import snapshot as states
 from quorate.machine.queries import Reader
 
@@ -37,6 +39,30 @@ class _Holdable(Protocol):
     def hold(self) -> HeldView: ...
 
 
+# --- saving -----------------------------------------------------------------------------------
+
+
+class _Saved:
+    """A snapshot being saved: its place among the few, and its file once it is made."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._file: SpaceFile | None = None
+        snapshots.begin_save()
+
+    def pieces(self, file: SpaceFile) -> Iterator[bytes]:
+        """The file's bytes, as they are drawn."""
+        self._file = file
+        source = file.rewind()
+        return iter(lambda: source.read(PIECE_BYTES), b"")
+
+    def close(self) -> None:
+        """It was taken, or given up."""
+        if self._file is not None:
+            self._file.close()
+        self._snapshots.end_save()
+
+
 def save(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The whole state as a file."""
     mode = mode_of(context, request, params, knows_namespaces=False)
@@ -44,6 +70,8 @@ def save(context: Context, request: Request, params: Params, _: bytes) -> None:
 
 
 def _save(context: Context, request: Request) -> None:
+    saved = _Saved(context.shared.snapshots)
+    request.own(saved)
     tables: View = context.local.tables
     index = max(Reader(tables).index, 1)
     held = tables.hold() if isinstance(tables, _Holdable) else None
@@ -54,52 +82,138 @@ def _save(context: Context, request: Request) -> None:
         "QuorateVersion": context.config.version,
     }
 
-    def work() -> IO[bytes]:
+    def work() -> SpaceFile:
         try:
-            return archive.pack(states.content(tables if held is None else held), meta)
+            content = states.content(tables if held is None else held)
+            return archive.pack(content, meta, context.shared.snapshots.space)
         finally:
             if held is not None:
                 held.close()
 
-    def then(file: IO[bytes]) -> None:
+    def then(file: SpaceFile) -> None:
         head = context.answers.head(200, _KIND) + INDEX_LINES % index
-        size = archive.size_of(file)
-        request.answer(b"%bContent-Length: %d\r\n\r\n" % (head, size), archive.pieces(file))
+        chunks = saved.pieces(file)
+        request.answer(b"%bContent-Length: %d\r\n\r\n" % (head, file.size), chunks)
 
     _in_thread(context, request, work, then)
+
+
+# --- restoring --------------------------------------------------------------------------------
+
+
+class FileContent:
+    """A file that can be cut like bytes; fills `machine.snapshot.Content`.
+
+    Args:
+        file: Read by one thread at a time.
+        size: Its length.
+    """
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def __len__(self) -> int:
+        """How long it is."""
+        return self._size
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Some of it: one read."""
+        first, last, _ = part.indices(self._size)
+        self._file.seek(first)
+        return self._file.read(max(0, last - first))
+
+
+def _write_state(state: SpaceFile, piece: bytes) -> None:
+    """Take a piece of the state; what is none of ours is not even unpacked."""
+    if not state.size and not piece.startswith(states.MAGIC):
+        raise archive.ArchiveError("not a snapshot of Quorate")
+    state.write(piece)
+
+
+class _Restored:
+    """A snapshot being put back: the one place for it, what came, and the state it holds."""
+
+    def __init__(self, snapshots: Snapshots, came: Owned | None) -> None:
+        self._snapshots = snapshots
+        self._came = came
+        self._state: SpaceFile | None = None
+        snapshots.begin_restore()
+
+    def unpacked(self, file: IO[bytes], bytes_max: int) -> FileContent:
+        """The state of an archive, checked against its digests. In a thread."""
+        state = self._state = self._snapshots.space.file()
+        archive.unpack(file, bytes_max, partial(_write_state, state))
+        return FileContent(state.rewind(), state.size)
+
+    def let_go(self) -> None:
+        """What came is not needed any more."""
+        came, self._came = self._came, None
+        if came is not None:
+            came.close()
+
+    def close(self) -> None:
+        """It was put back, or refused."""
+        self.let_go()
+        if self._state is not None:
+            self._state.close()
+        self._snapshots.end_restore()
 
 
 def restore(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Replace the whole state by that of a file."""
     context.check_datacenter(params)
-    data, bytes_max = request.body, context.config.snapshot_bytes_max * _GROWTH_MAX
+    spool = request.spool
+    if spool is None:
+        _restore(context, request, io.BytesIO(request.body))
+        return
+
+    def came() -> None:
+        if spool.error is not None:
+            context.fail(request, spool.error)
+        else:
+            context.guarded(request, lambda: _restore(context, request, spool.rewound()))
+
+    spool.whole(came)
+
+
+def _restore(context: Context, request: Request, file: IO[bytes]) -> None:
+    restored = _Restored(context.shared.snapshots, request.spool)
+    request.own(restored)
+    config = context.config
     restore_id = str(uuid.uuid4())
 
-    def work() -> list[Command]:
+    def work() -> Iterator[Command]:
         try:
-            return list(states.restore_commands(archive.unpack(data, bytes_max), restore_id))
+            content = restored.unpacked(file, config.snapshot_bytes_max * _GROWTH_MAX)
+            info = states.verify(content, frame_bytes_max=config.command_bytes_max)
         except archive.ArchiveError as error:
             raise HttpError(500, str(error)) from error
-        except QuorateError as error:
+        except RequestError as error:  # the file's fault, and yet a 500: so Consul says it
             raise HttpError(500, error.text, code=error.code) from error
+        return states.restore_commands(content, restore_id, info)
 
-    def then(commands: list[Command]) -> None:
-        _submit_all(context, request, iter(commands), None)
+    def then(commands: Iterator[Command]) -> None:
+        restored.let_go()
+        _submit_next(context, request, commands, None)
 
     _in_thread(context, request, work, then)
 
 
-def _submit_all(
+def _submit_next(
     context: Context, request: Request, commands: Iterator[Command], outcome: Outcome | None
 ) -> None:
-    """Submit the next command when the last one was applied."""
+    """Submit the next command when the last one was applied; a thread reads it."""
     if outcome is not None and outcome.value is not True:
         raise HttpError(500, "another restore has taken the place of this one", code="precondition")
-    command = next(commands, None)
-    if command is not None:
-        context.submit(request, command, partial(_submit_all, context, request, commands))
-    elif outcome is not None:
-        context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+
+    def then(command: Command | None) -> None:
+        if command is not None:
+            context.submit(request, command, partial(_submit_next, context, request, commands))
+        elif outcome is not None:
+            context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+
+    _in_thread(context, request, lambda: next(commands, None), then)
 
 
 def _in_thread(

@@ -1,0 +1,235 @@
+"""Budget: the bytes that a node holds in memory for clients of its HTTP gateway.
+
+It counts requests that are being read or that wait, answers that wait to leave or that a client
+does not take, and what handlers say they hold for a request (`Request.hold`). Every connection has
+a small allowance that is not counted, so that an ordinary request costs a comparison and no more;
+beyond it a connection takes from the account of its client's address, in large steps.
+
+An account that is spent, or a node whose accounts together are, refuses what would make it hold
+more: a body that comes, a read that would wait, a long answer. A write that was begun is always
+answered: a refusal would say that it did not happen.
+"""
+
+import msgspec
+
+from quorate.base.metrics import Metric, counter, gauge
+
+FREE_BYTES = 4096
+"""What a connection holds without being counted."""
+
+CLIENT_BYTES_MIN = 1024 * 1024
+"""A client that holds less is served even if the others have spent what there is for all."""
+
+STEP_BYTES = 32 * 1024
+"""Connections take and give back in steps of this size."""
+
+REQUEST_BYTES = 512
+"""Counted for each request that is not finished, besides its bytes."""
+
+HEADER_BYTES = 128
+"""Counted for each header line of such a request, besides its bytes."""
+
+
+class BudgetCounters(msgspec.Struct):
+    """Since the start of the gateway.
+
+    Attributes:
+        requests_refused: Answered 429 because an account was spent.
+        connections_refused: Turned away because there were too many, of one address or of all.
+        accepts_failed: The system had no file descriptor for a connection.
+    """
+
+    requests_refused: int = 0
+    connections_refused: int = 0
+    accepts_failed: int = 0
+
+
+class Account:
+    """What is held for one client address. Made by `Budget.enter`.
+
+    Attributes:
+        host: The address.
+        connections: How many it has.
+        held_bytes: What is held for it beyond the allowance of its connections.
+    """
+
+    __slots__ = ("_budget", "connections", "held_bytes", "host")
+
+    def __init__(self, budget: "Budget", host: str) -> None:
+        self._budget = budget
+        self.host = host
+        self.connections = 0
+        self.held_bytes = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more should be held for this client."""
+        budget = self._budget
+        return self.held_bytes >= budget.client_bytes_max or (
+            budget.held_bytes >= budget.held_bytes_max and self.held_bytes >= CLIENT_BYTES_MIN
+        )
+
+    def take(self, size: int, *, is_forced: bool = False) -> bool:
+        """Count bytes as held; False, and nothing is counted, if that would be too much.
+
+        Args:
+            size: How many.
+            is_forced: They are held already, whatever the limit says.
+        """
+        budget = self._budget
+        client_bytes, all_bytes = self.held_bytes + size, budget.held_bytes + size
+        is_within = client_bytes <= budget.client_bytes_max and (
+            all_bytes <= budget.held_bytes_max or client_bytes <= CLIENT_BYTES_MIN
+        )
+        if not is_within and not is_forced:
+            return False
+        self.held_bytes, budget.held_bytes = client_bytes, all_bytes
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Bytes are held no more."""
+        self.held_bytes -= size
+        self._budget.held_bytes -= size
+
+
+class Holding:
+    """What one connection holds; takes from its account in steps, and only beyond the allowance.
+
+    Args:
+        account: Of its client.
+
+    Attributes:
+        account: See above.
+        held_bytes: By whole requests, their answers, and the transport. Add and subtract freely;
+            with more than `allowed_bytes`, ask whether it `fits`.
+        allowed_bytes: The allowance, and what was taken from the account.
+    """
+
+    __slots__ = ("account", "allowed_bytes", "held_bytes")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.held_bytes = 0
+        self.allowed_bytes = FREE_BYTES
+
+    @property
+    def has_taken(self) -> bool:
+        """Whether anything was taken from the account."""
+        return self.allowed_bytes > FREE_BYTES
+
+    def fits(self, reading_bytes: int = 0) -> bool:
+        """Make sure that all that is held is counted; False if it is too much.
+
+        Args:
+            reading_bytes: Held by a request that is not whole.
+        """
+        held_bytes = self.held_bytes + reading_bytes
+        return held_bytes <= self.allowed_bytes or self._recount(held_bytes, is_forced=False)
+
+    def recount(self, reading_bytes: int = 0) -> None:
+        """Count what is held, whatever the limit says; give back what is held no more."""
+        self._recount(self.held_bytes + reading_bytes, is_forced=True)
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are held already."""
+        self.held_bytes += size
+        if self.held_bytes > self.allowed_bytes:
+            self.recount()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.held_bytes = 0
+        self.recount()
+
+    def _recount(self, held_bytes: int, *, is_forced: bool) -> bool:
+        steps = max(0, -((FREE_BYTES - held_bytes) // STEP_BYTES))
+        allowed_bytes = FREE_BYTES + steps * STEP_BYTES
+        lacking_bytes = allowed_bytes - self.allowed_bytes
+        if lacking_bytes > 0 and not self.account.take(lacking_bytes, is_forced=is_forced):
+            return False
+        if lacking_bytes < 0:
+            self.account.give_back(-lacking_bytes)
+        self.allowed_bytes = allowed_bytes
+        return True
+
+
+class Budget:
+    """The accounts of all client addresses of one node; its listeners share one budget.
+
+    Args:
+        held_bytes_max: For all clients together.
+        client_bytes_max: For one address.
+        connections_max: Of all clients together.
+        connections_per_client_max: Of one address.
+
+    Attributes:
+        held_bytes: What all accounts hold.
+        connections: How many there are.
+        coming: Those that were accepted and have not entered yet.
+        counters: See there.
+    """
+
+    def __init__(
+        self,
+        held_bytes_max: int,
+        client_bytes_max: int,
+        connections_max: int,
+        connections_per_client_max: int,
+    ) -> None:
+        self.held_bytes_max = held_bytes_max
+        self.client_bytes_max = client_bytes_max
+        self._connections_max = connections_max
+        self._connections_per_client_max = connections_per_client_max
+        self._accounts: dict[str, Account] = {}
+        self.held_bytes = 0
+        self.connections = 0
+        self.coming: set[object] = set()
+        self.counters = BudgetCounters()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return self.connections + len(self.coming) >= self._connections_max
+
+    def enter(self, host: str) -> Account | None:
+        """Count a connection; None if its address has too many."""
+        account = self._accounts.get(host)
+        if account is None:
+            account = self._accounts[host] = Account(self, host)
+        if account.connections >= self._connections_per_client_max:
+            self.counters.connections_refused += 1
+            return None
+        account.connections += 1
+        self.connections += 1
+        return account
+
+    def leave(self, account: Account) -> None:
+        """A connection is gone, and has given back what it held."""
+        account.connections -= 1
+        self.connections -= 1
+        if not account.connections:
+            self._accounts.pop(account.host, None)
+
+    def metrics(self) -> list[Metric]:
+        """What is held, and what was refused."""
+        counters = self.counters
+        return [
+            gauge("http_connections", "Connections of clients.", self.connections),
+            gauge("http_held_bytes", "Bytes held in memory for clients.", self.held_bytes),
+            gauge("http_held_limit_bytes", "So many may be.", self.held_bytes_max),
+            counter(
+                "http_requests_refused_total",
+                "Requests answered 429 because too much was held.",
+                counters.requests_refused,
+            ),
+            counter(
+                "http_connections_refused_total",
+                "Connections turned away because there were too many.",
+                counters.connections_refused,
+            ),
+            counter(
+                "http_accept_failures_total",
+                "Connections that the system had no file descriptor for.",
+                counters.accepts_failed,
+            ),
+        ]

@@ -1,0 +1,236 @@
+"""Reading: one client's bytes become requests, one at a time, and every limit holds meanwhile.
+
+Around the parser (llhttp). It knows what the unfinished request holds in memory, and that header
+lines, trailers and the framing of chunks are bounded like bodies: a client chooses how it cuts
+what it sends, and must not gain by it.
+"""
+
+from typing import Protocol
+
+import httptools
+
+from quorate.gateways.http import refusals
+from quorate.gateways.http.budget import HEADER_BYTES, REQUEST_BYTES
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.request import Header
+from quorate.gateways.http.spool import Spool
+
+_FRAMING_FACTOR = 8
+"""Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
+
+
+class Read(Protocol):
+    """Who gets what was read: a connection."""
+
+    def on_begin(self) -> None:
+        """The first byte of a request came."""
+        ...
+
+    def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
+        """A body is about to come.
+
+        Args:
+            method: Of its request.
+            target: Likewise.
+            length: What was said of its length; at least 1 if nothing was.
+            expects: The client waits to be asked for it.
+
+        Returns:
+            Where it goes; None: memory.
+        """
+        ...
+
+    def on_request(self, reader: "RequestReader") -> None:
+        """A request is whole; `reader` has its parts until this returns."""
+        ...
+
+    def refuse(self, answer: bytes) -> None:
+        """What comes cannot be understood, or not be taken."""
+        ...
+
+    def refuse_body(self, length: int) -> None:
+        """The body is longer than it may be: it has at least this length."""
+        ...
+
+
+class RequestReader:
+    """Reads requests of one connection.
+
+    Args:
+        owner: See there. After a refusal nothing more is read: see `stop`.
+        config: For the limits.
+
+    Attributes:
+        is_receiving: A request has begun and is not whole.
+        target, headers, body: Of the request, as far as they came.
+        spool: Where its body goes, if not to memory.
+        body_bytes_max: Set by the owner when the body begins.
+        needs_keep_alive: The answer must say that the connection stays.
+        size: What the request counts as held, once its headers are whole.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_framing_bytes",
+        "_head_bytes",
+        "_header_bytes_max",
+        "_headers_max",
+        "_is_in_body",
+        "_is_stopped",
+        "_owner",
+        "_parser",
+        "_trailers",
+        "body_bytes_max",
+        "headers",
+        "is_receiving",
+        "needs_keep_alive",
+        "size",
+        "spool",
+        "target",
+    )
+
+    def __init__(self, owner: Read, config: HttpConfig) -> None:
+        self._owner = owner
+        self._header_bytes_max = config.header_bytes_max
+        self._headers_max = config.headers_max
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_stopped = False
+        self.body_bytes_max = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.target = b""
+        self.headers: list[Header] = []
+        self._body: bytes | bytearray = b""
+        self._body_bytes = self._head_bytes = self._framing_bytes = self._trailers = 0
+        self.is_receiving = self._is_in_body = self.needs_keep_alive = False
+        self.size = REQUEST_BYTES
+        self.spool: Spool | None = None
+
+    @property
+    def method(self) -> bytes:
+        """Of the request being read."""
+        return self._parser.get_method()
+
+    @property
+    def body(self) -> bytes:
+        """Of the request being read, as far as it came to memory."""
+        body = self._body
+        return body if isinstance(body, bytes) else bytes(body)
+
+    @property
+    def is_last(self) -> bool:
+        """The client wants the connection to end with this request."""
+        return not self._parser.should_keep_alive()
+
+    @property
+    def held_bytes(self) -> int:
+        """What the unfinished request holds in memory."""
+        if self.spool is not None:
+            return self.size + self.spool.waiting_bytes
+        if self._is_in_body:
+            return self.size + self._body_bytes
+        return self._head_bytes + HEADER_BYTES * len(self.headers)
+
+    def feed(self, data: bytes) -> None:
+        """Read on.
+
+        Raises:
+            httptools.HttpParserUpgrade: The client wants to speak something else.
+            httptools.HttpParserError: It does not speak HTTP.
+        """
+        if self._is_in_body:
+            self._framing_bytes += len(data)
+        else:
+            self._head_bytes += len(data)
+        self._parser.feed_data(data)
+        if self.is_receiving and not self._is_stopped:
+            self._check(len(data))
+
+    def stop(self) -> None:
+        """Understand nothing more; what came of the unfinished request is let go."""
+        self._is_stopped = True
+        if self.spool is not None:
+            self.spool.close()
+        self._clear()
+
+    def _check(self, came_bytes: int) -> None:
+        if not self._is_in_body:
+            if not self._head_bytes:  # requests before it came along: its share is not known
+                self._head_bytes = min(came_bytes, self._header_bytes_max // 2)
+            if self._head_bytes > self._header_bytes_max or len(self.headers) > self._headers_max:
+                self._owner.refuse(refusals.LONG_HEADERS)
+        elif (
+            self._framing_bytes > self._header_bytes_max + _FRAMING_FACTOR * self._body_bytes
+            or self._trailers > self._headers_max
+        ):
+            self._owner.refuse(refusals.LONG_HEADERS)
+
+    # --- the parser's calls --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        if not self._is_stopped:
+            self.is_receiving = True
+            self._owner.on_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Called by the parser, with a piece."""
+        self.target = self.target + url if self.target else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser, for trailers, too: those say nothing to us."""
+        if self._is_in_body:
+            self._trailers += 1
+        elif not self._is_stopped:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        if self._is_stopped:
+            return
+        length, expects = 0, False
+        size = REQUEST_BYTES + len(self.target)
+        for name, value in self.headers:
+            name_bytes = len(name)
+            size += name_bytes + len(value) + HEADER_BYTES
+            if name_bytes == 14 and name.lower() == b"content-length":
+                length = int(value)  # the parser has seen that it is a number
+            elif name_bytes == 17 and name.lower() == b"transfer-encoding":
+                length = max(length, 1)
+            elif name_bytes == 6 and name.lower() == b"expect":
+                expects = value.lower() == b"100-continue"
+            elif name_bytes == 10 and name.lower() == b"connection":
+                self.needs_keep_alive = self._parser.get_http_version() == "1.0"
+        self._is_in_body = True
+        self.size = size
+        if len(self.headers) > self._headers_max:
+            self._owner.refuse(refusals.LONG_HEADERS)
+        elif length:
+            self.spool = self._owner.on_body(self.method, self.target, length, expects)
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser, with a piece."""
+        if self._is_stopped:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self.body_bytes_max:
+            self._owner.refuse_body(self._body_bytes)
+        elif self.spool is not None:
+            self.spool.write(body)
+        elif not self._body:
+            self._body = body
+        elif isinstance(self._body, bytearray):
+            self._body += body
+        else:
+            self._body = bytearray(self._body) + body
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if self._is_stopped:
+            return
+        if self.spool is None:
+            self.size += self._body_bytes
+        self._owner.on_request(self)
+        self._clear()

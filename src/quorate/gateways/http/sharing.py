@@ -1,0 +1,31 @@
+"""Sharing: what all listeners of one node have in common, so that their limits are the node's."""
+
+from typing import NamedTuple
+
+from quorate.gateways.http.budget import Budget
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.spool import Snapshots, Space
+
+
+class Shared(NamedTuple):
+    """See above.
+
+    Attributes:
+        budget: Of memory and connections.
+        snapshots: The files being saved and put back.
+    """
+
+    budget: Budget
+    snapshots: Snapshots
+
+
+def shared(config: HttpConfig) -> Shared:
+    """What the listeners with this configuration share."""
+    budget = Budget(
+        config.held_bytes_max,
+        config.client_bytes_max,
+        config.connections_max,
+        config.connections_per_client_max,
+    )
+    space = Space(config.spool_dir, config.free_bytes_min)
+    return Shared(budget, Snapshots(space, config.snapshots_max))

@@ -1,0 +1,292 @@
+"""Spool: long bodies go to disk while they come, and what is made of them stays there.
+
+A thread writes what came since it was last asked; a client that sends faster than the disk takes
+is made to wait by whoever reads it (`is_full`). The files have no names, so that nothing is left
+of them however the process ends. There may be few at a time, and each leaves the disk the space
+that the log and the tables need.
+"""
+
+import asyncio
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from quorate.base.errors import StorageError
+from quorate.gateways.http.errors import HttpError
+
+WAITING_BYTES_MAX = 1024 * 1024
+"""A client is read no further while so much waits for the disk."""
+
+LOOK_BYTES = 4 * 1024 * 1024
+"""The space is looked at again after so many bytes."""
+
+_CODES = {
+    errno.EMFILE: "too_many_files",
+    errno.ENFILE: "too_many_files",
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+}
+_PREFIX = "spool-"  # of names that exist for an instant on file systems that need one
+
+
+class Space:
+    """The directory for files without names, and what must stay free there.
+
+    Args:
+        directory: "": where the system keeps temporary files.
+        free_bytes_min: What must stay free.
+    """
+
+    def __init__(self, directory: str, free_bytes_min: int) -> None:
+        self._directory = directory or tempfile.gettempdir()
+        self._free_bytes_min = free_bytes_min
+        if directory:
+            for left in Path(directory).glob(f"{_PREFIX}*"):  # of a process that was killed
+                left.unlink(missing_ok=True)
+
+    def need(self, size: int) -> None:
+        """Make sure that this much may be written.
+
+        Raises:
+            StorageError: `disk_full`: it may not.
+        """
+        status = os.statvfs(self._directory)
+        if status.f_bavail * status.f_frsize - size < self._free_bytes_min:
+            text = (
+                f"no space for a snapshot: {size} bytes more would leave less than "
+                f"{self._free_bytes_min} bytes free in {self._directory}"
+            )
+            raise StorageError("disk_full", text)
+
+    def file(self) -> "SpaceFile":
+        """An empty file that is gone when it is closed.
+
+        Raises:
+            StorageError: `too_many_files`, `disk_full`.
+        """
+        self.need(0)
+        try:
+            file = tempfile.TemporaryFile(dir=self._directory, prefix=_PREFIX)  # noqa: SIM115
+        except OSError as error:
+            code = _CODES.get(error.errno or 0, "permission")
+            text = f"no file for a snapshot could be made in {self._directory}: {error.strerror}"
+            raise StorageError(code, text) from error
+        return SpaceFile(file, self)
+
+
+class SpaceFile:
+    """A file that leaves the disk its reserve.
+
+    Args:
+        file: Empty; closed with this.
+        space: Where it is.
+
+    Attributes:
+        file: To be read.
+        size: What was written.
+    """
+
+    def __init__(self, file: IO[bytes], space: Space) -> None:
+        self.file = file
+        self.size = 0
+        self._space = space
+        self._unlooked_bytes = LOOK_BYTES
+
+    def write(self, data: bytes) -> None:
+        """Append. Blocks.
+
+        Raises:
+            StorageError: `disk_full`.
+        """
+        self._unlooked_bytes += len(data)
+        if self._unlooked_bytes >= LOOK_BYTES:
+            self._unlooked_bytes = 0
+            self._space.need(LOOK_BYTES)
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise StorageError("disk_full", f"writing a snapshot: {error.strerror}") from error
+        self.size += len(data)
+
+    def flush(self) -> None:
+        """Nothing to do: what is read was written through this file."""
+
+    def rewind(self) -> IO[bytes]:
+        """The file, at its start."""
+        self.file.seek(0)
+        return self.file
+
+    def close(self) -> None:
+        """Let it go."""
+        self.file.close()
+
+
+class Spool:
+    """One body on its way to disk. All methods are for the loop's thread.
+
+    Args:
+        file: Where it goes; closed with this.
+        on_closed: Called once, when it is closed.
+
+    Attributes:
+        waiting_bytes: What is not written yet.
+        error: Why the rest is not written.
+        on_change: Called when some of it was written, or failed.
+    """
+
+    def __init__(self, file: SpaceFile, on_closed: Callable[[], None]) -> None:
+        self._file = file
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._pieces: list[bytes] = []
+        self._is_writing = False
+        self._is_closed = False
+        self._then: Callable[[], None] | None = None
+        self.waiting_bytes = 0
+        self.error: Exception | None = None
+        self.on_change: Callable[[], None] = _nothing
+
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever sends should wait."""
+        return self.waiting_bytes >= WAITING_BYTES_MAX
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece."""
+        if self._is_closed or self.error is not None:
+            return
+        self._pieces.append(piece)
+        self.waiting_bytes += len(piece)
+        if not self._is_writing:
+            self._begin()
+
+    def whole(self, then: Callable[[], None]) -> None:
+        """Nothing more comes: go on when all is written, or failed (`error`)."""
+        self._then = then
+        self._go_on()
+
+    def rewound(self) -> IO[bytes]:
+        """The body, from its start, once it is whole."""
+        return self._file.rewind()
+
+    def close(self) -> None:
+        """Let it go; a write under way ends first."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._pieces = []
+            self._on_closed()
+            if not self._is_writing:
+                self._file.close()
+
+    def _begin(self) -> None:
+        self._is_writing = True
+        pieces, self._pieces = self._pieces, []
+        size = sum(map(len, pieces))
+
+        def written(future: asyncio.Future[None]) -> None:
+            self._is_writing = False
+            self.waiting_bytes -= size
+            if self._is_closed:
+                self._file.close()
+            elif not future.cancelled():
+                error = future.exception()
+                self.error = error if isinstance(error, Exception) else None
+                self._go_on()
+
+        def write() -> None:
+            for piece in pieces:
+                self._file.write(piece)
+
+        self._loop.run_in_executor(None, write).add_done_callback(written)
+
+    def _go_on(self) -> None:
+        if self._is_writing:
+            return  # one thread at a time; it comes back here
+        if self.error is None and self._pieces:
+            self._begin()
+        elif self._then is not None:
+            then, self._then = self._then, None
+            then()
+        self.on_change()
+
+
+class Snapshots:
+    """The snapshots that one node is saving and putting back for clients.
+
+    Args:
+        space: Where their files go.
+        count_max: So many may be saved, and as many be on their way in.
+
+    Attributes:
+        space: See above.
+        saving: How many are being saved, or wait for their client to take them.
+        count: How many are on their way in.
+        is_restoring: One is being put back.
+    """
+
+    def __init__(self, space: Space, count_max: int) -> None:
+        self.space = space
+        self._count_max = count_max
+        self.saving = 0
+        self.count = 0
+        self.is_restoring = False
+
+    def coming(self, length: int) -> Spool:
+        """Begin to take one in.
+
+        Args:
+            length: What is known of its length, for the space.
+
+        Raises:
+            HttpError: 429: there are too many.
+            StorageError: There is no space, or no file descriptor.
+        """
+        if self.count >= self._count_max:
+            raise busy(f"{self.count} snapshots are on their way to this node already")
+        self.space.need(length)
+        spool = Spool(self.space.file(), self._came)
+        self.count += 1
+        return spool
+
+    def begin_save(self) -> None:
+        """Begin to save one; `end_save` follows.
+
+        Raises:
+            HttpError: 429: there are too many.
+        """
+        if self.saving >= self._count_max:
+            raise busy(f"{self.saving} snapshots are being saved by this node already")
+        self.saving += 1
+
+    def end_save(self) -> None:
+        """It was taken, or given up."""
+        self.saving -= 1
+
+    def begin_restore(self) -> None:
+        """Begin to put one back; `end_restore` follows.
+
+        Raises:
+            HttpError: 429: another one is under way.
+        """
+        if self.is_restoring:
+            raise busy("another snapshot is being restored by this node")
+        self.is_restoring = True
+
+    def end_restore(self) -> None:
+        """It was put back, or refused."""
+        self.is_restoring = False
+
+    def _came(self) -> None:
+        self.count -= 1
+
+
+def busy(text: str) -> HttpError:
+    """The answer to one snapshot too many."""
+    return HttpError(429, f"{text}: try again later", headers=b"Retry-After: 5\r\n")
+
+
+def _nothing() -> None:
+    pass
