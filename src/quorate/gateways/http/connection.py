@@ -206,17 +206,13 @@ class Connection(asyncio.Protocol):
             self._holding.held_bytes -= self._unsent_bytes
             self._unsent_bytes = 0
         if not self._is_deaf:
-            self.due = 0 if self._pending else self._server.tick + self._patience_s
+            config = self._server.config
+            wait_s = config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
+            self.due = 0 if self._pending else self._server.tick + wait_s
         if self._pending and self._pending[0].chunks is not None:
             self._flush()
         self._work()
         self._resume()
-
-    @property
-    def _patience_s(self) -> int:
-        """For a client from which something is to come."""
-        config = self._server.config
-        return config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
 
     # --- the reader's calls --------------------------------------------------------------------
 
