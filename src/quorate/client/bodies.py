@@ -93,12 +93,27 @@ def written(reply: Reply) -> Written:
     """
     said = reply.body.strip()
     if said not in (b"true", b"false"):
-        raise PeerError(
-            "remote",
-            f"the reply to a write says neither true nor false but {said[:40]!r}: "
-            "is this the HTTP API of Quorate or Consul?",
-        )
+        raise _foreign(reply)
     return Written(said == b"true", reply.write_index)
+
+
+def done(reply: Reply) -> None:
+    """Nothing: what was asked for is done.
+
+    Raises:
+        PeerError: `remote`: the body says something.
+    """
+    if reply.body.strip():
+        raise _foreign(reply)
+
+
+def _foreign(reply: Reply) -> PeerError:
+    said = reply.body.strip()[:40].decode("utf-8", "replace")
+    return PeerError(
+        "remote",
+        f"the reply to a write (status {reply.status}) says {said!r}: "
+        "is this the HTTP API of Quorate or Consul?",
+    )
 
 
 def session_id(reply: Reply) -> str:
@@ -109,6 +124,8 @@ def session_id(reply: Reply) -> str:
 def sessions(reply: Reply) -> list[SessionInfo]:
     """A list of sessions; empty if not found."""
     if reply.status == 404:
+        if not reply.body.startswith(b"Session id"):
+            raise _foreign(reply)
         return []
     return [row.info() for row in decoded(SESSION_ROWS, reply)]
 

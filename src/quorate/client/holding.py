@@ -27,8 +27,7 @@ RENEWALS_PER_TTL = 3
 RETRY_S = 0.5  # after a failed renewal
 REFUSED_S = 0.25  # before a key is tried again that is free but refused: a lock-delay runs
 RELEASE_S = 5.0  # how long an exit waits for a cluster that does not answer
-LOST_S = 0.5  # the same for a lock that is lost anyhow, or was not had as no node answered
-GIVEN_UP_S = 2.0  # the same for one that another holds: the cluster has just answered
+LOST_S = 0.5  # the same for a lock that is lost anyhow, or was not had
 GRACE_S = 0.25  # for the answer to a read that waits until the end of the time given
 PATIENCE_S = 60.0  # how long a cluster may not answer while a lock is waited for
 

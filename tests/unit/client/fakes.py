@@ -299,7 +299,9 @@ class Store:
         if verb == "renew":
             self.renewals += 1
         found = [s for key, s in self.sessions.items() if key == name or not name]
-        return reply(404) if verb == "renew" and not found else reply(200, found)
+        if verb == "renew" and not found:
+            return reply(404, f"Session id '{name}' not found")
+        return reply(200, found)
 
 
 def as_json(key: str, row: Row) -> dict[str, object]:

@@ -19,7 +19,6 @@ from quorate.client.aio.session import AsyncSessions
 from quorate.client.aio.watching import WAIT_S
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import (
-    GIVEN_UP_S,
     GRACE_S,
     LOCK_FLAG,
     LOST_S,
@@ -192,11 +191,8 @@ class AsyncLock:
         try:
             self._keeper = AsyncKeeper(self, plan.ttl_s, begun_s)
             fence = await self._contend(self._keeper, until_s, answer_s)
-        except UnavailableError:
-            await self._give_back(LOST_S)
-            raise
         except BaseException:
-            await self._give_back(GIVEN_UP_S)
+            await self._give_back(LOST_S)
             raise
         if not fence:
             await self._give_back(LOST_S)

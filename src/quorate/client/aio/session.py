@@ -88,7 +88,7 @@ class AsyncSessions:
     async def destroy(self, session: str, *, deadline_s: float | None = None) -> None:
         """End a session now; what it holds is released or deleted. Harmless if it has ended."""
         request = Request(head("PUT", session_path("destroy", session)), is_repeatable=True)
-        await self._road.call(request, deadline_s)
+        bodies.written(await self._road.call(request, deadline_s))
 
     async def info(
         self, session: str, *, stale: bool = False, deadline_s: float | None = None

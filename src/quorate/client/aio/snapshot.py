@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from quorate.base.errors import PeerError
-from quorate.client import arguments
+from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.files import Arriving
 from quorate.client.requests import Lane, Request, head, query
@@ -78,7 +78,7 @@ class AsyncSnapshots:
         body = await async_read_file(Path(path))
         await self._check(limit_s, is_stale=False)
         request = Request(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
-        await self._road.call(request, limit_s, patience_s=self._road.deadline_s)
+        bodies.done(await self._road.call(request, limit_s, patience_s=self._road.deadline_s))
 
     async def _check(self, limit_s: float, *, is_stale: bool) -> None:
         """Have the cluster, or for a stale snapshot one node, answer something small."""

@@ -15,7 +15,6 @@ from quorate.base.errors import (
 from quorate.client import forks
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import (
-    GIVEN_UP_S,
     GRACE_S,
     LOCK_FLAG,
     LOST_S,
@@ -192,11 +191,8 @@ class Lock:
         try:
             self._keeper = Keeper(self, plan.ttl_s, begun_s)
             fence = self._contend(self._keeper, until_s, answer_s)
-        except UnavailableError:
-            self._give_back(LOST_S)
-            raise
         except BaseException:
-            self._give_back(GIVEN_UP_S)
+            self._give_back(LOST_S)
             raise
         if not fence:
             self._give_back(LOST_S)
