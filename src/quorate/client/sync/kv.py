@@ -107,7 +107,8 @@ class Kv:
         Returns:
             The index of the command; the current one if the key already held just this.
         """
-        request = put_request(key, query(flags=flags_of(flags)) if flags else "", value)
+        what = query(flags=flags_of(flags)) if flags or type(flags) is not int else ""
+        request = put_request(key, what, value)
         return bodies.written(self._road.call(request, deadline_s)).index
 
     def cas(

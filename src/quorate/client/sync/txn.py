@@ -143,6 +143,7 @@ class Txn:
     def _add(self, verb: str, key: str, *, writes: bool = False, **fields: object) -> Self:
         name = "prefix" if verb.endswith("-tree") else "key"
         named = arguments.filled(name, key)
+        arguments.data(name, named)  # or the whole transaction would fail when it is sent
         self._operations.append({"KV": {"Verb": verb, "Key": named, **fields}})
         self._is_write = self._is_write or writes
         return self
