@@ -102,6 +102,79 @@ def test_what_is_no_http_is_refused_and_closed() -> None:
     assert desk.transport.has_eof
 
 
+@pytest.mark.parametrize("method", ["FOO", "get", "GETX", "BREW", "M-SEARCH-2", "PROPFIND"])
+def test_an_unknown_method_is_not_allowed(method: str) -> None:
+    desk = Desk()
+    reply = desk.ask(method, "/v1/kv/a", b"body")
+    assert (reply.status, reply.text) == (405, f"method {method} not allowed")
+    assert reply.headers["Allow"] == "OPTIONS,GET,PUT,DELETE"
+    assert desk.local.submitted == []
+
+
+def test_an_unknown_method_ends_the_connection_after_its_answer() -> None:
+    desk = Desk()
+    desk.send(request("FOO", "/v1/kv/a") + request("GET", "/v1/status/leader"))
+    [reply] = desk.replies()
+    assert (reply.status, reply.headers["Connection"]) == (405, "close")
+    assert desk.transport.has_eof
+
+
+def test_an_unknown_method_behind_other_requests_is_refused_after_their_answers() -> None:
+    desk = Desk()
+    desk.send(request("GET", "/v1/status/leader") + request("FOO", "/v1/kv/a"))
+    assert [reply.status for reply in desk.replies()] == [200, 400]
+
+
+def test_an_unknown_method_on_an_unknown_path_is_not_found() -> None:
+    assert Desk().ask("FOO", "/v1/nope").status == 404
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /v1/status/leader\r\n\r\n", 400),
+        (b"GET /v1/status/leader HTTP/0.9\r\n\r\n", 400),
+        (b"GET /v1/status/leader HTTP/1.2\r\n\r\n", 400),
+        (b"FOO /v1/status/leader\r\n\r\n", 400),
+        (b"GET /v1/status/leader HTTP/2.0\r\n\r\n", 505),
+        (b"GET /v1/status/leader HTTP/1.0\r\n\r\n", 200),
+    ],
+)
+def test_only_the_versions_1_are_spoken(data: bytes, status: int) -> None:
+    desk = Desk()
+    desk.send(data)
+    assert [reply.status for reply in desk.replies()] == [status]
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (b"Transfer-Encoding: chunked\r\n", 200),
+        (b"Transfer-Encoding: Chunked \r\n", 200),
+        (b"Transfer-Encoding: gzip, chunked\r\n", 501),
+        (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 501),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"Transfer-Encoding: chunked, chunked\r\n", 400),
+        (b"Transfer-Encoding: identity, chunked\r\n", 501),
+        (b"Transfer-Encoding: gzip\r\n", 501),
+        (b"Transfer-Encoding: chunked, gzip\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", 400),
+    ],
+)
+def test_a_body_comes_plain_or_in_chunks_and_in_no_other_coding(lines: bytes, status: int) -> None:
+    desk = Desk()
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\n" + lines + b"\r\n1\r\na\r\n0\r\n\r\n")
+    assert [reply.status for reply in desk.replies()] == [status]
+    assert len(desk.local.submitted) == (status == 200)
+
+
+def test_an_old_client_sends_no_chunks() -> None:
+    desk = Desk()
+    desk.send(b"PUT /v1/kv/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
+    assert [reply.status for reply in desk.replies()] == [400]
+    assert desk.local.submitted == []
+
+
 def test_headers_without_end_are_refused() -> None:
     desk = Desk(HttpConfig(header_bytes_max=1000))
     desk.send(b"GET /v1/kv/a HTTP/1.1\r\n")

@@ -5,6 +5,7 @@ lines, trailers and the framing of chunks are bounded like bodies: a client choo
 what it sends, and must not gain by it.
 """
 
+import re
 from typing import Protocol
 
 import httptools
@@ -15,6 +16,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.request import Header
 from quorate.gateways.http.spool import Spool
 
+_FIRST_LINE = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}) (\S+) HTTP/1\.[01]\r?\n")
 _FRAMING_FACTOR = 8
 """Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
 
@@ -76,11 +78,13 @@ class RequestReader:
         "_head_bytes",
         "_header_bytes_max",
         "_headers_max",
+        "_is_at_start",
         "_is_in_body",
         "_is_stopped",
         "_owner",
         "_parser",
         "_trailers",
+        "_unknown_method",
         "body_bytes_max",
         "headers",
         "is_receiving",
@@ -96,6 +100,7 @@ class RequestReader:
         self._headers_max = config.headers_max
         self._parser = httptools.HttpRequestParser(self)
         self._is_stopped = False
+        self._is_at_start = True
         self.body_bytes_max = 0
         self._clear()
 
@@ -107,11 +112,12 @@ class RequestReader:
         self.is_receiving = self._is_in_body = self.needs_keep_alive = False
         self.size = REQUEST_BYTES
         self.spool: Spool | None = None
+        self._unknown_method = b""
 
     @property
     def method(self) -> bytes:
         """Of the request being read."""
-        return self._parser.get_method()
+        return self._unknown_method or self._parser.get_method()
 
     @property
     def body(self) -> bytes:
@@ -122,7 +128,7 @@ class RequestReader:
     @property
     def is_last(self) -> bool:
         """The client wants the connection to end with this request."""
-        return not self._parser.should_keep_alive()
+        return bool(self._unknown_method) or not self._parser.should_keep_alive()
 
     @property
     def held_bytes(self) -> int:
@@ -144,9 +150,26 @@ class RequestReader:
             self._framing_bytes += len(data)
         else:
             self._head_bytes += len(data)
-        self._parser.feed_data(data)
+        self._is_at_start = not self.is_receiving
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserInvalidMethodError:
+            if not self._takes_unknown_method(data):
+                raise
         if self.is_receiving and not self._is_stopped:
             self._check(len(data))
+
+    def _takes_unknown_method(self, data: bytes) -> bool:
+        """Whether this is a request with a method that the parser does not know.
+
+        It is answered as any other, and is the last one: where it ends nobody can say.
+        """
+        first = _FIRST_LINE.match(data) if self._is_at_start else None
+        if first is None:
+            return False
+        self._unknown_method, self.target = first.groups()
+        self.on_message_complete()
+        return True
 
     def stop(self) -> None:
         """Understand nothing more; what came of the unfinished request is let go."""
@@ -190,6 +213,10 @@ class RequestReader:
         """Called by the parser."""
         if self._is_stopped:
             return
+        refusal = self._misfit()
+        if refusal:
+            self._owner.refuse(refusal)
+            return
         length, expects = 0, False
         size = REQUEST_BYTES + len(self.target)
         for name, value in self.headers:
@@ -209,6 +236,20 @@ class RequestReader:
             self._owner.refuse(refusals.LONG_HEADERS)
         elif length:
             self.spool = self._owner.on_body(self.method, self.target, length, expects)
+
+    def _misfit(self) -> bytes:
+        """What to answer to a version or a coding that is not spoken here; empty: nothing."""
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            return refusals.BAD if version == "0.9" else refusals.VERSION
+        codings = [
+            value.strip().lower()
+            for name, value in self.headers
+            if len(name) == 17 and name.lower() == b"transfer-encoding"
+        ]
+        if not codings or codings == [b"chunked"]:
+            return refusals.BAD if codings and version == "1.0" else b""
+        return refusals.CODING
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, with a piece."""
@@ -232,5 +273,6 @@ class RequestReader:
             return
         if self.spool is None:
             self.size += self._body_bytes
+        self._is_at_start = False
         self._owner.on_request(self)
         self._clear()

@@ -6,6 +6,16 @@ BAD = (
     b"X-Quorate-Error: bad_request\r\nX-Quorate-Definite: true\r\n"
     b"Content-Length: 15\r\n\r\n400 Bad Request"
 )
+VERSION = (
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: unsupported\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 30\r\n\r\n505 HTTP Version Not Supported"
+)
+CODING = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"X-Quorate-Error: unsupported\r\nX-Quorate-Definite: true\r\n"
+    b"Content-Length: 29\r\n\r\nUnsupported transfer encoding"
+)
 SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 LONG_HEADERS = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
