@@ -72,6 +72,7 @@ async def replace(stage: Stage, node: LocalNode) -> None:
     await command(stage.others(node)[0], "cluster", "remove", node.name)
     shutil.rmtree(node.data)
     await stage.start(node)
+    await command(stage.others(node)[0], "cluster", "add", node.name)
     await voting(stage, node)
 
 

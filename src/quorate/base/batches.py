@@ -49,7 +49,8 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     `number` counts configurations from 1; `predecessor` is the number it was made from: if that
     is no longer the newest when its slot comes, the batch counts as a noop. `removed` names those
-    who were members once: an id is never used again, what still comes from it is refused.
+    who were members once: an id is never used again, what still comes from it is refused. `left`
+    are the last of them, for people.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
     removed: tuple[NodeId, ...] = ()
+    left: tuple[Member, ...] = ()
 
     @cached_property
     def voter_ids(self) -> frozenset[NodeId]:

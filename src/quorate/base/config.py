@@ -112,6 +112,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     datacenter: str = "dc1"
     meta: dict[str, str] = {}  # of this node in the catalog, besides what every node says
+    auto_promote: bool = False  # as leader, let every learner vote that has caught up, unasked
 
     def validate(self) -> list[str]:
         """Every fault of all parts at once."""

@@ -131,6 +131,8 @@ NOTES = (
     "joining given up",
     "leader lost",
     "leading",
+    "learner",
+    "removed",
     "snapshot asked",
     "snapshot installed",
     "snapshot refused",

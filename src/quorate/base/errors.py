@@ -6,7 +6,7 @@ QuorateError
 ├── NotFoundError        definite    not_found
 ├── ConflictError        definite    stale_fence, already_exists, precondition
 ├── UnavailableError     definite    not_leader, overloaded, no_quorum, too_few_nodes,
-│                                    read_only, stopping, unreachable
+│                                    read_only, stopping, removed, unreachable
 ├── OutcomeUnknownError  INDEFINITE  outcome_unknown
 ├── PeerError            definite    local, remote
 └── StorageError         definite    corrupt, disk_full, too_many_files, locked, foreign,
@@ -85,6 +85,7 @@ class UnavailableError(QuorateError):
             "too_few_nodes",
             "read_only",
             "stopping",
+            "removed",
             "unreachable",
         }
     )

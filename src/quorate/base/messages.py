@@ -209,7 +209,7 @@ class ChangeAsk(msgspec.Struct, frozen=True, array_like=True, tag=19):
     """Please make this change of membership; `number` names the question."""
 
     number: int
-    verb: str  # "add" (as learner, promoted when caught up), "remove", "transfer"
+    verb: str  # "add" (as learner), "promote", "remove", "transfer"
     member: Member
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.commands import Command
-from quorate.base.errors import QuorateError
+from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
@@ -323,7 +323,14 @@ class Admin(Protocol):
     def change(
         self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
     ) -> None:
-        """Ask for a membership change: "add", "remove" or "transfer" (leadership to member)."""
+        """Ask for a change of members.
+
+        Args:
+            verb: "add" (as learner), "promote" (it votes), "remove", "transfer" (leadership to it).
+            member: Whom.
+            done: Gets None, or why not: ConflictError `precondition`, definite, for a learner that
+                has not caught up yet; NotFoundError; UnavailableError; OutcomeUnknownError.
+        """
         ...
 
     def metrics(self) -> list[Metric]:
@@ -337,6 +344,14 @@ class Local(Submit, Query, Watch, Admin, Protocol):
     @property
     def now_s(self) -> float:
         """Monotonic seconds, for deadlines of the gateway."""
+        ...
+
+    @property
+    def removal(self) -> UnavailableError | None:
+        """Set when the cluster has removed this node: not even a stale read may be answered.
+
+        `submit` and `read` refuse by themselves.
+        """
         ...
 
     def report(self, error: BaseException) -> str:

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from quorate.base.errors import NotFoundError, QuorateError, RequestError
+from quorate.base.errors import (
+    ConflictError,
+    NotFoundError,
+    OutcomeUnknownError,
+    QuorateError,
+    RequestError,
+    UnavailableError,
+)
 from quorate.cli.connect import Connection, connected, one_argument
 from quorate.cli.flags import application, command
 from quorate.cli.output import fail, fail_with, note, progress, say, say_columns, say_json
@@ -144,10 +151,13 @@ def add(
     connection: Connection,
     node: Words = None,
     timeout: Annotated[
-        str, typer.Option("--timeout", help="How long to wait for it; 0: only say what to do.")
+        str, typer.Option("--timeout", help="How long to wait for it; 0: try once.")
     ] = "5m",
 ) -> None:
-    """Say how to start a new node, and wait until it has caught up and votes."""
+    """Let a node vote that has joined: wait for it, and until it has caught up.
+
+    A node that was started with -retry-join is a learner: it holds everything and has no vote.
+    """
     word = one_argument(node, "NODE")
     wait_s = durations.parse(timeout)
     with connection.client() as client:
@@ -156,20 +166,33 @@ def add(
             joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
             note("Start it on its machine, with an empty data directory:")
             note(f"  quorate agent -server -node {word} -data-dir DIR -bind ADDRESS {joins}")
-        if not wait_s:
-            return
+            if not wait_s:
+                note(f"Then let it vote: quorate cluster add {word}")
+                return
         with progress(f"waiting for {word} to vote", None):
-            _wait_for_voter(client, word, time.monotonic() + wait_s)
+            _promote(client, word, time.monotonic() + wait_s)
     say(f"Success! Added node: {word}")
 
 
-def _wait_for_voter(client: Client, word: str, deadline_s: float) -> None:
-    while time.monotonic() < deadline_s:
-        for each in voters(client):
-            if each.voter and word in {each.node, each.id, each.address}:
-                return
+def _promote(client: Client, word: str, deadline_s: float) -> None:
+    """Ask until the node votes; a learner of that name goes before a voter, which may be lost."""
+    why = "it has not joined yet"
+    while True:
+        found = [each for each in voters(client) if word in {each.node, each.id, each.address}]
+        learners = [each for each in found if not each.voter]
+        if found and not learners:
+            return
+        if learners:
+            learner = chosen(learners, word)
+            try:
+                client.call("PUT", "/v1/operator/raft/peer", id=learner.id)
+            except (ConflictError, UnavailableError, OutcomeUnknownError) as error:
+                why = error.text  # not yet: asked again
+            else:
+                continue
+        if time.monotonic() >= deadline_s:
+            fail(f"Error! {word} does not vote yet: {why}. See `quorate cluster list`")
         time.sleep(POLL_S)
-    fail(f"Error! {word} does not vote yet; it may still be catching up: `quorate cluster list`")
 
 
 @command(

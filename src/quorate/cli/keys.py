@@ -81,6 +81,7 @@ OUR_KEYS: Keys = {
     "cluster": _numbers(ClusterConfig),
     "timing": _numbers(Timing),
     "limits": _numbers(Limits),
+    "auto_promote": Kind.SWITCH,
     "wal_sync": Kind.TEXT,
     "wal_segment_bytes": Kind.WHOLE,
     "snapshot_log_bytes": Kind.WHOLE,

@@ -161,7 +161,7 @@ class _Reader:
     def settings(self) -> AgentSettings:
         """Everything; to be used only if no fault was noted."""
         expect, is_alone = self._founding()
-        bind = self._text("bind_addr", "127.0.0.1" if self._is_dev else "0.0.0.0")  # noqa: S104
+        bind = self._text("bind_addr", self._default_bind())
         http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
         server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
         bind = self._one_address("bind_addr", bind)
@@ -256,6 +256,22 @@ class _Reader:
             self.faults.append(f"{name}: invalid ip address: {host}")
         return plain
 
+    def _default_bind(self) -> str:
+        """Where peers are listened for if nothing is said: no other machine is let in unasked.
+
+        An address to advertise says that others are to dial it.
+        """
+        advertised = self._text("advertise_addr", "")
+        if advertised and not self._is_dev:
+            return advertised if _is_loopback(advertised) else "0.0.0.0"  # noqa: S104
+        far = [one for one in self._get("retry_join", []) if not _is_loopback(str(one))]
+        if far and not self._is_dev and not self._text("bind_addr", ""):
+            self.warnings.append(
+                "neither bind_addr nor advertise_addr is given: the server port listens on "
+                f"127.0.0.1, where nodes on other machines ({', '.join(far)}) cannot reach it"
+            )
+        return "127.0.0.1"
+
     # --- groups --------------------------------------------------------------------------------
 
     def _data_dir(self) -> Path | None:
@@ -281,8 +297,12 @@ class _Reader:
             self.sentences.append("'bootstrap_expect > 0' requires 'server = true'")
         if self._is_dev and expect > 1:
             self.faults.append("-dev is a cluster of one: leave out bootstrap_expect")
-        if not is_server:
-            self.warnings.append("no -server: client agents are not built, this is a full member")
+        if not is_server and not self._is_lenient:
+            self.faults.append(
+                "server is not true, which asks for a client agent, and those are not built: give "
+                "-server for a full member. Programs need no agent on their machine: they may use "
+                "the HTTP address of any server"
+            )
         if expect > 1 and expect % 2 == 0:
             self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
         if self._is_dev or is_alone or expect == 1:
@@ -406,7 +426,14 @@ class _Reader:
                 "datacenter can only contain lowercase alphanumeric, - or _ characters. "
                 f'received: "{datacenter}"'
             )
-        node = NodeSettings(self._cluster(), self._timing(), self._limits(), datacenter)
+        is_promoting = bool(self._get("quorate.auto_promote", False))
+        node = NodeSettings(
+            self._cluster(),
+            self._timing(),
+            self._limits(),
+            datacenter,
+            auto_promote=is_promoting,
+        )
         self.faults += node.validate()
         return node
 
@@ -438,6 +465,17 @@ class _Reader:
             self.faults.append(
                 f"ports.http and ports.server are both {settings.server_port} on one address"
             )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether this address, perhaps with a port, is one of the own machine alone."""
+    plain = host.strip()
+    if plain.startswith("[") or plain.count(":") == 1:
+        plain = plain.lstrip("[").partition("]" if plain.startswith("[") else ":")[0]
+    try:
+        return ipaddress.ip_address(plain).is_loopback
+    except ValueError:  # a name, or a template
+        return plain == "localhost"
 
 
 def _meet(bind: str, clients: Iterable[str]) -> bool:

@@ -28,7 +28,7 @@ MARGIN_S = 1.0  # of the time left, for the way back; a quarter if that is less
 WAIT_SPREAD = 17 / 16  # nodes spread the ends of waits by a sixteenth
 
 _PASSING = frozenset(
-    {"not_leader", "no_quorum", "overloaded", "read_only", "stopping", "unreachable"}
+    {"not_leader", "no_quorum", "overloaded", "read_only", "removed", "stopping", "unreachable"}
 )
 _HINT = (
     "; start a node with `quorate agent -dev`, or give the address of one to the client or in "

@@ -2,7 +2,8 @@
 
 M1: a change is refused unless a quorum of the configuration *after* it is heard; the old one may
     be sick, that is often why it is changed.
-M2: learners are promoted when they have caught up and are heard.
+M2: a learner may vote when it has caught up and is heard; and only if an operator said so, or the
+    leader's settings say that every learner may (`auto_promote`): who just turned up has no vote.
 M3: a leader that is no voter any more leads to the end of the window, then hands over.
 """
 
@@ -49,10 +50,17 @@ class Pending(msgspec.Struct):
 
 
 class Changes:
-    """Both ends: the questions of this node, and the decisions of a leader."""
+    """Both ends: the questions of this node, and the decisions of a leader.
 
-    def __init__(self, me: NodeId, incarnation: int) -> None:
+    Args:
+        me: This node.
+        incarnation: Which life of its directory this is.
+        is_promoting: As leader, promote every learner that has caught up.
+    """
+
+    def __init__(self, me: NodeId, incarnation: int, *, is_promoting: bool = False) -> None:
         self._me = me
+        self._is_promoting = is_promoting
         self._number = incarnation << 32  # an answer to an earlier life may still be on its way
         self._pending: dict[int, Pending] = {}
         self._awaited: dict[int, tuple[NodeId, int]] = {}  # configuration number -> asker, question
@@ -115,6 +123,8 @@ class Changes:
         if message.verb == "transfer":
             return self._transfer(sender, message, leadership, membership, now_s)
         try:
+            if message.verb == "promote":
+                self._check_ready(message.member, leadership, membership, now_s)
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
         except QuorateError as error:  # the asker's: it gets it in its own words
             code, text = error.code, error.text
@@ -129,7 +139,27 @@ class Changes:
     def _is_made(self, message: ChangeAsk, membership: Membership, code: str) -> bool:
         if message.verb == "remove":
             return message.member.id in membership.newest.removed
-        return message.verb == "add" and code == "already_exists"
+        return message.verb in ("add", "promote") and code == "already_exists"
+
+    def _check_ready(
+        self, member: Member, leadership: Leadership, membership: Membership, now_s: float
+    ) -> None:
+        """Refuse a vote for a learner that has not caught up (M2)."""
+        known = membership.newest.member(member.id)
+        if known not in membership.newest.learners:
+            return  # `derive` has the words for that
+        if not self._is_ready(member.id, leadership, now_s):
+            peer = leadership.peers.get(member.id)
+            place = "it is not heard" if peer is None else f"it has slots up to {peer.match}"
+            newest = leadership.watermark
+            raise ConflictError(
+                "precondition", f"{known.name} has not caught up yet: {place} of {newest}"
+            )
+
+    def _is_ready(self, node: NodeId, leadership: Leadership, now_s: float) -> bool:
+        peer = leadership.peers.get(node)
+        is_close = peer is not None and peer.match + PROMOTE_SLOTS >= leadership.watermark
+        return is_close and node in leadership.healthy(now_s)
 
     def propose(
         self,
@@ -172,14 +202,13 @@ class Changes:
     ) -> list[Effect]:
         """Promote learners that have caught up (M2); hand over if we vote no more (M3)."""
         voters = membership.governing(Slot(watermark + 1)).voter_ids
-        healthy = leadership.healthy(now_s)
         if self._me not in voters:
             self.hand_over(leadership, voters, now_s)
             return []
+        if not self._is_promoting or not leadership.may_change():
+            return []
         for member in membership.newest.learners:
-            peer = leadership.peers.get(member.id)
-            is_close = peer is not None and peer.match + PROMOTE_SLOTS >= watermark
-            if is_close and member.id in healthy and leadership.may_change():
+            if self._is_ready(member.id, leadership, now_s):
                 try:
                     return self.propose("promote", member, leadership, membership, now_s)
                 except QuorateError:  # not now: too few are heard; asked again next tick

@@ -7,11 +7,8 @@
     settle(now_s)           what a vote let be known as chosen is applied
 
 All but the collectors return effects, to be obeyed strictly in order. `flush` must follow every
-turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left. The
-parts: `founding` until a cluster exists; then `replica` (paxos) orders batches, `machine` applies
-them, `gate` keeps replies until the disk remembers, `origin` brings this node's commands into the
-log exactly once, `intake` queues bundles at a leader, `reads` finds read points, `catchup` moves
-snapshots, `changes` membership, `agreement` compares digests.
+turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left.
+`replica` (paxos) orders batches, `machine` applies them, `gate` holds replies back for the disk.
 
 N1: a batch is applied in slot order, each once, and only then answered.
 N2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops, and
@@ -110,11 +107,12 @@ class Node:
         self.watches = Watches()
         self.source = Source(tables, settings.limits)
         self.asker = Asker(incarnation)
-        self.changes = Changes(me.id, incarnation)
+        self.changes = Changes(me.id, incarnation, is_promoting=settings.auto_promote)
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.presence: Presence | None = None
         self.overviews = Overviews(me.id)
         self.is_full = False
+        self.refusal: UnavailableError | None = None  # why clients are sent away
         self.leader: NodeId | None = None
         self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
@@ -207,8 +205,10 @@ class Node:
             urgent: Before others that wait.
 
         Raises:
-            UnavailableError: `overloaded` or `read_only` (disk full), definite.
+            UnavailableError: `overloaded`, `read_only` (disk full), `removed`: definite.
         """
+        if self.refusal is not None:
+            raise self.refusal
         if self.is_full:
             raise UnavailableError("read_only", "this node's disk is full; try another node", 5.0)
         self.origin.submit(command, ticket, deadline_s, urgent=urgent)
@@ -226,7 +226,7 @@ class Node:
         self.watches.remove(watch_id)
 
     def change(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
-        """Ask for a change of membership: "add", "remove", "transfer"; closed by ChangeDone."""
+        """Ask for a change of membership: "add", "promote", "remove", "transfer"."""
         self.changes.ask(verb, member, ticket, deadline_s)
 
     # --- events ------------------------------------------------------------------------------

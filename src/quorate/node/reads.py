@@ -94,6 +94,15 @@ class Reads:
             return []
         return [Refused(late, UnavailableError("no_quorum", "No cluster leader"))]
 
+    def withdraw(self, error: UnavailableError) -> list[Refused]:
+        """Refuse every read that waits."""
+        waiting: list[Ticket] = []
+        for reads in (self._waiting, *(r for _, r in self._asked), *(r for *_, r in self._pointed)):
+            waiting += [ticket for ticket, _ in reads]
+        self._waiting, self._asked, self._pointed = [], [], []
+        self._deadline_s = float("inf")
+        return [Refused(waiting, error)] if waiting else []
+
     def _keep(
         self, reads: list[tuple[Ticket, float]], now_s: float, late: list[Ticket]
     ) -> list[tuple[Ticket, float]]:

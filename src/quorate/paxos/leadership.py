@@ -103,6 +103,11 @@ class Leadership:
         self.peers: dict[NodeId, Progress] = {}
         self._heard_self_s = now_s
 
+    @property
+    def watermark(self) -> Slot:
+        """Every slot up to here is known chosen."""
+        return self._home.learner.watermark
+
     # --- phase 1 -----------------------------------------------------------------------------
 
     def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:

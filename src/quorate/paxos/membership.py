@@ -28,6 +28,9 @@ from quorate.base.ids import NodeId, Slot
 FOUNDING_SLOT = Slot(0)
 """Where the first configuration stands: it governs from slot 1 at once."""
 
+LEFT_MAX = 16
+"""So many of the removed members are kept with their names and addresses."""
+
 
 class Membership:
     """The configurations in force and to come.
@@ -93,7 +96,8 @@ class Membership:
             RequestError: definite: an unknown verb, or nobody would be left to vote.
         """
         now = self.newest
-        voters, learners, removed = list(now.voters), list(now.learners), now.removed
+        voters, learners = list(now.voters), list(now.learners)
+        removed, left = now.removed, now.left
         known = now.member(member.id)
         if verb == "add":
             if member.id in removed:
@@ -118,6 +122,7 @@ class Membership:
             voters = [m for m in voters if m.id != member.id]
             learners = [m for m in learners if m.id != member.id]
             removed = (*removed, member.id)
+            left = (*left, known)[-LEFT_MAX:]
         else:
             raise RequestError("unsupported", f"unknown change of membership: {verb}")
         if not voters:
@@ -129,6 +134,7 @@ class Membership:
             voters=tuple(voters),
             learners=tuple(learners),
             removed=removed,
+            left=left,
         )
 
     def _effective(self, slot: Slot) -> Slot:

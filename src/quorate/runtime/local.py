@@ -82,6 +82,11 @@ class LocalNode:
         return self._driver.report(error)
 
     @property
+    def removal(self) -> UnavailableError | None:
+        """See `base.ports.Local.removal`."""
+        return self._node.refusal
+
+    @property
     def tables(self) -> View:
         """See `base.ports.Query.tables`."""
         return self._tables

@@ -183,6 +183,9 @@ class Cluster:
         for node_id in list(self._to_remove):
             if newest.member(node_id) is None:
                 del self._to_remove[node_id]
+        if not self._to_remove and newest.learners and not self.make.settings.auto_promote:
+            learner = newest.learners[self._chance.randrange(len(newest.learners))]
+            self.change("promote", learner)
         if self._to_remove and self.living:
             node_id = next(iter(self._to_remove))
             member = newest.member(node_id)

@@ -59,7 +59,7 @@ def test_a_member_of_three_is_described_by_consuls_flags(tmp_path: Path) -> None
 def test_files_merge_in_order_and_flags_win(tmp_path: Path) -> None:
     settings, _ = read(
         tmp_path,
-        "-node flag -retry-join c:3",
+        "-server -node flag -retry-join c:3",
         a={"node_name": "a", "datacenter": "East", "retry_join": ["a:1"], "data_dir": "/a"},
         b='node_name = "b"\nretry_join = ["b:2"]\n[ports]\nhttp = 9500\n',
     )
@@ -462,3 +462,47 @@ def test_merging_leaves_its_second_half_alone() -> None:
 def test_a_default_cluster_is_what_the_contract_says(tmp_path: Path) -> None:
     settings, _ = read(tmp_path, "-dev")
     assert settings.node.cluster == ClusterConfig()
+
+
+# --- who is let in --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [{}, {"server": False}, {"server": False, "bootstrap": True}])
+def test_a_client_agent_is_refused_as_there_are_none(tmp_path: Path, keys: dict[str, Any]) -> None:
+    text = refused(tmp_path, "-data-dir /d", a=keys)
+    assert "asks for a client agent, and those are not built: give -server" in text
+    assert "asks for a client agent" in refused(tmp_path, "-dev", a={"server": False})
+
+
+@pytest.mark.parametrize(
+    ("flags", "bind"),
+    [
+        ("", "127.0.0.1"),
+        ("-bind 10.0.0.1", "10.0.0.1"),
+        ("-bind 0.0.0.0", "0.0.0.0"),
+        ("-advertise 10.0.0.1", "0.0.0.0"),
+        ("-advertise 127.0.0.2", "127.0.0.2"),
+    ],
+)
+def test_no_other_machine_reaches_the_server_port_unless_an_address_is_given(
+    tmp_path: Path, flags: str, bind: str
+) -> None:
+    settings, _ = read(tmp_path, f"-server -bootstrap -data-dir /d {flags}")
+    assert settings.bind == bind
+
+
+def test_a_node_that_others_cannot_reach_says_so(tmp_path: Path) -> None:
+    joins = "-retry-join 127.0.0.9 -retry-join [::1]:8300 -retry-join localhost:1"
+    _, warnings = read(tmp_path, f"-server -bootstrap-expect 3 -data-dir /d {joins}")
+    assert warnings == []
+    _, warnings = read(tmp_path, "-server -bootstrap-expect 3 -data-dir /d -retry-join 10.0.0.2")
+    assert [w for w in warnings if "10.0.0.2" in w and "cannot reach it" in w] != []
+
+
+def test_learners_vote_unasked_only_if_the_file_says_so(tmp_path: Path) -> None:
+    plain, _ = read(tmp_path, "-server -bootstrap -data-dir /d")
+    assert not plain.node.auto_promote
+    asked, _ = read(
+        tmp_path, "-server -bootstrap -data-dir /d", a={"quorate": {"auto_promote": True}}
+    )
+    assert asked.node.auto_promote

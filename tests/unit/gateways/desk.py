@@ -13,7 +13,7 @@ import httptools
 from quorate.base.batches import Member
 from quorate.base.commands import Command
 from quorate.base.config import NodeSettings
-from quorate.base.errors import QuorateError
+from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import NO_BALLOT, NodeId
 from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
 from quorate.base.outcomes import Outcome
@@ -56,6 +56,7 @@ class FakeLocal:
         self.lab = Lab(with_node=with_node)
         self.now_s = 100.0
         self.refusal: QuorateError | None = None
+        self.removal: UnavailableError | None = None
         self.is_held = False
         self.is_asked = asyncio.Event()  # something is held
         self.held: list[Callable[[], None]] = []

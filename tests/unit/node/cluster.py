@@ -4,6 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from quorate.base.batches import Member
 from quorate.base.commands import Command, encode_command
 from quorate.base.config import Bootstrap, NodeSettings, local
@@ -48,7 +50,7 @@ class Cluster:
     def __init__(
         self, size: int, seed: int, loss: float = 0.0, settings: NodeSettings | None = None
     ) -> None:
-        self.settings = settings or local()
+        self.settings = settings or msgspec.structs.replace(local(), auto_promote=True)
         self.changes: dict[Any, Any] = {}
         self.installed = 0
         self.stuck: set[NodeId] = set()  # disks that sync nothing

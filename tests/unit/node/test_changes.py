@@ -1,13 +1,25 @@
 """Changes of members, from the wish to the answer."""
 
+import msgspec
+
+from quorate.base.batches import Configuration
+from quorate.base.config import NodeSettings, local
 from quorate.base.ids import Slot
-from quorate.base.messages import ChangeAnswer, ChangeAsk, Farewell, Join, Welcome
+from quorate.base.messages import (
+    ChangeAnswer,
+    ChangeAsk,
+    Farewell,
+    Heartbeat,
+    HeartbeatAnswer,
+    Join,
+    Welcome,
+)
 from tests.unit.node.lone import Lone, member
 
 
-def alone() -> Lone:
+def alone(settings: NodeSettings | None = None) -> Lone:
     """A cluster of one that serves, with links to two nodes that know it."""
-    lone = Lone(0, is_alone=True)
+    lone = Lone(0, is_alone=True, settings=settings)
     lone.wait(1)
     for number in (2, 3):
         lone.connect(number, lone.node.cluster_id)
@@ -29,9 +41,9 @@ def ask(lone: Lone, number: int, verb: str, whom: int) -> list[tuple[int, str]]:
 def test_a_change_is_answered_when_its_configuration_is_chosen() -> None:
     lone = alone()
     assert ask(lone, 5, "add", 2) == [(5, "")]
-    (slot, newest) = lone.node.machine.configurations[-1]
-    assert newest.learners == (member(2),)
-    assert newest.number == 2
+    slot, made = lone.node.machine.configurations[-1]
+    assert made.learners == (member(2),)
+    assert made.number == 2
     assert slot > Slot(0)
 
 
@@ -71,13 +83,67 @@ def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
     assert lone.node.replica.is_serving
 
 
-def test_a_learner_that_never_answered_is_not_promoted() -> None:
+def learner(*, auto_promote: bool) -> Lone:
+    """A cluster of one that n2 has joined as a learner, which has caught up."""
+    lone = alone(msgspec.structs.replace(local(), auto_promote=auto_promote))
+    lone.hear(2, Join(member(2)))
+    lone.wait(0.3)
+    assert newest(lone).learners == (member(2),)
+    return lone
+
+
+def newest(lone: Lone) -> Configuration:
+    return lone.node.machine.configurations[-1][1]
+
+
+def catch_up(lone: Lone, seconds: float) -> None:
+    """n2 answers every heartbeat for so long, and knows everything."""
+    for _ in range(round(seconds / 0.1)):
+        lone.wait(0.1)
+        replica = lone.node.replica
+        assert replica is not None
+        for beat in lone.said(Heartbeat, to=2):
+            if beat.round:
+                known = HeartbeatAnswer(beat.ballot, replica.watermark, beat.round, Slot(0), 0)
+                lone.hear(2, known)
+
+
+def test_a_node_that_turned_up_has_no_vote_until_somebody_says_so() -> None:
+    lone = learner(auto_promote=False)
+    catch_up(lone, 3.0)
+    assert newest(lone).learners == (member(2),)
+    lone.said(ChangeAnswer)
+    lone.hear(2, ChangeAsk(9, "promote", member(2)))
+    catch_up(lone, 0.5)
+    assert newest(lone).voters == (member(1), member(2))
+
+
+def test_a_learner_is_promoted_unasked_if_the_settings_say_so() -> None:
+    lone = learner(auto_promote=True)
+    catch_up(lone, 1.0)
+    assert newest(lone).voters == (member(1), member(2))
+
+
+def test_a_learner_that_has_not_caught_up_is_not_promoted_and_the_asker_is_told_at_once() -> None:
+    lone = learner(auto_promote=False)
+    lone.said(ChangeAnswer)
+    lone.hear(2, ChangeAsk(9, "promote", member(2)))
+    (answer,) = lone.said(ChangeAnswer, to=2)
+    assert (answer.number, answer.code) == (9, "precondition")
+    assert answer.text.startswith("n2 has not caught up yet: ")
+    lone.hear(2, ChangeAsk(10, "promote", member(7)))
+    assert answers(lone, 2) == [(10, "not_found")]
+
+
+def test_a_promotion_made_before_is_a_success_when_asked_again() -> None:
     lone = alone()
-    ask(lone, 1, "add", 2)
-    lone.connect(2, lone.node.cluster_id)
+    assert ask(lone, 5, "promote", 1) == [(5, "")]
+
+
+def test_a_learner_that_never_answered_is_not_promoted() -> None:
+    lone = learner(auto_promote=True)
     lone.wait(3)
-    newest = lone.node.machine.configurations[-1][1]
-    assert (newest.voters, newest.learners) == ((member(1),), (member(2),))
+    assert (newest(lone).voters, newest(lone).learners) == ((member(1),), (member(2),))
 
 
 def test_who_does_not_lead_says_so_and_the_asker_asks_on() -> None:

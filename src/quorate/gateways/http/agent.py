@@ -21,7 +21,7 @@ from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
 from quorate.machine.queries import Reader
 
-ALIVE, FAILED = 1, 4
+ALIVE, LEFT, FAILED = 1, 3, 4
 _MEMBER_FIELDS = frozenset({"Name", "Addr", "Port", "Tags", "Status"})
 _COORDINATE = {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 1e-05}
 
@@ -118,13 +118,26 @@ def members(context: Context, request: Request, params: Params, _: bytes) -> Non
         member_shape(context, member, _state(member, status), status)
         for member in status.configuration.members or (status.node,)
     ]
+    found += [member_shape(context, member, LEFT, status) for member in _left(status)]
     if "wan" in params:
         for shape in found:
             shape["Name"] = f"{shape['Name']}.{context.config.datacenter}"
     context.answers.value(request, kept(found, keep))
 
 
+def _left(status: Status) -> list[Member]:
+    """Members that were removed and whose name nobody has taken since; this node, if it is one."""
+    configuration = status.configuration
+    names = {member.name for member in configuration.members}
+    left = {member.name: member for member in configuration.left if member.name not in names}
+    if status.role == "removed" and configuration.member(status.node.id) is None:
+        left[status.node.name] = status.node
+    return list(left.values())
+
+
 def _state(member: Member, status: Status) -> int:
+    if status.role == "removed" and member.id == status.node.id:
+        return LEFT
     return ALIVE if member.id in status.healthy else FAILED
 
 

@@ -221,6 +221,12 @@ def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[],
 
 
 def _is_fresh(context: Context, mode: Mode) -> bool:
+    """Whether a stale read may be answered from these tables.
+
+    Raises:
+        UnavailableError: They are not kept up any more.
+    """
+    context.check_kept_up()
     if mode.age_ns_max is None:
         return True
     return (context.local.now_s - context.fresh_s) * SECOND_NS <= mode.age_ns_max
@@ -328,11 +334,15 @@ class _Read:
 
     def _fired(self) -> None:
         self._watch = None
-        self.look()
+        removal = self._context.local.removal
+        if removal is None:
+            self.look()
+        else:
+            self._last_look(removal)
 
     def _time_over(self) -> None:
         if self._mode.is_stale:
-            self._last_look(0)
+            self._last_look(self._context.local.removal or 0)
         else:
             if self._watch is not None:
                 self._watch.cancel()

@@ -199,6 +199,16 @@ class Context:
             self._contact_s = now_s
         return self._contact
 
+    def check_kept_up(self) -> None:
+        """Refuse stale reads of tables that are not kept up any more.
+
+        Raises:
+            UnavailableError: `removed`: this node belongs to the cluster no more.
+        """
+        removal = self.local.removal
+        if removal is not None:
+            raise removal
+
     def stale_lines(self) -> bytes:
         """What a stale read says of the leader."""
         knows, heard_ms = self.contact()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from quorate.base.batches import Member
 from quorate.base.commands import Command
-from quorate.base.errors import QuorateError
+from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.metrics import Metric
 from quorate.base.ports import Done, Local, Status, View, WatchHandle
 from quorate.gateways.http.context import Context
@@ -57,6 +57,10 @@ class _Limited:
     @property
     def tables(self) -> View:
         return self._local.tables
+
+    @property
+    def removal(self) -> UnavailableError | None:
+        return self._local.removal
 
     def submit(
         self,

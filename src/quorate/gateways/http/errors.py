@@ -19,6 +19,7 @@ STATUS_OF = {
     "too_few_nodes": 503,
     "read_only": 503,
     "stopping": 503,
+    "removed": 503,
     "unreachable": 503,
     "outcome_unknown": 500,
     "local": 500,

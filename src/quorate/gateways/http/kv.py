@@ -70,6 +70,7 @@ def quick_get(context: Context, request: Request, key: bytes) -> None:
 
 def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
     """Read one key as this node has it."""
+    context.check_kept_up()
     if request.is_wanted():
         _send_key(context, request, key, context.stale_lines())
     else:

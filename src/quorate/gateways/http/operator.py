@@ -88,13 +88,25 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
 
 def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Take a member out of the configuration."""
+    found = _peer(context, params, "remove")
+    context.local.change("remove", found, partial(_changed, context, request))
+
+
+def promote_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
+    """Let a learner vote. Not Consul's: its servers vote unasked. 500 until it has caught up."""
+    found = _peer(context, params, "promote")
+    context.local.change("promote", found, partial(_changed, context, request))
+
+
+def _peer(context: Context, params: Params, deed: str) -> Member:
+    """The member that a query names by its id or its address."""
     context.check_datacenter(params)
     has_id, has_address = "id" in params, "address" in params
     if not has_id and not has_address:
         raise HttpError(
             400,
             "Must specify either ?id with the server's ID or ?address with IP:port of peer "
-            "to remove",
+            f"to {deed}",
         )
     if has_id and has_address:
         raise HttpError(400, "Must specify only one of ?id or ?address")
@@ -106,10 +118,10 @@ def remove_peer(context: Context, request: Request, params: Params, _: bytes) ->
         raise HttpError(
             500, f"{word} {quoted(value)} was not found in the Raft configuration", code="not_found"
         )
-    context.local.change("remove", found, partial(_removed, context, request))
+    return found
 
 
-def _removed(context: Context, request: Request, error: QuorateError | None) -> None:
+def _changed(context: Context, request: Request, error: QuorateError | None) -> None:
     if error is None:
         context.answers.empty(request)
     else:

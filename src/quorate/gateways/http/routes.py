@@ -98,7 +98,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/operator/autopilot/health", {"GET": operator.health}),
     Route("/v1/operator/cluster", {"GET": operator.cluster}),
     Route("/v1/operator/raft/configuration", {"GET": operator.configuration}),
-    Route("/v1/operator/raft/peer", {"DELETE": operator.remove_peer}),
+    Route("/v1/operator/raft/peer", {"DELETE": operator.remove_peer, "PUT": operator.promote_peer}),
     Route("/v1/operator/raft/transfer-leader", {"POST": operator.transfer}),
 )
 
