@@ -125,6 +125,7 @@ NOTES = (
     "disk full",
     "disk has space",
     "following",
+    "founding abandoned",
     "founding given up",
     "founding refused",
     "joining a cluster",

@@ -284,6 +284,12 @@ class FoundCancelled(msgspec.Struct, frozen=True, array_like=True, tag=29):
     cluster_id: str
 
 
+class FoundAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=33):
+    """Durably: I will not take part in that founding unless it is complete already (F6)."""
+
+    cluster_id: str
+
+
 class MemberProgress(msgspec.Struct, frozen=True, array_like=True):
     """How far a member is, and how long ago the leader heard it."""
 
@@ -329,4 +335,5 @@ Message = (
     | Overview
     | Identity
     | FoundCancelled
+    | FoundAbandoned
 )

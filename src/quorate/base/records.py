@@ -48,12 +48,14 @@ class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
     cluster it is what it was told on joining (a hint: the log and snapshots decide).
     `complete` is False while a founding by several nodes is not yet stored by all of them. Until
     then it may be given up: that is a record without a cluster id (rule F5 in `node.founding`).
-    The first of the voters is who began a founding.
+    The first of the voters is who began a founding. `is_abandoned`: this founder has said that it
+    will not take part unless the founding is complete already (F6).
     """
 
     cluster_id: str
     configuration: Configuration
     complete: bool
+    is_abandoned: bool = False
 
 
 Record = Promised | Vote | Chosen | Founded

@@ -9,10 +9,13 @@ F2: a founding by N nodes counts only when all N have stored it, so two halves t
     can never both found. Only the node that began it counts.
 F3: a node that finds a founded cluster joins it instead, unless it has stored a founding.
 F4: what is stored is the *first* configuration; later ones are in the log and in snapshots.
-F5: a founding that is not complete may be given up, durably: by who began it, since nobody else
-    can complete it; by another founder when who began it is gone. A founder that gave up has
-    voted for nothing under it, so no cluster can miss its memory: what it leaves behind is at most
-    a cluster without a quorum and without a single write.
+F5: a founding that is not complete may be given up, durably, by who began it: nobody else can
+    complete it.
+F6: when who began it is gone, it may be complete there and at others. So another founder first
+    abandons it, durably and told to all. It gives up when those that have abandoned it are so many
+    that the rest is no quorum: then no such cluster has written or ever writes anything. It
+    completes when so many have completed it that this can not happen any more. What was given up
+    is never stored again.
 
 The one with the lowest id begins. If it does not, the next one does after a while.
 """
@@ -20,12 +23,15 @@ The one with the lowest id begins. If it does not, the next one does after a whi
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from quorate.base.batches import Configuration, Member
 from quorate.base.config import Bootstrap
-from quorate.base.effects import Close, Configured, Effect, Note, Persist, Reply, Send
+from quorate.base.effects import Close, Effect, Note, Persist, Reply
 from quorate.base.ids import NodeId
 from quorate.base.messages import (
     Found,
+    FoundAbandoned,
     FoundCancelled,
     FoundDone,
     FoundStored,
@@ -36,7 +42,9 @@ from quorate.base.messages import (
 from quorate.base.ports import Rng
 from quorate.base.records import Founded, Record
 from quorate.node.joining import Joining
+from quorate.node.meetings import Meetings
 from quorate.node.peering import Peering
+from quorate.paxos.quorum import is_phase1_quorum
 
 REPEAT_S = 0.5
 """Questions that nobody answered are asked again this often."""
@@ -50,8 +58,8 @@ TURN_S = 3.0
 BACKOFF_S = 2.0
 """Who gave up a founding waits up to this long before it begins another one."""
 
-KNOWN_MAX = 256
-"""So many nodes are remembered from what others tell."""
+GIVEN_UP_MAX = 256
+"""So many foundings that were given up are remembered."""
 
 
 def founding_first(records: Iterable[Record]) -> Iterator[Record]:
@@ -92,12 +100,10 @@ class Founding:
         self._peering = peering
         self._joining = Joining(me, bootstrap.addresses)
         self.founded: Founded | None = None
-        self._met: dict[NodeId, Member] = {}  # linked, and they expect as many as we do
-        self._told: dict[NodeId, Member] = {}  # others met them
-        self._dialed: tuple[Member, ...] = ()
-        self._gone: set[NodeId] = set()
-        self._other_expects: dict[str, int] = {}
+        self._meetings = Meetings(me, bootstrap.expect, peering)
         self._stored: set[NodeId] = set()
+        self._abandoned: set[NodeId] = set()
+        self._given_up: dict[str, None] = {}
         self._seen_s: dict[NodeId, float] = {}
         self._enough_s = float("inf")
         self._pause_s = 0.0
@@ -108,6 +114,7 @@ class Founding:
             FoundStored: self._on_stored,
             FoundDone: self._on_done,
             FoundCancelled: self._on_cancelled,
+            FoundAbandoned: self._on_abandoned,
             Welcome: self._on_welcome,
         }
 
@@ -127,25 +134,24 @@ class Founding:
         linked = self._peering.names
         if self.founded is not None:
             names = ", ".join(sorted(member.name for member in self._awaited(self.founded)))
+            if self.founded.is_abandoned:
+                return f"bootstrapping anew: waiting for {names} to say if the first try succeeded"
             return f"bootstrapping: waiting for {names} to confirm the new cluster"
         cluster_id = self._joining.asked or min(self._peering.clusters, default="")
         if cluster_id:
             return f"joining cluster {cluster_id}: not answered yet"
         if self._expect > 1:
-            missing = self._expect - len(self._candidates())
-            heard = f"heard {linked}" if linked else "none heard"
-            if missing > 0:
-                others = self._other_expects.items()
-                wrong = sorted({f" {n} expects {k} nodes;" for n, k in others if k != self._expect})
-                more = f";{''.join(wrong)}".rstrip(";") if wrong else ""
-                return f"waiting for {missing} of {self._expect} nodes to bootstrap: {heard}{more}"
-            return f"bootstrapping with {linked}: about to agree on the cluster"
+            return self._meetings.reason
         heard = f"heard {linked}, in no cluster yet" if linked else "no other node heard"
         return f"waiting for a cluster to join: {heard}"
 
     def remember(self, record: Founded) -> None:
         """Replay a record of the log."""
-        self.founded = record if record.cluster_id else None
+        if record.cluster_id:
+            self.founded = record
+        elif self.founded is not None:
+            self._remember_given_up(self.founded.cluster_id)
+            self.founded = None
 
     def alone(self) -> list[Effect]:
         """Found a cluster of one, if this directory belongs to none that exists."""
@@ -159,30 +165,15 @@ class Founding:
         """A link stands, or its other end said what it belongs to."""
         self._due_s = float("-inf")
         self._joining.hurry()
-        self._replace(peer)
-        cluster_id = self._peering.cluster_of(peer.id)
-        if cluster_id:
-            self._met.pop(peer.id, None)
-            founded = self.founded
-            if founded is not None and not founded.complete and cluster_id == founded.cluster_id:
-                return self._complete()
+        founded = self.founded
+        self._meetings.on_connected(peer, founded.configuration.voters if founded else ())
+        if founded is not None and self._peering.cluster_of(peer.id) == founded.cluster_id:
+            return self._completed_elsewhere()
         return []
-
-    def _replace(self, peer: Member) -> None:
-        """Whoever else was met at this address had another directory, which is gone."""
-        self._gone.discard(peer.id)
-        founders = self.founded.configuration.voters if self.founded is not None else ()
-        for member in (*self._met.values(), *self._told.values(), *founders):
-            if member.address == peer.address and member.id not in (peer.id, self._me.id):
-                self._met.pop(member.id, None)
-                self._told.pop(member.id, None)
-                self._gone.add(member.id)
 
     def on_disconnected(self, peer: NodeId) -> None:
         """The link is gone; its other end may come back."""
-        member = self._met.pop(peer, None)
-        if member is not None:
-            self._told[peer] = member
+        self._meetings.on_disconnected(peer)
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -205,37 +196,18 @@ class Founding:
             return effects
         if now_s >= self._due_s:
             self._due_s = now_s + REPEAT_S
-            known = self._candidates() | self._told
-            meet = Meet(self._expect, tuple(known[node] for node in sorted(known)))
-            effects += [Send(peer, meet) for peer in sorted(self._peering.uninitialised)]
-            effects += self._dial(known)
+            effects += self._meetings.tell()
         return effects + self._try_to_found(now_s)
 
-    def _candidates(self) -> dict[NodeId, Member]:
-        """Who could found a cluster now: this node, and whoever it met."""
-        return {self._me.id: self._me} | self._met
-
-    def _dial(self, known: dict[NodeId, Member]) -> list[Effect]:
-        """Have links made to those of whom others told: who begins needs one to each founder."""
-        others = tuple(known[node] for node in sorted(known) if node != self._me.id)
-        if others == self._dialed:
-            return []
-        self._dialed = others
-        return [Configured(Configuration(0, 0, others), "")]
-
     def _try_to_found(self, now_s: float) -> list[Effect]:
-        candidates = self._candidates()
-        if len(candidates) < self._expect:
+        meetings = self._meetings
+        if len(meetings.candidates) < self._expect:
             self._enough_s = float("inf")
             return []
         self._enough_s = min(self._enough_s, now_s)
-        turn = sum(node < self._me.id for node in self._met)
-        turn += any(node < self._me.id for node in self._told)
-        if now_s < self._enough_s + TURN_S * turn + self._pause_s:
+        if now_s < self._enough_s + TURN_S * meetings.turn + self._pause_s:
             return []
-        others = sorted(self._met)[: self._expect - 1]
-        members = (self._me, *(candidates[node] for node in others))
-        effects = self._store(self._new_id(), members, complete=False)
+        effects = self._store(self._new_id(), meetings.founders, complete=False)
         return effects + (self._offer(self.founded) if self.founded is not None else [])
 
     # --- messages ------------------------------------------------------------------------------
@@ -249,7 +221,19 @@ class Founding:
         pending = self._pending
         if pending is None or pending.cluster_id != message.cluster_id:
             return []
-        return self._complete()
+        return self._completed_elsewhere()
+
+    def _on_abandoned(self, sender: NodeId, message: FoundAbandoned) -> list[Effect]:
+        pending = self._pending
+        if pending is None or pending.cluster_id != message.cluster_id:
+            if message.cluster_id in self._given_up:
+                return [Reply(sender, message)]
+            return []
+        if self._has_begun:
+            return self._cancel(f"{self._peering.name_of(sender)} does not take part")
+        if sender in pending.configuration.voter_ids:
+            self._abandoned.add(sender)
+        return self._give_up_abandoned(pending)
 
     def _on_cancelled(self, sender: NodeId, message: FoundCancelled) -> list[Effect]:
         pending = self._pending
@@ -257,63 +241,37 @@ class Founding:
             return []
         if not self._has_begun and sender != self._began:
             return []
-        return self._cancel(f"{self._name_of(sender)} does not take part")
+        return self._cancel(f"{self._peering.name_of(sender)} does not take part")
 
     def _on_welcome(self, sender: NodeId, message: Welcome) -> list[Effect]:
         if self.founded is not None:
             return []
         if message.cluster_id != self._joining.asked:
-            fields = {"node": self._name_of(sender), "cluster": message.cluster_id}
+            fields = {"node": self._peering.name_of(sender), "cluster": message.cluster_id}
             return [Note("welcome refused", fields, True)]
         return self._store(message.cluster_id, message.configuration.voters, complete=True)
 
     def _on_meet(self, sender: NodeId, message: Meet) -> list[Effect]:
         if self.founded is not None or sender not in self._peering.uninitialised:
             return []
-        if message.expect != self._expect:
-            return self._other_expect(sender, message.expect)
-        for member in message.known:
-            if member.id == sender:
-                self._met[sender] = member
-                self._other_expects.pop(member.name, None)
-                self._told.pop(sender, None)
-            elif member.id not in self._gone and member.id not in self._candidates():
-                self._hear_of(member)
-        return []
-
-    def _hear_of(self, member: Member) -> None:
-        """Somebody met that node; if another one is linked at its address, it is gone."""
-        linked = self._peering.linked.values()
-        at_address = {peer.member.id for peer in linked if peer.member.address == member.address}
-        if at_address - {member.id}:
-            self._gone.add(member.id)
-            return
-        self._told[member.id] = member
-        if len(self._told) > KNOWN_MAX:
-            del self._told[next(iter(self._told))]
-
-    def _other_expect(self, sender: NodeId, expect: int) -> list[Effect]:
-        name = self._name_of(sender)
-        is_known = self._other_expects.get(name) == expect
-        self._other_expects[name] = expect
-        if is_known or self._expect < 2:
-            return []
-        fields = {"node": name, "expects": expect, "here": self._expect}
-        return [Note("bootstrap_expect differs", fields, True)]
+        return self._meetings.on_meet(sender, message)
 
     def _on_found(self, sender: NodeId, message: Found) -> list[Effect]:
         cluster_id, voters = message.cluster_id, message.configuration.voters
         founded = self.founded
         if founded is not None and founded.cluster_id == cluster_id:
-            return [Reply(sender, FoundStored(cluster_id, sender))]
+            is_abandoned = founded.is_abandoned
+            answer = FoundAbandoned(cluster_id) if is_abandoned else FoundStored(cluster_id, sender)
+            return [Reply(sender, answer)]
         is_joining = bool(self._joining.asked or self._peering.clusters)
         is_wrong = self._me not in voters or len(voters) != self._expect or is_joining
+        is_wrong = is_wrong or cluster_id in self._given_up
         if founded is None and not is_wrong and voters[0].id == sender:
             stored = self._store(cluster_id, voters, complete=False)
             return [*stored, Reply(sender, FoundStored(cluster_id, sender))]
         stored_id = founded.cluster_id if founded is not None else ""
         return [
-            Note("founding refused", {"asked": self._name_of(sender), "stored": stored_id}),
+            Note("founding refused", {"asked": self._peering.name_of(sender), "stored": stored_id}),
             Reply(sender, FoundCancelled(cluster_id)),
         ]
 
@@ -351,12 +309,18 @@ class Founding:
     def _awaited(self, founded: Founded) -> list[Member]:
         """Whose answer is missing."""
         voters = founded.configuration.voters
+        if founded.is_abandoned:
+            settled = self._abandoned | {self._me.id}
+            return [m for m in voters if m.id not in settled and not self._has_completed(m.id)]
         if not self._has_begun:
             return [voters[0]]
         return [m for m in voters if m.id not in self._stored and m.id != self._me.id]
 
     def _offer(self, founded: Founded) -> list[Effect]:
         others = founded.configuration.voter_ids - {self._me.id}
+        if founded.is_abandoned:
+            abandoned = FoundAbandoned(founded.cluster_id)
+            return [Reply(peer, abandoned) for peer in sorted(others & self._peering.uninitialised)]
         if not self._has_begun:  # whoever knows it complete says so
             stored = FoundStored(founded.cluster_id, self._began)
             return [Reply(peer, stored) for peer in sorted(others & self._peering.linked.keys())]
@@ -364,14 +328,17 @@ class Founding:
         return [Reply(peer, found) for peer in sorted(others & self._peering.uninitialised)]
 
     def _check(self, founded: Founded, now_s: float) -> list[Effect]:
-        """Give it up if it can not be completed any more, or only by somebody who is away (F5)."""
+        """Give it up if it leads nowhere: at once (F5), or when enough others do, too (F6)."""
+        if founded.is_abandoned:
+            return []
+        leave = self._cancel if self._has_begun else self._abandon
         silent: list[Member] = []
         awaited = self._awaited(founded)
         for member in founded.configuration.voters if self._has_begun else awaited:
-            if member.id in self._gone:
-                return self._cancel(f"{member.name} has lost its directory")
+            if member.id in self._meetings.gone:
+                return leave(f"{member.name} has lost its directory")
             if self._peering.cluster_of(member.id):  # another one: else it would be complete
-                return self._cancel(f"{member.name} belongs to another cluster")
+                return leave(f"{member.name} belongs to another cluster")
         for member in awaited:
             if member.id in self._peering.linked:
                 self._seen_s[member.id] = now_s
@@ -379,8 +346,43 @@ class Founding:
                 silent.append(member)
         if silent and self._may_do_without(founded):
             names = ", ".join(member.name for member in silent)
-            return self._cancel(f"{names} not heard for {PATIENCE_S:g} s")
+            return leave(f"{names} not heard for {PATIENCE_S:g} s")
         return []
+
+    def _abandon(self, why: str) -> list[Effect]:
+        founded = self.founded
+        if founded is None:
+            return []
+        self.founded = msgspec.structs.replace(founded, is_abandoned=True)
+        self._abandoned.add(self._me.id)
+        self._due_s = float("-inf")
+        told = Note("founding abandoned", {"cluster": founded.cluster_id, "why": why}, True)
+        return [told, Persist(self.founded), *self._give_up_abandoned(self.founded)]
+
+    def _give_up_abandoned(self, founded: Founded) -> list[Effect]:
+        """Give up what so many have abandoned that the rest is no quorum (F6)."""
+        voters = founded.configuration.voter_ids
+        if not founded.is_abandoned or is_phase1_quorum(voters - self._abandoned, voters):
+            return []
+        names = ", ".join(sorted(self._peering.name_of(node) for node in self._abandoned))
+        effects = self._cancel(f"abandoned by {names}")
+        told = FoundAbandoned(founded.cluster_id)
+        return effects + [Reply(peer, told) for peer in sorted(voters - {self._me.id})]
+
+    def _completed_elsewhere(self) -> list[Effect]:
+        """Another founder has it complete: so is it here, unless it was abandoned (F6)."""
+        pending = self._pending
+        if pending is None:
+            return []
+        voters = pending.configuration.voter_ids
+        completed = {node for node in voters if self._has_completed(node)}
+        if pending.is_abandoned and not is_phase1_quorum(completed, voters):
+            return []  # the others may have abandoned it, too
+        return self._complete()
+
+    def _has_completed(self, node: NodeId) -> bool:
+        founded = self.founded
+        return founded is not None and self._peering.cluster_of(node) == founded.cluster_id
 
     def _may_do_without(self, founded: Founded) -> bool:
         """Is there a cluster to join, or are there enough others to found another one?"""
@@ -395,6 +397,7 @@ class Founding:
         others = sorted(founded.configuration.voter_ids - {self._me.id})
         told = [Reply(peer, FoundCancelled(founded.cluster_id)) for peer in others]
         has_begun = self._has_begun
+        self._remember_given_up(founded.cluster_id)
         self._forget()
         self._pause_s = self._rng.random() * BACKOFF_S
         return [
@@ -406,11 +409,12 @@ class Founding:
     def _forget(self) -> None:
         self.founded = None
         self._stored.clear()
+        self._abandoned.clear()
         self._seen_s.clear()
         self._enough_s, self._due_s = float("inf"), float("-inf")
 
     def _complete(self) -> list[Effect]:
-        pending = self.founded
+        pending = self._pending
         if pending is None:
             return []
         self.founded = Founded(pending.cluster_id, pending.configuration, complete=True)
@@ -423,9 +427,10 @@ class Founding:
         self.founded = Founded(cluster_id, Configuration(1, 0, voters), complete)
         return [Persist(self.founded)]
 
-    def _name_of(self, node: NodeId) -> str:
-        peer = self._peering.linked.get(node)
-        return peer.member.name if peer is not None else node
+    def _remember_given_up(self, cluster_id: str) -> None:
+        self._given_up[cluster_id] = None
+        if len(self._given_up) > GIVEN_UP_MAX:
+            del self._given_up[next(iter(self._given_up))]
 
     def _new_id(self) -> str:
         text = "".join("0123456789abcdef"[self._rng.randrange(16)] for _ in range(32))

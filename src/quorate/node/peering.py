@@ -18,6 +18,7 @@ from quorate.base.effects import Close, Effect, Reply
 from quorate.base.ids import NodeId
 from quorate.base.messages import (
     Found,
+    FoundAbandoned,
     FoundCancelled,
     FoundDone,
     FoundStored,
@@ -35,7 +36,7 @@ HEARD_MAX = 1024
 """So many nodes are remembered as belonging to our cluster: more than a node has links."""
 
 _BOTH_UNINITIALISED: frozenset[type[Message]] = frozenset(
-    {Identity, Meet, Found, FoundStored, FoundDone, FoundCancelled}
+    {Identity, Meet, Found, FoundStored, FoundDone, FoundCancelled, FoundAbandoned}
 )
 _FROM_A_CLUSTER: frozenset[type[Message]] = frozenset(
     {Identity, Welcome, FoundDone, FoundCancelled}
@@ -99,6 +100,11 @@ class Peering:
         """What a linked peer belongs to; "" if to none, or unknown."""
         peer = self._peers.get(node)
         return peer.cluster_id if peer is not None else ""
+
+    def name_of(self, node: NodeId) -> str:
+        """The name of a linked peer, for people; its id if it is not linked."""
+        peer = self._peers.get(node)
+        return peer.member.name if peer is not None else node
 
     @property
     def names(self) -> str:

@@ -14,6 +14,7 @@ from quorate.base.messages import (
     Forward,
     ForwardGap,
     Found,
+    FoundAbandoned,
     FoundCancelled,
     FoundDone,
     FoundStored,
@@ -93,6 +94,7 @@ class Routes:
             FoundStored: self._on_founding,
             FoundDone: self._on_founding,
             FoundCancelled: self._on_founding,
+            FoundAbandoned: self._on_founding,
             Identity: self._on_identity,
             Welcome: self._on_founding,
         }

@@ -27,6 +27,7 @@ from quorate.base.messages import (
     Forward,
     ForwardGap,
     Found,
+    FoundAbandoned,
     FoundCancelled,
     FoundDone,
     FoundStored,
@@ -119,6 +120,7 @@ Meta = (
     | Overview
     | Identity
     | FoundCancelled
+    | FoundAbandoned
 )
 
 _encode = msgspec.msgpack.Encoder().encode

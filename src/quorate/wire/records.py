@@ -102,7 +102,18 @@ CLOSE_BYTES = FIXED_BYTES
 _SEED = Struct("<QQ")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
-_decode_founded = msgspec.msgpack.Decoder(tuple[str, Configuration, bool]).decode
+
+
+class _Founding(msgspec.Struct, array_like=True):
+    """The body of FOUNDED. What came later stands at the end and may be missing."""
+
+    cluster_id: str
+    configuration: Configuration
+    complete: bool
+    is_abandoned: bool = False
+
+
+_decode_founded = msgspec.msgpack.Decoder(_Founding).decode
 
 
 def chain_seed(segment: int, life: int) -> int:
@@ -120,7 +131,8 @@ def stored(record: Record, flags: int = 0) -> Stored:
         return Stored(StoredKind.PROMISED, Slot(0), record.ballot, record.watermark, b"", flags)
     if isinstance(record, Chosen):
         return Stored(StoredKind.CHOSEN, record.slot, NO_BALLOT, Slot(0), record.batch, flags)
-    body = _encode((record.cluster_id, record.configuration, record.complete))
+    fields = (record.cluster_id, record.configuration, record.complete, record.is_abandoned)
+    body = _encode(fields if record.is_abandoned else fields[:3])
     return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags)
 
 
@@ -143,7 +155,7 @@ def record_of(header: Header, body: bytes) -> Record | None:
         case StoredKind.CHOSEN:
             return Chosen(header.slot, body)
         case StoredKind.FOUNDED:
-            return Founded(*_decode_founded(body))
+            return Founded(*msgspec.structs.astuple(_decode_founded(body)))
         case StoredKind.HEAD | StoredKind.CLOSE:
             return None
         case _:

@@ -8,6 +8,7 @@ from quorate.base.events import Connected
 from quorate.base.ids import NodeId
 from quorate.base.messages import (
     Found,
+    FoundAbandoned,
     FoundCancelled,
     FoundDone,
     FoundStored,
@@ -49,6 +50,10 @@ def meet(lone: Lone, number: int, *known: int, expect: int = 3) -> None:
 
 def given_up(lone: Lone) -> list[str]:
     return [note.fields["why"] for note in lone.all(Note) if note.what == "founding given up"]
+
+
+def abandoned(lone: Lone) -> list[str]:
+    return [note.fields["why"] for note in lone.all(Note) if note.what == "founding abandoned"]
 
 
 # --- who began ------------------------------------------------------------------------------------
@@ -169,7 +174,10 @@ def test_founders_whose_beginner_is_gone_for_good_found_with_another_one() -> No
     lone.disconnect(0)
     lone.connect(3, "")
     lone.wait(PATIENCE_S + 0.1)
-    assert given_up(lone) == [f"n0 not heard for {PATIENCE_S:g} s"]
+    assert abandoned(lone) == [f"n0 not heard for {PATIENCE_S:g} s"]
+    assert given_up(lone) == []
+    lone.hear(2, FoundAbandoned("x"))
+    assert given_up(lone) == ["abandoned by n1, n2"]
     for number in (2, 3):
         lone.hear(number, Meet(3, (member(number),)))
     lone.wait(BACKOFF_S + TURN_S)
@@ -180,17 +188,120 @@ def test_a_founder_whose_beginner_has_lost_its_directory_begins_anew() -> None:
     lone = stored(2)
     lone.event(Connected(Member(NodeId("n8"), "n0", member(0).address), ""))
     lone.wait(0.1)
-    assert given_up(lone) == ["n0 has lost its directory"]
+    assert abandoned(lone) == ["n0 has lost its directory"]
+    lone.hear(2, FoundAbandoned("x"))
+    assert given_up(lone) == ["abandoned by n1, n2"]
 
 
 def test_a_founder_joins_a_cluster_that_exists_if_who_began_does_not_come_back() -> None:
-    lone = stored()
+    lone = stored(2)
     lone.connect(5, "other")
     lone.wait(1.0)
     assert newest(lone).cluster_id == "x"
     lone.disconnect(0)
     lone.wait(PATIENCE_S + 1.0)
+    assert lone.said(Join, to=5) == []
+    lone.hear(2, FoundAbandoned("x"))
+    lone.wait(1.0)
     assert lone.said(Join, to=5) != []
+
+
+# --- who began is away: it may be complete there (F6) -------------------------------------------
+
+
+def left_behind() -> Lone:
+    """n1 of x, begun by n0 with n1 and n2, cut off from both among others that expect three."""
+    lone = stored(2)
+    for number in (0, 2):
+        lone.disconnect(number)
+    for number in (3, 4):
+        meet(lone, number)
+    lone.wait(PATIENCE_S + 0.1)
+    return lone
+
+
+def test_a_founder_alone_does_not_leave_what_the_other_two_may_have_completed() -> None:
+    """Else n0 and n2 are a cluster that writes, and n1 makes another one of the same nodes."""
+    lone = left_behind()
+    assert abandoned(lone) == [f"n0 not heard for {PATIENCE_S:g} s"]
+    for number in (3, 4):
+        lone.hear(number, Meet(3, (member(number),)))
+    lone.wait(10 * PATIENCE_S)
+    assert newest(lone).cluster_id == "x"
+    reason = lone.node.status(lone.now_s).reason
+    assert reason == "bootstrapping anew: waiting for n0, n2 to say if the first try succeeded"
+
+
+def test_what_was_abandoned_is_completed_when_a_quorum_has_it_complete() -> None:
+    lone = left_behind()
+    lone.connect(0, "x")
+    assert not newest(lone).complete  # n2 may have abandoned it, too
+    lone.connect(2, "x")
+    assert newest(lone).complete
+    assert lone.node.cluster_id == "x"
+
+
+def test_what_was_abandoned_is_given_up_when_the_rest_is_no_quorum() -> None:
+    lone = left_behind()
+    lone.connect(2, "")
+    lone.said(FoundAbandoned)
+    lone.wait(1.0)
+    assert lone.said(FoundAbandoned, to=2) != []  # told until something comes of it
+    lone.hear(2, FoundAbandoned("x"))
+    assert newest(lone).cluster_id == ""
+    assert lone.said(FoundAbandoned, to=2) == [FoundAbandoned("x")]
+    lone.connect(0, "x")  # complete there alone: no quorum, and never one
+    assert newest(lone).cluster_id == ""
+
+
+def test_an_abandoned_founding_is_not_confirmed_to_who_began_it() -> None:
+    lone = left_behind()
+    lone.connect(0, "")
+    lone.said(FoundStored)
+    lone.hear(0, Found("x", voters(0, 1, 2)))
+    assert lone.said(FoundAbandoned, to=0) == [FoundAbandoned("x")]
+    lone.hear(0, FoundCancelled("x"))  # which can end it alone, as it is complete nowhere
+    assert newest(lone).cluster_id == ""
+
+
+def test_what_was_given_up_is_never_stored_again_after_a_restart_too() -> None:
+    lone = left_behind()
+    lone.connect(2, "")
+    lone.hear(2, FoundAbandoned("x"))
+    again = Lone(0, expect=3, incarnation=2, records=lone.records)
+    again.connect(0, "")
+    again.hear(0, Found("x", voters(0, 1, 2)))
+    assert again.node.founding.founded is None
+    assert again.said(FoundCancelled, to=0) == [FoundCancelled("x")]
+    again.connect(2, "")
+    again.hear(2, FoundAbandoned("x"))  # who still waits is told that this one left it, too
+    assert again.said(FoundAbandoned, to=2) == [FoundAbandoned("x")]
+
+
+def test_who_abandoned_has_still_abandoned_after_a_restart() -> None:
+    lone = left_behind()
+    again = Lone(0, expect=3, incarnation=2, records=lone.records)
+    again.connect(0, "x")
+    assert not newest(lone).complete
+    assert again.node.cluster_id == ""
+
+
+def test_who_began_gives_up_when_a_founder_has_abandoned_it() -> None:
+    lone = met(2, 3)
+    lone.wait(0.01)
+    first = newest(lone).cluster_id
+    lone.hear(3, FoundAbandoned(first))
+    assert given_up(lone) == ["n3 does not take part"]
+
+
+def test_of_two_founders_one_alone_may_leave_since_the_other_has_no_quorum() -> None:
+    lone = Lone(0, expect=2)
+    lone.connect(0, "")
+    lone.hear(0, Found("x", voters(0, 1)))
+    lone.disconnect(0)
+    lone.connect(3, "")
+    lone.wait(PATIENCE_S + 0.1)
+    assert given_up(lone) == ["abandoned by n1"]
 
 
 def test_a_founder_refuses_what_it_can_not_store_so_that_nobody_waits_for_it() -> None:
