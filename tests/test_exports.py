@@ -10,7 +10,7 @@ import pytest
 
 PAGE = Path(__file__).parent.parent / "docs/api/python.md"
 PUBLIC_MODULES = ("quorate", "quorate.client", "quorate.testing")
-ROOT_NAMES_MAX = 25
+ROOT_NAMES_MAX = 45
 HEAVY = ("httptools", "lmdb", "prometheus_client", "rich", "structlog", "typer", "uvloop")
 
 

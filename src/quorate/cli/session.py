@@ -8,7 +8,7 @@ from quorate.cli.connect import Connection, connected, one_argument
 from quorate.cli.flags import application, command
 from quorate.cli.output import fail, say, say_columns, say_json
 from quorate.client import durations
-from quorate.client.structs import SessionInfo
+from quorate.client.structs import Session
 
 app = application("Create, list and end sessions.")
 
@@ -76,7 +76,7 @@ def list_(
     say_columns([heading, *([each.id, *_facts(each)] for each in sessions)])
 
 
-def _facts(session: SessionInfo) -> list[str]:
+def _facts(session: Session) -> list[str]:
     ttl = durations.spell(session.ttl_s) if session.ttl_s else "-"
     return [session.name or "-", session.node, ttl, session.behavior]
 
@@ -99,7 +99,7 @@ def renew(connection: Connection, session: Words = None, as_json: Json = False) 
         _show(name, client.session.renew(name), as_json)
 
 
-def _show(name: str, found: SessionInfo | None, as_json: bool) -> None:
+def _show(name: str, found: Session | None, as_json: bool) -> None:
     if found is None:
         fail(f"Error! No session exists with the id: {name}")
     if as_json:

@@ -17,7 +17,7 @@ from quorate.client.structs import (
     KvEntry,
     Leader,
     MemberInfo,
-    SessionInfo,
+    Session,
     TxnDone,
     Written,
 )
@@ -121,7 +121,7 @@ def session_id(reply: Reply) -> str:
     return decoded(SESSION_ID, reply).id
 
 
-def sessions(reply: Reply) -> list[SessionInfo]:
+def sessions(reply: Reply) -> list[Session]:
     """A list of sessions; empty if not found."""
     if reply.status == 404:
         if not reply.body.startswith(b"Session id"):

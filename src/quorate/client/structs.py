@@ -57,7 +57,7 @@ class Leader(msgspec.Struct, frozen=True):
     session: str
 
 
-class SessionInfo(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True):
     """A session: a promise to be alive, on which locks rest.
 
     Attributes:
@@ -159,9 +159,9 @@ class SessionRow(msgspec.Struct, rename="pascal"):
     create_index: int = 0
     modify_index: int = 0
 
-    def info(self) -> SessionInfo:
+    def info(self) -> Session:
         """The same in our words and units."""
-        return SessionInfo(
+        return Session(
             self.id,
             self.name,
             self.node,

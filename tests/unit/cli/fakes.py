@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from quorate.client.structs import KvEntry, MemberInfo, SessionInfo, Written
+from quorate.client.structs import KvEntry, MemberInfo, Session, Written
 
 
 class FakeKv:
@@ -90,7 +90,7 @@ class FakeSessions:
     """Sessions."""
 
     def __init__(self) -> None:
-        self.made: dict[str, SessionInfo] = {}
+        self.made: dict[str, Session] = {}
 
     def create(
         self,
@@ -103,18 +103,18 @@ class FakeSessions:
         node_checks: tuple[str, ...],
     ) -> str:
         session = f"session-{len(self.made) + 1}"
-        self.made[session] = SessionInfo(
+        self.made[session] = Session(
             session, name, node or "n1", behavior, ttl_s, lock_delay_s, node_checks, 7, 7
         )
         return session
 
-    def all(self, *, node: str = "", stale: bool = False) -> list[SessionInfo]:
+    def all(self, *, node: str = "", stale: bool = False) -> list[Session]:
         return [each for each in self.made.values() if node in {"", each.node}]
 
-    def info(self, session: str, *, stale: bool = False) -> SessionInfo | None:
+    def info(self, session: str, *, stale: bool = False) -> Session | None:
         return self.made.get(session)
 
-    def renew(self, session: str) -> SessionInfo | None:
+    def renew(self, session: str) -> Session | None:
         return self.made.get(session)
 
     def destroy(self, session: str) -> None:

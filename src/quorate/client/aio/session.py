@@ -4,7 +4,7 @@ from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.durations import spell
 from quorate.client.requests import Lane, Request, head, query, session_path
-from quorate.client.structs import Behavior, SessionInfo
+from quorate.client.structs import Behavior, Session
 
 
 class AsyncSessions:
@@ -70,7 +70,7 @@ class AsyncSessions:
 
     async def renew(
         self, session: str, *, deadline_s: float | None = None, attempt_s: float | None = None
-    ) -> SessionInfo | None:
+    ) -> Session | None:
         """Start the TTL anew; None if the session has ended.
 
         Args:
@@ -92,19 +92,19 @@ class AsyncSessions:
 
     async def info(
         self, session: str, *, stale: bool = False, deadline_s: float | None = None
-    ) -> SessionInfo | None:
+    ) -> Session | None:
         """Look at a session; None if there is no such one."""
         found = await self._read(session_path("info", session), stale, deadline_s)
         return found[0] if found else None
 
     async def all(
         self, *, node: str = "", stale: bool = False, deadline_s: float | None = None
-    ) -> list[SessionInfo]:
+    ) -> list[Session]:
         """All sessions, or those of one node, ordered by id."""
         path = b"/v1/session/list" if node == "" else session_path("node", node, "node")
         return await self._read(path, stale, deadline_s)
 
-    async def _read(self, path: bytes, stale: bool, deadline_s: float | None) -> list[SessionInfo]:
+    async def _read(self, path: bytes, stale: bool, deadline_s: float | None) -> list[Session]:
         lane = Lane.LOCAL if arguments.flag("stale", stale) else Lane.SHARED
         request = Request(head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True)
         return bodies.sessions(await self._road.call(request, deadline_s))
