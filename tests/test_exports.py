@@ -28,6 +28,8 @@ def documented(text: str) -> dict[str, list[str]]:
         if heading := re.match(r"## `([\w.]+)`", line):
             module = heading[1]
             found[module] = []
+        elif line.startswith("## "):
+            module = ""
         elif (row := re.match(r"\| `(\w+)", line)) and module:
             found[module].append(row[1])
     return found
