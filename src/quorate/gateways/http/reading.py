@@ -17,6 +17,9 @@ from quorate.gateways.http.request import Header
 from quorate.gateways.http.spool import Spool
 
 _FIRST_LINE = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}) (\S+) HTTP/1\.[01]\r?\n")
+_MISFITS = {"1.1": b"", "1.0": b"", "0.9": refusals.BAD}
+"""What to answer to a version of HTTP; to any other: `refusals.VERSION`."""
+
 _FRAMING_FACTOR = 8
 """Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
 
@@ -213,11 +216,8 @@ class RequestReader:
         """Called by the parser."""
         if self._is_stopped:
             return
-        refusal = self._misfit()
-        if refusal:
-            self._owner.refuse(refusal)
-            return
         length, expects = 0, False
+        version, codings = self._parser.get_http_version(), b""
         size = REQUEST_BYTES + len(self.target)
         for name, value in self.headers:
             name_bytes = len(name)
@@ -226,30 +226,22 @@ class RequestReader:
                 length = int(value)  # the parser has seen that it is a number
             elif name_bytes == 17 and name.lower() == b"transfer-encoding":
                 length = max(length, 1)
+                codings += value.strip().lower()
             elif name_bytes == 6 and name.lower() == b"expect":
                 expects = value.lower() == b"100-continue"
             elif name_bytes == 10 and name.lower() == b"connection":
-                self.needs_keep_alive = self._parser.get_http_version() == "1.0"
+                self.needs_keep_alive = version == "1.0"
         self._is_in_body = True
         self.size = size
-        if len(self.headers) > self._headers_max:
+        refusal = _MISFITS.get(version, refusals.VERSION)
+        if refusal:
+            self._owner.refuse(refusal)
+        elif codings not in (b"", b"chunked") or (codings and version == "1.0"):
+            self._owner.refuse(refusals.CODING)
+        elif len(self.headers) > self._headers_max:
             self._owner.refuse(refusals.LONG_HEADERS)
         elif length:
             self.spool = self._owner.on_body(self.method, self.target, length, expects)
-
-    def _misfit(self) -> bytes:
-        """What to answer to a version or a coding that is not spoken here; empty: nothing."""
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            return refusals.BAD if version == "0.9" else refusals.VERSION
-        codings = [
-            value.strip().lower()
-            for name, value in self.headers
-            if len(name) == 17 and name.lower() == b"transfer-encoding"
-        ]
-        if not codings or codings == [b"chunked"]:
-            return refusals.BAD if codings and version == "1.0" else b""
-        return refusals.CODING
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, with a piece."""
