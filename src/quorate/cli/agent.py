@@ -128,7 +128,7 @@ async def _serve(
     )
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
-    loop.set_exception_handler(lambda _, context: _report(body, context))
+    loop.set_exception_handler(lambda _, context: _report(body, log, context))
     door = Door(log)
     try:
         await door.open(body.local, settings, data_dir, connections_max)
@@ -169,11 +169,13 @@ async def _run(
     return await _stop(body, door, log)
 
 
-def _report(body: Body, context: dict[str, Any]) -> None:
-    """An error in a callback of the loop; what the loop tells of the callback holds its data."""
+def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
+    """What the loop has to tell; of a callback it would tell the arguments, which are values."""
     error = context.get("exception")
     if isinstance(error, BaseException):
         body.local.report(error)
+    else:
+        log.warning("event loop", what=context.get("message", ""))
 
 
 async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:

@@ -171,7 +171,7 @@ def test_a_body_comes_plain_or_in_chunks_and_in_no_other_coding(lines: bytes, st
 def test_an_old_client_sends_no_chunks() -> None:
     desk = Desk()
     desk.send(b"PUT /v1/kv/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
-    assert [reply.status for reply in desk.replies()] == [400]
+    assert [reply.status for reply in desk.replies()] == [501]
     assert desk.local.submitted == []
 
 

@@ -233,15 +233,20 @@ class RequestReader:
                 self.needs_keep_alive = version == "1.0"
         self._is_in_body = True
         self.size = size
-        refusal = _MISFITS.get(version, refusals.VERSION)
+        refusal = self._misfit(version, codings)
         if refusal:
             self._owner.refuse(refusal)
-        elif codings not in (b"", b"chunked") or (codings and version == "1.0"):
-            self._owner.refuse(refusals.CODING)
-        elif len(self.headers) > self._headers_max:
-            self._owner.refuse(refusals.LONG_HEADERS)
         elif length:
             self.spool = self._owner.on_body(self.method, self.target, length, expects)
+
+    def _misfit(self, version: str, codings: bytes) -> bytes:
+        """What to answer to headers that cannot be served; empty: they can."""
+        refusal = _MISFITS.get(version, refusals.VERSION)
+        if not refusal and codings and (codings != b"chunked" or version == "1.0"):
+            return refusals.CODING
+        if len(self.headers) > self._headers_max:
+            return refusals.LONG_HEADERS
+        return refusal
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, with a piece."""
