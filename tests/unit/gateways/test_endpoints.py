@@ -12,6 +12,7 @@ from quorate.base.errors import (
     OutcomeUnknownError,
     QuorateError,
     RequestError,
+    StorageError,
     UnavailableError,
 )
 from quorate.gateways.http.answers import go_json
@@ -118,6 +119,20 @@ def test_an_internal_error_after_apply_is_not_called_definite(
     monkeypatch.setattr(desk.context.answers, "value", broken)
     reply = desk.ask("PUT", "/v1/kv/a?flags=1", b"1")
     assert len(desk.local.submitted) == 1
+    assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
+
+
+def test_damage_seen_after_apply_is_not_called_definite_and_ends_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise StorageError("corrupt", "a row does not match its checksum")
+
+    desk = Desk()
+    monkeypatch.setattr(desk.context.answers, "value", broken)
+    with pytest.raises(StorageError):
+        desk.post("PUT", "/v1/kv/a?flags=1", b"1")
+    [reply] = desk.replies()
     assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
 
 

@@ -187,7 +187,19 @@ class Context:
         elif isinstance(outcome.value, Failure):
             self.fail(request, failed(outcome.value, prefix))
         else:
-            self.guarded(request, lambda: then(outcome))
+            self._go_on(request, outcome, then)
+
+    def _go_on(self, request: Request, outcome: Outcome, then: Callable[[Outcome], None]) -> None:
+        """The command took effect: what fails from now on is not definite."""
+        try:
+            then(outcome)
+        except QuorateError as error:
+            late = HttpError(500, error.text, code="outcome_unknown", is_definite=False)
+            self.answers.error(request, late)
+            if isinstance(error, StorageError) and error.code == "corrupt":
+                raise
+        except Exception as error:  # noqa: BLE001 - it is answered
+            self.fail(request, error)
 
     def contact(self) -> tuple[bool, int]:
         """Whether a leader is known, and how many milliseconds ago it was heard."""
