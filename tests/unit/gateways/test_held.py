@@ -187,7 +187,7 @@ def test_blocking_queries_on_long_keys_are_counted_by_what_they_hold() -> None:
     waiting = len(desk.local.watches)
     assert 10 < waiting < 40
     assert waiting * 4 * len(key) <= held(desk) <= 4 * 1024 * KIB
-    assert refused(desk) == 160 - waiting
+    assert 0 < refused(desk) <= 160 - waiting
 
 
 def test_blocking_queries_that_are_refused_say_so_and_the_others_still_fire() -> None:
@@ -222,8 +222,9 @@ def test_pipelined_requests_beyond_the_limit_are_refused_without_being_begun() -
     begun = len(desk.local.submitted)
     assert 5 < begun < 12
     desk.local.release()
-    answers = [reply.status for reply in desk.replies()]
-    assert (answers.count(200), answers.count(429)) == (begun, 20 - begun)
+    replies = desk.replies()
+    assert [reply.status for reply in replies] == [200] * begun + [429]  # and then it ended
+    assert replies[-1].headers["Connection"] == "close"
     assert held(desk) == 0
 
 

@@ -131,9 +131,9 @@ class Holding:
         self._recount(self.held_bytes + reading_bytes, is_forced=True)
 
     def hold(self, size: int) -> None:
-        """Count bytes that are held already."""
+        """Count bytes that are held already; fewer if negative."""
         self.held_bytes += size
-        if self.held_bytes > self.allowed_bytes:
+        if self.held_bytes > self.allowed_bytes or size < 0:
             self.recount()
 
     def end(self) -> None:
@@ -142,8 +142,10 @@ class Holding:
         self.recount()
 
     def _recount(self, held_bytes: int, *, is_forced: bool) -> bool:
-        steps = max(0, -((FREE_BYTES - held_bytes) // STEP_BYTES))
-        allowed_bytes = FREE_BYTES + steps * STEP_BYTES
+        taken_bytes = max(0, held_bytes - FREE_BYTES)
+        if not is_forced:  # else a refusal, which must be counted, would make room for more
+            taken_bytes += -taken_bytes % STEP_BYTES
+        allowed_bytes = FREE_BYTES + taken_bytes
         lacking_bytes = allowed_bytes - self.allowed_bytes
         if lacking_bytes > 0 and not self.account.take(lacking_bytes, is_forced=is_forced):
             return False

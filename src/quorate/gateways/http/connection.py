@@ -107,7 +107,9 @@ class Connection(asyncio.Protocol):
             self._accept(request)
         else:
             self._parse(data)
-            self._learn(data)
+            if len(self._ready) == 1 and not reader.is_receiving and not self._is_deaf:
+                request = self._ready[0]  # it came alone and in one piece
+                self._server.heads.learn(data, request.headers, request.body)
         reading_bytes = reader.held_bytes if reader.is_receiving else 0
         if holding.held_bytes + reading_bytes > holding.allowed_bytes:
             self._refuse_what_does_not_fit(holding)
@@ -116,9 +118,7 @@ class Connection(asyncio.Protocol):
             self._ready = []
             self._waiting.extend(ready)
             self._work()
-        if len(self._pending) > self._server.config.pipeline_max or (
-            reader.spool is not None and reader.spool.is_full
-        ):
+        if len(self._pending) > self._server.config.pipeline_max or reader.is_behind:
             self._pause()
 
     def _parse(self, data: bytes) -> None:
@@ -130,12 +130,6 @@ class Connection(asyncio.Protocol):
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
             self.refuse(refusals.BAD)
-
-    def _learn(self, data: bytes) -> None:
-        """Remember the head of a request that came alone and in one piece."""
-        if len(self._ready) == 1 and not self._reader.is_receiving and not self._is_deaf:
-            request = self._ready[0]
-            self._server.heads.learn(data, request.headers, request.body)
 
     def _work(self) -> None:
         """Have requests handled, but not more than the limit says, nor than the client takes.
@@ -179,7 +173,7 @@ class Connection(asyncio.Protocol):
             self._server.forget(self, holding.account)
         pending, self._pending = self._pending, deque()
         for request in self._waiting:
-            request.drop_body()
+            request.release()
         self._waiting.clear()
         self._postponed.clear()
         for request in pending:
@@ -322,18 +316,25 @@ class Connection(asyncio.Protocol):
         return True
 
     def _refuse_what_does_not_fit(self, holding: Holding) -> None:
-        """If too much is held for this client, refuse the newest requests, and let them go."""
+        """If too much is held for this client, refuse the newest requests, and let them go.
+
+        If earlier ones wait for their answers, nothing more is understood, or refusals would pile
+        up behind them. Reading goes on, though: else nobody would notice that the client is gone.
+        """
         ready, reader = self._ready, self._reader
+        count = len(ready)
         while ready and not holding.fits(reader.held_bytes):
             request = ready.pop()
             self._server.note_spent()
-            request.drop_body()
-            holding.held_bytes -= request.size - REQUEST_BYTES
-            request.size = REQUEST_BYTES
+            holding.held_bytes += request.shed(0)
+            request.release()
             request.answer(refusals.SPENT)
         if reader.is_receiving and not holding.fits(reader.held_bytes):
             self._server.note_spent()
             self.refuse(refusals.SPENT)
+        elif len(ready) < count and self._pending:
+            self._pending[-1].is_last = True
+            self._stop_reading()
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -370,8 +371,7 @@ class Connection(asyncio.Protocol):
         request.on_lost = None
         is_next = pending[0] is request
         if (not is_next or len(data) > PIECE_BYTES) and self._holding is not None:
-            request.size += len(data)
-            self._holding.hold(len(data))
+            self._holding.hold(request.shed(len(data)))
         if is_next:
             self._flush()
             if self._waiting or self._postponed:
@@ -404,6 +404,7 @@ class Connection(asyncio.Protocol):
                 request.release()
             if request.is_last:
                 self._end()
+                holding.recount()
                 return
         self._rest()
 
@@ -492,9 +493,8 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         limit = self._server.config.pipeline_max // _RESUME_SHARE
-        spool = self._reader.spool
-        is_behind = spool is not None and spool.is_full
-        if self._is_paused and not self._is_full and not is_behind and len(self._pending) <= limit:
+        is_held_up = self._is_full or self._reader.is_behind
+        if self._is_paused and not is_held_up and len(self._pending) <= limit:
             self._is_paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()

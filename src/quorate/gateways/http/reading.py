@@ -142,6 +142,11 @@ class RequestReader:
             return self.size + self._body_bytes
         return self._head_bytes + HEADER_BYTES * len(self.headers)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the disk does not keep up with what comes."""
+        return self.spool is not None and self.spool.is_full
+
     def feed(self, data: bytes) -> None:
         """Read on.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Protocol
 
+from quorate.gateways.http.budget import REQUEST_BYTES
 from quorate.gateways.http.spool import Spool
 from quorate.gateways.http.traffic import RouteTraffic
 
@@ -130,11 +131,16 @@ class Request:
         """
         return self._connection.hold(self, size)
 
-    def drop_body(self) -> None:
-        """Nobody will work on it: let go of what it carries."""
+    def shed(self, answer_bytes: int) -> int:
+        """Let go of what it carries: it is answered, and the answer has to wait.
+
+        Returns:
+            By how much its size has changed: it now holds that answer.
+        """
         self.target = self.body = b""
         self.headers = ()
-        self.release()
+        before_bytes, self.size = self.size, REQUEST_BYTES + answer_bytes
+        return self.size - before_bytes
 
     def own(self, owned: Owned) -> None:
         """Have something closed when the answer has left, or when nobody will get it.
