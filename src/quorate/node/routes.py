@@ -243,7 +243,7 @@ class Routes:
         return []
 
     def _on_join(self, sender: NodeId, message: Join, now_s: float) -> list[Effect]:
-        """Welcome whoever asks, and have the leader let it in as learner."""
+        """Welcome whoever asks; have the leader let it in as learner when it belongs here (B4)."""
         node = self._node
         founded = node.founding.founded
         if node.replica is None or founded is None or not founded.complete:
@@ -254,6 +254,8 @@ class Routes:
             return [Send(message.member.id, Farewell(newest.number))]
         if sender == message.member.id:
             effects.append(Send(sender, Welcome(founded.cluster_id, founded.configuration)))
+            if sender not in node.peering.heard:
+                return effects
         if node.intake is None:
             if node.leader is not None and sender == message.member.id:
                 effects.append(Send(node.leader, message))

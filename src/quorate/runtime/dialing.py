@@ -5,6 +5,8 @@ refuses us: what is wrong there needs a person.
 """
 
 import asyncio
+import os
+import socket
 from typing import Protocol
 
 from quorate.base.ids import NodeId
@@ -50,6 +52,7 @@ class Dialer:
 
     Attributes:
         wake: Set it when a link broke or what is wanted changed.
+        outcome: What came of the last try, for people; "" if none was made.
     """
 
     def __init__(self, owner: Owner, address: str, rng: Rng) -> None:
@@ -59,6 +62,7 @@ class Dialer:
         self._leads_to: NodeId | None = None
         self._pause_s = 0.0
         self.wake = asyncio.Event()
+        self.outcome = ""
 
     async def run(self) -> None:
         """Dial, for ever."""
@@ -90,9 +94,17 @@ class Dialer:
                 _, link = await loop.create_connection(
                     lambda: self._owner.new_link(self._address), host, port
                 )
-        except (OSError, TimeoutError):  # nobody there: tried again
+        except TimeoutError:
+            self.outcome = f"no answer within {2 * RETRY_MAX_S:g} s"
+            return None
+        except OSError as error:  # nobody there: tried again
+            self.outcome = _reason(error)
             return None
         await link.judged.wait()
+        if link.peer is not None:
+            self.outcome = ""
+        else:
+            self.outcome = link.fault or "the connection was closed during the handshake"
         return link
 
     async def _watch(self, link: Link) -> None:
@@ -104,3 +116,12 @@ class Dialer:
             self._pause_s = REFUSED_S
         elif not done:
             self._pause_s = 0.0
+
+
+def _reason(error: OSError) -> str:
+    """Why no connection came to be, without the address, which stands beside it."""
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    if error.errno is None:  # several addresses of one name, each with its own
+        return "connection refused"
+    return os.strerror(error.errno).lower()

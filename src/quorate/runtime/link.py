@@ -67,6 +67,7 @@ class Link(asyncio.Protocol):
         remote: The other end's address, for people.
         peer: The other end, as soon as its Hello was accepted.
         is_refused: This end does not want to talk to the other.
+        fault: Why, for people.
         is_heard: The other end sent a message.
         said: The cluster id in the Hello that this end sent.
         judged: Set when the handshake is over, well or not.
@@ -86,6 +87,7 @@ class Link(asyncio.Protocol):
         self.remote = address
         self.peer: Hello | None = None
         self.is_refused = False
+        self.fault = ""
         self.is_heard = False
         self.said = ""
         self.judged = asyncio.Event()

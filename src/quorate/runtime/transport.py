@@ -48,6 +48,12 @@ STUCK_S = 5.0
 STOP_S = 1.0
 """Peers get this long to take what was written before a stop."""
 
+LONELY_S = 5.0
+"""A node that reached nobody for this long says so; then after twice as long, and so on."""
+
+LONELY_MAX_S = 600.0
+"""It says so at least this often."""
+
 COMPLAINTS_MAX = 1000
 """So many different complaints are remembered, not to be made twice."""
 
@@ -117,6 +123,8 @@ class Transport:
         self._own_addresses: set[str] = set()
         self._is_configured = False
         self._is_stopped = False
+        self._lonely_s = LONELY_S
+        self._lonely: asyncio.TimerHandle | None = None
         self.counters = Counters()
 
     # --- life ----------------------------------------------------------------------------------
@@ -139,10 +147,13 @@ class Transport:
         self._deliver, self._on_heard, self._on_failure = deliver, on_heard, on_failure
         self._server = await self._loop.create_server(lambda: Link(self), sock=listener)
         self._redial()
+        self._lonely = self._loop.call_later(self._lonely_s, self._look_lonely)
 
     async def stop(self) -> None:
         """End every link; what is already written still leaves, if the peers take it soon."""
         self._is_stopped = True
+        if self._lonely is not None:
+            self._lonely.cancel()
         if self._server is not None:
             self._server.close()
         for address in list(self._dialings):
@@ -255,6 +266,7 @@ class Transport:
         mine = self._hello()
         if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
             self._own_addresses.add(link.address)
+            link.fault = "it leads back to this node"
             return False
         if theirs.member.name in self._cut_off:
             return False
@@ -338,6 +350,7 @@ class Transport:
 
     def on_fault(self, link: Link, fault: str) -> None:
         """A peer broke the rules or was refused: told once in the log."""
+        link.fault = fault
         self.counters.refused += 1
         self._complain("peer refused", fault, address=link.remote)
 
@@ -403,6 +416,20 @@ class Transport:
         """A link for a connection about to be made."""
         self.counters.dials += 1
         return Link(self, address)
+
+    def _look_lonely(self) -> None:
+        """Say what was dialed and what came back, if that was nobody; the longer the less often."""
+        tried = [
+            f"{address}: {dialing.dialer.outcome}"
+            for address, dialing in self._dialings.items()
+            if dialing.dialer.outcome and address not in self._own_addresses
+        ]
+        if self._links or not tried:
+            self._lonely_s = LONELY_S
+        else:
+            self._log.warning("no other node reached", tried="; ".join(tried))
+            self._lonely_s = min(2 * self._lonely_s, LONELY_MAX_S)
+        self._lonely = self._loop.call_later(self._lonely_s, self._look_lonely)
 
     def _redial(self) -> None:
         if self._is_stopped or self._server is None:

@@ -33,6 +33,7 @@ class Make(msgspec.Struct, frozen=True):
     is_founded_alone: bool = False  # one founds, the others join; else all expect each other
     expect: int = 0  # so many of the founders found, the others join; 0: all of them
     early: int = 0  # spares that start together with the founders
+    neighbours: int = 0  # founders of a second cluster, which the last spare knows as well
     settings: NodeSettings = NodeSettings()
     layout: Layout = Layout(segment_bytes=16 * 1024)
     speed: Speed = Speed()
@@ -48,20 +49,25 @@ class Cluster:
     Args:
         world: Time and chance.
         make: What to build.
+        names: One for each host.
+        network: That of another cluster, to share; None: an own one.
     """
 
-    def __init__(self, world: World, make: Make) -> None:
+    def __init__(
+        self, world: World, make: Make, *, names: str = NAMES, network: Network | None = None
+    ) -> None:
         self.world, self.make = world, make
         self.judge = Judge()
         self.desk = Desk(world, self.judge)
         self.oracle = Oracle(make.settings.cluster.alpha_slots, self._on_chosen)
-        self.network = Network(world, make.weather)
-        self._chance = world.chance("cluster")
+        self.network = network or Network(world, make.weather)
+        self._chance = world.chance("cluster" if network is None else "neighbour cluster")
         self._numbers = count(1)
         self.hosts: dict[str, Host] = {}
         self.retired: set[str] = set()  # hosts that must not be in the configuration any more
+        self.visitors: set[str] = set()  # hosts that may belong to another cluster: see `neighbour`
         self._to_remove: dict[NodeId, str] = {}
-        names = NAMES[: make.founders + make.spares]
+        names = names[: make.founders + make.spares]
         for place, name in enumerate(names):
             self.hosts[name] = self._host(name, place, tuple(names[: make.founders]))
         self.clients = [
@@ -120,7 +126,7 @@ class Cluster:
         return [
             host
             for name, host in self.hosts.items()
-            if host.lives and not host.is_lost and name not in self.retired
+            if host.lives and not host.is_lost and name not in self.retired | self.visitors
         ]
 
     @property
@@ -137,6 +143,12 @@ class Cluster:
             if host.node and host.node.replica and host.node.replica.is_serving
         ]
         return max(serving, key=_ballot_of, default=None)
+
+    @property
+    def is_founded(self) -> bool:
+        """Every founder belongs to the cluster, as the host knows itself."""
+        founders = [self.hosts[name] for name in list(self.hosts)[: self.make.founders]]
+        return all(host.node is not None and host.node.cluster_id for host in founders)
 
     def _look(self) -> None:
         """Look at those who sleep."""

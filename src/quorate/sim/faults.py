@@ -299,7 +299,8 @@ def _transfer(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 
 
 def _add(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
-    fresh = [host for host in cluster.hosts.values() if not host.lives]
+    hosts = [host for name, host in cluster.hosts.items() if name not in cluster.visitors]
+    fresh = [host for host in hosts if not host.lives]
     if not fresh or cluster.oracle.model is None:
         return None
     fresh[0].start()

@@ -123,8 +123,12 @@ class Host:
         )
 
     def wants(self, name: str) -> bool:
-        """Does it keep a link to that host?"""
-        return name in self._wanted or name in self.habits.seeds
+        """Does it keep a link to that host? Those to join count until it has a member's link."""
+        if name in self._wanted or name not in self.habits.seeds:
+            return name in self._wanted
+        is_member = self.node is not None and bool(self.node.cluster_id)
+        linked = (self.network.is_linked(self.name, other) for other in self._wanted)
+        return not is_member or not any(linked)
 
     def deliver(self, life: int, event: Event) -> None:
         """Something happened, for that life of this host."""

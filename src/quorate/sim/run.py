@@ -15,6 +15,7 @@ from quorate.base.errors import InvariantError
 from quorate.sim.cluster import Cluster
 from quorate.sim.faults import Injector
 from quorate.sim.host import Host
+from quorate.sim.neighbour import Neighbour
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.search import TooLongError, judge_keys
 from quorate.sim.swarm import Plan
@@ -65,12 +66,20 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
     """
     world = World(plan.seed, listener)
     cluster = Cluster(world, plan.make)
+    neighbour = Neighbour(cluster, plan.make.neighbours) if plan.make.neighbours else None
     injector = Injector(cluster)
     failure = ""
     try:
+        if neighbour is not None:
+            neighbour.start()
         _faulty(plan, cluster, injector)
         _calm(cluster)
         _judge(cluster)
+        if neighbour is not None:
+            _calm(neighbour.cluster)
+            neighbour.judge()
+        else:
+            idle(cluster)
     except ViolationError as found:  # the verdict of this run
         failure = str(found)
     except TooLongError as found:  # not a verdict, but not well either
@@ -117,10 +126,10 @@ def _calm(cluster: Cluster) -> None:
     cluster.quiet()
     _until_level(cluster)
     for host in cluster.members:
-        _probe(cluster, host, Kind.WRITE)
-        _probe(cluster, host, Kind.READ)
+        if host.name not in cluster.visitors:  # whose clients may be another cluster's
+            _probe(cluster, host, Kind.WRITE)
+            _probe(cluster, host, Kind.READ)
     _until_level(cluster)
-    idle(cluster)
 
 
 def idle(cluster: Cluster) -> None:

@@ -41,11 +41,13 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
     founders = dice.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
     spares = dice.choice((0, 0, 0, 1, 2))
     begin = chance(seed, "bootstrap")
+    neighbours = begin.choice((0, 0, 2, 3)) if spares else 0
     make = Make(
         founders=founders,
         spares=spares,
         expect=begin.choice((0, founders // 2 + 1)) if founders > 2 else 0,
-        early=begin.randrange(spares + 1),
+        early=begin.randrange(spares + 1) if not neighbours else 0,
+        neighbours=neighbours,
         is_founded_alone=dice.random() < 0.3,
         settings=_bounded(_settings(dice, chance(seed, "gather")), turns),
         layout=Layout(segment_bytes=dice.choice((4, 8, 16, 64)) * 1024),

@@ -11,6 +11,7 @@ from quorate.base.messages import (
     Farewell,
     Heartbeat,
     HeartbeatAnswer,
+    Identity,
     Join,
     Welcome,
 )
@@ -172,3 +173,17 @@ def test_an_unanswered_change_ends_with_what_is_known_of_it() -> None:
     lone.heartbeat(2)
     lone.wait(0.4)
     assert lone.changed() == {"sent": "outcome_unknown"}
+
+
+def test_a_node_is_added_only_when_its_directory_belongs_to_the_cluster() -> None:
+    """Else one that is welcomed and then joins another cluster would stay a member on paper."""
+    lone = alone()
+    lone.connect(4, "")
+    lone.hear(4, Join(member(4)))
+    lone.wait(0.5)
+    assert lone.said(Welcome, to=4) != []
+    assert newest(lone).members == (member(1),)
+    lone.hear(4, Identity(lone.node.cluster_id))
+    lone.hear(4, Join(member(4)))
+    lone.wait(0.5)
+    assert newest(lone).learners == (member(4),)

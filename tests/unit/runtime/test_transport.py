@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+import pytest
 import structlog
 import uvloop
 
@@ -15,6 +16,7 @@ from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
 from quorate.runtime import link as link_module
+from quorate.runtime import transport as transport_module
 from quorate.runtime.addresses import join_address
 from quorate.runtime.transport import STRANGERS_MAX, Transport
 from quorate.wire.hello import VERSION_MAX, Hello, config_hash, encode_hello
@@ -377,6 +379,35 @@ def test_no_link_comes_up_across_a_cut() -> None:
         assert bob.events == []
         bob.transport.cut_off(frozenset())
         await bob.until(lambda p: p.is_linked(ann))
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_a_node_that_reaches_nobody_says_what_it_dialed_and_what_came_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_module, "LONELY_S", 0.02)
+
+    async def play() -> None:
+        with socket.create_server((HOST, 0)) as closed:
+            nobody = join_address(HOST, closed.getsockname()[1])
+        ann = await Peer(ANN, join=(nobody, "no-such-host.invalid:1")).start()
+
+        def tried() -> list[str]:
+            return [
+                str(line["tried"])
+                for line in ann.logged
+                if line["event"] == "no other node reached"
+            ]
+
+        await ann.until(lambda _: len(tried()) >= 2)
+        await ann.until(lambda _: f"{nobody}: connection refused" in tried()[-1])
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        before = len(tried())
+        await asyncio.sleep(0.1)
+        assert len(tried()) == before
         await stopped(ann, bob)
 
     played(play)
