@@ -1,11 +1,14 @@
 """`quorate agent` as a process: how fast it starts, how it ends, what it says when it can not."""
 
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +40,13 @@ def refused(*flags: str) -> str:
 
 
 @contextmanager
-def agent(*flags: str) -> Generator[subprocess.Popen[str], None, None]:
-    """A running agent that has said so."""
+def agent(*flags: str, is_quiet: bool = False) -> Generator[subprocess.Popen[str], None, None]:
+    """A running agent; one that has said so, unless it is quiet."""
     words = [*MAIN, "agent", "-log-json", f"-server-port={free_port()}", "-http-port=-1", *flags]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         try:
-            said(process, "running")
+            if not is_quiet:
+                said(process, "running")
             yield process
         finally:
             process.kill()
@@ -132,9 +136,147 @@ def test_a_pid_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> No
     assert f"cannot write the pid file {path}" in refused("-dev", f"-pid-file={path}", *ports)
 
 
+def test_clients_may_come_by_a_socket_in_the_file_system(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "q.sock"
+    config = tmp_path / "a.json"
+    keys = {"addresses": {"http": f"unix://{path}"}, "unix_sockets": {"mode": "0600"}}
+    config.write_text(json.dumps(keys))
+    flags = ("-dev", f"-config-file={config}")
+
+    def run(*words: str) -> str:
+        environment = os.environ | {"CONSUL_HTTP_ADDR": f"unix://{path}"}
+        return subprocess.check_output([*MAIN, *words], env=environment, text=True, timeout=HANG_S)
+
+    with agent(*flags) as process:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert run("kv", "put", "a", "1") == "Success! Data written to: a\n"
+        assert run("kv", "get", f"-http-addr=unix://{path}", "a") == "1\n"
+        assert run("lock", "l", "echo held") == "held\n"
+        text = refused(*flags, f"-server-port={free_port()}", "-http-port=-1")
+        assert f"cannot listen on unix://{path}: somebody listens there" in text
+        process.kill()
+        process.wait()
+    assert path.is_socket()
+    with agent(*flags) as process:  # what a killed node left is replaced
+        assert run("kv", "put", "a", "1") == "Success! Data written to: a\n"
+        ended(process, signal.SIGTERM)
+    assert not path.exists()
+
+
+def api(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    """What a node answers."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
+    try:
+        line.request(method, path)
+        reply = line.getresponse()
+        return reply.status, dict(reply.getheaders()), reply.read()
+    finally:
+        line.close()
+
+
+def command(port: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    """A command line for the node with this HTTP port."""
+    environment = os.environ | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{port}"}
+    return subprocess.run(
+        [*MAIN, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+
+
+def test_a_reload_changes_what_may_change_and_names_what_may_not(tmp_path: Path) -> None:
+    config, port = tmp_path / "a.json", free_port()
+
+    def write(**keys: object) -> None:
+        config.write_text(json.dumps(keys))
+
+    write(log_level="info", node_meta={"rack": "r1"})
+    with agent("-dev", f"-config-file={config}", f"-http-port={port}") as process:
+        said(process, "leading")
+        write(
+            log_level="warn",
+            node_meta={"rack": "r2"},
+            datacenter="dc2",
+            http_config={"response_headers": {"X-New": "1"}, "block_endpoints": ["/v1/session"]},
+        )
+        process.send_signal(signal.SIGHUP)
+        assert said(process, "needs a new start")["keys"] == "datacenter"
+        deadline_s = time.monotonic() + HANG_S
+        while json.loads(api(port, "/v1/agent/self")[2])["Meta"].get("rack") != "r2":
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        assert api(port, "/v1/agent/self")[1]["X-New"] == "1"
+        assert api(port, "/v1/session/list")[0] == 403
+        assert json.loads(api(port, "/v1/agent/self")[2])["Config"]["Datacenter"] == "dc1"
+
+        write(log_level="info")
+        assert command(port, "reload").stdout == "Configuration reload triggered\n"
+        assert "X-New" not in api(port, "/v1/agent/self")[1]
+        write(nonsense=1)
+        done = command(port, "reload")
+        assert done.returncode == 1
+        assert "invalid config key nonsense" in done.stderr
+        assert said(process, "not reloaded: nothing was changed")
+        assert ended(process, signal.SIGTERM) == 0
+
+
+def test_the_log_can_be_followed_at_a_level_of_its_own() -> None:
+    port = free_port()
+    with agent("-dev", "-log-level=err", f"-http-port={port}", is_quiet=True) as process:
+        deadline_s = time.monotonic() + HANG_S
+        while command(port, "kv", "put", "a", "1").returncode:
+            assert time.monotonic() < deadline_s
+        assert "Unknown log level: loud" in command(port, "monitor", "-log-level=loud").stderr
+        environment = os.environ | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{port}"}
+        words = [*MAIN, "monitor", "-log-level=info", "-log-json"]
+        with subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as follower:
+            try:
+                # Only what is said after it began to follow is seen: say something until it is.
+                lines: list[str] = []
+                reader = threading.Thread(target=lambda: lines.extend(follower.stdout or ()))
+                reader.start()
+                while not lines:
+                    assert time.monotonic() < deadline_s
+                    command(port, "reload")
+                process.send_signal(signal.SIGTERM)
+                assert follower.wait(HANG_S) == 0
+                reader.join()
+            finally:
+                follower.kill()
+        events = [json.loads(line)["event"] for line in lines]
+        assert "reloaded" in events
+        assert events[-1] == "the node stops"
+        assert process.wait(HANG_S) == 0
+
+
+def test_a_node_leaves_and_stops(tmp_path: Path) -> None:
+    port = free_port()
+    flags = ("-server", "-bootstrap", f"-data-dir={tmp_path}", "-bind=127.0.0.1")
+    with agent(*flags, f"-http-port={port}") as process:
+        said(process, "leading")
+        done = command(port, "leave")
+        assert (done.returncode, done.stdout) == (0, "Graceful leave complete\n")
+        assert process.wait(HANG_S) == 0
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "thesis"
+    path.write_text("years of work")
+    ports = f"-server-port={free_port()}", "-http-port=-1"
+    assert "a file that is no socket is in the way" in refused(
+        "-dev", f"-client=unix://{path}", *ports
+    )
+    assert path.read_text() == "years of work"
+
+
 def test_a_wish_for_protection_is_refused_and_named() -> None:
-    text = refused("-dev", "-https-port=8501")
-    assert "ports.https asks for TLS" in text
+    text = refused("-dev", "-grpc-tls-port=8503")
+    assert "ports.grpc_tls asks for TLS" in text
     assert "Nothing was started" in text
 
 

@@ -196,7 +196,7 @@ class Orphan:
 
     def until(self, states: set[str]) -> None:
         """Wait until its processes are in these states."""
-        deadline_s = time.monotonic() + 15
+        deadline_s = time.monotonic() + HANG_S
         while not self.states() <= states:
             assert time.monotonic() < deadline_s, self.states()
             time.sleep(0.05)
@@ -207,7 +207,7 @@ def test_a_command_ends_with_who_holds_its_lock(shell: Shell, number: str) -> No
     orphan = Orphan(shell, f"locks/end-{number}")
     orphan.process.send_signal(signal.Signals[f"SIG{number}"])
     orphan.until(set())
-    orphan.process.communicate(timeout=20)
+    orphan.process.communicate(timeout=HANG_S)
     assert orphan.process.returncode not in {0, None}
 
 
@@ -232,7 +232,7 @@ def test_a_command_whose_lock_went_while_we_were_stopped_does_not_go_on(shell: S
     orphan.until({"T"})
     shell.good("kv", "delete", "locks/gone/.lock")
     orphan.process.send_signal(signal.SIGCONT)
-    out, err = orphan.process.communicate(timeout=30)
+    out, err = orphan.process.communicate(timeout=HANG_S)
     assert (orphan.process.returncode, out) == (1, "")
     assert "Lock lost" in err
     assert orphan.states() == set()
@@ -242,7 +242,7 @@ def test_a_command_ends_if_its_guard_is_killed(shell: Shell) -> None:
     orphan = Orphan(shell, "locks/guard")
     os.kill(orphan.guard(), signal.SIGKILL)
     orphan.until(set())
-    _, err = orphan.process.communicate(timeout=20)
+    _, err = orphan.process.communicate(timeout=HANG_S)
     assert err == "Error running handler: signal: SIGKILL\n"
 
 
@@ -255,7 +255,7 @@ def test_a_command_that_ignores_the_end_is_killed(shell: Shell) -> None:
 def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
     orphan = Orphan(shell, "locks/ctrl-c", "exec sleep 60")
     orphan.process.send_signal(signal.SIGINT)
-    orphan.process.communicate(timeout=20)
+    orphan.process.communicate(timeout=HANG_S)
     assert orphan.process.returncode == 130
     assert shell.run("kv", "get", "locks/ctrl-c/.lock")[0] == 1
 

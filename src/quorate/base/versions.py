@@ -15,7 +15,9 @@ BUILD_DATE = "2026-11-30T00:00:00Z"
 
 QUORATE_META = "quorate-version"
 CONSUL_META = "consul-version"
-"""Keys of a node's metadata."""
+NODE_ID_META = "quorate-node-id"
+"""Keys of a node's metadata. The last is the id that the API shows instead of the node's own, where
+`node_id` was configured: a configured id must not decide whose votes or rows are whose."""
 
 
 def build(quorate: str, consul: str) -> str:

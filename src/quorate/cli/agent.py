@@ -29,11 +29,12 @@ from quorate import __version__
 from quorate.base.effects import Halt
 from quorate.base.errors import InvariantError, QuorateError, RequestError, StorageError
 from quorate.base.versions import CONSUL_VERSION
-from quorate.cli.agentflags import help_text, parse_flags
+from quorate.cli.agentflags import Given, help_text, parse_flags
 from quorate.cli.door import Door
-from quorate.cli.logs import agent_log
+from quorate.cli.logs import Logs
 from quorate.cli.pidfile import PidFileError, pid_file
-from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.cli.process import AgentProcess
+from quorate.cli.settings import UNIX, AgentSettings, ConfigError, settings_of
 from quorate.cli.startup import startup_block
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
@@ -88,13 +89,14 @@ def run(words: Sequence[str]) -> int:
         return _refused(error.text + "\nquorate agent -h lists the flags")
     except ConfigError as error:
         return _refused(f"{str(error).rstrip()}\n{_ADVICE}")
-    log = agent_log(settings.log_level, is_json=settings.log_json)
+    logs = Logs(settings.log_level, is_json=settings.log_json)
+    log = logs.log
     for warning in warnings:
         log.warning(warning)
     connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir:
-            return uvloop.run(_serve(settings, data_dir, log, connections_max))
+            return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
     except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
@@ -117,27 +119,29 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
 
 
 async def _serve(
-    settings: AgentSettings, data_dir: Path, log: FilteringBoundLogger, connections_max: int
+    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
 ) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(
-        signal.SIGHUP, lambda: log.warning("reloading is not built: stop and start the node")
-    )
+    log = logs.log
+    process = AgentProcess(given, settings, logs, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, process.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, process.terminate)
+    loop.add_signal_handler(signal.SIGHUP, process.hang_up)
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, log, context))
     door = Door(log)
     try:
-        await door.open(body.local, settings, data_dir, connections_max)
+        await door.open(body.local, settings, data_dir, connections_max, process)
     except OSError as error:
+        await door.close()
         await body.close(is_clean=True)
         raise _cannot_listen(error, door.host, settings.http_port or 0) from error
+    process.started(body, door)
     try:
         with pid_file(settings.pid_file):
-            return await _run(settings, data_dir, body, door, stopping, log)
+            return await _run(settings, data_dir, body, door, stopping, logs)
     except PidFileError:
         await door.close()
         await body.close(is_clean=True)
@@ -150,9 +154,10 @@ async def _run(
     body: Body,
     door: Door,
     stopping: asyncio.Event,
-    log: FilteringBoundLogger,
+    logs: Logs,
 ) -> int:
     """Be a node until a signal or the node itself ends that; returns the exit code."""
+    log = logs.log
     log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
@@ -166,6 +171,7 @@ async def _run(
     ends: list[asyncio.Future[Any]] = [stop, body.ended]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
+    logs.close()
     return await _stop(body, door, log)
 
 
@@ -256,6 +262,8 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
+    if host.startswith(UNIX):
+        return StartError(f"cannot listen on {host}: {error.strerror or error}")
     if error.errno == errno.EADDRINUSE:
         return StartError(
             f"port {port} on {host} is in use by another process: stop that one, or choose "

@@ -38,8 +38,21 @@ def completion(
     """Print the completion script of a shell."""
     from quorate.cli.main import app as top
 
-    words = dict(words_after(typer.main.get_command(top)))
-    say(fish(words) if shell is Shell.FISH else bash(words, is_zsh=shell is Shell.ZSH))
+    words = all_words(typer.main.get_command(top))
+    scripts = {Shell.BASH: bash, Shell.FISH: fish, Shell.ZSH: zsh}
+    say(scripts[shell](words))
+
+
+def all_words(top: Any) -> dict[str, list[str]]:
+    """What may follow each command; the flags of `agent`, which has a parser of its own, too."""
+    from quorate.cli.agentflags import FLAGS
+
+    words = dict(words_after(top))
+    words[""] = sorted([*words[""], "help"])
+    words["agent"] = sorted(f"--{name}" for name in (*FLAGS, "help"))
+    words["help"] = words[""]
+    words["completion"] = sorted([*words["completion"], *Shell])
+    return words
 
 
 def words_after(node: Any, path: Sequence[str] = ()) -> Iterator[tuple[str, list[str]]]:
@@ -62,27 +75,18 @@ def words_after(node: Any, path: Sequence[str] = ()) -> Iterator[tuple[str, list
         yield " ".join(path), sorted(each for each in options if each.startswith("-"))
 
 
-def bash(words: Mapping[str, Sequence[str]], *, is_zsh: bool) -> str:
-    """The script for bash; zsh runs it by its own emulation."""
-    cases = [f'    "{path}") words="{" ".join(following)}" ;;' for path, following in words.items()]
-    head = ["#compdef quorate", "autoload -U +X bashcompinit && bashcompinit"] if is_zsh else []
+def bash(words: Mapping[str, Sequence[str]]) -> str:
+    """The script for bash."""
     return "\n".join(
         [
-            *head,
             "_quorate() {",
-            '  local path="" words="" word current="${COMP_WORDS[COMP_CWORD]}"',
+            '  local typed="" after="" word current="${COMP_WORDS[COMP_CWORD]}"',
             '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
-            '    case "$word" in -*) ;; *) path="${path:+$path }$word" ;; esac',
+            '    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac',
             "  done",
-            "  while :; do",
-            '  case "$path" in',
-            *cases,
-            "  esac",
-            '  [ -n "$words" ] || [ -z "$path" ] && break',
-            '  case "$path" in *" "*) path="${path% *}" ;; *) path="" ;; esac',
-            "  done",
+            *_looking_up(words),
             '  case "$current" in --*) ;; -?*) current="-$current" ;; esac',
-            '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
+            '  COMPREPLY=($(compgen -W "$after" -- "$current"))',
             '  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))',
             "}",
             "complete -F _quorate quorate",
@@ -90,12 +94,50 @@ def bash(words: Mapping[str, Sequence[str]], *, is_zsh: bool) -> str:
     )
 
 
+def zsh(words: Mapping[str, Sequence[str]]) -> str:
+    """The script for zsh, as a file of its `fpath` or to be sourced."""
+    return "\n".join(
+        [
+            "#compdef quorate",
+            "_quorate() {",
+            '  local typed="" after="" word',
+            '  for word in "${(@)words[2,CURRENT-1]}"; do',
+            '    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac',
+            "  done",
+            *_looking_up(words),
+            '  case "$PREFIX" in --*) ;; -?*) PREFIX="-$PREFIX" ;; esac',
+            "  compadd -- ${=after} || _files",
+            "}",
+            'if [ "${funcstack[1]}" = _quorate ]; then _quorate "$@"',
+            "else compdef _quorate quorate; fi",
+        ]
+    )
+
+
+def _looking_up(words: Mapping[str, Sequence[str]]) -> list[str]:
+    """Lines that find what may follow what was typed; arguments at its end are dropped."""
+    cases = [f'    "{path}") after="{" ".join(following)}" ;;' for path, following in words.items()]
+    return [
+        "  while :; do",
+        '  case "$typed" in',
+        *cases,
+        "  esac",
+        '  if [ -n "$after" ] || [ -z "$typed" ]; then break; fi',
+        '  case "$typed" in *" "*) typed="${typed% *}" ;; *) typed="" ;; esac',
+        "  done",
+    ]
+
+
 def fish(words: Mapping[str, Sequence[str]]) -> str:
     """The script for fish."""
-    lines = ["complete -c quorate -f -n __fish_use_subcommand -a '" + " ".join(words[""]) + "'"]
+    top = " ".join(words[""])
+    lines = [
+        f"complete -c quorate -f -n __fish_use_subcommand -a '{top}'",
+        f"complete -c quorate -f -n '__fish_seen_subcommand_from help' -a '{top}'",
+    ]
     for path, following in words.items():
         nouns = path.split()
-        if not nouns:
+        if not nouns or path == "help":
             continue
         seen = " && ".join(f"__fish_seen_subcommand_from {noun}" for noun in nouns)
         for word in following:

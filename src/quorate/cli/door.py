@@ -1,13 +1,17 @@
 """Door: the gateways of a node. The one place where a body and a gateway meet."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from quorate import __version__
 from quorate.base.ports import Local
-from quorate.cli.settings import AgentSettings
+from quorate.cli.settings import UNIX, AgentSettings
+from quorate.cli.sockets import UnixListener
 from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.process import Process
 from quorate.gateways.http.server import HttpServer
 from quorate.gateways.http.sharing import shared
 
@@ -25,10 +29,17 @@ class Door:
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._servers: list[HttpServer] = []
+        self._files: list[UnixListener] = []
+        self._config = HttpConfig()
         self.host = ""
 
     async def open(
-        self, local: Local, settings: AgentSettings, data_dir: Path, connections_max: int
+        self,
+        local: Local,
+        settings: AgentSettings,
+        data_dir: Path,
+        connections_max: int,
+        process: Process,
     ) -> None:
         """Accept clients.
 
@@ -37,25 +48,38 @@ class Door:
             settings: Of the agent.
             data_dir: Where bodies that are too long for memory are kept while they come.
             connections_max: What the limit of open files leaves for clients.
+            process: What clients may ask something of, besides the node.
 
         Raises:
             OSError: An address cannot be used.
         """
-        if settings.http_port is None:
-            return
-        config = http_config(settings, data_dir, connections_max)
+        config = self._config = http_config(settings, data_dir, connections_max)
         common = shared(config)
         for host in settings.clients:
             self.host = host
-            server = HttpServer(local, config, common, self._log.warning)
-            await server.start(host, settings.http_port)
+            server = HttpServer(local, config, common, self._log.warning, process)
+            if host.startswith(UNIX):
+                listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)
+                self._files.append(listener)
+                server.start_on(listener.socket)
+            elif settings.http_port is not None:
+                await server.start(host, settings.http_port)
             self._servers.append(server)
+
+    def reconfigure(self, settings: AgentSettings) -> None:
+        """From now on go by what other settings say of limits and answers."""
+        self._config = msgspec.structs.replace(self._config, **_reloaded(settings))
+        for server in self._servers:
+            server.reconfigure(self._config)
 
     async def close(self) -> None:
         """Accept no more, and let those under way end."""
         for server in self._servers:
             await server.stop()
         self._servers.clear()
+        for file in self._files:
+            file.remove()
+        self._files.clear()
 
 
 def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -> HttpConfig:
@@ -66,20 +90,27 @@ def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -
         version=__version__,
         is_pretty=settings.is_dev,
         is_dev=settings.is_dev,
-        response_headers=settings.response_headers,
-        blocked_paths=settings.blocked_paths,
-        takes_unprintable=settings.takes_unprintable,
-        session_ttl_min_s=settings.session_ttl_min_s,
-        default_wait_s=settings.default_wait_s,
-        max_wait_s=settings.max_wait_s,
         value_bytes_max=cluster.value_bytes_max,
-        txn_bytes_max=settings.txn_bytes_max,
         txn_ops_max=cluster.txn_ops_max,
         command_bytes_max=cluster.batch_bytes_max,
-        connections_per_client_max=settings.connections_per_client_max,
         connections_max=min(limits.http_connections_max, connections_max),
         held_bytes_max=limits.http_held_bytes_max,
         client_bytes_max=limits.http_client_bytes_max,
         spool_dir=str(data_dir),
         free_bytes_min=settings.free_bytes_min,
+        **_reloaded(settings),
     )
+
+
+def _reloaded(settings: AgentSettings) -> dict[str, Any]:
+    """What may change while the node runs; see `reload`."""
+    return {
+        "response_headers": settings.response_headers,
+        "blocked_paths": settings.blocked_paths,
+        "takes_unprintable": settings.takes_unprintable,
+        "session_ttl_min_s": settings.session_ttl_min_s,
+        "default_wait_s": settings.default_wait_s,
+        "max_wait_s": settings.max_wait_s,
+        "txn_bytes_max": settings.txn_bytes_max,
+        "connections_per_client_max": settings.connections_per_client_max,
+    }

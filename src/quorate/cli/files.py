@@ -112,7 +112,7 @@ def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
     faults: list[str] = []
     clean = checked(values, KEYS, "", faults, read.warnings)
     if faults:
-        read.faults.append(errors_text(f"failed to parse {path}", faults))
+        read.faults.append(errors_text(f"failed to parse {path}", faults) + "\n\n")
     return clean
 
 

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from quorate.cli.plainvalues import use_plain_values
 
+HELP = ["-h", "-help", "--help"]
 _FLAG = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"0", "f", "F", "false", "FALSE", "False"}
@@ -108,7 +109,10 @@ class QuickGroup(TyperGroup):
     """Commands under one name, with as quick a start."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse what stands before the command's name."""
+        """Parse what stands before the command's name; without one, say which there are."""
+        if not args:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(1)
         use_plain_values(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
@@ -132,9 +136,24 @@ def command(
     """
     kind = VerbatimCommand if verbatim else ConsulCommand
     lines = ["\b", "Examples:", *(f"  {example}" for example in examples)]
-    return app.command(name, cls=kind, epilog="\n".join(lines) if examples else None)
+    epilog = "\n".join(lines) if examples else None
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        about = re.split(r"[.;:](?:\s|$)", function.__doc__ or "", maxsplit=1)[0]
+        short = " ".join(about.split())
+        decorate = app.command(name, cls=kind, short_help=f"{short}.", epilog=epilog)
+        registered: Callable[..., None] = decorate(function)
+        return registered
+
+    return register
 
 
 def application(about: str) -> typer.Typer:
     """Make the application of one noun, with plain help."""
-    return typer.Typer(cls=QuickGroup, help=about, add_completion=False, rich_markup_mode=None)
+    return typer.Typer(
+        cls=QuickGroup,
+        help=about,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": HELP},
+    )

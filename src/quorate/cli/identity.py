@@ -13,7 +13,7 @@ META_KEY_CHARS_MAX = 128
 META_VALUE_CHARS_MAX = 512
 
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_RESERVED = "consul-"
+_RESERVED = ("consul-", "quorate-")
 
 
 def node_id_of(text: str) -> str:
@@ -42,8 +42,9 @@ def _pair_fault(key: str, value: str) -> str:
         return "Key contains invalid characters"
     if len(key) > META_KEY_CHARS_MAX:
         return f"Key is too long (limit: {META_KEY_CHARS_MAX} characters)"
-    if key.startswith(_RESERVED):
-        return f"Key prefix '{_RESERVED}' is reserved for internal use"
+    for prefix in _RESERVED:
+        if key.startswith(prefix):
+            return f"Key prefix '{prefix}' is reserved for internal use"
     if len(value) > META_VALUE_CHARS_MAX:
         return f"Value is too long (limit: {META_VALUE_CHARS_MAX} characters)"
     return ""

@@ -120,9 +120,8 @@ _BUILT: Keys = {
     "performance": {
         "raft_multiplier": Kind.WHOLE,
         "rpc_hold_timeout": Kind.DURATION,
-        "leave_drain_time": Kind.DURATION,
     }
-    | _unused("grpc_keepalive_interval grpc_keepalive_timeout"),
+    | _unused("leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
     "limits": {
         "http_max_conns_per_client": Kind.WHOLE,
         "kv_max_value_size": Kind.WHOLE,

@@ -6,12 +6,14 @@ either may hold a key's value or a token.
 
 import logging
 import sys
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
-from quorate.base.errors import InvariantError
+from quorate.base.errors import InvariantError, RequestError
 from quorate.runtime.faultlog import kinds_of, places_of
 
 
@@ -26,19 +28,115 @@ def without_values(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def agent_log(level: str, *, is_json: bool) -> FilteringBoundLogger:
-    """A log that shows `level` and what is worse."""
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        without_values,
-    ]
+LEVELS = {
+    "trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
+    "warning": logging.WARNING, "err": logging.ERROR, "error": logging.ERROR,
+}  # fmt: skip
+"""Consul's words for levels, and ours."""
+
+LINES_MAX = 512
+"""So many lines wait for a follower that does not read; then the oldest are dropped and counted."""
+
+
+class LogFollower:
+    """Somebody who reads the log while it is written; see `gateways.http.process.Follower`.
+
+    Args:
+        level: The least that is of interest.
+        wake: Called when there is something to take.
+        is_json: Lines are JSON objects.
+    """
+
+    def __init__(self, level: int, wake: Callable[[], None], *, is_json: bool) -> None:
+        self.is_over = False
+        self._level = level
+        self._wake = wake
+        self._render = _renderer(is_json, colors=False)
+        self._lines: deque[str] = deque(maxlen=LINES_MAX)
+        self._dropped = 0
+
+    def tell(self, level: int, event: EventDict) -> None:
+        """Take an event, if it is of interest."""
+        if self.is_over or level < self._level:
+            return
+        if len(self._lines) == LINES_MAX:
+            self._dropped += 1
+        self._lines.append(str(self._render(None, "", dict(event))))
+        self._wake()
+
+    def take(self) -> bytes:
+        """What was logged since it was last asked; empty if nothing was."""
+        lines = list(self._lines)
+        self._lines.clear()
+        if self._dropped:
+            lines.insert(0, f"==> {self._dropped} lines were dropped: they came too quickly")
+            self._dropped = 0
+        return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Follow no more."""
+        self.is_over = True
+
+
+class Logs:
+    """Where the log of an agent goes: to stderr, and to whoever follows it.
+
+    Args:
+        level: Shown on stderr is this, and what is worse.
+        is_json: Lines are JSON objects.
+
+    Attributes:
+        log: What others write to.
+    """
+
+    def __init__(self, level: str, *, is_json: bool) -> None:
+        self._level = LEVELS[level]
+        self._followers: list[LogFollower] = []
+        processors: list[Processor] = [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            without_values,
+            self._pass_on,
+            _renderer(is_json, colors=sys.stderr.isatty()),
+        ]
+        self.log: FilteringBoundLogger = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        )
+
+    def set_level(self, level: str) -> None:
+        """Show this on stderr from now on, and what is worse."""
+        self._level = LEVELS[level]
+
+    def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
+        """See `gateways.http.process.Process.follow`."""
+        number = LEVELS.get(level.lower())
+        if number is None:
+            raise RequestError("bad_request", f"Unknown log level: {level}")
+        follower = LogFollower(number, wake, is_json=is_json)
+        self._followers.append(follower)
+        return follower
+
+    def close(self) -> None:
+        """Let all followers go."""
+        for follower in self._followers:
+            follower.tell(logging.CRITICAL, {"event": "the node stops", "level": "info"})
+            follower.close()
+        self._followers.clear()
+
+    def _pass_on(self, _: Any, __: str, event: EventDict) -> EventDict:
+        level = LEVELS.get(str(event.get("level")), logging.CRITICAL)
+        for follower in self._followers:
+            follower.tell(level, event)
+        if any(follower.is_over for follower in self._followers):
+            self._followers = [each for each in self._followers if not each.is_over]
+        if level < self._level:
+            raise structlog.DropEvent
+        return event
+
+
+def _renderer(is_json: bool, *, colors: bool) -> Processor:
     if is_json:
-        processors.append(structlog.processors.JSONRenderer(default=repr))
-    else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
-    kind = structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr), processors=processors, wrapper_class=kind
-    )
-    return log
+        return structlog.processors.JSONRenderer(default=repr)
+    return structlog.dev.ConsoleRenderer(colors=colors)

@@ -8,19 +8,33 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from quorate import __version__
 from quorate.base.errors import QuorateError
-from quorate.cli.flags import QuickGroup
+from quorate.cli.flags import HELP, QuickGroup
 
-NOUNS = (
-    "agent", "bench", "cluster", "completion", "demo", "info", "kv", "lock", "members", "session",
-    "snapshot", "txn", "version",
-)  # fmt: skip
+NOUNS = {
+    "agent": "Run a node.",
+    "bench": "Measure a running cluster: puts, reads, stale reads.",
+    "cluster": "Change who votes, and who leads.",
+    "completion": "Print a script that completes commands and flags.",
+    "demo": "Start three nodes here, break what can break, count what was lost.",
+    "info": "Show the figures that a node keeps about itself.",
+    "kv": "Read and write keys.",
+    "leave": "Have a node that runs leave its cluster, and stop.",
+    "lock": "Run a command while holding a lock.",
+    "members": "List the nodes of the cluster.",
+    "monitor": "Follow the log of a node that runs.",
+    "reload": "Have a node that runs read its configuration again.",
+    "session": "Create, list and end sessions.",
+    "snapshot": "Save, restore and look at snapshots.",
+    "txn": "Do several operations at once, or none of them.",
+    "validate": "Check configuration files without starting a node.",
+    "version": "Show the version.",
+}
+"""Every command, and what it does."""
 
 UsageErrors: tuple[type[BaseException], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -36,8 +50,7 @@ class LazyCommands(dict[str, Any]):
     """Commands by noun; a module is imported when its command is taken out."""
 
     def __init__(self) -> None:
-        found = [noun for noun in NOUNS if find_spec(f"quorate.cli.{noun}") is not None]
-        super().__init__(dict.fromkeys(found))
+        super().__init__(dict.fromkeys(NOUNS))
 
     def __getitem__(self, noun: str) -> Any:
         """The command of a noun."""
@@ -69,6 +82,12 @@ class Nouns(QuickGroup):
         super().__init__(**settings)
         self.commands = LazyCommands()
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([*NOUNS.items(), ("help", "Explain a command.")])
+
 
 app = typer.Typer(
     cls=Nouns,
@@ -76,36 +95,53 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "-help", "--help"]},
+    context_settings={"help_option_names": HELP},
 )
 
 
-def _show_version(is_wanted: bool) -> None:
-    if is_wanted:
-        typer.echo(f"Quorate v{__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def top(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
-    ] = False,
-) -> None:
+def top() -> None:
     """Hold what all commands share: nothing."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code says how it went."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _main(words: list[str]) -> int:
+    if words and words[0] in _VERSION:
+        words = ["version", *words[1:]]
+    elif words and words[0] == "help":
+        words = [*words[1:], "-h"]
     if words and words[0] == "agent":
         return _run_agent(words[1:])
-    if words and (words[0].startswith("-") or words[0] in LazyCommands()):
+    if words and (words[0].startswith("-") or words[0] in NOUNS):
         return _run(words)
-    if words:
-        typer.echo(f"quorate has no command {words[0]!r}", err=True)
-    typer.echo(_usage(), err=True)
+    _explain(words)
     return EXIT_UNKNOWN_COMMAND
+
+
+_VERSION = {"-v", "-version", "--version"}
+
+
+def _explain(words: list[str]) -> None:
+    """Say what there is instead of what was asked for."""
+    if words:
+        from quorate.cli.guidance import advice
+
+        verbs: dict[str, Sequence[str]] = {
+            noun: list(getattr(command, "commands", ())) for noun, command in LazyCommands().items()
+        }
+        typer.echo(f"quorate has no command {words[0]!r}", err=True)
+        if text := advice(words, NOUNS, verbs):
+            typer.echo(text, err=True)
+        typer.echo("", err=True)
+    typer.echo(_usage(), err=True)
 
 
 def _run(words: list[str]) -> int:
@@ -119,7 +155,7 @@ def _run(words: list[str]) -> int:
     except QuorateError as error:
         typer.echo(f"Error: {error.text}", err=True)
         return EXIT_ERROR
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -134,8 +170,17 @@ def _run_agent(words: Sequence[str]) -> int:
 
 
 def _usage() -> str:
-    lines = ["Usage: quorate COMMAND [FLAGS] [ARGUMENTS]", "", "Commands:"]
-    return "\n".join([*lines, *(f"    {noun}" for noun in LazyCommands())])
+    width = max(map(len, NOUNS)) + 4
+    return "\n".join(
+        [
+            "Usage: quorate COMMAND [FLAGS] [ARGUMENTS]",
+            "",
+            "Commands:",
+            *(f"    {noun.ljust(width)}{about}" for noun, about in NOUNS.items()),
+            "",
+            "quorate help COMMAND explains one.",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import msgspec
 
 from quorate.base.config import MIB, ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
+from quorate.base.versions import NODE_ID_META
 from quorate.cli import protection
 from quorate.cli.agentflags import Given
 from quorate.cli.files import FORMATS, checked, errors_text, merge, read_files
@@ -60,8 +61,6 @@ class AgentSettings(msgspec.Struct, frozen=True):
     is_dev: bool
     data_dir: Path | None
     node_name: str
-    node_id: str
-    node_meta: dict[str, str]
     bind: str
     advertise: str
     clients: tuple[str, ...]
@@ -169,8 +168,6 @@ class _Reader:
             is_dev=self._is_dev,
             data_dir=self._data_dir(),
             node_name=self._node_name(),
-            node_id=self._node_id(),
-            node_meta=self._node_meta(),
             bind=bind,
             advertise=self._advertise(bind),
             clients=self._clients(),
@@ -307,7 +304,7 @@ class _Reader:
             self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
         if self._is_dev or is_alone or expect == 1:
             return 0, True
-        if not expect and not self._get("retry_join", []):
+        if not expect and not self._get("retry_join", []) and not self._is_lenient:
             self.warnings.append("neither -bootstrap-expect nor -retry-join: waits to be dialed")
         return expect, False
 
@@ -319,17 +316,17 @@ class _Reader:
             self.warnings.append(f"Node name {name!r} will not be discoverable via DNS")
         return name
 
-    def _node_id(self) -> str:
+    def _node_meta(self) -> dict[str, str]:
+        """What the catalog says of this node; among it the id that the API shows."""
+        meta: dict[str, str] = dict(self._get("node_meta", {}))
+        self.sentences.extend(meta_faults(meta))
         text = self._text("node_id", "")
         node_id = node_id_of(text)
-        if text and not node_id:
+        if node_id:
+            meta[NODE_ID_META] = node_id
+        elif text:
             self.sentences.append(f"node_id {text!r} is no UUID")
-        return node_id
-
-    def _node_meta(self) -> dict[str, str]:
-        meta: dict[str, str] = self._get("node_meta", {})
-        self.sentences.extend(meta_faults(meta))
-        return dict(meta)
+        return meta
 
     def _socket(self) -> SocketSettings:
         mode = self._text("unix_sockets.mode", "")
@@ -432,6 +429,7 @@ class _Reader:
             self._timing(),
             self._limits(),
             datacenter,
+            self._node_meta(),
             auto_promote=is_promoting,
         )
         self.faults += node.validate()

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from quorate import __version__
+from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.flags import application, command
 from quorate.cli.output import fail, say, say_json
 
 _REST = {  # what programs that know Consul may look at
     "Revision": "",
     "Prerelease": "",
-    "BuildDate": "1970-01-01T00:00:01Z",
+    "BuildDate": BUILD_DATE,
+    "ConsulVersion": CONSUL_VERSION,
     "RPC": {"Default": 2, "Min": 2, "Max": 3},
 }
 
@@ -24,10 +25,12 @@ def version(
         str, typer.Option("--format", help="`pretty` for people, `json` for programs.")
     ] = "pretty",
 ) -> None:
-    """Show the version of this program."""
+    """Show the version of this program, and of the Consul whose API it has."""
     if form == "json":
-        say_json({"Version": __version__, **_REST})
+        say_json({"Version": QUORATE_VERSION, **_REST})
     elif form == "pretty":
-        say(f"Quorate v{__version__}")
+        say(
+            f"Quorate v{QUORATE_VERSION}\nBuild Date {BUILD_DATE}\nConsul's API of {CONSUL_VERSION}"
+        )
     else:
         fail(f"Unknown format: {form}")

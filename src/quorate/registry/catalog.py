@@ -21,6 +21,7 @@ from quorate.base.outcomes import Failure
 from quorate.base.ports import Rows, TableRows
 from quorate.base.schema import Table, prefix_end
 from quorate.base.subjects import key_part, name_part
+from quorate.base.versions import NODE_ID_META
 
 NODES = int(Table.NODES)
 SERVICES = int(Table.SERVICES)
@@ -52,6 +53,11 @@ class NodeRow(msgspec.Struct, array_like=True, frozen=True):
     meta: dict[str, str]
     create_index: int
     modify_index: int
+
+    @property
+    def shown_id(self) -> str:
+        """The id that the API shows: the configured one, if any."""
+        return self.meta.get(NODE_ID_META) or self.id
 
 
 class CheckRow(msgspec.Struct, array_like=True, frozen=True):

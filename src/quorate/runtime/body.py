@@ -20,12 +20,14 @@ from structlog.typing import FilteringBoundLogger
 from quorate.base.batches import Member
 from quorate.base.config import Bootstrap, NodeSettings
 from quorate.base.effects import Halt
-from quorate.base.errors import QuorateError, StorageError
+from quorate.base.errors import QuorateError, StorageError, UnavailableError
 from quorate.base.events import Persisted, SnapshotTaken, SpaceChanged
 from quorate.base.ids import NodeId, Slot
 from quorate.base.metrics import Metric
+from quorate.base.outcomes import Outcome
 from quorate.base.ports import Status
 from quorate.node.node import Node
+from quorate.node.presence import registration
 from quorate.runtime.descriptors import RESERVE, open_count
 from quorate.runtime.driver import Driver
 from quorate.runtime.home import Home, HomeSettings
@@ -173,6 +175,37 @@ class Body:
             await self._until(lambda: self._node.origin.waiting == 0, DRAIN_S)
             self._driver.perform(self._node.stop())
         await self.close(is_clean=not self.ended.done())
+
+    async def leave(self) -> QuorateError | None:
+        """Have this node taken out of the configuration for good; it is to be stopped then.
+
+        A node that is alone only has to stop. One without which fewer than a majority of the others
+        would be alive stays.
+
+        Returns:
+            Why it is still a member; None if it is not, or alone.
+        """
+        status = self.local.status()
+        me = status.configuration.member(self.member.id)
+        if me is None or len(status.configuration.members) == 1:
+            return None
+        others = [each for each in status.configuration.voters if each.id != me.id]
+        living = sum(each.id in status.healthy for each in others)
+        if 2 * living <= len(others):
+            text = f"without it only {living} of {len(others)} voters would be alive: no majority"
+            return UnavailableError("too_few_nodes", text)
+        await self._hand_over()
+        left: asyncio.Future[QuorateError | None] = self._loop.create_future()
+        self.local.change("remove", me, left.set_result)
+        return await left
+
+    def register(self, node: NodeSettings, done: Callable[[QuorateError | None], None]) -> None:
+        """Write the catalog's row of this node anew, by other settings."""
+
+        def applied(outcome: Outcome | QuorateError) -> None:
+            done(outcome if isinstance(outcome, QuorateError) else None)
+
+        self.local.submit(registration(self.member, node), applied)
 
     async def close(self, *, is_clean: bool = False) -> None:
         """Let go of everything at once."""

@@ -2,15 +2,15 @@ import json
 
 import pytest
 
-from quorate.base.errors import InvariantError
-from quorate.cli.logs import agent_log
+from quorate.base.errors import InvariantError, RequestError
+from quorate.cli.logs import LINES_MAX, Logs
 
 SECRET = "the value of a key"
 
 
 def written(error: BaseException, is_json: bool, capsys: pytest.CaptureFixture[str]) -> str:
     held = SECRET  # a local variable, as a handler has it
-    log = agent_log("info", is_json=is_json)
+    log = Logs("info", is_json=is_json).log
     try:
         raise error
     except BaseException as raised:
@@ -34,3 +34,51 @@ def test_an_error_is_one_line_without_locals_and_without_its_message(
 def test_a_broken_invariant_says_which(capsys: pytest.CaptureFixture[str]) -> None:
     line = json.loads(written(InvariantError("two batches for one slot"), True, capsys))
     assert line["why"] == "two batches for one slot"
+
+
+def test_a_follower_has_a_level_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    logs = Logs("warning", is_json=False)
+    woken: list[int] = []
+    follower = logs.follow("debug", lambda: woken.append(1), is_json=True)
+    logs.log.debug("small", number=1)
+    logs.log.warning("large")
+    assert [json.loads(line)["event"] for line in follower.take().splitlines()] == [
+        "small",
+        "large",
+    ]
+    assert follower.take() == b""
+    assert len(woken) == 2
+    shown = capsys.readouterr().err
+    assert "small" not in shown
+    assert "large" in shown
+    logs.set_level("debug")
+    logs.log.debug("now shown")
+    assert "now shown" in capsys.readouterr().err
+
+
+def test_a_follower_that_does_not_read_holds_so_many_lines_and_learns_of_the_rest() -> None:
+    logs = Logs("error", is_json=False)
+    follower = logs.follow("INFO", lambda: None, is_json=False)
+    for number in range(LINES_MAX + 7):
+        logs.log.info("line", number=number)
+    lines = follower.take().decode().splitlines()
+    assert lines[0] == "==> 7 lines were dropped: they came too quickly"
+    assert len(lines) == LINES_MAX + 1
+    assert f"number={LINES_MAX + 6}" in lines[-1]
+
+
+def test_who_follows_no_more_is_told_nothing() -> None:
+    logs = Logs("error", is_json=False)
+    follower = logs.follow("info", lambda: None, is_json=False)
+    other = logs.follow("info", lambda: None, is_json=False)
+    follower.close()
+    logs.log.info("unheard")
+    assert follower.take() == b""
+    logs.close()
+    assert other.is_over
+    assert b"the node stops" in other.take()
+
+
+def test_an_unknown_level_cannot_be_followed() -> None:
+    with pytest.raises(RequestError, match="Unknown log level: loud"):
+        Logs("info", is_json=False).follow("loud", lambda: None, is_json=False)

@@ -1,9 +1,13 @@
 """`quorate session`, `members` and what else talks to a node."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
+from quorate.cli.main import NOUNS, LazyCommands, main
 from tests.unit.cli.conftest import Run, Said
 
 
@@ -58,6 +62,165 @@ def test_an_unknown_command_prints_the_known_ones(run: Run) -> None:
     said = run("nonsense")
     assert (said.code, said.out) == (127, "")
     assert "kv" in said.err
+
+
+def test_no_command_lists_all_with_what_they_do(run: Run) -> None:
+    said = run()
+    assert (said.code, said.out) == (127, "")
+    for noun, about in NOUNS.items():
+        assert [noun, *about.split()] in [line.split() for line in said.err.splitlines()]
+
+
+def test_the_list_of_commands_is_the_modules_there_are() -> None:
+    for noun, command in LazyCommands().items():
+        assert command.name == noun
+
+
+@pytest.mark.parametrize("word", ["-version", "--version", "-v", "version"])
+def test_the_version_has_several_spellings(run: Run, word: str) -> None:
+    said = run(word)
+    assert (said.code, said.err) == (0, "")
+    assert re.match(r"Quorate v\d+\.\d+\.\d+\n", said.out)
+    assert CONSUL_VERSION in said.out
+    facts = json.loads(run("version", "-format=json").out)
+    assert (facts["Version"], facts["ConsulVersion"]) == (QUORATE_VERSION, CONSUL_VERSION)
+
+
+@pytest.mark.parametrize("words", [("help",), ("-h",), ("-help",), ("--help",)])
+def test_help_lists_every_command(run: Run, words: tuple[str, ...]) -> None:
+    said = run(*words)
+    assert (said.code, said.err) == (0, "")
+    assert all(noun in said.out for noun in NOUNS)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("help", "kv"), "Name the keys below a prefix, in order."),
+        (("help", "kv", "get"), "--detailed"),
+        (("help", "agent"), "-bootstrap-expect"),
+        (("kv", "-h"), "Write a key."),
+        (("kv", "get", "-help"), "--detailed"),
+        (("lock", "--help"), "--child-exit-code"),
+    ],
+)
+def test_help_explains_a_command(run: Run, words: tuple[str, ...], part: str) -> None:
+    said = run(*words)
+    assert (said.code, said.err) == (0, "")
+    assert part in said.out
+
+
+def test_a_group_alone_lists_its_commands_and_fails(run: Run) -> None:
+    said = run("kv")
+    assert (said.code, said.out) == (1, "")
+    assert "Write a key." in said.err
+    said = run("kv", "gte", "x")
+    assert said.code == 1
+    assert "get" in said.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("operator raft list-peers", "quorate cluster list"),
+        ("operator raft list-peers -stale", "quorate cluster list"),
+        ("operator raft remove-peer -id=x", "quorate cluster remove NODE"),
+        ("operator raft transfer-leader", "quorate cluster transfer"),
+        ("operator autopilot state", "quorate cluster list"),
+        ("operator", "quorate cluster -h"),
+        ("force-leave n1", "quorate cluster remove NODE"),
+        ("join 10.0.0.1", "quorate agent -retry-join"),
+        ("watch -type=key -key=x", "quorate kv watch KEY"),
+        ("catalog nodes", "quorate members"),
+        ("memebrs", "quorate members"),
+        ("get x", "quorate kv get"),
+        ("lokc", "quorate lock"),
+        ("acl token list", "is not part of this version"),
+        ("services register", "is not part of this version"),
+    ],
+)
+def test_who_types_another_command_is_told_where_it_is(run: Run, typed: str, meant: str) -> None:
+    said = run(*typed.split())
+    assert (said.code, said.out) == (127, "")
+    assert meant in said.err
+
+
+def test_ctrl_c_has_an_exit_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("quorate.cli.main._main", interrupted)
+    assert main(["kv"]) == 130
+
+
+def test_validate_judges_files(run: Run, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.hcl", tmp_path / "bad.json"
+    good.write_text('data_dir = "/d"\ntelemetry { disable_hostname = true }\n')
+    bad.write_text('{"data_dir": "/d", "nonsense": 1}')
+    said = run("validate", str(good))
+    assert (said.code, said.out) == (0, "Configuration is valid!\n")
+    assert "telemetry.disable_hostname is not used" in said.err
+    assert run("validate", "-quiet", str(good)) == Said(0, "", "")
+    assert run("validate", str(bad)) == Said(
+        1,
+        "",
+        f"Config validation failed: failed to parse {bad}: 1 error occurred:\n"
+        "\t* invalid config key nonsense\n\n\n",
+    )
+    assert run("validate").err == "Must specify at least one config file or directory\n"
+    assert "open none.json: " in run("validate", "none.json").err
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ({}, "data_dir cannot be empty"),
+        (
+            {"datacenter": "BAD dc"},
+            (
+                "datacenter can only contain lowercase alphanumeric, - or _ characters. "
+                'received: "bad dc"'
+            ),
+        ),
+        ({"bootstrap_expect": 3}, "'bootstrap_expect > 0' requires 'server = true'"),
+        (
+            {"bootstrap": True, "server": True, "bootstrap_expect": 3},
+            "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive",
+        ),
+        (
+            {"server": True, "bootstrap_expect": -1},
+            "bootstrap_expect cannot be -1. Must be greater than or equal to zero",
+        ),
+        (
+            {"bind_addr": "nonsense"},
+            "1 error occurred:\n\t* bind_addr: invalid ip address: nonsense\n\n",
+        ),
+        ({"log_level": "loud"}, ""),
+        ({"acl": {"default_policy": "maybe"}}, ""),
+        (
+            {"performance": {"raft_multiplier": 11}},
+            "performance.raft_multiplier cannot be 11. Must be between 1 and 10",
+        ),
+        (
+            {"ports": {"http": 70000}},
+            "1 error occurred:\n\t* ports.http: invalid port: 70000\n\n",
+        ),
+        (
+            {"advertise_addr": "0.0.0.0"},
+            "Advertise address cannot be 0.0.0.0, :: or [::]",
+        ),
+    ],
+)
+def test_validate_speaks_consuls_words(
+    run: Run, tmp_path: Path, keys: dict[str, object], fault: str
+) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"data_dir": "/d", **keys} if keys else {"server": True}))
+    said = run("validate", str(file))
+    if fault:
+        assert said == Said(1, "", f"Config validation failed: {fault}\n")
+    else:
+        assert (said.code, said.out) == (0, "Configuration is valid!\n")
 
 
 def test_lock_asks_for_a_command_and_a_sensible_limit(run: Run) -> None:

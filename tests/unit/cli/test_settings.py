@@ -104,7 +104,7 @@ def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> Non
     assert (settings.http_port, settings.server_port) == (9500, 9300)
     assert settings.response_headers == (("X-A", "b"),)
     assert settings.blocked_paths == ("/v1/snapshot",)
-    assert settings.node_meta == {"a": "1"}
+    assert settings.node.meta == {"a": "1"}
     assert settings.node.timing == Timing().scaled(2)
     assert warnings == []
 
@@ -298,8 +298,12 @@ def test_an_id_and_facts_for_the_api_are_checked(tmp_path: Path) -> None:
         "-dev -node-id 6B1C2F10-0000-4000-8000-00000000DEAD -node-meta rack:r1 -node-meta=z:a:b",
         f={"node_meta": {"rack": "r0", "zone": "z1"}},
     )
-    assert settings.node_id == "6b1c2f10-0000-4000-8000-00000000dead"
-    assert settings.node_meta == {"rack": "r1", "zone": "z1", "z": "a:b"}
+    assert settings.node.meta == {
+        "rack": "r1",
+        "zone": "z1",
+        "z": "a:b",
+        "quorate-node-id": "6b1c2f10-0000-4000-8000-00000000dead",
+    }
     assert "is no UUID" in refused(tmp_path, "-dev -node-id 5")
     said = refused(tmp_path, "-dev", f={"node_meta": {"bad key": "x"}})
     assert said.startswith(
@@ -316,7 +320,7 @@ def test_unknown_keys_are_fatal_in_consuls_words_and_all_are_named(tmp_path: Pat
     assert text == (
         "failed to parse f.json: 2 errors occurred:\n"
         "\t* invalid config key servr\n"
-        "\t* invalid config key ports.htp"
+        "\t* invalid config key ports.htp\n\n"
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from quorate.base.config import NodeSettings
-from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, QUORATE_VERSION
+from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, NODE_ID_META, QUORATE_VERSION
 from quorate.node.presence import registration
 from tests.unit.gateways.desk import BOB, ME, Desk
 
@@ -75,6 +75,23 @@ def test_versions_are_told_per_member_as_each_wrote_them() -> None:
     ]
     health = json.loads(desk.ask("GET", "/v1/operator/autopilot/health").body)
     assert [server["Version"] for server in health["Servers"]] == [CONSUL_VERSION, "1.21.4"]
+
+
+def test_a_configured_id_is_shown_wherever_a_node_is_and_decides_nothing() -> None:
+    desk = Desk(with_node=False)
+    shown = "6b1c2f10-0000-4000-8000-00000000dead"
+    settings = NodeSettings(meta={"rack": "r1", NODE_ID_META: shown})
+    desk.local.apply(registration(ME, settings))
+    about = json.loads(desk.ask("GET", "/v1/agent/self").body)
+    assert about["Config"]["NodeID"] == about["DebugConfig"]["NodeID"] == shown
+    assert about["Member"]["Tags"]["id"] == shown
+    assert about["DebugConfig"]["NodeMeta"] == {"rack": "r1"}
+    [node] = json.loads(desk.ask("GET", "/v1/catalog/nodes").body)
+    assert (node["ID"], node["Meta"]["rack"]) == (shown, "r1")
+    [service] = json.loads(desk.ask("GET", "/v1/health/service/consul").body)
+    assert service["Node"]["ID"] == shown
+    [server] = json.loads(desk.ask("GET", "/v1/operator/raft/configuration").body)["Servers"]
+    assert server["ID"] == ME.id
 
 
 @pytest.mark.parametrize("is_registered", [False, True])

@@ -11,7 +11,7 @@ from typing import Any
 from quorate.base.batches import Member
 from quorate.base.metrics import figures
 from quorate.base.ports import Status
-from quorate.base.versions import BUILD_DATE, CONSUL_META, QUORATE_META, build
+from quorate.base.versions import BUILD_DATE, CONSUL_META, NODE_ID_META, QUORATE_META, build
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -37,7 +37,7 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
             "Datacenter": config.datacenter,
             "PrimaryDatacenter": config.datacenter,
             "NodeName": me.name,
-            "NodeID": me.id,
+            "NodeID": shown_id(context, me),
             "Revision": f"quorate-{config.version}",
             "Server": True,
             "Version": config.consul_version,
@@ -88,8 +88,12 @@ def _debug(context: Context, status: Status, meta: dict[str, str]) -> Shape:
         "HTTPMaxConnsPerClient": config.connections_per_client_max,
         "KVMaxValueSize": config.value_bytes_max,
         "MaxQueryTime": _seconds(config.max_wait_s),
-        "NodeID": me.id,
-        "NodeMeta": {name: value for name, value in meta.items() if name not in own_meta(config)},
+        "NodeID": shown_id(context, me),
+        "NodeMeta": {
+            name: value
+            for name, value in meta.items()
+            if name not in own_meta(config) and name != NODE_ID_META
+        },
         "NodeName": me.name,
         "PrimaryDatacenter": config.datacenter,
         "Quorate": config.version,
@@ -150,6 +154,12 @@ def build_of(context: Context, member: Member) -> str:
     return build(context.config.version if is_me else "", context.config.consul_version)
 
 
+def shown_id(context: Context, member: Member) -> str:
+    """The id of a member that the API shows: a configured one if its row says so."""
+    row = Reader(context.local.tables).node(member.name).value
+    return row.shown_id if row is not None and row.id == member.id else member.id
+
+
 def member_shape(context: Context, member: Member, state: int, status: Status) -> Shape:
     """A member as Serf would show it."""
     host, port = split_address(member.address)
@@ -157,7 +167,7 @@ def member_shape(context: Context, member: Member, state: int, status: Status) -
     tags = {
         "role": "consul",
         "dc": config.datacenter,
-        "id": member.id,
+        "id": shown_id(context, member),
         "port": str(port),
         "raft_vsn": "3",
         "vsn": "2",

@@ -49,15 +49,20 @@ class Answers:
 
     def __init__(self, config: HttpConfig) -> None:
         self._is_pretty = config.is_pretty
+        self._own = self._known = self._date = b""
+        self._heads: dict[tuple[int, bytes, bool], bytes] = {}
+        self.json_200 = b""
+        self.reconfigure(config)
+
+    def reconfigure(self, config: HttpConfig) -> None:
+        """From now on send what this configuration says."""
+        self._is_pretty = config.is_pretty
         own = "".join(f"{name}: {value}\r\n" for name, value in config.response_headers)
         self._own = own.encode("latin-1", "replace")
         self._known = b"Vary: Accept-Encoding\r\nX-Consul-Default-Acl-Policy: %b\r\n%b" % (
             config.default_acl.encode(),
             self._own,
         )
-        self._date = b""
-        self._heads: dict[tuple[int, bytes, bool], bytes] = {}
-        self.json_200 = b""
         self.tick()
 
     @property

@@ -193,6 +193,10 @@ class Budget:
         """Whether there are as many connections as there may be."""
         return self.connections + len(self.coming) >= self._connections_max
 
+    def limit_clients(self, connections_per_client_max: int) -> None:
+        """From now on admit so many connections of one address; those there are stay."""
+        self._connections_per_client_max = connections_per_client_max
+
     def enter(self, host: str) -> Account | None:
         """Count a connection; None if its address has too many."""
         account = self._accounts.get(host)

@@ -411,8 +411,8 @@ class Connection(asyncio.Protocol):
     def _drained(self, chunks: Iterator[Piece], transport: asyncio.Transport) -> bool:
         while not self._is_full:
             chunk = next(chunks, None)
-            if chunk is None:
-                return True
+            if not chunk:  # an empty one: there is nothing yet
+                return chunk is None
             transport.write(chunk)
         return False
 

@@ -15,6 +15,7 @@ from quorate.gateways.http.answers import Answers
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error, spent
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.process import Process
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.sharing import Shared
 from quorate.gateways.http.traffic import Traffic
@@ -63,6 +64,7 @@ class Context:
 
     Attributes:
         local: The node this gateway lives on.
+        process: The process that the node is; None if there is none that could be asked.
         config: Limits and spelling.
         shared: What all listeners of the node have in common.
         answers: Sends answers.
@@ -79,6 +81,7 @@ class Context:
         shared: Shared | None = None,
     ) -> None:
         self.local = local
+        self.process: Process | None = None
         self.config = config
         self.shared = sharing.shared(config) if shared is None else shared
         self.answers = Answers(config)
@@ -87,6 +90,11 @@ class Context:
         self.fresh_s = float("-inf")
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
+
+    def reconfigure(self, config: HttpConfig) -> None:
+        """From now on go by another configuration; requests that wait keep what they began with."""
+        self.config = config
+        self.answers.reconfigure(config)
 
     def metrics(self) -> list[Metric]:
         """What the node and this gateway count and measure."""

@@ -34,6 +34,10 @@ class Answerable(Protocol):
         """Whether the answer to this request would leave at once."""
         ...
 
+    def resume_writing(self) -> None:
+        """Draw more of the answer that is leaving."""
+        ...
+
     def postpone(self, request: "Request", step: Callable[[], None]) -> None:
         """Have a step done when the answer to this request is wanted."""
         ...
@@ -185,12 +189,18 @@ class Request:
 
         Args:
             data: Status line, headers with Content-Length, and body.
-            chunks: The body, or what is left of it, drawn as the client takes it.
+            chunks: The body, or what is left of it, drawn as the client takes it. An empty one
+                means that there is nothing yet: `go_on` draws again.
         """
         if self.is_lost:
             self.release()
         else:
             self._connection.finish(self, data, chunks)
+
+    def go_on(self) -> None:
+        """There is more of the answer."""
+        if not self.is_lost and self._connection.wants(self):
+            self._connection.resume_writing()
 
     def fitted(self, data: bytes) -> bytes:
         """An answer without a body for HEAD, and with the word that the connection owes, if any."""

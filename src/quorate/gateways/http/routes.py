@@ -9,6 +9,7 @@ from quorate.gateways.http import (
     agent,
     caroots,
     catalog,
+    control,
     health,
     kv,
     metrics,
@@ -80,9 +81,12 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/status/peers", {"GET": status.peers}),
     Route("/", {"GET": status.home, "HEAD": status.home}),
     Route("/v1/agent/connect/ca/roots", {"GET": caroots.agent_roots}),
+    Route("/v1/agent/leave", {"PUT": control.leave}),
     Route("/v1/agent/members", {"GET": agent.members}),
     Route("/metrics", {"GET": metrics.prometheus}),
     Route("/v1/agent/metrics", {"GET": metrics.metrics}),
+    Route("/v1/agent/monitor", {"GET": control.monitor}),
+    Route("/v1/agent/reload", {"PUT": control.reload}),
     Route("/v1/agent/self", {"GET": agent.about}),
     Route("/v1/agent/service/deregister/:id", {"PUT": services.deregister}),
     Route("/v1/agent/service/register", {"PUT": services.register}),
@@ -119,7 +123,8 @@ class Router:
             ((route.fixed, route) for route in ROUTES if route.is_open),
             key=lambda pair: -len(pair[0]),
         )
-        self._blocked = tuple(path.encode() for path in context.config.blocked_paths)
+        self._blocked: tuple[bytes, ...] = ()
+        self.reconfigure()
         self._closed_kv = self._open_route(_KV)
         get, put = (context.traffic.of(self._closed_kv.pattern, name) for name in ("GET", "PUT"))
         self._quick = {
@@ -128,6 +133,11 @@ class Router:
             (b"GET", b"stale"): (kv.quick_stale_get, get),
             (b"PUT", b""): (kv.quick_put, put),
         }
+
+    def reconfigure(self) -> None:
+        """Go by what the configuration says now."""
+        paths = self._context.config.blocked_paths
+        self._blocked = tuple(path.encode() for path in paths)
 
     def handle(self, request: Request) -> None:
         """Answer a request, now or later."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.listener import Served
+from quorate.gateways.http.process import Process
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
 from quorate.gateways.http.sharing import Shared
@@ -40,6 +42,7 @@ class HttpServer:
         config: Limits and spelling.
         shared: What it shares with the other listeners of the node; None: it is alone.
         warn: Tells people what was refused, as a logger's method does.
+        process: What clients may ask something of, besides the node.
 
     Attributes:
         heads: What header lines meant; shared by all connections.
@@ -53,6 +56,7 @@ class HttpServer:
         config: HttpConfig,
         shared: Shared | None = None,
         warn: Warn | None = None,
+        process: Process | None = None,
     ) -> None:
         self.config = config
         self.heads = Heads(config)
@@ -60,6 +64,7 @@ class HttpServer:
         self.is_stopping = False
         self._local = local
         self._context = Context(local, config, shared=shared)
+        self._context.process = process
         self._router = Router(self._context)
         self._budget = self._context.shared.budget
         self._connections: set[Served] = set()
@@ -74,6 +79,13 @@ class HttpServer:
         """Where it listens; 0 if it does not."""
         return self._acceptors[0].port if self._acceptors else 0
 
+    def reconfigure(self, config: HttpConfig) -> None:
+        """From now on go by another configuration, without losing a connection."""
+        self.config = config
+        self._context.reconfigure(config)
+        self._router.reconfigure()
+        self._budget.limit_clients(config.connections_per_client_max)
+
     async def start(self, host: str, port: int) -> None:
         """Accept clients. Port 0: any that is free.
 
@@ -84,6 +96,12 @@ class HttpServer:
         for listener in await listeners(host, port):
             self._acceptors.append(Acceptor(listener, self._budget, lambda: Connection(self)))
         self._sweeper = loop.call_later(_SWEEP_S, self.sweep)
+
+    def start_on(self, listener: socket.socket) -> None:
+        """Accept clients on a Unix socket that is bound; it is closed with the server."""
+        listener.setblocking(False)
+        self._acceptors.append(Acceptor(listener, self._budget, lambda: Connection(self)))
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
 
     async def stop(self, *, is_clean: bool = True) -> None:
         """Accept no more, let answers under way leave for a moment, then end every connection.

@@ -31,7 +31,7 @@ CHECK_FIELDS = frozenset(
 def node_shape(row: NodeRow) -> Shape:
     """A node of the catalog."""
     return {
-        "ID": row.id,
+        "ID": row.shown_id,
         "Node": row.name,
         "Address": row.address,
         "Datacenter": row.datacenter,
@@ -54,7 +54,7 @@ def service_node_shape(node: NodeRow, row: ServiceRow) -> Shape:
     """An instance of a service and its node in one flat object."""
     own = service_shape(row)
     return {
-        "ID": node.id,
+        "ID": node.shown_id,
         "Node": node.name,
         "Address": node.address,
         "Datacenter": node.datacenter,

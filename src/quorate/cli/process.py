@@ -1,0 +1,187 @@
+"""The agent's process: what signals and clients may ask of it while it runs."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from quorate.base.errors import QuorateError, RequestError
+from quorate.cli.agentflags import Given
+from quorate.cli.door import Door
+from quorate.cli.logs import LogFollower, Logs
+from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.runtime.body import Body
+
+LEAVE_S = 6.0
+"""How long a node that stops by a signal tries to leave the cluster first."""
+
+RELOADED = {
+    "log_level": "log_level",
+    "default_wait_s": "default_query_time",
+    "max_wait_s": "max_query_time",
+    "session_ttl_min_s": "session_ttl_min",
+    "txn_bytes_max": "limits.txn_max_req_len",
+    "connections_per_client_max": "limits.http_max_conns_per_client",
+    "takes_unprintable": "disable_http_unprintable_char_filter",
+    "response_headers": "http_config.response_headers",
+    "blocked_paths": "http_config.block_endpoints",
+    "leaves_on_terminate": "leave_on_terminate",
+    "leaves_on_interrupt": "skip_leave_on_interrupt",
+    "node.meta": "node_meta",
+}
+"""Settings that a reload changes, by the key that sets each."""
+
+FIXED = {
+    "data_dir": "data_dir", "node_name": "node_name", "bind": "bind_addr",
+    "advertise": "advertise_addr", "clients": "client_addr", "http_port": "ports.http",
+    "server_port": "ports.server", "join": "retry_join", "expect": "bootstrap_expect",
+    "is_alone": "bootstrap", "log_json": "log_json", "pid_file": "pid_file",
+    "socket": "unix_sockets", "wal_sync": "quorate.wal_sync",
+    "wal_segment_bytes": "quorate.wal_segment_bytes",
+    "snapshot_log_bytes": "quorate.snapshot_log_bytes",
+    "free_bytes_min": "quorate.free_bytes_min",
+    "node.cluster": "quorate.cluster, limits.kv_max_value_size",
+    "node.timing": "quorate.timing, performance", "node.limits": "quorate.limits",
+    "node.datacenter": "datacenter",
+}  # fmt: skip
+"""Settings that need a new start, by their keys."""
+
+
+class AgentProcess:
+    """See `gateways.http.process.Process`.
+
+    Args:
+        given: What the command line said: files are read again by it.
+        settings: What is in force.
+        logs: Where the log goes.
+        stop: Called when the process is to end.
+
+    Attributes:
+        settings: What is in force; what needs a new start is in it as it was.
+    """
+
+    def __init__(
+        self, given: Given, settings: AgentSettings, logs: Logs, stop: Callable[[], None]
+    ) -> None:
+        self.settings = settings
+        self._given = given
+        self._logs = logs
+        self._stop = stop
+        self._body: Body | None = None
+        self._door: Door | None = None
+        self._leaving: asyncio.Task[None] | None = None
+
+    def started(self, body: Body, door: Door) -> None:
+        """The node runs."""
+        self._body, self._door = body, door
+
+    # --- the configuration ---------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """SIGHUP."""
+        try:
+            self.reload()
+        except RequestError:  # it is in the log
+            return
+
+    def reload(self) -> None:
+        """Read the configuration again.
+
+        Raises:
+            RequestError: It is wrong; nothing was changed.
+        """
+        log = self._logs.log
+        try:
+            new, warnings = settings_of(self._given)
+        except ConfigError as error:
+            text = str(error).strip()
+            log.warning("not reloaded: nothing was changed", why=text)
+            raise RequestError("bad_request", f"Failed to reload: {text}") from None
+        for warning in warnings:
+            log.warning(warning)
+        changed = [name for name in RELOADED if _get(new, name) != _get(self.settings, name)]
+        fixed = [name for name in FIXED if _get(new, name) != _get(self.settings, name)]
+        if fixed:
+            log.warning("needs a new start", keys=", ".join(FIXED[name] for name in fixed))
+        self._use(new, changed)
+        log.info("reloaded", changed=", ".join(RELOADED[name] for name in changed) or "nothing")
+
+    def _use(self, new: AgentSettings, changed: list[str]) -> None:
+        values = {name: _get(new, name) for name in changed if "." not in name}
+        node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
+        self.settings = msgspec.structs.replace(self.settings, node=node, **values)
+        self._logs.set_level(self.settings.log_level)
+        if self._door is not None:
+            self._door.reconfigure(self.settings)
+        if "node.meta" in changed and self._body is not None:
+            self._body.register(node, self._registered)
+
+    def _registered(self, error: QuorateError | None) -> None:
+        if error is not None:
+            self._logs.log.warning("node_meta is not in the catalog yet", why=error.text)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._end(is_leaving=self.settings.leaves_on_terminate)
+
+    def interrupt(self) -> None:
+        """SIGINT."""
+        self._end(is_leaving=self.settings.leaves_on_interrupt)
+
+    def _end(self, *, is_leaving: bool) -> None:
+        if not is_leaving or self._body is None or self._leaving is not None:
+            self._stop()
+            return
+        log = self._logs.log
+
+        def left(error: QuorateError | None) -> None:
+            if error is not None:
+                log.warning("stops without leaving: it stays a member", why=error.text)
+                self._stop()
+
+        self.leave(left)
+        asyncio.get_running_loop().call_later(LEAVE_S, self._stop)
+
+    def leave(self, done: Callable[[QuorateError | None], None]) -> None:
+        """Leave the cluster; then call `done`, and stop if there was no error."""
+        if self._body is None:
+            done(RequestError("bad_request", "this node has not started yet"))
+            return
+        self._logs.log.info("leaving the cluster")
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
+
+    async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
+        error = await body.leave()
+        if error is None:
+            self._logs.log.info("left the cluster")
+        else:
+            self._logs.log.warning("did not leave the cluster", why=error.text)
+            self._leaving = None
+        done(error)
+        if error is None:
+            self._stop()
+
+    # --- the log -------------------------------------------------------------------------------
+
+    def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
+        """Follow the log.
+
+        Raises:
+            RequestError: There is no such level.
+        """
+        loop = asyncio.get_running_loop()  # threads log, too
+
+        def wake_in_loop() -> None:
+            loop.call_soon_threadsafe(wake)
+
+        return self._logs.follow(level, wake_in_loop, is_json=is_json)
+
+
+def _get(settings: AgentSettings, name: str) -> Any:
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
