@@ -2,13 +2,15 @@
 
 import gzip
 import hashlib
+import io
 import json
 import tarfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 META = "meta.json"
+STATE = "state.bin"
 SUMS = "SHA256SUMS"
 CHUNK_BYTES = 1024 * 1024
 
@@ -29,8 +31,12 @@ class Archive(NamedTuple):
     sizes: dict[str, int]
 
 
-def read_archive(path: Path) -> Archive:
+def read_archive(path: Path, state: IO[bytes] | None = None) -> Archive:
     """Read a snapshot file and check every sum in it.
+
+    Args:
+        path: The file.
+        state: Where the state that it holds is written; None: nowhere.
 
     Raises:
         ArchiveError: It is none, or not whole.
@@ -47,14 +53,10 @@ def read_archive(path: Path) -> Archive:
                 file = tar.extractfile(part)
                 if file is None:
                     continue
-                digest = hashlib.sha256()
-                kept: list[bytes] = []
-                while piece := file.read(CHUNK_BYTES):
-                    digest.update(piece)
-                    if part.name in {META, SUMS}:
-                        kept.append(piece)
-                sums[part.name], sizes[part.name] = digest.hexdigest(), part.size
-                small[part.name] = b"".join(kept)
+                kept = io.BytesIO() if part.name in {META, SUMS} else None
+                target = state if part.name == STATE else kept
+                sums[part.name], sizes[part.name] = _copied(file, target), part.size
+                small[part.name] = b"" if kept is None else kept.getvalue()
             while raw.read(CHUNK_BYTES):
                 pass  # to its end: only there gzip checks its own sum
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -67,6 +69,16 @@ def read_archive(path: Path) -> Archive:
     except (KeyError, ValueError) as error:
         raise ArchiveError(f"{META} is missing or cannot be read") from error
     return Archive(cast(dict[str, Any], meta), sizes)
+
+
+def _copied(file: IO[bytes], target: IO[bytes] | None) -> str:
+    """Read a part to its end, and return its sum."""
+    digest = hashlib.sha256()
+    while piece := file.read(CHUNK_BYTES):
+        digest.update(piece)
+        if target is not None:
+            target.write(piece)
+    return digest.hexdigest()
 
 
 def _listed(sums: bytes) -> dict[str, str]:

@@ -89,6 +89,18 @@ def say_columns(rows: Sequence[Sequence[str]]) -> None:
         say(line)
 
 
+def readable(size: int) -> str:
+    """A number of bytes for people: `812B`, `1.2KB`, `3.4MB`."""
+    if size < 1024:
+        return f"{size}B"
+    units = ["KB", "MB", "GB"]
+    number = size / 1024
+    while number >= 1024 and len(units) > 1:
+        number /= 1024
+        del units[0]
+    return f"{number:.1f}{units[0]}"
+
+
 class Progress:
     """A bar on stderr that counts; nothing where stderr is no terminal."""
 

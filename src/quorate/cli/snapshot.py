@@ -8,11 +8,9 @@ import typer
 from quorate.cli.archives import Archive, ArchiveError, read_archive
 from quorate.cli.connect import Connection, connected
 from quorate.cli.flags import application, command
-from quorate.cli.output import fail, progress, say, say_columns, say_json
+from quorate.cli.output import fail, progress, readable, say, say_columns, say_json
 
 app = application("Save, restore and look at snapshots.")
-
-CONSULS = ("ID", "Size", "Index", "Term", "Version")  # the facts that Consul shows, in its order
 
 File = Annotated[list[str] | None, typer.Argument(metavar="FILE", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -53,22 +51,57 @@ def restore(connection: Connection, file: File = None) -> None:
     say("Restored snapshot")
 
 
-@command(app, "inspect", examples=["quorate snapshot inspect backup.snap"])
-def inspect(file: File = None, as_json: Json = False) -> None:
+@command(
+    app,
+    "inspect",
+    examples=[
+        "quorate snapshot inspect backup.snap",
+        "quorate snapshot inspect -kvdetails -kvdepth=1 backup.snap",
+    ],
+)
+def inspect(
+    file: File = None,
+    form: Annotated[
+        str, typer.Option("--format", help="`pretty` for people, `json` for programs.")
+    ] = "pretty",
+    kvdetails: Annotated[
+        bool, typer.Option("--kvdetails", help="Count keys by the first parts of their names.")
+    ] = False,
+    kvdepth: Annotated[
+        int, typer.Option("--kvdepth", min=1, help="With --kvdetails: by so many parts.")
+    ] = 2,
+    kvfilter: Annotated[
+        str, typer.Option("--kvfilter", help="With --kvdetails: only keys that begin so.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
     """Show what FILE holds, and check that it is whole; needs no cluster."""
-    archive = _read(_path(file))
-    if as_json:
-        say_json({**archive.meta, "parts": archive.sizes})
+    if form not in {"pretty", "json"}:
+        fail(f"Unknown format: {form}")
+    path = _path(file)
+    from quorate.cli.inventory import Shown, read_inventory
+
+    try:
+        with progress("reading", None):
+            shown: Shown = read_inventory(path, depth=kvdepth, prefix=kvfilter)
+    except ArchiveError as error:
+        fail(f"Error reading snapshot: {error}")
+    except OSError as error:
+        fail(f"Error opening snapshot file: open {path}: {_reason(error)}")
+    if as_json or form == "json":
+        say_json(shown.as_json(with_keys=kvdetails))
         return
-    meta = {"Size": archive.sizes.get("state.bin", 0), **archive.meta}
-    facts = {name: meta.get(name, "-") for name in CONSULS} | meta
-    say_columns(
-        [
-            [f" {name}", str(value)]
-            for name, value in facts.items()
-            if not isinstance(value, dict | list)
-        ]
-    )
+    say_columns([[f" {name}", str(value)] for name, value in shown.facts.items()])
+    for heading, stats in [("Type", shown.stats), *([("Key Name", shown.keys)] * kvdetails)]:
+        if not stats:
+            continue
+        say("")
+        total = sum(stat.bytes for stat in stats)
+        rows = [[f" {stat.name}", str(stat.rows), readable(stat.bytes)] for stat in stats]
+        rule = [" ----", "----", "----"]
+        say_columns(
+            [[f" {heading}", "Count", "Size"], rule, *rows, rule, [" Total", "", readable(total)]]
+        )
 
 
 def _path(file: list[str] | None) -> Path:

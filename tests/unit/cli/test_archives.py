@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from quorate.base.commands import KvSet, NodeRegister
 from quorate.cli.archives import ArchiveError, read_archive
+from quorate.cli.output import readable
+from quorate.machine.snapshot import MAGIC, content
 from tests.unit.cli.conftest import Run
+from tests.unit.machine.lab import Lab
 
 META = json.dumps({"Version": 1, "ID": "2-18-1", "Index": 18, "Term": 2, "Size": 5}).encode()
 
@@ -66,7 +70,70 @@ def test_inspect_shows_the_facts_in_columns(run: Run, tmp_path: Path) -> None:
     file.write_bytes(packed(whole()))
     rows = dict(line.split() for line in run("snapshot", "inspect", str(file)).out.splitlines())
     assert (rows["ID"], rows["Index"], rows["Term"], rows["Version"]) == ("2-18-1", "18", "2", "1")
-    assert json.loads(run("snapshot", "inspect", "-json", str(file)).out)["parts"]["state.bin"] == 5
+    assert json.loads(run("snapshot", "inspect", "-json", str(file)).out)["Meta"]["Index"] == 18
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A snapshot of a machine with three keys and a node."""
+    lab = Lab()
+    for key in ("web/a/1", "web/a/2", "db"):
+        lab.outcomes(KvSet(key.encode(), b"x" * 1000, 0))
+    lab.outcomes(NodeRegister("id-1", "n1", "10.0.0.1", "dc1", {}, {}))
+    file = tmp_path / "own.snap"
+    file.write_bytes(packed(whole(b"".join(content(lab.tables)))))
+    return file
+
+
+def test_inspect_counts_what_a_snapshot_holds(run: Run, own: Path) -> None:
+    said = run("snapshot", "inspect", str(own))
+    assert (said.code, said.err) == (0, "")
+    lines = [line.split() for line in said.out.splitlines()]
+    facts = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert facts["Keys"] == "3"
+    assert {"ID", "Size", "Index", "Term", "Version", "Cluster", "Date"} < set(facts)
+    counts = {line[0]: line[1:] for line in lines if len(line) == 3}
+    assert counts["Type"] == ["Count", "Size"]
+    assert counts["KVS"][0] == "3"
+    assert counts["Node"][0] == "2"  # and the machine's own
+    assert counts["KVS"][1].startswith("3.0")
+    assert facts["Total"].endswith("KB")
+
+
+def test_inspect_speaks_to_programs(run: Run, own: Path) -> None:
+    shape = json.loads(run("snapshot", "inspect", "-format=json", "-kvdetails", str(own)).out)
+    assert shape["Meta"]["Keys"] == 3
+    assert {stat["Name"]: stat["Count"] for stat in shape["Stats"]}["KVS"] == 3
+    assert shape["TotalSize"] == sum(stat["Sum"] for stat in shape["Stats"])
+    assert {stat["Name"]: stat["Count"] for stat in shape["StatsKV"]} == {"web/a/": 2, "db": 1}
+    assert run("snapshot", "inspect", "-format=xml", str(own)).code == 1
+
+
+def test_inspect_counts_keys_by_their_first_parts(run: Run, own: Path) -> None:
+    said = run("snapshot", "inspect", "-kvdetails", "-kvdepth=1", "-kvfilter=web", str(own)).out
+    rows = {
+        line.split()[0]: line.split()[1]
+        for line in said.partition("Key Name")[2].splitlines()
+        if line
+    }
+    assert rows["web/"] == "2"
+    assert "db" not in rows
+
+
+def test_a_state_that_is_damaged_within_its_sums_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.snap"
+    file.write_bytes(packed(whole(MAGIC + b"nonsense")))
+    said = run("snapshot", "inspect", str(file))
+    assert said.code == 1
+    assert said.err.startswith("Error reading snapshot: the snapshot is ")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0B"), (1023, "1023B"), (1024, "1.0KB"), (1536, "1.5KB"), (3 * 2**20, "3.0MB")],
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert readable(size) == text
 
 
 def test_files_that_are_not_there_are_named(run: Run) -> None:
