@@ -275,8 +275,8 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_wish_for_protection_is_refused_and_named() -> None:
-    text = refused("-dev", "-grpc-tls-port=8503")
-    assert "ports.grpc_tls asks for TLS" in text
+    text = refused("-dev", "-encrypt=d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4=")
+    assert "encrypt asks for encryption between nodes" in text
     assert "Nothing was started" in text
 
 

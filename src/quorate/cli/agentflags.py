@@ -71,7 +71,6 @@ FLAGS: dict[str, Flag] = {
 
 GUARDED: dict[str, Flag] = {
     "encrypt": Flag(Takes.TEXT, "encrypt", ""),
-    "grpc-tls-port": Flag(Takes.WHOLE, "ports.grpc_tls", ""),
     "allow-write-http-from": Flag(Takes.TEXTS, "http_config.allow_write_http_from", ""),
     "serf-lan-allowed-cidrs": Flag(Takes.TEXTS, "serf_lan_allowed_cidrs", ""),
     "serf-wan-allowed-cidrs": Flag(Takes.TEXTS, "serf_wan_allowed_cidrs", ""),
@@ -84,7 +83,7 @@ _UNUSED_SWITCHES = (
 )
 _UNUSED_VALUES = (
     "advertise-wan alt-domain auto-reload-config "
-    "check_output_max_size dns-port domain grpc-port https-port "
+    "check_output_max_size dns-port domain grpc-port grpc-tls-port https-port "
     "log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
     "primary-gateway protocol raft-protocol recursor retry-interval "
     "retry-interval-wan retry-join-wan retry-max retry-max-wan segment "

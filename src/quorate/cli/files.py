@@ -160,7 +160,7 @@ def checked(
                 faults.append(f"{name} {fault}")
             else:
                 clean[key] = given
-        elif value not in _NOTHING:
+        elif value not in _NOTHING and value != -1:  # a port that is switched off
             warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
     return clean
 

@@ -68,13 +68,9 @@ _GOSSIP = _unused(
 
 _LISTENERS: Keys = {"http": Kind.TEXT} | _unused("dns grpc") | _BLOCKS["addresses"]
 
-_PORTS: Keys = (
-    {"http": Kind.WHOLE, "server": Kind.WHOLE, "serf_lan": Kind.WHOLE}
-    | _unused(
-        "dns grpc https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
-        "sidecar_max_port expose_min_port expose_max_port"
-    )
-    | _BLOCKS["ports"]
+_PORTS: Keys = {"http": Kind.WHOLE, "server": Kind.WHOLE, "serf_lan": Kind.WHOLE} | _unused(
+    "dns grpc grpc_tls https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
+    "sidecar_max_port expose_min_port expose_max_port"
 )
 
 OUR_KEYS: Keys = {

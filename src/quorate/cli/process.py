@@ -43,7 +43,7 @@ FIXED = {
     "free_bytes_min": "quorate.free_bytes_min",
     "node.cluster": "quorate.cluster, limits.kv_max_value_size",
     "node.timing": "quorate.timing, performance", "node.limits": "quorate.limits",
-    "node.datacenter": "datacenter",
+    "node.datacenter": "datacenter", "node.auto_promote": "quorate.auto_promote",
 }  # fmt: skip
 """Settings that need a new start, by their keys."""
 

@@ -1,11 +1,12 @@
 """Keys that ask for protection which this version does not have: a node does not start with them.
 
 A key that is ignored with a warning must not be one that somebody relies on to keep others out.
-A value that asks for nothing (false, empty, a port that is switched off) is harmless.
+A value that asks for nothing (false, empty, a port that is switched off) is harmless. So are the
+ports for TLS: without a certificate, which is refused, nothing is protected by one in Consul, and
+here nothing listens; tools that write whole configurations name them always.
 """
 
 import base64
-import binascii
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -59,7 +60,6 @@ BLOCKS: dict[str, Any] = {
         **_asks(TLS, "enabled intro_token intro_token_file server_addresses dns_sans ip_sans"),
         "authorization": _asks(TLS, "enabled"),
     },
-    "ports": _asks(TLS, "grpc_tls"),  # not `https`: without a certificate it protects nothing
     "addresses": _asks(TLS, "https grpc_tls"),
     "http_config": _asks(NETWORKS, "allow_write_http_from"),
 }
@@ -100,7 +100,7 @@ def _key_fault(text: str) -> str:
     """Why this is no key for Consul's gossip; empty if it is one."""
     try:
         size = len(base64.b64decode(text, validate=True))
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or not even ASCII
         return "illegal base64 data"
     return "" if size in {16, 24, 32} else "key size must be 16, 24 or 32 bytes"
 

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from quorate.base.config import ClusterConfig, Timing
+from quorate.base.config import ClusterConfig, NodeSettings, Timing
 from quorate.cli.agentflags import parse_flags
 from quorate.cli.files import merge
+from quorate.cli.process import FIXED, RELOADED
 from quorate.cli.settings import AgentSettings, ConfigError, settings_of
 
 
@@ -136,7 +137,6 @@ def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> Non
         {"auto_encrypt": {"allow_tls": True}},
         {"auto_config": {"enabled": True}},
         {"auto_config": {"authorization": {"enabled": True}}},
-        {"ports": {"grpc_tls": 8503}},
         {"addresses": {"https": "0.0.0.0"}},
         {"http_config": {"allow_write_http_from": ["127.0.0.0/8"]}},
         {"serf_lan_allowed_cidrs": ["10.0.0.0/8"]},
@@ -164,7 +164,7 @@ def test_a_key_that_asks_for_protection_stops_the_start(
         {"verify_incoming": False, "verify_outgoing": False, "ca_file": "", "encrypt": ""},
         {"tls": {"defaults": {"verify_incoming": False, "ca_file": ""}, "https": {}}},
         {"auto_encrypt": {"tls": False, "allow_tls": False}},
-        {"ports": {"https": 8501}},
+        {"ports": {"https": 8501, "grpc_tls": 8503}},
         {"ports": {"https": -1, "grpc_tls": -1}},
         {"ports": {"https": 0}, "http_config": {"allow_write_http_from": []}},
         {"encrypt_verify_incoming": None},
@@ -185,7 +185,6 @@ def test_a_later_file_may_take_a_wish_for_protection_back(tmp_path: Path) -> Non
     "flags",
     [
         "-encrypt=d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4=",
-        "-grpc-tls-port=8503",
         "-allow-write-http-from=127.0.0.0/8",
         "-serf-lan-allowed-cidrs=10.0.0.0/8",
     ],
@@ -196,6 +195,7 @@ def test_a_flag_that_asks_for_protection_stops_the_start(tmp_path: Path, flags: 
 
 def test_a_key_for_gossip_must_be_one(tmp_path: Path) -> None:
     assert refused(tmp_path, "-dev -encrypt short").startswith("encrypt has invalid key: ")
+    assert "illegal base64" in refused(tmp_path, "-dev", f={"encrypt": "\x80"})
     assert "16, 24 or 32 bytes" in refused(tmp_path, "-dev -encrypt YWJj")
 
 
@@ -510,3 +510,11 @@ def test_learners_vote_unasked_only_if_the_file_says_so(tmp_path: Path) -> None:
         tmp_path, "-server -bootstrap -data-dir /d", a={"quorate": {"auto_promote": True}}
     )
     assert asked.node.auto_promote
+
+
+def test_every_setting_is_reloaded_or_needs_a_new_start() -> None:
+    known = RELOADED.keys() | FIXED.keys()
+    fields = {*AgentSettings.__struct_fields__} - {"is_dev", "node"}
+    fields |= {f"node.{name}" for name in NodeSettings.__struct_fields__}
+    assert known == fields
+    assert not RELOADED.keys() & FIXED.keys()
