@@ -16,7 +16,7 @@ app = application("Measure a running cluster.")
     "bench",
     examples=["quorate bench", "quorate bench -seconds=10 -concurrency=256 -value-bytes=4096"],
 )
-@connected("Error! Not measured")
+@connected("Error! Not measured", takes_time=True)
 def bench(
     connection: Connection,
     *,

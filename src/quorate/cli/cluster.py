@@ -146,7 +146,7 @@ def _row(member: ListedMember) -> list[str]:
     "add",
     examples=["quorate cluster add n4", "quorate cluster add -timeout=0 n4"],
 )
-@connected("Error waiting for the node")
+@connected("Error waiting for the node", takes_time=True)
 def add(
     connection: Connection,
     node: Words = None,

@@ -4,6 +4,7 @@ import inspect
 import os
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
@@ -11,7 +12,7 @@ import msgspec
 import typer
 
 from quorate.base.errors import QuorateError, RequestError
-from quorate.cli.output import fail, fail_with
+from quorate.cli.output import fail, fail_with, patience
 from quorate.client import endpoints, environment
 from quorate.client.sync.client import Client
 
@@ -115,6 +116,11 @@ class Connection(NamedTuple):
         given = self.http_addr or environment.addresses(os.environ)[0]
         return endpoints.parse(given).name
 
+    @property
+    def named(self) -> str:
+        """The node to ask, for people."""
+        return self.http_addr or environment.addresses(os.environ)[0]
+
     def secret(self) -> str:
         """The token: from the flags, else from the environment, else none; files win, as in Consul.
 
@@ -162,12 +168,13 @@ _ANNOTATIONS: dict[str, Any] = {
 
 
 def connected(
-    doing: str = "Error querying Consul agent",
+    doing: str = "Error querying Consul agent", *, takes_time: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the shared flags, as its argument `connection`, and words for its errors.
 
     Args:
         doing: How the message begins when the cluster refuses or cannot be reached.
+        takes_time: It waits by its nature, or tells by itself how far it is.
     """
 
     def wrapped(function: Callable[..., None]) -> Callable[..., None]:
@@ -177,8 +184,10 @@ def connected(
         @wraps(function)
         def run(**values: Any) -> None:
             shared = {name: values.pop(name) for name in _ANNOTATIONS}
+            connection = Connection(**shared)
             try:
-                function(connection=Connection(**shared), **values)
+                with nullcontext() if takes_time else patience(connection.named):
+                    function(connection=connection, **values)
             except QuorateError as error:
                 fail_with(error, doing)
 

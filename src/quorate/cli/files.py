@@ -160,9 +160,14 @@ def checked(
                 faults.append(f"{name} {fault}")
             else:
                 clean[key] = given
-        elif value not in _NOTHING and value != -1:  # a port that is switched off
+        elif _is_missed(name, value):
             warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
     return clean
+
+
+def _is_missed(name: str, value: Any) -> bool:
+    """Whether somebody may miss what an unused key says: no port that is off, no detail of ACLs."""
+    return value not in _NOTHING and value != -1 and not name.startswith("acl.")
 
 
 def _block(value: Any) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ def _text(word: str) -> str:
     return msgspec.json.encode(word).decode()
 
 
-@connected("Error! Failed writing data")
+@connected("Error! Failed writing data", takes_time=True)
 def import_(
     connection: Connection,
     data: Annotated[

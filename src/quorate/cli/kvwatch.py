@@ -30,7 +30,7 @@ def changes(states: Iterable[Iterable[KvEntry]]) -> Iterator[list[Change]]:
         before = now
 
 
-@connected()
+@connected(takes_time=True)
 def watch(
     connection: Connection,
     key: Annotated[list[str] | None, typer.Argument(show_default=False)] = None,

@@ -8,7 +8,7 @@ app = application("Have a node that runs leave its cluster, and stop.")
 
 
 @command(app, "leave", examples=["quorate leave", "quorate leave -http-addr=10.0.0.2:8500"])
-@connected("Error leaving")
+@connected("Error leaving", takes_time=True)
 def leave(connection: Connection) -> None:
     """Have the asked node leave its cluster for good, and stop.
 

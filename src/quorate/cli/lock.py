@@ -26,7 +26,7 @@ app = application("Run a command while holding a lock.")
         "quorate lock -n=3 jobs/resize ./resize.sh",
     ],
 )
-@connected("Error! Lock not taken")
+@connected("Error! Lock not taken", takes_time=True)
 def lock(
     connection: Connection,
     words: Annotated[

@@ -29,7 +29,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @command(app, "monitor", examples=["quorate monitor", "quorate monitor -log-level=debug -log-json"])
-@connected("Error starting monitor")
+@connected("Error starting monitor", takes_time=True)
 def monitor(
     connection: Connection,
     log_level: Annotated[

@@ -3,9 +3,12 @@
 A failure says what happened, what is safe to do now, and what would help.
 """
 
+import signal
 import sys
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 import msgspec
@@ -13,6 +16,7 @@ import typer
 
 from quorate.base.errors import OutcomeUnknownError, QuorateError
 
+PATIENCE_S = 1.0  # a wait that is longer is told
 PROGRESS_AFTER_ITEMS = 200  # shorter work is over before a bar is drawn
 
 _ADVICE = {
@@ -99,6 +103,29 @@ def readable(size: int) -> str:
         number /= 1024
         del units[0]
     return f"{number:.1f}{units[0]}"
+
+
+@contextmanager
+def patience(whom: str) -> Generator[None, None, None]:
+    """Say after a second that an answer is waited for; nothing where stderr is no terminal.
+
+    Args:
+        whom: Who is to answer.
+    """
+    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tell(_: int, __: FrameType | None) -> None:
+        note(f"waiting for {whom} to answer; Ctrl-C gives up")
+
+    before = signal.signal(signal.SIGALRM, tell)
+    timer = signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Progress:

@@ -302,6 +302,11 @@ class _Reader:
             )
         if expect > 1 and expect % 2 == 0:
             self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
+        if self._is_lenient and (expect == 1 or is_alone):
+            self.warnings += [
+                "BootstrapExpect is set to 1; this is the same as Bootstrap mode."
+            ] * (expect == 1)
+            self.warnings.append("bootstrap = true: do not enable unless necessary")
         if self._is_dev or is_alone or expect == 1:
             return 0, True
         if not expect and not self._get("retry_join", []) and not self._is_lenient:

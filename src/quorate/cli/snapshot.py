@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @command(app, "save", examples=["quorate snapshot save backup.snap"])
-@connected("Error saving snapshot")
+@connected("Error saving snapshot", takes_time=True)
 def save(connection: Connection, file: File = None, as_json: Json = False) -> None:
     """Write the whole state into FILE, which appears only when it is complete."""
     path = _path(file)
@@ -34,7 +34,7 @@ def save(connection: Connection, file: File = None, as_json: Json = False) -> No
 
 
 @command(app, "restore", examples=["quorate snapshot restore backup.snap"])
-@connected("Error restoring snapshot")
+@connected("Error restoring snapshot", takes_time=True)
 def restore(connection: Connection, file: File = None) -> None:
     """Replace the whole state of the cluster by FILE's; what is there now is lost."""
     path = _path(file)

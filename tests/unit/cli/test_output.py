@@ -1,5 +1,7 @@
 """What commands print, and where."""
 
+import signal
+
 import pytest
 import typer
 
@@ -46,3 +48,20 @@ def test_progress_is_silent_where_stderr_is_no_terminal(
         bar.advance()
     printed = capsys.readouterr()
     assert printed.out + printed.err == ""
+
+
+def test_a_long_wait_is_told_once_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", 0.01)
+    with output.patience("n1:8500"):
+        signal.pause()
+    assert capsys.readouterr().err == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
+
+
+def test_a_wait_is_not_told_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with output.patience("n1:8500"):
+        assert signal.getsignal(signal.SIGALRM) is before
+    assert capsys.readouterr().err == ""

@@ -338,7 +338,6 @@ def test_keys_of_parts_that_are_not_there_are_ignored_with_a_warning(tmp_path: P
     )
     assert settings.node_name
     assert [warning.split()[0] for warning in warnings] == [
-        "acl.down_policy",
         "telemetry.prometheus_retention_time",
         "ui_config.enabled",
     ]
