@@ -78,7 +78,7 @@ GUARDED: dict[str, Flag] = {
 """Flags that ask for protection: see `protection`."""
 
 _UNUSED_SWITCHES = (
-    "disable-host-node-id disable-keyring-file enable-local-script-checks enable-script-checks "
+    "disable-keyring-file enable-local-script-checks enable-script-checks "
     "hcl non-voting-server read-replica rejoin syslog ui"
 )
 _UNUSED_VALUES = (
@@ -99,7 +99,10 @@ def _unused(names: str, takes: Takes) -> dict[str, Flag]:
 UNUSED = (
     _unused(_UNUSED_SWITCHES, Takes.NOTHING)
     | _unused(_UNUSED_VALUES, Takes.TEXT)
-    | {"serf-lan-port": Flag(Takes.WHOLE, "ports.serf_lan", "")}  # read in `retry_join`
+    | {
+        "disable-host-node-id": Flag(Takes.NOTHING, "disable_host_node_id", ""),
+        "serf-lan-port": Flag(Takes.WHOLE, "ports.serf_lan", ""),  # read in `retry_join`
+    }
 )
 """Consul's flags for parts that are not there."""
 

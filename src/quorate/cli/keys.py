@@ -89,6 +89,7 @@ _BUILT: Keys = {
     "node_name": Kind.TEXT,
     "node_id": Kind.TEXT,
     "node_meta": Kind.NAMES,
+    "disable_host_node_id": Kind.SWITCH,
     "datacenter": Kind.TEXT,
     "data_dir": Kind.TEXT,
     "server": Kind.SWITCH,
@@ -155,7 +156,7 @@ _UNUSED = _unused(
     "disable_keyring_file "
     # UI, mesh and the rest
     "ui ui_dir ui_content_path cloud config_entries peering "
-    "disable_update_check disable_remote_exec disable_host_node_id enable_debug "
+    "disable_update_check disable_remote_exec enable_debug "
     "disable_anonymous_signature "
     "enable_central_service_config experiments segment segments locality audit version "
     "version_prerelease revision license_path partition non_voting_server read_replica "

@@ -325,6 +325,8 @@ class _Reader:
         """What the catalog says of this node; among it the id that the API shows."""
         meta: dict[str, str] = dict(self._get("node_meta", {}))
         self.sentences.extend(meta_faults(meta))
+        if not self._get("disable_host_node_id", True):
+            self.warnings.append("disable_host_node_id = false: ids are never made from the host")
         text = self._text("node_id", "")
         node_id = node_id_of(text)
         if node_id:

@@ -305,6 +305,9 @@ def test_an_id_and_facts_for_the_api_are_checked(tmp_path: Path) -> None:
         "quorate-node-id": "6b1c2f10-0000-4000-8000-00000000dead",
     }
     assert "is no UUID" in refused(tmp_path, "-dev -node-id 5")
+    assert read(tmp_path, "-dev -disable-host-node-id")[1] == []
+    _, [warning] = read(tmp_path, "-dev", f={"disable_host_node_id": False})
+    assert warning.startswith("disable_host_node_id = false")
     said = refused(tmp_path, "-dev", f={"node_meta": {"bad key": "x"}})
     assert said.startswith(
         "node_meta invalid: Couldn't load metadata pair ('bad key', 'x'): Key contains "
