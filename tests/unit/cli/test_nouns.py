@@ -132,7 +132,7 @@ def test_a_group_alone_lists_its_commands_and_fails(run: Run) -> None:
         ("join 10.0.0.1", "quorate agent -retry-join"),
         ("watch -type=key -key=x", "quorate kv watch KEY"),
         ("catalog nodes", "quorate members"),
-        ("memebrs", "quorate members"),
+        ("membres", "quorate members"),
         ("get x", "quorate kv get"),
         ("lokc", "quorate lock"),
         ("acl token list", "is not part of this version"),
