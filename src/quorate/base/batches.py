@@ -10,7 +10,7 @@ from functools import cached_property
 
 import msgspec
 
-from quorate.base.ids import Ballot, NodeId
+from quorate.base.ids import Ballot, NodeId, Slot
 
 
 class Kind(IntEnum):
@@ -75,6 +75,19 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
         return next((member for member in self.members if member.id == node), None)
 
 
+class Shown(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a member has shown its disk to hold: a promise of `promised`, a vote in `slot`.
+
+    `incarnation` and `life` say in which of its lives; `life` is drawn at each start.
+    """
+
+    node: NodeId
+    incarnation: int
+    life: int
+    promised: Ballot
+    slot: Slot
+
+
 class Batch(msgspec.Struct, frozen=True, array_like=True):
     """A decoded batch.
 
@@ -86,6 +99,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         wall_ms: The leader's wall clock, milliseconds since 1970, for people only.
         bundles: In proposal order; empty unless kind is BUNDLES.
         configuration: Only if kind is CONFIGURATION.
+        shown: What members have shown, now and then (`paxos.recall`); versions that do not know
+            it skip it.
     """
 
     ballot: Ballot
@@ -93,6 +108,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     wall_ms: int
     bundles: tuple[Bundle, ...] = ()
     configuration: Configuration | None = None
+    shown: tuple[Shown, ...] = ()
 
 
 NOOP = bytes([Kind.NOOP])

@@ -87,6 +87,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
         is_serving: The barrier is chosen: bundles and read questions are welcome.
         digest_slot, digest: What most replicas agree the tables' digest was at that slot; 0 if
             there is nothing to say.
+        durable: The leader's own disk holds a vote in this slot.
     """
 
     ballot: Ballot
@@ -95,6 +96,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
     is_serving: bool
     digest_slot: Slot = Slot(0)
     digest: int = 0
+    durable: Slot = Slot(0)
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
@@ -304,6 +306,33 @@ class Overview(msgspec.Struct, frozen=True, array_like=True, tag=30):
     members: tuple[MemberProgress, ...]
 
 
+class Restarted(msgspec.Struct, frozen=True, array_like=True, tag=31):
+    """This is my life `incarnation`; when it began my log held a promise of `promised` and `slot`.
+
+    `life` is drawn at start. Said at the begin of every link (rule V1 in `paxos.recall`).
+    """
+
+    incarnation: int
+    life: int
+    promised: Ballot
+    slot: Slot
+
+
+class Recognized(msgspec.Struct, frozen=True, array_like=True, tag=32):
+    """The answer to a Restarted with this `incarnation` and `life`.
+
+    `is_refused`: you have shown more than that, and have forgotten it. `promised` and `slot` are
+    the highest that I know of earlier lives, `lived` is the highest life.
+    """
+
+    incarnation: int
+    life: int
+    is_refused: bool
+    lived: int
+    promised: Ballot
+    slot: Slot
+
+
 Message = (
     Prepare
     | Promise
@@ -336,4 +365,6 @@ Message = (
     | Identity
     | FoundCancelled
     | FoundAbandoned
+    | Restarted
+    | Recognized
 )

@@ -31,7 +31,7 @@ from quorate.base.config import NodeSettings
 from quorate.base.errors import ConflictError, RequestError, StorageError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.ports import Tables
-from quorate.base.records import Chosen, Founded, Record, Vote
+from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.base.schema import Table
 from quorate.machine.restore import CONTENT
 from quorate.machine.state import STATE_KEY, State, decode_state, prefixes
@@ -215,7 +215,7 @@ def _watermark(survivor: _Survivor, batches: dict[Slot, bytes]) -> Slot:
     """The last slot that a survivor proves to be chosen."""
     proven = [survivor.applied]
     proven += [each.slot for each in survivor.records if isinstance(each, Chosen)]
-    proven += [each.watermark for each in survivor.records if isinstance(each, Vote)]
+    proven += [each.watermark for each in survivor.records if isinstance(each, Vote | Promised)]
     return max(
         (slot for slot in proven if slot in batches or slot <= survivor.applied), default=Slot(0)
     )

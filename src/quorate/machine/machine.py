@@ -17,7 +17,7 @@ from typing import cast
 
 import msgspec
 
-from quorate.base.batches import Batch, Bundle, Configuration, Kind, decode_batch
+from quorate.base.batches import Batch, Bundle, Configuration, Kind, Shown, decode_batch
 from quorate.base.commands import Command, decode_commands
 from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import StorageError, invariant
@@ -27,6 +27,7 @@ from quorate.base.ports import Tables, Transaction
 from quorate.machine.dedup import Counted, Origins, Verdict
 from quorate.machine.dispatch import HANDLERS, Work
 from quorate.machine.rows import WRITE_UNITS, Bounds, Rows, ViewRows
+from quorate.machine.shown import read_shown, store_shown
 from quorate.machine.state import (
     STATE_KEY,
     State,
@@ -101,6 +102,7 @@ class Machine:
         self._work: Generator[None, None, Application] | None = None
         self._job: _Job | None = None
         self._tries = 0
+        self.shown_version = 0
         self.reload()
 
     def reload(self) -> None:
@@ -110,6 +112,8 @@ class Machine:
         self._state = State() if data is None else decode_state(data)
         self._origins = Origins(self._tables, self._settings.alpha_slots)
         self._timers = Timers(sessions.sessions(ViewRows(self._tables, self._state)))
+        self._shown = read_shown(self._tables)
+        self.shown_version += 1
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -156,6 +160,10 @@ class Machine:
     def last_sequence(self, origin: NodeId) -> Counted:
         """(incarnation, sequence) of an origin's last bundle that counted; (0, 0) if none."""
         return self._origins.last(origin)
+
+    def shown(self, node: NodeId) -> Shown | None:
+        """What a member has shown its disk to hold, as far as the log says."""
+        return self._shown.get(node)
 
     def expirations(self, now_ms: int) -> list[Command]:
         """What a leader should propose now because time passed; nothing twice too soon.
@@ -277,6 +285,7 @@ class Machine:
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = self._store(transaction, rows, slot, batch.wall_ms)
+            shown = store_shown(transaction, self._shown, batch.shown) if batch.shown else None
             transaction.commit()
         except BaseException:
             transaction.abort()
@@ -284,6 +293,9 @@ class Machine:
             raise
         self._origins.commit()
         self._state = state
+        if shown is not None:
+            self._shown = shown
+            self.shown_version += 1
         counters.batches += 1
         self.counters = counters
         if before.generation != state.generation:

@@ -23,6 +23,7 @@ from quorate.node.origin import Origin
 from quorate.node.overview import Overviews
 from quorate.node.presence import Presence, registration
 from quorate.node.reads import Reads
+from quorate.node.reports import Reports
 from quorate.node.routes import Routes
 from quorate.node.status import is_removed
 from quorate.paxos.replica import Replica
@@ -54,6 +55,7 @@ class Parts(Protocol):
     refusal: UnavailableError | None
     reads: Reads
     watches: Watches
+    reports: Reports
 
     @property
     def cluster_id(self) -> str:
@@ -94,7 +96,8 @@ class Duties:
         if replica is None or now_s < self._due_s:
             return []
         self._due_s = now_s + DUTIES_S
-        return self._own(replica, now_s) + self._leaders(replica, now_s)
+        effects = self._own(replica, now_s) + self._leaders(replica, now_s)
+        return effects + replica.recall.review()
 
     def _own(self, replica: Replica, now_s: float) -> list[Effect]:
         node = self._node
@@ -162,6 +165,8 @@ class Duties:
             for command in node.machine.expirations(node.stamp_ms(now_s)):
                 self._propose(command)
         effects = node.overviews.tick(leadership, membership, replica.watermark, now_s)
+        if not node.is_full:
+            effects += node.reports.tick(leadership, node.stamp_ms(now_s), now_s)
         return effects + node.changes.tick(leadership, membership, replica.watermark, now_s)
 
     def _propose(self, command: Command) -> None:

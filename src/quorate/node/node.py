@@ -57,6 +57,7 @@ from quorate.node.overview import Overviews
 from quorate.node.peering import Peering
 from quorate.node.presence import Presence
 from quorate.node.reads import Reads
+from quorate.node.reports import Reports
 from quorate.node.routes import Routes
 from quorate.node.status import status_of
 from quorate.paxos.membership import Membership
@@ -94,8 +95,7 @@ class Node:
         wall_ms: Callable[[], int],
         bootstrap: Bootstrap = JOIN_ONLY,
     ) -> None:
-        self.me = me
-        self.settings = settings
+        self.me, self.settings = me, settings
         self.machine = Machine(tables, settings.cluster, settings.limits.turn_units)
         self.peering = Peering(me.id)
         self.founding = Founding(me, bootstrap, rng, self.peering)
@@ -111,14 +111,14 @@ class Node:
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.presence: Presence | None = None
         self.overviews = Overviews(me.id)
+        self.reports = Reports(me.id, incarnation, rng, wall_ms)
         self.is_full = False
         self.refusal: UnavailableError | None = None  # why clients are sent away
         self.leader: NodeId | None = None
         self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
-        self._rng = rng
-        self._wall_ms = wall_ms
+        self._rng, self._wall_ms = rng, wall_ms
         self._is_alone = bootstrap.is_alone
         self._has_halted = False
         self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
@@ -158,9 +158,9 @@ class Node:
                 if error.code != "disk_full" or is_recovering:
                     raise
                 return False  # N2: tried again with the next event
-        self.replica = Replica(
-            self.me.id, self.settings, self._membership(), self.machine.applied, self._rng, now_s
-        )
+        recall, applied = self.reports.recall(self.machine), self.machine.applied
+        asked = (self.me.id, self.settings, self._membership(), applied, self._rng, now_s)
+        self.replica = Replica(*asked, recall)
         return True
 
     def _begun(self) -> list[Effect]:
@@ -407,8 +407,8 @@ class Node:
             bundles = self.intake.take()
             if not bundles:
                 return effects
-            stamp_ms = self.stamp_ms(now_s)
-            batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles)
+            stamp_ms, shown = self.stamp_ms(now_s), self.reports.take(leadership, now_s)
+            batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles, None, shown)
             is_awaited = any(bundle.origin != self.me.id for bundle in bundles)
             steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
             effects += self._pass(steps, now_s, is_applying=False)

@@ -51,6 +51,7 @@ from quorate.paxos.progress import Progress
 from quorate.paxos.proposer import Flight, Phase1, Pipeline
 from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.reads import Ask, ReadRounds
+from quorate.paxos.recall import Recall
 
 
 class Home(Protocol):
@@ -62,6 +63,7 @@ class Home(Protocol):
     acceptor: Acceptor
     learner: Learner
     linked: set[NodeId]
+    recall: Recall
 
 
 class Leadership:
@@ -78,6 +80,7 @@ class Leadership:
         self._timing = home.settings.timing
         self._cluster = home.settings.cluster
         self.ballot = ballot
+        self.recall = home.recall
         self.phase1 = Phase1(ballot, Slot(home.learner.watermark + 1))
         self.pipeline: Pipeline | None = None
         self.is_serving = False
@@ -227,6 +230,7 @@ class Leadership:
             return
         if sender == self._home.me:
             self._heard_self_s = now_s
+            self.recall.note_own(slot)
         else:
             self._peer(sender, now_s).on_answer(slot, now_s)
         batch = self.pipeline.on_accepted(sender, slot)
@@ -394,6 +398,7 @@ class Leadership:
             self.is_serving,
             self.digest_slot,
             self.digest,
+            self.recall.own_slot,
         )
 
     # --- answers -----------------------------------------------------------------------------

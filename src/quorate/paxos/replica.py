@@ -14,7 +14,7 @@ from quorate.base.batches import Configuration, decode_batch, is_configuration
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Event, Received
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
@@ -29,6 +29,8 @@ from quorate.base.messages import (
     PollAnswer,
     Prepare,
     Promise,
+    Recognized,
+    Restarted,
     TransferNow,
 )
 from quorate.base.ports import Rng
@@ -41,7 +43,11 @@ from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.learning import Learning
 from quorate.paxos.log import Tail
 from quorate.paxos.membership import Membership
-from quorate.paxos.quorum import is_phase1_quorum
+from quorate.paxos.polls import Polls
+from quorate.paxos.recall import Blank, Recall
+
+Handlers = dict[type, Callable[..., list[Effect]]]
+"""By type of message."""
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
@@ -61,6 +67,7 @@ class Replica:
         applied: The tables hold everything up to here.
         rng: Chance for timeouts.
         now_s: The time of creation.
+        recall: What others have shown, and what this life is; None: a first life.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Replica:
         applied: Slot,
         rng: Rng,
         now_s: float,
+        recall: Recall | None = None,
     ) -> None:
         self.me = me
         self.settings = settings
@@ -89,9 +97,21 @@ class Replica:
         self.linked: set[NodeId] = set()
         self._released: list[Released] = []
         self.learning = Learning(self)
+        self.polls = Polls(self)
+        self.recall = recall or Recall(me, 1, 0, Blank())
+        self._wait_until_s = now_s + settings.timing.election_timeout_s
+        self.recall.begin(NO_BALLOT, applied, self._wait_until_s)
         self._has_turned = False  # a configuration went out of force: see L4
         self._failed_why = ""  # our last election failed for this, and nobody led since
-        self._handlers: dict[type, Callable[..., list[Effect]]] = {
+        of_all: Handlers = {
+            Poll: self._on_poll,
+            Fetch: self._on_fetch,
+            Fetched: self._on_fetched,
+            Farewell: self._on_farewell,
+            Restarted: self._on_restarted,
+            Recognized: self._on_recognized,
+        }
+        self._handlers: Handlers = of_all | {
             Accept: self._on_accept,
             Accepted: self._on_accepted,
             Heartbeat: self._on_heartbeat,
@@ -99,22 +119,12 @@ class Replica:
             Prepare: self._on_prepare,
             Promise: self._on_promise,
             Nack: self._on_nack,
-            Poll: self._on_poll,
             PollAnswer: self._on_poll_answer,
-            Fetch: self._on_fetch,
-            Fetched: self._on_fetched,
             TransferNow: self._on_transfer_now,
-            Farewell: self._on_farewell,
         }
-        self._strangers: dict[type, Callable[..., list[Effect]]] = {
-            Accept: self._on_stranger,
-            Heartbeat: self._on_stranger,
-            PollAnswer: self._on_stranger,
-            Poll: self._on_poll,
-            Fetch: self._on_fetch,
-            Fetched: self._on_fetched,
-            Farewell: self._on_farewell,
-        }
+        ahead = (Accept, Heartbeat, PollAnswer)
+        self._strangers: Handlers = of_all | dict.fromkeys(ahead, self._on_stranger)
+        self._refused: Handlers = {Restarted: self._on_restarted}
 
     # --- what the node asks ------------------------------------------------------------------
 
@@ -170,6 +180,8 @@ class Replica:
         """All records are replayed; `applied` is what the tables held when they began."""
         self.learner.end_recovery(applied)
         self._has_turned = False
+        slots = [self.watermark, *self.acceptor.votes, *self.learner.chosen]
+        self.recall.begin(self.acceptor.promised, max(slots), self._wait_until_s)
 
     @property
     def has_released(self) -> bool:
@@ -203,7 +215,7 @@ class Replica:
         if isinstance(event, Received):
             return self.hear(event.sender, event.message, now_s)
         if isinstance(event, Connected):
-            return self._on_connected(event.peer.id)
+            return self._on_connected(event.peer.id, now_s)
         if isinstance(event, Disconnected):
             return self._on_disconnected(event.peer, now_s)
         return []
@@ -219,6 +231,8 @@ class Replica:
         handlers = self._handlers
         if sender not in self.membership.members and not self._is_heard(sender):
             handlers = self._strangers if sender in self.linked else {}
+        if self.recall.refused and sender in self.recall.refused:
+            handlers = self._refused  # V2
         handler = handlers.get(type(message))
         if handler is None:
             return []
@@ -241,8 +255,9 @@ class Replica:
                 effects += self.step_down(now_s, FORGOTTEN if is_short else "no quorum heard")
             elif self.leadership.is_stuck(now_s):
                 effects += self.step_down(now_s, FORGOTTEN if is_short else UNKNOWN)
-        elif now_s >= self.election.due_s and self.is_voter:
+        elif now_s >= self.election.due_s and self.is_voter and self._may_vote(now_s):
             effects += self.poll(now_s)
+        effects += self.recall.ask(sorted(self.linked), now_s)
         effects += self.learning.fetch(now_s)
         return effects + self._settle(now_s)
 
@@ -260,17 +275,13 @@ class Replica:
 
     def poll(self, now_s: float) -> list[Effect]:
         """Ask the voters whether they would promise (pre-vote)."""
-        number = self.election.begin_poll(self.me, now_s)
-        if self._is_elected({self.me}):
-            return self.stand(now_s)
-        question = Poll(self._next_round(), number, self.watermark)
-        return [Send(peer, question) for peer in self.peers()]
+        return self.polls.begin(now_s)
 
     def stand(self, now_s: float) -> list[Effect]:
         """Begin phase 1 under a ballot above all we have seen (P1: Prepare leaves as Reply)."""
         self.election.end_poll()
         self.election.postpone(now_s)
-        ballot = Ballot(self._next_round(), self.me)
+        ballot = Ballot(self.next_round(), self.me)
         self.round_seen = ballot.round
         self.leadership = Leadership(self, ballot, now_s)
         fields = {"round": ballot.round, "watermark": self.watermark}
@@ -292,11 +303,8 @@ class Replica:
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
         return [Note("stepped down", {"why": why})] if is_news or leadership.is_serving else []
 
-    def _is_elected(self, grants: set[NodeId]) -> bool:
-        voters = self.membership.governing(Slot(self.watermark + 1)).voter_ids
-        return is_phase1_quorum(grants, voters)
-
-    def _next_round(self) -> int:
+    def next_round(self) -> int:
+        """A round above all that we have seen."""
         return max(self.acceptor.promised.round, self.round_seen, self.election.leader.round) + 1
 
     def peers(self) -> list[NodeId]:
@@ -304,30 +312,15 @@ class Replica:
         return [node for node in self.membership.members if node != self.me]
 
     def _on_poll(self, sender: NodeId, message: Poll, now_s: float) -> list[Effect]:
-        self.learner.hear_of(message.watermark, sender)
-        if sender not in self.membership.members and message.watermark <= self.watermark:
-            return [Send(sender, Farewell(self.membership.newest.number))]
-        granted = (
-            not (self.leadership and self.leadership.is_serving)
-            and message.round > self.acceptor.promised.round
-            and self.election.may_grant(self.watermark, message.watermark, now_s)
-        )
-        promised = self.acceptor.promised
-        return [Send(sender, PollAnswer(message.number, granted, promised, self.watermark))]
+        return self.polls.on_poll(sender, message, now_s)
 
     def _on_poll_answer(self, sender: NodeId, message: PollAnswer, now_s: float) -> list[Effect]:
-        if message.promised.round > self.round_seen and not message.is_granted:
-            self.election.hurry(now_s)  # outbid, not refused for a living leader: ask higher
-        self.round_seen = max(self.round_seen, message.promised.round)
-        self.learner.hear_of(message.watermark, sender)
-        if self.leadership or not message.is_granted:
-            return []
-        if self._is_elected(self.election.on_grant(sender, message.number)):
-            return self.stand(now_s)
-        return []
+        return self.polls.on_answer(sender, message, now_s)
 
     def _on_transfer_now(self, sender: NodeId, message: TransferNow, now_s: float) -> list[Effect]:
         if self.leadership or message.ballot != self.election.leader or not self.is_voter:
+            return []
+        if not self._may_vote(now_s):
             return []
         self.election.forget(now_s)
         return self.stand(now_s)
@@ -338,13 +331,31 @@ class Replica:
 
     # --- phase 1 and 2, both sides -----------------------------------------------------------
 
+    def _may_vote(self, now_s: float) -> bool:
+        """May we promise and vote (V3)?"""
+        recall, membership = self.recall, self.membership
+        if recall.is_confirmed:
+            return True
+        governing = membership.governing(Slot(self.watermark + 1))
+        return recall.confirm((governing.voter_ids, membership.newest.voter_ids), now_s)
+
+    def _on_restarted(self, sender: NodeId, message: Restarted, now_s: float) -> list[Effect]:
+        return self.recall.on_restarted(sender, message)
+
+    def _on_recognized(self, sender: NodeId, message: Recognized, now_s: float) -> list[Effect]:
+        return self.recall.on_recognized(sender, message)
+
     def _on_prepare(self, sender: NodeId, message: Prepare, now_s: float) -> list[Effect]:
+        if not self._may_vote(now_s):
+            return []
+        self.recall.note(sender, message.ballot, Slot(0))
         effects = self.acceptor.on_prepare(sender, message, self.learner.chosen, self.learner.led)
         if sender != self.me and isinstance(effects[0], Persist | Reply):
             self.election.postpone(now_s)
         return effects + self._yield(now_s)
 
     def _on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
+        self.recall.note(sender, message.ballot, Slot(0))
         return self.leadership.on_promise(sender, message, now_s) if self.leadership else []
 
     def _on_nack(self, sender: NodeId, message: Nack, now_s: float) -> list[Effect]:
@@ -354,6 +365,8 @@ class Replica:
         return []
 
     def _on_accept(self, sender: NodeId, message: Accept, now_s: float) -> list[Effect]:
+        if not self.recall.is_confirmed and not self._may_vote(now_s):
+            return []
         if self.learner.knows(message.slot) and message.ballot >= self.acceptor.promised:
             other = self.learning.judge_known(sender, message)
             if other:
@@ -368,12 +381,14 @@ class Replica:
         )
 
     def _on_accepted(self, sender: NodeId, message: Accepted, now_s: float) -> list[Effect]:
+        self.recall.note(sender, message.ballot, message.slot)
         if self.leadership and message.ballot == self.leadership.ballot:
             self.leadership.on_accepted(sender, message.slot, now_s)
         return []
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
         effects = self.learning.learn(message.ballot, message.watermark, sender, is_stored=False)
+        self.recall.note(sender, message.ballot, message.durable)
         promised = self.acceptor.promised
         if message.ballot < promised:
             nack = Send(sender, Nack(message.ballot, promised))
@@ -461,16 +476,19 @@ class Replica:
 
     # --- links -------------------------------------------------------------------------------
 
-    def _on_connected(self, peer: NodeId) -> list[Effect]:
+    def _on_connected(self, peer: NodeId, now_s: float) -> list[Effect]:
         self.linked.add(peer)
         self.learning.fetcher.hurry()
+        self.recall.unlink(peer)
+        effects = self.recall.ask([peer], now_s)
         if self.leadership:
-            return self.leadership.on_link(peer, is_linked=True)
-        return []
+            effects += self.leadership.on_link(peer, is_linked=True)
+        return effects
 
     def _on_disconnected(self, peer: NodeId, now_s: float) -> list[Effect]:
         self.linked.discard(peer)
         self.learning.fetcher.forget(peer)
+        self.recall.unlink(peer)
         if self.leadership:
             return self.leadership.on_link(peer, is_linked=False)
         if self.election.on_link_lost(peer, now_s):

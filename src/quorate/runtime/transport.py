@@ -296,7 +296,8 @@ class Transport:
         if is_new and len(self._links) >= LINKS_MAX:
             return f"{LINKS_MAX} other nodes are linked already"
         try:
-            judge_hello(mine, theirs, self._known)
+            # of a node that is not linked its own memory is asked: it may have to halt (V1)
+            judge_hello(mine, theirs, self._known if peer in self._links else {})
         except PeerError as error:
             return error.text
         return ""

@@ -36,6 +36,11 @@ class NodeClock:
         self._rebase(now_s)
         self._rate = rate
 
+    @property
+    def is_frozen(self) -> bool:
+        """Does it stand still?"""
+        return self._is_frozen
+
     def freeze(self, now_s: float) -> None:
         """Stand still."""
         self._rebase(now_s)

@@ -16,13 +16,16 @@ from quorate.sim.judge import Judge
 from quorate.sim.network import Network, Weather
 from quorate.sim.operations import Operation
 from quorate.sim.oracle import Oracle
-from quorate.sim.store import Speed
+from quorate.sim.store import Directory, Speed
 from quorate.sim.workload import Appetite, Client
 from quorate.sim.world import ViolationError, World
 from quorate.wire.journal import Layout
 
 NAMES = "abcdefgh"
 WALL_MS = 1_700_000_000_000
+
+GUARDED_S = 3.0
+"""For so long after an old copy was put back no other fault comes: those who remember are there."""
 
 
 class Make(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class Cluster:
         self.retired: set[str] = set()  # hosts that must not be in the configuration any more
         self.visitors: set[str] = set()  # hosts that may belong to another cluster: see `neighbour`
         self._to_remove: dict[NodeId, str] = {}
+        self.guarded_until_s = 0.0  # no new fault before
+        self.faults_active = 0
         names = names[: make.founders + make.spares]
         for place, name in enumerate(names):
             self.hosts[name] = self._host(name, place, tuple(names[: make.founders]))
@@ -174,6 +179,62 @@ class Cluster:
         host.start()
         if host.is_lost:
             self.world.after(self._chance.random() * 3, self.wipe, host)
+
+    def roll_back(self, host: Host, old: Directory) -> None:
+        """Put an old copy in the place of a host's directory and start it.
+
+        If it forgot what others remember it must halt, and soon; then it is replaced.
+        """
+        before = self.oracle.rolled_back(host.me.id)
+        host.crash(is_power_cut=False)
+        host.store.roll_back(old)
+        self.guarded_until_s = self.world.now + GUARDED_S
+        host.is_rolled_back = True  # it may halt; whether it must is judged below
+        host.start()
+        after = self.oracle.memory(host.me.id)
+        highest = max(after.votes, default=Slot(0))
+        has_forgotten = after.promised < before.promised or (
+            max(highest, old.snapshot[0]) < max(before.votes, default=Slot(0))
+        )
+        self.world.say(f"{host.name} is an old copy; it forgot: {has_forgotten}")
+        host.is_rolled_back = has_forgotten
+        self.world.after(GUARDED_S, self._judge_old_copy, host, host.me.id, has_forgotten)
+
+    def is_quiet(self, host: Host) -> bool:
+        """Do all members run, in good health, and linked with this one?"""
+        network = self.network
+        for other in self.members:
+            other.disarm()
+            if not other.is_running or other.clock.is_frozen or other.store.slowness > 1.0:
+                return False
+            if other is not host and not (
+                network.is_linked(other.name, host.name)
+                and network.is_linked(host.name, other.name)
+                and not network.is_cut(other.name, host.name)
+                and not network.is_cut(host.name, other.name)
+            ):
+                return False
+        return True
+
+    def is_remembered(self, host: Host) -> bool:
+        """Has another member seen all that the disk of this one has been asked to hold?"""
+        memory, me = self.oracle.memory(host.me.id), host.me.id
+        highest = max(memory.votes, default=Slot(0))
+        for other in self.members:
+            replica = other.node.replica if other.node else None
+            if other is not host and replica is not None:
+                promised, slot = replica.recall.remembered(me)
+                if promised >= memory.promised and slot >= highest:
+                    return True
+        return False
+
+    def _judge_old_copy(self, host: Host, node_id: NodeId, has_forgotten: bool) -> None:
+        if host.me.id != node_id:
+            return  # replaced meanwhile
+        if has_forgotten and not host.is_lost:
+            raise ViolationError(f"{host.name} goes on with an old copy of its directory")
+        if host.is_lost:
+            self.wipe(host)
 
     def retire(self, host: Host) -> None:
         """A member leaves for good; its process goes on for a while."""

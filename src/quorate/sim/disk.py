@@ -83,6 +83,15 @@ class SimDisk:
             case Remove(name):
                 self._unsynced_names.append((operation, self._names.pop(name)))
 
+    def copied(self) -> "SimDisk":
+        """What a copy of the directory made now would hold, on a disk that has it all."""
+        copy = SimDisk(self.capacity_bytes)
+        for name, content in self._names.items():
+            copy._names[name] = _Content(0)
+            copy._names[name].current = bytearray(content.current)
+        copy._durable_names = dict(copy._names)
+        return copy
+
     def kill(self) -> None:
         """The process ends, the system goes on: nothing is lost."""
 

@@ -42,7 +42,7 @@ class Injector:
             self._world.after(fault.at_s, self._inject, fault)
 
     def _inject(self, fault: Fault) -> None:
-        if self.is_over:
+        if self.is_over or self._world.now < self._cluster.guarded_until_s:
             return
         dice = Random(fault.dice)
         undo = FAULTS[fault.kind](self._cluster, dice, fault)
@@ -50,9 +50,11 @@ class Injector:
             return
         self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
         self._world.say(f"fault {fault.kind} for {fault.for_s:.2f}")
+        self._cluster.faults_active += 1
         self._world.after(fault.for_s, self._undo, undo)
 
     def _undo(self, undo: Callable[[], None]) -> None:
+        self._cluster.faults_active -= 1
         if not self.is_over:
             undo()
 
@@ -286,6 +288,26 @@ def _bit_flip(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return lambda: cluster.try_rotten(host)
 
 
+def _rolled_back(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+    """A copy of a directory is made, and put in the place of the directory some time later.
+
+    Which old copies are found is said in `docs/protocol/rollback.md`; no other one is put back:
+    somebody who runs and is linked remembers what was forgotten, and no other fault is about.
+    """
+    host = _host(cluster, dice)
+    if host is None or not _may_lose(cluster, host):
+        return None
+    old, life, node_id = host.store.copied(), host.life, host.me.id
+
+    def undo() -> None:
+        is_same = host.life == life and host.me.id == node_id
+        is_quiet = not cluster.faults_active and cluster.is_quiet(host)
+        if is_same and is_quiet and _may_lose(cluster, host) and cluster.is_remembered(host):
+            cluster.roll_back(host, old)
+
+    return undo
+
+
 # --- membership -------------------------------------------------------------------------------
 
 
@@ -338,6 +360,7 @@ FAULTS: dict[str, Inject] = {
     "full": _full,
     "wipe": _wipe,
     "bit_flip": _bit_flip,
+    "rolled_back": _rolled_back,
     "transfer": _transfer,
     "add": _add,
     "remove": _remove,

@@ -98,6 +98,7 @@ class Host:
         self.lives = 0
         self.is_lost = False  # its directory cannot be used again
         self.has_rot = False
+        self.is_rolled_back = False  # its directory is an old copy that forgot something
         self.known: dict[NodeId, tuple[int, int]] = {}
         self._chance = world.chance(f"host {name}")
         self._wanted: frozenset[str] = frozenset()
@@ -151,7 +152,7 @@ class Host:
         node_id = NodeId(f"{self._chance.getrandbits(64):016x}-{self.name}")
         self.store.format(node_id)
         self.me = Member(node_id, self.name, f"{self.name}:8300")
-        self.is_lost = self.has_rot = False
+        self.is_lost = self.has_rot = self.is_rolled_back = False
         self.known = {}
 
     def start(self) -> None:
@@ -386,7 +387,11 @@ class Host:
                 case Note(what, fields):
                     self.world.say(f"{self.name} notes {what} {fields}")
                 case Halt(code, reason):
-                    raise ViolationError(f"{self.name} halted ({code}): {reason}")
+                    if not self.is_rolled_back:
+                        raise ViolationError(f"{self.name} halted ({code}): {reason}")
+                    self.world.say(f"{self.name} halted: {reason[:90]}")
+                    self.crash(is_power_cut=False)
+                    self.is_lost = True
                 case Reply():
                     violated("a body never sees a Reply")
 

@@ -150,6 +150,10 @@ class Oracle:
         memory.seen = promised
         self.durable(node, records)
 
+    def rolled_back(self, node: NodeId) -> Memory:
+        """An old copy is put in the place of a directory: it may have forgotten; what it had."""
+        return self.memories.pop(node, None) or Memory()
+
     def says(self, node: NodeId, watermark: Slot, message: Message) -> None:
         """A message leaves a node: does the disk bear it out?"""
         if isinstance(message, Accept):

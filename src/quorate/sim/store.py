@@ -66,6 +66,14 @@ class WatchedTables(DictTables):
             self._on_state(decode_state(data))
 
 
+class Directory(msgspec.Struct, frozen=True):
+    """A copy of a data directory."""
+
+    disk: SimDisk
+    snapshot: tuple[Slot, Saved]
+    incarnation: int
+
+
 class Commit(msgspec.Struct):
     """A group commit under way."""
 
@@ -162,6 +170,15 @@ class Store:
         else:
             self.disk.kill()
             self.tables.kill()
+
+    def copied(self) -> Directory:
+        """A copy of the directory as it is now; its tables are those of the last snapshot."""
+        return Directory(self.disk.copied(), self.snapshot, self.incarnation)
+
+    def roll_back(self, old: Directory) -> None:
+        """Put an old copy in the place of the directory; no process uses it."""
+        self.disk, self.snapshot, self.incarnation = old.disk, old.snapshot, old.incarnation
+        self.tables.power_cut(old.snapshot[1])
 
     # --- the log ------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ from quorate.base.messages import (
     Promise,
     ReadAsk,
     ReadPoint,
+    Recognized,
+    Restarted,
     SnapshotAsk,
     SnapshotChunk,
     TransferNow,
@@ -121,6 +123,8 @@ Meta = (
     | Identity
     | FoundCancelled
     | FoundAbandoned
+    | Restarted
+    | Recognized
 )
 
 _encode = msgspec.msgpack.Encoder().encode

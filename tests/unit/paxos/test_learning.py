@@ -255,6 +255,7 @@ def test_a_leader_goes_on_though_a_stranger_speaks_of_a_higher_ballot() -> None:
 
 def test_who_is_not_linked_is_not_heard_at_all() -> None:
     lone = Lone(applied=3)
+    lone.said.clear()
     lone.hear(7, Poll(9, 1, Slot(9)))
     lone.hear(7, PollAnswer(1, True, NO_BALLOT, Slot(9)))
     assert lone.replica.learner.told == 3

@@ -1,0 +1,50 @@
+"""What members have shown their disks to hold, as the log says now and then.
+
+A row per member, written in the transaction of the batch that says it, but outside the digest: it
+guards the log and is no state of the machine, and a node of an older version does not write it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from quorate.base.batches import Shown
+from quorate.base.ids import NodeId
+from quorate.base.ports import Transaction, View
+from quorate.base.schema import Meta, prefix_end
+from quorate.machine.state import meta_key
+
+_SHOWN = meta_key(Meta.SHOWN)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Shown).decode
+
+
+def read_shown(view: View) -> dict[NodeId, Shown]:
+    """All rows, by node."""
+    rows = view.range(_SHOWN, prefix_end(_SHOWN))
+    return {one.node: one for one in (_decode(data) for _, data in rows)}
+
+
+def store_shown(
+    transaction: Transaction, before: Mapping[NodeId, Shown], said: Sequence[Shown]
+) -> dict[NodeId, Shown]:
+    """Take what a batch says: the higher of both counts, as a late old batch may say less.
+
+    Who is not mentioned keeps its row, also when it is no member any more: an id is never used
+    again, and a row is a hundred bytes.
+
+    Returns:
+        All rows as they are now.
+    """
+    after = dict(before)
+    for one in said:
+        known = after.get(one.node)
+        new = one
+        if known is not None:
+            newest = max(known, one, key=lambda each: (each.incarnation, each.slot))
+            promised, slot = max(known.promised, one.promised), max(known.slot, one.slot)
+            new = msgspec.structs.replace(newest, promised=promised, slot=slot)
+        if new != known:
+            after[one.node] = new
+            transaction.put(_SHOWN + one.node.encode(), _encode(new))
+    return after

@@ -1,0 +1,252 @@
+"""What members remember of each other, and what becomes of one that forgot."""
+
+import msgspec
+import pytest
+
+from quorate.base.batches import Shown
+from quorate.base.effects import Halt, Send
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.messages import (
+    Accept,
+    Accepted,
+    Heartbeat,
+    Poll,
+    Prepare,
+    Promise,
+    Recognized,
+    Restarted,
+)
+from quorate.paxos.recall import Blank, Recall
+from tests.unit.paxos.harness import member
+from tests.unit.paxos.lone import Lone
+
+ME, TWO, THREE = NodeId("n1"), NodeId("n2"), NodeId("n3")
+LOW, HIGH = Ballot(3, TWO), Ballot(7, TWO)
+VOTERS = frozenset({ME, TWO, THREE})
+
+
+class Tables:
+    """What the replicated state says."""
+
+    def __init__(self, *rows: Shown, lived: int = 0) -> None:
+        self.rows = {row.node: row for row in rows}
+        self.lived = lived
+        self.shown_version = 0
+
+    def shown(self, node: NodeId) -> Shown | None:
+        return self.rows.get(node)
+
+    def last_sequence(self, origin: NodeId) -> tuple[int, int]:
+        return (self.lived, 1)
+
+
+def recall(tables: Tables | None = None, incarnation: int = 1) -> Recall:
+    return Recall(ME, incarnation, 11, tables or Tables())
+
+
+def said(made: Recall, message: Restarted) -> Recognized:
+    (effect,) = made.on_restarted(TWO, message)
+    assert isinstance(effect, Send)
+    assert isinstance(effect.message, Recognized)
+    return effect.message
+
+
+FIRST = Restarted(1, 100, NO_BALLOT, Slot(0))
+
+
+def test_who_kept_its_directory_is_recognized() -> None:
+    made = recall()
+    assert not said(made, FIRST).is_refused
+    made.note(TWO, LOW, Slot(9))
+    assert not said(made, FIRST).is_refused, "the same life, on a new link"
+    assert not said(made, Restarted(2, 101, LOW, Slot(9))).is_refused
+    assert not said(made, Restarted(3, 102, HIGH, Slot(30))).is_refused
+    assert made.refused == set()
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        Restarted(2, 101, LOW, Slot(8)),  # a vote is gone
+        Restarted(2, 101, NO_BALLOT, Slot(9)),  # a promise is gone
+        Restarted(1, 101, LOW, Slot(9)),  # another life of the same number
+    ],
+)
+def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
+    made = recall()
+    said(made, FIRST)
+    made.note(TWO, LOW, Slot(9))
+    answer = said(made, old)
+    assert answer.is_refused
+    assert (answer.incarnation, answer.life) == (old.incarnation, old.life)
+    assert (answer.lived, answer.promised, answer.slot) == (1, LOW, 9)
+    assert made.refused == {TWO}
+    assert not said(made, Restarted(2, 102, LOW, Slot(9))).is_refused
+    assert made.refused == set()
+
+
+def test_what_comes_late_from_an_earlier_life_refuses_nobody() -> None:
+    made = recall()
+    said(made, FIRST)
+    said(made, Restarted(2, 101, LOW, Slot(9)))
+    assert said(made, FIRST).is_refused, "whoever says this now is told so"
+    assert made.refused == set(), "but the life that is heard is not held responsible"
+
+
+def test_what_is_shown_before_a_life_has_said_its_name_is_not_counted_for_the_one_before() -> None:
+    """A message may overtake it: then what the new life shows would be missing in its own start."""
+    made = recall()
+    said(made, FIRST)
+    made.unlink(TWO)
+    made.note(TWO, HIGH, Slot(50))
+    assert not said(made, Restarted(2, 101, LOW, Slot(9))).is_refused
+
+
+def test_the_replicated_state_remembers_too() -> None:
+    row = Shown(TWO, 4, 100, HIGH, Slot(40))
+    made = recall(Tables(row))
+    assert said(made, Restarted(5, 101, HIGH, Slot(39))).is_refused
+    assert said(made, Restarted(4, 101, HIGH, Slot(40))).is_refused
+    assert not said(made, Restarted(4, 100, LOW, Slot(1))).is_refused, "that very life"
+    assert not said(made, Restarted(5, 101, HIGH, Slot(40))).is_refused
+    assert said(recall(Tables(lived=6)), Restarted(5, 101, HIGH, Slot(40))).is_refused
+
+
+def test_what_the_replicated_state_learns_later_is_compared_again() -> None:
+    tables = Tables()
+    made = recall(tables)
+    assert not said(made, Restarted(5, 101, LOW, Slot(39))).is_refused
+    assert made.review() == []
+    tables.rows[TWO] = Shown(TWO, 4, 100, LOW, Slot(40))
+    assert made.review() == [], "it is looked at when it says that it has changed"
+    tables.shown_version = 1
+    (effect,) = made.review()
+    assert isinstance(effect, Send)
+    assert made.refused == {TWO}
+    assert made.review() == []
+
+
+def test_who_is_told_that_it_forgot_halts_and_says_what_to_do() -> None:
+    made = recall(incarnation=3)
+    made.begin(LOW, Slot(5), 1.0)
+    answer = Recognized(3, 11, True, 3, HIGH, Slot(9))
+    (halt,) = made.on_recognized(TWO, answer)
+    assert isinstance(halt, Halt)
+    assert halt.code == "corrupt"
+    for part in ("old copy", "n2", "ballot 7", "slot 9", "ballot 3", "slot 5", "empty directory"):
+        assert part in halt.reason
+    assert made.on_recognized(TWO, msgspec.structs.replace(answer, life=12)) == []
+
+
+@pytest.mark.parametrize(("voters", "needed"), [(2, 1), (3, 2), (4, 2), (5, 3), (7, 4)])
+def test_so_many_recognize_that_every_quorum_has_one_of_them(voters: int, needed: int) -> None:
+    made = recall(incarnation=2)
+    made.begin(LOW, Slot(5), 1.0)
+    ids = frozenset(member(number).id for number in range(1, voters + 1))
+    for number in range(2, 2 + needed):
+        assert not made.confirm([ids], 0.5)
+        made.on_recognized(member(number).id, Recognized(2, 11, False, 2, LOW, Slot(5)))
+    assert made.confirm([ids], 0.5)
+
+
+def test_a_first_life_a_lone_voter_and_a_learner_wait_for_nobody() -> None:
+    assert recall(incarnation=1).is_confirmed
+    made = recall(incarnation=2)
+    made.begin(LOW, Slot(5), 1.0)
+    assert not made.confirm([VOTERS], 0.5)
+    assert recall(incarnation=2).confirm([frozenset({ME})], -1.0)
+
+
+def test_the_wait_ends() -> None:
+    made = recall(incarnation=2)
+    made.begin(LOW, Slot(5), 1.0)
+    assert not made.confirm([VOTERS], 0.9)
+    assert made.confirm([VOTERS], 1.0)
+    assert made.confirm([VOTERS], 0.0), "and is over for good"
+
+
+def test_who_does_not_answer_is_asked_a_few_times_and_again_on_a_new_link() -> None:
+    made = recall()
+    times = sum(len(made.ask([TWO], now_s / 10)) for now_s in range(1000))
+    assert times == 5
+    made.unlink(TWO)
+    assert len(made.ask([TWO], 200.0)) == 1
+    made.on_recognized(TWO, Recognized(1, 11, False, 1, NO_BALLOT, Slot(0)))
+    assert made.ask([TWO], 300.0) == []
+
+
+def test_a_report_says_what_everybody_showed_and_is_due_when_there_is_more() -> None:
+    made = recall()
+    assert not made.has_news()
+    said(made, FIRST)
+    made.note(TWO, LOW, Slot(9))
+    made.note_own(Slot(8))
+    assert made.has_news()
+    assert made.report(HIGH) == (
+        Shown(ME, 1, 11, HIGH, Slot(8)),
+        Shown(TWO, 1, 100, LOW, Slot(9)),
+    )
+    made.note(TWO, LOW, Slot(10))
+    assert not made.has_news(), "that is the vote for the batch that said it"
+    made.note(TWO, LOW, Slot(11))
+    assert made.has_news()
+
+
+def test_a_blank_state_knows_nobody() -> None:
+    blank = Blank()
+    assert (blank.shown(TWO), blank.last_sequence(TWO), blank.shown_version) == (None, (0, 0), 0)
+
+
+# --- a whole replica -----------------------------------------------------------------------------
+
+
+def returning(lone: Lone) -> None:
+    """Make this replica one of a later life, which nobody has recognized."""
+    made = recall(incarnation=2)
+    made.begin(NO_BALLOT, Slot(0), lone.now_s + 1.0)
+    lone.replica.recall = made
+    lone.said.clear()
+
+
+def test_a_returning_node_promises_and_votes_only_when_it_is_recognized() -> None:
+    lone = Lone()
+    returning(lone)
+    lone.hear(2, Prepare(HIGH, Slot(1)))
+    lone.hear(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
+    assert lone.records == []
+    for number in (2, 3):
+        lone.hear(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
+    lone.hear(2, Prepare(HIGH, Slot(1)))
+    lone.hear(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
+    assert len(lone.take(Promise) + lone.records) == 3
+
+
+def test_a_returning_node_polls_only_when_it_is_recognized_or_nobody_is_there() -> None:
+    lone = Lone()
+    returning(lone)
+    lone.wait(0.9)
+    assert lone.take(Poll) == []
+    lone.wait(1.5)
+    assert lone.take(Poll) != []
+
+
+def test_nothing_is_taken_from_who_forgot() -> None:
+    lone = Lone()
+    lone.hear(2, Restarted(2, 100, HIGH, Slot(9)))
+    lone.hear(2, Restarted(3, 101, LOW, Slot(9)))
+    lone.said.clear()
+    lone.hear(2, Heartbeat(Ballot(9, TWO), Slot(0), 1, is_serving=True))
+    lone.hear(2, Prepare(Ballot(9, TWO), Slot(1)))
+    assert lone.said == []
+    assert lone.records == []
+
+
+def test_a_leader_notes_what_the_others_show_and_what_it_holds_itself() -> None:
+    lone = Lone()
+    lone.hear(2, Restarted(1, 100, NO_BALLOT, Slot(0)))
+    ballot = lone.lead(2, 3)
+    assert lone.replica.recall.remembered(TWO) == (ballot, 1)
+    lone.hear(3, Accepted(ballot, Slot(1)))
+    lone.said.clear()
+    lone.wait(0.2)
+    assert lone.heartbeats()[-1].durable == 1
