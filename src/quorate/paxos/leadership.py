@@ -95,10 +95,8 @@ class Leadership:
         self._transfer_told_s = float("-inf")
         self._stuck_since_s = float("inf")
         self._began_s = now_s
-        self._barrier = Slot(0)
-        self._is_barrier_chosen = False
-        self._stop_until = Slot(0)
-        self._told = Slot(0)
+        self._barrier, self._is_barrier_chosen = Slot(0), False
+        self._stop_until = self._told = Slot(0)
         self._awaited = Slot(0)  # the newest slot that somebody elsewhere waits for
         self.tell_due_s = float("inf")
         self._heartbeat_due_s = now_s
@@ -257,11 +255,10 @@ class Leadership:
         if slot <= phase1.watermark_max:
             learner.hear_of(phase1.watermark_max, phase1.watermark_holder)
             return True
-        if phase1.is_lost(slot) and slot not in learner.chosen:
+        self.is_short = phase1.is_lost(slot) and slot not in learner.chosen
+        if self.is_short:
             learner.hear_of(phase1.told, self._home.me)
-            self.is_short = True
-            return True
-        return False
+        return self.is_short
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:
         home, pipeline = self._home, self.pipeline
