@@ -131,6 +131,18 @@ class Connection(NamedTuple):
             return environment.token_in_file(self.token_file, "-token-file")
         return self.token or environment.token(os.environ)
 
+    def headers(self) -> dict[str, str]:
+        """The header lines by which a request says who sends it.
+
+        Raises:
+            RequestError: `bad_request`: the token's file cannot be read.
+        """
+        found = {
+            "X-Consul-Token": self.secret(),
+            "Authorization": environment.authorization(os.environ),
+        }
+        return {name: value for name, value in found.items() if value}
+
 
 _TLS_FLAGS = ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name")
 

@@ -46,13 +46,13 @@ def monitor(
         if endpoint.path
         else http.client.HTTPConnection(endpoint.host, endpoint.port)
     )
-    token = connection.secret()
+    headers = connection.headers()
     target = f"/v1/agent/monitor?loglevel={quote(log_level, safe='')}"
     try:
         line.request(
             "GET",
             f"{target}&logjson" if log_json else target,
-            headers={"X-Consul-Token": token} if token else {},
+            headers=headers,
         )
         reply = line.getresponse()
         if reply.status != 200:

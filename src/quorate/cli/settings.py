@@ -138,7 +138,8 @@ def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSetting
     faults += [] if is_lenient else protection.unknown_policies(values)
     if faults:
         raise ConfigError("\n".join(faults))
-    return settings, [*given.warnings, *read.warnings, *found.warnings]
+    warnings = [*given.warnings, *read.warnings, *found.warnings]
+    return settings, list(dict.fromkeys(warnings))  # several files may say the same
 
 
 class _Reader:

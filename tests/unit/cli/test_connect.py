@@ -119,6 +119,15 @@ def test_a_file_with_a_token_wins_over_a_token(
         Connection(token_file="/none").secret()
 
 
+def test_headers_say_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Connection().headers() == {}
+    monkeypatch.setenv("CONSUL_HTTP_AUTH", "ann:pw")
+    assert Connection(token="t").headers() == {
+        "X-Consul-Token": "t",
+        "Authorization": "Basic YW5uOnB3",
+    }
+
+
 def test_a_socket_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kv", "get", "-http-addr=unix:///none/q.sock", "x"]) == 1
     said = capsys.readouterr().err

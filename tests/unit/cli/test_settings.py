@@ -520,3 +520,8 @@ def test_every_setting_is_reloaded_or_needs_a_new_start() -> None:
     fields |= {f"node.{name}" for name in NodeSettings.__struct_fields__}
     assert known == fields
     assert not RELOADED.keys() & FIXED.keys()
+
+
+def test_what_several_files_say_is_warned_of_once(tmp_path: Path) -> None:
+    telemetry = {"telemetry": {"disable_hostname": True}}
+    assert len(read(tmp_path, "-dev", a=telemetry, b=telemetry)[1]) == 1
