@@ -24,7 +24,7 @@ async def add_one(client: AsyncClient) -> int:
 
 async def main() -> None:
     """Add a hundred times, ten at once, and say what stands there."""
-    async with AsyncClient(sys.argv[1:] or "127.0.0.1:8500") as client:
+    async with AsyncClient(sys.argv[1:] or None) as client:
 
         async def add_some() -> None:
             for _ in range(ADDITIONS // 10):

@@ -38,7 +38,7 @@ async def stand(client: AsyncClient, name: str) -> None:
 async def main() -> None:
     """Stand and follow until interrupted."""
     name, *endpoints = sys.argv[1:] or ["somebody"]
-    async with AsyncClient(endpoints or "127.0.0.1:8500") as client, asyncio.TaskGroup() as tasks:
+    async with AsyncClient(endpoints or None) as client, asyncio.TaskGroup() as tasks:
         tasks.create_task(follow(client))
         tasks.create_task(stand(client, name))
 

@@ -14,7 +14,7 @@ KEY = "examples/lock"
 
 def main() -> int:
     """Wait for the lock, work under it for some seconds, step by step."""
-    with Client(sys.argv[1:] or "127.0.0.1:8500") as client:
+    with Client(sys.argv[1:] or None) as client:
         try:
             with client.lock(KEY, value=b"examples/lock.py", wait_s=60) as held:
                 print(f"have it, with fence {held.fence}")

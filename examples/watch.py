@@ -13,7 +13,7 @@ def main() -> None:
     """Print each change until interrupted."""
     prefix, *endpoints = sys.argv[1:] or [""]
     known: dict[str, bytes] = {}
-    with Client(endpoints or "127.0.0.1:8500") as client:
+    with Client(endpoints or None) as client:
         for entries in client.kv.watch_tree(prefix):
             now = {entry.key: entry.value for entry in entries}
             for key in sorted(known.keys() - now.keys()):

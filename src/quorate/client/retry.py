@@ -25,6 +25,7 @@ PAUSE_MAX_S = 1.0
 HOLD_S = 7.0  # so long a node holds what finds no leader, unless told otherwise
 HOLD_SLACK_S = 0.5
 MARGIN_S = 1.0  # of the time left, for the way back; a quarter if that is less
+LEAST_S = 0.5  # a write is not tried again with less: its answer might come too late
 WAIT_SPREAD = 17 / 16  # nodes spread the ends of waits by a sixteenth
 
 _PASSING = frozenset(
@@ -158,13 +159,11 @@ class Trouble:
             raise UnavailableError("unreachable", f"{self.request.title}: {texts}{hint}")
 
     def _may_be_cut_off(self, outcome: Reply | ExchangeError, rest_s: float) -> bool:
-        """Whether another try could end as unknown, at a server that takes no limit (R4)."""
-        return (
-            isinstance(outcome, Reply)
-            and not self.request.is_repeatable
-            and rest_s < HOLD_S + HOLD_SLACK_S
-            and not outcome.header(b"X-Quorate-Error")
-        )
+        """Whether another try of a write could end as unknown, where a reason is known (R3, R4)."""
+        if isinstance(outcome, ExchangeError) or self.request.is_repeatable:
+            return False
+        takes_limit = bool(outcome.header(b"X-Quorate-Error"))
+        return rest_s < (LEAST_S if takes_limit else HOLD_S + HOLD_SLACK_S)
 
     def _with_reason(self, error: QuorateError) -> QuorateError:
         if self._reason is None or not isinstance(error, OutcomeUnknownError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quorate import AsyncClient, AsyncPaxos, Client, Paxos
-from quorate.base.errors import OutcomeUnknownError, QuorateError
+from quorate.base.errors import OutcomeUnknownError, QuorateError, UnavailableError
 from quorate.client import LockHeldError
 from quorate.wire.hello import MAGIC
 from tests.unit.client import leaping
@@ -257,6 +257,16 @@ def test_no_leader_stays_definite_and_keeps_its_reason_at_every_deadline(
                 await calls[name](client)
             assert caught.value.definite
             assert caught.value.code == "no_quorum"
+
+    leaping.run(work())
+
+
+def test_a_lock_without_an_answer_tells_what_was_waited_for() -> None:
+    async def work() -> None:
+        async with nodes(None) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(UnavailableError, match=r"lock 'l'.*no reply within") as caught:
+                await client.lock("l", wait_s=LIMIT_S).acquire()
+            assert "may have happened" not in caught.value.text
 
     leaping.run(work())
 

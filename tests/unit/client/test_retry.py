@@ -94,7 +94,7 @@ def test_when_all_nodes_refuse_the_client_tries_until_the_deadline() -> None:
     async def run() -> None:
         async with nodes(NO_LEADER) as [node], AsyncClient(node.address) as client:
             with pytest.raises(UnavailableError, match=r"No cluster leader.*given up") as caught:
-                await client.kv.put("a", b"1", deadline_s=0.3)
+                await client.kv.put("a", b"1", deadline_s=0.8)
             assert caught.value.code == "no_quorum"
             assert len(node.seen) >= 2
 
@@ -262,6 +262,14 @@ def test_a_write_is_not_begun_that_a_server_without_deadlines_would_hold_for_too
     with pytest.raises(UnavailableError, match="No cluster leader") as caught:
         trouble.next_try_after(Reply(500, {}, b"No cluster leader"), NODE, 0.0, 7.0)
     assert caught.value.definite
+
+
+def test_a_write_is_not_tried_again_when_its_answer_might_come_too_late() -> None:
+    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 not heard")
+    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
+    assert trouble.next_try_after(refused, NODE, 0.0, 2.0) > 0
+    with pytest.raises(UnavailableError, match="n2 not heard"):
+        trouble.next_try_after(refused, NODE, 2.1, 2.6)
 
 
 def test_a_try_that_went_well_for_long_may_be_repeated_however_late_it_is() -> None:

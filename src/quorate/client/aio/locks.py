@@ -61,6 +61,7 @@ class AsyncLock:
         self._session = ""
         self._keeper: AsyncKeeper | None = None
         self._held: Held | None = None
+        self._trouble = ""
         self._generation = forks.generation()
 
     def __repr__(self) -> str:
@@ -124,8 +125,8 @@ class AsyncLock:
             if pause_s <= 0:
                 raise UnavailableError(
                     "unreachable",
-                    f"lock {self._plan.name!r} was not had within {wait_s:g} s: its session ended, "
-                    "or no node said whether there is one",
+                    f"lock {self._plan.name!r} was not had within {wait_s:g} s: "
+                    f"{self._trouble or 'its session ended'}",
                 )
             await async_sleep(pause_s)
 
@@ -186,8 +187,10 @@ class AsyncLock:
                 lock_delay_s=plan.lock_delay_s,
                 deadline_s=max(answer_s - begun_s, 0.0),
             )
-        except OutcomeUnknownError:  # a session nobody knows ends with its TTL; make another
+        except OutcomeUnknownError as error:  # a session nobody knows ends with its TTL
+            self._trouble = error.text.partition("; the write")[0]
             return None
+        self._trouble = ""
         try:
             self._keeper = AsyncKeeper(self, plan.ttl_s, begun_s)
             fence = await self._contend(self._keeper, until_s, answer_s)

@@ -100,7 +100,8 @@ class AsyncPaxos:
         while True:
             rest_s = max(until_s - self._client.now_s(), 0.0)
             look_s = min(rest_s, WAIT_S, patience_s / 3)
-            limit_s = min(rest_s + look_s / 16 + GRACE_S, patience_s)
+            grace_s = look_s / 16 + GRACE_S if watch.index else 0.0  # the first look does not wait
+            limit_s = min(rest_s + grace_s, patience_s)
             try:
                 entry = await watch.look(look_s, deadline_s=limit_s)
             except UnavailableError:
