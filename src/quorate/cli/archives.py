@@ -1,18 +1,14 @@
 """Snapshot files as the HTTP API gives them: a gzipped tar whose parts are listed with sums."""
 
-import gzip
-import hashlib
-import io
 import json
-import tarfile
-import zlib
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-META = "meta.json"
-STATE = "state.bin"
-SUMS = "SHA256SUMS"
-CHUNK_BYTES = 1024 * 1024
+from quorate.gateways.http import archive
+
+META, STATE, SUMS = archive.META, archive.STATE, archive.SUMS
+BYTES_MAX = 1 << 50
+"""No limit: the disk of whoever unpacks it is his."""
 
 
 class ArchiveError(Exception):
@@ -42,43 +38,26 @@ def read_archive(path: Path, state: IO[bytes] | None = None) -> Archive:
         ArchiveError: It is none, or not whole.
         OSError: It cannot be read.
 
-    Cost: unpacks the whole file once, in pieces.
+    Cost: unpacks the whole file once, in pieces: memory for a few of them, whatever it holds.
     """
-    sums: dict[str, str] = {}
-    sizes: dict[str, int] = {}
-    small: dict[str, bytes] = {}
+    write = _nowhere if state is None else state.write
     try:
-        with gzip.open(path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
-            for part in tar:
-                file = tar.extractfile(part)
-                if file is None:
-                    continue
-                kept = io.BytesIO() if part.name in {META, SUMS} else None
-                target = state if part.name == STATE else kept
-                sums[part.name], sizes[part.name] = _copied(file, target), part.size
-                small[part.name] = b"" if kept is None else kept.getvalue()
-            while raw.read(CHUNK_BYTES):
-                pass  # to its end: only there gzip checks its own sum
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ArchiveError(f"failed to decompress snapshot: {error}") from error
-    for name, expected in _listed(small.get(SUMS, b"")).items():
-        if sums.get(name) != expected:
+        with path.open("rb") as file:
+            found = archive.scan(file, BYTES_MAX, write)
+    except archive.ArchiveError as error:
+        raise ArchiveError(str(error)) from error
+    for name, expected in _listed(found.small.get(SUMS, b"")).items():
+        if found.digests.get(name) != expected:
             raise ArchiveError(f"{name} is missing or its sum is wrong")
     try:
-        meta = json.loads(small[META])
+        meta = json.loads(found.small[META])
     except (KeyError, ValueError) as error:
         raise ArchiveError(f"{META} is missing or cannot be read") from error
-    return Archive(cast(dict[str, Any], meta), sizes)
+    return Archive(cast(dict[str, Any], meta), found.sizes)
 
 
-def _copied(file: IO[bytes], target: IO[bytes] | None) -> str:
-    """Read a part to its end, and return its sum."""
-    digest = hashlib.sha256()
-    while piece := file.read(CHUNK_BYTES):
-        digest.update(piece)
-        if target is not None:
-            target.write(piece)
-    return digest.hexdigest()
+def _nowhere(_: bytes) -> None:
+    pass
 
 
 def _listed(sums: bytes) -> dict[str, str]:

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import tarfile
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ def test_a_whole_archive_tells_what_it_holds(tmp_path: Path) -> None:
     [
         (b"nonsense", "failed to decompress"),
         (packed(whole())[:-20], "failed to decompress"),
-        (gzip.compress(b"no tar at all", mtime=0), "failed to decompress"),
+        (gzip.compress(b"no tar at all", mtime=0), "failed to read snapshot file"),
         (packed(whole() | {"state.bin": b"other"}), "state.bin is missing or its sum is wrong"),
         (packed({"meta.json": META}), "SHA256SUMS is missing"),
         (
@@ -63,6 +65,24 @@ def test_a_broken_archive_is_refused(tmp_path: Path, data: bytes, reason: str) -
     file.write_bytes(data)
     with pytest.raises(ArchiveError, match=reason):
         read_archive(file)
+
+
+def test_an_archive_that_unpacks_to_much_takes_no_memory(tmp_path: Path) -> None:
+    """Not even as a further header, which libraries read as a whole."""
+    packer = zlib.compressobj(1, wbits=31)
+    about = tarfile.TarInfo("pax")
+    about.size, about.type = 256 << 20, tarfile.XHDTYPE
+    file = tmp_path / "bomb.snap"
+    data = packer.compress(about.tobuf(tarfile.USTAR_FORMAT))
+    data += b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    file.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError):
+            read_archive(file)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_inspect_shows_the_facts_in_columns(run: Run, tmp_path: Path) -> None:
