@@ -1,7 +1,7 @@
 """Accepting: from a listening socket to connections, never more than there may be.
 
-The loop's own server accepts whatever has queued up, and gives up listening when the process has
-no file descriptor left. This one accepts a few per pass of the loop, turns away at once what is
+The loop's own server accepts whatever has queued up, and hangs up without a word when the process
+has no file descriptor left. This one accepts a few per pass of the loop, turns away at once what is
 too much, and bridges a want of descriptors with one that it holds back: it is closed, the client
 that waits is accepted and refused, and it is opened again. So a client learns why, and the queue
 does not keep the loop busy.
