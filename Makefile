@@ -7,11 +7,13 @@ PYTHON ?= python3
 
 # How long `make sim` runs, in seconds.
 FOR ?= 60
+# Where `make soak` begins; by default where nobody has been.
+SEED ?= $(shell date +%s)0000
 # What `make check` leaves out, because it takes longer than a breath.
 FAST := not integration and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench sim museum integration compat clean
+.PHONY: help demo test check lint bench sim soak museum integration compat clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +47,11 @@ bench: $(STAMP)  ## measure, beside the rivals installed on this machine
 
 sim: $(STAMP)  ## simulate fresh seeds for FOR=60 seconds
 	$(BIN)/python -m quorate.sim --for $(FOR)
+
+soak: $(STAMP)  ## what takes hours: the tests marked so, 5,000 fresh seeds, the museum
+	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m quorate.sim --seed $(SEED) --seeds 5000
+	$(BIN)/python scripts/museum.py
 
 museum: $(STAMP)  ## plant every known bug, and see which test and which seed finds it
 	$(BIN)/python scripts/museum.py

@@ -25,6 +25,16 @@ def skipped(config: pytest.Config) -> dict[str, int]:
     return counted(reason_of(report.longrepr) for report in reports)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long is left to `make soak`: chosen only by an expression that names it."""
+    if "soak" in str(config.getoption("markexpr")):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A skip that nobody allowed fails the run in CI."""

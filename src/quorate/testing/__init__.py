@@ -13,6 +13,12 @@ __all__ = ["AsyncCluster", "Cluster", "ClusterNode"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module("quorate.testing.cluster"), name)
+    try:
+        value: object = getattr(importlib.import_module("quorate.testing.cluster"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("quorate"):
+            raise
+        text = f"{name} needs the server ({error.name} is missing): pip install 'quorate[server]'"
+        raise ImportError(text) from error
     globals()[name] = value  # the next one finds it without us
     return value
