@@ -66,3 +66,17 @@ def test_importing_a_guest_loads_no_server_library(module: str) -> None:
 def test_the_reader_of_the_page_sees_names_below_their_module() -> None:
     page = "## `quorate`\n\n| Name | For |\n|---|---|\n| `Client` | x |\n## `quorate.client`\n"
     assert documented(page) == {"quorate": ["Client"], "quorate.client": []}
+
+
+def test_clusters_without_the_server_say_what_to_install() -> None:
+    """In a process of its own, in which the server's libraries cannot be imported."""
+    program = (
+        "import sys; sys.modules['uvloop'] = None\n"
+        "import quorate.testing\n"
+        "try: quorate.testing.Cluster\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert "uvloop is missing): pip install 'quorate[server]'" in done.stdout

@@ -175,7 +175,7 @@ class Orphan:
         command: What it does after it has told who it is.
     """
 
-    def __init__(self, shell: Shell, name: str, command: str = "sleep 60 & wait") -> None:
+    def __init__(self, shell: Shell, name: str, command: str = "sleep 3600 & wait") -> None:
         self.process = shell.start("lock", name, f"echo $$; {command}")
         assert self.process.stdout is not None
         self.child = int(self.process.stdout.readline())
@@ -318,8 +318,8 @@ def test_a_node_is_added_leads_and_is_removed(tmp_path: Path) -> None:
         shell.good("cluster", "transfer", "n1")
         assert cluster.wait_for_leader(HANG_S).name == "n1"
         shell.good("cluster", "remove", "n4")
-        listed = json.loads(shell.good("cluster", "list", "-json"))
-        assert [each["node"] for each in listed] == ["n1", "n2", "n3"]
+        listed = json.loads(shell.good("cluster", "list", "-json"))["members"]
+        assert [each["name"] for each in listed] == ["n1", "n2", "n3"]
     finally:
         shell.close()
         cluster.stop()
