@@ -124,15 +124,17 @@ def test_a_watch_sees_what_another_command_writes(shell: Shell) -> None:
 
 
 def test_a_lock_keeps_others_out_until_its_command_ends(shell: Shell) -> None:
-    holder = shell.start("lock", "-verbose", "locks/a", "echo in; sleep 2; echo out")
+    holding = "echo in; read x; echo out"
+    holder = shell.start("lock", "-verbose", "-pass-stdin", "locks/a", holding)
     assert holder.stdout is not None
     while holder.stdout.readline() != "in\n":
         pass
     code, out, err = shell.run("lock", "-timeout=300ms", "locks/a", "echo never")
     assert (code, out) == (1, "")
     assert err == "Shutdown triggered or timeout during lock acquisition\n"
-    assert shell.good("lock", "locks/a", "echo $QUORATE_LOCK_FENCE").strip().isdigit()
-    assert holder.communicate(timeout=HANG_S)[0].startswith("out\n")
+    waiting = shell.start("lock", "locks/a", "echo $QUORATE_LOCK_FENCE")
+    assert holder.communicate("go\n", timeout=HANG_S)[0].startswith("out\n")
+    assert waiting.communicate(timeout=HANG_S)[0].strip().isdigit()
     assert shell.good("kv", "list", "locks/") == ""
 
 

@@ -1,5 +1,6 @@
 """Real nodes on this machine, as processes of their own: for the demo and for measurements."""
 
+import atexit
 import http.client
 import json
 import os
@@ -20,6 +21,12 @@ LOG_LINES_SHOWN = 15  # of a node that did not come up
 RESERVED_MAX = 64  # ports; each costs a file descriptor
 
 _reserved: deque[ReservedPort] = deque()
+
+
+@atexit.register
+def _give_back() -> None:
+    while _reserved:
+        _reserved.popleft().close()
 
 
 class LaunchError(Exception):
