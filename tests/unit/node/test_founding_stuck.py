@@ -159,6 +159,12 @@ def test_a_founder_gives_up_when_who_began_says_so_and_for_nobody_else() -> None
     assert lone.node.cluster_id == ""
 
 
+def test_only_who_began_counts() -> None:
+    lone = stored(2)
+    lone.hear(2, FoundStored("x", member(0).id))
+    assert lone.node.cluster_id == ""
+
+
 def test_a_founder_waits_for_who_began_as_long_as_nothing_else_is_to_be_had() -> None:
     lone = stored(2)
     lone.disconnect(0)
