@@ -33,6 +33,8 @@ class _Connection:
         self.used_s = time.monotonic()
         self._endpoint = endpoint
         self._socket = opened
+        self._poll = select.poll()  # select() takes no descriptor above 1023
+        self._poll.register(opened, select.POLLIN)
         self._reader = ReplyReader(self._on_reply, self._on_reply_begun)
         self._request: Request | None = None
         self._reply: Reply | None = None
@@ -42,9 +44,7 @@ class _Connection:
         """Whether it may be used again: not idle for long, and not closed by the node."""
         if not self.is_reusable or time.monotonic() - self.used_s > idle_s:
             return False
-        poll = select.poll()  # select() takes no descriptor above 1023
-        poll.register(self._socket, select.POLLIN)
-        return not poll.poll(0)  # readable here means closed
+        return not self._poll.poll(0)  # readable here means closed
 
     def exchange(self, request: Request, data: bytes, until_s: float) -> Reply:
         self._request = request
@@ -81,25 +81,27 @@ class _Connection:
                 self._socket.settimeout(_left_s(until_s))
                 rest = rest[self._socket.send(rest) :]
             except TimeoutError:
-                self._check_time(until_s, is_sent=len(rest) < len(data))
+                if time.monotonic() >= until_s:
+                    raise self._late(is_sent=len(rest) < len(data)) from None
             except OSError as error:
                 is_sent = len(rest) < len(data)
                 raise ExchangeError(self._told(error), is_sent=is_sent) from None
 
     def _receive(self, until_s: float) -> bytes:
         while True:
-            self._check_time(until_s, is_sent=True)  # bytes that drip in do not prolong it
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:  # bytes that drip in do not prolong it
+                raise self._late(is_sent=True)
             try:
-                self._socket.settimeout(_left_s(until_s))
+                self._socket.settimeout(min(left_s, WAIT_MAX_S))
                 return self._socket.recv(RECEIVE_BYTES)
             except TimeoutError:
                 continue
             except OSError as error:
                 raise self._ended(self._told(error)) from None
 
-    def _check_time(self, until_s: float, *, is_sent: bool) -> None:
-        if time.monotonic() >= until_s:
-            raise ExchangeError(f"{self._endpoint.name}: no reply in time", is_sent=is_sent)
+    def _late(self, *, is_sent: bool) -> ExchangeError:
+        return ExchangeError(f"{self._endpoint.name}: no reply in time", is_sent=is_sent)
 
     def _ended(self, why: str) -> ExchangeError:
         if not self._reader.is_http:
