@@ -94,7 +94,7 @@ class Agent:
     @property
     def members(self) -> dict[str, bool]:
         """The addresses of the members it knows, and whether they vote."""
-        found = self.ask("/v1/operator/raft/configuration?stale") or {"Servers": []}
+        found: dict[str, Any] = self.ask("/v1/operator/raft/configuration?stale") or {"Servers": []}
         return {each["Address"]: each["Voter"] for each in found["Servers"]}
 
     def said(self, text: str) -> bool:
