@@ -10,7 +10,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Accept, Fetch, Fetched, Forward, ForwardGap, Message
 from quorate.sim.host import Host
 from quorate.sim.network import Rule
-from quorate.sim.operations import Operation
+from quorate.sim.operations import Kind, Operation
 from quorate.sim.run import idle
 from quorate.sim.script import CALM, Stage
 
@@ -101,3 +101,17 @@ def test_an_idle_cluster_says_little(founders: int) -> None:
     stage.level()
 
     idle(stage.cluster)
+
+
+def test_a_wait_at_a_removed_node_ends_though_nothing_changed() -> None:
+    stage = Stage(4)
+    gone = stage.followers[0]
+    stage.ask(gone, Kind.WATCH, None, b"missing")
+    stage.run(0.1)
+    assert gone.node is not None
+    assert len(gone.node.watches) == 1
+
+    stage.change("remove", gone.me, stage.leader)
+    stage.until(lambda: gone.node is not None and gone.node.refusal is not None)
+    stage.run(1.0)
+    stage.done(stage.write(stage.leader))

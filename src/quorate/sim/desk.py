@@ -132,7 +132,8 @@ class Desk:
             if operation.number in self._open and node is not None:
                 operation.watch_id = 0
                 applied = node.machine.applied
-                self._judge.woken(operation, applied, is_jump=self.is_jumping)
+                is_over = node.refusal is not None  # it was removed: every wait at it ends
+                self._judge.woken(operation, applied, is_jump=self.is_jumping or is_over)
                 self._evaluate(host, operation)
 
     def lost(self, name: str) -> None:
