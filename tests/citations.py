@@ -36,7 +36,7 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ABOUT_TESTS = ("testing.md", "CONTRIBUTING.md")
 METRICS = ("quorate_", "process_", "python_")
 
-FOREIGN = frozenset({"docs/protocol/bootstrap.md", "Class", "M05b", "Stddev", "commit_delay"})
+FOREIGN = frozenset({"Class", "M05b", "Stddev", "commit_delay"})
 """Examples, and names of others: what Consul's metrics have, a setting of PostgreSQL."""
 
 

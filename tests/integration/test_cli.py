@@ -177,7 +177,8 @@ class Orphan:
         command: What it does after it has told who it is.
     """
 
-    def __init__(self, shell: Shell, name: str, command: str = "sleep 3600 & wait") -> None:
+    def __init__(self, shell: Shell, name: str, command: str = "sleep 3600; true") -> None:
+        # In the foreground: a shell has what runs behind it ignore SIGINT and SIGQUIT.
         self.process = shell.start("lock", name, f"echo $$; {command}")
         assert self.process.stdout is not None
         self.child = int(self.process.stdout.readline())
