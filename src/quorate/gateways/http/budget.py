@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.base.metrics import Metric, counter, gauge
 
-FREE_BYTES = 4096
+FREE_BYTES = 8192
 """What a connection holds without being counted."""
 
 CLIENT_BYTES_MIN = 1024 * 1024

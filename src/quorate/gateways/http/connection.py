@@ -18,6 +18,7 @@ from quorate.base.errors import QuorateError
 from quorate.gateways.http import refusals
 from quorate.gateways.http.budget import REQUEST_BYTES, Holding
 from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.limits import is_long
 from quorate.gateways.http.listener import Listener
 from quorate.gateways.http.reading import RequestReader
 from quorate.gateways.http.request import PIECE_BYTES, Piece, Request, pieces
@@ -111,6 +112,8 @@ class Connection(asyncio.Protocol):
                 request = self._ready[0]  # it came alone and in one piece
                 self._server.heads.learn(data, request.headers, request.body)
         reading_bytes = reader.held_bytes if reader.is_receiving else 0
+        if reader.has_begun_header():
+            self.due = self._server.tick + self._server.config.header_timeout_s
         if holding.held_bytes + reading_bytes > holding.allowed_bytes:
             self._refuse_what_does_not_fit(holding)
         ready = self._ready
@@ -210,10 +213,6 @@ class Connection(asyncio.Protocol):
 
     # --- the reader's calls --------------------------------------------------------------------
 
-    def on_begin(self) -> None:
-        """See `reading.Read`."""
-        self.due = self._server.tick + self._server.config.header_timeout_s
-
     def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
         """See `reading.Read`."""
         server, config = self._server, self._server.config
@@ -222,7 +221,7 @@ class Connection(asyncio.Protocol):
             self.refuse_body(length)
             return None
         try:
-            spool = server.spool_for(method, target, length)
+            spool = server.spool_for(method, target, length) if is_long(length) else None
         except (HttpError, QuorateError) as error:
             reason = error
             self._refuse_request(lambda request: server.refuse(request, reason))

@@ -26,6 +26,11 @@ def body_bytes_max(config: HttpConfig, method: bytes, target: bytes) -> int:
     return config.body_bytes_max
 
 
+def is_long(length: int) -> bool:
+    """Whether a body may be too long for memory; 1: its length is not known before its end."""
+    return length > MEMORY_BYTES_MAX or length == 1
+
+
 def is_spooled(method: bytes, target: bytes, length: int) -> bool:
     """Whether a body goes to disk while it comes.
 
@@ -35,7 +40,7 @@ def is_spooled(method: bytes, target: bytes, length: int) -> bool:
         length: Of the body; 1 if it is not known before its end.
     """
     is_snapshot = method == b"PUT" and target.partition(b"?")[0] == b"/v1/snapshot"
-    return is_snapshot and (length > MEMORY_BYTES_MAX or length == 1)
+    return is_snapshot and is_long(length)
 
 
 def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:

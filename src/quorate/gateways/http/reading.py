@@ -27,10 +27,6 @@ _FRAMING_FACTOR = 8
 class Read(Protocol):
     """Who gets what was read: a connection."""
 
-    def on_begin(self) -> None:
-        """The first byte of a request came."""
-        ...
-
     def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
         """A body is about to come.
 
@@ -78,6 +74,7 @@ class RequestReader:
         "_body",
         "_body_bytes",
         "_framing_bytes",
+        "_has_begun",
         "_head_bytes",
         "_header_bytes_max",
         "_headers_max",
@@ -102,7 +99,7 @@ class RequestReader:
         self._header_bytes_max = config.header_bytes_max
         self._headers_max = config.headers_max
         self._parser = httptools.HttpRequestParser(self)
-        self._is_stopped = False
+        self._is_stopped = self._has_begun = False
         self._is_at_start = True
         self.body_bytes_max = 0
         self._clear()
@@ -146,6 +143,11 @@ class RequestReader:
     def is_behind(self) -> bool:
         """Whether the disk does not keep up with what comes."""
         return self.spool is not None and self.spool.is_full
+
+    def has_begun_header(self) -> bool:
+        """Whether headers began, and did not end, since this was last asked."""
+        has_begun, self._has_begun = self._has_begun, False
+        return has_begun and self.is_receiving and not self._is_in_body
 
     def feed(self, data: bytes) -> None:
         """Read on.
@@ -204,7 +206,7 @@ class RequestReader:
         """Called by the parser."""
         if not self._is_stopped:
             self.is_receiving = True
-            self._owner.on_begin()
+            self._has_begun = True
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser, with a piece."""
