@@ -9,8 +9,9 @@ be answered at once for ever.
 Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Generic, TypeVar
 
 import msgspec
@@ -41,6 +42,14 @@ RESULT_BYTES_MAX = ClusterConfig().txn_result_bytes_max
 
 _SUBJECTS = int(Table.SUBJECTS)
 
+LIST_ROWS = 512
+LIST_BYTES = 128 * 1024
+"""A list with more rows or bytes is made piece by piece."""
+
+BATCH_ROWS = 256
+BATCH_BYTES = 32 * 1024
+"""Of one piece: about a millisecond, with what is made of it."""
+
 
 class Answer(msgspec.Struct, Generic[T], frozen=True):
     """The answer to a read.
@@ -55,6 +64,20 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
     value: T
     changed: int
     header: int
+    subjects: tuple[bytes, ...]
+
+
+class LongList(msgspec.Struct, frozen=True):
+    """A list of keys that is too long to be made in one turn: see `Reader.batches`.
+
+    Attributes:
+        prefix: Of the keys.
+        separator: Names are cut behind it, see `Reader.kv_keys`; None: whole entries, not names.
+        subjects: What to watch to learn of the next change.
+    """
+
+    prefix: bytes
+    separator: bytes | None
     subjects: tuple[bytes, ...]
 
 
@@ -127,13 +150,69 @@ class Reader:
         newest, skip = 0, len(prefix)
         for entry in store.entries(self._rows, prefix):
             newest = max(newest, entry.row.modify_index)
-            name = entry.key
-            end = name.find(separator, skip) if separator else -1
-            if end >= 0:
-                name = name[: end + len(separator)]
+            name = _cut(entry.key, separator, skip)
             if not names or names[-1] != name:
                 names.append(name)
         return self._under(prefix, names, newest)
+
+    def kv_list_in_turn(self, prefix: bytes) -> Answer[list[KvEntry]] | LongList:
+        """As `kv_list`, if one turn can make it."""
+        is_long = self._is_long(prefix)
+        return self._long(prefix, None) if is_long else self.kv_list(prefix)
+
+    def kv_keys_in_turn(
+        self, prefix: bytes, separator: bytes = b""
+    ) -> Answer[list[bytes]] | LongList:
+        """As `kv_keys`, if one turn can make it."""
+        is_long = self._is_long(prefix)
+        return self._long(prefix, separator) if is_long else self.kv_keys(prefix, separator)
+
+    @property
+    def keys_index(self) -> int:
+        """The index of the newest change of any key, at least 1."""
+        return max(self._table(Table.KV), self._state.restored, 1)
+
+    def batches(self, long: LongList) -> Iterator[list[KvEntry] | list[bytes]]:
+        """A long list, piece by piece; a piece is empty if all rows it looked at are gone.
+
+        Its header is `keys_index`.
+        """
+        entries: list[KvEntry] = []
+        names: list[bytes] = []
+        last: bytes | None = None
+        rows, size = 0, 0
+        for entry in store.looked_at(self._rows, long.prefix):
+            rows += 1
+            if entry is not None and long.separator is None:
+                entries.append(entry)
+                size += len(entry.row.value)
+            elif entry is not None:
+                name = _cut(entry.key, long.separator or b"", len(long.prefix))
+                if name != last:
+                    names.append(name)
+                    last = name
+            if rows == BATCH_ROWS or size >= BATCH_BYTES:
+                yield entries or names
+                entries, names, rows, size = [], [], 0, 0
+        if entries or names:
+            yield entries or names
+
+    def changes(self, long: LongList) -> Iterator[int]:
+        """Indexes whose highest is `Answer.changed` of a long list; one for each piece of work."""
+        yield max(self._state.floor, self._state.restored)
+        prefix = long.prefix
+        newest = rows = 0
+        for entry in store.looked_at(self._rows, prefix):
+            newest = newest if entry is None else max(newest, entry.row.modify_index)
+            rows += 1
+            if rows % BATCH_ROWS == 0:
+                yield newest
+        for _, grave in self._rows.range(store.KV_TOMB, prefix, prefix_end(prefix)):
+            newest = max(newest, index_of(grave))
+            rows += 1
+            if rows % BATCH_ROWS == 0:
+                yield newest
+        yield newest
 
     def txn_read(
         self, ops: Iterable[TxnOp], result_bytes_max: int = RESULT_BYTES_MAX
@@ -209,6 +288,23 @@ class Reader:
         header = changed if found else self._table(Table.SERVICES)
         return self._answer(found, changed, header, (subjects.exactly(subject),))
 
+    def _is_long(self, prefix: bytes) -> bool:
+        """Whether more rows, bytes or tombstones have this prefix than one turn should read."""
+        size = 0
+        stored = self._rows.range(store.KV, prefix, prefix_end(prefix))
+        for number, (key, data) in enumerate(stored):
+            size += len(key) + len(data)
+            if number >= LIST_ROWS or size > LIST_BYTES:
+                return True
+        if not prefix:
+            return False  # its index is that of the table, without a look at tombstones
+        graves = self._rows.range(store.KV_TOMB, prefix, prefix_end(prefix))
+        return next(islice(graves, LIST_ROWS, None), None) is not None
+
+    def _long(self, prefix: bytes, separator: bytes | None) -> LongList:
+        wait = (subjects.beginning(subjects.of_key(prefix)),)
+        return LongList(prefix, separator, wait)
+
     # --- the rules ------------------------------------------------------------------------------
 
     def _answer(self, value: T, changed: int, header: int, wait: tuple[bytes, ...]) -> Answer[T]:
@@ -243,3 +339,9 @@ class Reader:
         """Newest change of a subject that has a row for it; the floor if that may be forgotten."""
         data = self._rows.get(_SUBJECTS, subject)
         return self._state.floor if data is None else index_of(data)
+
+
+def _cut(name: bytes, separator: bytes, skip: int) -> bytes:
+    """A name up to and with the first separator behind `skip` bytes, if there is one."""
+    end = name.find(separator, skip) if separator else -1
+    return name[: end + len(separator)] if end >= 0 else name

@@ -27,6 +27,8 @@ from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.listener import Served
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.routes import Router
+from quorate.gateways.http.sharing import shared
+from quorate.gateways.http.slices import Slices
 from quorate.gateways.http.spool import Spool
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
@@ -237,7 +239,10 @@ class Desk:
         self.is_full = False
         self.local = FakeLocal(with_node=with_node)
         self.timers: list[FakeTimer] = []
-        self.context = Context(self.local, self.config, self._call_later)
+        common = shared(self.config)
+        self.slices = Slices(lambda step: step())  # at once, so that answers are there
+        common = common._replace(slices=self.slices)
+        self.context = Context(self.local, self.config, self._call_later, common)
         self.handle: Callable[[Request], None] = Router(self.context).handle
         self.connect()
 

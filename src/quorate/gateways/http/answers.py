@@ -119,7 +119,7 @@ class Answers:
         if len(body) >= LONG_BYTES and request.method == b"GET" and request.is_spent:
             self.error(request, spent())
             return
-        if len(body) >= GZIP_BYTES_MIN and _takes_gzip(request):
+        if len(body) >= GZIP_BYTES_MIN and takes_gzip(request):
             body = gzip.compress(body, GZIP_LEVEL)
             lines += b"Content-Encoding: gzip\r\n"
         request.answer(
@@ -136,7 +136,7 @@ class Answers:
         lines: bytes = b"",
     ) -> None:
         """Send a value as JSON."""
-        asked = b"pretty" in request.target and _asks_pretty(request.target)
+        asked = b"pretty" in request.target and asks_pretty(request.target)
         body = go_json(value, is_pretty=asked or self._is_pretty)
         self.send(request, body + b"\n" if asked else body, status=status, kind=kind, lines=lines)
 
@@ -157,7 +157,8 @@ class Answers:
         request.answer(b"%b%bContent-Length: %d\r\n\r\n%b" % (head, lines, len(body), body))
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
+    """Whether an answer to this request may be packed."""
     value = request.header(b"accept-encoding")
     return value is not None and len(value) <= _ACCEPT_BYTES_MAX and prefers_gzip(value)
 
@@ -187,6 +188,7 @@ def _weight(parameters: list[bytes]) -> float:
     return 1.0
 
 
-def _asks_pretty(target: bytes) -> bool:
+def asks_pretty(target: bytes) -> bool:
+    """Whether the query asks for indented JSON."""
     query = target.partition(b"?")[2]
     return any(part.partition(b"=")[0] == b"pretty" for part in query.split(b"&"))

@@ -24,9 +24,10 @@ from quorate.gateways.http.context import (
     check_enterprise,
 )
 from quorate.gateways.http.errors import HttpError, TextError, spent
+from quorate.gateways.http.longlists import Listing, Search, send
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
-from quorate.machine.queries import Answer, Reader
+from quorate.machine.queries import Answer, LongList, Reader
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ def _cache_age(request: Request, takes_cached: bool) -> int | None:
     return age_ns
 
 
-Evaluate = Callable[[Reader], Answer[T]]
+Evaluate = Callable[[Reader], Answer[T] | LongList]
 Render = Callable[[Answer[T], bytes], None]
 
 
@@ -186,6 +187,7 @@ def read(
     render: Render[T],
     *,
     is_compared: bool = False,
+    listing: Listing | None = None,
 ) -> None:
     """Answer a read, now or when it has changed.
 
@@ -196,12 +198,13 @@ def read(
         evaluate: Reads from one state.
         render: Sends the answer; gets the header lines that tell the index.
         is_compared: What is watched is wider than what is shown: only another value is a change.
+        listing: How a list is shown that is too long for one turn; needed if there may be such.
     """
     if mode.is_stale and _is_fresh(context, mode):
-        _Read(context, request, mode, evaluate, render, is_compared).look()
+        _Read(context, request, mode, evaluate, render, is_compared, listing).look()
         return
     mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
-    step = _Read(context, request, mode, evaluate, render, is_compared)
+    step = _Read(context, request, mode, evaluate, render, is_compared, listing)
     context.local.read(partial(step.begin, context.local.now_s))
 
 
@@ -239,10 +242,12 @@ class _Read:
         "_context",
         "_evaluate",
         "_is_compared",
+        "_listing",
         "_mode",
         "_old",
         "_render",
         "_request",
+        "_search",
         "_timer",
         "_watch",
     )
@@ -255,6 +260,7 @@ class _Read:
         evaluate: Evaluate[Any],
         render: Render[Any],
         is_compared: bool,
+        listing: Listing | None = None,
     ) -> None:
         self._context = context
         self._request = request
@@ -263,6 +269,8 @@ class _Read:
         self._render = render
         self._is_compared = is_compared
         self._old: Any = None
+        self._listing = listing
+        self._search: Search | None = None
         self._watch: WatchHandle | None = None
         self._timer: Timer | None = None
 
@@ -282,25 +290,43 @@ class _Read:
             self._finish()
 
     def _look(self) -> None:
-        context, mode = self._context, self._mode
+        context = self._context
         if self._request.is_lost:
             self._forget()
             return
         reader = Reader(context.local.tables)
         answer = self._evaluate(reader)
-        if not self._has_changed(answer):
-            if self._timer is None:
-                if not self._request.hold(_WAITING_BYTES + _COPIES * len(self._request.target)):
-                    context.shared.budget.counters.requests_refused += 1
-                    raise spent()
-                wait_s = mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
-                self._timer = context.call_later(wait_s, self._time_over)
-                self._request.waits(self._forget)
-            self._watch = context.local.watch(answer.subjects, self._fired)
+        if isinstance(answer, LongList):
+            self._look_long(answer, reader)
+        elif not self._has_changed(answer):
+            self._wait(answer.subjects)
         elif self._request.is_wanted():
             self._send(answer, reader)
         else:
             self._finish()
+
+    def _look_long(self, long: LongList, reader: Reader) -> None:
+        """Look for a change in slices, while watching for the next one."""
+        index = self._mode.index
+        self._wait(long.subjects)
+        if reader.keys_index > index:
+            self._search = Search(self._context, self._request, long, index, self._searched)
+
+    def _searched(self, newest: int) -> None:
+        self._search = None
+        if newest > self._mode.index:
+            self._finish()
+
+    def _wait(self, subjects: tuple[bytes, ...]) -> None:
+        context = self._context
+        if self._timer is None:
+            if not self._request.hold(_WAITING_BYTES + _COPIES * len(self._request.target)):
+                context.shared.budget.counters.requests_refused += 1
+                raise spent()
+            wait_s = self._mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
+            self._timer = context.call_later(wait_s, self._time_over)
+            self._request.waits(self._forget)
+        self._watch = context.local.watch(subjects, self._fired)
 
     def _has_changed(self, answer: Answer[Any]) -> bool:
         if answer.changed <= self._mode.index:
@@ -334,13 +360,17 @@ class _Read:
 
     def _fired(self) -> None:
         self._watch = None
-        removal = self._context.local.removal
-        if removal is None:
-            self.look()
-        else:
+        self._drop_search()
+        removal, reader = self._context.local.removal, Reader(self._context.local.tables)
+        if removal is not None:
             self._last_look(removal)
+        elif self._listing is not None and reader.index > self._mode.index:
+            self._finish()  # a list is woken only by a change of it
+        else:
+            self.look()
 
     def _time_over(self) -> None:
+        self._drop_search()
         if self._mode.is_stale:
             self._last_look(self._context.local.removal or 0)
         else:
@@ -359,11 +389,33 @@ class _Read:
     def _finish(self) -> None:
         """Wait no more, and answer as soon as the answer is wanted."""
         self._forget()
+        if self._listing is None:
+            self._context.when_wanted(self._request, self._look_and_send)
+        else:
+            self._context.shared.slices.add(self._finish_list)
+
+    def _finish_list(self) -> bool:
+        """Even a list that one turn can make takes turns with the others."""
         self._context.when_wanted(self._request, self._look_and_send)
+        return False
 
     def _look_and_send(self) -> None:
         reader = Reader(self._context.local.tables)
-        self._send(self._evaluate(reader), reader)
+        answer = self._evaluate(reader)
+        if isinstance(answer, LongList) and self._listing is not None:
+            send(self._context, self._request, answer, self._listing, self._long_lines)
+        elif not isinstance(answer, LongList):
+            self._send(answer, reader)
+
+    def _long_lines(self, reader: Reader) -> bytes:
+        index = reader.keys_index
+        asked = self._mode.index
+        return self._lines(max(index, asked) if asked <= reader.index else index)
+
+    def _drop_search(self) -> None:
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
 
     def _forget(self) -> None:
         if self._timer is not None:
@@ -371,4 +423,5 @@ class _Read:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._drop_search()
         self._request.on_lost = None

@@ -17,6 +17,7 @@ import httptools
 from quorate.base.errors import QuorateError
 from quorate.gateways.http import refusals
 from quorate.gateways.http.budget import REQUEST_BYTES, Holding
+from quorate.gateways.http.drawing import Drawer
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.limits import is_long
 from quorate.gateways.http.listener import Listener
@@ -39,6 +40,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_continue_owed",
+        "_drawer",
         "_dropped_bytes",
         "_has_eof",
         "_holding",
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()  # nobody has begun to work on them
         self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
         self._is_working = False
+        self._drawer = Drawer(server.slices, self._write, self._drawn)
         self._holding: Holding | None = None  # None: not admitted, or gone
         self._unsent_bytes = 0  # what the transport held when the client took nothing more
         self._dropped_bytes = 0
@@ -98,7 +101,9 @@ class Connection(asyncio.Protocol):
         """Called by the loop."""
         reader, holding = self._reader, self._holding
         if self._is_deaf or holding is None:
-            self._drop(len(data))
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > _DROPPED_BYTES_MAX:
+                self.abort()
             return
         if reader.is_receiving:
             self._parse(data)
@@ -206,8 +211,7 @@ class Connection(asyncio.Protocol):
             config = self._server.config
             wait_s = config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
             self.due = 0 if self._pending else self._server.tick + wait_s
-        if self._pending and self._pending[0].chunks is not None:
-            self._flush()
+        self._drawer.go_on()
         self._work()
         self._resume()
 
@@ -342,17 +346,15 @@ class Connection(asyncio.Protocol):
         self._ready.append(request)
         if self._holding is not None:
             self._holding.held_bytes += request.size
-        self._continue_owed = False
+        self._continue_owed, self.due = False, 0
         if request.is_last:
             self._stop_reading()
-        self.due = 0
 
     # --- answers -------------------------------------------------------------------------------
 
     def wants(self, request: Request) -> bool:
         """See `request.Answerable.wants`."""
-        pending = self._pending
-        return bool(pending) and pending[0] is request and not self._is_full
+        return bool(self._pending) and self._pending[0] is request and not self._is_full
 
     def postpone(self, request: Request, step: Callable[[], None]) -> None:
         """See `request.Answerable.postpone`."""
@@ -395,7 +397,8 @@ class Connection(asyncio.Protocol):
                 else:
                     transport.write(data)
                 request.data = b""
-            if request.chunks is not None and not self._drained(request.chunks, transport):
+            if request.chunks is not None:
+                self._drawer.draw(request.chunks)
                 return
             pending.popleft()
             holding.held_bytes -= request.size
@@ -407,13 +410,21 @@ class Connection(asyncio.Protocol):
                 return
         self._rest()
 
-    def _drained(self, chunks: Iterator[Piece], transport: asyncio.Transport) -> bool:
-        while not self._is_full:
-            chunk = next(chunks, None)
-            if not chunk:  # an empty one: there is nothing yet
-                return chunk is None
-            transport.write(chunk)
-        return False
+    def _write(self, piece: Piece) -> bool:
+        """Write some of the first answer; whether the client takes more."""
+        if self._transport is not None:
+            self._transport.write(piece)
+        return self._transport is not None and not self._is_full
+
+    def _drawn(self, is_whole: bool) -> None:
+        """The rest of the first answer has left, or broke off."""
+        if is_whole:
+            self._pending[0].chunks = None
+            self._flush()
+            self._work()
+            self._resume()
+        else:
+            self.abort()
 
     def _rest(self) -> None:
         """Everything is answered; more may come."""
@@ -434,29 +445,22 @@ class Connection(asyncio.Protocol):
         self._pending.clear()
         self._waiting.clear()
         transport = self._transport
-        if transport is None:
-            return
-        if transport.can_write_eof() and not self._has_eof:
+        if transport is not None and transport.can_write_eof() and not self._has_eof:
             self._resume()
             transport.write_eof()
             self.due = self._server.tick + self._server.config.linger_s
-        else:
+        elif transport is not None:
             transport.close()
-
-    def _drop(self, size: int) -> None:
-        self._dropped_bytes += size
-        if self._dropped_bytes > _DROPPED_BYTES_MAX:
-            self.abort()
 
     # --- from the server -----------------------------------------------------------------------
 
     def wind_down(self) -> None:
         """End it with the answers that will come by themselves; at once if there are none."""
-        if not any(request.on_lost is None for request in self._pending):
+        if any(request.on_lost is None for request in self._pending):
+            self._stop_reading()
+            self._pending[-1].is_last = True
+        else:
             self.close()
-            return
-        self._stop_reading()
-        self._pending[-1].is_last = True
 
     def expire(self) -> None:
         """It took too long."""
@@ -466,10 +470,7 @@ class Connection(asyncio.Protocol):
         if self._reader.is_receiving and not self._pending and not self._is_deaf:
             self._transport.write(refusals.SLOW)
         self._stop_reading()
-        if self._is_full:
-            self._transport.abort()  # else it would stay until the client takes the rest
-        else:
-            self._transport.close()
+        (self._transport.abort if self._is_full else self._transport.close)()
 
     def close(self) -> None:
         """End it; what was written still leaves."""

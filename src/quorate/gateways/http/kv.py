@@ -24,6 +24,7 @@ from quorate.gateways.http.answers import TEXT, go_json
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.longlists import Listing
 from quorate.gateways.http.params import Params, unsigned
 from quorate.gateways.http.request import Request
 from quorate.kv.store import KvEntry, KvRow
@@ -132,8 +133,9 @@ def get(context: Context, request: Request, params: Params, key: bytes) -> None:
             context,
             request,
             mode,
-            lambda reader: reader.kv_list(key),
+            lambda reader: reader.kv_list_in_turn(key),
             partial(_render_list, context, request),
+            listing=Listing(_shown_entries),
         )
         return
     if not key:
@@ -156,10 +158,16 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
         if not answer.value and prefix:
             context.answers.empty(request, status=404, lines=lines)
             return
-        names = [name.decode("utf-8", "replace") for name in answer.value]
-        context.answers.value(request, names, lines=lines)
+        context.answers.value(request, _shown_names(answer.value), lines=lines)
 
-    read(context, request, mode, lambda reader: reader.kv_keys(prefix, separator), render)
+    read(
+        context,
+        request,
+        mode,
+        lambda reader: reader.kv_keys_in_turn(prefix, separator),
+        render,
+        listing=Listing(_shown_names, is_found_if_empty=not prefix),
+    )
 
 
 def _render_key(
@@ -187,8 +195,15 @@ def _render_list(
     if not answer.value:
         context.answers.empty(request, status=404, lines=lines)
     else:
-        found = [shown(entry.key, entry.row) for entry in answer.value]
-        context.answers.value(request, found, lines=lines)
+        context.answers.value(request, _shown_entries(answer.value), lines=lines)
+
+
+def _shown_entries(entries: list[KvEntry]) -> list[KvShown]:
+    return [shown(entry.key, entry.row) for entry in entries]
+
+
+def _shown_names(names: list[bytes]) -> list[str]:
+    return [name.decode("utf-8", "replace") for name in names]
 
 
 # --- writing ----------------------------------------------------------------------------------

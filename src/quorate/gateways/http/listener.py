@@ -7,6 +7,7 @@ from quorate.gateways.http.budget import Account
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.slices import Slices
 from quorate.gateways.http.spool import Spool
 
 
@@ -39,6 +40,7 @@ class Listener(Protocol):
     heads: Heads
     tick: int
     is_stopping: bool
+    slices: Slices
 
     def admit(self, connection: Served, host: str) -> Account | None:
         """Count it; None if this client has too many."""

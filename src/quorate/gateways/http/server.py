@@ -67,6 +67,8 @@ class HttpServer:
         self._context.process = process
         self._router = Router(self._context)
         self._budget = self._context.shared.budget
+        self.slices = self._context.shared.slices
+        self.slices.on_error = self._hand_on
         self._connections: set[Served] = set()
         self._is_empty = asyncio.Event()
         self._acceptors: list[Acceptor] = []
@@ -151,14 +153,17 @@ class HttpServer:
         try:
             self._router.handle(request)
         except (Exception, InvariantError) as error:  # noqa: BLE001 - answered already; for the log
-            self._local.read(partial(_raise, error))
+            self._hand_on(error)
 
     def go_on(self, step: Callable[[], None]) -> None:
         """See `listener.Listener.go_on`; errors go the way of those in `handle`."""
         try:
             step()
         except (Exception, InvariantError) as error:  # noqa: BLE001 - likewise
-            self._local.read(partial(_raise, error))
+            self._hand_on(error)
+
+    def _hand_on(self, error: BaseException) -> None:
+        self._local.read(partial(_raise, error))
 
     def body_bytes_max(self, method: bytes, target: bytes) -> int:
         """See `listener.Listener.body_bytes_max`."""

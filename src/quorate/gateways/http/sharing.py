@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from quorate.gateways.http.budget import Budget
 from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.slices import Slices
 from quorate.gateways.http.spool import Snapshots, Space
 
 
@@ -13,10 +14,12 @@ class Shared(NamedTuple):
     Attributes:
         budget: Of memory and connections.
         snapshots: The files being saved and put back.
+        slices: Long answers, made a piece at a time.
     """
 
     budget: Budget
     snapshots: Snapshots
+    slices: Slices
 
 
 def shared(config: HttpConfig) -> Shared:
@@ -28,4 +31,4 @@ def shared(config: HttpConfig) -> Shared:
         config.connections_per_client_max,
     )
     space = Space(config.spool_dir, config.free_bytes_min)
-    return Shared(budget, Snapshots(space, config.snapshots_max))
+    return Shared(budget, Snapshots(space, config.snapshots_max), Slices())

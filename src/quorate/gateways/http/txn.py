@@ -3,7 +3,7 @@
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from quorate.base.commands import Txn, TxnOp
 from quorate.base.commands.txn import TxnDone, TxnItem
 from quorate.base.outcomes import Outcome
-from quorate.gateways.http.answers import JSON
+from quorate.gateways.http.answers import JSON, asks_pretty, go_json
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
     bytes_in,
@@ -26,11 +26,12 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
+from quorate.gateways.http.longlists import evaluate
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
-from quorate.machine.dispatch import finished
-from quorate.machine.queries import Reader
-from quorate.machine.txn import is_read_only
+from quorate.gateways.http.streams import Batch, send_list
+from quorate.machine.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS, Reader
+from quorate.machine.txn import ITEM_BYTES, is_read_only
 
 _KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
 _LINES = b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
@@ -58,9 +59,7 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
 def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
     mode = mode_of(context, request, params, knows_namespaces=False)
 
-    def step() -> None:
-        reader = Reader(context.local.tables)
-        done = finished(reader.txn_read(ops))
+    def then(reader: Reader, done: TxnDone) -> None:
         knows, heard_ms = True, 0
         if mode.is_stale:
             knows, heard_ms = context.contact()
@@ -75,6 +74,9 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         }
         _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
 
+    def step() -> None:
+        evaluate(context, request, lambda reader: reader.txn_read(ops), then)
+
     confirmed(context, request, mode, step)
 
 
@@ -87,8 +89,37 @@ def _answer(
         lines += HttpError(409, "").lines()
         context.answers.value(request, body, status=409, kind=_CONFLICT, lines=lines)
         return
-    results = [{"KV": _shown(item)} for item in done.items]
-    context.answers.value(request, {"Results": results, "Errors": None, **more}, lines=lines)
+    rest: dict[str, Any] = {"Errors": None, **more}
+    if _is_long(done.items) and not asks_pretty(request.target) and not context.answers.is_pretty:
+        end = b"]," + go_json(rest)[1:]
+        batches = _batches(done.items)
+        send_list(context.answers, request, batches, begin=b'{"Results":[', end=end, lines=lines)
+        return
+    context.answers.value(request, {"Results": _results(done.items), **rest}, lines=lines)
+
+
+def _results(items: Iterable[TxnItem]) -> Batch:
+    return [{"KV": _shown(item)} for item in items]
+
+
+def _size(item: TxnItem) -> int:
+    return ITEM_BYTES + len(item.key) + len(item.value or b"")
+
+
+def _is_long(items: tuple[TxnItem, ...]) -> bool:
+    return len(items) > LIST_ROWS or sum(map(_size, items)) > LIST_BYTES
+
+
+def _batches(items: tuple[TxnItem, ...]) -> Iterator[Batch]:
+    batch: list[TxnItem] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += _size(item)
+        if size >= BATCH_BYTES:
+            yield _results(batch)
+            batch, size = [], 0
+    yield _results(batch)
 
 
 def _shown(item: TxnItem) -> KvShown:

@@ -1,0 +1,59 @@
+"""Drawing: the rest of a long answer, made piece by piece as the client takes it.
+
+Every piece is drawn in a turn that all long answers of the node share (`slices`).
+"""
+
+from collections.abc import Callable, Iterator
+
+from quorate.gateways.http.request import Piece
+from quorate.gateways.http.slices import Slices
+
+
+class Drawer:
+    """Draws the answers of one connection, one after the other.
+
+    Args:
+        slices: Turns.
+        write: Takes a piece; False if the client takes no more for now: then `go_on` later.
+        drawn: Called after the last piece; with False if the answer broke off.
+    """
+
+    __slots__ = ("_chunks", "_drawn", "_is_queued", "_slices", "_write")
+
+    def __init__(
+        self, slices: Slices, write: Callable[[Piece], bool], drawn: Callable[[bool], None]
+    ) -> None:
+        self._slices = slices
+        self._write = write
+        self._drawn = drawn
+        self._chunks: Iterator[Piece] | None = None
+        self._is_queued = False
+
+    def draw(self, chunks: Iterator[Piece]) -> None:
+        """Draw these pieces, from the next turn on."""
+        self._chunks = chunks
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The client takes something again."""
+        if self._chunks is not None and not self._is_queued:
+            self._is_queued = True
+            self._slices.add(self._step)
+
+    def _step(self) -> bool:
+        chunks = self._chunks
+        if chunks is None:
+            self._is_queued = False
+            return False
+        try:
+            chunk = next(chunks, None)
+        except BaseException:  # half of it has left: the client must see that the rest is missing
+            self._chunks, self._is_queued = None, False
+            self._drawn(False)
+            raise
+        if chunk is None:
+            self._chunks, self._is_queued = None, False
+            self._drawn(True)
+            return False
+        self._is_queued = not chunk or self._write(chunk)
+        return self._is_queued

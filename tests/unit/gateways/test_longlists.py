@@ -1,0 +1,329 @@
+"""Long lists: made and sent in pieces, from one state; nobody else waits for them."""
+
+import gzip
+import json
+from collections.abc import Callable
+
+import pytest
+
+from quorate.base.commands import KvDelete, KvDeleteTree, KvSet
+from quorate.base.config import ClusterConfig
+from quorate.gateways.http.request import PIECE_BYTES
+from quorate.gateways.http.slices import TURN_S, Slices
+from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
+from tests.unit.gateways.desk import Desk, FakeTransport, request
+from tests.unit.machine.lab import Lab
+
+MANY = 3 * LIST_ROWS + 7
+
+
+class Turns:
+    """Turns of a loop that a test makes; time passes by a millisecond with each look at it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.due: list[Callable[[], None]] = []
+
+    def clock(self) -> float:
+        self.now_s += 0.001
+        return self.now_s
+
+    def soon(self, step: Callable[[], None]) -> None:
+        self.due.append(step)
+
+    def one(self) -> None:
+        due, self.due = self.due, []
+        for step in due:
+            step()
+
+
+class SlowDesk(Desk):
+    """A gateway whose slices take turns that the test makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = Turns()
+        self.slices = Slices(self.turns.soon, self.turns.clock)
+        self.context.shared = self.context.shared._replace(slices=self.slices)
+        self.connect()
+
+    def finish(self) -> list[int]:
+        """Make turns until nothing is left to do; the bytes that each wrote."""
+        sizes: list[int] = []
+        while self.turns.due:
+            before = len(self.transport.written)
+            self.turns.one()
+            sizes.append(sum(len(piece) for piece in self.transport.written[before:]))
+        return sizes
+
+
+def fill(desk: Desk, count: int = MANY, prefix: str = "a/", value: bytes = b"v") -> None:
+    for number in range(count):
+        desk.local.apply(KvSet(f"{prefix}{number:05d}".encode(), value))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    made = Desk()
+    fill(made)
+    made.local.apply(KvSet(b"b", b"v"))
+    return made
+
+
+@pytest.fixture
+def slow() -> SlowDesk:
+    made = SlowDesk()
+    fill(made)
+    return made
+
+
+# --- what is sent -----------------------------------------------------------------------------
+
+
+def test_a_long_list_is_the_same_list_in_chunks(desk: Desk) -> None:
+    reply = desk.ask("GET", "/v1/kv/a/?recurse")
+    assert reply.headers["Transfer-Encoding"] == "chunked"
+    assert "Content-Length" not in reply.headers
+    shown = json.loads(reply.body)
+    assert [each["Key"] for each in shown] == [f"a/{number:05d}" for number in range(MANY)]
+    short = json.loads(desk.ask("GET", "/v1/kv/a/00003?recurse").body)
+    assert shown[3] == short[0]
+
+
+def test_a_long_list_has_an_index_that_a_reader_can_wait_with(desk: Desk) -> None:
+    index = desk.ask("GET", "/v1/kv/a/?recurse").headers["X-Consul-Index"]
+    assert int(index) == desk.local.lab.machine.index
+    desk.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    assert desk.replies() == []
+    desk.local.apply(KvSet(b"a/00001", b"new"))
+    (reply,) = desk.replies()
+    assert json.loads(reply.body)[1]["Value"] == "bmV3"
+    assert int(reply.headers["X-Consul-Index"]) > int(index)
+
+
+def test_names_of_a_long_list_are_cut_at_separators(desk: Desk) -> None:
+    fill(desk, prefix="a/c/")
+    names = json.loads(desk.ask("GET", "/v1/kv/a/?keys").body)
+    assert len(names) == 2 * MANY
+    cut = json.loads(desk.ask("GET", "/v1/kv/a/?keys&separator=/").body)
+    assert cut == [f"a/{number:05d}" for number in range(MANY)] + ["a/c/"]
+    assert json.loads(desk.ask("GET", "/v1/kv/?keys&separator=/").body) == ["a/", "b"]
+
+
+def test_a_long_list_is_indented_and_packed_on_demand(desk: Desk) -> None:
+    plain = desk.ask("GET", "/v1/kv/a/?recurse").body
+    pretty = desk.ask("GET", "/v1/kv/a/?recurse&pretty").body
+    packed = desk.ask("GET", "/v1/kv/a/?recurse", b"", "Accept-Encoding: gzip")
+    assert pretty.startswith(b'[\n    {\n        "LockIndex": 0,\n')
+    assert pretty.endswith(b"    }\n]\n")
+    assert json.loads(pretty) == json.loads(plain)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain
+
+
+def test_the_pretty_form_is_that_of_a_short_list(desk: Desk) -> None:
+    short = desk.ask("GET", "/v1/kv/a/00001?recurse&pretty").body
+    begin = desk.ask("GET", "/v1/kv/a/0000?recurse&pretty").body
+    long = desk.ask("GET", "/v1/kv/a/?recurse&pretty").body
+    assert long[: len(begin) - 3] == begin[:-3]
+    assert short.count(b"\n") == 10
+
+
+def test_a_client_that_closes_gets_the_list_without_chunks(desk: Desk) -> None:
+    desk.post("GET", "/v1/kv/a/?recurse", b"", "Connection: close")
+    head, _, body = b"".join(desk.transport.written).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in head
+    assert b"Connection: close" in head
+    assert len(json.loads(body)) == MANY
+    assert desk.transport.has_eof
+
+
+def test_a_list_of_rows_that_are_all_gone_is_absent() -> None:
+    desk = Desk()
+    desk.local.lab = Lab(settings=ClusterConfig(removals_max=1))
+    fill(desk)
+    desk.local.apply(KvDeleteTree(b"a/"))
+    assert isinstance(desk.local.lab.read.kv_list_in_turn(b"a/"), LongList)
+    assert desk.ask("GET", "/v1/kv/a/?recurse").status == 404
+    assert desk.ask("GET", "/v1/kv/a/?keys").status == 404
+    assert desk.ask("GET", "/v1/kv/?keys").body == b"[]"
+
+
+def test_the_answers_behind_a_long_list_wait_for_it(slow: SlowDesk) -> None:
+    slow.send(request("GET", "/v1/kv/a/?recurse") + request("GET", "/v1/kv/a/00001"))
+    slow.finish()
+    long, short = slow.replies()
+    assert len(json.loads(long.body)) == MANY
+    assert len(json.loads(short.body)) == 1
+
+
+# --- turns ------------------------------------------------------------------------------------
+
+
+def test_no_turn_sends_more_than_its_share(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/kv/a/?recurse")
+    sizes = slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY
+    steps = TURN_S / 0.001 + 1
+    assert max(sizes) <= steps * BATCH_ROWS * 200
+    assert len(sizes) > MANY / BATCH_ROWS / steps
+
+
+def test_forty_readers_share_the_turns_of_one(slow: SlowDesk) -> None:
+    transports: list[FakeTransport] = []
+    for _ in range(40):
+        slow.connect()
+        transports.append(slow.transport)
+        slow.post("GET", "/v1/kv/a/?recurse")
+    steps = TURN_S / 0.001 + 1
+    while slow.turns.due:
+        before = sum(len(one.written) for one in transports)
+        slow.turns.one()
+        assert sum(len(one.written) for one in transports) - before <= 2 * steps
+    assert all(one.written[-1] == b"0\r\n\r\n" for one in transports)
+
+
+def test_a_long_list_is_of_one_state_however_long_it_takes(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/kv/a/?recurse")
+    slow.turns.one()
+    slow.local.apply(KvDelete(b"a/01500"))
+    slow.local.apply(KvSet(b"a/00000x", b"late"))
+    slow.finish()
+    (reply,) = slow.replies()
+    keys = [each["Key"] for each in json.loads(reply.body)]
+    assert keys == [f"a/{number:05d}" for number in range(MANY)]
+
+
+def test_a_client_that_does_not_read_stops_its_list_and_no_other(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/kv/a/?recurse")
+    slow.turns.one()
+    slow.connection.pause_writing()
+    slow.finish()
+    written = len(slow.transport.written)
+    slow.finish()
+    assert len(slow.transport.written) == written
+    slow.connection.resume_writing()
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY
+
+
+def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/kv/a/?recurse")
+    slow.turns.one()
+    slow.connection.connection_lost(None)
+    slow.finish()
+    assert len(slow.slices) == 0
+
+
+def test_whether_a_long_list_has_changed_is_found_out_in_turns(slow: SlowDesk) -> None:
+    index = slow.local.lab.machine.index
+    slow.local.apply(KvSet(b"other", b"v"))
+    slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    turns = len(slow.finish())
+    assert turns > 1
+    assert slow.replies() == [], "only another key changed"
+    slow.local.apply(KvSet(b"a/00009", b"new"))
+    slow.finish()
+    (reply,) = slow.replies()
+    assert json.loads(reply.body)[9]["Value"] == "bmV3"
+    slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    slow.finish()
+    assert len(slow.replies()) == 1, "it has changed already"
+
+
+def test_a_change_during_the_search_is_not_missed(slow: SlowDesk) -> None:
+    index = slow.local.lab.machine.index
+    slow.local.apply(KvSet(b"other", b"v"))
+    slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    slow.turns.one()
+    slow.local.apply(KvSet(b"a/00000", b"new"))
+    slow.finish()
+    (reply,) = slow.replies()
+    assert json.loads(reply.body)[0]["Value"] == "bmV3"
+
+
+def test_a_removal_is_a_change_of_a_long_list(slow: SlowDesk) -> None:
+    index = slow.local.lab.machine.index
+    slow.local.apply(KvDelete(b"a/00002"))
+    slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY - 1
+
+
+def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(slow: SlowDesk) -> None:
+    index = slow.local.lab.machine.index
+    slow.local.apply(KvSet(b"other", b"v"))
+    slow.post("GET", f"/v1/kv/a/?recurse&index={index}&wait=1s")
+    slow.turns.one()
+    slow.timers[-1].step()
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY
+
+
+def test_a_step_that_fails_is_told_and_the_others_go_on() -> None:
+    turns, told, done = Turns(), list[BaseException](), list[int]()
+    slices = Slices(turns.soon, turns.clock)
+    slices.on_error = told.append
+
+    def fails() -> bool:
+        raise ValueError("a mistake of ours")
+
+    def works() -> bool:
+        done.append(1)
+        return False
+
+    slices.add(fails)
+    slices.add(works)
+    while turns.due:
+        turns.one()
+    assert done == [1]
+    assert [str(error) for error in told] == ["a mistake of ours"]
+
+
+# --- transactions -----------------------------------------------------------------------------
+
+
+def txn(desk: Desk, *ops: dict[str, str]) -> str:
+    desk.post("PUT", "/v1/txn", json.dumps([{"KV": op} for op in ops]).encode())
+    if isinstance(desk, SlowDesk):
+        desk.finish()
+    (reply,) = desk.replies()
+    return reply.text
+
+
+def test_a_transaction_with_long_results_is_sent_in_pieces(slow: SlowDesk) -> None:
+    said = json.loads(txn(slow, {"Verb": "get-tree", "Key": "a/"}))
+    assert [each["KV"]["Key"] for each in said["Results"]] == [f"a/{n:05d}" for n in range(MANY)]
+    assert said["Errors"] is None
+    assert said["KnownLeader"] is True
+    tree = {"Verb": "get-tree", "Key": "a/"}
+    written = json.loads(txn(slow, {"Verb": "set", "Key": "x", "Value": ""}, tree))
+    assert len(written["Results"]) == MANY + 1
+
+
+def test_a_transaction_that_reads_too_much_is_told_which_limit_there_is() -> None:
+    desk = SlowDesk()
+    fill(desk, 40, value=b"v" * 500_000)
+    body = json.dumps([{"KV": {"Verb": "get-tree", "Key": "a/"}}] * 128).encode()
+    desk.post("PUT", "/v1/txn", body)
+    desk.finish()
+    (reply,) = desk.replies()
+    assert reply.status == 409
+    (error,) = json.loads(reply.body)["Errors"]
+    assert error["OpIndex"] == 0
+    assert "txn_result_bytes_max" in error["What"]
+    assert len(reply.body) < 1000
+
+
+def test_a_long_value_leaves_in_pieces_too() -> None:
+    desk = SlowDesk()
+    desk.local.apply(KvSet(b"big", b"v" * 500_000))
+    desk.post("GET", "/v1/kv/big?raw")
+    sizes = desk.finish()
+    assert max(sizes) <= (TURN_S / 0.001 + 1) * (PIECE_BYTES + BATCH_BYTES)
+    (reply,) = desk.replies()
+    assert len(reply.body) == 500_000
