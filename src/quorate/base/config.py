@@ -83,7 +83,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gather_commands_min: int = 8  # with fewer under way nothing waits for company
     slots_ahead_max: int = 1024  # Accepts further above the watermark than this are ignored
     fetch_bytes_max: int = MIB  # one answer to a Fetch
-    chunk_bytes_max: int = 512 * 1024  # one chunk of a snapshot for a peer
+    chunk_bytes_max: int = 128 * 1024  # one chunk of a snapshot for a peer: read in one turn
     peer_bytes_in_flight_max: int = 16 * MIB  # unanswered Accepts to one peer; then it must fetch
     waiting_commands_max: int = 50_000  # commands not yet bundled; more are refused
     waiting_bytes_max: int = 128 * MIB  # the same, in bytes

@@ -26,8 +26,8 @@ from quorate.machine.rows import ViewRows
 from quorate.machine.state import META_GENERATION, STATE_KEY, State, decode_state
 
 MAGIC = b"quorate-state-1\n"
-CHUNK_BYTES = 256 * 1024
-"""Rows of one chunk: well below what one batch may hold, so that a chunk can be one command."""
+CHUNK_BYTES = 64 * 1024
+"""Rows of one chunk: one command puts them back, and other writes wait for it for milliseconds."""
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A longer frame is refused before it is read."""

@@ -9,16 +9,20 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
 from threading import Event, Thread
 
 from quorate.base.effects import Install
 from quorate.base.errors import StorageError
 from quorate.base.ids import Slot
-from quorate.runtime.heldviews import HeldRows
+from quorate.runtime.heldviews import HeldRows, Row
 from quorate.runtime.snapshots import SnapshotWriter, prune, rows_in_chunks, slot_of
 from quorate.runtime.tables import LmdbTables
 
 REST_S_MAX = 0.05
+
+_CHUNKS_WAITING_MAX = 16
+"""Chunks of a peer's snapshot that wait for the disk, of about 128 KiB each."""
 
 Post = Callable[[Callable[[], None]], object]
 """Has something called in the node's thread: `loop.call_soon_threadsafe`."""
@@ -114,11 +118,80 @@ class Snapshotter:
         return True
 
 
+class _Copy:
+    """One copy being written, in a thread of its own.
+
+    Args:
+        tables: What the copy will replace.
+        directory: Of the snapshots.
+        slot: Of the copy.
+        ended: Called in the thread: None if the copy is durable, else what broke it.
+    """
+
+    def __init__(
+        self,
+        tables: LmdbTables,
+        directory: Path,
+        slot: Slot,
+        ended: Callable[[StorageError | None], None],
+    ) -> None:
+        self._tables = tables
+        self._directory = directory
+        self._slot = slot
+        self._ended = ended
+        self._chunks: Queue[tuple[tuple[Row, ...], bool] | None] = Queue(_CHUNKS_WAITING_MAX)
+        self._is_given_up = False
+        self._thread = Thread(target=self._run, name="install", daemon=True)
+        self._thread.start()
+
+    def put(self, rows: tuple[Row, ...], *, is_last: bool) -> None:
+        """Take a chunk. Blocks while the disk is far behind the peer."""
+        self._chunks.put((rows, is_last))
+
+    def give_up(self) -> None:
+        """Forget it, and wait for its thread; at most a chunk's time."""
+        self._is_given_up = True
+        self._chunks.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            is_whole = self._write()
+        except StorageError as error:
+            self._ended(error)
+            while self._chunks.get() is not None:  # until somebody gives it up
+                pass
+        else:
+            if is_whole:
+                self._ended(None)
+
+    def _write(self) -> bool:
+        self._tables.begin_install()
+        writer = SnapshotWriter(self._directory, self._slot)
+        try:
+            while (chunk := self._chunks.get()) is not None:
+                rows, is_last = chunk
+                if self._is_given_up:
+                    continue
+                self._tables.install_rows(rows)
+                writer.put(list(rows))
+                if is_last:
+                    writer.finish()
+                    self._tables.sync_install()
+                    return True
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.abandon()
+        return False
+
+
 class Copies:
     """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
 
     The same rows are written as a snapshot of this node, so that after a power cut it need not
-    ask again for what its log no longer tells.
+    ask again for what its log no longer tells. All of it happens in a thread; the loop only puts
+    the new file in the place of the old one.
 
     Args:
         directory: Of the snapshots; must exist.
@@ -132,59 +205,39 @@ class Copies:
         self._tables = tables
         self._post = post
         self._on_failed = on_failed
-        self._writer: SnapshotWriter | None = None
+        self._copy: _Copy | None = None
 
     def install(self, effect: Install, done: Callable[[], None]) -> None:
         """Take a chunk; `done` is called in the node's thread when the last one is durable."""
-        try:
-            self._take(effect)
-        except StorageError as error:
-            self._give_up(error)
-            return
-        writer = self._writer
-        if not effect.is_last or writer is None:
-            return
-        self._writer = None
-
-        def run() -> None:
-            try:
-                writer.finish()
-                self._tables.sync_install()
-            except StorageError as error:
-                failure = error
-                writer.abandon()
-                self._post(lambda: self._give_up(failure))
-            else:
-                self._post(lambda: self._finish(done))
-
-        Thread(target=run, name="install", daemon=True).start()
+        if effect.is_first:
+            self.close()
+            self._begin(effect.slot, done)
+        if self._copy is not None:  # else the rest of a copy that failed
+            self._copy.put(effect.rows, is_last=effect.is_last)
 
     def close(self) -> None:
         """Forget a copy that is not complete."""
-        if self._writer is not None:
-            self._writer.abandon()
-            self._writer = None
+        if self._copy is not None:
+            self._copy.give_up()
+            self._copy = None
 
-    def _take(self, effect: Install) -> None:
-        if effect.is_first:
-            self.close()
-            self._tables.begin_install()
-            self._writer = SnapshotWriter(self._directory, effect.slot)
-        if self._writer is None:
-            return  # the rest of a copy that failed
-        self._tables.install_rows(effect.rows)
-        self._writer.put(list(effect.rows))
+    def _begin(self, slot: Slot, done: Callable[[], None]) -> None:
+        def ended(error: StorageError | None) -> None:
+            self._post(lambda: self._end(copy, error, done))
 
-    def _finish(self, done: Callable[[], None]) -> None:
+        copy = self._copy = _Copy(self._tables, self._directory, slot, ended)
+
+    def _end(self, copy: _Copy, error: StorageError | None, done: Callable[[], None]) -> None:
+        if copy is not self._copy:
+            return  # another one was begun meanwhile
+        self.close()
         try:
+            if error is not None:
+                raise error
             self._tables.finish_install()
-        except StorageError as error:
-            self._give_up(error)
+        except StorageError as broken:
+            self._on_failed(broken)
             return
         with contextlib.suppress(StorageError):  # the next snapshot removes what is too much
             prune(self._directory)
         done()
-
-    def _give_up(self, error: StorageError) -> None:
-        self.close()
-        self._on_failed(error)

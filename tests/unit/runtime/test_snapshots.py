@@ -1,8 +1,9 @@
 """Snapshots on disk: complete or not there, rot named and passed over, taken beside the node."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from queue import Queue
+from threading import current_thread
 
 import pytest
 
@@ -243,6 +244,53 @@ def test_a_transfer_begun_anew_forgets_the_first(tmp_path: Path) -> None:
     loop.run()
     assert done == [2]
     assert list(tables.range(b"")) == some_rows(31)
+    tables.close()
+
+
+def test_the_rows_of_a_peers_snapshot_are_written_in_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, loop, done = filled(tmp_path, 7), Loop(), list[bool]()
+    threads: list[str] = []
+    write, sync = tables.install_rows, tables.sync_install
+
+    def write_rows(rows: Iterable[tuple[bytes, bytes]]) -> None:
+        threads.append(current_thread().name)
+        write(rows)
+
+    def sync_rows() -> None:
+        threads.append(current_thread().name)
+        sync()
+
+    monkeypatch.setattr(tables, "install_rows", write_rows)
+    monkeypatch.setattr(tables, "sync_install", sync_rows)
+    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies.install(
+        Install(1, Slot(30), tuple(some_rows(30)), True, True), lambda: done.append(True)
+    )
+    loop.run()
+    assert done == [True]
+    assert set(threads) == {"install"}
+    tables.close()
+
+
+def test_a_peers_snapshot_that_finds_no_space_is_told_and_the_rest_of_it_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, loop, failures = filled(tmp_path, 7), Loop(), list[StorageError]()
+    before = list(tables.range(b""))
+
+    def full(_: object) -> None:
+        raise StorageError("disk_full", "no room")
+
+    monkeypatch.setattr(tables, "install_rows", full)
+    copies = Copies(tmp_path, tables, loop.post, failures.append)
+    copies.install(Install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: None)
+    loop.run()
+    assert [error.code for error in failures] == ["disk_full"]
+    copies.install(Install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), lambda: None)
+    copies.close()
+    assert list(tables.range(b"")) == before
     tables.close()
 
 

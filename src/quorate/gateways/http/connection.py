@@ -74,8 +74,7 @@ class Connection(asyncio.Protocol):
         self._dropped_bytes = 0
         self._is_deaf = False  # nothing more is understood: it closes after its answers
         self._is_full = False  # the client does not take what we write
-        self._is_paused = False
-        self._has_eof = False
+        self._is_paused = self._has_eof = False
         self._continue_owed = False
         self.due = 0
 
