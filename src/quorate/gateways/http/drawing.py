@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from quorate.gateways.http.request import Piece
 from quorate.gateways.http.slices import Slices
 
+MORE = memoryview(b"")
+"""Instead of a piece: work was done, and there is more. An empty piece says: nothing is there yet."""
+
 
 class Drawer:
     """Draws the answers of one connection, one after the other.
@@ -55,5 +58,5 @@ class Drawer:
             self._chunks, self._is_queued = None, False
             self._drawn(True)
             return False
-        self._is_queued = not chunk or self._write(chunk)
+        self._is_queued = chunk is MORE or (bool(chunk) and self._write(chunk))
         return self._is_queued

@@ -16,7 +16,8 @@ from quorate.gateways.http.answers import (
     go_json,
     takes_gzip,
 )
-from quorate.gateways.http.request import Request
+from quorate.gateways.http.drawing import MORE
+from quorate.gateways.http.request import Piece, Request
 
 _GZIP_WBITS = 31
 
@@ -58,7 +59,7 @@ def send_list(
         end = b"\n" + end
     body = _joined(batches, begin, end + b"\n" if asked else end, is_pretty=is_pretty)
     pieces = _packed(body) if is_packed else body
-    request.answer(head, _chunked(pieces) if is_chunked else pieces)
+    request.answer(head, _chunked(pieces) if is_chunked else (each or MORE for each in pieces))
 
 
 def _joined(
@@ -82,7 +83,7 @@ def _packed(body: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _chunked(body: Iterator[bytes]) -> Iterator[bytes]:
+def _chunked(body: Iterator[bytes]) -> Iterator[Piece]:
     for piece in body:
-        yield b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+        yield b"%x\r\n%b\r\n" % (len(piece), piece) if piece else MORE
     yield b"0\r\n\r\n"
