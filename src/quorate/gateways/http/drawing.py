@@ -9,7 +9,7 @@ from quorate.gateways.http.request import Piece
 from quorate.gateways.http.slices import Slices
 
 MORE = memoryview(b"")
-"""Instead of a piece: work was done, and there is more. An empty piece says: nothing is there yet."""
+"""Instead of a piece: work was done, and there is more. An empty piece: nothing is there yet."""
 
 
 class Drawer:
