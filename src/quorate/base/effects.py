@@ -166,6 +166,10 @@ class Note(msgspec.Struct, frozen=True):
     is_warning: bool = False
 
 
+OLD_COPY = "old_copy"
+"""Code of a Halt: the directory is an old copy; the node may begin anew with an empty one."""
+
+
 class Halt(msgspec.Struct, frozen=True):
     """This node must not go on: its tables differ from most others, or its disk forgot."""
 

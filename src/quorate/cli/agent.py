@@ -21,12 +21,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from quorate import __version__
-from quorate.base.effects import Halt
+from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, RequestError, StorageError
 from quorate.base.versions import CONSUL_VERSION
 from quorate.cli.agentflags import Given, help_text, parse_flags
@@ -38,6 +39,7 @@ from quorate.cli.settings import UNIX, AgentSettings, ConfigError, settings_of
 from quorate.cli.startup import startup_block
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.datadir import renew_datadir
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.mapfile import STEP_BYTES
 from quorate.runtime.wal import SyncMode, WalSettings
@@ -73,6 +75,18 @@ def agent(flags: Annotated[list[str] | None, typer.Argument(help="See -h.")] = N
     raise typer.Exit(run(flags or []))
 
 
+class OldCopyError(Exception):
+    """The data directory is an old copy: the node may go on under a new id only.
+
+    Attributes:
+        members: Addresses of the other members.
+    """
+
+    def __init__(self, members: Sequence[str]) -> None:
+        super().__init__()
+        self.members = members
+
+
 class StartError(Exception):
     """The node can not start; the text says what to do."""
 
@@ -96,11 +110,37 @@ def run(words: Sequence[str]) -> int:
     connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir:
-            return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+            return _lives(given, settings, data_dir, logs, connections_max)
     except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _told(error, log)
+
+
+def _lives(
+    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+) -> int:
+    """Run a node; a second one, under a new id, if its directory turns out to be an old copy.
+
+    Raises:
+        StorageError: The old copy could not be set aside; it is not used any more all the same.
+    """
+    try:
+        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+    except OldCopyError as old:
+        kept = renew_datadir(data_dir)
+        logs.log.warning("starting again under a new id", set_aside=str(kept))
+        settings = _rejoining(settings, old.members)
+    try:
+        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+    except OldCopyError:  # of a directory that was just made: told, and nothing more to be tried
+        return EXIT_HALTED
+
+
+def _rejoining(settings: AgentSettings, members: Sequence[str]) -> AgentSettings:
+    """Settings of a node that may only join: what it belonged to exists, so it founds nothing."""
+    join = tuple(dict.fromkeys((*settings.join, *members)))
+    return msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
 
 
 def _refused(text: str) -> int:
@@ -185,7 +225,13 @@ def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> N
 
 
 async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
+    """End a node; returns the exit code.
+
+    Raises:
+        OldCopyError: It ended because its directory is an old copy.
+    """
     log.info("stopping")
+    members = body.local.status().configuration.members
     try:
         async with asyncio.timeout(STOP_S):
             await door.close()
@@ -196,7 +242,11 @@ async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
     if not body.ended.done():
         log.info("stopped")
         return 0
-    return _told(body.ended.result(), log)
+    why = body.ended.result()
+    code = _told(why, log)
+    if isinstance(why, Halt) and why.code == OLD_COPY:
+        raise OldCopyError([each.address for each in members if each.id != body.member.id])
+    return code
 
 
 def _told(why: Halt | BaseException, log: FilteringBoundLogger) -> int:

@@ -28,7 +28,7 @@ from typing import Protocol
 import msgspec
 
 from quorate.base.batches import Shown
-from quorate.base.effects import Effect, Halt, Send
+from quorate.base.effects import OLD_COPY, Effect, Halt, Send
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Recognized, Restarted
 from quorate.paxos.quorum import phase2_size
@@ -166,13 +166,13 @@ class Recall:
         ballot, mine = message.promised, start.promised
         return [
             Halt(
-                "corrupt",
+                OLD_COPY,
                 f"this data directory is an old copy: member {sender} remembers that this node had "
                 f"promised ballot {ballot.round} and stored votes up to slot {message.slot} in its "
                 f"life {message.lived}, and life {start.incarnation} began with ballot "
                 f"{mine.round} and slot {start.slot}. It has forgotten what it acknowledged and "
-                "must not vote again. Do not start this directory any more: remove this node from "
-                "the cluster, and let it join with an empty directory.",
+                "must not vote again. It may come back with an empty directory only, under a new "
+                "id; remove the old id from the cluster then.",
             )
         ]
 

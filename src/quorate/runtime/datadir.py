@@ -5,6 +5,7 @@ lock             held while a process uses the directory; holds its pid
 node.json        id, incarnation, format; replaced atomically at every start
 tables.json      "running", "clean" or "broken", and in which boot of the system that was so
 wal/             the log, see `runtime.wal`
+set-aside-TIME/  what was here before, see `runtime.setaside`
 ```
 
 Other rooms keep what is theirs beside these. The id is minted here, once, and never configured:
@@ -29,6 +30,7 @@ import msgspec
 
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId
+from quorate.runtime import setaside
 from quorate.runtime.fileops import opened, storage_error, sync_directory, write_all
 
 FORMAT = 1
@@ -161,6 +163,7 @@ def open_datadir(path: Path, *, boot_id: str | None = None) -> DataDir:
     except OSError as error:
         raise storage_error(error, f"opening the data directory {path}") from error
     try:
+        setaside.finish(path)
         node = _next_life(path)
         _write_json(path, "node.json", node)
         with _told(f"making the directory of the log in {path}"):
@@ -171,6 +174,25 @@ def open_datadir(path: Path, *, boot_id: str | None = None) -> DataDir:
     except BaseException:
         os.close(lock)
         raise
+
+
+def renew_datadir(path: Path) -> Path:
+    """Set the content of a data directory aside, so that the next start mints a new id in it.
+
+    Returns:
+        Where its content is now.
+
+    Raises:
+        StorageError: `locked`, or see `setaside.set_aside`.
+    """
+    try:
+        lock = _locked(path)
+    except OSError as error:
+        raise storage_error(error, f"opening the data directory {path}") from error
+    try:
+        return setaside.set_aside(path)
+    finally:
+        os.close(lock)
 
 
 def system_boot_id() -> str:
@@ -204,7 +226,8 @@ def _locked(path: Path) -> int:
 
 def _next_life(path: Path) -> Identification:
     with _told(f"reading {path}"):
-        found = sorted(entry.name for entry in path.iterdir())
+        names = sorted(entry.name for entry in path.iterdir())
+        found = [name for name in names if not name.startswith(setaside.PREFIX)]
         data = (path / "node.json").read_bytes() if "node.json" in found else None
     if data is None:
         return _first_life(path, [name for name in found if name not in _HARMLESS])

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from quorate.base.batches import Shown
-from quorate.base.effects import Halt, Send
+from quorate.base.effects import OLD_COPY, Halt, Send
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
@@ -132,7 +132,7 @@ def test_who_is_told_that_it_forgot_halts_and_says_what_to_do() -> None:
     answer = Recognized(3, 11, True, 3, HIGH, Slot(9))
     (halt,) = made.on_recognized(TWO, answer)
     assert isinstance(halt, Halt)
-    assert halt.code == "corrupt"
+    assert halt.code == OLD_COPY
     for part in ("old copy", "n2", "ballot 7", "slot 9", "ballot 3", "slot 5", "empty directory"):
         assert part in halt.reason
     assert made.on_recognized(TWO, msgspec.structs.replace(answer, life=12)) == []
