@@ -23,8 +23,11 @@ from quorate.base.ids import NodeId
 from quorate.wire.checksum import crc32c
 
 MAGIC = b"QUORATE\n"
-VERSION_MIN = 1
-VERSION_MAX = 1
+VERSION_MIN = 2
+VERSION_MAX = 2
+"""Version 2 has messages that version 1 takes for a fault: what a link belongs to, what a node that
+restarted has shown, and the overview of a leader."""
+
 HELLO_BYTES_MAX = 4096
 
 _LENGTH_AND_CRC = Struct("<II")
