@@ -16,7 +16,14 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import NodeId
 from quorate.cli.launch import HOST, LocalNode
 from quorate.client import AsyncClient
-from quorate.wire.hello import MAGIC, Hello, config_hash, encode_hello
+from quorate.wire.hello import (
+    MAGIC,
+    VERSION_MAX,
+    VERSION_MIN,
+    Hello,
+    config_hash,
+    encode_hello,
+)
 from tests.integration.stage import MIB, PATIENT, Stage, played
 from tests.limits import HANG_S
 
@@ -87,7 +94,9 @@ def hello_of(number: int, cluster_id: str = "") -> bytes:
     """What a node says first that nobody knows."""
     name = f"stranger-{number}"
     member = Member(NodeId(name), name, f"{ATTACKER}:1", "")
-    return encode_hello(Hello(1, 1, cluster_id, member, 1, number, config_hash(ClusterConfig())))
+    return encode_hello(
+        Hello(VERSION_MIN, VERSION_MAX, cluster_id, member, 1, number, config_hash(ClusterConfig()))
+    )
 
 
 def announced(length: int) -> bytes:

@@ -35,10 +35,6 @@ STRANGERS_MAX = 64
 LINKS_MAX = 256
 """Links at once; more are refused."""
 
-KNOWN_MAX = 1024
-"""The lives of so many peers are remembered; the oldest go first, but no member's, nor one's that
-is linked."""
-
 OUTSIDERS_BYTES_MAX = 64 * 1024 * 1024
 """So much may have come of unfinished messages of peers that are no members, together."""
 
@@ -111,7 +107,6 @@ class Transport:
         self._server: asyncio.Server | None = None
         self._open: dict[Link, None] = {}  # every connection; a dict keeps the order
         self._links: dict[NodeId, Link] = {}
-        self._known: dict[NodeId, tuple[int, int]] = {}
         self._members: dict[str, Member] = {}  # by address, without this node
         self._member_ids: frozenset[NodeId] = frozenset()
         self._unfinished: dict[Link, None] = {}  # of no members; who began first is first
@@ -277,7 +272,6 @@ class Transport:
             return False
         peer = theirs.member.id
         link.peer = theirs
-        self._remember(peer, theirs)
         other = self._links.get(peer)
         if other is not None:
             if _is_kept(other, link, mine.member.id):
@@ -295,23 +289,15 @@ class Transport:
         is_new = peer not in self._links and peer not in self._member_ids
         if is_new and len(self._links) >= LINKS_MAX:
             return f"{LINKS_MAX} other nodes are linked already"
-        try:
-            # of a node that is not linked its own memory is asked: it may have to halt (V1)
-            judge_hello(mine, theirs, self._known if peer in self._links else {})
+        link = self._links.get(peer)
+        known = {} if link is None or link.peer is None else {peer: link.peer}
+        try:  # a node that is not linked is heard: it may have to be told that it forgot (V1)
+            judge_hello(
+                mine, theirs, {p: (hello.incarnation, hello.nonce) for p, hello in known.items()}
+            )
         except PeerError as error:
             return error.text
         return ""
-
-    def _remember(self, peer: NodeId, theirs: Hello) -> None:
-        """Keep who lives which life; what was heard last is last."""
-        known = self._known
-        known.pop(peer, None)
-        known[peer] = (theirs.incarnation, theirs.nonce)
-        if len(known) > KNOWN_MAX:
-            kept = self._member_ids | self._links.keys() | {peer}
-            oldest = next((node for node in known if node not in kept), peer)
-            if oldest != peer:
-                del known[oldest]
 
     def on_messages(self, link: Link, messages: Sequence[Message]) -> None:
         """Give messages to the node."""

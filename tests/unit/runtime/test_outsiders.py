@@ -161,21 +161,16 @@ def test_outsiders_take_no_link_from_a_member(monkeypatch: pytest.MonkeyPatch) -
     played_out(play)
 
 
-def test_the_lives_of_outsiders_are_forgotten_those_of_members_and_linked_ones_never(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "KNOWN_MAX", 8)
+def test_an_earlier_life_is_refused_beside_a_link_and_heard_without_one() -> None:
+    """Without one it is linked, so that it can be told what it has forgotten."""
 
     async def play(scene: Scene) -> None:
-        await scene.linked("linked", 5)
-        for name in (BOB, "early", *(f"n{number}" for number in range(20))):
-            outsider = await scene.linked(name, 5)
-            outsider.writer.close()
-            await scene.unlinked(name)
-        for name in (BOB, "linked"):
-            assert await (await scene.come(name, 4)).is_dropped()
-            assert f"node '{name}'" in scene.ann.said("peer refused")[-1]
-            assert "life 5 of it was seen" in scene.ann.said("peer refused")[-1]
-        await scene.linked("early", 4)
+        bob = await scene.linked(BOB, 5)
+        assert await (await scene.come(BOB, 4)).is_dropped()
+        assert f"node '{BOB}'" in scene.ann.said("peer refused")[-1]
+        assert "life 5 of it was seen" in scene.ann.said("peer refused")[-1]
+        bob.writer.close()
+        await scene.unlinked(BOB)
+        await scene.linked(BOB, 4)
 
     played_out(play)
