@@ -290,11 +290,8 @@ class Transport:
         if is_new and len(self._links) >= LINKS_MAX:
             return f"{LINKS_MAX} other nodes are linked already"
         link = self._links.get(peer)
-        known = {} if link is None or link.peer is None else {peer: link.peer}
-        try:  # a node that is not linked is heard: it may have to be told that it forgot (V1)
-            judge_hello(
-                mine, theirs, {p: (hello.incarnation, hello.nonce) for p, hello in known.items()}
-            )
+        try:
+            judge_hello(mine, theirs, None if link is None else link.peer)
         except PeerError as error:
             return error.text
         return ""

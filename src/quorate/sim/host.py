@@ -99,7 +99,6 @@ class Host:
         self.is_lost = False  # its directory cannot be used again
         self.has_rot = False
         self.is_rolled_back = False  # its directory is an old copy that forgot something
-        self.known: dict[NodeId, tuple[int, int]] = {}
         self._chance = world.chance(f"host {name}")
         self._wanted: frozenset[str] = frozenset()
         self._nonce = 0
@@ -153,7 +152,6 @@ class Host:
         self.store.format(node_id)
         self.me = Member(node_id, self.name, f"{self.name}:8300")
         self.is_lost = self.has_rot = self.is_rolled_back = False
-        self.known = {}
 
     def start(self) -> None:
         """Begin a life, if there is none and the directory allows."""

@@ -52,7 +52,6 @@ class End(Protocol):
 
     name: str
     life: int  # 0 while it is down
-    known: dict[NodeId, tuple[int, int]]
 
     def hello(self) -> Hello:
         """What it says in handshakes now."""
@@ -193,13 +192,11 @@ class Network:
     def _shake(self, here: End, there: End) -> bool:
         mine, theirs = here.hello(), there.hello()
         try:
-            judge_hello(mine, theirs, here.known)
-            judge_hello(theirs, mine, there.known)
+            judge_hello(mine, theirs)
+            judge_hello(theirs, mine)
         except PeerError as error:  # a refused handshake is no link; tried again later
             self.world.say(f"{here.name} {there.name} refused: {error.text[:60]}")
             return False
-        here.known[theirs.member.id] = (theirs.incarnation, theirs.nonce)
-        there.known[mine.member.id] = (mine.incarnation, mine.nonce)
         return True
 
     def _join(self, here: End, there: End, link: int, said: str, hello: Hello) -> None:

@@ -10,7 +10,6 @@ New fields are appended to Hello, with a default; old nodes skip them. What cann
 way changes the protocol version; nodes speak the highest that both know.
 """
 
-from collections.abc import Mapping
 from hashlib import sha256
 from struct import Struct
 
@@ -19,7 +18,6 @@ import msgspec
 from quorate.base.batches import Member
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import PeerError
-from quorate.base.ids import NodeId
 from quorate.wire.checksum import crc32c
 
 MAGIC = b"QUORATE\n"
@@ -121,14 +119,14 @@ def _decoded(data: bytes, crc: int) -> Hello:
         raise PeerError("remote", f"the other end sent no valid handshake: {error}") from error
 
 
-def judge_hello(mine: Hello, theirs: Hello, known: Mapping[NodeId, tuple[int, int]]) -> int:
+def judge_hello(mine: Hello, theirs: Hello, standing: Hello | None = None) -> int:
     """Decide whether to talk to whoever said `theirs`.
 
     Args:
         mine: What this node says.
         theirs: What the other end said.
-        known: The highest (incarnation, nonce) that this node accepted, per peer. The caller
-            adds the new one when this returns.
+        standing: What the other end of a link said that stands to this peer already. Without one an
+            earlier life is heard, so that it can be told what it has forgotten (`paxos.recall`).
 
     Returns:
         The protocol version to speak: the highest that both know.
@@ -152,7 +150,9 @@ def judge_hello(mine: Hello, theirs: Hello, known: Mapping[NodeId, tuple[int, in
             f"{peer} has other cluster settings (hash {theirs.config_hash}, here "
             f"{mine.config_hash}): make them equal on all nodes, then start it again",
         )
-    incarnation, nonce = known.get(theirs.member.id, (0, theirs.nonce))
+    if standing is None:
+        return version
+    incarnation = standing.incarnation
     if theirs.incarnation < incarnation:
         raise PeerError(
             "remote",
@@ -160,7 +160,7 @@ def judge_hello(mine: Hello, theirs: Hello, known: Mapping[NodeId, tuple[int, in
             "was seen: its data directory is an old copy and has forgotten its promises. Remove "
             "the node from the cluster and let it join again with an empty directory",
         )
-    if theirs.incarnation == incarnation and theirs.nonce != nonce:
+    if theirs.incarnation == incarnation and theirs.nonce != standing.nonce:
         raise PeerError(
             "remote",
             f"{peer} runs twice: another process shows the same id and life {incarnation}. "

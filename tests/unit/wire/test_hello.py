@@ -1,5 +1,3 @@
-from collections.abc import Mapping
-
 import msgspec
 import pytest
 
@@ -28,9 +26,9 @@ def altered(hello: Hello, **changes: object) -> Hello:
     return msgspec.structs.replace(hello, **changes)
 
 
-def refused(theirs: Hello, known: Mapping[NodeId, tuple[int, int]] | None = None) -> str:
+def refused(theirs: Hello, standing: Hello | None = None) -> str:
     with pytest.raises(PeerError) as caught:
-        judge_hello(MINE, theirs, known or {})
+        judge_hello(MINE, theirs, standing)
     assert caught.value.code == "remote"
     return caught.value.text
 
@@ -88,18 +86,18 @@ def test_names_too_long_for_a_handshake_do_not_leave() -> None:
 
 
 def test_a_peer_of_the_same_cluster_is_welcome() -> None:
-    assert judge_hello(MINE, THEIRS, {}) == 1
-    assert judge_hello(MINE, THEIRS, {BOB.id: (5, 222)}) == 1  # a second connection
-    assert judge_hello(MINE, altered(THEIRS, incarnation=6, nonce=9), {BOB.id: (5, 222)}) == 1
+    assert judge_hello(MINE, THEIRS) == 1
+    assert judge_hello(MINE, THEIRS, THEIRS) == 1  # a second connection
+    assert judge_hello(MINE, altered(THEIRS, incarnation=6, nonce=9), THEIRS) == 1
 
 
 def test_a_node_that_is_nobodys_may_talk_to_everyone() -> None:
-    assert judge_hello(altered(MINE, cluster_id=""), THEIRS, {}) == 1
-    assert judge_hello(MINE, altered(THEIRS, cluster_id=""), {}) == 1
+    assert judge_hello(altered(MINE, cluster_id=""), THEIRS) == 1
+    assert judge_hello(MINE, altered(THEIRS, cluster_id="")) == 1
 
 
 def test_the_highest_common_version_is_spoken() -> None:
-    assert judge_hello(altered(MINE, version_max=4), altered(THEIRS, version_max=3), {}) == 3
+    assert judge_hello(altered(MINE, version_max=4), altered(THEIRS, version_max=3)) == 3
 
 
 def test_another_cluster_is_refused() -> None:
@@ -109,18 +107,18 @@ def test_another_cluster_is_refused() -> None:
 def test_without_a_common_version_the_older_one_is_to_be_upgraded() -> None:
     assert "upgrade this node" in refused(altered(THEIRS, version_min=2, version_max=3))
     with pytest.raises(PeerError, match="upgrade the other node"):
-        judge_hello(altered(MINE, version_min=2, version_max=2), THEIRS, {})
+        judge_hello(altered(MINE, version_min=2, version_max=2), THEIRS)
 
 
 def test_an_older_life_is_an_old_copy() -> None:
-    text = refused(THEIRS, {BOB.id: (6, 333)})
+    text = refused(THEIRS, altered(THEIRS, incarnation=6, nonce=333))
     assert "life 5" in text
     assert "life 6" in text
     assert "empty directory" in text
 
 
 def test_the_same_life_in_another_process_is_refused() -> None:
-    assert "runs twice" in refused(THEIRS, {BOB.id: (5, 223)})
+    assert "runs twice" in refused(THEIRS, altered(THEIRS, nonce=223))
 
 
 def test_the_own_address_is_told_from_a_copy_of_the_own_directory() -> None:
