@@ -84,6 +84,7 @@ class Leadership:
         self.phase1 = Phase1(ballot, Slot(home.learner.watermark + 1))
         self.pipeline: Pipeline | None = None
         self.is_serving = False
+        self.chosen_last = Slot(0)  # the highest slot chosen by votes for this ballot
         self.is_short = False  # a batch known to be chosen was held by nobody who promised (S7)
         self.served_since_s = float("inf")
         self.rounds = ReadRounds()
@@ -121,12 +122,11 @@ class Leadership:
             effects.append(Reply(peer, question))
         return effects
 
-    def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
-        """Take a promise; go on when there are enough."""
+    def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> None:
+        """Take a promise; `flush` goes on when there are enough."""
         if sender != self._home.me:
             self._peer(sender, now_s).on_heard(now_s)
         self.phase1.on_promise(sender, message)
-        return []
 
     def _advance(self, now_s: float) -> list[Effect]:
         """Do the next steps of recovery that have become possible."""
@@ -235,6 +235,7 @@ class Leadership:
         if batch is None:
             return
         self._home.learner.choose(slot, batch)
+        self.chosen_last = max(self.chosen_last, slot)
         if slot == self._barrier:
             self._is_barrier_chosen = True
 
@@ -461,7 +462,7 @@ class Leadership:
         self._stuck_since_s = min(self._stuck_since_s, now_s)
         return now_s - self._stuck_since_s >= self._timing.election_timeout_s
 
-    def on_link(self, peer: NodeId, *, is_linked: bool) -> list[Effect]:
+    def on_link(self, peer: NodeId, *, is_linked: bool) -> None:
         """A link was made or broke: what was on the way is lost and goes again."""
         if peer in self.peers:
             self.peers[peer].on_link(is_linked)
@@ -472,7 +473,6 @@ class Leadership:
             self._prepared_s.pop(peer, None)
             if peer not in self.phase1.promised and self.pipeline is None:
                 self._prepared_s[peer] = float("-inf")
-        return []
 
     def transfer(self, to: NodeId, now_s: float, *, is_quiet: bool = False) -> None:
         """Stop proposing, and hand over to `to` when it has caught up; `is_quiet`: told before."""

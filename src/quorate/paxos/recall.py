@@ -11,10 +11,11 @@ V1: at the begin of a link a node says which life this is, and what its log held
     that does not come after the ones seen, means that it forgot. The answer says so (`Recognized`).
 V2: a node told that it forgot halts, and nothing more is taken from it. It may only come back as
     another member, with an empty directory.
-V3: a node in its second life or a later one promises and votes for nothing until it has been
-    recognized by so many voters that every quorum it may have been part of has one of them, or
-    for one election timeout in vain: then those who could tell are not there, and waiting for
-    them would stop a cluster that a majority keeps alive.
+V3: a node in its second life or a later one promises and votes for nothing, and confirms no read
+    round (it would say that no higher ballot was promised), until it has been recognized by so
+    many voters that every quorum it may have been part of has one of them, or for one election
+    timeout in vain: then those who could tell are not there, and waiting for them would stop a
+    cluster that a majority keeps alive.
 V4: what is shown is durable, so a node that kept its directory is never refused: its log holds at
     least what it promised and voted for, or a snapshot above it.
 

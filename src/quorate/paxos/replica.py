@@ -51,7 +51,8 @@ Handlers = dict[type, Callable[..., list[Effect]]]
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
-"""Why a leader steps down (S6, S7)."""
+CONTRADICTED = "another batch was chosen"
+"""Why a leader steps down (S6, S7, S5)."""
 
 Released = tuple[Slot, bytes, Configuration | None]
 """Slot, batch, and the configuration it brought into the chain, if any."""
@@ -297,8 +298,8 @@ class Replica:
         if leadership is None:
             return []
         self.leadership = None
-        if leadership.pipeline is not None and self.watermark >= self.learner.led[1]:
-            self.learner.led = (leadership.ballot, self.watermark)
+        if leadership.chosen_last >= self.learner.led[1] and why != CONTRADICTED:
+            self.learner.led = (leadership.ballot, min(leadership.chosen_last, self.watermark))
         self.election.postpone(now_s)
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
         return [Note("stepped down", {"why": why})] if is_news or leadership.is_serving else []
@@ -332,7 +333,7 @@ class Replica:
     # --- phase 1 and 2, both sides -----------------------------------------------------------
 
     def _may_vote(self, now_s: float) -> bool:
-        """May we promise and vote (V3)?"""
+        """May we promise, vote, and say that we promised nothing higher (V3)?"""
         recall, membership = self.recall, self.membership
         if recall.is_confirmed:
             return True
@@ -356,7 +357,9 @@ class Replica:
 
     def _on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
         self.recall.note(sender, message.ballot, Slot(0))
-        return self.leadership.on_promise(sender, message, now_s) if self.leadership else []
+        if self.leadership:
+            self.leadership.on_promise(sender, message, now_s)
+        return []
 
     def _on_nack(self, sender: NodeId, message: Nack, now_s: float) -> list[Effect]:
         self.round_seen = max(self.round_seen, message.promised.round)
@@ -398,7 +401,8 @@ class Replica:
                 effects.append(Note("following", {"leader": sender, "serving": message.is_serving}))
             effects += self._yield(now_s)
         if message.round:
-            effects.append(Send(sender, self.progress(message.ballot, message.round)))
+            counter = message.round if self._may_vote(now_s) else 0  # V3
+            effects.append(Send(sender, self.progress(message.ballot, counter)))
         return effects
 
     def progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
@@ -431,7 +435,7 @@ class Replica:
             return []
         effects: list[Effect] = []
         if self._release():
-            effects = self.step_down(now_s, "another batch was chosen")
+            effects = self.step_down(now_s, CONTRADICTED)
         if self._has_turned:
             self._has_turned = False
             effects += self.learning.store_claim()
@@ -480,17 +484,16 @@ class Replica:
         self.linked.add(peer)
         self.learning.fetcher.hurry()
         self.recall.unlink(peer)
-        effects = self.recall.ask([peer], now_s)
         if self.leadership:
-            effects += self.leadership.on_link(peer, is_linked=True)
-        return effects
+            self.leadership.on_link(peer, is_linked=True)
+        return self.recall.ask([peer], now_s)
 
     def _on_disconnected(self, peer: NodeId, now_s: float) -> list[Effect]:
         self.linked.discard(peer)
         self.learning.fetcher.forget(peer)
         self.recall.unlink(peer)
         if self.leadership:
-            return self.leadership.on_link(peer, is_linked=False)
-        if self.election.on_link_lost(peer, now_s):
+            self.leadership.on_link(peer, is_linked=False)
+        elif self.election.on_link_lost(peer, now_s):
             return [Note("leader lost", {"leader": peer})]
         return []

@@ -188,6 +188,31 @@ def test_a_late_batch_of_a_ballot_below_is_neither_accepted_nor_a_contradiction(
     assert lone.said == [(NodeId("n2"), HeartbeatAnswer(TWO, Slot(1), 0, Slot(0), 0))]
 
 
+def test_a_leader_whose_slot_was_chosen_by_a_later_one_stands_no_witness_for_it() -> None:
+    """Ballots between its own and the one that chose need not have heard of the choice."""
+    lone = Lone()
+    ballot = lone.lead(2, 3)
+    slot = lone.leadership.pipeline.slot_next if lone.leadership.pipeline else Slot(0)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.fetched(3, slot, OTHER, watermark=slot)
+    assert lone.released[-1] == (slot, OTHER)
+    assert lone.replica.leadership is None
+
+    between = Ballot(ballot.round + 1, NodeId("n2"))
+    lone.hear(2, Accept(between, slot, Slot(slot - 1), b"\x01late"))
+
+    assert lone.halts == []
+
+
+def test_a_leader_that_stepped_down_knows_what_it_had_chosen() -> None:
+    lone = Lone()
+    ballot = lone.lead(2, 3)
+    lone.hear(3, Nack(ballot, Ballot(ballot.round + 5, NodeId("n3"))))
+    lone.hear(2, Accept(Ballot(ballot.round + 1, NodeId("n2")), Slot(1), Slot(0), OTHER))
+    (halt,) = lone.halts
+    assert "slot 1 was chosen twice" in halt.reason
+
+
 def test_of_a_batch_no_longer_kept_only_the_watermark_is_told() -> None:
     """Whether it is the same cannot be seen: an answer that counts as a vote would be a guess."""
     short = NodeSettings(limits=Limits(tail_slots_max=1))

@@ -10,6 +10,7 @@ from quorate.base.messages import (
     Accept,
     Accepted,
     Heartbeat,
+    HeartbeatAnswer,
     Poll,
     Prepare,
     Promise,
@@ -250,3 +251,15 @@ def test_a_leader_notes_what_the_others_show_and_what_it_holds_itself() -> None:
     lone.said.clear()
     lone.wait(0.2)
     assert lone.heartbeats()[-1].durable == 1
+
+
+def test_a_returning_node_confirms_no_read_until_it_is_recognized() -> None:
+    """It may have forgotten that it promised a higher ballot, whose leader wrote since."""
+    lone = Lone()
+    returning(lone)
+    lone.hear(2, Heartbeat(HIGH, Slot(0), 5, is_serving=True))
+    assert [answer.round for answer in lone.take(HeartbeatAnswer)] == [0]
+    for number in (2, 3):
+        lone.hear(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
+    lone.hear(2, Heartbeat(HIGH, Slot(0), 6, is_serving=True))
+    assert [answer.round for answer in lone.take(HeartbeatAnswer)] == [6]
