@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True):
     Attributes:
         head: Method, target and version: `PUT /v1/kv/a HTTP/1.1` with its line end.
         is_repeatable: Doing it twice is the same as doing it once, whatever others do between.
+        is_write: If it is repeatable: it changes something, so that a lost reply leaves open
+            whether that happened. What is not repeatable counts as a write by itself.
         accepts: Status beside 200 that is an answer, not an error; 0 for none.
         wait_s: How long the node is asked to wait for something new before it answers.
         sink: Gets the body of a good reply piece by piece instead of it being collected.
@@ -48,6 +50,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     lane: Lane = Lane.SHARED
     is_repeatable: bool = False
+    is_write: bool = False
     accepts: int = 0
     wait_s: float = 0.0
     sink: Callable[[bytes], object] | None = None
@@ -202,7 +205,7 @@ def put_request(
             raise RequestError(
                 "too_large", f"a value has {len(body)} bytes, at most {VALUE_BYTES_MAX}"
             )
-    return Request(head("PUT", kv_path(key), what), body, lane, is_repeatable)
+    return Request(head("PUT", kv_path(key), what), body, lane, is_repeatable, is_write=True)
 
 
 def flags_of(flags: int) -> int | None:

@@ -3,6 +3,7 @@
 R1: what may have taken effect is not sent again, unless doing it twice is the same as once.
 R2: what surely did not happen is tried again, at the next node, until the deadline, if the
     reason is one that passes.
+    What was sent again and at last given up may have been done by a try without an answer.
 R3: the reason that a node gave is not forgotten: silence at the deadline does not replace it.
 R4: a write that might be cut off by the deadline carries the time that is left, so that a node
     without a leader withdraws it and says so before the caller has gone.
@@ -31,6 +32,7 @@ WAIT_SPREAD = 17 / 16  # nodes spread the ends of waits by a sixteenth
 _PASSING = frozenset(
     {"not_leader", "no_quorum", "overloaded", "read_only", "removed", "stopping", "unreachable"}
 )
+_OPEN = "; the write may have happened or may still happen"
 _HINT = (
     "; start a node with `quorate agent -dev`, or give the address of one to the client or in "
     "CONSUL_HTTP_ADDR"
@@ -48,9 +50,7 @@ def error_of_failure(failure: ExchangeError, request: Request) -> QuorateError:
     """The error that the lack of a reply means."""
     text = f"{request.title}: {failure}"
     if failure.is_sent and not request.is_repeatable:
-        return OutcomeUnknownError(
-            "outcome_unknown", f"{text}; the write may have happened or may still happen"
-        )
+        return OutcomeUnknownError("outcome_unknown", text + _OPEN)
     return UnavailableError("unreachable", text)
 
 
@@ -105,6 +105,7 @@ class Trouble:
         self._patience_s = patience_s
         self._failing_s = begun_s
         self._reason: QuorateError | None = None
+        self._may_be_done = False  # of a write: a try of it may have taken effect
         self._futile: dict[Endpoint, str] = {}
 
     def is_passing(self, reply: Reply) -> bool:
@@ -141,8 +142,12 @@ class Trouble:
 
     def _error(self, outcome: Reply | ExchangeError) -> QuorateError:
         if isinstance(outcome, ExchangeError):
+            self._may_be_done |= self.request.is_write and outcome.is_sent
             return error_of_failure(outcome, self.request)
         error = error_of(outcome, self.request)
+        is_silent = error.code == "unreachable" and not outcome.header(b"X-Quorate-Error")
+        is_open = is_silent or isinstance(error, OutcomeUnknownError)
+        self._may_be_done |= self.request.is_write and is_open
         if may_repeat(error, self.request):
             self._reason = error
         return error
@@ -156,7 +161,10 @@ class Trouble:
         if len(self._futile) == self._endpoints:
             texts = "; ".join(self._futile.values())
             hint = _HINT if NOTHING_LISTENS in texts else ""
-            raise UnavailableError("unreachable", f"{self.request.title}: {texts}{hint}")
+            text = f"{self.request.title}: {texts}"
+            if self._may_be_done:
+                raise OutcomeUnknownError("outcome_unknown", text + _OPEN)
+            raise UnavailableError("unreachable", text + hint)
 
     def _may_be_cut_off(self, outcome: Reply | ExchangeError, rest_s: float) -> bool:
         """Whether another try of a write could end as unknown, where a reason is known (R3, R4)."""
@@ -179,10 +187,14 @@ class Trouble:
         if self._reason is not None and self._reason is not error:
             told = self._reason
             text = f"{told.text}; then: {error.text}"
-        if not isinstance(told, UnavailableError):
-            return error
         word = "try" if self.tries == 1 else "tries"
         text += f" (given up after {self.tries} {word} in {now_s - self._begun_s:.3g} s)"
-        last = UnavailableError(told.code, text, told.retry_after_s)
+        last: QuorateError
+        if self._may_be_done:
+            last = OutcomeUnknownError("outcome_unknown", text + _OPEN)
+        elif isinstance(told, UnavailableError):
+            last = UnavailableError(told.code, text, told.retry_after_s)
+        else:
+            return error
         last.response = told.response
         return last

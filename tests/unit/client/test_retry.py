@@ -19,7 +19,7 @@ from quorate.client.requests import Request
 from quorate.client.retry import Trouble, error_of_failure, may_repeat, pause_s
 from quorate.wire.hello import MAGIC
 from tests.limits import HANG_S
-from tests.unit.client.fakes import Node, always, nodes, refusal, reply
+from tests.unit.client.fakes import Answer, Node, Seen, always, nodes, refusal, reply
 
 HOUR_S, LONG_S = 3600, 7200
 WRITE = Request(b"PUT /v1/kv/a HTTP/1.1\r\n")
@@ -334,5 +334,67 @@ def test_what_another_web_server_answers_is_taken_for_no_value(answer: bytes) ->
             for call in (client.kv.get("a"), client.kv.read("a"), client.kv.tree("a")):
                 with pytest.raises(PeerError, match="HTTP API of Quorate or Consul"):
                     await call
+
+    asyncio.run(run())
+
+
+# --- writes that are sent again --------------------------------------------------------------
+
+AGAIN = Request(b"PUT /v1/kv/a?acquire=s HTTP/1.1\r\n", is_repeatable=True, is_write=True)
+LOST = ExchangeError("n1: no reply within 1 s", is_sent=True)
+UNSENT = ExchangeError("n1: no connection", is_sent=False)
+REFUSED = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader\n")
+NO_GATEWAY = Reply(504, {}, b"a proxy gave up\n")
+
+
+@pytest.mark.parametrize("lost", [LOST, NO_GATEWAY], ids=["silence", "a proxy's word"])
+@pytest.mark.parametrize("last", [LOST, UNSENT, REFUSED], ids=["silence", "unsent", "refused"])
+def test_a_write_without_an_answer_stays_indefinite_however_the_next_tries_end(
+    lost: Reply | ExchangeError, last: Reply | ExchangeError
+) -> None:
+    trouble = Trouble(AGAIN, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
+    trouble.next_try_after(lost, NODE, 0.0, 1.0)
+    with pytest.raises(OutcomeUnknownError, match="may have happened") as caught:
+        trouble.next_try_after(last, NODE, 2.0, 3.0)
+    assert not caught.value.definite
+    assert ("No cluster leader" in caught.value.text) == (last is REFUSED)
+
+
+@pytest.mark.parametrize("last", [UNSENT, REFUSED], ids=["unsent", "refused"])
+def test_a_write_that_every_node_refused_is_definite(last: Reply | ExchangeError) -> None:
+    trouble = Trouble(AGAIN, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
+    trouble.next_try_after(REFUSED, NODE, 0.0, 1.0)
+    with pytest.raises(UnavailableError, match="No cluster leader"):
+        trouble.next_try_after(last, NODE, 2.0, 3.0)
+
+
+def test_a_read_without_an_answer_is_definite() -> None:
+    trouble = Trouble(READ, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
+    with pytest.raises(UnavailableError):
+        trouble.next_try_after(LOST, NODE, 0.0, 3.0)
+
+
+def test_every_try_of_a_write_tells_its_limit_so_that_the_node_withdraws_it() -> None:
+    async def run() -> None:
+        async with nodes(OK) as [node]:
+            async with AsyncClient([node.address]) as client:
+                assert await client.kv.acquire("a", b"1", "s")
+            assert "x-quorate-deadline" in {name.lower() for name in node.seen[0].headers}
+
+    asyncio.run(run())
+
+
+def test_a_lock_that_was_not_had_is_told_as_such_though_a_try_had_no_answer() -> None:
+    async def run() -> None:
+        def script(seen: Seen) -> Answer:
+            if seen.path == "/v1/session/create":
+                return reply(200, {"ID": "s"})
+            return None if "acquire" in seen.query else reply(200, b"true")
+
+        async with nodes(script) as [node]:
+            async with AsyncClient([node.address]) as client:
+                with pytest.raises(UnavailableError, match="no reply"):
+                    await client.lock("a", wait_s=0.2).acquire()
+            assert node.seen[-1].path.startswith("/v1/session/destroy"), "it can not be held later"
 
     asyncio.run(run())

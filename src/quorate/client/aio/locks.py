@@ -221,6 +221,9 @@ class AsyncLock:
                 if "session" in error.text:  # it ended, and the keeper has not heard of it yet
                     return 0
                 raise
+            except OutcomeUnknownError as error:  # whoever calls ends the session, and it with that
+                text = error.text.partition("; the write")[0]
+                raise UnavailableError("unreachable", text) from error
             if written:
                 return written.index or await self._fence(rest_s)
             answer_s = self._patient(answer_s)

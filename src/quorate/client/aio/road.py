@@ -70,8 +70,9 @@ class AsyncRoad:
             try_until_s = until_s
         else:
             try_s = self._attempt_of(request, attempt_s)
-            # the first of several tries needs no limit: the next one brings the reason
-            first = request if try_s < wait_s else with_limit(request, wait_s)
+            # the first of several tries to read needs no limit: the next one brings the reason
+            is_limited = request.is_write or try_s >= wait_s
+            first = with_limit(request, min(try_s, wait_s)) if is_limited else request
             try_until_s = min(until_s, begun_s + try_s)
         endpoint = self._ring.current
         outcome: Reply | ExchangeError

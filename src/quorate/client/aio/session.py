@@ -13,8 +13,8 @@ class AsyncSessions:
     Raises (every method):
         TypeError: An argument is of another type; the text names it.
         UnavailableError: Definite: it was not done, and the deadline came.
-        OutcomeUnknownError: Indefinite, `create` only: a session may exist that nobody knows;
-            with a TTL it ends by itself.
+        OutcomeUnknownError: Indefinite, `create`, `renew` and `destroy`: it may have been done.
+            After `create` a session may exist that nobody knows; with a TTL it ends by itself.
     """
 
     def __init__(self, road: AsyncRoad) -> None:
@@ -79,7 +79,10 @@ class AsyncSessions:
             attempt_s: How long one node may take before the next is asked.
         """
         request = Request(
-            head("PUT", session_path("renew", session)), is_repeatable=True, accepts=404
+            head("PUT", session_path("renew", session)),
+            is_repeatable=True,
+            is_write=True,
+            accepts=404,
         )
         attempt_s = arguments.limit("attempt_s", attempt_s)
         found = bodies.sessions(await self._road.call(request, deadline_s, attempt_s))
@@ -87,7 +90,9 @@ class AsyncSessions:
 
     async def destroy(self, session: str, *, deadline_s: float | None = None) -> None:
         """End a session now; what it holds is released or deleted. Harmless if it has ended."""
-        request = Request(head("PUT", session_path("destroy", session)), is_repeatable=True)
+        request = Request(
+            head("PUT", session_path("destroy", session)), is_repeatable=True, is_write=True
+        )
         bodies.written(await self._road.call(request, deadline_s))
 
     async def info(
