@@ -168,6 +168,15 @@ def test_a_held_view_stays_at_its_state(tables: Body) -> None:
     held.close()
 
 
+def test_no_view_is_held_while_a_transaction_is_open(tables: Body) -> None:
+    transaction = tables.begin()
+    with pytest.raises(StorageError) as caught:
+        tables.hold()
+    assert caught.value.code == "locked"
+    transaction.abort()
+    tables.hold().close()
+
+
 def test_a_range_of_a_held_view_goes_on_while_others_commit(tables: Body) -> None:
     before = [(b"\1%05d" % n, b"%d" % n) for n in range(1_000)]
     put(tables, *before)

@@ -50,6 +50,7 @@ class Applying:
         self._waiting: deque[Released] = deque()
         self._turn_units = self._share = turn_units
         self._is_stalled = False
+        self._is_in_steps = False
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -70,6 +71,7 @@ class Applying:
 
     def stop(self) -> None:
         """The tables are about to be replaced: forget the steps of a batch done so far."""
+        self._is_in_steps = False
         self._machine.abandon()
 
     def clear(self) -> None:
@@ -96,8 +98,10 @@ class Applying:
             self._is_stalled = True  # the tables are as before; tried again with the next event
             return None
         if application is None:
-            self._share = 0
+            self._share, self._is_in_steps = 0, True
             return None
         self._waiting.popleft()
+        if self._is_in_steps:  # the turn ends here: with no batch half applied, views can be held
+            self._share, self._is_in_steps = 0, False
         self._share -= SLOT_UNITS + WRITE_UNITS * sum(one.count for one in application.bundles)
         return AppliedSlot(slot, configuration, application)

@@ -60,7 +60,13 @@ class DictTables:
         return self._open
 
     def hold(self) -> "DictHeldView":
-        """See `base.ports.Tables.hold`. Cost: O(rows)."""
+        """See `base.ports.Tables.hold`. Cost: O(rows).
+
+        Raises:
+            StorageError: `locked`: a transaction is open.
+        """
+        if self._open is not None:
+            raise StorageError("locked", "a large batch is being applied; try again in a moment")
         return DictHeldView(dict(self._rows), self._damaged)
 
     # --- replacing everything -------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from quorate.base.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.base.config import ClusterConfig
 from quorate.gateways.http.request import PIECE_BYTES
-from quorate.gateways.http.slices import TURN_S, Slices
+from quorate.gateways.http.slices import LATER, TURN_S, Slices
 from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
 from tests.unit.gateways.desk import Desk, FakeTransport, request
 from tests.unit.machine.lab import Lab
@@ -262,6 +262,33 @@ def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(slow:
     slow.finish()
     (reply,) = slow.replies()
     assert len(json.loads(reply.body)) == MANY
+
+
+def test_a_long_list_waits_for_a_batch_that_is_half_applied(slow: SlowDesk) -> None:
+    transaction = slow.local.tables.begin()
+    slow.post("GET", "/v1/kv/a/?recurse")
+    for _ in range(20):
+        slow.turns.one()
+    assert slow.replies() == []
+    transaction.abort()
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY
+
+
+def test_what_has_to_wait_for_another_turn_does_not_use_up_this_one() -> None:
+    turns, asked = Turns(), list[int]()
+    slices = Slices(turns.soon, turns.clock)
+
+    def waits() -> int:
+        asked.append(len(asked))
+        return LATER if len(asked) < 5 else False
+
+    slices.add(waits)
+    for number in range(1, 6):
+        turns.one()
+        assert len(asked) == number
+    assert turns.due == []
 
 
 def test_a_step_that_fails_is_told_and_the_others_go_on() -> None:

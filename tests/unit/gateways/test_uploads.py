@@ -187,6 +187,38 @@ def test_few_snapshots_are_saved_at_a_time(tmp_path: Path) -> None:
     play(scene, on(tmp_path))
 
 
+def test_a_snapshot_waits_for_a_batch_that_is_half_applied(tmp_path: Path) -> None:
+    async def scene(place: Place) -> None:
+        caller = await place.connect()
+        tables = place.local.tables
+        transaction = tables.begin()
+        caller.writer.write(request("GET", "/v1/snapshot"))
+        await until(lambda: len(place.common.slices) == 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        transaction.abort()
+        reply = await caller.reply()
+        assert reply.status == 200
+        assert reply.body
+        await until(lambda: place.common.snapshots.saving == 0)
+
+    play(scene, on(tmp_path))
+
+
+def test_a_client_that_goes_while_its_snapshot_waits_leaves_nothing(tmp_path: Path) -> None:
+    async def scene(place: Place) -> None:
+        caller = await place.connect()
+        transaction = place.local.tables.begin()
+        caller.writer.write(request("GET", "/v1/snapshot"))
+        await until(lambda: place.common.snapshots.saving == 1)
+        await place.server.stop(is_clean=False)
+        await until(lambda: place.common.snapshots.saving == 0)
+        transaction.abort()
+        assert len(place.common.slices) == 0
+
+    play(scene, on(tmp_path))
+
+
 def test_a_bomb_is_refused_and_its_disk_given_back(tmp_path: Path) -> None:
     async def scene(place: Place) -> None:
         bomb = gzip.compress(bytes(40_000_000), mtime=0)

@@ -3,7 +3,7 @@
 from math import inf
 
 from quorate.base.batches import NOOP, Batch, Bundle, decode_batch, encode_batch
-from quorate.base.commands import KvSet, encode_command, join_commands
+from quorate.base.commands import KvDeleteTree, KvSet, encode_command, join_commands
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.effects import Persist, Wake
 from quorate.base.events import Installed, Received
@@ -264,6 +264,22 @@ def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_be
     assert turns > 10
     lone.flush()
     assert lone.node.machine.applied == 2
+
+
+def test_the_turn_in_which_a_large_batch_ends_does_not_begin_the_next_one() -> None:
+    """Else a row of them would let nobody hold a view of the tables."""
+    lone = behind(NodeSettings(limits=Limits(turn_units=100)))
+    removal = join_commands([encode_command(KvDeleteTree(b""))])
+    hear(lone, Accept(BALLOT, Slot(3), Slot(2), batch_of(Bundle(TWO, 1, 2, 1, removal))))
+    again = batch_of(Bundle(TWO, 1, 3, 100, join_commands([encode_command(WRITE)] * 100)))
+    hear(lone, Accept(BALLOT, Slot(4), Slot(3), again))
+    hear(lone, Accept(BALLOT, Slot(5), Slot(4), NOOP))
+    while lone.node.machine.applied < 3:
+        one_turn(lone)
+    assert not lone.node.machine.is_applying
+    lone.tables.hold().close()
+    lone.flush()
+    assert lone.node.machine.applied == 4
 
 
 def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:

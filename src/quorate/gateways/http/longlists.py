@@ -8,12 +8,12 @@ slices, too, while a watch is set already.
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, TypeVar
 
-from quorate.base.errors import StorageError
-from quorate.base.ports import HeldView, View
 from quorate.gateways.http.context import Context
+from quorate.gateways.http.heldtables import Held, guarded, hold
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.slices import LATER
 from quorate.gateways.http.streams import Batch, send_list
 from quorate.machine.queries import LongList, Reader
 
@@ -21,48 +21,6 @@ T = TypeVar("T")
 
 Found = Callable[[int], None]
 """Gets the index of the newest change."""
-
-
-@runtime_checkable
-class _Holdable(Protocol):
-    def hold(self) -> HeldView: ...
-
-
-class _Whole:
-    """A view that cannot change: held tables of a test double."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-class _Held:
-    """A view held for one request, and let go of once."""
-
-    def __init__(self, view: HeldView) -> None:
-        self.view: View = view
-        self._held: HeldView | None = view
-
-    def close(self) -> None:
-        """Let go of it."""
-        held, self._held = self._held, None
-        if held is not None:
-            held.close()
-
-
-def _hold(context: Context) -> "_Held | _Whole | None":
-    """The tables as they are now; None if a batch is half applied: try again."""
-    tables = context.local.tables
-    if not isinstance(tables, _Holdable):
-        return _Whole(tables)
-    try:
-        return _Held(tables.hold())
-    except StorageError as error:
-        if error.code != "locked":
-            raise
-        return None
 
 
 class Search:
@@ -84,7 +42,7 @@ class Search:
         self._long = long
         self._is_enough = is_enough
         self._found = found
-        self._held: _Held | _Whole | None = None
+        self._held: Held | None = None
         self._changes: Iterator[int] | None = None
         self._newest = 0
         self._is_over = False
@@ -96,16 +54,18 @@ class Search:
         if self._held is not None:
             self._held.close()
 
-    def _step(self) -> bool:
+    def _step(self) -> int:
         if self._is_over:
             return False
         self._context.guarded(self._request, self._look)
-        return not self._is_over
+        if self._is_over:
+            return False
+        return True if self._held is not None else LATER
 
     def _look(self) -> None:
         try:
             if self._changes is None:
-                self._held = _hold(self._context)
+                self._held = hold(self._context)
                 if self._held is not None:
                     self._changes = Reader(self._held.view).changes(self._long)
                 return
@@ -142,17 +102,18 @@ def evaluate(
         return
     run: Generator[None, None, T] | None = None
 
-    def step() -> bool:
+    def step() -> int:
         nonlocal reader, run
         if request.is_lost:
             request.release()
             return False
         if run is None:
-            held = _hold(context)
-            if held is not None:
-                request.own(held)
-                reader = Reader(held.view)
-                run = work(reader)
+            held = hold(context)
+            if held is None:
+                return LATER
+            request.own(held)
+            reader = Reader(held.view)
+            run = work(reader)
             return True
         try:
             next(run)
@@ -162,19 +123,7 @@ def evaluate(
             return False
         return True
 
-    context.shared.slices.add(partial(_guarded, context, request, step))
-
-
-def _guarded(context: Context, request: Request, step: Callable[[], bool]) -> bool:
-    """Do a step; an error becomes the answer, and there is no more to do."""
-    more = False
-
-    def run() -> None:
-        nonlocal more
-        more = step()
-
-    context.guarded(request, run)
-    return more
+    context.shared.slices.add(partial(guarded, context, request, step))
 
 
 class Listing(NamedTuple):
@@ -208,15 +157,15 @@ def send(
     batches: Iterator[Batch] | None = None
     head = b""
 
-    def step() -> bool:
+    def step() -> int:
         nonlocal batches, head
         if request.is_lost or request.data is not None:
             request.release()
             return False
         if batches is None:
-            held = _hold(context)
+            held = hold(context)
             if held is None:
-                return True
+                return LATER
             request.own(held)
             reader = Reader(held.view)
             batches, head = reader.batches(long), lines(reader)
@@ -232,7 +181,7 @@ def send(
             send_list(context.answers, request, _before(shown(first or []), rest), lines=head)
         return False
 
-    context.shared.slices.add(partial(_guarded, context, request, step))
+    context.shared.slices.add(partial(guarded, context, request, step))
 
 
 def _before(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:

@@ -14,8 +14,11 @@ from quorate.base.errors import InvariantError
 TURN_S = 0.003
 """So much of each turn is spent on slices; a piece that was begun is finished."""
 
-Step = Callable[[], bool]
-"""Does a piece of at most about a millisecond; True if there is more to do."""
+LATER = 2
+"""There is more to do, but not in this turn."""
+
+Step = Callable[[], int]
+"""Does a piece of at most about a millisecond; True if there is more to do, or `LATER`."""
 
 
 def soon(step: Callable[[], None]) -> None:
@@ -60,15 +63,17 @@ class Slices:
 
     def _turn(self) -> None:
         steps, end_s = self._steps, self._clock() + TURN_S
+        later: list[Step] = []
         while steps:
             step = steps.popleft()
             try:
-                if step():
-                    steps.append(step)
+                if more := step():
+                    (later if more == LATER else steps).append(step)
             except (Exception, InvariantError) as error:  # noqa: BLE001 - answered; for the log
                 self.on_error(error)
             if self._clock() >= end_s:
                 break
+        steps.extend(later)
         self._is_due = False
         self._wake()
 

@@ -12,16 +12,16 @@ import io
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Protocol, TypeVar, runtime_checkable
+from typing import IO, TypeVar
 
 from quorate.base.commands import Command
 from quorate.base.errors import RequestError
 from quorate.base.outcomes import Outcome
-from quorate.base.ports import HeldView, View
 from quorate.gateways.http import archive
 from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.heldtables import Held, when_held
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.request import PIECE_BYTES, Owned, Request
 from quorate.gateways.http.spool import Snapshots, SpaceFile
@@ -32,11 +32,6 @@ T = TypeVar("T")
 
 _KIND = b"application/x-gzip"
 _GROWTH_MAX = 4  # how much larger than the file its content may be
-
-
-@runtime_checkable
-class _Holdable(Protocol):
-    def hold(self) -> HeldView: ...
 
 
 # --- saving -----------------------------------------------------------------------------------
@@ -72,9 +67,15 @@ def save(context: Context, request: Request, params: Params, _: bytes) -> None:
 def _save(context: Context, request: Request) -> None:
     saved = _Saved(context.shared.snapshots)
     request.own(saved)
-    tables: View = context.local.tables
-    index = max(Reader(tables).index, 1)
-    held = tables.hold() if isinstance(tables, _Holdable) else None
+    when_held(context, request, partial(_save_held, context, request, saved))
+
+
+def _save_held(context: Context, request: Request, saved: _Saved, held: Held) -> None:
+    try:
+        index = max(Reader(held.view).index, 1)
+    except BaseException:
+        held.close()
+        raise
     meta: dict[str, object] = {
         "Version": 1,
         "ID": f"quorate-{index}",
@@ -84,11 +85,10 @@ def _save(context: Context, request: Request) -> None:
 
     def work() -> SpaceFile:
         try:
-            content = states.content(tables if held is None else held)
+            content = states.content(held.view)
             return archive.pack(content, meta, context.shared.snapshots.space)
         finally:
-            if held is not None:
-                held.close()
+            held.close()
 
     def then(file: SpaceFile) -> None:
         head = context.answers.head(200, _KIND) + INDEX_LINES % index
