@@ -149,6 +149,8 @@ class Founding:
         """Replay a record of the log."""
         if record.cluster_id:
             self.founded = record
+            if record.is_abandoned:
+                self._abandoned.add(self._me.id)
         elif self.founded is not None:
             self._remember_given_up(self.founded.cluster_id)
             self.founded = None

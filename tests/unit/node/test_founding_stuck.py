@@ -288,8 +288,11 @@ def test_who_abandoned_has_still_abandoned_after_a_restart() -> None:
     lone = left_behind()
     again = Lone(0, expect=3, incarnation=2, records=lone.records)
     again.connect(0, "x")
-    assert not newest(lone).complete
+    assert foundings(again) == [], "it is complete at n0 alone"
     assert again.node.cluster_id == ""
+    again.connect(2, "")
+    again.hear(2, FoundAbandoned("x"))
+    assert newest(again).cluster_id == "", "those two are all but n0"
 
 
 def test_who_began_gives_up_when_a_founder_has_abandoned_it() -> None:
