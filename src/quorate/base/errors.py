@@ -43,7 +43,7 @@ class QuorateError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickled, as to another process, it keeps its class, text and attributes."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined] # not in typeshed
 
 
 class RequestError(QuorateError):

@@ -57,8 +57,8 @@ class _Connection:
             try:
                 self._reader.feed(piece)
             except PeerError as error:
-                if not self._reader.is_http:
-                    raise foreign_service(self._endpoint, piece) from None
+                if self._reader.is_foreign:
+                    raise foreign_service(self._endpoint, self._reader.first) from None
                 text = f"{self._endpoint.name}: {error.text}"
                 raise ExchangeError(text, is_sent=True) from None
         self.used_s = time.monotonic()
@@ -239,7 +239,7 @@ def _connected(family: int, address: object, until_s: float) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.settimeout(_left_s(until_s))
-        opened.connect(address)  # type: ignore[arg-type]
+        opened.connect(address)  # type: ignore[arg-type] # of its family: text, or a tuple
     except BaseException:
         opened.close()
         raise

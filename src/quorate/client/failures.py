@@ -11,7 +11,6 @@ SERVER_MAGIC = b"QUORATE\n"  # what a node's server port says first; see wire.he
 NOTHING_LISTENS = "nothing listens there (connection refused)"
 _TLS_TYPES = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
 _OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_QUOTED_BYTES = 24
 
 
 def connect_failure(endpoint: Endpoint, error: OSError) -> ExchangeError:
@@ -42,7 +41,7 @@ def foreign_service(endpoint: Endpoint, data: bytes) -> ExchangeError:
     elif data.startswith(_TLS_TYPES):
         reason = "TLS is spoken here; Quorate's HTTP API does not have it yet"
     else:
-        reason = f"this is no HTTP port: it says {data[:_QUOTED_BYTES]!r}"
+        reason = f"this is no HTTP port: it says {data!r}"
     return ExchangeError(f"{endpoint.name}: {reason}", is_sent=False, is_futile=True)
 
 

@@ -214,12 +214,12 @@ class Pipe(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except PeerError as error:  # the connection cannot be understood any more; others can
-            if self._reader.is_http:
+            if not self._reader.is_foreign:
                 self.abort(error.text)
                 return
             if self._transport is not None:
                 self._transport.abort()
-            self.fail_with(foreign_service(self._endpoint, data))
+            self.fail_with(foreign_service(self._endpoint, self._reader.first))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody in the row."""

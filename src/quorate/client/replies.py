@@ -17,6 +17,9 @@ from quorate.base.errors import (
 )
 from quorate.client.requests import Request
 
+_HTTP = b"HTTP/"
+_FIRST_BYTES = 24
+
 TEXT_CHARS_MAX = 500
 
 _CLASSES: tuple[type[QuorateError], ...] = (
@@ -96,6 +99,7 @@ class ReplyReader:
 
     Attributes:
         is_http: The headers of at least one reply have come.
+        first: What came first, as far as it tells a protocol.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class ReplyReader:
         started: Callable[[int], Callable[[bytes], object] | None],
     ) -> None:
         self.is_http = False
+        self.first = b""
         self._deliver = deliver
         self._started = started
         self._headers: dict[bytes, bytes] = {}
@@ -111,12 +116,19 @@ class ReplyReader:
         self._sink: Callable[[bytes], object] | None = None
         self._parser = httptools.HttpResponseParser(self)
 
+    @property
+    def is_foreign(self) -> bool:
+        """What came is nothing that a server of HTTP begins with, damaged or not."""
+        return not (self.is_http or self.first.startswith(_HTTP) or _HTTP.startswith(self.first))
+
     def feed(self, data: bytes) -> None:
         """Take what arrived.
 
         Raises:
             PeerError: `remote`: the other end does not speak HTTP.
         """
+        if len(self.first) < _FIRST_BYTES:
+            self.first += data[: _FIRST_BYTES - len(self.first)]
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:

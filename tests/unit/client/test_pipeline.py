@@ -2,10 +2,11 @@ import asyncio
 
 import pytest
 
-from quorate.base.errors import OutcomeUnknownError, UnavailableError
+from quorate.base.errors import OutcomeUnknownError, PeerError, UnavailableError
 from quorate.client import AsyncClient, endpoints
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
+from quorate.client.replies import ReplyReader
 from quorate.client.requests import put_request
 from quorate.client.transport import AsyncTransport, Settings
 from tests.limits import HANG_S
@@ -113,6 +114,35 @@ def test_what_is_no_http_after_a_reply_leaves_the_outcome_of_a_write_unknown() -
                 await client.kv.put("a", b"1")
 
     asyncio.run(run())
+
+
+DAMAGED = [b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"HTTP/9 so\r\n", b"HTTP/1.1\r\n"]
+
+
+@pytest.mark.parametrize("answer", DAMAGED)
+def test_a_damaged_first_reply_of_a_server_of_http_leaves_the_outcome_unknown(
+    answer: bytes,
+) -> None:
+    """It has understood the request, unlike who speaks another protocol: see `is_foreign`."""
+
+    async def run() -> None:
+        async with (
+            nodes(answer, OK) as [odd, other],
+            AsyncClient([odd.address, other.address]) as client,
+        ):
+            with pytest.raises(OutcomeUnknownError, match="no HTTP"):
+                await client.kv.put("a", b"1")
+            assert (len(odd.seen), len(other.seen)) == (1, 0)
+
+    asyncio.run(run())
+
+
+def test_a_first_reply_that_is_damaged_behind_its_first_piece_is_one_of_http_too() -> None:
+    reader = ReplyReader(lambda _, __: None, lambda _: None)
+    reader.feed(b"HT")
+    with pytest.raises(PeerError):
+        reader.feed(b"TP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")
+    assert (reader.is_foreign, reader.first) == (False, b"HTTP/1.1 200 OK\r\nContent"[:24])
 
 
 def test_a_reply_to_no_request_ends_the_connection() -> None:

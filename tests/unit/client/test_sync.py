@@ -75,6 +75,16 @@ def test_a_write_cut_off_has_an_unknown_outcome_and_a_read_is_repeated() -> None
             assert client.kv.read("a") == b"v"
 
 
+def test_a_damaged_first_reply_leaves_the_outcome_of_a_write_unknown() -> None:
+    damaged = b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"
+    with (
+        nodes_in_thread(damaged, OK) as [odd, other],
+        Client([odd.address, other.address]) as client,
+        pytest.raises(OutcomeUnknownError, match="no HTTP"),
+    ):
+        client.kv.put("a", b"1")
+
+
 def test_a_deadline_ends_a_call_to_a_silent_node() -> None:
     with nodes_in_thread(None) as [node], Client(node.address) as client:
         with pytest.raises(OutcomeUnknownError, match="no reply in time"):

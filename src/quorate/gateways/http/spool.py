@@ -69,7 +69,7 @@ class Space:
         """
         self.need(0)
         try:
-            file = tempfile.TemporaryFile(dir=self._directory, prefix=_PREFIX)  # noqa: SIM115
+            file = tempfile.TemporaryFile(dir=self._directory, prefix=_PREFIX)  # noqa: SIM115 - SpaceFile closes it
         except OSError as error:
             code = _CODES.get(error.errno or 0, "permission")
             text = f"no file for a snapshot could be made in {self._directory}: {error.strerror}"
