@@ -174,6 +174,7 @@ class Body:
             await self._hand_over()
             await self._until(lambda: self._node.origin.waiting == 0, DRAIN_S)
             self._driver.perform(self._node.stop())
+            await self._until(lambda: not self._driver.is_answering, DRAIN_S)
         await self.close(is_clean=not self.ended.done())
 
     async def leave(self) -> QuorateError | None:

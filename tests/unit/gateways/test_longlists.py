@@ -264,6 +264,39 @@ def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(slow:
     assert len(json.loads(reply.body)) == MANY
 
 
+def test_a_pipeline_of_reads_is_worked_off_over_several_turns(slow: SlowDesk) -> None:
+    slow.local.apply(KvSet(b"medium", b"v" * 20_000))
+    asked = [request("GET", "/v1/kv/medium"), request("GET", "/v1/kv/a/00001?raw")]
+    most = int(TURN_S / 0.001) + 2
+    slow.send(b"".join(asked * 20))
+    assert len(slow.transport.written) <= most
+    sizes = slow.finish()
+    replies = slow.replies()
+    assert len(sizes) >= 40 / most - 1
+    assert [len(reply.body) > 20_000 for reply in replies] == [True, False] * 20
+
+
+def test_a_pipeline_whose_client_goes_is_not_worked_off(slow: SlowDesk) -> None:
+    slow.send(request("GET", "/v1/kv/a/00001") * 40)
+    reads = slow.local.reads
+    slow.connection.connection_lost(None)
+    slow.finish()
+    assert slow.local.reads == reads
+
+
+def test_pipelines_of_many_clients_share_the_turns_of_one(slow: SlowDesk) -> None:
+    transports: list[FakeTransport] = []
+    for _ in range(10):
+        slow.connect()
+        transports.append(slow.transport)
+        slow.send(request("GET", "/v1/kv/a/00001") * 20)
+    while slow.turns.due:
+        before = sum(len(one.written) for one in transports)
+        slow.turns.one()
+        assert sum(len(one.written) for one in transports) - before <= TURN_S / 0.001 + 1
+    assert [len(one.written) for one in transports] == [20] * 10
+
+
 def test_a_long_list_waits_for_a_batch_that_is_half_applied(slow: SlowDesk) -> None:
     transaction = slow.local.tables.begin()
     slow.post("GET", "/v1/kv/a/?recurse")

@@ -31,7 +31,7 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Promised, Record
-from quorate.runtime.driver import INLINE_TURNS_MAX, Driver
+from quorate.runtime.driver import CALLS_PER_LOOK, INLINE_TURNS_MAX, Driver
 from quorate.runtime.recorder import Recorder
 
 BOB = NodeId("bob")
@@ -165,6 +165,49 @@ def played(play: Callable[[World], Coroutine[Any, Any, None]]) -> World:
         return world
 
     return asyncio.run(whole())
+
+
+def test_many_who_wait_for_one_read_point_get_their_answers_over_several_turns() -> None:
+    got: list[tuple[int, object]] = []
+    counts: list[int] = []
+
+    async def play(world: World) -> None:
+        def ticket(number: int) -> Callable[[object], None]:
+            def answer(value: object) -> None:
+                world.now_s += 0.001
+                got.append((number, value))
+
+            return answer
+
+        late = UnavailableError("no_quorum", "No cluster leader")
+        reads = [ticket(number) for number in range(50)]
+        world.obey(ReadReady(reads, Slot(1), 77))
+        counts.append(len(got))
+        world.obey(Refused([ticket(50)], late), ReadReady([ticket(51)], Slot(1), 78))
+        while world.driver.is_answering:
+            before = len(got)
+            await asyncio.sleep(0)
+            counts.append(len(got) - before)
+        assert got == [*((number, 77) for number in range(50)), (50, late), (51, 78)]
+
+    played(play)
+    assert max(counts) <= CALLS_PER_LOOK
+    assert len(counts) >= 7
+
+
+def test_what_breaks_in_a_later_turn_ends_the_node_too() -> None:
+    async def play(world: World) -> None:
+        def broken(_: object) -> None:
+            world.now_s += 0.001
+            if world.now_s > 1.02:
+                raise StorageError("corrupt", "a damaged row")
+
+        world.obey(ReadReady([broken] * 50, Slot(1), 5))
+        await world.settle()
+        assert [type(end) for end in world.ends] == [StorageError]
+        assert not world.driver.is_answering
+
+    played(play)
 
 
 def test_each_effect_of_the_contract_has_a_deed() -> None:

@@ -24,6 +24,7 @@ from quorate.gateways.http.listener import Listener
 from quorate.gateways.http.reading import RequestReader
 from quorate.gateways.http.request import PIECE_BYTES, Piece, Request, pieces
 from quorate.gateways.http.spool import Spool
+from quorate.gateways.http.working import Worker
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
@@ -47,15 +48,13 @@ class Connection(asyncio.Protocol):
         "_is_deaf",
         "_is_full",
         "_is_paused",
-        "_is_working",
         "_pending",
-        "_postponed",
         "_reader",
         "_ready",
         "_server",
         "_transport",
         "_unsent_bytes",
-        "_waiting",
+        "_worker",
         "due",
     )
 
@@ -65,9 +64,7 @@ class Connection(asyncio.Protocol):
         self._reader = RequestReader(self, server.config)
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
-        self._waiting: deque[Request] = deque()  # nobody has begun to work on them
-        self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
-        self._is_working = False
+        self._worker = Worker(server, self._pending)
         self._drawer = Drawer(server.slices, self._write, self._drawn)
         self._holding: Holding | None = None  # None: not admitted, or gone
         self._unsent_bytes = 0  # what the transport held when the client took nothing more
@@ -123,8 +120,8 @@ class Connection(asyncio.Protocol):
         ready = self._ready
         if ready:
             self._ready = []
-            self._waiting.extend(ready)
-            self._work()
+            self._worker.add(ready)
+            self._worker.go_on()
         if len(self._pending) > self._server.config.pipeline_max or reader.is_behind:
             self._pause()
 
@@ -137,26 +134,6 @@ class Connection(asyncio.Protocol):
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
             self.refuse(refusals.BAD)
-
-    def _work(self) -> None:
-        """Have requests handled, but not more than the limit says, nor than the client takes.
-
-        A few bytes ask for much: else one packet could fill the memory with answers. For the same
-        reason a long answer is made only when it is the next to leave.
-        """
-        if self._is_working:
-            return
-        self._is_working = True
-        pending, waiting, postponed = self._pending, self._waiting, self._postponed
-        most = self._server.config.pipeline_max
-        while pending and not self._is_full:
-            if postponed and pending[0] in postponed:
-                self._server.go_on(postponed.pop(pending[0]))
-            elif waiting and len(pending) - len(waiting) < most:
-                self._server.handle(waiting.popleft())
-            else:
-                break
-        self._is_working = False
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more; it may still want its answers.
@@ -179,10 +156,7 @@ class Connection(asyncio.Protocol):
             holding.end()
             self._server.forget(self, holding.account)
         pending, self._pending = self._pending, deque()
-        for request in self._waiting:
-            request.release()
-        self._waiting.clear()
-        self._postponed.clear()
+        self._worker.forget()
         for request in pending:
             request.is_lost = True
             if request.data is not None:
@@ -192,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Called by the transport: the client takes nothing."""
-        self._is_full = True
+        self._is_full = self._worker.is_full = True
         if self._transport is not None and self._holding is not None:
             self._unsent_bytes = self._transport.get_write_buffer_size()
             self._holding.hold(self._unsent_bytes)
@@ -202,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Called by the transport: it takes some again."""
-        self._is_full = False
+        self._is_full = self._worker.is_full = False
         if self._holding is not None:
             self._holding.held_bytes -= self._unsent_bytes
             self._unsent_bytes = 0
@@ -211,7 +185,7 @@ class Connection(asyncio.Protocol):
             wait_s = config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
             self.due = 0 if self._pending else self._server.tick + wait_s
         self._drawer.go_on()
-        self._work()
+        self._worker.go_on()
         self._resume()
 
     # --- the reader's calls --------------------------------------------------------------------
@@ -357,7 +331,7 @@ class Connection(asyncio.Protocol):
 
     def postpone(self, request: Request, step: Callable[[], None]) -> None:
         """See `request.Answerable.postpone`."""
-        self._postponed[request] = step
+        self._worker.postpone(request, step)
 
     def finish(self, request: Request, data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request; it leaves when those before it have left."""
@@ -374,8 +348,8 @@ class Connection(asyncio.Protocol):
             self._holding.hold(request.shed(len(data)))
         if is_next:
             self._flush()
-            if self._waiting or self._postponed:
-                self._work()
+            if self._worker:
+                self._worker.go_on()
             if self._is_paused:
                 self._resume()
 
@@ -420,7 +394,7 @@ class Connection(asyncio.Protocol):
         if is_whole:
             self._pending[0].chunks = None
             self._flush()
-            self._work()
+            self._worker.go_on()
             self._resume()
         else:
             self.abort()
@@ -442,7 +416,7 @@ class Connection(asyncio.Protocol):
         """The last answer has left: close once the client could read it."""
         self._stop_reading()
         self._pending.clear()
-        self._waiting.clear()
+        self._worker.forget()
         transport = self._transport
         if transport is not None and transport.can_write_eof() and not self._has_eof:
             self._resume()

@@ -34,6 +34,7 @@ class Slices:
         clock: Monotonic seconds.
 
     Attributes:
+        clock: See above.
         on_error: Told what a step raised; the others go on.
     """
 
@@ -43,7 +44,7 @@ class Slices:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._call_soon = call_soon
-        self._clock = clock
+        self.clock = clock
         self._steps: deque[Step] = deque()
         self._is_due = False
         self.on_error: Callable[[BaseException], None] = _raise
@@ -62,7 +63,7 @@ class Slices:
             self._call_soon(self._turn)
 
     def _turn(self) -> None:
-        steps, end_s = self._steps, self._clock() + TURN_S
+        steps, end_s = self._steps, self.clock() + TURN_S
         later: list[Step] = []
         while steps:
             step = steps.popleft()
@@ -71,7 +72,7 @@ class Slices:
                     (later if more == LATER else steps).append(step)
             except (Exception, InvariantError) as error:  # noqa: BLE001 - answered; for the log
                 self.on_error(error)
-            if self._clock() >= end_s:
+            if self.clock() >= end_s:
                 break
         steps.extend(later)
         self._is_due = False

@@ -1,0 +1,99 @@
+"""Working: which of a connection's requests are handled in this turn, and which later.
+
+A few bytes ask for much: not more requests are handled than the limit says, nor than the client
+takes answers; a long answer is made only when it is the next to leave. What is left of a pipeline
+when a turn's share is over goes on in turns that all connections of the node share (`slices`).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from quorate.gateways.http.listener import Listener
+from quorate.gateways.http.request import Request
+from quorate.gateways.http.slices import TURN_S
+
+
+class Worker:
+    """Has the requests of one connection handled, in order.
+
+    Args:
+        server: Handles them.
+        pending: Those that are not answered yet, oldest first; kept by the connection.
+
+    Attributes:
+        is_full: The client does not take what is written: nothing is begun.
+    """
+
+    __slots__ = (
+        "_is_queued",
+        "_is_working",
+        "_pending",
+        "_postponed",
+        "_server",
+        "_waiting",
+        "is_full",
+    )
+
+    def __init__(self, server: Listener, pending: deque[Request]) -> None:
+        self._server = server
+        self._pending = pending
+        self._waiting: deque[Request] = deque()  # nobody has begun to work on them
+        self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
+        self._is_working = self._is_queued = False
+        self.is_full = False
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._postponed)
+
+    def add(self, requests: Iterable[Request]) -> None:
+        """These came; `go_on` begins with them."""
+        self._waiting.extend(requests)
+
+    def postpone(self, request: Request, step: Callable[[], None]) -> None:
+        """See `request.Answerable.postpone`."""
+        self._postponed[request] = step
+
+    def forget(self) -> None:
+        """Handle nothing more: no answer will leave."""
+        for request in self._waiting:
+            request.release()
+        self._waiting.clear()
+        self._postponed.clear()
+
+    def go_on(self) -> None:
+        """Have requests handled, for at most a turn's share; the rest in later turns."""
+        if self._is_working or self._is_queued:
+            return
+        self._is_working = True
+        slices, end_s = self._server.slices, 0.0
+        while self._one():
+            if not (self._waiting or self._postponed):
+                break
+            if not end_s:  # a single request needs no look at the clock
+                end_s = slices.clock() + TURN_S
+            elif slices.clock() >= end_s:
+                self._is_queued = True
+                slices.add(self._step)
+                break
+        self._is_working = False
+
+    def _step(self) -> int:
+        self._is_working = True
+        try:
+            self._is_queued = self._one() and bool(self)
+        finally:
+            self._is_working = False
+        return self._is_queued
+
+    def _one(self) -> bool:
+        """Have one request handled; False if there is none that may be."""
+        pending, waiting, postponed = self._pending, self._waiting, self._postponed
+        if not pending or self.is_full:
+            return False
+        if postponed and pending[0] in postponed:
+            self._server.go_on(postponed.pop(pending[0]))
+        elif waiting and len(pending) - len(waiting) < self._server.config.pipeline_max:
+            self._server.handle(waiting.popleft())
+        else:
+            return False
+        return True
