@@ -5,7 +5,6 @@ bytes gives them away; nobody mutates them afterwards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -187,13 +186,6 @@ class Rows(TableRows, Protocol):
         Derived, not stored; replaces an earlier reminder.
         """
         ...
-
-
-class ReadMode(StrEnum):
-    """Consul's consistency modes, as far as a node tells them apart."""
-
-    LINEARIZABLE = "default"
-    STALE = "stale"
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -167,7 +167,7 @@ class Node:
         """What follows when this node has become a replica: the links are judged again."""
         effects = self.peering.adopt(self.cluster_id)
         if self.replica is not None:
-            self.replica.linked |= self.peering.kin
+            self.replica.linked |= self.peering.own_cluster
         return [*effects, *self._configured()]
 
     def _membership(self) -> Membership:

@@ -78,7 +78,7 @@ class Peering:
         return self._peers
 
     @property
-    def kin(self) -> set[NodeId]:
+    def own_cluster(self) -> set[NodeId]:
         """Linked peers of our own cluster."""
         return {node for node in self._peers if node in self.heard}
 

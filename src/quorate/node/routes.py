@@ -125,7 +125,7 @@ class Routes:
         """A link stands, or its other end said what it belongs to."""
         node = self._node
         effects = node.founding.on_connected(peer)
-        if node.replica is not None and peer.id in node.peering.kin:
+        if node.replica is not None and peer.id in node.peering.own_cluster:
             effects += node.replica.receive(Connected(peer, ""), now_s)
             if peer.id == node.leader:
                 effects += node.send_again(now_s)

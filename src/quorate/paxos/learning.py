@@ -102,7 +102,9 @@ class Learning:
             raise ContradictionError(message.slot, held, message.batch)
         return [Send(sender, self._home.progress(message.ballot, 0))]
 
-    def on_stranger(self, sender: NodeId, message: Accept | Heartbeat | PollAnswer) -> list[Effect]:
+    def on_non_member(
+        self, sender: NodeId, message: Accept | Heartbeat | PollAnswer
+    ) -> list[Effect]:
         """Who is no member here may have become one in what is missing here: fetch it."""
         self._home.learner.hear_of(message.watermark, sender)
         return []

@@ -124,7 +124,7 @@ class Replica:
             TransferNow: self._on_transfer_now,
         }
         ahead = (Accept, Heartbeat, PollAnswer)
-        self._strangers: Handlers = of_all | dict.fromkeys(ahead, self._on_stranger)
+        self._of_non_members: Handlers = of_all | dict.fromkeys(ahead, self._on_non_member)
         self._refused: Handlers = {Restarted: self._on_restarted}
 
     # --- what the node asks ------------------------------------------------------------------
@@ -231,7 +231,7 @@ class Replica:
         """
         handlers = self._handlers
         if sender not in self.membership.members and not self._is_heard(sender):
-            handlers = self._strangers if sender in self.linked else {}
+            handlers = self._of_non_members if sender in self.linked else {}
         if self.recall.refused and sender in self.recall.refused:
             handlers = self._refused  # V2
         handler = handlers.get(type(message))
@@ -464,10 +464,10 @@ class Replica:
                 self.leadership.on_released(learner.watermark)
         return is_contradicted
 
-    def _on_stranger(
+    def _on_non_member(
         self, sender: NodeId, message: Accept | Heartbeat | PollAnswer, now_s: float
     ) -> list[Effect]:
-        return self.learning.on_stranger(sender, message)
+        return self.learning.on_non_member(sender, message)
 
     def _on_fetch(self, sender: NodeId, message: Fetch, now_s: float) -> list[Effect]:
         return self.learning.on_fetch(sender, message)

@@ -188,7 +188,7 @@ def test_a_late_batch_of_a_ballot_below_is_neither_accepted_nor_a_contradiction(
     assert lone.said == [(NodeId("n2"), HeartbeatAnswer(TWO, Slot(1), 0, Slot(0), 0))]
 
 
-def test_a_leader_whose_slot_was_chosen_by_a_later_one_stands_no_witness_for_it() -> None:
+def test_a_leader_whose_slot_a_later_one_had_chosen_claims_nothing_of_it() -> None:
     """Ballots between its own and the one that chose need not have heard of the choice."""
     lone = Lone()
     ballot = lone.lead(2, 3)
