@@ -107,6 +107,11 @@ class Reader:
         self._rows = ViewRows(view, self._state)
 
     @property
+    def state(self) -> tuple[int, int]:
+        """Names this state of the tables: its slot and digest."""
+        return self._state.applied, self._state.digest
+
+    @property
     def index(self) -> int:
         """The index of the newest command that changed something."""
         return self._state.index

@@ -50,6 +50,7 @@ class Answers:
     def __init__(self, config: HttpConfig) -> None:
         self._is_pretty = config.is_pretty
         self._own = self._known = self._date = b""
+        self._packed = (b"", b"")  # the last one, plain and packed: many may get the same
         self._heads: dict[tuple[int, bytes, bool], bytes] = {}
         self.json_200 = b""
         self.reconfigure(config)
@@ -120,7 +121,9 @@ class Answers:
             self.error(request, spent())
             return
         if len(body) >= GZIP_BYTES_MIN and takes_gzip(request):
-            body = gzip.compress(body, GZIP_LEVEL)
+            if body is not self._packed[0]:
+                self._packed = (body, gzip.compress(body, GZIP_LEVEL))
+            body = self._packed[1]
             lines += b"Content-Encoding: gzip\r\n"
         request.answer(
             b"%b%bContent-Length: %d\r\n\r\n%b" % (self.head(status, kind), lines, len(body), body)
@@ -136,9 +139,17 @@ class Answers:
         lines: bytes = b"",
     ) -> None:
         """Send a value as JSON."""
-        asked = b"pretty" in request.target and asks_pretty(request.target)
+        body = self.encoded(value, asked=self.asks_pretty(request))
+        self.send(request, body, status=status, kind=kind, lines=lines)
+
+    def encoded(self, value: Any, *, asked: bool) -> bytes:
+        """A value as JSON; `asked`: its caller wants it indented."""
         body = go_json(value, is_pretty=asked or self._is_pretty)
-        self.send(request, body + b"\n" if asked else body, status=status, kind=kind, lines=lines)
+        return body + b"\n" if asked else body
+
+    def asks_pretty(self, request: Request) -> bool:
+        """Whether this caller wants JSON indented."""
+        return b"pretty" in request.target and asks_pretty(request.target)
 
     def empty(self, request: Request, *, status: int = 200, lines: bytes = b"") -> None:
         """Send nothing, and say so."""

@@ -24,6 +24,7 @@ from quorate.gateways.http.context import (
     check_enterprise,
 )
 from quorate.gateways.http.errors import HttpError, TextError, spent
+from quorate.gateways.http.evaluations import question
 from quorate.gateways.http.longlists import Listing, Search, send
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
@@ -295,7 +296,7 @@ class _Read:
             self._forget()
             return
         reader = Reader(context.local.tables)
-        answer = self._evaluate(reader)
+        answer = self._evaluated(reader)
         if isinstance(answer, LongList):
             self._look_long(answer, reader)
         elif not self._has_changed(answer):
@@ -304,6 +305,14 @@ class _Read:
             self._send(answer, reader)
         else:
             self._finish()
+
+    def _evaluated(self, reader: Reader) -> Any:
+        """What this state answers; those who wait for the same find it out together."""
+        if not self._mode.index:
+            return self._evaluate(reader)
+        asked = question(self._request.target)
+        evaluations = self._context.shared.evaluations
+        return evaluations.answer(reader.state, asked, lambda: self._evaluate(reader))
 
     def _look_long(self, long: LongList, reader: Reader) -> None:
         """Look for a change in slices, while watching for the next one."""
@@ -401,7 +410,7 @@ class _Read:
 
     def _look_and_send(self) -> None:
         reader = Reader(self._context.local.tables)
-        answer = self._evaluate(reader)
+        answer = self._evaluated(reader)
         if isinstance(answer, LongList) and self._listing is not None:
             send(self._context, self._request, answer, self._listing, self._long_lines)
         elif not isinstance(answer, LongList):

@@ -33,7 +33,7 @@ def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
         return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
 
     def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.answers.value(request, answer.value, lines=lines)
+        context.send_shared(request, answer, lambda: answer.value, lines)
 
     read(context, request, mode, evaluate, render, is_compared=True)
 
@@ -86,7 +86,7 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
         return Answer(shown, found.changed, found.header, found.subjects)
 
     def render(answer: Answer[dict[str, list[str]]], lines: bytes) -> None:
-        context.answers.value(request, answer.value, lines=lines)
+        context.send_shared(request, answer, lambda: answer.value, lines)
 
     read(context, request, mode, evaluate, render, is_compared=True)
 
@@ -112,7 +112,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
 
     def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.answers.value(request, answer.value, lines=lines)
+        context.send_shared(request, answer, lambda: answer.value, lines)
 
     read(context, request, mode, evaluate, render, is_compared=keep is not None)
 

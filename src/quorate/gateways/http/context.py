@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError, StorageError
@@ -208,6 +208,26 @@ class Context:
                 raise
         except Exception as error:  # noqa: BLE001 - it is answered
             self.fail(request, error)
+
+    def send_shared(
+        self, request: Request, answer: object, shown: Callable[[], Any], lines: bytes
+    ) -> None:
+        """Send an answer as JSON, encoded once for all who get this very one.
+
+        Args:
+            request: To whom.
+            answer: As it was evaluated.
+            shown: Makes what is encoded of it.
+            lines: Further header lines.
+        """
+        answers = self.answers
+        asked = answers.asks_pretty(request)
+
+        def encode() -> bytes:
+            return answers.encoded(shown(), asked=asked)
+
+        body = self.shared.evaluations.body(answer, encode, is_pretty=asked)
+        answers.send(request, body, lines=lines)
 
     def contact(self) -> tuple[bool, int]:
         """Whether a leader is known, and how many milliseconds ago it was heard."""

@@ -44,7 +44,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
 
     def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.answers.value(request, answer.value, lines=lines)
+        context.send_shared(request, answer, lambda: answer.value, lines)
 
     read(context, request, mode, evaluate, render, is_compared=keep is not None)
 

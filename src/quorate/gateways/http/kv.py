@@ -158,7 +158,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
         if not answer.value and prefix:
             context.answers.empty(request, status=404, lines=lines)
             return
-        context.answers.value(request, _shown_names(answer.value), lines=lines)
+        context.send_shared(request, answer, lambda: _shown_names(answer.value), lines)
 
     read(
         context,
@@ -176,7 +176,8 @@ def _render_key(
     if answer.value is None:
         context.answers.empty(request, status=404, lines=lines)
     else:
-        context.answers.value(request, [shown(answer.value.key, answer.value.row)], lines=lines)
+        key, row = answer.value.key, answer.value.row
+        context.send_shared(request, answer, lambda: [shown(key, row)], lines)
 
 
 def _render_raw(
@@ -195,7 +196,7 @@ def _render_list(
     if not answer.value:
         context.answers.empty(request, status=404, lines=lines)
     else:
-        context.answers.value(request, _shown_entries(answer.value), lines=lines)
+        context.send_shared(request, answer, lambda: _shown_entries(answer.value), lines)
 
 
 def _shown_entries(entries: list[KvEntry]) -> list[KvShown]:

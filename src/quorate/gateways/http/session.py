@@ -105,7 +105,7 @@ def _list(
     mode = mode_of(context, request, params)
 
     def render(answer: Answer[list[SessionRow]], lines: bytes) -> None:
-        context.answers.value(request, [shown(row) for row in answer.value], lines=lines)
+        context.send_shared(request, answer, lambda: [shown(row) for row in answer.value], lines)
 
     read(context, request, mode, evaluate, render)
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from quorate.gateways.http.budget import Budget
 from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.evaluations import Evaluations
 from quorate.gateways.http.slices import Slices
 from quorate.gateways.http.spool import Snapshots, Space
 
@@ -15,11 +16,13 @@ class Shared(NamedTuple):
         budget: Of memory and connections.
         snapshots: The files being saved and put back.
         slices: Long answers, made a piece at a time.
+        evaluations: What blocking queries that ask for the same share.
     """
 
     budget: Budget
     snapshots: Snapshots
     slices: Slices
+    evaluations: Evaluations
 
 
 def shared(config: HttpConfig) -> Shared:
@@ -31,4 +34,4 @@ def shared(config: HttpConfig) -> Shared:
         config.connections_per_client_max,
     )
     space = Space(config.spool_dir, config.free_bytes_min)
-    return Shared(budget, Snapshots(space, config.snapshots_max), Slices())
+    return Shared(budget, Snapshots(space, config.snapshots_max), Slices(), Evaluations())

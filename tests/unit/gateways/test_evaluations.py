@@ -1,0 +1,128 @@
+"""Blocking queries that ask for the same: one evaluation and one encoding for each change."""
+
+import json
+
+import pytest
+
+from quorate.base.commands import KvSet
+from quorate.gateways.http import answers
+from quorate.gateways.http.evaluations import BYTES_MAX, ENTRIES_MAX, Evaluations, question
+from quorate.machine.queries import Reader
+from tests.unit.gateways.desk import Desk, request
+
+STATE = (1, 7)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    made = Desk()
+    for number in range(20):
+        made.local.apply(KvSet(b"a/%02d" % number, b"v" * 100))
+    return made
+
+
+def waiting(desk: Desk, target: str, count: int, *headers: str) -> None:
+    index = desk.local.lab.machine.index
+    before = len(desk.local.watches)
+    desk.send(request("GET", f"{target}&index={index}&wait=9m", b"", *headers) * count)
+    assert len(desk.local.watches) == before + count
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done, in order: lists evaluated, values encoded."""
+    done: list[str] = []
+    evaluate, encode = Reader.kv_list_in_turn, answers.go_json
+
+    def evaluated(reader: Reader, prefix: bytes) -> object:
+        done.append("evaluated")
+        return evaluate(reader, prefix)
+
+    def encoded(value: object, *, is_pretty: bool = False) -> bytes:
+        done.append("encoded")
+        return encode(value, is_pretty=is_pretty)
+
+    monkeypatch.setattr(Reader, "kv_list_in_turn", evaluated)
+    monkeypatch.setattr(answers, "go_json", encoded)
+    return done
+
+
+def test_a_change_is_evaluated_and_encoded_once_for_all_who_wait_for_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(desk, "/v1/kv/a/?recurse", 100)
+    waiting(desk, "/v1/kv/a/?recurse&pretty", 50)
+    done = counted(monkeypatch)
+    desk.local.apply(KvSet(b"a/05", b"new"))
+    replies = desk.replies()
+    assert len(replies) == 150
+    assert [json.loads(reply.body)[5]["Value"] for reply in replies] == ["bmV3"] * 150
+    assert len({reply.body for reply in replies}) == 2
+    assert done == ["evaluated", "encoded"] * 2
+    waiting(desk, "/v1/kv/a/?recurse", 1)
+    desk.local.apply(KvSet(b"a/05", b"newer"))
+    (reply,) = desk.replies()
+    assert json.loads(reply.body)[5]["Value"] == "bmV3ZXI="
+
+
+def test_what_is_packed_is_packed_for_those_who_want_it(desk: Desk) -> None:
+    waiting(desk, "/v1/kv/a/?recurse", 2, "Accept-Encoding: gzip")
+    waiting(desk, "/v1/kv/a/?recurse", 2)
+    desk.local.apply(KvSet(b"a/05", b"new"))
+    assert ["Content-Encoding" in reply.headers for reply in desk.replies()] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_those_who_ask_for_something_else_get_that(desk: Desk) -> None:
+    for target in ("/v1/kv/a/05?x", "/v1/kv/a/05?raw", "/v1/kv/a/?keys", "/v1/kv/?recurse"):
+        waiting(desk, target, 2)
+    desk.local.apply(KvSet(b"a/05", b"new"))
+    bodies = [reply.body for reply in desk.replies()]
+    assert bodies[::2] == bodies[1::2]
+    assert len(set(bodies)) == 4
+    assert bodies[2] == b"new"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"/v1/kv/a&index=1&b?keys", b"/v1/kv/a&index=2&b?keys"),
+        (b"/v1/kv/a?keys&separator=x?index=1", b"/v1/kv/a?keys&separator=x?index=2"),
+        (b"/v1/kv/a?keys&index=5", b"/v1/kv/a?recurse&index=5"),
+        (b"/v1/kv/akeys", b"/v1/kv/a?keys"),
+    ],
+)
+def test_different_questions_are_told_apart(one: bytes, other: bytes) -> None:
+    assert question(one) != question(other)
+
+
+def test_a_question_is_the_same_whatever_its_reader_has_seen() -> None:
+    asked = {question(b"/v1/kv/a?keys&index=%d&wait=%ds" % (n, n)) for n in range(5)}
+    asked |= {question(b"/v1/kv/a?wait=1s&keys&index=7"), question(b"/v1/kv/a?keys")}
+    assert len(asked) == 1
+
+
+def test_only_one_state_is_remembered_and_of_it_only_so_much() -> None:
+    shared = Evaluations()
+    for number in range(3 * ENTRIES_MAX):
+        shared.answer(STATE, b"%d" % number, object)
+        assert len(shared) <= ENTRIES_MAX
+    first = shared.answer(STATE, b"first", object)
+    assert shared.answer(STATE, b"first", object) is first
+    assert shared.answer((1, 8), b"first", object) is not first
+    assert len(shared) == 1
+    for number in range(8):
+        one = shared.answer(STATE, b"%d" % number, object)
+        shared.body(one, lambda: bytes(BYTES_MAX // 2), is_pretty=False)
+    assert len(shared) <= 4
+
+
+def test_an_answer_that_is_not_remembered_is_encoded_each_time() -> None:
+    shared = Evaluations()
+    bodies = iter([b"one", b"two"])
+    answer = object()
+    assert shared.body(answer, lambda: next(bodies), is_pretty=False) == b"one"
+    assert shared.body(answer, lambda: next(bodies), is_pretty=False) == b"two"
