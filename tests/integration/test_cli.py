@@ -263,6 +263,16 @@ def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
     assert shell.run("kv", "get", "locks/ctrl-c/.lock")[0] == 1
 
 
+@pytest.mark.parametrize("number", ["INT", "QUIT", "TERM", "HUP"])
+def test_what_a_command_has_in_the_background_ends_with_it(shell: Shell, number: str) -> None:
+    """A shell has its background ignore SIGINT and SIGQUIT: it would run on without the lock."""
+    orphan = Orphan(shell, f"locks/behind-{number}", "sleep 3600 & sleep 3600; true")
+    orphan.process.send_signal(signal.Signals[f"SIG{number}"])
+    orphan.process.communicate(timeout=HANG_S)
+    orphan.until(set())
+    assert shell.run("kv", "get", f"locks/behind-{number}/.lock")[0] == 1
+
+
 def test_a_command_that_cannot_be_run_is_named(shell: Shell) -> None:
     code, _, err = shell.run("lock", "-shell=false", "-child-exit-code", "locks/none", "/none/x")
     assert (code, err) == (2, "Error running handler: /none/x: No such file or directory\n")

@@ -8,7 +8,8 @@ and tells it several times a second that the lock is held:
 G1: when the guard hears nothing for `SILENCE_S`, it stops the command (SIGSTOP) and lets it go on
     when it hears again; the lock is held for longer than that after the last word.
 G2: when the other end is gone, or says so, the guard ends the command: SIGTERM, and SIGKILL
-    after `TERMINATE_S`, to all of the command's process group.
+    after `TERMINATE_S`, to all of the command's process group. What is left of the group of a
+    command that a signal ended, as a shell's own children that ignore SIGINT, is killed, too.
 G3: when the guard itself is killed, the kernel kills the command (parent-death signal).
 
 Words go over a socket, a line of JSON each; what the guard says last is how the command ended.
@@ -89,12 +90,15 @@ class Guard:
                 continue
             data = await loop.sock_recv(self._socket, _LINE_BYTES_MAX)
             if not data:
-                self._kill_orphans()
+                self.end_group()
                 return "signal: SIGKILL"
             self._heard += data
 
-    def _kill_orphans(self) -> None:
-        """Somebody killed the guard, and the kernel the command, but not what that had started."""
+    def end_group(self) -> None:
+        """Kill what the command left, if it has a group of its own.
+
+        For a command that was ended, not for one that ended by itself.
+        """
         if self._group:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)

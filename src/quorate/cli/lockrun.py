@@ -22,6 +22,7 @@ GAP_S = 1.0
 """After a longer pause between two beats (we were stopped, or the machine is busy) the lock may be
 lost without our having noticed: it is asked for before the guard is told."""
 
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _FORWARDED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
@@ -135,6 +136,8 @@ async def _child(plan: Plan, client: AsyncClient, held: Held, guard: Guard) -> O
     try:
         how = await guard.ended()
         has_ended = True
+        if _ENDING.intersection(told):
+            guard.end_group()
     finally:
         beats.cancel()
         if not has_ended:  # the lock is lost
