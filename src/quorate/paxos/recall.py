@@ -30,9 +30,12 @@ import msgspec
 
 from quorate.base.batches import Shown
 from quorate.base.effects import OLD_COPY, Effect, Halt, Send
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
 from quorate.base.messages import Recognized, Restarted
 from quorate.paxos.quorum import phase2_size
+
+KNOWN_MAX = 1024
+"""So many nodes are remembered, besides those that are linked or have voted."""
 
 ASK_S = 0.2
 ASK_DOUBLINGS = 4
@@ -77,6 +80,7 @@ class _Known(msgspec.Struct, gc=False):
     promised: Ballot
     slot: Slot
     is_current: bool = True  # on the link that stands it has said which life it is
+    has_shown: bool = False  # something as a member, in this life or in those before
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -184,6 +188,7 @@ class Recall:
         known = self._known.get(peer)
         if known is None or not known.is_current:
             return  # which life of it shows this, it has not said yet
+        known.has_shown = True
         known.slot = max(known.slot, slot)
         known.promised = max(known.promised, ballot)
 
@@ -213,8 +218,17 @@ class Recall:
             if known is not None and _is_same(message, known.start):
                 known.is_current = True
             else:
-                self._known[sender] = _Known(message, message.promised, message.slot)
+                new = _Known(message, message.promised, message.slot)
+                new.has_shown = known is not None and known.has_shown
+                self._known[sender] = new
+                self._bound()
         return [Send(sender, answer)]
+
+    def _bound(self) -> None:
+        """Forget one that is gone and showed nothing, if there are many: ids are made at will."""
+        if len(self._known) > KNOWN_MAX:
+            idle = (n for n, one in self._known.items() if not (one.is_current or one.has_shown))
+            self._known.pop(next(idle, NOBODY), None)
 
     def review(self) -> list[Effect]:
         """Compare again if the replicated state remembers more than when links began."""
@@ -249,16 +263,18 @@ class Recall:
 
     def has_news(self) -> bool:
         """Has anybody shown a slot above those reported, but for the one that reports it?"""
-        highest = max((known.slot for known in self._known.values()), default=Slot(0))
+        shown = (known.slot for known in self._known.values() if known.has_shown)
+        highest = max(shown, default=Slot(0))
         return highest > self._reported + 1
 
     def report(self, promised: Ballot) -> tuple[Shown, ...]:
-        """What everybody has shown, for a batch of ours; `promised`: our own, durable."""
+        """What members have shown, for a batch of ours; `promised`: our own, durable."""
         start = self._start
         own = Shown(self._me, start.incarnation, start.life, promised, self._own_slot)
         others = [
             Shown(node, known.start.incarnation, known.start.life, known.promised, known.slot)
             for node, known in sorted(self._known.items())
+            if known.has_shown
         ]
         self._reported = max([self._own_slot, *(one.slot for one in others)])
         return (own, *others)

@@ -17,7 +17,7 @@ from quorate.base.messages import (
     Recognized,
     Restarted,
 )
-from quorate.paxos.recall import Blank, Recall
+from quorate.paxos.recall import KNOWN_MAX, Blank, Recall
 from tests.unit.paxos.harness import member
 from tests.unit.paxos.lone import Lone
 
@@ -191,6 +191,30 @@ def test_a_report_says_what_everybody_showed_and_is_due_when_there_is_more() -> 
     assert not made.has_news(), "that is the vote for the batch that said it"
     made.note(TWO, LOW, Slot(11))
     assert made.has_news()
+
+
+def test_who_is_no_member_is_neither_reported_nor_remembered_for_ever() -> None:
+    """Whoever is linked says which life it is; only members vote and promise."""
+    made = recall()
+    said(made, FIRST)
+    made.note(TWO, LOW, Slot(9))
+    for number in range(2 * KNOWN_MAX):
+        node = NodeId(f"x{number}")
+        made.on_restarted(node, Restarted(1, 100, HIGH, Slot(1 << 60)))
+        made.unlink(node)
+    assert [one.node for one in made.report(HIGH)] == [ME, TWO]
+    assert made.remembered(NodeId("x0")) == (NO_BALLOT, 0)
+    assert made.remembered(TWO) == (LOW, 9)
+    made.note(TWO, LOW, Slot(11))
+    assert made.has_news(), "what others claimed does not hide it"
+
+
+def test_what_a_member_showed_before_its_restart_is_reported_after_it() -> None:
+    made = recall()
+    said(made, FIRST)
+    made.note(TWO, LOW, Slot(9))
+    said(made, Restarted(2, 101, LOW, Slot(9)))
+    assert made.report(HIGH)[1:] == (Shown(TWO, 2, 101, LOW, Slot(9)),)
 
 
 def test_a_blank_state_knows_nobody() -> None:
