@@ -1,5 +1,6 @@
 """What a user can type, call or meet is documented; and the documents hold together."""
 
+import codeop
 import importlib
 import importlib.util
 import re
@@ -115,6 +116,43 @@ def test_a_command_or_flag_that_no_page_mentions_is_seen() -> None:
 
     assert undocumented(command, page) == ["quorate get --raw"]
     assert undocumented(command, "# CLI\n") == ["quorate get", "quorate put"]
+
+
+# --- examples that are pasted into a prompt ---------------------------------------------------
+
+
+def unpastable(text: str) -> list[str]:
+    """What Python's prompt refuses of the examples, a line at a time, as it is pasted.
+
+    Unlike a file, a prompt wants an empty line after a block before the next statement.
+    """
+    faults: list[str] = []
+    for example in re.findall(
+        r"^```python\n(?!# \w+\.py)(.*?)^```", text, re.MULTILINE | re.DOTALL
+    ):
+        begun: list[str] = []
+        for line in [*example.splitlines(), ""]:
+            begun.append(line)
+            try:
+                if codeop.compile_command("\n".join(begun)) is not None:
+                    begun = []
+            except SyntaxError as error:
+                faults.append(f"{line}: {error.msg}")
+                break
+    return faults
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_examples_can_be_pasted_into_a_prompt(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    assert "```python" in text
+    assert unpastable(text) == []
+
+
+def test_an_example_that_a_prompt_refuses_is_seen() -> None:
+    block = "```python\nwith a:\n    b()\n%sc()\n```\n"
+    assert unpastable(block % "") == ["c(): invalid syntax"]
+    assert unpastable(block % "\n") == []
 
 
 # --- documents among themselves ---------------------------------------------------------------
