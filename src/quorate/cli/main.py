@@ -120,8 +120,11 @@ def _main(words: list[str]) -> int:
         words = [*words[1:], "-h"]
     if words and words[0] == "agent":
         return _run_agent(words[1:])
-    if words and (words[0].startswith("-") or words[0] in NOUNS):
+    if words and (words[0] in HELP or words[0] in NOUNS):
         return _run(words)
+    if words and words[0].startswith("-"):
+        _explain_flag(words[0])
+        return EXIT_UNKNOWN_COMMAND
     _explain(words)
     return EXIT_UNKNOWN_COMMAND
 
@@ -138,10 +141,17 @@ def _explain(words: list[str]) -> None:
             noun: list(getattr(command, "commands", ())) for noun, command in LazyCommands().items()
         }
         typer.echo(f"quorate has no command {words[0]!r}", err=True)
-        if text := advice(words, NOUNS, verbs):
-            typer.echo(text, err=True)
-        typer.echo("", err=True)
-    typer.echo(_usage(), err=True)
+        text = advice(words, NOUNS, verbs) or f"Commands: {', '.join(NOUNS)}"
+        typer.echo(f"{text}\n`quorate help` explains the commands.", err=True)
+    else:
+        typer.echo(_usage(), err=True)
+
+
+def _explain_flag(word: str) -> None:
+    """Say where a flag that stands before the command belongs."""
+    example = "agent -dev" if word.lstrip("-") == "dev" else f"COMMAND {word} …"
+    typer.echo(f"{word} stands before the command; flags come after: quorate {example}", err=True)
+    typer.echo("`quorate help` explains the commands.", err=True)
 
 
 def _run(words: list[str]) -> int:

@@ -20,9 +20,9 @@ PATIENCE_S = 1.0  # a wait that is longer is told
 PROGRESS_AFTER_ITEMS = 200  # shorter work is over before a bar is drawn
 
 _ADVICE = {
-    "unreachable": "Is a node running there? Start one with `quorate agent -dev`, or name another "
-    "with -http-addr or CONSUL_HTTP_ADDR.",
-    "no_quorum": "The node finds no majority of its peers. `quorate members` shows who is there.",
+    "unreachable": "Name the HTTP address of a node with -http-addr or CONSUL_HTTP_ADDR, or start "
+    "one with `quorate agent -dev`.",
+    "no_quorum": "`quorate cluster list` shows which nodes this one knows, and which it hears.",
     "not_leader": "No leader is elected right now; that takes about a second. Try again.",
     "overloaded": "The node has more to do than it can hold. Try again in a moment.",
     "read_only": "The node's disk is full: free space there; it goes on by itself.",

@@ -30,6 +30,12 @@ SERVER_PORT = 8300
 GOSSIP_PORT = 8301
 """Consul's port for gossip, which files written for Consul name in `retry_join`."""
 
+_ONLY_WAITS = (
+    "neither -bootstrap-expect nor -retry-join: this node waits for one of a cluster to connect to "
+    "it. For a new cluster give -bootstrap, or -bootstrap-expect N and -retry-join to N nodes"
+)
+_ONLY_WAITS_TO_BOOTSTRAP = "no -retry-join: this node waits until the others connect to it"
+
 UNIX = "unix://"
 PORT_MAX = 65535
 LEVELS = {
@@ -310,8 +316,8 @@ class _Reader:
             self.warnings.append("bootstrap = true: do not enable unless necessary")
         if self._is_dev or is_alone or expect == 1:
             return 0, True
-        if not expect and not self._get("retry_join", []) and not self._is_lenient:
-            self.warnings.append("neither -bootstrap-expect nor -retry-join: waits to be dialed")
+        if not self._get("retry_join", []) and not self._is_lenient:
+            self.warnings.append(_ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS)
         return expect, False
 
     def _node_name(self) -> str:

@@ -142,7 +142,9 @@ class Founding:
             return f"joining cluster {cluster_id}: not answered yet"
         if self._expect > 1:
             return self._meetings.reason
-        heard = f"heard {linked}, in no cluster yet" if linked else "no other node heard"
+        heard = "no other node heard"
+        if linked:
+            heard = f"heard {linked}, in no cluster yet; a new one needs -bootstrap-expect"
         return f"waiting for a cluster to join: {heard}"
 
     def remember(self, record: Founded) -> None:

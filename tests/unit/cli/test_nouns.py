@@ -64,6 +64,21 @@ def test_an_unknown_command_prints_the_known_ones(run: Run) -> None:
     assert "kv" in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-http-addr=h:1 kv get a", "flags come after: quorate COMMAND -http-addr=h:1 …"),
+        ("-dev", "flags come after: quorate agent -dev"),
+    ],
+)
+def test_a_flag_before_the_command_is_told_where_it_belongs(
+    run: Run, words: str, said: str
+) -> None:
+    answer = run(*words.split())
+    assert (answer.code, answer.out) == (127, "")
+    assert said in answer.err
+
+
 def test_no_command_lists_all_with_what_they_do(run: Run) -> None:
     said = run()
     assert (said.code, said.out) == (127, "")

@@ -34,7 +34,7 @@ def test_an_unknown_outcome_says_so_before_anything_is_done_again() -> None:
 
 def test_a_definite_error_names_what_would_help() -> None:
     [advice] = output.advice_on(UnavailableError("no_quorum", "No cluster leader"))
-    assert "quorate members" in advice
+    assert "quorate cluster list" in advice
 
 
 def test_an_error_that_says_it_all_gets_no_advice() -> None:

@@ -525,3 +525,20 @@ def test_every_setting_is_reloaded_or_needs_a_new_start() -> None:
 def test_what_several_files_say_is_warned_of_once(tmp_path: Path) -> None:
     telemetry = {"telemetry": {"disable_hostname": True}}
     assert len(read(tmp_path, "-dev", a=telemetry, b=telemetry)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", ["neither -bootstrap-expect nor -retry-join"]),
+        ("-bootstrap-expect 3", ["no -retry-join"]),
+        ("-bootstrap-expect 3 -retry-join 127.0.0.1:8310", []),
+        ("-bootstrap-expect 1", []),
+        ("-bootstrap", []),
+    ],
+)
+def test_a_node_that_only_waits_for_others_says_so(
+    tmp_path: Path, flags: str, said: list[str]
+) -> None:
+    _, warnings = read(tmp_path, f"-server -data-dir /d {flags}")
+    assert [warning.partition(":")[0] for warning in warnings] == said

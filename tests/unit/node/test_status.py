@@ -39,7 +39,7 @@ def test_a_node_that_only_joins_says_what_it_has_found() -> None:
     lone = Lone(0)
     assert reason(lone) == "waiting for a cluster to join: no other node heard"
     lone.connect(2, "")
-    heard = "heard n2, in no cluster yet"
+    heard = "heard n2, in no cluster yet; a new one needs -bootstrap-expect"
     assert reason(lone) == f"waiting for a cluster to join: {heard}"
     lone.connect(3, "other")
     assert reason(lone) == "joining cluster other: not answered yet"

@@ -67,6 +67,7 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
     seen = status.seen.get(member.id)
     row = reader.node(member.name).value
     is_leader = status.leader is not None and member.id == status.leader.id
+    lag = None if seen is None else max(0, status.watermark - seen.watermark)
     is_voter = member.id in status.configuration.voter_ids
     return {
         "ID": member.id,
@@ -77,7 +78,7 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
         "Voter": is_voter,
         "Alive": member.id in status.healthy,
         "Watermark": None if seen is None else seen.watermark,
-        "Lag": None if seen is None else max(0, status.watermark - seen.watermark),
+        "Lag": 0 if is_leader else lag,  # what this node last heard of it may be older than ours
         "LastHeard": None if seen is None else round(seen.heard_s, 3),
         "Version": "" if row is None else row.meta.get(QUORATE_META, ""),
     }
