@@ -3,7 +3,7 @@
 While one client asks for much (wakes thousands of watchers, removes a large tree, restores a
 snapshot, reads long lists), other clients write one small key at a time through every member. The
 figures are theirs: the latency of these writes, the ones that failed, how often the leader changed
-and how late a node's tick was at worst, which is how long its loop stood still.
+and how long a node's turns and the delays of its ticks were at worst, as its histograms tell.
 
 The others write from a process of their own, so that the load generator does not delay them.
 """
@@ -16,6 +16,7 @@ import http.client
 import json
 import multiprocessing
 import queue
+import re
 import sys
 import tempfile
 import threading
@@ -45,8 +46,9 @@ class Others(NamedTuple):
         writes: Answered with success while the large requests ran.
         failed: Answered with an error, or not at all.
         leader_changes: How many leaders followed another one.
-        late_max_ms: The longest delay of a tick of any member meanwhile; 0 if it was longer
-            before.
+        turn_max_ms: Bound of the histogram's bucket in which the longest turn of any member was;
+            0 if there was none.
+        lag_max_ms: The same for the delay of a tick, which is how long the loop stood still.
     """
 
     writes: int
@@ -55,7 +57,8 @@ class Others(NamedTuple):
     p99_ms: float
     max_ms: float
     leader_changes: int
-    late_max_ms: float
+    turn_max_ms: float
+    lag_max_ms: float
     seconds: float
 
 
@@ -137,18 +140,19 @@ class _Watch:
             target=write_on, args=(self._addresses, self._stop, self._found), daemon=True
         )
         self._leaders: list[str] = []
-        self._late_ms: dict[str, list[float]] = {}
         self._looker = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> "_Watch":
         self._process.start()
         time.sleep(SETTLE_S)
+        self._before = [page(address) for address in self._addresses]
         self._began_s = time.monotonic()
         self._looker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended_s = time.monotonic()
+        self._after = [page(address) for address in self._addresses]
         time.sleep(SETTLE_S)
         self._stop.set()
         self._seen: list[Write] = self._found.get(timeout=2 * TIMEOUT_S)
@@ -156,21 +160,17 @@ class _Watch:
         self._looker.join()
 
     def _look(self) -> None:
-        """Who leads, and how late the ticks were: asked of every member in turn."""
+        """Who leads: asked of every member in turn."""
         number = 0
         while not self._stop.is_set():
             number += 1
             address = self._addresses[number % MEMBERS]
             try:
                 leader = json.loads(ask(address, "GET", "/v1/status/leader")[1])
-                gauges = json.loads(ask(address, "GET", "/v1/agent/metrics")[1])["Gauges"]
             except (OSError, http.client.HTTPException, ValueError):
                 continue
             if leader and leader not in self._leaders[-1:]:
                 self._leaders.append(leader)
-            for gauge in gauges:
-                if gauge["Name"].endswith("driver.lag_max_s"):
-                    self._late_ms.setdefault(address, []).append(1000 * gauge["Value"])
             time.sleep(0.1)
 
     def found(self) -> Others:
@@ -188,9 +188,38 @@ class _Watch:
             quantile(took_ms, 0.99),
             quantile(took_ms, 1.0),
             max(0, len(self._leaders) - 1),
-            max((late[-1] for late in self._late_ms.values() if late[-1] > late[0]), default=0.0),
+            self._longest_ms("quorate_turn_seconds"),
+            self._longest_ms("quorate_loop_lag_seconds"),
             self._ended_s - self._began_s,
         )
+
+    def _longest_ms(self, name: str) -> float:
+        pages = zip(self._before, self._after, strict=True)
+        return max(longest_ms(name, before, after) for before, after in pages)
+
+
+def page(address: str) -> str:
+    """A member's metrics, in the text format of Prometheus."""
+    return ask(address, "GET", "/v1/agent/metrics?format=prometheus")[1].decode()
+
+
+def longest_ms(name: str, before: str, after: str) -> float:
+    """Bound of the bucket that holds the longest duration that was observed between two pages.
+
+    Infinite if it was longer than every bound, 0 if none was observed.
+    """
+    earlier, later = _buckets(name, before), _buckets(name, after)
+    new = {bound: count - earlier.get(bound, 0) for bound, count in later.items()}
+    all_new = max(new.values(), default=0)
+    if not all_new:
+        return 0.0
+    return 1000 * min(bound for bound, count in new.items() if count == all_new)
+
+
+def _buckets(name: str, text: str) -> dict[float, float]:
+    """How many durations of a histogram were at most as long as each bound, in seconds."""
+    found = re.findall(rf'^{name}_bucket{{le="([^"]+)"}} (\S+)$', text, re.MULTILINE)
+    return {float(bound): float(count) for bound, count in found}
 
 
 def latencies_ms(writes: Sequence[Write]) -> list[float]:
