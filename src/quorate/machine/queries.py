@@ -11,7 +11,7 @@ Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api
 
 from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import msgspec
@@ -249,11 +249,27 @@ class Reader:
         header = self._table(Table.SESSIONS)
         return self._answer(found, self._noted(subject), header, (subjects.exactly(subject),))
 
+    def each_session(self, node: str | None = None) -> Answer[Iterator[SessionRow]]:
+        """All sessions, by id, read one by one; the indexes are those of a node's if one is named.
+
+        The rows of other nodes are not left out.
+        """
+        rows = sessions.sessions(self._rows)
+        if node is None:
+            return self._of_table(rows, Table.SESSIONS)
+        subject = subjects.of_node_sessions(node)
+        header = self._table(Table.SESSIONS)
+        return self._answer(rows, self._noted(subject), header, (subjects.exactly(subject),))
+
     # --- catalog --------------------------------------------------------------------------------
 
     def nodes(self) -> Answer[list[NodeRow]]:
         """All nodes, by name."""
         return self._of_table(list(catalog.nodes(self._rows)), Table.NODES)
+
+    def each_node(self) -> Answer[Iterator[NodeRow]]:
+        """As `nodes`, read one by one."""
+        return self._of_table(catalog.nodes(self._rows), Table.NODES)
 
     def node(self, name: str) -> Answer[NodeRow | None]:
         """One node by name, in any case."""
@@ -268,8 +284,13 @@ class Reader:
 
     def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:
         """All checks of a node, by id."""
+        answer = self.each_check(name)
+        return Answer(list(answer.value), answer.changed, answer.header, answer.subjects)
+
+    def each_check(self, name: str) -> Answer[Iterator[CheckRow]]:
+        """As `checks_of_node`, read one by one."""
         row = catalog.node_of(self._rows, name)
-        found = list(catalog.checks_of_node(self._rows, name))
+        found = catalog.checks_of_node(self._rows, name)
         return self._of_node(name, found, is_there=row is not None)
 
     def services(self) -> Answer[list[ServiceRow]]:
@@ -278,7 +299,20 @@ class Reader:
 
     def services_of_name(self, name: str) -> Answer[list[Instance]]:
         """The instances of a service with nodes and checks, by node and id."""
-        found: list[Instance] = []
+        answer = self.each_instance(name)
+        return Answer(list(answer.value), answer.changed, answer.header, answer.subjects)
+
+    def each_instance(self, name: str) -> Answer[Iterator[Instance]]:
+        """As `services_of_name`, read one by one."""
+        found = self._instances(name)
+        first = next(found, None)
+        subject = subjects.of_service(name)
+        changed = self._noted(subject)
+        header = changed if first is not None else self._table(Table.SERVICES)
+        rows = found if first is None else chain((first,), found)
+        return self._answer(rows, changed, header, (subjects.exactly(subject),))
+
+    def _instances(self, name: str) -> Iterator[Instance]:
         for service in catalog.instances_of(self._rows, name):
             node = catalog.node_of(self._rows, service.node)
             if node is not None:
@@ -287,11 +321,7 @@ class Reader:
                     for check in catalog.checks_of_node(self._rows, service.node)
                     if check.service_id in ("", service.id)
                 ]
-                found.append(Instance(node, service, checks))
-        subject = subjects.of_service(name)
-        changed = self._noted(subject)
-        header = changed if found else self._table(Table.SERVICES)
-        return self._answer(found, changed, header, (subjects.exactly(subject),))
+                yield Instance(node, service, checks)
 
     def _is_long(self, prefix: bytes) -> bool:
         """Whether more rows, bytes or tombstones have this prefix than one turn should read."""

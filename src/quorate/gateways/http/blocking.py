@@ -8,7 +8,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from quorate.gateways.http.context import (
 )
 from quorate.gateways.http.errors import HttpError, TextError, spent
 from quorate.gateways.http.evaluations import question
-from quorate.gateways.http.longlists import Listing, Search, send
+from quorate.gateways.http.longlists import Listing, LongRows, Search, rows_in_turn, send, send_rows
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, LongList, Reader
@@ -176,7 +176,7 @@ def _cache_age(request: Request, takes_cached: bool) -> int | None:
     return age_ns
 
 
-Evaluate = Callable[[Reader], Answer[T] | LongList]
+Evaluate = Callable[[Reader], Answer[T] | LongList | LongRows]
 Render = Callable[[Answer[T], bytes], None]
 
 
@@ -207,6 +207,33 @@ def read(
     mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
     step = _Read(context, request, mode, evaluate, render, is_compared, listing)
     context.local.read(partial(step.begin, context.local.now_s))
+
+
+def read_rows(
+    context: Context,
+    request: Request,
+    mode: Mode,
+    find: Callable[[Reader], Answer[Iterator[T]]],
+    show: Callable[[T], Any],
+    *,
+    is_compared: bool = False,
+) -> None:
+    """Answer a read with a list of rows, now or when it has changed.
+
+    Args:
+        context: The node to ask.
+        request: Who asks.
+        mode: See `mode_of`.
+        find: Finds the rows in one state.
+        show: What is encoded of a row; None: it is left out.
+        is_compared: See `read`. Not for long lists: they may be answered without a change.
+    """
+
+    def render(answer: Answer[list[Any]], lines: bytes) -> None:
+        context.send_shared(request, answer, lambda: answer.value, lines)
+
+    evaluate = partial(rows_in_turn, find, show)
+    read(context, request, mode, evaluate, render, is_compared=is_compared)
 
 
 def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[], None]) -> None:
@@ -299,6 +326,11 @@ class _Read:
         answer = self._evaluated(reader)
         if isinstance(answer, LongList):
             self._look_long(answer, reader)
+        elif isinstance(answer, LongRows):
+            if answer.changed > self._mode.index:
+                self._finish()
+            else:
+                self._wait(answer.subjects)
         elif not self._has_changed(answer):
             self._wait(answer.subjects)
         elif self._request.is_wanted():
@@ -346,10 +378,7 @@ class _Read:
 
     def _send(self, answer: Answer[Any], reader: Reader) -> None:
         self._forget()
-        index = answer.header
-        if self._mode.index <= reader.index:
-            index = max(index, self._mode.index)
-        self._render(answer, self._lines(index))
+        self._render(answer, self._lines_at(reader, answer.header))
 
     def _lines(self, index: int) -> bytes:
         mode = self._mode
@@ -413,13 +442,17 @@ class _Read:
         answer = self._evaluated(reader)
         if isinstance(answer, LongList) and self._listing is not None:
             send(self._context, self._request, answer, self._listing, self._long_lines)
+        elif isinstance(answer, LongRows):
+            send_rows(self._context, self._request, answer, self._lines_at)
         elif not isinstance(answer, LongList):
             self._send(answer, reader)
 
-    def _long_lines(self, reader: Reader) -> bytes:
-        index = reader.keys_index
+    def _lines_at(self, reader: Reader, index: int) -> bytes:
         asked = self._mode.index
         return self._lines(max(index, asked) if asked <= reader.index else index)
+
+    def _long_lines(self, reader: Reader) -> bytes:
+        return self._lines_at(reader, reader.keys_index)
 
     def _drop_search(self) -> None:
         if self._search is not None:

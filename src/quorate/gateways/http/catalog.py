@@ -3,7 +3,9 @@
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
-from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
+from functools import partial
+
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read, read_rows
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
@@ -27,15 +29,13 @@ def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
     keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 
-    def evaluate(reader: Reader) -> Answer[list[Shape]]:
-        found = reader.nodes()
-        shapes = [node_shape(row) for row in found.value if has_meta(row.meta, wanted)]
-        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
+    def show(row: NodeRow) -> Shape | None:
+        if not has_meta(row.meta, wanted):
+            return None
+        shape = node_shape(row)
+        return shape if keep is None or keep(shape) else None
 
-    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: answer.value, lines)
-
-    read(context, request, mode, evaluate, render, is_compared=True)
+    read_rows(context, request, mode, lambda reader: reader.each_node(), show, is_compared=True)
 
 
 def node(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -101,20 +101,16 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     wanted = meta_of(params)
     text = path_text(name, "service name")
 
-    def shows(instance: Instance, shape: Shape) -> bool:
+    def show(instance: Instance) -> Shape | None:
+        shape = service_node_shape(instance.node, instance.service)
         own = {tag.lower() for tag in shape["ServiceTags"]}
-        return has_meta(instance.node.meta, wanted) and all(tag in own for tag in tags)
+        if not (has_meta(instance.node.meta, wanted) and all(tag in own for tag in tags)):
+            return None
+        return shape if keep is None or keep(shape) else None
 
-    def evaluate(reader: Reader) -> Answer[list[Shape]]:
-        found = reader.services_of_name(text)
-        pairs = [(one, service_node_shape(one.node, one.service)) for one in found.value]
-        shapes = [shape for one, shape in pairs if shows(one, shape)]
-        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
-
-    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: answer.value, lines)
-
-    read(context, request, mode, evaluate, render, is_compared=keep is not None)
+    is_compared = keep is not None
+    find = partial(Reader.each_instance, name=text)
+    read_rows(context, request, mode, find, show, is_compared=is_compared)
 
 
 def datacenters(context: Context, request: Request, _: Params, __: bytes) -> None:

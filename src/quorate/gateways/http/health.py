@@ -3,15 +3,17 @@
 Source: https://developer.hashicorp.com/consul/api-docs/health.
 """
 
-from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read
+from functools import partial
+
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read_rows
 from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.filters import filter_of
 from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
-from quorate.machine.queries import Answer, Instance, Reader
+from quorate.machine.queries import Instance, Reader
 from quorate.registry.catalog import PASSING, CheckRow
 
 _INSTANCE_FIELDS = frozenset({"Node", "Service"})
@@ -28,25 +30,21 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     meta = meta_of(params)
     text = path_text(name, "service name")
 
-    def shows(instance: Instance, shape: Shape) -> bool:
+    def show(instance: Instance) -> Shape | None:
         if is_passing and any(check.status != PASSING for check in instance.checks):
-            return False
+            return None
         if not has_meta(instance.node.meta, meta):
-            return False
+            return None
+        shape = instance_shape(instance)
         names: list[str] = shape["Service"].get("Tags") or []
         own = {name.lower() for name in names}
-        return all(tag in own for tag in tags)
+        if not all(tag in own for tag in tags):
+            return None
+        return shape if keep is None or keep(shape) else None
 
-    def evaluate(reader: Reader) -> Answer[list[Shape]]:
-        found = reader.services_of_name(text)
-        pairs = [(instance, instance_shape(instance)) for instance in found.value]
-        shapes = [shape for instance, shape in pairs if shows(instance, shape)]
-        return Answer(kept(shapes, keep), found.changed, found.header, found.subjects)
-
-    def render(answer: Answer[list[Shape]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: answer.value, lines)
-
-    read(context, request, mode, evaluate, render, is_compared=keep is not None)
+    is_compared = keep is not None
+    find = partial(Reader.each_instance, name=text)
+    read_rows(context, request, mode, find, show, is_compared=is_compared)
 
 
 def _passing(params: Params) -> bool:
@@ -67,8 +65,8 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     keep = filter_of(params, CHECK_FIELDS, ERROR_LINES)
     text = path_text(name, "node name")
 
-    def render(answer: Answer[list[CheckRow]], lines: bytes) -> None:
-        found = [check_shape(row, []) for row in answer.value]
-        context.answers.value(request, kept(found, keep), lines=lines)
+    def show(row: CheckRow) -> Shape | None:
+        shape = check_shape(row, [])
+        return shape if keep is None or keep(shape) else None
 
-    read(context, request, mode, lambda reader: reader.checks_of_node(text), render)
+    read_rows(context, request, mode, partial(Reader.each_check, name=text), show)

@@ -1,4 +1,4 @@
-"""Long lists of keys: looked through and sent in slices, from one state of the tables.
+"""Long lists: looked through and sent in slices, from one state of the tables.
 
 A list that a turn can make is made as ever, with the exact index of its newest change. A longer one
 is told with the index of the newest change of any key, which is not lower; a reader that waits with
@@ -8,6 +8,7 @@ slices, too, while a watch is set already.
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from quorate.gateways.http.context import Context
@@ -15,7 +16,7 @@ from quorate.gateways.http.heldtables import Held, guarded, hold
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.slices import LATER
 from quorate.gateways.http.streams import Batch, send_list
-from quorate.machine.queries import LongList, Reader
+from quorate.machine.queries import Answer, LongList, Reader
 
 T = TypeVar("T")
 
@@ -126,6 +127,44 @@ def evaluate(
     context.shared.slices.add(partial(guarded, context, request, step))
 
 
+ROWS_MAX = 128
+"""A list of rows of sessions or of the catalog that is longer is made in slices."""
+
+_SLICE_ROWS = 32
+
+
+class LongRows(NamedTuple):
+    """A list of rows, each shown by itself, that is too long to be made in one turn.
+
+    Attributes:
+        changed, subjects: See `machine.queries.Answer`.
+        find: Finds the rows in a state, and its indexes.
+        show: What is encoded of a row; None: it is left out.
+    """
+
+    changed: int
+    subjects: tuple[bytes, ...]
+    find: Callable[[Reader], Answer[Iterator[Any]]]
+    show: Callable[[Any], Any]
+
+    def batches(self, rows: Iterator[Any]) -> Iterator[Batch]:
+        """The list, piece by piece; a piece is empty if none of its rows is shown."""
+        while piece := list(islice(rows, _SLICE_ROWS)):
+            yield [shown for row in piece if (shown := self.show(row)) is not None]
+
+
+def rows_in_turn(
+    find: Callable[[Reader], Answer[Iterator[Any]]], show: Callable[[Any], Any], reader: Reader
+) -> Answer[list[Any]] | LongRows:
+    """A list of rows as each is shown, if one turn can make it."""
+    found = find(reader)
+    rows = list(islice(found.value, ROWS_MAX + 1))
+    if len(rows) > ROWS_MAX:
+        return LongRows(found.changed, found.subjects, find, show)
+    shapes = [shown for row in rows if (shown := show(row)) is not None]
+    return Answer(shapes, found.changed, found.header, found.subjects)
+
+
 class Listing(NamedTuple):
     """How a list of keys is shown.
 
@@ -145,7 +184,7 @@ def send(
     listing: Listing,
     lines: Callable[[Reader], bytes],
 ) -> None:
-    """Answer with a long list, in slices.
+    """Answer with a long list of keys, in slices.
 
     Args:
         context: Of the gateway.
@@ -154,6 +193,41 @@ def send(
         listing: How it is shown.
         lines: The header lines for the state that is sent.
     """
+    shown = listing.shown
+
+    def begin(reader: Reader) -> tuple[Iterator[Batch], bytes]:
+        return (shown(batch) for batch in reader.batches(long)), lines(reader)
+
+    _send(context, request, begin, is_found_if_empty=listing.is_found_if_empty)
+
+
+def send_rows(
+    context: Context, request: Request, long: LongRows, lines: Callable[[Reader, int], bytes]
+) -> None:
+    """Answer with a long list of rows, in slices.
+
+    Args:
+        context: Of the gateway.
+        request: Whose.
+        long: Which list.
+        lines: The header lines for the state that is sent, and its index for this list.
+    """
+
+    def begin(reader: Reader) -> tuple[Iterator[Batch], bytes]:
+        found = long.find(reader)
+        return long.batches(found.value), lines(reader, found.header)
+
+    _send(context, request, begin, is_found_if_empty=True)
+
+
+def _send(
+    context: Context,
+    request: Request,
+    begin: Callable[[Reader], tuple[Iterator[Batch], bytes]],
+    *,
+    is_found_if_empty: bool,
+) -> None:
+    """Send a list while it is made of one held state; `begin` gives its pieces and header lines."""
     batches: Iterator[Batch] | None = None
     head = b""
 
@@ -167,18 +241,15 @@ def send(
             if held is None:
                 return LATER
             request.own(held)
-            reader = Reader(held.view)
-            batches, head = reader.batches(long), lines(reader)
+            batches, head = begin(Reader(held.view))
             return True
         first = next(batches, None)
-        if first is None and not listing.is_found_if_empty:
+        if first is None and not is_found_if_empty:
             context.answers.empty(request, status=404, lines=head)
         elif first is not None and not first:
             return True  # only rows that are gone so far
         else:
-            shown = listing.shown
-            rest = (shown(batch) for batch in batches)
-            send_list(context.answers, request, _before(shown(first or []), rest), lines=head)
+            send_list(context.answers, request, _before(first or [], batches), lines=head)
         return False
 
     context.shared.slices.add(partial(guarded, context, request, step))

@@ -15,7 +15,8 @@ import msgspec
 from quorate.base.commands import SessionCreate, SessionDestroy, SessionRenew
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
-from quorate.gateways.http.blocking import Evaluate, mode_of, read
+from quorate.base.subjects import name_part
+from quorate.gateways.http.blocking import mode_of, read, read_rows
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
@@ -89,25 +90,21 @@ def info(context: Context, request: Request, params: Params, name: bytes) -> Non
 
 def list_all(context: Context, request: Request, params: Params, _: bytes) -> None:
     """All sessions."""
-    _list(context, request, params, lambda reader: reader.session_list())
+    mode = mode_of(context, request, params)
+    read_rows(context, request, mode, lambda reader: reader.each_session(), shown)
 
 
 def of_node(context: Context, request: Request, params: Params, name: bytes) -> None:
     """The sessions of a node."""
     check_enterprise(request, params)
     node = _named(name, "node name")
-    _list(context, request, params, lambda reader: reader.session_node(node))
-
-
-def _list(
-    context: Context, request: Request, params: Params, evaluate: Evaluate[list[SessionRow]]
-) -> None:
     mode = mode_of(context, request, params)
+    own = name_part(node)
 
-    def render(answer: Answer[list[SessionRow]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: [shown(row) for row in answer.value], lines)
+    def show(row: SessionRow) -> SessionShown | None:
+        return shown(row) if name_part(row.node) == own else None
 
-    read(context, request, mode, evaluate, render)
+    read_rows(context, request, mode, lambda reader: reader.each_session(node), show)
 
 
 def _named(name: bytes, what: str) -> str:

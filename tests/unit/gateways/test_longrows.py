@@ -1,0 +1,127 @@
+"""Long lists of sessions and of the catalog: made and sent in pieces, from one state."""
+
+import json
+from typing import Any
+
+import pytest
+
+from quorate.base.commands import (
+    NodeDeregister,
+    NodeRegister,
+    ServiceRegister,
+    SessionCreate,
+    SessionDestroy,
+)
+from quorate.gateways.http.longlists import ROWS_MAX
+from quorate.gateways.http.slices import TURN_S
+from quorate.registry.catalog import SERF_HEALTH
+from tests.unit.gateways.test_longlists import SlowDesk
+
+MANY = 2 * ROWS_MAX + 9
+DEFINITION = {
+    "ID": "", "Service": "web", "Tags": ["one"], "Weights": {"Passing": 1, "Warning": 1},
+    "EnableTagOverride": False, "Proxy": {}, "Connect": {},
+}  # fmt: skip
+SESSIONS = "/v1/session/list"
+TARGETS = [
+    (SESSIONS, MANY),
+    ("/v1/session/node/ann", MANY - 1),
+    ("/v1/catalog/nodes", MANY + 1),
+    ("/v1/catalog/nodes?node-meta=zone:b", 1),
+    ("/v1/catalog/service/web", MANY),
+    ("/v1/catalog/service/web?tag=one", MANY),
+    ("/v1/catalog/service/web?tag=two", 0),
+    ("/v1/health/service/web", MANY),
+    ("/v1/health/service/web?passing", MANY),
+]
+
+
+def session(desk: SlowDesk, name: str, node: str = "Ann") -> None:
+    desk.local.apply(SessionCreate(name, name, node, 0, "release", "", 0, (SERF_HEALTH,)))
+
+
+@pytest.fixture(scope="module")
+def filled() -> SlowDesk:
+    made = SlowDesk()
+    for number in range(MANY):
+        meta = {"zone": "b" if number == 5 else "a"}
+        made.local.apply(NodeRegister(f"id{number}", f"n{number:03d}", "10.0.0.1", "dc1", {}, meta))
+        definition = json.dumps({**DEFINITION, "ID": f"web{number}"}).encode()
+        made.local.apply(ServiceRegister(f"n{number:03d}", f"web{number}", "web", definition))
+        session(made, f"s{number:03d}", "n000" if number == 7 else "Ann")
+    return made
+
+
+@pytest.fixture
+def slow(filled: SlowDesk) -> SlowDesk:
+    filled.finish()
+    filled.connect()
+    return filled
+
+
+def finished(desk: SlowDesk) -> Any:
+    desk.finish()
+    (reply,) = desk.replies()
+    assert reply.status == 200
+    return reply
+
+
+@pytest.mark.parametrize(("target", "count"), TARGETS)
+def test_a_long_list_of_rows_is_made_over_several_turns(
+    slow: SlowDesk, target: str, count: int
+) -> None:
+    slow.post("GET", target)
+    assert slow.transport.written == []
+    turns = len(slow.finish())
+    (reply,) = slow.replies()
+    assert reply.headers["Transfer-Encoding"] == "chunked"
+    assert len(json.loads(reply.body)) == count
+    assert turns > MANY / 32 / (TURN_S / 0.001 + 1)
+    assert 1 < int(reply.headers["X-Consul-Index"]) <= slow.local.lab.machine.index
+
+
+def test_a_long_list_shows_rows_as_a_short_one_does(slow: SlowDesk) -> None:
+    slow.post("GET", SESSIONS)
+    listed = json.loads(finished(slow).body)
+    slow.post("GET", "/v1/session/info/s003")
+    assert listed[3] == json.loads(finished(slow).body)[0]
+    slow.post("GET", "/v1/catalog/nodes?filter=Node==n003")
+    (one,) = json.loads(finished(slow).body)
+    assert one["Node"] == "n003"
+
+
+def test_a_long_list_of_rows_is_of_one_state(slow: SlowDesk) -> None:
+    slow.post("GET", SESSIONS)
+    slow.turns.one()
+    slow.turns.one()
+    session(slow, "s264x")
+    names = [each["ID"] for each in json.loads(finished(slow).body)]
+    slow.local.apply(SessionDestroy("s264x"))
+    assert names == [f"s{number:03d}" for number in range(MANY)]
+
+
+@pytest.mark.parametrize(
+    "target", [SESSIONS, "/v1/session/node/ann", "/v1/catalog/nodes", "/v1/health/service/web"]
+)
+def test_a_reader_waits_for_a_change_of_a_long_list_of_rows(slow: SlowDesk, target: str) -> None:
+    slow.post("GET", target)
+    reply = finished(slow)
+    index, count = int(reply.headers["X-Consul-Index"]), len(json.loads(reply.body))
+    slow.post("GET", f"{target}?index={index}")
+    slow.finish()
+    assert slow.replies() == []
+    if "session" in target:
+        session(slow, "new")
+        slow.local.apply(SessionDestroy("new"))
+        session(slow, "newer")
+    else:
+        slow.local.apply(NodeRegister("new", "new", "10.0.0.9", "dc1", {}, {}))
+        definition = json.dumps({**DEFINITION, "ID": "new"}).encode()
+        slow.local.apply(ServiceRegister("new", "new", "web", definition))
+    reply = finished(slow)
+    assert len(json.loads(reply.body)) == count + 1
+    assert int(reply.headers["X-Consul-Index"]) > index
+    slow.post("GET", f"{target}?index={index}")
+    assert len(json.loads(finished(slow).body)) == count + 1, "it has changed already"
+    slow.local.apply(SessionDestroy("newer"))
+    slow.local.apply(NodeDeregister("new"))
