@@ -47,6 +47,7 @@ class Shell:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            process_group=0,  # ours may be an orphaned one, where the kernel drops SIGTSTP
         )
         self._started.append(process)
         return process

@@ -138,12 +138,18 @@ def test_who_lost_everything_and_was_not_removed_is_one_more_until_that_is_done(
         lost = json.loads((victim.data / "node.json").read_text())["id"]
         shutil.rmtree(victim.data)
         await stage.start(victim)
+        fresh = json.loads((victim.data / "node.json").read_text())["id"]
+
+        async def voters() -> list[bool]:
+            servers = await damage.configuration(stage.others(victim)[0])
+            return sorted(bool(each["Voter"]) for each in servers)
 
         async def are_four() -> bool:
-            servers = await damage.configuration(stage.others(victim)[0])
-            return [each["Voter"] for each in servers] == [True] * 4
+            return await voters() == [False, True, True, True]
 
-        await stage.until(are_four, "the new one does not vote")
+        await stage.until(are_four, "the new one does not learn")
+        await damage.command(victim, "cluster", "add", fresh)
+        assert await voters() == [True] * 4
         await damage.command(victim, "cluster", "remove", lost)
         await damage.voting(stage, victim)
 

@@ -228,7 +228,7 @@ BROKEN: dict[str, tuple[bytes, bytes]] = {
         b"%x\r\n%b\r\n0\r\n\r\n" % (len(LONG), LONG),
         b"413 ",
     ),
-    "no method": (b"DANCE /v1/kv/bad HTTP/1.1\r\nHost: a\r\n\r\n", b"400 "),
+    "no method": (b"DANCE /v1/kv/bad HTTP/1.1\r\nHost: a\r\n\r\n", b"405 "),
     "a method of others": (
         b"PATCH /v1/kv/bad HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
         b"405 ",
