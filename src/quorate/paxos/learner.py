@@ -105,11 +105,14 @@ class Learner:
     def recollect(self, record: Vote | Chosen | Promised) -> None:
         """On recovery: the log still holds a slot that the tables have passed.
 
-        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag.
+        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag. By whose
+        word it is chosen is known again too: what contradicts that is found in this life as well.
         """
         if isinstance(record, Chosen):
             self._proven[record.slot] = record.batch
             return
+        if record.watermark > self.led[1]:
+            self.led = (record.ballot, record.watermark)
         if isinstance(record, Vote) and record.slot <= self.watermark:
             self._old_votes[record.slot] = record
         for slot in [s for s in self._old_votes if s <= record.watermark]:

@@ -176,6 +176,17 @@ def test_another_batch_of_a_ballot_that_must_know_stops_the_node() -> None:
     assert lone.take(Accepted) == []
 
 
+@pytest.mark.parametrize("applied", [0, 1, 2])
+def test_a_restart_does_not_make_a_node_blind_for_a_contradiction(applied: int) -> None:
+    """By whose word it knows what is chosen is in its log, whether its tables hold it or not."""
+    votes = [Vote(TWO, Slot(slot), Slot(slot - 1), BATCH) for slot in (1, 2, 3)]
+    lone = Lone(applied=applied, records=votes)
+    lone.hear(3, Accept(THREE, Slot(2), Slot(0), OTHER))
+    (halt,) = lone.halts
+    assert "slot 2 was chosen twice" in halt.reason
+    assert "(known under ballot 6/n2)" in halt.reason
+
+
 def test_a_late_batch_of_a_ballot_below_is_neither_accepted_nor_a_contradiction() -> None:
     """It was proposed before the other one was chosen, and is of no concern any more."""
     lone = Lone()
