@@ -45,6 +45,7 @@ class Learner:
         self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
         self.chosen: dict[Slot, bytes] = {}
         self.tail = tail
+        self._past: dict[Slot, bytes] = {}  # proven by the log of earlier lives, not in the tail
         self._old_votes: dict[Slot, Vote] = {}
         self._proven: dict[Slot, bytes] = {}
 
@@ -100,13 +101,16 @@ class Learner:
 
     def held(self, slot: Slot) -> bytes | None:
         """The batch known to be chosen in `slot`, if it is known and still kept."""
-        return self.tail.get(slot) if slot <= self.watermark else self.chosen.get(slot)
+        if slot > self.watermark:
+            return self.chosen.get(slot)
+        batch = self.tail.get(slot)
+        return self._past.get(slot) if batch is None else batch
 
     def recollect(self, record: Vote | Chosen | Promised) -> None:
         """On recovery: the log still holds a slot that the tables have passed.
 
-        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag. By whose
-        word it is chosen is known again too: what contradicts that is found in this life as well.
+        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag. By
+        whose word it is chosen is known again too, to find what contradicts it.
         """
         if isinstance(record, Chosen):
             self._proven[record.slot] = record.batch
@@ -121,7 +125,12 @@ class Learner:
                 self._proven[slot] = vote.batch
 
     def end_recovery(self, applied: Slot) -> None:
-        """Rebuild the tail: the unbroken run of proven batches up to `applied`, then the rest."""
+        """Rebuild the tail: the unbroken run of proven batches up to `applied`, then the rest.
+
+        The newest slot is often proven by no record: a heartbeat told that it is chosen. Then
+        there is no such run, and what is proven below is kept to be compared with, within the
+        caps of the tail.
+        """
         newer: list[bytes] = []
         while (batch := self.tail.get(Slot(applied + len(newer) + 1))) is not None:
             newer.append(batch)
@@ -134,6 +143,7 @@ class Learner:
                 self.tail.add(Slot(slot), self._proven[Slot(slot)])
             for place, batch in enumerate(newer):
                 self.tail.add(Slot(applied + place + 1), batch)
+        self._past = self.tail.newest_of(self._proven)
         self._old_votes.clear()
         self._proven.clear()
 

@@ -5,6 +5,7 @@ and nothing here reads a disk.
 """
 
 from collections import deque
+from collections.abc import Mapping
 
 from quorate.base.errors import invariant
 from quorate.base.ids import Slot
@@ -62,6 +63,17 @@ class Tail:
             batches.append(batch)
             size += len(batch)
         return batches
+
+    def newest_of(self, batches: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
+        """Of batches older than those kept, the newest ones for which the caps leave room."""
+        newest: dict[Slot, bytes] = {}
+        size, room = self._bytes, self._slots_max - len(self._batches)
+        for slot in sorted((slot for slot in batches if slot < self.slot_first), reverse=True):
+            size += len(batches[slot])
+            if size > self._bytes_max or len(newest) >= room:
+                break
+            newest[slot] = batches[slot]
+        return newest
 
     def restart(self, slot_last: Slot) -> None:
         """Forget everything; the next batch will be that of `slot_last + 1`."""

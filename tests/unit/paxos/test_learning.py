@@ -176,7 +176,7 @@ def test_another_batch_of_a_ballot_that_must_know_stops_the_node() -> None:
     assert lone.take(Accepted) == []
 
 
-@pytest.mark.parametrize("applied", [0, 1, 2])
+@pytest.mark.parametrize("applied", [0, 1, 2, 3])
 def test_a_restart_does_not_make_a_node_blind_for_a_contradiction(applied: int) -> None:
     """By whose word it knows what is chosen is in its log, whether its tables hold it or not."""
     votes = [Vote(TWO, Slot(slot), Slot(slot - 1), BATCH) for slot in (1, 2, 3)]
