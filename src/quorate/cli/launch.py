@@ -236,17 +236,20 @@ class LocalCluster:
         Raises:
             LaunchError: A node ended by itself, or they did not agree in time.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s:
+        begun_s = time.monotonic()
+        while time.monotonic() - begun_s < timeout_s:
             running = [node for node in self.nodes if node.is_running()]
+            if not running:
+                break
             named = {_leader_port(node) for node in running}
             if len(named) == 1 and (leader := self._on_port(named.pop())) in running:
                 return leader
             time.sleep(POLL_S)
         ended = [node for node in self.nodes if not node.is_running()]
         node = (ended or self.nodes)[0]
+        waited_s = time.monotonic() - begun_s
         raise LaunchError(
-            f"no leader after {timeout_s:g} s; {node.name} {'ended' if ended else 'says'}:\n"
+            f"no leader after {waited_s:.0f} s; {node.name} {'ended' if ended else 'says'}:\n"
             f"{node.log_end()}"
         )
 

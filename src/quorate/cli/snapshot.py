@@ -25,7 +25,7 @@ def save(connection: Connection, file: File = None, as_json: Json = False) -> No
         try:
             index = client.snapshot.save(path, stale=connection.stale)
         except OSError as error:
-            fail(f"Error writing snapshot file: {error}")
+            fail(f"Error writing snapshot file: {path}: {_reason(error)}")
     archive = _read(path)
     if as_json:
         say_json({"file": str(path), "index": index, "bytes": sum(archive.sizes.values())})
