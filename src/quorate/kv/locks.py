@@ -32,7 +32,8 @@ KV_DELAY = int(Table.KV_DELAY)
 _PIECE = 32
 _LOOK_UNITS, _DELETE_UNITS = 1, 8
 _UNITS = 24  # of a key that is freed or removed
-_LOOKED_AT_SHARE = 4
+LOOKED_AT_SHARE = 4
+"""Of lock-delays a sweep looks at so many times the rows that it may remove."""
 
 LOCK_DELAY_MS_MAX = 60_000
 """A longer lock-delay is kept and shown, but counts as this."""
@@ -125,14 +126,14 @@ def delay(rows: Rows, key: bytes, delay_ms: int) -> None:
         rows.put(KV_DELAY, key, until_ms.to_bytes(8, "big"))
 
 
-def drop_delays(rows: Rows, rows_max: int) -> Generator[None, None, int]:
+def drop_delays(rows: Rows, rows_max: int, looked_max: int | None) -> Generator[None, None, int]:
     """Forget lock-delays that are over, at most `rows_max`. Returns how many.
 
-    Looks at a few times as many; those before the rest are over within a minute. Yields whenever
-    this turn's share of work is done.
+    Looks at `looked_max` (None: at all); those before the rest are over within a minute. Yields
+    whenever this turn's share of work is done.
     """
     over: list[bytes] = []
-    for key, until in islice(rows.range(KV_DELAY, b""), _LOOKED_AT_SHARE * rows_max):
+    for key, until in islice(rows.range(KV_DELAY, b""), looked_max):
         if len(over) >= rows_max:
             break
         if int.from_bytes(until, "big") <= rows.stamp_ms:

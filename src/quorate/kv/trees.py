@@ -16,8 +16,9 @@ one slot (later slots would wait): see `docs/adr/0018-bounded-turns.md`.
 """
 
 from collections.abc import Generator
+from typing import TypeVar
 
-from quorate.base.commands.kv import KvDeleteTree
+from quorate.base.commands.kv import KvDeleteTree, KvDeleteTreeByRow
 from quorate.base.ports import Rows
 from quorate.base.schema import prefix_end
 from quorate.kv.store import (
@@ -33,6 +34,10 @@ from quorate.kv.store import (
 
 NOTED_MAX = 64
 """With so many noted removals a further one goes row by row, in slices: each costs every read."""
+
+NO_LIMIT = 2**62
+
+T = TypeVar("T")
 
 _READ, _WRITE = 1, 24
 """Units of a row that is looked at and of one that is removed: see `machine.rows`."""
@@ -138,3 +143,17 @@ def on_delete_tree(rows: Rows, command: KvDeleteTree) -> Generator[None, None, b
     """Apply `KvDeleteTree`."""
     yield from remove_tree(rows, command.prefix)
     return True
+
+
+def on_delete_tree_by_row(rows: Rows, command: KvDeleteTreeByRow) -> Generator[None, None, bool]:
+    """Apply `KvDeleteTreeByRow`."""
+    yield from without_limit(rows, remove_tree(rows, command.prefix))
+    return True
+
+
+def without_limit(rows: Rows, work: Generator[None, None, T]) -> Generator[None, None, T]:
+    """Do work of a log of format 1, of which every tree goes row by row."""
+    left, rows.removals_left = rows.removals_left, NO_LIMIT
+    done = yield from work
+    rows.removals_left = left
+    return done

@@ -11,6 +11,7 @@ Source: `docs/protocol/paxos.md`; Ongaro's dissertation, 6.3, at the scale of no
 
 from collections.abc import Iterable
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,11 @@ _FOUNDING_SLOT = Slot(0)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_counted = msgspec.msgpack.Decoder(Counted).decode
 _decode_configuration = msgspec.msgpack.Decoder(Configuration).decode
+
+
+def _stored(configuration: Configuration) -> Configuration | tuple[Any, ...]:
+    """Without `left` as in format 1, so that digests stay the same."""
+    return configuration if configuration.left else msgspec.structs.astuple(configuration)[:-1]
 
 
 class Verdict(Enum):
@@ -122,7 +128,7 @@ class Origins:
                 if slot not in kept:
                     rows.delete_full(_CONFIGURATIONS + index_key(slot))
             for slot, configuration in self._new_chain:
-                rows.put_full(_CONFIGURATIONS + index_key(slot), _encode(configuration))
+                rows.put_full(_CONFIGURATIONS + index_key(slot), _encode(_stored(configuration)))
 
     def commit(self) -> None:
         """What changed is in the tables."""

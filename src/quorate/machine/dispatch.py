@@ -40,6 +40,7 @@ HANDLERS: dict[type[c.Command], Handler] = {
     c.KvDelete: kv.on_delete,
     c.KvDeleteCas: kv.on_delete_cas,
     c.KvDeleteTree: trees.on_delete_tree,
+    c.KvDeleteTreeByRow: trees.on_delete_tree_by_row,
     c.TombstonesReap: upkeep.on_tombstones_reap,
     c.SessionCreate: sessions.on_create,
     c.SessionDestroy: ownership.on_session_destroy,
@@ -51,8 +52,10 @@ HANDLERS: dict[type[c.Command], Handler] = {
     c.ServiceRegister: catalog.on_service_register,
     c.ServiceDeregister: catalog.on_service_deregister,
     c.Txn: txn.on_txn,
+    c.TxnUnlimited: txn.on_txn_unlimited,
     c.RestoreBegin: restore.on_restore_begin,
     c.RestoreRows: restore.on_restore_rows,
     c.RestoreCommit: restore.on_restore_commit,
     c.Sweep: upkeep.on_sweep,
+    c.SweepAll: upkeep.on_sweep_all,
 }

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable
 from enum import Enum
 from functools import partial
 
-from quorate.base.commands.txn import Txn, TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.base.commands.txn import Txn, TxnDone, TxnFault, TxnItem, TxnOp, TxnUnlimited
 from quorate.base.ports import TableRows
 from quorate.kv import locks, store, trees
 from quorate.kv.store import KvRow
@@ -74,9 +74,19 @@ def is_read_only(ops: Iterable[TxnOp]) -> bool:
 
 def on_txn(rows: Rows, command: Txn) -> Generator[None, None, TxnDone]:
     """Apply `Txn`."""
+    return (yield from _run(rows, command.ops, rows.result_bytes_max))
+
+
+def on_txn_unlimited(rows: Rows, command: TxnUnlimited) -> Generator[None, None, TxnDone]:
+    """Apply `TxnUnlimited`."""
+    work = _run(rows, command.ops, trees.NO_LIMIT)
+    return (yield from trees.without_limit(rows, work))
+
+
+def _run(rows: Rows, ops: Iterable[TxnOp], result_bytes_max: int) -> Generator[None, None, TxnDone]:
     rows.open_undo()
-    results = _Results(rows.result_bytes_max)
-    done = yield from _evaluate(command.ops, partial(_apply, rows), results, rows.spend)
+    results = _Results(result_bytes_max)
+    done = yield from _evaluate(ops, partial(_apply, rows), results, rows.spend)
     if done.faults:
         rows.undo()
     else:

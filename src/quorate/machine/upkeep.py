@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from quorate.base.commands.kv import TombstonesReap
-from quorate.base.commands.machine import Sweep
+from quorate.base.commands.machine import Sweep, SweepAll
 from quorate.base.schema import Table, prefix_end
 from quorate.kv import locks
 from quorate.kv.store import KV_TOMB
@@ -44,12 +44,22 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, N
 
 def on_sweep(rows: Rows, command: Sweep) -> Generator[None, None, int]:
     """Apply `Sweep`: lock-delays that are over, rows of removed trees, and of old generations."""
+    most = max(command.rows_max, 0)
+    return (yield from _sweep(rows, most, locks.LOOKED_AT_SHARE * most))
+
+
+def on_sweep_all(rows: Rows, command: SweepAll) -> Generator[None, None, int]:
+    """Apply `SweepAll`."""
+    return (yield from _sweep(rows, max(command.rows_max, 0), None))
+
+
+def _sweep(rows: Rows, most: int, delays_max: int | None) -> Generator[None, None, int]:
     rows.has_kept_up = True
-    swept = yield from locks.drop_delays(rows, max(command.rows_max, 0))
-    swept += yield from sweep_removed(rows, command.rows_max - swept)
-    while rows.stale and swept < command.rows_max:
+    swept = yield from locks.drop_delays(rows, most, delays_max)
+    swept += yield from sweep_removed(rows, most - swept)
+    while rows.stale and swept < most:
         prefix = bytes((rows.stale[0],))
-        wanted, doomed = command.rows_max - swept, 0
+        wanted, doomed = most - swept, 0
         whole = partial(rows.transaction.range, prefix, prefix_end(prefix))
         for key in _in_pieces(whole, wanted):
             rows.delete_full(key)

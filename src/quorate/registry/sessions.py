@@ -52,8 +52,13 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     lock_delay_ns: int = 0
 
 
-encode_row = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 decode_row = msgspec.msgpack.Decoder(SessionRow).decode
+
+
+def encode_row(row: SessionRow) -> bytes:
+    """Encode a row; without `lock_delay_ns` as in format 1, so that digests stay the same."""
+    return _encode(row if row.lock_delay_ns else msgspec.structs.astuple(row)[:-1])
 
 
 def session_of(rows: TableRows, session: str) -> SessionRow | None:

@@ -33,7 +33,8 @@ from quorate.base.ids import NodeId
 from quorate.runtime import setaside
 from quorate.runtime.fileops import opened, storage_error, sync_directory, write_all
 
-FORMAT = 1
+FORMAT = 2
+"""1: until 0.1.0 was released. Read as it is; older versions refuse what a newer one has used."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HARMLESS = frozenset({"lost+found", "lock", "node.json.new"})  # in a directory that is blank
 
@@ -246,7 +247,7 @@ def _next_life(path: Path) -> Identification:
             f"{path / 'node.json'} cannot be read ({error}): put back a copy of exactly this "
             "file, or remove the node from the cluster and start it with an empty directory",
         ) from error
-    return msgspec.structs.replace(node, incarnation=node.incarnation + 1)
+    return msgspec.structs.replace(node, format=FORMAT, incarnation=node.incarnation + 1)
 
 
 def _first_life(path: Path, strangers: list[str]) -> Identification:

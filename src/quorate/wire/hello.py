@@ -24,7 +24,7 @@ MAGIC = b"QUORATE\n"
 VERSION_MIN = 2
 VERSION_MAX = 2
 """Version 2 has messages that version 1 takes for a fault: what a link belongs to, what a node that
-restarted has shown, and the overview of a leader."""
+restarted has shown, and the overview of a leader. Its commands may have limits (format 2)."""
 
 HELLO_BYTES_MAX = 4096
 

@@ -20,7 +20,7 @@ from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.wire.checksum import CRC_OF_NOTHING, crc32c
 
 MAGIC = b"\xd1Qr\n"
-FORMAT = 1
+FORMAT = 2
 NODE_BYTES_MAX = 255
 ALIGNMENT = 8
 

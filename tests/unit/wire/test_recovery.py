@@ -8,7 +8,7 @@ from quorate.base.records import Record
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import Create, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout, segment_name
-from quorate.wire.records import header_at
+from quorate.wire.records import FORMAT, header_at
 from quorate.wire.recovery import Recovery
 from tests.unit.wire.journals import (
     FIRST,
@@ -255,7 +255,7 @@ def test_a_log_newer_than_its_directory_is_refused() -> None:
 
 def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SimDisk()
-    monkeypatch.setattr("quorate.wire.journal.FORMAT", 2)
+    monkeypatch.setattr("quorate.wire.journal.FORMAT", FORMAT + 1)
     written(disk, [vote(1)])
     assert refused(disk).code == "version"
 

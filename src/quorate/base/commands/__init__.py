@@ -13,11 +13,18 @@ from quorate.base.commands.kv import (
     KvDelete,
     KvDeleteCas,
     KvDeleteTree,
+    KvDeleteTreeByRow,
     KvRelease,
     KvSet,
     TombstonesReap,
 )
-from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows, Sweep
+from quorate.base.commands.machine import (
+    RestoreBegin,
+    RestoreCommit,
+    RestoreRows,
+    Sweep,
+    SweepAll,
+)
 from quorate.base.commands.registry import (
     NodeDeregister,
     NodeHealth,
@@ -29,7 +36,7 @@ from quorate.base.commands.registry import (
     SessionExpire,
     SessionRenew,
 )
-from quorate.base.commands.txn import Txn, TxnOp
+from quorate.base.commands.txn import Txn, TxnOp, TxnUnlimited
 
 __all__ = [
     "Command",
@@ -38,6 +45,7 @@ __all__ = [
     "KvDelete",
     "KvDeleteCas",
     "KvDeleteTree",
+    "KvDeleteTreeByRow",
     "KvRelease",
     "KvSet",
     "NodeDeregister",
@@ -53,9 +61,11 @@ __all__ = [
     "SessionExpire",
     "SessionRenew",
     "Sweep",
+    "SweepAll",
     "TombstonesReap",
     "Txn",
     "TxnOp",
+    "TxnUnlimited",
     "decode_commands",
     "encode_command",
     "join_commands",
@@ -69,6 +79,7 @@ Command = (
     | KvDelete
     | KvDeleteCas
     | KvDeleteTree
+    | KvDeleteTreeByRow
     | TombstonesReap
     | SessionCreate
     | SessionDestroy
@@ -80,10 +91,12 @@ Command = (
     | ServiceRegister
     | ServiceDeregister
     | Txn
+    | TxnUnlimited
     | RestoreBegin
     | RestoreRows
     | RestoreCommit
     | Sweep
+    | SweepAll
 )
 
 COMMANDS_MAX = 0xFFFF

@@ -58,8 +58,14 @@ class KvDeleteCas(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False)
     index: int
 
 
-class KvDeleteTree(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
+class KvDeleteTree(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
     """Remove every key with this byte prefix. Value True."""
+
+    prefix: bytes
+
+
+class KvDeleteTreeByRow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
+    """As `KvDeleteTree`, row by row however large the tree is. Only in logs of format 1."""
 
     prefix: bytes
 

@@ -35,7 +35,13 @@ class RestoreCommit(msgspec.Struct, frozen=True, array_like=True, tag=52):
     index: int
 
 
-class Sweep(msgspec.Struct, frozen=True, array_like=True, tag=53, gc=False):
+class Sweep(msgspec.Struct, frozen=True, array_like=True, tag=54, gc=False):
     """Remove up to `rows_max` rows of generations no longer current. Value: rows removed."""
+
+    rows_max: int
+
+
+class SweepAll(msgspec.Struct, frozen=True, array_like=True, tag=53, gc=False):
+    """As `Sweep`, but all lock-delays are looked at. Only in logs of format 1."""
 
     rows_max: int

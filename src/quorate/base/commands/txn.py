@@ -51,7 +51,13 @@ class TxnDone(msgspec.Struct, frozen=True, array_like=True):
     faults: tuple[TxnFault, ...] = ()
 
 
-class Txn(msgspec.Struct, frozen=True, array_like=True, tag=40):
+class Txn(msgspec.Struct, frozen=True, array_like=True, tag=41):
     """Apply all operations, or none. Value: a `TxnDone`."""
+
+    ops: tuple[TxnOp, ...]
+
+
+class TxnUnlimited(msgspec.Struct, frozen=True, array_like=True, tag=40):
+    """As `Txn`, without limits on results and removals. Only in logs of format 1."""
 
     ops: tuple[TxnOp, ...]

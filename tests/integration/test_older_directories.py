@@ -1,0 +1,92 @@
+"""Directories that an older version wrote: three nodes opened by this one are the same cluster.
+
+`data/format1-*.tar.xz` hold three nodes of format 1, each with a snapshot, a log behind it and
+tables. They were stopped, or killed while a session that they knew had just taken a lock.
+"""
+
+import json
+import tarfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cli.launch import LocalCluster
+from quorate.runtime.datadir import system_boot_id
+from tests.limits import HANG_S
+
+pytestmark = pytest.mark.integration
+
+DATA = Path(__file__).parent / "data"
+SETTINGS = '{"quorate": {"wal_segment_bytes": 1048576, "snapshot_log_bytes": 1048576}}'
+KEYS = {f"app/k{number}": number for number in range(1, 80)}
+
+
+def after_a_clean_stop(node: Path) -> None:
+    assert json.loads((node / "tables.json").read_bytes())["state"] == "clean"
+
+
+def after_a_killed_process(node: Path) -> None:
+    mark = {"state": "running", "boot_id": system_boot_id()}
+    (node / "tables.json").write_text(json.dumps(mark))
+
+
+def after_a_power_cut(node: Path) -> None:
+    mark = {"state": "running", "boot_id": "another one"}
+    (node / "tables.json").write_text(json.dumps(mark))
+
+
+def after_a_power_cut_of_one(node: Path) -> None:
+    (after_a_power_cut if node.name == "n2" else after_a_killed_process)(node)
+
+
+@contextmanager
+def upgraded(directory: Path, archive: str) -> Generator[LocalCluster, None, None]:
+    with tarfile.open(DATA / archive) as content:
+        content.extractall(directory, filter="data")
+    settings = directory / "settings.json"
+    settings.write_text(SETTINGS)
+    cluster = LocalCluster(directory, extra=["-config-file", str(settings)])
+    yield cluster
+    cluster.stop()
+
+
+@pytest.mark.parametrize(
+    ("archive", "prepare"),
+    [
+        ("format1-stopped.tar.xz", after_a_clean_stop),
+        ("format1-killed.tar.xz", after_a_killed_process),
+        ("format1-killed.tar.xz", after_a_power_cut),
+        ("format1-killed.tar.xz", after_a_power_cut_of_one),
+    ],
+    ids=["stopped", "killed", "power-cut", "power-cut-of-one"],
+)
+def test_three_nodes_go_on_with_all_that_they_had(
+    tmp_path: Path, archive: str, prepare: Callable[[Path], None]
+) -> None:
+    with upgraded(tmp_path, archive) as cluster:
+        for node in cluster.nodes:
+            prepare(node.data)
+        cluster.start(HANG_S)
+        found = [everything(node.get) for node in cluster.nodes]
+
+        assert [node.is_running() for node in cluster.nodes] == [True] * 3
+        assert found[0] == found[1] == found[2]
+        keys, sessions = found[0]
+        assert {key: keys[key][0] for key in KEYS} == KEYS
+        assert keys["app/fill"] == (0, "ZW5k", "")
+        assert "app/k0" not in keys
+        names = {row["ID"]: row["Name"] for row in sessions}
+        held = {key: names[keys[key][2]] for key in ("lock/a", "lock/b")}
+        assert held == {"lock/a": "old", "lock/b": "no-ttl"}
+        formats = [json.loads((node.data / "node.json").read_bytes()) for node in cluster.nodes]
+        assert [node["format"] for node in formats] == [2, 2, 2]
+
+
+def everything(get: Callable[..., Any]) -> tuple[dict[str, tuple[int, str, str]], Any]:
+    """Keys with flags, value and holder, and the sessions, as one node tells them."""
+    rows: Any = get("/v1/kv/?recurse", HANG_S)
+    keys = {row["Key"]: (row["Flags"], row["Value"], row.get("Session", "")) for row in rows}
+    return keys, get("/v1/session/list", HANG_S)
