@@ -28,6 +28,7 @@ from quorate.kv.store import (
     decode_row,
     is_gone,
     lock_key,
+    looked_at,
     remove_entry,
     row_of,
 )
@@ -54,12 +55,11 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
     """
     most = rows.removals_left
     doomed: list[KvEntry] = []
-    for key, data in rows.range(KV, prefix, prefix_end(prefix)):
+    for entry in looked_at(rows, prefix):
         if rows.spend(_READ):
             yield
-        row = decode_row(data)
-        if not is_gone(rows.removals, key, row):
-            doomed.append(KvEntry(key, row))
+        if entry is not None:
+            doomed.append(entry)
             if len(doomed) > most:
                 break
     if not doomed:
@@ -89,12 +89,11 @@ def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
     first = prefix
     while True:
         piece: list[KvEntry] = []
-        for key, data in rows.range(KV, first, prefix_end(prefix)):
+        for entry in looked_at(rows, prefix, first):
             if rows.spend(_READ):
                 yield
-            row = decode_row(data)
-            if not is_gone(rows.removals, key, row):
-                piece.append(KvEntry(key, row))
+            if entry is not None:
+                piece.append(entry)
                 if len(piece) == _PIECE:
                     break
         yield from _remove_all(rows, piece)
