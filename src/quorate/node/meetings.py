@@ -5,6 +5,7 @@ those are dialed, since who begins a founding needs a link to each founder.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.effects import Configured, Effect, Note, Send
@@ -13,7 +14,7 @@ from quorate.base.messages import Meet
 from quorate.node.peering import Peering
 
 KNOWN_MAX = 256
-"""So many nodes are remembered from what others tell."""
+"""So many nodes are remembered from what others tell, for each purpose."""
 
 
 class Meetings:
@@ -36,7 +37,7 @@ class Meetings:
         self._told: dict[NodeId, Member] = {}  # others met them
         self._dialed: tuple[Member, ...] = ()
         self._other_expects: dict[str, int] = {}
-        self.gone: set[NodeId] = set()
+        self.gone: dict[NodeId, None] = {}
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -74,12 +75,12 @@ class Meetings:
 
     def on_connected(self, peer: Member, founders: Iterable[Member]) -> None:
         """A link stands. Whoever else was met at its address had another directory, now gone."""
-        self.gone.discard(peer.id)
+        self.gone.pop(peer.id, None)
         for member in (*self._met.values(), *self._told.values(), *founders):
             if member.address == peer.address and member.id not in (peer.id, self._me.id):
                 self._met.pop(member.id, None)
                 self._told.pop(member.id, None)
-                self.gone.add(member.id)
+                self._lose(member.id)
         if self._peering.cluster_of(peer.id):
             self._met.pop(peer.id, None)
 
@@ -107,16 +108,21 @@ class Meetings:
         linked = self._peering.linked.values()
         at_address = {peer.member.id for peer in linked if peer.member.address == member.address}
         if at_address - {member.id}:
-            self.gone.add(member.id)
+            self._lose(member.id)
             return
         self._told[member.id] = member
-        if len(self._told) > KNOWN_MAX:
-            del self._told[next(iter(self._told))]
+        _bound(self._told)
+
+    def _lose(self, node: NodeId) -> None:
+        """Another directory has the address of that node."""
+        self.gone[node] = None
+        _bound(self.gone)
 
     def _other_expect(self, sender: NodeId, expect: int) -> list[Effect]:
         name = self._peering.name_of(sender)
         is_known = self._other_expects.get(name) == expect
         self._other_expects[name] = expect
+        _bound(self._other_expects)
         if is_known or self._expect < 2:
             return []
         fields = {"node": name, "expects": expect, "here": self._expect}
@@ -132,3 +138,9 @@ class Meetings:
             self._dialed = others
             effects.append(Configured(Configuration(0, 0, others), ""))
         return effects
+
+
+def _bound(known: dict[Any, Any]) -> None:
+    """Forget the oldest entry if there are too many: what others say must not fill the memory."""
+    if len(known) > KNOWN_MAX:
+        del known[next(iter(known))]

@@ -19,6 +19,7 @@ from quorate.base.messages import (
 )
 from quorate.base.records import Founded
 from quorate.node.founding import BACKOFF_S, PATIENCE_S, TURN_S
+from quorate.node.meetings import KNOWN_MAX
 from tests.unit.node.lone import Lone, founders, member
 
 
@@ -404,3 +405,15 @@ def test_a_founding_of_another_size_is_refused() -> None:
     lone.hear(2, Found("x", voters(2, 1)))
     assert foundings(lone) == []
     assert lone.said(FoundCancelled, to=2) == [FoundCancelled("x")]
+
+
+def test_what_is_remembered_of_others_is_bounded() -> None:
+    lone = met(2, 3, expect=5)
+    lone.connect(4, "")
+    for number in range(10, 10 + 2 * KNOWN_MAX):
+        lost = Member(NodeId(f"n{number}"), "n2", member(2).address)  # n2 is linked there
+        lone.hear(2, Meet(5, (member(2), lost, member(9000 + number))))
+    meetings = lone.node.founding._meetings  # noqa: SLF001 - nothing else shows it
+    assert len(meetings.gone) == KNOWN_MAX
+    assert len(meetings._told) == KNOWN_MAX  # noqa: SLF001 - likewise
+    assert len(meetings.candidates) == 3
