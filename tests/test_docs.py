@@ -1,12 +1,9 @@
 """What a user can type, call or meet is documented; and the documents hold together."""
 
 import codeop
-import importlib
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,6 +11,8 @@ import typer
 from typer.main import get_command
 
 from quorate.base import errors
+from quorate.cli import main
+from quorate.gateways.http.routes import ROUTES
 
 REPOSITORY = Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"
@@ -23,17 +22,6 @@ ADR_SECTIONS = [
 ]  # fmt: skip
 ADR_LINES_MAX = 60
 README_WORDS_MAX = 600
-
-
-# Only until the last of the modules named here has arrived; then import them like any other
-# and delete this function.
-def module_or_skip(name: str) -> ModuleType:
-    """Import a module of ours, or skip the test because the module does not exist yet."""
-    parts = name.split(".")
-    for length in range(2, len(parts) + 1):
-        if importlib.util.find_spec(".".join(parts[:length])) is None:
-            pytest.skip(f"{name} does not exist yet")
-    return importlib.import_module(name)
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -62,9 +50,8 @@ def test_every_error_code_is_documented_with_its_class_and_definiteness() -> Non
 
 
 def test_every_http_route_is_documented() -> None:
-    routes = module_or_skip("quorate.gateways.http.routes").ROUTES
     page = (DOCS / "api/consul.md").read_text()
-    assert [route.pattern for route in routes if f"`{route.pattern}`" not in page] == []
+    assert [route.pattern for route in ROUTES if f"`{route.pattern}`" not in page] == []
 
 
 def sections(text: str) -> dict[str, str]:
@@ -98,8 +85,7 @@ def undocumented(command: Any, page: str) -> list[str]:
 
 
 def test_every_command_and_flag_is_documented() -> None:
-    app = module_or_skip("quorate.cli.main").app
-    assert undocumented(get_command(app), (DOCS / "cli.md").read_text()) == []
+    assert undocumented(get_command(main.app), (DOCS / "cli.md").read_text()) == []
 
 
 def test_a_command_or_flag_that_no_page_mentions_is_seen() -> None:

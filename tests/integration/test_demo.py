@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,6 @@ import pytest
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 MAIN = [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
-
-if find_spec("quorate.gateways.http") is None:
-    pytest.skip("there is no HTTP gateway yet", allow_module_level=True)
 
 
 def test_nothing_is_lost_and_all_copies_are_equal(tmp_path: Path) -> None:

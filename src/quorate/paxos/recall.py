@@ -17,7 +17,8 @@ V3: a node in its second life or a later one promises and votes for nothing, and
     timeout in vain: then those who could tell are not there, and waiting for them would stop a
     cluster that a majority keeps alive.
 V4: what is shown is durable, so a node that kept its directory is never refused: its log holds at
-    least what it promised and voted for, or a snapshot above it.
+    least what it promised and voted for, or a snapshot above it. One that was killed while it
+    caught up, and then lost power, may be: it said what its tables held, and its log did not.
 
 `docs/protocol/rollback.md` says which old copies are found by this, and which cannot be.
 """
