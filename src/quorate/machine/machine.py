@@ -12,6 +12,7 @@ A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, 
 """
 
 from collections.abc import Generator
+from itertools import islice
 from types import GeneratorType
 from typing import cast
 
@@ -26,7 +27,7 @@ from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
 from quorate.machine.dedup import Counted, Origins, Verdict
 from quorate.machine.dispatch import HANDLERS, Work
-from quorate.machine.rows import WRITE_UNITS, Bounds, Rows, ViewRows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows, ViewRows
 from quorate.machine.shown import read_shown, store_shown
 from quorate.machine.state import (
     STATE_KEY,
@@ -41,6 +42,7 @@ _NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
 _KINDS = frozenset(Kind)
 _Job = tuple[Slot, Batch, Configuration | None, NodeId | None]
+_TIMERS_PIECE = 256
 _TRIES = 4
 """A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
 
@@ -104,14 +106,18 @@ class Machine:
         self._tries = 0
         self.shown_version = 0
         self.reload()
+        self._timers = Timers(sessions.sessions(ViewRows(tables, self._state)))
 
     def reload(self) -> None:
-        """Read everything anew: the tables were replaced. Nothing may be under way."""
+        """Read everything anew: the tables were replaced. Nothing may be under way.
+
+        Deadlines of sessions are read by and by, when a leader asks for them.
+        """
         invariant(self._work is None, "no batch is half applied")
         data = self._tables.get(STATE_KEY)
         self._state = State() if data is None else decode_state(data)
         self._origins = Origins(self._tables, self._settings.alpha_slots)
-        self._timers = Timers(sessions.sessions(ViewRows(self._tables, self._state)))
+        self._timers = Timers(is_behind=True)
         self._shown = read_shown(self._tables)
         self.shown_version += 1
 
@@ -286,6 +292,8 @@ class Machine:
             self._origins.store(rows)
             state = self._store(transaction, rows, slot, batch.wall_ms)
             shown = store_shown(transaction, self._shown, batch.shown) if batch.shown else None
+            is_restored = rows.generation != before.generation
+            timers = (yield from _timers_of(rows)) if is_restored else self._timers
             transaction.commit()
         except BaseException:
             transaction.abort()
@@ -298,9 +306,9 @@ class Machine:
             self.shown_version += 1
         counters.batches += 1
         self.counters = counters
-        if before.generation != state.generation:
-            self._timers = Timers()
-        self._timers.add(rows.reminders)
+        self._timers = timers
+        if not is_restored:
+            timers.add(rows.reminders)
         if rows.has_kept_up:
             self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
@@ -368,6 +376,16 @@ class Machine:
         except ValueError:  # alike everywhere: it takes its slot and changes nothing
             self.counters.bundles_unreadable += 1
             return _NOTHING
+
+
+def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
+    """The deadlines of a restored state, all of which apply has just told."""
+    timers, told = Timers(), iter(rows.reminders)
+    while piece := list(islice(told, _TIMERS_PIECE)):
+        timers.add(piece)
+        if rows.spend(READ_UNITS * len(piece)):
+            yield
+    return timers
 
 
 def _run(

@@ -24,6 +24,9 @@ TOMBSTONE_MS = 15 * 60_000
 """Removals are remembered at least this long: longer than the longest blocking query."""
 
 EXPIRIES_MAX = 256
+READ_MAX = 256
+"""Sessions read in one call of `due`, after the tables were replaced."""
+
 ROWS_MAX = 1_000
 UPKEEP_EVERY_MS = 100
 _SAMPLE_EVERY_MS = 60_000
@@ -38,9 +41,12 @@ class Timers:
 
     Args:
         known: Sessions whose deadlines count from the start.
+        is_behind: There may be others: they are read by and by, with each call of `due`. What is
+            reminded of meanwhile is in the rows, too.
     """
 
-    def __init__(self, known: Iterable[SessionRow] = ()) -> None:
+    def __init__(self, known: Iterable[SessionRow] = (), *, is_behind: bool = False) -> None:
+        self._unread: bytes | None = b"" if is_behind else None  # sessions from this key on
         self._deadlines: dict[bytes, int] = {}
         for row in known:
             due_ms = sessions.deadline_ms(row)
@@ -92,6 +98,7 @@ class Timers:
             rows: Of the current generation, as last applied.
             state: As last applied.
         """
+        self._read_some(rows)
         commands = self._expiries(now_ms, rows)
         if now_ms >= self._upkeep_ms:
             upkeep = self._upkeep(now_ms, rows, state)
@@ -99,6 +106,18 @@ class Timers:
             self._upkeep_ms = now_ms + (RETRY_MS if upkeep else _UPKEEP_IDLE_MS)
             commands += upkeep
         return commands
+
+    def _read_some(self, rows: TableRows) -> None:
+        if self._unread is None:
+            return
+        piece = list(islice(rows.range(sessions.SESSIONS, self._unread), READ_MAX))
+        for _, data in piece:
+            row = sessions.decode_row(data)
+            due_ms, session = sessions.deadline_ms(row), row.id.encode()
+            if due_ms is not None and session not in self._deadlines:
+                self._deadlines[session] = due_ms
+                heappush(self._heap, (due_ms, session))
+        self._unread = piece[-1][0] + b"\0" if len(piece) == READ_MAX else None
 
     def _expiries(self, now_ms: int, rows: TableRows) -> list[Command]:
         heap, commands = self._heap, list[Command]()

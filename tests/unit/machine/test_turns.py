@@ -19,6 +19,8 @@ from quorate.base.commands import (
     ServiceRegister,
     SessionCreate,
     SessionDestroy,
+    SessionExpire,
+    SessionRenew,
     Sweep,
     TombstonesReap,
     Txn,
@@ -33,6 +35,7 @@ from quorate.base.subjects import EVERYTHING, beginning, exactly, of_tree
 from quorate.machine.machine import Machine
 from quorate.machine.rows import WRITE_UNITS
 from quorate.machine.snapshot import content, restore_commands
+from quorate.machine.timers import EXPIRIES_MAX, READ_MAX
 from quorate.machine.watches import LOOKS_MAX, TICKETS_MAX, Watches
 from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import ANN, Lab
@@ -335,6 +338,40 @@ def test_who_comes_after_a_change_is_not_woken_for_it() -> None:
     watches.add([exactly(b"ka")], "late")
     assert "late" not in [ticket for one in turns(watches) for ticket in one]
     assert len(watches) == 1
+
+
+def test_the_deadlines_of_a_restored_state_are_taken_in_over_several_steps() -> None:
+    lab = lab_of()
+    for number in range(3 * MANY):
+        lab.session(f"s{number:04d}", ttl_ms=10_000)
+    *rows, last = restore_commands(b"".join(content(lab.tables)), "r")
+    for command in rows:
+        steps(lab, command)
+    found = steps(lab, last)
+    quiet = [count for count in found if count == 0]
+    assert len(quiet) >= 3, "steps that touch no row: they take in deadlines"
+    expiries = lab.machine.expirations(1_000_000 + 20_000)
+    assert sum(isinstance(one, SessionExpire) for one in expiries) == EXPIRIES_MAX
+
+
+def test_replaced_tables_are_asked_for_deadlines_by_and_by() -> None:
+    lab = lab_of()
+    for number in range(3 * READ_MAX):
+        lab.session(f"s{number:04d}", ttl_ms=10_000)
+    assert len(due(lab.machine, 1)) == EXPIRIES_MAX
+    lab.machine.reload()
+    lab.do(SessionRenew("s0767"), SessionDestroy("s0700"))
+    found = [due(lab.machine, number) for number in range(4)]
+    asked = [name for names in found for name in names]
+    assert len(asked) == len(set(asked)) == 3 * READ_MAX - 1
+    assert "s0700" not in asked
+    assert len(found[0]) <= READ_MAX + 1
+
+
+def due(machine: Machine, number: int) -> list[str]:
+    """Sessions that a leader would end."""
+    commands = machine.expirations(2_000_000 + number)
+    return [one.id for one in commands if isinstance(one, SessionExpire)]
 
 
 def test_a_share_of_a_command_is_what_the_units_say() -> None:
