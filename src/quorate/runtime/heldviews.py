@@ -18,6 +18,9 @@ from quorate.base.errors import StorageError
 SLICE_ROWS = 128
 """Rows read under one lock: some 150 microseconds during which no commit gets through."""
 
+SLICE_BYTES = 64 * 1024
+"""After so many bytes of values a slice ends, too: a reader that is not read from holds one."""
+
 Row = tuple[bytes, bytes]
 Old = dict[bytes, bytes | None]
 """Rows as they were before a transaction; None: there was none."""
@@ -27,9 +30,9 @@ class ReadSlice(Protocol):
     """Reads a piece of the current state."""
 
     def __call__(
-        self, first: bytes, last: bytes | None, rows_max: int, *, is_reversed: bool
-    ) -> list[Row]:
-        """The first rows with first <= key < last, in order or from the end."""
+        self, first: bytes, last: bytes | None, *, is_reversed: bool
+    ) -> tuple[list[Row], bool]:
+        """The first rows with first <= key < last, in order or from the end; are there more?"""
         ...
 
 
@@ -100,8 +103,8 @@ class HeldRows:
         self, first: bytes, last: bytes | None, is_reversed: bool
     ) -> tuple[list[Row], bytes | None]:
         """Some rows, and the last key looked at; None when the end was reached."""
-        now = self._read_slice(first, last, SLICE_ROWS, is_reversed=is_reversed)
-        edge = now[-1][0] if len(now) == SLICE_ROWS else None
+        now, has_more = self._read_slice(first, last, is_reversed=is_reversed)
+        edge = now[-1][0] if has_more else None
         old = self._old
         rows: dict[bytes, bytes | None] = {key: old.get(key, value) for key, value in now}
         low, high = first, last

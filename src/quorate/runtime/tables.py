@@ -24,7 +24,7 @@ from quorate.base.errors import StorageError, invariant
 from quorate.base.metrics import Histogram
 from quorate.base.schema import Meta, Table
 from quorate.runtime.fileops import sync_directory
-from quorate.runtime.heldviews import HeldRows, Old, Row
+from quorate.runtime.heldviews import SLICE_BYTES, SLICE_ROWS, HeldRows, Old, Row
 from quorate.runtime.longkeys import (
     SHORT_MAX,
     join_long,
@@ -294,10 +294,17 @@ class LmdbTables:
             return _read_row(reader.get, key)
 
     def _read_slice(
-        self, first: bytes, last: bytes | None, rows_max: int, *, is_reversed: bool
-    ) -> list[Row]:
+        self, first: bytes, last: bytes | None, *, is_reversed: bool
+    ) -> tuple[list[Row], bool]:
+        rows: list[Row] = []
+        size = 0
         with self._file.env.begin() as reader:
-            return list(islice(scan_rows(reader, first, last, is_reversed=is_reversed), rows_max))
+            for row in scan_rows(reader, first, last, is_reversed=is_reversed):
+                rows.append(row)
+                size += len(row[1])
+                if len(rows) == SLICE_ROWS or size >= SLICE_BYTES:
+                    return rows, True
+        return rows, False
 
     def _let_go(self, held: HeldRows) -> None:
         with self._lock, contextlib.suppress(ValueError):  # the tables dropped it first

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -240,6 +241,26 @@ def test_a_range_that_outlives_a_commit_fails_and_says_so(tables: LmdbTables) ->
     put(tables, (b"\1\1c", b"1"))
     with pytest.raises((StorageError, lmdb.Error)):
         next(cursor)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_held_view_has_no_more_in_memory_than_a_slice(
+    tables: LmdbTables, is_reversed: bool
+) -> None:
+    """Who reads slowly holds what was read ahead: 128 of the largest values would be 64 MiB."""
+    rows = [(b"\1\1%02d" % number, b"v" * 300_000) for number in range(24)]
+    put(tables, *rows)
+    held = tables.hold()
+    expected = sorted(rows, reverse=is_reversed)
+    tracemalloc.start()
+    try:
+        reading = held.range(b"\1", reverse=is_reversed)
+        assert next(reading) == expected[0]
+        assert tracemalloc.get_traced_memory()[0] < 2 * MIB
+        assert list(reading) == expected[1:]
+    finally:
+        tracemalloc.stop()
+        held.close()
 
 
 def test_a_held_view_is_read_in_a_thread_while_the_loop_commits(tables: LmdbTables) -> None:
