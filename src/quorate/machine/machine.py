@@ -43,6 +43,9 @@ _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
 _KINDS = frozenset(Kind)
 _Job = tuple[Slot, Batch, Configuration | None, NodeId | None]
 _TIMERS_PIECE = 256
+GROUP = 8
+"""Commands between two looks at a turn's share: one look for each costs 6 % of apply."""
+
 _TRIES = 4
 """A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
 
@@ -402,13 +405,15 @@ def _run(
     counters.commands += len(commands)
     handlers = HANDLERS
     outcomes: list[Outcome] = []
-    for command in commands:
-        rows.is_taken = False
-        value = handlers[type(command)](rows, command)
-        if type(value) is GeneratorType:
-            value = yield from cast(Work, value)
-        if is_own:
-            outcomes.append(Outcome(rows.index, value))
-        if rows.spend(WRITE_UNITS):
+    for first in range(0, len(commands), GROUP):
+        group = commands[first : first + GROUP]
+        for command in group:
+            rows.is_taken = False
+            value = handlers[type(command)](rows, command)
+            if type(value) is GeneratorType:
+                value = yield from cast(Work, value)
+            if is_own:
+                outcomes.append(Outcome(rows.index, value))
+        if rows.spend(WRITE_UNITS * len(group)):
             yield
     return outcomes

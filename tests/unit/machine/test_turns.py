@@ -32,7 +32,7 @@ from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
 from quorate.base.ids import Ballot, Slot
 from quorate.base.subjects import EVERYTHING, beginning, exactly, of_tree
-from quorate.machine.machine import Machine
+from quorate.machine.machine import GROUP, Machine
 from quorate.machine.rows import WRITE_UNITS
 from quorate.machine.snapshot import content, restore_commands
 from quorate.machine.timers import EXPIRIES_MAX, READ_MAX
@@ -377,4 +377,5 @@ def due(machine: Machine, number: int) -> list[str]:
 def test_a_share_of_a_command_is_what_the_units_say() -> None:
     lab = lab_of()
     found = steps(lab, *tree())
-    assert len(found) == MANY * WRITE_UNITS // TURN_UNITS + 1
+    together = GROUP * -(-TURN_UNITS // (GROUP * WRITE_UNITS))
+    assert len(found) == MANY // together + 1
