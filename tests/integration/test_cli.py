@@ -114,6 +114,17 @@ def test_a_tree_is_exported_and_imported_as_it_was(shell: Shell) -> None:
     assert copied == json.loads(exported)
 
 
+@pytest.mark.parametrize("key", ["100%", "q?x=1&y#z", "no-break\u00a0space", "日本/鍵😀", "dir/"])
+def test_a_key_of_any_characters_goes_round(shell: Shell, key: str) -> None:
+    shell.good("kv", "put", f"odd/{key}", key)
+    assert shell.good("kv", "get", f"odd/{key}") == f"{key}\n"
+    exported = shell.good("kv", "export", "odd/")
+    shell.good("kv", "delete", "-recurse", "odd/")
+    shell.good("kv", "import", "-", stdin=exported)
+    assert shell.good("kv", "get", "-keys", "-separator=", "odd/") == f"odd/{key}\n"
+    shell.good("kv", "delete", "-recurse", "odd/")
+
+
 def test_a_watch_sees_what_another_command_writes(shell: Shell) -> None:
     shell.good("kv", "put", "watched", "first")
     watch = shell.start("kv", "watch", "-count=2", "watched")

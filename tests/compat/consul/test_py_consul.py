@@ -69,3 +69,57 @@ def test_the_cluster_tells_of_itself(client: consul.Consul) -> None:
     assert [member["Status"] for member in client.agent.members()] == [1]
     assert client.agent.self()["Config"]["NodeName"] == "node-1"
     assert [node["Node"] for node in client.catalog.nodes()[1]] == ["node-1"]
+
+
+ODD_KEYS = [
+    "foo/bar/baz%2Fqux", "foo%foo", "100%", "agents/#638@98K!", "q?x=1&y#z", "acme - host.example",
+    "no-break\u00a0space", "module1,module2$", "traefik/ç", "a+b", "日本/鍵", "emoji😀", "dir/",
+]  # fmt: skip
+
+
+def test_keys_of_any_characters_go_there_and_back(client: consul.Consul) -> None:
+    keys = [f"odd/{key}" for key in ODD_KEYS]
+    for key in keys:
+        assert client.kv.put(key, key)
+        row = client.kv.get(key)[1]
+        assert (row["Key"], row["Value"].decode()) == (key, key)
+    in_order = sorted(keys, key=str.encode)
+    assert client.kv.get("odd/", keys=True)[1] == in_order
+    assert [row["Key"] for row in client.kv.get("odd/", recurse=True)[1]] == in_order
+    assert all(client.kv.delete(key) for key in keys)
+    assert client.kv.get("odd/", keys=True)[1] is None
+
+
+def test_the_supervisors_of_a_database_elect_hand_over_and_are_missed(
+    client: consul.Consul,
+) -> None:
+    """What Patroni does with Consul: members and a leader's key, each held by a session.
+
+    Source: https://patroni.readthedocs.io
+    """
+    kv, session = client.kv, client.session
+    ann = session.create(name="pg-ann", behavior="delete", ttl=15, lock_delay=1)
+    bob = session.create(name="pg-bob", behavior="delete", ttl=15, lock_delay=1)
+    assert [kv.put("pg/initialize", name, cas=0) for name in ("1", "2")] == [True, False]
+    assert kv.put("pg/members/ann", "{}", acquire=ann)
+    assert kv.put("pg/members/bob-ß", "{}", acquire=bob)
+    assert [kv.put("pg/leader", "x", acquire=each) for each in (ann, bob, ann)] == [
+        True, False, True,
+    ]  # fmt: skip
+    assert kv.put("pg/status", "1", acquire=ann)
+
+    index = kv.get("pg/leader")[0]
+    released = threading.Timer(
+        0.2, kv.delete, ("pg/leader",), {"cas": kv.get("pg/leader")[1]["ModifyIndex"]}
+    )
+    released.start()
+    assert kv.get("pg/leader", index=index, wait="60s")[1] is None
+    released.join()
+    assert kv.put("pg/leader", "bob", acquire=bob), "no lock-delay after handing over"
+
+    assert session.destroy(bob)
+    left = kv.get("pg/", keys=True)[1]
+    assert left == ["pg/initialize", "pg/members/ann", "pg/status"]
+    assert kv.put("pg/leader", "ann", acquire=ann) is False, "the lock-delay of who was lost"
+    assert session.destroy(ann)
+    assert kv.delete("pg/", recurse=True)
