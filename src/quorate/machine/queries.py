@@ -197,8 +197,10 @@ class Reader:
                     names.append(name)
                     last = name
             if rows == BATCH_ROWS or size >= BATCH_BYTES:
-                yield entries or names
+                batch = [entries or names]
                 entries, names, rows, size = [], [], 0, 0
+                del entry
+                yield batch.pop()  # nothing of it stays here while a client takes it
         if entries or names:
             yield entries or names
 

@@ -75,7 +75,9 @@ class HeldRows:
             with self._lock:
                 self._need_open()
                 rows, edge = self._slice(first, last, reverse)
-            yield from rows
+            rows.reverse()
+            while rows:
+                yield rows.pop()
             if edge is None:
                 return
             if reverse:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -207,6 +208,29 @@ def test_a_client_that_does_not_read_stops_its_list_and_no_other(slow: SlowDesk)
     slow.finish()
     (reply,) = slow.replies()
     assert len(json.loads(reply.body)) == MANY
+
+
+def test_of_a_list_that_a_client_does_not_take_no_more_than_a_row_is_held() -> None:
+    """Besides what was written: neither the piece again, nor how it was shown, nor its rows."""
+    slow, size = SlowDesk(), 400_000
+    fill(slow, 8, value=b"v" * size)
+    tracemalloc.start()
+    try:
+        slow.post("GET", "/v1/kv/a/?recurse")
+        while sum(len(piece) for piece in slow.transport.written) < size:
+            slow.turns.one()
+        slow.connection.pause_writing()
+        slow.finish()
+        written = sum(len(piece) for piece in slow.transport.written)
+        held = tracemalloc.get_traced_memory()[0] - written
+    finally:
+        tracemalloc.stop()
+    assert written > size
+    assert held < 2 * size
+    slow.connection.resume_writing()
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == 8
 
 
 def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:

@@ -8,7 +8,7 @@ slices, too, while a watch is set already.
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
 from quorate.gateways.http.context import Context
@@ -196,7 +196,7 @@ def send(
     shown = listing.shown
 
     def begin(reader: Reader) -> tuple[Iterator[Batch], bytes]:
-        return (shown(batch) for batch in reader.batches(long)), lines(reader)
+        return map(shown, reader.batches(long)), lines(reader)
 
     _send(context, request, begin, is_found_if_empty=listing.is_found_if_empty)
 
@@ -249,12 +249,9 @@ def _send(
         elif first is not None and not first:
             return True  # only rows that are gone so far
         else:
-            send_list(context.answers, request, _before(first or [], batches), lines=head)
+            whole = chain(iter((first or [],)), batches)  # which does not keep the first
+            first = None
+            send_list(context.answers, request, whole, lines=head)
         return False
 
     context.shared.slices.add(partial(guarded, context, request, step))
-
-
-def _before(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
-    yield first
-    yield from rest

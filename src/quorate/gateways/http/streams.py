@@ -69,8 +69,10 @@ def _joined(
     before, cut = begin, len(b"\n]") if is_pretty else len(b"]")
     for batch in batches:
         if batch:
-            yield before + go_json(batch, is_pretty=is_pretty)[1:-cut]
+            made = [before + go_json(batch, is_pretty=is_pretty)[1:-cut]]
             before = b","
+            del batch  # a client that takes nothing for long keeps one piece in memory
+            yield made.pop()
         else:
             yield b""
     yield begin + end if before is begin else end
@@ -85,5 +87,7 @@ def _packed(body: Iterator[bytes]) -> Iterator[bytes]:
 
 def _chunked(body: Iterator[bytes]) -> Iterator[Piece]:
     for piece in body:
-        yield b"%x\r\n%b\r\n" % (len(piece), piece) if piece else MORE
+        made = [b"%x\r\n%b\r\n" % (len(piece), piece) if piece else MORE]
+        del piece
+        yield made.pop()
     yield b"0\r\n\r\n"
