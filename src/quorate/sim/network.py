@@ -161,8 +161,20 @@ class Network:
         if self._links.get((one, other)) == link:
             self._break(one, other)
 
+    def _hear_of_end(self, one: str, other: str, link: int) -> None:
+        """The other end has closed the link: heard as soon as the path carries anything."""
+        if self._links.get((one, other)) != link:
+            return
+        if self.is_cut(other, one) or self.is_cut(one, other):
+            self.world.after(self.weather.notice_s, self._hear_of_end, one, other, link)
+        else:
+            self._break(one, other)
+
     def _break(self, one: str, other: str) -> None:
-        del self._links[one, other]
+        link = self._links.pop((one, other))
+        if self._links.get((other, one)) == link:
+            delay_s = self.weather.delay_s * self._chance.random()
+            self.world.after(delay_s, self._hear_of_end, other, one, link)
         end = self.ends[one]
         end.deliver(end.life, Disconnected(self._peers[one, other]))
         self.world.after(self._pause(), self._dial, one, other)
