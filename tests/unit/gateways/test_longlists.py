@@ -9,6 +9,7 @@ import pytest
 
 from quorate.base.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.base.config import ClusterConfig
+from quorate.gateways.http.drawing import Drawer
 from quorate.gateways.http.request import PIECE_BYTES
 from quorate.gateways.http.slices import LATER, TURN_S, Slices
 from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
@@ -237,8 +238,24 @@ def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     slow.turns.one()
     slow.connection.connection_lost(None)
+    written = len(slow.transport.written)
     slow.finish()
     assert len(slow.slices) == 0
+    assert len(slow.transport.written) == written
+
+
+def test_nothing_is_drawn_for_a_client_that_has_gone() -> None:
+    """What the pieces are made of is closed by then: to draw one is an error."""
+    turns = Turns()
+    drawn: list[bool] = []
+    drawer = Drawer(Slices(turns.soon, turns.clock), bool, drawn.append)
+    drawer.draw(iter([b"one", b"two"]))
+    drawer.end()
+    while turns.due:
+        turns.one()
+    drawer.go_on()
+    assert turns.due == []
+    assert drawn == []
 
 
 def test_whether_a_long_list_has_changed_is_found_out_in_turns(slow: SlowDesk) -> None:

@@ -157,6 +157,7 @@ class Connection(asyncio.Protocol):
             self._server.forget(self, holding.account)
         pending, self._pending = self._pending, deque()
         self._worker.forget()
+        self._drawer.end()
         for request in pending:
             request.is_lost = True
             if request.data is not None:

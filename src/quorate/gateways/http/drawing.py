@@ -43,6 +43,10 @@ class Drawer:
             self._is_queued = True
             self._slices.add(self._step)
 
+    def end(self) -> None:
+        """Nobody takes anything any more, and what the pieces are made of may be closed."""
+        self._chunks = None
+
     def _step(self) -> bool:
         chunks = self._chunks
         if chunks is None:
