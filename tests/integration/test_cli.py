@@ -275,6 +275,32 @@ def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
     assert shell.run("kv", "get", "locks/ctrl-c/.lock")[0] == 1
 
 
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_who_waits_for_a_lock_can_be_told_to_stop(shell: Shell, number: str) -> None:
+    key = f"locks/waiter-{number}"
+    holder = shell.start("lock", "-pass-stdin", key, "echo in; read x")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "in\n"
+    waiter = shell.start("lock", key, "echo never")
+    wait_for_sessions(shell, key, 2)
+    waiter.send_signal(signal.Signals[f"SIG{number}"])
+    out, _ = waiter.communicate(timeout=HANG_S)
+    assert waiter.returncode != 0
+    assert out == ""
+    wait_for_sessions(shell, key, 1)
+
+    holder.communicate("go\n", timeout=HANG_S)
+    failing = ("lock", "-timeout=60s", "-child-exit-code", key, "exit 7")
+    assert shell.run(*failing)[0] == 2
+
+
+def wait_for_sessions(shell: Shell, name: str, count: int) -> None:
+    """Wait until so many sessions have a name that contains this."""
+    deadline_s = time.monotonic() + HANG_S
+    while (found := shell.good("session", "list").count(name)) != count:
+        assert time.monotonic() < deadline_s, f"{found} sessions of {name}"
+
+
 @pytest.mark.parametrize("number", ["INT", "QUIT", "TERM", "HUP"])
 def test_what_a_command_has_in_the_background_ends_with_it(shell: Shell, number: str) -> None:
     """A shell has its background ignore SIGINT and SIGQUIT: it would run on without the lock."""
