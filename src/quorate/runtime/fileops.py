@@ -13,13 +13,14 @@ from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirec
 
 FILL_BYTES = 1024 * 1024
 BUFFERS_MAX = min(os.sysconf("SC_IOV_MAX"), 1024)
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No room: on the disk, in a quota, or within the limit of a file's size (`ulimit -f`)."""
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def storage_error(error: OSError, what: str) -> StorageError:
     """The error of our tree for what the system said while doing `what`."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return StorageError("disk_full", f"{what}: no space is left on the disk; make some")
     if error.errno in SHORTAGE:
         return StorageError(

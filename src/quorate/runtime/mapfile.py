@@ -14,7 +14,7 @@ import lmdb
 
 from quorate.base.errors import StorageError
 from quorate.runtime.descriptors import RESERVE, SHORTAGE
-from quorate.runtime.fileops import opened, storage_error
+from quorate.runtime.fileops import FULL, opened, storage_error
 
 MIB = 1024 * 1024
 STEP_BYTES = 64 * MIB
@@ -162,7 +162,7 @@ class MapFile:
         try:
             os.posix_fallocate(self._descriptor, begin, end - begin)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL:
                 raise
             if begin > 0:
                 os.ftruncate(self._descriptor, begin)  # give back what was reserved
@@ -172,7 +172,7 @@ class MapFile:
 
 def translated(error: lmdb.Error, where: str) -> StorageError:
     """LMDB's error in the words of the port."""
-    if isinstance(error, lmdb.MapFullError) or error.code in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, lmdb.MapFullError) or error.code in FULL:
         return StorageError("disk_full", f"{where}: no room for this transaction")
     if error.code in SHORTAGE:
         return storage_error(OSError(error.code, str(error)), where)

@@ -77,6 +77,7 @@ def test_a_write_that_stops_short_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("number", "code"),
     [
         (errno.ENOSPC, "disk_full"),
+        (errno.EFBIG, "disk_full"),
         (errno.EDQUOT, "disk_full"),
         (errno.EACCES, "permission"),
         (errno.EROFS, "permission"),

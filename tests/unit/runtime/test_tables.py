@@ -283,3 +283,16 @@ def test_a_held_view_is_read_in_a_thread_while_the_loop_commits(tables: LmdbTabl
     assert seen == before
     held.close()
     assert number > 0
+
+
+def test_a_limit_of_the_size_of_files_is_a_full_disk(
+    tables: LmdbTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: int) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(os, "posix_fallocate", too_large)
+    rows = [(b"\1\1%d" % number, b"v" * 400_000) for number in range(8)]
+    with pytest.raises(StorageError) as caught:
+        put(tables, *rows)
+    assert caught.value.code == "disk_full"

@@ -28,6 +28,7 @@ _CODES = {
     errno.ENFILE: "too_many_files",
     errno.ENOSPC: "disk_full",
     errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
 }
 _PREFIX = "spool-"  # of names that exist for an instant on file systems that need one
 
