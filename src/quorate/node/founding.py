@@ -91,6 +91,10 @@ class Founding:
         bootstrap: How many to wait for, and whom to join.
         rng: Chance for a cluster id, and for pauses.
         peering: The links.
+
+    Attributes:
+        founded: What is stored here: complete, pending, or None.
+        meetings: Whom this node has met.
     """
 
     def __init__(self, me: Member, bootstrap: Bootstrap, rng: Rng, peering: Peering) -> None:
@@ -100,7 +104,7 @@ class Founding:
         self._peering = peering
         self._joining = Joining(me, bootstrap.addresses)
         self.founded: Founded | None = None
-        self._meetings = Meetings(me, bootstrap.expect, peering)
+        self.meetings = Meetings(me, bootstrap.expect, peering)
         self._stored: set[NodeId] = set()
         self._abandoned: set[NodeId] = set()
         self._given_up: dict[str, None] = {}
@@ -141,7 +145,7 @@ class Founding:
         if cluster_id:
             return f"joining cluster {cluster_id}: not answered yet"
         if self._expect > 1:
-            return self._meetings.reason
+            return self.meetings.reason
         heard = "no other node heard"
         if linked:
             heard = f"heard {linked}, in no cluster yet; a new one needs -bootstrap-expect"
@@ -170,14 +174,14 @@ class Founding:
         self._due_s = float("-inf")
         self._joining.hurry()
         founded = self.founded
-        self._meetings.on_connected(peer, founded.configuration.voters if founded else ())
+        self.meetings.on_connected(peer, founded.configuration.voters if founded else ())
         if founded is not None and self._peering.cluster_of(peer.id) == founded.cluster_id:
             return self._completed_elsewhere()
         return []
 
     def on_disconnected(self, peer: NodeId) -> None:
         """The link is gone; its other end may come back."""
-        self._meetings.on_disconnected(peer)
+        self.meetings.on_disconnected(peer)
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -200,11 +204,11 @@ class Founding:
             return effects
         if now_s >= self._due_s:
             self._due_s = now_s + REPEAT_S
-            effects += self._meetings.tell()
+            effects += self.meetings.tell()
         return effects + self._try_to_found(now_s)
 
     def _try_to_found(self, now_s: float) -> list[Effect]:
-        meetings = self._meetings
+        meetings = self.meetings
         if len(meetings.candidates) < self._expect:
             self._enough_s = float("inf")
             return []
@@ -258,7 +262,7 @@ class Founding:
     def _on_meet(self, sender: NodeId, message: Meet) -> list[Effect]:
         if self.founded is not None or sender not in self._peering.uninitialised:
             return []
-        return self._meetings.on_meet(sender, message)
+        return self.meetings.on_meet(sender, message)
 
     def _on_found(self, sender: NodeId, message: Found) -> list[Effect]:
         cluster_id, voters = message.cluster_id, message.configuration.voters
@@ -339,7 +343,7 @@ class Founding:
         silent: list[Member] = []
         awaited = self._awaited(founded)
         for member in founded.configuration.voters if self._has_begun else awaited:
-            if member.id in self._meetings.gone:
+            if member.id in self.meetings.gone:
                 return leave(f"{member.name} has lost its directory")
             if self._peering.cluster_of(member.id):  # another one: else it would be complete
                 return leave(f"{member.name} belongs to another cluster")

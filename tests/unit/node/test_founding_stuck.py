@@ -413,7 +413,10 @@ def test_what_is_remembered_of_others_is_bounded() -> None:
     for number in range(10, 10 + 2 * KNOWN_MAX):
         lost = Member(NodeId(f"n{number}"), "n2", member(2).address)  # n2 is linked there
         lone.hear(2, Meet(5, (member(2), lost, member(9000 + number))))
-    meetings = lone.node.founding._meetings  # noqa: SLF001 - nothing else shows it
+    meetings = lone.node.founding.meetings
+    lone.said(Meet)
+    lone.wait(1.0)
+    known = lone.said(Meet, to=3)[-1].known
     assert len(meetings.gone) == KNOWN_MAX
-    assert len(meetings._told) == KNOWN_MAX  # noqa: SLF001 - likewise
+    assert len(known) == KNOWN_MAX + len(meetings.candidates)
     assert len(meetings.candidates) == 3
