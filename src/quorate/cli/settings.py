@@ -291,7 +291,8 @@ class _Reader:
             self.sentences.append(
                 f"bootstrap_expect cannot be {expect}. Must be greater than or equal to zero"
             )
-        is_server = bool(self._get("server", self._is_dev))
+        server = self._get("server", True if self._is_dev else None)
+        is_server = bool(server)
         is_alone = bool(self._get("bootstrap", False))
         if expect and is_alone:
             self.sentences.append(
@@ -299,14 +300,12 @@ class _Reader:
             )
         if expect > 0 and not is_server:
             self.sentences.append("'bootstrap_expect > 0' requires 'server = true'")
+        if is_alone and not is_server:
+            self.sentences.append("'bootstrap = true' requires 'server = true'")
         if self._is_dev and expect > 1:
             self.faults.append("-dev is a cluster of one: leave out bootstrap_expect")
         if not is_server and not self._is_lenient:
-            self.faults.append(
-                "server is not true, which asks for a client agent, and those are not built: give "
-                "-server for a full member. Programs need no agent on their machine: they may use "
-                "the HTTP address of any server"
-            )
+            self._judge_client(is_asked_for=server is False)
         if expect > 1 and expect % 2 == 0:
             self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
         if self._is_lenient and (expect == 1 or is_alone):
@@ -319,6 +318,20 @@ class _Reader:
         if not self._get("retry_join", []) and not self._is_lenient:
             self.warnings.append(_ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS)
         return expect, False
+
+    def _judge_client(self, *, is_asked_for: bool) -> None:
+        """Refuse a client agent; a node that does not say what it is is told as what it joins."""
+        if is_asked_for:
+            self.faults.append(
+                "server = false asks for a client agent, and those are not built: give -server for "
+                "a full member. Programs need no agent on their machine: they may use the HTTP "
+                "address of any server"
+            )
+        else:
+            self.warnings.append(
+                "-server is not given, and there are no client agents: this node joins as a server "
+                "that holds everything, and has no vote until it is given one"
+            )
 
     def _node_name(self) -> str:
         name = self._text("node_name", "") or socket.gethostname()

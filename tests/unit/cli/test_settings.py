@@ -473,7 +473,15 @@ def test_a_default_cluster_is_what_the_contract_says(tmp_path: Path) -> None:
 # --- who is let in --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keys", [{}, {"server": False}, {"server": False, "bootstrap": True}])
+def test_a_node_that_does_not_say_what_it_is_joins_and_is_told_as_what(tmp_path: Path) -> None:
+    settings, warnings = read(tmp_path, "-data-dir /d -retry-join 10.0.0.1")
+    assert (settings.expect, settings.is_alone) == (0, False)
+    assert any("joins as a server that holds everything" in warning for warning in warnings)
+    for keys in ({"bootstrap_expect": 3}, {"bootstrap_expect": 1}, {"bootstrap": True}):
+        assert "requires 'server = true'" in refused(tmp_path, "-data-dir /d", a=keys)
+
+
+@pytest.mark.parametrize("keys", [{"server": False}, {"server": False, "bootstrap": True}])
 def test_a_client_agent_is_refused_as_there_are_none(tmp_path: Path, keys: dict[str, Any]) -> None:
     text = refused(tmp_path, "-data-dir /d", a=keys)
     assert "asks for a client agent, and those are not built: give -server" in text
