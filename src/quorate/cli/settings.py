@@ -18,6 +18,7 @@ from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
 from quorate.cli import protection
 from quorate.cli.agentflags import Given
+from quorate.cli.beginnings import beginning_of
 from quorate.cli.files import FORMATS, checked, errors_text, merge, read_files
 from quorate.cli.identity import meta_faults, node_id_of
 from quorate.cli.keys import KEYS
@@ -29,12 +30,6 @@ HTTP_PORT = 8500
 SERVER_PORT = 8300
 GOSSIP_PORT = 8301
 """Consul's port for gossip, which files written for Consul name in `retry_join`."""
-
-_ONLY_WAITS = (
-    "neither -bootstrap-expect nor -retry-join: this node waits for one of a cluster to connect to "
-    "it. For a new cluster give -bootstrap, or -bootstrap-expect N and -retry-join to N nodes"
-)
-_ONLY_WAITS_TO_BOOTSTRAP = "no -retry-join: this node waits until the others connect to it"
 
 UNIX = "unix://"
 PORT_MAX = 65535
@@ -166,7 +161,10 @@ class _Reader:
 
     def settings(self) -> AgentSettings:
         """Everything; to be used only if no fault was noted."""
-        expect, is_alone = self._founding()
+        beginning = beginning_of(self._values, is_dev=self._is_dev, is_lenient=self._is_lenient)
+        self.faults += beginning.faults
+        self.sentences += beginning.sentences
+        self.warnings += beginning.warnings
         bind = self._text("bind_addr", self._default_bind())
         http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
         server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
@@ -181,8 +179,8 @@ class _Reader:
             http_port=http_port,
             server_port=server_port or SERVER_PORT,
             join=self._join(server_port or SERVER_PORT),
-            expect=expect,
-            is_alone=is_alone,
+            expect=beginning.expect,
+            is_alone=beginning.is_alone,
             node=self._node(),
             log_level=self._log_level(),
             log_json=bool(self._get("log_json", False)),
@@ -283,55 +281,6 @@ class _Reader:
         if not text and not self._is_dev:
             self.sentences.append("data_dir cannot be empty")
         return Path(text) if text else None
-
-    def _founding(self) -> tuple[int, bool]:
-        """How many found the cluster together, and whether this node does it alone."""
-        expect = int(self._get("bootstrap_expect", 0))
-        if expect < 0:
-            self.sentences.append(
-                f"bootstrap_expect cannot be {expect}. Must be greater than or equal to zero"
-            )
-        server = self._get("server", True if self._is_dev else None)
-        is_server = bool(server)
-        is_alone = bool(self._get("bootstrap", False))
-        if expect and is_alone:
-            self.sentences.append(
-                "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive"
-            )
-        if expect > 0 and not is_server:
-            self.sentences.append("'bootstrap_expect > 0' requires 'server = true'")
-        if is_alone and not is_server:
-            self.sentences.append("'bootstrap = true' requires 'server = true'")
-        if self._is_dev and expect > 1:
-            self.faults.append("-dev is a cluster of one: leave out bootstrap_expect")
-        if not is_server and not self._is_lenient:
-            self._judge_client(is_asked_for=server is False)
-        if expect > 1 and expect % 2 == 0:
-            self.warnings.append(f"{expect} nodes bear no more failures than {expect - 1} do")
-        if self._is_lenient and (expect == 1 or is_alone):
-            self.warnings += [
-                "BootstrapExpect is set to 1; this is the same as Bootstrap mode."
-            ] * (expect == 1)
-            self.warnings.append("bootstrap = true: do not enable unless necessary")
-        if self._is_dev or is_alone or expect == 1:
-            return 0, True
-        if not self._get("retry_join", []) and not self._is_lenient:
-            self.warnings.append(_ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS)
-        return expect, False
-
-    def _judge_client(self, *, is_asked_for: bool) -> None:
-        """Refuse a client agent; a node that does not say what it is is told as what it joins."""
-        if is_asked_for:
-            self.faults.append(
-                "server = false asks for a client agent, and those are not built: give -server for "
-                "a full member. Programs need no agent on their machine: they may use the HTTP "
-                "address of any server"
-            )
-        else:
-            self.warnings.append(
-                "-server is not given, and there are no client agents: this node joins as a server "
-                "that holds everything, and has no vote until it is given one"
-            )
 
     def _node_name(self) -> str:
         name = self._text("node_name", "") or socket.gethostname()
