@@ -7,7 +7,8 @@ R2: what surely did not happen is tried again, at the next node, until the deadl
 R3: the reason that a node gave is not forgotten: silence at the deadline does not replace it.
 R4: a write that might be cut off by the deadline carries the time that is left, so that a node
     without a leader withdraws it and says so before the caller has gone.
-R5: when nothing answers at any address, and never has, the caller is told at once.
+R5: when nothing answers at any address, and never has, or every node there was removed from its
+    cluster, the caller is told at once.
 """
 
 import random
@@ -130,7 +131,7 @@ class Trouble:
         error = self._error(outcome)
         if not may_repeat(error, self.request):
             raise self._with_reason(error) from None
-        self._note_futile(outcome, endpoint)
+        self._note_futile(outcome, error, endpoint)
         if now_s - try_begun_s > self._patience_s:  # it went well for long
             self._failing_s = now_s
         wait_s = pause_s(error, self.tries, self._endpoints)
@@ -152,19 +153,25 @@ class Trouble:
             self._reason = error
         return error
 
-    def _note_futile(self, outcome: Reply | ExchangeError, endpoint: Endpoint) -> None:
+    def _note_futile(
+        self, outcome: Reply | ExchangeError, error: QuorateError, endpoint: Endpoint
+    ) -> None:
         """Raise if no address is left at which a node may answer (R5)."""
-        if isinstance(outcome, Reply) or not outcome.is_futile:
+        if error.code == "removed":
+            self._futile[endpoint] = error.text
+        elif isinstance(outcome, Reply) or not outcome.is_futile:
             self._futile.pop(endpoint, None)
             return
-        self._futile[endpoint] = str(outcome)
+        else:
+            self._futile[endpoint] = str(outcome)
         if len(self._futile) == self._endpoints:
             texts = "; ".join(self._futile.values())
             hint = _HINT if NOTHING_LISTENS in texts else ""
             text = f"{self.request.title}: {texts}"
             if self._may_be_done:
                 raise OutcomeUnknownError("outcome_unknown", text + _OPEN)
-            raise UnavailableError("unreachable", text + hint)
+            code = "removed" if error.code == "removed" else "unreachable"
+            raise UnavailableError(code, text + hint)
 
     def _may_be_cut_off(self, outcome: Reply | ExchangeError, rest_s: float) -> bool:
         """Whether another try of a write could end as unknown, where a reason is known (R3, R4)."""

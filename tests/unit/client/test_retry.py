@@ -57,6 +57,22 @@ def test_an_error_repeats_what_the_server_said_with_its_status() -> None:
     assert caught.value.response == error.response
 
 
+def test_a_removed_node_is_left_for_another_one_and_told_of_at_once_if_there_is_none() -> None:
+    removed = refusal(503, "removed", "this node, n3, was removed from cluster c: ask another one")
+
+    async def run() -> None:
+        async with nodes(removed, OK) as [gone, other]:
+            async with AsyncClient([gone.address, other.address]) as client:
+                assert await client.kv.put("a", b"1") == 7
+            async with AsyncClient(gone.address, deadline_s=HOUR_S) as client:
+                with pytest.raises(UnavailableError, match="was removed from cluster c") as caught:
+                    await client.kv.put("a", b"1")
+                assert caught.value.code == "removed"
+            assert len(gone.seen) == 2
+
+    asyncio.run(run())
+
+
 def test_an_indefinite_refusal_of_a_write_is_raised_and_not_repeated() -> None:
     async def run() -> None:
         unknown = refusal(500, "outcome_unknown", "lost sight of it", definite=False)
