@@ -392,3 +392,13 @@ def test_a_client_that_takes_again_has_all_the_time_its_answer_needs() -> None:
     desk.connection.pause_writing()
     desk.connection.resume_writing()
     assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+
+
+def test_who_sent_no_more_before_its_query_began_to_wait_is_taken_for_gone() -> None:
+    desk = Desk()
+    desk.ask("PUT", "/v1/kv/k", b"1")
+    desk.local.is_held = True  # the read point comes later than the client's end
+    desk.post("GET", "/v1/kv/k?index=1000000")
+    assert desk.connection.eof_received()
+    desk.local.release()
+    assert desk.transport.is_aborted

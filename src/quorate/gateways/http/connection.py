@@ -43,7 +43,6 @@ class Connection(asyncio.Protocol):
         "_continue_owed",
         "_drawer",
         "_dropped_bytes",
-        "_has_eof",
         "_holding",
         "_is_deaf",
         "_is_full",
@@ -56,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_unsent_bytes",
         "_worker",
         "due",
+        "has_eof",
     )
 
     def __init__(self, server: Listener) -> None:
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._dropped_bytes = 0
         self._is_deaf = False  # nothing more is understood: it closes after its answers
         self._is_full = False  # the client does not take what we write
-        self._is_paused = self._has_eof = False
+        self._is_paused = self.has_eof = False
         self._continue_owed = False
         self.due = 0
 
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         is_waiting = any(request.on_lost is not None for request in self._pending)
         if not self._pending or is_waiting or self._is_deaf:
             return False
-        self._has_eof = True
+        self.has_eof = True
         self.wind_down()
         return True
 
@@ -419,7 +419,7 @@ class Connection(asyncio.Protocol):
         self._pending.clear()
         self._worker.forget()
         transport = self._transport
-        if transport is not None and transport.can_write_eof() and not self._has_eof:
+        if transport is not None and transport.can_write_eof() and not self.has_eof:
             self._resume()
             transport.write_eof()
             self.due = self._server.tick + self._server.config.linger_s

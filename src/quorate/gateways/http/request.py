@@ -24,7 +24,17 @@ class Owned(Protocol):
 
 
 class Answerable(Protocol):
-    """A connection, as far as its requests know it."""
+    """A connection, as far as its requests know it.
+
+    Attributes:
+        has_eof: The client sends no more, and may be gone: nobody would notice.
+    """
+
+    has_eof: bool
+
+    def abort(self) -> None:
+        """End it at once."""
+        ...
 
     def finish(self, request: "Request", data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request."""
@@ -115,9 +125,14 @@ class Request:
         self.on_lost: Callable[[], None] | None = None
 
     def waits(self, on_lost: Callable[[], None]) -> None:
-        """It is answered when something changes: tell if the client goes before that."""
+        """It is answered when something changes: tell if the client goes before that.
+
+        Who sends no more while it waits is taken for gone.
+        """
         self.on_lost = on_lost
         self.began_s = None
+        if self._connection.has_eof:
+            self._connection.abort()
 
     @property
     def is_spent(self) -> bool:
