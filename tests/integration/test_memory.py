@@ -173,11 +173,10 @@ def attack(node: Attacked, ceiling_bytes: int, *steps: Callable[[], None]) -> No
 
 
 def test_listings_that_nobody_reads(node: Attacked) -> None:
-    """150 connections, 7 MiB each: a GiB."""
+    """150 connections, 7 MiB each: a GiB, of which each holds the piece that comes next."""
     clients = node.opened(150)
     ask = b"GET /v1/kv/big/?recurse HTTP/1.1\r\nHost: x\r\n\r\n"
     attack(node, 110 * MIB, lambda: node.send(clients, ask))
-    assert node.metric("http_requests_refused") > 0
 
 
 def test_values_that_nobody_reads(node: Attacked) -> None:
