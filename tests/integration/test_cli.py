@@ -304,7 +304,7 @@ def wait_for_sessions(shell: Shell, name: str, count: int) -> None:
 @pytest.mark.parametrize("number", ["INT", "QUIT", "TERM", "HUP"])
 def test_what_a_command_has_in_the_background_ends_with_it(shell: Shell, number: str) -> None:
     """A shell has its background ignore SIGINT and SIGQUIT: it would run on without the lock."""
-    orphan = Orphan(shell, f"locks/behind-{number}", "sleep 3600 & sleep 3600; true")
+    orphan = Orphan(shell, f"locks/behind-{number}", "sleep 3600 & exec sleep 3600")
     orphan.process.send_signal(signal.Signals[f"SIG{number}"])
     orphan.process.communicate(timeout=HANG_S)
     orphan.until(set())

@@ -88,7 +88,10 @@ class Guard:
                     return str(word["ended"])
                 self._group = int(word["group"])
                 continue
-            data = await loop.sock_recv(self._socket, _LINE_BYTES_MAX)
+            try:
+                data = await loop.sock_recv(self._socket, _LINE_BYTES_MAX)
+            except ConnectionResetError:  # it was killed before it had read all that we said
+                data = b""
             if not data:
                 self.end_group()
                 return "signal: SIGKILL"
