@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.errors import QuorateError, RequestError
+from quorate.base.errors import PeerError, QuorateError, RequestError
 from quorate.cli.agentflags import Given
 from quorate.cli.door import Door
 from quorate.cli.logs import LogFollower, Logs
@@ -154,7 +154,11 @@ class AgentProcess:
         self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
 
     async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
-        error = await body.leave()
+        error: QuorateError | None
+        try:
+            error = await body.leave()
+        except Exception as fault:  # noqa: BLE001 - a task that ends by it tells nobody
+            error = PeerError("local", f"internal error {body.local.report(fault)}")
         if error is None:
             self._logs.log.info("left the cluster")
         else:

@@ -274,15 +274,21 @@ class Body:
         self._log_bytes_before = self._settings.home.wal.layout.segment_bytes
         self._segments_before = self._home.wal.segments
 
-    def _snapshot_failed(self, error: StorageError) -> None:
-        self._log.error("snapshot failed", why=error.text)
+    def _snapshot_failed(self, error: BaseException) -> None:
+        """Try again in a while, unless the tables are damaged, or a promise could be broken."""
+        self._log.error("snapshot failed", why=_told(error))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_RETRY_S
-        if error.code == "corrupt":
+        if isinstance(error, QuorateError):
+            if error.code == "corrupt":
+                self._driver.fail(error)
+        elif isinstance(error, Exception):
+            self._driver.report(error)
+        else:
             self._driver.fail(error)
 
-    def _install_failed(self, error: StorageError) -> None:
+    def _install_failed(self, error: BaseException) -> None:
         """A peer's snapshot could not be taken in: start anew, the log and the tables are whole."""
-        self._log.error("snapshot of a peer not taken in", why=error.text)
+        self._log.error("snapshot of a peer not taken in", why=_told(error))
         self._driver.fail(error)
 
     def _tell_shortage(self) -> None:
@@ -365,6 +371,11 @@ def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
         if member.id in linked and member.id in status.healthy
     ]
     return max(others, key=lambda member: status.watermark_of(member.id), default=None)
+
+
+def _told(error: BaseException) -> str:
+    """What is said of an error in one line, without values of keys."""
+    return error.text if isinstance(error, QuorateError) else type(error).__name__
 
 
 def _new_rng() -> random.Random:

@@ -13,7 +13,7 @@ from queue import Queue
 from threading import Event, Thread
 
 from quorate.base.effects import Install
-from quorate.base.errors import StorageError
+from quorate.base.errors import StorageError, invariant
 from quorate.base.ids import Slot
 from quorate.runtime.heldviews import HeldRows, Row
 from quorate.runtime.snapshots import SnapshotWriter, prune, rows_in_chunks, slot_of
@@ -27,7 +27,8 @@ _CHUNKS_WAITING_MAX = 16
 Post = Callable[[Callable[[], None]], object]
 """Has something called in the node's thread: `loop.call_soon_threadsafe`."""
 
-Failed = Callable[[StorageError], None]
+Failed = Callable[[BaseException], None]
+"""Gets whatever a thread raised: a `StorageError`, or anything else, which is a bug or a want."""
 
 
 class Snapshotter:
@@ -75,7 +76,7 @@ class Snapshotter:
         def run() -> None:
             try:
                 is_whole = self._take(slot, view)
-            except StorageError as error:
+            except BaseException as error:  # noqa: BLE001 - told in the node's thread
                 failure = error
                 self._post(lambda: self._end(lambda: on_failed(failure)))
             else:
@@ -83,8 +84,14 @@ class Snapshotter:
             finally:
                 view.close()
 
-        self._thread = Thread(target=run, name="snapshot", daemon=True)
-        self._thread.start()
+        thread = Thread(target=run, name="snapshot", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread for it
+            view.close()
+            on_failed(error)
+            return True
+        self._thread = thread
         return True
 
     def stop(self) -> None:
@@ -118,14 +125,25 @@ class Snapshotter:
         return True
 
 
+def _nothing() -> None:
+    pass
+
+
 class _Copy:
     """One copy being written, in a thread of its own.
+
+    Whatever the thread raises is told by `ended`, and chunks are taken (and dropped) until `end`
+    or `give_up`: `put` never waits for a thread that is gone.
 
     Args:
         tables: What the copy will replace.
         directory: Of the snapshots.
         slot: Of the copy.
+        before: The copy in whose place this one comes; its thread ends first.
         ended: Called in the thread: None if the copy is durable, else what broke it.
+
+    Raises:
+        RuntimeError: The system has no thread for it.
     """
 
     def __init__(
@@ -133,14 +151,18 @@ class _Copy:
         tables: LmdbTables,
         directory: Path,
         slot: Slot,
-        ended: Callable[[StorageError | None], None],
+        before: "_Copy | None",
+        ended: Callable[[BaseException | None], None],
     ) -> None:
         self._tables = tables
         self._directory = directory
         self._slot = slot
+        self._before = before
         self._ended = ended
         self._chunks: Queue[tuple[tuple[Row, ...], bool] | None] = Queue(_CHUNKS_WAITING_MAX)
         self._is_given_up = False
+        self._is_in_place = False
+        self._replaced: Callable[[], None] = _nothing
         self._thread = Thread(target=self._run, name="install", daemon=True)
         self._thread.start()
 
@@ -148,22 +170,48 @@ class _Copy:
         """Take a chunk. Blocks while the disk is far behind the peer."""
         self._chunks.put((rows, is_last))
 
+    def end(self, replaced: Callable[[], None] = _nothing) -> None:
+        """Nothing more comes. Does not wait.
+
+        Args:
+            replaced: Called in the thread, to close what the copy has replaced.
+        """
+        self._replaced = replaced
+        self._chunks.put(None)
+
     def give_up(self) -> None:
-        """Forget it, and wait for its thread; at most a chunk's time."""
+        """Forget it. Does not wait, unless the disk is far behind.
+
+        Raises:
+            InvariantError: It is in the place of the tables already.
+        """
+        invariant(not self._is_in_place, "no snapshot is asked for while one replaces the tables")
+        self.stop()
+
+    def stop(self) -> None:
+        """As `give_up`, because the node stops: what is in place already stays there."""
         self._is_given_up = True
         self._chunks.put(None)
+
+    def join(self) -> None:
+        """Wait for its thread."""
         self._thread.join()
 
     def _run(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            before.join()  # it has the same files
         try:
             is_whole = self._write()
-        except StorageError as error:
+        except BaseException as error:  # noqa: BLE001 - told in the node's thread
             self._ended(error)
-            while self._chunks.get() is not None:  # until somebody gives it up
-                pass
         else:
-            if is_whole:
-                self._ended(None)
+            if not is_whole:
+                return
+            self._ended(None)
+        while self._chunks.get() is not None:
+            pass
+        self._replaced()
 
     def _write(self) -> bool:
         self._tables.begin_install()
@@ -176,8 +224,12 @@ class _Copy:
                 self._tables.install_rows(rows)
                 writer.put(list(rows))
                 if is_last:
-                    writer.finish()
                     self._tables.sync_install()
+                    writer.finish()
+                    self._is_in_place = True
+                    self._tables.place_install()
+                    with contextlib.suppress(StorageError):  # the next snapshot removes the rest
+                        prune(self._directory)
                     return True
         except BaseException:
             writer.abandon()
@@ -190,8 +242,8 @@ class Copies:
     """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
 
     The same rows are written as a snapshot of this node, so that after a power cut it need not
-    ask again for what its log no longer tells. All of it happens in a thread; the loop only puts
-    the new file in the place of the old one.
+    ask again for what its log no longer tells. All of it happens in a thread, also renaming, and
+    closing what was replaced; the loop only reads from the other file from then on.
 
     Args:
         directory: Of the snapshots; must exist.
@@ -206,38 +258,47 @@ class Copies:
         self._post = post
         self._on_failed = on_failed
         self._copy: _Copy | None = None
+        self._newest: _Copy | None = None  # whose thread may not have ended
 
     def install(self, effect: Install, done: Callable[[], None]) -> None:
         """Take a chunk; `done` is called in the node's thread when the last one is durable."""
         if effect.is_first:
-            self.close()
             self._begin(effect.slot, done)
         if self._copy is not None:  # else the rest of a copy that failed
             self._copy.put(effect.rows, is_last=effect.is_last)
 
     def close(self) -> None:
-        """Forget a copy that is not complete."""
-        if self._copy is not None:
-            self._copy.give_up()
-            self._copy = None
+        """Forget a copy that is not complete, and wait for its thread, as for earlier ones."""
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            copy.stop()
+        if self._newest is not None:
+            self._newest.join()
+            self._newest = None
 
     def _begin(self, slot: Slot, done: Callable[[], None]) -> None:
-        def ended(error: StorageError | None) -> None:
+        before, self._copy = self._copy, None
+        if before is not None:
+            before.give_up()
+
+        def ended(error: BaseException | None) -> None:
             self._post(lambda: self._end(copy, error, done))
 
-        copy = self._copy = _Copy(self._tables, self._directory, slot, ended)
-
-    def _end(self, copy: _Copy, error: StorageError | None, done: Callable[[], None]) -> None:
-        if copy is not self._copy:
-            return  # another one was begun meanwhile
-        self.close()
         try:
-            if error is not None:
-                raise error
-            self._tables.finish_install()
-        except StorageError as broken:
-            self._on_failed(broken)
+            copy = _Copy(self._tables, self._directory, slot, self._newest, ended)
+        except RuntimeError as error:  # the system has no thread for it
+            self._on_failed(error)
             return
-        with contextlib.suppress(StorageError):  # the next snapshot removes what is too much
-            prune(self._directory)
+        self._copy = self._newest = copy
+
+    def _end(self, copy: _Copy, error: BaseException | None, done: Callable[[], None]) -> None:
+        if copy is not self._copy:
+            copy.end()  # another one was begun meanwhile
+            return
+        self._copy = None
+        if error is not None:
+            copy.end()
+            self._on_failed(error)
+            return
+        copy.end(self._tables.adopt_install())
         done()

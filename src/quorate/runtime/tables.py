@@ -23,7 +23,7 @@ import lmdb
 from quorate.base.errors import StorageError, invariant
 from quorate.base.metrics import Histogram
 from quorate.base.schema import Meta, Table
-from quorate.runtime.fileops import sync_directory
+from quorate.runtime.fileops import storage_error, sync_directory
 from quorate.runtime.heldviews import SLICE_BYTES, SLICE_ROWS, HeldRows, Old, Row
 from quorate.runtime.longkeys import (
     SHORT_MAX,
@@ -146,6 +146,11 @@ class LmdbTables:
         return self._writer is not None
 
     @property
+    def held_views(self) -> int:
+        """How many views are held."""
+        return len(self._held)
+
+    @property
     def used_bytes(self) -> int:
         """Disk in use by rows, up to the highest page."""
         return self._file.used_bytes
@@ -227,25 +232,48 @@ class LmdbTables:
         if self._staged is not None:
             self._staged.sync()
 
-    def finish_install(self) -> None:
-        """Make the new file durable and put it in the place of the current one."""
+    def place_install(self) -> None:
+        """Put the new file, which is durable, where the next start looks; in any thread.
+
+        Until `adopt_install` these tables are still the old ones, without a name. Nothing may be
+        written to them any more. Cost: two renames and a sync of the directory.
+        """
+        staged = self._staged
+        invariant(staged is not None, "an install was begun")
+        if staged is None:
+            return
+        place = self._directory / FILE_NAME
+        try:
+            (self._directory / STAGED_NAME).replace(place)
+            for name in (f"{STAGED_NAME}-lock", f"{FILE_NAME}-lock"):
+                (self._directory / name).unlink(missing_ok=True)
+            sync_directory(self._directory)
+        except OSError as error:
+            raise storage_error(error, f"replacing {place}") from error
+        staged.path = place
+
+    def adopt_install(self) -> Callable[[], None]:
+        """Read and write the new file from now on. Cost: none that grows with the tables.
+
+        Returns:
+            Closes the old file, which then vanishes; in any thread.
+        """
         staged = self._staged
         invariant(staged is not None, "an install was begun")
         invariant(self._writer is None, "no transaction is open")
         if staged is None:
-            return
-        staged.sync()
-        staged.close()
-        self._staged = None
+            return self._drop_held
         self._drop_held()
         with self._lock:
             self._close_reader()
-            self._file.close()
-            (self._directory / STAGED_NAME).replace(self._directory / FILE_NAME)
-            for name in (f"{STAGED_NAME}-lock", f"{FILE_NAME}-lock"):
-                (self._directory / name).unlink(missing_ok=True)
-            sync_directory(self._directory)
-            self._file = self._open(FILE_NAME)
+            replaced, self._file, self._staged = self._file, staged, None
+        return replaced.close
+
+    def finish_install(self) -> None:
+        """Make the new file durable and put it in the place of the current one. Blocks."""
+        self.sync_install()
+        self.place_install()
+        self.adopt_install()()
 
     # --- for transactions -----------------------------------------------------------------------
 

@@ -251,7 +251,7 @@ class Wal:
                 self._has_rest = True
                 self._jobs.put(_Rest(rest, len(records)))
                 return False
-        except (StorageError, InvariantError) as error:
+        except BaseException as error:  # noqa: BLE001 - bugs too: the loop ends the node
             self._fail(error)
             return False
         finally:

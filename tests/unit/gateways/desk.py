@@ -267,7 +267,7 @@ class Desk:
             return None
         return self.context.shared.snapshots.coming(length)
 
-    def refuse(self, request: Request, error: Exception) -> None:
+    def refuse(self, request: Request, error: BaseException) -> None:
         self.context.fail(request, error)
 
     def note_spent(self) -> None:

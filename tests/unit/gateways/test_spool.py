@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.base.errors import StorageError
+from quorate.base.errors import InvariantError, StorageError
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.spool import (
     LOOK_BYTES,
@@ -131,6 +131,29 @@ def test_a_full_disk_is_told_and_nothing_more_is_taken(tmp_path: Path) -> None:
         spool.whole(done.set)
         await done.wait()
         spool.close()
+
+    played(scene)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InvariantError("x"), OSError(5, "io")])
+def test_whatever_a_write_raises_is_kept_as_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(SpaceFile, "write", fail)
+
+    async def scene() -> None:
+        snapshots = Snapshots(Space(str(tmp_path), 0), 2)
+        spool = snapshots.coming(0)
+        done = asyncio.Event()
+        spool.write(b"some")
+        spool.whole(done.set)
+        await done.wait()
+        assert spool.error is error
+        spool.close()
+        assert snapshots.count == 0
 
     played(scene)
 

@@ -6,7 +6,11 @@ import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from quorate.base.commands import KvSet
+from quorate.base.errors import InvariantError
+from quorate.gateways.http import archive
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
 from quorate.gateways.http.sharing import Shared, shared
@@ -226,5 +230,53 @@ def test_a_bomb_is_refused_and_its_disk_given_back(tmp_path: Path) -> None:
         assert reply.status == 500
         assert open_files(tmp_path) == 0
         assert not place.common.snapshots.is_restoring
+
+    play(scene, on(tmp_path))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), InvariantError("x"), OSError(5, "io")])
+def test_whatever_a_thread_raises_is_answered_and_the_places_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    async def scene(place: Place) -> None:
+        told: list[BaseException] = []
+        place.common.slices.on_error = told.append
+        caller = await place.connect()
+        saved = (await caller.ask(request("GET", "/v1/snapshot"))).body
+        await until(lambda: place.common.snapshots.saving == 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(archive, "pack", fail)
+            assert (await caller.ask(request("GET", "/v1/snapshot"))).status == 500
+            patched.setattr(archive, "unpack", fail)
+            assert (await caller.ask(request("PUT", "/v1/snapshot", saved))).status == 500
+        await until(lambda: place.common.snapshots.saving == 0)
+        assert not place.common.snapshots.is_restoring
+        assert place.local.faults == [error, error]
+        assert told == ([error, error] if isinstance(error, InvariantError) else [])
+        assert (await caller.ask(request("PUT", "/v1/snapshot", saved))).status == 200
+
+    play(scene, on(tmp_path))
+
+
+def test_without_a_thread_a_snapshot_is_refused_and_the_places_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene(place: Place) -> None:
+        caller = await place.connect()
+        saved = (await caller.ask(request("GET", "/v1/snapshot"))).body
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.get_running_loop(), "run_in_executor", fail)
+            assert (await caller.ask(request("GET", "/v1/snapshot"))).status == 500
+            assert (await caller.ask(request("PUT", "/v1/snapshot", saved))).status == 500
+            assert (await caller.ask(LONG)).status == 500
+        await until(lambda: place.common.snapshots.saving + place.common.snapshots.count == 0)
+        assert not place.common.snapshots.is_restoring
+        assert open_files(tmp_path) == 0
 
     play(scene, on(tmp_path))

@@ -244,8 +244,13 @@ def test_a_snapshot_that_lacked_descriptors_is_told_as_failed(tmp_path: Path) ->
     posted: Queue[Callable[[], None]] = Queue()
     snapshotter = Snapshotter(tmp_path, tables, posted.put)
     failures: list[str] = []
+
+    def code(error: BaseException) -> str:
+        assert isinstance(error, StorageError)
+        return error.code
+
     with none_left():
-        snapshotter.start(lambda _: None, lambda error: failures.append(error.code))
+        snapshotter.start(lambda _: None, lambda error: failures.append(code(error)))
         posted.get(timeout=HANG_S)()
     assert failures == ["too_many_files"]
     assert not snapshotter.is_running

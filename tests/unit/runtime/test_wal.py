@@ -282,7 +282,29 @@ def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
     assert body.wal.mark == 0
 
 
-@pytest.mark.parametrize("sync", ["thread", "inline"])
+@pytest.mark.parametrize("sync", ["inline", "thread"])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "io"), InvariantError("x")])
+def test_whatever_a_write_raises_is_told_once_and_nothing_is_written_again(
+    tmp_path: Path, sync: SyncMode, error: BaseException
+) -> None:
+    body = Body(tmp_path, sync=sync).start()
+
+    def fail(operation: FileOp) -> None:
+        if isinstance(operation, Write):
+            raise error
+
+    body.files.refuse = fail
+    assert not body.wal.append([vote(1)])
+    body.until(lambda: bool(body.failures))
+    body.files.refuse = lambda _: None
+    body.files.done.clear()
+    assert not body.wal.append([vote(2)])
+    body.wal.close()
+    assert body.failures == [error]
+    assert [each for each in body.files.done if isinstance(each, Write | Sync)] == []
+
+
+@pytest.mark.parametrize("sync", ["inline", "thread"])
 def test_a_sync_that_failed_is_not_tried_until_it_succeeds(tmp_path: Path, sync: SyncMode) -> None:
     """After a failure the pages count as clean: the next sync succeeds and writes nothing."""
     body = Body(tmp_path, sync=sync).start()

@@ -111,8 +111,8 @@ class Context:
         text = "1, with the version of Quorate and the one that Consul's clients are told."
         return [Metric("build_info", Kind.GAUGE, text, (Sample(1, labels),))]
 
-    def fail(self, request: Request, error: Exception) -> None:
-        """Answer with an error.
+    def fail(self, request: Request, error: BaseException) -> None:
+        """Answer with an error; what is none of ours is logged, and answered as internal.
 
         Raises:
             StorageError: After the answer: the node must learn that its tables are damaged.

@@ -67,7 +67,7 @@ class Listener(Protocol):
         """Answer a request whose body is too long, by what is known of its length."""
         ...
 
-    def refuse(self, request: Request, error: Exception) -> None:
+    def refuse(self, request: Request, error: BaseException) -> None:
         """Answer a request that cannot be taken."""
         ...
 

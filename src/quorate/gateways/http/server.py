@@ -175,7 +175,7 @@ class HttpServer:
             return None
         return self._context.shared.snapshots.coming(length)
 
-    def refuse(self, request: Request, error: Exception) -> None:
+    def refuse(self, request: Request, error: BaseException) -> None:
         """See `listener.Listener.refuse`."""
         self._context.fail(request, error)
 

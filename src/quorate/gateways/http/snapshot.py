@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO, TypeVar
 
 from quorate.base.commands import Command
-from quorate.base.errors import RequestError
+from quorate.base.errors import InvariantError, RequestError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http import archive
 from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
@@ -38,11 +38,12 @@ _GROWTH_MAX = 4  # how much larger than the file its content may be
 
 
 class _Saved:
-    """A snapshot being saved: its place among the few, and its file once it is made."""
+    """A snapshot being saved: its place among the few, its view, and its file once it is made."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._file: SpaceFile | None = None
+        self.held: Held | None = None
         snapshots.begin_save()
 
     def pieces(self, file: SpaceFile) -> Iterator[bytes]:
@@ -53,8 +54,10 @@ class _Saved:
 
     def close(self) -> None:
         """It was taken, or given up."""
+        if self.held is not None:
+            self.held.close()
         if self._file is not None:
-            self._file.close()
+            self._file.close_soon()
         self._snapshots.end_save()
 
 
@@ -71,11 +74,8 @@ def _save(context: Context, request: Request) -> None:
 
 
 def _save_held(context: Context, request: Request, saved: _Saved, held: Held) -> None:
-    try:
-        index = max(Reader(held.view).index, 1)
-    except BaseException:
-        held.close()
-        raise
+    saved.held = held
+    index = max(Reader(held.view).index, 1)
     meta: dict[str, object] = {
         "Version": 1,
         "ID": f"quorate-{index}",
@@ -156,7 +156,7 @@ class _Restored:
         """It was put back, or refused."""
         self.let_go()
         if self._state is not None:
-            self._state.close()
+            self._state.close_soon()
         self._snapshots.end_restore()
 
 
@@ -219,15 +219,26 @@ def _submit_next(
 def _in_thread(
     context: Context, request: Request, work: Callable[[], T], then: Callable[[T], None]
 ) -> None:
-    """Do work in a thread, and go on in the loop; what it raises becomes the answer."""
+    """Do work in a thread, and go on in the loop; whatever it raises becomes the answer.
+
+    What must reach the node, too, is given to it: here it would only end a callback of the loop.
+
+    Raises:
+        RuntimeError: The system has no thread for it.
+    """
 
     def done(future: asyncio.Future[T]) -> None:
         if future.cancelled():  # the loop ends, and the client's connection with it
             return
         error = future.exception()
-        if error is None:
-            context.guarded(request, partial(then, future.result()))
-        elif isinstance(error, Exception):
-            context.fail(request, error)
+        try:
+            if error is None:
+                context.guarded(request, partial(then, future.result()))
+            else:
+                context.fail(request, error)
+        except (Exception, InvariantError) as fault:  # noqa: BLE001 - answered; for the node
+            context.shared.slices.on_error(fault)
+        if isinstance(error, InvariantError):
+            context.shared.slices.on_error(error)
 
     asyncio.get_running_loop().run_in_executor(None, work).add_done_callback(done)
