@@ -30,7 +30,7 @@ class Meta(IntEnum):
     ORIGINS = 2  # node id -> incarnation, sequence
     CONFIGURATIONS = 3  # slot of each configuration in force or to come
     RESTORE = 4  # a restore under way
-    SHOWN = 5  # node id -> base.batches.Shown; outside the digest, as older versions skip it
+    SHOWN = 5  # node id -> base.batches.Shown; outside the digest: no state of the machine
 
 
 def prefix_end(prefix: bytes) -> bytes | None:

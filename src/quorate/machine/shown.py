@@ -1,7 +1,7 @@
 """What members have shown their disks to hold, as the log says now and then.
 
-A row per member, written in the transaction of the batch that says it, but outside the digest: it
-guards the log and is no state of the machine, and a node of an older version does not write it.
+A row per member, written in the transaction of the batch that says it, but outside the digest:
+it guards the log and is no state of the machine. In a log of format 1 no batch says anything.
 """
 
 from collections.abc import Mapping, Sequence
