@@ -46,8 +46,11 @@ def read_archive(path: Path, state: IO[bytes] | None = None) -> Archive:
             found = archive.scan(file, BYTES_MAX, write)
     except archive.ArchiveError as error:
         raise ArchiveError(str(error)) from error
-    for name, expected in _listed(found.small.get(SUMS, b"")).items():
-        if found.digests.get(name) != expected:
+    listed = _listed(found.small.get(SUMS, b""))
+    for name in (META, STATE, *listed):
+        if name not in listed:
+            raise ArchiveError(f"{SUMS} does not list {name}")
+        if found.digests.get(name) != listed[name]:
             raise ArchiveError(f"{name} is missing or its sum is wrong")
     try:
         meta = json.loads(found.small[META])

@@ -53,12 +53,23 @@ def test_a_whole_archive_tells_what_it_holds(tmp_path: Path) -> None:
         (gzip.compress(b"no tar at all", mtime=0), "failed to read snapshot file"),
         (packed(whole() | {"state.bin": b"other"}), "state.bin is missing or its sum is wrong"),
         (packed({"meta.json": META}), "SHA256SUMS is missing"),
+        (packed(whole() | {"SHA256SUMS": b"00  other\n"}), "SHA256SUMS does not list meta.json"),
+        (packed(whole()) + b"more", "4 bytes follow the end"),
         (
             packed({name: data for name, data in whole().items() if name != "state.bin"}),
             "state.bin",
         ),
     ],
-    ids=["garbage", "cut", "no tar", "changed", "no sums", "no state"],
+    ids=[
+        "garbage",
+        "cut",
+        "no tar",
+        "changed",
+        "no sums",
+        "others' sums",
+        "garbage behind",
+        "no state",
+    ],
 )
 def test_a_broken_archive_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
     file = tmp_path / "a.snap"

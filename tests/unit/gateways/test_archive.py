@@ -72,11 +72,21 @@ def test_the_length_is_told_before_the_first_byte() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "failed to decompress snapshot: EOF"),
-        (b"garbage", "failed to decompress snapshot: "),
-        (gzip.compress(b"no tar", mtime=0), "failed to read snapshot file: "),
+        (b"", "failed to decompress snapshot: EOF: the file is empty"),
+        (b"\x1f", "failed to decompress snapshot: unexpected EOF: the file is cut short"),
+        (b"garbage", "failed to decompress snapshot: gzip: invalid header: it is no gzip file"),
+        (b"PK\3\4" + bytes(99), "failed to decompress snapshot: gzip: invalid header"),
+        (packed()[:3] + b"\xff" + packed()[4:], "failed to decompress snapshot: gzip: invalid"),
+        (packed()[:10] + b"\xff" * 9, "failed to decompress snapshot: deflate: corrupt input"),
+        (packed()[:-8] + bytes(8), "failed to decompress snapshot: gzip: invalid checksum"),
+        (gzip.compress(b"no tar", mtime=0), "failed to read snapshot file: a header of the tar"),
         (
-            gzip.compress(tar_head("other", 8 * BYTES_MAX) + bytes(2 * BYTES_MAX), mtime=0),
+            gzip.compress(gzip.decompress(packed())[:700], mtime=0),
+            "failed to read snapshot file: unexpected EOF",
+        ),
+        (packed() + b"x", "failed to decompress snapshot: gzip: invalid header: 1 bytes follow"),
+        (
+            gzip.compress(tar_head("state.bin", 8 * BYTES_MAX) + bytes(2 * BYTES_MAX), mtime=0),
             "failed to decompress snapshot: it becomes larger",
         ),
         (packed()[:-20], "failed to decompress snapshot: "),
@@ -85,13 +95,49 @@ def test_the_length_is_told_before_the_first_byte() -> None:
             tarred(meta_json=b"{}", state_bin=STATE, SHA256SUMS=b"00  state.bin\n"),
             "failed to read snapshot file: the digest of meta.json is wrong",
         ),
-        (tarred(**{f"f{n}": b"" for n in range(9)}), "failed to read snapshot file: it holds too"),
+        (
+            tarred(state_bin=STATE, other=b""),
+            'failed to read snapshot file: unexpected file "other" in it',
+        ),
+        (
+            gzip.compress(tar_head("d", 0, tarfile.XHDTYPE) * 9, mtime=0),
+            "failed to read snapshot file: it holds too many files",
+        ),
     ],
 )
 def test_what_is_no_whole_snapshot_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(ArchiveError) as caught:
         unpacked(data)
     assert str(caught.value).startswith(why)
+
+
+def test_a_snapshot_that_is_cut_short_anywhere_is_refused() -> None:
+    whole = packed()
+    for length in range(len(whole)):
+        with pytest.raises(ArchiveError, match="EOF"):
+            unpacked(whole[:length])
+
+
+def test_a_tar_that_is_cut_short_anywhere_before_its_end_is_refused() -> None:
+    """At every byte of the headers and of the blocks; zeros at its end are filling."""
+    whole = gzip.decompress(packed(b"state"))
+    end = len(whole.rstrip(b"\0"))
+    for length in range(end):
+        with pytest.raises(ArchiveError):
+            unpacked(gzip.compress(whole[:length], 1, mtime=0))
+
+
+@pytest.mark.parametrize("rest", [b"x", b"\0", bytes(512), packed(), b"\x1f\x8b", b"y" * 300_000])
+def test_whatever_is_behind_a_snapshot_it_is_refused(rest: bytes) -> None:
+    with pytest.raises(ArchiveError, match=f"{len(rest)} bytes follow the end"):
+        unpacked(packed() + rest)
+
+
+@pytest.mark.parametrize("rest", [b"x", bytes(600) + b"x", gzip.decompress(packed())])
+def test_whatever_is_behind_the_tar_in_a_snapshot_it_is_refused(rest: bytes) -> None:
+    data = gzip.compress(gzip.decompress(packed()) + rest, mtime=0)
+    with pytest.raises(ArchiveError, match="something follows the end of the tar"):
+        unpacked(data)
 
 
 @given(place=st.integers(0, len(packed()) - 1), bit=st.integers(0, 7))

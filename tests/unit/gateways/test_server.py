@@ -3,13 +3,17 @@
 import asyncio
 import gzip
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import pytest
 
 from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError, StorageError
+from quorate.gateways.http.archive import pack
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.spool import Space
+from quorate.machine.snapshot import MAGIC
 from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
 
 HOST = "127.0.0.1"
@@ -135,13 +139,34 @@ def test_a_snapshot_is_taken_and_put_back() -> None:
     play(scene)
 
 
-def test_garbage_is_no_snapshot_and_changes_nothing() -> None:
+def snapshot_of(state: bytes) -> bytes:
+    with closing(pack([state], {"Index": 1}, Space("", 0))) as file:
+        return file.rewind().read()
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"garbage", "failed to decompress snapshot: gzip: invalid header: it is no gzip file"),
+        (b"", "failed to decompress snapshot: EOF: the file is empty"),
+        (snapshot_of(MAGIC) + b"x", "failed to decompress snapshot: gzip: invalid header: 1 bytes"),
+        (
+            snapshot_of(b"raft"),
+            "failed to read snapshot file: state.bin was not written by Quorate",
+        ),
+        (snapshot_of(MAGIC), "failed to read snapshot file: state.bin: the snapshot is empty"),
+        (snapshot_of(MAGIC + b"x"), "failed to read snapshot file: state.bin: the snapshot is cut"),
+    ],
+    ids=["garbage", "empty", "garbage behind", "of Consul", "no rows", "cut"],
+)
+def test_what_is_no_snapshot_is_refused_by_name_and_changes_nothing(body: bytes, why: str) -> None:
     async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
         caller = await connect()
         local.apply(KvSet(b"a", b"1"))
-        reply = await caller.ask(request("PUT", "/v1/snapshot", b"garbage"))
+        reply = await caller.ask(request("PUT", "/v1/snapshot", body))
         assert reply.status == 500
-        assert reply.text.startswith("failed to decompress snapshot: ")
+        assert reply.text.startswith(why)
+        assert reply.text.endswith("; nothing was changed")
         assert local.submitted == []
 
     play(scene)

@@ -26,6 +26,8 @@ _GZIP = 16 + zlib.MAX_WBITS
 _MEMBERS_MAX = 8
 _UNREADABLE = "failed to read snapshot file: "
 _UNPACKABLE = "failed to decompress snapshot: "
+_IS = "a snapshot of Quorate is a gzipped tar of meta.json, state.bin and SHA256SUMS"
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 _BLOCK_BYTES = 512
 _NAME, _SIZE, _SUM, _KIND = slice(0, 100), slice(124, 136), slice(148, 156), 156  # in a header
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
@@ -107,7 +109,7 @@ def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) ->
     found = scan(file, bytes_max, write)
     missing = [name for name in (META, STATE, SUMS) if name not in found.sizes]
     if missing:
-        raise ArchiveError(f"{_UNREADABLE}it lacks {', '.join(missing)}")
+        raise ArchiveError(f"{_UNREADABLE}it lacks {', '.join(missing)}; {_IS}")
     lines = found.small[SUMS].decode("ascii", "replace").splitlines()
     wanted = {tuple(line.split()) for line in lines}
     for name in (META, STATE):
@@ -149,9 +151,28 @@ def scan(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> S
     return found
 
 
+def check_state(first: bytes, magic: bytes) -> None:
+    """Check how `state.bin` begins: Consul's file is packed in the same way.
+
+    Args:
+        first: Its first bytes, as many as `magic` has or more.
+        magic: How one of ours begins.
+
+    Raises:
+        ArchiveError: It was not written by Quorate.
+    """
+    if not first.startswith(magic):
+        raise ArchiveError(
+            f"{_UNREADABLE}{STATE} was not written by Quorate; a snapshot of Consul cannot be "
+            "restored here, as only Consul can read it"
+        )
+
+
 def _scan_member(
     content: "_Inflated", name: str, size: int, found: Scanned, write: Callable[[bytes], object]
 ) -> None:
+    if name not in (META, STATE, SUMS):
+        raise ArchiveError(f"{_UNREADABLE}unexpected file {json.dumps(name)} in it; {_IS}")
     kept: list[bytes] | None = [] if name in (META, SUMS) else None
     if kept is not None and size > SMALL_BYTES_MAX:
         raise ArchiveError(f"{_UNREADABLE}{name} is too long")
@@ -162,7 +183,7 @@ def _scan_member(
     while left_bytes:
         piece = content.read(min(left_bytes, CHUNK_BYTES))
         if not piece:
-            raise ArchiveError(_UNREADABLE + "unexpected EOF")
+            raise ArchiveError(f"{_UNREADABLE}unexpected EOF: {name} is cut short")
         left_bytes -= len(piece)
         digest.update(piece)
         if kept is not None:
@@ -183,7 +204,7 @@ class _Inflated:
         self._inflater = zlib.decompressobj(_GZIP)
         self._made = b""
         self._size = 0
-        self._has_begun = False
+        self._read_bytes = 0
 
     def read(self, size: int) -> bytes:
         """So many bytes; fewer at the end."""
@@ -198,13 +219,26 @@ class _Inflated:
         while size:
             piece = self.read(min(size, CHUNK_BYTES))
             if not piece:
-                raise ArchiveError(_UNREADABLE + "unexpected EOF")
+                raise ArchiveError(_UNREADABLE + "unexpected EOF: the tar in it is cut short")
             size -= len(piece)
 
     def finish(self) -> None:
-        """Read to the end: only there the file's own checksum is compared."""
-        while self._next():
-            pass
+        """Read to the end: only there the file's own checksum is compared.
+
+        Raises:
+            ArchiveError: Something other than zeros follows, or anything behind the gzip data.
+        """
+        while piece := self.read(CHUNK_BYTES):
+            if piece.strip(b"\0"):
+                raise ArchiveError(_UNREADABLE + "something follows the end of the tar in it")
+        rest_bytes = len(self._inflater.unused_data)
+        while piece := self._file.read(CHUNK_BYTES):
+            rest_bytes += len(piece)
+        if rest_bytes:
+            raise ArchiveError(
+                f"{_UNPACKABLE}gzip: invalid header: {rest_bytes} bytes follow the end of the "
+                "snapshot; it is not used as it was changed after it was made"
+            )
 
     def _next(self) -> bytes:
         """The next bytes, at most `CHUNK_BYTES`; empty at the end."""
@@ -212,18 +246,38 @@ class _Inflated:
         try:
             while not made and not inflater.eof:
                 piece = inflater.unconsumed_tail or self._file.read(CHUNK_BYTES)
-                if not piece:
-                    raise ArchiveError(
-                        _UNPACKABLE + ("unexpected EOF" if self._has_begun else "EOF")
-                    )
-                self._has_begun = True
+                if not inflater.unconsumed_tail:
+                    self._check(piece)
                 made = inflater.decompress(piece, CHUNK_BYTES)
         except zlib.error as error:
-            raise ArchiveError(_UNPACKABLE + str(error)) from error
+            raise ArchiveError(_UNPACKABLE + _fault(str(error))) from error
         self._size += len(made)
         if self._size > self._bytes_max:
             raise ArchiveError(f"{_UNPACKABLE}it becomes larger than {self._bytes_max} bytes")
         return made
+
+    def _check(self, piece: bytes) -> None:
+        """Refuse the end where more must come, and what does not begin as a gzip file does."""
+        if not piece and not self._read_bytes:
+            raise ArchiveError(f"{_UNPACKABLE}EOF: the file is empty; {_IS}")
+        begins = piece[: len(_GZIP_MAGIC)]
+        if not self._read_bytes and not _GZIP_MAGIC.startswith(begins):
+            raise ArchiveError(f"{_UNPACKABLE}gzip: invalid header: it is no gzip file; {_IS}")
+        if not piece:
+            raise ArchiveError(
+                f"{_UNPACKABLE}unexpected EOF: the file is cut short, it ends after "
+                f"{self._read_bytes} bytes"
+            )
+        self._read_bytes += len(piece)
+
+
+def _fault(text: str) -> str:
+    """What zlib found, in words that say which part of the file is wrong."""
+    if "header" in text:
+        return "gzip: invalid header: its first bytes are damaged"
+    if "incorrect" in text:
+        return "gzip: invalid checksum: the file is damaged"
+    return "deflate: corrupt input: the file is damaged"
 
 
 def _size_in(head: bytes) -> int:
@@ -231,5 +285,5 @@ def _size_in(head: bytes) -> int:
     size, crc = _OCTAL.fullmatch(head[_SIZE]), _OCTAL.fullmatch(head[_SUM])
     blank = head[: _SUM.start] + b" " * 8 + head[_SUM.stop :]
     if len(head) < _BLOCK_BYTES or size is None or crc is None or sum(blank) != int(crc[1], 8):
-        raise ArchiveError(_UNREADABLE + "a header is damaged")
+        raise ArchiveError(f"{_UNREADABLE}a header of the tar in it is damaged; {_IS}")
     return int(size[1], 8)

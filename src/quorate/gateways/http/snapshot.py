@@ -31,6 +31,7 @@ from quorate.machine.queries import Reader
 T = TypeVar("T")
 
 _KIND = b"application/x-gzip"
+_UNCHANGED = "; nothing was changed"
 _GROWTH_MAX = 4  # how much larger than the file its content may be
 
 
@@ -126,8 +127,8 @@ class FileContent:
 
 def _write_state(state: SpaceFile, piece: bytes) -> None:
     """Take a piece of the state; what is none of ours is not even unpacked."""
-    if not state.size and not piece.startswith(states.MAGIC):
-        raise archive.ArchiveError("not a snapshot of Quorate")
+    if not state.size:
+        archive.check_state(piece, states.MAGIC)
     state.write(piece)
 
 
@@ -188,9 +189,10 @@ def _restore(context: Context, request: Request, file: IO[bytes]) -> None:
             content = restored.unpacked(file, config.snapshot_bytes_max * _GROWTH_MAX)
             info = states.verify(content, frame_bytes_max=config.command_bytes_max)
         except archive.ArchiveError as error:
-            raise HttpError(500, str(error)) from error
+            raise HttpError(500, f"{error}{_UNCHANGED}") from error
         except RequestError as error:  # the file's fault, and yet a 500: so Consul says it
-            raise HttpError(500, error.text, code=error.code) from error
+            text = f"failed to read snapshot file: {archive.STATE}: {error.text}{_UNCHANGED}"
+            raise HttpError(500, text, code=error.code) from error
         return states.restore_commands(content, restore_id, info)
 
     def then(commands: Iterator[Command]) -> None:
