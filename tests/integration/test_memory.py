@@ -211,6 +211,17 @@ def test_half_bodies_from_many_addresses(node: Attacked) -> None:
     attack(node, 100 * MIB, lambda: node.send(clients, half))
 
 
+def test_half_bodies_from_very_many_addresses(node: Attacked) -> None:
+    """None of them holds a MiB: together they held four times what all may."""
+    clients = [each for number in range(1, 191) for each in node.opened(2, f"127.0.6.{number}")]
+    half = b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
+
+    def judge() -> None:
+        assert node.metric("http_held_bytes") <= HELD_BYTES_MAX
+
+    attack(node, 100 * MIB, lambda: node.send(clients, half), judge)
+
+
 def test_bodies_in_tiny_chunks(node: Attacked) -> None:
     """Each chunk was an object of its own: 28 times its size."""
     clients = node.opened(100)

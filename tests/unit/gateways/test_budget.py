@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.gateways.http.budget import (
-    CLIENT_BYTES_MIN,
     FREE_BYTES,
+    SHARE_BYTES_MAX,
     STEP_BYTES,
     Account,
     Budget,
@@ -79,13 +79,40 @@ def test_one_address_may_not_take_what_is_there_for_all() -> None:
 
 def test_whoever_holds_little_is_served_when_the_others_have_spent_everything() -> None:
     budget = budget_of()
-    for host in "ab":
-        assert entered(budget, host).take(4 * MIB)
+    assert entered(budget, "a").take(4 * MIB)
+    assert entered(budget, "b").take(2 * MIB)
     modest = entered(budget, "modest")
+    assert budget.share_bytes == 2 * MIB // 3
     assert not modest.is_spent
-    assert modest.take(CLIENT_BYTES_MIN)
+    assert modest.take(budget.share_bytes)
     assert modest.is_spent
     assert not modest.take(1)
+
+
+def test_the_share_of_one_of_few_clients_is_bounded() -> None:
+    budget = budget_of()
+    assert entered(budget, "a").take(4 * MIB)
+    assert budget.share_bytes == SHARE_BYTES_MAX
+
+
+def test_many_clients_that_hold_little_cannot_pass_the_limit_of_all() -> None:
+    """190 addresses with just under a MiB each held more than the limit says."""
+    budget = Budget(64 * MIB, 32 * MIB, connections_max=1_000, connections_per_client_max=3)
+    accounts = [entered(budget, f"10.0.0.{number}") for number in range(190)]
+    for _ in range(MIB // STEP_BYTES - 1):
+        for account in accounts:
+            account.take(STEP_BYTES)
+    assert budget.held_bytes <= budget.held_bytes_max
+    assert all(account.held_bytes >= budget.share_bytes - STEP_BYTES for account in accounts)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3 * MIB)), max_size=80))
+def test_no_order_of_clients_passes_the_limit_of_all(moves: list[tuple[int, int]]) -> None:
+    """A share shrinks as clients come: what earlier ones hold of theirs counts, too."""
+    budget = Budget(8 * MIB, 4 * MIB, connections_max=1_000, connections_per_client_max=100)
+    for host, size in moves:
+        entered(budget, str(host)).take(size)
+        assert budget.held_bytes <= budget.held_bytes_max
 
 
 def test_connections_are_counted_by_address_and_in_all() -> None:

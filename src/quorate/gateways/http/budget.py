@@ -8,6 +8,10 @@ beyond it a connection takes from the account of its client's address, in large 
 An account that is spent, or a node whose accounts together are, refuses what would make it hold
 more: a body that comes, a read that would wait, a long answer. A write that was begun is always
 answered: a refusal would say that it did not happen.
+
+The last quarter of what there is for all is kept for clients that hold little: each may have its
+share of it, at most 1 MiB, and less the more clients there are. So a few that hold much cannot
+shut the others out, and many that hold little cannot pass the limit.
 """
 
 import msgspec
@@ -17,8 +21,10 @@ from quorate.base.metrics import Metric, counter, gauge
 FREE_BYTES = 8192
 """What a connection holds without being counted."""
 
-CLIENT_BYTES_MIN = 1024 * 1024
-"""A client that holds less is served even if the others have spent what there is for all."""
+SHARE_BYTES_MAX = 1024 * 1024
+"""The share of a client in what is kept for those that hold little, however few there are."""
+
+_KEPT_PART = 4  # one of so many parts of the limit is kept for them
 
 STEP_BYTES = 32 * 1024
 """Connections take and give back in steps of this size."""
@@ -64,9 +70,14 @@ class Account:
     @property
     def is_spent(self) -> bool:
         """Whether nothing more should be held for this client."""
+        return not self._may_hold(self.held_bytes + 1, self._budget.held_bytes + 1)
+
+    def _may_hold(self, client_bytes: int, all_bytes: int) -> bool:
+        """Whether so much may be held for this client, if it is so much for all then."""
         budget = self._budget
-        return self.held_bytes >= budget.client_bytes_max or (
-            budget.held_bytes >= budget.held_bytes_max and self.held_bytes >= CLIENT_BYTES_MIN
+        return client_bytes <= budget.client_bytes_max and (
+            all_bytes <= budget.open_bytes_max
+            or (all_bytes <= budget.held_bytes_max and client_bytes <= budget.share_bytes)
         )
 
     def take(self, size: int, *, is_forced: bool = False) -> bool:
@@ -78,10 +89,7 @@ class Account:
         """
         budget = self._budget
         client_bytes, all_bytes = self.held_bytes + size, budget.held_bytes + size
-        is_within = client_bytes <= budget.client_bytes_max and (
-            all_bytes <= budget.held_bytes_max or client_bytes <= CLIENT_BYTES_MIN
-        )
-        if not is_within and not is_forced:
+        if not is_forced and not self._may_hold(client_bytes, all_bytes):
             return False
         self.held_bytes, budget.held_bytes = client_bytes, all_bytes
         return True
@@ -165,7 +173,9 @@ class Budget:
         connections_per_client_max: Of one address.
 
     Attributes:
-        held_bytes: What all accounts hold.
+        held_bytes: What all accounts hold. Above `held_bytes_max` only by answers that were made
+            already: one long one, and those to writes that were begun.
+        open_bytes_max: Up to here it does not matter who holds it.
         connections: How many there are.
         coming: Those that were accepted and have not entered yet.
         counters: See there.
@@ -179,6 +189,7 @@ class Budget:
         connections_per_client_max: int,
     ) -> None:
         self.held_bytes_max = held_bytes_max
+        self.open_bytes_max = held_bytes_max - held_bytes_max // _KEPT_PART
         self.client_bytes_max = client_bytes_max
         self._connections_max = connections_max
         self._connections_per_client_max = connections_per_client_max
@@ -187,6 +198,12 @@ class Budget:
         self.connections = 0
         self.coming: set[object] = set()
         self.counters = BudgetCounters()
+
+    @property
+    def share_bytes(self) -> int:
+        """What each client may hold of what is kept for those that hold little."""
+        kept_bytes = self.held_bytes_max - self.open_bytes_max
+        return min(SHARE_BYTES_MAX, kept_bytes // max(1, len(self._accounts)))
 
     @property
     def is_crowded(self) -> bool:
