@@ -45,9 +45,11 @@ class Learner:
         self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
         self.chosen: dict[Slot, bytes] = {}
         self.tail = tail
-        self._past: dict[Slot, bytes] = {}  # proven by the log of earlier lives, not in the tail
+        self._past: dict[Slot, bytes] = {}  # proven by the log of earlier lives, newest first
+        self._past_bytes = 0
         self._old_votes: dict[Slot, Vote] = {}
         self._proven: dict[Slot, bytes] = {}
+        self._proven_bytes = 0
 
     @property
     def has_hole(self) -> bool:
@@ -110,10 +112,11 @@ class Learner:
         """On recovery: the log still holds a slot that the tables have passed.
 
         What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag. By
-        whose word it is chosen is known again too, to find what contradicts it.
+        whose word it is chosen is known again too, to find what contradicts it. Of a long log no
+        more is kept than twice the caps of the tail.
         """
         if isinstance(record, Chosen):
-            self._proven[record.slot] = record.batch
+            self._prove(record.slot, record.batch)
             return
         if record.watermark > self.led[1]:
             self.led = (record.ballot, record.watermark)
@@ -122,7 +125,14 @@ class Learner:
         for slot in [s for s in self._old_votes if s <= record.watermark]:
             vote = self._old_votes.pop(slot)
             if vote.ballot == record.ballot:
-                self._proven[slot] = vote.batch
+                self._prove(slot, vote.batch)
+
+    def _prove(self, slot: Slot, batch: bytes) -> None:
+        self._proven[slot] = batch
+        self._proven_bytes += len(batch)
+        if self.tail.is_beyond(self._proven_bytes // 2, len(self._proven) // 2):
+            self._proven = self.tail.newest_of(self._proven)
+            self._proven_bytes = sum(map(len, self._proven.values()))
 
     def end_recovery(self, applied: Slot) -> None:
         """Rebuild the tail: the unbroken run of proven batches up to `applied`, then the rest.
@@ -144,8 +154,10 @@ class Learner:
             for place, batch in enumerate(newer):
                 self.tail.add(Slot(applied + place + 1), batch)
         self._past = self.tail.newest_of(self._proven)
+        self._past_bytes = sum(map(len, self._past.values()))
         self._old_votes.clear()
         self._proven.clear()
+        self._proven_bytes = 0
 
     def next_released(self) -> tuple[Slot, bytes] | None:
         """The next batch in order, if it is known; it counts as released from now on."""
@@ -156,7 +168,16 @@ class Learner:
         self.watermark = slot
         self.told = max(self.told, slot)
         self.tail.add(slot, batch)
+        if self._past:
+            self._trim_past()
         return slot, batch
+
+    def _trim_past(self) -> None:
+        """The caps of the tail are for both: as it grows, the oldest of what is past goes."""
+        past, tail = self._past, self.tail
+        while past and tail.is_beyond(tail.bytes + self._past_bytes, len(tail) + len(past)):
+            _, batch = past.popitem()
+            self._past_bytes -= len(batch)
 
     def jump(self, slot: Slot) -> None:
         """The tables were replaced by a snapshot of `slot`: everything up to it is released."""

@@ -18,14 +18,24 @@ class Tail:
         slot_last: The slot before the first one that will be added.
         bytes_max: Oldest batches go when the sum of sizes passes this.
         slots_max: The same, in slots.
+
+    Attributes:
+        bytes: The sum of sizes of the batches kept.
     """
 
     def __init__(self, slot_last: Slot, bytes_max: int, slots_max: int) -> None:
         self.slot_last = slot_last
         self._batches: deque[bytes] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self._bytes_max = bytes_max
         self._slots_max = slots_max
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def is_beyond(self, size: int, slots: int) -> bool:
+        """Whether so many bytes, or slots, are more than is kept."""
+        return size > self._bytes_max or slots > self._slots_max
 
     @property
     def slot_first(self) -> Slot:
@@ -37,11 +47,11 @@ class Tail:
         invariant(slot == self.slot_last + 1, "the tail has no holes")
         self.slot_last = slot
         self._batches.append(batch)
-        self._bytes += len(batch)
+        self.bytes += len(batch)
         while self._batches and (
-            self._bytes > self._bytes_max or len(self._batches) > self._slots_max
+            self.bytes > self._bytes_max or len(self._batches) > self._slots_max
         ):
-            self._bytes -= len(self._batches.popleft())
+            self.bytes -= len(self._batches.popleft())
 
     def get(self, slot: Slot) -> bytes | None:
         """The batch of a slot, or None if it is not kept. Cost: O(distance to an end)."""
@@ -67,7 +77,7 @@ class Tail:
     def newest_of(self, batches: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
         """Of batches older than those kept, the newest ones for which the caps leave room."""
         newest: dict[Slot, bytes] = {}
-        size, room = self._bytes, self._slots_max - len(self._batches)
+        size, room = self.bytes, self._slots_max - len(self._batches)
         for slot in sorted((slot for slot in batches if slot < self.slot_first), reverse=True):
             size += len(batches[slot])
             if size > self._bytes_max or len(newest) >= room:
@@ -79,4 +89,4 @@ class Tail:
         """Forget everything; the next batch will be that of `slot_last + 1`."""
         self.slot_last = slot_last
         self._batches.clear()
-        self._bytes = 0
+        self.bytes = 0

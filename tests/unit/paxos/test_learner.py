@@ -88,6 +88,37 @@ def test_the_tail_is_rebuilt_from_what_the_log_proves_chosen() -> None:
     assert [made.tail.get(Slot(slot)) for slot in range(1, 6)] == [None, None, b"3", b"4", b"5"]
 
 
+def kept(made: Learner, last: int) -> list[int]:
+    return [slot for slot in range(1, last + 1) if made.held(Slot(slot)) is not None]
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_what_the_log_proved_goes_as_the_tail_grows(size: int) -> None:
+    """A removed node kept both for ever, and a learner twice what the caps say."""
+    made, batch = learner(8), b"x" * size
+    for slot in range(1, 8):  # the newest is proven by no record: there is no run down from it
+        made.recollect(Chosen(Slot(slot), batch))
+    made.end_recovery(Slot(8))
+    most = min(10, 1000 // size)
+    assert len(kept(made, 8)) == min(7, most)
+    for slot in range(9, 30):
+        made.choose(Slot(slot), batch)
+        made.next_released()
+        found = kept(made, slot)
+        assert len(found) <= most
+        assert found[-1] == slot
+    assert kept(made, 29) == list(range(30 - most, 30))
+
+
+def test_of_a_long_log_no_more_is_kept_than_twice_the_caps() -> None:
+    made = learner(3_000)
+    for slot in range(1, 3_000):
+        made.recollect(Chosen(Slot(slot), b"x" * 100))
+        assert len(made._proven) <= 2 * 10 + 1  # noqa: SLF001
+    made.end_recovery(Slot(3_000))
+    assert kept(made, 3_000) == list(range(2_990, 3_000))
+
+
 def test_a_tail_too_short_for_what_was_replayed_stays_as_it_is() -> None:
     made = learner(1, slots_max=2)
     made.recollect(Chosen(Slot(1), b"1"))
