@@ -240,17 +240,6 @@ class Reader:
         header = self._table(Table.SESSIONS)
         return self._answer(row, changed, header, (subjects.exactly(subject),))
 
-    def session_list(self) -> Answer[list[SessionRow]]:
-        """All sessions, by id."""
-        return self._of_table(list(sessions.sessions(self._rows)), Table.SESSIONS)
-
-    def session_node(self, node: str) -> Answer[list[SessionRow]]:
-        """The sessions of a node, by id."""
-        subject = subjects.of_node_sessions(node)
-        found = sessions.sessions_of_node(self._rows, node)
-        header = self._table(Table.SESSIONS)
-        return self._answer(found, self._noted(subject), header, (subjects.exactly(subject),))
-
     def each_session(self, node: str | None = None) -> Answer[Iterator[SessionRow]]:
         """All sessions, by id, read one by one; the indexes are those of a node's if one is named.
 
@@ -265,12 +254,8 @@ class Reader:
 
     # --- catalog --------------------------------------------------------------------------------
 
-    def nodes(self) -> Answer[list[NodeRow]]:
-        """All nodes, by name."""
-        return self._of_table(list(catalog.nodes(self._rows)), Table.NODES)
-
     def each_node(self) -> Answer[Iterator[NodeRow]]:
-        """As `nodes`, read one by one."""
+        """All nodes, by name, read one by one."""
         return self._of_table(catalog.nodes(self._rows), Table.NODES)
 
     def node(self, name: str) -> Answer[NodeRow | None]:
@@ -278,34 +263,28 @@ class Reader:
         row = catalog.node_of(self._rows, name)
         return self._of_node(name, row, is_there=row is not None)
 
-    def services_of_node(self, name: str) -> Answer[list[ServiceRow]]:
-        """The instances on a node, by id."""
+    def node_row(self, name: str) -> NodeRow | None:
+        """As `node`, for who has its indexes already."""
+        return catalog.node_of(self._rows, name)
+
+    def each_service(self) -> Answer[Iterator[ServiceRow]]:
+        """All instances of all services, by name, node and id, read one by one."""
+        return self._of_table(catalog.services(self._rows), Table.SERVICES)
+
+    def each_service_of_node(self, name: str) -> Answer[Iterator[ServiceRow]]:
+        """The instances on a node, by id, read one by one."""
         row = catalog.node_of(self._rows, name)
         found = catalog.services_of_node(self._rows, name)
         return self._of_node(name, found, is_there=row is not None)
 
-    def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:
-        """All checks of a node, by id."""
-        answer = self.each_check(name)
-        return Answer(list(answer.value), answer.changed, answer.header, answer.subjects)
-
     def each_check(self, name: str) -> Answer[Iterator[CheckRow]]:
-        """As `checks_of_node`, read one by one."""
+        """All checks of a node, by id, read one by one."""
         row = catalog.node_of(self._rows, name)
         found = catalog.checks_of_node(self._rows, name)
         return self._of_node(name, found, is_there=row is not None)
 
-    def services(self) -> Answer[list[ServiceRow]]:
-        """All instances of all services, by name, node and id."""
-        return self._of_table(list(catalog.services(self._rows)), Table.SERVICES)
-
-    def services_of_name(self, name: str) -> Answer[list[Instance]]:
-        """The instances of a service with nodes and checks, by node and id."""
-        answer = self.each_instance(name)
-        return Answer(list(answer.value), answer.changed, answer.header, answer.subjects)
-
     def each_instance(self, name: str) -> Answer[Iterator[Instance]]:
-        """As `services_of_name`, read one by one."""
+        """The instances of a service with nodes and checks, by node and id, read one by one."""
         found = self._instances(name)
         first = next(found, None)
         subject = subjects.of_service(name)

@@ -134,15 +134,13 @@ def services(rows: TableRows) -> Iterator[ServiceRow]:
         yield decode_service(data)
 
 
-def services_of_node(rows: TableRows, node: str) -> list[ServiceRow]:
+def services_of_node(rows: TableRows, node: str) -> Iterator[ServiceRow]:
     """The instances on a node, by id."""
     prefix = name_part(node) + b"\0"
-    found: list[ServiceRow] = []
     for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
         data = rows.get(SERVICES, name + b"\0" + key)
         if data is not None:
-            found.append(decode_service(data))
-    return found
+            yield decode_service(data)
 
 
 # --- commands ---------------------------------------------------------------------------------

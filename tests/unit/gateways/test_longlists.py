@@ -5,6 +5,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from quorate.base.commands import KvDelete, KvDeleteTree, KvSet
@@ -404,6 +405,18 @@ def test_a_transaction_with_long_results_is_sent_in_pieces(slow: SlowDesk) -> No
     tree = {"Verb": "get-tree", "Key": "a/"}
     written = json.loads(txn(slow, {"Verb": "set", "Key": "x", "Value": ""}, tree))
     assert len(written["Results"]) == MANY + 1
+
+
+def test_a_transaction_with_long_results_is_indented_in_pieces(slow: SlowDesk) -> None:
+    ops = json.dumps([{"KV": {"Verb": "get-tree", "Key": "a/"}}]).encode()
+    texts: list[bytes] = []
+    for target in ("/v1/txn", "/v1/txn?pretty"):
+        slow.post("PUT", target, ops)
+        assert len(slow.finish()) > 3
+        (reply,) = slow.replies()
+        assert reply.headers["Transfer-Encoding"] == "chunked"
+        texts.append(reply.body)
+    assert texts[1] == msgspec.json.format(texts[0], indent=4) + b"\n"
 
 
 def test_a_transaction_that_reads_too_much_is_told_which_limit_there_is() -> None:

@@ -8,10 +8,12 @@ import pytest
 from quorate.base.commands import (
     NodeDeregister,
     NodeRegister,
+    ServiceDeregister,
     ServiceRegister,
     SessionCreate,
     SessionDestroy,
 )
+from quorate.gateways.http import longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.gateways.http.slices import TURN_S
 from quorate.registry.catalog import SERF_HEALTH
@@ -33,7 +35,17 @@ TARGETS = [
     ("/v1/catalog/service/web?tag=two", 0),
     ("/v1/health/service/web", MANY),
     ("/v1/health/service/web?passing", MANY),
+    ("/v1/catalog/services", 3),  # with those of the node itself and of names in another case
+    ("/v1/catalog/services?node-meta=zone:b", 1),
+    ("/v1/catalog/services?filter=ServiceID==web7", 1),
 ]
+OBJECTS = ["/v1/catalog/node/Ann", "/v1/agent/services", "/v1/catalog/services"]
+
+
+NOTHING = ["/v1/catalog/nodes?filter=ID==x", "/v1/catalog/service/web?filter=ServiceID==x"]
+NOTHING += ["/v1/catalog/node/Ann?filter=ID==x", "/v1/agent/services?filter=ID==x"]
+PLAIN = [*(target for target, _ in TARGETS), *OBJECTS, *NOTHING]
+ALIKE = [*PLAIN, *(f"{target}{'&' if '?' in target else '?'}pretty" for target in PLAIN)]
 
 
 def session(desk: SlowDesk, name: str, node: str = "Ann") -> None:
@@ -49,6 +61,9 @@ def filled() -> SlowDesk:
         definition = json.dumps({**DEFINITION, "ID": f"web{number}"}).encode()
         made.local.apply(ServiceRegister(f"n{number:03d}", f"web{number}", "web", definition))
         session(made, f"s{number:03d}", "n000" if number == 7 else "Ann")
+        own = json.dumps({**DEFINITION, "ID": f"own{number}", "Tags": [f"t{number}"]}).encode()
+        name = "Own" if number % 2 else "own"
+        made.local.apply(ServiceRegister("Ann", f"own{number}", name, own))
     return made
 
 
@@ -78,6 +93,83 @@ def test_a_long_list_of_rows_is_made_over_several_turns(
     assert len(json.loads(reply.body)) == count
     assert turns > MANY / 32 / (TURN_S / 0.001 + 1)
     assert 1 < int(reply.headers["X-Consul-Index"]) <= slow.local.lab.machine.index
+
+
+def unsliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(longlists, "ROWS_MAX", 10 * MANY)
+    monkeypatch.setattr(longlists, "LIST_BYTES", 10_000 * MANY)
+
+
+@pytest.mark.parametrize("asked", ALIKE)
+def test_what_is_made_in_slices_is_byte_for_byte_what_one_turn_makes(
+    slow: SlowDesk, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    slow.post("GET", asked)
+    sliced = finished(slow)
+    with monkeypatch.context() as patched:
+        unsliced(patched)
+        slow.post("GET", asked)
+        whole = finished(slow)
+    assert "Content-Length" in whole.headers
+    assert "Transfer-Encoding" in sliced.headers
+    assert sliced.body == whole.body
+
+
+@pytest.mark.parametrize("target", OBJECTS)
+def test_a_long_object_is_made_over_several_turns(slow: SlowDesk, target: str) -> None:
+    slow.post("GET", target)
+    assert slow.transport.written == []
+    assert len(slow.finish()) > MANY / 32 / (TURN_S / 0.001 + 1)
+    (reply,) = slow.replies()
+    body = json.loads(reply.body)
+    if "node" in target:
+        assert (body["Node"]["Node"], len(body["Services"])) == ("Ann", MANY)
+    elif "agent" in target:
+        assert set(body) == {f"own{number}" for number in range(MANY)}
+    else:
+        assert body["web"] == ["one"]
+        assert body["own"] == sorted(f"t{number}" for number in range(0, MANY, 2))
+        assert body["Own"] == sorted(f"t{number}" for number in range(1, MANY, 2))
+
+
+def test_the_services_of_a_node_that_goes_meanwhile(slow: SlowDesk) -> None:
+    for number in range(MANY):
+        if not number:
+            slow.local.apply(NodeRegister("gone", "gone", "10.0.0.1", "dc1", {}, {}))
+        definition = json.dumps({**DEFINITION, "ID": f"g{number}"}).encode()
+        slow.local.apply(ServiceRegister("gone", f"g{number}", "gone", definition))
+    slow.post("GET", "/v1/catalog/node/gone")
+    slow.local.apply(NodeDeregister("gone"))
+    assert finished(slow).body == b"null"
+
+
+def test_few_rows_that_are_long_are_made_in_slices_too() -> None:
+    desk = SlowDesk()
+    for number in range(8):
+        definition = {**DEFINITION, "ID": f"l{number}", "Meta": {"x": "y" * 100_000}}
+        desk.local.apply(
+            ServiceRegister("Ann", f"l{number}", "long", json.dumps(definition).encode())
+        )
+    for target in ("/v1/catalog/service/long", "/v1/health/service/long", *OBJECTS):
+        desk.post("GET", target)
+        sizes = desk.finish()
+        desk.replies()
+        assert max(sizes) < 350_000, target  # three pieces
+        assert target == "/v1/catalog/services" or sum(sizes) > 800_000, target
+
+
+def test_a_reader_waits_for_a_change_of_a_long_object(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/catalog/node/Ann")
+    index = int(finished(slow).headers["X-Consul-Index"])
+    slow.post("GET", f"/v1/catalog/node/Ann?index={index}")
+    slow.finish()
+    assert slow.replies() == []
+    definition = json.dumps({**DEFINITION, "ID": "new"}).encode()
+    slow.local.apply(ServiceRegister("Ann", "new", "own", definition))
+    reply = finished(slow)
+    assert "new" in json.loads(reply.body)["Services"]
+    assert int(reply.headers["X-Consul-Index"]) > index
+    slow.local.apply(ServiceDeregister("Ann", "new"))
 
 
 def test_a_long_list_shows_rows_as_a_short_one_does(slow: SlowDesk) -> None:

@@ -1,6 +1,7 @@
 """A machine of one node with hands: commands go in as a batch, outcomes come out."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
 from quorate.base.commands import (
@@ -14,9 +15,12 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
+from quorate.base.subjects import name_part
 from quorate.machine.machine import Application, Machine
-from quorate.machine.queries import Reader
+from quorate.machine.queries import Answer, Instance, Reader
 from quorate.machine.watches import Watches
+from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
+from quorate.registry.sessions import SessionRow
 from quorate.sim.tables import DictTables
 
 ANN = NodeId("ann")
@@ -31,6 +35,40 @@ def fired(watches: Watches, touched: list[bytes]) -> list[Any]:
         watches.give_share()
         tickets += watches.take()
     return tickets
+
+
+T = TypeVar("T")
+
+
+class Lists(Reader):
+    """A reader that gives whole lists."""
+
+    __slots__ = ()
+
+    def session_list(self) -> Answer[list[SessionRow]]:
+        return _listed(self.each_session())
+
+    def session_node(self, node: str) -> Answer[list[SessionRow]]:
+        own = name_part(node)
+        found = _listed(self.each_session(node))
+        rows = [row for row in found.value if name_part(row.node) == own]
+        return Answer(rows, found.changed, found.header, found.subjects)
+
+    def nodes(self) -> Answer[list[NodeRow]]:
+        return _listed(self.each_node())
+
+    def services_of_node(self, name: str) -> Answer[list[ServiceRow]]:
+        return _listed(self.each_service_of_node(name))
+
+    def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:
+        return _listed(self.each_check(name))
+
+    def services_of_name(self, name: str) -> Answer[list[Instance]]:
+        return _listed(self.each_instance(name))
+
+
+def _listed(answer: Answer[Iterator[T]]) -> Answer[list[T]]:
+    return Answer(list(answer.value), answer.changed, answer.header, answer.subjects)
 
 
 class Lab:
@@ -59,8 +97,8 @@ class Lab:
                 self.do(NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {}))
 
     @property
-    def read(self) -> Reader:
-        return Reader(self.tables)
+    def read(self) -> "Lists":
+        return Lists(self.tables)
 
     def apply(self, *commands: Command) -> Application:
         sequence = self.machine.last_sequence(ANN)[1] + 1

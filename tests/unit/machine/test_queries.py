@@ -22,12 +22,12 @@ from quorate.base.commands import (
     SessionRenew,
     TombstonesReap,
 )
-from quorate.machine.queries import Answer, Reader
+from quorate.machine.queries import Answer
 from quorate.machine.snapshot import dump
 from quorate.machine.watches import Watches
-from tests.unit.machine.lab import Lab, fired
+from tests.unit.machine.lab import Lab, Lists, fired
 
-Query = Callable[[Reader], Answer[Any]]
+Query = Callable[[Lists], Answer[Any]]
 BOB = NodeRegister("bob", "Bob", "", "dc1", {}, {})
 
 
@@ -152,13 +152,13 @@ def test_names_are_cut_after_the_first_separator_behind_the_prefix(lab: Lab) -> 
 
 
 def test_sessions_show_the_table_and_wait_for_their_own(lab: Lab) -> None:
-    def one(reader: Reader) -> Answer[Any]:
+    def one(reader: Lists) -> Answer[Any]:
         return reader.session_get("s")
 
-    def every(reader: Reader) -> Answer[Any]:
+    def every(reader: Lists) -> Answer[Any]:
         return reader.session_list()
 
-    def of_ann(reader: Reader) -> Answer[Any]:
+    def of_ann(reader: Lists) -> Answer[Any]:
         return reader.session_node("ann")
 
     assert every(lab.read).header == 1
@@ -179,7 +179,7 @@ def test_sessions_show_the_table_and_wait_for_their_own(lab: Lab) -> None:
 
 
 def test_the_end_of_a_session_answers_who_waits_for_it(lab: Lab) -> None:
-    def one(reader: Reader) -> Answer[Any]:
+    def one(reader: Lists) -> Answer[Any]:
         return reader.session_get("s")
 
     lab.session("s", checks=("serfHealth",))
@@ -190,7 +190,7 @@ def test_the_end_of_a_session_answers_who_waits_for_it(lab: Lab) -> None:
 
 
 def test_nodes_wait_for_the_table_of_nodes(lab: Lab) -> None:
-    def nodes(reader: Reader) -> Answer[Any]:
+    def nodes(reader: Lists) -> Answer[Any]:
         return reader.nodes()
 
     assert not wakes(lab, nodes, ServiceRegister("ann", "web", "web", b""))
@@ -201,7 +201,7 @@ def test_nodes_wait_for_the_table_of_nodes(lab: Lab) -> None:
 
 
 def test_a_node_waits_for_itself_its_checks_and_its_services(lab: Lab) -> None:
-    def bob(reader: Reader) -> Answer[Any]:
+    def bob(reader: Lists) -> Answer[Any]:
         return reader.node("bob")
 
     assert not wakes(lab, bob, NodeHealth("ann", "critical"))

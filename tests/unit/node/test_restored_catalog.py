@@ -2,13 +2,13 @@
 
 from quorate.base.commands import RestoreBegin, RestoreCommit
 from quorate.base.ids import NodeId
-from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content, restore_commands
+from tests.unit.machine.lab import Lists
 from tests.unit.node.cluster import Cluster
 
 
-def reader(cluster: Cluster, node: NodeId) -> Reader:
-    return Reader(cluster.hosts[node].tables)
+def reader(cluster: Cluster, node: NodeId) -> Lists:
+    return Lists(cluster.hosts[node].tables)
 
 
 def names(cluster: Cluster, node: NodeId) -> list[str]:

@@ -8,7 +8,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from quorate.gateways.http.context import (
 )
 from quorate.gateways.http.errors import HttpError, TextError, spent
 from quorate.gateways.http.evaluations import question
-from quorate.gateways.http.longlists import Listing, LongRows, Search, rows_in_turn, send, send_rows
+from quorate.gateways.http.longlists import Listing, LongRows, Search, send, send_rows
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
 from quorate.machine.queries import Answer, LongList, Reader
@@ -207,33 +207,6 @@ def read(
     mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
     step = _Read(context, request, mode, evaluate, render, is_compared, listing)
     context.local.read(partial(step.begin, context.local.now_s))
-
-
-def read_rows(
-    context: Context,
-    request: Request,
-    mode: Mode,
-    find: Callable[[Reader], Answer[Iterator[T]]],
-    show: Callable[[T], Any],
-    *,
-    is_compared: bool = False,
-) -> None:
-    """Answer a read with a list of rows, now or when it has changed.
-
-    Args:
-        context: The node to ask.
-        request: Who asks.
-        mode: See `mode_of`.
-        find: Finds the rows in one state.
-        show: What is encoded of a row; None: it is left out.
-        is_compared: See `read`. Not for long lists: they may be answered without a change.
-    """
-
-    def render(answer: Answer[list[Any]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: answer.value, lines)
-
-    evaluate = partial(rows_in_turn, find, show)
-    read(context, request, mode, evaluate, render, is_compared=is_compared)
 
 
 def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[], None]) -> None:

@@ -3,14 +3,17 @@
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
-from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read, read_rows
+from quorate.base.subjects import name_part
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.rowreads import read_object, read_rows
 from quorate.gateways.http.shapes import (
     NODE_FIELDS,
     SERVICE_NODE_FIELDS,
@@ -19,7 +22,8 @@ from quorate.gateways.http.shapes import (
     service_node_shape,
     service_shape,
 )
-from quorate.machine.queries import Answer, Instance, Reader
+from quorate.gateways.http.streams import HERE
+from quorate.machine.queries import Instance, Reader
 from quorate.registry.catalog import NodeRow, ServiceRow
 
 
@@ -46,21 +50,17 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     text = path_text(name, "node name")
     keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
 
-    def evaluate(reader: Reader) -> Answer[tuple[NodeRow | None, list[ServiceRow]]]:
-        found = reader.node(text)
-        services = reader.services_of_node(text).value
-        return Answer((found.value, services), found.changed, found.header, found.subjects)
+    def pieces(_: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, Shape]]:
+        for piece in rows:
+            shapes = kept([service_shape(row) for row in piece], keep)
+            yield {shape["ID"]: shape for shape in shapes}
 
-    def render(answer: Answer[tuple[NodeRow | None, list[ServiceRow]]], lines: bytes) -> None:
-        row, services = answer.value
-        if row is None:
-            context.answers.value(request, None, lines=lines)
-            return
-        shapes = kept([service_shape(service) for service in services], keep)
-        body = {"Node": node_shape(row), "Services": {shape["ID"]: shape for shape in shapes}}
-        context.answers.value(request, body, lines=lines)
+    def frame(reader: Reader) -> Shape | None:
+        row = reader.node_row(text)
+        return None if row is None else {"Node": node_shape(row), "Services": HERE}
 
-    read(context, request, mode, evaluate, render)
+    find = partial(Reader.each_service_of_node, name=text)
+    read_object(context, request, mode, find, pieces, frame)
 
 
 def services(context: Context, request: Request, params: Params, _: bytes) -> None:
@@ -69,26 +69,32 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
     keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 
-    def evaluate(reader: Reader) -> Answer[dict[str, list[str]]]:
-        found = reader.services()
-        hosts = {row.name: row for row in reader.nodes().value} if keep or wanted else {}
+    def is_shown(reader: Reader, row: ServiceRow) -> bool:
+        if keep is None and not wanted:
+            return True
+        host = reader.node_row(row.node)
+        if host is None or not has_meta(host.meta, wanted):
+            return False
+        return keep is None or keep(service_node_shape(host, row))
+
+    def pieces(reader: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, list[str]]]:
+        """Instances come by name, whatever its case: names are told when the last one was seen."""
         tags: dict[str, dict[str, None]] = {}
-        for row in found.value:
-            definition = service_shape(row)
-            if keep is not None or wanted:
-                host = hosts[row.node]
-                shape = service_node_shape(host, row)
-                if not has_meta(host.meta, wanted) or not (keep is None or keep(shape)):
-                    continue
-            names: list[str] = definition.get("Tags") or []
-            tags.setdefault(row.name, {}).update(dict.fromkeys(names))
-        shown = {name: sorted(own) for name, own in tags.items()}
-        return Answer(shown, found.changed, found.header, found.subjects)
+        place = b""
+        for piece in rows:
+            told: dict[str, list[str]] = {}
+            for row in piece:
+                if name_part(row.name) != place:
+                    place = name_part(row.name)
+                    told.update((name, sorted(own)) for name, own in tags.items())
+                    tags = {}
+                if is_shown(reader, row):
+                    names: list[str] = service_shape(row).get("Tags") or []
+                    tags.setdefault(row.name, {}).update(dict.fromkeys(names))
+            yield told
+        yield {name: sorted(own) for name, own in tags.items()}
 
-    def render(answer: Answer[dict[str, list[str]]], lines: bytes) -> None:
-        context.send_shared(request, answer, lambda: answer.value, lines)
-
-    read(context, request, mode, evaluate, render, is_compared=True)
+    read_object(context, request, mode, Reader.each_service, pieces, is_compared=True)
 
 
 def service(context: Context, request: Request, params: Params, name: bytes) -> None:

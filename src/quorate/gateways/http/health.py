@@ -5,13 +5,14 @@ Source: https://developer.hashicorp.com/consul/api-docs/health.
 
 from functools import partial
 
-from quorate.gateways.http.blocking import ERROR_LINES, mode_of, read_rows
+from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
 from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.rowreads import read_rows
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
 from quorate.machine.queries import Instance, Reader
 from quorate.registry.catalog import PASSING, CheckRow

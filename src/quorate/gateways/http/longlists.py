@@ -8,15 +8,23 @@ slices, too, while a watch is set already.
 
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heldtables import Held, guarded, hold
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.slices import LATER
-from quorate.gateways.http.streams import Batch, send_list
-from quorate.machine.queries import Answer, LongList, Reader
+from quorate.gateways.http.streams import HERE, Batch, send_list
+from quorate.machine.queries import (
+    BATCH_BYTES,
+    LIST_BYTES,
+    Answer,
+    LongList,
+    Reader,
+)
 
 T = TypeVar("T")
 
@@ -131,38 +139,100 @@ ROWS_MAX = 128
 """A list of rows of sessions or of the catalog that is longer is made in slices."""
 
 _SLICE_ROWS = 32
+_size_of = msgspec.msgpack.Encoder().encode  # some 200 ns for each row
+
+Pieces = Callable[[Reader, Iterator[list[Any]]], Iterator[Batch]]
+"""Makes what is encoded of rows; a piece of it, which may be empty, for each piece of rows."""
 
 
 class LongRows(NamedTuple):
-    """A list of rows, each shown by itself, that is too long to be made in one turn.
+    """A list of rows, or an object made of rows, that is too long to be made in one turn.
 
     Attributes:
         changed, subjects: See `machine.queries.Answer`.
         find: Finds the rows in a state, and its indexes.
-        show: What is encoded of a row; None: it is left out.
+        pieces: See there.
+        frame: What is around it, see `streams.send_list`; None: `HERE`.
+        brackets: `{}` for an object.
     """
 
     changed: int
     subjects: tuple[bytes, ...]
     find: Callable[[Reader], Answer[Iterator[Any]]]
-    show: Callable[[Any], Any]
+    pieces: Pieces
+    frame: Callable[[Reader], Any] | None = None
+    brackets: bytes = b"[]"
 
-    def batches(self, rows: Iterator[Any]) -> Iterator[Batch]:
-        """The list, piece by piece; a piece is empty if none of its rows is shown."""
-        while piece := list(islice(rows, _SLICE_ROWS)):
-            yield [shown for row in piece if (shown := self.show(row)) is not None]
+
+def _sliced(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    piece: list[Any] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += len(_size_of(row))
+        if len(piece) == _SLICE_ROWS or size >= BATCH_BYTES:
+            full, piece, size = [piece], [], 0
+            yield full.pop()  # nothing of it stays here while a client takes it
+    if piece:
+        yield piece
+
+
+def _in_turn(rows: Iterator[Any]) -> list[Any] | None:
+    """All rows, if they are few and short enough for one turn."""
+    found: list[Any] = []
+    size = 0
+    for row in rows:
+        found.append(row)
+        size += len(_size_of(row))
+        if len(found) > ROWS_MAX or size > LIST_BYTES:
+            return None
+    return found
 
 
 def rows_in_turn(
     find: Callable[[Reader], Answer[Iterator[Any]]], show: Callable[[Any], Any], reader: Reader
 ) -> Answer[list[Any]] | LongRows:
     """A list of rows as each is shown, if one turn can make it."""
+
+    def pieces(_: Reader, rows: Iterator[list[Any]]) -> Iterator[Batch]:
+        for piece in rows:
+            yield [shown for row in piece if (shown := show(row)) is not None]
+
     found = find(reader)
-    rows = list(islice(found.value, ROWS_MAX + 1))
-    if len(rows) > ROWS_MAX:
-        return LongRows(found.changed, found.subjects, find, show)
-    shapes = [shown for row in rows if (shown := show(row)) is not None]
+    few = _in_turn(found.value)
+    if few is None:
+        return LongRows(found.changed, found.subjects, find, pieces)
+    shapes = [shown for row in few if (shown := show(row)) is not None]
     return Answer(shapes, found.changed, found.header, found.subjects)
+
+
+def object_in_turn(
+    find: Callable[[Reader], Answer[Iterator[Any]]],
+    pieces: Pieces,
+    frame: Callable[[Reader], Any] | None,
+    reader: Reader,
+) -> Answer[Any] | LongRows:
+    """An object made of rows, if one turn can make it.
+
+    Args:
+        find: Finds the rows in a state.
+        pieces: Makes its parts.
+        frame: See `LongRows`.
+        reader: The state.
+    """
+    found = find(reader)
+    few = _in_turn(found.value)
+    if few is None:
+        return LongRows(found.changed, found.subjects, find, pieces, frame, b"{}")
+    whole: dict[str, Any] = {}
+    for piece in pieces(reader, iter([few])):
+        whole.update(piece)
+    around: Any = HERE if frame is None else frame(reader)
+    if around is HERE:
+        around = whole
+    elif around is not None:
+        around = {name: whole if value is HERE else value for name, value in around.items()}
+    return Answer(around, found.changed, found.header, found.subjects)
 
 
 class Listing(NamedTuple):
@@ -195,8 +265,8 @@ def send(
     """
     shown = listing.shown
 
-    def begin(reader: Reader) -> tuple[Iterator[Batch], bytes]:
-        return map(shown, reader.batches(long)), lines(reader)
+    def begin(reader: Reader) -> _Begun:
+        return _Begun(map(shown, reader.batches(long)), lines(reader))
 
     _send(context, request, begin, is_found_if_empty=listing.is_found_if_empty)
 
@@ -213,45 +283,64 @@ def send_rows(
         lines: The header lines for the state that is sent, and its index for this list.
     """
 
-    def begin(reader: Reader) -> tuple[Iterator[Batch], bytes]:
+    def begin(reader: Reader) -> _Begun:
         found = long.find(reader)
-        return long.batches(found.value), lines(reader, found.header)
+        batches = long.pieces(reader, _sliced(found.value))
+        frame = HERE if long.frame is None else long.frame(reader)
+        return _Begun(batches, lines(reader, found.header), frame, long.brackets)
 
     _send(context, request, begin, is_found_if_empty=True)
+
+
+class _Begun(NamedTuple):
+    """A list about to be sent: its pieces, its header lines, and what is around it."""
+
+    batches: Iterator[Batch]
+    lines: bytes
+    frame: Any = HERE
+    brackets: bytes = b"[]"
 
 
 def _send(
     context: Context,
     request: Request,
-    begin: Callable[[Reader], tuple[Iterator[Batch], bytes]],
+    begin: Callable[[Reader], _Begun],
     *,
     is_found_if_empty: bool,
 ) -> None:
-    """Send a list while it is made of one held state; `begin` gives its pieces and header lines."""
-    batches: Iterator[Batch] | None = None
-    head = b""
+    """Send a list while it is made of one held state."""
+    begun: _Begun | None = None
 
     def step() -> int:
-        nonlocal batches, head
+        nonlocal begun
         if request.is_lost or request.data is not None:
             request.release()
             return False
-        if batches is None:
+        if begun is None:
             held = hold(context)
             if held is None:
                 return LATER
             request.own(held)
-            batches, head = begin(Reader(held.view))
+            begun = begin(Reader(held.view))
             return True
-        first = next(batches, None)
+        first = next(begun.batches, None)
         if first is None and not is_found_if_empty:
-            context.answers.empty(request, status=404, lines=head)
+            context.answers.empty(request, status=404, lines=begun.lines)
+        elif begun.frame is None:  # what the rows belong to went meanwhile
+            context.answers.value(request, None, lines=begun.lines)
         elif first is not None and not first:
             return True  # only rows that are gone so far
         else:
-            whole = chain(iter((first or [],)), batches)  # which does not keep the first
+            whole = chain(iter((first or [],)), begun.batches)  # which does not keep the first
             first = None
-            send_list(context.answers, request, whole, lines=head)
+            send_list(
+                context.answers,
+                request,
+                whole,
+                frame=begun.frame,
+                brackets=begun.brackets,
+                lines=begun.lines,
+            )
         return False
 
     context.shared.slices.add(partial(guarded, context, request, step))

@@ -5,6 +5,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/agent/service.
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,7 @@ from quorate.gateways.http.bodies import (
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.filters import Keep, filter_of, kept
+from quorate.gateways.http.longlists import LongRows, object_in_turn, send_rows
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
@@ -64,10 +66,17 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
 
 
 def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
-    name = context.local.status().node.name
-    rows = Reader(context.local.tables).services_of_node(name).value
-    found = kept([_shown(context, row) for row in rows if row.id != SERVER_SERVICE], keep)
-    context.answers.value(request, {shape["ID"]: shape for shape in found})
+    def pieces(_: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, Shape]]:
+        for piece in rows:
+            shapes = [_shown(context, row) for row in piece if row.id != SERVER_SERVICE]
+            yield {shape["ID"]: shape for shape in kept(shapes, keep)}
+
+    find = partial(Reader.each_service_of_node, name=context.local.status().node.name)
+    answer = object_in_turn(find, pieces, None, Reader(context.local.tables))
+    if isinstance(answer, LongRows):
+        send_rows(context, request, answer, lambda _, __: b"")
+    else:
+        context.answers.value(request, answer.value)
 
 
 def _shown(context: Context, row: ServiceRow) -> Shape:

@@ -16,7 +16,7 @@ from quorate.base.commands import SessionCreate, SessionDestroy, SessionRenew
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.subjects import name_part
-from quorate.gateways.http.blocking import mode_of, read, read_rows
+from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
@@ -30,6 +30,7 @@ from quorate.gateways.http.params import (
     path_text,
 )
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.rowreads import read_rows
 from quorate.machine.queries import Answer, Reader
 from quorate.registry.catalog import SERF_HEALTH
 from quorate.registry.sessions import SessionRow, needs_renewal

@@ -1,4 +1,4 @@
-"""Streams: JSON lists that are too long to be made in one turn, sent while they are made.
+"""Streams: JSON lists and objects too long to be made in one turn, sent while they are made.
 
 The head leaves first, so the length is not known: the body is sent in chunks, as Consul sends its
 long answers. To a client that closes after the answer, as those of HTTP/1.0 do, it goes as it is.
@@ -6,10 +6,13 @@ long answers. To a client that closes after the answer, as those of HTTP/1.0 do,
 
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
+from uuid import uuid4
 
 from quorate.gateways.http.answers import (
     GZIP_LEVEL,
+    INDENT,
     JSON,
     Answers,
     asks_pretty,
@@ -21,8 +24,11 @@ from quorate.gateways.http.request import Piece, Request
 
 _GZIP_WBITS = 31
 
-Batch = list[Any]
+Batch = list[Any] | dict[str, Any]
 """Values of one piece; may be empty."""
+
+HERE = uuid4().hex
+"""Stands in a frame for the list; no client can know it."""
 
 
 def send_list(
@@ -30,18 +36,18 @@ def send_list(
     request: Request,
     batches: Iterable[Batch],
     *,
-    begin: bytes = b"[",
-    end: bytes = b"]",
+    frame: Any = HERE,
+    brackets: bytes = b"[]",
     lines: bytes = b"",
 ) -> None:
-    """Answer with a JSON list, drawn batch by batch as the client takes it.
+    """Answer with a JSON list or object, drawn batch by batch as the client takes it.
 
     Args:
         answers: Knows heads and whether JSON is indented.
         request: Whose.
         batches: Each is encoded in one turn: at most some tens of KiB.
-        begin: What stands before the values.
-        end: What stands behind them.
+        frame: What is around the list: `HERE` itself, or an object of which it is one member.
+        brackets: `{}`: batches are parts of an object.
         lines: Further header lines.
     """
     asked = asks_pretty(request.target)
@@ -55,27 +61,34 @@ def send_list(
     if is_chunked:
         lines += b"Transfer-Encoding: chunked\r\n"
     head = b"%b%b\r\n" % (answers.head(200, JSON), lines)
-    if is_pretty:
-        end = b"\n" + end
-    body = _joined(batches, begin, end + b"\n" if asked else end, is_pretty=is_pretty)
+    before, _, after = go_json(frame, is_pretty=is_pretty).partition(b'"%b"' % HERE.encode())
+    depth = 0 if frame is HERE else 1
+    body = _joined(batches, brackets, depth, is_pretty=is_pretty)
+    after += b"\n" * asked
+    body = chain((before,) if before else (), body, (after,) if after else ())
     pieces = _packed(body) if is_packed else body
     request.answer(head, _chunked(pieces) if is_chunked else (each or MORE for each in pieces))
 
 
 def _joined(
-    batches: Iterable[Batch], begin: bytes, end: bytes, *, is_pretty: bool
+    batches: Iterable[Batch], brackets: bytes, depth: int, *, is_pretty: bool
 ) -> Iterator[bytes]:
     """The text of the list; a piece for each batch, and one for the end."""
-    before, cut = begin, len(b"\n]") if is_pretty else len(b"]")
+    begin, end = brackets[:1], brackets[1:]
+    before, cut = begin, 2 if is_pretty else 1
+    margin = b"\n" + b" " * (INDENT * depth) if is_pretty else b""
     for batch in batches:
         if batch:
-            made = [before + go_json(batch, is_pretty=is_pretty)[1:-cut]]
+            text = go_json(batch, is_pretty=is_pretty)[1:-cut]
+            if is_pretty and depth:
+                text = text.replace(b"\n", margin)  # in a string it is written as two letters
+            made = [before + text]
             before = b","
-            del batch  # a client that takes nothing for long keeps one piece in memory
+            del batch, text  # a client that takes nothing for long keeps one piece in memory
             yield made.pop()
         else:
             yield b""
-    yield begin + end if before is begin else end
+    yield begin + end if before is begin else margin + end
 
 
 def _packed(body: Iterator[bytes]) -> Iterator[bytes]:

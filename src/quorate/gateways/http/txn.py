@@ -11,7 +11,7 @@ import msgspec
 from quorate.base.commands import Txn, TxnOp
 from quorate.base.commands.txn import TxnDone, TxnItem
 from quorate.base.outcomes import Outcome
-from quorate.gateways.http.answers import JSON, asks_pretty, go_json
+from quorate.gateways.http.answers import JSON
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
     bytes_in,
@@ -29,7 +29,7 @@ from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.longlists import evaluate
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
-from quorate.gateways.http.streams import Batch, send_list
+from quorate.gateways.http.streams import HERE, Batch, send_list
 from quorate.machine.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS, Reader
 from quorate.machine.txn import ITEM_BYTES, is_read_only
 
@@ -90,10 +90,9 @@ def _answer(
         context.answers.value(request, body, status=409, kind=_CONFLICT, lines=lines)
         return
     rest: dict[str, Any] = {"Errors": None, **more}
-    if _is_long(done.items) and not asks_pretty(request.target) and not context.answers.is_pretty:
-        end = b"]," + go_json(rest)[1:]
-        batches = _batches(done.items)
-        send_list(context.answers, request, batches, begin=b'{"Results":[', end=end, lines=lines)
+    if _is_long(done.items):
+        frame = {"Results": HERE, **rest}
+        send_list(context.answers, request, _batches(done.items), frame=frame, lines=lines)
         return
     context.answers.value(request, {"Results": _results(done.items), **rest}, lines=lines)
 
