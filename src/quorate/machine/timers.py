@@ -5,7 +5,7 @@ may be out of date: the row is asked when it is due.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
@@ -24,6 +24,12 @@ TOMBSTONE_MS = 15 * 60_000
 """Removals are remembered at least this long: longer than the longest blocking query."""
 
 EXPIRIES_MAX = 256
+SPAN_MS = 100
+"""Deadlines are kept by spans of this length: each is found and changed at the same small cost."""
+
+REMINDERS_MAX = 1_000
+"""Reminders taken in at once: about a millisecond."""
+
 READ_MAX = 256
 """Sessions read in one call of `due`, after the tables were replaced."""
 
@@ -48,33 +54,36 @@ class Timers:
     def __init__(self, known: Iterable[SessionRow] = (), *, is_behind: bool = False) -> None:
         self._unread: bytes | None = b"" if is_behind else None  # sessions from this key on
         self._deadlines: dict[bytes, int] = {}
+        self._spans: dict[int, dict[bytes, None]] = {}  # sessions by deadline; none is empty
+        self._order: list[int] = []  # a heap of spans; some are there no more
+        self._told: deque[Iterator[tuple[int, bytes]]] = deque()  # reminders not taken in yet
         for row in known:
             due_ms = sessions.deadline_ms(row)
             if due_ms is not None:
-                self._deadlines[row.id.encode()] = due_ms
-        self._heap: list[tuple[int, bytes]] = []
-        self._rebuild()
+                self._set(row.id.encode(), due_ms)
         self._samples: deque[tuple[int, int]] = deque()
         self._upkeep_ms = 0
         self._is_upkeep_asked = False
 
+    def __len__(self) -> int:
+        """How many sessions have a deadline."""
+        return len(self._deadlines)
+
+    @property
+    def spans(self) -> int:
+        """Spans that are remembered, also those of which nothing is left."""
+        return len(self._order)
+
     def add(self, reminders: list[tuple[int, bytes]]) -> None:
-        """Take in what apply reminded of; a negative time cancels."""
-        if len(reminders) > _OUTDATED_MAX:
-            self._deadlines.update((session, due_ms) for due_ms, session in reminders)
-            self._deadlines = {
-                key: due_ms for key, due_ms in self._deadlines.items() if due_ms >= 0
-            }
-            self._rebuild()
-            return
-        for due_ms, session in reminders:
-            if due_ms < 0:
-                self._deadlines.pop(session, None)
-            else:
-                self._deadlines[session] = due_ms
-                heappush(self._heap, (due_ms, session))
-        if len(self._heap) > 2 * len(self._deadlines) + _OUTDATED_MAX:
-            self._rebuild()
+        """Take in what apply reminded of; a negative time cancels.
+
+        Not more than `REMINDERS_MAX` at once: the rest with later calls, and those of `due`. What
+        is proposed too early because of that is void when it is applied.
+        """
+        if reminders:
+            self._told.append(iter(reminders))
+        if self._told:
+            self._take_some()
 
     def upkeep_applied(self) -> None:
         """What was proposed for upkeep took effect: the next piece need not wait long."""
@@ -98,6 +107,7 @@ class Timers:
             rows: Of the current generation, as last applied.
             state: As last applied.
         """
+        self._take_some()
         self._read_some(rows)
         commands = self._expiries(now_ms, rows)
         if now_ms >= self._upkeep_ms:
@@ -115,21 +125,23 @@ class Timers:
             row = sessions.decode_row(data)
             due_ms, session = sessions.deadline_ms(row), row.id.encode()
             if due_ms is not None and session not in self._deadlines:
-                self._deadlines[session] = due_ms
-                heappush(self._heap, (due_ms, session))
+                self._set(session, due_ms)
         self._unread = piece[-1][0] + b"\0" if len(piece) == READ_MAX else None
 
     def _expiries(self, now_ms: int, rows: TableRows) -> list[Command]:
-        heap, commands = self._heap, list[Command]()
-        while heap and heap[0][0] <= now_ms and len(commands) < EXPIRIES_MAX:
-            due_ms, session = heappop(heap)
-            if self._deadlines.get(session) != due_ms:
-                continue  # it ended, or has a later deadline
+        order, spans, commands = self._order, self._spans, list[Command]()
+        left = EXPIRIES_MAX
+        while order and order[0] * SPAN_MS <= now_ms and left > 0:
+            span = spans.get(order[0])
+            if span is None:
+                heappop(order)
+                continue
+            left -= 1
+            session = next(reversed(span))  # the one that goes without a search
             row = sessions.session_of(rows, session.decode())
             if row is not None:
                 commands.append(SessionExpire(row.id, row.renewed_ms))
-            self._deadlines[session] = now_ms + RETRY_MS
-            heappush(heap, (now_ms + RETRY_MS, session))
+            self._set(session, now_ms + RETRY_MS)
         return commands
 
     def _upkeep(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
@@ -148,10 +160,43 @@ class Timers:
                 commands.append(TombstonesReap(old, ROWS_MAX))
         return commands
 
-    def _rebuild(self) -> None:
-        """Drop what is out of date: a node that never leads would keep it for ever."""
-        self._heap = [(due_ms, session) for session, due_ms in self._deadlines.items()]
-        heapify(self._heap)
+    def _take_some(self) -> None:
+        left = REMINDERS_MAX
+        while self._told and left > 0:
+            piece = list(islice(self._told[0], left))
+            if not piece:
+                self._told.popleft()
+            left -= len(piece)
+            for due_ms, session in piece:
+                if due_ms < 0:
+                    self._cancel(session)
+                else:
+                    self._set(session, due_ms)
+
+    def _set(self, session: bytes, due_ms: int) -> None:
+        self._cancel(session)
+        self._deadlines[session] = due_ms
+        number = _span_of(due_ms)
+        span = self._spans.get(number)
+        if span is not None:
+            span[session] = None
+            return
+        self._spans[number] = {session: None}
+        if len(self._order) > 2 * len(self._spans) + _OUTDATED_MAX:
+            self._order = list(self._spans)  # a node that never leads would keep them for ever
+            heapify(self._order)
+        else:
+            heappush(self._order, number)
+
+    def _cancel(self, session: bytes) -> None:
+        due_ms = self._deadlines.pop(session, None)
+        if due_ms is None:
+            return
+        number = _span_of(due_ms)
+        span = self._spans[number]
+        del span[session]
+        if not span:
+            del self._spans[number]
 
     def _index_before(self, time_ms: int) -> int:
         """The highest index known to have been reached by then; 0 if none is."""
@@ -159,3 +204,8 @@ class Timers:
         while len(samples) > 1 and samples[1][0] <= time_ms:
             samples.popleft()
         return samples[0][1] if samples and samples[0][0] <= time_ms else 0
+
+
+def _span_of(due_ms: int) -> int:
+    """The number of the span at whose end a deadline has passed."""
+    return -(-due_ms // SPAN_MS)

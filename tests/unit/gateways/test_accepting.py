@@ -6,6 +6,9 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from itertools import count
+from time import monotonic
+from typing import cast
 
 import pytest
 import uvloop
@@ -13,6 +16,7 @@ import uvloop
 from quorate.gateways.http.accepting import listeners
 from quorate.gateways.http.budget import Budget
 from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.listener import Served
 from quorate.gateways.http.server import HttpServer
 from quorate.gateways.http.sharing import shared
 from tests.unit.gateways.desk import FakeLocal, parsed, request, until
@@ -109,6 +113,36 @@ def test_without_descriptors_clients_are_refused_and_later_served_again() -> Non
 
     told = play(scene)
     assert [what for what in told if "no file descriptor" in what]
+
+
+def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
+    class Late:
+        due = 1
+
+        def expire(self) -> None:
+            self.due = 0
+            judged.append(self)
+
+    judged: list[Late] = []
+
+    async def scene(server: HttpServer, _: Budget) -> None:
+        late = [Late() for _ in range(500)]
+        for each in late:
+            assert server.admit(cast(Served, each), HOST)
+        most = before = 0
+        steps, turns = server.slices._call_soon, list[Callable[[], None]]()  # noqa: SLF001
+        server.slices._call_soon = turns.append  # noqa: SLF001
+        server.slices.clock = count().__next__  # each look is past the end of the turn
+        server.sweep()
+        while turns:
+            turns.pop()()
+            most, before = max(most, len(judged) - before), len(judged)
+        assert len(judged) == 500
+        assert most < 50
+        server.slices._call_soon, server.slices.clock = steps, monotonic  # noqa: SLF001
+        server._connections.clear()  # noqa: SLF001
+
+    play(scene, HttpConfig(connections_per_client_max=1_000))
 
 
 def test_without_even_the_descriptor_held_back_accepting_goes_on_by_itself() -> None:

@@ -28,6 +28,7 @@ from quorate.gateways.http.spool import Spool
 __all__ = ["HttpConfig", "HttpServer"]
 
 _SWEEP_S = 1.0
+_EXPIRED_PER_STEP = 16
 _WARNED_EVERY_S = 10
 """What is refused for want of memory or descriptors is told in the log this often at most."""
 
@@ -191,12 +192,20 @@ class HttpServer:
         """A second has passed."""
         self.tick += 1
         self._context.answers.tick()
-        for connection in list(self._connections):
-            if 0 < connection.due <= self.tick:
-                connection.expire()
+        late = [each for each in self._connections if 0 < each.due <= self.tick]
+        if late:
+            self.slices.add(partial(self._expire, late))
         if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
             self._tell_refusals(self._warn)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
+
+    def _expire(self, late: list[Served]) -> bool:
+        """Judge some of those whose time is over; thousands may be at once."""
+        for connection in late[-_EXPIRED_PER_STEP:]:
+            if 0 < connection.due <= self.tick:
+                connection.expire()
+        del late[-_EXPIRED_PER_STEP:]
+        return bool(late)
 
     def _tell_refusals(self, warn: Warn) -> None:
         """Say what was refused since it was last said."""
