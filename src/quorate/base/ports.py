@@ -48,6 +48,15 @@ class View(Protocol):
         ...
 
 
+class CurrentView(View, Protocol):
+    """The last committed state: it moves on with every commit."""
+
+    @property
+    def version(self) -> int:
+        """Another number after every change: what was read at the same one still holds."""
+        ...
+
+
 class HeldView(View, Protocol):
     """A View that stays at its state until closed (a snapshot under way)."""
 
@@ -81,7 +90,7 @@ class Transaction(View, Protocol):
         ...
 
 
-class Tables(View, Protocol):
+class Tables(CurrentView, Protocol):
     """Ordered rows of bytes. As a View it shows the last committed state.
 
     Keys may be up to 64 KiB, values up to 1 MiB. `tests/contract` runs one suite on every body.
@@ -281,7 +290,7 @@ class Query(Protocol):
         ...
 
     @property
-    def tables(self) -> View:
+    def tables(self) -> CurrentView:
         """The last applied state; use within one call, do not keep."""
         ...
 

@@ -82,10 +82,12 @@ def lock_key(session: str, key: bytes) -> bytes:
 def write(rows: Rows, key: bytes, value: bytes, flags: int) -> KvRow:
     """Write unconditionally: session kept, LockIndex reset. Returns the row as it is then."""
     data = rows.get(KV, key)
-    old = None if data is None else decode_row(data)
-    if old is not None and rows.removals and is_gone(rows.removals, key, old):
-        forget_gone(rows, key, old)
-        old = None
+    old: KvRow | None = None
+    if data is not None:
+        old = decode_row(data)
+        if rows.removals and is_gone(rows.removals, key, old):
+            forget_gone(rows, key, old)
+            old = None
     if old is None:
         index = rows.take_index()
         row = KvRow(index, index, 0, flags, "", value)

@@ -16,10 +16,10 @@ Work = Generator[None, None, Any]
 """A command that may take long: yields when its turn's share of work is done; returns the value."""
 
 Handler = Callable[[Rows, Any], Any]
-"""Applies a command and returns the value of its outcome, or `Work` that returns it.
+"""Applies a command and returns the value of its outcome. A Failure changed nothing."""
 
-A Failure changed nothing.
-"""
+LongHandler = Callable[[Rows, Any], Work]
+"""Likewise, for a command that may take long."""
 
 
 def finished(work: Generator[None, None, T]) -> T:
@@ -39,21 +39,24 @@ HANDLERS: dict[type[c.Command], Handler] = {
     c.KvRelease: ownership.on_release,
     c.KvDelete: kv.on_delete,
     c.KvDeleteCas: kv.on_delete_cas,
+    c.SessionCreate: sessions.on_create,
+    c.SessionRenew: sessions.on_renew,
+    c.ServiceRegister: catalog.on_service_register,
+    c.ServiceDeregister: catalog.on_service_deregister,
+    c.RestoreBegin: restore.on_restore_begin,
+}
+
+LONG_HANDLERS: dict[type[c.Command], LongHandler] = {
     c.KvDeleteTree: trees.on_delete_tree,
     c.KvDeleteTreeByRow: trees.on_delete_tree_by_row,
     c.TombstonesReap: upkeep.on_tombstones_reap,
-    c.SessionCreate: sessions.on_create,
     c.SessionDestroy: ownership.on_session_destroy,
-    c.SessionRenew: sessions.on_renew,
     c.SessionExpire: ownership.on_session_expire,
     c.NodeRegister: ownership.on_node_register,
     c.NodeHealth: ownership.on_node_health,
     c.NodeDeregister: ownership.on_node_deregister,
-    c.ServiceRegister: catalog.on_service_register,
-    c.ServiceDeregister: catalog.on_service_deregister,
     c.Txn: txn.on_txn,
     c.TxnUnlimited: txn.on_txn_unlimited,
-    c.RestoreBegin: restore.on_restore_begin,
     c.RestoreRows: restore.on_restore_rows,
     c.RestoreCommit: restore.on_restore_commit,
     c.Sweep: upkeep.on_sweep,

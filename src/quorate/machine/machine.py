@@ -13,8 +13,6 @@ A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, 
 
 from collections.abc import Generator
 from itertools import islice
-from types import GeneratorType
-from typing import cast
 
 import msgspec
 
@@ -26,7 +24,7 @@ from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
 from quorate.machine.dedup import Counted, Origins, Verdict
-from quorate.machine.dispatch import HANDLERS, Work
+from quorate.machine.dispatch import HANDLERS, LONG_HANDLERS
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows, ViewRows
 from quorate.machine.shown import read_shown, store_shown
 from quorate.machine.state import (
@@ -403,17 +401,35 @@ def _run(
         counters.bundles_unreadable += 1
         return [Outcome(rows.index, _UNREADABLE)] * bundle.count if is_own else []
     counters.commands += len(commands)
-    handlers = HANDLERS
     outcomes: list[Outcome] = []
     for first in range(0, len(commands), GROUP):
         group = commands[first : first + GROUP]
-        for command in group:
-            rows.is_taken = False
-            value = handlers[type(command)](rows, command)
-            if type(value) is GeneratorType:
-                value = yield from cast(Work, value)
-            if is_own:
-                outcomes.append(Outcome(rows.index, value))
+        if LONG_HANDLERS.keys().isdisjoint(map(type, group)):
+            _run_short(rows, group, outcomes if is_own else None)
+        else:
+            for command in group:
+                rows.is_taken = False
+                long = LONG_HANDLERS.get(type(command))
+                if long is None:
+                    value = HANDLERS[type(command)](rows, command)
+                else:
+                    value = yield from long(rows, command)
+                if is_own:
+                    outcomes.append(Outcome(rows.index, value))
         if rows.spend(WRITE_UNITS * len(group)):
             yield
     return outcomes
+
+
+def _run_short(rows: Rows, group: list[Command], outcomes: list[Outcome] | None) -> None:
+    """Apply commands none of which takes long: the loops that all writes go through."""
+    handlers = HANDLERS
+    if outcomes is None:
+        for command in group:
+            rows.is_taken = False
+            handlers[type(command)](rows, command)
+    else:
+        for command in group:
+            rows.is_taken = False
+            value = handlers[type(command)](rows, command)
+            outcomes.append(Outcome(rows.index, value))

@@ -106,16 +106,16 @@ class Origin:
         """Make one bundle of what waits, urgent ones first, up to the caps (O1, O4)."""
         chosen = self._take()
         invariant(bool(chosen), "a bundle holds a command")
-        commands = [command for command, _, _ in chosen]
-        tickets = [ticket for _, ticket, _ in chosen]
+        commands, tickets, deadlines = zip(*chosen, strict=True)
         has_internal = None in tickets
-        deadline_s = max(one[2] for one in chosen)  # when the last client gives up
+        deadline_s = max(deadlines)  # when the last client gives up
         if has_internal:  # the node itself never does
             deadline_s = max((one[2] for one in chosen if one[1] is not None), default=now_s)
         self._sequence += 1
-        body = join_commands(commands)
+        body = join_commands(list(commands))
         bundle = Bundle(self._me, self.incarnation, self._sequence, len(commands), body)
-        self._numbered.append(Numbered(bundle, tickets, has_internal, deadline_s, now_s, now_s))
+        numbered = Numbered(bundle, list(tickets), has_internal, deadline_s, now_s, now_s)
+        self._numbered.append(numbered)
         self.gather.on_left(len(commands), now_s)
         return bundle
 

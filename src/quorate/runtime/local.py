@@ -11,7 +11,7 @@ from quorate.base.commands import Command, encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
 from quorate.base.metrics import Metric
-from quorate.base.ports import Clock, Done, Status, View
+from quorate.base.ports import Clock, CurrentView, Done, Status
 from quorate.node.node import Node
 from quorate.runtime.driver import Driver
 
@@ -51,6 +51,7 @@ class LocalNode:
         metrics: Gathers the figures of all parts.
 
     Attributes:
+        tables: See `base.ports.Query.tables`.
         is_stopping: New requests are refused; those under way go on.
     """
 
@@ -58,14 +59,14 @@ class LocalNode:
         self,
         node: Node,
         driver: Driver,
-        tables: View,
+        tables: CurrentView,
         settings: NodeSettings,
         clock: Clock,
         metrics: Callable[[], list[Metric]],
     ) -> None:
         self._node = node
         self._driver = driver
-        self._tables = tables
+        self.tables = tables
         self._clock = clock
         self._metrics = metrics
         self._hold_s = settings.timing.hold_s
@@ -85,11 +86,6 @@ class LocalNode:
     def removal(self) -> UnavailableError | None:
         """See `base.ports.Local.removal`."""
         return self._node.refusal
-
-    @property
-    def tables(self) -> View:
-        """See `base.ports.Query.tables`."""
-        return self._tables
 
     def submit(
         self,

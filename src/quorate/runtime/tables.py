@@ -77,6 +77,10 @@ class LmdbTables:
         step_bytes: How much disk to reserve at a time.
         is_write_map: Write through the map; None: where the file system allows.
 
+    Attributes:
+        version: See `base.ports.CurrentView.version`.
+        durations: Of transactions, from their beginning to the commit.
+
     Raises:
         StorageError: `disk_full`, `corrupt`, `permission`.
     """
@@ -95,6 +99,7 @@ class LmdbTables:
         self._writer: LmdbTransaction | None = None
         self._began_s = 0.0
         self.durations = Histogram()
+        self.version = 0
         for name in (STAGED_NAME, f"{STAGED_NAME}-lock"):
             (directory / name).unlink(missing_ok=True)
         self._file = self._open(FILE_NAME)
@@ -267,6 +272,7 @@ class LmdbTables:
         with self._lock:
             self._close_reader()
             replaced, self._file, self._staged = self._file, staged, None
+            self.version += 1
         return replaced.close
 
     def finish_install(self) -> None:
@@ -282,6 +288,7 @@ class LmdbTables:
         with self._lock:
             self._close_reader()
             transaction.commit()
+            self.version += 1
             for held in self._held:
                 held.keep(old, deleted)
         self._file.has_fitted()

@@ -20,10 +20,12 @@ class DictTables:
         saved: Rows to begin with.
 
     Attributes:
+        version: See `base.ports.CurrentView.version`.
         is_full: Commits fail with `disk_full`.
     """
 
     def __init__(self, saved: Saved | None = None) -> None:
+        self.version = 0
         self.is_full = False
         self._rows: dict[bytes, bytes] = dict(saved or {})
         self._keys: list[bytes] | None = None
@@ -103,6 +105,7 @@ class DictTables:
     def power_cut(self, saved: Saved) -> None:
         """The machine died: back to a saved copy."""
         self.kill()
+        self.version += 1
         self._rows = dict(saved)
         self._keys = None
         self._damaged.clear()
@@ -126,6 +129,7 @@ class DictTables:
         """Make a transaction's changes current."""
         if self.is_full:
             raise StorageError("disk_full", "the simulated disk is full")
+        self.version += 1
         rows = self._rows
         for key, value in changes.items():
             if value is None:

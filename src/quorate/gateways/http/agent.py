@@ -19,7 +19,6 @@ from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import SECOND_NS, Params, go_duration
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
-from quorate.machine.queries import Reader
 
 ALIVE, LEFT, FAILED = 1, 3, 4
 _MEMBER_FIELDS = frozenset({"Name", "Addr", "Port", "Tags", "Status"})
@@ -30,7 +29,7 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
     """Configuration, member, figures of this node."""
     status, config = context.local.status(), context.config
     me = status.node
-    row = Reader(context.local.tables).node(me.name).value
+    row = context.reader().node(me.name).value
     meta = dict(row.meta) if row is not None else own_meta(config)
     body: Shape = {
         "Config": {
@@ -147,7 +146,7 @@ def _state(member: Member, status: Status) -> int:
 
 def build_of(context: Context, member: Member) -> str:
     """Both versions of a member, as it wrote them into the catalog when it started."""
-    row = Reader(context.local.tables).node(member.name).value
+    row = context.reader().node(member.name).value
     if row is not None and row.id == member.id:
         return build(row.meta.get(QUORATE_META, ""), row.meta.get(CONSUL_META, ""))
     is_me = member.id == context.local.status().node.id
@@ -156,7 +155,7 @@ def build_of(context: Context, member: Member) -> str:
 
 def shown_id(context: Context, member: Member) -> str:
     """The id of a member that the API shows: a configured one if its row says so."""
-    row = Reader(context.local.tables).node(member.name).value
+    row = context.reader().node(member.name).value
     return row.shown_id if row is not None and row.id == member.id else member.id
 
 

@@ -295,7 +295,7 @@ class _Read:
         if self._request.is_lost:
             self._forget()
             return
-        reader = Reader(context.local.tables)
+        reader = context.reader()
         answer = self._evaluated(reader)
         if isinstance(answer, LongList):
             self._look_long(answer, reader)
@@ -372,7 +372,7 @@ class _Read:
     def _fired(self) -> None:
         self._watch = None
         self._drop_search()
-        removal, reader = self._context.local.removal, Reader(self._context.local.tables)
+        removal, reader = self._context.local.removal, self._context.reader()
         if removal is not None:
             self._last_look(removal)
         elif self._listing is not None and reader.index > self._mode.index:
@@ -411,7 +411,7 @@ class _Read:
         return False
 
     def _look_and_send(self) -> None:
-        reader = Reader(self._context.local.tables)
+        reader = self._context.reader()
         answer = self._evaluated(reader)
         if isinstance(answer, LongList) and self._listing is not None:
             send(self._context, self._request, answer, self._listing, self._long_lines)

@@ -16,7 +16,7 @@ import httptools
 
 from quorate.base.errors import QuorateError
 from quorate.gateways.http import refusals
-from quorate.gateways.http.budget import REQUEST_BYTES, Holding
+from quorate.gateways.http.budget import FREE_BYTES, REQUEST_BYTES, Holding
 from quorate.gateways.http.drawing import Drawer
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.limits import is_long
@@ -95,26 +95,29 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        reader, holding = self._reader, self._holding
+        reader, holding, server = self._reader, self._holding, self._server
         if self._is_deaf or holding is None:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > _DROPPED_BYTES_MAX:
                 self.abort()
             return
-        if reader.is_receiving:
-            self._parse(data)
-        elif (found := self._server.heads.read(data)) is not None:
-            request = Request(self, *found, self._server.is_stopping)
-            request.size = REQUEST_BYTES + len(data)
+        found = None if reader.is_receiving else server.heads.read(data)
+        if found is not None:
+            request = Request(self, *found, server.is_stopping, REQUEST_BYTES + len(data))
             self._accept(request)
+            is_within = holding.held_bytes <= holding.allowed_bytes
+            if is_within and len(self._pending) == 1 and not self._is_full:
+                server.handle(request)  # nothing is before it
+                return
+            self._ready.append(request)
         else:
             self._parse(data)
             if len(self._ready) == 1 and not reader.is_receiving and not self._is_deaf:
                 request = self._ready[0]  # it came alone and in one piece
-                self._server.heads.learn(data, request.headers, request.body)
+                server.heads.learn(data, request.headers, request.body)
         reading_bytes = reader.held_bytes if reader.is_receiving else 0
         if reader.has_begun_header():
-            self.due = self._server.tick + self._server.config.header_timeout_s
+            self.due = server.tick + server.config.header_timeout_s
         if holding.held_bytes + reading_bytes > holding.allowed_bytes:
             self._refuse_what_does_not_fit(holding)
         ready = self._ready
@@ -122,7 +125,7 @@ class Connection(asyncio.Protocol):
             self._ready = []
             self._worker.add(ready)
             self._worker.go_on()
-        if len(self._pending) > self._server.config.pipeline_max or reader.is_behind:
+        if len(self._pending) > server.config.pipeline_max or reader.is_behind:
             self._pause()
 
     def _parse(self, data: bytes) -> None:
@@ -225,14 +228,15 @@ class Connection(asyncio.Protocol):
             reader.headers,
             reader.body,
             reader.is_last or self._server.is_stopping,
+            reader.size,
         )
         request.needs_word = reader.needs_keep_alive
-        request.size = reader.size
         if reader.spool is not None:
             request.spool, reader.spool = reader.spool, None
             request.own(request.spool)
             request.spool.on_change = self._resume
         self._accept(request)
+        self._ready.append(request)
 
     def refuse(self, answer: bytes) -> None:
         """See `reading.Read`: nothing that follows is understood."""
@@ -317,10 +321,10 @@ class Connection(asyncio.Protocol):
 
     def _accept(self, request: Request) -> None:
         self._pending.append(request)
-        self._ready.append(request)
         if self._holding is not None:
             self._holding.held_bytes += request.size
-        self._continue_owed, self.due = False, 0
+        self._continue_owed = False
+        self.due = 0
         if request.is_last:
             self._stop_reading()
 
@@ -336,17 +340,28 @@ class Connection(asyncio.Protocol):
 
     def finish(self, request: Request, data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request; it leaves when those before it have left."""
-        pending = self._pending
-        if request.data is not None or not pending:
+        pending, transport, holding = self._pending, self._transport, self._holding
+        if request.data is not None or not pending or transport is None or holding is None:
             return
         if request.traffic is not None:
             request.traffic.count(data, request.began_s)
         request.data = data
-        request.chunks = chunks
         request.on_lost = None
+        is_plain = not (request.is_last or request.needs_word or request.method == b"HEAD")
+        if is_plain and len(pending) == 1 and chunks is None and len(data) <= PIECE_BYTES:
+            transport.write(data)
+            pending.clear()
+            holding.held_bytes -= request.size
+            if request.owned is not None:
+                request.release()
+            self._rest()
+            if self._is_paused:
+                self._resume()
+            return
+        request.chunks = chunks
         is_next = pending[0] is request
-        if (not is_next or len(data) > PIECE_BYTES) and self._holding is not None:
-            self._holding.hold(request.shed(len(data)))
+        if not is_next or len(data) > PIECE_BYTES:
+            holding.hold(request.shed(len(data)))
         if is_next:
             self._flush()
             if self._worker:
@@ -402,12 +417,12 @@ class Connection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Everything is answered; more may come."""
-        server = self._server
+        server, holding = self._server, self._holding
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
             self._transport.write(refusals.CONTINUE)
-        if self._holding is not None and self._holding.has_taken:
-            self._holding.recount(self._reader.held_bytes)
+        if holding is not None and holding.allowed_bytes > FREE_BYTES:
+            holding.recount(self._reader.held_bytes)
         if not self._reader.is_receiving:
             self.due = server.tick + server.config.idle_timeout_s
             if server.is_stopping:

@@ -19,6 +19,7 @@ from quorate.gateways.http.process import Process
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.sharing import Shared
 from quorate.gateways.http.traffic import Traffic
+from quorate.machine.queries import Reader
 
 DEFAULT_LINES = (
     b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
@@ -90,11 +91,21 @@ class Context:
         self.fresh_s = float("-inf")
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
+        self._reader = Reader(local.tables)
+        self._version = local.tables.version
 
     def reconfigure(self, config: HttpConfig) -> None:
         """From now on go by another configuration; requests that wait keep what they began with."""
         self.config = config
         self.answers.reconfigure(config)
+
+    def reader(self) -> Reader:
+        """Reads of the current state; use it within one call, do not keep it."""
+        tables = self.local.tables
+        if tables.version != self._version:
+            self._reader = Reader(tables)
+            self._version = tables.version
+        return self._reader
 
     def metrics(self) -> list[Metric]:
         """What the node and this gateway count and measure."""

@@ -13,7 +13,7 @@ from quorate.base.batches import Member
 from quorate.base.commands import Command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.metrics import Metric
-from quorate.base.ports import Done, Local, Status, View, WatchHandle
+from quorate.base.ports import CurrentView, Done, Local, Status, WatchHandle
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import SECOND_NS, duration_ns
@@ -55,7 +55,7 @@ class _Limited:
         return self._local.now_s
 
     @property
-    def tables(self) -> View:
+    def tables(self) -> CurrentView:
         return self._local.tables
 
     @property

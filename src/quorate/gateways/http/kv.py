@@ -28,7 +28,7 @@ from quorate.gateways.http.longlists import Listing
 from quorate.gateways.http.params import Params, unsigned
 from quorate.gateways.http.request import Request
 from quorate.kv.store import KvEntry, KvRow
-from quorate.machine.queries import Answer, Reader
+from quorate.machine.queries import Answer
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
 _SAFE_QUICK = 1400  # longer values take the road on which they may be packed
@@ -90,7 +90,7 @@ def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateErr
 def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> None:
     try:
         answers = context.answers
-        reader = Reader(context.local.tables)
+        reader = context.reader()
         found = reader.kv_at_once(key)
         if found is None or len(found[0].value) > _SAFE_QUICK:
             answer = reader.kv_get(key)

@@ -103,7 +103,7 @@ def evaluate(
         work: Yields when a turn's share is done.
         then: Gets the state and the value; what it raises becomes the answer.
     """
-    reader = Reader(context.local.tables)
+    reader = context.reader()
     try:
         next(work(reader))
     except StopIteration as end:

@@ -51,7 +51,7 @@ def _server(member: Member, status: Status) -> Shape:
 def cluster(context: Context, request: Request, _: Params, __: bytes) -> None:
     """Every member as this node knows it, at once: also while there is no leader."""
     status = context.local.status()
-    reader = Reader(context.local.tables)
+    reader = context.reader()
     body = {
         "Cluster": status.cluster_id,
         "Node": status.node.name,

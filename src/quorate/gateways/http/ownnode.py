@@ -13,7 +13,6 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import WatchHandle
 from quorate.gateways.http.context import Context, Timer
 from quorate.gateways.http.request import Request
-from quorate.machine.queries import Reader
 from quorate.registry.catalog import NO_NODE
 
 PATIENCE_S = 2.0
@@ -78,7 +77,7 @@ class _OwnNode:
     def _wait(self, left_s: float) -> None:
         if self._request.is_lost:
             return
-        if Reader(self._context.local.tables).node(self._name).value is not None:
+        if self._context.reader().node(self._name).value is not None:
             self.attempt()
             return
         wait = (subjects.exactly(subjects.of_node(self._name)),)

@@ -141,10 +141,10 @@ class Router:
 
     def handle(self, request: Request) -> None:
         """Answer a request, now or later."""
-        request.traffic = self._context.traffic.other
         try:
             match = _PLAIN_KEY.fullmatch(request.target)
             if match is None or self._blocked:
+                request.traffic = self._context.traffic.other
                 self._route(request)
                 return
             key, query = match.groups()

@@ -34,7 +34,6 @@ from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
-from quorate.machine.queries import Reader
 from quorate.registry.catalog import SERVER_SERVICE, ServiceRow
 
 _PLAIN = (
@@ -72,7 +71,7 @@ def _answer_services(context: Context, request: Request, keep: Keep | None) -> N
             yield {shape["ID"]: shape for shape in kept(shapes, keep)}
 
     find = partial(Reader.each_service_of_node, name=context.local.status().node.name)
-    answer = object_in_turn(find, pieces, None, Reader(context.local.tables))
+    answer = object_in_turn(find, pieces, None, context.reader())
     if isinstance(answer, LongRows):
         send_rows(context, request, answer, lambda _, __: b"")
     else:

@@ -247,7 +247,7 @@ def _renew(context: Context, request: Request, session: str, stamp_ms: int | Quo
 
 
 def _renew_at(context: Context, request: Request, session: str, stamp_ms: int) -> None:
-    row = Reader(context.local.tables).session_get(session).value
+    row = context.reader().session_get(session).value
     if row is None:
         raise _gone(session)
     if not needs_renewal(row, stamp_ms):

@@ -25,7 +25,7 @@ class RouteTraffic:
     Attributes:
         route, method: Its labels.
         area: The first part of the path behind the version: `kv`, `session`, `agent` ...
-        counts: Requests by the first digit of their status.
+        counts: Requests by the first byte of their status.
         durations: From the whole request to its answer; shared by all routes of the area.
     """
 
@@ -35,7 +35,7 @@ class RouteTraffic:
         self.route = route
         self.method = method
         self.area = area
-        self.counts = [0] * _CLASSES
+        self.counts = [0] * (_ZERO + _CLASSES)
         self.durations = durations
 
     def count(self, head: bytes, began_s: float | None) -> None:
@@ -45,7 +45,7 @@ class RouteTraffic:
             head: Its first bytes, the status line.
             began_s: When the request was complete, by `time.monotonic`; None: it is not timed.
         """
-        self.counts[head[_DIGIT] - _ZERO] += 1
+        self.counts[head[_DIGIT]] += 1
         if began_s is not None:  # `Histogram.observe` written out: this runs once per request
             durations = self.durations
             duration_s = monotonic() - began_s
@@ -100,4 +100,4 @@ class Traffic:
                 labels: Labels = (
                     ("route", each.route), ("method", each.method), ("status", f"{digit}xx"),
                 )  # fmt: skip
-                yield Sample(each.counts[digit], labels)
+                yield Sample(each.counts[_ZERO + digit], labels)
