@@ -23,6 +23,7 @@ from benchmarks import (
     goals,
     load,
     measure,
+    pools,
     processes,
     profiles,
     report,
@@ -189,12 +190,15 @@ def profiled(system: System, seconds: float, target: Path) -> Path | None:
     return profiles.summarised(target, pids)
 
 
-def prepared(systems: Sequence[System], console: Console) -> None:
-    """Start every system and give it its keys."""
+def prepared(systems: Sequence[System], console: Console, *, is_warmed: bool) -> None:
+    """Start every system and give it its keys; builds that are compared get a log in use, too."""
     for system in systems:
         console.print(f"{system.name}: starting three members, writing the keys")
         system.start()
-        load.send_all(system.address(system.leader()), system.requests("put"))
+        leader = system.address(system.leader())
+        load.send_all(leader, system.requests("put"))
+        if is_warmed:
+            load.send_all(leader, pools.warming_requests())
 
 
 def main(words: Sequence[str]) -> int:
@@ -228,7 +232,7 @@ def main(words: Sequence[str]) -> int:
         label = label or ("quick" if options.quick else "part" if options.only else "")
         name = report.name_of(dt.datetime.now(dt.UTC).date(), about["commit"], label)
         try:
-            prepared(systems, console)
+            prepared(systems, console, is_warmed=bool(options.before))
             about["systems"] = {
                 each.name: {"version": each.version, "command": each.command} for each in systems
             }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 KEYS = 10_000  # random keys; all exist before anything is measured
 VALUE_BYTES = 256
+_WARM_PUTS, _WARM_VALUE_BYTES = 2560, 64 * 1024
 MARK = b"@" * 8  # stands where it is no harm: at a value's begin, for etcd as 8 letters of base 64
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -63,6 +64,17 @@ def consul_requests(verb: str, seed: int = 1) -> list[bytes]:
         f"GET /v1/kv/{_key(number)}{mark} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
         for number in range(KEYS)
     ]
+
+
+def warming_requests() -> list[bytes]:
+    """Writes of 160 MiB, over few keys: then a node's log has the files of a log in use.
+
+    A new log begins with small ones, and makes larger ones ahead as it grows: work that a build
+    with other sizes has at other times.
+    """
+    head = [_head("PUT", f"/v1/kv/warm/{n % 64:02d}", _WARM_VALUE_BYTES) for n in range(_WARM_PUTS)]
+    body = MARK + bytes(_WARM_VALUE_BYTES - len(MARK))
+    return [each + body for each in head]
 
 
 def etcd_requests(verb: str, seed: int = 1) -> list[bytes]:
