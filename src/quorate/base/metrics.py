@@ -9,7 +9,7 @@ M2: names follow https://prometheus.io/docs/practices/naming/: base units, unit 
     in `_total`.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
@@ -36,20 +36,39 @@ class Histogram:
     Attributes:
         counts: Per bucket, not added up; the last one is for what is longer than every bound.
         total_s: The sum of all durations.
+        note: Takes a duration that `gather` will count: what is measured in every turn is counted
+            in groups. Whoever notes must see to it that `gather` is called now and then.
 
-    Cost: 0.2 µs for an observation; 17 integers.
+    Cost: 0.2 µs for an observation, a third for one that is noted; 17 integers.
     """
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("_noted", "counts", "note", "total_s")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(SECONDS) + 1)
         self.total_s = 0.0
+        self._noted: list[float] = []
+        self.note = self._noted.append
 
     def observe(self, duration_s: float) -> None:
         """Count a duration; a bound belongs to the bucket below it."""
         self.counts[bisect_left(SECONDS, duration_s)] += 1
         self.total_s += duration_s
+
+    def gather(self, count_min: int = 1) -> None:
+        """Count what was noted, if it is that much. Cost: sorting it, and 3 µs."""
+        noted, counts = self._noted, self.counts
+        if len(noted) < count_min:
+            return
+        self.total_s += sum(noted)
+        noted.sort()
+        before = 0
+        for place, bound in enumerate(SECONDS):
+            end = bisect_right(noted, bound, before)
+            counts[place] += end - before
+            before = end
+        counts[-1] += len(noted) - before
+        noted.clear()
 
     @property
     def count(self) -> int:

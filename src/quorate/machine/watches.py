@@ -28,7 +28,12 @@ _BEGINNING = beginning(b"")
 
 
 class Watches:
-    """Watchers by subject; tickets are handed back in the order in which they came."""
+    """Watchers by subject; tickets are handed back in the order in which they came.
+
+    Attributes:
+        is_waking: `take` may have something to give.
+        has_worked: Some of this turn's share is used.
+    """
 
     def __init__(self) -> None:
         self._next_id = 1
@@ -39,6 +44,7 @@ class Watches:
         self._id_end = 0  # who came after the mark is not woken for it
         self._finding: Generator[int | None, None, None] | None = None
         self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
+        self.is_waking = self.has_worked = False
 
     def __len__(self) -> int:
         """How many wait."""
@@ -69,19 +75,16 @@ class Watches:
             if not shelf:
                 self._clear(subject)
 
-    @property
-    def is_waking(self) -> bool:
-        """`take` may have something to give."""
-        return bool(self._marked) or self._finding is not None
-
     def mark(self, touched: Iterable[bytes]) -> None:
         """These subjects changed: `take` finds who waits for them (W1). The list is given away."""
         if self._watchers:
             self._marked.append((self._next_id, touched))
+            self.is_waking = True
 
     def give_share(self) -> None:
         """A new turn begins: `take` may wake again."""
         self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
+        self.has_worked = False
 
     def take(self) -> list[Ticket]:
         """Wake some of those who wait for what was marked, up to this turn's share; forget them.
@@ -97,8 +100,10 @@ class Watches:
                 watch_id = next(self._finding)
             except StopIteration:
                 self._finding = None
+                self.is_waking = bool(self._marked)
                 continue
             self._looks_left -= 1
+            self.has_worked = True
             watcher = None if watch_id is None else self._watchers.get(watch_id)
             if watch_id is not None and watch_id < self._id_end and watcher is not None:
                 woken.append((watch_id, watcher[1]))

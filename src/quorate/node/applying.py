@@ -42,31 +42,37 @@ class Applying:
         machine: What applies them.
         me: Whose bundles are given outcomes.
         turn_units: Work of one turn.
+
+    Attributes:
+        waiting: The slots that are not applied; to be read only.
+        has_worked: Some of this turn's share is used.
     """
 
     def __init__(self, machine: Machine, me: NodeId, turn_units: int) -> None:
         self._machine = machine
         self._me = me
-        self._waiting: deque[Released] = deque()
+        self.waiting: deque[Released] = deque()
         self._turn_units = self._share = turn_units
         self._is_stalled = False
         self._is_in_steps = False
+        self.has_worked = False
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self.waiting)
 
     @property
     def may_go_on(self) -> bool:
         """Something waits, and there was space for what came before it."""
-        return bool(self._waiting) and not self._is_stalled
+        return bool(self.waiting) and not self._is_stalled
 
     def give_share(self) -> None:
         """A new turn begins."""
         self._share = self._turn_units
+        self.has_worked = False
 
     def add(self, released: Iterable[Released]) -> None:
         """These are next, in this order. What found no space is tried again."""
-        self._waiting.extend(released)
+        self.waiting.extend(released)
         self._is_stalled = False
 
     def stop(self) -> None:
@@ -76,7 +82,7 @@ class Applying:
 
     def clear(self) -> None:
         """The tables were replaced by others that hold all of it."""
-        self._waiting.clear()
+        self.waiting.clear()
 
     def next(self) -> AppliedSlot | None:
         """Apply the next slot; None if this turn did its share, or nothing (more) can be applied.
@@ -85,9 +91,10 @@ class Applying:
             StorageError: The tables cannot be used any more. Not for `disk_full`: then the slot
                 waits.
         """
-        if not self._waiting or self._share <= 0:
+        if not self.waiting or self._share <= 0:
             return None
-        slot, batch, configuration = self._waiting[0]
+        slot, batch, configuration = self.waiting[0]
+        self.has_worked = True
         try:
             if not self._machine.is_applying:
                 self._machine.begin(slot, batch, configuration, self._me)
@@ -100,8 +107,11 @@ class Applying:
         if application is None:
             self._share, self._is_in_steps = 0, True
             return None
-        self._waiting.popleft()
+        self.waiting.popleft()
         if self._is_in_steps:  # the turn ends here: with no batch half applied, views can be held
             self._share, self._is_in_steps = 0, False
-        self._share -= SLOT_UNITS + WRITE_UNITS * sum(one.count for one in application.bundles)
+        units = SLOT_UNITS
+        for bundle in application.bundles:
+            units += WRITE_UNITS * bundle.count
+        self._share -= units
         return AppliedSlot(slot, configuration, application)

@@ -119,8 +119,7 @@ class Node:
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self._rng, self._wall_ms = rng, wall_ms
-        self._is_alone = bootstrap.is_alone
-        self._has_halted = False
+        self._is_alone, self._has_halted = bootstrap.is_alone, False
         self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
         self._routes = Routes(self)
         self._duties = Duties(self, self._routes, now_s)
@@ -313,19 +312,21 @@ class Node:
     @property
     def is_unsettled(self) -> bool:
         """Something could be applied that is known to be chosen, or somebody woken."""
-        replica = self.replica
-        if replica is None or self._has_halted or replica.is_installing:
-            return self.watches.is_waking
-        return self.watches.is_waking or replica.has_released or self.applying.may_go_on
+        replica, is_waking = self.replica, self.watches.is_waking
+        if is_waking or replica is None or self._has_halted or replica.is_installing:
+            return is_waking
+        return replica.has_released or (bool(self.applying.waiting) and self.applying.may_go_on)
 
     def _wake(self) -> list[Effect]:
-        woken = self.watches.take()
+        woken = self.watches.take() if self.watches.is_waking else None
         return [Wake(woken)] if woken else []
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
-        self.applying.give_share()
-        self.watches.give_share()
+        if self.applying.has_worked:
+            self.applying.give_share()
+        if self.watches.has_worked:
+            self.watches.give_share()
         replica = self.replica
         if replica is None:
             return []
@@ -352,8 +353,7 @@ class Node:
     def turn_due_s(self) -> float:
         """When `flush` should be called at the latest; infinite if only after something happens."""
         leadership = self.replica.leadership if self.replica else None
-        tell_due_s = leadership.tell_due_s if leadership is not None else inf
-        return min(self.origin.gather.due_s, tell_due_s)
+        return min(self.origin.gather.due_s, leadership.tell_due_s if leadership else inf)
 
     def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
         leader = self.replica.serving_leader(now_s) if self.replica else None
@@ -369,12 +369,10 @@ class Node:
         if serving == self._followed:
             return []
         before = self.settle(now_s)  # a new leader goes on from what is applied
-        self._followed = serving
-        self.leader = serving[0]
+        self._followed, self.leader = serving, serving[0]
         self.leaderless_since_s = now_s
         if self.leader != self.me.id:
-            self.intake = None
-            self.presence = None
+            self.intake = self.presence = None
             self.changes.stop_leading()
         else:
             self.intake = Intake(self.settings.cluster, self.machine.last_sequence)
@@ -392,26 +390,27 @@ class Node:
     def _bundles(self, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
         effects: list[Effect] = []
-        if self.leader is None or self.applying or not (self.origin.waiting or self.intake):
+        if self.leader is None or self.applying.waiting or not (self.origin.waiting or self.intake):
             return effects
         if self.intake is None:
             while self.origin.may_number(now_s):
                 effects += self._routes.forward(self.origin.number(now_s), self.leader)
             return self._pass(effects, now_s, is_applying=False)
-        while True:
+        while self.origin.waiting or self.intake:
             leadership = self.replica.leadership if self.replica else None
             if leadership is None or leadership.room() == 0 or self.is_full:  # N2
-                return effects
+                break
             while self.origin.may_number(now_s, is_leaving=bool(self.intake)):
                 self.intake.offer(self.origin.number(now_s))
             bundles = self.intake.take()
             if not bundles:
-                return effects
+                break
             stamp_ms, shown = self.stamp_ms(now_s), self.reports.take(leadership, now_s)
             batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles, None, shown)
             is_awaited = any(bundle.origin != self.me.id for bundle in bundles)
             steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
             effects += self._pass(steps, now_s, is_applying=False)
+        return effects
 
     def stamp_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
@@ -438,7 +437,7 @@ class Node:
                 else:
                     self.gate.asked += type(effect) is Persist
                     out.append(effect)
-            queue = self._begun() if self._found(now_s) else []
+            queue = self._begun() if self.replica is None and self._found(now_s) else []
             if is_applying:
                 queue += self._apply_released()
             if not queue:
@@ -455,9 +454,10 @@ class Node:
         if replica.is_installing:  # T3
             self.applying.stop()
             return []
-        self.applying.add(replica.take_released())
-        if not self.applying:
+        released = replica.take_released()
+        if not released and not self.applying.waiting:
             return []
+        self.applying.add(released)
         effects: list[Effect] = []
         try:
             while (done := self.applying.next()) is not None:

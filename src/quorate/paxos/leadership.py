@@ -159,9 +159,8 @@ class Leadership:
         """The next slot is spoken for: held by a promise, or between a change and its start."""
         if self.pipeline is None:
             return False
-        slot = self.pipeline.slot_next
-        stop_until = max(self._stop_until, self._home.membership.newest_from)
-        return slot <= self.phase1.slot_last or slot < stop_until
+        slot, newest_from = self.pipeline.slot_next, self._home.membership.newest_from
+        return slot <= self.phase1.slot_last or slot < self._stop_until or slot < newest_from
 
     def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
         """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
@@ -231,8 +230,7 @@ class Leadership:
             self.recall.note_own(slot)
         else:
             self._peer(sender, now_s).on_answer(slot, now_s)
-        batch = self.pipeline.on_accepted(sender, slot)
-        if batch is None:
+        if (batch := self.pipeline.on_accepted(sender, slot)) is None:
             return
         self._home.learner.choose(slot, batch)
         self.chosen_last = max(self.chosen_last, slot)
@@ -251,7 +249,9 @@ class Leadership:
         A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
         """
         learner, phase1 = self._home.learner, self.phase1
-        if slot <= learner.watermark:
+        is_new = slot > phase1.told and slot > phase1.watermark_max  # nearly always
+        if is_new or slot <= learner.watermark:
+            self.is_short = False
             return False
         if slot <= phase1.watermark_max:
             learner.hear_of(phase1.watermark_max, phase1.watermark_holder)

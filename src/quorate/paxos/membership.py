@@ -60,10 +60,12 @@ class Membership:
 
     def governing(self, slot: Slot) -> Configuration:
         """The configuration that governs `slot`; the slot must obey C1."""
-        for effective, configuration in reversed(self._chain):
-            if effective <= slot:
-                return configuration
-        return self._chain[0][1]
+        chain = self._chain
+        if len(chain) > 1:  # a change is under way
+            for effective, configuration in reversed(chain):
+                if effective <= slot:
+                    return configuration
+        return chain[0][1]
 
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
         """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""

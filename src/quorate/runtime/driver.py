@@ -12,10 +12,8 @@ else; a failing node, or a failing disk, ends the process: going on could break 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from math import inf
 from typing import Any, Protocol
 
@@ -37,31 +35,25 @@ from quorate.base.effects import (
     Refused,
     Reply,
     Send,
-    Ticket,
     Truncate,
     Wake,
 )
-from quorate.base.errors import StorageError, violated
+from quorate.base.errors import violated
 from quorate.base.events import Event, Installed, Persisted
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.metrics import Histogram
 from quorate.base.ports import Clock
 from quorate.base.records import Record
+from quorate.runtime.answering import Answering
 from quorate.runtime.faultlog import FaultLog
 from quorate.runtime.recorder import Recorder
 
+GATHERED_MIN = 256
+"""So many durations are counted together."""
+
 INLINE_TURNS_MAX = 8
 """Syncs done inline whose answers are taken in the same pass of the loop; then others get a go."""
-
-CALLS_S = 0.004
-"""So long one turn gives answers to clients that waited together; the rest get theirs in the next.
-
-A read point stays good meanwhile: later tables are as good.
-"""
-
-CALLS_PER_LOOK = 8
-"""Answers given between two looks at the clock."""
 
 TIMER_STEP_S = 0.0005
 """The loop's timers count whole milliseconds, and round."""
@@ -191,7 +183,6 @@ class Driver:
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._records: list[Record] = []
-        self._answers: deque[tuple[Iterator[Ticket], object]] = deque()  # begun in an earlier turn
         self._asked = 0
         self._is_turn_due = False
         self._is_in_turn = False
@@ -203,6 +194,7 @@ class Driver:
         self.turn_durations = Histogram()
         self.lags = Histogram()
         self.commit_durations = Histogram()
+        self._answering = Answering(clock, self.turn_durations, self.report, self.fail)
         self.notes: dict[str, int] = {}
         self._names: dict[NodeId, str] = {}
         self.recorder = Recorder()
@@ -231,7 +223,7 @@ class Driver:
     @property
     def is_answering(self) -> bool:
         """Some who waited have not got their answer yet."""
-        return bool(self._answers)
+        return bool(self._answering)
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -245,7 +237,7 @@ class Driver:
     def stop(self) -> None:
         """Take no more events and let no more time pass. What the log has begun goes on."""
         self.is_over = True
-        self._answers.clear()
+        self._answering.forget()
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
@@ -292,19 +284,20 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._is_in_turn = True
-        began_s = self._clock()
-        flushed_s = inf
+        began_s = flushed_s = self._clock()
         for _ in range(INLINE_TURNS_MAX):
-            if not self._is_turn_due or self.is_over:
+            if self.is_over:
                 break
             self._is_turn_due = False
             self.counters.turns += 1
-            flushed_s = self._clock()
             self._take("flush", self._node.flush, flushed_s)
             self._links.flush()
             self._hand_over()
+            if not self._is_turn_due:
+                break
+            flushed_s = self._clock()
         self._is_in_turn = False
-        self.turn_durations.observe(self._clock() - began_s)
+        self.turn_durations.note(self._clock() - began_s)
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
         elif self._node.is_unsettled:
@@ -315,7 +308,7 @@ class Driver:
         if not self.is_over:
             began_s = self._clock()
             self._take("settle", self._node.settle, began_s)
-            self.turn_durations.observe(self._clock() - began_s)
+            self.turn_durations.note(self._clock() - began_s)
             self.wake()
 
     def _set_alarm(self, flushed_s: float) -> None:
@@ -340,6 +333,7 @@ class Driver:
         lag_s = max(0.0, now_s - self._tick_due_s)
         counters = self.counters
         self.lags.observe(lag_s)
+        self.gather(GATHERED_MIN)
         counters.lag_max_s = max(counters.lag_max_s, lag_s)
         counters.ticks_late += lag_s > self._tick_s
         self._take("tick", self._node.tick, now_s)
@@ -409,65 +403,25 @@ class Driver:
     # --- clients -------------------------------------------------------------------------------
 
     def _applied(self, effect: Applied) -> None:
-        self.commit_durations.observe(self._clock() - effect.made_s)
-        for ticket, outcome in zip(effect.tickets, effect.outcomes, strict=True):
-            try:
-                ticket(outcome)
-            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
-                self._ticket_failed(error)
+        self.commit_durations.note(self._clock() - effect.made_s)
+        self._answering.call_each(effect.tickets, effect.outcomes)
 
     def _read_ready(self, effect: ReadReady) -> None:
-        self._answer(effect.tickets, effect.stamp_ms)
+        self._answering.give(effect.tickets, effect.stamp_ms)
 
     def _refused(self, effect: Refused) -> None:
-        self._answer(effect.tickets, effect.error)
-
-    def _answer(self, tickets: Sequence[Ticket], answer: object) -> None:
-        """Give the same answer to all, over several turns if they are many."""
-        if len(tickets) <= CALLS_PER_LOOK and not self._answers:
-            self._call(tickets, answer)
-            return
-        self._answers.append((iter(tickets), answer))
-        if len(self._answers) == 1:
-            self._answer_some()
-
-    def _answer_some(self) -> None:
-        answers, end_s = self._answers, self._clock() + CALLS_S
-        while answers:
-            tickets, answer = answers.popleft()
-            piece = tuple(islice(tickets, CALLS_PER_LOOK))
-            if len(piece) == CALLS_PER_LOOK:
-                answers.appendleft((tickets, answer))
-            self._call(piece, answer)
-            if answers and self._clock() >= end_s:
-                self._loop.call_soon(self._answer_on)
-                break
-
-    def _answer_on(self) -> None:
-        began_s = self._clock()
-        try:
-            self._answer_some()
-        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
-            self.fail(error)
-        self.turn_durations.observe(self._clock() - began_s)
+        self._answering.give(effect.tickets, effect.error)
 
     def _woken(self, effect: Wake) -> None:
-        self._call(effect.tickets)
+        self._answering.call(effect.tickets)
 
     def _change_done(self, effect: ChangeDone) -> None:
-        self._call((effect.ticket,), effect.error)
+        self._answering.call((effect.ticket,), effect.error)
 
-    def _call(self, tickets: Sequence[Ticket], *answer: object) -> None:
-        for ticket in tickets:
-            try:
-                ticket(*answer)
-            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
-                self._ticket_failed(error)
-
-    def _ticket_failed(self, error: Exception) -> None:
-        if isinstance(error, StorageError) and error.code == "corrupt":
-            raise error  # a damaged row: these tables must not be served any more
-        self.report(error)
+    def gather(self, count_min: int = 1) -> None:
+        """Count durations that were noted in turns, if they are that many."""
+        self.turn_durations.gather(count_min)
+        self.commit_durations.gather(count_min)
 
     def report(self, error: BaseException) -> str:
         """Count and log an internal error that ends nothing; returns its id in the log."""

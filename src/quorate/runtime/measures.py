@@ -109,6 +109,7 @@ def _progress(node: Node, status: Status) -> list[Metric]:
 
 def _turns(driver: Driver) -> list[Metric]:
     counters = driver.counters
+    driver.gather()
     return [
         counter("loop_events_total", "Events given to the node.", counters.events),
         counter("loop_turns_total", "Turns ended.", counters.turns),

@@ -32,3 +32,17 @@ def test_figures_have_the_names_of_metrics_and_labels_and_no_histograms() -> Non
         ]
     )
     assert shown == {"turns_total": 3, "role.leader": 1, "role.learner": 0}
+
+
+def test_durations_that_are_noted_count_as_if_they_were_observed_one_by_one() -> None:
+    values = [0.0, *SECONDS, *(bound * 1.01 for bound in SECONDS), 3.0, 3.0, 100.0]
+    observed, noted = Histogram(), Histogram()
+    for value in values:
+        observed.observe(value)
+        noted.note(value)
+    noted.gather(len(values) + 1)
+    assert noted.count == 0  # too few yet
+    noted.gather()
+    noted.gather()
+    assert noted.counts == observed.counts
+    assert round(noted.total_s, 9) == round(observed.total_s, 9)

@@ -31,7 +31,8 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Promised, Record
-from quorate.runtime.driver import CALLS_PER_LOOK, INLINE_TURNS_MAX, Driver
+from quorate.runtime.answering import CALLS_PER_LOOK
+from quorate.runtime.driver import INLINE_TURNS_MAX, Driver
 from quorate.runtime.recorder import Recorder
 
 BOB = NodeId("bob")
@@ -474,6 +475,7 @@ def test_turns_commits_and_late_ticks_are_measured() -> None:
         await world.settle()
 
     driver = played(play).driver
+    driver.gather()
     assert driver.commit_durations.total_s == 0.25
     assert driver.turn_durations.count >= 1
 
