@@ -34,6 +34,7 @@ from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
+from quorate.machine.queries import Reader
 from quorate.registry.catalog import SERVER_SERVICE, ServiceRow
 
 _PLAIN = (

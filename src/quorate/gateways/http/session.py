@@ -31,7 +31,7 @@ from quorate.gateways.http.params import (
 )
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_rows
-from quorate.machine.queries import Answer, Reader
+from quorate.machine.queries import Answer
 from quorate.registry.catalog import SERF_HEALTH
 from quorate.registry.sessions import SessionRow, needs_renewal
 
