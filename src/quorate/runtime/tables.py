@@ -1,7 +1,6 @@
 """Ordered tables in LMDB: the body of `base.ports.Tables` that ships.
 
-B1: each row ends with the CRC32C of key and value, little-endian, so that the CRC over key, value
-    and checksum is one constant. A row that does not match is named and never served.
+B1: see `rowformat`.
 B2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
 B3: a transaction that finds no room changes nothing (`mapfile`).
 B4: LMDB's own pages have no checksum: what is rotten there may hide a row. `verify` finds that.
@@ -15,58 +14,24 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import cast
 
-import google_crc32c
 import lmdb
 
 from quorate.base.errors import StorageError, invariant
 from quorate.base.metrics import Histogram
-from quorate.base.schema import Meta, Table
 from quorate.runtime.fileops import storage_error, sync_directory
 from quorate.runtime.heldviews import SLICE_BYTES, SLICE_ROWS, HeldRows, Old, Row
 from quorate.runtime.longkeys import (
     SHORT_MAX,
     join_long,
-    scan,
-    scan_back,
-    split_long,
     stored_key,
 )
 from quorate.runtime.mapfile import STEP_BYTES, MapFile, translated
+from quorate.runtime.rowformat import RESIDUE, Read, checked, crc32c, described, read_row, scan_rows
 
 FILE_NAME = "tables.mdb"
 STAGED_NAME = "tables.new.mdb"
 _INSTALL_ROWS = 4_096
-
-Read = Callable[[bytes], bytes | None]
-
-_RESIDUE = 0x48674BC7
-"""The CRC32C of any bytes followed by their CRC32C, little-endian."""
-
-# Called directly, twice per write: a wrapper would cost as much again. It has no types of its own.
-_crc32c = cast(
-    Callable[[bytes], int],
-    google_crc32c.value,  # pyright: ignore[reportUnknownMemberType]
-)
-
-
-def described(key: bytes) -> str:
-    """Table and key of a row, for people."""
-    if len(key) < 2:
-        return f"key {key.hex()}"
-    names: type[Table] | type[Meta] = Table if key[0] else Meta
-    try:
-        name = names(key[1]).name
-    except ValueError:  # a table of a newer version
-        name = str(key[1])
-    return f"table {name}, key {key[2:].hex()}"
-
-
-def _checked(key: bytes, stored: bytes) -> bytes:
-    if _crc32c(key + stored) != _RESIDUE:
-        raise StorageError("corrupt", f"{described(key)}: the row does not match its checksum")
-    return stored[:-4]
 
 
 class LmdbTables:
@@ -112,7 +77,7 @@ class LmdbTables:
         if read is None:
             read = self._open_reader().get
             self._read = read
-        return _read_row(read, key)
+        return read_row(read, key)
 
     def range(
         self, first: bytes, last: bytes | None = None, *, reverse: bool = False
@@ -184,8 +149,8 @@ class LmdbTables:
             with self._file.env.begin() as reader, reader.cursor() as cursor:
                 look_up = reader.get
                 for place, stored in cursor:
-                    if _crc32c(place + stored) != _RESIDUE:
-                        _checked(place, stored)
+                    if crc32c(place + stored) != RESIDUE:
+                        checked(place, stored)
                     if look_up(place) != stored:
                         raise StorageError("corrupt", f"{described(place)}: it cannot be found")
                     seen += 1
@@ -326,7 +291,7 @@ class LmdbTables:
     def _get_shortly(self, key: bytes) -> bytes | None:
         """Read without leaving a reader open; called under the lock, in any thread."""
         with self._file.env.begin() as reader:
-            return _read_row(reader.get, key)
+            return read_row(reader.get, key)
 
     def _read_slice(
         self, first: bytes, last: bytes | None, *, is_reversed: bool
@@ -382,7 +347,7 @@ class LmdbTransaction:
 
     def get(self, key: bytes) -> bytes | None:
         """See `base.ports.View.get`."""
-        return _read_row(self._get, key)
+        return read_row(self._get, key)
 
     def range(
         self, first: bytes, last: bytes | None = None, *, reverse: bool = False
@@ -402,7 +367,7 @@ class LmdbTransaction:
         try:
             if len(key) > SHORT_MAX:
                 key, value = stored_key(key), join_long(key, value)
-            self._put(key, value + _crc32c(key + value).to_bytes(4, "little"))
+            self._put(key, value + crc32c(key + value).to_bytes(4, "little"))
         except lmdb.Error as error:
             raise self._failed(error) from error
 
@@ -446,34 +411,6 @@ class LmdbTransaction:
             self._old[key] = self.get(key)
 
 
-def scan_rows(
-    transaction: "lmdb.Transaction[bytes]", first: bytes, last: bytes | None, *, is_reversed: bool
-) -> Iterator[Row]:
-    """Rows of a transaction with first <= key < last, in order or from the end."""
-    try:
-        with transaction.cursor() as cursor:
-            yield from (scan_back if is_reversed else scan)(cursor, first, last, _checked)
-    except lmdb.Error as error:
-        raise translated(error, f"from {described(first)}") from error
-
-
-def _read_row(read: Read, key: bytes) -> bytes | None:
-    place = stored_key(key) if len(key) > SHORT_MAX else key
-    try:
-        stored = read(place)
-    except lmdb.Error as error:
-        raise translated(error, described(key)) from error
-    if stored is None:
-        return None
-    if _crc32c(place + stored) != _RESIDUE:
-        _checked(place, stored)
-    if place is key:
-        return stored[:-4]
-    found, value = split_long(stored[:-4])
-    invariant(found == key, "two long keys with one hash of 128 bits")
-    return value
-
-
 def _write_rows(file: MapFile, rows: list[Row]) -> None:
     """Write in one transaction; where it found no room, grow and do it once more."""
     while True:
@@ -497,7 +434,7 @@ def _try_rows(file: MapFile, rows: list[Row]) -> None:
             place, row = key, value
             if len(key) > SHORT_MAX:
                 place, row = stored_key(key), join_long(key, value)
-            transaction.put(place, row + _crc32c(place + row).to_bytes(4, "little"))
+            transaction.put(place, row + crc32c(place + row).to_bytes(4, "little"))
         transaction.commit()
     except BaseException:
         transaction.abort()

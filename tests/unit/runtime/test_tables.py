@@ -11,7 +11,8 @@ import lmdb
 import pytest
 
 from quorate.base.errors import StorageError
-from quorate.runtime.tables import FILE_NAME, LmdbTables, described
+from quorate.runtime.rowformat import described
+from quorate.runtime.tables import FILE_NAME, LmdbTables
 
 MIB = 1024 * 1024
 
