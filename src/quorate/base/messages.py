@@ -103,6 +103,8 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """I have promised nothing above `ballot`; I know everything up to `watermark`.
 
     `round` is copied from the heartbeat. `digest` is the tables' digest at `digest_slot`.
+    `in_force` is the number of the newest configuration in force by the sender's disk (rule L6 in
+    `paxos.inforce`).
     """
 
     ballot: Ballot
@@ -110,6 +112,7 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
     round: int
     digest_slot: Slot
     digest: int
+    in_force: int = 0
 
 
 class Poll(msgspec.Struct, frozen=True, array_like=True, tag=8):
@@ -333,6 +336,12 @@ class Recognized(msgspec.Struct, frozen=True, array_like=True, tag=32):
     slot: Slot
 
 
+class InForce(msgspec.Struct, frozen=True, array_like=True, tag=34):
+    """To oneself: by what the disk holds now, the configuration of this number is in force."""
+
+    number: int
+
+
 Message = (
     Prepare
     | Promise
@@ -367,4 +376,5 @@ Message = (
     | FoundAbandoned
     | Restarted
     | Recognized
+    | InForce
 )

@@ -22,6 +22,7 @@ from quorate.client import durations
 from quorate.client.sync.client import Client
 
 POLL_S = 0.2  # between two looks at who votes
+REMOVE_S = 60.0  # so long it is asked again what became of a removal
 
 app = application("Change who votes, and who leads.")
 
@@ -175,21 +176,22 @@ def add(
 
 
 def _promote(client: Client, word: str, deadline_s: float) -> None:
-    """Ask until the node votes; a learner of that name goes before a voter, which may be lost."""
+    """Ask until the node votes; a learner of that name goes before a voter, which may be lost.
+
+    A voter is asked for as well: the answer says that this is durable, too.
+    """
     why = "it has not joined yet"
     while True:
         found = [each for each in voters(client) if word in {each.node, each.id, each.address}]
         learners = [each for each in found if not each.voter]
-        if found and not learners:
-            return
-        if learners:
-            learner = chosen(learners, word)
+        if found:
+            target = chosen(learners, word) if learners else found[0]
             try:
-                client.call("PUT", "/v1/operator/raft/peer", id=learner.id)
+                client.call("PUT", "/v1/operator/raft/peer", id=target.id)
             except (ConflictError, UnavailableError, OutcomeUnknownError) as error:
                 why = error.text  # not yet: asked again
             else:
-                continue
+                return
         if time.monotonic() >= deadline_s:
             fail(f"Error! {word} does not vote yet: {why}. See `quorate cluster list`")
         time.sleep(POLL_S)
@@ -208,14 +210,32 @@ def remove(
         bool, typer.Option("--force", help="Also if fewer than a majority would be alive.")
     ] = False,
 ) -> None:
-    """Take a node out of the configuration for good: it may come back only under a new id."""
+    """Take a node out of the configuration for good: it may come back only under a new id.
+
+    When this is answered, the node may be shut down, and its disk thrown away.
+    """
     word = one_argument(node, "NODE")
     with connection.client() as client:
         target = chosen(voters(client), word)
         if not force:
             _check_majority(client, target)
-        client.call("DELETE", "/v1/operator/raft/peer", id=target.id)
+        _remove(client, target.id, time.monotonic() + REMOVE_S)
     say(f"Success! Removed node: {target.node or target.id}")
+
+
+def _remove(client: Client, node_id: str, deadline_s: float) -> None:
+    """Ask until it is known that the node is removed, and may be shut down."""
+    is_asked = False
+    while True:
+        try:
+            client.call("DELETE", "/v1/operator/raft/peer", id=node_id)
+        except (UnavailableError, OutcomeUnknownError) as error:
+            is_asked = is_asked or isinstance(error, OutcomeUnknownError)
+            if not is_asked or time.monotonic() >= deadline_s:
+                raise
+        else:
+            return
+        time.sleep(POLL_S)
 
 
 def _check_majority(client: Client, target: Voter) -> None:

@@ -139,11 +139,15 @@ class AgentProcess:
 
         def left(error: QuorateError | None) -> None:
             if error is not None:
-                log.warning("stops without leaving: it stays a member", why=error.text)
+                log.warning("stops, and has not left as far as is known", why=error.text)
                 self._stop()
 
+        def late() -> None:
+            log.warning("stops, and does not know if it has left", waited_s=LEAVE_S)
+            self._stop()
+
         self.leave(left)
-        asyncio.get_running_loop().call_later(LEAVE_S, self._stop)
+        asyncio.get_running_loop().call_later(LEAVE_S, late)
 
     def leave(self, done: Callable[[QuorateError | None], None]) -> None:
         """Leave the cluster; then call `done`, and stop if there was no error."""

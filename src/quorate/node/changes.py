@@ -4,12 +4,18 @@ M1: a change is refused unless a quorum of the configuration *after* it is heard
     be sick, that is often why it is changed.
 M2: a learner may vote when it has caught up and is heard; and only if an operator said so, or the
     leader's settings say that every learner may (`auto_promote`): who just turned up has no vote.
-M3: a leader that is no voter any more leads to the end of the window, then hands over.
+M3: a leader that is no voter any more leads until its change can be answered (M4), then hands over.
+M4: a change is answered when the older configuration is out of force, and a quorum of the new
+    voters says that this is durable on its disk (rule L6 in `paxos.inforce`). So whoever was
+    removed may be shut down, and another node lost, as soon as the answer is there. Who asked and
+    lost its leader asks again; a removed node, which hears no leader, asks all it is linked to.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
-from quorate.base.batches import Configuration, Member
+from quorate.base.batches import Member
 from quorate.base.effects import ChangeDone, Effect, Note, Send, Ticket
 from quorate.base.errors import (
     ConflictError,
@@ -23,6 +29,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import ChangeAnswer, ChangeAsk
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
+from quorate.paxos.replica import Replica
 
 PROMOTE_SLOTS = 64
 """A learner this close to the watermark may vote."""
@@ -32,6 +39,9 @@ HAND_OVER_S, HAND_OVER_DOUBLINGS = 2.0, 4
 
 REPEAT_S = 0.5
 """An unanswered question goes to the leader again after this long."""
+
+AWAITED_MAX = 64
+"""So many are told by themselves what became of their change, others when they ask again."""
 
 _ERRORS: dict[str, type[QuorateError]] = {
     code: kind
@@ -63,7 +73,7 @@ class Changes:
         self._is_promoting = is_promoting
         self._number = incarnation << 32  # an answer to an earlier life may still be on its way
         self._pending: dict[int, Pending] = {}
-        self._awaited: dict[int, tuple[NodeId, int]] = {}  # configuration number -> asker, question
+        self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and question
         self._hand_overs = 0
         self._hand_over_due_s = float("-inf")
 
@@ -76,18 +86,21 @@ class Changes:
             ChangeAsk(self._number, verb, member), ticket, deadline_s
         )
 
-    def flush(self, leader: NodeId | None, now_s: float) -> list[Effect]:
-        """Send what waits to the leader; give up what passed its deadline."""
+    @property
+    def is_asking(self) -> bool:
+        """A client of this node waits for a change."""
+        return bool(self._pending)
+
+    def flush(self, whom: Sequence[NodeId], now_s: float) -> list[Effect]:
+        """Send what waits to the leader, or who may be it; give up what passed its deadline."""
         effects: list[Effect] = []
-        if not self._pending:
-            return effects
         for number, pending in list(self._pending.items()):
             if now_s >= pending.deadline_s:
                 del self._pending[number]
                 effects.append(ChangeDone(pending.ticket, self._late(pending)))
-            elif leader is not None and now_s - pending.sent_s >= REPEAT_S:
+            elif whom and now_s - pending.sent_s >= REPEAT_S:
                 pending.sent_s = now_s
-                effects.append(Send(leader, pending.ask))
+                effects += [Send(node, pending.ask) for node in whom]
         return effects
 
     def on_answer(self, message: ChangeAnswer) -> list[Effect]:
@@ -113,11 +126,11 @@ class Changes:
         self,
         sender: NodeId,
         message: ChangeAsk,
-        leadership: Leadership | None,
-        membership: Membership,
+        replica: Replica,
         now_s: float,
     ) -> list[Effect]:
-        """Decide on a wish; the answer leaves at once, or when the configuration is chosen."""
+        """Decide on a wish; the answer leaves at once if it is no, else when M4 allows it."""
+        leadership, membership = replica.leadership, replica.membership
         if leadership is None or not leadership.is_serving:
             return [Send(sender, ChangeAnswer(message.number, "not_leader", ""))]
         if message.verb == "transfer":
@@ -127,19 +140,25 @@ class Changes:
                 self._check_ready(message.member, leadership, membership, now_s)
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
         except QuorateError as error:  # the asker's: it gets it in its own words
-            code, text = error.code, error.text
-            if self._is_made(message, membership, code):  # asked again after a lost answer, too
-                code = text = ""
-            return [Send(sender, ChangeAnswer(message.number, code, text))]
-        if not effects:
-            return []  # another change is under way: the asker repeats itself
-        self._awaited[membership.newest.number + 1] = (sender, message.number)
-        return effects
+            if not _is_made(message, membership):
+                return [Send(sender, ChangeAnswer(message.number, error.code, error.text))]
+            effects = []  # made before: it may have been asked for again after a lost answer
+        self._awaited[sender, message.number] = message
+        if len(self._awaited) > AWAITED_MAX:
+            del self._awaited[next(iter(self._awaited))]
+        return effects + self.answers(replica)
 
-    def _is_made(self, message: ChangeAsk, membership: Membership, code: str) -> bool:
-        if message.verb == "remove":
-            return message.member.id in membership.newest.removed
-        return message.verb in ("add", "promote") and code == "already_exists"
+    def answers(self, replica: Replica) -> list[Effect]:
+        """As leader: what may be answered now (M4)."""
+        leadership, membership = replica.leadership, replica.membership
+        if leadership is None or not self._awaited:
+            return []
+        if not replica.durable.is_held_by_quorum(leadership.peers):
+            return []
+        made = [asked for asked, one in self._awaited.items() if _is_made(one, membership)]
+        for asked in made:
+            del self._awaited[asked]
+        return [Send(asker, ChangeAnswer(number, "", "")) for asker, number in made]
 
     def _check_ready(
         self, member: Member, leadership: Leadership, membership: Membership, now_s: float
@@ -184,29 +203,22 @@ class Changes:
         note = Note("change", {"verb": verb, "member": member.name, "number": configuration.number})
         return [note, *leadership.propose_change(configuration, now_s)]
 
-    def on_configuration(self, configuration: Configuration) -> list[Effect]:
-        """A configuration was chosen: answer who asked for it."""
-        awaited = self._awaited.pop(configuration.number, None)
-        if awaited is None:
-            return []
-        asker, number = awaited
-        return [Send(asker, ChangeAnswer(number, "", ""))]
-
     def stop_leading(self) -> None:
         """What was proposed may still be chosen; askers repeat themselves."""
         self._awaited.clear()
         self._hand_overs, self._hand_over_due_s = 0, float("-inf")
 
-    def tick(
-        self, leadership: Leadership, membership: Membership, watermark: Slot, now_s: float
-    ) -> list[Effect]:
+    def tick(self, leadership: Leadership, replica: Replica, now_s: float) -> list[Effect]:
         """Promote learners that have caught up (M2); hand over if we vote no more (M3)."""
-        voters = membership.governing(Slot(watermark + 1)).voter_ids
+        membership = replica.membership
+        voters = membership.governing(Slot(replica.watermark + 1)).voter_ids
+        answers = self.answers(replica)
         if self._me not in voters:
-            self.hand_over(leadership, voters, now_s)
-            return []
-        if not self._is_promoting or not leadership.may_change():
-            return []
+            if replica.durable.is_held_by_quorum(leadership.peers):
+                self.hand_over(leadership, voters, now_s)
+            return answers
+        if answers or not self._is_promoting or not leadership.may_change():
+            return answers
         for member in membership.newest.learners:
             if self._is_ready(member.id, leadership, now_s):
                 try:
@@ -259,3 +271,13 @@ class Changes:
             leadership.transfer(to, now_s)
             answer = ChangeAnswer(message.number, "", "")
         return [Send(sender, answer)]
+
+
+def _is_made(message: ChangeAsk, membership: Membership) -> bool:
+    """Is the newest configuration as this change would have it?"""
+    newest, member = membership.newest, message.member
+    if message.verb == "remove":
+        return member.id in newest.removed
+    if message.verb == "promote":
+        return member.id in newest.voter_ids
+    return message.verb == "add" and newest.member(member.id) == member

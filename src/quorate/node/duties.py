@@ -127,8 +127,8 @@ class Duties:
             "with nothing any more: ask another one",
         )
         why = (
-            "the cluster has removed it: stop it; it may come back with an empty data directory, "
-            "as a new node"
+            "the cluster has removed it: stop it when the removal is answered; it may come back "
+            "with an empty data directory, as a new node"
         )
         note = Note("removed", {"node": node.me.name, "cluster": node.cluster_id, "why": why}, True)
         refused = node.origin.withdraw_all(node.refusal) + node.reads.withdraw(node.refusal)
@@ -167,7 +167,7 @@ class Duties:
         effects = node.overviews.tick(leadership, membership, replica.watermark, now_s)
         if not node.is_full:
             effects += node.reports.tick(leadership, node.stamp_ms(now_s), now_s)
-        return effects + node.changes.tick(leadership, membership, replica.watermark, now_s)
+        return effects + node.changes.tick(leadership, replica, now_s)
 
     def _propose(self, command: Command) -> None:
         self._node.origin.submit(encode_command(command), None, float("inf"), urgent=True)

@@ -33,11 +33,10 @@ from quorate.base.effects import (
     Reply,
     Send,
     Ticket,
-    Truncate,
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
@@ -60,7 +59,7 @@ from quorate.node.reads import Reads
 from quorate.node.reports import Reports
 from quorate.node.routes import Routes
 from quorate.node.status import status_of
-from quorate.paxos.membership import Membership
+from quorate.paxos.membership import FOUNDING_SLOT, Membership
 from quorate.paxos.replica import Replica
 
 
@@ -77,6 +76,7 @@ class Node:
         now_s: Monotonic seconds at creation.
         wall_ms: Milliseconds since 1970, for people only.
         bootstrap: What to do with a directory that belongs to no cluster.
+        snapshot: The newest durable snapshot of the tables holds all up to here.
 
     Raises:
         StorageError: `corrupt`: the tables cannot take what the log holds.
@@ -94,6 +94,7 @@ class Node:
         *,
         wall_ms: Callable[[], int],
         bootstrap: Bootstrap = JOIN_ONLY,
+        snapshot: Slot = FOUNDING_SLOT,
     ) -> None:
         self.me, self.settings = me, settings
         self.machine = Machine(tables, settings.cluster, settings.limits.turn_units)
@@ -123,11 +124,11 @@ class Node:
         self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
         self._routes = Routes(self)
         self._duties = Duties(self, self._routes, now_s)
-        self._recover(records, now_s)
+        self._recover(records, snapshot, now_s)
 
     # --- life --------------------------------------------------------------------------------
 
-    def _recover(self, records: Iterable[Record], now_s: float) -> None:
+    def _recover(self, records: Iterable[Record], snapshot: Slot, now_s: float) -> None:
         applied = self.machine.applied
         for record in founding_first(records):
             if isinstance(record, Founded):
@@ -141,7 +142,7 @@ class Node:
                     if isinstance(effect, Halt):
                         raise StorageError(effect.code, effect.reason)
         if self.replica is not None:
-            self.replica.end_recovery(applied)
+            self.replica.end_recovery(applied, snapshot)
 
     def _found(self, now_s: float, *, is_recovering: bool = False) -> bool:
         """Become a replica, once the directory belongs to a cluster that exists."""
@@ -257,7 +258,7 @@ class Node:
         elif isinstance(event, events.Disconnected):
             effects += self._routes.on_disconnected(event, now_s)
         elif isinstance(event, events.SnapshotTaken):
-            effects.append(Truncate(event.slot))
+            effects += self._routes.on_snapshot(event.slot)
         elif isinstance(event, events.Installed):
             effects += self._installed(event.transfer, now_s)
         elif isinstance(event, events.SpaceChanged):
@@ -339,8 +340,7 @@ class Node:
         question = self.reads.question(self.leader, now_s)
         if question is not None and self.leader is not None:
             effects += self._pass([Send(self.leader, question)], now_s, is_applying=False)
-        wishes = self.changes.flush(self.leader, now_s)
-        if wishes:
+        if self.changes.is_asking and (wishes := self._routes.ask_changes(now_s)):
             effects += self._pass(wishes, now_s, is_applying=False)
         steps = replica.flush(now_s)
         if steps:
@@ -478,7 +478,6 @@ class Node:
         effects += self._wake()
         self.agreement.note(slot, self.machine.digest)
         if configuration is not None:
-            effects += self.changes.on_configuration(configuration)
             effects += self._configured()
         return effects
 

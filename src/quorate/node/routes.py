@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.base.batches import Bundle, Member
-from quorate.base.effects import Effect, Send
+from quorate.base.effects import Effect, Send, Truncate
 from quorate.base.events import Connected, Disconnected
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import (
@@ -21,6 +21,7 @@ from quorate.base.messages import (
     Heartbeat,
     HeartbeatAnswer,
     Identity,
+    InForce,
     Join,
     Meet,
     Message,
@@ -41,6 +42,7 @@ from quorate.node.origin import Origin
 from quorate.node.overview import Overviews
 from quorate.node.peering import Peering
 from quorate.node.reads import Reads
+from quorate.node.status import is_removed
 from quorate.paxos.replica import Replica
 
 JOIN_EVERY_S = 0.5
@@ -85,6 +87,7 @@ class Routes:
             SnapshotChunk: self._on_snapshot_chunk,
             ChangeAsk: self._on_change_ask,
             ChangeAnswer: self._on_change_answer,
+            InForce: self._on_in_force,
             Heartbeat: self._on_heartbeat,
             HeartbeatAnswer: self._on_heartbeat_answer,
             Overview: self._on_overview,
@@ -121,6 +124,11 @@ class Routes:
         node.founding.on_disconnected(event.peer)
         return [] if node.replica is None else node.replica.receive(event, now_s)
 
+    def on_snapshot(self, slot: Slot) -> list[Effect]:
+        """The tables as of `slot` are durable: the log up to there may go."""
+        replica = self._node.replica
+        return [Truncate(slot), *([] if replica is None else replica.durable.on_snapshot(slot))]
+
     def _linked(self, peer: Member, now_s: float) -> list[Effect]:
         """A link stands, or its other end said what it belongs to."""
         node = self._node
@@ -146,6 +154,14 @@ class Routes:
             return []
         applied = origin.on_applied(result.sequence, result.outcomes, slot, result.position)
         return [] if applied is None else [applied]
+
+    def ask_changes(self, now_s: float) -> list[Effect]:
+        """Bring wishes to the leader. A removed node hears none: it asks all it is linked to."""
+        node, replica = self._node, self._node.replica
+        whom = [] if node.leader is None else [node.leader]
+        if replica is not None and not whom and is_removed(replica):
+            whom = sorted(replica.linked)
+        return node.changes.flush(whom, now_s)
 
     def join(self, now_s: float) -> list[Effect]:
         """Ask those we are linked to for a place in the configuration."""
@@ -211,9 +227,7 @@ class Routes:
         node = self._node
         if node.replica is None:
             return []
-        return node.changes.on_ask(
-            sender, message, node.replica.leadership, node.replica.membership, now_s
-        )
+        return node.changes.on_ask(sender, message, node.replica, now_s)
 
     def _on_change_answer(
         self, sender: NodeId, message: ChangeAnswer, now_s: float
@@ -232,10 +246,15 @@ class Routes:
         replica = self._node.replica
         if replica is None or replica.leadership is None:
             return effects
+        effects += self._node.changes.answers(replica)
         halt = self._node.agreement.hear(
             sender, message.digest_slot, message.digest, replica.membership.newest
         )
         return effects if halt is None else [*effects, halt]
+
+    def _on_in_force(self, sender: NodeId, message: InForce, now_s: float) -> list[Effect]:
+        effects, replica = self._to_replica(sender, message, now_s), self._node.replica
+        return effects if replica is None else effects + self._node.changes.answers(replica)
 
     def _on_overview(self, sender: NodeId, message: Overview, now_s: float) -> list[Effect]:
         if sender == self._node.leader:
@@ -264,9 +283,7 @@ class Routes:
         if leadership is None or newest.member(message.member.id) == message.member:
             return effects
         ask = ChangeAsk(0, "add", message.member)
-        return effects + node.changes.on_ask(
-            sender, ask, leadership, node.replica.membership, now_s
-        )
+        return effects + node.changes.on_ask(sender, ask, node.replica, now_s)
 
     def _on_identity(self, sender: NodeId, message: Identity, now_s: float) -> list[Effect]:
         peering = self._node.peering

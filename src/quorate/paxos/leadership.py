@@ -337,9 +337,8 @@ class Leadership:
         return effects
 
     def _try_serving(self, now_s: float) -> list[Effect]:
-        if self.is_serving or not self._is_barrier_chosen:
-            return []
-        if self._home.learner.watermark < self._barrier:
+        is_below = self._home.learner.watermark < self._barrier
+        if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
         self.is_serving = True
         self.served_since_s = now_s
@@ -405,8 +404,9 @@ class Leadership:
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
     ) -> list[Effect]:
         """A peer still follows: note how far it is, and count its answer to the round."""
-        learner = self._home.learner
-        self._peer(sender, now_s).on_watermark(message.watermark, learner.watermark, now_s)
+        learner, peer = self._home.learner, self._peer(sender, now_s)
+        peer.on_watermark(message.watermark, learner.watermark, now_s)
+        peer.in_force = max(peer.in_force, message.in_force)
         learner.hear_of(message.watermark, sender)
         return self._count_answer(sender, message.round)
 

@@ -108,6 +108,10 @@ class Learner:
         batch = self.tail.get(slot)
         return self._past.get(slot) if batch is None else batch
 
+    def is_proven(self, after: Slot, upto: Slot) -> bool:
+        """On recovery, before it ends: does the log prove each slot above `after` up to `upto`?"""
+        return all(slot in self._proven for slot in range(after + 1, upto + 1))
+
     def recollect(self, record: Vote | Chosen | Promised) -> None:
         """On recovery: the log still holds a slot that the tables have passed.
 

@@ -76,16 +76,21 @@ class Learning:
         self._claim = None if is_stored else Promised(ballot, watermark)
         return effects
 
+    def keep_claim(self, ballot: Ballot) -> list[Effect]:
+        """We led under `ballot`, and no more: our own word proves what our votes of it chose."""
+        effects = self.store_claim()
+        self._claim = Promised(ballot, self._home.learner.watermark)
+        return effects
+
     def store_claim(self) -> list[Effect]:
         """Let the log hold what only a leader's word proved chosen (L4)."""
-        home, claim = self._home, self._claim
+        home = self._home
+        claims, self._claim = [self._claim] if self._claim is not None else [], None
         if home.leadership is not None and home.leadership.pipeline is not None:
-            claim = Promised(home.leadership.ballot, home.learner.watermark)
-        self._claim = None
-        if claim is None:
-            return []
-        home.acceptor.remember(claim)
-        return [Persist(claim)]
+            claims.append(Promised(home.leadership.ballot, home.learner.watermark))
+        for claim in claims:
+            home.acceptor.remember(claim)
+        return [Persist(claim) for claim in claims]
 
     def judge_known(self, sender: NodeId, message: Accept) -> list[Effect]:
         """An Accept for a slot known to be chosen (L5); nothing if the acceptor may grant it.

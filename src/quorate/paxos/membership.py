@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from quorate.base.batches import Configuration, Member
+from quorate.base.batches import Configuration, Member, decode_batch, is_configuration
 from quorate.base.errors import ConflictError, NotFoundError, RequestError, invariant
 from quorate.base.ids import NodeId, Slot
 
@@ -67,6 +67,11 @@ class Membership:
                     return configuration
         return chain[0][1]
 
+    def in_force(self, watermark: Slot) -> int:
+        """Which configuration is in force when all up to `watermark` is known, 0 if pruned."""
+        known = [made.number for effective, made in self._chain if effective <= watermark + 1]
+        return max(known, default=0)
+
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
         """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""
         newest = self.newest
@@ -75,6 +80,11 @@ class Membership:
         self._chain.append((self._effective(slot), configuration))
         self._refresh()
         return configuration
+
+    def take(self, slot: Slot, batch: bytes) -> Configuration | None:
+        """What the batch chosen in `slot` brings into the chain, if anything (C2)."""
+        proposed = decode_batch(batch).configuration if is_configuration(batch) else None
+        return None if proposed is None else self.judge(slot, proposed)
 
     def prune(self, watermark: Slot) -> bool:
         """Drop configurations that govern no slot above `watermark` any more; True if one went."""

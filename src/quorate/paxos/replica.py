@@ -10,7 +10,7 @@ who may try, `leadership` proposes. This file only connects them.
 
 from collections.abc import Callable
 
-from quorate.base.batches import Configuration, decode_batch, is_configuration
+from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Event, Received
@@ -23,6 +23,7 @@ from quorate.base.messages import (
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
+    InForce,
     Message,
     Nack,
     Poll,
@@ -38,6 +39,7 @@ from quorate.base.records import Chosen, Promised, Record, Vote
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.contradiction import contradiction
 from quorate.paxos.election import Election
+from quorate.paxos.inforce import Durable
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.learning import Learning
@@ -53,7 +55,6 @@ UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
 CONTRADICTED = "another batch was chosen"
 """Why a leader steps down (S6, S7, S5)."""
-
 Released = tuple[Slot, bytes, Configuration | None]
 """Slot, batch, and the configuration it brought into the chain, if any."""
 
@@ -98,20 +99,21 @@ class Replica:
         self.linked: set[NodeId] = set()
         self._released: list[Released] = []
         self.learning = Learning(self)
+        self.durable = Durable(self)
         self.polls = Polls(self)
-        self.recall = recall or Recall(me, 1, 0, Blank())
         self._wait_until_s = now_s + settings.timing.election_timeout_s
-        self.recall.begin(NO_BALLOT, applied, self._wait_until_s)
         self._has_turned = False  # a configuration went out of force: see L4
         self._failed_why = ""  # our last election failed for this, and nobody led since
+        self.recall = recall or Recall(me, 1, 0, Blank())
         of_all: Handlers = {
             Poll: self._on_poll,
-            Fetch: self._on_fetch,
+            Fetch: lambda sender, message, _: self.learning.on_fetch(sender, message),
             Fetched: self._on_fetched,
             Farewell: self._on_farewell,
-            Restarted: self._on_restarted,
-            Recognized: self._on_recognized,
+            Restarted: lambda sender, message, _: self.recall.on_restarted(sender, message),
+            Recognized: lambda sender, message, _: self.recall.on_recognized(sender, message),
         }
+        self.recall.begin(NO_BALLOT, applied, self._wait_until_s)
         self._handlers: Handlers = of_all | {
             Accept: self._on_accept,
             Accepted: self._on_accepted,
@@ -122,10 +124,11 @@ class Replica:
             Nack: self._on_nack,
             PollAnswer: self._on_poll_answer,
             TransferNow: self._on_transfer_now,
+            InForce: self._on_in_force,
         }
         ahead = (Accept, Heartbeat, PollAnswer)
         self._of_non_members: Handlers = of_all | dict.fromkeys(ahead, self._on_non_member)
-        self._refused: Handlers = {Restarted: self._on_restarted}
+        self._refused: Handlers = {Restarted: of_all[Restarted]}
 
     # --- what the node asks ------------------------------------------------------------------
 
@@ -177,8 +180,9 @@ class Replica:
             self.learner.choose(record.slot, record.batch)
         self._release()
 
-    def end_recovery(self, applied: Slot) -> None:
-        """All records are replayed; `applied` is what the tables held when they began."""
+    def end_recovery(self, applied: Slot, snapshot: Slot) -> None:
+        """All records are replayed; the tables began with `applied`, a durable `snapshot` below."""
+        self.durable.begin(snapshot, applied)
         self.learner.end_recovery(applied)
         self._has_turned = False
         slots = [self.watermark, *self.acceptor.votes, *self.learner.chosen]
@@ -207,7 +211,7 @@ class Replica:
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
             effects += self.step_down(now_s, "a snapshot holds what others chose")
-        return effects + self._settle(now_s)
+        return effects + self._settle(now_s) + self.durable.on_snapshot(slot)
 
     # --- events ------------------------------------------------------------------------------
 
@@ -230,7 +234,8 @@ class Replica:
         end of its ballot, for it may have been removed meanwhile.
         """
         handlers = self._handlers
-        if sender not in self.membership.members and not self._is_heard(sender):
+        is_followed = sender in (self.me, self.election.leader.node)
+        if sender not in self.membership.members and not is_followed:
             handlers = self._of_non_members if sender in self.linked else {}
         if self.recall.refused and sender in self.recall.refused:
             handlers = self._refused  # V2
@@ -242,9 +247,6 @@ class Replica:
         except ContradictionError as found:
             return [contradiction(found, sender, message, self.learner.led)]
         return effects + self._settle(now_s)
-
-    def _is_heard(self, sender: NodeId) -> bool:
-        return sender in (self.me, self.election.leader.node)
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: heartbeats, resends, elections, fetches."""
@@ -298,11 +300,17 @@ class Replica:
         if leadership is None:
             return []
         self.leadership = None
+        effects: list[Effect] = []
+        if why == CONTRADICTED:
+            self.durable.on_contradicted()
+        elif leadership.pipeline is not None:
+            effects += self.learning.keep_claim(leadership.ballot)
         if leadership.chosen_last >= self.learner.led[1] and why != CONTRADICTED:
             self.learner.led = (leadership.ballot, min(leadership.chosen_last, self.watermark))
         self.election.postpone(now_s)
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
-        return [Note("stepped down", {"why": why})] if is_news or leadership.is_serving else []
+        is_said = is_news or leadership.is_serving
+        return effects + ([Note("stepped down", {"why": why})] if is_said else [])
 
     def next_round(self) -> int:
         """A round above all that we have seen."""
@@ -339,12 +347,6 @@ class Replica:
             return True
         governing = membership.governing(Slot(self.watermark + 1))
         return recall.confirm((governing.voter_ids, membership.newest.voter_ids), now_s)
-
-    def _on_restarted(self, sender: NodeId, message: Restarted, now_s: float) -> list[Effect]:
-        return self.recall.on_restarted(sender, message)
-
-    def _on_recognized(self, sender: NodeId, message: Recognized, now_s: float) -> list[Effect]:
-        return self.recall.on_recognized(sender, message)
 
     def _on_prepare(self, sender: NodeId, message: Prepare, now_s: float) -> list[Effect]:
         if not self._may_vote(now_s):
@@ -407,7 +409,8 @@ class Replica:
 
     def progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
         """How far this node is; `counter` 0 answers no round."""
-        return HeartbeatAnswer(ballot, self.watermark, counter, self.digest_slot, self.digest)
+        checkpoint = (self.digest_slot, self.digest)
+        return HeartbeatAnswer(ballot, self.watermark, counter, *checkpoint, self.durable.number)
 
     def _on_heartbeat_answer(
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
@@ -415,6 +418,9 @@ class Replica:
         if self.leadership and message.ballot == self.leadership.ballot:
             return self.leadership.on_heartbeat_answer(sender, message, now_s)
         return []
+
+    def _on_in_force(self, sender: NodeId, message: InForce, now_s: float) -> list[Effect]:
+        return self.durable.on_stored(message) if sender == self.me else []
 
     def _follow(self, ballot: Ballot, now_s: float, is_serving: bool | None) -> bool:
         self._failed_why = ""
@@ -438,7 +444,7 @@ class Replica:
             effects = self.step_down(now_s, CONTRADICTED)
         if self._has_turned:
             self._has_turned = False
-            effects += self.learning.store_claim()
+            effects += self.durable.on_turned()
         return effects
 
     def _release(self) -> bool:
@@ -450,12 +456,7 @@ class Replica:
             slot, batch = released
             if self.leadership and self.leadership.is_contradicted(slot, batch):
                 is_contradicted = True
-            configuration = None
-            if is_configuration(batch):
-                proposed = decode_batch(batch).configuration
-                if proposed is not None:
-                    configuration = self.membership.judge(slot, proposed)
-            self._released.append((slot, batch, configuration))
+            self._released.append((slot, batch, self.membership.take(slot, batch)))
         if learner.watermark > before:
             self.acceptor.forget(learner.watermark)
             if self.membership.prune(learner.watermark):
@@ -468,9 +469,6 @@ class Replica:
         self, sender: NodeId, message: Accept | Heartbeat | PollAnswer, now_s: float
     ) -> list[Effect]:
         return self.learning.on_non_member(sender, message)
-
-    def _on_fetch(self, sender: NodeId, message: Fetch, now_s: float) -> list[Effect]:
-        return self.learning.on_fetch(sender, message)
 
     def _on_fetched(self, sender: NodeId, message: Fetched, now_s: float) -> list[Effect]:
         before = self.watermark

@@ -33,6 +33,7 @@ from quorate.runtime.driver import Driver
 from quorate.runtime.home import Home, HomeSettings
 from quorate.runtime.local import LocalNode
 from quorate.runtime.measures import gathered
+from quorate.runtime.snapshots import durable_slot
 from quorate.runtime.snapshotter import Copies, Snapshotter
 from quorate.runtime.transport import Transport
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
@@ -141,6 +142,7 @@ class Body:
             time.monotonic(),
             wall_ms=_wall_ms,
             bootstrap=Bootstrap(settings.expect, settings.is_alone, settings.join),
+            snapshot=durable_slot(self._home.snapshots),
         )
 
     async def start(self, listener: socket.socket) -> None:
@@ -256,7 +258,9 @@ class Body:
         now_s = time.monotonic()
         grown_bytes = self._home.wal.log_bytes - self._log_bytes_before
         wanted_bytes = max(self._settings.home.snapshot_log_bytes, self._home.tables.used_bytes)
-        is_due = grown_bytes > wanted_bytes or self._has_many_segments()
+        replica = self._node.replica
+        is_waited_for = replica is not None and replica.durable.is_snapshot_wanted
+        is_due = grown_bytes > wanted_bytes or self._has_many_segments() or is_waited_for
         if is_due and now_s >= self._snapshot_due_s:
             self._snapshotter.start(self._snapshot_done, self._snapshot_failed)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)

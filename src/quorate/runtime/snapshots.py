@@ -167,6 +167,11 @@ def snapshots(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"quorate-*{_SUFFIX}"), reverse=True)
 
 
+def durable_slot(directory: Path) -> Slot:
+    """What the newest complete snapshot holds; 0 if there is none."""
+    return Slot(max((_slot_in_name(path) for path in snapshots(directory)), default=0))
+
+
 def prune(directory: Path, kept: int = KEPT) -> None:
     """Remove all but the newest, and what was left unfinished by a process that died.
 

@@ -1,13 +1,14 @@
 """Cluster: all hosts of a run, the clients, the checkers, and an operator who replaces the lost."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 
 import msgspec
 
 from quorate.base.batches import Member
 from quorate.base.config import NodeSettings
-from quorate.base.errors import QuorateError
+from quorate.base.errors import OutcomeUnknownError, QuorateError
 from quorate.base.ids import NodeId, Slot
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
@@ -69,7 +70,9 @@ class Cluster:
         self.hosts: dict[str, Host] = {}
         self.retired: set[str] = set()  # hosts that must not be in the configuration any more
         self.visitors: set[str] = set()  # hosts that may belong to another cluster: see `neighbour`
-        self._to_remove: dict[NodeId, str] = {}
+        self._to_remove: dict[NodeId, Member] = {}  # until it is answered that they are removed
+        self._to_promote: Member | None = None  # the same for a vote
+        self.has_old_copies = False  # some directory may have lost what it said it holds
         self.guarded_until_s = 0.0  # no new fault before
         self.faults_active = 0
         names = names[: make.founders + make.spares]
@@ -167,7 +170,7 @@ class Cluster:
         """A lost disk: the old id must leave, the host joins as a new one."""
         if host.me.id in self._to_remove:
             return
-        self._to_remove[host.me.id] = host.name
+        self._to_remove[host.me.id] = host.me
         host.crash(is_power_cut=True)
         host.format()
         host.habits = msgspec.structs.replace(host.habits, expect=0, is_alone=False)
@@ -186,6 +189,7 @@ class Cluster:
         If it forgot what others remember it must halt, and soon; then it is replaced.
         """
         before = self.oracle.rolled_back(host.me.id)
+        self.has_old_copies, host.in_force = True, 0
         host.crash(is_power_cut=False)
         host.store.roll_back(old)
         self.guarded_until_s = self.world.now + GUARDED_S
@@ -237,14 +241,26 @@ class Cluster:
             self.wipe(host)
 
     def retire(self, host: Host) -> None:
-        """A member leaves for good; its process goes on for a while."""
+        """A member leaves for good: it is shut down when it is answered that it is removed."""
         self.retired.add(host.name)
-        self._to_remove[host.me.id] = host.name
+        self._to_remove[host.me.id] = host.me
+
+    def _answered(self, verb: str, member: Member, error: QuorateError | None) -> None:
+        """What an operator does when a change is made, and may rely on."""
+        if verb == "promote" and not isinstance(error, OutcomeUnknownError):
+            self._to_promote = None
+        if verb != "remove" or error is not None or member.id not in self._to_remove:
+            return
+        del self._to_remove[member.id]
+        host = self.hosts[member.name]
+        if host.name in self.retired and host.me.id == member.id:
+            delay_s = self._chance.choice((0.0, 0.0, 2.0)) * self._chance.random()
+            self.world.after(delay_s, partial(host.crash, is_power_cut=False))
 
     @property
     def is_settled(self) -> bool:
-        """Nobody is left who should not be a member."""
-        return not self._to_remove
+        """Nobody is left who should not be a member, and no change is without its answer."""
+        return not self._to_remove and self._to_promote is None
 
     def _operate(self) -> None:
         """Ask for what is still to be done, on any host that runs."""
@@ -254,16 +270,17 @@ class Cluster:
             return
         newest = model.chain[-1][1]
         for node_id in list(self._to_remove):
-            if newest.member(node_id) is None:
-                del self._to_remove[node_id]
-        if not self._to_remove and newest.learners and not self.make.settings.auto_promote:
-            learner = newest.learners[self._chance.randrange(len(newest.learners))]
-            self.change("promote", learner)
-        if self._to_remove and self.living:
-            node_id = next(iter(self._to_remove))
-            member = newest.member(node_id)
-            if member is not None:
-                self.change("remove", member)
+            if newest.member(node_id) is None and node_id not in newest.removed:
+                del self._to_remove[node_id]  # it never was one
+        if self._to_promote is not None and newest.member(self._to_promote.id) is None:
+            self._to_promote = None
+        if self._to_remove:
+            self.change("remove", next(iter(self._to_remove.values())))
+        elif self._to_promote is not None:
+            self.change("promote", self._to_promote)
+        elif newest.learners and not self.make.settings.auto_promote:
+            self._to_promote = newest.learners[self._chance.randrange(len(newest.learners))]
+            self.change("promote", self._to_promote)
 
     def change(self, verb: str, member: Member) -> None:
         """Ask some host for a change of membership."""
@@ -275,6 +292,7 @@ class Cluster:
         def done(error: QuorateError | None) -> None:
             why = "" if error is None else f": {error.code}"
             self.world.say(f"{host.name} closed {verb} {member.name}{why}")
+            self._answered(verb, member, error)
 
         host.do(lambda node, now_s: node.change(verb, member, done, now_s + 5.0))
 

@@ -246,17 +246,22 @@ def _full(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 def _may_lose(cluster: Cluster, host: Host) -> bool:
     """May this directory be lost? Not while another one is not replaced yet.
 
-    Replaced means that all others know, by their disks, the configuration without the lost one to
-    be in force: else a slot that the old one governs may still need the memory of both.
+    Replaced means that an operator has the answers that the lost one is removed, and that the new
+    one votes (rule M4). Nodes that promote by themselves answer nobody, and an old copy of a
+    directory may have lost what an answer relied upon: then all others must know it.
     """
     model = cluster.oracle.model
     if model is None or not cluster.is_settled:
         return False
+    if cluster.visitors:
+        return False  # an empty node may be led into the other cluster: see `neighbour`
     if any(other.is_lost or other.has_rot for other in cluster.hosts.values()):
         return False
     begin, newest = model.newest
     if len(newest.voters) < 3 or newest.learners or newest.member(host.me.id) is None:
         return False
+    if not (cluster.make.settings.auto_promote or cluster.has_old_copies):
+        return True
     return all(
         other.node is not None
         and other.node.replica is not None
@@ -339,7 +344,7 @@ def _remove(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
         return None
     host = hosts[dice.randrange(len(hosts))]
     cluster.retire(host)
-    return lambda: host.crash(is_power_cut=False)
+    return _nothing
 
 
 FAULTS: dict[str, Inject] = {

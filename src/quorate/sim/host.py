@@ -109,6 +109,7 @@ class Host:
         self._is_flush_due = False
         self._alarm_s = inf
         self._looked = Slot(0)
+        self.in_force = 0  # the newest configuration in force by its disk, as it said (L6)
         self._hash = config_hash(settings.cluster)
         network.ends[name] = self
 
@@ -152,6 +153,7 @@ class Host:
         self.store.format(node_id)
         self.me = Member(node_id, self.name, f"{self.name}:8300")
         self.is_lost = self.has_rot = self.is_rolled_back = False
+        self.in_force = 0
 
     def start(self) -> None:
         """Begin a life, if there is none and the directory allows."""
@@ -197,7 +199,11 @@ class Host:
                 self.habits.is_alone,
                 tuple(f"{name}:8300" for name in self.habits.seeds),
             ),
+            snapshot=after,
         )
+        replica = node.replica
+        if replica and replica.membership.in_force(replica.watermark) < self.in_force:
+            raise ViolationError(f"{self.name} forgot that configuration {self.in_force} governs")
         self.lives += 1
         self.life = self.lives
         self.node = node
@@ -211,12 +217,15 @@ class Host:
         if life:
             self.world.after(self._tick_s(), self._tick, life)
             self._plan_snapshot(life)
+            self.world.after(1.0, self._take_wanted, life)
 
     def crash(self, *, is_power_cut: bool) -> None:
         """End now."""
         if not self.life:
             return
         self.world.say(f"{self.name} {'loses power' if is_power_cut else 'is killed'}")
+        if self.node is not None and self.node.replica is not None:
+            self.in_force = max(self.in_force, self.node.replica.durable.number)
         self.life, self.node = 0, None
         self.store.end(is_power_cut=is_power_cut)
         self.network.down(self.name, is_silent=is_power_cut)
@@ -438,6 +447,19 @@ class Host:
             self.world.say(f"{self.name} takes a snapshot of {node.machine.applied}")
             self.store.take_snapshot(node.machine.applied, self._snapshot_taken)
         self._plan_snapshot(life)
+
+    def _take_wanted(self, life: int) -> None:
+        """What a body does once a second: a snapshot if the node wants one (rule L6)."""
+        node = self.node
+        if node is None or life != self.life:
+            return
+        self.world.after(1.0, self._take_wanted, life)
+        replica = node.replica
+        if replica is None or not replica.durable.is_snapshot_wanted or self._is_paused:
+            return
+        if node.machine.applied > self.store.snapshot[0]:
+            self.world.say(f"{self.name} takes a wanted snapshot of {node.machine.applied}")
+            self.store.take_snapshot(node.machine.applied, self._snapshot_taken)
 
     def _snapshot_taken(self, slot: Slot) -> None:
         self.deliver(self.life, SnapshotTaken(slot))

@@ -93,3 +93,14 @@ def test_a_removed_node_shows_itself_as_left() -> None:
     assert states(local)["Ann"] == 3
     local.voters = (EVE,)
     assert states(local)["Ann"] == 3
+
+
+def test_a_removal_can_be_asked_for_again_by_id() -> None:
+    """Its answer may have been lost: only the answer says that the node may be shut down."""
+    desk = Desk()
+    desk.local = desk.context.local = Left()
+    assert desk.ask("DELETE", "/v1/operator/raft/peer?id=eve").status == 200
+    assert desk.local.changes == [("remove", EVE)]
+    for query in ("id=nobody", f"address={EVE.address}"):
+        assert desk.ask("DELETE", f"/v1/operator/raft/peer?{query}").status == 500
+    assert desk.ask("PUT", "/v1/operator/raft/peer?id=eve").status == 500

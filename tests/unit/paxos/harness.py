@@ -106,6 +106,7 @@ class Site:
         self.promised_sent = NO_BALLOT
         self.asked: dict[int, Slot] = {}
         self.asked_number = 0
+        self.in_force = 0  # the configuration that is in force by its disk, as it said
 
     @property
     def alive(self) -> Replica:
@@ -124,7 +125,10 @@ class Site:
         for record in self.durable:
             self.replica.remember(record)
             self.apply()
-        self.replica.end_recovery(applied)
+        self.replica.end_recovery(applied, Slot(self.saved))
+        in_force = self.replica.membership.in_force(self.replica.watermark)
+        assert in_force >= self.in_force, "L6: what was said to be in force was not durable"
+        assert self.replica.durable.number <= in_force
         for other in world.sites.values():
             if world.is_linked(self, other):
                 self.receive(Connected(other.member, "c"))
@@ -136,6 +140,8 @@ class Site:
         for record in self.unsynced[:survives]:
             self.store(record)
         self.unsynced = []
+        if self.replica is not None:
+            self.in_force = self.replica.durable.number
         self.replica = None
         if power:
             del self.tables[self.saved :]
@@ -150,12 +156,15 @@ class Site:
         return made
 
     def save(self) -> None:
-        """A durable snapshot: the records it covers may go, the promise may not."""
+        """A durable snapshot: the oldest records may go while it covers them, the promise not."""
         self.saved = len(self.tables)
         ballots = [r.ballot for r in self.durable if isinstance(r, Promised | Vote)]
         promised = max(ballots, default=NO_BALLOT)
-        kept = [r for r in self.durable if isinstance(r, Vote | Chosen) and r.slot > self.saved]
-        self.durable = [Promised(promised), *kept]
+        newer = [isinstance(r, Vote | Chosen) and r.slot > self.saved for r in self.durable]
+        first = newer.index(True) if True in newer else len(newer)
+        self.durable = [Promised(promised), *self.durable[first:]]
+        if self.replica is not None:
+            self.obey(self.replica.durable.on_snapshot(Slot(self.saved)))
 
     def install(self) -> None:
         """Take the tables of the source that the replica named."""

@@ -65,7 +65,7 @@ class Lone:
         )
         for record in records:
             self.replica.remember(record)
-        self.replica.end_recovery(Slot(applied))
+        self.replica.end_recovery(Slot(applied), Slot(0))
         for number in range(2, size + 1):
             self.connect(number)
 

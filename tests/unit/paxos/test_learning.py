@@ -196,7 +196,7 @@ def test_a_late_batch_of_a_ballot_below_is_neither_accepted_nor_a_contradiction(
     lone.said.clear()
     lone.hear(2, Accept(TWO, Slot(1), Slot(0), OTHER))
     assert lone.halts == []
-    assert lone.said == [(NodeId("n2"), HeartbeatAnswer(TWO, Slot(1), 0, Slot(0), 0))]
+    assert lone.said == [(NodeId("n2"), HeartbeatAnswer(TWO, Slot(1), 0, Slot(0), 0, 1))]
 
 
 def test_a_leader_whose_slot_a_later_one_had_chosen_claims_nothing_of_it() -> None:
@@ -229,7 +229,7 @@ def test_of_a_batch_no_longer_kept_only_the_watermark_is_told() -> None:
     short = NodeSettings(limits=Limits(tail_slots_max=1))
     lone = knowing(BATCH, BATCH, settings=short)
     lone.hear(3, Accept(THREE, Slot(1), Slot(0), OTHER))
-    assert lone.said == [(NodeId("n3"), HeartbeatAnswer(THREE, Slot(2), 0, Slot(0), 0))]
+    assert lone.said == [(NodeId("n3"), HeartbeatAnswer(THREE, Slot(2), 0, Slot(0), 0, 1))]
 
 
 def test_a_leader_told_that_more_is_known_fetches_it() -> None:

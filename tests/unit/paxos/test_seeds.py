@@ -14,6 +14,7 @@ from quorate.base.records import Vote
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import Learner
+from quorate.paxos.learning import Learning
 from quorate.paxos.membership import Membership
 from quorate.paxos.proposer import Phase1, Pipeline
 from tests.unit.paxos.harness import World
@@ -137,6 +138,24 @@ def no_barrier(patch: Patch) -> None:
     patch.setattr(Leadership, "_try_serving", serves)
 
 
+def tables_outlive_the_power(patch: Patch) -> None:
+    """L6: what the tables hold is taken for durable after a restart."""
+
+    def is_proven(self: Learner, after: Slot, upto: Slot) -> bool:  # noqa: ARG001
+        return True
+
+    patch.setattr(Learner, "is_proven", is_proven)
+
+
+def old_claim_forgotten(patch: Patch) -> None:
+    """L4: a leader that stepped down keeps no word of what its votes chose."""
+
+    def keep_claim(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
+        return []
+
+    patch.setattr(Learning, "keep_claim", keep_claim)
+
+
 def search(*, replies_early: bool) -> None:
     """A few seconds of seeds; each plant falls within the first hundreds."""
     for seed in range(1500):
@@ -154,6 +173,8 @@ def search(*, replies_early: bool) -> None:
         one_vote_is_enough,
         change_at_once,
         no_barrier,
+        tables_outlive_the_power,
+        old_claim_forgotten,
     ],
 )
 def test_a_planted_fault_is_found(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:

@@ -88,7 +88,7 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
 
 
 def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Take a member out of the configuration."""
+    """Take a member out of the configuration; answered when it may be shut down."""
     found = _peer(context, params, "remove")
     context.local.change("remove", found, partial(_changed, context, request))
 
@@ -113,7 +113,10 @@ def _peer(context: Context, params: Params, deed: str) -> Member:
         raise HttpError(400, "Must specify only one of ?id or ?address")
     word = "id" if has_id else "address"
     value = params.text(word)
-    members = context.local.status().configuration.members
+    configuration = context.local.status().configuration
+    members = configuration.members
+    if deed == "remove" and has_id:  # asked again, after an answer that was lost or did not come in time
+        members = (*members, *configuration.left)
     found = next((m for m in members if (m.id if has_id else m.address) == value), None)
     if found is None:
         raise HttpError(

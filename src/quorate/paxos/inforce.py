@@ -1,0 +1,117 @@
+"""In force: the newest configuration that is in force by this node's *disk*.
+
+A member that was removed may be shut down, and another one lose its disk, as soon as so many voters
+of the new configuration hold durably that it is in force, that every majority of them has one of
+them. Then no slot of the configuration before can need the removed member: each of them is chosen,
+and whoever forms a majority has a node that knows all of them, be it after a power cut. So every
+node tells in `HeartbeatAnswer` which configuration that is for itself, and a leader answers who
+asked for a change when a quorum has told it (rule M4 in `node.changes`).
+
+L6: a node says that a configuration is in force when, after a power cut, it would be: when all
+    slots before its first one are chosen by what the log holds durably, or by a durable snapshot.
+    In a *whole* life the log proves all slots above the newest durable snapshot, once the word
+    is stored that closed the old configuration (L4). A life is not whole if its tables held more
+    than the log proves when it began (a killed process keeps its tables), or if it led and a slot
+    was chosen otherwise (S5). Then a snapshot of the tables is wanted first.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from quorate.base.effects import Effect, Reply, Send
+from quorate.base.ids import NOBODY, NodeId, Slot
+from quorate.base.messages import HeartbeatAnswer, InForce
+from quorate.paxos.election import Election
+from quorate.paxos.learner import Learner
+from quorate.paxos.learning import Learning
+from quorate.paxos.membership import Membership
+from quorate.paxos.progress import Progress
+from quorate.paxos.quorum import is_phase1_quorum
+
+
+class Home(Protocol):
+    """The replica whose disk it is."""
+
+    me: NodeId
+    membership: Membership
+    learner: Learner
+    learning: Learning
+    election: Election
+
+
+class Durable:
+    """What this node's disk holds of configurations.
+
+    Args:
+        home: The replica.
+
+    Attributes:
+        number: Of the newest configuration that is in force by this disk; 0 if none is known to be.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self.number = home.membership.in_force(Slot(0))
+        self._is_whole = True
+        self._needed = Slot(0)  # a snapshot of this slot makes the life whole
+
+    @property
+    def is_snapshot_wanted(self) -> bool:
+        """Only a snapshot makes durable what is in force."""
+        return not self._is_whole and self._in_force > self.number
+
+    @property
+    def _in_force(self) -> int:
+        return self._home.membership.in_force(self._home.learner.watermark)
+
+    def is_held_by_quorum(self, peers: Mapping[NodeId, Progress]) -> bool:
+        """As leader: is the newest configuration in force by the disks of a quorum of its voters?
+
+        Two majorities meet: whichever voters are left that can elect anybody, one of them holds it.
+        """
+        newest = self._home.membership.newest
+        holders = {node for node, peer in peers.items() if peer.in_force >= newest.number}
+        if self.number >= newest.number:
+            holders.add(self._home.me)
+        return is_phase1_quorum(holders, newest.voter_ids)
+
+    def begin(self, snapshot: Slot, applied: Slot) -> None:
+        """A life begins: with a durable snapshot of that slot, and tables that hold `applied`.
+
+        To be asked before the learner ends its recovery.
+        """
+        self._needed = applied
+        self._is_whole = self._home.learner.is_proven(snapshot, applied)
+        upto = self._home.learner.watermark if self._is_whole else snapshot
+        self.number = self._home.membership.in_force(upto)
+
+    def on_turned(self) -> list[Effect]:
+        """A configuration went out of force: store the word that closed it (L4), then say so."""
+        return self._home.learning.store_claim() + self._said()
+
+    def on_snapshot(self, slot: Slot) -> list[Effect]:
+        """The tables as of `slot` are durable."""
+        if slot >= self._needed:
+            self._is_whole = True
+        self.number = max(self.number, self._home.membership.in_force(slot))
+        return self._said()
+
+    def on_contradicted(self) -> None:
+        """We led, and a slot was chosen otherwise: what we know chosen is in no record."""
+        self._is_whole = False
+        self._needed = self._home.learner.watermark
+
+    def on_stored(self, message: InForce) -> list[Effect]:
+        """What the log was asked to hold is durable: tell the leader at once."""
+        home, leader = self._home, self._home.election.leader
+        self.number = max(self.number, message.number)
+        if leader.node in (home.me, NOBODY):
+            return []
+        watermark = home.learner.watermark
+        answer = HeartbeatAnswer(leader, watermark, 0, Slot(0), 0, self.number)
+        return [Send(leader.node, answer)]
+
+    def _said(self) -> list[Effect]:
+        if not self._is_whole or self._in_force <= self.number:
+            return []
+        return [Reply(self._home.me, InForce(self._in_force))]
