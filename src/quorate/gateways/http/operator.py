@@ -115,7 +115,7 @@ def _peer(context: Context, params: Params, deed: str) -> Member:
     value = params.text(word)
     configuration = context.local.status().configuration
     members = configuration.members
-    if deed == "remove" and has_id:  # asked again, after an answer that was lost or did not come in time
+    if deed == "remove" and has_id:  # asked again: the answer was lost, or too late
         members = (*members, *configuration.left)
     found = next((m for m in members if (m.id if has_id else m.address) == value), None)
     if found is None:
