@@ -104,7 +104,7 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
     `round` is copied from the heartbeat. `digest` is the tables' digest at `digest_slot`.
     `in_force` is the number of the newest configuration in force by the sender's disk (rule L6 in
-    `paxos.inforce`).
+    `paxos.durable`).
     """
 
     ballot: Ballot
@@ -336,7 +336,7 @@ class Recognized(msgspec.Struct, frozen=True, array_like=True, tag=32):
     slot: Slot
 
 
-class InForce(msgspec.Struct, frozen=True, array_like=True, tag=34):
+class ConfigurationDurable(msgspec.Struct, frozen=True, array_like=True, tag=34):
     """To oneself: by what the disk holds now, the configuration of this number is in force."""
 
     number: int
@@ -376,5 +376,5 @@ Message = (
     | FoundAbandoned
     | Restarted
     | Recognized
-    | InForce
+    | ConfigurationDurable
 )

@@ -6,7 +6,7 @@ M2: a learner may vote when it has caught up and is heard; and only if an operat
     leader's settings say that every learner may (`auto_promote`): who just turned up has no vote.
 M3: a leader that is no voter any more leads until its change can be answered (M4), then hands over.
 M4: a change is answered when the older configuration is out of force, and a quorum of the new
-    voters says that this is durable on its disk (rule L6 in `paxos.inforce`). So whoever was
+    voters says that this is durable on its disk (rule L6 in `paxos.durable`). So whoever was
     removed may be shut down, and another node lost, as soon as the answer is there. Who asked and
     lost its leader asks again; a removed node, which hears no leader, asks all it is linked to.
 """

@@ -10,6 +10,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import (
     ChangeAnswer,
     ChangeAsk,
+    ConfigurationDurable,
     Farewell,
     Forward,
     ForwardGap,
@@ -21,7 +22,6 @@ from quorate.base.messages import (
     Heartbeat,
     HeartbeatAnswer,
     Identity,
-    InForce,
     Join,
     Meet,
     Message,
@@ -87,7 +87,7 @@ class Routes:
             SnapshotChunk: self._on_snapshot_chunk,
             ChangeAsk: self._on_change_ask,
             ChangeAnswer: self._on_change_answer,
-            InForce: self._on_in_force,
+            ConfigurationDurable: self._on_in_force,
             Heartbeat: self._on_heartbeat,
             HeartbeatAnswer: self._on_heartbeat_answer,
             Overview: self._on_overview,
@@ -252,7 +252,9 @@ class Routes:
         )
         return effects if halt is None else [*effects, halt]
 
-    def _on_in_force(self, sender: NodeId, message: InForce, now_s: float) -> list[Effect]:
+    def _on_in_force(
+        self, sender: NodeId, message: ConfigurationDurable, now_s: float
+    ) -> list[Effect]:
         effects, replica = self._to_replica(sender, message, now_s), self._node.replica
         return effects if replica is None else effects + self._node.changes.answers(replica)
 

@@ -18,12 +18,12 @@ from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
+    ConfigurationDurable,
     Farewell,
     Fetch,
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
-    InForce,
     Message,
     Nack,
     Poll,
@@ -38,8 +38,8 @@ from quorate.base.ports import Rng
 from quorate.base.records import Chosen, Promised, Record, Vote
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.contradiction import contradiction
+from quorate.paxos.durable import Durable
 from quorate.paxos.election import Election
-from quorate.paxos.inforce import Durable
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.learning import Learning
@@ -124,7 +124,7 @@ class Replica:
             Nack: self._on_nack,
             PollAnswer: self._on_poll_answer,
             TransferNow: self._on_transfer_now,
-            InForce: self._on_in_force,
+            ConfigurationDurable: self._on_in_force,
         }
         ahead = (Accept, Heartbeat, PollAnswer)
         self._of_non_members: Handlers = of_all | dict.fromkeys(ahead, self._on_non_member)
@@ -419,7 +419,9 @@ class Replica:
             return self.leadership.on_heartbeat_answer(sender, message, now_s)
         return []
 
-    def _on_in_force(self, sender: NodeId, message: InForce, now_s: float) -> list[Effect]:
+    def _on_in_force(
+        self, sender: NodeId, message: ConfigurationDurable, now_s: float
+    ) -> list[Effect]:
         return self.durable.on_stored(message) if sender == self.me else []
 
     def _follow(self, ballot: Ballot, now_s: float, is_serving: bool | None) -> bool:

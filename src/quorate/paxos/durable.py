@@ -20,7 +20,7 @@ from typing import Protocol
 
 from quorate.base.effects import Effect, Reply, Send
 from quorate.base.ids import NOBODY, NodeId, Slot
-from quorate.base.messages import HeartbeatAnswer, InForce
+from quorate.base.messages import ConfigurationDurable, HeartbeatAnswer
 from quorate.paxos.election import Election
 from quorate.paxos.learner import Learner
 from quorate.paxos.learning import Learning
@@ -101,7 +101,7 @@ class Durable:
         self._is_whole = False
         self._needed = self._home.learner.watermark
 
-    def on_stored(self, message: InForce) -> list[Effect]:
+    def on_stored(self, message: ConfigurationDurable) -> list[Effect]:
         """What the log was asked to hold is durable: tell the leader at once."""
         home, leader = self._home, self._home.election.leader
         self.number = max(self.number, message.number)
@@ -114,4 +114,4 @@ class Durable:
     def _said(self) -> list[Effect]:
         if not self._is_whole or self._in_force <= self.number:
             return []
-        return [Reply(self._home.me, InForce(self._in_force))]
+        return [Reply(self._home.me, ConfigurationDurable(self._in_force))]
