@@ -7,7 +7,14 @@ import pytest
 
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.ids import NodeId, Slot
-from quorate.base.messages import Accept, Fetch, Fetched, Forward, ForwardGap, Message
+from quorate.base.messages import (
+    Accept,
+    Fetch,
+    Fetched,
+    Forward,
+    ForwardGap,
+    Message,
+)
 from quorate.sim.host import Host
 from quorate.sim.network import Rule
 from quorate.sim.operations import Kind, Operation
@@ -115,3 +122,58 @@ def test_a_wait_at_a_removed_node_ends_though_nothing_changed() -> None:
     stage.until(lambda: gone.node is not None and gone.node.refusal is not None)
     stage.run(1.0)
     stage.done(stage.write(stage.leader))
+
+
+def changed(stage: Stage, verb: str, whom: Host, at: Host) -> None:
+    answers = stage.change(verb, whom.me, at)
+    stage.until(lambda: answers == [None])
+
+
+def no_snapshot(slot: Slot, done: Callable[[Slot], None]) -> None:
+    """Its disk is too slow for one."""
+
+
+def test_a_node_that_takes_itself_for_the_one_who_knows_more_asks_nodes_it_does_not_know() -> None:
+    """It led while all others were replaced, lost its power, and has a hole from before that.
+
+    Who is left needs its vote, and knows less than it was told by itself. For it they are no
+    members, until it has asked them. The hole: tables that outlived a kill were ahead of the log.
+    """
+    stage = Stage(3, spares=2)
+    stage.writes(stage.leader, 3)
+    first = stage.cluster.living
+    for host in first:
+        host.crash(is_power_cut=False)
+    for host in first:
+        host.start()
+    stage.until(lambda: stage.cluster.leader is not None)
+    back, behind, other = stage.leader, stage.host("d"), stage.host("e")
+    back.store.take_snapshot = no_snapshot  # type: ignore[method-assign]
+    for host in (behind, other):
+        host.start()
+        stage.run(3.0)
+        changed(stage, "promote", host, back)
+    for host in first:
+        if host is not back:
+            changed(stage, "remove", host, back)
+            host.crash(is_power_cut=False)
+    assert stage.leader is back
+    pairs = stage.cut(behind, [back])
+    stage.writes(back, 3)
+    back.crash(is_power_cut=True)
+    other.crash(is_power_cut=False)
+    stage.heal(pairs)
+
+    back.start()
+    assert back.node is not None
+    assert back.node.replica is not None
+    assert behind.node is not None
+    assert behind.node.replica is not None
+    learner = back.node.replica.learner
+    assert learner.has_hole
+    assert learner.teller == back.me.id
+    assert learner.told > behind.node.replica.watermark
+    assert behind.me.id not in back.node.replica.membership.members
+
+    stage.until(lambda: stage.cluster.leader is not None, within_s=10.0)
+    stage.done(stage.write(back), stage.write(behind))
