@@ -37,7 +37,7 @@ class Histogram:
         counts: Per bucket, not added up; the last one is for what is longer than every bound.
         total_s: The sum of all durations.
         note: Takes a duration that `gather` will count: what is measured in every turn is counted
-            in groups. Whoever notes must see to it that `gather` is called now and then.
+            in groups; in any thread. Whoever notes has `gather` called now and then.
 
     Cost: 0.2 µs for an observation, a third for one that is noted; 17 integers.
     """
@@ -57,9 +57,10 @@ class Histogram:
 
     def gather(self, count_min: int = 1) -> None:
         """Count what was noted, if it is that much. Cost: sorting it, and 3 µs."""
-        noted, counts = self._noted, self.counts
-        if len(noted) < count_min:
+        if len(self._noted) < count_min:
             return
+        noted, counts = self._noted[:], self.counts
+        del self._noted[: len(noted)]  # another thread may have noted more meanwhile
         self.total_s += sum(noted)
         noted.sort()
         before = 0
@@ -68,7 +69,6 @@ class Histogram:
             counts[place] += end - before
             before = end
         counts[-1] += len(noted) - before
-        noted.clear()
 
     @property
     def count(self) -> int:

@@ -19,7 +19,7 @@ import msgspec
 from quorate.base.batches import Batch, Bundle, Configuration, Kind, Shown, decode_batch
 from quorate.base.commands import Command, decode_commands
 from quorate.base.config import ClusterConfig, Limits
-from quorate.base.errors import StorageError, invariant
+from quorate.base.errors import StorageError, invariant, violated
 from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
@@ -247,27 +247,25 @@ class Machine:
             StorageError: `disk_full`: nothing changed; begin again when there is space. Others:
                 the tables cannot be used any more.
         """
-        while True:
-            work = self._work
-            invariant(work is not None, "a batch was begun")
-            if work is None or self._job is None:
-                return None
-            try:
-                next(work)
-            except StopIteration as end:
-                self._work = None
-                application: Application = end.value
-                return application
-            except StorageError as error:
-                self._work, self._tries = None, self._tries - 1
-                if error.code != "disk_full" or self._tries == 0:
-                    raise
-                self._work = self._apply(*self._job)  # the body may have grown: once more
-            except BaseException:
-                self._work = None
+        work, job = self._work, self._job
+        if work is None or job is None:
+            violated("a batch was begun")
+        try:
+            next(work)
+        except StopIteration as end:
+            self._work = None
+            application: Application = end.value
+            return application
+        except StorageError as error:
+            self._work, self._tries = None, self._tries - 1
+            if error.code != "disk_full" or self._tries == 0:
                 raise
-            else:
-                return None
+            self._work = self._apply(*job)  # the body may have grown: once more
+            return self.step()
+        except BaseException:
+            self._work = None
+            raise
+        return None
 
     @property
     def is_applying(self) -> bool:

@@ -95,10 +95,11 @@ class Applying:
             return None
         slot, batch, configuration = self.waiting[0]
         self.has_worked = True
+        machine = self._machine
         try:
-            if not self._machine.is_applying:
-                self._machine.begin(slot, batch, configuration, self._me)
-            application = self._machine.step()
+            if not machine.is_applying:
+                machine.begin(slot, batch, configuration, self._me)
+            application = machine.step()
         except StorageError as error:
             if error.code != "disk_full":
                 raise

@@ -89,7 +89,7 @@ class Learner:
         Raises:
             ContradictionError: Another batch was known chosen there.
         """
-        known = self.held(slot)
+        known = self.chosen.get(slot) if slot > self.watermark else self.held(slot)
         if known is not None and known != batch:
             raise ContradictionError(slot, known, batch)
         if slot <= self.watermark or known is not None:

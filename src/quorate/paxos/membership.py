@@ -89,6 +89,8 @@ class Membership:
     def prune(self, watermark: Slot) -> bool:
         """Drop configurations that govern no slot above `watermark` any more; True if one went."""
         before = len(self._chain)
+        if before == 1:
+            return False
         while len(self._chain) > 1 and self._chain[1][0] <= watermark + 1:
             del self._chain[0]
             self._refresh()

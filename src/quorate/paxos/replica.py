@@ -233,9 +233,9 @@ class Replica:
         it gets no promise and no vote, and is not followed. Who leads goes on to be heard to the
         end of its ballot, for it may have been removed meanwhile.
         """
-        handlers = self._handlers
-        is_followed = sender in (self.me, self.election.leader.node)
-        if sender not in self.membership.members and not is_followed:
+        if sender in self.membership.members or sender in (self.me, self.election.leader.node):
+            handlers = self._handlers
+        else:
             handlers = self._of_non_members if sender in self.linked else {}
         if self.recall.refused and sender in self.recall.refused:
             handlers = self._refused  # V2

@@ -125,6 +125,7 @@ class Body:
             clock=time.monotonic,
             log=log,
             on_end=self._on_end,
+            noted=(home.wal.stats.durations, home.tables.durations),
         )
         self.local = LocalNode(
             self._node, self._driver, home.tables, node, time.monotonic, self._measures

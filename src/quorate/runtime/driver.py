@@ -154,6 +154,7 @@ class Driver:
         tick_s: How often time passes.
         clock: Monotonic seconds.
         log: Where notes and failures are told.
+        noted: Durations that others note, counted now and then with those of turns.
         on_end: Called once, with why the node can not go on: a Halt, or an exception.
 
     Attributes:
@@ -171,6 +172,7 @@ class Driver:
         clock: Clock,
         log: FilteringBoundLogger,
         on_end: Callable[[Halt | BaseException], None],
+        noted: Sequence[Histogram] = (),
     ) -> None:
         self._node = node
         self._disk = disk
@@ -194,6 +196,7 @@ class Driver:
         self.turn_durations = Histogram()
         self.lags = Histogram()
         self.commit_durations = Histogram()
+        self._noted = (self.turn_durations, self.commit_durations, *noted)
         self._answering = Answering(clock, self.turn_durations, self.report, self.fail)
         self.notes: dict[str, int] = {}
         self._names: dict[NodeId, str] = {}
@@ -420,8 +423,8 @@ class Driver:
 
     def gather(self, count_min: int = 1) -> None:
         """Count durations that were noted in turns, if they are that many."""
-        self.turn_durations.gather(count_min)
-        self.commit_durations.gather(count_min)
+        for each in self._noted:
+            each.gather(count_min)
 
     def report(self, error: BaseException) -> str:
         """Count and log an internal error that ends nothing; returns its id in the log."""

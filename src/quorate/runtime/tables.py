@@ -257,7 +257,7 @@ class LmdbTables:
             for held in self._held:
                 held.keep(old, deleted)
         self._file.has_fitted()
-        self.durations.observe(perf_counter() - self._began_s)
+        self.durations.note(perf_counter() - self._began_s)
 
     def close_writer(self, writer: "LmdbTransaction") -> None:
         """A transaction ended."""

@@ -286,7 +286,7 @@ class Wal:
         self._written += records
         self.stats.groups += 1
         self.stats.records += records
-        self.stats.durations.observe(took_s)
+        self.stats.durations.note(took_s)
         self.stats.sync_s += 0.1 * (took_s - self.stats.sync_s)
         self.stats.quickest_s = min(took_s, self.stats.quickest_s * QUICKEST_FADES)
 
