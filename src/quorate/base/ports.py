@@ -103,8 +103,14 @@ class Tables(CurrentView, Protocol):
         """Open the one write transaction. Readers keep the state before it until commit."""
         ...
 
-    def hold(self) -> HeldView:
+    def hold(self, *, is_for_client: bool = False) -> HeldView:
         """A view of the current state that outlives later commits.
+
+        One that pins too much of what changed meanwhile is closed: its reader gets `StorageError`
+        `locked`, and begins anew.
+
+        Args:
+            is_for_client: It may pin less than one that the node itself needs.
 
         Raises:
             StorageError: `locked`: a transaction is open, as a large batch is being applied. It

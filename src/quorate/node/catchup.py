@@ -17,6 +17,7 @@ import msgspec
 
 from quorate.base.config import Limits
 from quorate.base.effects import Effect, Install, Note, Send
+from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.base.ports import HeldView, Tables
@@ -72,7 +73,13 @@ class Source:
             return [Send(sender, last)]
         if message.number != (last.number + 1 if last is not None else 0):
             return [self._refuse(sender, message, "chunks go in order")]
-        serving.last = self._next(serving, message.number)
+        try:
+            serving.last = self._next(serving, message.number)
+        except StorageError as error:  # the view was closed: it pinned too much
+            if error.code != "locked":
+                raise
+            self._close(sender)
+            return [self._refuse(sender, message, "too much changed meanwhile: begin anew")]
         return [Send(sender, serving.last)]
 
     def tick(self, now_s: float) -> None:

@@ -168,6 +168,7 @@ def _tables(tables: LmdbTables) -> list[Metric]:
     return [
         gauge("tables_bytes", "Bytes of the tables in use.", tables.used_bytes),
         gauge("tables_reserved_bytes", "Bytes of the tables' file.", tables.size_bytes),
+        gauge("old_rows", "Rows kept as they were, for who reads one state.", tables.old_rows),
         histogram("apply_seconds", "Duration of the table transaction that applies a batch.",
                   tables.durations),
     ]  # fmt: skip

@@ -8,7 +8,6 @@ B5: nothing here pins old pages for longer than one read: the one open reader en
     commit, held views work otherwise (`heldviews`).
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,7 +19,7 @@ import lmdb
 from quorate.base.errors import StorageError, invariant
 from quorate.base.metrics import Histogram
 from quorate.runtime.fileops import storage_error, sync_directory
-from quorate.runtime.heldviews import SLICE_BYTES, SLICE_ROWS, HeldRows, Old, Row
+from quorate.runtime.heldviews import SLICE_BYTES, SLICE_ROWS, HeldRows, HeldViews, Old, Row
 from quorate.runtime.longkeys import (
     SHORT_MAX,
     join_long,
@@ -57,7 +56,7 @@ class LmdbTables:
         self._step_bytes = step_bytes
         self._is_write_map = is_write_map
         self._lock = Lock()
-        self._held: list[HeldRows] = []
+        self._held = HeldViews(self._get_shortly, self._read_slice, self._lock)
         self._reader: lmdb.Transaction[bytes] | None = None
         self._read: Read | None = None
         self._staged: MapFile | None = None
@@ -91,11 +90,11 @@ class LmdbTables:
         with self._lock:
             self._close_reader()
             transaction = self._file.begin()
-        self._writer = LmdbTransaction(self, transaction, is_keeping=bool(self._held))
+        self._writer = LmdbTransaction(self, transaction, is_keeping=bool(len(self._held)))
         self._began_s = perf_counter()
         return self._writer
 
-    def hold(self) -> HeldRows:
+    def hold(self, *, is_for_client: bool = False) -> HeldRows:
         """See `base.ports.Tables.hold`. May be read and closed in another thread.
 
         Raises:
@@ -103,10 +102,7 @@ class LmdbTables:
         """
         if self._writer is not None:
             raise StorageError("locked", "a large batch is being applied; try again in a moment")
-        held = HeldRows(self._get_shortly, self._read_slice, self._lock, self._let_go)
-        with self._lock:
-            self._held.append(held)
-        return held
+        return self._held.hold(is_for_client=is_for_client)
 
     # --- beyond the port ------------------------------------------------------------------------
 
@@ -119,6 +115,11 @@ class LmdbTables:
     def held_views(self) -> int:
         """How many views are held."""
         return len(self._held)
+
+    @property
+    def old_rows(self) -> int:
+        """Rows kept as they were, for the views."""
+        return self._held.history.rows
 
     @property
     def used_bytes(self) -> int:
@@ -168,7 +169,7 @@ class LmdbTables:
         """Close the file and every held view; what is not committed is forgotten."""
         if self._writer is not None:
             self._writer.abort()
-        self._drop_held()
+        self._held.close_all()
         self._drop_staged()
         with self._lock:
             self._close_reader()
@@ -232,8 +233,8 @@ class LmdbTables:
         invariant(staged is not None, "an install was begun")
         invariant(self._writer is None, "no transaction is open")
         if staged is None:
-            return self._drop_held
-        self._drop_held()
+            return self._held.close_all
+        self._held.close_all()
         with self._lock:
             self._close_reader()
             replaced, self._file, self._staged = self._file, staged, None
@@ -254,8 +255,8 @@ class LmdbTables:
             self._close_reader()
             transaction.commit()
             self.version += 1
-            for held in self._held:
-                held.keep(old, deleted)
+            if self._held.is_keeping:
+                self._held.keep(old, deleted, self._file.size_bytes)
         self._file.has_fitted()
         self.durations.note(perf_counter() - self._began_s)
 
@@ -305,16 +306,6 @@ class LmdbTables:
                 if len(rows) == SLICE_ROWS or size >= SLICE_BYTES:
                     return rows, True
         return rows, False
-
-    def _let_go(self, held: HeldRows) -> None:
-        with self._lock, contextlib.suppress(ValueError):  # the tables dropped it first
-            self._held.remove(held)
-
-    def _drop_held(self) -> None:
-        with self._lock:
-            held, self._held = self._held, []
-        for view in held:
-            view.close()
 
     def _drop_staged(self) -> None:
         if self._staged is not None:

@@ -61,7 +61,7 @@ class DictTables:
         self._open = DictTransaction(self)
         return self._open
 
-    def hold(self) -> "DictHeldView":
+    def hold(self, *, is_for_client: bool = False) -> "DictHeldView":
         """See `base.ports.Tables.hold`. Cost: O(rows).
 
         Raises:

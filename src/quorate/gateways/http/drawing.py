@@ -5,6 +5,7 @@ Every piece is drawn in a turn that all long answers of the node share (`slices`
 
 from collections.abc import Callable, Iterator
 
+from quorate.base.errors import StorageError
 from quorate.gateways.http.request import Piece
 from quorate.gateways.http.slices import Slices
 
@@ -54,9 +55,11 @@ class Drawer:
             return False
         try:
             chunk = next(chunks, None)
-        except BaseException:  # half of it has left: the client must see that the rest is missing
+        except BaseException as error:  # half of it has left: that the rest is missing must show
             self._chunks, self._is_queued = None, False
             self._drawn(False)
+            if isinstance(error, StorageError) and error.code == "locked":
+                return False  # its view was closed: no fault of this node
             raise
         if chunk is None:
             self._chunks, self._is_queued = None, False

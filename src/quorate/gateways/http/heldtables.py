@@ -16,7 +16,7 @@ from quorate.gateways.http.slices import LATER
 
 @runtime_checkable
 class _Holdable(Protocol):
-    def hold(self) -> HeldView: ...
+    def hold(self, *, is_for_client: bool) -> HeldView: ...
 
 
 class Held:
@@ -41,13 +41,18 @@ class Held:
             held.close()
 
 
-def hold(context: Context) -> Held | None:
-    """The tables as they are now; None if a batch is half applied: try again in a later turn."""
+def hold(context: Context, *, is_for_client: bool = True) -> Held | None:
+    """The tables as they are now; None if a batch is half applied: try again in a later turn.
+
+    Args:
+        context: Of the gateway.
+        is_for_client: See `base.ports.Tables.hold`.
+    """
     tables = context.local.tables
     if not isinstance(tables, _Holdable):
         return Held(tables, None)
     try:
-        view = tables.hold()
+        view = tables.hold(is_for_client=is_for_client)
     except StorageError as error:
         if error.code != "locked":
             raise
@@ -61,19 +66,20 @@ def when_held(context: Context, request: Request, step: Callable[[Held], None]) 
     Args:
         context: Of the gateway.
         request: Whose. Is its client gone meanwhile, what it owns is closed instead.
-        step: Closes what it gets. What it raises becomes the answer.
+        step: Closes what it gets: there are few of them, so it may pin as much as one of the
+            node's own. What it raises becomes the answer.
     """
 
     def again() -> int:
         if request.is_lost:
             request.release()
             return False
-        held = hold(context)
+        held = hold(context, is_for_client=False)
         if held is not None:
             step(held)
         return LATER if held is None else False
 
-    held = hold(context)
+    held = hold(context, is_for_client=False)
     if held is not None:
         step(held)
     else:
