@@ -66,11 +66,12 @@ def test_a_node_that_is_stopped_does_not_hold_its_clients(
 
 
 def test_the_server_port_of_a_node_is_told_at_once() -> None:
-    server_port = free_port()
-    flags = ("-dev", f"-server-port={server_port}")
+    server_port, http_port = free_port(), free_port()
+    flags = ("-dev", f"-server-port={server_port}", f"-http-port={http_port}")
+    why = f"this is a node's server port; its HTTP API is at 127.0.0.1:{http_port}"
     with (
         agent(*flags),
         Client(f"127.0.0.1:{server_port}", deadline_s=1e6) as client,
-        pytest.raises(UnavailableError, match="this is a node's server port"),
+        pytest.raises(UnavailableError, match=why),
     ):
         client.kv.put("k", "v")

@@ -8,6 +8,9 @@ from quorate.client.endpoints import PORT_DEFAULT, Endpoint
 from quorate.client.errors import ExchangeError
 
 SERVER_MAGIC = b"QUORATE\n"  # what a node's server port says first; see wire.hello
+SERVER_PORT = b"server port "
+"""Stands before the HTTP address that a node's server port tells a client of HTTP."""
+
 NOTHING_LISTENS = "nothing listens there (connection refused)"
 _TLS_TYPES = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
 _OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -36,7 +39,11 @@ def foreign_service(endpoint: Endpoint, data: bytes) -> ExchangeError:
         data: What came first on a new connection. What speaks another protocol has not
             understood the request, so that failure is definite.
     """
-    if data and (data.startswith(SERVER_MAGIC) or SERVER_MAGIC.startswith(data)):
+    if data.startswith(SERVER_PORT):
+        http = data[len(SERVER_PORT) :].decode("latin-1")
+        where = f"its HTTP API is at {http}" if http else "it has no HTTP port"
+        reason = f"this is a node's server port; {where}"
+    elif data and (data.startswith(SERVER_MAGIC) or SERVER_MAGIC.startswith(data)):
         reason = f"this is a node's server port; its HTTP port is usually {PORT_DEFAULT}"
     elif data.startswith(_TLS_TYPES):
         reason = "TLS is spoken here; Quorate's HTTP API does not have it yet"

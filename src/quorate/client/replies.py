@@ -15,10 +15,13 @@ from quorate.base.errors import (
     StorageError,
     UnavailableError,
 )
+from quorate.client.failures import SERVER_PORT
 from quorate.client.requests import Request
 
 _HTTP = b"HTTP/"
 _FIRST_BYTES = 24
+_BAD_REQUEST = 400
+_SERVER_PORT_LINE = b"X-Quorate-Server-Port"
 
 TEXT_CHARS_MAX = 500
 
@@ -140,8 +143,12 @@ class ReplyReader:
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
+        status = self._parser.get_status_code()
+        if status == _BAD_REQUEST and _SERVER_PORT_LINE in self._headers:
+            self.first = SERVER_PORT + self._headers[_SERVER_PORT_LINE][:TEXT_CHARS_MAX]
+            raise PeerError("remote", "this is a node's server port")
         self.is_http = True
-        self._sink = self._started(self._parser.get_status_code())
+        self._sink = self._started(status)
 
     def on_body(self, data: bytes) -> None:
         """Called by the parser."""

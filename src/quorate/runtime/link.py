@@ -1,12 +1,14 @@
 """Link: one connection to a peer, from its first byte to its last.
 
-Both ends say Hello at once and judge the other's; only then do frames flow. A peer that breaks
-the rules, says nothing for too long at first, or takes nothing any more, loses its connection:
-what it missed is sent again by the layers above.
+Who dialed says Hello at once; the other end says its own as soon as it hears the first bytes of
+one, and tells a client of HTTP where the HTTP port is. Each judges the other's; only then do frames
+flow. A peer that breaks the rules, says nothing for too long at first, or takes nothing any more,
+loses its connection: what it missed is sent again by the layers above.
 """
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
@@ -14,13 +16,16 @@ from typing import Any, Protocol, cast
 from quorate.base.errors import PeerError
 from quorate.base.messages import Message
 from quorate.wire.frame import FrameReader
-from quorate.wire.hello import Hello, HelloReader, encode_hello
+from quorate.wire.hello import MAGIC, Hello, HelloReader, encode_hello
 
 HELLO_S = 5.0
 """A connection without a whole handshake after this long is closed."""
 
 DEAD_S = 4
 """A peer whose system confirms nothing for this long is gone, though nobody said so."""
+
+_HTTP_REQUEST = re.compile(rb"[A-Z]{3,10} [/*a-zA-Z]")
+_TLS_HANDSHAKE = b"\x16\x03"
 
 
 class Owner(Protocol):
@@ -83,6 +88,7 @@ class Link(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._is_closed = False
+        self._has_said_hello = False
         self.address = address
         self.remote = address
         self.peer: Hello | None = None
@@ -118,9 +124,8 @@ class Link(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HELLO_S, self._hello_is_late)
-        hello = self._owner.hello
-        self.said = hello.cluster_id
-        transport.write(encode_hello(hello))
+        if self.is_dialed:
+            self._say_hello(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
@@ -142,8 +147,19 @@ class Link(asyncio.Protocol):
         if self._reader.held_bytes:
             self._owner.on_unfinished(self, bool(messages) or not had_bytes)
 
+    def _say_hello(self, transport: asyncio.Transport) -> None:
+        hello = self._owner.hello
+        self.said = hello.cluster_id
+        self._has_said_hello = True
+        transport.write(encode_hello(hello))
+
     def _greeted(self, reader: HelloReader, data: bytes) -> bytes:
         """Read on in the handshake; return what belongs to the frames behind it."""
+        if not self._has_said_hello and self._transport is not None:
+            if not MAGIC.startswith(data[: len(MAGIC)]):
+                self._turn_away(self._transport, data)
+                return b""
+            self._say_hello(self._transport)
         found = reader.feed(data)
         if found is None:
             return b""
@@ -155,6 +171,19 @@ class Link(asyncio.Protocol):
         if not may_stand:
             self.close()
         return rest if may_stand and not self._is_closed else b""
+
+    def _turn_away(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Whoever connected is no node: say so in its language if we know it."""
+        if _HTTP_REQUEST.match(data):
+            transport.write(_misdirected(self._owner.hello))
+            fault = "HTTP request on the server port, which is for other nodes: give the HTTP port"
+        elif data.startswith(_TLS_HANDSHAKE):
+            fault = "TLS on the server port, which does not have it yet"
+        else:
+            fault = "the other end does not speak Quorate's node protocol"
+        self.is_refused = True
+        self._owner.on_fault(self, fault)
+        self.close()
 
     def pause_writing(self) -> None:
         """The other end takes less than we send."""
@@ -243,3 +272,15 @@ def tune(found: Any) -> None:
 
 def _text(name: Any) -> str:
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
+
+
+def _misdirected(hello: Hello) -> bytes:
+    """The answer to a request of HTTP: which port takes those. Our own client knows the header."""
+    http = hello.member.http
+    where = f"its HTTP API is at {http}" if http else "it has no HTTP port"
+    body = f"this is the server port of node {hello.member.name}, for other nodes; {where}\n"
+    return (
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"X-Quorate-Server-Port: {http}\r\nConnection: close\r\n"
+        f"Content-Length: {len(body.encode())}\r\n\r\n{body}"
+    ).encode()

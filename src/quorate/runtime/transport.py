@@ -260,8 +260,9 @@ class Transport:
         """Decide whether a link may stand, and make it the one that counts if it is better."""
         mine = self._hello()
         if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
-            self._own_addresses.add(link.address)
             link.fault = "it leads back to this node"
+            if link.is_dialed:
+                self._note_own_address(link.address)
             return False
         if theirs.member.name in self._cut_off:
             return False
@@ -283,6 +284,16 @@ class Transport:
             self._tell("peer connected", link)  # else it is the better of two at once
         self._deliver(Connected(theirs.member, theirs.cluster_id, link.said))
         return True
+
+    def _note_own_address(self, address: str) -> None:
+        """An address leads back to this node; if all to join do, somebody gave the wrong ones."""
+        self._own_addresses.add(address)
+        if not self._is_configured and self._own_addresses.issuperset(self._join):
+            text = (
+                "every address to join (-retry-join) is this node's own: it dials nobody else, and "
+                "waits until others connect to it. Give the addresses of other nodes"
+            )
+            self._log.warning("no other node to join", why=text, addresses=", ".join(self._join))
 
     def _fault(self, mine: Hello, theirs: Hello) -> str:
         peer = theirs.member.id

@@ -317,6 +317,14 @@ def test_nothing_that_listens_is_told_at_once_by_its_address() -> None:
     ("greeting", "told"),
     [
         (MAGIC + b"\x10\0\0\0", "this is a node's server port; its HTTP port is usually 8500"),
+        (
+            reply(400, "this is the server port", {"X-Quorate-Server-Port": "n1:8500"}),
+            "this is a node's server port; its HTTP API is at n1:8500",
+        ),
+        (
+            reply(400, "this is the server port", {"X-Quorate-Server-Port": ""}),
+            "this is a node's server port; it has no HTTP port",
+        ),
         (b"\x15\x03\x03\0\x02\x02\x28", "TLS is spoken here"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "this is no HTTP port: it says b'SSH-2.0"),
     ],

@@ -152,10 +152,10 @@ def test_a_break_is_told_once_and_the_link_comes_back() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
         bob = await Peer(BOB, join=(ann.address,)).start()
-        ann.configure(bob)
-        bob.configure(ann)
         await bob.until(lambda p: p.is_linked(ann))
         await ann.until(lambda p: p.is_linked(bob))
+        ann.configure(bob)  # not before: of two links at once the better one is told, too
+        bob.configure(ann)
         bob.transport.drop(ANN)
         await ann.until(lambda p: p.count(Connected) == 2)
         await bob.until(lambda p: p.is_linked(ann))
@@ -211,25 +211,76 @@ def test_a_peer_of_another_cluster_is_refused_and_that_is_said_once() -> None:
     played(play)
 
 
-def test_a_node_that_dials_itself_stops_without_a_word() -> None:
+def test_a_node_that_dials_itself_and_others_stops_without_a_word() -> None:
     async def play() -> None:
         eve = Peer(EVE)
         ann = await Peer(ANN, join=("itself", eve.address)).start()
         await eve.start()
         await ann.until(lambda p: p.is_linked(eve))
         assert ann.said("peer refused") == []
+        assert ann.said("no other node to join") == []
         await stopped(ann, eve)
 
     played(play)
 
 
-def test_what_is_no_hello_costs_its_connection_only() -> None:
+def test_a_node_that_is_to_join_only_itself_says_so_once() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN, join=("itself",)).start()
+        await ann.until(lambda p: bool(p.said("no other node to join")))
+        assert "Give the addresses of other nodes" in ann.said("no other node to join")[0]
+        eve = await Peer(EVE, join=(ann.address,)).start()  # whoever dials it is heard all the same
+        await ann.until(lambda p: p.is_linked(eve))
+        assert len(ann.said("no other node to join")) == 1
+        await stopped(ann, eve)
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n", b"PUT http://n/ HTTP/1.1\r\n", b"OPTIONS * HT"],
+)
+def test_a_client_of_http_is_told_which_port_is_meant(request_head: bytes) -> None:
+    async def play() -> None:
+        ann = Peer(ANN)
+        member = msgspec.structs.replace(ann.hello.member, http="127.0.0.1:8500")
+        ann.hello = msgspec.structs.replace(ann.hello, member=member)
+        await ann.start()
+        reader, writer = await raw(ann)
+        writer.write(request_head)
+        reply = await reader.read()
+        assert reply.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"server port of node ann, for other nodes; its HTTP API is at 127.0.0.1:85" in reply
+        head, _, body = reply.partition(b"\r\n\r\n")
+        assert b"Content-Length: %d" % len(body) in head
+        assert ann.said("peer refused") == [
+            "HTTP request on the server port, which is for other nodes: give the HTTP port"
+        ]
+        line = next(line for line in ann.logged if line["event"] == "peer refused")
+        assert str(line["address"]).startswith("127.0.0.1:")
+        writer.close()
+        await stopped(ann)
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        (b"\x16\x03\x01\x02\x00", "TLS on the server port"),
+        (b"SSH-2.0-x\r\n", "does not speak"),
+        (b"\0", "does not speak"),
+        (b"QUORATF\n", "does not speak"),
+    ],
+)
+def test_what_is_no_hello_costs_its_connection_only(first: bytes, why: str) -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
         reader, writer = await raw(ann)
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        await reader.read()
-        assert "does not speak" in ann.said("peer refused")[0]
+        writer.write(first)
+        assert await reader.read() == b""
+        assert why in ann.said("peer refused")[0]
         bob = await Peer(BOB, join=(ann.address,)).start()
         await ann.until(lambda p: p.is_linked(bob))
         writer.close()
@@ -260,7 +311,7 @@ def test_a_silent_connection_is_closed_at_the_deadline(monkeypatch: Any) -> None
     async def play() -> None:
         ann = await Peer(ANN).start()
         reader, writer = await raw(ann)
-        await reader.read()  # our Hello, then the end
+        assert await reader.read() == b""
         assert "no whole Hello" in ann.said("peer refused")[0]
         writer.close()
         await stopped(ann)
