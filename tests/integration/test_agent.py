@@ -1,5 +1,6 @@
 """`quorate agent` as a process: how fast it starts, how it ends, what it says when it can not."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Generator, Iterable
@@ -259,9 +261,65 @@ def test_a_node_leaves_and_stops(tmp_path: Path) -> None:
     flags = ("-server", "-bootstrap", f"-data-dir={tmp_path}", "-bind=127.0.0.1")
     with agent(*flags, f"-http-port={port}") as process:
         said(process, "leading")
+        deadline_s = time.monotonic() + HANG_S
+        while command(port, "kv", "put", "a", "1").returncode:
+            assert time.monotonic() < deadline_s
         done = command(port, "leave")
         assert (done.returncode, done.stdout) == (0, "Graceful leave complete\n")
+        assert "It was the last member: it only stopped" in done.stderr
         assert process.wait(HANG_S) == 0
+    with agent(*flags, f"-http-port={port}") as process:  # nothing was lost
+        said(process, "leading")
+        assert command(port, "kv", "get", "a").stdout == "1\n"
+
+
+def test_the_only_voter_does_not_leave_its_learners_alone(tmp_path: Path) -> None:
+    port, server_port = free_port(), free_port()
+    first = ("-server", "-bootstrap", f"-data-dir={tmp_path / '1'}", "-bind=127.0.0.1", "-node=n1")
+    second = ("-server", f"-data-dir={tmp_path / '2'}", "-bind=127.0.0.1", "-node=n2")
+    join = f"-retry-join=127.0.0.1:{server_port}"
+    with (
+        agent(*first, f"-http-port={port}", f"-server-port={server_port}") as process,
+        agent(*second, join),
+    ):
+        deadline_s = time.monotonic() + HANG_S
+        while "learner" not in command(port, "cluster", "list").stdout:
+            assert time.monotonic() < deadline_s
+        done = command(port, "leave")
+        assert done.returncode == 1
+        assert "it is the only voter: give another member a vote first" in done.stderr
+        assert command(port, "kv", "put", "a", "1").returncode == 0
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["closed", "nohup"])
+def test_a_development_node_ends_with_its_terminal_unless_told_otherwise(is_kept: bool) -> None:
+    ours, theirs = os.openpty()
+
+    def begin() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        if is_kept:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    words = [*MAIN, "agent", "-dev", "-log-json", f"-server-port={free_port()}", "-http-port=-1"]
+    with subprocess.Popen(
+        words,
+        stdin=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=begin,  # noqa: PLW1509
+    ) as process:
+        try:
+            os.close(theirs)
+            said(process, "leading")
+            process.send_signal(signal.SIGHUP)
+            said(process, "reloaded")
+            os.close(ours)  # the kernel sends SIGHUP to who leads the session
+            said(process, "reloaded" if is_kept else "stopped")
+            assert ended(process, signal.SIGTERM) == 0 if is_kept else process.wait(HANG_S) == 0
+        finally:
+            process.kill()
 
 
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -364,6 +364,8 @@ def test_a_node_is_added_leads_and_is_removed(tmp_path: Path) -> None:
         fourth.start()
         out, err = waiting.communicate(timeout=HANG_S)
         assert out == "Success! Added node: n4\n", err
+        again = shell.good("cluster", "add", "n4")
+        assert again == "n4 is a voter already: nothing was changed\n"
         shell.good("cluster", "transfer", "n4")
         assert cluster.wait_for_leader(HANG_S) is fourth
         shell.good("cluster", "transfer", "n1")

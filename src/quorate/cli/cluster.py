@@ -170,6 +170,10 @@ def add(
             if not wait_s:
                 note(f"Then let it vote: quorate cluster add {word}")
                 return
+        found = [each for each in present if word in {each.node, each.id, each.address}]
+        if found and all(each.voter for each in found):
+            say(f"{word} is a voter already: nothing was changed")
+            return
         with progress(f"waiting for {word} to vote", None):
             _promote(client, word, time.monotonic() + wait_s)
     say(f"Success! Added node: {word}")

@@ -1,6 +1,8 @@
 """The agent's process: what signals and clients may ask of it while it runs."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +73,8 @@ class AgentProcess:
         self._body: Body | None = None
         self._door: Door | None = None
         self._leaving: asyncio.Task[None] | None = None
+        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+        self._had_terminal = has_terminal() and not is_kept
 
     def started(self, body: Body, door: Door) -> None:
         """The node runs."""
@@ -79,7 +83,11 @@ class AgentProcess:
     # --- the configuration ---------------------------------------------------------------------
 
     def hang_up(self) -> None:
-        """SIGHUP."""
+        """SIGHUP: read the configuration again, but end a development node with its terminal."""
+        if self.settings.is_dev and self._had_terminal and not has_terminal():
+            self._logs.log.info("the terminal was closed: a development node ends with it")
+            self._stop()
+            return
         try:
             self.reload()
         except RequestError:  # it is in the log
@@ -159,11 +167,17 @@ class AgentProcess:
 
     async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
         error: QuorateError | None
+        is_last = len(body.local.status().configuration.members) == 1
         try:
             error = await body.leave()
         except Exception as fault:  # noqa: BLE001 - a task that ends by it tells nobody
             error = PeerError("local", f"internal error {body.local.report(fault)}")
-        if error is None:
+        if error is None and is_last:
+            self._logs.log.warning(
+                "the last member only stops: the cluster goes on when it starts again on its data "
+                "directory"
+            )
+        elif error is None:
             self._logs.log.info("left the cluster")
         else:
             self._logs.log.warning("did not leave the cluster", why=error.text)
@@ -193,3 +207,12 @@ def _get(settings: AgentSettings, name: str) -> Any:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal that can be reached."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:  # none, or one that was closed
+        return False
+    return True

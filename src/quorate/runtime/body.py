@@ -195,6 +195,12 @@ class Body:
             return None
         others = [each for each in status.configuration.voters if each.id != me.id]
         living = sum(each.id in status.healthy for each in others)
+        if not others:
+            text = (
+                "it is the only voter: give another member a vote first "
+                "(quorate cluster add NAME), or only stop it"
+            )
+            return UnavailableError("too_few_nodes", text)
         if 2 * living <= len(others):
             text = f"without it only {living} of {len(others)} voters would be alive: no majority"
             return UnavailableError("too_few_nodes", text)
