@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from quorate import Client, Paxos
 from quorate.base.errors import QuorateError, UnavailableError
-from tests.integration.test_agent import agent, free_port
+from tests.integration.test_agent import MAIN, agent, free_port
+from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -49,6 +51,19 @@ def test_a_node_that_is_not_bootstrapped_gives_its_reason_within_every_limit(
             with pytest.raises(UnavailableError, match="waiting for 2 of 3 nodes") as caught:
                 call()
             assert caught.value.definite
+
+
+def test_the_command_line_says_at_once_what_it_waits_for(lonely: tuple[int, int]) -> None:
+    environment = os.environ | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{lonely[0]}"}
+    words = [*MAIN, "kv", "get", "a"]
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()  # long before the deadline, at which the last one comes
+        assert "knows no leader: waiting for 2 of 3 nodes to bootstrap" in first
+        assert process.poll() is None
+        _, rest = process.communicate(timeout=HANG_S)
+        assert process.returncode != 0
+        assert "waiting for 2 of 3 nodes to bootstrap" in rest
 
 
 def test_a_node_that_is_stopped_does_not_hold_its_clients(

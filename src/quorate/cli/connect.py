@@ -17,6 +17,7 @@ from quorate.client import endpoints, environment
 from quorate.client.sync.client import Client
 
 CONNECT_S = 3.0  # a node that takes longer to accept a connection is not there
+REASON_S = 2.0  # what a node knows of itself it says at once
 DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
 
 HttpAddr = Annotated[
@@ -52,6 +53,12 @@ class _Self(msgspec.Struct, rename="pascal"):
     """What a node says of itself, as far as it is looked at."""
 
     config: dict[str, Any]
+
+
+class _Cluster(msgspec.Struct, rename="pascal"):
+    """What a node says of its cluster, as far as it is looked at."""
+
+    reason: str = ""
 
 
 class Connection(NamedTuple):
@@ -115,6 +122,15 @@ class Connection(NamedTuple):
         """
         given = self.http_addr or environment.addresses(os.environ)[0]
         return endpoints.parse(given).name
+
+    def reason(self) -> str:
+        """Why the asked node knows no leader, by its own words; "" if it does, or says nothing."""
+        try:
+            with Client(self.node(), token=self.secret(), deadline_s=REASON_S) as client:
+                body = client.call("GET", "/v1/operator/cluster").body
+            return msgspec.json.decode(body, type=_Cluster).reason
+        except (QuorateError, msgspec.MsgspecError):  # another server, or nobody: told elsewhere
+            return ""
 
     @property
     def named(self) -> str:
@@ -198,7 +214,8 @@ def connected(
             shared = {name: values.pop(name) for name in _ANNOTATIONS}
             connection = Connection(**shared)
             try:
-                with nullcontext() if takes_time else patience(connection.named):
+                waiting = patience(connection.named, connection.reason)
+                with nullcontext() if takes_time else waiting:
                     function(connection=connection, **values)
             except QuorateError as error:
                 fail_with(error, doing)

@@ -3,12 +3,10 @@
 A failure says what happened, what is safe to do now, and what would help.
 """
 
-import signal
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, NoReturn
 
 import msgspec
@@ -106,26 +104,31 @@ def readable(size: int) -> str:
 
 
 @contextmanager
-def patience(whom: str) -> Generator[None, None, None]:
-    """Say after a second that an answer is waited for; nothing where stderr is no terminal.
+def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
+    """Say after a second that an answer is waited for, and why it does not come, if that is known.
 
     Args:
         whom: Who is to answer.
+        ask: Finds out why it does not, in a thread; "" if that is not known, which is told only
+            on a terminal.
     """
-    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    is_over = threading.Event()
 
-    def tell(_: int, __: FrameType | None) -> None:
-        note(f"waiting for {whom} to answer; Ctrl-C gives up")
+    def tell() -> None:
+        why = ask()
+        if is_over.is_set() or not (why or sys.stderr.isatty()):
+            return
+        what = f"waiting: {whom} knows no leader: {why}" if why else f"waiting for {whom} to answer"
+        note(f"{what}; Ctrl-C gives up")
 
-    before = signal.signal(signal.SIGALRM, tell)
-    timer = signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    timer = threading.Timer(PATIENCE_S, tell)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, *timer)
-        signal.signal(signal.SIGALRM, before)
+        is_over.set()
+        timer.cancel()
 
 
 class Progress:

@@ -150,6 +150,8 @@ class Trouble:
         is_open = is_silent or isinstance(error, OutcomeUnknownError)
         self._may_be_done |= self.request.is_write and is_open
         if may_repeat(error, self.request):
+            if self._reason is None:
+                LOG.info("waiting: %s", error.text)
             self._reason = error
         return error
 

@@ -1,12 +1,13 @@
 """What commands print, and where."""
 
-import signal
+import threading
 
 import pytest
 import typer
 
 from quorate.base.errors import ConflictError, OutcomeUnknownError, UnavailableError
 from quorate.cli import output
+from tests.limits import HANG_S
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -50,18 +51,55 @@ def test_progress_is_silent_where_stderr_is_no_terminal(
     assert printed.out + printed.err == ""
 
 
-def test_a_long_wait_is_told_once_on_a_terminal(
+def told(
+    why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_tty: bool
+) -> str:
+    """What is said of a wait that lasts until it was looked into, and a bit longer."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_tty, raising=False)
+    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", 0.0)
+    asked: list[threading.Thread] = []
+
+    def ask() -> str:
+        asked.append(threading.current_thread())
+        is_asked.set()
+        return why
+
+    is_asked = threading.Event()
+    with output.patience("n1:8500", ask):
+        assert is_asked.wait(HANG_S)
+        asked[0].join(HANG_S)
+    return capsys.readouterr().err
+
+
+def test_a_long_wait_is_told_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", 0.01)
-    with output.patience("n1:8500"):
-        signal.pause()
-    assert capsys.readouterr().err == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
+    text = told("", monkeypatch, capsys, is_tty=True)
+    assert text == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
 
 
-def test_a_wait_is_not_told_to_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGALRM)
-    with output.patience("n1:8500"):
-        assert signal.getsignal(signal.SIGALRM) is before
-    assert capsys.readouterr().err == ""
+def test_a_wait_without_a_reason_is_not_told_to_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told("", monkeypatch, capsys, is_tty=False) == ""
+
+
+@pytest.mark.parametrize("is_tty", [True, False])
+def test_the_reason_of_a_wait_is_told_everywhere(
+    is_tty: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = told("waiting for 2 of 3 nodes", monkeypatch, capsys, is_tty=is_tty)
+    assert text == ("waiting: n1:8500 knows no leader: waiting for 2 of 3 nodes; Ctrl-C gives up\n")
+
+
+def test_a_short_wait_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", HANG_S)
+    is_asked = threading.Event()
+
+    def ask() -> str:
+        is_asked.set()
+        return ""
+
+    with output.patience("n1:8500", ask):
+        pass
+    assert not is_asked.is_set()
