@@ -137,11 +137,6 @@ JOIN_ONLY = Bootstrap()
 """Join whatever cluster turns up."""
 
 
-def lan() -> NodeSettings:
-    """Nodes in one building: a fail-over takes about a second without a broken link."""
-    return NodeSettings()
-
-
 def local() -> NodeSettings:
     """Nodes on one machine, for tests and demos: smaller memory, the same patience."""
     return NodeSettings(limits=Limits(tail_bytes_max=8 * MIB, tail_slots_max=4_000))

@@ -1,7 +1,7 @@
 """Which function applies which command: one look into a table per command."""
 
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any
 
 from quorate.base import commands as c
 from quorate.kv import store as kv
@@ -9,8 +9,6 @@ from quorate.kv import trees
 from quorate.machine import ownership, restore, txn, upkeep
 from quorate.machine.rows import Rows
 from quorate.registry import catalog, sessions
-
-T = TypeVar("T")
 
 Work = Generator[None, None, Any]
 """A command that may take long: yields when its turn's share of work is done; returns the value."""
@@ -20,16 +18,6 @@ Handler = Callable[[Rows, Any], Any]
 
 LongHandler = Callable[[Rows, Any], Work]
 """Likewise, for a command that may take long."""
-
-
-def finished(work: Generator[None, None, T]) -> T:
-    """The value of work, done at once however long it takes."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 HANDLERS: dict[type[c.Command], Handler] = {

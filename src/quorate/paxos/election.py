@@ -45,7 +45,6 @@ class Election:
         self.due_s = now_s + timing.election_timeout_s * (0.15 + 0.35 * rng.random())
         self._poll_number = 0
         self._grants: set[NodeId] = set()
-        self._polled_s = float("-inf")
 
     def on_leader(self, ballot: Ballot, now_s: float, is_serving: bool | None = None) -> bool:
         """A message of a leader's ballot came; True if that leader is news.
@@ -87,7 +86,6 @@ class Election:
         """Number a new poll; our own grant is in. Tries again after a random while."""
         self._poll_number += 1
         self._grants = {me}
-        self._polled_s = now_s
         self.due_s = now_s + self._patience() / 2
         return self._poll_number
 

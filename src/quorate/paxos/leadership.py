@@ -86,7 +86,6 @@ class Leadership:
         self.is_serving = False
         self.chosen_last = Slot(0)  # the highest slot chosen by votes for this ballot
         self.is_short = False  # a batch known to be chosen was held by nobody who promised (S7)
-        self.served_since_s = float("inf")
         self.rounds = ReadRounds()
         self.stamp_ms = 0
         self.digest_slot, self.digest = Slot(0), 0
@@ -103,7 +102,6 @@ class Leadership:
         self._heartbeat_due_s = now_s
         self._prepared_s: dict[NodeId, float] = {}
         self.peers: dict[NodeId, Progress] = {}
-        self._heard_self_s = now_s
 
     @property
     def watermark(self) -> Slot:
@@ -226,7 +224,6 @@ class Leadership:
         if self.pipeline is None:
             return
         if sender == self._home.me:
-            self._heard_self_s = now_s
             self.recall.note_own(slot)
         else:
             self._peer(sender, now_s).on_answer(slot, now_s)
@@ -341,7 +338,6 @@ class Leadership:
         if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
         self.is_serving = True
-        self.served_since_s = now_s
         self._heartbeat_due_s = now_s
         return [
             Note("leading", {"round": self.ballot.round, "barrier": self._barrier}),
@@ -378,7 +374,6 @@ class Leadership:
         counter = self.rounds.begin(watermark, self.stamp_ms, now_s, voters)
         effects = self._tell(counter)
         if self._home.acceptor.promised == self.ballot:
-            self._heard_self_s = now_s
             effects += self._count_answer(self._home.me, counter)
         return effects
 

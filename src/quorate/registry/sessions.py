@@ -73,14 +73,11 @@ def sessions(rows: TableRows) -> Iterator[SessionRow]:
         yield decode_row(data)
 
 
-def sessions_of_node(rows: TableRows, node: str) -> list[SessionRow]:
-    """The sessions of a node, by id. Cost: O(all sessions)."""
-    name = name_part(node)
-    return [row for row in sessions(rows) if name_part(row.node) == name]
-
-
 def at_node(rows: Rows, node: str) -> Generator[None, None, list[SessionRow]]:
-    """As `sessions_of_node`; yields whenever this turn's share of work is done."""
+    """The sessions of a node, by id; yields whenever this turn's share of work is done.
+
+    Cost: O(all sessions).
+    """
     name = name_part(node)
     found: list[SessionRow] = []
     for row in sessions(rows):

@@ -33,7 +33,7 @@ def test_a_connection_holds_a_little_without_being_counted() -> None:
     holding.held_bytes = FREE_BYTES
     assert holding.fits()
     assert budget.held_bytes == 0
-    assert not holding.has_taken
+    assert holding.allowed_bytes == FREE_BYTES
 
 
 def test_beyond_that_it_takes_whole_steps() -> None:

@@ -1,5 +1,7 @@
 """Transactions: all or nothing, one index, Consul's words for what fails."""
 
+from collections.abc import Generator
+
 import pytest
 
 from quorate.base.commands import (
@@ -10,7 +12,6 @@ from quorate.base.commands import (
     TxnOp,
 )
 from quorate.base.commands.txn import TxnDone, TxnFault, TxnItem
-from quorate.machine.dispatch import finished
 from quorate.machine.snapshot import dump
 from quorate.machine.txn import is_read_only, quoted
 from tests.unit.machine.lab import Lab
@@ -169,6 +170,15 @@ def test_setting_the_stored_value_again_keeps_its_index(lab: Lab) -> None:
     done = txn(lab, TxnOp("set", b"k", b"1"))
     assert done.items[0].modify_index == index
     assert lab.machine.index == index
+
+
+def finished(work: Generator[None, None, TxnDone]) -> TxnDone:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            done: TxnDone = end.value
+            return done
 
 
 def test_reads_alone_need_no_log(lab: Lab) -> None:

@@ -72,9 +72,6 @@ class Mode(msgspec.Struct, frozen=True):
         return b"consistent" if self.is_consistent else b"leader"
 
 
-DEFAULT = Mode()
-
-
 def mode_of(
     context: Context,
     request: Request,

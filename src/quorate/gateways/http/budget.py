@@ -120,11 +120,6 @@ class Holding:
         self.held_bytes = 0
         self.allowed_bytes = FREE_BYTES
 
-    @property
-    def has_taken(self) -> bool:
-        """Whether anything was taken from the account."""
-        return self.allowed_bytes > FREE_BYTES
-
     def fits(self, reading_bytes: int = 0) -> bool:
         """Make sure that all that is held is counted; False if it is too much.
 
