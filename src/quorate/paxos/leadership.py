@@ -11,9 +11,9 @@ S3: between a configuration in slot i and slot i + alpha nothing but noops is pr
 S4: a risen watermark leaves with the next Accept or round, or by itself: at the end of the turn if
     somebody elsewhere waits for a batch it covers, else `tell_s` later. A peer that gets no
     Accepts hears of it beside them, else it would never catch up with a busy leader.
-S5: a leader that learns another batch chosen in a slot it has on the way, or its barrier's slot
-    chosen by somebody else, leads no more: its watermark would make those who voted for its own
-    batch take that for chosen (L2).
+S5: a leader that learns that others chose another batch in a slot it has on the way, or any slot
+    from its barrier on, leads no more: its watermark would make those who voted for its own batch
+    take that for chosen (L2), and be taken for a word that later ballots must know (A5, L5).
 S6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
     does without that peer.
 S7: nothing is proposed in a slot that is chosen by the word of a leader of a lower ballot, and
@@ -292,7 +292,9 @@ class Leadership:
     def is_contradicted(self, slot: Slot, batch: bytes) -> bool:
         """Was a slot on the way chosen otherwise than by us (S5)? Ask before `on_released`."""
         flight = self.pipeline.flights.get(slot) if self.pipeline else None
-        return flight is not None and (slot == self._barrier or flight.batch != batch)
+        if self.pipeline and 0 < self._barrier <= slot:  # our own votes leave no flight
+            return flight is not None or slot >= self.pipeline.slot_next
+        return flight is not None and flight.batch != batch
 
     def on_released(self, watermark: Slot) -> None:
         """The learner released up to `watermark`."""

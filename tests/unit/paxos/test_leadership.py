@@ -1,5 +1,7 @@
 """Leading: what a node does from its first promise to its last heartbeat."""
 
+import pytest
+
 from quorate.base.batches import NOOP, Configuration
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.ids import Ballot, NodeId, Slot
@@ -99,13 +101,35 @@ def test_a_leader_whose_barrier_was_chosen_by_another_leads_no_more() -> None:
     assert lone.replica.leadership is None
 
 
-def test_a_leader_may_learn_from_others_that_its_own_batch_is_chosen() -> None:
+@pytest.mark.parametrize("slot", [2, 3])
+def test_a_leader_that_learns_from_others_what_it_did_not_choose_leads_no_more(slot: int) -> None:
+    """A later ballot chose it, be it the same batch: ballots between need not have heard of it.
+
+    Told under its own ballot it would be taken for something that they must have heard of.
+    """
     lone = Lone(5)
-    lone.lead(2, 3)
+    ballot = lone.lead(2, 3)
     lone.obey(lone.leadership.propose(BATCH, lone.now_s))
-    lone.fetched(4, 2, BATCH)
-    assert lone.replica.is_serving
-    assert max(m.watermark for m in lone.take(Heartbeat)) == 2
+    if slot == 3:
+        lone.accept(2, 2)
+        lone.accept(3, 2)
+    lone.said.clear()
+    lone.fetched(4, slot, BATCH)
+    lone.wait(0.5)
+    assert lone.replica.leadership is None
+    assert [m for m in lone.heartbeats() if m.ballot == ballot and m.watermark >= slot] == []
+
+
+def test_a_leader_that_recovers_may_learn_from_others_that_a_batch_is_chosen() -> None:
+    """Until its barrier is proposed; what a later ballot chose before never lets it be chosen."""
+    lone = Lone(5)
+    lone.stand(2, 3)
+    lone.promise(2, held=(Held(Slot(9), Ballot(1, NodeId("n4")), BATCH),))
+    lone.promise(3)
+    assert lone.leadership.pipeline is not None
+    assert lone.leadership.pipeline.slot_next == 9
+    lone.fetched(4, 1, NOOP)
+    assert lone.replica.leadership is not None
 
 
 def test_prepare_leaves_only_when_its_ballot_is_durable() -> None:
