@@ -1,6 +1,7 @@
 """Long lists of sessions and of the catalog: made and sent in pieces, from one state."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from quorate.base.commands import (
     SessionCreate,
     SessionDestroy,
 )
-from quorate.gateways.http import longlists
+from quorate.gateways.http import evaluations, longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.gateways.http.slices import TURN_S
 from quorate.registry.catalog import SERF_HEALTH
@@ -217,3 +218,21 @@ def test_a_reader_waits_for_a_change_of_a_long_list_of_rows(slow: SlowDesk, targ
     assert len(json.loads(finished(slow).body)) == count + 1, "it has changed already"
     slow.local.apply(SessionDestroy("newer"))
     slow.local.apply(NodeDeregister("new"))
+
+
+def test_a_reader_that_waits_does_not_keep_what_it_compares_with() -> None:
+    desk = SlowDesk()
+    for number in range(100):
+        meta = {"zone": f"{number}" * 200}
+        desk.local.apply(NodeRegister(f"id{number}", f"n{number}", "10.0.0.1", "dc1", {}, meta))
+    index = desk.local.lab.machine.index
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(190):
+        desk.post("GET", f"/v1/catalog/nodes?index={index}&filter=Node!=x{number}")
+        desk.finish()
+        desk.connect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(desk.local.watches) == 190
+    assert taken < 190 * 12_000 + evaluations.BYTES_MAX * 8

@@ -10,6 +10,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
 import random
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
@@ -266,7 +267,7 @@ class _Read:
         self._evaluate = evaluate
         self._render = render
         self._is_compared = is_compared
-        self._old: Any = None
+        self._old = b""
         self._listing = listing
         self._search: Search | None = None
         self._watch: WatchHandle | None = None
@@ -342,9 +343,17 @@ class _Read:
     def _has_changed(self, answer: Answer[Any]) -> bool:
         if answer.changed <= self._mode.index:
             if self._is_compared and self._timer is None:
-                self._old = answer.value
+                self._old = self._digest(answer)
             return False
-        return not (self._is_compared and self._timer is not None and answer.value == self._old)
+        is_compared = self._is_compared and self._timer is not None
+        return not (is_compared and self._digest(answer) == self._old)
+
+    def _digest(self, answer: Answer[Any]) -> bytes:
+        """Of what is sent of an answer: thousands who wait need not keep it."""
+        context = self._context
+        encode = partial(context.answers.encoded, answer.value, asked=False)
+        body = context.shared.evaluations.body(answer, encode, is_pretty=False)
+        return blake2b(body, digest_size=16).digest()
 
     def _send(self, answer: Answer[Any], reader: Reader) -> None:
         self._forget()
