@@ -27,13 +27,13 @@ from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-TTL_S = 2.0
+TTL_S = 10.0  # a holder that waits long for the processor keeps its session
 NEVER_S = 3600.0  # what ignores a limit waits for this long
 HOLDER = """
 import sys
 from quorate import Client
 client = Client(sys.argv[1].split(","))
-with client.election("app/leader", b"first", ttl_s=2.0, lock_delay_s=0.0) as leading:
+with client.election("app/leader", b"first", ttl_s=10.0, lock_delay_s=0.0) as leading:
     print(leading.fence, flush=True)
     sys.stdin.read()
 """

@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -14,10 +15,12 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.compat.consul.rules import MISSING, Rules, difference, parts
+from tests.limits import HANG_S
 
-ASYNC_S = 0.25  # what is asked in the background has arrived after this
+PROBES = 2  # reads that are answered after what was asked in the background has arrived
 RETRY_S = 0.1
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
+Ask = Callable[..., dict[str, Any]]
+"""Takes a request, and what to call when it was sent; gives the answer."""
 _VARIABLE = re.compile(r"\{\{(\w+)([+-]\d+)?\}\}")
 
 
@@ -64,13 +67,22 @@ class Player:
                 raise Different(f"{title}: it was answered: {self._waiting[step['pending']]}")
         elif "async" in step:
             request = self._filled(step["request"])
-            self._waiting[step["async"]] = self._threads.submit(self._ask, request)
-            time.sleep(ASYNC_S)
+            self._ask_in_background(step["async"], request)
         elif "await" in step:
             future = self._waiting.pop(step["await"])
             self._judge(f"{title} (await)", step, future.result(step.get("within", 30)))
         else:
             self._exchange(title, step)
+
+    def _ask_in_background(self, name: str, request: dict[str, Any]) -> None:
+        """Return when the server has it: what was asked after it was sent has been answered."""
+        is_sent = threading.Event()
+        waiting = self._threads.submit(self._ask, request, is_sent.set)
+        waiting.add_done_callback(lambda _: is_sent.set())  # also if it could not be sent
+        self._waiting[name] = waiting
+        assert is_sent.wait(HANG_S)
+        for _ in range(PROBES):
+            self._ask({"method": "GET", "path": f"/v1/kv/{self._values['run']}-probe"})
 
     def _exchange(self, title: str, step: dict[str, Any]) -> None:
         deadline_s = time.monotonic() + step.get("retry", {}).get("for", 0)
@@ -124,7 +136,9 @@ class Player:
 def asking(host: str, port: int) -> Ask:
     """Ask a server over HTTP, each time on a new connection."""
 
-    def ask(request: dict[str, Any]) -> dict[str, Any]:
+    def ask(
+        request: dict[str, Any], on_sent: Callable[[], object] = lambda: None
+    ) -> dict[str, Any]:
         headers = {str(name): str(value) for name, value in request.get("headers", {}).items()}
         body: Any = body_of(request)
         is_chunked = bool(request.get("chunked"))
@@ -135,6 +149,7 @@ def asking(host: str, port: int) -> Ask:
         try:
             path = path_of(request)
             line.request(request["method"], path, body, headers, encode_chunked=is_chunked)
+            on_sent()
             reply = line.getresponse()
             data = reply.read()
         finally:
