@@ -189,9 +189,9 @@ class Cluster:
         If it forgot what others remember it must halt, and soon; then it is replaced.
         """
         before = self.oracle.rolled_back(host.me.id)
-        self.has_old_copies, host.in_force = True, 0
         host.crash(is_power_cut=False)
         host.store.roll_back(old)
+        self.has_old_copies, host.in_force = True, 0
         self.guarded_until_s = self.world.now + GUARDED_S
         host.is_rolled_back = True  # it may halt; whether it must is judged below
         host.start()
