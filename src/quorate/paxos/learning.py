@@ -78,9 +78,20 @@ class Learning:
 
     def keep_claim(self, ballot: Ballot) -> list[Effect]:
         """We led under `ballot`, and no more: our own word proves what our votes of it chose."""
-        effects = self.store_claim()
+        claimed = ballot if self._claim is None else self._claim.ballot
+        effects = self.store_ahead(max(ballot, claimed))
         self._claim = Promised(ballot, self._home.learner.watermark)
         return effects
+
+    def store_ahead(self, ballot: Ballot) -> list[Effect]:
+        """Votes of a new ballot replace those that prove what is known: store it before (L4).
+
+        Of a leader above `ballot` there are none, and its word would be a promise: it waits.
+        """
+        is_due = self._claim is None or self._claim.ballot <= ballot
+        effects = self.store_claim() if is_due else []
+        ahead = sorted(self._home.learner.chosen.items())
+        return effects + [Persist(Chosen(slot, batch)) for slot, batch in ahead]
 
     def store_claim(self) -> list[Effect]:
         """Let the log hold what only a leader's word proved chosen (L4)."""

@@ -205,8 +205,7 @@ class Replica:
         self.learner.jump(slot)
         self.acceptor.forget(slot)
         self.membership = membership
-        self.snapshot_source = None
-        self.is_installing = False
+        self.snapshot_source, self.is_installing = None, False
         self.learning.fetcher.hurry()
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
@@ -352,10 +351,12 @@ class Replica:
         if not self._may_vote(now_s):
             return []
         self.recall.note(sender, message.ballot, Slot(0))
+        is_new = message.ballot > self.acceptor.promised
+        ahead = self.learning.store_ahead(message.ballot) if is_new else []
         effects = self.acceptor.on_prepare(sender, message, self.learner.chosen, self.learner.led)
         if sender != self.me and isinstance(effects[0], Persist | Reply):
             self.election.postpone(now_s)
-        return effects + self._yield(now_s)
+        return ahead + effects + self._yield(now_s)
 
     def _on_promise(self, sender: NodeId, message: Promise, now_s: float) -> list[Effect]:
         self.recall.note(sender, message.ballot, Slot(0))
@@ -376,14 +377,15 @@ class Replica:
             other = self.learning.judge_known(sender, message)
             if other:
                 return other
+        is_new = message.ballot > self.acceptor.promised
+        ahead = self.learning.store_ahead(message.ballot) if is_new else []
         effects = self.acceptor.on_accept(sender, message)
         if message.ballot >= self.acceptor.promised and sender != self.me:
             self._follow(message.ballot, now_s, None)
             effects += self._yield(now_s)
         is_stored = bool(effects) and isinstance(effects[0], Persist)
-        return effects + self.learning.learn(
-            message.ballot, message.watermark, sender, is_stored=is_stored
-        )
+        claim = (message.ballot, message.watermark, sender)
+        return ahead + effects + self.learning.learn(*claim, is_stored=is_stored)
 
     def _on_accepted(self, sender: NodeId, message: Accepted, now_s: float) -> list[Effect]:
         self.recall.note(sender, message.ballot, message.slot)
@@ -452,8 +454,7 @@ class Replica:
     def _release(self) -> bool:
         """Release what is known in order; True if it contradicts what we propose (S5)."""
         learner = self.learner
-        before = learner.watermark
-        is_contradicted = False
+        before, is_contradicted = learner.watermark, False
         while not self.is_installing and (released := learner.next_released()) is not None:
             slot, batch = released
             if self.leadership and self.leadership.is_contradicted(slot, batch):

@@ -153,7 +153,11 @@ def old_claim_forgotten(patch: Patch) -> None:
     def keep_claim(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
         return []
 
+    def store_ahead(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
+        return []
+
     patch.setattr(Learning, "keep_claim", keep_claim)
+    patch.setattr(Learning, "store_ahead", store_ahead)
 
 
 def search(*, replies_early: bool) -> None:
