@@ -9,6 +9,7 @@ who may try, `leadership` proposes. This file only connects them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings
@@ -48,8 +49,7 @@ from quorate.paxos.membership import Membership
 from quorate.paxos.polls import Polls
 from quorate.paxos.recall import Blank, Recall
 
-Handlers = dict[type, Callable[..., list[Effect]]]
-"""By type of message."""
+Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type of message
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"

@@ -130,8 +130,8 @@ def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
         for each in late:
             assert server.admit(cast(Served, each), HOST)
         most = before = 0
-        steps, turns = server.slices._call_soon, list[Callable[[], None]]()  # noqa: SLF001
-        server.slices._call_soon = turns.append  # noqa: SLF001
+        steps, turns = server.slices._call_soon, list[Callable[[], None]]()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        server.slices._call_soon = turns.append  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         server.slices.clock = count().__next__  # each look is past the end of the turn
         server.sweep()
         while turns:
@@ -139,8 +139,8 @@ def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
             most, before = max(most, len(judged) - before), len(judged)
         assert len(judged) == 500
         assert most < 50
-        server.slices._call_soon, server.slices.clock = steps, monotonic  # noqa: SLF001
-        server._connections.clear()  # noqa: SLF001
+        server.slices._call_soon, server.slices.clock = steps, monotonic  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        server._connections.clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     play(scene, HttpConfig(connections_per_client_max=1_000))
 

@@ -43,8 +43,12 @@ TARGETS = [
 OBJECTS = ["/v1/catalog/node/Ann", "/v1/agent/services", "/v1/catalog/services"]
 
 
-NOTHING = ["/v1/catalog/nodes?filter=ID==x", "/v1/catalog/service/web?filter=ServiceID==x"]
-NOTHING += ["/v1/catalog/node/Ann?filter=ID==x", "/v1/agent/services?filter=ID==x"]
+NOTHING = [
+    "/v1/catalog/nodes?filter=ID==x",
+    "/v1/catalog/service/web?filter=ServiceID==x",
+    "/v1/catalog/node/Ann?filter=ID==x",
+    "/v1/agent/services?filter=ID==x",
+]
 PLAIN = [*(target for target, _ in TARGETS), *OBJECTS, *NOTHING]
 ALIKE = [*PLAIN, *(f"{target}{'&' if '?' in target else '?'}pretty" for target in PLAIN)]
 

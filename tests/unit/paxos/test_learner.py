@@ -114,7 +114,7 @@ def test_of_a_long_log_no_more_is_kept_than_twice_the_caps() -> None:
     made = learner(3_000)
     for slot in range(1, 3_000):
         made.recollect(Chosen(Slot(slot), b"x" * 100))
-        assert len(made._proven) <= 2 * 10 + 1  # noqa: SLF001
+        assert len(made._proven) <= 2 * 10 + 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     made.end_recovery(Slot(3_000))
     assert kept(made, 3_000) == list(range(2_990, 3_000))
 

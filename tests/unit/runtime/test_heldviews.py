@@ -166,7 +166,7 @@ def test_what_no_view_needs_is_freed_with_later_commits(tables: LmdbTables) -> N
     before = tables.old_rows
     while before:
         put(tables, range(1), b"x")
-        assert 0 < before - tables.old_rows <= heldviews._FREED_ROWS  # noqa: SLF001
+        assert 0 < before - tables.old_rows <= heldviews._FREED_ROWS  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         before = tables.old_rows
 
 
