@@ -8,7 +8,7 @@ import msgspec
 
 from quorate.base.batches import Member
 from quorate.base.config import NodeSettings
-from quorate.base.errors import OutcomeUnknownError, QuorateError
+from quorate.base.errors import QuorateError
 from quorate.base.ids import NodeId, Slot
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
@@ -247,7 +247,7 @@ class Cluster:
 
     def _answered(self, verb: str, member: Member, error: QuorateError | None) -> None:
         """What an operator does when a change is made, and may rely on."""
-        if verb == "promote" and not isinstance(error, OutcomeUnknownError):
+        if verb == "promote" and error is None:  # a refusal may be of the second try, not the first
             self._to_promote = None
         if verb != "remove" or error is not None or member.id not in self._to_remove:
             return
