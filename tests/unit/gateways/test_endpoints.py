@@ -482,11 +482,5 @@ def test_what_is_blocked_is_blocked_in_any_spelling() -> None:
     assert desk.ask("GET", "/v1/kv/other").status == 404
 
 
-def test_headers_from_the_configuration_are_on_every_answer() -> None:
-    desk = Desk(HttpConfig(response_headers=(("X-Foo", "bar"),)))
-    for target in ("/v1/kv/a", "/v1/nope", "/else", "/v1/kv//a", "/v1/kv/"):
-        assert desk.ask("GET", target).headers["X-Foo"] == "bar"
-
-
 def test_a_target_may_name_the_host() -> None:
     assert Desk().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200
