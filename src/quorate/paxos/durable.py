@@ -97,9 +97,13 @@ class Durable:
         return self._said()
 
     def on_contradicted(self) -> None:
-        """We led, and a slot was chosen otherwise: what we know chosen is in no record."""
+        """We led, and a slot was chosen otherwise: what we know chosen is in no record.
+
+        Nor is what our votes chose above a slot that is not known yet.
+        """
+        learner = self._home.learner
         self._is_whole = False
-        self._needed = self._home.learner.watermark
+        self._needed = max(learner.watermark, *learner.chosen, Slot(0))
 
     def on_stored(self, message: ConfigurationDurable) -> list[Effect]:
         """What the log was asked to hold is durable: tell the leader at once."""

@@ -54,7 +54,8 @@ Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type o
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
 CONTRADICTED = "another batch was chosen"
-"""Why a leader steps down (S6, S7, S5)."""
+JUMPED = "a snapshot holds what others chose"
+"""Why a leader steps down (S6, S7, S5, S5)."""
 Released = tuple[Slot, bytes, Configuration | None]
 """Slot, batch, and the configuration it brought into the chain, if any."""
 
@@ -209,7 +210,7 @@ class Replica:
         self.learning.fetcher.hurry()
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
-            effects += self.step_down(now_s, "a snapshot holds what others chose")
+            effects += self.step_down(now_s, JUMPED)
         return effects + self._settle(now_s) + self.durable.on_snapshot(slot)
 
     # --- events ------------------------------------------------------------------------------
@@ -294,17 +295,22 @@ class Replica:
         ]
 
     def step_down(self, now_s: float, why: str) -> list[Effect]:
-        """Lead no more; what is on the way may still be chosen by others."""
+        """Lead no more; what is on the way may still be chosen by others.
+
+        If others chose what we had on the way, up to where we know them chosen our own votes prove
+        nothing: we give no word for them.
+        """
         leadership = self.leadership
         if leadership is None:
             return []
         self.leadership = None
         effects: list[Effect] = []
-        if why == CONTRADICTED:
+        is_contradicted = why in (CONTRADICTED, JUMPED)
+        if is_contradicted:
             self.durable.on_contradicted()
         elif leadership.pipeline is not None:
             effects += self.learning.keep_claim(leadership.ballot)
-        if leadership.chosen_last >= self.learner.led[1] and why != CONTRADICTED:
+        if leadership.chosen_last >= self.learner.led[1] and not is_contradicted:
             self.learner.led = (leadership.ballot, min(leadership.chosen_last, self.watermark))
         self.election.postpone(now_s)
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why

@@ -1,5 +1,6 @@
 """What a replica takes for chosen, from whom, and what it does when two say otherwise."""
 
+import msgspec
 import pytest
 
 from quorate.base.batches import NOOP, Batch, Configuration, encode_batch
@@ -342,3 +343,30 @@ def test_a_batch_of_a_configuration_is_compared_as_any_other() -> None:
     lone = knowing(batch)
     lone.hear(3, Accept(THREE, Slot(1), Slot(0), NOOP))
     assert len(lone.halts) == 1
+
+
+def test_what_only_own_votes_prove_is_not_durable_when_another_slot_was_contradicted() -> None:
+    """L6: here a snapshot must hold it too, before the configuration behind it counts."""
+    settings = NodeSettings(cluster=ClusterConfig(alpha_slots=4))
+    first = Configuration(1, 0, tuple(member(n) for n in range(1, 6)))
+    chain = [(Slot(1), msgspec.structs.replace(first, number=2, predecessor=1))]
+    lone = Lone(5, applied=1, settings=settings, chain=chain)
+    lone.stand(2, 3)
+    lone.promise(2, watermark=1)
+    lone.promise(3, watermark=1)
+    lone.accept(2, 4)
+    lone.accept(3, 4)
+    lone.fetched(4, 2, OTHER)
+    assert lone.replica.leadership is None
+    assert list(lone.replica.learner.chosen) == [4]
+
+    lone.obey(lone.replica.durable.on_snapshot(Slot(2)))
+    lone.fetched(4, 3, NOOP)
+    assert lone.replica.watermark == 4
+
+    again = Lone(5, applied=2, settings=settings, chain=chain, records=lone.records)
+    in_force = again.replica.membership.in_force(again.replica.watermark)
+    assert lone.replica.durable.number <= in_force
+
+    lone.obey(lone.replica.durable.on_snapshot(Slot(4)))
+    assert lone.replica.durable.number == 2

@@ -173,6 +173,23 @@ def test_a_leader_whose_tables_jump_over_slots_on_the_way_leads_no_more() -> Non
     assert lone.replica.leadership is None
 
 
+def test_a_leader_whose_tables_jump_gives_no_word_for_what_it_proposed_there() -> None:
+    """Else its log would prove its own batches in slots that others chose, and tell peers so."""
+    lone = Lone(5)
+    ballot = lone.lead(2, 3)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.obey(lone.replica.jump(Slot(5), lone.replica.membership, lone.now_s))
+    assert lone.replica.learner.led[0] != ballot
+    lone.hear(4, Heartbeat(Ballot(ballot.round + 1, NodeId("n4")), Slot(6), 1, is_serving=True))
+    lone.fetched(4, 6, NOOP)
+
+    again = Lone(5, applied=5, records=lone.records)
+
+    assert again.replica.learner.held(Slot(2)) != BATCH
+    again.hear(2, Fetch(Slot(2), Slot(2)))
+    assert [m.batches for m in again.take(Fetched)] == [()]
+
+
 def test_a_hole_is_asked_of_another_peer_when_one_stays_silent() -> None:
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
