@@ -129,6 +129,10 @@ class Site:
         in_force = self.replica.membership.in_force(self.replica.watermark)
         assert in_force >= self.in_force, "L6: what was said to be in force was not durable"
         assert self.replica.durable.number <= in_force
+        for slot in map(Slot, range(1, self.replica.watermark + 1)):
+            batch = self.replica.learner.held(slot)
+            chosen = world.oracle.chosen.get(slot)
+            assert batch in (None, chosen), f"the log proves what was not chosen in slot {slot}"
         for other in world.sites.values():
             if world.is_linked(self, other):
                 self.receive(Connected(other.member, "c"))
