@@ -53,9 +53,7 @@ Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type o
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
-CONTRADICTED = "another batch was chosen"
-JUMPED = "a snapshot holds what others chose"
-"""Why a leader steps down (S6, S7, S5, S5)."""
+"""Why a leader steps down (S6, S7)."""
 Released = tuple[Slot, bytes, Configuration | None]
 """Slot, batch, and the configuration it brought into the chain, if any."""
 
@@ -210,7 +208,8 @@ class Replica:
         self.learning.fetcher.hurry()
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
-            effects += self.step_down(now_s, JUMPED)
+            why = "a snapshot holds what others chose"
+            effects += self.step_down(now_s, why, is_contradicted=True)
         return effects + self._settle(now_s) + self.durable.on_snapshot(slot)
 
     # --- events ------------------------------------------------------------------------------
@@ -294,19 +293,14 @@ class Replica:
             *self.leadership.prepare(self.peers(), now_s),
         ]
 
-    def step_down(self, now_s: float, why: str) -> list[Effect]:
-        """Lead no more; what is on the way may still be chosen by others.
-
-        If others chose what we had on the way, up to where we know them chosen our own votes prove
-        nothing: we give no word for them.
-        """
+    def step_down(self, now_s: float, why: str, *, is_contradicted: bool = False) -> list[Effect]:
+        """Lead no more; what is on the way may still be chosen by others, or be already (S5)."""
         leadership = self.leadership
         if leadership is None:
             return []
         self.leadership = None
         effects: list[Effect] = []
-        is_contradicted = why in (CONTRADICTED, JUMPED)
-        if is_contradicted:
+        if is_contradicted:  # our own votes may be for other batches: they get no word of ours
             self.durable.on_contradicted()
         elif leadership.pipeline is not None:
             effects += self.learning.keep_claim(leadership.ballot)
@@ -451,7 +445,7 @@ class Replica:
             return []
         effects: list[Effect] = []
         if self._release():
-            effects = self.step_down(now_s, CONTRADICTED)
+            effects = self.step_down(now_s, "another batch was chosen", is_contradicted=True)
         if self._has_turned:
             self._has_turned = False
             effects += self.durable.on_turned()
