@@ -12,6 +12,7 @@ What was sent on a link that breaks may be lost; the node sends again what matte
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ from quorate.wire.frame import encode_frame
 from quorate.wire.hello import Hello, judge_hello
 
 STRANGERS_MAX = 64
-"""Connections without a finished handshake, at once; more are closed unheard."""
+"""Accepted connections without a finished handshake, at once; each further one costs another its
+place: the oldest of the host that has most. So who says nothing keeps nobody out."""
 
 LINKS_MAX = 256
 """Links at once; more are refused."""
@@ -106,6 +108,7 @@ class Transport:
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._open: dict[Link, None] = {}  # every connection; a dict keeps the order
+        self._strangers: dict[Link, str] = {}  # the host of each accepted one, oldest first
         self._links: dict[NodeId, Link] = {}
         self._members: dict[str, Member] = {}  # by address, without this node
         self._member_ids: frozenset[NodeId] = frozenset()
@@ -251,10 +254,20 @@ class Transport:
         return self._hello()
 
     def on_opened(self, link: Link) -> bool:
-        """A connection stands; its handshake has begun, if there are not too many."""
-        strangers = sum(other.peer is None for other in self._open)
+        """A connection stands, and its handshake has begun; of too many an older one ends."""
         self._open[link] = None
-        return not self._is_stopped and (link.is_dialed or strangers < STRANGERS_MAX)
+        if not link.is_dialed:
+            self._strangers[link] = link.remote.rpartition(":")[0]
+            if len(self._strangers) > STRANGERS_MAX:
+                self._end_a_stranger()
+        return not self._is_stopped
+
+    def _end_a_stranger(self) -> None:
+        counts = Counter(self._strangers.values())
+        most = max(counts.values())
+        link = next(each for each, host in self._strangers.items() if counts[host] == most)
+        del self._strangers[link]
+        link.abort()
 
     def judge(self, link: Link, theirs: Hello) -> bool:
         """Decide whether a link may stand, and make it the one that counts if it is better."""
@@ -273,6 +286,7 @@ class Transport:
             return False
         peer = theirs.member.id
         link.peer = theirs
+        self._strangers.pop(link, None)
         other = self._links.get(peer)
         if other is not None:
             if _is_kept(other, link, mine.member.id):
@@ -352,6 +366,7 @@ class Transport:
     def on_closed(self, link: Link) -> None:
         """A link is gone."""
         self._open.pop(link, None)
+        self._strangers.pop(link, None)
         self._dirty.pop(link, None)
         self._unfinished.pop(link, None)
         if link.peer is None or self._links.get(link.peer.member.id) is not link:

@@ -19,7 +19,7 @@ from quorate.runtime import link as link_module
 from quorate.runtime import transport as transport_module
 from quorate.runtime.addresses import join_address
 from quorate.runtime.transport import STRANGERS_MAX, Transport
-from quorate.wire.hello import VERSION_MAX, Hello, config_hash, encode_hello
+from quorate.wire.hello import MAGIC, VERSION_MAX, Hello, config_hash, encode_hello
 from tests.limits import HANG_S
 
 HOST = "127.0.0.1"
@@ -106,10 +106,12 @@ async def stopped(*peers: Peer) -> None:
         assert peer.failures == []
 
 
-async def raw(peer: Peer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def raw(
+    peer: Peer, source: str = "127.0.0.1"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection without manners."""
     host, port = peer.address.split(":")
-    return await asyncio.open_connection(host, int(port))
+    return await asyncio.open_connection(host, int(port), local_addr=(source, 0))
 
 
 def test_a_node_that_knows_an_address_finds_its_owner_and_they_talk() -> None:
@@ -324,10 +326,40 @@ def test_a_flood_of_silent_connections_does_not_grow_without_bound() -> None:
         ann = await Peer(ANN).start()
         floods = [await raw(ann) for _ in range(STRANGERS_MAX + 1)]
         with contextlib.suppress(ConnectionResetError):  # the system may tell it either way
-            await floods[-1][0].read(1)
+            assert await floods[0][0].read(1) == b""  # the oldest
         assert ann.transport.connections <= STRANGERS_MAX + 1
         for _, writer in floods:
             writer.close()
+        await stopped(ann)
+
+    played(play)
+
+
+def test_connections_that_say_nothing_keep_no_node_out() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        floods = [await raw(ann) for _ in range(2 * STRANGERS_MAX)]
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        assert bob.transport.counters.dials == 1
+        for _, writer in floods:
+            writer.close()
+        await stopped(ann, bob)
+
+    played(play)
+
+
+def test_of_too_many_strangers_a_host_that_has_many_loses_one() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        patient = await raw(ann, "127.0.0.2")
+        floods = [await raw(ann) for _ in range(2 * STRANGERS_MAX)]
+        bob = Peer(BOB)
+        patient[1].write(encode_hello(bob.hello))
+        assert await patient[0].read(len(MAGIC)) == MAGIC
+        for _, writer in (*floods, patient):
+            writer.close()
+        bob.listener.close()
         await stopped(ann)
 
     played(play)
