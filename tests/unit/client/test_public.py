@@ -54,6 +54,7 @@ def test_the_log_tells_of_tries_and_of_another_node_but_never_of_values(
             told = [(record.levelname, record.getMessage()) for record in caplog.records]
             assert told == [
                 ("WARNING", f"left {lonely.address} for {other.address}"),
+                ("INFO", "waiting: PUT /v1/kv/k: No cluster leader: n2 not heard"),
                 ("DEBUG", "try 2 in 0 s, after: PUT /v1/kv/k: No cluster leader: n2 not heard"),
                 ("INFO", f"{other.address} answered after 2 tries"),
             ]
