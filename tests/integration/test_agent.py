@@ -322,6 +322,48 @@ def test_a_development_node_ends_with_its_terminal_unless_told_otherwise(is_kept
             process.kill()
 
 
+@pytest.mark.parametrize("is_dev", [False, True], ids=["server", "dev"])
+def test_a_node_whose_log_cannot_be_written_goes_on_or_ends_as_it_should(
+    is_dev: bool, tmp_path: Path
+) -> None:
+    ours, theirs = os.openpty()
+
+    def begin() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    port = free_port()
+    kind = ["-dev"] if is_dev else ["-server", "-bootstrap", f"-data-dir={tmp_path / 'n1'}"]
+    words = [*MAIN, "agent", *kind, f"-server-port={free_port()}", f"-http-port={port}"]
+    with subprocess.Popen(
+        words,
+        stdin=theirs,
+        stderr=theirs,
+        preexec_fn=begin,  # noqa: PLW1509
+    ) as process:
+        try:
+            os.close(theirs)
+            text = b""
+            while b"leading" not in text:
+                text += os.read(ours, 65536)
+            os.close(ours)  # the kernel sends SIGHUP to who leads the session
+            if is_dev:
+                assert process.wait(HANG_S) == 0
+                return
+            assert command(port, "kv", "put", "a", "1").returncode == 0
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(HANG_S) == 0
+        finally:
+            process.kill()
+
+
+def test_an_address_of_another_machine_is_refused_with_what_would_help() -> None:
+    assert "this machine has no such address" in refused("-dev", "-bind=192.0.2.1")
+    assert "this machine has no such address" in refused(
+        "-dev", "-client=192.0.2.1", f"-server-port={free_port()}"
+    )
+
+
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "thesis"
     path.write_text("years of work")

@@ -50,7 +50,8 @@ EXIT_HALTED = 3
 EXIT_BUG = 70
 EXIT_DISK = 74
 
-_ADVICE = "Nothing was started. quorate agent -h lists the flags; -dev needs no data_dir."
+_ADVICE = "Nothing was started. quorate agent -h lists the flags"
+_ADVICE_DATA_DIR = "; -dev needs no data_dir"
 
 STOP_S = 9.0
 """A clean stop takes no longer; then the node just ends, and the next start sorts it out."""
@@ -102,7 +103,8 @@ def run(words: Sequence[str]) -> int:
     except RequestError as error:
         return _refused(error.text + "\nquorate agent -h lists the flags")
     except ConfigError as error:
-        return _refused(f"{str(error).rstrip()}\n{_ADVICE}")
+        more = _ADVICE_DATA_DIR if "data_dir cannot be empty" in str(error) else ""
+        return _refused(f"{str(error).rstrip()}\n{_ADVICE}{more}.")
     logs = Logs(settings.log_level, is_json=settings.log_json)
     log = logs.log
     for warning in warnings:
@@ -152,7 +154,8 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
     """Have as many file descriptors as the system allows; returns how many clients may take."""
     before, limit = descriptors.raise_limit()
     descriptors.RESERVE.fill()
-    log.info("limit of open files", limit=limit, was=before)
+    if limit != before:
+        log.info("limit of open files", limit=limit, was=before)
     if limit < FILES_WANTED:
         log.warning("few files may be open: raise the limit (LimitNOFILE, ulimit -Hn)", limit=limit)
     return descriptors.for_clients(limit)
@@ -204,7 +207,7 @@ async def _run(
     )  # fmt: skip
     if not settings.log_json:
         status = body.local.status()
-        typer.echo(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION), err=True)
+        logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
     gc.collect()
     gc.freeze()  # what is here now stays: later collections need not look at it
     stop = asyncio.get_running_loop().create_task(stopping.wait())
@@ -321,6 +324,11 @@ def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return StartError(f"no permission to listen on {host}, port {port}: choose one above 1023")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(
+            f"cannot listen on {host}, port {port}: this machine has no such address; `ip addr` "
+            "lists those that it has. 0.0.0.0 means all of them"
+        )
     return StartError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
 
 

@@ -1,10 +1,13 @@
 """How an agent logs: lines for people, or JSON objects; on stderr.
 
 An error is one line, without local variables and without the message of a foreign exception:
-either may hold a key's value or a token.
+either may hold a key's value or a token. A line that cannot be written (the terminal was closed,
+the reader of a pipe is gone, the disk is full) is dropped: the node goes on.
 """
 
+import contextlib
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +39,28 @@ LEVELS = {
 
 LINES_MAX = 512
 """So many lines wait for a follower that does not read; then the oldest are dropped and counted."""
+
+
+class Stderr:
+    """Lines on stderr; they go past its buffer, so what could not be written is not tried again."""
+
+    def __init__(self) -> None:
+        try:
+            self._number: int | None = sys.stderr.fileno()
+        except OSError:  # a stand-in for it, in memory
+            self._number = None
+
+    def msg(self, text: str) -> None:
+        """Write a line, or drop it."""
+        if self._number is None:
+            sys.stderr.write(f"{text}\n")
+            return
+        rest = f"{text}\n".encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):
+            while rest:
+                rest = rest[os.write(self._number, rest) :]
+
+    log = debug = info = warn = warning = err = error = critical = fatal = exception = msg
 
 
 class LogFollower:
@@ -92,6 +117,7 @@ class Logs:
     def __init__(self, level: str, *, is_json: bool) -> None:
         self._level = LEVELS[level]
         self._followers: list[LogFollower] = []
+        self._stderr = Stderr()
         processors: list[Processor] = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -100,10 +126,14 @@ class Logs:
             _renderer(is_json, colors=sys.stderr.isatty()),
         ]
         self.log: FilteringBoundLogger = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
+            self._stderr,
             processors=processors,
             wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         )
+
+    def say(self, text: str) -> None:
+        """Write text that is no event, on stderr only."""
+        self._stderr.msg(text)
 
     def set_level(self, level: str) -> None:
         """Show this on stderr from now on, and what is worse."""

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from quorate.base.ports import Status
-from quorate.cli.settings import AgentSettings
+from quorate.cli.settings import UNIX, AgentSettings
+from quorate.runtime.addresses import join_address
 
 
 def startup_block(
@@ -22,7 +23,7 @@ def startup_block(
         ("Version", f"{version} (HTTP API of Consul {consul_version})"),
         ("Node", f"{settings.node_name} ({status.node.id})"),
         ("Datacenter", settings.node.datacenter),
-        ("HTTP", settings.http_address or "none"),
+        ("HTTP", _http(settings)),
         ("Server port", settings.address),
         ("Data directory", f"{data_dir}{_is_kept(settings)}"),
         ("Cluster", status.cluster_id or "none yet"),
@@ -37,6 +38,17 @@ def startup_block(
     return "\n".join(["==> Quorate agent running", *lines, "==> Log:"])
 
 
+def _http(settings: AgentSettings) -> str:
+    """Where clients are waited for: addresses as they were given, and Unix sockets."""
+    port = settings.http_port
+    places = [
+        host if host.startswith(UNIX) else join_address(host, port or 0)
+        for host in settings.clients
+        if port is not None or host.startswith(UNIX)
+    ]
+    return ", ".join(places) or "none"
+
+
 def _is_kept(settings: AgentSettings) -> str:
     return "" if settings.data_dir is not None else " (temporary: it goes with this process)"
 
@@ -47,5 +59,6 @@ def _members(status: Status) -> str:
         return "none yet"
     voters = status.configuration.voter_ids
     return ", ".join(
-        member.name if member.id in voters else f"{member.name} (learner)" for member in members
+        member.name if member.id in voters else f"{member.name} (learner)"
+        for member in sorted(members, key=lambda member: member.name)
     )

@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 
 import pytest
 
@@ -82,3 +84,22 @@ def test_who_follows_no_more_is_told_nothing() -> None:
 def test_an_unknown_level_cannot_be_followed() -> None:
     with pytest.raises(RequestError, match="Unknown log level: loud"):
         Logs("info", is_json=False).follow("loud", lambda: None, is_json=False)
+
+
+def test_a_line_that_cannot_be_written_is_dropped_and_the_next_one_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs = Logs("info", is_json=True)
+        logs.log.info("first")
+        os.close(reader)
+        logs.log.info("nobody reads this")
+        logs.say("nor this")
+        again, other = os.pipe()
+        os.dup2(other, stderr.fileno())
+        os.close(other)
+        logs.log.info("last")
+    with os.fdopen(again) as lines:
+        assert [json.loads(line)["event"] for line in lines] == ["last"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
@@ -49,3 +50,26 @@ def test_a_member_says_of_which_cluster_and_with_whom() -> None:
     assert "State" not in rows
     assert "Joins" not in rows
     assert rows["Data directory"].endswith("(temporary: it goes with this process)")
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        (["-client=0.0.0.0"], "0.0.0.0:8500"),
+        (
+            ["-client=127.0.0.1 ::1 unix:///run/q.sock"],
+            "127.0.0.1:8500, [::1]:8500, unix:///run/q.sock",
+        ),
+        (["-http-port=-1"], "none"),
+        (["-http-port=-1", "-client=unix:///run/q.sock"], "unix:///run/q.sock"),
+    ],
+)
+def test_where_clients_are_waited_for_is_said_as_it_was_given(flags: list[str], shown: str) -> None:
+    assert block(BLANK, "-dev", *flags)["HTTP"] == shown
+
+
+def test_members_are_named_in_order() -> None:
+    others = [Member(NodeId(name), name, f"{name}:8300") for name in ("n3", "n2")]
+    configuration = Configuration(1, 1, (others[0], ME, others[1]))
+    status = msgspec.structs.replace(BLANK, configuration=configuration)
+    assert block(status, "-dev")["Members"] == "n1, n2, n3"
