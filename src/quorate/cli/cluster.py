@@ -22,6 +22,7 @@ from quorate.client import durations
 from quorate.client.sync.client import Client
 
 POLL_S = 0.2  # between two looks at who votes
+_NO_PEER = "cannot find peer"  # Consul's words for a leader that has nobody to hand over to
 REMOVE_S = 60.0  # so long it is asked again what became of a removal
 
 app = application("Change who votes, and who leads.")
@@ -261,7 +262,16 @@ def transfer(connection: Connection, node: Words = None) -> None:
     word = one_argument(node, "NODE", default="")
     with connection.client() as client:
         where: dict[str, Any] = {"id": chosen(voters(client), word).id} if word else {}
-        client.call("POST", "/v1/operator/raft/transfer-leader", **where)
+        try:
+            client.call("POST", "/v1/operator/raft/transfer-leader", **where)
+        except QuorateError as error:
+            if not error.text.endswith(_NO_PEER):
+                raise
+            fail(
+                f"Error transferring leadership: {_NO_PEER}: no other node has a vote and is "
+                "alive.\n`quorate cluster list` shows the nodes; `quorate cluster add NODE` gives "
+                "a learner a vote."
+            )
     say(f"Success! {f'Leader is to be: {word}' if word else 'Leadership transferred'}")
 
 
@@ -276,7 +286,8 @@ def recover(
         typer.Option("--data-dir", help="A survivor's data directory; repeatable."),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--into", help="The new data directory; must not exist.")
+        Path | None,
+        typer.Option("--into", help="The new data directory; must be missing or empty."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -33,7 +33,9 @@ class Shell(StrEnum):
     ],
 )
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="Which shell.", show_default=False)],
+    shell: Annotated[
+        Shell, typer.Argument(metavar="bash|zsh|fish", help="Which shell.", show_default=False)
+    ],
 ) -> None:
     """Print the completion script of a shell."""
     from quorate.cli.main import app as top
@@ -51,6 +53,9 @@ def all_words(top: Any) -> dict[str, list[str]]:
     words[""] = sorted([*words[""], "help"])
     words["agent"] = sorted(f"--{name}" for name in (*FLAGS, "help"))
     words["help"] = words[""]
+    verbs = [path.split() for path in words if " " in path]
+    for noun in sorted({noun for noun, _ in verbs}):
+        words[f"help {noun}"] = [verb for above, verb in verbs if above == noun]
     words["completion"] = sorted([*words["completion"], *Shell])
     return words
 
@@ -137,7 +142,7 @@ def fish(words: Mapping[str, Sequence[str]]) -> str:
     ]
     for path, following in words.items():
         nouns = path.split()
-        if not nouns or path == "help":
+        if not nouns or nouns[0] == "help":
             continue
         seen = " && ".join(f"__fish_seen_subcommand_from {noun}" for noun in nouns)
         for word in following:

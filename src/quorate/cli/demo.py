@@ -46,6 +46,7 @@ def demo(
             scratch = tempfile.TemporaryDirectory(prefix="quorate-demo-")
             directory = Path(stack.enter_context(scratch))
         try:
+            make_room(directory)
             result = asyncio.run(Demo(directory, keep=keep).run())
         except (LaunchError, GuestError, TimeoutError) as error:
             fail(f"Error! The demo could not go on: {error}")
@@ -56,6 +57,26 @@ def demo(
         show(result)
     if result["writes_lost"] or not result["copies_equal"]:
         fail("Error! Acknowledged writes were lost or copies differ. Please report this.")
+
+
+def make_room(directory: Path) -> None:
+    """Make the directory for the nodes, and see that nothing is there.
+
+    Raises:
+        LaunchError: It cannot be made or read, or something is in it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        inside = next(directory.iterdir(), None)
+        if inside is None:
+            tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise LaunchError(
+            f"-directory {directory}: {why}: name one that you may write to"
+        ) from None
+    if inside is not None:
+        raise LaunchError(f"{directory} is not empty: name an empty or a missing directory")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -216,8 +237,9 @@ def step(text: str) -> Generator[Any, None, None]:
     typer.echo(f"{text} ... ", nl=False, err=True)
     try:
         yield words.append
-    except BaseException:
-        note("failed")
+    except BaseException as error:
+        is_over = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        note("ended by Ctrl-C" if is_over else "failed")
         raise
     took = f"{time.monotonic() - began_s:.1f} s"
     note("; ".join([took, *(word for word in words if word)]))

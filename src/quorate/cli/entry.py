@@ -15,6 +15,7 @@ def main() -> int:
             raise
         sys.stderr.write(
             f"quorate: the command needs the server's parts ({name} is missing); "
-            "install them with: pip install 'quorate[server]'\n"
+            "install them with: pip install 'quorate[server]' (in a clone of the source: "
+            "pip install '.[server]')\n"
         )
         return 1

@@ -117,6 +117,7 @@ def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
 
 
 def _parsed(path: Path, form: str) -> dict[str, Any]:
+    path.stat()  # that it is missing comes before what its name says
     form = form or path.suffix[1:]
     if form not in _READERS:
         raise ValueError(f"its name must end in one of {_FORMATS_TEXT}, or give -config-format")

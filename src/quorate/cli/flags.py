@@ -7,6 +7,7 @@ command that says so (`interspersed=False`): what follows belongs to somebody el
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
@@ -93,8 +94,50 @@ def _known(parameters: Sequence[Any]) -> dict[str, Flag]:
     return known
 
 
+_WORDS: dict[Any, str] = {
+    str: "VALUE", list[str]: "VALUE", int: "N", float: "N", Path: "PATH", list[Path]: "PATH",
+}  # fmt: skip
+
+
+def _name_values(parameters: Sequence[Any]) -> None:
+    """Call what flags take as `quorate agent -h` does, not by a class of Python."""
+    for parameter in parameters:
+        if parameter.param_type_name == "option" and parameter.metavar is None:
+            annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+            parameter.metavar = _WORDS.get(annotation)
+
+
 class ConsulCommand(TyperCommand):
     """A command whose flags may be spelt as Consul's."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help, with plain names for what flags and arguments are."""
+        _name_values(self.get_params(ctx))
+        return super().get_help(ctx)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The arguments as the documentation has them: `[FLAGS] KEY`, not `[OPTIONS] [KEY]...`."""
+        arguments = (each for each in self.get_params(ctx) if each.param_type_name == "argument")
+        return ["[FLAGS]", *(each.metavar or each.name.upper() for each in arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The arguments that need a word, then the flags."""
+        arguments: list[tuple[str, str]] = []
+        flags: list[tuple[str, str]] = []
+        parameters: Sequence[Any] = self.get_params(ctx)
+        for each in parameters:
+            if each.param_type_name == "option":
+                flags.extend(filter(None, [each.get_help_record(ctx)]))
+            elif each.help:
+                arguments.append((each.metavar or each.name.upper(), each.help))
+        for title, rows in (("Arguments", arguments), ("Flags", flags)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """The flags that show the help, in one order."""
+        return sorted(super().get_help_option_names(ctx), key=len)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Turn every spelling into the parser's own, then parse."""
@@ -107,6 +150,15 @@ class ConsulCommand(TyperCommand):
 
 class QuickGroup(TyperGroup):
     """Commands under one name, with as quick a start."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What follows the name."""
+        del ctx
+        return ["COMMAND", "[FLAGS]", "[ARGUMENTS]"]
+
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """The flags that show the help, in one order."""
+        return sorted(super().get_help_option_names(ctx), key=len)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse what stands before the command's name; without one, say which there are."""

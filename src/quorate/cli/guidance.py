@@ -23,8 +23,28 @@ ELSEWHERE: dict[str, str] = {
     "restore": "snapshot restore FILE",
     "server": "agent -h",
     "start": "agent -h",
+    "run": "agent -h",
+    "member list": "cluster list",
+    "member add": "cluster add NODE",
+    "member promote": "cluster add NODE",
+    "member remove": "cluster remove NODE",
+    "member": "cluster -h",
+    "endpoint": "cluster list",
+    "move-leader": "cluster transfer [NODE]",
+    "del": "kv delete KEY",
+    "rm": "kv delete KEY",
+    "set": "kv put KEY VALUE",
+    "ls": "kv list [PREFIX]",
+    "lease grant": "session create -ttl=15s",
+    "lease revoke": "session destroy ID",
+    "lease keep-alive": "session renew ID",
+    "lease": "session -h",
+    "elect": "lock PREFIX COMMAND",
 }
-"""Commands of Consul's, and what people try, which have another name here."""
+"""Commands of Consul's and etcd's, and what people try, which have another name here."""
+
+_NEAR = 0.5
+"""So much alike are words that may be meant, from 0 to 1: `kb` is as near to `kv` as this."""
 
 NOT_BUILT = frozenset(
     {
@@ -58,8 +78,5 @@ def advice(words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Seq
 
 
 def _meant(word: str, nouns: Collection[str], verbs: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    for noun, inner in verbs.items():
-        if word in inner:
-            yield f"quorate {noun} {word}"
-    for noun in get_close_matches(word, nouns, n=2):
-        yield f"quorate {noun}"
+    exact = [f"quorate {noun} {word}" for noun, inner in verbs.items() if word in inner]
+    yield from exact or (f"quorate {noun}" for noun in get_close_matches(word, nouns, 2, _NEAR))

@@ -17,7 +17,8 @@ app = application("Read and write keys.")
 
 UINT64_MAX = 2**64 - 1
 
-Words = Annotated[list[str] | None, typer.Argument(show_default=False)]
+Words = Annotated[list[str] | None, typer.Argument(metavar="KEY", show_default=False)]
+Prefix = Annotated[list[str] | None, typer.Argument(metavar="[PREFIX]", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Base64 = Annotated[bool, typer.Option("--base64", help="Values in base 64.")]
 Cas = Annotated[bool, typer.Option("--cas", help="Only if unchanged; see --modify-index.")]
@@ -124,7 +125,7 @@ def _say_details(entry: KvEntry, as_base64: bool) -> None:
 @connected()
 def list_(
     connection: Connection,
-    prefix: Words = None,
+    prefix: Prefix = None,
     separator: Annotated[
         str, typer.Option("--separator", help="Cut names after it: / lists a folder.")
     ] = "",

@@ -27,7 +27,9 @@ _FILE = msgspec.json.Decoder(list[Exported])
 @connected()
 def export(
     connection: Connection,
-    prefix: Annotated[list[str] | None, typer.Argument(show_default=False)] = None,
+    prefix: Annotated[
+        list[str] | None, typer.Argument(metavar="[PREFIX]", show_default=False)
+    ] = None,
 ) -> None:
     """Print the keys below a prefix as JSON, all keys if there is none."""
     name = key_argument(prefix, "PREFIX", default="")

@@ -33,7 +33,7 @@ def changes(states: Iterable[Iterable[KvEntry]]) -> Iterator[list[Change]]:
 @connected(takes_time=True)
 def watch(
     connection: Connection,
-    key: Annotated[list[str] | None, typer.Argument(show_default=False)] = None,
+    key: Annotated[list[str] | None, typer.Argument(metavar="KEY", show_default=False)] = None,
     recurse: Annotated[bool, typer.Option("--recurse", help="All keys below KEY.")] = False,
     count: Annotated[
         int, typer.Option("--count", min=0, help="Stop after so many states; 0: go on.")

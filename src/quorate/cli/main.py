@@ -36,6 +36,8 @@ NOUNS = {
 }
 """Every command, and what it does."""
 
+_SHOWN = NOUNS | {"help": "Explain a command."}
+
 UsageErrors: tuple[type[BaseException], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
@@ -86,7 +88,7 @@ class Nouns(QuickGroup):
         """List the commands without importing them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([*NOUNS.items(), ("help", "Explain a command.")])
+            formatter.write_dl([*_SHOWN.items()])
 
 
 app = typer.Typer(
@@ -117,7 +119,7 @@ def _main(words: list[str]) -> int:
     if words and words[0] in _VERSION:
         words = ["version", *words[1:]]
     elif words and words[0] == "help":
-        words = [*words[1:], "-h"]
+        words = [*(word for word in words[1:] if word != "help"), "-h"]
     if words and words[0] == "agent":
         return _run_agent(words[1:])
     if words and (words[0] in HELP or words[0] in NOUNS):
@@ -186,7 +188,7 @@ def _usage() -> str:
             "Usage: quorate COMMAND [FLAGS] [ARGUMENTS]",
             "",
             "Commands:",
-            *(f"    {noun.ljust(width)}{about}" for noun, about in NOUNS.items()),
+            *(f"    {noun.ljust(width)}{about}" for noun, about in _SHOWN.items()),
             "",
             "quorate help COMMAND explains one.",
         ]

@@ -160,7 +160,7 @@ class Trouble:
     ) -> None:
         """Raise if no address is left at which a node may answer (R5)."""
         if error.code == "removed":
-            self._futile[endpoint] = error.text
+            self._futile[endpoint] = error.text.removeprefix(f"{self.request.title}: ")
         elif isinstance(outcome, Reply) or not outcome.is_futile:
             self._futile.pop(endpoint, None)
             return

@@ -18,6 +18,10 @@ def split_address(text: str, port_default: int | None = None) -> tuple[str, int]
     Raises:
         RequestError: `bad_request`: it is no address.
     """
+    if "," in text:
+        raise RequestError(
+            "bad_request", f"{text!r}: addresses are given one by one, without commas"
+        )
     host, port_text = text.strip(), ""
     if host.startswith("["):
         host, bracket, rest = host[1:].partition("]")
@@ -36,7 +40,16 @@ def split_address(text: str, port_default: int | None = None) -> tuple[str, int]
         raise _not_an_address(text)
     if not host or not 0 <= port <= PORT_MAX or any(c in host for c in " /@"):
         raise _not_an_address(text)
+    if ":" in host and not _is_v6(host):
+        raise _not_an_address(text)
     return host, port
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def join_address(host: str, port: int) -> str:

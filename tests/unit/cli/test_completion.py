@@ -96,6 +96,13 @@ def test_help_is_completed_with_commands(offered: Offered) -> None:
     assert offered("quorate", "help", "mem") == ["members"]
 
 
+def test_bash_and_zsh_complete_help_with_the_verbs_of_a_command() -> None:
+    verbs = ["add", "list", "recover", "remove", "transfer"]
+    assert sorted(in_bash("quorate", "help", "cluster", "")) == verbs
+    if shutil.which("zsh") is not None:
+        assert sorted(in_zsh("quorate", "help", "cluster", "")) == verbs
+
+
 def test_flags_are_completed_after_arguments(offered: Offered) -> None:
     assert offered("quorate", "kv", "get", "--recurse", "web/", "--det") == ["--detailed"]
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from quorate.base.errors import NotFoundError
 from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.main import NOUNS, LazyCommands, main
 from tests.unit.cli.conftest import Run, Said
+from tests.unit.cli.fakes import FakeClient
 
 
 def test_a_session_is_created_listed_renewed_and_destroyed(run: Run) -> None:
@@ -150,6 +152,14 @@ def test_a_group_alone_lists_its_commands_and_fails(run: Run) -> None:
         ("membres", "quorate members"),
         ("get x", "quorate kv get"),
         ("lokc", "quorate lock"),
+        ("kb get colour", "quorate kv?"),
+        ("get colour", "mean: quorate kv get?"),
+        ("del colour", "quorate kv delete KEY"),
+        ("member add n4", "quorate cluster add NODE"),
+        ("member list", "quorate cluster list"),
+        ("endpoint status", "quorate cluster list"),
+        ("lease grant 60", "quorate session create"),
+        ("move-leader 8e9e05c52164694d", "quorate cluster transfer"),
         ("acl token list", "is not part of this version"),
         ("services register", "is not part of this version"),
     ],
@@ -250,3 +260,51 @@ def test_recover_asks_for_both_ends(run: Run) -> None:
     text = "Error! Say -data-dir for every survivor, and -into for the new directory\n"
     assert run("cluster", "recover") == Said(1, "", text)
     assert run("cluster", "recover", "-data-dir=a") == Said(1, "", text)
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        ("kv get", "quorate kv get [FLAGS] KEY"),
+        ("kv put", "quorate kv put [FLAGS] KEY [VALUE]"),
+        ("kv list", "quorate kv list [FLAGS] [PREFIX]"),
+        ("kv watch", "quorate kv watch [FLAGS] KEY"),
+        ("lock", "quorate lock [FLAGS] PREFIX COMMAND..."),
+        ("session info", "quorate session info [FLAGS] ID"),
+        ("cluster list", "quorate cluster list [FLAGS]"),
+        ("completion", "quorate completion [FLAGS] bash|zsh|fish"),
+        ("kv", "quorate kv COMMAND [FLAGS] [ARGUMENTS]"),
+    ],
+)
+def test_the_usage_is_that_of_the_documentation(run: Run, words: str, usage: str) -> None:
+    said = run("help", *words.split())
+    assert said.out.splitlines()[0] == f"Usage: {usage}"
+    assert re.search("<[a-z]+[>\\[ ]", said.out) is None  # as in `<list[str]>`: words of Python
+
+
+def test_help_of_help_is_the_help(run: Run) -> None:
+    assert run("help", "help") == run("help")
+    assert "help" in run().err
+
+
+def test_a_leader_that_has_nobody_to_hand_over_to_says_what_would_help(
+    run: Run, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotFoundError("not_found", "POST /v1/x: cannot find peer")
+
+    monkeypatch.setattr(client, "call", refuse, raising=False)
+    said = run("cluster", "transfer")
+    assert said.code == 1
+    assert "no other node has a vote and is alive" in said.err
+
+
+def test_the_demo_refuses_a_directory_that_it_cannot_use(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n1").mkdir()
+    said = run("demo", f"-directory={tmp_path}")
+    assert (said.code, said.out) == (1, "")
+    assert "is not empty: name an empty or a missing directory" in said.err
+    (tmp_path / "file").touch()
+    said = run("demo", f"-directory={tmp_path / 'file' / 'inside'}")
+    assert (said.code, said.out) == (1, "")
+    assert "name one that you may write to" in said.err

@@ -234,8 +234,16 @@ def test_consuls_gossip_port_may_be_our_server_port_or_another(tmp_path: Path) -
     assert settings.join == ("h:8300", "h:8301")
 
 
-def test_an_empty_address_to_join_is_refused(tmp_path: Path) -> None:
-    assert "retry_join: '' is no address" in refused(tmp_path, "-dev", f={"retry_join": [""]})
+@pytest.mark.parametrize("given", ["", "h:1:2", "h:8300:8301", "[::1", "h:x"])
+def test_what_is_no_address_to_join_is_refused(tmp_path: Path, given: str) -> None:
+    said = refused(tmp_path, "-dev", f={"retry_join": [given]})
+    assert f"retry_join: {given!r} is no address" in said
+
+
+@pytest.mark.parametrize("given", ["10.0.0.1,10.0.0.2", "h:8300,g:8300", "h,"])
+def test_addresses_to_join_with_a_comma_between_are_refused(tmp_path: Path, given: str) -> None:
+    said = refused(tmp_path, "-dev", f={"retry_join": [given]})
+    assert f"retry_join: {given!r}: addresses are given one by one" in said
 
 
 def test_addresses_may_be_templates(tmp_path: Path) -> None:
@@ -454,6 +462,8 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, why: str) 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     said = refused(tmp_path, f"-dev -config-file {tmp_path / 'none.json'}")
     assert said == ("config: Open failed on none.json. open none.json: no such file or directory")
+    assert "no such file" in refused(tmp_path, f"-dev -config-file {tmp_path / 'none'}")
+    assert "no such file" in refused(tmp_path, f"-dev -config-dir {tmp_path / 'none'}")
 
 
 def test_merging_leaves_its_second_half_alone() -> None:

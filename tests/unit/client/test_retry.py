@@ -68,6 +68,7 @@ def test_a_removed_node_is_left_for_another_one_and_told_of_at_once_if_there_is_
                 with pytest.raises(UnavailableError, match="was removed from cluster c") as caught:
                     await client.kv.put("a", b"1")
                 assert caught.value.code == "removed"
+                assert caught.value.text.count("PUT /v1/kv/a: ") == 1
             assert len(gone.seen) == 2
 
     asyncio.run(run())
