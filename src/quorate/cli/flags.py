@@ -107,6 +107,20 @@ def _name_values(parameters: Sequence[Any]) -> None:
             parameter.metavar = _WORDS.get(annotation)
 
 
+def _help_rows(
+    parameters: Sequence[Any], ctx: Any
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What the help says of the arguments that have a text, and of the flags."""
+    arguments: list[tuple[str, str]] = []
+    flags: list[tuple[str, str]] = []
+    for each in parameters:
+        if each.param_type_name == "option":
+            flags.extend(filter(None, [each.get_help_record(ctx)]))
+        elif each.help:
+            arguments.append((each.metavar or each.name.upper(), each.help))
+    return arguments, flags
+
+
 class ConsulCommand(TyperCommand):
     """A command whose flags may be spelt as Consul's."""
 
@@ -122,14 +136,8 @@ class ConsulCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The arguments that need a word, then the flags."""
-        arguments: list[tuple[str, str]] = []
-        flags: list[tuple[str, str]] = []
         parameters: Sequence[Any] = self.get_params(ctx)
-        for each in parameters:
-            if each.param_type_name == "option":
-                flags.extend(filter(None, [each.get_help_record(ctx)]))
-            elif each.help:
-                arguments.append((each.metavar or each.name.upper(), each.help))
+        arguments, flags = _help_rows(parameters, ctx)
         for title, rows in (("Arguments", arguments), ("Flags", flags)):
             if rows:
                 with formatter.section(title):
