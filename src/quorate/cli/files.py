@@ -85,17 +85,20 @@ def _files(path: Path, form: str, read: Read) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        inside = sorted(entry for entry in path.iterdir() if entry.is_file())
+        inside = sorted(entry for entry in path.iterdir() if not entry.is_dir())
     except OSError as error:
         read.faults.append(f"cannot read the folder {path}: {error.strerror}")
         return []
-    files = [entry for entry in inside if form or entry.suffix[1:] in _READERS]
-    read.warnings.extend(
-        f"{entry} is not read: its name must end in one of {_FORMATS_TEXT}, or -config-format be "
-        "given"
-        for entry in inside
-        if entry not in files
-    )
+    files: list[Path] = []
+    for entry in inside:
+        if not form and entry.suffix[1:] not in _READERS:
+            why = f"its name must end in one of {_FORMATS_TEXT}, or -config-format be given"
+        elif entry.exists() and not entry.is_file():
+            why = "it is no file"  # to open a pipe would wait for who writes to it
+        else:
+            files.append(entry)  # a link to nothing too: to open it tells what is wrong
+            continue
+        read.warnings.append(f"{entry} is not read: {why}")
     return files
 
 
@@ -119,6 +122,7 @@ def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
 def _parsed(path: Path, form: str) -> dict[str, Any]:
     path.stat()  # that it is missing comes before what its name says
     form = form or path.suffix[1:]
+    path.stat()  # what is not there has no wrong name
     if form not in _READERS:
         raise ValueError(f"its name must end in one of {_FORMATS_TEXT}, or give -config-format")
     with path.open("rb") as file:

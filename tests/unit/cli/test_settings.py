@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,27 @@ def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_told(
     assert (settings.node_name, settings.log_level) == ("two", "warning")
     assert settings.join == ("a:1", "b:2")
     assert [warning.split()[0] for warning in warnings] == [str(tmp_path / "readme.txt")]
+
+
+@pytest.mark.parametrize("form", ["", "-config-format=hcl"])
+def test_a_link_to_nothing_in_a_folder_stops_the_start_and_a_pipe_is_told(
+    tmp_path: Path, form: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe.hcl")
+    (tmp_path / "true.hcl").write_text('node_name = "n"')
+    (tmp_path / "link.hcl").symlink_to("true.hcl")
+    settings, warnings = read(tmp_path, f"-dev {form} -config-dir {tmp_path}")
+    assert settings.node_name == "n"
+    assert warnings == [f"{tmp_path / 'pipe.hcl'} is not read: it is no file"]
+    (tmp_path / "lost.hcl").symlink_to("elsewhere.hcl")
+    said = refused(tmp_path, f"-dev {form} -config-dir {tmp_path}")
+    assert "config: Open failed on lost.hcl. " in said
+
+
+@pytest.mark.parametrize("flag", ["-config-dir", "-config-file"])
+def test_what_is_not_there_is_said_not_to_be_there(tmp_path: Path, flag: str) -> None:
+    said = refused(tmp_path, f"{flag} {tmp_path / 'missing'}")
+    assert "open missing: no such file or directory" in said
 
 
 def test_a_format_that_is_given_holds_for_every_file(tmp_path: Path) -> None:
