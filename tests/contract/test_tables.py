@@ -250,6 +250,24 @@ def test_an_install_begun_anew_forgets_the_first(tables: Body) -> None:
     assert rows(tables) == [(b"\1b", b"2")]
 
 
+def test_the_version_is_another_one_after_every_change_and_only_then(tables: Body) -> None:
+    seen = [tables.version]
+    put(tables, (b"\1a", b"1"))
+    seen.append(tables.version)
+    transaction = tables.begin()
+    transaction.put(b"\1a", b"2")
+    assert tables.version == seen[-1]
+    transaction.abort()
+    assert tables.version == seen[-1]
+    tables.begin_install()
+    tables.install_rows([(b"\1a", b"3")])
+    assert tables.version == seen[-1]
+    tables.finish_install()
+    seen.append(tables.version)
+    assert tables.get(b"\1a") == b"3"
+    assert len(set(seen)) == 3
+
+
 # --- order at the boundary of long keys -------------------------------------------------------
 
 Step = tuple[str, bytes, bytes]

@@ -279,6 +279,30 @@ def test_no_more_is_worked_on_than_the_client_takes(monkeypatch: pytest.MonkeyPa
     assert not desk.transport.is_paused
 
 
+def test_a_request_whose_headers_are_known_waits_for_a_client_that_takes_nothing() -> None:
+    desk = Desk()
+    data = request("PUT", "/v1/kv/a", b"1")
+    desk.send(data)
+    desk.connection.pause_writing()
+    desk.send(data)
+    assert len(desk.local.submitted) == 1
+    desk.connection.resume_writing()
+    assert len(desk.local.submitted) == len(desk.replies()) == 2
+
+
+def test_reading_goes_on_when_the_last_answer_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few may wait."""
+    desk = Desk(HttpConfig(pipeline_max=1))
+    handled: list[Request] = []
+    monkeypatch.setattr(desk, "handle", handled.append)
+    desk.send(request("GET", "/0") + request("GET", "/1"))
+    assert desk.transport.is_paused
+    for asked in handled:  # the second one comes when the first one is answered
+        asked.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert len(desk.replies()) == 2
+    assert not desk.transport.is_paused
+
+
 def test_no_more_is_worked_on_at_once_than_the_limit_says() -> None:
     desk = Desk(HttpConfig(pipeline_max=4))
     desk.local.is_held = True

@@ -84,6 +84,30 @@ def test_bodies_beyond_the_limit_are_refused_and_nothing_is_done() -> None:
     assert held(desk) <= SMALL.client_bytes_max
 
 
+def test_a_body_beyond_the_limit_is_refused_too_if_its_headers_are_known() -> None:
+    desk = Desk(HttpConfig(client_bytes_max=1))
+    desk.ask("PUT", "/v1/kv/a", b"x" * 6_000)
+    desk.local.is_held = True
+    data = request("PUT", "/v1/kv/a", b"x" * 6_000)
+    desk.send(data)
+    desk.send(data)
+    desk.local.release()
+    assert [reply.status for reply in desk.replies()] == [200, 429]
+    assert held(desk) == 0
+
+
+@pytest.mark.parametrize("size", [FREE_BYTES, 60_000])
+def test_so_is_one_that_comes_alone(size: int) -> None:
+    roomy = Desk()
+    data = request("PUT", "/v1/kv/a", b"x" * size)
+    roomy.send(data)
+    strict = Desk(HttpConfig(client_bytes_max=1))
+    strict.heads = roomy.heads  # the account was not spent when it was learned
+    strict.send(data)
+    assert [reply.status for reply in strict.replies()] == [429]
+    assert strict.local.submitted == []
+
+
 def test_a_refusal_says_why_and_when_to_come_back() -> None:
     desk = Desk(HttpConfig(client_bytes_max=1))
     desk.send(request("PUT", "/v1/kv/a", b"x" * 100_000))

@@ -26,6 +26,17 @@ def test_a_prefix_watcher_wakes_for_all_that_begin_alike() -> None:
     assert fired(watches, [b"kp/x"]) == ["p"]
 
 
+def test_a_mark_that_wakes_nobody_leaves_the_next_one_to_be_found() -> None:
+    watches = Watches()
+    watches.add([exactly(b"kb")], "b")
+    watches.mark([b"ka"])
+    watches.mark([b"kb"])
+    assert watches.is_waking
+    assert watches.take() == ["b"]
+    assert watches.take() == []
+    assert not watches.is_waking
+
+
 def test_one_watcher_of_several_subjects_wakes_once() -> None:
     watches = Watches()
     watches.add([exactly(b"ka"), exactly(b"kb"), beginning(b"k")], "x")

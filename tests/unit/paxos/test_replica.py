@@ -190,6 +190,24 @@ def test_a_leader_whose_tables_jump_gives_no_word_for_what_it_proposed_there() -
     assert [m.batches for m in again.take(Fetched)] == [()]
 
 
+def test_what_a_leader_knew_chosen_above_a_hole_is_known_after_a_power_cut() -> None:
+    """Nobody else may know it: its own votes prove it no more when it leads no more."""
+    lone = Lone(5)
+    ballot = lone.lead(2, 3)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.obey(lone.leadership.propose(OTHER, lone.now_s))
+    lone.accept(2, 3)
+    lone.accept(3, 3)
+    lone.hear(4, Nack(ballot, Ballot(ballot.round + 1, NodeId("n4"))))
+    assert lone.replica.leadership is None
+    lone.fetched(4, 2, BATCH)
+    assert lone.released[-1] == (3, OTHER)
+
+    again = Lone(5, records=lone.records)
+
+    assert again.replica.watermark == 3
+
+
 def test_a_hole_is_asked_of_another_peer_when_one_stays_silent() -> None:
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
