@@ -142,11 +142,20 @@ def test_every_public_name_of_the_client_loads_without_the_servers_libraries() -
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from quorate.cli.entry import main\nsys.exit(main())\n",
+        "import runpy\nrunpy.run_module('quorate', run_name='__main__')\n",
+    ],
+    ids=["quorate", "python -m quorate"],
+)
 @pytest.mark.parametrize("words", [[], ["agent", "-dev"], ["kv", "get", "k"], ["version"]])
-def test_the_command_says_in_one_sentence_what_to_install(words: list[str]) -> None:
-    done = without_server("from quorate.cli.entry import main\nsys.exit(main())\n", *words)
+def test_the_command_says_in_one_sentence_what_to_install(words: list[str], program: str) -> None:
+    done = without_server(program, *words)
     assert done.returncode == 1
     assert "pip install 'quorate[server]'" in done.stderr
+    assert "in a clone: pip install '.[server]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

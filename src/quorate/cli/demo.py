@@ -41,6 +41,7 @@ def demo(
 ) -> None:
     """Start three nodes, fill them, kill one and cut one off while writing; count what is lost."""
     began_s = time.monotonic()
+    end_as_by_ctrl_c()
     with ExitStack() as stack:
         if directory is None:
             scratch = tempfile.TemporaryDirectory(prefix="quorate-demo-")
@@ -57,6 +58,17 @@ def demo(
         show(result)
     if result["writes_lost"] or not result["copies_equal"]:
         fail("Error! Acknowledged writes were lost or copies differ. Please report this.")
+
+
+def end_as_by_ctrl_c() -> None:
+    """Have SIGTERM and a closed terminal do what Ctrl-C does: the nodes end, too."""
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(number, interrupt)
 
 
 def make_room(directory: Path) -> None:
@@ -239,7 +251,7 @@ def step(text: str) -> Generator[Any, None, None]:
         yield words.append
     except BaseException as error:
         is_over = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
-        note("ended by Ctrl-C" if is_over else "failed")
+        note("interrupted" if is_over else "failed")
         raise
     took = f"{time.monotonic() - began_s:.1f} s"
     note("; ".join([took, *(word for word in words if word)]))

@@ -18,7 +18,10 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("quorate"):
             raise
-        text = f"{name} needs the server ({error.name} is missing): pip install 'quorate[server]'"
+        text = (
+            f"{name} needs the server ({error.name} is missing): pip install 'quorate[server]', "
+            "in a clone: pip install '.[server]'"
+        )
         raise ImportError(text) from error
     globals()[name] = value  # the next one finds it without us
     return value
