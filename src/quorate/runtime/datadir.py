@@ -47,6 +47,7 @@ class Identification(msgspec.Struct, frozen=True):
     incarnation: int
     created: str
     log_begun: bool = False
+    log_begun_in: int = 0  # older versions drop it
 
 
 class TablesMark(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class DataDir:
         incarnation: Of this life; from 1.
         nonce: Drawn for this life, 63 bits: in handshakes, and as the life of the log.
         log_begun: There is, or was, a log here.
+        log_begun_in: The newest life that is known to have begun to write it; 0: unknown.
     """
 
     def __init__(
@@ -93,6 +95,11 @@ class DataDir:
         return self._node.log_begun
 
     @property
+    def log_begun_in(self) -> int:
+        """The newest life whose log is known to be durable: an older log is an old copy."""
+        return self._node.log_begun_in
+
+    @property
     def wal(self) -> Path:
         """The directory of the log; it exists."""
         return self.path / "wal"
@@ -102,14 +109,14 @@ class DataDir:
         return self._is_trusted
 
     def mark_log_begun(self) -> None:
-        """Remember that there is a log. To be called once it is durable; free if known.
+        """Remember that this life has a log. To be called once its begin is durable.
 
         Raises:
             StorageError: It could not be written.
         """
-        if not self._node.log_begun:
-            self._node = msgspec.structs.replace(self._node, log_begun=True)
-            _write_json(self.path, "node.json", self._node)
+        life = self._node.incarnation
+        self._node = msgspec.structs.replace(self._node, log_begun=True, log_begun_in=life)
+        _write_json(self.path, "node.json", self._node)
 
     def mark_running(self) -> None:
         """Remember that the tables are written without a sync. Before the first transaction.

@@ -66,7 +66,11 @@ class Home:
                 self.directory.node_id, self.directory.incarnation, self.directory.nonce
             )
             self.wal = Wal(
-                self.directory.wal, identity, settings.wal, is_begun=self.directory.log_begun
+                self.directory.wal,
+                identity,
+                settings.wal,
+                is_begun=self.directory.log_begun,
+                begun_in=self.directory.log_begun_in,
             )
             self.snapshots = self._folder("snapshots")
             self.tables = self._open_tables(self._folder("tables"), log)
@@ -108,7 +112,7 @@ class Home:
         return folder
 
     def log_started(self) -> None:
-        """The log takes records now: from here on its absence is an error.
+        """The log takes records now: from here on its absence is an error, and so is an older one.
 
         Raises:
             StorageError: That could not be remembered.

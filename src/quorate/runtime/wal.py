@@ -99,6 +99,7 @@ class Wal:
         identity: Of this life.
         settings: See there.
         is_begun: There was a log before: a missing one is an error.
+        begun_in: The newest life that is known to have begun to write it; 0: unknown.
         files: What touches the disk; tests break it.
 
     Raises:
@@ -112,12 +113,18 @@ class Wal:
         settings: WalSettings,
         *,
         is_begun: bool = False,
+        begun_in: int = 0,
         files: Files | None = None,
     ) -> None:
         self._settings = settings
         self._files = files or Files(directory, is_durable=settings.sync != "none")
         self._recovery = Recovery(
-            self._files.files(), self._files.read, identity, settings.layout, is_begun=is_begun
+            self._files.files(),
+            self._files.read,
+            identity,
+            settings.layout,
+            is_begun=is_begun,
+            begun_in=begun_in,
         )
         self.warnings = self._recovery.warnings
         self.stats = WalStats()

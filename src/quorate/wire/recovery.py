@@ -56,6 +56,7 @@ class Recovery:
         identity: Of the life that begins.
         layout: For the life that begins.
         is_begun: This directory had a log before, so a missing one is an error, not a beginning.
+        begun_in: A life that is known to have begun to write here, the newest such one; 0: unknown.
 
     Attributes:
         warnings: Sentences about what was dropped, for the operator.
@@ -72,9 +73,11 @@ class Recovery:
         layout: Layout,
         *,
         is_begun: bool = False,
+        begun_in: int = 0,
     ) -> None:
         self._read = read
         self._identity = identity
+        self._begun_in = begun_in
         self._layout = layout
         self._files = dict(files)
         self._segments = _numbered(files, SEGMENT_PREFIX)
@@ -154,7 +157,7 @@ class Recovery:
         """Judge a segment, from the newest down; from the top note all that follows."""
         name = segment_name(number)
         data = self._read(name, 0, self._files[name])
-        self._judge_head(number, data)
+        newest = self._judge_head(number, data)
         walk = Walk(data, number, len(data))
         last_group: list[tuple[Header, bytes]] = []
         for header, body in walk:
@@ -168,6 +171,14 @@ class Recovery:
         is_opening = not last_group or bool(last_group[0][0].flags & OPENING)
         if is_opening and not (last_group and walk.is_complete):
             return False
+        if newest is not None and newest.incarnation < self._begun_in:
+            raise StorageError(
+                "corrupt",
+                f"the newest segment of the log, {name}, was begun in life {newest.incarnation} of "
+                f"this node, but life {self._begun_in} wrote a log here, too: this one is an old "
+                "copy, and promises are lost. Put back the newest one, or remove the node and let "
+                "it join with an empty directory",
+            )
         self._warn_of_torn(name, walk)
         self._repeated = last_group
         if is_opening:

@@ -160,11 +160,17 @@ def test_that_a_log_was_begun_is_remembered(tmp_path: Path) -> None:
     assert not lived(tmp_path).log_begun
     held = open_datadir(tmp_path)
     held.mark_log_begun()
-    written = (tmp_path / "node.json").stat().st_ino
-    held.mark_log_begun()
-    assert (tmp_path / "node.json").stat().st_ino == written
     held.close()
     assert lived(tmp_path).log_begun
+
+
+def test_the_newest_life_that_began_to_write_the_log_is_remembered(tmp_path: Path) -> None:
+    assert lived(tmp_path).log_begun_in == 0
+    held = open_datadir(tmp_path)
+    held.mark_log_begun()
+    held.close()
+    assert lived(tmp_path).log_begun_in == 2
+    assert lived(tmp_path).log_begun_in == 2  # the third began none
 
 
 def test_tables_are_not_trusted_before_anything_was_said_of_them(tmp_path: Path) -> None:

@@ -33,9 +33,15 @@ def promise(round_: int) -> Promised:
 
 
 def recovery(
-    disk: SimDisk, incarnation: int = 1, layout: Layout = SMALL, *, is_begun: bool = False
+    disk: SimDisk,
+    incarnation: int = 1,
+    layout: Layout = SMALL,
+    *,
+    is_begun: bool = False,
+    begun_in: int = 0,
 ) -> Recovery:
-    return Recovery(disk.files, disk.read, identity(incarnation), layout, is_begun=is_begun)
+    me = identity(incarnation)
+    return Recovery(disk.files, disk.read, me, layout, is_begun=is_begun, begun_in=begun_in)
 
 
 def found(disk: SimDisk, incarnation: int = 9) -> list[Record]:

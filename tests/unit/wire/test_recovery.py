@@ -28,9 +28,11 @@ from tests.unit.wire.journals import (
 RNG = random.Random(1)
 
 
-def refused(disk: SimDisk, incarnation: int = 9, *, is_begun: bool = False) -> StorageError:
+def refused(
+    disk: SimDisk, incarnation: int = 9, *, is_begun: bool = False, begun_in: int = 0
+) -> StorageError:
     with pytest.raises(StorageError) as caught:
-        list(recovery(disk, incarnation, is_begun=is_begun).records())
+        list(recovery(disk, incarnation, is_begun=is_begun, begun_in=begun_in).records())
     return caught.value
 
 
@@ -251,6 +253,22 @@ def test_a_log_newer_than_its_directory_is_refused() -> None:
     begun(disk, 4)
     assert refused(disk, 4).code == "corrupt"
     assert "node.json is an old copy" in refused(disk, 3).text
+
+
+def test_a_log_older_than_its_directory_is_refused() -> None:
+    disk = SimDisk()
+    begun(disk, 4)
+    list(recovery(disk, 9, begun_in=4).records())
+    error = refused(disk, 9, begun_in=5)
+    assert error.code == "corrupt"
+    for part in ("begun in life 4", "life 5 wrote", "old copy", "empty directory"):
+        assert part in error.text
+
+
+def test_an_old_copy_of_a_log_that_was_written_after_its_begin_is_refused() -> None:
+    disk = SimDisk()
+    written(disk, [vote(1)], [vote(2)])
+    assert refused(disk, 3, begun_in=2).code == "corrupt"
 
 
 def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
