@@ -34,6 +34,12 @@ def storage_error(error: OSError, what: str) -> StorageError:
             f"{what}: {error.strerror}. Give the user that runs Quorate the right to read and "
             "write there, and check that the file system is mounted for writing",
         )
+    if error.errno == errno.ENOENT:
+        return StorageError(
+            "corrupt",
+            f"{what}: {error.strerror}. See whether somebody removed it while it was in use, or "
+            "whether files can be made at that place at all",
+        )
     return StorageError(
         "corrupt",
         f"{what}: {error.strerror}. The disk may be failing: look at the system's log",

@@ -141,3 +141,11 @@ def test_a_missing_directory_is_told(tmp_path: Path) -> None:
 
 def test_the_free_space_is_that_of_the_file_system(files: Files) -> None:
     assert files.free_bytes() > 0
+
+
+def test_what_was_removed_is_not_blamed_on_the_disk() -> None:
+    gone = storage_error(FileNotFoundError(errno.ENOENT, "No such file or directory"), "a sync")
+    assert gone.code == "corrupt"
+    assert "whether somebody removed it" in gone.text
+    assert "disk" not in gone.text
+    assert "disk may be failing" in storage_error(OSError(errno.EIO, "I/O error"), "a sync").text
