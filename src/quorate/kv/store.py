@@ -61,17 +61,19 @@ def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
 
 def entries(rows: TableRows, prefix: bytes) -> Iterator[KvEntry]:
     """Every key with this byte prefix, in the order of bytes. Cost: rows that are gone count."""
-    for entry in looked_at(rows, prefix):
-        if entry is not None:
-            yield entry
+    return (entry for entry in looked_at(rows, prefix) if entry is not None)
 
 
 def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvEntry | None]:
     """As `entries`, from `first` on, with None for each row that is gone: to pause meanwhile."""
     removals = rows.removals
-    for key, data in rows.range(KV, max(first, prefix), prefix_end(prefix)):
-        row = decode_row(data)
-        yield None if removals and is_gone(removals, key, row) else KvEntry(key, row)
+
+    def look(pair: tuple[bytes, bytes]) -> KvEntry | None:
+        key, row = pair[0], decode_row(pair[1])
+        return None if removals and is_gone(removals, key, row) else KvEntry(key, row)
+
+    # A `map`, for a generator would hold a row until the next is asked for.
+    return map(look, rows.range(KV, max(first, prefix), prefix_end(prefix)))
 
 
 def lock_key(session: str, key: bytes) -> bytes:

@@ -12,6 +12,7 @@ R4: work is counted in units, about 2 microseconds each: a row read counts as 1,
 """
 
 from collections.abc import Iterator
+from functools import partial
 from zlib import crc32
 
 import msgspec
@@ -335,5 +336,9 @@ class ViewRows:
         prefix = self._prefixes[table]
         end = prefix_end(prefix) if last is None else prefix + last
         length = len(prefix)
-        for full, value in self._view.range(prefix + first, end):
-            yield full[length:], value
+        # A `map`, for a generator would hold a row, perhaps for long: until the next is asked for.
+        return map(partial(_without_prefix, length), self._view.range(prefix + first, end))
+
+
+def _without_prefix(length: int, row: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return row[0][length:], row[1]

@@ -7,6 +7,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
 from collections.abc import Generator, Iterator
+from operator import itemgetter
 
 import msgspec
 
@@ -27,6 +28,8 @@ NODES = int(Table.NODES)
 SERVICES = int(Table.SERVICES)
 CHECKS = int(Table.CHECKS)
 NODE_SERVICES = int(Table.NODE_SERVICES)
+
+_VALUE = itemgetter(1)  # of a row: its key is in the value, too
 
 SERF_HEALTH = "serfHealth"
 SERVER_SERVICE = "consul"
@@ -104,8 +107,7 @@ def node_of(rows: TableRows, name: str) -> NodeRow | None:
 
 def nodes(rows: TableRows) -> Iterator[NodeRow]:
     """All nodes, by name."""
-    for _, data in rows.range(NODES, b""):
-        yield decode_node(data)
+    return map(decode_node, map(_VALUE, rows.range(NODES, b"")))
 
 
 def check_of(rows: TableRows, node: str, check: str) -> CheckRow | None:
@@ -117,21 +119,18 @@ def check_of(rows: TableRows, node: str, check: str) -> CheckRow | None:
 def checks_of_node(rows: TableRows, node: str) -> Iterator[CheckRow]:
     """All checks of a node, those of its services too, by id."""
     prefix = name_part(node) + b"\0"
-    for _, data in rows.range(CHECKS, prefix, prefix_end(prefix)):
-        yield decode_check(data)
+    return map(decode_check, map(_VALUE, rows.range(CHECKS, prefix, prefix_end(prefix))))
 
 
 def instances_of(rows: TableRows, service: str) -> Iterator[ServiceRow]:
     """The instances of a service, by node and id."""
     prefix = name_part(service) + b"\0"
-    for _, data in rows.range(SERVICES, prefix, prefix_end(prefix)):
-        yield decode_service(data)
+    return map(decode_service, map(_VALUE, rows.range(SERVICES, prefix, prefix_end(prefix))))
 
 
 def services(rows: TableRows) -> Iterator[ServiceRow]:
     """All instances, by service, node and id."""
-    for _, data in rows.range(SERVICES, b""):
-        yield decode_service(data)
+    return map(decode_service, map(_VALUE, rows.range(SERVICES, b"")))
 
 
 def services_of_node(rows: TableRows, node: str) -> Iterator[ServiceRow]:

@@ -12,6 +12,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/session.
 """
 
 from collections.abc import Generator, Iterator
+from operator import itemgetter
 
 import msgspec
 
@@ -69,8 +70,7 @@ def session_of(rows: TableRows, session: str) -> SessionRow | None:
 
 def sessions(rows: TableRows) -> Iterator[SessionRow]:
     """All sessions, by id."""
-    for _, data in rows.range(SESSIONS, b""):
-        yield decode_row(data)
+    return map(decode_row, map(itemgetter(1), rows.range(SESSIONS, b"")))
 
 
 def at_node(rows: Rows, node: str) -> Generator[None, None, list[SessionRow]]:

@@ -237,6 +237,7 @@ class Desk:
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
+        self.waiting: list[Served] = []  # for memory
         self.local = FakeLocal(with_node=with_node)
         self.timers: list[FakeTimer] = []
         common = shared(self.config)
@@ -269,6 +270,9 @@ class Desk:
 
     def refuse(self, request: Request, error: BaseException) -> None:
         self.context.fail(request, error)
+
+    def wait_for_memory(self, connection: Served) -> None:
+        self.waiting.append(connection)
 
     def note_spent(self) -> None:
         self.context.shared.budget.counters.requests_refused += 1

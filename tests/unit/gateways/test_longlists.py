@@ -1,5 +1,6 @@
 """Long lists: made and sent in pieces, from one state; nobody else waits for them."""
 
+import gc
 import gzip
 import json
 import tracemalloc
@@ -13,7 +14,7 @@ from quorate.base.config import ClusterConfig
 from quorate.gateways.http.drawing import Drawer
 from quorate.gateways.http.request import PIECE_BYTES
 from quorate.gateways.http.slices import LATER, TURN_S, Slices
-from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
+from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList, Reader
 from tests.unit.gateways.desk import Desk, FakeTransport, request
 from tests.unit.machine.lab import Lab
 
@@ -245,12 +246,47 @@ def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:
     assert len(slow.transport.written) == written
 
 
+def test_a_long_list_is_not_drawn_on_while_too_much_is_held(slow: SlowDesk) -> None:
+    slow.post("GET", "/v1/kv/a/?recurse")
+    account = slow.context.shared.budget.enter("127.0.0.1")
+    assert account is not None
+    while not slow.transport.written:
+        slow.turns.one()
+    account.take(slow.config.client_bytes_max, is_forced=True)
+    before = len(slow.transport.written)
+    slow.finish()
+    assert len(slow.transport.written) == before
+    assert slow.waiting == [slow.connection]
+    account.give_back(slow.config.client_bytes_max)
+    slow.waiting.pop().go_on()
+    slow.finish()
+    (reply,) = slow.replies()
+    assert len(json.loads(reply.body)) == MANY
+
+
+def test_a_reader_that_waits_for_its_turn_holds_no_row_of_a_long_list() -> None:
+    """A generator at its `yield` would: thousands of readers that take nothing each kept one."""
+    desk = Desk()
+    fill(desk, 4, "big/", bytes(300_000))
+    reader = Reader(desk.local.tables)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        batches = [reader.batches(LongList(b"big/", None, ())) for _ in range(20)]
+        for each in batches:
+            assert next(each)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000
+
+
 def test_nothing_is_drawn_for_a_client_that_has_gone() -> None:
     """What the pieces are made of is closed by then: to draw one is an error."""
     turns = Turns()
     drawn: list[bool] = []
     drawer = Drawer(Slices(turns.soon, turns.clock), bool, drawn.append)
-    drawer.draw(iter([b"one", b"two"]))
+    drawer.draw(iter([b"one", b"two", b"three"]))
     drawer.end()
     while turns.due:
         turns.one()

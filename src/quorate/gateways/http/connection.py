@@ -399,6 +399,14 @@ class Connection(asyncio.Protocol):
                 return
         self._rest()
 
+    def wait_for_memory(self) -> None:
+        """See `request.Answerable.wait_for_memory`."""
+        self._server.wait_for_memory(self)
+
+    def go_on(self) -> None:
+        """See `listener.Served.go_on`."""
+        self._drawer.go_on()
+
     def _write(self, piece: Piece) -> bool:
         """Write some of the first answer; whether the client takes more."""
         if self._transport is not None:

@@ -164,10 +164,14 @@ class Context:
 
     def _make_long(self, request: Request, step: Callable[[], None]) -> None:
         if request.is_spent:
-            self.shared.budget.counters.requests_refused += 1
-            self.fail(request, spent())
+            self.refuse_spent(request)
         else:
             self.guarded(request, step)
+
+    def refuse_spent(self, request: Request) -> None:
+        """Answer that too much is held for the client, or for all."""
+        self.shared.budget.counters.requests_refused += 1
+        self.fail(request, spent())
 
     def submit(
         self,

@@ -34,9 +34,13 @@ class Drawer:
         self._is_queued = False
 
     def draw(self, chunks: Iterator[Piece]) -> None:
-        """Draw these pieces, from the next turn on."""
+        """Draw these pieces: the first one at once, for it may exist already, and is not counted.
+
+        The others follow in turns.
+        """
         self._chunks = chunks
-        self.go_on()
+        if not self._is_queued and self._step():
+            self._slices.add(self._step)
 
     def go_on(self) -> None:
         """The client takes something again."""

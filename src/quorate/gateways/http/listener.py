@@ -20,6 +20,10 @@ class Served(Protocol):
 
     due: int
 
+    def go_on(self) -> None:
+        """Memory may be free again: draw more of a long answer."""
+        ...
+
     def wind_down(self) -> None:
         """End with the answers that will come by themselves."""
         ...
@@ -69,6 +73,10 @@ class Listener(Protocol):
 
     def refuse(self, request: Request, error: BaseException) -> None:
         """Answer a request that cannot be taken."""
+        ...
+
+    def wait_for_memory(self, connection: Served) -> None:
+        """Too much is held: have it go on when a second has passed."""
         ...
 
     def note_spent(self) -> None:

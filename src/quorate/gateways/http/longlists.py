@@ -170,6 +170,7 @@ def _sliced(rows: Iterator[Any]) -> Iterator[list[Any]]:
     for row in rows:
         piece.append(row)
         size += len(_size_of(row))
+        del row
         if len(piece) == _SLICE_ROWS or size >= BATCH_BYTES:
             full, piece, size = [piece], [], 0
             yield full.pop()  # nothing of it stays here while a client takes it
@@ -323,6 +324,9 @@ def _send(
             request.own(held)
             begun = begin(Reader(held.view))
             return True
+        if request.is_spent:  # others, begun at the same time, have taken what there was
+            context.refuse_spent(request)
+            return False
         first = next(begun.batches, None)
         if first is None and not is_found_if_empty:
             context.answers.empty(request, status=404, lines=begun.lines)

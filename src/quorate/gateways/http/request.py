@@ -54,6 +54,10 @@ class Answerable(Protocol):
         """Have a step done when the answer to this request is wanted."""
         ...
 
+    def wait_for_memory(self) -> None:
+        """Draw more of the answer that is leaving when a second has passed."""
+        ...
+
     @property
     def is_spent(self) -> bool:
         """Whether so much is held for the client, or for all, that long answers are refused."""
@@ -115,6 +119,10 @@ class Request(msgspec.Struct, eq=False):
     def is_spent(self) -> bool:
         """Whether so much is held for this client, or for all, that a long answer is refused."""
         return self._connection.is_spent
+
+    def wait_for_memory(self) -> None:
+        """Have more of the answer drawn when a second has passed."""
+        self._connection.wait_for_memory()
 
     def hold(self, size: int) -> bool:
         """Count bytes as held for this request until it is answered.

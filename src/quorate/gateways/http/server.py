@@ -75,6 +75,7 @@ class HttpServer:
         self._acceptors: list[Acceptor] = []
         self._warn = warn
         self._warned = BudgetCounters()
+        self._waiting: set[Served] = set()  # for memory
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
@@ -141,6 +142,7 @@ class HttpServer:
     def forget(self, connection: Served, account: Account) -> None:
         """See `listener.Listener.forget`."""
         self._connections.discard(connection)
+        self._waiting.discard(connection)
         self._budget.leave(account)
         if self.is_stopping and not self._connections:
             self._is_empty.set()
@@ -180,6 +182,10 @@ class HttpServer:
         """See `listener.Listener.refuse`."""
         self._context.fail(request, error)
 
+    def wait_for_memory(self, connection: Served) -> None:
+        """See `listener.Listener.wait_for_memory`."""
+        self._waiting.add(connection)
+
     def note_spent(self) -> None:
         """See `listener.Listener.note_spent`."""
         self._budget.counters.requests_refused += 1
@@ -195,6 +201,9 @@ class HttpServer:
         late = [each for each in self._connections if 0 < each.due <= self.tick]
         if late:
             self.slices.add(partial(self._expire, late))
+        waiting, self._waiting = self._waiting, set()
+        for connection in waiting:
+            connection.go_on()
         if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
             self._tell_refusals(self._warn)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)

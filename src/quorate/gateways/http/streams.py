@@ -67,7 +67,22 @@ def send_list(
     after += b"\n" * asked
     body = chain((before,) if before else (), body, (after,) if after else ())
     pieces = _packed(body) if is_packed else body
-    request.answer(head, _chunked(pieces) if is_chunked else (each or MORE for each in pieces))
+    made = _chunked(pieces) if is_chunked else (each or MORE for each in pieces)
+    request.answer(head, _within_budget(request, made))
+
+
+def _within_budget(request: Request, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces, none of which is made while too much is held for this client or for all."""
+    while True:
+        if request.is_spent:
+            request.wait_for_memory()
+            yield b""
+            continue
+        try:
+            made = [next(pieces)]
+        except StopIteration:
+            return
+        yield made.pop()  # nothing of it stays here
 
 
 def _joined(
