@@ -254,6 +254,8 @@ class _Guarding:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != guard:  # it died before the kernel knew what we want
                 os._exit(1)
+            # Before the command can start others, which are found by it if the guard is killed.
+            self._say({"group": os.getpid() if self._has_group else 0})
 
         try:
             self._child = subprocess.Popen(  # noqa: S603 - what the user asked to run
@@ -261,13 +263,12 @@ class _Guarding:
                 env=word["environment"],
                 stdin=None if word["stdin"] else subprocess.DEVNULL,
                 process_group=word["group"],
-                preexec_fn=die_with_the_guard,  # noqa: PLW1509 - one thread; it only makes two calls
+                preexec_fn=die_with_the_guard,  # noqa: PLW1509 - one thread; it makes few calls
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._say({"ended": f"{word['run'][0]}: {reason}"})
             os._exit(0)
-        self._say({"group": self._child.pid if self._has_group else 0})
 
     def _terminate(self) -> None:
         """Begin to end the command."""
