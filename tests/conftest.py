@@ -8,6 +8,7 @@ that `tests/skips.toml` does not allow, or one that skips more tests than it all
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,12 @@ from tests.skips import ALLOWED, allowed, counted, objections, reason_of
 
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("house")
+
+# Who starts a run in the background, or with `nohup`, has it ignore these, and so would all that it
+# starts: tests of what a signal does would test nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def skipped(config: pytest.Config) -> dict[str, int]:
