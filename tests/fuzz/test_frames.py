@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.base.errors import PeerError
+from quorate.base.ids import GroupNumber
 from quorate.base.messages import Message
 from quorate.wire.checksum import crc32c
 from quorate.wire.frame import FrameReader, encode_frame
@@ -13,21 +14,22 @@ from quorate.wire.hello import MAGIC, HelloReader
 from tests.strategies import may_fail, messages
 
 few = settings(max_examples=150, deadline=None)
+groups = st.integers(0, 2**32 - 1).map(GroupNumber)
 
 
 @few
-@given(st.lists(messages, max_size=5), st.data())
+@given(st.lists(st.tuples(groups, messages), max_size=5), st.data())
 def test_messages_arrive_as_they_left_however_the_stream_is_cut(
-    sent: list[Message], data: st.DataObject
+    sent: list[tuple[GroupNumber, Message]], data: st.DataObject
 ) -> None:
-    stream = b"".join(part for message in sent for part in encode_frame(message))
+    stream = b"".join(part for group, message in sent for part in encode_frame(message, group))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     reader = FrameReader()
 
     arrived = [
-        message
+        each
         for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
-        for message in reader.feed(stream[begin:end])
+        for each in reader.feed(stream[begin:end])
     ]
 
     assert arrived == sent
@@ -68,7 +70,7 @@ def test_a_meta_of_any_other_shape_is_refused(meta: object, body: bytes) -> None
 
 
 def framed(meta: bytes, body: bytes) -> bytes:
-    sizes = [len(meta) + len(body), len(meta), crc32c(body)]
+    sizes = [len(meta) + len(body), len(meta), crc32c(body), 0]
     checked = b"".join(size.to_bytes(4, "little") for size in sizes) + meta
     return crc32c(checked).to_bytes(4, "little") + checked + body
 

@@ -18,6 +18,7 @@ from quorate.wire.fileops import FileOp
 from quorate.wire.journal import Identity, Journal, Layout
 from quorate.wire.recovery import Recovery
 from tests.strategies import may_fail, records
+from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=2)
@@ -120,7 +121,7 @@ class Life:
         if draw < 0.75:
             records = [self.record() for _ in range(self.rng.randrange(1, 5))]
             self.asked += records
-            self.obey(journal.append(records))
+            self.obey(journal.append(persists(records)))
             self.durable = len(self.asked)
         elif draw < 0.85:
             self.obey(journal.close_idle())
@@ -184,7 +185,7 @@ def test_every_record_comes_back_as_it_was(groups: list[list[Record]], is_closed
     disk = SimDisk()
     journal = begun(disk)
     for group in groups:
-        disk.obey(journal.append(group))
+        disk.obey(journal.append(persists(group)))
     if is_closed:
         disk.obey(journal.close_idle())
     disk.power_cut(random.Random(1))
@@ -206,7 +207,7 @@ def test_one_flipped_bit_is_named_or_harmless(place: int, bit: int, is_closed: b
             Promised(Ballot(slot, NODE)),
         ]
         asked += group
-        disk.obey(journal.append(group))
+        disk.obey(journal.append(persists(group)))
     if is_closed:
         disk.obey(journal.close_idle())
     used = [(name, disk.read(name, 0, 4096).rstrip(b"\0")) for name in disk.files]

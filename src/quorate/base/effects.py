@@ -4,6 +4,9 @@ The order of the list is the law of persistence: a Reply leaves only after every
 it, in this list or an earlier one, is durable. A Send never waits. `node.gate` keeps that law for
 whole nodes: what a body sees are Persist and Send, and `Persisted` tells the gate how far the
 disk is. So no body can get the order wrong, and a seed can break what holds it.
+
+Effects on what each group has of its own (records, messages, tables) say which group they are for.
+Others need not: a ticket is the caller's, links and the log file belong to the whole node.
 """
 
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ import msgspec
 
 from quorate.base.batches import Configuration
 from quorate.base.errors import QuorateError
-from quorate.base.ids import NodeId, Slot
+from quorate.base.ids import GROUP, GroupNumber, NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Record
@@ -26,6 +29,7 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
     """Write to the log. Closed by Persisted."""
 
     record: Record
+    group: GroupNumber = GROUP
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +44,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
     to: NodeId
     message: Message
+    group: GroupNumber = GROUP
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +96,7 @@ class Truncate(msgspec.Struct, frozen=True):
     """The log's records of slots up to this one may go (the promise may not)."""
 
     slot: Slot
+    group: GroupNumber = GROUP
 
 
 class Install(msgspec.Struct, frozen=True):
@@ -105,6 +111,7 @@ class Install(msgspec.Struct, frozen=True):
     rows: tuple[tuple[bytes, bytes], ...]
     is_first: bool
     is_last: bool
+    group: GroupNumber = GROUP
 
 
 class Configured(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import msgspec
 
 from quorate.base.batches import Member
-from quorate.base.ids import NodeId, Slot
+from quorate.base.ids import GROUP, GroupNumber, NodeId, Slot
 from quorate.base.messages import Message
 
 
@@ -12,10 +12,14 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
     sender: NodeId
     message: Message
+    group: GroupNumber = GROUP
 
 
 class Persisted(msgspec.Struct, frozen=True, gc=False):
-    """The first `mark` records asked for since this node was made are durable."""
+    """The first `mark` records asked for since this node was made are durable.
+
+    Those of all groups are counted together: they share one log.
+    """
 
     mark: int
 
@@ -42,12 +46,14 @@ class SnapshotTaken(msgspec.Struct, frozen=True):
     """A durable snapshot of the tables as of applied `slot` exists on this node's disk."""
 
     slot: Slot
+    group: GroupNumber = GROUP
 
 
 class Installed(msgspec.Struct, frozen=True):
     """Closes the Install with `is_last`: the tables now are that snapshot, durably."""
 
     transfer: int
+    group: GroupNumber = GROUP
 
 
 class SpaceChanged(msgspec.Struct, frozen=True):

@@ -16,6 +16,12 @@ Slot = NewType("Slot", int)
 Index = NewType("Index", int)
 """Consul's index: counts commands that changed something. 0 means "never"."""
 
+GroupNumber = NewType("GroupNumber", int)
+"""Which group a record or message is of: a *group* is one replicated log and its state."""
+
+GROUP = GroupNumber(0)
+"""The group that every node hosts; there is no other yet."""
+
 NOBODY = NodeId("")
 
 

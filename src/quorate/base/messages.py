@@ -12,6 +12,7 @@ Tags are part of the wire format: never reuse or renumber one.
 import msgspec
 
 from quorate.base.batches import Bundle, Configuration, Member
+from quorate.base.formats import STATE
 from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
 
 
@@ -198,7 +199,7 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """Rows of my tables as of applied `slot`, in key order; `rows` is a msgpack list of pairs.
 
     `crc` is the CRC32C of `rows`. The last chunk has `is_last`; `rows` may be empty. `refused`
-    says why there is none.
+    says why there is none. `format` is that of the tables, see `base.formats.STATE`.
     """
 
     transfer: int
@@ -208,6 +209,7 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=18):
     crc: int
     is_last: bool
     refused: str = ""
+    format: int = STATE.newest
 
 
 class ChangeAsk(msgspec.Struct, frozen=True, array_like=True, tag=19):

@@ -1,4 +1,4 @@
-"""What the log on disk remembers. One group commit writes any number of them in order.
+"""What the log on disk remembers. One commit writes any number of them in order.
 
 `wire/journal` defines their bytes. What replays them is the same code that made them:
 `paxos.acceptor` for promises and votes, `paxos.learner` for chosen batches.

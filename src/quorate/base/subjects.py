@@ -4,8 +4,6 @@ Commands touch bare subjects; a watcher asks for one exactly, or for all that be
 Names of nodes and services are compared without case; keys and session ids are not.
 """
 
-from quorate.base.schema import Table
-
 EVERYTHING = b""
 """Touched when the whole state was replaced: wakes every watcher."""
 
@@ -56,8 +54,8 @@ def of_service(service: str) -> bytes:
     return b"v" + name_part(service)
 
 
-def of_table(table: Table) -> bytes:
-    """A whole table."""
+def of_table(table: int) -> bytes:
+    """A whole table, by its number."""
     return b"t" + bytes([table])
 
 

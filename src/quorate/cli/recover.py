@@ -28,6 +28,7 @@ from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_ba
 from quorate.base.commands import Command, encode_command, join_commands
 from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.base.config import NodeSettings
+from quorate.base.effects import Persist
 from quorate.base.errors import ConflictError, RequestError, StorageError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.ports import Tables
@@ -277,7 +278,7 @@ def _written(into: Path, old: Member, state: State, rows: Sequence[Row]) -> _Mad
         home.wal.start(_at_once, _unheard, _unheard, _unheard)
         home.log_started()
         for record in records:
-            home.wal.append([record])
+            home.wal.append([Persist(record)])
     finally:
         home.close(is_clean=True)
     if home.wal.mark != len(records):

@@ -27,13 +27,26 @@ Counted = tuple[int, int]
 
 NONE_COUNTED: Counted = (0, 0)
 
+
+class CountedRow(msgspec.Struct, array_like=True, frozen=True):
+    """How it is stored."""
+
+    incarnation: int
+    sequence: int
+
+
 _ORIGINS = meta_key(Meta.ORIGINS)
 _CONFIGURATIONS = meta_key(Meta.CONFIGURATIONS)
 _FOUNDING_SLOT = Slot(0)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_counted = msgspec.msgpack.Decoder(Counted).decode
+_decode_row = msgspec.msgpack.Decoder(CountedRow).decode
 _decode_configuration = msgspec.msgpack.Decoder(Configuration).decode
+
+
+def _decode_counted(data: bytes) -> Counted:
+    row = _decode_row(data)
+    return row.incarnation, row.sequence
 
 
 def _stored(configuration: Configuration) -> Configuration | tuple[Any, ...]:

@@ -26,7 +26,6 @@ from quorate.kv.store import KvEntry, KvRow
 from quorate.machine import txn
 from quorate.machine.rows import ViewRows
 from quorate.machine.state import (
-    INDEX_PLACE,
     STATE_KEY,
     State,
     decode_state,
@@ -349,7 +348,7 @@ class Reader:
         return self._answer(value, changed, header, (subjects.exactly(subject),))
 
     def _table(self, table: Table) -> int:
-        return self._state.indexes[INDEX_PLACE[table]]
+        return self._state.indexes.get(table, 0)
 
     def _noted(self, subject: bytes) -> int:
         """Newest change of a subject that has a row for it; the floor if that may be forgotten."""

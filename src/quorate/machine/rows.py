@@ -24,7 +24,6 @@ from quorate.base.ports import Transaction, View
 from quorate.base.removals import TreeRemoval
 from quorate.base.schema import Table, prefix_end
 from quorate.machine.state import (
-    INDEX_PLACE,
     INDEXED,
     State,
     index_key,
@@ -62,7 +61,7 @@ class _UndoState(msgspec.Struct, frozen=True, gc=False):
     index: int
     digest: int
     touched: int
-    indexes: list[int]
+    indexes: dict[int, int]
     reminders: int
     removals: tuple[TreeRemoval, ...]
     floor: int
@@ -122,7 +121,7 @@ class Rows:
         self.removals_left = bounds.removals_max
         self.result_bytes_max = bounds.result_bytes_max
         self._turn_units = self._units = bounds.turn_units
-        self._indexes = list(state.indexes)
+        self._indexes = dict(state.indexes)
         self.is_taken = False
         self._undo: list[tuple[bytes, bytes | None]] | None = None
         self._undo_state: _UndoState | None = None
@@ -185,7 +184,7 @@ class Rows:
 
     def touch(self, table: int, subject: bytes) -> None:
         """See `base.ports.Rows.touch`."""
-        self._indexes[INDEX_PLACE[table]] = self.index
+        self._indexes[table] = self.index
         self.touched.append(subject)
 
     def note_subject(self, table: int, subject: bytes) -> None:
@@ -250,7 +249,7 @@ class Rows:
             self.index,
             self.digest,
             len(self.touched),
-            list(self._indexes),
+            dict(self._indexes),
             len(self.reminders),
             self.removals,
             self.floor,
@@ -292,7 +291,7 @@ class Rows:
         """
         index = self.take_index()
         self.restored = index
-        self._indexes = [index] * len(self._indexes)
+        self._indexes = {int(table): index for table in INDEXED}
         self.touched.append(subjects.EVERYTHING)
         self.reminders.clear()
 
@@ -302,16 +301,16 @@ class Rows:
         return crc32(summary.encode(), self.digest)
 
     @property
-    def indexes(self) -> tuple[int, ...]:
-        """Newest change of each indexed table."""
-        return tuple(self._indexes)
+    def indexes(self) -> dict[int, int]:
+        """Newest change of each indexed table that ever changed, by its number; a copy."""
+        return dict(self._indexes)
 
     def touched_tables(self, before: State) -> list[bytes]:
         """The subjects of the tables that changed since `before`."""
         return [
             subjects.of_table(table)
-            for table, then, now in zip(INDEXED, before.indexes, self._indexes, strict=True)
-            if now != then
+            for table, index in self._indexes.items()
+            if index != before.indexes.get(table, 0)
         ]
 
 

@@ -18,6 +18,7 @@ import msgspec
 from quorate.base import subjects
 from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.base.errors import RequestError
+from quorate.base.formats import ARCHIVE
 from quorate.base.ports import View
 from quorate.base.schema import Meta, Table
 from quorate.kv import locks, store
@@ -52,13 +53,17 @@ class Content(Protocol):
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
-    """What a snapshot says of itself. `rows` and `bytes` are only known at its end."""
+    """What a snapshot says of itself. `rows` and `bytes` are only known at its end.
+
+    `format`: see `base.formats.ARCHIVE`; of format 1 it is missing.
+    """
 
     index: int
     wall_ms: int
     cluster_id: str
     rows: int = 0
     bytes: int = 0
+    format: int = 1
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -69,7 +74,7 @@ _decode_rows = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
 def content(view: View) -> Iterator[bytes]:
     """The state of a view, piece by piece; hold the view if it may change meanwhile."""
     state = _state_of(view)
-    info = Info(state.index, state.wall_ms, state.cluster_id)
+    info = Info(state.index, state.wall_ms, state.cluster_id, format=ARCHIVE.newest)
     yield MAGIC + _frame(_encode(info))
     rows, size, total, piece = 0, 0, 0, list[Row]()
     for row in _logical_rows(view, state):
@@ -257,7 +262,9 @@ def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | I
         first = next(frames, None)
         if first is None:
             raise RequestError("bad_request", "the snapshot is empty")
-        _decode_info(first)
+        refusal = ARCHIVE.refusal("the snapshot", _decode_info(first).format)
+        if refusal:
+            raise RequestError("bad_request", refusal)
         for frame in frames:
             if not frame:
                 yield _decode_info(next(frames, b""))

@@ -5,8 +5,11 @@ the others take turns, one being current: a restored snapshot fills another one 
 to by one command.
 """
 
+from typing import Any
+
 import msgspec
 
+from quorate.base.formats import STATE
 from quorate.base.ids import Index, Slot
 from quorate.base.removals import TreeRemoval
 from quorate.base.schema import Meta, Table
@@ -16,9 +19,10 @@ META_GENERATION = 0
 FIRST_GENERATION = 1
 
 INDEXED = (Table.KV, Table.SESSIONS, Table.NODES, Table.SERVICES, Table.CHECKS)
-"""Tables with an index of their own, in the order of `State.indexes`."""
+"""Tables with an index of their own. One more of them changes no format."""
 
-INDEX_PLACE = {int(table): place for place, table in enumerate(INDEXED)}
+_INDEXED_1 = (1, 5, 6, 7, 8)
+"""The numbers of the tables whose indexes a row of format 1 holds, in its order."""
 
 _TABLES_END = max(Table) + 1
 
@@ -36,9 +40,11 @@ class State(msgspec.Struct, array_like=True, frozen=True):
         stale: Generations no longer current, to be swept.
         restored: Index at which the state was last replaced as a whole; 0 if never.
         floor: The highest index of a removal that has been forgotten.
-        indexes: Newest change of each of `INDEXED`.
+        indexes: Newest change of each of `INDEXED`, by the number of the table; one that is
+            missing has never changed: 0. Not to be changed.
         cluster_id: Whose these tables are; "" before founding.
         removals: Trees of keys that are removed while rows of theirs are still there.
+        format: See `base.formats.STATE`. Rows of format 1 have none.
     """
 
     applied: Slot = Slot(0)
@@ -50,9 +56,10 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     stale: tuple[int, ...] = ()
     restored: Index = Index(0)
     floor: Index = Index(0)
-    indexes: tuple[int, ...] = (0,) * len(INDEXED)
+    indexes: dict[int, int] = msgspec.field(default_factory=dict[int, int])
     cluster_id: str = ""
     removals: tuple[TreeRemoval, ...] = ()
+    format: int = STATE.newest
 
 
 class Restore(msgspec.Struct, array_like=True, frozen=True):
@@ -64,8 +71,39 @@ class Restore(msgspec.Struct, array_like=True, frozen=True):
     is_broken: bool = False
 
 
+_INDEXES_PLACE = State.__struct_fields__.index("indexes")
+_FORMAT_PLACE = State.__struct_fields__.index("format")
+
 encode_state = msgspec.msgpack.Encoder().encode
-decode_state = msgspec.msgpack.Decoder(State).decode
+_decode_state = msgspec.msgpack.Decoder(State).decode
+
+
+def decode_state(data: bytes) -> State:
+    """The machine's own row, of this format or an older one.
+
+    Raises:
+        StorageError: `version`: a newer version of Quorate wrote it.
+        ValueError: The bytes are no such row.
+    """
+    try:
+        state = _decode_state(data)
+    except msgspec.ValidationError:
+        return _of_another_format(data)
+    if state.format != STATE.newest:
+        STATE.check("the state in the tables", state.format)
+    return state
+
+
+def _of_another_format(data: bytes) -> State:
+    fields: list[Any] = msgspec.msgpack.decode(data, type=list[Any])
+    if len(fields) > _FORMAT_PLACE and isinstance(fields[_FORMAT_PLACE], int):
+        STATE.check("the state in the tables", fields[_FORMAT_PLACE])
+    if len(fields) > _INDEXES_PLACE:
+        indexes = msgspec.convert(fields[_INDEXES_PLACE], list[int])
+        fields[_INDEXES_PLACE] = dict(zip(_INDEXED_1, indexes, strict=True))
+    return msgspec.convert(fields, State)
+
+
 encode_restore = msgspec.msgpack.Encoder().encode
 decode_restore = msgspec.msgpack.Decoder(Restore).decode
 

@@ -18,6 +18,7 @@ import msgspec
 from quorate.base.config import Limits
 from quorate.base.effects import Effect, Install, Note, Send
 from quorate.base.errors import StorageError
+from quorate.base.formats import STATE
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.base.ports import HeldView, Tables
@@ -158,10 +159,11 @@ class Asker:
         ) or self.is_installing:
             return []
         is_stale = message.slot <= released or (self._number and message.slot != self._slot)
-        if message.refused or is_stale:
+        refused = message.refused or STATE.refusal("the peer's snapshot", message.format)
+        if refused or is_stale:
             self.give_up()
             self.has_failed = True
-            why = message.refused or "it is too old"
+            why = refused or "it is too old"
             if why == self._refusal:
                 return []
             self._refusal = why

@@ -36,7 +36,7 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.ids import GROUP, NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
@@ -53,7 +53,7 @@ from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.overview import Overviews
-from quorate.node.peering import Peering
+from quorate.node.peering import Peering, refused_group
 from quorate.node.presence import Presence
 from quorate.node.reads import Reads
 from quorate.node.reports import Reports
@@ -237,10 +237,11 @@ class Node:
         Nothing is applied before a vote is on its way: that would hold up the others.
         """
         if type(event) is events.Persisted:
-            effects: list[Effect] = []
-            for to, message in self.gate.on_persisted(event.mark):
-                effects += self._say(to, message, now_s)
+            freed = self.gate.on_persisted(event.mark)
+            effects = [each for to, what in freed for each in self._say(to, what, now_s)]
             return self._pass(effects, now_s, is_applying=False)
+        if type(event) is events.Received and event.group != GROUP:
+            return [refused_group(event)]
         if type(event) is events.Received and type(event.message) is Accept:
             heard = self._hear(event.sender, event.message, now_s)
             return self._pass(heard, now_s, is_applying=False)

@@ -7,6 +7,8 @@ ID1: of a peer of another cluster nothing is heard, and the link to it is closed
 ID2: until both ends belong to the same cluster only what leads there passes: the messages of
     bootstrap and join.
 ID3: an Identity leaves only when the directory has stored what it says.
+ID4: a message of a group that this node does not host changes nothing, and ends the link: who sends
+    one takes this node for something else than it is.
 """
 
 from collections.abc import Mapping
@@ -15,7 +17,8 @@ import msgspec
 
 from quorate.base.batches import Member
 from quorate.base.effects import Close, Effect, Reply
-from quorate.base.ids import NodeId
+from quorate.base.events import Received
+from quorate.base.ids import GROUP, NodeId
 from quorate.base.messages import (
     Found,
     FoundAbandoned,
@@ -194,3 +197,12 @@ class Peering:
                 )
             ]
         return []
+
+
+def refused_group(event: Received) -> Effect:
+    """The end of a link on which a message of a group came that is not here (ID4)."""
+    return Close(
+        event.sender,
+        f"node {event.sender} sent a {type(event.message).__name__} of group {event.group}, and "
+        f"this node hosts group {GROUP} only: run the same version of Quorate on all nodes",
+    )

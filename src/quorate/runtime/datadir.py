@@ -29,12 +29,12 @@ from pathlib import Path
 import msgspec
 
 from quorate.base.errors import StorageError
+from quorate.base.formats import DIRECTORY
 from quorate.base.ids import NodeId
 from quorate.runtime import setaside
 from quorate.runtime.fileops import opened, storage_error, sync_directory, write_all
 
-FORMAT = 2
-"""1: until 0.1.0 was released. Read as it is; older versions refuse what a newer one has used."""
+FORMAT = DIRECTORY.newest
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HARMLESS = frozenset({"lost+found", "lock", "node.json.new"})  # in a directory that is blank
 
@@ -241,12 +241,8 @@ def _next_life(path: Path) -> Identification:
         return _first_life(path, [name for name in found if name not in _HARMLESS])
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("format")
-        if isinstance(version, int) and version > FORMAT:
-            raise StorageError(
-                "version",
-                f"{path} was written by a newer version of Quorate (format {version}, this one "
-                f"knows {FORMAT}): start that version, or a newer one",
-            )
+        if isinstance(version, int):
+            DIRECTORY.check(str(path), version)
         node = msgspec.json.decode(data, type=Identification)
     except ValueError as error:  # msgspec's own errors are ValueErrors
         raise StorageError(

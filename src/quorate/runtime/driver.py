@@ -5,7 +5,7 @@ and no task per request. What the turn asked for leaves when it ends, once per p
 
 1. `flush` lets the node make bundles, batches and questions of all that was collected;
 2. every `Send` goes to its socket, one write per peer;
-3. every `Persist` goes to the log as one group; while it is synced, the next group fills.
+3. every `Persist` goes to the log as one commit; while it is synced, the next one fills.
 
 Effects are obeyed strictly in order. A failing callback of a client is logged and hurts nobody
 else; a failing node, or a failing disk, ends the process: going on could break a promise.
@@ -38,13 +38,12 @@ from quorate.base.effects import (
     Truncate,
     Wake,
 )
-from quorate.base.errors import violated
+from quorate.base.errors import invariant, violated
 from quorate.base.events import Event, Installed, Persisted
-from quorate.base.ids import NodeId, Slot
+from quorate.base.ids import GROUP, GroupNumber, NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.metrics import Histogram
 from quorate.base.ports import Clock
-from quorate.base.records import Record
 from quorate.runtime.answering import Answering
 from quorate.runtime.faultlog import FaultLog
 from quorate.runtime.recorder import Recorder
@@ -96,8 +95,8 @@ class Brain(Protocol):
 class Disk(Protocol):
     """Where records go; `runtime.wal.Wal` fills it."""
 
-    def append(self, records: Sequence[Record]) -> bool:
-        """Write one group. True if it is durable already, else `Persisted` follows."""
+    def append(self, asked: Sequence[Persist]) -> bool:
+        """Write one commit. True if it is durable already, else `Persisted` follows."""
         ...
 
     def truncate(self, slot: Slot) -> None:
@@ -108,7 +107,7 @@ class Disk(Protocol):
 class Links(Protocol):
     """Where messages go; `runtime.transport.Transport` fills it."""
 
-    def send(self, to: NodeId, message: Message) -> None:
+    def send(self, to: NodeId, message: Message, group: GroupNumber) -> None:
         """Collect a message for a peer; lost if no link stands."""
         ...
 
@@ -139,7 +138,7 @@ class Counters(msgspec.Struct):
     events: int = 0
     turns: int = 0
     records: int = 0
-    groups: int = 0
+    commits: int = 0
     ticket_errors: int = 0
     ticks_late: int = 0
     lag_max_s: float = 0.0
@@ -184,7 +183,7 @@ class Driver:
         self._faults = FaultLog(log, clock)
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._records: list[Record] = []
+        self._records: list[Persist] = []
         self._asked = 0
         self._is_turn_due = False
         self._is_in_turn = False
@@ -365,7 +364,7 @@ class Driver:
     # --- the disk ------------------------------------------------------------------------------
 
     def _persist(self, effect: Persist) -> None:
-        self._records.append(effect.record)
+        self._records.append(effect)
 
     def _hand_over(self) -> None:
         if not self._records or self.is_over:
@@ -373,7 +372,7 @@ class Driver:
         records, self._records = self._records, []
         self._asked += len(records)
         self.counters.records += len(records)
-        self.counters.groups += 1
+        self.counters.commits += 1
         try:
             is_durable = self._disk.append(records)
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
@@ -383,15 +382,17 @@ class Driver:
             self.deliver(Persisted(self._asked))
 
     def _truncate(self, effect: Truncate) -> None:
+        invariant(effect.group == GROUP, "the log is truncated for the one group that there is")
         self._disk.truncate(effect.slot)
 
     def _install(self, effect: Install) -> None:
+        invariant(effect.group == GROUP, "there are tables of one group")
         self._copies.install(effect, partial(self.deliver, Installed(effect.transfer)))
 
     # --- peers ---------------------------------------------------------------------------------
 
     def _send(self, effect: Send) -> None:
-        self._links.send(effect.to, effect.message)
+        self._links.send(effect.to, effect.message, effect.group)
 
     def _configured(self, effect: Configured) -> None:
         self._names = {member.id: member.name for member in effect.configuration.members}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from quorate.base.errors import PeerError
+from quorate.base.ids import GroupNumber
 from quorate.base.messages import Message
 from quorate.wire.frame import FrameReader
 from quorate.wire.hello import MAGIC, Hello, HelloReader, encode_hello
@@ -44,7 +45,7 @@ class Owner(Protocol):
         """Say whether the link may stand; False closes it."""
         ...
 
-    def on_messages(self, link: "Link", messages: Sequence[Message]) -> None:
+    def on_messages(self, link: "Link", messages: Sequence[tuple[GroupNumber, Message]]) -> None:
         """Take what came in."""
         ...
 

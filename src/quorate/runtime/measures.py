@@ -156,9 +156,9 @@ def _log(wal: Wal) -> list[Metric]:
     stats = wal.stats
     return [
         counter("wal_records_total", "Records written to the log.", stats.records),
-        counter("wal_syncs_total", "Groups of records made durable.", stats.groups),
+        counter("wal_syncs_total", "Commits of records made durable.", stats.commits),
         counter("wal_inline_syncs_total", "Of these, done in the loop itself.",
-                stats.inline_groups),
+                stats.inline_commits),
         gauge("wal_bytes", "Bytes of the log's files.", wal.log_bytes),
         histogram("wal_sync_seconds", "Duration of a write and its fdatasync.", stats.durations),
     ]  # fmt: skip

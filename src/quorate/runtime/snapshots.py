@@ -20,7 +20,8 @@ from typing import BinaryIO
 import msgspec
 
 from quorate.base.errors import StorageError
-from quorate.base.ids import Slot
+from quorate.base.formats import SNAPSHOT_FILE
+from quorate.base.ids import GROUP, GroupNumber, Slot
 from quorate.base.ports import View
 from quorate.machine.state import STATE_KEY, decode_state
 from quorate.runtime.descriptors import RESERVE
@@ -42,9 +43,11 @@ Row = tuple[bytes, bytes]
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
-    """What a snapshot begins with."""
+    """What a snapshot begins with; of format 1 that is the slot alone."""
 
     slot: Slot
+    format: int = 1
+    group: GroupNumber = GROUP
 
 
 class Trailer(msgspec.Struct, array_like=True, frozen=True):
@@ -82,7 +85,7 @@ class SnapshotWriter:
         except OSError as error:
             raise storage_error(error, f"writing {self._unfinished}") from error
         self._write(MAGIC)
-        self._frame(_encode(Header(slot)))
+        self._frame(_encode(Header(slot, SNAPSHOT_FILE.newest)))
 
     def put(self, rows: list[Row]) -> None:
         """Append a chunk of rows."""
@@ -191,7 +194,8 @@ def read_snapshot(path: Path) -> Iterator[list[Row]]:
 
     Raises:
         StorageError: `corrupt`, naming file and chunk. Chunks given out before are then worth
-            nothing: only a snapshot read to its end is whole.
+            nothing: only a snapshot read to its end is whole. `version`: a newer version of
+            Quorate wrote it.
     """
     try:
         with RESERVE.opened(lambda: path.open("rb")) as file:
@@ -216,7 +220,7 @@ def open_tables(
         open_file: Opens the tables of a directory.
 
     Raises:
-        StorageError: `disk_full`, `permission`.
+        StorageError: `disk_full`, `permission`; `version`: a newer version of Quorate wrote them.
     """
     damaged: list[str] = []
     if is_trusted and (directory / FILE_NAME).exists():
@@ -281,7 +285,7 @@ def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
         raise StorageError("corrupt", f"{path} is no snapshot of tables")
     rows = number = 0
     try:
-        _decode_header(_read_frame(path, file, number))
+        _judge_header(path, _decode_header(_read_frame(path, file, number)))
         while True:
             number += 1
             frame = _read_frame(path, file, number)
@@ -295,6 +299,16 @@ def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
         raise StorageError("corrupt", f"{path}: chunk {number} cannot be decoded") from error
     if trailer.rows != rows:
         raise StorageError("corrupt", f"{path} holds {rows} rows and claims {trailer.rows}")
+
+
+def _judge_header(path: Path, header: Header) -> None:
+    SNAPSHOT_FILE.check(str(path), header.format)
+    if header.group != GROUP:
+        raise StorageError(
+            "version",
+            f"{path} is of group {header.group}, and there is only group {GROUP} here: start the "
+            "version of Quorate that wrote it, or a newer one",
+        )
 
 
 def _read_frame(path: Path, file: BinaryIO, number: int) -> bytes:

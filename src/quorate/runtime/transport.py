@@ -22,7 +22,7 @@ from structlog.typing import FilteringBoundLogger
 from quorate.base.batches import Configuration, Member
 from quorate.base.errors import PeerError, violated
 from quorate.base.events import Connected, Disconnected, Event, Received
-from quorate.base.ids import NodeId
+from quorate.base.ids import GROUP, GroupNumber, NodeId
 from quorate.base.messages import Message
 from quorate.base.ports import Rng
 from quorate.runtime.dialing import Dialer
@@ -115,7 +115,7 @@ class Transport:
         self._unfinished: dict[Link, None] = {}  # of no members; who began first is first
         self._dialings: dict[str, _Dialing] = {}
         self._dirty: dict[Link, None] = {}
-        self._encoded: tuple[Message, list[bytes]] | None = None
+        self._encoded: tuple[Message, GroupNumber, list[bytes]] | None = None
         self._cut_off: frozenset[str] = frozenset()
         self._complaints: set[str] = set()
         self._own_addresses: set[str] = set()
@@ -197,21 +197,22 @@ class Transport:
 
     # --- what the driver asks ------------------------------------------------------------------
 
-    def send(self, to: NodeId, message: Message) -> None:
-        """Collect a message; it leaves with `flush`, or is lost if no link stands."""
+    def send(self, to: NodeId, message: Message, group: GroupNumber = GROUP) -> None:
+        """Collect a message of a group; it leaves with `flush`, or is lost if no link stands."""
         link = self._links.get(to)
         if link is None:
             self.counters.unsent += 1
             return
         encoded = self._encoded
-        if encoded is None or encoded[0] is not message:  # one for all peers is encoded once
+        # one for all peers is encoded once
+        if encoded is None or encoded[0] is not message or encoded[1] != group:
             try:
-                encoded = self._encoded = (message, encode_frame(message))
+                encoded = self._encoded = (message, group, encode_frame(message, group))
                 self.counters.encoded += 1
             except PeerError as error:  # ours: better one message lost than the node
                 self._complain("message not sent", error.text)
                 return
-        link.outbox += encoded[1]
+        link.outbox += encoded[2]
         self._dirty[link] = None
         self.counters.sent += 1
 
@@ -321,14 +322,14 @@ class Transport:
             return error.text
         return ""
 
-    def on_messages(self, link: Link, messages: Sequence[Message]) -> None:
-        """Give messages to the node."""
+    def on_messages(self, link: Link, messages: Sequence[tuple[GroupNumber, Message]]) -> None:
+        """Give messages to the node, each with its group."""
         if link.peer is None:
             return
         sender = link.peer.member.id
         self.counters.received += len(messages)
-        for message in messages:
-            self._deliver(Received(sender, message))
+        for group, message in messages:
+            self._deliver(Received(sender, message, group))
         self._on_heard()
 
     def on_unfinished(self, link: Link, is_new: bool) -> None:

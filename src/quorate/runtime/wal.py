@@ -1,11 +1,11 @@
-"""The log on a real disk: obeys `wire.journal`, and takes all that waits as one group commit.
+"""The log on a real disk: obeys `wire.journal`, and takes all that waits as one commit.
 
 Who calls is the loop's thread. While syncs are short it writes and syncs by itself: a hand-over
 to a thread and back costs about 100 µs of CPU under load, as both want the interpreter's lock,
 and the other nodes sync at the same time anyway. While they are long, records go by a queue to
 one thread that writes and syncs, and comes back by `post`: the loop must not stand still.
 
-A second thread, the keeper, makes segments ahead, watches the space, and closes the last group
+A second thread, the keeper, makes segments ahead, watches the space, and closes the last commit
 when nothing is written any more. Journal and files are used under one lock.
 
 A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk and
@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from quorate.base.effects import Persist
 from quorate.base.errors import InvariantError, StorageError, invariant
 from quorate.base.ids import Slot
 from quorate.base.metrics import Histogram
@@ -63,16 +64,16 @@ class WalStats(msgspec.Struct):
     `sync_s` is a moving average, of writes too; for `quickest_s` see `QUICKEST_FADES`.
     """
 
-    groups: int = 0
+    commits: int = 0
     records: int = 0
-    inline_groups: int = 0
+    inline_commits: int = 0
     sync_s: float = 0.0
     quickest_s: float = 0.0
     durations: Histogram = msgspec.field(default_factory=Histogram)
 
 
 class _Rest(NamedTuple):
-    """Operations of a group that the caller left to the thread."""
+    """Operations of a commit that the caller left to the thread."""
 
     operations: Sequence[FileOp]
     records: int
@@ -83,10 +84,10 @@ WAITED_FOR = frozenset({"disk_full", "too_many_files"})
 
 QUICKEST_FADES = 1.05
 """The quickest recent sync tells what the disk needs: others waited for a processor, too. It
-counts for less with each group, so a disk that became slow is noticed after some dozen groups."""
+counts for less with each commit, so a disk that became slow is noticed after some dozen commits."""
 
 _STOP = None
-_Job = Sequence[Record] | _Rest | int | None
+_Job = Sequence[Persist] | _Rest | int | None
 Post = Callable[..., Any]
 """`loop.call_soon_threadsafe`, or what does the same in a test."""
 
@@ -182,22 +183,22 @@ class Wal:
             self._threads.append(thread)
             thread.start()
 
-    def append(self, records: Sequence[Record]) -> bool:
+    def append(self, asked: Sequence[Persist]) -> bool:
         """Have records written in this order, behind all earlier ones.
 
         Args:
-            records: Given away.
+            asked: What is to be written; given away.
 
         Returns:
             True if they are durable already; `on_durable` is not called for them then. The
             mark is the number of records appended so far.
         """
-        self._asked += len(records)
+        self._asked += len(asked)
         if self._has_failed:
             return False
-        if self._durable + len(records) == self._asked and self._may_block():
-            return self._append_inline(records)
-        self._jobs.put(records)
+        if self._durable + len(asked) == self._asked and self._may_block():
+            return self._append_inline(asked)
+        self._jobs.put(asked)
         return False
 
     def truncate(self, slot: Slot) -> None:
@@ -246,17 +247,17 @@ class Wal:
             case "inline" | "none":
                 return True
 
-    def _append_inline(self, records: Sequence[Record]) -> bool:
+    def _append_inline(self, asked: Sequence[Persist]) -> bool:
         if not self._lock.acquire(blocking=False):  # the keeper closes, or a truncation runs
-            self._jobs.put(records)
+            self._jobs.put(asked)
             return False
         try:
             if self._has_failed:
                 return False
-            rest = self._do_at_once(self._opened.append(records), len(records))
+            rest = self._do_at_once(self._opened.append(asked), len(asked))
             if rest:
                 self._has_rest = True
-                self._jobs.put(_Rest(rest, len(records)))
+                self._jobs.put(_Rest(rest, len(asked)))
                 return False
         except BaseException as error:  # noqa: BLE001 - bugs too: the loop ends the node
             self._fail(error)
@@ -264,7 +265,7 @@ class Wal:
         finally:
             self._lock.release()
         self._durable = self._written
-        self.stats.inline_groups += 1
+        self.stats.inline_commits += 1
         return True
 
     def _do_at_once(self, operations: Sequence[FileOp], records: int) -> Sequence[FileOp]:
@@ -291,7 +292,7 @@ class Wal:
 
     def _count(self, records: int, took_s: float) -> None:
         self._written += records
-        self.stats.groups += 1
+        self.stats.commits += 1
         self.stats.records += records
         self.stats.durations.note(took_s)
         self.stats.sync_s += 0.1 * (took_s - self.stats.sync_s)
@@ -320,8 +321,8 @@ class Wal:
             is_stopping = self._do(jobs)
 
     def _do(self, jobs: Sequence[_Job]) -> bool:
-        """One group commit for all records; then the rest. True if it was the last."""
-        records: list[Record] = []
+        """One commit for all records; then the rest. True if it was the last."""
+        asked: list[Persist] = []
         slot = -1
         is_stopping = False
         with self._held():
@@ -335,10 +336,10 @@ class Wal:
                     case None:
                         is_stopping = True
                     case _:
-                        records += job
-            if records:
-                self._obey(self._opened.append(records), len(records))
-            if slot >= 0 and self._has_rest:  # it came between; a group must not overtake it
+                        asked += job
+            if asked:
+                self._obey(self._opened.append(asked), len(asked))
+            if slot >= 0 and self._has_rest:  # it came between; a commit must not overtake it
                 self._jobs.put(slot)
             elif slot >= 0:
                 self._obey(self._opened.truncate(Slot(slot)))

@@ -369,10 +369,10 @@ class Host:
             if self.life != life:
                 return
             match effect:
-                case Persist(record):
-                    self.store.append(record, self._persisted)
-                case Send(to, message):
-                    self._send(to, message)
+                case Persist():
+                    self.store.append(effect, self._persisted)
+                case Send():
+                    self._send(effect)
                 case Applied(tickets, outcomes, slot, position):
                     self.desk.applied(tickets, outcomes, slot, position)
                 case Refused(tickets, error):
@@ -402,12 +402,12 @@ class Host:
                 case Reply():
                     violated("a body never sees a Reply")
 
-    def _send(self, to: NodeId, message: Any) -> None:
+    def _send(self, effect: Send) -> None:
         watermark = self.node.replica.watermark if self.node and self.node.replica else Slot(0)
-        self.oracle.says(self.me.id, watermark, message)
-        name = to.rpartition("-")[2]
-        if self.network.ends[name].hello().member.id == to:
-            self.network.send(self, name, message)
+        self.oracle.says(self.me.id, watermark, effect.message)
+        name = effect.to.rpartition("-")[2]
+        if self.network.ends[name].hello().member.id == effect.to:
+            self.network.send(self, name, effect.message, effect.group)
 
     def _persisted(self, mark: int, records: list[Record]) -> None:
         self.oracle.durable(self.me.id, records)

@@ -12,7 +12,7 @@ import msgspec
 
 from quorate.base.errors import PeerError
 from quorate.base.events import Connected, Disconnected, Event, Received
-from quorate.base.ids import NodeId
+from quorate.base.ids import GroupNumber, NodeId
 from quorate.base.messages import Message
 from quorate.sim.world import World
 from quorate.wire.frame import FrameReader, encode_frame
@@ -44,7 +44,7 @@ class Rule(msgspec.Struct):
 
     matches: Callable[[str, str, Message], bool]
     is_held: bool = False
-    caught: list[tuple[str, NodeId, str, Message]] = []
+    caught: list[tuple[str, Received]] = []  # to whom, and what it would have heard
 
 
 class End(Protocol):
@@ -225,15 +225,16 @@ class Network:
 
     # --- messages -----------------------------------------------------------------------------
 
-    def send(self, sender: End, receiver: str, message: Message) -> None:
-        """Put a message on its way; without a link it is lost."""
+    def send(self, sender: End, receiver: str, message: Message, group: GroupNumber) -> None:
+        """Put a message of a group on its way; without a link it is lost."""
         name, weather = sender.name, self.weather
+        event = Received(sender.hello().member.id, message, group)
         link = self._links.get((name, receiver))
         self.counts["sent"] += 1
         chance = self._chance
         for rule in self.rules:
             if rule.matches(name, receiver, message):
-                rule.caught.append((name, sender.hello().member.id, receiver, message))
+                rule.caught.append((receiver, event))
                 return
         if link is None or self.is_cut(name, receiver) or chance.random() < weather.loss:
             self.counts["lost"] += 1
@@ -241,29 +242,27 @@ class Network:
         delay_s = self._delay(name, receiver)
         if chance.random() < weather.late:
             late_s = delay_s + weather.late_s * chance.random()
-            self._go(sender, receiver, link, message, late_s)
+            self._go(name, receiver, link, event, late_s)
             return
         if weather.is_fifo:
             due_s = max(self.world.now + delay_s, self._last_s.get((name, receiver), 0.0))
             self._last_s[name, receiver] = due_s
             delay_s = due_s - self.world.now
-        self._go(sender, receiver, link, message, delay_s)
+        self._go(name, receiver, link, event, delay_s)
         if chance.random() < weather.duplicates:
             again_s = delay_s + chance.random() * weather.tail_s
-            self._go(sender, receiver, link, message, again_s)
+            self._go(name, receiver, link, event, again_s)
 
     def let_go(self, rule: Rule) -> None:
         """End a rule; what it held arrives now, whatever became of the links meanwhile."""
         self.rules.remove(rule)
-        for _, sender_id, receiver, message in rule.caught if rule.is_held else []:
+        for receiver, event in rule.caught if rule.is_held else []:
             end = self.ends[receiver]
-            end.deliver(end.life, Received(sender_id, message))
+            end.deliver(end.life, event)
 
-    def _go(self, sender: End, receiver: str, link: int, message: Message, delay_s: float) -> None:
+    def _go(self, sender: str, receiver: str, link: int, event: Received, delay_s: float) -> None:
         life = self.ends[receiver].life
-        sender_id = sender.hello().member.id
-        args = (sender.name, sender_id, receiver, life, link, message)
-        self.world.after(delay_s, self._arrive, *args)
+        self.world.after(delay_s, self._arrive, sender, receiver, life, link, event)
 
     def _delay(self, sender: str, receiver: str) -> float:
         weather, chance = self.weather, self._chance
@@ -272,9 +271,7 @@ class Network:
             delay_s += weather.tail_s * chance.random()
         return delay_s + self._slow.get((sender, receiver), 0.0)
 
-    def _arrive(
-        self, sender: str, sender_id: NodeId, name: str, life: int, link: int, message: Message
-    ) -> None:
+    def _arrive(self, sender: str, name: str, life: int, link: int, event: Received) -> None:
         end = self.ends[name]
         if not life or end.life != life:
             return
@@ -285,13 +282,15 @@ class Network:
         elif self.is_cut(sender, name):
             self.counts["lost"] += 1
             return
-        data = _encoder.encode(message)
+        data = _encoder.encode(event.message)
         self.world.trace.add(data)
         if self.weather.is_framed:
-            message = FrameReader().feed(b"".join(encode_frame(message)))[0]
+            stream = b"".join(encode_frame(event.message, event.group))
+            group, message = FrameReader().feed(stream)[0]
+            event = Received(event.sender, message, group)
         if self.world.trace.listener is not None:
-            self.world.say(f"{sender} -> {name} {shown(message)}")
-        end.deliver(life, Received(sender_id, message))
+            self.world.say(f"{sender} -> {name} {shown(event.message)}")
+        end.deliver(life, event)
 
 
 def shown(message: Message) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.base.effects import Persist
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
 from quorate.base.records import Record
@@ -75,7 +76,7 @@ class Directory(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct):
-    """A group commit under way."""
+    """A commit under way."""
 
     operations: list[FileOp]
     records: list[Record]
@@ -108,7 +109,7 @@ class Store:
         self.snapshot: tuple[Slot, Saved] = (Slot(0), {})
         self.journal: Journal | None = None
         self._chance = world.chance(f"disk {name}")
-        self._waiting: list[Record] = []
+        self._waiting: list[Persist] = []
         self._asked = 0
         self._commit: Commit | None = None
         self._truncate_to = Slot(0)
@@ -182,10 +183,10 @@ class Store:
 
     # --- the log ------------------------------------------------------------------------------
 
-    def append(self, record: Record, done: Callable[[int, list[Record]], None]) -> None:
-        """Write a record with the next group commit; `done(mark, records)` when it is durable."""
+    def append(self, asked: Persist, done: Callable[[int, list[Record]], None]) -> None:
+        """Write a record with the next commit; `done(mark, records)` when it is durable."""
         self._asked += 1
-        self._waiting.append(record)
+        self._waiting.append(asked)
         if self._commit is None:
             self._begin_commit(done)
 
@@ -199,8 +200,9 @@ class Store:
         journal = self.journal
         if journal is None:
             return
-        records, self._waiting = self._waiting, []
-        self._commit = Commit(journal.append(records), records, self._asked)
+        asked, self._waiting = self._waiting, []
+        records = [persist.record for persist in asked]
+        self._commit = Commit(journal.append(asked), records, self._asked)
         self.world.after(self._duration(), self._end_commit, self._life, done)
 
     def _end_commit(self, life: int, done: Callable[[int, list[Record]], None]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from quorate.base.batches import Bundle
 from quorate.base.errors import PeerError
+from quorate.base.formats import STATE
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
@@ -89,6 +90,7 @@ class SnapshotChunkMeta(msgspec.Struct, frozen=True, array_like=True, tag=18):
     crc: int
     is_last: bool
     refused: str = ""
+    format: int = STATE.newest
 
 
 Meta = (
@@ -180,6 +182,7 @@ def _divide_chunk(message: SnapshotChunk) -> tuple[bytes, Sequence[bytes]]:
         message.crc,
         message.is_last,
         message.refused,
+        message.format,
     )
     return _encode(meta), (message.rows,)
 
@@ -207,7 +210,14 @@ def _unite_fetched(meta: FetchedMeta, body: bytes) -> Message:
 
 def _unite_chunk(meta: SnapshotChunkMeta, body: bytes) -> Message:
     return SnapshotChunk(
-        meta.transfer, meta.number, meta.slot, body, meta.crc, meta.is_last, meta.refused
+        meta.transfer,
+        meta.number,
+        meta.slot,
+        body,
+        meta.crc,
+        meta.is_last,
+        meta.refused,
+        meta.format,
     )
 
 

@@ -18,13 +18,13 @@ import msgspec
 from quorate.base.batches import Member
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import PeerError
+from quorate.base.formats import PROTOCOL
 from quorate.wire.checksum import crc32c
 
 MAGIC = b"QUORATE\n"
-VERSION_MIN = 2
-VERSION_MAX = 2
-"""Version 2 has messages that version 1 takes for a fault: what a link belongs to, what a node that
-restarted has shown, and the overview of a leader. Its commands may have limits (format 2)."""
+VERSION_MIN = PROTOCOL.oldest
+VERSION_MAX = PROTOCOL.newest
+"""See `base.formats`. Nodes of versions 2 and 3 do not talk to each other (ADR 0023)."""
 
 HELLO_BYTES_MAX = 4096
 

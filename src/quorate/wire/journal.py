@@ -2,16 +2,16 @@
 
 The log is a row of segments, each a file of fixed size made ahead and, when its slots are no
 longer needed, used again. The first ones are small: each segment that fills up doubles the size
-of those to be made, up to `Layout.segment_bytes`. What is appended together is a *group*: one
+of those to be made, up to `Layout.segment_bytes`. What is appended together is a *commit*: one
 write, one sync. Four laws, on which `wire.recovery` rests:
 
-J1: a group is written only after the one before it was synced. So a whole record of a later
-    group proves that the groups before it were on the disk: damage in them is rot.
-J2: a segment is used only under a durable name, and its first group (*opening*) begins with
+J1: a commit is written only after the one before it was synced. So a whole record of a later
+    commit proves that the commits before it were on the disk: damage in them is rot.
+J2: a segment is used only under a durable name, and its first commit (*opening*) begins with
     its head, the highest promise and the founding. So any older segment may go.
 J3: nothing is ever written into a segment of an earlier life. What the last life wrote in its
-    last group was perhaps never acknowledged, perhaps never synced, and perhaps is only in the
-    page cache after a failed sync: it is written again, whole, in the first group of this life,
+    last commit was perhaps never acknowledged, perhaps never synced, and perhaps is only in the
+    page cache after a failed sync: it is written again, whole, in the first commit of this life,
     and the head says where the older segment ends.
 J4: the oldest segment goes first, and each goes durably before the next.
 
@@ -26,6 +26,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from quorate.base.effects import Persist
 from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.records import Founded, Promised, Record, Vote
@@ -146,10 +147,10 @@ class Journal:
         self._spare_bytes = _next_bytes(layout, past)  # of segments to be made
         self._room_end = 0  # of the newest segment, without the reserve for a CLOSE
         self._previous_crc = 0
-        self._group_number = 0
-        self._group: list[Stored] = []
-        self._group_bytes = 0
-        self._is_opening = False  # the group that waits is the first of its segment
+        self._commit_number = 0
+        self._waiting: list[Stored] = []
+        self._waiting_bytes = 0
+        self._is_opening = False  # the commit that waits is the first of its segment
         self._has_only_opening = False  # and no other was written behind it
         self._is_closed = True
 
@@ -172,8 +173,8 @@ class Journal:
         """Begin the first segment of this life.
 
         Args:
-            repeated: What the last group of the last life held (law J3). It goes into one
-                group, so into one segment, however large: a half of it must not count.
+            repeated: What the last commit of the last life held (law J3). It goes into one
+                commit, so into one segment, however large: a half of it must not count.
         """
         ops: list[FileOp] = []
         waiting = [stored(record) for record in repeated]
@@ -183,31 +184,32 @@ class Journal:
         self._commit(ops)
         return ops
 
-    def append(self, records: Sequence[Record]) -> list[FileOp]:
+    def append(self, asked: Sequence[Persist]) -> list[FileOp]:
         """Write records, in this order. When all operations have succeeded, they are durable.
 
-        One group, one sync; one more for each segment that this fills.
+        One commit, one sync; one more for each segment that this fills.
 
         Cost: 6 µs for a record alone, 3 µs each for sixteen, measured with 100 bytes to 4 KiB.
         """
         ops: list[FileOp] = []
-        for record in records:
-            self._place(stored(record), ops)
+        for persist in asked:
+            record = persist.record
+            self._place(stored(record, 0, persist.group), ops)
             self._observe(record)
         self._commit(ops)
         return ops
 
     def close_idle(self) -> list[FileOp]:
-        """Write an empty group, which proves that the last one was synced; nothing if it did.
+        """Write an empty commit, which proves that the last one was synced; nothing if it did.
 
-        Call it when the node falls idle and at a clean stop: rot in the very last group cannot
+        Call it when the node falls idle and at a clean stop: rot in the very last commit cannot
         be told from a torn write, and is dropped in silence.
         """
         if self._is_closed:
             return []
         ops: list[FileOp] = []
-        self._group.append(CLOSE)
-        self._group_bytes += CLOSE_BYTES
+        self._waiting.append(CLOSE)
+        self._waiting_bytes += CLOSE_BYTES
         self._commit(ops)
         self._is_closed = True
         return ops
@@ -217,7 +219,7 @@ class Journal:
         ops: list[FileOp] = []
         while len(self._segments) > 1 and self._segments[0].slot_last <= slot:
             if not ops and self._has_only_opening:
-                ops += self.close_idle()  # else rot in its only group would lose the promise
+                ops += self.close_idle()  # else rot in its only commit would lose the promise
             oldest = self._segments.pop(0)
             ops += self.recycle(segment_name(oldest.number), oldest.size)
         return ops
@@ -254,17 +256,17 @@ class Journal:
             self._founded = record
 
     def _place(self, record: Stored, ops: list[FileOp]) -> None:
-        """Put a record into the group that waits; turn over if it does not fit."""
+        """Put a record into the commit that waits; turn over if it does not fit."""
         needed = size_of(record)
-        if self._segments[-1].end + self._group_bytes + needed > self._room_end:
+        if self._segments[-1].end + self._waiting_bytes + needed > self._room_end:
             self._commit(ops)
             self._grow()
             self._turn_over(needed, ops)
-        self._group.append(record)
-        self._group_bytes += needed
+        self._waiting.append(record)
+        self._waiting_bytes += needed
 
     def _turn_over(self, needed_bytes: int, ops: list[FileOp]) -> None:
-        """Begin a segment whose first group can hold its head and `needed_bytes`."""
+        """Begin a segment whose first commit can hold its head and `needed_bytes`."""
         opening = self._opening()
         opening_bytes = sum(map(size_of, opening))
         wanted_bytes = opening_bytes + needed_bytes + CLOSE_BYTES
@@ -280,8 +282,8 @@ class Journal:
         self._segments.append(Segment(self._number, size))
         self._room_end = size - CLOSE_BYTES
         self._previous_crc = chain_seed(self._number, self._identity.life)
-        self._group = opening
-        self._group_bytes = opening_bytes
+        self._waiting = opening
+        self._waiting_bytes = opening_bytes
         self._is_opening = True
 
     def _grow(self) -> None:
@@ -307,20 +309,20 @@ class Journal:
         return spare_name(self._number)
 
     def _commit(self, ops: list[FileOp]) -> None:
-        """Write the group that waits, and sync it."""
-        group = self._group
-        if not group:
+        """Write the commit that waits, and sync it."""
+        waiting = self._waiting
+        if not waiting:
             return
         segment = self._segments[-1]
-        self._group_number += 1
+        self._commit_number += 1
         flags = OPENING if self._is_opening else 0
-        last = group[-1]
+        last = waiting[-1]
         buffers: list[bytes] = []
-        for record in group:
+        for record in waiting:
             place = Place(
                 segment.number,
                 self._identity.life,
-                self._group_number,
+                self._commit_number,
                 flags | LAST if record is last else flags,
             )
             self._previous_crc, parts = encode(record, self._previous_crc, place)
@@ -329,13 +331,13 @@ class Journal:
                 segment.slot_last = record.slot
         name = segment_name(segment.number)
         ops += [Write(name, segment.end, buffers), Sync(name)]
-        segment.end += self._group_bytes
-        invariant(segment.end <= segment.size, "a group fits into its segment")
+        segment.end += self._waiting_bytes
+        invariant(segment.end <= segment.size, "a commit fits into its segment")
         self._has_only_opening = self._is_opening
         self._is_opening = False
         self._is_closed = False
-        self._group = []
-        self._group_bytes = 0
+        self._waiting = []
+        self._waiting_bytes = 0
 
 
 def _next_bytes(layout: Layout, past: Past) -> int:

@@ -1,5 +1,8 @@
 """The bytes of one record of the log. `docs/protocol/log.md` draws them.
 
+There are two layouts, told apart by their magic: what logs of format 1 and 2 hold, without a group
+number (it is 0), and that of format 3, the only one that is written.
+
 A record is a fixed header, the node of its ballot, a body, and padding to 8 bytes. The header
 carries enough to be believed alone: its own CRC, the segment and the life it was written in.
 And it carries the CRC of the header before it (of the segment's seed, for the first), so that
@@ -15,12 +18,19 @@ import msgspec
 
 from quorate.base.batches import Configuration
 from quorate.base.errors import invariant
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.formats import LOG
+from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.wire.checksum import CRC_OF_NOTHING, crc32c
 
-MAGIC = b"\xd1Qr\n"
-FORMAT = 2
+MAGIC = b"\xd1Qr\x0b"
+MAGIC_2 = b"\xd1Qr\n"
+"""Begins a record of format 1 or 2."""
+
+MAGIC_START = b"\xd1Qr"
+"""What both begin with."""
+
+FORMAT = LOG.newest
 NODE_BYTES_MAX = 255
 ALIGNMENT = 8
 
@@ -33,13 +43,13 @@ class StoredKind(IntEnum):
     VOTE = 3
     CHOSEN = 4
     FOUNDED = 5
-    CLOSE = 6  # says nothing; that it exists proves the group before it synced
+    CLOSE = 6  # says nothing; that it exists proves the commit before it synced
 
 
 LAST = 1
-"""Flag: the last record of its group commit."""
+"""Flag: the last record of its commit."""
 OPENING = 2
-"""Flag: of the segment's first group, the one that holds its head."""
+"""Flag: of the segment's first commit, the one that holds its head."""
 COPY = 4
 """Flag: repeats what an older segment said, so that the older one may go."""
 
@@ -70,10 +80,11 @@ class Header(NamedTuple):
     flags: int
     segment: int
     life: int
-    group: int
+    commit: int
     slot: Slot
     ballot: Ballot
     watermark: Slot
+    group: GroupNumber
     body_offset: int
     end: int
 
@@ -87,12 +98,15 @@ class Stored(NamedTuple):
     watermark: Slot
     body: bytes
     flags: int = 0
+    group: GroupNumber = GROUP
 
 
 _CRC = Struct("<I")
-_CHECKED = Struct("<IIIBBHQQQQQQ")
-_FIXED = Struct("<4sIIIIBBHQQQQQQ")
+_CHECKED = Struct("<IIIBBHQQQQQQQ")
+_FIXED = Struct("<4sIIIIBBHQQQQQQQ")
+_FIXED_2 = Struct("<4sIIIIBBHQQQQQQ")
 FIXED_BYTES = _FIXED.size
+FIXED_BYTES_2 = _FIXED_2.size
 _MAGIC_AND_CRC_BYTES = 8
 _PADDING = tuple(bytes(count) for count in range(ALIGNMENT))
 
@@ -121,19 +135,20 @@ def chain_seed(segment: int, life: int) -> int:
     return crc32c(_SEED.pack(segment, life))
 
 
-def stored(record: Record, flags: int = 0) -> Stored:
-    """The stored form of a record; the bytes of a batch are not copied."""
+def stored(record: Record, flags: int = 0, group: GroupNumber = GROUP) -> Stored:
+    """The stored form of a record of a group; the bytes of a batch are not copied."""
     if isinstance(record, Vote):  # nearly all are votes
-        return Stored(
-            StoredKind.VOTE, record.slot, record.ballot, record.watermark, record.batch, flags
-        )
+        kind, slot, ballot = StoredKind.VOTE, record.slot, record.ballot
+        return Stored(kind, slot, ballot, record.watermark, record.batch, flags, group)
     if isinstance(record, Promised):
-        return Stored(StoredKind.PROMISED, Slot(0), record.ballot, record.watermark, b"", flags)
+        kind = StoredKind.PROMISED
+        return Stored(kind, Slot(0), record.ballot, record.watermark, b"", flags, group)
     if isinstance(record, Chosen):
-        return Stored(StoredKind.CHOSEN, record.slot, NO_BALLOT, Slot(0), record.batch, flags)
+        kind = StoredKind.CHOSEN
+        return Stored(kind, record.slot, NO_BALLOT, Slot(0), record.batch, flags, group)
     fields = (record.cluster_id, record.configuration, record.complete, record.is_abandoned)
     body = _encode(fields if record.is_abandoned else fields[:3])
-    return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags)
+    return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags, group)
 
 
 def stored_head(head: Head) -> Stored:
@@ -145,8 +160,11 @@ def record_of(header: Header, body: bytes) -> Record | None:
     """The record that was stored; None for HEAD and CLOSE, which are the journal's own.
 
     Raises:
-        ValueError: The body is right by its CRC and yet means nothing: another format.
+        ValueError: The body is right by its CRC and yet means nothing: another format. Or it is
+            of a group that is not here.
     """
+    if header.group != GROUP:
+        raise ValueError(f"a record of group {header.group}: there is only group {GROUP} here")
     match header.kind:
         case StoredKind.VOTE:
             return Vote(header.ballot, header.slot, header.watermark, body)
@@ -182,7 +200,7 @@ class Place(NamedTuple):
 
     segment: int
     life: int
-    group: int
+    commit: int
     flags: int
 
 
@@ -191,7 +209,7 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
 
     Cost: 0.8 µs and 0.06 µs per KiB of body, measured.
     """
-    kind, slot, ballot, watermark, body, own_flags = record
+    kind, slot, ballot, watermark, body, own_flags, group = record
     node = ballot.node.encode()
     invariant(len(node) <= NODE_BYTES_MAX, "a node id is at most 255 bytes")
     body_bytes = len(body)
@@ -205,10 +223,11 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
             len(node),
             place.segment,
             place.life,
-            place.group,
+            place.commit,
             slot,
             ballot.round,
             watermark,
+            group,
         )
         + node
     )
@@ -221,20 +240,25 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
 
 
 def header_at(data: bytes, offset: int) -> Header | None:
-    """The header at `offset` if one is there, whole, and right by its own CRC."""
-    if not 0 <= offset <= len(data) - FIXED_BYTES:
+    """The header at `offset`, of either layout, if one is there, whole, and right by its CRC."""
+    magic = data[offset : offset + len(MAGIC)] if offset >= 0 else b""
+    if magic == MAGIC:
+        layout, fixed_bytes = _FIXED, FIXED_BYTES
+    elif magic == MAGIC_2:
+        layout, fixed_bytes = _FIXED_2, FIXED_BYTES_2
+    else:
+        return None
+    if offset > len(data) - fixed_bytes:
         return None
     (
-        magic, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
-        segment, life, group, slot, ballot_round, watermark,
-    ) = _FIXED.unpack_from(data, offset)  # fmt: skip
-    if magic != MAGIC:
-        return None
-    body_offset = offset + FIXED_BYTES + node_bytes
+        _, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
+        segment, life, commit, slot, ballot_round, watermark, *rest,
+    ) = layout.unpack_from(data, offset)  # fmt: skip
+    body_offset = offset + fixed_bytes + node_bytes
     if crc32c(data[offset + _MAGIC_AND_CRC_BYTES : body_offset]) != crc:
         return None
     try:
-        node = data[offset + FIXED_BYTES : body_offset].decode()
+        node = data[offset + fixed_bytes : body_offset].decode()
     except UnicodeDecodeError:  # not ours: `encode` writes UTF-8
         return None
     end = body_offset + body_bytes
@@ -247,10 +271,11 @@ def header_at(data: bytes, offset: int) -> Header | None:
         flags,
         segment,
         life,
-        group,
+        commit,
         Slot(slot),
         Ballot(ballot_round, NodeId(node)),
         Slot(watermark),
+        GroupNumber(rest[0]) if rest else GROUP,
         body_offset,
         end + -end % ALIGNMENT,
     )

@@ -1,11 +1,11 @@
 """Recovery: what the files of the log say after any crash, and how writing goes on.
 
-The newest segment with a whole opening group is the *top*. Newer ones were torn at birth and
+The newest segment with a whole opening commit is the *top*. Newer ones were torn at birth and
 never acknowledged anything. From the top each head names the segment before it and how far
-that one counts, so all that counts is proven by something newer, but for the top's last group:
+that one counts, so all that counts is proven by something newer, but for the top's last commit:
 that may be torn, or whole and never synced. It is written again into a new segment (J3).
 
-A bad record in the last group is a torn write and is dropped. Any other bad record is rot: it
+A bad record in the last commit is a torn write and is dropped. Any other bad record is rot: it
 may have been acknowledged, so nothing is guessed and the node does not start.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 
 from quorate.base.errors import StorageError, invariant
+from quorate.base.formats import LOG
 from quorate.base.ids import Slot
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.wire.fileops import FileOp, Remove, SyncDirectory
@@ -29,7 +30,6 @@ from quorate.wire.journal import (
 )
 from quorate.wire.records import (
     COPY,
-    FORMAT,
     OPENING,
     Head,
     Header,
@@ -159,17 +159,17 @@ class Recovery:
         data = self._read(name, 0, self._files[name])
         newest = self._judge_head(number, data)
         walk = Walk(data, number, len(data))
-        last_group: list[tuple[Header, bytes]] = []
+        last_commit: list[tuple[Header, bytes]] = []
         for header, body in walk:
-            if last_group and header.group != last_group[0][0].group:
-                last_group = []
-            last_group.append((header, body))
+            if last_commit and header.commit != last_commit[0][0].commit:
+                last_commit = []
+            last_commit.append((header, body))
         if walk.fault is not None:
-            later = walk.later_group_at()
+            later = walk.later_commit_at()
             if later is not None:
                 raise _rot(name, walk.fault, f"a later one at offset {later} is whole")
-        is_opening = not last_group or bool(last_group[0][0].flags & OPENING)
-        if is_opening and not (last_group and walk.is_complete):
+        is_opening = not last_commit or bool(last_commit[0][0].flags & OPENING)
+        if is_opening and not (last_commit and walk.is_complete):
             return False
         if newest is not None and newest.incarnation < self._begun_in:
             raise StorageError(
@@ -180,12 +180,12 @@ class Recovery:
                 "it join with an empty directory",
             )
         self._warn_of_torn(name, walk)
-        self._repeated = last_group
+        self._repeated = last_commit
         if is_opening:
-            head = head_of(last_group[0][1])
+            head = head_of(last_commit[0][1])
             self._follow(head.previous, head.previous_end)
         else:
-            self._follow(number, walk.group_offset)
+            self._follow(number, walk.commit_offset)
         return True
 
     def _warn_of_torn(self, name: str, walk: Walk) -> None:
@@ -206,12 +206,7 @@ class Recovery:
         name = segment_name(number)
         with _understood(name):
             head = head_of(body)
-        if head.format > FORMAT:
-            raise StorageError(
-                "version",
-                f"{name} has format {head.format}, this version of Quorate knows {FORMAT}: "
-                "start the version that wrote it, or a newer one",
-            )
+        LOG.check(name, head.format)
         if head.node != self._identity.node:
             raise StorageError(
                 "foreign",

@@ -7,7 +7,7 @@ from quorate.base.ids import Slot
 from quorate.wire.records import (
     ALIGNMENT,
     LAST,
-    MAGIC,
+    MAGIC_START,
     OPENING,
     Header,
     StoredKind,
@@ -35,8 +35,8 @@ class Walk:
 
     Attributes:
         offset: Behind the last good record.
-        group, group_offset, is_complete: Number and begin of the last group met, and whether
-            its last record was met too. Group 0: no record was good.
+        commit, commit_offset, is_complete: Number and begin of the last commit met, and whether
+            its last record was met too. Commit 0: no record was good.
         fault: Why the walk ended before `end`; None if it did not, or is still going.
     """
 
@@ -47,8 +47,8 @@ class Walk:
         self._life: int | None = None
         self._previous_crc = 0
         self.offset = 0
-        self.group = 0
-        self.group_offset = 0
+        self.commit = 0
+        self.commit_offset = 0
         self.is_complete = True
         self.fault: Fault | None = None
 
@@ -67,17 +67,17 @@ class Walk:
             self._accept(header)
             yield header, body
 
-    def later_group_at(self) -> int | None:
+    def later_commit_at(self) -> int | None:
         """Where behind the fault a whole record lies that is proof of rot; None if nowhere.
 
-        Proof is a record of a later group than the one that the faulty record belongs to, for
+        Proof is a record of a later commit than the one that the faulty record belongs to, for
         that was written only after this one was synced (law J1). If not even the head is good,
-        it is one of any but the opening group.
+        it is one of any but the opening commit.
 
         Cost: reads to the end of the segment, about 10 ms for 64 MiB of zeros.
         """
         offset = self.offset
-        while (offset := self._data.find(MAGIC, offset)) >= 0:
+        while (offset := self._data.find(MAGIC_START, offset)) >= 0:
             header = header_at(self._data, offset) if offset % ALIGNMENT == 0 else None
             if header is None or header.segment != self._number:
                 offset += 1
@@ -102,15 +102,15 @@ class Walk:
         return ""
 
     def _accept(self, header: Header) -> None:
-        if header.group != self.group:
-            self.group = header.group
-            self.group_offset = self.offset
+        if header.commit != self.commit:
+            self.commit = header.commit
+            self.commit_offset = self.offset
         self.is_complete = bool(header.flags & LAST)
         self._previous_crc = header.crc
         self.offset = header.end
 
     def _is_later(self, header: Header) -> bool:
-        if self.group == 0:
+        if self.commit == 0:
             return not header.flags & OPENING
-        torn = self.group + 1 if self.is_complete else self.group
-        return header.life == self._life and header.group > torn
+        torn = self.commit + 1 if self.is_complete else self.commit
+        return header.life == self._life and header.commit > torn

@@ -28,6 +28,7 @@ from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
 from tests.limits import HANG_S
+from tests.unit.wire.journals import persists
 
 MIB = 1024 * 1024
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
@@ -158,7 +159,7 @@ def test_the_log_waits_for_descriptors_and_goes_on(tmp_path: Path) -> None:
     assert list(wal.records()) == []
     wal.start(at_once, durable.put, failures.append, lambda _: None)
     with none_left():
-        wal.append([vote(slot) for slot in range(1, 12)])  # three new segments
+        wal.append(persists([vote(slot) for slot in range(1, 12)]))  # three new segments
         assert waits.wait(HANG_S)
         assert durable.empty()
     assert durable.get(timeout=HANG_S) == 11

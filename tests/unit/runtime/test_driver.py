@@ -27,10 +27,10 @@ from quorate.base.effects import (
 )
 from quorate.base.errors import InvariantError, StorageError, UnavailableError
 from quorate.base.events import Event, Installed, Persisted, Received, SpaceChanged
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.ids import GROUP, Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
 from quorate.base.outcomes import Outcome
-from quorate.base.records import Promised, Record
+from quorate.base.records import Promised
 from quorate.runtime.answering import CALLS_PER_LOOK
 from quorate.runtime.driver import INLINE_TURNS_MAX, Driver
 from quorate.runtime.recorder import Recorder
@@ -82,8 +82,8 @@ class FakeDisk:
         self.is_inline = False
         self.has_failed = False
 
-    def append(self, records: Sequence[Record]) -> bool:
-        self.tape.append(f"append {len(records)}")
+    def append(self, asked: Sequence[Persist]) -> bool:
+        self.tape.append(f"append {len(asked)}")
         if self.has_failed:
             raise StorageError("corrupt", "the sync failed")
         return self.is_inline
@@ -97,8 +97,8 @@ class FakeLinks:
         self.tape = tape
         self.on_flush: Callable[[], None] = lambda: None
 
-    def send(self, to: NodeId, message: Message) -> None:
-        self.tape.append(f"send {to}")
+    def send(self, to: NodeId, message: Message, group: GroupNumber) -> None:
+        self.tape.append(f"send {to}" if group == GROUP else f"send {to} of group {group}")
 
     def flush(self) -> None:
         self.tape.append("written")
@@ -301,9 +301,9 @@ def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
         world.node.at_flush = [[Persist(RECORD)] for _ in range(3 * INLINE_TURNS_MAX)]
         world.driver.wake()
         await asyncio.sleep(0)
-        assert world.driver.counters.groups == INLINE_TURNS_MAX
+        assert world.driver.counters.commits == INLINE_TURNS_MAX
         await world.settle()
-        assert world.driver.counters.groups == 3 * INLINE_TURNS_MAX
+        assert world.driver.counters.commits == 3 * INLINE_TURNS_MAX
 
     played(play)
 

@@ -16,6 +16,7 @@ from quorate.runtime.wal import SyncMode, Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
 from tests.limits import HANG_S
+from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 LAYOUT = Layout(segment_bytes=16384, spares_ready=1, spares_max=2)
@@ -109,8 +110,8 @@ def recovered(directory: Path, incarnation: int = 9) -> list[Record]:
 
 def test_what_was_told_durable_is_there_in_the_next_life(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
-    assert not body.wal.append([vote(1), vote(2)])
-    assert not body.wal.append([vote(3)])
+    assert not body.wal.append(persists([vote(1), vote(2)]))
+    assert not body.wal.append(persists([vote(3)]))
     body.durable(3)
 
     assert body.marks[-1] == 3
@@ -122,7 +123,7 @@ def test_lives_follow_each_other(tmp_path: Path) -> None:
     for incarnation in range(1, 6):
         body = Body(tmp_path, incarnation=incarnation, is_begun=incarnation > 1).start()
         assert body.recovered == [vote(slot) for slot in range(1, incarnation)]
-        body.wal.append([vote(incarnation)])
+        body.wal.append(persists([vote(incarnation)]))
         body.durable(1)
         body.wal.close()
 
@@ -130,13 +131,13 @@ def test_lives_follow_each_other(tmp_path: Path) -> None:
 def test_all_that_waits_is_one_group_commit(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     body.files.gate.clear()
-    body.wal.append([vote(1)])
+    body.wal.append(persists([vote(1)]))
     for slot in range(2, 12):
-        body.wal.append([vote(slot)])
+        body.wal.append(persists([vote(slot)]))
     body.files.gate.set()
     body.durable(11)
 
-    assert body.wal.stats.groups <= 3
+    assert body.wal.stats.commits <= 3
     assert body.wal.stats.records == 11
     assert body.marks[-1] == 11
     body.wal.close()
@@ -145,7 +146,7 @@ def test_all_that_waits_is_one_group_commit(tmp_path: Path) -> None:
 def test_nothing_is_told_durable_before_its_sync_returned(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     body.files.gate.clear()
-    body.wal.append([vote(1)])
+    body.wal.append(persists([vote(1)]))
     assert body.wal.mark == 0
     assert body.marks == []
     body.files.gate.set()
@@ -156,21 +157,21 @@ def test_nothing_is_told_durable_before_its_sync_returned(tmp_path: Path) -> Non
 
 def test_inline_is_durable_at_once_and_calls_nobody(tmp_path: Path) -> None:
     body = Body(tmp_path, sync="inline").start()
-    assert body.wal.append([vote(1)])
+    assert body.wal.append(persists([vote(1)]))
     assert body.wal.mark == 1
     assert body.marks == []
-    assert body.wal.stats.inline_groups == 1
+    assert body.wal.stats.inline_commits == 1
     assert recovered(tmp_path) == [vote(1)]
     body.wal.close()
 
 
 def test_auto_syncs_inline_while_the_disk_is_quick(tmp_path: Path) -> None:
     body = Body(tmp_path, sync="auto", inline_below_s=3600.0).start()
-    assert body.wal.append([vote(1)])
+    assert body.wal.append(persists([vote(1)]))
     body.wal.stats.quickest_s = 2 * 3600.0  # as after many slow syncs
-    assert not body.wal.append([vote(2)])
+    assert not body.wal.append(persists([vote(2)]))
     body.durable(2)
-    assert body.wal.append([vote(3)])  # that one was quick
+    assert body.wal.append(persists([vote(3)]))  # that one was quick
     body.wal.close()
 
 
@@ -180,7 +181,7 @@ def test_a_disk_that_became_slow_is_noticed_but_not_by_one_slow_sync(
     body = Body(tmp_path, sync="auto", inline_below_s=1.0).start()
     body.wal.stats.quickest_s = 0.5
     monkeypatch.setattr(time, "perf_counter", count(step=10.0).__next__)
-    modes = [body.wal.append([vote(slot)]) for slot in range(1, 20)]
+    modes = [body.wal.append(persists([vote(slot)])) for slot in range(1, 20)]
     assert modes[:10] == [True] * 10
     assert modes[-1] is False
     monkeypatch.undo()
@@ -192,7 +193,7 @@ def test_a_disk_that_is_slow_from_the_start_is_never_taken_for_quick(tmp_path: P
     body = Body(tmp_path, sync="auto", inline_below_s=0.005)
     body.files.refuse = lambda operation: time.sleep(0.02 * isinstance(operation, Sync))
     body.start()
-    assert not body.wal.append([vote(1)])
+    assert not body.wal.append(persists([vote(1)]))
     body.durable(1)
     body.wal.close()
 
@@ -201,9 +202,9 @@ def test_inline_never_overtakes_what_is_on_the_way(tmp_path: Path) -> None:
     body = Body(tmp_path, sync="auto", inline_below_s=3600.0).start()
     body.files.gate.clear()
     body.wal.stats.quickest_s = 2 * 3600.0
-    assert not body.wal.append([vote(1)])
+    assert not body.wal.append(persists([vote(1)]))
     body.wal.stats.quickest_s = 0.0
-    assert not body.wal.append([vote(2)])
+    assert not body.wal.append(persists([vote(2)]))
     body.files.gate.set()
     body.durable(2)
     assert recovered(tmp_path) == [vote(1), vote(2)]
@@ -212,13 +213,13 @@ def test_inline_never_overtakes_what_is_on_the_way(tmp_path: Path) -> None:
 
 def test_a_new_segment_is_not_begun_in_the_loop(tmp_path: Path) -> None:
     body = Body(tmp_path, sync="inline").start()
-    sizes = [body.wal.append([vote(slot, 4000)]) for slot in range(1, 4)]
+    sizes = [body.wal.append(persists([vote(slot, 4000)])) for slot in range(1, 4)]
     assert sizes == [True, True, True]
-    assert not body.wal.append([vote(4, 6000)])
-    assert not body.wal.append([vote(5, 10)])  # behind it
+    assert not body.wal.append(persists([vote(4, 6000)]))
+    assert not body.wal.append(persists([vote(5, 10)]))  # behind it
     body.durable(5)
     body.until(lambda: body.rounds > 1)
-    assert body.wal.append([vote(6, 10)])
+    assert body.wal.append(persists([vote(6, 10)]))
     assert [r.slot for r in recovered(tmp_path) if isinstance(r, Vote)] == [1, 2, 3, 4, 5, 6]
     body.wal.close()
 
@@ -231,8 +232,8 @@ def test_a_truncation_never_overtakes_what_the_loop_left_to_the_thread(
     monkeypatch.setattr(threading.Thread, "join", do_nothing)
     body = Body(tmp_path, sync="inline").start(has_keeper=False)
     wal = body.wal
-    assert wal.append([vote(1, 9000)])
-    assert not wal.append([vote(2, 9000)])  # the thread shall begin a segment
+    assert wal.append(persists([vote(1, 9000)]))
+    assert not wal.append(persists([vote(2, 9000)]))  # the thread shall begin a segment
     rest = wal._jobs.get()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     count = len(body.files.done)
 
@@ -268,12 +269,12 @@ def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
 
     is_ill = True
     body.files.refuse = refuse
-    assert not body.wal.append([vote(1)])
+    assert not body.wal.append(persists([vote(1)]))
     body.until(lambda: bool(body.failures))
     count = len(tried)
     is_ill = False  # says the disk
     for slot in range(2, 5):
-        assert not body.wal.append([vote(slot)])
+        assert not body.wal.append(persists([vote(slot)]))
     body.wal.truncate(Slot(1))
     body.wal.close()
 
@@ -294,11 +295,11 @@ def test_whatever_a_write_raises_is_told_once_and_nothing_is_written_again(
             raise error
 
     body.files.refuse = fail
-    assert not body.wal.append([vote(1)])
+    assert not body.wal.append(persists([vote(1)]))
     body.until(lambda: bool(body.failures))
     body.files.refuse = lambda _: None
     body.files.done.clear()
-    assert not body.wal.append([vote(2)])
+    assert not body.wal.append(persists([vote(2)]))
     body.wal.close()
     assert body.failures == [error]
     assert [each for each in body.files.done if isinstance(each, Write | Sync)] == []
@@ -317,7 +318,7 @@ def test_a_sync_that_failed_is_not_tried_until_it_succeeds(tmp_path: Path, sync:
         return StorageError("corrupt", "EIO") if len(tried) == 1 else None
 
     body.files.refuse = refuse
-    assert not body.wal.append([vote(1)])
+    assert not body.wal.append(persists([vote(1)]))
     body.until(lambda: bool(body.failures) or body.wal.mark > 0)
     body.wal.close()
 
@@ -329,7 +330,7 @@ def test_a_bug_in_a_thread_is_told_too(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
 
     body.files.refuse = buggy
-    body.wal.append([vote(1)])
+    body.wal.append(persists([vote(1)]))
     body.until(lambda: bool(body.failures))
     assert isinstance(body.failures[0], InvariantError)
     body.wal.close()
@@ -352,12 +353,12 @@ def test_a_full_disk_is_told_while_there_is_still_room_for_ballots(tmp_path: Pat
     body.until(lambda: body.wal.spares == 1)
     body.files.refuse = full(Create)
     for slot in range(1, 4):
-        body.wal.append([vote(slot, 4000)])
+        body.wal.append(persists([vote(slot, 4000)]))
         body.durable(slot)
-    body.wal.append([vote(4, 8000)])  # into the segment made ahead
+    body.wal.append(persists([vote(4, 8000)]))  # into the segment made ahead
     body.durable(4)
     body.until(lambda: body.space == [True])
-    body.wal.append([vote(5, 100)])
+    body.wal.append(persists([vote(5, 100)]))
     body.durable(5)
     body.files.refuse = lambda _: None
     body.until(lambda: body.space == [True, False])
@@ -370,8 +371,8 @@ def test_what_finds_no_space_waits_and_goes_on_when_there_is_some(
 ) -> None:
     body = Body(tmp_path, sync=sync, poll_s=0.01).start()
     body.files.refuse = full(Write)
-    assert not body.wal.append([vote(1)])
-    assert not body.wal.append([vote(2)])
+    assert not body.wal.append(persists([vote(1)]))
+    assert not body.wal.append(persists([vote(2)]))
     body.until(lambda: body.space == [True])
     assert body.wal.mark == 0
     body.files.refuse = lambda _: None
@@ -394,11 +395,11 @@ def test_little_free_space_counts_as_full_until_there_is_twice_as_much(tmp_path:
 def test_truncation_shrinks_the_log(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     for slot in range(1, 30):
-        body.wal.append([vote(slot, 4000)])
+        body.wal.append(persists([vote(slot, 4000)]))
         body.durable(slot)
     before = body.wal.log_bytes
     body.wal.truncate(Slot(25))
-    body.wal.append([vote(30)])
+    body.wal.append(persists([vote(30)]))
     body.durable(30)
     body.wal.close()
     assert body.wal.log_bytes < before / 2
@@ -409,7 +410,7 @@ def test_truncation_shrinks_the_log(tmp_path: Path) -> None:
 
 def test_an_idle_log_is_closed_by_the_keeper(tmp_path: Path) -> None:
     body = Body(tmp_path, poll_s=0.01).start()
-    body.wal.append([vote(1)])
+    body.wal.append(persists([vote(1)]))
     body.durable(1)
     body.until(lambda: sum(isinstance(op, Sync) for op in list(body.files.done)) >= 3)
     body.wal.close()
@@ -418,7 +419,7 @@ def test_an_idle_log_is_closed_by_the_keeper(tmp_path: Path) -> None:
 
 def test_a_clean_stop_closes_the_last_group_so_that_rot_is_noticed(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
-    body.wal.append([vote(1)])
+    body.wal.append(persists([vote(1)]))
     body.durable(1)
     body.wal.close()
     path = max(tmp_path.glob("wal-*"))
@@ -432,7 +433,7 @@ def test_a_clean_stop_closes_the_last_group_so_that_rot_is_noticed(tmp_path: Pat
 def test_what_waits_at_a_stop_is_written_first(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     for slot in range(1, 20):
-        body.wal.append([vote(slot)])
+        body.wal.append(persists([vote(slot)]))
     body.wal.close()
     assert recovered(tmp_path) == [vote(slot) for slot in range(1, 20)]
 
@@ -444,14 +445,14 @@ def test_a_log_that_is_not_started_is_closed_by_nobody_and_written_by_none(
     assert body.wal.log_bytes == 0
     body.wal.close()
     with pytest.raises(InvariantError):
-        Body(tmp_path, sync="inline").wal.append([vote(1)])
+        Body(tmp_path, sync="inline").wal.append(persists([vote(1)]))
 
 
 def test_without_syncs_it_still_survives_a_kill(tmp_path: Path) -> None:
     wal = Wal(tmp_path, Identity(NODE, 1, 7), WalSettings(LAYOUT, sync="none"))
     assert list(wal.records()) == []
     wal.start(lambda *_: None, lambda _: None, lambda _: None, lambda _: None)
-    assert wal.append([vote(1)])
+    assert wal.append(persists([vote(1)]))
     assert recovered(tmp_path) == [vote(1)]
     wal.close()
 

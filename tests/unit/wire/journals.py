@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from quorate.base.batches import Configuration, Member
+from quorate.base.effects import Persist
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.sim.disk import SimDisk
@@ -32,6 +33,10 @@ def promise(round_: int) -> Promised:
     return Promised(Ballot(round_, NodeId("bob")))
 
 
+def persists(records: Sequence[Record]) -> list[Persist]:
+    return [Persist(record) for record in records]
+
+
 def recovery(
     disk: SimDisk,
     incarnation: int = 1,
@@ -58,10 +63,10 @@ def begun(disk: SimDisk, incarnation: int = 1, layout: Layout = SMALL) -> Journa
     return journal
 
 
-def written(disk: SimDisk, *groups: Sequence[Record]) -> Journal:
+def written(disk: SimDisk, *commits: Sequence[Record]) -> Journal:
     journal = begun(disk)
-    for group in groups:
-        disk.obey(journal.append(group))
+    for records in commits:
+        disk.obey(journal.append(persists(records)))
     return journal
 
 

@@ -14,6 +14,7 @@ from tests.unit.wire.journals import (
     chosen,
     found,
     names,
+    persists,
     promise,
     recovery,
     vote,
@@ -37,7 +38,7 @@ def test_the_first_segment_is_whole_and_named_durably_before_it_is_written() -> 
 
 def test_what_is_appended_together_is_one_write_and_one_sync() -> None:
     journal = begun(SimDisk())
-    operations = journal.append([vote(1), promise(2), chosen(3)])
+    operations = journal.append(persists([vote(1), promise(2), chosen(3)]))
     assert kinds(operations) == [Write, Sync]
 
 
@@ -48,7 +49,7 @@ def test_nothing_appended_is_nothing_written() -> None:
 def test_batches_are_handed_on_uncopied() -> None:
     journal = begun(SimDisk())
     record = vote(1)
-    (write, _) = journal.append([record])
+    (write, _) = journal.append(persists([record]))
     assert isinstance(write, Write)
     assert any(buffer is record.batch for buffer in write.buffers)
 
@@ -57,7 +58,7 @@ def test_a_full_segment_is_synced_before_the_next_one_is_written() -> None:
     """Law J1: so a group never lies in two segments."""
     disk = SimDisk()
     journal = written(disk, [vote(slot, 500) for slot in range(1, 6)])
-    operations = journal.append([vote(slot, 500) for slot in range(6, 10)])
+    operations = journal.append(persists([vote(slot, 500) for slot in range(6, 10)]))
 
     assert kinds(operations) == [
         Write, Sync, Create, Rename, SyncDirectory, Write, Sync,
@@ -77,7 +78,7 @@ def test_a_spare_segment_is_made_ahead_once_and_then_used() -> None:
     assert journal.prepare() == []  # one is ready
     assert journal.spares == 1
 
-    operations = journal.append([vote(1, 3000), vote(2, 3000)])
+    operations = journal.append(persists([vote(1, 3000), vote(2, 3000)]))
     assert Create not in kinds(operations)
     assert journal.spares == 0
 
@@ -162,7 +163,7 @@ def test_an_idle_journal_closes_its_last_group_once() -> None:
     assert kinds(operations) == [Write, Sync]
     disk.obey(operations)
     assert journal.close_idle() == []
-    disk.obey(journal.append([vote(2)]))
+    disk.obey(journal.append(persists([vote(2)])))
     assert journal.close_idle() != []
     assert found(disk) == [vote(1), vote(2)]
 
@@ -172,7 +173,7 @@ def test_there_is_always_room_to_close() -> None:
         disk = SimDisk()
         journal = written(disk, [vote(1, size)])
         disk.obey(journal.close_idle())  # the disk refuses to write past the end
-        disk.obey(journal.append([vote(2, 10)]))
+        disk.obey(journal.append(persists([vote(2, 10)])))
         assert found(disk) == [vote(1, size), vote(2, 10)]
 
 
@@ -181,7 +182,7 @@ def test_recycled_segments_are_used_again_with_their_stale_content() -> None:
     disk = SimDisk()
     journal = begun(disk)
     for slot in range(1, 60):
-        disk.obey(journal.append([vote(slot, 300)]))
+        disk.obey(journal.append(persists([vote(slot, 300)])))
         disk.obey(journal.truncate(Slot(slot - 3)))
         expected = [vote(s, 300) for s in range(max(1, slot - 2), slot + 1)]
         assert found(disk)[-len(expected) :] == expected
@@ -209,8 +210,8 @@ def test_segments_of_another_size_are_read_and_removed_when_their_time_comes() -
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 7)])
     journal = begun(disk, 2, Layout(segment_bytes=8192, spares_ready=1, spares_max=2))
-    disk.obey(journal.append([vote(7, 6000)]))
-    disk.obey(journal.append([vote(8, 6000)]))
+    disk.obey(journal.append(persists([vote(7, 6000)])))
+    disk.obey(journal.append(persists([vote(8, 6000)])))
     disk.obey(journal.truncate(Slot(6)))
     assert set(disk.files.values()) == {8192}
 
@@ -246,7 +247,7 @@ def test_a_log_begins_small_and_grows_to_its_full_size_with_use() -> None:
     made(disk, journal)
     assert sum(disk.files.values()) == 2 * 1024
     for slot in range(1, 200):
-        disk.obey(journal.append([vote(slot, 200)]))
+        disk.obey(journal.append(persists([vote(slot, 200)])))
         made(disk, journal)
     sizes = [size for name, size in sorted(disk.files.items()) if name.startswith("wal-")]
     assert sizes[:2] == [1024, 1024]
@@ -267,7 +268,7 @@ def test_a_log_that_has_grown_stays_so_over_a_restart() -> None:
     disk = SimDisk()
     journal = begun(disk, 1, GROWING)
     for slot in range(1, 100):
-        disk.obey(journal.append([vote(slot, 200)]))
+        disk.obey(journal.append(persists([vote(slot, 200)])))
         made(disk, journal)
     spare = [size for name, size in disk.files.items() if name.startswith("spare-")]
     assert spare == [8192]
@@ -291,7 +292,7 @@ def test_small_segments_are_not_kept_for_use_again_once_the_log_has_grown() -> N
     disk = SimDisk()
     journal = begun(disk, 1, GROWING)
     for slot in range(1, 100):
-        disk.obey(journal.append([vote(slot, 200)]))
+        disk.obey(journal.append(persists([vote(slot, 200)])))
         made(disk, journal)
     disk.obey(journal.truncate(Slot(99)))
     assert set(disk.files.values()) == {8192}
@@ -301,7 +302,7 @@ def test_a_record_that_no_segment_made_ahead_can_hold_gets_one_of_its_own() -> N
     disk = SimDisk()
     journal = begun(disk, 1, GROWING)
     made(disk, journal)
-    disk.obey(journal.append([vote(1, 20_000)]))
+    disk.obey(journal.append(persists([vote(1, 20_000)])))
     assert max(disk.files.values()) > 20_000
     made(disk, journal)
     assert [record.slot for record in found(disk) if isinstance(record, Vote)] == [1]

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from quorate.base.errors import InvariantError
-from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
 from quorate.base.records import Record, Vote
 from quorate.wire.checksum import crc32c
 from quorate.wire.records import (
@@ -28,7 +28,7 @@ from quorate.wire.records import (
 )
 from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
 
-PLACE = Place(segment=5, life=77, group=3, flags=LAST)
+PLACE = Place(segment=5, life=77, commit=3, flags=LAST)
 
 
 def bytes_of(record: Stored, previous_crc: int = 9) -> bytes:
@@ -53,7 +53,7 @@ def test_a_record_is_what_it_was_and_fills_whole_words(record: Record) -> None:
     assert record_of(header, body) == record
     assert header.end == len(data) == size_of(stored(record))
     assert len(data) % 8 == 0
-    assert (header.segment, header.life, header.group, header.flags) == PLACE
+    assert (header.segment, header.life, header.commit, header.flags) == PLACE
     assert header.previous_crc == 9
 
 
@@ -104,7 +104,7 @@ def test_no_header_is_read_beyond_the_data() -> None:
     assert header_at(data, 0) is not None
     assert header_at(data[:-1], 0) is None
     assert header_at(data, 8) is None
-    assert header_at(data, -72) is None
+    assert header_at(data, -80) is None
 
 
 def test_a_header_whose_node_is_no_text_is_none_even_with_the_right_sum() -> None:
@@ -127,13 +127,14 @@ def test_a_node_id_that_does_not_fit_is_a_bug() -> None:
 
 
 def test_the_layout_of_the_fixed_part_is_that_of_the_document() -> None:
-    record = Stored(StoredKind.VOTE, Slot(10), Ballot(11, NO_BALLOT.node), Slot(9), b"")
+    ballot = Ballot(11, NO_BALLOT.node)
+    record = Stored(StoredKind.VOTE, Slot(10), ballot, Slot(9), b"", group=GroupNumber(6))
     crc, (data,) = encode(record, 0x01020304, PLACE)
-    words = [int.from_bytes(data[i : i + 8], "little") for i in range(24, 72, 8)]
+    words = [int.from_bytes(data[i : i + 8], "little") for i in range(24, 80, 8)]
 
     assert data[:4] == MAGIC
     assert data[4:8] == crc.to_bytes(4, "little")
     assert data[8:12] == bytes([4, 3, 2, 1])
     assert data[20:24] == bytes([StoredKind.VOTE, LAST, 0, 0])
-    assert words == [5, 77, 3, 10, 11, 9]
+    assert words == [5, 77, 3, 10, 11, 9, 6]
     assert msgspec.msgpack.decode(stored(FOUNDED).body)[0] == "c1"

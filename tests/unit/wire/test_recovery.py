@@ -19,6 +19,7 @@ from tests.unit.wire.journals import (
     found,
     identity,
     names,
+    persists,
     promise,
     recovery,
     vote,
@@ -62,7 +63,7 @@ def test_records_come_back_in_order_over_segments_and_lives() -> None:
     written(disk, [FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     for incarnation in (2, 3):
         journal = begun(disk, incarnation)
-        disk.obey(journal.append([vote(10 + incarnation, 900)]))
+        disk.obey(journal.append(persists([vote(10 + incarnation, 900)])))
     expected: list[Record] = [FOUNDED, promise(3)]
     assert found(disk) == expected + [vote(s, 900) for s in (1, 2, 3, 4, 5, 6, 7, 12, 13)]
 
@@ -76,7 +77,7 @@ def test_what_was_never_proven_synced_is_written_again_and_the_old_segment_left_
     """Law J3: a killed process leaves in the page cache what the disk may never have seen."""
     disk = SimDisk()
     journal = written(disk, [vote(1)])
-    write, _ = journal.append([vote(2)])
+    write, _ = journal.append(persists([vote(2)]))
     disk.do(write)
     disk.kill()
 
@@ -97,7 +98,7 @@ def test_a_failed_sync_is_healed_by_the_next_life() -> None:
         journal = written(disk, [vote(1)])
         disk.sync_failures = 1
         with pytest.raises(StorageError):
-            disk.obey(journal.append([vote(2), promise(5)]))
+            disk.obey(journal.append(persists([vote(2), promise(5)])))
         disk.kill()
         begun(disk, 2)
         disk.power_cut(random.Random(seed))
@@ -299,7 +300,7 @@ def test_the_last_group_stays_together_however_large_it_is() -> None:
     disk = SimDisk()
     journal = begun(disk, 1, layout)
     group = [vote(slot, 900) for slot in range(1, 16)]
-    disk.obey(journal.append(group))
+    disk.obey(journal.append(persists(group)))
     past = recovery(disk, 2, SMALL)
     assert list(past.records()) == group
     _, operations = past.finish()

@@ -29,16 +29,16 @@ class Writer:
         self.number, self.life = number, life
         self.data = b""
         self.crc = chain_seed(number, life)
-        self.group = 0
+        self.commit = 0
 
     def write(self, *records: Stored, number: int | None = None, life: int | None = None) -> int:
-        """Lay one group; return where it begins."""
+        """Lay one commit; return where it begins."""
         begin = len(self.data)
-        self.group += 1
+        self.commit += 1
         for position, record in enumerate(records):
             flags = LAST if position == len(records) - 1 else 0
             flags |= OPENING if begin == 0 else 0
-            place = Place(number or self.number, life or self.life, self.group, flags)
+            place = Place(number or self.number, life or self.life, self.commit, flags)
             self.crc, buffers = encode(record, self.crc, place)
             self.data += b"".join(buffers)
         return begin
@@ -49,7 +49,7 @@ def walked(data: bytes, end: int | None = None) -> tuple[Walk, list[int]]:
     return walk, [header.slot for header, _ in walk]
 
 
-def three_groups() -> tuple[bytes, list[int]]:
+def three_commits() -> tuple[bytes, list[int]]:
     writer = Writer()
     begins = [
         writer.write(HEAD, stored(vote(1))),
@@ -60,69 +60,69 @@ def three_groups() -> tuple[bytes, list[int]]:
 
 
 def test_all_good_records_are_met_up_to_the_room_behind_them() -> None:
-    data, begins = three_groups()
+    data, begins = three_commits()
     walk, slots = walked(data)
 
     assert slots == [0, 1, 2, 3, 4]
-    assert (walk.group, walk.group_offset, walk.is_complete) == (3, begins[2], True)
+    assert (walk.commit, walk.commit_offset, walk.is_complete) == (3, begins[2], True)
     assert walk.fault is not None
     assert walk.fault.offset == len(data) - len(ROOM)
-    assert walk.later_group_at() is None
+    assert walk.later_commit_at() is None
 
 
 def test_a_segment_whose_end_is_known_has_no_fault() -> None:
-    data, _ = three_groups()
+    data, _ = three_commits()
     walk, _ = walked(data, len(data) - len(ROOM))
     assert walk.fault is None
 
 
-def test_a_damaged_body_in_the_last_group_is_torn_and_has_a_slot() -> None:
-    data, begins = three_groups()
+def test_a_damaged_body_in_the_last_commit_is_torn_and_has_a_slot() -> None:
+    data, begins = three_commits()
     data = flipped(data, begins[2] + 120)
     walk, slots = walked(data)
 
     assert slots == [0, 1, 2, 3]
     assert walk.fault is not None
     assert walk.fault.slot == 4
-    assert walk.later_group_at() is None
+    assert walk.later_commit_at() is None
 
 
-def test_a_damaged_header_before_a_later_group_is_rot() -> None:
-    data, begins = three_groups()
+def test_a_damaged_header_before_a_later_commit_is_rot() -> None:
+    data, begins = three_commits()
     walk, _ = walked(flipped(data, begins[1] + 30))
     assert walk.fault is not None
     assert walk.fault.offset == begins[1]
-    assert walk.later_group_at() == begins[2]
+    assert walk.later_commit_at() == begins[2]
 
 
-def test_a_whole_record_of_the_same_group_behind_a_bad_one_is_torn() -> None:
+def test_a_whole_record_of_the_same_commit_behind_a_bad_one_is_torn() -> None:
     writer = Writer()
     writer.write(HEAD)
     begin = writer.write(stored(vote(1)), stored(vote(2)), stored(vote(3)))
     first_lost, _ = walked(flipped(writer.data, begin))
     middle_lost, _ = walked(flipped(writer.data, begin + 8 * 27 + 20))
 
-    assert first_lost.later_group_at() is None
-    assert middle_lost.later_group_at() is None
+    assert first_lost.later_commit_at() is None
+    assert middle_lost.later_commit_at() is None
     assert not middle_lost.is_complete
 
 
-def test_a_bad_record_inside_a_group_that_a_later_one_follows_is_rot() -> None:
-    data, begins = three_groups()
+def test_a_bad_record_inside_a_commit_that_a_later_one_follows_is_rot() -> None:
+    data, begins = three_commits()
     second = begins[1] + (begins[2] - begins[1]) // 2
     walk, slots = walked(flipped(data, second + 5))
 
     assert slots == [0, 1, 2]
-    assert walk.later_group_at() == begins[2]
+    assert walk.later_commit_at() == begins[2]
 
 
-def test_without_a_head_any_group_but_the_opening_one_is_proof() -> None:
-    data, begins = three_groups()
+def test_without_a_head_any_commit_but_the_opening_one_is_proof() -> None:
+    data, begins = three_commits()
     opening_only, _ = walked(flipped(data, 10)[: begins[1]] + ROOM)
     more, _ = walked(flipped(data, 10))
 
-    assert opening_only.later_group_at() is None
-    assert more.later_group_at() == begins[1]
+    assert opening_only.later_commit_at() is None
+    assert more.later_commit_at() == begins[1]
 
 
 def test_a_stale_record_of_another_segment_never_passes() -> None:
@@ -136,7 +136,7 @@ def test_a_stale_record_of_another_segment_never_passes() -> None:
         assert slots == [0]
         assert walk.fault is not None
         assert "another segment or life" in walk.fault.reason
-        assert walk.later_group_at() is None
+        assert walk.later_commit_at() is None
 
 
 def test_a_record_that_does_not_follow_its_predecessor_never_passes() -> None:
@@ -161,16 +161,16 @@ def test_a_segment_that_begins_with_anything_but_a_head_is_none() -> None:
 
 
 def test_a_record_that_reaches_over_the_known_end_is_bad() -> None:
-    data, begins = three_groups()
+    data, begins = three_commits()
     walk, slots = walked(data, begins[2] + 8)
     assert slots == [0, 1, 2, 3]
     assert walk.fault is not None
     assert walk.fault.slot == Slot(4)
 
 
-def test_what_a_user_wrote_is_not_taken_for_a_later_group() -> None:
+def test_what_a_user_wrote_is_not_taken_for_a_later_commit() -> None:
     forger = Writer()
-    forger.group = 50
+    forger.commit = 50
     forger.data = b"12345678"  # not the first, so not opening
     forger.write(stored(promise(9)))
     forged = forger.data[8:]
@@ -180,14 +180,14 @@ def test_what_a_user_wrote_is_not_taken_for_a_later_group() -> None:
     data = flipped(writer.data, begin) + ROOM
 
     walk, _ = walked(data)
-    assert walk.later_group_at() is None
+    assert walk.later_commit_at() is None
 
 
 def test_the_magic_at_an_odd_place_is_passed_over() -> None:
-    data, begins = three_groups()
+    data, begins = three_commits()
     odd = data[: begins[1]] + b"x" + data[begins[1] :]
     walk, _ = walked(odd)
-    assert walk.later_group_at() is None
+    assert walk.later_commit_at() is None
 
 
 def flipped(data: bytes, offset: int) -> bytes:
