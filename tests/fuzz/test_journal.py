@@ -4,6 +4,7 @@ A seed names a run; every operation of the journal is a place to die at.
 """
 
 import random
+from contextlib import ExitStack, nullcontext
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from quorate.wire.fileops import FileOp
 from quorate.wire.journal import Identity, Journal, Layout
 from quorate.wire.recovery import Recovery
 from tests.strategies import may_fail, records
+from tests.unit.wire import older
 from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
@@ -34,10 +36,16 @@ class Life:
 
     `asked` is all that was ever asked to be written and not taken back by a crash; the first
     `durable` of it were synced. Truncation may have removed its beginning.
+
+    Its first lives may write the older layout of a record, until it is upgraded at a start.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, is_older: bool) -> None:
         self.rng = random.Random(seed)
+        self.layout = ExitStack()
+        self.upgrade_share = 0.1 if is_older else 0.0
+        if is_older:
+            self.layout.enter_context(older.writing())
         self.disk = SimDisk()
         self.asked: list[Record] = []
         self.durable = 0
@@ -75,6 +83,9 @@ class Life:
 
     def start(self) -> None:
         self.incarnation += 1
+        if self.rng.random() < self.upgrade_share:
+            self.upgrade_share = 0.0
+            self.layout.close()
         identity = Identity(NODE, self.incarnation, self.rng.getrandbits(64))
         recovery = Recovery(
             self.disk.files, self.disk.read, identity, LAYOUT, is_begun=self.has_begun
@@ -159,9 +170,12 @@ def promised(records: list[Record]) -> Ballot:
     )
 
 
+@pytest.mark.parametrize("is_older", [False, True], ids=["format-3", "upgraded"])
 @pytest.mark.parametrize("seed", range(60))
-def test_no_crash_loses_what_was_synced_or_invents_anything(seed: int) -> None:
-    Life(seed).run(150)
+def test_no_crash_loses_what_was_synced_or_invents_anything(seed: int, is_older: bool) -> None:
+    life = Life(seed, is_older=is_older)
+    with life.layout:
+        life.run(150)
 
 
 few = settings(max_examples=100, deadline=None)
@@ -180,36 +194,43 @@ def recovered(disk: SimDisk, incarnation: int) -> Recovery:
 
 
 @few
-@given(st.lists(st.lists(records, max_size=4), max_size=12), st.booleans())
-def test_every_record_comes_back_as_it_was(groups: list[list[Record]], is_closed: bool) -> None:
+@given(st.lists(st.lists(records, max_size=4), max_size=12), st.booleans(), st.booleans())
+def test_every_record_comes_back_as_it_was(
+    commits: list[list[Record]], is_closed: bool, is_older: bool
+) -> None:
     disk = SimDisk()
-    journal = begun(disk)
-    for group in groups:
-        disk.obey(journal.append(persists(group)))
-    if is_closed:
-        disk.obey(journal.close_idle())
+    with older.writing() if is_older else nullcontext():
+        journal = begun(disk)
+        for commit in commits:
+            disk.obey(journal.append(persists(commit)))
+        if is_closed:
+            disk.obey(journal.close_idle())
     disk.power_cut(random.Random(1))
 
-    assert list(recovered(disk, 2).records()) == [record for group in groups for record in group]
+    assert list(recovered(disk, 2).records()) == [each for commit in commits for each in commit]
 
 
 @few
-@given(st.integers(0), st.integers(0, 7), st.booleans())
-def test_one_flipped_bit_is_named_or_harmless(place: int, bit: int, is_closed: bool) -> None:
-    """Only in a last group that nothing closes it cannot be told from a torn write."""
+@given(st.integers(0), st.integers(0, 7), st.booleans(), st.booleans())
+def test_one_flipped_bit_is_named_or_harmless(
+    place: int, bit: int, is_closed: bool, is_older: bool
+) -> None:
+    """Only in a last commit that nothing closes it cannot be told from a torn write."""
     rng = random.Random(place)
     disk = SimDisk()
-    journal = begun(disk)
     asked: list[Record] = []
-    for slot in range(1, 30):
-        group: list[Record] = [
-            Vote(Ballot(1, NODE), Slot(slot), Slot(slot - 1), rng.randbytes(rng.randrange(400))),
-            Promised(Ballot(slot, NODE)),
-        ]
-        asked += group
-        disk.obey(journal.append(persists(group)))
-    if is_closed:
-        disk.obey(journal.close_idle())
+    with older.writing() if is_older else nullcontext():
+        journal = begun(disk)
+        for slot in range(1, 30):
+            batch = rng.randbytes(rng.randrange(400))
+            commit: list[Record] = [
+                Vote(Ballot(1, NODE), Slot(slot), Slot(slot - 1), batch),
+                Promised(Ballot(slot, NODE)),
+            ]
+            asked += commit
+            disk.obey(journal.append(persists(commit)))
+        if is_closed:
+            disk.obey(journal.close_idle())
     used = [(name, disk.read(name, 0, 4096).rstrip(b"\0")) for name in disk.files]
     places = [(name, offset) for name, data in used for offset in range(len(data))]
     disk.flip(*places[place % len(places)], bit)

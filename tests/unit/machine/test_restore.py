@@ -1,5 +1,10 @@
 """Snapshots for users, and their way back into a running cluster."""
 
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +26,14 @@ from quorate.base.errors import RequestError
 from quorate.base.outcomes import Failure
 from quorate.base.schema import Table
 from quorate.base.subjects import EVERYTHING, exactly, of_key
-from quorate.machine.snapshot import content, dump, restore_commands, verify
+from quorate.machine.snapshot import (
+    MAGIC,
+    content,
+    dump,
+    inventory,
+    restore_commands,
+    verify,
+)
 from quorate.machine.watches import Watches
 from tests.unit.machine.lab import ANN, Lab, fired
 
@@ -233,6 +245,44 @@ def test_rubbish_is_refused_before_anything_is_proposed() -> None:
     for rubbish in (b"", b"rubbish", b"quorate-state-1\n"):
         with pytest.raises(RequestError):
             list(restore_commands(rubbish, "r"))
+
+
+def with_info(snapshot: bytes, change: Callable[[list[Any]], list[Any]]) -> bytes:
+    """The same snapshot with other fields at its begin and its end."""
+    frames, place = list[bytes](), len(MAGIC)
+    while place < len(snapshot):
+        length = int.from_bytes(snapshot[place : place + 4], "big")
+        frames.append(snapshot[place + 8 : place + 8 + length])
+        place += 8 + length
+    for number in (0, -1):
+        fields = change(msgspec.msgpack.decode(frames[number]))
+        frames[number] = msgspec.msgpack.encode(fields)
+    heads = [len(f).to_bytes(4, "big") + crc32(f).to_bytes(4, "big") for f in frames]
+    return MAGIC + b"".join(head + f for head, f in zip(heads, frames, strict=True))
+
+
+def test_a_snapshot_of_format_1_is_restored() -> None:
+    lab, other = furnished(), Lab()
+    older = with_info(snapshot_of(lab), lambda fields: fields[:5])
+    assert len(older) < len(snapshot_of(lab))
+    assert verify(older).format == 1
+    for command in restore_commands(older, "r"):
+        assert other.do(command) is not False
+    assert verify(snapshot_of(other)).rows == verify(snapshot_of(lab)).rows
+
+
+def test_a_snapshot_says_its_format_and_a_newer_one_is_refused_with_what_to_do() -> None:
+    whole = snapshot_of(furnished())
+    assert verify(whole).format == 2
+    newer = with_info(whole, lambda fields: [*fields[:5], 3, "more"])
+    for read in (verify, inventory, lambda data: list(restore_commands(data, "r"))):
+        with pytest.raises(RequestError) as caught:
+            read(newer)
+        assert caught.value.text == (
+            "the snapshot was written by a newer version of Quorate (format 3, this one knows 2): "
+            "restore it with that version, or a newer one"
+        )
+    assert verify(with_info(whole, lambda fields: [*fields, "ignored"])) == verify(whole)
 
 
 @settings(max_examples=200, deadline=None)

@@ -57,6 +57,24 @@ def test_all_rows_come_over_and_are_of_one_moment() -> None:
     assert asker.source is None
 
 
+def test_rows_of_a_newer_format_are_not_taken() -> None:
+    giver, _ = source()
+    asker = Asker(incarnation=2)
+    (ask,) = asks(asker.begin(ANN, 0.0))
+    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=3)
+    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 2
+
+    (note,) = asker.on_chunk(ANN, newer, Slot(3), 0.0)
+
+    assert isinstance(note, Note)
+    assert note.what == "snapshot refused"
+    assert note.fields["why"] == (
+        "the peer's snapshot was written by a newer version of Quorate (format 3, this one "
+        "knows 2): start that version, or a newer one"
+    )
+    assert asker.take_failure()
+
+
 def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> None:
     """Else a bundle counts twice, or a vote is counted by a configuration that is over."""
     tables = DictTables()

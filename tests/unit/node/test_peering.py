@@ -3,8 +3,8 @@
 import pytest
 
 from quorate.base.effects import Close, Note, Reply
-from quorate.base.events import Connected
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.events import Connected, Received
+from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Farewell,
@@ -235,3 +235,22 @@ def test_a_reply_to_an_identity_rests_on_what_is_stored() -> None:
     peering.on_connected(member(2), "", None)
     effects = peering.on_identity(member(2).id, Identity("a"))
     assert effects == [Reply(member(2).id, Identity("", is_answer=True))]
+
+
+def test_a_message_of_a_group_that_is_not_here_changes_nothing_and_ends_the_link() -> None:
+    lone = Lone(3)
+    promised = lone.node.replica.acceptor.promised if lone.node.replica else None
+    before = len(lone.effects)
+    lone.event(Received(member(2).id, Prepare(TWO, Slot(1)), GroupNumber(7)))
+
+    (close, *others) = lone.effects[before:]
+    assert close == Close(
+        member(2).id,
+        "node n2 sent a Prepare of group 7, and this node hosts group 0 only: run the same "
+        "version of Quorate on all nodes",
+    )
+    assert others == []
+    assert lone.node.replica is not None
+    assert lone.node.replica.acceptor.promised == promised
+    lone.hear(2, Prepare(TWO, Slot(1)))
+    assert lone.node.replica.acceptor.promised == TWO

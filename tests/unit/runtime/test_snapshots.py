@@ -6,6 +6,7 @@ from queue import Queue
 from threading import Thread, current_thread
 from typing import Any
 
+import msgspec
 import pytest
 
 from quorate.base.effects import Install
@@ -18,6 +19,7 @@ from quorate.runtime.snapshots import SnapshotWriter, open_tables, prune, read_s
 from quorate.runtime.snapshotter import Copies, Snapshotter
 from quorate.runtime.tables import LmdbTables
 from quorate.sim.tables import DictTables
+from quorate.wire.checksum import crc32c
 from tests.limits import HANG_S
 
 MIB = 1024 * 1024
@@ -420,3 +422,43 @@ def test_any_view_can_be_written() -> None:
     view = DictTables(dict(rows))
     assert [row for chunk in snapshots.rows_in_chunks(view) for row in chunk] == rows
     assert snapshots.slot_of(view) == 3
+
+
+# --- formats ----------------------------------------------------------------------------------
+
+
+def with_header(path: Path, fields: list[Any]) -> None:
+    """Give a file another header."""
+    data = path.read_bytes()
+    place = len(snapshots.MAGIC)
+    rest = data[place + 8 + int.from_bytes(data[place : place + 4], "big") :]
+    header = msgspec.msgpack.encode(fields)
+    head = len(header).to_bytes(4, "big") + crc32c(header).to_bytes(4, "big")
+    path.write_bytes(snapshots.MAGIC + head + header + rest)
+
+
+def test_a_file_says_its_format_and_group_and_one_without_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, 7)
+    place = len(snapshots.MAGIC) + 8
+    assert path.read_bytes()[place : place + 4] == msgspec.msgpack.encode([7, 2, 0])
+    for fields in ([7], [7, 1], [7, 2, 0, "later"]):
+        with_header(path, fields)
+        assert [row for chunk in read_snapshot(path) for row in chunk] == some_rows(7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ([7, 3], r"was written by a newer version of Quorate \(format 3, this one knows 2\)"),
+        ([7, 2, 5], "is of group 5, and there is only group 0 here: start the version of Quorate"),
+    ],
+)
+def test_a_file_of_a_newer_format_or_another_group_ends_the_start(
+    tmp_path: Path, fields: list[Any], why: str
+) -> None:
+    """It is no damage: an older file behind it would do, and what the newer one holds be lost."""
+    write(tmp_path, 5)
+    with_header(write(tmp_path, 7), fields)
+    with pytest.raises(StorageError, match=why) as caught:
+        open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
+    assert caught.value.code == "version"

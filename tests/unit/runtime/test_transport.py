@@ -13,7 +13,7 @@ import uvloop
 from quorate.base.batches import Configuration, Member
 from quorate.base.config import ClusterConfig
 from quorate.base.events import Connected, Disconnected, Event, Received
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
 from quorate.runtime import link as link_module
 from quorate.runtime import transport as transport_module
@@ -410,6 +410,23 @@ def test_a_message_for_several_peers_is_encoded_once() -> None:
         for other in others:
             await other.until(lambda p: p.heard() == [WORD])
         await stopped(ann, *others)
+
+    played(play)
+
+
+def test_a_message_arrives_with_its_group_and_is_encoded_anew_for_another() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN).start()
+        bob = await Peer(BOB, join=(ann.address,)).start()
+        await ann.until(lambda p: p.is_linked(bob))
+        for group in (0, 7, 7):
+            ann.transport.send(BOB, WORD, GroupNumber(group))
+        assert (ann.transport.counters.sent, ann.transport.counters.encoded) == (3, 2)
+        ann.transport.flush()
+        await bob.until(lambda p: len(p.heard()) == 3)
+        arrived = [event.group for event in bob.events if isinstance(event, Received)]
+        assert arrived == [0, 7, 7]
+        await stopped(ann, bob)
 
     played(play)
 

@@ -3,7 +3,7 @@ import pytest
 
 from quorate.base.batches import Bundle
 from quorate.base.errors import PeerError
-from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
@@ -78,7 +78,7 @@ def test_a_frame_may_come_in_many_pieces_and_bring_the_next_one_along() -> None:
     assert fed(reader, data[5:]) == [ACCEPT]
 
 
-@pytest.mark.parametrize("place", [0, 5, 9, 13, 17, 60, -1])
+@pytest.mark.parametrize("place", [0, 5, 9, 13, 17, 21, 60, -1])
 def test_one_damaged_byte_is_refused(place: int) -> None:
     data = bytearray(stream(ACCEPT, ACCEPT))
     data[place] ^= 1
@@ -149,6 +149,13 @@ def test_the_tags_of_the_twins_are_those_of_their_messages() -> None:
     for message, tag in ((ACCEPT, 3), (CHUNK, 18)):
         assert encode_message(message)[0][1] == tag == msgspec.msgpack.encode(message)[1]
     assert SnapshotChunkMeta.__struct_config__.tag == 18
+
+
+def test_a_frame_says_its_group() -> None:
+    frames = b"".join(
+        part for group in (0, 7, 2**32 - 1) for part in encode_frame(ACCEPT, GroupNumber(group))
+    )
+    assert FrameReader().feed(frames) == [(0, ACCEPT), (7, ACCEPT), (2**32 - 1, ACCEPT)]
 
 
 def test_head_and_body_are_summed_apart() -> None:

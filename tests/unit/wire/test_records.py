@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from quorate.base.errors import InvariantError
-from quorate.base.ids import NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
+from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
 from quorate.base.records import Record, Vote
 from quorate.wire.checksum import crc32c
 from quorate.wire.records import (
@@ -26,6 +26,7 @@ from quorate.wire.records import (
     stored,
     stored_head,
 )
+from tests.unit.wire import older
 from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
 
 PLACE = Place(segment=5, life=77, commit=3, flags=LAST)
@@ -72,6 +73,48 @@ def test_the_journals_own_records_are_nobodys() -> None:
     assert record_of(header_of(data), body) is None
     assert record_of(header_of(bytes_of(CLOSE)), b"") is None
     assert size_of(CLOSE) == CLOSE_BYTES == len(bytes_of(CLOSE))
+
+
+def test_a_record_says_its_group_and_one_that_is_not_here_is_an_error() -> None:
+    data = bytes_of(stored(vote(7, 100), group=GroupNumber(9)))
+    header = header_of(data)
+    body = body_of(data, header)
+    assert body is not None
+    assert (header.group, header.slot) == (9, 7)
+    with pytest.raises(ValueError, match="a record of group 9: there is only group 0 here"):
+        record_of(header, body)
+
+
+@pytest.mark.parametrize(
+    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), FOUNDED]
+)
+def test_a_record_of_the_older_layout_is_read_and_is_of_group_0(record: Record) -> None:
+    _, buffers = older.encode(stored(record), 9, PLACE)
+    data = b"".join(buffers)
+    header = header_of(data)
+    body = body_of(data, header)
+
+    assert body is not None
+    assert record_of(header, body) == record
+    assert header.end == len(data) == older.size_of(stored(record)) == size_of(stored(record)) - 8
+    assert (header.segment, header.life, header.commit, header.flags) == PLACE
+    assert (header.previous_crc, header.group) == (9, GROUP)
+
+
+@pytest.mark.parametrize("offset", range(older.FIXED_BYTES + 36))
+def test_every_byte_of_an_older_header_is_guarded(offset: int) -> None:
+    """Its magic too: with that of the other layout it is no record of that either."""
+    data = bytearray(older.encode(stored(vote(7)), 9, PLACE)[1][0])
+    data[offset] ^= 0x01
+    assert header_at(bytes(data), 0) is None
+
+
+def test_no_older_header_is_read_beyond_the_data() -> None:
+    data = older.encode(CLOSE, 9, PLACE)[1][0]
+    assert len(data) == older.FIXED_BYTES == FIXED_BYTES - 8
+    assert header_at(data, 0) is not None
+    assert header_at(data[:-1], 0) is None
+    assert header_at(data[:3], 0) is None
 
 
 def test_an_unknown_kind_is_an_error() -> None:

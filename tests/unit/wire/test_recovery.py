@@ -1,15 +1,18 @@
 import random
+from collections.abc import Sequence
 
 import pytest
 
+from quorate.base.effects import Persist
 from quorate.base.errors import InvariantError, StorageError
-from quorate.base.ids import NodeId, Slot
+from quorate.base.ids import GroupNumber, NodeId, Slot
 from quorate.base.records import Record
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import Create, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout, segment_name
-from quorate.wire.records import FORMAT, header_at
+from quorate.wire.records import FORMAT, MAGIC, MAGIC_2, head_of, header_at
 from quorate.wire.recovery import Recovery
+from tests.unit.wire import older
 from tests.unit.wire.journals import (
     FIRST,
     FOUNDED,
@@ -186,7 +189,7 @@ def test_rot_in_the_newest_segment_names_file_offset_and_slot() -> None:
         assert word in error.text
 
 
-def test_rot_in_the_last_group_is_noticed_once_it_is_closed() -> None:
+def test_rot_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
     disk = SimDisk()
     journal = written(disk, [vote(1)], [vote(2)])
     disk.obey(journal.close_idle())
@@ -276,7 +279,19 @@ def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     disk = SimDisk()
     monkeypatch.setattr("quorate.wire.journal.FORMAT", FORMAT + 1)
     written(disk, [vote(1)])
-    assert refused(disk).code == "version"
+    error = refused(disk)
+    assert error.code == "version"
+    assert "was written by a newer version of Quorate (format 4, this one knows 3)" in error.text
+
+
+def test_a_record_of_a_group_that_is_not_here_is_refused() -> None:
+    disk = SimDisk()
+    journal = written(disk, [vote(1)])
+    disk.obey(journal.append([Persist(vote(2), GroupNumber(7))]))
+    error = refused(disk)
+    assert error.code == "version"
+    assert "a record of group 7: there is only group 0 here" in error.text
+    assert "start the version that wrote it, or a newer one" in error.text
 
 
 @pytest.mark.parametrize("call", ["head_of", "record_of"])
@@ -294,15 +309,15 @@ def test_a_record_of_an_unknown_kind_is_from_another_version(
     assert "unknown kind" in error.text
 
 
-def test_the_last_group_stays_together_however_large_it_is() -> None:
+def test_the_last_commit_stays_together_however_large_it_is() -> None:
     """Half of it in a segment that counts, half in one that no longer does, would lose some."""
     layout = Layout(segment_bytes=16384, spares_ready=1, spares_max=2)
     disk = SimDisk()
     journal = begun(disk, 1, layout)
-    group = [vote(slot, 900) for slot in range(1, 16)]
-    disk.obey(journal.append(persists(group)))
+    records = [vote(slot, 900) for slot in range(1, 16)]
+    disk.obey(journal.append(persists(records)))
     past = recovery(disk, 2, SMALL)
-    assert list(past.records()) == group
+    assert list(past.records()) == records
     _, operations = past.finish()
     assert sum(isinstance(o, Sync) for o in operations) == 1
 
@@ -341,3 +356,53 @@ def test_the_identity_of_a_life_is_in_its_segments() -> None:
     assert (header.segment, header.life) == (2, 1001)
     assert NODE.encode() in disk.read(FIRST, 0, 200)
     assert Slot(0) == header.slot
+
+
+# --- the older layout -------------------------------------------------------------------------
+
+
+def older_log(*commits: Sequence[Record]) -> SimDisk:
+    disk = SimDisk()
+    with older.writing():
+        written(disk, *commits)
+    return disk
+
+
+def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_format_3() -> None:
+    disk = older_log([FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
+    before = dict.fromkeys(names(disk, "wal-"))
+    journal = begun(disk, 2)
+    disk.obey(journal.append(persists([vote(8, 900)])))
+    disk.power_cut(RNG)
+
+    expected: list[Record] = [FOUNDED, promise(3)]
+    assert found(disk) == expected + [vote(slot, 900) for slot in range(1, 9)]
+    for name in names(disk, "wal-"):
+        data = disk.read(name, 0, 4096)
+        header = header_at(data, 0)
+        assert header is not None
+        assert data.startswith(MAGIC_2 if name in before else MAGIC)
+        head = head_of(data[header.body_offset : header.body_offset + header.body_bytes])
+        assert head.format == (2 if name in before else 3)
+
+
+def test_the_promise_of_an_older_log_outlives_its_segments() -> None:
+    disk = older_log([FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
+    journal = begun(disk, 2)
+    for slot in range(8, 14):
+        disk.obey(journal.append(persists([vote(slot, 900)])))
+    disk.obey(journal.truncate(Slot(12)))
+    assert not any(disk.read(name, 0, 4) == MAGIC_2 for name in names(disk, "wal-"))
+    assert found(disk)[:2] == [promise(3), FOUNDED]
+
+
+def test_a_torn_write_and_rot_are_told_apart_in_an_older_log() -> None:
+    torn = older_log([vote(1)], [vote(2)])
+    end = len(torn.read(FIRST, 0, 4096).rstrip(b"\0"))
+    torn.flip(FIRST, end - 20, 1)
+    assert found(torn) == [vote(1)]
+
+    rotten = older_log([vote(1)], [vote(2)], [vote(3)])
+    place = rotten.read(FIRST, 0, 4096).index(b"\2" * 100)
+    rotten.flip(FIRST, place, 1)
+    assert "slot 2" in refused(rotten).text
