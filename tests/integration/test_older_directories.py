@@ -1,9 +1,12 @@
 """Directories that an older version wrote: three nodes opened by this one are the same cluster.
 
-`data/format1-*.tar.xz` hold three nodes of format 1, each with a snapshot, a log behind it and
-tables. They were stopped, or killed while a session that they knew had just taken a lock.
+`data/format1-*.tar.xz` and `data/format2-*.tar.xz` hold three nodes of that format, each with a
+snapshot, a log behind it and tables. They were stopped, or killed while a session that they knew
+had just taken a lock. Those of format 2 also hold a backup, made before that lock was taken, and
+the indexes that some reads were answered with.
 """
 
+import http.client
 import json
 import tarfile
 from collections.abc import Callable, Generator
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import LocalCluster
+from quorate.cli.launch import LocalCluster, LocalNode
 from quorate.runtime.datadir import system_boot_id
 from tests.limits import HANG_S
 
@@ -44,13 +47,16 @@ def after_a_power_cut_of_one(node: Path) -> None:
 
 @contextmanager
 def upgraded(directory: Path, archive: str) -> Generator[LocalCluster, None, None]:
+    directory.mkdir(exist_ok=True)
     with tarfile.open(DATA / archive) as content:
         content.extractall(directory, filter="data")
     settings = directory / "settings.json"
     settings.write_text(SETTINGS)
     cluster = LocalCluster(directory, extra=["-config-file", str(settings)])
-    yield cluster
-    cluster.stop()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.mark.parametrize(
@@ -60,8 +66,16 @@ def upgraded(directory: Path, archive: str) -> Generator[LocalCluster, None, Non
         ("format1-killed.tar.xz", after_a_killed_process),
         ("format1-killed.tar.xz", after_a_power_cut),
         ("format1-killed.tar.xz", after_a_power_cut_of_one),
+        ("format2-stopped.tar.xz", after_a_clean_stop),
+        ("format2-killed.tar.xz", after_a_killed_process),
+        ("format2-killed.tar.xz", after_a_power_cut),
+        ("format2-killed.tar.xz", after_a_power_cut_of_one),
     ],
-    ids=["stopped", "killed", "power-cut", "power-cut-of-one"],
+    ids=[
+        f"{number}-{end}"
+        for number in (1, 2)
+        for end in ("stopped", "killed", "power-cut", "power-cut-of-one")
+    ],
 )
 def test_three_nodes_go_on_with_all_that_they_had(
     tmp_path: Path, archive: str, prepare: Callable[[Path], None]
@@ -82,7 +96,57 @@ def test_three_nodes_go_on_with_all_that_they_had(
         held = {key: names[keys[key][2]] for key in ("lock/a", "lock/b")}
         assert held == {"lock/a": "old", "lock/b": "no-ttl"}
         formats = [json.loads((node.data / "node.json").read_bytes()) for node in cluster.nodes]
-        assert [node["format"] for node in formats] == [2, 2, 2]
+        assert [node["format"] for node in formats] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("prepare", [after_a_killed_process, after_a_power_cut])
+def test_the_indexes_of_tables_of_format_2_are_what_they_were(
+    tmp_path: Path, prepare: Callable[[Path], None]
+) -> None:
+    """They stood by position; a client that waits with one must not be woken by the upgrade."""
+    with upgraded(tmp_path, "format2-killed.tar.xz") as cluster:
+        for node in cluster.nodes:
+            prepare(node.data)
+        cluster.start(HANG_S)
+        before = json.loads((tmp_path / "indexes.json").read_text())
+        for path in ("/v1/kv/?recurse", "/v1/kv/app/k5", "/v1/session/list"):
+            assert {asked(node, "GET", path)[1] for node in cluster.nodes} == {before[path]}
+        assert before["/v1/kv/?recurse"] != before["/v1/session/list"]
+
+
+def test_a_backup_of_format_1_is_restored(tmp_path: Path) -> None:
+    """Into a new cluster, and into one that was upgraded and is older than the backup no more."""
+    with upgraded(tmp_path / "old", "format2-stopped.tar.xz") as cluster:
+        backup = (tmp_path / "old" / "backup.snap").read_bytes()
+        cluster.start(HANG_S)
+        first = cluster.nodes[0]
+        assert asked(first, "PUT", "/v1/kv/app/k1", b"changed")[0] == b"true"
+        fresh = LocalCluster(tmp_path / "new", count=1)
+        try:
+            fresh.start(HANG_S)
+            for node in (first, *fresh.nodes):
+                asked(node, "PUT", "/v1/snapshot", backup)
+            after = [everything(node.get) for node in (first, *fresh.nodes)]
+        finally:
+            fresh.stop()
+    for keys, sessions in after:
+        assert {key: keys[key][0] for key in KEYS} == KEYS
+        assert keys["app/k1"][1] == "dmFsdWUgMQ=="
+        assert (keys["lock/a"][1], "lock/b" in keys) == ("YQ==", False)
+        assert {row["Name"] for row in sessions} == {"old", "no-ttl"}
+
+
+def asked(node: LocalNode, method: str, path: str, body: bytes = b"") -> tuple[bytes, str | None]:
+    """The body of an answer, which is a good one, and its index."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.ports.http, timeout=HANG_S)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == http.client.OK, content
+        return content, response.getheader("X-Consul-Index")
+    finally:
+        connection.close()
 
 
 def everything(get: Callable[..., Any]) -> tuple[dict[str, tuple[int, str, str]], Any]:
