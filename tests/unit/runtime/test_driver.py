@@ -81,8 +81,10 @@ class FakeDisk:
         self.tape = tape
         self.is_inline = False
         self.has_failed = False
+        self.asked: list[Persist] = []
 
     def append(self, asked: Sequence[Persist]) -> bool:
+        self.asked += asked
         self.tape.append(f"append {len(asked)}")
         if self.has_failed:
             raise StorageError("corrupt", "the sync failed")
@@ -226,6 +228,33 @@ def test_sends_leave_before_the_disk_is_asked_and_once_per_turn() -> None:
 
     tape = played(play).tape
     assert tape == [FULL, "send bob", FULL, "send bob", "written", "append 2"]
+
+
+def test_records_and_messages_keep_the_group_that_they_are_of() -> None:
+    async def play(world: World) -> None:
+        seven = GroupNumber(7)
+        world.obey(Persist(RECORD), Persist(RECORD, seven), Send(BOB, WORD, seven))
+        await world.settle()
+        assert [each.group for each in world.disk.asked] == [0, 7]
+        assert f"send {BOB} of group 7" in world.tape
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Truncate(Slot(3), GroupNumber(7)),
+        Install(1, Slot(3), (), is_first=True, is_last=True, group=GroupNumber(7)),
+    ],
+)
+def test_nothing_is_truncated_or_replaced_for_a_group_that_is_not_here(effect: Effect) -> None:
+    async def play(world: World) -> None:
+        world.obey(effect)
+        assert isinstance(world.ends[0], InvariantError)
+
+    world = played(play)
+    assert not any(str(each).startswith("truncate") for each in world.tape)
 
 
 def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied_after() -> None:
