@@ -285,7 +285,7 @@ def _bit_flip(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     if host is None or not _may_lose(cluster, host):
         return None
     if not host.store.close():
-        return None  # the very last group cannot be told from a torn one: only a clean stop counts
+        return None  # the very last commit cannot be told from a torn one: only a clean stop counts
     host.crash(is_power_cut=False)
     host.has_rot = True
     name, offset = host.store.disk.bit_flip(dice)

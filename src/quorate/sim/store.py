@@ -1,8 +1,8 @@
 """Store: what one host remembers, and how it loses it.
 
 A log obeyed on a simulated disk, tables that survive a kill and fall back to the last snapshot
-at a power cut, and the counters of the data directory. Records that wait become one group
-commit, as with the real body; a crash in mid-commit leaves any prefix of its operations.
+at a power cut, and the counters of the data directory. Records that wait become one commit, as
+with the real body; a crash in the middle of one leaves any prefix of its operations.
 """
 
 from collections.abc import Callable, Sequence

@@ -117,7 +117,7 @@ class FrameReader:
             if crc32c(body) != body_crc:
                 raise PeerError("remote", "the body of a frame was damaged on its way")
             message = decode_message(data[offset + _HEADER_BYTES : meta_end], body)
-            messages.append((GroupNumber(group), message))
+            messages.append((group, message))
             offset = end
         self._keep(data, offset, needed)
         return messages

@@ -103,10 +103,12 @@ class Stored(NamedTuple):
 
 _CRC = Struct("<I")
 _CHECKED = Struct("<IIIBBHQQQQQQQ")
-_FIXED = Struct("<4sIIIIBBHQQQQQQQ")
 _FIXED_2 = Struct("<4sIIIIBBHQQQQQQ")
-FIXED_BYTES = _FIXED.size
+_GROUP = Struct("<Q")
+"""Behind what the older layout has, and before the node."""
+
 FIXED_BYTES_2 = _FIXED_2.size
+FIXED_BYTES = FIXED_BYTES_2 + _GROUP.size
 _MAGIC_AND_CRC_BYTES = 8
 _PADDING = tuple(bytes(count) for count in range(ALIGNMENT))
 
@@ -241,19 +243,19 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
 
 def header_at(data: bytes, offset: int) -> Header | None:
     """The header at `offset`, of either layout, if one is there, whole, and right by its CRC."""
-    magic = data[offset : offset + len(MAGIC)] if offset >= 0 else b""
-    if magic == MAGIC:
-        layout, fixed_bytes = _FIXED, FIXED_BYTES
-    elif magic == MAGIC_2:
-        layout, fixed_bytes = _FIXED_2, FIXED_BYTES_2
-    else:
+    if not 0 <= offset <= len(data) - FIXED_BYTES_2:
         return None
-    if offset > len(data) - fixed_bytes:
-        return None
+    fixed_bytes, group = FIXED_BYTES_2, GROUP
     (
-        _, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
-        segment, life, commit, slot, ballot_round, watermark, *rest,
-    ) = layout.unpack_from(data, offset)  # fmt: skip
+        magic, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
+        segment, life, commit, slot, ballot_round, watermark,
+    ) = _FIXED_2.unpack_from(data, offset)  # fmt: skip
+    if magic == MAGIC:
+        if offset > len(data) - FIXED_BYTES:
+            return None
+        fixed_bytes, (group,) = FIXED_BYTES, _GROUP.unpack_from(data, offset + FIXED_BYTES_2)
+    elif magic != MAGIC_2:
+        return None
     body_offset = offset + fixed_bytes + node_bytes
     if crc32c(data[offset + _MAGIC_AND_CRC_BYTES : body_offset]) != crc:
         return None
@@ -275,7 +277,7 @@ def header_at(data: bytes, offset: int) -> Header | None:
         Slot(slot),
         Ballot(ballot_round, NodeId(node)),
         Slot(watermark),
-        GroupNumber(rest[0]) if rest else GROUP,
+        group,
         body_offset,
         end + -end % ALIGNMENT,
     )

@@ -1,10 +1,13 @@
 """The simulated network: what the ends of a link believe."""
 
+from typing import Any
+
 import pytest
 
 from quorate.base.batches import Member
-from quorate.base.events import Connected, Disconnected, Event
-from quorate.base.ids import NodeId
+from quorate.base.events import Connected, Disconnected, Event, Received
+from quorate.base.ids import GroupNumber, NodeId
+from quorate.base.messages import ReadAsk
 from quorate.sim.network import Network, Weather
 from quorate.sim.shapes import both
 from quorate.sim.world import World
@@ -20,6 +23,7 @@ class FakeEnd:
         self.name, self.life = name, 1
         self.is_wanted = True
         self.heard: list[type[Event]] = []
+        self.events: list[Event] = []
         network.ends[name] = self
 
     def hello(self) -> Hello:
@@ -32,12 +36,13 @@ class FakeEnd:
     def deliver(self, life: int, event: Event) -> None:
         assert life == self.life
         self.heard.append(type(event))
+        self.events.append(event)
 
 
-def linked(seed: int) -> tuple[World, Network, FakeEnd, FakeEnd]:
+def linked(seed: int, **weather: Any) -> tuple[World, Network, FakeEnd, FakeEnd]:
     """Two hosts with a link, which nobody would make again."""
     world = World(seed)
-    network = Network(world, Weather(notice_s=1.0))
+    network = Network(world, Weather(notice_s=1.0, **weather))
     one, other = FakeEnd(network, "a"), FakeEnd(network, "b")
     network.up("a")
     world.run(1.0)
@@ -81,3 +86,11 @@ def test_a_new_link_is_not_taken_for_the_one_that_ended() -> None:
 
     assert all(network.is_linked(*pair) for pair in PAIRS)
     assert one.heard[-1] is other.heard[-1] is Connected
+
+
+@pytest.mark.parametrize("is_framed", [False, True])
+def test_a_message_arrives_with_its_group(is_framed: bool) -> None:
+    world, network, one, other = linked(3, is_framed=is_framed)
+    network.send(one, "b", ReadAsk(5), GroupNumber(7))
+    world.run(world.now + 1.0)
+    assert other.events[-1] == Received(NodeId("a"), ReadAsk(5), GroupNumber(7))
