@@ -13,9 +13,11 @@ import pytest
 
 from quorate.base.batches import Member
 from quorate.base.config import ClusterConfig
-from quorate.base.ids import NodeId
+from quorate.base.ids import GroupNumber, NodeId
+from quorate.base.messages import ReadAsk
 from quorate.cli.launch import HOST, LocalNode
 from quorate.client import AsyncClient
+from quorate.wire.frame import encode_frame
 from quorate.wire.hello import (
     MAGIC,
     VERSION_MAX,
@@ -101,7 +103,7 @@ def hello_of(number: int, cluster_id: str = "") -> bytes:
 
 def announced(length: int) -> bytes:
     """The head of a frame that claims to be so long."""
-    return struct.pack("<IIII", 0, length, 0, 0)
+    return struct.pack("<IIIII", 0, length, 0, 0, 0)
 
 
 OPENINGS: dict[str, tuple[bytes, str]] = {
@@ -112,6 +114,10 @@ OPENINGS: dict[str, tuple[bytes, str]] = {
     "a handshake, then garbage": (hello_of(1) + b"\x07" * 4096, "peer announced a frame of"),
     "a huge frame": (hello_of(2) + announced(2**32 - 1), "peer announced a frame of"),
     "a damaged frame": (hello_of(3) + announced(100) + bytes(100), "frame was damaged"),
+    "a group that is not here": (
+        hello_of(5) + b"".join(encode_frame(ReadAsk(1), GroupNumber(7))),
+        "of group 7, and this node hosts group 0 only",
+    ),
     "another cluster": (hello_of(4, "no-such-cluster"), "belongs to cluster no-such-cluster"),
 }
 
