@@ -92,10 +92,12 @@ class Recovery:
     def records(self) -> Iterator[Record]:
         """What the log remembers, oldest first, read segment by segment.
 
-        The first ones may repeat the promise and the founding of segments that are gone.
+        The first ones may repeat the promise and the founding of segments that are gone. All are
+        of the one group that there is.
 
         Raises:
-            StorageError: `corrupt`: rot; the text names file, offset and slot.
+            StorageError: `corrupt`: rot; the text names file, offset and slot. `version`: a newer
+                version wrote them, or for a group that is not here.
         """
         is_first = True
         for number, end in self._chain:
