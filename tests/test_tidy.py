@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).parent.parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
     frozenset({"wire", "security", "balancing", "monitoring"}),
-    frozenset({"paxos", "kv", "registry", "tasks", "replication"}),
-    frozenset({"machine"}),
+    frozenset({"paxos", "machine", "kv", "sessions", "catalog", "tasks", "replication"}),
+    frozenset({"domains"}),
     frozenset({"node"}),
     frozenset({"runtime", "sim", "gateways", "client", "worker"}),
     frozenset({"cli", "testing"}),
@@ -90,7 +90,8 @@ def modules() -> Iterator[Module]:
     """Every module of the package; the root package itself belongs to the room ''."""
     for path in sorted(SOURCE.rglob("*.py")):
         inside = path.relative_to(SOURCE)
-        room = inside.parts[0] if len(inside.parts) > 1 else ""
+        room = inside.parts[0] if len(inside.parts) > 1 else inside.stem
+        room = room if len(inside.parts) > 1 or room in FLOOR_OF else ""
         yield parsed(room, f"src/quorate/{inside}", path.read_text())
 
 

@@ -11,7 +11,7 @@ GUARD = "TYPE_" + "CHECKING"
 
 OFFENCES: list[tuple[tidy.Rule, str, str]] = [
     (tidy.imports_go_down, "base", "import quorate.wire"),
-    (tidy.imports_go_down, "kv", "from quorate.registry import catalog"),
+    (tidy.imports_go_down, "kv", "from quorate.catalog import tables"),
     (tidy.imports_go_down, "kv", "from quorate import paxos"),
     (tidy.imports_go_down, "gateways", "def f():\n    from quorate.runtime import wal"),
     (tidy.imports_go_down, "attic", "x = 1"),
@@ -56,7 +56,7 @@ OFFENCES: list[tuple[tidy.Rule, str, str]] = [
 ]
 
 INNOCENT: list[tuple[tidy.Rule, str, str]] = [
-    (tidy.imports_go_down, "kv", "from quorate.base import ids\nfrom quorate.kv import store"),
+    (tidy.imports_go_down, "kv", "from quorate.base import ids\nfrom quorate.kv import tables"),
     (tidy.imports_go_down, "cli", "from quorate import __version__"),
     (tidy.pure_rooms_import_nothing_impure, "runtime", "import time, lmdb"),
     (tidy.pure_rooms_import_nothing_impure, "wire", "import google_crc32c, msgspec, zlib"),

@@ -19,11 +19,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quorate.base.commands import KvAcquire, KvSet, RestoreRows
 from quorate.base.errors import RequestError, StorageError
 from quorate.base.ids import Slot
+from quorate.domains import DOMAINS
 from quorate.gateways.http.archive import META, STATE, SUMS, ArchiveError, pack, unpack
 from quorate.gateways.http.spool import Space
+from quorate.kv.commands import KvAcquire, KvSet
+from quorate.machine.commands import RestoreRows
 from quorate.machine.restore import is_sound
 from quorate.machine.snapshot import MAGIC, content, restore_commands
 from quorate.runtime import snapshots as files
@@ -119,19 +121,19 @@ def state() -> bytes:
     lab = Lab()
     s = lab.session("s", ttl_ms=10_000)
     lab.do(KvSet(b"a", b"1", 7), KvAcquire(b"locked", b"2", 0, s))
-    return b"".join(content(lab.tables))
+    return b"".join(content(DOMAINS, lab.tables))
 
 
 def is_restored(data: bytes) -> bool:
     """Whether a state is believed; then a cluster can take it and live on."""
     try:
-        commands = list(restore_commands(data, "r"))
+        commands = list(restore_commands(DOMAINS, data, "r"))
     except RequestError as error:
         if error.code != "bad_request":
             raise
         return False
     rows = [row for each in commands if isinstance(each, RestoreRows) for row in each.rows]
-    assert all(is_sound(*row) for row in rows)
+    assert all(is_sound(DOMAINS, *row) for row in rows)
     lab = Lab()
     assert all(lab.do(command) is True for command in commands)
     held = lab.session("later", node="Ann") if lab.read.node("Ann").value else ""
@@ -176,7 +178,7 @@ def test_invented_numbers_are_refused_or_fit_for_life(
     key, value = b"\1k", msgspec.msgpack.encode([*row, "", b"v"])
     info = [index, 0, "c"]
     node = next(
-        row for each in restore_commands(state(), "r") if isinstance(each, RestoreRows)
+        row for each in restore_commands(DOMAINS, state(), "r") if isinstance(each, RestoreRows)
         for row in each.rows if b"Ann" in row[1]
     )  # fmt: skip
     rows: list[Any] = [(key, value), node]

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from quorate.base.commands import Command, KvDelete, KvSet
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import Slot
 from quorate.base.outcomes import Outcome
-from quorate.base.subjects import exactly, of_key
+from quorate.base.subjects import exactly
+from quorate.kv.commands import KvDelete, KvSet
+from quorate.kv.queries import kv_get
+from quorate.kv.subjects import of_key
 from quorate.machine.queries import Reader
 from tests.integration.oneloop import Cluster, ClusterNode
 from tests.limits import HANG_S
@@ -38,7 +41,7 @@ async def value(node: ClusterNode, key: bytes) -> bytes | None:
         if isinstance(point, QuorateError):
             answer.set_exception(point)
             return
-        entry = Reader(node.local.tables).kv_get(key).value
+        entry = kv_get(Reader(node.local.tables), key).value
         answer.set_result(None if entry is None else entry.row.value)
 
     node.local.read(look)
@@ -190,7 +193,7 @@ def test_a_damaged_row_ends_the_node_and_the_next_life_has_whole_tables(tmp_path
             await done(node, KvSet(b"key", b"precious" * 20))
             rot(tmp_path / "n1/tables/tables.mdb")
             looked: list[Any] = []
-            node.local.read(lambda _: looked.append(Reader(node.local.tables).kv_get(b"key")))
+            node.local.read(lambda _: looked.append(kv_get(Reader(node.local.tables), b"key")))
             await cluster.until(lambda: not node.is_running)
             assert looked == []
             assert list((tmp_path / "n1").glob("flight-*.jsonl"))

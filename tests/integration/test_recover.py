@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import structlog
 
-from quorate.base.commands import Command, KvSet
+from quorate.base.command import Command
 from quorate.base.config import local
 from quorate.base.errors import ConflictError, QuorateError, StorageError
 from quorate.base.outcomes import Outcome
 from quorate.cli.main import main
 from quorate.cli.recover import recover
+from quorate.kv.commands import KvSet
+from quorate.kv.queries import kv_keys
 from quorate.machine.queries import Reader
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
@@ -79,7 +81,7 @@ async def keys_of(directory: Path) -> list[str]:
     """Start a node alone and read all keys, after one more write."""
     body = await started(directory, "new", listening())
     await written(body, KvSet(b"k/after", b"1", 0))
-    found = Reader(body.local.tables).kv_keys(b"k/", b"").value
+    found = kv_keys(Reader(body.local.tables), b"k/", b"").value
     await body.stop()
     return [key.decode() for key in found]
 

@@ -5,21 +5,16 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from quorate.base.batches import NOOP, Batch, Bundle, Configuration, Member, encode_batch
-from quorate.base.commands import (
-    Command,
-    KvDelete,
-    KvSet,
-    NodeRegister,
-    SessionCreate,
-    SessionExpire,
-    encode_command,
-    join_commands,
-)
+from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.ids import NO_BALLOT, Ballot, Index, NodeId, Slot
 from quorate.base.messages import Accepted, Prepare
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Founded, Promised, Vote
+from quorate.catalog.commands import NodeRegister
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvDelete, KvSet
 from quorate.machine.state import State
+from quorate.sessions.commands import SessionCreate, SessionExpire
 from quorate.sim.judge import Judge
 from quorate.sim.model import Model, Row
 from quorate.sim.operations import Kind, Operation
@@ -41,7 +36,7 @@ class Court:
     """A judge and the log of which it judges."""
 
     def __init__(self) -> None:
-        self.model = Model(TRIO, 8)
+        self.model = Model(TRIO, 8, DOMAINS)
         self.judge = Judge()
         self.judge.model = self.model
         self.numbers = 0

@@ -25,7 +25,7 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Commands of one origin under one number.
 
     Applied exactly once: in sequence per (origin, incarnation), repeats are ignored.
-    `body` is a msgpack array of `count` commands (`base.commands`).
+    `body` is a msgpack array of `count` commands (`base.command`).
     """
 
     origin: NodeId

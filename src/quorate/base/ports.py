@@ -4,18 +4,21 @@ All callbacks and iterators are synchronous and run on the one thread of the nod
 bytes gives them away; nobody mutates them afterwards.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError, UnavailableError
+from quorate.base.facts import Fact, Question
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
 from quorate.base.removals import TreeRemoval
+
+T = TypeVar("T")
 
 
 class Rng(Protocol):
@@ -139,7 +142,7 @@ class TableRows(Protocol):
 
 
 class Rows(TableRows, Protocol):
-    """What a command's handler in `kv` and `registry` works on.
+    """What the handler of a domain's command works on.
 
     Attributes:
         stamp_ms: Logged time of this batch; the only time that apply knows.
@@ -164,7 +167,10 @@ class Rows(TableRows, Protocol):
         ...
 
     def note_removal(self, prefix: bytes) -> None:
-        """From this command's index on, older rows of KV with this prefix are gone."""
+        """From this command's index on, older rows with this prefix are gone: see `kv.trees`.
+
+        The caller touches what readers of them wait for.
+        """
         ...
 
     def advance_removal(self, cursor: bytes | None) -> None:
@@ -195,11 +201,26 @@ class Rows(TableRows, Protocol):
         """Have what is stored about a removed subject forgotten some time after now."""
         ...
 
-    def remind(self, due_ms: int, session: bytes) -> None:
-        """Ask to be reminded of this session at that logged time, or no more if negative.
+    def set_timer(self, kind: str, key: bytes, due_ms: int) -> None:
+        """Have what is proposed that `kind` says (`base.domain.TimerKind`) at that logged time.
 
-        Derived, not stored; replaces an earlier reminder.
+        Derived, not stored; replaces an earlier deadline of this key.
         """
+        ...
+
+    def clear_timer(self, kind: str, key: bytes) -> None:
+        """There is no deadline any more."""
+        ...
+
+    def emit(self, fact: Fact) -> Generator[None, None, None]:
+        """Have other domains react to what this command does, before it goes on.
+
+        Yields whenever this turn's share of work is done.
+        """
+        ...
+
+    def ask(self, question: Question[T]) -> T:
+        """What another domain knows."""
         ...
 
 

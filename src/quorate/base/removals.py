@@ -2,6 +2,9 @@
 
 import msgspec
 
+NO_LIMIT = 2**62
+"""More rows than there are: every tree goes row by row."""
+
 
 class TreeRemoval(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Every key with a prefix was removed under one index; its rows are deleted by and by.

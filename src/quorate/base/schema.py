@@ -1,26 +1,16 @@
-"""Which tables exist: the first byte of every row's key, after the generation.
+"""Where rows lie: the machine's own, and what every table's keys have in common.
 
-`kv` and `registry` are strangers that share one ordered map; this list keeps them apart.
-The numbers are part of the storage format: never reuse or renumber one.
+The numbers are part of the storage format: never reuse or renumber one. Tables of domains are
+listed by the domains; `base.numbers` keeps them apart.
 """
 
 from enum import IntEnum
 
+SUBJECTS = 9
+"""Table: subject of a blocking query -> index of its newest change, if no row tells it."""
 
-class Table(IntEnum):
-    """A table of replicated state. The comment says: key -> row."""
-
-    KV = 1  # key bytes -> kv.store.KvRow
-    KV_TOMB = 2  # key bytes -> index of its removal
-    KV_LOCKS = 3  # session id, 0x00, key bytes -> nothing: what a session holds
-    KV_DELAY = 4  # key bytes -> logged time in ms until which acquire fails
-    SESSIONS = 5  # session id -> registry.sessions.SessionRow
-    NODES = 6  # lower-cased node name -> registry.catalog.NodeRow
-    SERVICES = 7  # lower-cased service name, 0x00, node, 0x00, id -> registry.catalog.ServiceRow
-    CHECKS = 8  # lower-cased node name, 0x00, check id -> registry.catalog.CheckRow
-    SUBJECTS = 9  # subject of a blocking query -> index of its newest change, if no row tells it
-    GRAVEYARD = 10  # index as 8 bytes, subject -> nothing: what was removed, oldest first
-    NODE_SERVICES = 11  # lower-cased node name, 0x00, service id -> lower-cased service name
+GRAVEYARD = 10
+"""Table: index as 8 bytes, subject -> nothing: what was removed, oldest first."""
 
 
 class Meta(IntEnum):
@@ -37,3 +27,13 @@ def prefix_end(prefix: bytes) -> bytes | None:
     """The first key after all that begin with `prefix`; None if there is none."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else None
+
+
+def index_key(index: int) -> bytes:
+    """A number as bytes that sort as it does."""
+    return index.to_bytes(8, "big")
+
+
+def index_of(data: bytes) -> int:
+    """The number that `index_key` made bytes of."""
+    return int.from_bytes(data[:8], "big")

@@ -1,14 +1,18 @@
 """What a blocking query waits for, as bytes: a letter and a name.
 
-Commands touch bare subjects; a watcher asks for one exactly, or for all that begin alike.
-Names of nodes and services are compared without case; keys and session ids are not.
+Commands touch bare subjects, or at once all that begin alike; a watcher asks for one exactly, or
+for all that begin alike. Each domain names its own subjects, under letters that its `Domain`
+lists; names of nodes and services are compared without case, keys and session ids are not.
 """
 
 EVERYTHING = b""
 """Touched when the whole state was replaced: wakes every watcher."""
 
-TREE = b"K"
-"""The letter of `of_tree`."""
+EXACTLY, BEGINNING = b"=", b"*"
+"""How a watcher compares; also what a command touches begins with the latter, if it is many."""
+
+TABLE = b"t"
+"""The letter of `of_table`."""
 
 
 def key_part(text: str) -> bytes:
@@ -24,46 +28,16 @@ def name_part(name: str) -> bytes:
     return key_part(name).lower()
 
 
-def of_key(key: bytes) -> bytes:
-    """A key of the KV store."""
-    return b"k" + key
-
-
-def of_tree(prefix: bytes) -> bytes:
-    """All keys of the KV store that begin like this, removed at once; only touched, not watched."""
-    return TREE + prefix
-
-
-def of_session(session: str) -> bytes:
-    """One session."""
-    return b"s" + key_part(session)
-
-
-def of_node_sessions(node: str) -> bytes:
-    """The sessions of a node."""
-    return b"n" + name_part(node)
-
-
-def of_node(node: str) -> bytes:
-    """A node, its checks and its services."""
-    return b"h" + name_part(node)
-
-
-def of_service(service: str) -> bytes:
-    """A service: its instances, their checks, and the nodes that host them."""
-    return b"v" + name_part(service)
-
-
 def of_table(table: int) -> bytes:
     """A whole table, by its number."""
-    return b"t" + bytes([table])
+    return TABLE + bytes([table])
 
 
 def exactly(subject: bytes) -> bytes:
     """Watch this subject."""
-    return b"=" + subject
+    return EXACTLY + subject
 
 
 def beginning(subject: bytes) -> bytes:
-    """Watch every subject that begins like this."""
-    return b"*" + subject
+    """Watch, or touch, every subject that begins like this."""
+    return BEGINNING + subject

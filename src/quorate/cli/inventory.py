@@ -8,17 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quorate.base.errors import RequestError
-from quorate.base.schema import Table
 from quorate.cli.archives import ArchiveError, read_archive
+from quorate.domains import DOMAINS
+from quorate.kv.tables import KV
 from quorate.machine.snapshot import MAGIC, Inventory, Share, inventory
-
-_NAMES = {
-    Table.KV: "KVS", Table.KV_TOMB: "Tombstone", Table.KV_LOCKS: "Lock",
-    Table.KV_DELAY: "LockDelay", Table.SESSIONS: "Session", Table.NODES: "Node",
-    Table.SERVICES: "Service", Table.CHECKS: "Check", Table.SUBJECTS: "Index",
-    Table.GRAVEYARD: "Graveyard", Table.NODE_SERVICES: "NodeService",
-}  # fmt: skip
-"""Tables by Consul's words for them, where it has some."""
 
 
 class Stat(NamedTuple):
@@ -73,10 +66,10 @@ def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
             if content[: len(MAGIC)] != MAGIC:  # a file of Consul's has the same frame
                 return Shown(archive.meta | {"State": "foreign"}, [], [])
             try:
-                found = inventory(content, depth, prefix)
+                found = inventory(DOMAINS, content, depth, prefix)
             except RequestError as error:
                 raise ArchiveError(error.text) from error
-    tables = {_NAMES.get(Table(number), "?"): each for number, each in found.tables.items()}
+    tables = {DOMAINS.tables[number].title: each for number, each in found.tables.items()}
     size = archive.sizes.get("state.bin", 0)
     return Shown(
         _facts(archive.meta, found, size), _stats(tables.items()), _stats(found.keys.items())
@@ -94,7 +87,7 @@ def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
         "Version": meta.get("Version", "-"),
         "Cluster": info.cluster_id or "-",
         "Date": made if info.wall_ms else "-",
-        "Keys": found.tables.get(int(Table.KV), Share()).rows,
+        "Keys": found.tables.get(KV, Share()).rows,
     }
     plain = {name: value for name, value in meta.items() if not isinstance(value, dict | list)}
     return facts | {name: value for name, value in plain.items() if name not in facts}

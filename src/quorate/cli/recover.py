@@ -25,17 +25,18 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
-from quorate.base.commands import Command, encode_command, join_commands
-from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Persist
 from quorate.base.errors import ConflictError, RequestError, StorageError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.ports import Tables
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
-from quorate.base.schema import Table
-from quorate.machine.restore import CONTENT
-from quorate.machine.state import STATE_KEY, State, decode_state, prefixes
+from quorate.domains import DOMAINS
+from quorate.kv.tables import KV
+from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.machine.snapshot import saved_rows
+from quorate.machine.state import STATE_KEY, State, decode_state
 from quorate.node.node import Node
 from quorate.runtime.home import Home, HomeSettings
 
@@ -168,7 +169,7 @@ def _founded(survivors: Sequence[_Survivor], into: Path) -> Recovered:
     made = _written(into, member, state, rows)
     for each in survivors:
         each.home.close(is_clean=False)
-    keys = sum(key[0] == Table.KV for key, _ in rows)
+    keys = sum(key[0] == KV for key, _ in rows)
     return Recovered(made.member, made.cluster_id, state.applied, state.index, keys, guessed)
 
 
@@ -234,16 +235,7 @@ def _rows_of(tables: Tables) -> tuple[State, list[Row]]:
     """The rows that a snapshot for users holds, with what is left of each lock-delay."""
     data = tables.get(STATE_KEY)
     state = State() if data is None else decode_state(data)
-    rows: list[Row] = []
-    for table in sorted(CONTENT):
-        prefix = prefixes(state.generation)[table]
-        end = prefix[:-1] + bytes((prefix[-1] + 1,))
-        for key, value in tables.range(prefix, end):
-            if table == Table.KV_DELAY:
-                left_ms = int.from_bytes(value, "big") - state.stamp_ms
-                rows.append((key[1:], max(0, left_ms).to_bytes(8, "big")))
-            else:
-                rows.append((key[1:], value))
+    rows = list(saved_rows(DOMAINS, tables, state))
     return state, rows
 
 

@@ -6,37 +6,36 @@ L1: a key's row names the session that holds it, and KV_LOCKS lists the same pai
 L2: LockIndex counts acquisitions since the last plain write of the unlocked key.
 L3: a lock-delay is a deadline in logged time, stored with the key, also of a deleted key.
 
-What a session is, and whether it lives, `machine.ownership` asks the registry.
+What a session is, and whether it lives, other domains know: `base.facts`.
 """
 
 from collections.abc import Generator
 from itertools import islice
 
-from quorate.base import subjects
+from quorate.base.facts import IsSessionAlive, SessionEnded
+from quorate.base.outcomes import Failure
 from quorate.base.ports import Rows, TableRows
-from quorate.base.schema import Table, prefix_end
-from quorate.kv.store import (
+from quorate.base.schema import prefix_end
+from quorate.kv.apply import forget_gone, remove
+from quorate.kv.commands import KvAcquire, KvRelease
+from quorate.kv.subjects import of_key
+from quorate.kv.tables import (
     KV,
+    KV_DELAY,
     KV_LOCKS,
     KvRow,
     decode_row,
+    delay,
     encode_row,
-    forget_gone,
     lock_key,
-    remove,
     row_of,
 )
 
-KV_DELAY = int(Table.KV_DELAY)
+MISSING_SESSION = Failure("bad_request", "missing session")
 
 _PIECE = 32
 _LOOK_UNITS, _DELETE_UNITS = 1, 8
 _UNITS = 24  # of a key that is freed or removed
-LOOKED_AT_SHARE = 4
-"""Of lock-delays a sweep looks at so many times the rows that it may remove."""
-
-LOCK_DELAY_MS_MAX = 60_000
-"""A longer lock-delay is kept and shown, but counts as this."""
 
 
 def is_delayed(rows: TableRows, key: bytes, stamp_ms: int) -> bool:
@@ -94,38 +93,6 @@ def held(rows: TableRows, session: str) -> list[bytes]:
     return [key for key in keys if not rows.removals or is_held(rows, session, key)]
 
 
-def free(
-    rows: Rows, session: str, is_delete: bool, lock_delay_ms: int
-) -> Generator[None, None, None]:
-    """A session ended: its keys lose it, or go; each is closed for the lock-delay.
-
-    Yields whenever this turn's share of work is done.
-    """
-    prefix = lock_key(session, b"")
-    while True:  # every listed pair is deleted, so the next piece begins where this one did
-        listed = islice(rows.range(KV_LOCKS, prefix, prefix_end(prefix)), _PIECE)
-        piece = [key[len(prefix) :] for key, _ in listed]
-        for key in piece:
-            if is_held(rows, session, key):
-                delay(rows, key, lock_delay_ms)
-                if is_delete:
-                    remove(rows, key)
-                else:
-                    _unlock(rows, key, session)
-            rows.delete(KV_LOCKS, prefix + key)
-            if rows.spend(_UNITS):
-                yield
-        if len(piece) < _PIECE:
-            return
-
-
-def delay(rows: Rows, key: bytes, delay_ms: int) -> None:
-    """Close a key for acquirers from now on for so long; not at all if it is 0."""
-    if delay_ms > 0:
-        until_ms = rows.stamp_ms + min(delay_ms, LOCK_DELAY_MS_MAX)
-        rows.put(KV_DELAY, key, until_ms.to_bytes(8, "big"))
-
-
 def drop_delays(rows: Rows, rows_max: int, looked_max: int | None) -> Generator[None, None, int]:
     """Forget lock-delays that are over, at most `rows_max`. Returns how many.
 
@@ -164,4 +131,59 @@ def _unlock(rows: Rows, key: bytes, session: str) -> None:
 
 def _put(rows: Rows, key: bytes, row: KvRow) -> None:
     rows.put(KV, key, encode_row(row))
-    rows.touch(KV, subjects.of_key(key))
+    rows.touch(KV, of_key(key))
+
+
+# --- commands and reactions -------------------------------------------------------------------
+
+
+def refusal(rows: Rows, session: str) -> Failure | None:
+    """Why this session may lock nothing; None if it lives."""
+    if not session:
+        return MISSING_SESSION
+    if not rows.ask(IsSessionAlive(session)):
+        return Failure("not_found", f'invalid session "{session}"')
+    return None
+
+
+def on_acquire(rows: Rows, command: KvAcquire) -> bool | Failure:
+    """Apply `KvAcquire`."""
+    failure = refusal(rows, command.session)
+    if failure is not None:
+        return failure
+    if is_delayed(rows, command.key, rows.stamp_ms):
+        return False
+    row = acquire(rows, command.key, command.value, command.flags, command.session)
+    return row is not None
+
+
+def on_release(rows: Rows, command: KvRelease) -> bool | Failure:
+    """Apply `KvRelease`; an unknown session holds nothing, so it is False."""
+    if not command.session:
+        return MISSING_SESSION
+    row = release(rows, command.key, command.value, command.flags, command.session)
+    return row is not None
+
+
+def on_session_ended(rows: Rows, fact: SessionEnded) -> Generator[None, None, None]:
+    """A session ended: its keys lose it, or go; each is closed for the lock-delay.
+
+    Yields whenever this turn's share of work is done.
+    """
+    session = fact.id
+    prefix = lock_key(session, b"")
+    while True:  # every listed pair is deleted, so the next piece begins where this one did
+        listed = islice(rows.range(KV_LOCKS, prefix, prefix_end(prefix)), _PIECE)
+        piece = [key[len(prefix) :] for key, _ in listed]
+        for key in piece:
+            if is_held(rows, session, key):
+                delay(rows, key, fact.lock_delay_ms)
+                if fact.is_delete:
+                    remove(rows, key)
+                else:
+                    _unlock(rows, key, session)
+            rows.delete(KV_LOCKS, prefix + key)
+            if rows.spend(_UNITS):
+                yield
+        if len(piece) < _PIECE:
+            return

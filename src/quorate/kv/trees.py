@@ -18,10 +18,13 @@ one slot (later slots would wait): see `docs/adr/0018-bounded-turns.md`.
 from collections.abc import Generator
 from typing import TypeVar
 
-from quorate.base.commands.kv import KvDeleteTree, KvDeleteTreeByRow
 from quorate.base.ports import Rows
+from quorate.base.removals import NO_LIMIT
 from quorate.base.schema import prefix_end
-from quorate.kv.store import (
+from quorate.kv.apply import remove_entry
+from quorate.kv.commands import KvDeleteTree, KvDeleteTreeByRow
+from quorate.kv.subjects import of_tree
+from quorate.kv.tables import (
     KV,
     KV_LOCKS,
     KvEntry,
@@ -29,14 +32,11 @@ from quorate.kv.store import (
     is_gone,
     lock_key,
     looked_at,
-    remove_entry,
     row_of,
 )
 
 NOTED_MAX = 64
 """With so many noted removals a further one goes row by row, in slices: each costs every read."""
-
-NO_LIMIT = 2**62
 
 T = TypeVar("T")
 
@@ -83,6 +83,7 @@ def _note(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
             own.append(KvEntry(key, row))
     yield from _remove_all(rows, own)
     rows.note_removal(prefix)
+    rows.touch(KV, of_tree(prefix))
 
 
 def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:

@@ -18,9 +18,9 @@ import msgspec
 from quorate.base.batches import Bundle, Configuration
 from quorate.base.ids import NodeId, Slot
 from quorate.base.ports import View
-from quorate.base.schema import Meta, prefix_end
+from quorate.base.schema import Meta, index_key, index_of, prefix_end
 from quorate.machine.rows import Rows
-from quorate.machine.state import index_key, index_of, meta_key
+from quorate.machine.state import meta_key
 
 Counted = tuple[int, int]
 """(incarnation, sequence) of the last bundle that counted."""

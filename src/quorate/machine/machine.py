@@ -11,20 +11,21 @@ A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, 
     of a kind that is not known here stops the node: newer versions may know it.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from itertools import islice
 
 import msgspec
 
 from quorate.base.batches import Batch, Bundle, Configuration, Kind, Shown, decode_batch
-from quorate.base.commands import Command, decode_commands
+from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
+from quorate.base.domain import Handler
 from quorate.base.errors import StorageError, invariant, violated
 from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
 from quorate.machine.dedup import Counted, Origins, Verdict
-from quorate.machine.dispatch import HANDLERS, LONG_HANDLERS
+from quorate.machine.domains import Domains
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows, ViewRows
 from quorate.machine.shown import read_shown, store_shown
 from quorate.machine.state import (
@@ -34,7 +35,6 @@ from quorate.machine.state import (
     encode_state,
 )
 from quorate.machine.timers import Timers
-from quorate.registry import sessions
 
 _NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
@@ -92,13 +92,19 @@ class Machine:
     Args:
         tables: Their state is taken as it is; empty ones are nobody's until `found`.
         settings: Equal on every node.
+        domains: Whose commands it applies; equal on every node.
         turn_units: Work of one step: see `machine.rows`.
     """
 
     def __init__(
-        self, tables: Tables, settings: ClusterConfig, turn_units: int = Limits().turn_units
+        self,
+        tables: Tables,
+        settings: ClusterConfig,
+        domains: Domains,
+        turn_units: int = Limits().turn_units,
     ) -> None:
         self._tables = tables
+        self._domains = domains
         self._bounds = Bounds(turn_units, settings.removals_max, settings.txn_result_bytes_max)
         self._settings = settings
         self.counters = Counters()
@@ -107,18 +113,18 @@ class Machine:
         self._tries = 0
         self.shown_version = 0
         self.reload()
-        self._timers = Timers(sessions.sessions(ViewRows(tables, self._state)))
+        self._timers.read_all(ViewRows(tables, self._state))
 
     def reload(self) -> None:
         """Read everything anew: the tables were replaced. Nothing may be under way.
 
-        Deadlines of sessions are read by and by, when a leader asks for them.
+        Deadlines are read by and by, when a leader asks for them.
         """
         invariant(self._work is None, "no batch is half applied")
         data = self._tables.get(STATE_KEY)
         self._state = State() if data is None else decode_state(data)
         self._origins = Origins(self._tables, self._settings.alpha_slots)
-        self._timers = Timers(is_behind=True)
+        self._timers = Timers(self._domains, is_behind=True)
         self._shown = read_shown(self._tables)
         self.shown_version += 1
 
@@ -193,7 +199,7 @@ class Machine:
         """Store a configuration that no batch brought: at slot 0 it governs from slot 1."""
         transaction = self._tables.begin()
         try:
-            rows = Rows(transaction, self._state, self._state.stamp_ms)
+            rows = Rows(transaction, self._domains, self._state, self._state.stamp_ms)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = msgspec.structs.replace(self._state, digest=rows.digest)
@@ -285,7 +291,8 @@ class Machine:
         counters = msgspec.structs.replace(self.counters)
         transaction = self._tables.begin()
         try:
-            rows = Rows(transaction, before, max(before.stamp_ms, batch.stamp_ms), self._bounds)
+            stamp_ms = max(before.stamp_ms, batch.stamp_ms)
+            rows = Rows(transaction, self._domains, before, stamp_ms, self._bounds)
             bundles = yield from self._bundles(rows, batch, own, counters)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
@@ -307,7 +314,7 @@ class Machine:
         self.counters = counters
         self._timers = timers
         if not is_restored:
-            timers.add(rows.reminders)
+            timers.add(rows.timers)
         if rows.has_kept_up:
             self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
@@ -378,8 +385,8 @@ class Machine:
 
 
 def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
-    """The deadlines of a restored state, all of which apply has just told."""
-    timers, told = Timers(), iter(rows.reminders)
+    """The deadlines of a restored state, all of which were just set."""
+    timers, told = Timers(rows.domains), iter(rows.timers)
     while piece := list(islice(told, _TIMERS_PIECE)):
         timers.add(piece)
         if rows.spend(READ_UNITS * len(piece)):
@@ -392,7 +399,7 @@ def _run(
 ) -> Generator[None, None, list[Outcome]]:
     """Apply a bundle's commands in order; outcomes only if somebody here waits for them."""
     try:
-        commands = decode_commands(bundle.body)
+        commands = rows.domains.decode(bundle.body)
     except ValueError:  # A4
         commands = None
     if commands is None or len(commands) != bundle.count:
@@ -400,16 +407,17 @@ def _run(
         return [Outcome(rows.index, _UNREADABLE)] * bundle.count if is_own else []
     counters.commands += len(commands)
     outcomes: list[Outcome] = []
+    handlers, long_handlers = rows.domains.handlers, rows.domains.long_handlers
     for first in range(0, len(commands), GROUP):
         group = commands[first : first + GROUP]
-        if LONG_HANDLERS.keys().isdisjoint(map(type, group)):
-            _run_short(rows, group, outcomes if is_own else None)
+        if long_handlers.keys().isdisjoint(map(type, group)):
+            _run_short(rows, handlers, group, outcomes if is_own else None)
         else:
             for command in group:
                 rows.is_taken = False
-                long = LONG_HANDLERS.get(type(command))
+                long = long_handlers.get(type(command))
                 if long is None:
-                    value = HANDLERS[type(command)](rows, command)
+                    value = handlers[type(command)](rows, command)
                 else:
                     value = yield from long(rows, command)
                 if is_own:
@@ -419,9 +427,13 @@ def _run(
     return outcomes
 
 
-def _run_short(rows: Rows, group: list[Command], outcomes: list[Outcome] | None) -> None:
+def _run_short(
+    rows: Rows,
+    handlers: Mapping[type[Command], Handler],
+    group: list[Command],
+    outcomes: list[Outcome] | None,
+) -> None:
     """Apply commands none of which takes long: the loops that all writes go through."""
-    handlers = HANDLERS
     if outcomes is None:
         for command in group:
             rows.is_taken = False

@@ -2,20 +2,17 @@
 
 Rows arrive as ordinary commands in a generation that nobody reads yet; one command makes it
 current and wakes everybody. Membership, dedup and logged time stay; so times in the snapshot are
-counted anew: each session gets its full time, each lock-delay what was left of it.
+counted anew, by the domains (`base.domain.Table.restored`).
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
-from typing import Any
 
 import msgspec
 
-from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.base.outcomes import Failure
-from quorate.base.schema import Table
-from quorate.kv import locks
-from quorate.kv import store as kv
+from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.machine.domains import Domains
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Rows
 from quorate.machine.state import (
     GENERATIONS_MAX,
@@ -25,48 +22,17 @@ from quorate.machine.state import (
     decode_restore,
     encode_restore,
 )
-from quorate.registry import catalog, sessions
 
 _PIECE = 32
 
 
-def _empty(data: bytes) -> None:
-    if data:
-        raise ValueError("a row that should be empty")
-
-
-def _name(data: bytes) -> None:
-    data.decode()
-
-
-def _number(data: bytes) -> None:
-    if len(data) != 8:
-        raise ValueError("a number of the wrong length")
-
-
-CONTENT: dict[int, Callable[[bytes], Any]] = {
-    Table.KV: kv.decode_row,
-    Table.KV_LOCKS: _empty,
-    Table.KV_DELAY: _number,
-    Table.SESSIONS: sessions.decode_row,
-    Table.NODES: catalog.decode_node,
-    Table.SERVICES: catalog.decode_service,
-    Table.CHECKS: catalog.decode_check,
-    Table.NODE_SERVICES: _name,
-}
-"""The tables that a snapshot for users holds, and what a row of each must decode as.
-
-What is remembered of removals stays behind: after a restore every older index answers at once.
-"""
-
-
-def is_sound(key: bytes, value: bytes) -> bool:
+def is_sound(domains: Domains, key: bytes, value: bytes) -> bool:
     """Whether a snapshot's row belongs to a known table and decodes."""
-    check = CONTENT.get(key[0]) if key else None
-    if check is None:
+    table = domains.tables.get(key[0]) if key else None
+    if table is None or table.decode is None:
         return False
     try:
-        check(value)
+        table.decode(value)
     except (ValueError, msgspec.MsgspecError):  # foreign bytes: the answer is "no"
         return False
     return True
@@ -91,7 +57,7 @@ def on_restore_rows(rows: Rows, command: RestoreRows) -> Generator[None, None, b
     if restore is None or restore.restore_id != command.restore_id or restore.is_broken:
         return False
     for key, value in command.rows:
-        if not is_sound(key, value):
+        if not is_sound(rows.domains, key, value):
             _store(rows, msgspec.structs.replace(restore, is_broken=True))
             return Failure("bad_request", "a row of the snapshot cannot be read")
         if rows.spend(READ_UNITS):
@@ -118,14 +84,12 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, Non
     rows.removals = ()
     rows.index = max(rows.index, command.index)
     rows.replace_all()
-    for _, data in _in_pieces(rows, sessions.SESSIONS):
-        sessions.renew(rows, sessions.decode_row(data))
-        if rows.spend(WRITE_UNITS):
-            yield
-    for key, left in _in_pieces(rows, locks.KV_DELAY):
-        locks.delay(rows, key, int.from_bytes(left, "big"))
-        if rows.spend(WRITE_UNITS):
-            yield
+    for table in rows.domains.restored:
+        for key, value in _in_pieces(rows, table.number):
+            if table.restored is not None:
+                table.restored(rows, key, value)
+            if rows.spend(WRITE_UNITS):
+                yield
     return True
 
 

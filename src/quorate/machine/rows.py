@@ -9,10 +9,14 @@ R3: a command takes at most one index, and touches only after it took it. `is_ta
 R4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
     a command as 8. Long handlers are generators that yield when `spend` says so; the transaction
     stays open meanwhile, and readers see the state before it.
+R5: a fact is reacted to before `emit` returns, in the order of the domains, under the index of the
+    same command; reactions may emit facts, to a bounded depth. So what follows from a command is
+    the same on every replica, and undone with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
@@ -20,22 +24,26 @@ import msgspec
 from quorate.base import subjects
 from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import invariant
+from quorate.base.facts import Fact, Question
 from quorate.base.ports import Transaction, View
 from quorate.base.removals import TreeRemoval
-from quorate.base.schema import Table, prefix_end
-from quorate.machine.state import (
-    INDEXED,
-    State,
-    index_key,
-    prefixes,
-)
+from quorate.base.schema import GRAVEYARD, SUBJECTS, index_key, prefix_end
+from quorate.machine.domains import Domains
+from quorate.machine.state import State, prefixes
 
 READ_UNITS = 1
 WRITE_UNITS = 8
 
+FACT_DEPTH_MAX = 8
+"""Reactions to reactions: so many at most."""
+
+T = TypeVar("T")
+
 _DELETED = b"\0deleted"
-_SUBJECTS = int(Table.SUBJECTS)
-_GRAVEYARD = int(Table.GRAVEYARD)
+
+
+TimerChange = tuple[str, bytes, int | None]
+"""Kind, key, and the deadline in logged time; None: there is none any more."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -62,7 +70,7 @@ class _UndoState(msgspec.Struct, frozen=True, gc=False):
     digest: int
     touched: int
     indexes: dict[int, int]
-    reminders: int
+    timers: int
     removals: tuple[TreeRemoval, ...]
     floor: int
 
@@ -72,6 +80,7 @@ class Rows:
 
     Args:
         transaction: Of the tables; committed by the caller.
+        domains: Whose commands are applied.
         state: As the batch before left it.
         stamp_ms: Logged time of this batch.
         bounds: Of this batch and its turns.
@@ -79,6 +88,7 @@ class Rows:
 
     __slots__ = (
         "_delete",
+        "_fact_depth",
         "_get",
         "_indexes",
         "_prefixes",
@@ -88,26 +98,33 @@ class Rows:
         "_undo_state",
         "_units",
         "digest",
+        "domains",
         "floor",
         "generation",
         "has_kept_up",
         "index",
         "is_taken",
-        "reminders",
         "removals",
         "removals_left",
         "restored",
         "result_bytes_max",
         "stale",
         "stamp_ms",
+        "timers",
         "touched",
         "transaction",
     )
 
     def __init__(
-        self, transaction: Transaction, state: State, stamp_ms: int, bounds: Bounds = _BOUNDS
+        self,
+        transaction: Transaction,
+        domains: Domains,
+        state: State,
+        stamp_ms: int,
+        bounds: Bounds = _BOUNDS,
     ) -> None:
         self.transaction = transaction
+        self.domains = domains
         self._get = transaction.get
         self._put = transaction.put
         self._delete = transaction.delete
@@ -126,7 +143,8 @@ class Rows:
         self._undo: list[tuple[bytes, bytes | None]] | None = None
         self._undo_state: _UndoState | None = None
         self.touched: list[bytes] = []
-        self.reminders: list[tuple[int, bytes]] = []
+        self.timers: list[TimerChange] = []
+        self._fact_depth = 0
         self.has_kept_up = False
         self.switch(state.generation)
 
@@ -189,16 +207,35 @@ class Rows:
 
     def note_subject(self, table: int, subject: bytes) -> None:
         """See `base.ports.Rows.note_subject`."""
-        self.put(_SUBJECTS, subject, index_key(self.index))
+        self.put(SUBJECTS, subject, index_key(self.index))
         self.touch(table, subject)
 
     def bury(self, subject: bytes) -> None:
         """See `base.ports.Rows.bury`."""
-        self.put(_GRAVEYARD, index_key(self.index) + subject, b"")
+        self.put(GRAVEYARD, index_key(self.index) + subject, b"")
 
-    def remind(self, due_ms: int, session: bytes) -> None:
-        """See `base.ports.Rows.remind`."""
-        self.reminders.append((due_ms, session))
+    def set_timer(self, kind: str, key: bytes, due_ms: int) -> None:
+        """See `base.ports.Rows.set_timer`."""
+        self.timers.append((kind, key, due_ms))
+
+    def clear_timer(self, kind: str, key: bytes) -> None:
+        """See `base.ports.Rows.clear_timer`."""
+        self.timers.append((kind, key, None))
+
+    def emit(self, fact: Fact) -> Generator[None, None, None]:
+        """See `base.ports.Rows.emit` (R5)."""
+        invariant(self._fact_depth < FACT_DEPTH_MAX, "facts do not call each other for ever")
+        self._fact_depth += 1
+        try:
+            for react in self.domains.reactions.get(type(fact), ()):
+                yield from react(self, fact)
+        finally:
+            self._fact_depth -= 1
+
+    def ask(self, question: Question[T]) -> T:
+        """See `base.ports.Rows.ask`."""
+        answer: T = self.domains.answers[type(question)](self, question)
+        return answer
 
     def spend(self, units: int) -> bool:
         """See `base.ports.Rows.spend`."""
@@ -224,7 +261,6 @@ class Rows:
         kept = tuple(one for one in self.removals if not one.prefix.startswith(prefix))
         self._set_removals((*kept, TreeRemoval(prefix, self.index, prefix)))
         self.floor = max(self.floor, self.index)
-        self.touch(Table.KV, subjects.of_tree(prefix))
 
     def advance_removal(self, cursor: bytes | None) -> None:
         """See `base.ports.Rows.advance_removal`."""
@@ -250,7 +286,7 @@ class Rows:
             self.digest,
             len(self.touched),
             dict(self._indexes),
-            len(self.reminders),
+            len(self.timers),
             self.removals,
             self.floor,
         )
@@ -274,7 +310,7 @@ class Rows:
         self.index, self.digest, self._indexes = before.index, before.digest, before.indexes
         self.removals, self.floor = before.removals, before.floor
         del self.touched[before.touched :]
-        del self.reminders[before.reminders :]
+        del self.timers[before.timers :]
         self.is_taken = False
 
     # --- the whole --------------------------------------------------------------------------
@@ -287,13 +323,13 @@ class Rows:
     def replace_all(self) -> None:
         """The state was replaced as a whole under the command's index: everybody wakes.
 
-        Reminders from now on are all that hold.
+        Timers set from now on are all that hold.
         """
         index = self.take_index()
         self.restored = index
-        self._indexes = {int(table): index for table in INDEXED}
+        self._indexes = dict.fromkeys(self.domains.indexed, index)
         self.touched.append(subjects.EVERYTHING)
-        self.reminders.clear()
+        self.timers.clear()
 
     def mixed_digest(self, slot: int) -> int:
         """The digest after this batch, with what else the machine's own row will say."""

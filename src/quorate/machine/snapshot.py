@@ -1,9 +1,9 @@
 """A snapshot for users: the whole state as bytes, and how a running cluster takes it back.
 
 The content is a header, chunks of rows, and a trailer, each with length and checksum. It holds
-what users would miss (keys, locks, sessions, catalog), not who the members are, not what was
-applied, and not what is remembered of removals. Times are written so that they mean something
-elsewhere: lock-delays as what is left of them.
+what users would miss, as the domains say (`base.domain.Table`), not who the members are, not what
+was applied, and not what is remembered of removals: after a restore every older index answers at
+once. Times are written so that they mean something elsewhere.
 
 What surrounds the content (a gzipped tar, digests of files) is the gateway's. Snapshots for peers
 are all rows of the tables as they lie, and need nothing from here.
@@ -15,14 +15,13 @@ from zlib import crc32
 
 import msgspec
 
-from quorate.base import subjects
-from quorate.base.commands.machine import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.base.errors import RequestError
 from quorate.base.formats import ARCHIVE
 from quorate.base.ports import View
-from quorate.base.schema import Meta, Table
-from quorate.kv import locks, store
-from quorate.machine.restore import CONTENT, is_sound
+from quorate.base.schema import Meta
+from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.machine.domains import Domains
+from quorate.machine.restore import is_sound
 from quorate.machine.rows import ViewRows
 from quorate.machine.state import META_GENERATION, STATE_KEY, State, decode_state
 
@@ -71,13 +70,13 @@ _decode_info = msgspec.msgpack.Decoder(Info).decode
 _decode_rows = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
 
 
-def content(view: View) -> Iterator[bytes]:
+def content(domains: Domains, view: View) -> Iterator[bytes]:
     """The state of a view, piece by piece; hold the view if it may change meanwhile."""
     state = _state_of(view)
     info = Info(state.index, state.wall_ms, state.cluster_id, format=ARCHIVE.newest)
     yield MAGIC + _frame(_encode(info))
     rows, size, total, piece = 0, 0, 0, list[Row]()
-    for row in _logical_rows(view, state):
+    for row in saved_rows(domains, view, state):
         piece.append(row)
         rows += 1
         size += len(row[0]) + len(row[1])
@@ -92,10 +91,11 @@ def content(view: View) -> Iterator[bytes]:
     )
 
 
-def verify(data: Content, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> Info:
+def verify(domains: Domains, data: Content, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> Info:
     """Read a snapshot's content from end to end, a frame at a time.
 
     Args:
+        domains: Whose rows it may hold.
         data: What `content` gave, joined.
         frame_bytes_max: Longer frames are refused: no command could take their rows.
 
@@ -103,24 +103,24 @@ def verify(data: Content, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> Info:
         RequestError: `bad_request`, definite: it is damaged, cut short, or none of ours.
     """
     rows = size = 0
-    newest = locks_most = 0
+    newest = most = 0
     info: Info | None = None
     for piece in _pieces(data, frame_bytes_max):
         if isinstance(piece, Info):
             info = piece
             continue
         for key, value in piece:
-            if not is_sound(key, value):
+            if not is_sound(domains, key, value):
                 raise RequestError("bad_request", "a row of the snapshot cannot be read")
-            if key[0] == Table.KV:
-                row = store.decode_row(value)
-                newest = max(newest, row.modify_index)
-                locks_most = max(locks_most, row.lock_index)
+            counted = domains.tables[key[0]].counted
+            if counted is not None:
+                index, count = counted(value)
+                newest, most = max(newest, index), max(most, count)
             rows += 1
             size += len(key) + len(value)
     if info is None or (info.rows, info.bytes) != (rows, size) or newest > info.index:
         raise RequestError("bad_request", "the snapshot is not complete")
-    if max(info.index, locks_most) > _COUNT_MAX:
+    if max(info.index, most) > _COUNT_MAX:
         raise RequestError("bad_request", "the snapshot counts further than can be")
     return info
 
@@ -151,10 +151,11 @@ class Inventory(NamedTuple):
     keys: dict[str, Share]
 
 
-def inventory(data: Content, depth: int = 1, prefix: str = "") -> Inventory:
+def inventory(domains: Domains, data: Content, depth: int = 1, prefix: str = "") -> Inventory:
     """Count what a snapshot holds, a frame at a time.
 
     Args:
+        domains: Whose rows it may hold.
         data: What `content` gave, joined.
         depth: Keys are counted by so many of their parts.
         prefix: Only keys that begin so are counted by their parts.
@@ -166,6 +167,7 @@ def inventory(data: Content, depth: int = 1, prefix: str = "") -> Inventory:
     keys: dict[str, Share] = {}
     info = Info(0, 0, "")
     wanted = prefix.encode("utf-8", "surrogateescape")
+    by_path = frozenset(number for number, one in domains.tables.items() if one.by_path)
     for piece in _pieces(data, FRAME_BYTES_MAX):
         if isinstance(piece, Info):
             info = piece
@@ -173,7 +175,7 @@ def inventory(data: Content, depth: int = 1, prefix: str = "") -> Inventory:
         for key, value in piece:
             size = len(key) + len(value)
             tables.setdefault(key[0], Share()).add(size)
-            if key[0] == Table.KV and key[1:].startswith(wanted):
+            if key[0] in by_path and key[1:].startswith(wanted):
                 parts = key[1:].decode("utf-8", "replace").split("/")
                 name = "/".join(parts[:depth])
                 keys.setdefault(f"{name}/" if len(parts) > depth else name, Share()).add(size)
@@ -181,16 +183,17 @@ def inventory(data: Content, depth: int = 1, prefix: str = "") -> Inventory:
 
 
 def restore_commands(
-    data: Content, restore_id: str, info: Info | None = None
+    domains: Domains, data: Content, restore_id: str, info: Info | None = None
 ) -> Iterator[RestoreBegin | RestoreRows | RestoreCommit]:
     """The commands that make a verified snapshot the state of a cluster, in this order.
 
     Args:
+        domains: Whose rows it may hold.
         data: What `content` gave, joined. Read a frame per command.
         restore_id: Drawn by the caller; names this restore.
         info: What `verify` said of it; None: it is verified first.
     """
-    info = verify(data) if info is None else info
+    info = verify(domains, data) if info is None else info
     yield RestoreBegin(restore_id)
     for piece in _pieces(data, FRAME_BYTES_MAX):
         if not isinstance(piece, Info):
@@ -198,7 +201,7 @@ def restore_commands(
     yield RestoreCommit(restore_id, info.rows, info.index)
 
 
-def dump(view: View) -> dict[str, dict[bytes, Any]]:
+def dump(domains: Domains, view: View) -> dict[str, dict[bytes, Any]]:
     """Everything the tables hold, decoded, by table: to compare replicas and to look at.
 
     Rows of the current generation under the table's name; the machine's own under `meta`; rows
@@ -211,10 +214,10 @@ def dump(view: View) -> dict[str, dict[bytes, Any]]:
             name = f"meta {Meta(key[1]).name}"
             tables.setdefault(name, {})[key[2:]] = msgspec.msgpack.decode(value)
         elif key[0] == state.generation:
-            decode = CONTENT.get(key[1], bytes)
-            decoded = decode(value)
-            name = Table(key[1]).name
-            tables.setdefault(name, {})[key[2:]] = value if decoded is None else decoded
+            table = domains.tables[key[1]]
+            decoded = None if table.decode is None else table.decode(value)
+            rows = tables.setdefault(table.name, {})
+            rows[key[2:]] = value if decoded is None else decoded
         else:
             tables.setdefault("other", {})[key] = value
     return tables
@@ -225,30 +228,15 @@ def _state_of(view: View) -> State:
     return State() if data is None else decode_state(data)
 
 
-def _logical_rows(view: View, state: State) -> Iterator[Row]:
+def saved_rows(domains: Domains, view: View, state: State) -> Iterator[Row]:
+    """The rows that a snapshot holds of a view's current generation; keys begin with the table."""
     rows = ViewRows(view, state)
-    for table in sorted(CONTENT):
-        prefix = bytes((table,))
-        for key, value in rows.range(table, b""):
-            if state.removals and _is_removed(rows, table, key, value):
-                continue
-            if table == locks.KV_DELAY:
-                left_ms = int.from_bytes(value, "big") - state.stamp_ms
-                if left_ms > 0:
-                    yield prefix + key, left_ms.to_bytes(8, "big")
-            else:
-                yield prefix + key, value
-
-
-def _is_removed(rows: ViewRows, table: int, key: bytes, value: bytes) -> bool:
-    """Whether a row belongs to a tree that is noted as removed (`kv.trees`)."""
-    if table == Table.KV:
-        return store.is_gone(rows.removals, key, store.decode_row(value))
-    if table == Table.KV_LOCKS:
-        session, _, name = key.partition(b"\0")
-        row = store.row_of(rows, name)
-        return row is None or subjects.key_part(row.session) != session
-    return False
+    for number in domains.saved:
+        prefix, saved = bytes((number,)), domains.tables[number].saved
+        for key, value in rows.range(number, b""):
+            kept = value if saved is None else saved(rows, state.stamp_ms, key, value)
+            if kept is not None:
+                yield prefix + key, kept
 
 
 def _frame(data: bytes) -> bytes:

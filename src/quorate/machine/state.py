@@ -5,6 +5,7 @@ the others take turns, one being current: a restored snapshot fills another one 
 to by one command.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,19 +13,14 @@ import msgspec
 from quorate.base.formats import STATE
 from quorate.base.ids import Index, Slot
 from quorate.base.removals import TreeRemoval
-from quorate.base.schema import Meta, Table
+from quorate.base.schema import Meta
 
 GENERATIONS_MAX = 255
 META_GENERATION = 0
 FIRST_GENERATION = 1
 
-INDEXED = (Table.KV, Table.SESSIONS, Table.NODES, Table.SERVICES, Table.CHECKS)
-"""Tables with an index of their own. One more of them changes no format."""
-
 _INDEXED_1 = (1, 5, 6, 7, 8)
 """The numbers of the tables whose indexes a row of format 1 holds, in its order."""
-
-_TABLES_END = max(Table) + 1
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
@@ -40,7 +36,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
         stale: Generations no longer current, to be swept.
         restored: Index at which the state was last replaced as a whole; 0 if never.
         floor: The highest index of a removal that has been forgotten.
-        indexes: Newest change of each of `INDEXED`, by the number of the table; one that is
+        indexes: Newest change of each indexed table, by its number; one that is
             missing has never changed: 0. Not to be changed.
         cluster_id: Whose these tables are; "" before founding.
         removals: Trees of keys that are removed while rows of theirs are still there.
@@ -117,22 +113,7 @@ STATE_KEY = meta_key(Meta.STATE)
 RESTORE_KEY = meta_key(Meta.RESTORE)
 
 
-_PREFIXES = tuple(
-    tuple(bytes((generation, table)) for table in range(_TABLES_END))
-    for generation in range(GENERATIONS_MAX + 1)
-)
-
-
+@lru_cache(maxsize=8)
 def prefixes(generation: int) -> tuple[bytes, ...]:
     """The first two bytes of every key of a generation, by number of table."""
-    return _PREFIXES[generation]
-
-
-def index_key(index: int) -> bytes:
-    """A number as bytes that sort as it does."""
-    return index.to_bytes(8, "big")
-
-
-def index_of(data: bytes) -> int:
-    """The number that `index_key` made bytes of."""
-    return int.from_bytes(data[:8], "big")
+    return tuple(bytes((generation, table)) for table in range(256))

@@ -1,21 +1,22 @@
 """What a leader should propose because logged time passed.
 
-Derived from the tables at start and kept up by what apply reminds of; never stored. A reminder
-may be out of date: the row is asked when it is due.
+Each domain says which of its rows have a deadline, and what to propose when one is due
+(`base.domain.TimerKind`). Deadlines are derived from the tables at start and kept up by what
+commands set; never stored. One may be out of date: the row is asked when it is due.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from quorate.base.commands import Command, SessionExpire, Sweep, TombstonesReap
+from quorate.base.command import Command
 from quorate.base.ports import TableRows
-from quorate.kv import locks
-from quorate.machine.state import State, index_of
-from quorate.machine.upkeep import GRAVEYARD
-from quorate.registry import sessions
-from quorate.registry.sessions import SessionRow
+from quorate.base.schema import GRAVEYARD, index_of
+from quorate.machine.commands import Sweep, TombstonesReap
+from quorate.machine.domains import Domains
+from quorate.machine.rows import TimerChange
+from quorate.machine.state import State
 
 RETRY_MS = 2_000
 """What was proposed and not applied is proposed again after this."""
@@ -23,50 +24,54 @@ RETRY_MS = 2_000
 TOMBSTONE_MS = 15 * 60_000
 """Removals are remembered at least this long: longer than the longest blocking query."""
 
-EXPIRIES_MAX = 256
+DUE_MAX = 256
+"""Deadlines that pass in one call of `due`."""
+
 SPAN_MS = 100
 """Deadlines are kept by spans of this length: each is found and changed at the same small cost."""
 
-REMINDERS_MAX = 1_000
-"""Reminders taken in at once: about a millisecond."""
+CHANGES_MAX = 1_000
+"""Changes of deadlines taken in at once: about a millisecond."""
 
 READ_MAX = 256
-"""Sessions read in one call of `due`, after the tables were replaced."""
+"""Rows read in one call of `due`, after the tables were replaced."""
 
 ROWS_MAX = 1_000
 UPKEEP_EVERY_MS = 100
 _SAMPLE_EVERY_MS = 60_000
 _SAMPLES_MAX = 64
 _UPKEEP_IDLE_MS = 5_000
-_DELAYS_LOOKED_AT = 100
 _OUTDATED_MAX = 1_000
 
 
+_Timer = tuple[str, bytes]
+"""Kind and key."""
+
+
 class Timers:
-    """Deadlines of sessions and age of removals, in logged time.
+    """Deadlines of all kinds and age of removals, in logged time.
 
     Args:
-        known: Sessions whose deadlines count from the start.
-        is_behind: There may be others: they are read by and by, with each call of `due`. What is
-            reminded of meanwhile is in the rows, too.
+        domains: Which kinds there are.
+        is_behind: The tables may say deadlines that nobody has set here: they are read by and by,
+            with each call of `due`. What is set meanwhile is in the rows, too.
     """
 
-    def __init__(self, known: Iterable[SessionRow] = (), *, is_behind: bool = False) -> None:
-        self._unread: bytes | None = b"" if is_behind else None  # sessions from this key on
-        self._deadlines: dict[bytes, int] = {}
-        self._spans: dict[int, dict[bytes, None]] = {}  # sessions by deadline; none is empty
+    def __init__(self, domains: Domains, *, is_behind: bool = False) -> None:
+        self._kinds = domains.timers
+        self._upkeeps = domains.upkeep
+        self._unread = deque(self._kinds.values() if is_behind else ())  # whose rows are not read
+        self._unread_from = b""  # the key in the table of the first of these
+        self._deadlines: dict[_Timer, int] = {}
+        self._spans: dict[int, dict[_Timer, None]] = {}  # timers by deadline; none is empty
         self._order: list[int] = []  # a heap of spans; some are there no more
-        self._told: deque[Iterator[tuple[int, bytes]]] = deque()  # reminders not taken in yet
-        for row in known:
-            due_ms = sessions.deadline_ms(row)
-            if due_ms is not None:
-                self._set(row.id.encode(), due_ms)
+        self._told: deque[Iterator[TimerChange]] = deque()  # changes not taken in yet
         self._samples: deque[tuple[int, int]] = deque()
         self._upkeep_ms = 0
         self._is_upkeep_asked = False
 
     def __len__(self) -> int:
-        """How many sessions have a deadline."""
+        """How many deadlines there are."""
         return len(self._deadlines)
 
     @property
@@ -74,14 +79,19 @@ class Timers:
         """Spans that are remembered, also those of which nothing is left."""
         return len(self._order)
 
-    def add(self, reminders: list[tuple[int, bytes]]) -> None:
-        """Take in what apply reminded of; a negative time cancels.
+    def read_all(self, rows: TableRows) -> None:
+        """Read at once what is not read yet: at the start, when nobody waits."""
+        while self._unread:
+            self._read_some(rows)
 
-        Not more than `REMINDERS_MAX` at once: the rest with later calls, and those of `due`. What
+    def add(self, changes: list[TimerChange]) -> None:
+        """Take in what commands set.
+
+        Not more than `CHANGES_MAX` at once: the rest with later calls, and those of `due`. What
         is proposed too early because of that is void when it is applied.
         """
-        if reminders:
-            self._told.append(iter(reminders))
+        if changes:
+            self._told.append(iter(changes))
         if self._told:
             self._take_some()
 
@@ -109,7 +119,7 @@ class Timers:
         """
         self._take_some()
         self._read_some(rows)
-        commands = self._expiries(now_ms, rows)
+        commands = self._due(now_ms, rows)
         if now_ms >= self._upkeep_ms:
             upkeep = self._upkeep(now_ms, rows, state)
             self._is_upkeep_asked = bool(upkeep)
@@ -118,40 +128,39 @@ class Timers:
         return commands
 
     def _read_some(self, rows: TableRows) -> None:
-        if self._unread is None:
+        if not self._unread:
             return
-        piece = list(islice(rows.range(sessions.SESSIONS, self._unread), READ_MAX))
-        for _, data in piece:
-            row = sessions.decode_row(data)
-            due_ms, session = sessions.deadline_ms(row), row.id.encode()
-            if due_ms is not None and session not in self._deadlines:
-                self._set(session, due_ms)
-        self._unread = piece[-1][0] + b"\0" if len(piece) == READ_MAX else None
+        kind = self._unread[0]
+        piece = list(islice(rows.range(kind.table, self._unread_from), READ_MAX))
+        for key, data in piece:
+            due_ms, timer = kind.due_ms(data), (kind.name, key)
+            if due_ms is not None and timer not in self._deadlines:
+                self._set(timer, due_ms)
+        if len(piece) == READ_MAX:
+            self._unread_from = piece[-1][0] + b"\0"
+        else:
+            self._unread.popleft()
+            self._unread_from = b""
 
-    def _expiries(self, now_ms: int, rows: TableRows) -> list[Command]:
+    def _due(self, now_ms: int, rows: TableRows) -> list[Command]:
         order, spans, commands = self._order, self._spans, list[Command]()
-        left = EXPIRIES_MAX
+        left = DUE_MAX
         while order and order[0] * SPAN_MS <= now_ms and left > 0:
             span = spans.get(order[0])
             if span is None:
                 heappop(order)
                 continue
             left -= 1
-            session = next(reversed(span))  # the one that goes without a search
-            row = sessions.session_of(rows, session.decode())
-            if row is not None:
-                commands.append(SessionExpire(row.id, row.renewed_ms))
-            self._set(session, now_ms + RETRY_MS)
+            timer = next(reversed(span))  # the one that goes without a search
+            command = self._kinds[timer[0]].command(rows, timer[1])
+            if command is not None:
+                commands.append(command)
+            self._set(timer, now_ms + RETRY_MS)
         return commands
 
     def _upkeep(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
         commands: list[Command] = []
-        delays = islice(rows.range(locks.KV_DELAY, b""), _DELAYS_LOOKED_AT)
-        if (
-            state.stale
-            or state.removals
-            or any(int.from_bytes(until, "big") <= now_ms for _, until in delays)
-        ):
+        if state.stale or any(one.is_due(rows, now_ms) for one in self._upkeeps):
             commands.append(Sweep(ROWS_MAX))
         old = self._index_before(now_ms - TOMBSTONE_MS)
         if old > 0:
@@ -161,40 +170,40 @@ class Timers:
         return commands
 
     def _take_some(self) -> None:
-        left = REMINDERS_MAX
+        left = CHANGES_MAX
         while self._told and left > 0:
             piece = list(islice(self._told[0], left))
             if not piece:
                 self._told.popleft()
             left -= len(piece)
-            for due_ms, session in piece:
-                if due_ms < 0:
-                    self._cancel(session)
+            for kind, key, due_ms in piece:
+                if due_ms is None:
+                    self._cancel((kind, key))
                 else:
-                    self._set(session, due_ms)
+                    self._set((kind, key), due_ms)
 
-    def _set(self, session: bytes, due_ms: int) -> None:
-        self._cancel(session)
-        self._deadlines[session] = due_ms
+    def _set(self, timer: _Timer, due_ms: int) -> None:
+        self._cancel(timer)
+        self._deadlines[timer] = due_ms
         number = _span_of(due_ms)
         span = self._spans.get(number)
         if span is not None:
-            span[session] = None
+            span[timer] = None
             return
-        self._spans[number] = {session: None}
+        self._spans[number] = {timer: None}
         if len(self._order) > 2 * len(self._spans) + _OUTDATED_MAX:
             self._order = list(self._spans)  # a node that never leads would keep them for ever
             heapify(self._order)
         else:
             heappush(self._order, number)
 
-    def _cancel(self, session: bytes) -> None:
-        due_ms = self._deadlines.pop(session, None)
+    def _cancel(self, timer: _Timer) -> None:
+        due_ms = self._deadlines.pop(timer, None)
         if due_ms is None:
             return
         number = _span_of(due_ms)
         span = self._spans[number]
-        del span[session]
+        del span[timer]
         if not span:
             del self._spans[number]
 

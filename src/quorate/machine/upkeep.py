@@ -7,17 +7,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
-from quorate.base.commands.kv import TombstonesReap
-from quorate.base.commands.machine import Sweep, SweepAll
-from quorate.base.schema import Table, prefix_end
-from quorate.kv import locks
-from quorate.kv.store import KV_TOMB
-from quorate.kv.trees import sweep_removed
+from quorate.base.schema import GRAVEYARD, SUBJECTS, index_of, prefix_end
+from quorate.machine.commands import Sweep, SweepAll, TombstonesReap
 from quorate.machine.rows import Rows
-from quorate.machine.state import index_of
-
-GRAVEYARD = int(Table.GRAVEYARD)
-SUBJECTS = int(Table.SUBJECTS)
 
 _INDEX_BYTES = 8
 _UNITS = 8  # of a row that goes
@@ -27,14 +19,16 @@ _PIECE = 32
 def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, None, None]:
     """Apply `TombstonesReap`: oldest first, so that the floor says what may be missing."""
     rows.has_kept_up = True
+    graves = rows.domains.graves
     for grave in _in_pieces(partial(rows.range, GRAVEYARD, b""), command.rows_max):
         index = index_of(grave)
         if index > command.index:
             break
         rows.delete(GRAVEYARD, grave)
         subject = grave[_INDEX_BYTES:]
-        if subject[:1] == b"k":
-            _forget(rows, KV_TOMB, subject[1:], index)
+        table = graves.get(subject[:1])
+        if table is not None:
+            _forget(rows, table, subject[1:], index)
         else:
             _forget(rows, SUBJECTS, subject, index)
         rows.floor = max(rows.floor, index)
@@ -43,20 +37,20 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, N
 
 
 def on_sweep(rows: Rows, command: Sweep) -> Generator[None, None, int]:
-    """Apply `Sweep`: lock-delays that are over, rows of removed trees, and of old generations."""
-    most = max(command.rows_max, 0)
-    return (yield from _sweep(rows, most, locks.LOOKED_AT_SHARE * most))
+    """Apply `Sweep`: what domains need no more, then rows of old generations."""
+    return (yield from _sweep(rows, max(command.rows_max, 0), is_all=False))
 
 
 def on_sweep_all(rows: Rows, command: SweepAll) -> Generator[None, None, int]:
     """Apply `SweepAll`."""
-    return (yield from _sweep(rows, max(command.rows_max, 0), None))
+    return (yield from _sweep(rows, max(command.rows_max, 0), is_all=True))
 
 
-def _sweep(rows: Rows, most: int, delays_max: int | None) -> Generator[None, None, int]:
+def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]:
     rows.has_kept_up = True
-    swept = yield from locks.drop_delays(rows, most, delays_max)
-    swept += yield from sweep_removed(rows, most - swept)
+    swept = 0
+    for upkeep in rows.domains.upkeep:
+        swept += yield from upkeep.sweep(rows, most - swept, is_all)
     while rows.stale and swept < most:
         prefix = bytes((rows.stale[0],))
         wanted, doomed = most - swept, 0

@@ -15,16 +15,13 @@ from operator import itemgetter
 
 from quorate.base.effects import Ticket
 from quorate.base.errors import invariant
-from quorate.base.subjects import EVERYTHING, TREE, beginning, exactly, of_key
+from quorate.base.subjects import BEGINNING, EVERYTHING, EXACTLY
 
 TICKETS_MAX = 32
 """Woken in one turn: each looks again, which takes some 100 microseconds."""
 
 LOOKS_MAX = 1_024
 """Subjects and watchers looked at in one turn."""
-
-_EXACTLY = exactly(b"")
-_BEGINNING = beginning(b"")
 
 
 class Watches:
@@ -117,8 +114,8 @@ class Watches:
         for subject in touched:
             if subject == EVERYTHING:
                 yield from list(self._watchers)
-            elif subject[:1] == TREE:
-                yield from self._found_in_tree(of_key(subject[1:]))
+            elif subject[:1] == BEGINNING:
+                yield from self._found_in_tree(subject[1:])
             else:
                 yield from list(self._exact.get(subject, ()))
                 for length in list(self._prefixes):
@@ -127,7 +124,7 @@ class Watches:
                 yield None
 
     def _found_in_tree(self, begin: bytes) -> Generator[int | None, None, None]:
-        """Those who wait for a key that begins like this, or for keys among which are such."""
+        """Those who wait for a subject that begins like this, or for many among which are such."""
         for subject in list(self._exact):
             found = self._exact.get(subject, {}) if subject.startswith(begin) else {}
             yield None
@@ -141,8 +138,8 @@ class Watches:
 
     def _shelf(self, subject: bytes, *, is_new: bool) -> dict[int, None]:
         kind, name = subject[:1], subject[1:]
-        invariant(kind in (_EXACTLY, _BEGINNING), "a watcher says how it compares")
-        if kind == _EXACTLY:
+        invariant(kind in (EXACTLY, BEGINNING), "a watcher says how it compares")
+        if kind == EXACTLY:
             shelves = self._exact
         elif is_new:
             shelves = self._prefixes.setdefault(len(name), {})
@@ -152,7 +149,7 @@ class Watches:
 
     def _clear(self, subject: bytes) -> None:
         kind, name = subject[:1], subject[1:]
-        if kind == _EXACTLY:
+        if kind == EXACTLY:
             self._exact.pop(name, None)
             return
         shelves = self._prefixes.get(len(name))

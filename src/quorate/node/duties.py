@@ -10,7 +10,7 @@ from math import inf
 from typing import Protocol
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command, encode_command
+from quorate.base.command import Command, encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note
 from quorate.base.errors import UnavailableError

@@ -41,6 +41,8 @@ from quorate.base.messages import Accept, Message
 from quorate.base.ports import Rng, Status, Tables
 from quorate.base.records import Founded, Record
 from quorate.base.subjects import EVERYTHING
+from quorate.domains import DOMAINS
+from quorate.machine.domains import Domains
 from quorate.machine.machine import Machine
 from quorate.machine.watches import Watches
 from quorate.node.agreement import Agreement
@@ -77,12 +79,13 @@ class Node:
         wall_ms: Milliseconds since 1970, for people only.
         bootstrap: What to do with a directory that belongs to no cluster.
         snapshot: The newest durable snapshot of the tables holds all up to here.
+        domains: Whose commands it applies.
 
     Raises:
         StorageError: `corrupt`: the tables cannot take what the log holds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a node is made of these
         self,
         me: Member,
         incarnation: int,
@@ -95,32 +98,29 @@ class Node:
         wall_ms: Callable[[], int],
         bootstrap: Bootstrap = JOIN_ONLY,
         snapshot: Slot = FOUNDING_SLOT,
+        domains: Domains = DOMAINS,
     ) -> None:
         self.me, self.settings = me, settings
-        self.machine = Machine(tables, settings.cluster, settings.limits.turn_units)
+        self.machine = Machine(tables, settings.cluster, domains, settings.limits.turn_units)
         self.peering = Peering(me.id)
         self.founding = Founding(me, bootstrap, rng, self.peering)
         self.replica: Replica | None = None
-        self.gate = Gate()
+        self.gate, self.watches = Gate(), Watches()
         self.origin = Origin(me.id, incarnation, settings)
         self.intake: Intake | None = None
         self.reads = Reads(incarnation, settings.timing.read_resend_s)
-        self.watches = Watches()
-        self.source = Source(tables, settings.limits)
-        self.asker = Asker(incarnation)
+        self.source, self.asker = Source(tables, settings.limits), Asker(incarnation)
         self.changes = Changes(me.id, incarnation, is_promoting=settings.auto_promote)
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.presence: Presence | None = None
-        self.overviews = Overviews(me.id)
-        self.reports = Reports(me.id, incarnation, rng, wall_ms)
-        self.is_full = False
+        self.overviews, self.reports = Overviews(me.id), Reports(me.id, incarnation, rng, wall_ms)
         self.refusal: UnavailableError | None = None  # why clients are sent away
         self.leader: NodeId | None = None
         self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self.served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self._rng, self._wall_ms = rng, wall_ms
-        self._is_alone, self._has_halted = bootstrap.is_alone, False
+        self._is_alone, self._has_halted, self.is_full = bootstrap.is_alone, False, False
         self.applying = Applying(self.machine, me.id, settings.limits.turn_units)
         self._routes = Routes(self)
         self._duties = Duties(self, self._routes, now_s)
@@ -198,7 +198,7 @@ class Node:
         """Take an encoded command; answered by Applied or Refused.
 
         Args:
-            command: From `base.commands.encode_command`.
+            command: From `base.command.encode_command`.
             ticket: Comes back with the answer; None: no answer wanted.
             deadline_s: Absolute; unnumbered by then it is refused (definite), numbered and not
                 applied it is OutcomeUnknownError.

@@ -20,7 +20,7 @@ from math import inf
 import msgspec
 
 from quorate.base.batches import Bundle
-from quorate.base.commands import join_commands
+from quorate.base.command import join_commands
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Applied, Refused, Ticket
 from quorate.base.errors import OutcomeUnknownError, UnavailableError, invariant

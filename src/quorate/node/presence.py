@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from quorate.base.batches import Member
-from quorate.base.commands import NodeHealth, NodeRegister
 from quorate.base.config import NodeSettings
 from quorate.base.ids import NodeId
 from quorate.base.versions import (
@@ -19,9 +18,10 @@ from quorate.base.versions import (
     QUORATE_META,
     QUORATE_VERSION,
 )
+from quorate.catalog.apply import SERVER_SERVICE
+from quorate.catalog.commands import NodeHealth, NodeRegister
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
-from quorate.registry.catalog import SERVER_SERVICE
 
 
 def registration(me: Member, settings: NodeSettings) -> NodeRegister:

@@ -7,7 +7,7 @@ per request: callbacks travel through the node as tickets and come back with the
 from collections.abc import Callable, Sequence
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command, encode_command
+from quorate.base.command import Command, encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
 from quorate.base.metrics import Metric

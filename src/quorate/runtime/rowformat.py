@@ -11,7 +11,8 @@ import google_crc32c
 import lmdb
 
 from quorate.base.errors import StorageError, invariant
-from quorate.base.schema import Meta, Table
+from quorate.base.schema import Meta
+from quorate.domains import DOMAINS
 from quorate.runtime.heldviews import Row
 from quorate.runtime.longkeys import SHORT_MAX, scan, scan_back, split_long, stored_key
 from quorate.runtime.mapfile import translated
@@ -20,6 +21,9 @@ Read = Callable[[bytes], bytes | None]
 
 RESIDUE = 0x48674BC7
 """The CRC32C of any bytes followed by their CRC32C, little-endian."""
+
+_TABLE_NAMES = {number: table.name for number, table in DOMAINS.tables.items()}
+_META_NAMES = {int(meta): meta.name for meta in Meta}
 
 # Called directly, twice per write: a wrapper would cost as much again. It has no types of its own.
 crc32c = cast(
@@ -32,11 +36,8 @@ def described(key: bytes) -> str:
     """Table and key of a row, for people."""
     if len(key) < 2:
         return f"key {key.hex()}"
-    names: type[Table] | type[Meta] = Table if key[0] else Meta
-    try:
-        name = names(key[1]).name
-    except ValueError:  # a table of a newer version
-        name = str(key[1])
+    names = _TABLE_NAMES if key[0] else _META_NAMES
+    name = names.get(key[1], str(key[1]))  # a table of a newer version has no name here
     return f"table {name}, key {key[2:].hex()}"
 
 

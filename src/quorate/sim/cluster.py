@@ -10,6 +10,9 @@ from quorate.base.batches import Member
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.ids import NodeId, Slot
+from quorate.domains import DOMAINS
+from quorate.kv.queries import kv_list
+from quorate.machine.domains import Domains
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
 from quorate.sim.host import Habits, Host
@@ -45,6 +48,7 @@ class Make(msgspec.Struct, frozen=True):
     habits: Habits = Habits()
     appetite: Appetite = Appetite()
     drift: float = 0.0  # clocks run at 1 ± this
+    domains: Domains = DOMAINS
 
 
 class Cluster:
@@ -62,8 +66,9 @@ class Cluster:
     ) -> None:
         self.world, self.make = world, make
         self.judge = Judge()
-        self.desk = Desk(world, self.judge)
-        self.oracle = Oracle(make.settings.cluster.alpha_slots, self._on_chosen)
+        self.desk = Desk(world, self.judge, make.domains)
+        alpha = make.settings.cluster.alpha_slots
+        self.oracle = Oracle(alpha, self._on_chosen, make.domains)
         self.network = network or Network(world, make.weather)
         self._chance = world.chance("cluster" if network is None else "neighbour cluster")
         self._numbers = count(1)
@@ -366,7 +371,7 @@ class Cluster:
             reader = self.desk.reader(host.tables)
             found = {
                 entry.key: (entry.row.value, entry.row.modify_index, entry.row.session)
-                for entry in reader.kv_list(b"").value
+                for entry in kv_list(reader, b"").value
             }
             expected = {key: (row.value, row.modify, row.session) for key, row in model.kv.items()}
             if reader.applied == model.slot and found != expected:

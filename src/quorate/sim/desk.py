@@ -9,13 +9,16 @@ judge before the client hears it.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from quorate.base.commands import encode_command
+from quorate.base.command import encode_command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import View
-from quorate.kv.store import KvEntry
+from quorate.kv.queries import kv_get, kv_list
+from quorate.kv.tables import KvEntry
+from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
 from quorate.node.node import Node
+from quorate.sessions.queries import session_get
 from quorate.sim.judge import Judge, Seen
 from quorate.sim.model import Row
 from quorate.sim.operations import End, Kind, Operation
@@ -46,9 +49,16 @@ class Server(Protocol):
 
 
 class Desk:
-    """All operations under way."""
+    """All operations under way.
 
-    def __init__(self, world: World, judge: Judge) -> None:
+    Attributes:
+        acts: What clients may do besides what `sim.workload` knows, as domains say.
+    """
+
+    def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
+        self.acts = {
+            name: act for domain in domains.all for name, act in domain.simulation.acts.items()
+        }
         self._world = world
         self._judge = judge
         self._open: dict[int, tuple[Operation, Done]] = {}
@@ -158,7 +168,7 @@ class Desk:
         node = host.node
         if node is None:
             return
-        answer = Reader(host.tables).kv_get(operation.key)
+        answer = kv_get(Reader(host.tables), operation.key)
         if answer.changed > operation.index:
             self._evaluate(host, operation)
             return
@@ -185,12 +195,12 @@ class Desk:
         reader = Reader(host.tables)
         seen: Seen
         if operation.session:
-            answer = reader.session_get(operation.session).value
+            answer = session_get(reader, operation.session).value
             seen = () if answer is None else ((operation.session.encode(), _session_row(answer)),)
         elif operation.is_list:
-            seen = tuple(_seen(entry) for entry in reader.kv_list(operation.key).value)
+            seen = tuple(_seen(entry) for entry in kv_list(reader, operation.key).value)
         else:
-            entry = reader.kv_get(operation.key).value
+            entry = kv_get(reader, operation.key).value
             seen = () if entry is None else (_seen(entry),)
         self._judge.read(operation, self._world.now, reader.applied, seen)
         self._close(operation)

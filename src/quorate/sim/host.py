@@ -200,6 +200,7 @@ class Host:
                 tuple(f"{name}:8300" for name in self.habits.seeds),
             ),
             snapshot=after,
+            domains=self.oracle.domains,
         )
         replica = node.replica
         if replica and replica.membership.in_force(replica.watermark) < self.in_force:

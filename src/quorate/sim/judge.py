@@ -9,8 +9,9 @@ The index would not do for an order: a failed `cas` has none.
 
 from typing import Any
 
-from quorate.base.commands import KvDeleteTree, Txn
 from quorate.base.outcomes import Outcome
+from quorate.kv.commands import KvDeleteTree
+from quorate.machine.commands import Txn
 from quorate.sim.model import Model, Row
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import ViolationError

@@ -12,8 +12,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from quorate.base.batches import Bundle, Configuration, Member, decode_batch
-from quorate.base.commands import (
-    Command,
+from quorate.base.command import Command
+from quorate.base.ids import NodeId, Slot
+from quorate.base.outcomes import Failure, Outcome
+from quorate.catalog.commands import NodeDeregister, NodeHealth, NodeRegister
+from quorate.kv.commands import (
     KvAcquire,
     KvCas,
     KvDelete,
@@ -21,20 +24,10 @@ from quorate.base.commands import (
     KvDeleteTree,
     KvRelease,
     KvSet,
-    NodeDeregister,
-    NodeHealth,
-    NodeRegister,
-    SessionCreate,
-    SessionDestroy,
-    SessionExpire,
-    SessionRenew,
-    Sweep,
-    TombstonesReap,
-    Txn,
-    decode_commands,
 )
-from quorate.base.ids import NodeId, Slot
-from quorate.base.outcomes import Failure, Outcome
+from quorate.machine.commands import Sweep, TombstonesReap, Txn
+from quorate.machine.domains import Domains
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sim.modeltxn import transact
 from quorate.sim.world import ViolationError
 
@@ -70,9 +63,18 @@ class Model:
     Args:
         configuration: The founding one.
         alpha: Slots between a configuration's choice and its government.
+        domains: Whose commands it applies.
+
+    Attributes:
+        own: State of domains that bring their own model, by name.
     """
 
-    def __init__(self, configuration: Configuration, alpha: int) -> None:
+    def __init__(self, configuration: Configuration, alpha: int, domains: Domains) -> None:
+        self._decode = domains.decode
+        self._apply: dict[type[Command], Callable[[Model, Any], Any]] = dict(_APPLY)
+        for domain in domains.all:
+            self._apply.update(domain.simulation.model)
+        self.own: dict[str, Any] = {}
         self.slot = Slot(0)
         self.index = 0
         self.stamp_ms = 0
@@ -118,7 +120,7 @@ class Model:
             raise ViolationError(f"the index fell in slot {slot}")
 
     def _bundle(self, slot: Slot, bundle: Bundle) -> None:
-        commands = decode_commands(bundle.body)
+        commands = self._decode(bundle.body)
         self.commands[slot] += commands
         if not self._counts(bundle):
             self.outcomes[slot] += [None] * bundle.count
@@ -199,7 +201,7 @@ class Model:
 
     def apply(self, command: Command) -> Any:
         """Apply one command; what it gives back."""
-        return _APPLY[type(command)](self, command)
+        return self._apply[type(command)](self, command)
 
     def take(self) -> int:
         """The index of the running command."""

@@ -6,7 +6,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/txn.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from quorate.base.commands.txn import TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
 
 
 class _Row(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.commands import Command
+from quorate.base.command import Command
 
 
 class Kind(Enum):

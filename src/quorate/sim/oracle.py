@@ -19,6 +19,8 @@ from quorate.base.batches import NOOP, Configuration
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, FoundStored, Message, Prepare, Promise
 from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.domains import DOMAINS
+from quorate.machine.domains import Domains
 from quorate.machine.state import State
 from quorate.sim.model import Model
 from quorate.sim.world import ViolationError
@@ -42,10 +44,14 @@ class Oracle:
     Args:
         alpha: Slots between a configuration's choice and its government.
         on_chosen: Told of each chosen slot, in order.
+        domains: Of all nodes.
     """
 
-    def __init__(self, alpha: int, on_chosen: Callable[[Slot, bytes], None]) -> None:
+    def __init__(
+        self, alpha: int, on_chosen: Callable[[Slot, bytes], None], domains: Domains = DOMAINS
+    ) -> None:
         self._alpha = alpha
+        self.domains = domains
         self._on_chosen = on_chosen
         self.model: Model | None = None
         self.cluster_id = ""
@@ -70,7 +76,7 @@ class Oracle:
         """A node stored a founding that is complete."""
         if self.model is None:
             self.cluster_id = cluster_id
-            self.model = Model(configuration, self._alpha)
+            self.model = Model(configuration, self._alpha, self.domains)
         elif cluster_id != self.cluster_id:
             raise ViolationError(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
 

@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 
-from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError
+from quorate.kv.commands import KvSet
 from quorate.sim.cluster import Cluster
 from quorate.sim.faults import Injector
 from quorate.sim.host import Host

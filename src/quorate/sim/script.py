@@ -7,10 +7,11 @@ message: drop, hold, let go, cut, crash, pause. All checkers watch as they do in
 from collections.abc import Callable, Sequence
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command, KvSet
+from quorate.base.command import Command
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.messages import Message
+from quorate.kv.commands import KvSet
 from quorate.sim.cluster import Cluster, Make
 from quorate.sim.host import Habits, Host
 from quorate.sim.network import Rule, Weather

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from quorate.base.commands import KvCas, KvDelete, KvSet
+from quorate.kv.commands import KvCas, KvDelete, KvSet
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import ViolationError
 

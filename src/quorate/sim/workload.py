@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.commands import (
-    Command,
+from quorate.base.command import Command
+from quorate.base.outcomes import Failure
+from quorate.base.txn import TxnOp
+from quorate.kv.commands import (
     KvAcquire,
     KvCas,
     KvDelete,
@@ -20,13 +22,9 @@ from quorate.base.commands import (
     KvDeleteTree,
     KvRelease,
     KvSet,
-    SessionCreate,
-    SessionDestroy,
-    SessionRenew,
-    Txn,
-    TxnOp,
 )
-from quorate.base.outcomes import Failure
+from quorate.machine.commands import Txn
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
 from quorate.sim.desk import Desk, Server
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import World
@@ -100,7 +98,12 @@ class Client:
             return
         weights = self._appetite.weights
         act = self._chance.choices(list(weights), list(weights.values()))[0]
-        _ACTS[act](self)
+        own = self._desk.acts.get(act)
+        if own is None:
+            _ACTS[act](self)
+        else:
+            self._written += 1
+            self.write(own(self._chance, f"{self.name}-{self._written}"))
 
     # --- helpers of the acts ------------------------------------------------------------------
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from quorate.base.commands import KvSet, NodeRegister
+from quorate.catalog.commands import NodeRegister
 from quorate.cli.archives import ArchiveError, read_archive
 from quorate.cli.output import readable
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC, content
 from tests.unit.cli.conftest import Run
 from tests.unit.machine.lab import Lab
@@ -112,7 +114,7 @@ def own(tmp_path: Path) -> Path:
         lab.outcomes(KvSet(key.encode(), b"x" * 1000, 0))
     lab.outcomes(NodeRegister("id-1", "n1", "10.0.0.1", "dc1", {}, {}))
     file = tmp_path / "own.snap"
-    file.write_bytes(packed(whole(b"".join(content(lab.tables)))))
+    file.write_bytes(packed(whole(b"".join(content(DOMAINS, lab.tables)))))
     return file
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import httptools
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import NO_BALLOT, NodeId

@@ -1,8 +1,9 @@
 """Reads that wait: read points, wakes, the end of patience."""
 
-from quorate.base.commands import KvSet, NodeRegister
 from quorate.base.errors import UnavailableError
+from quorate.catalog.commands import NodeRegister
 from quorate.gateways.http.config import HttpConfig
+from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import Desk
 
 NO_QUORUM = UnavailableError("no_quorum", "no answer from a quorum")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.base.errors import UnavailableError
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.request import Request
+from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import Desk, request
 
 

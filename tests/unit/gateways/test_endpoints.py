@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from quorate.base.commands import KvSet, NodeRegister, SessionRenew
 from quorate.base.errors import (
     ConflictError,
     NotFoundError,
@@ -15,10 +14,13 @@ from quorate.base.errors import (
     StorageError,
     UnavailableError,
 )
+from quorate.catalog.commands import NodeRegister
 from quorate.gateways.http.answers import go_json
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import STATUS_OF, http_error
 from quorate.gateways.http.routes import ROUTES
+from quorate.kv.commands import KvSet
+from quorate.sessions.commands import SessionRenew
 from tests.unit.gateways.desk import BOB, ME, Desk
 
 

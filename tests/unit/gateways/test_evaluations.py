@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from quorate.base.commands import KvSet
-from quorate.gateways.http import answers
+from quorate.gateways.http import answers, kv
 from quorate.gateways.http.evaluations import BYTES_MAX, ENTRIES_MAX, Evaluations, question
+from quorate.kv.commands import KvSet
+from quorate.kv.queries import kv_list_in_turn
 from quorate.machine.queries import Reader
 from tests.unit.gateways.desk import Desk, request
 
@@ -31,7 +32,7 @@ def waiting(desk: Desk, target: str, count: int, *headers: str) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was done, in order: lists evaluated, values encoded."""
     done: list[str] = []
-    evaluate, encode = Reader.kv_list_in_turn, answers.go_json
+    evaluate, encode = kv_list_in_turn, answers.go_json
 
     def evaluated(reader: Reader, prefix: bytes) -> object:
         done.append("evaluated")
@@ -41,7 +42,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("encoded")
         return encode(value, is_pretty=is_pretty)
 
-    monkeypatch.setattr(Reader, "kv_list_in_turn", evaluated)
+    monkeypatch.setattr(kv, "kv_list_in_turn", evaluated)
     monkeypatch.setattr(answers, "go_json", encoded)
     return done
 

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.gateways.http.budget import FREE_BYTES, REQUEST_BYTES, STEP_BYTES
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.connection import Connection
+from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import Desk, FakeTransport, parsed, request
 
 KIB = 1024

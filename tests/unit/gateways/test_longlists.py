@@ -9,12 +9,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from quorate.base.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.base.config import ClusterConfig
 from quorate.gateways.http.drawing import Drawer
 from quorate.gateways.http.request import PIECE_BYTES
 from quorate.gateways.http.slices import LATER, TURN_S, Slices
-from quorate.machine.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList, Reader
+from quorate.kv import queries
+from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
+from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
+from quorate.machine.queries import Reader
 from tests.unit.gateways.desk import Desk, FakeTransport, request
 from tests.unit.machine.lab import Lab
 
@@ -272,7 +274,7 @@ def test_a_reader_that_waits_for_its_turn_holds_no_row_of_a_long_list() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        batches = [reader.batches(LongList(b"big/", None, ())) for _ in range(20)]
+        batches = [queries.batches(reader, LongList(b"big/", None, ())) for _ in range(20)]
         for each in batches:
             assert next(each)
         held, _ = tracemalloc.get_traced_memory()

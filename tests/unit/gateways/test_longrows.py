@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 
-from quorate.base.commands import (
+from quorate.catalog.apply import SERF_HEALTH
+from quorate.catalog.commands import (
     NodeDeregister,
     NodeRegister,
     ServiceDeregister,
     ServiceRegister,
-    SessionCreate,
-    SessionDestroy,
 )
 from quorate.gateways.http import evaluations, longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.gateways.http.slices import TURN_S
-from quorate.registry.catalog import SERF_HEALTH
+from quorate.sessions.commands import SessionCreate, SessionDestroy
 from tests.unit.gateways.test_longlists import SlowDesk
 
 MANY = 2 * ROWS_MAX + 9

@@ -9,11 +9,12 @@ import json
 
 import pytest
 
-from quorate.base.commands import KvSet, SessionCreate
+from quorate.catalog.apply import SERF_HEALTH
 from quorate.gateways.http import bodies
 from quorate.gateways.http.params import QUERY_PARTS_MAX, TEXT_BYTES_MAX
 from quorate.gateways.http.routes import ROUTES, Route
-from quorate.registry.catalog import SERF_HEALTH
+from quorate.kv.commands import KvSet
+from quorate.sessions.commands import SessionCreate
 from tests.unit.gateways.desk import Desk, Reply
 
 NOT_TEXT = {

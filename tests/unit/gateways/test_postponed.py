@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
+from quorate.kv.commands import KvSet
 from tests.limits import HANG_S
 from tests.unit.gateways.desk import Desk, FakeLocal, Reply, parsed, request
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from quorate.base.commands import KvDelete, KvSet
 from quorate.gateways.http.config import HttpConfig
+from quorate.kv.commands import KvDelete, KvSet
 from tests.compat.consul.cases import cases
 from tests.compat.consul.player import Ask, Player, body_of, path_of, seen
 from tests.unit.gateways.desk import ME, Desk

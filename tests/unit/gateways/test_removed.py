@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from quorate.base.batches import Member
-from quorate.base.commands import KvSet
 from quorate.base.errors import UnavailableError
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
+from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import BOB, ME, Desk, FakeLocal
 
 REMOVED = UnavailableError("removed", "this node, ann, was removed from cluster c")

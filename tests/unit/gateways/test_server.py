@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError, StorageError
 from quorate.gateways.http.archive import pack
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
 from quorate.gateways.http.spool import Space
+from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC
 from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.base.errors import InvariantError
 from quorate.gateways.http import archive
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import HttpServer
 from quorate.gateways.http.sharing import Shared, shared
+from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import FakeLocal, request, until
 from tests.unit.gateways.test_server import Caller
 

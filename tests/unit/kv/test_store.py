@@ -2,7 +2,8 @@
 
 import pytest
 
-from quorate.base.commands import (
+from quorate.base.outcomes import Failure
+from quorate.kv.commands import (
     KvAcquire,
     KvCas,
     KvDelete,
@@ -11,8 +12,7 @@ from quorate.base.commands import (
     KvRelease,
     KvSet,
 )
-from quorate.base.outcomes import Failure
-from quorate.kv.store import KvRow
+from quorate.kv.tables import KvRow
 from tests.unit.machine.lab import Lab
 
 

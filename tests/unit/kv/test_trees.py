@@ -4,22 +4,18 @@ from itertools import pairwise
 
 import pytest
 
-from quorate.base.commands import (
-    KvAcquire,
-    KvCas,
-    KvDeleteTree,
-    KvSet,
-    SessionDestroy,
-    Sweep,
-    Txn,
-    TxnOp,
-)
 from quorate.base.config import ClusterConfig
-from quorate.base.subjects import of_tree
+from quorate.base.txn import TxnOp
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvCas, KvDeleteTree, KvSet
+from quorate.kv.queries import kv_list
+from quorate.kv.subjects import of_tree
 from quorate.kv.trees import NOTED_MAX
+from quorate.machine.commands import Sweep, Txn
 from quorate.machine.queries import Reader
 from quorate.machine.snapshot import dump
 from quorate.machine.state import STATE_KEY, State, decode_state
+from quorate.sessions.commands import SessionDestroy
 from tests.unit.machine.lab import Lab
 
 
@@ -39,7 +35,7 @@ def state(lab: Lab) -> State:
 
 
 def stored(lab: Lab) -> set[bytes]:
-    return set(dump(lab.tables).get("KV", {}))
+    return set(dump(DOMAINS, lab.tables).get("KV", {}))
 
 
 def shown(lab: Lab) -> list[bytes]:
@@ -145,8 +141,8 @@ def test_nobody_holds_a_key_that_went_with_its_tree(lab: Lab) -> None:
     entry = lab.read.kv_get(b"a/1").value
     assert entry is not None
     assert entry.row.session == second
-    assert "KV_DELAY" not in dump(lab.tables)
-    assert set(dump(lab.tables)["KV_LOCKS"]) == {b"second\0a/1"}
+    assert "KV_DELAY" not in dump(DOMAINS, lab.tables)
+    assert set(dump(DOMAINS, lab.tables)["KV_LOCKS"]) == {b"second\0a/1"}
 
 
 def test_with_many_noted_removals_a_further_tree_goes_row_by_row(lab: Lab) -> None:
@@ -167,12 +163,12 @@ def test_a_small_tree_leaves_a_tombstone_for_each_key(lab: Lab) -> None:
     lab.do(KvDeleteTree(b"c/"))
     assert state(lab).removals == ()
     assert state(lab).floor == floor
-    assert {b"c/1", b"c/2"} <= set(dump(lab.tables)["KV_TOMB"])
+    assert {b"c/1", b"c/2"} <= set(dump(DOMAINS, lab.tables)["KV_TOMB"])
 
 
 def test_a_held_view_shows_the_tree_as_it_was(lab: Lab) -> None:
     view = lab.tables.hold()
     lab.do(KvDeleteTree(b"a/"))
     lab.do(Sweep(100))
-    assert len(Reader(view).kv_list(b"a/").value) == 10
+    assert len(kv_list(Reader(view), b"a/").value) == 10
     view.close()

@@ -1,26 +1,31 @@
 """A machine of one node with hands: commands go in as a batch, outcomes come out."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
+from quorate.base.answers import Answer
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
-from quorate.base.commands import (
-    Command,
-    NodeRegister,
-    SessionCreate,
-    encode_command,
-    join_commands,
-)
+from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
 from quorate.base.subjects import name_part
+from quorate.base.txn import TxnDone, TxnOp
+from quorate.catalog import queries as catalog
+from quorate.catalog.commands import NodeRegister
+from quorate.catalog.queries import Instance
+from quorate.catalog.tables import CheckRow, NodeRow, ServiceRow
+from quorate.domains import DOMAINS
+from quorate.kv import queries as kv
+from quorate.kv.tables import KvEntry, KvRow
+from quorate.machine import txn
 from quorate.machine.machine import Application, Machine
-from quorate.machine.queries import Answer, Instance, Reader
+from quorate.machine.queries import Reader
 from quorate.machine.watches import Watches
-from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
-from quorate.registry.sessions import SessionRow
+from quorate.sessions import queries as sessions
+from quorate.sessions.commands import SessionCreate
+from quorate.sessions.tables import SessionRow
 from quorate.sim.tables import DictTables
 
 ANN = NodeId("ann")
@@ -41,30 +46,60 @@ T = TypeVar("T")
 
 
 class Lists(Reader):
-    """A reader that gives whole lists."""
+    """A reader with the reads of all domains, which gives whole lists."""
 
     __slots__ = ()
 
+    def kv_get(self, key: bytes) -> Answer[KvEntry | None]:
+        return kv.kv_get(self, key)
+
+    def kv_at_once(self, key: bytes) -> tuple[KvRow, int] | None:
+        return kv.kv_at_once(self, key)
+
+    def kv_list(self, prefix: bytes) -> Answer[list[KvEntry]]:
+        return kv.kv_list(self, prefix)
+
+    def kv_keys(self, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
+        return kv.kv_keys(self, prefix, separator)
+
+    def kv_list_in_turn(self, prefix: bytes) -> Answer[list[KvEntry]] | kv.LongList:
+        return kv.kv_list_in_turn(self, prefix)
+
+    def batches(self, long: kv.LongList) -> Iterator[list[KvEntry] | list[bytes]]:
+        return kv.batches(self, long)
+
+    def changes(self, long: kv.LongList) -> Iterator[int]:
+        return kv.changes(self, long)
+
+    def session_get(self, session: str) -> Answer[SessionRow | None]:
+        return sessions.session_get(self, session)
+
+    def txn_read(self, ops: Iterable[TxnOp]) -> Generator[None, None, TxnDone]:
+        return txn.read(DOMAINS, self.rows, ops, ClusterConfig().txn_result_bytes_max)
+
+    def node(self, name: str) -> Answer[NodeRow | None]:
+        return catalog.node_get(self, name)
+
     def session_list(self) -> Answer[list[SessionRow]]:
-        return _listed(self.each_session())
+        return _listed(sessions.each_session(self))
 
     def session_node(self, node: str) -> Answer[list[SessionRow]]:
         own = name_part(node)
-        found = _listed(self.each_session(node))
+        found = _listed(sessions.each_session(self, node))
         rows = [row for row in found.value if name_part(row.node) == own]
         return Answer(rows, found.changed, found.header, found.subjects)
 
     def nodes(self) -> Answer[list[NodeRow]]:
-        return _listed(self.each_node())
+        return _listed(catalog.each_node(self))
 
     def services_of_node(self, name: str) -> Answer[list[ServiceRow]]:
-        return _listed(self.each_service_of_node(name))
+        return _listed(catalog.each_service_of_node(self, name))
 
     def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:
-        return _listed(self.each_check(name))
+        return _listed(catalog.each_check(self, name))
 
     def services_of_name(self, name: str) -> Answer[list[Instance]]:
-        return _listed(self.each_instance(name))
+        return _listed(catalog.each_instance(self, name))
 
 
 def _listed(answer: Answer[Iterator[T]]) -> Answer[list[T]]:
@@ -87,7 +122,7 @@ class Lab:
     ) -> None:
         self.tables = DictTables() if tables is None else tables
         self.settings = settings or ClusterConfig()
-        self.machine = Machine(self.tables, self.settings, turn_units)
+        self.machine = Machine(self.tables, self.settings, DOMAINS, turn_units)
         self.stamp_ms = 1_000
         self.touched: list[bytes] = []
         self.shadow: Machine | None = None
@@ -116,7 +151,7 @@ class Lab:
     def add_shadow(self) -> None:
         """From here on a second machine follows."""
         rows = dict(self.tables.hold().range(b""))
-        self.shadow = Machine(DictTables(rows), self.settings)
+        self.shadow = Machine(DictTables(rows), self.settings, DOMAINS)
 
     def outcomes(self, *commands: Command) -> list[Outcome]:
         return self.apply(*commands).bundles[0].outcomes

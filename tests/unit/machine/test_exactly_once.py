@@ -1,9 +1,11 @@
 """A bundle counts once, in sequence, per incarnation of a member; all else is skipped."""
 
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
-from quorate.base.commands import KvCas, encode_command, join_commands
+from quorate.base.command import encode_command, join_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvCas
 from quorate.machine.machine import BundleResult, Machine
 from quorate.sim.tables import DictTables
 
@@ -11,7 +13,7 @@ ANN, EVE = NodeId("ann"), NodeId("eve")
 
 
 def founded() -> Machine:
-    machine = Machine(DictTables(), ClusterConfig())
+    machine = Machine(DictTables(), ClusterConfig(), DOMAINS)
     machine.found("c", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
     return machine
 

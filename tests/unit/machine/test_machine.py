@@ -13,26 +13,20 @@ from quorate.base.batches import (
     Member,
     encode_batch,
 )
-from quorate.base.commands import (
-    KvAcquire,
-    KvDelete,
-    KvDeleteTree,
-    KvSet,
-    NodeHealth,
-    ServiceRegister,
-    SessionDestroy,
-    Txn,
-    TxnOp,
-    encode_command,
-    join_commands,
-)
+from quorate.base.command import encode_command, join_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import InvariantError, StorageError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Failure
+from quorate.base.txn import TxnOp
+from quorate.catalog.commands import NodeHealth, ServiceRegister
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvDelete, KvDeleteTree, KvSet
+from quorate.machine.commands import Txn
 from quorate.machine.machine import Machine
 from quorate.machine.snapshot import dump
 from quorate.runtime.tables import LmdbTables
+from quorate.sessions.commands import SessionDestroy
 from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab
 
@@ -182,7 +176,7 @@ def test_a_process_that_ends_after_any_transaction_applied_whole_slots_only() ->
         lab.do(KvSet(b"k", b"v"))
     tables.kill()
     tables.transactions_left = 1_000_000
-    again = Machine(tables, ClusterConfig())
+    again = Machine(tables, ClusterConfig(), DOMAINS)
     assert again.applied == before + 1
     assert again.last_sequence(ANN) == (1, before + 1)
 
@@ -217,7 +211,7 @@ def test_the_digest_tells_replicas_that_differ_in_a_row_apart() -> None:
 def test_a_restart_finds_everything_as_it_was() -> None:
     lab = Lab()
     busy(lab)
-    again = Machine(lab.tables, ClusterConfig())
+    again = Machine(lab.tables, ClusterConfig(), DOMAINS)
     for name in ("applied", "index", "stamp_ms", "wall_ms", "digest", "cluster_id"):
         assert getattr(again, name) == getattr(lab.machine, name)
     assert again.configurations == lab.machine.configurations
@@ -227,12 +221,12 @@ def test_a_restart_finds_everything_as_it_was() -> None:
 def test_rows_copied_in_key_order_make_the_same_machine() -> None:
     lab, copy = Lab(), DictTables()
     busy(lab)
-    follower = Machine(copy, ClusterConfig())
+    follower = Machine(copy, ClusterConfig(), DOMAINS)
     copy.begin_install()
     copy.install_rows(list(lab.tables.hold().range(b"")))
     copy.finish_install()
     follower.reload()
-    assert dump(copy) == dump(lab.tables)
+    assert dump(DOMAINS, copy) == dump(DOMAINS, lab.tables)
     data = batch(bundle(ANN, lab.machine.last_sequence(ANN)[1] + 1, b"more"))
     for machine in (lab.machine, follower):
         machine.apply(Slot(machine.applied + 1), data, None, ANN)
@@ -245,14 +239,14 @@ def test_rows_copied_in_key_order_make_the_same_machine() -> None:
 def test_a_batch_that_finds_no_room_changes_nothing_and_can_be_applied_later() -> None:
     tables = DictTables()
     lab = Lab(tables)
-    before, rows = lab.machine.digest, dump(tables)
+    before, rows = lab.machine.digest, dump(DOMAINS, tables)
     s = lab.machine.last_sequence(ANN)
     tables.is_full = True
     with pytest.raises(StorageError, match="full"):
         lab.do(KvSet(b"k", b"v"))
     assert lab.machine.digest == before
     assert lab.machine.last_sequence(ANN) == s
-    assert dump(tables) == rows
+    assert dump(DOMAINS, tables) == rows
     tables.is_full = False
     assert lab.do(KvSet(b"k", b"v")) is True
 
@@ -319,7 +313,7 @@ def test_a_member_to_come_may_write_already_and_a_leaving_one_until_it_has_left(
     assert not write(BOB, 3)
     assert not write(BOB, 1)
     assert machine.counters.bundles_of_strangers == 3
-    origins = dump(lab.tables)["meta ORIGINS"]
+    origins = dump(DOMAINS, lab.tables)["meta ORIGINS"]
     assert list(origins) == [ANN.encode()]
 
 

@@ -7,8 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from quorate.base.commands import (
-    Command,
+from quorate.base.command import Command
+from quorate.base.config import ClusterConfig
+from quorate.base.outcomes import Failure
+from quorate.base.ports import Tables
+from quorate.base.subjects import BEGINNING
+from quorate.base.txn import TxnDone, TxnOp
+from quorate.domains import DOMAINS
+from quorate.kv.commands import (
     KvAcquire,
     KvCas,
     KvDelete,
@@ -16,24 +22,13 @@ from quorate.base.commands import (
     KvDeleteTree,
     KvRelease,
     KvSet,
-    RestoreRows,
-    SessionCreate,
-    SessionDestroy,
-    SessionExpire,
-    SessionRenew,
-    Sweep,
-    TombstonesReap,
-    Txn,
-    TxnOp,
 )
-from quorate.base.commands.txn import TxnDone
-from quorate.base.config import ClusterConfig
-from quorate.base.outcomes import Failure
-from quorate.base.ports import Tables
-from quorate.base.schema import Table
-from quorate.base.subjects import TREE, of_key
+from quorate.kv.subjects import of_key
+from quorate.kv.tables import KV, KV_LOCKS
+from quorate.machine.commands import RestoreRows, Sweep, TombstonesReap, Txn
 from quorate.machine.snapshot import content, dump, restore_commands, verify
 from quorate.machine.state import STATE_KEY, decode_state
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from tests.unit.machine.lab import Lab
 
 KEYS = st.sampled_from([b"a", b"a/", b"a/b", b"a/\xff", b"b", b"\xff" * 600])
@@ -338,7 +333,7 @@ class Clients(RuleBasedStateMachine):
         assert self.listed_locks() == held
 
     def listed_locks(self) -> set[bytes]:
-        return set(dump(self.lab.tables).get("KV_LOCKS", {}))
+        return set(dump(DOMAINS, self.lab.tables).get("KV_LOCKS", {}))
 
     @invariant()
     def who_does_not_wait_is_told_the_same(self) -> None:
@@ -363,7 +358,7 @@ class NotingClients(Clients):
         return Lab(tables, settings=ClusterConfig(removals_max=1), turn_units=20)
 
     def check_touched(self, expected: set[bytes]) -> None:
-        trees = [of_key(one[1:]) for one in self.lab.touched if one[:1] == TREE]
+        trees = [one[1:] for one in self.lab.touched if one[:1] == BEGINNING]
         touched = {subject for subject in self.lab.touched if subject[:1] == b"k"}
         assert touched <= expected
         assert all(any(key.startswith(tree) for tree in trees) for key in expected - touched)
@@ -381,18 +376,20 @@ class NotingClients(Clients):
 
     @rule()
     def a_snapshot_holds_what_is_shown(self) -> None:
-        info = verify(b"".join(content(self.lab.tables)))
+        info = verify(DOMAINS, b"".join(content(DOMAINS, self.lab.tables)))
         held = sum(bool(row.session) for row in self.model.keys.values())
         least = len(self.model.keys) + held + len(self.model.sessions)
         assert info.rows >= least
         rows = [
             row
-            for command in restore_commands(b"".join(content(self.lab.tables)), "r")
+            for command in restore_commands(
+                DOMAINS, b"".join(content(DOMAINS, self.lab.tables)), "r"
+            )
             if isinstance(command, RestoreRows)
             for row in command.rows
         ]
-        assert {key[1:] for key, _ in rows if key[0] == Table.KV} == set(self.model.keys)
-        assert sum(key[0] == Table.KV_LOCKS for key, _ in rows) == held
+        assert {key[1:] for key, _ in rows if key[0] == KV} == set(self.model.keys)
+        assert sum(key[0] == KV_LOCKS for key, _ in rows) == held
 
     @rule()
     def all_is_swept(self) -> None:
@@ -400,7 +397,7 @@ class NotingClients(Clients):
             self.lab.do(Sweep(3))
         state = decode_state(self.lab.tables.get(STATE_KEY) or b"")
         assert state.removals == ()
-        assert set(dump(self.lab.tables).get("KV", {})) == set(self.model.keys)
+        assert set(dump(DOMAINS, self.lab.tables).get("KV", {})) == set(self.model.keys)
         self.model.stamp_ms = max(self.model.stamp_ms, self.lab.stamp_ms)
 
 

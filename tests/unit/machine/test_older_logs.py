@@ -18,6 +18,7 @@ import pytest
 from quorate.base.batches import Configuration, Member, decode_batch
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import NodeId, Slot
+from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
 from quorate.sim.tables import DictTables
 
@@ -35,7 +36,7 @@ def batches() -> list[tuple[bytes, int]]:
 def test_every_batch_leaves_the_digest_that_it_left_there(
     batches: list[tuple[bytes, int]], turn_units: int
 ) -> None:
-    machine = Machine(DictTables(), ClusterConfig(), turn_units)
+    machine = Machine(DictTables(), ClusterConfig(), DOMAINS, turn_units)
     machine.found("cluster", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
     digests = [machine.digest]
     for slot, (data, _) in enumerate(batches[1:], start=1):

@@ -5,26 +5,21 @@ from typing import Any
 
 import pytest
 
-from quorate.base.commands import (
-    Command,
-    KvAcquire,
-    KvCas,
-    KvDelete,
-    KvDeleteTree,
-    KvRelease,
-    KvSet,
+from quorate.base.answers import Answer
+from quorate.base.command import Command
+from quorate.catalog.commands import (
     NodeDeregister,
     NodeHealth,
     NodeRegister,
     ServiceDeregister,
     ServiceRegister,
-    SessionDestroy,
-    SessionRenew,
-    TombstonesReap,
 )
-from quorate.machine.queries import Answer
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvCas, KvDelete, KvDeleteTree, KvRelease, KvSet
+from quorate.machine.commands import TombstonesReap
 from quorate.machine.snapshot import dump
 from quorate.machine.watches import Watches
+from quorate.sessions.commands import SessionDestroy, SessionRenew
 from tests.unit.machine.lab import Lab, Lists, fired
 
 Query = Callable[[Lists], Answer[Any]]
@@ -269,7 +264,7 @@ def test_reaping_takes_the_oldest_first_and_so_many_at_most(lab: Lab) -> None:
     lab.do(TombstonesReap(last - 2, 100))
     assert lab.read.kv_get(b"never").changed == last - 2
     lab.do(TombstonesReap(last, 100))
-    left = dump(lab.tables)
+    left = dump(DOMAINS, lab.tables)
     assert "KV_TOMB" not in left
     assert "GRAVEYARD" not in left
 
@@ -283,14 +278,14 @@ def test_what_was_made_anew_and_removed_again_is_remembered_as_of_then(lab: Lab)
 
 
 def test_sessions_services_and_nodes_leave_nothing_after_reaping(lab: Lab) -> None:
-    empty = dump(lab.tables)
+    empty = dump(DOMAINS, lab.tables)
     for _ in range(2):
         lab.do(BOB, ServiceRegister("bob", "web", "web", b""))
         lab.session("s", node="Bob")
         lab.do(KvAcquire(b"k", b"", 0, "s"))
         lab.do(NodeDeregister("bob"), KvDelete(b"k"))
     lab.do(TombstonesReap(lab.machine.index, 1_000))
-    after = dump(lab.tables)
+    after = dump(DOMAINS, lab.tables)
     names = {name for name in after if name[:4] != "meta"}
     assert {name: after[name] for name in names} == {name: empty[name] for name in names}
 
@@ -305,4 +300,4 @@ def test_removals_are_proposed_for_reaping_when_they_are_old_enough(lab: Lab) ->
     proposed = lab.machine.expirations(lab.stamp_ms + 15 * 60_000 + 5_000)
     assert proposed == [TombstonesReap(removed + 1, 1_000)]
     lab.do(*proposed)
-    assert "KV_TOMB" not in dump(lab.tables)
+    assert "KV_TOMB" not in dump(DOMAINS, lab.tables)

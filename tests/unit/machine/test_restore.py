@@ -1,6 +1,7 @@
 """Snapshots for users, and their way back into a running cluster."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -9,33 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.base.commands import (
-    Command,
-    KvAcquire,
-    KvDelete,
-    KvSet,
-    NodeRegister,
-    RestoreBegin,
-    RestoreCommit,
-    RestoreRows,
-    ServiceRegister,
-    SessionDestroy,
-    SessionExpire,
-    Sweep,
-)
+from quorate.base.command import Command
 from quorate.base.errors import RequestError
 from quorate.base.outcomes import Failure
-from quorate.base.schema import Table
-from quorate.base.subjects import EVERYTHING, exactly, of_key
-from quorate.machine.snapshot import (
-    MAGIC,
-    content,
-    dump,
-    inventory,
-    restore_commands,
-    verify,
-)
+from quorate.base.subjects import EVERYTHING, exactly
+from quorate.catalog.commands import NodeRegister, ServiceRegister
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvDelete, KvSet
+from quorate.kv.subjects import of_key
+from quorate.kv.tables import KV, KV_DELAY, KV_LOCKS, KV_TOMB
+from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows, Sweep
+from quorate.machine.snapshot import MAGIC, content, dump, inventory, restore_commands, verify
 from quorate.machine.watches import Watches
+from quorate.sessions.commands import SessionDestroy, SessionExpire
 from tests.unit.machine.lab import ANN, Lab, fired
 
 
@@ -51,11 +38,11 @@ def furnished() -> Lab:
 
 
 def snapshot_of(lab: Lab) -> bytes:
-    return b"".join(content(lab.tables))
+    return b"".join(content(DOMAINS, lab.tables))
 
 
 def restore(lab: Lab, data: bytes, restore_id: str = "r") -> bool:
-    values = [lab.do(command) for command in restore_commands(data, restore_id)]
+    values = [lab.do(command) for command in restore_commands(DOMAINS, data, restore_id)]
     assert all(value is True for value in values[:-1])
     last: bool = values[-1]
     return last
@@ -64,7 +51,7 @@ def restore(lab: Lab, data: bytes, restore_id: str = "r") -> bool:
 def visible(lab: Lab) -> dict[str, object]:
     """What users see, less the times that count anew."""
     found: dict[str, object] = {}
-    for name, rows in dump(lab.tables).items():
+    for name, rows in dump(DOMAINS, lab.tables).items():
         if name in {"KV", "KV_LOCKS", "NODES", "SERVICES", "CHECKS", "NODE_SERVICES"}:
             found[name] = rows
         elif name == "SESSIONS":
@@ -77,7 +64,7 @@ def visible(lab: Lab) -> dict[str, object]:
 
 def test_a_snapshot_tells_what_it_is() -> None:
     lab = furnished()
-    info = verify(snapshot_of(lab))
+    info = verify(DOMAINS, snapshot_of(lab))
     assert info.index == lab.machine.index
     assert info.cluster_id == "cluster"
     assert info.rows > 600
@@ -166,12 +153,12 @@ def test_locks_and_their_sessions_still_know_each_other() -> None:
 def test_what_was_current_is_swept_in_slices() -> None:
     lab = furnished()
     restore(lab, snapshot_of(lab))
-    assert "other" in dump(lab.tables)
+    assert "other" in dump(DOMAINS, lab.tables)
     swept: list[int] = []
     while lab.machine.expirations(lab.stamp_ms) and len(swept) < 100:
         swept.append(lab.do(Sweep(100)))
         lab.stamp_ms += 100
-    assert "other" not in dump(lab.tables)
+    assert "other" not in dump(DOMAINS, lab.tables)
     assert swept[0] == 100
     assert lab.do(Sweep(100)) == 0
 
@@ -215,7 +202,7 @@ def test_rows_of_another_restore_are_ignored_and_an_older_one_is_dropped() -> No
 
 def test_an_incomplete_restore_does_not_become_current() -> None:
     lab = furnished()
-    before, commands = visible(lab), list(restore_commands(snapshot_of(lab), "r"))
+    before, commands = visible(lab), list(restore_commands(DOMAINS, snapshot_of(lab), "r"))
     del commands[2]
     for command in commands[:-1]:
         lab.do(command)
@@ -226,10 +213,10 @@ def test_an_incomplete_restore_does_not_become_current() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        (bytes([Table.KV]) + b"k", b"rubbish"),
-        (bytes([Table.KV_TOMB]) + b"k", b"12345678"),
-        (bytes([Table.KV_DELAY]) + b"k", b"1"),
-        (bytes([Table.KV_LOCKS]) + b"k", b"1"),
+        (bytes([KV]) + b"k", b"rubbish"),
+        (bytes([KV_TOMB]) + b"k", b"12345678"),
+        (bytes([KV_DELAY]) + b"k", b"1"),
+        (bytes([KV_LOCKS]) + b"k", b"1"),
         (b"\xee", b""),
         (b"", b""),
     ],
@@ -245,7 +232,7 @@ def test_a_row_that_cannot_be_read_spoils_the_restore(row: tuple[bytes, bytes]) 
 def test_rubbish_is_refused_before_anything_is_proposed() -> None:
     for rubbish in (b"", b"rubbish", b"quorate-state-1\n"):
         with pytest.raises(RequestError):
-            list(restore_commands(rubbish, "r"))
+            list(restore_commands(DOMAINS, rubbish, "r"))
 
 
 def with_info(snapshot: bytes, change: Callable[[list[Any]], list[Any]]) -> bytes:
@@ -263,25 +250,29 @@ def with_info(snapshot: bytes, change: Callable[[list[Any]], list[Any]]) -> byte
 
 
 def all_commands(data: bytes) -> list[Command]:
-    return list(restore_commands(data, "r"))
+    return list(restore_commands(DOMAINS, data, "r"))
 
 
-READERS: tuple[Callable[[bytes], object], ...] = (verify, inventory, all_commands)
+READERS: tuple[Callable[[bytes], object], ...] = (
+    partial(verify, DOMAINS),
+    partial(inventory, DOMAINS),
+    all_commands,
+)
 
 
 def test_a_snapshot_of_format_1_is_restored() -> None:
     lab, other = furnished(), Lab()
     older = with_info(snapshot_of(lab), lambda fields: fields[:5])
     assert len(older) < len(snapshot_of(lab))
-    assert verify(older).format == 1
-    for command in restore_commands(older, "r"):
+    assert verify(DOMAINS, older).format == 1
+    for command in restore_commands(DOMAINS, older, "r"):
         assert other.do(command) is not False
-    assert verify(snapshot_of(other)).rows == verify(snapshot_of(lab)).rows
+    assert verify(DOMAINS, snapshot_of(other)).rows == verify(DOMAINS, snapshot_of(lab)).rows
 
 
 def test_a_snapshot_says_its_format_and_a_newer_one_is_refused_with_what_to_do() -> None:
     whole = snapshot_of(furnished())
-    assert verify(whole).format == 2
+    assert verify(DOMAINS, whole).format == 2
     newer = with_info(whole, lambda fields: [*fields[:5], 3, "more"])
     refusals: list[str] = []
     for read in READERS:
@@ -293,7 +284,9 @@ def test_a_snapshot_says_its_format_and_a_newer_one_is_refused_with_what_to_do()
         "restore it with that version, or a newer one"
     )
     assert refusals == [text] * 3
-    assert verify(with_info(whole, lambda fields: [*fields, "ignored"])) == verify(whole)
+    assert verify(DOMAINS, with_info(whole, lambda fields: [*fields, "ignored"])) == verify(
+        DOMAINS, whole
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -309,6 +302,6 @@ def test_any_damage_is_found(data: st.DataObject) -> None:
         bit = 1 << data.draw(st.integers(0, 7))
         broken = whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :]
     with pytest.raises(RequestError):
-        verify(broken)
+        verify(DOMAINS, broken)
     with pytest.raises(RequestError):
-        verify(whole + b"x" + broken)
+        verify(DOMAINS, whole + b"x" + broken)

@@ -3,6 +3,7 @@
 from quorate.base.batches import Batch, Configuration, Member, Shown, encode_batch
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
+from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
 from quorate.sim.tables import DictTables
 
@@ -11,7 +12,7 @@ LOW, HIGH = Ballot(1, ANN), Ballot(2, ANN)
 
 
 def founded(tables: DictTables) -> Machine:
-    machine = Machine(tables, ClusterConfig())
+    machine = Machine(tables, ClusterConfig(), DOMAINS)
     machine.found("c", Configuration(1, 0, (Member(ANN, "ann", "a:1"),)))
     return machine
 
@@ -32,7 +33,7 @@ def test_a_batch_says_what_members_have_shown() -> None:
     machine.apply(Slot(2), batch(higher), None, None)
     assert machine.shown(BOB) == higher
     assert machine.shown_version > before
-    assert Machine(tables, ClusterConfig()).shown(BOB) == higher
+    assert Machine(tables, ClusterConfig(), DOMAINS).shown(BOB) == higher
 
 
 def test_a_late_old_batch_takes_nothing_back() -> None:

@@ -7,16 +7,20 @@ import pytest
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.config import ClusterConfig
+from quorate.base.domain import Domain, Table
 from quorate.base.errors import StorageError
 from quorate.base.formats import STATE
 from quorate.base.ids import Index, NodeId, Slot
 from quorate.base.removals import TreeRemoval
-from quorate.base.schema import Table
-from quorate.machine import rows as rows_module
+from quorate.domains import DOMAINS
+from quorate.kv.tables import KV
+from quorate.machine.engine import assembled
 from quorate.machine.machine import Machine
 from quorate.machine.queries import Reader
 from quorate.machine.rows import Rows
-from quorate.machine.state import INDEXED, STATE_KEY, State, decode_state, encode_state
+from quorate.machine.state import STATE_KEY, State, decode_state, encode_state
+from quorate.sessions.queries import each_session
+from quorate.sessions.tables import SESSIONS
 from quorate.sim.tables import DictTables
 
 STATE_NOW = State(
@@ -87,12 +91,12 @@ def test_a_machine_opens_tables_of_format_1_and_writes_its_own() -> None:
     machines: list[Machine] = []
     for is_older in (True, False):
         tables = DictTables()
-        machine = Machine(tables, ClusterConfig())
+        machine = Machine(tables, ClusterConfig(), DOMAINS)
         machine.found("c1", Configuration(1, 0, (member,)))
         if is_older:
             data = tables.get(STATE_KEY) or b""
             store(tables, packed(of_format_1(decode_state(data))))
-            machine = Machine(tables, ClusterConfig())
+            machine = Machine(tables, ClusterConfig(), DOMAINS)
         machine.apply(Slot(1), b"\1", None, None)
         machines.append(machine)
         assert decode_state(tables.get(STATE_KEY) or b"").format == 2
@@ -113,12 +117,12 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
     state = msgspec.structs.replace(STATE_NOW, indexes={1: 44})
     tables = DictTables()
     store(tables, encode_state(state))
-    answer = Reader(tables).each_session()
+    answer = each_session(Reader(tables))
     assert (answer.changed, answer.header) == (0, 1)
 
-    rows = Rows(tables.begin(), state, 0)
+    rows = Rows(tables.begin(), DOMAINS, state, 0)
     rows.index = 45
-    rows.touch(Table.SESSIONS, b"x")
+    rows.touch(SESSIONS, b"x")
     assert rows.indexes == {1: 44, 5: 45}
     assert rows.touched_tables(state) == [b"t\x05"]
 
@@ -126,22 +130,20 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
 def test_an_index_of_a_table_not_known_here_is_kept() -> None:
     state = msgspec.structs.replace(STATE_NOW, indexes={1: 44, 200: 17})
     assert decode_state(encode_state(state)) == state
-    assert Rows(DictTables().begin(), state, 0).indexes == {1: 44, 200: 17}
+    assert Rows(DictTables().begin(), DOMAINS, state, 0).indexes == {1: 44, 200: 17}
 
 
 def test_undo_takes_back_the_first_index_of_a_table() -> None:
-    rows = Rows(DictTables().begin(), State(), 0)
+    rows = Rows(DictTables().begin(), DOMAINS, State(), 0)
     rows.open_undo()
     rows.take_index()
-    rows.touch(Table.KV, b"k")
+    rows.touch(KV, b"k")
     rows.undo()
     assert rows.indexes == {}
 
 
-def test_a_state_that_is_replaced_has_an_index_for_every_table(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(rows_module, "INDEXED", (*INDEXED, Table.KV_DELAY))
-    rows = Rows(DictTables().begin(), State(), 0)
+def test_a_state_that_is_replaced_has_an_index_for_every_table() -> None:
+    more = Domain(name="example", tables=(Table(240, "MORE", "More", is_indexed=True),))
+    rows = Rows(DictTables().begin(), assembled((*DOMAINS.all[1:], more)), State(), 0)
     rows.replace_all()
-    assert rows.indexes == {1: 1, 5: 1, 6: 1, 7: 1, 8: 1, int(Table.KV_DELAY): 1}
+    assert rows.indexes == {1: 1, 5: 1, 6: 1, 7: 1, 8: 1, 240: 1}

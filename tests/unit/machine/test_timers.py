@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.base.commands import SessionExpire
 from quorate.base.subjects import key_part
+from quorate.domains import DOMAINS
 from quorate.machine.state import State
-from quorate.machine.timers import EXPIRIES_MAX, REMINDERS_MAX, RETRY_MS, SPAN_MS, Timers
-from quorate.registry.sessions import SESSIONS, SessionRow, encode_row
+from quorate.machine.timers import CHANGES_MAX, DUE_MAX, RETRY_MS, SPAN_MS, Timers
+from quorate.sessions.commands import SessionExpire
+from quorate.sessions.tables import EXPIRY, SESSIONS, SessionRow, encode_row
 
 
 class Known:
@@ -41,38 +42,39 @@ def names(count: int) -> list[bytes]:
     return [key_part(f"s{number:05d}") for number in range(count)]
 
 
-def test_a_flood_of_reminders_is_taken_in_over_many_calls() -> None:
+def test_a_flood_of_changes_is_taken_in_over_many_calls() -> None:
     """Those of a batch were, at once: a node that goes with 100,000 sessions took 0.1 s."""
-    timers, rows = Timers(), Known()
-    flood = names(5 * REMINDERS_MAX)
-    timers.add([(1_000, session) for session in flood])
+    timers, rows = Timers(DOMAINS), Known()
+    flood = names(5 * CHANGES_MAX)
+    timers.add([(EXPIRY, session, 1_000) for session in flood])
     for calls in range(1, 6):
-        assert len(timers) == calls * REMINDERS_MAX
+        assert len(timers) == calls * CHANGES_MAX
         timers.add([])
-    timers.add([(-1, session) for session in flood])
-    assert len(timers) == 4 * REMINDERS_MAX
+    timers.add([(EXPIRY, session, None) for session in flood])
+    assert len(timers) == 4 * CHANGES_MAX
     due(timers, 0, rows)
-    assert len(timers) == 3 * REMINDERS_MAX
+    assert len(timers) == 3 * CHANGES_MAX
     assert rows.looks == 0
 
 
-def test_a_later_reminder_waits_for_the_earlier_ones() -> None:
-    timers, rows = Timers(), Known()
-    flood = names(2 * REMINDERS_MAX)
-    timers.add([(1_000, session) for session in flood])
-    timers.add([(9_000, flood[-1]), (-1, flood[0])])
+def test_a_later_change_waits_for_the_earlier_ones() -> None:
+    timers, rows = Timers(DOMAINS), Known()
+    flood = names(2 * CHANGES_MAX)
+    timers.add([(EXPIRY, session, 1_000) for session in flood])
+    timers.add([(EXPIRY, flood[-1], 9_000), (EXPIRY, flood[0], None)])
     timers.add([])
     asked: set[str] = set()
     while found := due(timers, 1_000, rows):
-        assert len(found) <= EXPIRIES_MAX
+        assert len(found) <= DUE_MAX
         asked |= found
     assert asked == {name.decode() for name in flood[1:-1]}
 
 
 def test_what_was_cancelled_leaves_nothing_on_a_node_that_never_leads() -> None:
-    timers = Timers()
+    timers = Timers(DOMAINS)
     for number in range(20_000):
-        timers.add([(number * SPAN_MS, b"a"), (number * SPAN_MS, b"b"), (-1, b"b")])
+        at_ms = number * SPAN_MS
+        timers.add([(EXPIRY, b"a", at_ms), (EXPIRY, b"b", at_ms), (EXPIRY, b"b", None)])
     assert len(timers) == 1
     assert timers.spans < 2_000
 
@@ -85,10 +87,10 @@ def test_what_was_cancelled_leaves_nothing_on_a_node_that_never_leads() -> None:
 def test_what_is_due_is_told_once_until_it_is_told_again(
     moves: list[tuple[str, int, int]],
 ) -> None:
-    timers, rows, now_ms = Timers(), Known(), 0
+    timers, rows, now_ms = Timers(DOMAINS), Known(), 0
     expected: dict[str, int] = {}
     for name, due_ms, passed_ms in moves:
-        timers.add([(due_ms, name.encode())])
+        timers.add([(EXPIRY, name.encode(), due_ms if due_ms >= 0 else None)])
         expected.pop(name, None)
         if due_ms >= 0:
             expected[name] = due_ms

@@ -5,38 +5,30 @@ from collections.abc import Iterator
 import pytest
 
 from quorate.base.batches import Batch, Bundle, encode_batch
-from quorate.base.commands import (
-    Command,
-    KvAcquire,
-    KvDeleteTree,
-    KvSet,
-    NodeDeregister,
-    NodeHealth,
-    NodeRegister,
-    RestoreBegin,
-    RestoreCommit,
-    RestoreRows,
-    ServiceRegister,
-    SessionCreate,
-    SessionDestroy,
-    SessionExpire,
-    SessionRenew,
-    Sweep,
-    TombstonesReap,
-    Txn,
-    TxnOp,
-    encode_command,
-    join_commands,
-)
+from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
 from quorate.base.ids import Ballot, Slot
-from quorate.base.subjects import EVERYTHING, beginning, exactly, of_tree
+from quorate.base.subjects import EVERYTHING, beginning, exactly
+from quorate.base.txn import TxnOp
+from quorate.catalog.commands import NodeDeregister, NodeHealth, NodeRegister, ServiceRegister
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvDeleteTree, KvSet
+from quorate.kv.subjects import of_tree
+from quorate.machine.commands import (
+    RestoreBegin,
+    RestoreCommit,
+    RestoreRows,
+    Sweep,
+    TombstonesReap,
+    Txn,
+)
 from quorate.machine.machine import GROUP, Machine
 from quorate.machine.rows import WRITE_UNITS
 from quorate.machine.snapshot import content, restore_commands
-from quorate.machine.timers import EXPIRIES_MAX, READ_MAX
+from quorate.machine.timers import DUE_MAX, READ_MAX
 from quorate.machine.watches import LOOKS_MAX, TICKETS_MAX, Watches
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import ANN, Lab
 
@@ -146,7 +138,7 @@ def restoring() -> list[Command]:
     other = Lab()
     for command in [*tree(), *crowd()]:
         other.do(command)
-    begin, *rows, _ = restore_commands(b"".join(content(other.tables)), "r")
+    begin, *rows, _ = restore_commands(DOMAINS, b"".join(content(DOMAINS, other.tables)), "r")
     return [begin, *rows]
 
 
@@ -159,7 +151,7 @@ def restoring_all() -> list[RestoreBegin | RestoreRows | RestoreCommit]:
     other = Lab()
     for command in [*tree(), *crowd()]:
         other.do(command)
-    return list(restore_commands(b"".join(content(other.tables)), "r"))
+    return list(restore_commands(DOMAINS, b"".join(content(DOMAINS, other.tables)), "r"))
 
 
 CASES: dict[str, tuple[list[Command], list[Command]]] = {
@@ -195,7 +187,7 @@ def test_no_step_touches_more_rows_than_its_share(name: str) -> None:
 def test_steps_come_to_the_same_state_as_one_turn(name: str) -> None:
     before, commands = CASES[name]
     sliced, whole = lab_of(*before), Lab(settings=ClusterConfig(removals_max=10_000))
-    whole.machine = Machine(whole.tables, whole.settings, 10**9)
+    whole.machine = Machine(whole.tables, whole.settings, DOMAINS, 10**9)
     for command in before:
         whole.do(command)
     assert whole.machine.digest == sliced.machine.digest
@@ -344,21 +336,21 @@ def test_the_deadlines_of_a_restored_state_are_taken_in_over_several_steps() -> 
     lab = lab_of()
     for number in range(3 * MANY):
         lab.session(f"s{number:04d}", ttl_ms=10_000)
-    *rows, last = restore_commands(b"".join(content(lab.tables)), "r")
+    *rows, last = restore_commands(DOMAINS, b"".join(content(DOMAINS, lab.tables)), "r")
     for command in rows:
         steps(lab, command)
     found = steps(lab, last)
     quiet = [count for count in found if count == 0]
     assert len(quiet) >= 3, "steps that touch no row: they take in deadlines"
     expiries = lab.machine.expirations(1_000_000 + 20_000)
-    assert sum(isinstance(one, SessionExpire) for one in expiries) == EXPIRIES_MAX
+    assert sum(isinstance(one, SessionExpire) for one in expiries) == DUE_MAX
 
 
 def test_replaced_tables_are_asked_for_deadlines_by_and_by() -> None:
     lab = lab_of()
     for number in range(3 * READ_MAX):
         lab.session(f"s{number:04d}", ttl_ms=10_000)
-    assert len(due(lab.machine, 1)) == EXPIRIES_MAX
+    assert len(due(lab.machine, 1)) == DUE_MAX
     lab.machine.reload()
     lab.do(SessionRenew("s0767"), SessionDestroy("s0700"))
     found = [due(lab.machine, number) for number in range(4)]

@@ -4,16 +4,14 @@ from collections.abc import Generator
 
 import pytest
 
-from quorate.base.commands import (
-    KvAcquire,
-    KvSet,
-    SessionDestroy,
-    Txn,
-    TxnOp,
-)
-from quorate.base.commands.txn import TxnDone, TxnFault, TxnItem
+from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvSet
+from quorate.kv.verbs import quoted
+from quorate.machine.commands import Txn
 from quorate.machine.snapshot import dump
-from quorate.machine.txn import is_read_only, quoted
+from quorate.machine.txn import is_read_only
+from quorate.sessions.commands import SessionDestroy
 from tests.unit.machine.lab import Lab
 
 
@@ -63,7 +61,7 @@ def test_later_operations_see_earlier_ones(lab: Lab) -> None:
 def test_a_failed_one_leaves_no_trace(lab: Lab) -> None:
     s = lab.session("s")
     lab.do(KvSet(b"a", b"old"), KvSet(b"t/x", b""), KvAcquire(b"held", b"", 0, s))
-    before, index = dump(lab.tables), lab.machine.index
+    before, index = dump(DOMAINS, lab.tables), lab.machine.index
     done = txn(
         lab,
         TxnOp("set", b"a", b"new"),
@@ -75,7 +73,7 @@ def test_a_failed_one_leaves_no_trace(lab: Lab) -> None:
         TxnOp("get", b"absent"),
     )
     assert done == TxnDone(faults=(TxnFault(6, 'key "absent" doesn\'t exist'),))
-    after = dump(lab.tables)
+    after = dump(DOMAINS, lab.tables)
     assert {name: rows for name, rows in after.items() if name[:4] != "meta"} == {
         name: rows for name, rows in before.items() if name[:4] != "meta"
     }
@@ -184,9 +182,9 @@ def finished(work: Generator[None, None, TxnDone]) -> TxnDone:
 def test_reads_alone_need_no_log(lab: Lab) -> None:
     lab.do(KvSet(b"k", b"1"))
     ops = (TxnOp("get", b"k"), TxnOp("check-not-exists", b"x"), TxnOp("get-or-empty", b"x"))
-    assert is_read_only(ops)
-    assert not is_read_only((*ops, TxnOp("delete", b"k")))
-    assert not is_read_only((TxnOp("frobnicate", b"k"),))
+    assert is_read_only(DOMAINS, ops)
+    assert not is_read_only(DOMAINS, (*ops, TxnOp("delete", b"k")))
+    assert not is_read_only(DOMAINS, (TxnOp("frobnicate", b"k"),))
     done = finished(lab.read.txn_read(ops))
     assert [item.value for item in done.items] == [b"1", None]
     faults = finished(lab.read.txn_read((TxnOp("set", b"k"), TxnOp("get", b"x")))).faults

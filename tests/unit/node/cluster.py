@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command, encode_command
+from quorate.base.command import Command, encode_command
 from quorate.base.config import Bootstrap, NodeSettings, local
 from quorate.base.effects import (
     Applied,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.commands import Command, encode_command
+from quorate.base.command import Command, encode_command
 from quorate.base.config import Bootstrap, NodeSettings, local
 from quorate.base.effects import (
     Applied,

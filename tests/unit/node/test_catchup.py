@@ -7,6 +7,7 @@ from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Effect, Install, Note, Send
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
+from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
 from quorate.node.catchup import CHUNK_PATIENCE_S, SOURCE_IDLE_S, TRIES_MAX, Asker, Source
 from quorate.sim.tables import DictTables
@@ -78,7 +79,7 @@ def test_rows_of_a_newer_format_are_not_taken() -> None:
 def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> None:
     """Else a bundle counts twice, or a vote is counted by a configuration that is over."""
     tables = DictTables()
-    machine = Machine(tables, ClusterConfig())
+    machine = Machine(tables, ClusterConfig(), DOMAINS)
     machine.found("cluster", founders(3))
     second = msgspec.structs.replace(founders(4), number=2, predecessor=1)
     bundle = Bundle(member(2).id, 5, 1, 0, b"\x90")
@@ -94,7 +95,7 @@ def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> No
         rows.update(row for one in effects if isinstance(one, Install) for row in one.rows)
         (ask,) = asks(effects) or [ask]
 
-    copy = Machine(DictTables(rows), ClusterConfig())
+    copy = Machine(DictTables(rows), ClusterConfig(), DOMAINS)
     assert copy.last_sequence(member(2).id) == (5, 1)
     assert copy.configurations == ((Slot(0), founders(3)), (Slot(2), second))
     assert copy.digest == machine.digest

@@ -2,12 +2,12 @@
 
 import pytest
 
-from quorate.base.commands import KvCas, KvSet
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.errors import OutcomeUnknownError
 from quorate.base.ids import NodeId
 from quorate.base.messages import Forward
 from quorate.base.outcomes import Outcome
+from quorate.kv.commands import KvCas, KvSet
 from quorate.node.node import Node
 from tests.unit.node.cluster import Cluster
 

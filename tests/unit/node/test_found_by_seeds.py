@@ -3,11 +3,12 @@
 import random
 
 from quorate.base.batches import Configuration, Member
-from quorate.base.commands import KvSet, encode_command
+from quorate.base.command import encode_command
 from quorate.base.config import local
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotChunk
 from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.kv.commands import KvSet
 from quorate.node.catchup import Asker
 from quorate.node.node import Node
 from quorate.node.origin import Origin

@@ -1,7 +1,6 @@
 """One node: how its parts hang together."""
 
 from quorate.base.batches import NOOP, Batch, Bundle, Kind, decode_batch, encode_batch
-from quorate.base.commands import KvSet
 from quorate.base.config import ClusterConfig
 from quorate.base.effects import Note
 from quorate.base.events import Installed, SpaceChanged
@@ -23,6 +22,8 @@ from quorate.base.messages import (
     Welcome,
 )
 from quorate.base.records import Vote
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvSet
 from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
 from quorate.sim.tables import DictTables
@@ -34,7 +35,7 @@ TWO, THREE = member(2).id, member(3).id
 def snapshot_of(slot: int) -> DictTables:
     """Tables that applied noops up to a slot."""
     tables = DictTables()
-    machine = Machine(tables, ClusterConfig())
+    machine = Machine(tables, ClusterConfig(), DOMAINS)
     machine.found(CLUSTER, founders(3))
     for number in range(1, slot + 1):
         machine.apply(Slot(number), NOOP, None, None)

@@ -4,11 +4,12 @@ import pytest
 
 from quorate.base import subjects
 from quorate.base.batches import Configuration
-from quorate.base.commands import KvSet
 from quorate.base.effects import Note, Refused, Wake
 from quorate.base.errors import UnavailableError
 from quorate.base.messages import Farewell, Join
 from quorate.base.records import Founded
+from quorate.catalog.subjects import of_node
+from quorate.kv.commands import KvSet
 from quorate.node.duties import LEARNER_S
 from tests.unit.node.lone import CLUSTER, Lone, member
 
@@ -48,7 +49,7 @@ def test_what_waits_when_a_node_is_removed_is_refused_and_woken() -> None:
     lone = Lone(3)
     lone.submit(SET, "write")
     lone.node.read("read", lone.now_s + 5.0)
-    lone.node.watch([subjects.exactly(subjects.of_node("x"))], "watch")
+    lone.node.watch([subjects.exactly(of_node("x"))], "watch")
     lone.hear(2, Farewell(9))
     lone.wait(0.2)
     assert lone.refused() == {"write": "removed", "read": "removed"}

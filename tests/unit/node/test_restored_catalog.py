@@ -1,7 +1,8 @@
 """A restored snapshot may know nothing of the members, or call living ones critical."""
 
-from quorate.base.commands import RestoreBegin, RestoreCommit
 from quorate.base.ids import NodeId
+from quorate.domains import DOMAINS
+from quorate.machine.commands import RestoreBegin, RestoreCommit
 from quorate.machine.snapshot import content, restore_commands
 from tests.unit.machine.lab import Lists
 from tests.unit.node.cluster import Cluster
@@ -43,12 +44,12 @@ def test_the_health_of_members_is_judged_anew_after_a_restore() -> None:
     asked = cluster.leader_of(set(cluster.hosts))
     other = next(node for node in cluster.hosts if node != asked)
     name = cluster.hosts[other].member.name
-    healthy = b"".join(content(cluster.hosts[asked].tables))
+    healthy = b"".join(content(DOMAINS, cluster.hosts[asked].tables))
     cluster.power_cut(other)
     cluster.run(10)
     asked = cluster.leader_of(set(cluster.hosts) - {other})
     assert health(cluster, asked)[name] == "critical"
-    for number, command in enumerate(restore_commands(healthy, "r")):
+    for number, command in enumerate(restore_commands(DOMAINS, healthy, "r")):
         cluster.submit(asked, command, f"r{number}")
         cluster.run(1)
     cluster.run(1)

@@ -3,7 +3,7 @@
 from math import inf
 
 from quorate.base.batches import NOOP, Batch, Bundle, decode_batch, encode_batch
-from quorate.base.commands import KvDeleteTree, KvSet, encode_command, join_commands
+from quorate.base.command import encode_command, join_commands
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.effects import Persist, Wake
 from quorate.base.events import Installed, Received
@@ -22,7 +22,10 @@ from quorate.base.messages import (
     SnapshotAsk,
     SnapshotChunk,
 )
-from quorate.base.subjects import exactly, of_key
+from quorate.base.subjects import exactly
+from quorate.kv.commands import KvDeleteTree, KvSet
+from quorate.kv.queries import kv_get
+from quorate.kv.subjects import of_key
 from quorate.machine.queries import Reader
 from quorate.machine.watches import TICKETS_MAX
 from quorate.node.gather import LONGEST_S
@@ -303,9 +306,9 @@ def test_however_many_events_one_turn_has_it_applies_one_share() -> None:
 
 def test_reads_of_what_is_applied_go_on_while_a_large_batch_is_applied() -> None:
     lone = behind()
-    assert Reader(lone.tables).kv_get(b"1").value is None
+    assert kv_get(Reader(lone.tables), b"1").value is None
     lone.flush()
-    assert Reader(lone.tables).kv_get(b"1").value is not None
+    assert kv_get(Reader(lone.tables), b"1").value is not None
 
 
 def test_many_slots_are_applied_over_several_turns() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from quorate.base.commands import KvSet
 from quorate.base.config import NodeSettings
+from quorate.kv.commands import KvSet
 from quorate.runtime.local import HOPELESS_HOLD_S, LocalNode
 
 NOW_S = 50.0

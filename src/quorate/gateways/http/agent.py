@@ -12,6 +12,7 @@ from quorate.base.batches import Member
 from quorate.base.metrics import figures
 from quorate.base.ports import Status
 from quorate.base.versions import BUILD_DATE, CONSUL_META, NODE_ID_META, QUORATE_META, build
+from quorate.catalog.queries import node_get
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -29,7 +30,7 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
     """Configuration, member, figures of this node."""
     status, config = context.local.status(), context.config
     me = status.node
-    row = context.reader().node(me.name).value
+    row = node_get(context.reader(), me.name).value
     meta = dict(row.meta) if row is not None else own_meta(config)
     body: Shape = {
         "Config": {
@@ -146,7 +147,7 @@ def _state(member: Member, status: Status) -> int:
 
 def build_of(context: Context, member: Member) -> str:
     """Both versions of a member, as it wrote them into the catalog when it started."""
-    row = context.reader().node(member.name).value
+    row = node_get(context.reader(), member.name).value
     if row is not None and row.id == member.id:
         return build(row.meta.get(QUORATE_META, ""), row.meta.get(CONSUL_META, ""))
     is_me = member.id == context.local.status().node.id
@@ -155,7 +156,7 @@ def build_of(context: Context, member: Member) -> str:
 
 def shown_id(context: Context, member: Member) -> str:
     """The id of a member that the API shows: a configured one if its row says so."""
-    row = context.reader().node(member.name).value
+    row = node_get(context.reader(), member.name).value
     return row.shown_id if row is not None and row.id == member.id else member.id
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from quorate.base.answers import Answer
 from quorate.base.errors import QuorateError
 from quorate.base.ports import WatchHandle
 from quorate.gateways.http.context import (
@@ -29,7 +30,8 @@ from quorate.gateways.http.evaluations import question
 from quorate.gateways.http.longlists import Listing, LongRows, Search, send, send_rows
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
 from quorate.gateways.http.request import Request
-from quorate.machine.queries import Answer, LongList, Reader
+from quorate.kv.queries import LongList, keys_index
+from quorate.machine.queries import Reader
 
 T = TypeVar("T")
 
@@ -321,7 +323,7 @@ class _Read:
         """Look for a change in slices, while watching for the next one."""
         index = self._mode.index
         self._wait(long.subjects)
-        if reader.keys_index > index:
+        if keys_index(reader) > index:
             self._search = Search(self._context, self._request, long, index, self._searched)
 
     def _searched(self, newest: int) -> None:
@@ -431,7 +433,7 @@ class _Read:
         return self._lines(max(index, asked) if asked <= reader.index else index)
 
     def _long_lines(self, reader: Reader) -> bytes:
-        return self._lines_at(reader, reader.keys_index)
+        return self._lines_at(reader, keys_index(reader))
 
     def _drop_search(self) -> None:
         if self._search is not None:

@@ -11,12 +11,13 @@ Source: https://developer.hashicorp.com/consul/api-docs/connect/ca.
 from typing import Any
 
 from quorate.base import subjects
+from quorate.base.answers import Answer
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, boolean
 from quorate.gateways.http.request import Request
-from quorate.machine.queries import Answer, Reader
+from quorate.machine.queries import Reader
 
 ROOT = """\
 -----BEGIN CERTIFICATE-----

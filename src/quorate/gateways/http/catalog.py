@@ -7,6 +7,15 @@ from collections.abc import Iterator
 from functools import partial
 
 from quorate.base.subjects import name_part
+from quorate.catalog.queries import (
+    Instance,
+    each_instance,
+    each_node,
+    each_service,
+    each_service_of_node,
+    node_row,
+)
+from quorate.catalog.tables import NodeRow, ServiceRow
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -23,8 +32,7 @@ from quorate.gateways.http.shapes import (
     service_shape,
 )
 from quorate.gateways.http.streams import HERE
-from quorate.machine.queries import Instance, Reader
-from quorate.registry.catalog import NodeRow, ServiceRow
+from quorate.machine.queries import Reader
 
 
 def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
@@ -39,7 +47,7 @@ def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
         shape = node_shape(row)
         return shape if keep is None or keep(shape) else None
 
-    read_rows(context, request, mode, lambda reader: reader.each_node(), show, is_compared=True)
+    read_rows(context, request, mode, each_node, show, is_compared=True)
 
 
 def node(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -56,10 +64,10 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
             yield {shape["ID"]: shape for shape in shapes}
 
     def frame(reader: Reader) -> Shape | None:
-        row = reader.node_row(text)
+        row = node_row(reader, text)
         return None if row is None else {"Node": node_shape(row), "Services": HERE}
 
-    find = partial(Reader.each_service_of_node, name=text)
+    find = partial(each_service_of_node, name=text)
     read_object(context, request, mode, find, pieces, frame)
 
 
@@ -72,7 +80,7 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
     def is_shown(reader: Reader, row: ServiceRow) -> bool:
         if keep is None and not wanted:
             return True
-        host = reader.node_row(row.node)
+        host = node_row(reader, row.node)
         if host is None or not has_meta(host.meta, wanted):
             return False
         return keep is None or keep(service_node_shape(host, row))
@@ -94,7 +102,7 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
             yield told
         yield {name: sorted(own) for name, own in tags.items()}
 
-    read_object(context, request, mode, Reader.each_service, pieces, is_compared=True)
+    read_object(context, request, mode, each_service, pieces, is_compared=True)
 
 
 def service(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -115,7 +123,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         return shape if keep is None or keep(shape) else None
 
     is_compared = keep is not None
-    find = partial(Reader.each_instance, name=text)
+    find = partial(each_instance, name=text)
     read_rows(context, request, mode, find, show, is_compared=is_compared)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError, StorageError
 from quorate.base.metrics import Kind, Metric, Sample
 from quorate.base.outcomes import Failure, Outcome

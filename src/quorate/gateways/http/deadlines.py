@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Sequence
 
 from quorate.base.batches import Member
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.metrics import Metric
 from quorate.base.ports import CurrentView, Done, Local, Status, WatchHandle

@@ -5,6 +5,9 @@ Source: https://developer.hashicorp.com/consul/api-docs/health.
 
 from functools import partial
 
+from quorate.catalog.apply import PASSING
+from quorate.catalog.queries import Instance, each_check, each_instance
+from quorate.catalog.tables import CheckRow
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.context import Context
@@ -14,8 +17,6 @@ from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_rows
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
-from quorate.machine.queries import Instance, Reader
-from quorate.registry.catalog import PASSING, CheckRow
 
 _INSTANCE_FIELDS = frozenset({"Node", "Service"})
 
@@ -44,7 +45,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         return shape if keep is None or keep(shape) else None
 
     is_compared = keep is not None
-    find = partial(Reader.each_instance, name=text)
+    find = partial(each_instance, name=text)
     read_rows(context, request, mode, find, show, is_compared=is_compared)
 
 
@@ -70,4 +71,4 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
         shape = check_shape(row, [])
         return shape if keep is None or keep(shape) else None
 
-    read_rows(context, request, mode, partial(Reader.each_check, name=text), show)
+    read_rows(context, request, mode, partial(each_check, name=text), show)

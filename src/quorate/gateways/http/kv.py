@@ -8,16 +8,8 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.commands import (
-    Command,
-    KvAcquire,
-    KvCas,
-    KvDelete,
-    KvDeleteCas,
-    KvDeleteTree,
-    KvRelease,
-    KvSet,
-)
+from quorate.base.answers import Answer
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.answers import TEXT, go_json
@@ -27,8 +19,17 @@ from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.longlists import Listing
 from quorate.gateways.http.params import Params, unsigned
 from quorate.gateways.http.request import Request
-from quorate.kv.store import KvEntry, KvRow
-from quorate.machine.queries import Answer
+from quorate.kv.commands import (
+    KvAcquire,
+    KvCas,
+    KvDelete,
+    KvDeleteCas,
+    KvDeleteTree,
+    KvRelease,
+    KvSet,
+)
+from quorate.kv.queries import kv_at_once, kv_get, kv_keys_in_turn, kv_list_in_turn
+from quorate.kv.tables import KvEntry, KvRow
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
 _SAFE_QUICK = 1400  # longer values take the road on which they may be packed
@@ -91,9 +92,9 @@ def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> N
     try:
         answers = context.answers
         reader = context.reader()
-        found = reader.kv_at_once(key)
+        found = kv_at_once(reader, key)
         if found is None or len(found[0].value) > _SAFE_QUICK:
-            answer = reader.kv_get(key)
+            answer = kv_get(reader, key)
             _render_key(context, request, answer, _INDEX % (lines, answer.header))
             return
         row, index = found
@@ -133,7 +134,7 @@ def get(context: Context, request: Request, params: Params, key: bytes) -> None:
             context,
             request,
             mode,
-            lambda reader: reader.kv_list_in_turn(key),
+            lambda reader: kv_list_in_turn(reader, key),
             partial(_render_list, context, request),
             listing=Listing(_shown_entries),
         )
@@ -145,7 +146,7 @@ def get(context: Context, request: Request, params: Params, key: bytes) -> None:
         context,
         request,
         mode,
-        lambda reader: reader.kv_get(key),
+        lambda reader: kv_get(reader, key),
         partial(render, context, request),
     )
 
@@ -164,7 +165,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
         context,
         request,
         mode,
-        lambda reader: reader.kv_keys_in_turn(prefix, separator),
+        lambda reader: kv_keys_in_turn(reader, prefix, separator),
         render,
         listing=Listing(_shown_names, is_found_if_empty=not prefix),
     )

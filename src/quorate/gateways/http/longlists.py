@@ -13,18 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from quorate.base.answers import Answer
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heldtables import Held, guarded, hold
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.slices import LATER
 from quorate.gateways.http.streams import HERE, Batch, send_list
-from quorate.machine.queries import (
-    BATCH_BYTES,
-    LIST_BYTES,
-    Answer,
-    LongList,
-    Reader,
-)
+from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches, changes
+from quorate.machine.queries import Reader
 
 T = TypeVar("T")
 
@@ -76,7 +72,7 @@ class Search:
             if self._changes is None:
                 self._held = hold(self._context)
                 if self._held is not None:
-                    self._changes = Reader(self._held.view).changes(self._long)
+                    self._changes = changes(Reader(self._held.view), self._long)
                 return
             newest = next(self._changes, None)
         except BaseException:
@@ -267,7 +263,7 @@ def send(
     shown = listing.shown
 
     def begin(reader: Reader) -> _Begun:
-        return _Begun(map(shown, reader.batches(long)), lines(reader))
+        return _Begun(map(shown, batches(reader, long)), lines(reader))
 
     _send(context, request, begin, is_found_if_empty=listing.is_found_if_empty)
 

@@ -11,6 +11,7 @@ from quorate.base.errors import ConflictError, NotFoundError, QuorateError, Requ
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
 from quorate.base.versions import QUORATE_META
+from quorate.catalog.queries import node_get
 from quorate.gateways.http.agent import build_of
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
@@ -65,7 +66,7 @@ def cluster(context: Context, request: Request, _: Params, __: bytes) -> None:
 
 def _member(member: Member, status: Status, reader: Reader) -> Shape:
     seen = status.seen.get(member.id)
-    row = reader.node(member.name).value
+    row = node_get(reader, member.name).value
     is_leader = status.leader is not None and member.id == status.leader.id
     lag = None if seen is None else max(0, status.watermark - seen.watermark)
     is_voter = member.id in status.configuration.voter_ids

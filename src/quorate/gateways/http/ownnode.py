@@ -7,13 +7,15 @@ the row instead of being told that the node does not exist.
 from collections.abc import Callable
 
 from quorate.base import subjects
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import WatchHandle
+from quorate.catalog.apply import NO_NODE
+from quorate.catalog.queries import node_get
+from quorate.catalog.subjects import of_node
 from quorate.gateways.http.context import Context, Timer
 from quorate.gateways.http.request import Request
-from quorate.registry.catalog import NO_NODE
 
 PATIENCE_S = 2.0
 """How long a node may take to appear in its own catalog."""
@@ -77,10 +79,10 @@ class _OwnNode:
     def _wait(self, left_s: float) -> None:
         if self._request.is_lost:
             return
-        if self._context.reader().node(self._name).value is not None:
+        if node_get(self._context.reader(), self._name).value is not None:
             self.attempt()
             return
-        wait = (subjects.exactly(subjects.of_node(self._name)),)
+        wait = (subjects.exactly(of_node(self._name)),)
         self._watch = self._context.local.watch(wait, self._again)
         self._timer = self._context.call_later(left_s, self._again)
         self._request.waits(self._forget)

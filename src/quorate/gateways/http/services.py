@@ -11,8 +11,11 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.commands import ServiceDeregister, ServiceRegister
 from quorate.base.outcomes import Outcome
+from quorate.catalog.apply import SERVER_SERVICE
+from quorate.catalog.commands import ServiceDeregister, ServiceRegister
+from quorate.catalog.queries import each_service_of_node
+from quorate.catalog.tables import ServiceRow
 from quorate.gateways.http.bodies import (
     Fields,
     checked,
@@ -35,7 +38,6 @@ from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
 from quorate.machine.queries import Reader
-from quorate.registry.catalog import SERVER_SERVICE, ServiceRow
 
 _PLAIN = (
     "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",
@@ -71,7 +73,7 @@ def _answer_services(context: Context, request: Request, keep: Keep | None) -> N
             shapes = [_shown(context, row) for row in piece if row.id != SERVER_SERVICE]
             yield {shape["ID"]: shape for shape in kept(shapes, keep)}
 
-    find = partial(Reader.each_service_of_node, name=context.local.status().node.name)
+    find = partial(each_service_of_node, name=context.local.status().node.name)
     answer = object_in_turn(find, pieces, None, context.reader())
     if isinstance(answer, LongRows):
         send_rows(context, request, answer, lambda _, __: b"")

@@ -12,10 +12,11 @@ from math import isfinite
 
 import msgspec
 
-from quorate.base.commands import SessionCreate, SessionDestroy, SessionRenew
+from quorate.base.answers import Answer
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.subjects import name_part
+from quorate.catalog.apply import SERF_HEALTH
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
 from quorate.gateways.http.context import Context, check_enterprise
@@ -31,9 +32,9 @@ from quorate.gateways.http.params import (
 )
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_rows
-from quorate.machine.queries import Answer
-from quorate.registry.catalog import SERF_HEALTH
-from quorate.registry.sessions import SessionRow, needs_renewal
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
+from quorate.sessions.queries import each_session, session_get
+from quorate.sessions.tables import SessionRow, needs_renewal
 
 MS_NS = 1_000_000
 TTL_MAX_NS = 24 * 3600 * SECOND_NS
@@ -86,13 +87,13 @@ def info(context: Context, request: Request, params: Params, name: bytes) -> Non
         found = [] if answer.value is None else [shown(answer.value)]
         context.answers.value(request, found, lines=lines)
 
-    read(context, request, mode, lambda reader: reader.session_get(session), render)
+    read(context, request, mode, lambda reader: session_get(reader, session), render)
 
 
 def list_all(context: Context, request: Request, params: Params, _: bytes) -> None:
     """All sessions."""
     mode = mode_of(context, request, params)
-    read_rows(context, request, mode, lambda reader: reader.each_session(), shown)
+    read_rows(context, request, mode, each_session, shown)
 
 
 def of_node(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -105,7 +106,7 @@ def of_node(context: Context, request: Request, params: Params, name: bytes) -> 
     def show(row: SessionRow) -> SessionShown | None:
         return shown(row) if name_part(row.node) == own else None
 
-    read_rows(context, request, mode, lambda reader: reader.each_session(node), show)
+    read_rows(context, request, mode, lambda reader: each_session(reader, node), show)
 
 
 def _named(name: bytes, what: str) -> str:
@@ -247,7 +248,7 @@ def _renew(context: Context, request: Request, session: str, stamp_ms: int | Quo
 
 
 def _renew_at(context: Context, request: Request, session: str, stamp_ms: int) -> None:
-    row = context.reader().session_get(session).value
+    row = session_get(context.reader(), session).value
     if row is None:
         raise _gone(session)
     if not needs_renewal(row, stamp_ms):

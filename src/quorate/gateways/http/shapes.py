@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from quorate.machine.queries import Instance
-from quorate.registry.catalog import CheckRow, NodeRow, ServiceRow
+from quorate.catalog.queries import Instance
+from quorate.catalog.tables import CheckRow, NodeRow, ServiceRow
 
 Shape = dict[str, Any]
 

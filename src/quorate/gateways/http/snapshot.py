@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, TypeVar
 
-from quorate.base.commands import Command
+from quorate.base.command import Command
 from quorate.base.errors import InvariantError, RequestError
 from quorate.base.outcomes import Outcome
+from quorate.domains import DOMAINS
 from quorate.gateways.http import archive
 from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
 from quorate.gateways.http.context import Context
@@ -86,7 +87,7 @@ def _save_held(context: Context, request: Request, saved: _Saved, held: Held) ->
 
     def work() -> SpaceFile:
         try:
-            content = states.content(held.view)
+            content = states.content(DOMAINS, held.view)
             return archive.pack(content, meta, context.shared.snapshots.space)
         finally:
             held.close()
@@ -187,13 +188,13 @@ def _restore(context: Context, request: Request, file: IO[bytes]) -> None:
     def work() -> Iterator[Command]:
         try:
             content = restored.unpacked(file, config.snapshot_bytes_max * _GROWTH_MAX)
-            info = states.verify(content, frame_bytes_max=config.command_bytes_max)
+            info = states.verify(DOMAINS, content, frame_bytes_max=config.command_bytes_max)
         except archive.ArchiveError as error:
             raise HttpError(500, f"{error}{_UNCHANGED}") from error
         except RequestError as error:  # the file's fault, and yet a 500: so Consul says it
             text = f"failed to read snapshot file: {archive.STATE}: {error.text}{_UNCHANGED}"
             raise HttpError(500, text, code=error.code) from error
-        return states.restore_commands(content, restore_id, info)
+        return states.restore_commands(DOMAINS, content, restore_id, info)
 
     def then(commands: Iterator[Command]) -> None:
         restored.let_go()

@@ -3,14 +3,15 @@
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from quorate.base.commands import Txn, TxnOp
-from quorate.base.commands.txn import TxnDone, TxnItem
+from quorate.base.config import ClusterConfig
 from quorate.base.outcomes import Outcome
+from quorate.base.txn import TxnDone, TxnItem, TxnOp
+from quorate.domains import DOMAINS
 from quorate.gateways.http.answers import JSON
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
@@ -30,8 +31,12 @@ from quorate.gateways.http.longlists import evaluate
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.request import Request
 from quorate.gateways.http.streams import HERE, Batch, send_list
-from quorate.machine.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS, Reader
-from quorate.machine.txn import ITEM_BYTES, is_read_only
+from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS
+from quorate.machine.commands import Txn
+from quorate.machine.queries import Reader
+from quorate.machine.txn import is_read_only, read
+
+RESULT_BYTES_MAX = ClusterConfig().txn_result_bytes_max
 
 _KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
 _LINES = b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
@@ -44,7 +49,7 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
         ops = _operations(context, json_of(request.body))
     except TextError as error:
         raise HttpError(400, f"Failed to parse body: {error}") from error
-    if is_read_only(ops):
+    if is_read_only(DOMAINS, ops):
         _read(context, request, params, ops)
         return
     context.check_datacenter(params)
@@ -75,9 +80,14 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
 
     def step() -> None:
-        evaluate(context, request, lambda reader: reader.txn_read(ops), then)
+        evaluate(context, request, lambda reader: txn_read(reader, ops), then)
 
     confirmed(context, request, mode, step)
+
+
+def txn_read(reader: Reader, ops: list[TxnOp]) -> Generator[None, None, TxnDone]:
+    """A transaction of reads, on this one state; yields whenever a turn's share of work is done."""
+    return read(DOMAINS, reader.rows, ops, RESULT_BYTES_MAX)
 
 
 def _answer(
@@ -101,12 +111,8 @@ def _results(items: Iterable[TxnItem]) -> Batch:
     return [{"KV": _shown(item)} for item in items]
 
 
-def _size(item: TxnItem) -> int:
-    return ITEM_BYTES + len(item.key) + len(item.value or b"")
-
-
 def _is_long(items: tuple[TxnItem, ...]) -> bool:
-    return len(items) > LIST_ROWS or sum(map(_size, items)) > LIST_BYTES
+    return len(items) > LIST_ROWS or sum(item.size for item in items) > LIST_BYTES
 
 
 def _batches(items: tuple[TxnItem, ...]) -> Iterator[Batch]:
@@ -114,7 +120,7 @@ def _batches(items: tuple[TxnItem, ...]) -> Iterator[Batch]:
     size = 0
     for item in items:
         batch.append(item)
-        size += _size(item)
+        size += item.size
         if size >= BATCH_BYTES:
             yield _results(batch)
             batch, size = [], 0

@@ -7,78 +7,21 @@ removed (`kv.trees`) are gone for everything here.
 Source: https://developer.hashicorp.com/consul/api-docs/kv.
 """
 
-from collections.abc import Iterator
-
-import msgspec
-
-from quorate.base import subjects
-from quorate.base.commands.kv import KvCas, KvDelete, KvDeleteCas, KvSet
-from quorate.base.ports import Rows, TableRows
-from quorate.base.removals import TreeRemoval
-from quorate.base.schema import Table, prefix_end
-
-KV = int(Table.KV)
-KV_TOMB = int(Table.KV_TOMB)
-KV_LOCKS = int(Table.KV_LOCKS)
-
-
-class KvRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A key's row. `session` is "" if nobody holds it."""
-
-    create_index: int
-    modify_index: int
-    lock_index: int
-    flags: int
-    session: str
-    value: bytes
-
-
-class KvEntry(msgspec.Struct, frozen=True, gc=False):
-    """A key with its row, as read."""
-
-    key: bytes
-    row: KvRow
-
-
-encode_row = msgspec.msgpack.Encoder().encode
-decode_row = msgspec.msgpack.Decoder(KvRow).decode
-
-
-def row_of(rows: TableRows, key: bytes) -> KvRow | None:
-    """The row of a key, or None."""
-    data = rows.get(KV, key)
-    if data is None:
-        return None
-    row = decode_row(data)
-    return None if rows.removals and is_gone(rows.removals, key, row) else row
-
-
-def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
-    """Whether a row that is still there belongs to a tree that was removed (`kv.trees`, K1)."""
-    index = row.modify_index
-    return any(index < one.index and key.startswith(one.prefix) for one in removals)
-
-
-def entries(rows: TableRows, prefix: bytes) -> Iterator[KvEntry]:
-    """Every key with this byte prefix, in the order of bytes. Cost: rows that are gone count."""
-    return (entry for entry in looked_at(rows, prefix) if entry is not None)
-
-
-def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvEntry | None]:
-    """As `entries`, from `first` on, with None for each row that is gone: to pause meanwhile."""
-    removals = rows.removals
-
-    def look(pair: tuple[bytes, bytes]) -> KvEntry | None:
-        key, row = pair[0], decode_row(pair[1])
-        return None if removals and is_gone(removals, key, row) else KvEntry(key, row)
-
-    # A `map`, for a generator would hold a row until the next is asked for.
-    return map(look, rows.range(KV, max(first, prefix), prefix_end(prefix)))
-
-
-def lock_key(session: str, key: bytes) -> bytes:
-    """The key in KV_LOCKS of one held key; with an empty one the prefix of all."""
-    return subjects.key_part(session) + b"\0" + key
+from quorate.base.ports import Rows
+from quorate.kv.commands import KvCas, KvDelete, KvDeleteCas, KvSet
+from quorate.kv.subjects import of_key
+from quorate.kv.tables import (
+    KV,
+    KV_LOCKS,
+    KV_TOMB,
+    KvEntry,
+    KvRow,
+    decode_row,
+    encode_row,
+    is_gone,
+    lock_key,
+    row_of,
+)
 
 
 def write(rows: Rows, key: bytes, value: bytes, flags: int) -> KvRow:
@@ -146,7 +89,7 @@ def _remove(rows: Rows, key: bytes, old: KvRow) -> None:
     rows.delete(KV, key)
     if old.session:
         rows.delete(KV_LOCKS, lock_key(old.session, key))
-    subject = subjects.of_key(key)
+    subject = of_key(key)
     rows.put(KV_TOMB, key, index.to_bytes(8, "big"))
     rows.bury(subject)
     rows.touch(KV, subject)

@@ -1,9 +1,12 @@
-"""Consul's transaction: up to 128 operations, all or nothing, one command, one index.
+"""Operations of transactions, and what a transaction gives back.
 
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
 import msgspec
+
+ITEM_BYTES = 128
+"""What a result counts besides its key and value: about what its other fields take as JSON."""
 
 
 class TxnOp(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +39,16 @@ class TxnItem(msgspec.Struct, frozen=True, array_like=True):
     modify_index: int = 0
     is_bare: bool = False
 
+    @property
+    def size(self) -> int:
+        """What it counts of what the results of one transaction may hold."""
+        return ITEM_BYTES + len(self.key) + len(self.value or b"")
+
+    @property
+    def value_bytes(self) -> int:
+        """How much of a value was read for it."""
+        return len(self.value or b"")
+
 
 class TxnFault(msgspec.Struct, frozen=True, array_like=True):
     """Why operation number `op_index` failed, in Consul's words."""
@@ -49,15 +62,3 @@ class TxnDone(msgspec.Struct, frozen=True, array_like=True):
 
     items: tuple[TxnItem, ...] = ()
     faults: tuple[TxnFault, ...] = ()
-
-
-class Txn(msgspec.Struct, frozen=True, array_like=True, tag=41):
-    """Apply all operations, or none. Value: a `TxnDone`."""
-
-    ops: tuple[TxnOp, ...]
-
-
-class TxnUnlimited(msgspec.Struct, frozen=True, array_like=True, tag=40):
-    """As `Txn`, without limits on results and removals. Only in logs of format 1."""
-
-    ops: tuple[TxnOp, ...]

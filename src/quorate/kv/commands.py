@@ -3,10 +3,10 @@
 Source: Consul's KV store, https://developer.hashicorp.com/consul/api-docs/kv.
 """
 
-import msgspec
+from quorate.base.command import Command
 
 
-class KvSet(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+class KvSet(Command, frozen=True, array_like=True, tag=1, gc=False):
     """Write unconditionally. Value True. Keeps a session, resets LockIndex to 0."""
 
     key: bytes
@@ -14,7 +14,7 @@ class KvSet(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     flags: int = 0
 
 
-class KvCas(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+class KvCas(Command, frozen=True, array_like=True, tag=2, gc=False):
     """Write if ModifyIndex == index (0: only if absent). Value True or False."""
 
     key: bytes
@@ -23,7 +23,7 @@ class KvCas(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     index: int
 
 
-class KvAcquire(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+class KvAcquire(Command, frozen=True, array_like=True, tag=3, gc=False):
     """Lock and write. Value True, or False if held by another or in lock-delay.
 
     An unknown session is a `Failure("not_found", 'invalid session "x"')`; an empty one a
@@ -36,7 +36,7 @@ class KvAcquire(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     session: str
 
 
-class KvRelease(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
+class KvRelease(Command, frozen=True, array_like=True, tag=4, gc=False):
     """Unlock and write. Value True, or False if not held by `session`."""
 
     key: bytes
@@ -45,33 +45,26 @@ class KvRelease(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     session: str
 
 
-class KvDelete(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
+class KvDelete(Command, frozen=True, array_like=True, tag=5, gc=False):
     """Remove a key. Value True, also if it was absent (then no index is taken)."""
 
     key: bytes
 
 
-class KvDeleteCas(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
+class KvDeleteCas(Command, frozen=True, array_like=True, tag=6, gc=False):
     """Remove if ModifyIndex == index. Value True (absent too) or False."""
 
     key: bytes
     index: int
 
 
-class KvDeleteTree(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
+class KvDeleteTree(Command, frozen=True, array_like=True, tag=9, gc=False):
     """Remove every key with this byte prefix. Value True."""
 
     prefix: bytes
 
 
-class KvDeleteTreeByRow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
+class KvDeleteTreeByRow(Command, frozen=True, array_like=True, tag=7, gc=False):
     """As `KvDeleteTree`, row by row however large the tree is. Only in logs of format 1."""
 
     prefix: bytes
-
-
-class TombstonesReap(msgspec.Struct, frozen=True, array_like=True, tag=8, gc=False):
-    """Forget tombstones up to this index, at most `rows_max`; raises the floor. Value None."""
-
-    index: int
-    rows_max: int

@@ -2,22 +2,14 @@
 
 import pytest
 
-from quorate.base.commands import (
-    KvAcquire,
-    KvRelease,
-    KvSet,
-    NodeDeregister,
-    NodeHealth,
-    NodeRegister,
-    SessionCreate,
-    SessionDestroy,
-    SessionExpire,
-    SessionRenew,
-    Sweep,
-)
 from quorate.base.outcomes import Failure
+from quorate.catalog.commands import NodeDeregister, NodeHealth, NodeRegister
+from quorate.domains import DOMAINS
+from quorate.kv.commands import KvAcquire, KvRelease, KvSet
+from quorate.machine.commands import Sweep
 from quorate.machine.snapshot import dump
-from quorate.registry.sessions import needs_renewal
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
+from quorate.sessions.tables import needs_renewal
 from tests.unit.machine.lab import Lab
 
 
@@ -166,7 +158,7 @@ def test_lock_delays_that_are_over_are_swept(lab: Lab) -> None:
     lab.stamp_ms += 10_000
     assert lab.machine.expirations(lab.stamp_ms) == [Sweep(1_000)]
     assert lab.do(Sweep(1_000)) == 1
-    assert "KV_DELAY" not in dump(lab.tables)
+    assert "KV_DELAY" not in dump(DOMAINS, lab.tables)
 
 
 # --- time -------------------------------------------------------------------------------------

@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from quorate.base.commands import (
+from quorate.base.outcomes import Failure
+from quorate.catalog.commands import (
     NodeDeregister,
     NodeHealth,
     NodeRegister,
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.base.outcomes import Failure
 from tests.unit.machine.lab import Lab
 
 BOB = NodeRegister("bob", "Bob", "10.0.0.2", "dc1", {"lan": "10.0.0.2"}, {"a": "b"})

@@ -1,0 +1,165 @@
+"""What a domain is to the engine: one `Domain` that lists all that belongs to it.
+
+A domain is a package of layer 2 (`kv`, `sessions`, `catalog`): its commands, tables, handlers,
+reads, timers, reactions. Domains do not import each other, and `machine`, which applies their
+commands, imports none of them: it is given the list (`quorate.domains`).
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from quorate.base.command import Command
+from quorate.base.facts import Fact, Question
+from quorate.base.ports import Rng, Rows, TableRows
+from quorate.base.txn import TxnItem
+
+Work = Generator[None, None, Any]
+"""Work that may take long: yields when its turn's share is done; returns the value."""
+
+Handler = Callable[[Any, Any], Any]
+"""(rows, command) -> value of the outcome. A Failure changed nothing."""
+
+LongHandler = Callable[[Any, Any], Work]
+"""Likewise, for a command that may take long."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """One table of a domain.
+
+    Attributes:
+        number: See `base.numbers`; part of every row's key.
+        name: For people and dumps.
+        title: What `snapshot inspect` calls its rows.
+        decode: A row of it, from bytes; raises ValueError. None: a snapshot for users does not hold
+            the table.
+        is_indexed: It has an index of its own: that of its newest change.
+        by_path: Snapshots count its rows by the parts of their keys.
+        saved: Gives what a snapshot for users says in place of a row (rows, logged time, key,
+            value); None: it leaves the row out. None instead of a function: the row as it is.
+        restored: Applied to each row of a snapshot that became the state (rows, key, value).
+        counted: The newest index that a row names, and the highest number that counts on.
+    """
+
+    number: int
+    name: str
+    title: str
+    decode: Callable[[bytes], Any] | None = None
+    is_indexed: bool = False
+    by_path: bool = False
+    saved: Callable[[TableRows, int, bytes, bytes], bytes | None] | None = None
+    restored: Callable[[Rows, bytes, bytes], None] | None = None
+    counted: Callable[[bytes], tuple[int, int]] | None = None
+
+
+class TimerKind(msgspec.Struct, frozen=True):
+    """Deadlines of one kind, in logged time; set with `Rows.set_timer`, derived from a table.
+
+    Attributes:
+        name: The kind.
+        table: Number of the table whose rows have deadlines; a timer's key is a row's key.
+        due_ms: The deadline that a row (its bytes) says; None if it has none.
+        command: What to propose when a timer is due (rows, key); None: nothing. It must be void
+            when it is applied if the deadline is another one by then.
+    """
+
+    name: str
+    table: int
+    due_ms: Callable[[bytes], int | None]
+    command: Callable[[TableRows, bytes], Command | None]
+
+
+class Upkeep(msgspec.Struct, frozen=True):
+    """Rows that nothing needs any more, deleted by and by.
+
+    Attributes:
+        is_due: Whether there are any (rows, logged time).
+        sweep: Deletes some (rows, how many at most, whether all are looked at); returns how many
+            were deleted or looked at.
+    """
+
+    is_due: Callable[[TableRows, int], bool]
+    sweep: Callable[[Rows, int, bool], Generator[None, None, int]]
+
+
+class Pause(Enum):
+    """What a verb yields when its turn's share of work is done."""
+
+    PAUSE = "pause"
+
+
+PAUSE = Pause.PAUSE
+
+Step = TxnItem | Pause | None
+"""What a verb gives, one by one: a result, a pause, or None for a row looked at in vain."""
+
+
+class Operations(msgspec.Struct, frozen=True):
+    """Operations of transactions that a domain offers.
+
+    Attributes:
+        of: The type of the operations; its field `verb` chooses one of the verbs below.
+        name: What it is called in errors.
+        check: Raises `OperationError` if an operation of a known verb lacks something.
+        writes: Verbs that may change something (rows, operation).
+        reads: Verbs that change nothing; a transaction of these alone is a read.
+    """
+
+    of: type[Any]
+    name: str
+    check: Callable[[Any], None]
+    writes: Mapping[str, Callable[[Rows, Any], Iterable[Step]]]
+    reads: Mapping[str, Callable[[TableRows, Any], Iterable[Step]]]
+
+
+class OperationError(Exception):
+    """One operation of a transaction failed; the text says why, in Consul's words."""
+
+
+class Simulation(msgspec.Struct, frozen=True):
+    """What the simulator needs to judge a domain.
+
+    Attributes:
+        model: What each command means, a second time and as simply as possible: (model, command)
+            -> value of the outcome. See `sim.model.Model`.
+        acts: What clients of the simulator do, by name: draws a command from chance. The text is
+            one that no other command has.
+    """
+
+    model: Mapping[type[Command], Callable[[Any, Any], Any]] = {}
+    acts: Mapping[str, Callable[[Rng, str], Command]] = {}
+
+
+class Domain(msgspec.Struct, frozen=True, kw_only=True):
+    """One domain.
+
+    Attributes:
+        name: Of its package, and of its ranges in `base.numbers`.
+        tables: All of them.
+        handlers: How a command that is short is applied.
+        long_handlers: How one is that may take long.
+        reactions: What it does, inside the same command, when another domain emits a fact.
+        answers: What it knows for others: (rows, question) -> answer.
+        asks: Questions that its handlers ask; another domain must answer them.
+        timers: Kinds of deadlines.
+        subjects: The letters that begin its subjects. A number: of the table that remembers the
+            removal of such a subject; None: the engine's, by `Rows.note_subject`.
+        upkeep: What it has to delete by and by.
+        operations: What it offers in transactions.
+        simulation: For the simulator.
+    """
+
+    name: str
+    tables: tuple[Table, ...] = ()
+    handlers: Mapping[type[Command], Handler] = {}
+    long_handlers: Mapping[type[Command], LongHandler] = {}
+    reactions: Mapping[type[Fact], LongHandler] = {}
+    answers: Mapping[type[Question[Any]], Callable[[Any, Any], Any]] = {}
+    asks: tuple[type[Question[Any]], ...] = ()
+    timers: tuple[TimerKind, ...] = ()
+    subjects: Mapping[bytes, int | None] = {}
+    upkeep: Upkeep | None = None
+    operations: Operations | None = None
+    simulation: Simulation = Simulation()

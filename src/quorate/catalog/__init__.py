@@ -1,0 +1,1 @@
+"""The catalog of Consul: nodes, their health checks, and service instances."""

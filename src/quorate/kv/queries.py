@@ -1,0 +1,172 @@
+"""Reads of keys, each on one state of the tables: see `base.answers`."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from quorate.base.answers import Answer, Reading, T
+from quorate.base.schema import index_of, prefix_end
+from quorate.base.subjects import beginning, exactly
+from quorate.kv.subjects import of_key
+from quorate.kv.tables import KV, KV_TOMB, KvEntry, KvRow, entries, looked_at, row_of
+
+LIST_ROWS = 512
+LIST_BYTES = 128 * 1024
+"""A list with more rows or bytes is made piece by piece."""
+
+BATCH_ROWS = 256
+BATCH_BYTES = 32 * 1024
+"""Of one piece: about a millisecond, with what is made of it."""
+
+
+class LongList(msgspec.Struct, frozen=True):
+    """A list of keys that is too long to be made in one turn: see `batches`.
+
+    Attributes:
+        prefix: Of the keys.
+        separator: Names are cut behind it, see `kv_keys`; None: whole entries, not names.
+        subjects: What to watch to learn of the next change.
+    """
+
+    prefix: bytes
+    separator: bytes | None
+    subjects: tuple[bytes, ...]
+
+
+def kv_at_once(reading: Reading, key: bytes) -> tuple[KvRow, int] | None:
+    """The row of one key and `kv_get`'s header, for who does not wait; None if it is absent."""
+    row = row_of(reading.rows, key)
+    return None if row is None else (row, max(row.modify_index, reading.restored, 1))
+
+
+def kv_get(reading: Reading, key: bytes) -> Answer[KvEntry | None]:
+    """One key."""
+    wait = (exactly(of_key(key)),)
+    row = row_of(reading.rows, key)
+    if row is not None:
+        return reading.answer(KvEntry(key, row), row.modify_index, row.modify_index, wait)
+    grave = reading.rows.get(KV_TOMB, key)
+    changed = max(0 if grave is None else index_of(grave), reading.floor)
+    return reading.answer(None, changed, reading.table_index(KV), wait)
+
+
+def kv_list(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]]:
+    """All keys with this byte prefix, in the order of bytes."""
+    found = list(entries(reading.rows, prefix))
+    newest = max((entry.row.modify_index for entry in found), default=0)
+    return _under(reading, prefix, found, newest)
+
+
+def kv_keys(reading: Reading, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
+    """Names with this prefix, cut after the first separator behind it, each once."""
+    names: list[bytes] = []
+    newest, skip = 0, len(prefix)
+    for entry in entries(reading.rows, prefix):
+        newest = max(newest, entry.row.modify_index)
+        name = _cut(entry.key, separator, skip)
+        if not names or names[-1] != name:
+            names.append(name)
+    return _under(reading, prefix, names, newest)
+
+
+def kv_list_in_turn(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]] | LongList:
+    """As `kv_list`, if one turn can make it."""
+    is_long = _is_long(reading, prefix)
+    return _long(prefix, None) if is_long else kv_list(reading, prefix)
+
+
+def kv_keys_in_turn(
+    reading: Reading, prefix: bytes, separator: bytes = b""
+) -> Answer[list[bytes]] | LongList:
+    """As `kv_keys`, if one turn can make it."""
+    is_long = _is_long(reading, prefix)
+    return _long(prefix, separator) if is_long else kv_keys(reading, prefix, separator)
+
+
+def keys_index(reading: Reading) -> int:
+    """The index of the newest change of any key, at least 1."""
+    return max(reading.table_index(KV), reading.restored, 1)
+
+
+def batches(reading: Reading, long: LongList) -> Iterator[list[KvEntry] | list[bytes]]:
+    """A long list, piece by piece; a piece is empty if all rows it looked at are gone.
+
+    Its header is `keys_index`.
+    """
+    found: list[KvEntry] = []
+    names: list[bytes] = []
+    last: bytes | None = None
+    rows, size = 0, 0
+    for entry in looked_at(reading.rows, long.prefix):
+        rows += 1
+        if entry is not None and long.separator is None:
+            found.append(entry)
+            size += len(entry.row.value)
+        elif entry is not None:
+            name = _cut(entry.key, long.separator or b"", len(long.prefix))
+            if name != last:
+                names.append(name)
+                last = name
+        if rows == BATCH_ROWS or size >= BATCH_BYTES:
+            batch = [found or names]
+            found, names, rows, size = [], [], 0, 0
+            del entry
+            yield batch.pop()  # nothing of it stays here while a client takes it
+    if found or names:
+        yield found or names
+
+
+def changes(reading: Reading, long: LongList) -> Iterator[int]:
+    """Indexes whose highest is `Answer.changed` of a long list; one for each piece of work."""
+    yield max(reading.floor, reading.restored)
+    prefix = long.prefix
+    newest = rows = 0
+    for entry in looked_at(reading.rows, prefix):
+        newest = newest if entry is None else max(newest, entry.row.modify_index)
+        rows += 1
+        if rows % BATCH_ROWS == 0:
+            yield newest
+    for _, grave in reading.rows.range(KV_TOMB, prefix, prefix_end(prefix)):
+        newest = max(newest, index_of(grave))
+        rows += 1
+        if rows % BATCH_ROWS == 0:
+            yield newest
+    yield newest
+
+
+def _is_long(reading: Reading, prefix: bytes) -> bool:
+    """Whether more rows, bytes or tombstones have this prefix than one turn should read."""
+    size = 0
+    stored = reading.rows.range(KV, prefix, prefix_end(prefix))
+    for number, (key, data) in enumerate(stored):
+        size += len(key) + len(data)
+        if number >= LIST_ROWS or size > LIST_BYTES:
+            return True
+    if not prefix:
+        return False  # its index is that of the table, without a look at tombstones
+    graves = reading.rows.range(KV_TOMB, prefix, prefix_end(prefix))
+    return next(islice(graves, LIST_ROWS, None), None) is not None
+
+
+def _long(prefix: bytes, separator: bytes | None) -> LongList:
+    wait = (beginning(of_key(prefix)),)
+    return LongList(prefix, separator, wait)
+
+
+def _under(reading: Reading, prefix: bytes, value: T, newest: int) -> Answer[T]:
+    """A prefix: what is there, what was removed, and what may have been forgotten."""
+    wait = (beginning(of_key(prefix)),)
+    table = reading.table_index(KV)
+    if not prefix:
+        return reading.answer(value, table, table, wait)
+    for _, grave in reading.rows.range(KV_TOMB, prefix, prefix_end(prefix)):
+        newest = max(newest, index_of(grave))
+    changed = max(newest, reading.floor)
+    return reading.answer(value, changed, newest or table, wait)
+
+
+def _cut(name: bytes, separator: bytes, skip: int) -> bytes:
+    """A name up to and with the first separator behind `skip` bytes, if there is one."""
+    end = name.find(separator, skip) if separator else -1
+    return name[: end + len(separator)] if end >= 0 else name

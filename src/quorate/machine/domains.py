@@ -1,0 +1,137 @@
+"""The list of domains, compiled: what the engine looks up for each command, row and timer.
+
+D1: domains are independent: a tag, a table, a letter of subjects, a kind of timer and a question
+    each belong to one domain, and every question that is asked has an answer.
+D2: the order of the list is the order of everything that happens for all domains: reactions, what
+    is restored, upkeep. It is part of the format: replicas must agree on it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, Union
+
+import msgspec
+
+from quorate.base.command import Command
+from quorate.base.domain import (
+    Domain,
+    Handler,
+    LongHandler,
+    Operations,
+    Table,
+    TimerKind,
+    Upkeep,
+)
+from quorate.base.facts import Fact, Question
+from quorate.base.numbers import TABLES, TAGS, is_allotted
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Domains:
+    """What all domains together know how to do.
+
+    Args:
+        domains: In order (D2), the engine's own among them.
+
+    Attributes:
+        all: They.
+        handlers, long_handlers: By type of command: applied at once, or in slices.
+        decode: A bundle's body into commands; raises ValueError.
+        tables: By number.
+        indexed: Numbers of tables with an index of their own, in order.
+        saved: Numbers of tables that a snapshot for users holds, in order.
+        restored: Tables whose rows are gone through once when a snapshot became the state.
+        reactions: By type of fact, in order.
+        answers: By type of question.
+        timers: By kind.
+        graves: By letter of subjects that have one: the table that remembers removals of them.
+        upkeep: In order.
+        operations: By type of operation.
+
+    Raises:
+        ValueError: They do not fit together (D1), or use numbers that are not theirs.
+    """
+
+    def __init__(self, domains: Iterable[Domain]) -> None:
+        self.all = tuple(domains)
+        handlers: list[Mapping[type[Command], Handler]] = [one.handlers for one in self.all]
+        long: list[Mapping[type[Command], LongHandler]] = [one.long_handlers for one in self.all]
+        self.handlers: dict[type[Command], Handler] = _merged("command", handlers)
+        self.long_handlers: dict[type[Command], LongHandler] = _merged("command", long)
+        self.decode = _decoder([*self.handlers, *self.long_handlers])
+        _check_tags(self.all)
+        self.tables = _tables(self.all)
+        self.indexed = tuple(n for n, one in sorted(self.tables.items()) if one.is_indexed)
+        self.saved = tuple(n for n, one in sorted(self.tables.items()) if one.decode is not None)
+        self.restored = tuple(one for one in self.tables.values() if one.restored is not None)
+        self.reactions: dict[type[Fact], tuple[LongHandler, ...]] = {}
+        for domain in self.all:
+            for fact, react in domain.reactions.items():
+                self.reactions[fact] = (*self.reactions.get(fact, ()), react)
+        self.answers: dict[type[Question[Any]], Callable[[Any, Any], Any]] = _merged(
+            "question", [one.answers for one in self.all]
+        )
+        self._check_asked()
+        self.timers: dict[str, TimerKind] = _merged(
+            "timer", [{timer.name: timer for timer in one.timers} for one in self.all]
+        )
+        subjects: dict[bytes, int | None] = _merged("subject", [one.subjects for one in self.all])
+        self.graves = {letter: table for letter, table in subjects.items() if table is not None}
+        self.upkeep: tuple[Upkeep, ...] = tuple(
+            one.upkeep for one in self.all if one.upkeep is not None
+        )
+        self.operations: dict[type[Any], Operations] = _merged(
+            "operation",
+            [{one.operations.of: one.operations} for one in self.all if one.operations is not None],
+        )
+
+    def _check_asked(self) -> None:
+        for domain in self.all:
+            for question in domain.asks:
+                if question not in self.answers:
+                    raise ValueError(f"{domain.name} asks {question.__name__}: nobody answers")
+
+
+def tag_of(command: type[Command]) -> int:
+    """The number that begins an encoded command of this type."""
+    tag = command.__struct_config__.tag
+    if not isinstance(tag, int):
+        raise ValueError(f"{command.__name__} has no tag")  # noqa: TRY004 - it is the value
+    return tag
+
+
+def _merged(what: str, parts: Iterable[Mapping[Key, Value]]) -> dict[Key, Value]:
+    merged: dict[Key, Value] = {}
+    for part in parts:
+        for key, value in part.items():
+            if key in merged:
+                raise ValueError(f"two domains have the {what} {key!r}")
+            merged[key] = value
+    return merged
+
+
+def _decoder(commands: list[type[Command]]) -> Callable[[bytes], list[Command]]:
+    union: Any = Union[tuple(commands)]  # noqa: UP007 - its members are not known here
+    decoder: msgspec.msgpack.Decoder[list[Command]] = msgspec.msgpack.Decoder(list[union])
+    return decoder.decode
+
+
+def _check_tags(domains: Iterable[Domain]) -> None:
+    for domain in domains:
+        for command in (*domain.handlers, *domain.long_handlers):
+            tag = tag_of(command)
+            if not is_allotted(TAGS.get(domain.name, ()), tag):
+                raise ValueError(f"{command.__name__}: tag {tag} is not {domain.name}'s")
+
+
+def _tables(domains: Iterable[Domain]) -> dict[int, Table]:
+    tables: dict[int, Table] = {}
+    for domain in domains:
+        for table in domain.tables:
+            if table.number in tables:
+                raise ValueError(f"two tables have the number {table.number}")
+            if not is_allotted(TABLES.get(domain.name, ()), table.number):
+                raise ValueError(f"{table.name}: number {table.number} is not {domain.name}'s")
+            tables[table.number] = table
+    return tables

@@ -1,1 +1,0 @@
-"""The catalog of Consul: nodes, services, checks and sessions."""

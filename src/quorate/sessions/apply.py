@@ -1,0 +1,183 @@
+"""Commands and reactions of sessions: a promise to be alive, bound to a node, its checks and a TTL.
+
+S1: a session ends inside the command that causes it, never by a clock of some node.
+S3: an expiry names the renewal that it saw, and is void if the row has another one.
+
+What a session holds is freed by other domains, as the fact `SessionEnded` tells them.
+
+Source: https://developer.hashicorp.com/consul/api-docs/session.
+"""
+
+from collections.abc import Generator
+
+from quorate.base.facts import (
+    CRITICAL,
+    CheckStatus,
+    CheckStatusChanged,
+    IsNodeKnown,
+    IsSessionAlive,
+    NodeLeaving,
+    NodeRemoved,
+    SessionEnded,
+)
+from quorate.base.outcomes import Failure
+from quorate.base.ports import Rows, TableRows
+from quorate.base.subjects import key_part, name_part
+from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
+from quorate.sessions.subjects import of_node_sessions, of_session
+from quorate.sessions.tables import (
+    EXPIRY,
+    SESSIONS,
+    SessionRow,
+    deadline_ms,
+    decode_row,
+    is_bound,
+    put,
+    renew,
+    session_of,
+    sessions,
+)
+
+DELETE = "delete"
+
+NO_NODE = Failure("precondition", "Missing node registration")
+
+_READ_UNITS = 2
+_END_UNITS = 32  # of a session that ends
+
+
+def at_node(rows: Rows, node: str) -> Generator[None, None, list[SessionRow]]:
+    """The sessions of a node, by id; yields whenever this turn's share of work is done.
+
+    Cost: O(all sessions).
+    """
+    name = name_part(node)
+    found: list[SessionRow] = []
+    for row in sessions(rows):
+        if name_part(row.node) == name:
+            found.append(row)
+        if rows.spend(_READ_UNITS):
+            yield
+    return found
+
+
+def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
+    """Apply `SessionCreate`."""
+    if not rows.ask(IsNodeKnown(command.node)):
+        return NO_NODE
+    for check in (*command.node_checks, *command.service_checks):
+        status = rows.ask(CheckStatus(command.node, check))
+        if status is None:
+            return Failure("precondition", f"Missing check '{check}' registration")
+        if status == CRITICAL:
+            return Failure("precondition", f"Check '{check}' is in critical state")
+    if session_of(rows, command.id) is not None:
+        return Failure("already_exists", f"Session '{command.id}' exists already")
+    index = rows.take_index()
+    put(
+        rows,
+        SessionRow(
+            command.id,
+            command.name,
+            command.node,
+            command.lock_delay_ms,
+            command.behavior,
+            command.ttl,
+            command.ttl_ms,
+            command.node_checks,
+            command.service_checks,
+            index,
+            index,
+            rows.stamp_ms,
+            command.lock_delay_ns,
+        ),
+    )
+    rows.touch(SESSIONS, of_session(command.id))
+    rows.note_subject(SESSIONS, of_node_sessions(command.node))
+    return command.id
+
+
+def on_renew(rows: Rows, command: SessionRenew) -> bool:
+    """Apply `SessionRenew`: no index, nobody wakes."""
+    row = session_of(rows, command.id)
+    if row is None:
+        return False
+    if row.ttl_ms > 0 and row.renewed_ms < rows.stamp_ms:
+        renew(rows, row)
+    return True
+
+
+def end(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
+    """End a session; what it holds is freed under the same index (S1)."""
+    rows.take_index()
+    rows.delete(SESSIONS, key_part(row.id))
+    subject = of_session(row.id)
+    rows.note_subject(SESSIONS, subject)
+    rows.bury(subject)
+    rows.note_subject(SESSIONS, of_node_sessions(row.node))
+    rows.clear_timer(EXPIRY, key_part(row.id))
+    if rows.spend(_END_UNITS):
+        yield
+    yield from rows.emit(SessionEnded(row.id, row.behavior == DELETE, row.lock_delay_ms))
+
+
+def on_destroy(rows: Rows, command: SessionDestroy) -> Generator[None, None, bool]:
+    """Apply `SessionDestroy`."""
+    row = session_of(rows, command.id)
+    if row is not None:
+        yield from end(rows, row)
+    return True
+
+
+def on_expire(rows: Rows, command: SessionExpire) -> Generator[None, None, bool]:
+    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw (S3).
+
+    Void too before its time: the proposer's logged time may have run ahead of any that was
+    chosen, and a later leader begins where the log stands, so it may still promise more.
+    """
+    row = session_of(rows, command.id)
+    due_ms = deadline_ms(row) if row is not None else None
+    if row is None or due_ms is None or row.renewed_ms != command.renewed_ms:
+        return False
+    if rows.stamp_ms < due_ms:
+        return False
+    yield from end(rows, row)
+    return True
+
+
+# --- reactions and answers --------------------------------------------------------------------
+
+
+def on_check_status(rows: Rows, fact: CheckStatusChanged) -> Generator[None, None, None]:
+    """A check turned critical: the sessions bound to it end."""
+    if fact.status != CRITICAL:
+        return
+    for row in (yield from at_node(rows, fact.node)):
+        if is_bound(row, fact.check):
+            yield from end(rows, row)
+
+
+def on_node_leaving(rows: Rows, fact: NodeLeaving) -> Generator[None, None, None]:
+    """A node goes: its sessions end."""
+    for row in (yield from at_node(rows, fact.name)):
+        yield from end(rows, row)
+
+
+def on_node_removed(rows: Rows, fact: NodeRemoved) -> Generator[None, None, None]:
+    """A node is gone: what readers of its sessions waited for may be forgotten."""
+    rows.bury(of_node_sessions(fact.name))
+    yield from ()
+
+
+def is_alive(rows: TableRows, question: IsSessionAlive) -> bool:
+    """Answer `IsSessionAlive`."""
+    return session_of(rows, question.id) is not None
+
+
+def expiry(rows: TableRows, key: bytes) -> SessionExpire | None:
+    """What to propose when the time of the session in this row is over."""
+    data = rows.get(SESSIONS, key)
+    if data is None:
+        return None
+    row = decode_row(data)
+    return SessionExpire(row.id, row.renewed_ms)
