@@ -56,19 +56,19 @@ class Question(msgspec.Struct, Generic[T], frozen=True):
     """Something that one domain knows; `T` is the type of the answer."""
 
 
-class IsSessionAlive(Question[bool], frozen=True):
+class IsSessionAlive(Question[bool], frozen=True, gc=False):
     """Whether there is a session with this id."""
 
     id: str
 
 
-class IsNodeKnown(Question[bool], frozen=True):
+class IsNodeKnown(Question[bool], frozen=True, gc=False):
     """Whether there is a node with this name."""
 
     name: str
 
 
-class CheckStatus(Question[str | None], frozen=True):
+class CheckStatus(Question[str | None], frozen=True, gc=False):
     """The status of a check of a node; None if there is none."""
 
     node: str

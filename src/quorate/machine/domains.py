@@ -59,6 +59,7 @@ class Domains:
         long: list[Mapping[type[Command], LongHandler]] = [one.long_handlers for one in self.all]
         self.handlers: dict[type[Command], Handler] = _merged("command", handlers)
         self.long_handlers: dict[type[Command], LongHandler] = _merged("command", long)
+        _merged("command", (self.handlers, self.long_handlers))
         self.decode = _decoder([*self.handlers, *self.long_handlers])
         _check_tags(self.all)
         self.tables = _tables(self.all)
