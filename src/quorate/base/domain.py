@@ -39,7 +39,8 @@ class Table(msgspec.Struct, frozen=True):
         by_path: Snapshots count its rows by the parts of their keys.
         saved: Gives what a snapshot for users says in place of a row (rows, logged time, key,
             value); None: it leaves the row out. None instead of a function: the row as it is.
-        restored: Applied to each row of a snapshot that became the state (rows, key, value).
+        restored: Applied to each row of a snapshot that became the state (rows, key, value); it
+            sets the row's timer, too. None: if its rows have timers, these are set.
         counted: The newest index that a row names, and the highest number that counts on.
     """
 

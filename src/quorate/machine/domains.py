@@ -7,6 +7,7 @@ D2: the order of the list is the order of everything that happens for all domain
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar, Union
 
 import msgspec
@@ -23,6 +24,7 @@ from quorate.base.domain import (
 )
 from quorate.base.facts import Fact, Question
 from quorate.base.numbers import TABLES, TAGS, is_allotted
+from quorate.base.ports import Rows
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -41,7 +43,8 @@ class Domains:
         tables: By number.
         indexed: Numbers of tables with an index of their own, in order.
         saved: Numbers of tables that a snapshot for users holds, in order.
-        restored: Tables whose rows are gone through once when a snapshot became the state.
+        restored: Number of each table whose rows are gone through once when a snapshot became the
+            state, and what is done with each.
         reactions: By type of fact, in order.
         answers: By type of question.
         timers: By kind.
@@ -65,7 +68,6 @@ class Domains:
         self.tables = _tables(self.all)
         self.indexed = tuple(n for n, one in sorted(self.tables.items()) if one.is_indexed)
         self.saved = tuple(n for n, one in sorted(self.tables.items()) if one.decode is not None)
-        self.restored = tuple(one for one in self.tables.values() if one.restored is not None)
         self.reactions: dict[type[Fact], tuple[LongHandler, ...]] = {}
         for domain in self.all:
             for fact, react in domain.reactions.items():
@@ -77,6 +79,7 @@ class Domains:
         self.timers: dict[str, TimerKind] = _merged(
             "timer", [{timer.name: timer for timer in one.timers} for one in self.all]
         )
+        self.restored = _restored(self.tables.values(), self.timers.values())
         subjects: dict[bytes, int | None] = _merged("subject", [one.subjects for one in self.all])
         self.graves = {letter: table for letter, table in subjects.items() if table is not None}
         self.upkeep: tuple[Upkeep, ...] = tuple(
@@ -116,6 +119,24 @@ def _decoder(commands: list[type[Command]]) -> Callable[[bytes], list[Command]]:
     union: Any = Union[tuple(commands)]  # noqa: UP007 - its members are not known here
     decoder: msgspec.msgpack.Decoder[list[Command]] = msgspec.msgpack.Decoder(list[union])
     return decoder.decode
+
+
+Restored = Callable[[Rows, bytes, bytes], None]
+
+
+def _restored(
+    tables: Iterable[Table], kinds: Iterable[TimerKind]
+) -> tuple[tuple[int, Restored], ...]:
+    """What tables say, or else that deadlines of their rows count."""
+    timers: dict[int, Restored] = {kind.table: partial(_set_timer, kind) for kind in kinds}
+    each = ((table.number, table.restored or timers.get(table.number)) for table in tables)
+    return tuple((number, restored) for number, restored in each if restored is not None)
+
+
+def _set_timer(kind: TimerKind, rows: Rows, key: bytes, value: bytes) -> None:
+    due_ms = kind.due_ms(value)
+    if due_ms is not None:
+        rows.set_timer(kind.name, key, due_ms)
 
 
 def _check_tags(domains: Iterable[Domain]) -> None:

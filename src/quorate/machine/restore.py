@@ -84,10 +84,9 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, Non
     rows.removals = ()
     rows.index = max(rows.index, command.index)
     rows.replace_all()
-    for table in rows.domains.restored:
-        for key, value in _in_pieces(rows, table.number):
-            if table.restored is not None:
-                table.restored(rows, key, value)
+    for table, restored in rows.domains.restored:
+        for key, value in _in_pieces(rows, table):
+            restored(rows, key, value)
             if rows.spend(WRITE_UNITS):
                 yield
     return True

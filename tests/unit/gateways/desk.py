@@ -18,6 +18,7 @@ from quorate.base.ids import NO_BALLOT, NodeId
 from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
+from quorate.domains import DOMAINS
 from quorate.gateways.http import limits
 from quorate.gateways.http.budget import Account
 from quorate.gateways.http.config import HttpConfig
@@ -26,10 +27,11 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.heads import Heads
 from quorate.gateways.http.listener import Served
 from quorate.gateways.http.request import Request
-from quorate.gateways.http.routes import Router
+from quorate.gateways.http.routes import ROUTES, Route, Router
 from quorate.gateways.http.sharing import shared
 from quorate.gateways.http.slices import Slices
 from quorate.gateways.http.spool import Spool
+from quorate.machine.domains import Domains
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
 from tests.unit.machine.lab import ANN, FOUNDERS, Lab, fired
@@ -54,8 +56,8 @@ class FakeLocal:
     `refusal` answers everything that needs a quorum; while `is_held`, such questions wait.
     """
 
-    def __init__(self, *, with_node: bool = True) -> None:
-        self.lab = Lab(with_node=with_node)
+    def __init__(self, *, with_node: bool = True, domains: Domains = DOMAINS) -> None:
+        self.lab = Lab(with_node=with_node, domains=domains)
         self.now_s = 100.0
         self.refusal: QuorateError | None = None
         self.removal: UnavailableError | None = None
@@ -231,20 +233,27 @@ class FakeTransport:
 class Desk:
     """A gateway with one connection; fills `connection.Listener`."""
 
-    def __init__(self, config: HttpConfig | None = None, *, with_node: bool = True) -> None:
+    def __init__(
+        self,
+        config: HttpConfig | None = None,
+        *,
+        with_node: bool = True,
+        domains: Domains = DOMAINS,
+        routes: Sequence[Route] = ROUTES,
+    ) -> None:
         self.config = HttpConfig() if config is None else config
         self.heads = Heads(self.config)
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
         self.waiting: list[Served] = []  # for memory
-        self.local = FakeLocal(with_node=with_node)
+        self.local = FakeLocal(with_node=with_node, domains=domains)
         self.timers: list[FakeTimer] = []
         common = shared(self.config)
         self.slices = Slices(lambda step: step())  # at once, so that answers are there
         common = common._replace(slices=self.slices)
         self.context = Context(self.local, self.config, self._call_later, common)
-        self.handle: Callable[[Request], None] = Router(self.context).handle
+        self.handle: Callable[[Request], None] = Router(self.context, routes).handle
         self.connect()
 
     def connect(self) -> None:

@@ -20,6 +20,7 @@ from quorate.domains import DOMAINS
 from quorate.kv import queries as kv
 from quorate.kv.tables import KvEntry, KvRow
 from quorate.machine import txn
+from quorate.machine.domains import Domains
 from quorate.machine.machine import Application, Machine
 from quorate.machine.queries import Reader
 from quorate.machine.watches import Watches
@@ -119,10 +120,12 @@ class Lab:
         with_node: bool = True,
         settings: ClusterConfig | None = None,
         turn_units: int = 2_048,
+        domains: Domains = DOMAINS,
     ) -> None:
+        self.domains = domains
         self.tables = DictTables() if tables is None else tables
         self.settings = settings or ClusterConfig()
-        self.machine = Machine(self.tables, self.settings, DOMAINS, turn_units)
+        self.machine = Machine(self.tables, self.settings, domains, turn_units)
         self.stamp_ms = 1_000
         self.touched: list[bytes] = []
         self.shadow: Machine | None = None
@@ -151,7 +154,7 @@ class Lab:
     def add_shadow(self) -> None:
         """From here on a second machine follows."""
         rows = dict(self.tables.hold().range(b""))
-        self.shadow = Machine(DictTables(rows), self.settings, DOMAINS)
+        self.shadow = Machine(DictTables(rows), self.settings, self.domains)
 
     def outcomes(self, *commands: Command) -> list[Outcome]:
         return self.apply(*commands).bundles[0].outcomes

@@ -1,7 +1,7 @@
 """Routes: every path that is served, by pattern and method, and how a path finds its handler."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -112,15 +112,16 @@ class Router:
 
     Args:
         context: What handlers work with.
+        routes: What is served; that of keys among them.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
         self._context = context
-        pairs = ((route.pattern, method) for route in ROUTES for method in route.handlers)
+        pairs = ((route.pattern, method) for route in routes for method in route.handlers)
         context.traffic = Traffic(pairs)
-        self._exact = {route.fixed: route for route in ROUTES if not route.is_open}
+        self._exact = {route.fixed: route for route in routes if not route.is_open}
         self._open = sorted(
-            ((route.fixed, route) for route in ROUTES if route.is_open),
+            ((route.fixed, route) for route in routes if route.is_open),
             key=lambda pair: -len(pair[0]),
         )
         self._blocked: tuple[bytes, ...] = ()
