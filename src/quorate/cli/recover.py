@@ -165,7 +165,7 @@ def _founded(survivors: Sequence[_Survivor], into: Path) -> Recovered:
     best = max(survivors, key=lambda each: each.applied)
     node, guessed = _replayed(best, survivors)
     member = _member_of(node, best.home.directory.node_id)
-    state, rows = _rows_of(best.home.tables)
+    state, rows = state_of(best.home.tables)
     made = _written(into, member, state, rows)
     for each in survivors:
         each.home.close(is_clean=False)
@@ -231,7 +231,7 @@ def _member_of(node: Node, own: NodeId) -> Member:
     return Member(own, "recovered", "")
 
 
-def _rows_of(tables: Tables) -> tuple[State, list[Row]]:
+def state_of(tables: Tables) -> tuple[State, list[Row]]:
     """The rows that a snapshot for users holds, with what is left of each lock-delay."""
     data = tables.get(STATE_KEY)
     state = State() if data is None else decode_state(data)

@@ -1,7 +1,7 @@
 """Model: what the log means, written a second time and as simply as possible.
 
-Plain dicts, no rows, no undo log, no code shared with `machine`, `kv` or `registry`: only the
-commands and outcomes of `base`. It remembers every version of every key, so that a read at any
+Plain dicts, no rows, no undo log, no code shared with what applies them: only the commands
+and their outcomes. It remembers every version of every key, so that a read at any
 slot can be judged. Written from Consul's documentation and `docs/api/consul.md`.
 
 Source: https://developer.hashicorp.com/consul/api-docs/kv, /session, /txn.
