@@ -1,9 +1,9 @@
 """The domains of Quorate: the one place that lists them."""
 
-from quorate.catalog.domain import CATALOG
-from quorate.kv.domain import KV_STORE
+from quorate.catalog.domain import CATALOG_DOMAIN
+from quorate.kv.domain import KV_DOMAIN
 from quorate.machine.engine import assembled
 from quorate.sessions.domain import SESSIONS_DOMAIN
 
-DOMAINS = assembled((CATALOG, SESSIONS_DOMAIN, KV_STORE))
+DOMAINS = assembled((CATALOG_DOMAIN, SESSIONS_DOMAIN, KV_DOMAIN))
 """In the order in which they react to facts and are restored; it is part of the format."""

@@ -13,10 +13,12 @@ from quorate.base.records import Founded, Promised, Vote
 from quorate.catalog.commands import NodeRegister
 from quorate.domains import DOMAINS
 from quorate.kv.commands import KvDelete, KvSet
+from quorate.kv.model import Row
 from quorate.machine.state import State
 from quorate.sessions.commands import SessionCreate, SessionExpire
+from quorate.sessions.model import sessions_of
 from quorate.sim.judge import Judge
-from quorate.sim.model import Model, Row
+from quorate.sim.model import Model
 from quorate.sim.operations import Kind, Operation
 from quorate.sim.oracle import Oracle
 from quorate.sim.world import ViolationError
@@ -182,9 +184,9 @@ def test_no_session_expires_before_its_logged_time(court: Court) -> None:
     court.choose(register, create, stamp_ms=1_000)
 
     court.choose(SessionExpire("s", 1_000), stamp_ms=20_999)
-    assert court.model.has_session("s", 2)
+    assert sessions_of(court.model).has_session("s", 2)
     court.choose(SessionExpire("s", 1_000), stamp_ms=21_000)
-    assert not court.model.has_session("s", 3)
+    assert not sessions_of(court.model).has_session("s", 3)
 
 
 # --- the oracle -------------------------------------------------------------------------------

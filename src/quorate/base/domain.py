@@ -7,14 +7,17 @@ commands, imports none of them: it is given the list (`quorate.domains`).
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from quorate.base.command import Command
 from quorate.base.facts import Fact, Question
+from quorate.base.ids import Slot
 from quorate.base.ports import Rng, Rows, TableRows
-from quorate.base.txn import TxnItem
+from quorate.base.txn import TxnDone, TxnItem
+
+T = TypeVar("T")
 
 Work = Generator[None, None, Any]
 """Work that may take long: yields when its turn's share is done; returns the value."""
@@ -119,17 +122,59 @@ class OperationError(Exception):
     """One operation of a transaction failed; the text says why, in Consul's words."""
 
 
+class Model(Protocol):
+    """What the simulator's model (`sim.model`) is to the model of a domain.
+
+    Attributes:
+        own: The state of each domain, by its name.
+        slot: The slot that is being applied.
+        index: Of the newest command that changed something.
+        stamp_ms: Log time.
+    """
+
+    own: dict[str, Any]
+    slot: Slot
+    index: int
+    stamp_ms: int
+
+    def take(self) -> int:
+        """The index of the running command."""
+        ...
+
+    def untake(self, index: int) -> None:
+        """The running command is undone: its index was never taken."""
+        ...
+
+    def tell(self, fact: Fact) -> None:
+        """Let the other domains react."""
+        ...
+
+    def ask(self, question: Question[T]) -> T:
+        """What another domain knows."""
+        ...
+
+    def fail(self, text: str) -> NoReturn:
+        """What was applied must not be: the run fails."""
+        ...
+
+
 class Simulation(msgspec.Struct, frozen=True):
     """What the simulator needs to judge a domain.
 
     Attributes:
-        model: What each command means, a second time and as simply as possible: (model, command)
-            -> value of the outcome. See `sim.model.Model`.
+        model: What each command, fact and question means, a second time and as simply as possible:
+            (model, it) -> value of the outcome, nothing, or the answer.
+        state: Makes what the model keeps, in `Model.own` under the domain's name.
+        end_slot: Called after each slot.
+        transact: What a transaction of the domain's operations means.
         acts: What clients of the simulator do, by name: draws a command from chance. The text is
             one that no other command has.
     """
 
-    model: Mapping[type[Command], Callable[[Any, Any], Any]] = {}
+    model: Mapping[type[Any], Callable[[Any, Any], Any]] = {}
+    state: Callable[[Model], Any] | None = None
+    end_slot: Callable[[Model], None] | None = None
+    transact: Callable[[Model, Any], TxnDone] | None = None
     acts: Mapping[str, Callable[[Rng, str], Command]] = {}
 
 

@@ -10,10 +10,11 @@ from quorate.catalog.commands import (
     ServiceDeregister,
     ServiceRegister,
 )
+from quorate.catalog.model import SIMULATION
 from quorate.catalog.subjects import NODE, SERVICE
 from quorate.catalog.tables import TABLES
 
-CATALOG = Domain(
+CATALOG_DOMAIN = Domain(
     name="catalog",
     tables=TABLES,
     handlers={
@@ -27,4 +28,5 @@ CATALOG = Domain(
     },
     answers={IsNodeKnown: apply.is_known, CheckStatus: apply.check_status},
     subjects={NODE: None, SERVICE: None},
+    simulation=SIMULATION,
 )

@@ -13,12 +13,13 @@ from quorate.kv.commands import (
     KvRelease,
     KvSet,
 )
+from quorate.kv.model import SIMULATION
 from quorate.kv.subjects import KEY
 from quorate.kv.tables import KV_TOMB, TABLES
 from quorate.kv.upkeep import UPKEEP
 from quorate.kv.verbs import OPERATIONS
 
-KV_STORE = Domain(
+KV_DOMAIN = Domain(
     name="kv",
     tables=TABLES,
     handlers={
@@ -38,4 +39,5 @@ KV_STORE = Domain(
     subjects={KEY: KV_TOMB},
     upkeep=UPKEEP,
     operations=OPERATIONS,
+    simulation=SIMULATION,
 )

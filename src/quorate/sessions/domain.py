@@ -11,6 +11,7 @@ from quorate.base.facts import (
 )
 from quorate.sessions import apply
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
+from quorate.sessions.model import SIMULATION
 from quorate.sessions.subjects import NODE_SESSIONS, SESSION
 from quorate.sessions.tables import EXPIRY, SESSIONS, TABLES, row_deadline_ms
 
@@ -28,4 +29,5 @@ SESSIONS_DOMAIN = Domain(
     asks=(CheckStatus, IsNodeKnown),
     timers=(TimerKind(EXPIRY, SESSIONS, row_deadline_ms, apply.expiry),),
     subjects={SESSION: None, NODE_SESSIONS: None},
+    simulation=SIMULATION,
 )

@@ -11,6 +11,7 @@ from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.ids import NodeId, Slot
 from quorate.domains import DOMAINS
+from quorate.kv.model import keys_of
 from quorate.kv.queries import kv_list
 from quorate.machine.domains import Domains
 from quorate.sim.clock import NodeClock
@@ -373,7 +374,9 @@ class Cluster:
                 entry.key: (entry.row.value, entry.row.modify_index, entry.row.session)
                 for entry in kv_list(reader, b"").value
             }
-            expected = {key: (row.value, row.modify, row.session) for key, row in model.kv.items()}
+            expected = {
+                key: (row.value, row.modify, row.session) for key, row in keys_of(model).kv.items()
+            }
             if reader.applied == model.slot and found != expected:
                 raise ViolationError(f"the keys of {host.name} are not those of the model")
 

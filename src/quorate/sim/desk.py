@@ -13,6 +13,7 @@ from quorate.base.command import encode_command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import View
+from quorate.kv.model import Row
 from quorate.kv.queries import kv_get, kv_list
 from quorate.kv.tables import KvEntry
 from quorate.machine.domains import Domains
@@ -20,7 +21,6 @@ from quorate.machine.queries import Reader
 from quorate.node.node import Node
 from quorate.sessions.queries import session_get
 from quorate.sim.judge import Judge, Seen
-from quorate.sim.model import Row
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import World
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from quorate.base.outcomes import Outcome
 from quorate.kv.commands import KvDeleteTree
+from quorate.kv.model import Row, keys_of
 from quorate.machine.commands import Txn
-from quorate.sim.model import Model, Row
+from quorate.sessions.model import sessions_of
+from quorate.sim.model import Model
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import ViolationError
 
@@ -96,7 +98,7 @@ class Judge:
         operation.slot, operation.position, operation.value = slot, float("inf"), seen
         self.counts["watches" if operation.kind is Kind.WATCH else "reads"] += 1
         if operation.session:
-            if bool(seen) != model.has_session(operation.session, slot):
+            if bool(seen) != sessions_of(model).has_session(operation.session, slot):
                 raise ViolationError(f"{told(operation)}: the model says {not seen}")
         elif seen != (expected := expected_read(model, operation, slot)):
             raise ViolationError(f"{told(operation)}: the model says {expected}")
@@ -111,14 +113,14 @@ class Judge:
     def woken(self, operation: Operation, slot: int, *, is_jump: bool) -> None:
         """A watcher was woken when its node had applied `slot`."""
         model = self._model()
-        is_due = model.changed_between(operation.key, operation.since, slot)
+        is_due = keys_of(model).changed_between(operation.key, operation.since, slot)
         is_due = is_due or _is_in_removed_tree(model, operation, slot)
         if not is_due and not is_jump:
             raise ViolationError(f"{told(operation)} was woken at slot {slot} for nothing")
 
     def waits(self, operation: Operation, slot: int) -> None:
         """A watcher still waits although its node has applied `slot`."""
-        if self._model().changed_between(operation.key, operation.since, slot):
+        if keys_of(self._model()).changed_between(operation.key, operation.since, slot):
             raise ViolationError(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
 
     def finish(self) -> None:
@@ -127,7 +129,7 @@ class Judge:
             self._check_refused(value)
 
     def _check_refused(self, value: bytes) -> None:
-        if self.model is not None and value in self.model.effects_of:
+        if self.model is not None and value in keys_of(self.model).effects_of:
             raise ViolationError(f"the write of {value!r} was refused and took effect all the same")
 
     def _model(self) -> Model:
@@ -145,8 +147,8 @@ class Judge:
 def expected_read(model: Model, operation: Operation, slot: int) -> Seen:
     """What a read of the tables as of `slot` must see."""
     if operation.is_list:
-        return tuple(model.listed(operation.key, slot))
-    row = model.at(operation.key, slot)
+        return tuple(keys_of(model).listed(operation.key, slot))
+    row = keys_of(model).at(operation.key, slot)
     return () if row is None else ((operation.key, row),)
 
 

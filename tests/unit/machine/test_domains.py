@@ -13,8 +13,8 @@ from quorate.base.errors import InvariantError
 from quorate.base.facts import Fact, IsSessionAlive
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.ports import Rows, TableRows
-from quorate.catalog.domain import CATALOG
-from quorate.kv.domain import KV_STORE
+from quorate.catalog.domain import CATALOG_DOMAIN
+from quorate.kv.domain import KV_DOMAIN
 from quorate.machine.engine import assembled
 from quorate.machine.machine import Machine
 from quorate.machine.rows import FACT_DEPTH_MAX
@@ -129,12 +129,15 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
         ([Domain(name="example", handlers={Foreign: short})], "tag 1 is not example's"),
         ([Domain(name="nobody", handlers={Stray: short})], "tag 241 is not nobody's"),
         ([Domain(name="kv", tables=(TABLE,))], "number 240 is not kv's"),
-        ([KV_STORE], "kv asks IsSessionAlive: nobody answers"),
-        ([CATALOG, SESSIONS_DOMAIN, Domain(name="a", subjects={b"s": None})], "the subject b's'"),
+        ([KV_DOMAIN], "kv asks IsSessionAlive: nobody answers"),
+        (
+            [CATALOG_DOMAIN, SESSIONS_DOMAIN, Domain(name="a", subjects={b"s": None})],
+            "the subject b's'",
+        ),
         ([Domain(name="a", subjects={b"t": None})], "the subject b't'"),
         ([asking(timers=(TIMER,)), Domain(name="a", timers=(TIMER,))], "the timer 'letters'"),
         (
-            [asking(answers={IsSessionAlive: short}), CATALOG, SESSIONS_DOMAIN],
+            [asking(answers={IsSessionAlive: short}), CATALOG_DOMAIN, SESSIONS_DOMAIN],
             "two domains have the question",
         ),
     ],

@@ -3,9 +3,10 @@
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from quorate.base.domain import Model
 from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
 
 
@@ -25,18 +26,15 @@ class _Row(Protocol):
 
 
 class _State(Protocol):
-    """What a transaction needs of the model."""
+    """What a transaction needs of the keys."""
 
-    index: int
     kv: Any
     dirty: dict[bytes, None]
 
-    @property
-    def sessions(self) -> Mapping[str, Any]: ...
-    def untake(self, index: int) -> None: ...
     def set(self, key: bytes, value: bytes, flags: int) -> _Row: ...
     def lock(self, key: bytes, value: bytes, flags: int, session: str) -> _Row | None: ...
     def unlock(self, key: bytes, value: bytes, flags: int, session: str) -> _Row | None: ...
+    def is_alive(self, session: str) -> bool: ...
     def is_delayed(self, key: bytes) -> bool: ...
     def remove(self, key: bytes) -> None: ...
     def note_effect(self, value: bytes) -> None: ...
@@ -49,9 +47,9 @@ class _Failed(NamedTuple):
 _Result = list[TxnItem] | _Failed
 
 
-def transact(state: _State, ops: Sequence[TxnOp]) -> TxnDone:
+def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
     """All operations, or none of them."""
-    kv, dirty, index = dict(state.kv), dict(state.dirty), state.index
+    kv, dirty, index = dict(state.kv), dict(state.dirty), model.index
     items: list[TxnItem] = []
     faults: list[TxnFault] = []
     for number, op in enumerate(ops):
@@ -66,7 +64,7 @@ def transact(state: _State, ops: Sequence[TxnOp]) -> TxnDone:
             items += result
     if faults:
         state.kv, state.dirty = kv, dirty
-        state.untake(index)
+        model.untake(index)
         return TxnDone(faults=tuple(faults))
     for op in ops:
         if op.verb in {"set", "cas"}:
@@ -97,7 +95,7 @@ def _cas(state: _State, op: TxnOp, name: str) -> _Result:
 def _lock(state: _State, op: TxnOp, name: str) -> _Result:
     if not op.session:
         return _Failed("missing session")
-    if op.session not in state.sessions:
+    if not state.is_alive(op.session):
         return _Failed(f'invalid session "{op.session}"')
     if state.is_delayed(op.key):
         return _Failed(f"failed to lock key {name} due to lock delay")
