@@ -44,7 +44,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toy]:
     for block in blocks(PAGE):
         if block.file in FILES:
             (tmp_path / block.file).write_text(block.text)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     notes: Any = __import__("notes")
     yield Toy(notes, __import__("notes_http"), with_domain(notes.DOMAIN))
     for name in FILES:

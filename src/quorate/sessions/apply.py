@@ -171,7 +171,7 @@ def on_node_removed(rows: Rows, fact: NodeRemoved) -> Generator[None, None, None
 
 def is_alive(rows: TableRows, question: IsSessionAlive) -> bool:
     """Answer `IsSessionAlive`."""
-    return session_of(rows, question.id) is not None
+    return rows.get(SESSIONS, key_part(question.id)) is not None
 
 
 def expiry(rows: TableRows, key: bytes) -> SessionExpire | None:
