@@ -17,7 +17,7 @@ from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content, dump, restore_commands
 from quorate.machine.watches import Watches
 from quorate.sim.run import run
-from quorate.sim.swarm import Plan, plan_of
+from quorate.sim.swarm import plan_of
 from tests.docblocks import blocks
 from tests.unit.gateways.desk import Desk
 from tests.unit.machine.lab import Lab, fired
@@ -25,6 +25,7 @@ from tests.unit.machine.lab import Lab, fired
 PAGE = Path(__file__).parent.parent / "CONTRIBUTING.md"
 FILES = ("notes.py", "notes_http.py")
 LINES_MAX = 100
+SEEDS = (4, 5)  # in which clients write notes
 
 
 class Toy(NamedTuple):
@@ -119,15 +120,7 @@ def with_model(toy: Toy, model: Callable[[Any, Any], bool]) -> Domains:
     return with_domain(msgspec.structs.replace(toy.notes.DOMAIN, simulation=other))
 
 
-def plan_with(domains: Domains, seed: int) -> Plan:
-    plan = plan_of(seed, horizon_s=10.0)
-    weights = {"note": 3.0, "set": 1.0, "session": 0.5}
-    appetite = msgspec.structs.replace(plan.make.appetite, weights=weights)
-    make = msgspec.structs.replace(plan.make, domains=domains, appetite=appetite)
-    return msgspec.structs.replace(plan, make=make)
-
-
-@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_simulator_runs_and_judges_it(toy: Toy, seed: int) -> None:
     applied: list[Any] = []
 
@@ -135,7 +128,7 @@ def test_the_simulator_runs_and_judges_it(toy: Toy, seed: int) -> None:
         applied.append(command)
         return bool(toy.notes.model_set(model, command))
 
-    result = run(plan_with(with_model(toy, noting), seed))
+    result = run(plan_of(seed, 10.0, with_model(toy, noting)))
 
     assert result.failure == ""
     assert any(command.text for command in applied)
@@ -146,4 +139,4 @@ def test_the_simulator_finds_it_wrong(toy: Toy) -> None:
     def never(_: Any, __: Any) -> bool:
         return False
 
-    assert "the model" in run(plan_with(with_model(toy, never), 3)).failure
+    assert "the model" in run(plan_of(SEEDS[0], 10.0, with_model(toy, never))).failure

@@ -10,7 +10,7 @@ import pytest
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.minimise import minimise
 from quorate.sim.run import run
-from quorate.sim.swarm import Plan, plan_of
+from quorate.sim.swarm import HORIZON_S, Plan, plan_of
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -45,9 +45,9 @@ def test_a_seed_gives_the_same_trace_in_every_process() -> None:
 FAULTS_MIN = 8
 
 
-def plan_with_faults(*args: float) -> Plan:
+def plan_with_faults(horizon_s: float = HORIZON_S) -> Plan:
     """The plan of the first seed that draws many faults; some draw none."""
-    plans = (plan_of(seed, *args) for seed in range(200))
+    plans = (plan_of(seed, horizon_s) for seed in range(200))
     return next(plan for plan in plans if len(plan.faults) >= FAULTS_MIN)
 
 

@@ -2,12 +2,15 @@
 
 D1: domains are independent: a tag, a table, a letter of subjects, a kind of timer and a question
     each belong to one domain, and every question that is asked has an answer.
-D2: the order of the list is the order of everything that happens for all domains: reactions, what
+D2: what yields may take long, and what may take long yields: handlers of long commands, and all
+    reactions.
+D3: the order of the list is the order of everything that happens for all domains: reactions, what
     is restored, upkeep. It is part of the format: replicas must agree on it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from inspect import isgeneratorfunction
 from typing import Any, TypeVar, Union
 
 import msgspec
@@ -34,7 +37,7 @@ class Domains:
     """What all domains together know how to do.
 
     Args:
-        domains: In order (D2), the engine's own among them.
+        domains: In order (D3), the engine's own among them.
 
     Attributes:
         all: They.
@@ -63,6 +66,7 @@ class Domains:
         self.handlers: dict[type[Command], Handler] = _merged("command", handlers)
         self.long_handlers: dict[type[Command], LongHandler] = _merged("command", long)
         _merged("command", (self.handlers, self.long_handlers))
+        _check_yields(self.all)
         self.decode = _decoder([*self.handlers, *self.long_handlers])
         _check_tags(self.all)
         self.tables = _tables(self.all)
@@ -137,6 +141,17 @@ def _set_timer(kind: TimerKind, rows: Rows, key: bytes, value: bytes) -> None:
     due_ms = kind.due_ms(value)
     if due_ms is not None:
         rows.set_timer(kind.name, key, due_ms)
+
+
+def _check_yields(domains: Iterable[Domain]) -> None:
+    """A generator that is taken for a short handler would do nothing at all, and without a word."""
+    for domain in domains:
+        for short in domain.handlers.values():
+            if isgeneratorfunction(short):
+                raise ValueError(f"{domain.name}: {short.__name__} yields: it is a long handler")
+        for long in (*domain.long_handlers.values(), *domain.reactions.values()):
+            if not isgeneratorfunction(long):
+                raise ValueError(f"{domain.name}: {long.__name__} never yields")
 
 
 def _check_tags(domains: Iterable[Domain]) -> None:

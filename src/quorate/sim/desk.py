@@ -9,10 +9,10 @@ judge before the client hears it.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from quorate.base.command import encode_command
+from quorate.base.command import Command, encode_command
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Outcome
-from quorate.base.ports import View
+from quorate.base.ports import Rng, View
 from quorate.kv.model import Row
 from quorate.kv.queries import kv_get, kv_list
 from quorate.kv.tables import KvEntry
@@ -56,9 +56,7 @@ class Desk:
     """
 
     def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
-        self.acts = {
-            name: act for domain in domains.all for name, act in domain.simulation.acts.items()
-        }
+        self.acts = acts_of(domains)
         self._world = world
         self._judge = judge
         self._open: dict[int, tuple[Operation, Done]] = {}
@@ -224,3 +222,8 @@ def _seen(entry: KvEntry) -> tuple[bytes, Row]:
 
 def _session_row(row: Any) -> Row:
     return Row(row.renewed_ms, row.ttl_ms, 0, 0, row.id, b"")
+
+
+def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:
+    """What domains say that clients may do besides what `sim.workload` knows, by name."""
+    return {name: act for domain in domains.all for name, act in domain.simulation.acts.items()}

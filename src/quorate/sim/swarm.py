@@ -11,7 +11,10 @@ from random import Random
 import msgspec
 
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
+from quorate.domains import DOMAINS
+from quorate.machine.domains import Domains
 from quorate.sim.cluster import Make
+from quorate.sim.desk import acts_of
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.host import Habits
 from quorate.sim.network import Weather
@@ -35,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     horizon_s: float
 
 
-def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
+def plan_of(seed: int, horizon_s: float = HORIZON_S, domains: Domains = DOMAINS) -> Plan:
     """What this seed stands for."""
     dice, turns = chance(seed, "swarm"), chance(seed, "turns")
     founders = dice.choice((1, 2, 3, 3, 3, 3, 3, 4, 5, 5))
@@ -58,8 +61,9 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S) -> Plan:
             flush_s=dice.choice((0.0005, 0.002, 0.01)),
             snapshot_s=dice.choice((0.5, 2.0, 5.0, 20.0)),
         ),
-        appetite=_crowded(_appetite(dice), turns),
+        appetite=_crowded(_appetite(dice, domains), turns),
         drift=dice.choice((0.0, 0.001, 0.05)),
+        domains=domains,
     )
     first_s = begin.choice((0.0, 1.0, 1.0))
     return Plan(seed, make, _faults(chance(seed, "faults"), horizon_s, first_s), horizon_s)
@@ -134,8 +138,8 @@ def _weather(dice: Random) -> Weather:
     )
 
 
-def _appetite(dice: Random) -> Appetite:
-    acts = [act for act in ACTS if dice.random() < 0.6] or ["set"]
+def _appetite(dice: Random, domains: Domains) -> Appetite:
+    acts = [act for act in (*ACTS, *acts_of(domains)) if dice.random() < 0.6] or ["set"]
     weights = {act: dice.choice((0.2, 1.0, 1.0, 3.0)) for act in acts}
     if {"acquire", "release", "renew"} & set(acts):
         weights["session"] = 0.5

@@ -117,6 +117,7 @@ def short(_: Rows, __: Command) -> None:
     """Do nothing."""
 
 
+SHORT: Any = short  # for where the types would refuse it already
 TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
 
 
@@ -125,6 +126,9 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
     [
         ([asking(), asking()], "two domains have the command"),
         ([asking(handlers={Ask: short})], "two domains have the command"),
+        ([Domain(name="example", handlers={Ask: on_ask})], "on_ask yields"),
+        ([Domain(name="example", long_handlers={Ask: SHORT})], "short never yields"),
+        ([Domain(name="example", reactions={Asked: SHORT})], "short never yields"),
         ([asking(), Domain(name="example", tables=(TABLE,))], "two tables have the number 240"),
         ([Domain(name="example", handlers={Foreign: short})], "tag 1 is not example's"),
         ([Domain(name="nobody", handlers={Stray: short})], "tag 241 is not nobody's"),
