@@ -40,7 +40,7 @@ class Table(msgspec.Struct, frozen=True):
             the table.
         is_indexed: It has an index of its own: that of its newest change.
         by_path: Snapshots count its rows by the parts of their keys.
-        saved: Gives what a snapshot for users says in place of a row (rows, logged time, key,
+        saved: Gives what a snapshot for users says in place of a row (rows, log time, key,
             value); None: it leaves the row out. None instead of a function: the row as it is.
         restored: Applied to each row of a snapshot that became the state (rows, key, value); it
             sets the row's timer, too. None: if its rows have timers, these are set.
@@ -59,7 +59,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class TimerKind(msgspec.Struct, frozen=True):
-    """Deadlines of one kind, in logged time; set with `Rows.set_timer`, derived from a table.
+    """Deadlines of one kind, in log time; set with `Rows.set_timer`, derived from a table.
 
     Attributes:
         name: The kind.
@@ -79,7 +79,7 @@ class Upkeep(msgspec.Struct, frozen=True):
     """Rows that nothing needs any more, deleted by and by.
 
     Attributes:
-        is_due: Whether there are any (rows, logged time).
+        is_due: Whether there are any (rows, log time).
         sweep: Deletes some (rows, how many at most, whether all are looked at); returns how many
             were deleted or looked at.
     """

@@ -202,7 +202,7 @@ class Rows(TableRows, Protocol):
         ...
 
     def set_timer(self, kind: str, key: bytes, due_ms: int) -> None:
-        """Have what is proposed that `kind` says (`base.domain.TimerKind`) at that logged time.
+        """Have what is proposed that `kind` says (`base.domain.TimerKind`) at that log time.
 
         Derived, not stored; replaces an earlier deadline of this key.
         """

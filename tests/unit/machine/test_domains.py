@@ -1,5 +1,6 @@
 """The list of domains: what does not fit together is refused, and facts go through in order."""
 
+import importlib.util
 from collections.abc import Generator
 from typing import Any
 
@@ -14,6 +15,7 @@ from quorate.base.facts import Fact, IsSessionAlive
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.ports import Rows, TableRows
 from quorate.catalog.domain import CATALOG_DOMAIN
+from quorate.domains import DOMAINS
 from quorate.kv.domain import KV_DOMAIN
 from quorate.machine.engine import assembled
 from quorate.machine.machine import Machine
@@ -149,3 +151,14 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
 def test_domains_that_do_not_fit_together_are_refused(domains: list[Domain], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         assembled(domains)
+
+
+@pytest.mark.parametrize("domain", DOMAINS.all[1:], ids=lambda domain: domain.name)
+def test_a_domain_is_a_complete_package_of_its_name(domain: Domain) -> None:
+    for part in ("commands", "tables", "apply", "queries", "subjects", "model", "domain"):
+        assert importlib.util.find_spec(f"quorate.{domain.name}.{part}") is not None
+    package = f"quorate.{domain.name}."
+    commands = (*domain.handlers, *domain.long_handlers)
+    assert {one.__module__ for one in commands} == {f"{package}commands"}
+    functions = (*domain.handlers.values(), *domain.long_handlers.values())
+    assert all(one.__module__.startswith(package) for one in functions)
