@@ -29,7 +29,7 @@ demo: $(STAMP)  ## three nodes on this machine: write, kill the leader, read
 	$(BIN)/quorate demo
 
 test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: lint  ## lint, types, floors, spelling and the fast tests
 	$(BIN)/pyright
