@@ -37,7 +37,7 @@ def belongs(host: Host) -> str:
 
 def all_belong(cluster: Cluster, count: int) -> bool:
     """So many are members, and know the leader."""
-    known = [h for h in cluster.members if h.node is not None and h.node.leader is not None]
+    known = [h for h in cluster.members if h.node is not None and h.node.group.leader is not None]
     return len(known) == count and cluster.leader is not None
 
 

@@ -38,8 +38,8 @@ def counted(stage: Stage, *kinds: type[Message]) -> list[Message]:
 
 def voters_of(host: Host) -> frozenset[NodeId]:
     assert host.node is not None
-    assert host.node.replica is not None
-    replica = host.node.replica
+    assert host.node.group.replica is not None
+    replica = host.node.group.replica
     return replica.membership.governing(Slot(replica.watermark + 1)).voter_ids
 
 
@@ -116,10 +116,10 @@ def test_a_wait_at_a_removed_node_ends_though_nothing_changed() -> None:
     stage.ask(gone, Kind.WATCH, None, b"missing")
     stage.run(0.1)
     assert gone.node is not None
-    assert len(gone.node.watches) == 1
+    assert len(gone.node.group.watches) == 1
 
     stage.change("remove", gone.me, stage.leader)
-    stage.until(lambda: gone.node is not None and gone.node.refusal is not None)
+    stage.until(lambda: gone.node is not None and gone.node.group.refusal is not None)
     stage.run(1.0)
     stage.done(stage.write(stage.leader))
 
@@ -166,14 +166,14 @@ def test_a_node_that_takes_itself_for_the_one_who_knows_more_asks_nodes_it_does_
 
     back.start()
     assert back.node is not None
-    assert back.node.replica is not None
+    assert back.node.group.replica is not None
     assert behind.node is not None
-    assert behind.node.replica is not None
-    learner = back.node.replica.learner
+    assert behind.node.group.replica is not None
+    learner = back.node.group.replica.learner
     assert learner.has_hole
     assert learner.teller == back.me.id
-    assert learner.told > behind.node.replica.watermark
-    assert behind.me.id not in back.node.replica.membership.members
+    assert learner.told > behind.node.group.replica.watermark
+    assert behind.me.id not in back.node.group.replica.membership.members
 
     stage.until(lambda: stage.cluster.leader is not None, within_s=10.0)
     stage.done(stage.write(back), stage.write(behind))

@@ -81,7 +81,7 @@ def test_a_removed_node_hears_that_it_is_removed_though_its_leader_is_gone() -> 
     leader, (gone, *others) = stage.leader, stage.followers
     lost = stage.catch(ChangeAnswer, receiver=gone)
     answers = stage.change("remove", gone.me, gone)
-    stage.until(lambda: gone.node is not None and gone.node.refusal is not None)
+    stage.until(lambda: gone.node is not None and gone.node.group.refusal is not None)
     stage.run(1.5)
     leader.crash(is_power_cut=False)
     stage.let_go(lost)

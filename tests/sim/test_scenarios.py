@@ -104,8 +104,8 @@ def test_an_answer_to_a_first_try_confirms_no_later_read() -> None:
     second = stage.read(old)
     stage.run(0.2)
     assert old.node is not None
-    assert old.node.replica is not None
-    assert old.node.replica.is_serving, "it does not know better yet"
+    assert old.node.group.replica is not None
+    assert old.node.group.replica.is_serving, "it does not know better yet"
 
     stage.let_go(late)
     stage.run(0.1)

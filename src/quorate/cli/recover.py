@@ -210,7 +210,7 @@ def _replayed(best: _Survivor, survivors: Sequence[_Survivor]) -> tuple[Node, in
         0.0,
         wall_ms=lambda: 0,
     )
-    return node, max(0, node.machine.applied - known)
+    return node, max(0, node.group.machine.applied - known)
 
 
 def _watermark(survivor: _Survivor, batches: dict[Slot, bytes]) -> Slot:
@@ -225,7 +225,7 @@ def _watermark(survivor: _Survivor, batches: dict[Slot, bytes]) -> Slot:
 
 def _member_of(node: Node, own: NodeId) -> Member:
     """The survivor as its cluster knew it."""
-    for _, configuration in reversed(node.machine.configurations):
+    for _, configuration in reversed(node.group.machine.configurations):
         if (member := configuration.member(own)) is not None:
             return member
     return Member(own, "recovered", "")

@@ -24,17 +24,16 @@ class Agreement:
         self._every = every_slots
         self._mine: dict[Slot, int] = {}
         self._heard: dict[Slot, dict[NodeId, int]] = {}
-        self.newest = (Slot(0), 0)
         self.agreed = (Slot(0), 0)
 
-    def note(self, slot: Slot, digest: int) -> None:
-        """This node applied `slot`."""
+    def note(self, slot: Slot, digest: int) -> bool:
+        """This node applied `slot`; True if that is a checkpoint, now the newest."""
         if slot % self._every:
-            return
+            return False
         self._mine[slot] = digest
-        self.newest = (slot, digest)
         while len(self._mine) > KEPT:
             del self._mine[next(iter(self._mine))]
+        return True
 
     def hear(
         self, sender: NodeId, slot: Slot, digest: int, configuration: Configuration

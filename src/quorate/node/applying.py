@@ -14,7 +14,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Accept, Fetched, Message, TransferNow
 from quorate.machine.machine import Application, Machine
 from quorate.machine.rows import WRITE_UNITS
-from quorate.paxos.replica import Released
+from quorate.paxos.release import Released
 
 SLOT_UNITS = 32
 """Work of a slot without commands, in units: see `machine.rows`."""

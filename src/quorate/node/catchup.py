@@ -22,6 +22,9 @@ from quorate.base.formats import STATE
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.base.ports import HeldView, Tables
+from quorate.machine.machine import Machine
+from quorate.paxos.learning import Learning
+from quorate.paxos.replica import Replica
 from quorate.wire.checksum import crc32c
 
 CHUNK_PATIENCE_S = 2.0
@@ -212,3 +215,58 @@ class Asker:
             return _decoder.decode(message.rows)
         except msgspec.DecodeError:  # a peer's bug or lie: as good as a wrong checksum
             return None
+
+
+class CatchUp:
+    """Both ends, for one group: gives its tables to others, and takes those of a peer.
+
+    Args:
+        machine: It tells how far the tables are.
+        tables: Which.
+        limits: See `base.config`.
+        incarnation: Which life this is: no transfer has the number of one of another life.
+    """
+
+    def __init__(self, machine: Machine, tables: Tables, limits: Limits, incarnation: int) -> None:
+        self._machine = machine
+        self._source, self._asker = Source(tables, limits), Asker(incarnation)
+
+    def on_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
+        """A peer asks for a chunk of our tables."""
+        is_new = message.number == 0
+        if self._asker.is_installing or (is_new and self._machine.is_applying):
+            return []  # asked again, of these tables or elsewhere
+        return self._source.on_ask(sender, message, self._machine.applied, now_s)
+
+    def on_chunk(
+        self, sender: NodeId, message: SnapshotChunk, replica: Replica, now_s: float
+    ) -> list[Effect]:
+        """A chunk came; after the last one the replica releases nothing (T3)."""
+        effects = self._asker.on_chunk(sender, message, replica.watermark, now_s)
+        if self._asker.is_installing:
+            replica.release.stop()
+            self._source.close()  # the tables it shows are about to go
+        return effects
+
+    def is_done(self, transfer: int) -> bool:
+        """The last Install of the transfer that is awaited was closed."""
+        return self._asker.is_done(transfer)
+
+    def tick(self, learning: Learning, now_s: float) -> list[Effect]:
+        """Time passed: ask again, or look for another source; let go of what nobody asks for."""
+        effects = self._asker.tick(now_s)
+        if learning.snapshot_source and self._asker.take_failure():
+            learning.drop_snapshot_source()
+        self._source.tick(now_s)
+        return effects
+
+    def begin(self, learning: Learning, now_s: float) -> list[Effect]:
+        """Ask for a snapshot, if one is needed and no transfer is under way."""
+        source = learning.snapshot_source
+        if source is None or self._asker.source is not None:
+            return []
+        return self._asker.begin(source, now_s)
+
+    def close(self) -> None:
+        """The node stops: let go of every view."""
+        self._source.close()

@@ -30,6 +30,7 @@ from quorate.base.messages import ChangeAnswer, ChangeAsk
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Replica
+from quorate.paxos.transfer import best_successor
 
 PROMOTE_SLOTS = 64
 """A learner this close to the watermark may vote."""
@@ -66,13 +67,16 @@ class Changes:
         me: This node.
         incarnation: Which life of its directory this is.
         is_promoting: As leader, promote every learner that has caught up.
+
+    Attributes:
+        pending: What clients of this node wait for, by question. To be read only.
     """
 
     def __init__(self, me: NodeId, incarnation: int, *, is_promoting: bool = False) -> None:
         self._me = me
         self._is_promoting = is_promoting
         self._number = incarnation << 32  # an answer to an earlier life may still be on its way
-        self._pending: dict[int, Pending] = {}
+        self.pending: dict[int, Pending] = {}
         self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and question
         self._hand_overs = 0
         self._hand_over_due_s = float("-inf")
@@ -82,21 +86,16 @@ class Changes:
     def ask(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
         """Take a client's wish."""
         self._number += 1
-        self._pending[self._number] = Pending(
+        self.pending[self._number] = Pending(
             ChangeAsk(self._number, verb, member), ticket, deadline_s
         )
-
-    @property
-    def is_asking(self) -> bool:
-        """A client of this node waits for a change."""
-        return bool(self._pending)
 
     def flush(self, whom: Sequence[NodeId], now_s: float) -> list[Effect]:
         """Send what waits to the leader, or who may be it; give up what passed its deadline."""
         effects: list[Effect] = []
-        for number, pending in list(self._pending.items()):
+        for number, pending in list(self.pending.items()):
             if now_s >= pending.deadline_s:
-                del self._pending[number]
+                del self.pending[number]
                 effects.append(ChangeDone(pending.ticket, self._late(pending)))
             elif whom and now_s - pending.sent_s >= REPEAT_S:
                 pending.sent_s = now_s
@@ -105,10 +104,10 @@ class Changes:
 
     def on_answer(self, message: ChangeAnswer) -> list[Effect]:
         """The leader decided."""
-        pending = self._pending.get(message.number)
+        pending = self.pending.get(message.number)
         if pending is None or message.code == "not_leader":
             return []  # asked again by flush, of whoever leads then
-        del self._pending[message.number]
+        del self.pending[message.number]
         if not message.code:
             return [ChangeDone(pending.ticket, None)]
         kind = _ERRORS.get(message.code, RequestError)
@@ -233,26 +232,21 @@ class Changes:
         The pause before the next try doubles, and only the first failure is told: the reason may
         stand for hours, and a leader proposes nothing while it hands over.
         """
-        if leadership.transfer_to is not None or now_s < self._hand_over_due_s:
+        if leadership.transfer.to is not None or now_s < self._hand_over_due_s:
             return
-        best = self.best_successor(leadership, voters, now_s)
+        healthy = leadership.healthy(now_s)
+        best = best_successor(
+            {
+                node: peer.match
+                for node, peer in leadership.peers.items()
+                if node in voters and node in healthy and node != self._me
+            }
+        )
         if best is not None:
-            leadership.transfer(best, now_s, is_quiet=self._hand_overs > 0)
+            leadership.transfer.begin(best, now_s, is_quiet=self._hand_overs > 0)
             pause_s = HAND_OVER_S * 2 ** min(self._hand_overs, HAND_OVER_DOUBLINGS)
             self._hand_over_due_s = now_s + pause_s
             self._hand_overs += 1
-
-    def best_successor(
-        self, leadership: Leadership, voters: frozenset[NodeId], now_s: float
-    ) -> NodeId | None:
-        """The healthy voter that knows most; None if there is none but us."""
-        healthy = leadership.healthy(now_s)
-        matches = {
-            node: peer.match
-            for node, peer in leadership.peers.items()
-            if node in voters and node in healthy and node != self._me
-        }
-        return max(sorted(matches), key=lambda node: matches[node], default=None)
 
     def _transfer(
         self,
@@ -268,7 +262,7 @@ class Changes:
         elif to not in membership.newest.voter_ids:
             answer = ChangeAnswer(message.number, "not_found", "no voter has that id")
         else:
-            leadership.transfer(to, now_s)
+            leadership.transfer.begin(to, now_s)
             answer = ChangeAnswer(message.number, "", "")
         return [Send(sender, answer)]
 

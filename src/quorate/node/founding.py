@@ -112,7 +112,7 @@ class Founding:
         self._enough_s = float("inf")
         self._pause_s = 0.0
         self._due_s = float("-inf")
-        self._handlers: dict[type[Message], Callable[[NodeId, Any], list[Effect]]] = {
+        self._handlers: dict[type, Callable[[NodeId, Any], list[Effect]]] = {
             Meet: self._on_meet,
             Found: self._on_found,
             FoundStored: self._on_stored,
@@ -121,6 +121,11 @@ class Founding:
             FoundAbandoned: self._on_abandoned,
             Welcome: self._on_welcome,
         }
+
+    @property
+    def messages(self) -> Iterable[type]:
+        """What `receive` takes."""
+        return self._handlers
 
     @property
     def is_done(self) -> bool:

@@ -29,9 +29,16 @@ class Gate:
         """Everything asked for is durable: a Reply need not wait."""
         return self.durable == self.asked
 
-    def hold(self, to: NodeId, message: Message) -> None:
-        """Keep a Reply until the records asked for so far are durable."""
+    def ask(self) -> None:
+        """One more record was asked for."""
+        self.asked += 1
+
+    def hold(self, to: NodeId, message: Message) -> bool:
+        """Keep a Reply until the records asked for so far are durable; False if they are."""
+        if self.durable == self.asked:
+            return False
         self._held.append((self.asked, to, message))
+        return True
 
     def on_persisted(self, mark: int) -> list[tuple[NodeId, Message]]:
         """The first `mark` records are durable; what may leave now, in order.

@@ -1,43 +1,31 @@
 """Status: what a node knows of itself and its cluster, for status endpoints and people."""
 
-from typing import Protocol
-
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status
-from quorate.machine.machine import Machine
 from quorate.node.founding import Founding
+from quorate.node.group import Group
 from quorate.node.overview import Overviews
 from quorate.node.peering import Peering
 from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.replica import Replica
 
 
-class Parts(Protocol):
-    """The parts of a node that tell its status."""
-
-    me: Member
-    machine: Machine
-    founding: Founding
-    peering: Peering
-    replica: Replica | None
-    overviews: Overviews
-    leaderless_since_s: float
-
-    @property
-    def cluster_id(self) -> str:
-        """Whose the directory is; "" as long as it is nobody's."""
-        ...
-
-
-def status_of(node: Parts, now_s: float) -> Status:
+def status_of(
+    me: Member,
+    group: Group,
+    founding: Founding,
+    peering: Peering,
+    overviews: Overviews,
+    now_s: float,
+) -> Status:
     """What a node knows of itself and its cluster."""
-    replica, machine = node.replica, node.machine
+    replica, machine = group.replica, group.machine
     if replica is None:
         return Status(
-            node.me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
+            me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
             machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
-            frozenset({node.me.id}), {}, node.founding.reason,
+            frozenset({me.id}), {}, founding.reason,
         )  # fmt: skip
     leadership, newest = replica.leadership, replica.membership.newest
     serving = replica.serving_leader(now_s)
@@ -47,15 +35,15 @@ def status_of(node: Parts, now_s: float) -> Status:
     else:
         role = "follower" if replica.is_voter else "learner"
         heard_s = now_s - replica.election.heard_s
-        healthy = frozenset({node.me.id, *replica.linked})
+        healthy = frozenset({me.id, *replica.linked})
     if is_removed(replica):
         role, serving = "removed", None
     return Status(
-        node.me, node.cluster_id, role, newest.member(serving) if serving else None, heard_s,
+        me, founding.cluster_id, role, newest.member(serving) if serving else None, heard_s,
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
         machine.stamp_ms, machine.digest, newest, healthy,
-        node.overviews.seen(leadership, replica.watermark, now_s),
-        "" if serving is not None else _reason(node, replica, now_s),
+        overviews.seen(leadership, replica.watermark, now_s),
+        "" if serving is not None else _reason(group, replica, peering, now_s),
     )  # fmt: skip
 
 
@@ -70,16 +58,16 @@ def names_of(members: tuple[Member, ...], ids: frozenset[NodeId] | set[NodeId]) 
     return ", ".join(sorted(member.name for member in members if member.id in ids))
 
 
-def _reason(node: Parts, replica: Replica, now_s: float) -> str:
+def _reason(group: Group, replica: Replica, peering: Peering, now_s: float) -> str:
     """Why no leader is known here."""
     newest, me = replica.membership.newest, replica.me
     if is_removed(replica):
-        return f"this node was removed from cluster {node.cluster_id}"
-    silence = f"no leader since {max(0.0, now_s - node.leaderless_since_s):.0f} s"
+        return f"this node was removed from cluster {peering.cluster_id}"
+    silence = f"no leader since {max(0.0, now_s - group.leaderless_since_s):.0f} s"
     if newest.member(me) is None:
-        linked = node.peering.names
+        linked = peering.names
         asked = f"asked {linked}" if linked else "no member of it is connected"
-        return f"joining cluster {node.cluster_id}: not a member yet, {asked}"
+        return f"joining cluster {peering.cluster_id}: not a member yet, {asked}"
     voters, heard = newest.voter_ids, replica.linked | {me}
     silent = names_of(newest.voters, voters - heard)
     if not is_phase1_quorum(heard, voters):

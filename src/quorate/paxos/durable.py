@@ -16,7 +16,6 @@ L6: a node says that a configuration is in force when, after a power cut, it wou
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from quorate.base.effects import Effect, Reply, Send
 from quorate.base.ids import NOBODY, NodeId, Slot
@@ -29,29 +28,34 @@ from quorate.paxos.progress import Progress
 from quorate.paxos.quorum import is_phase1_quorum
 
 
-class Home(Protocol):
-    """The replica whose disk it is."""
-
-    me: NodeId
-    membership: Membership
-    learner: Learner
-    learning: Learning
-    election: Election
-
-
 class Durable:
     """What this node's disk holds of configurations.
 
     Args:
-        home: The replica.
+        me: Our id.
+        membership: The configurations in force and to come.
+        learner: Ours.
+        learning: It stores what only a leader's word proved.
+        election: It knows who leads, and is to be told.
 
     Attributes:
         number: Of the newest configuration that is in force by this disk; 0 if none is known to be.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self.number = home.membership.in_force(Slot(0))
+    def __init__(
+        self,
+        me: NodeId,
+        membership: Membership,
+        learner: Learner,
+        learning: Learning,
+        election: Election,
+    ) -> None:
+        self._me = me
+        self._membership = membership
+        self._learner = learner
+        self._learning = learning
+        self._election = election
+        self.number = membership.in_force(Slot(0))
         self._is_whole = True
         self._needed = Slot(0)  # a snapshot of this slot makes the life whole
 
@@ -62,17 +66,17 @@ class Durable:
 
     @property
     def _in_force(self) -> int:
-        return self._home.membership.in_force(self._home.learner.watermark)
+        return self._membership.in_force(self._learner.watermark)
 
     def is_held_by_quorum(self, peers: Mapping[NodeId, Progress]) -> bool:
         """As leader: is the newest configuration in force by the disks of a quorum of its voters?
 
         Two majorities meet: whichever voters are left that can elect anybody, one of them holds it.
         """
-        newest = self._home.membership.newest
+        newest = self._membership.newest
         holders = {node for node, peer in peers.items() if peer.in_force >= newest.number}
         if self.number >= newest.number:
-            holders.add(self._home.me)
+            holders.add(self._me)
         return is_phase1_quorum(holders, newest.voter_ids)
 
     def begin(self, snapshot: Slot, applied: Slot) -> None:
@@ -81,19 +85,19 @@ class Durable:
         To be asked before the learner ends its recovery.
         """
         self._needed = applied
-        self._is_whole = self._home.learner.is_proven(snapshot, applied)
-        upto = self._home.learner.watermark if self._is_whole else snapshot
-        self.number = self._home.membership.in_force(upto)
+        self._is_whole = self._learner.is_proven(snapshot, applied)
+        upto = self._learner.watermark if self._is_whole else snapshot
+        self.number = self._membership.in_force(upto)
 
     def on_turned(self) -> list[Effect]:
         """A configuration went out of force: store the word that closed it (L4), then say so."""
-        return self._home.learning.store_claim() + self._said()
+        return self._learning.store_claim() + self._said()
 
     def on_snapshot(self, slot: Slot) -> list[Effect]:
         """The tables as of `slot` are durable."""
         if slot >= self._needed:
             self._is_whole = True
-        self.number = max(self.number, self._home.membership.in_force(slot))
+        self.number = max(self.number, self._membership.in_force(slot))
         return self._said()
 
     def on_contradicted(self) -> None:
@@ -101,21 +105,21 @@ class Durable:
 
         Nor is what our votes chose above a slot that is not known yet.
         """
-        learner = self._home.learner
+        learner = self._learner
         self._is_whole = False
         self._needed = max(learner.watermark, *learner.chosen, Slot(0))
 
     def on_stored(self, message: ConfigurationDurable) -> list[Effect]:
         """What the log was asked to hold is durable: tell the leader at once."""
-        home, leader = self._home, self._home.election.leader
+        leader = self._election.leader
         self.number = max(self.number, message.number)
-        if leader.node in (home.me, NOBODY):
+        if leader.node in (self._me, NOBODY):
             return []
-        watermark = home.learner.watermark
+        watermark = self._learner.watermark
         answer = HeartbeatAnswer(leader, watermark, 0, Slot(0), 0, self.number)
         return [Send(leader.node, answer)]
 
     def _said(self) -> list[Effect]:
         if not self._is_whole or self._in_force <= self.number:
             return []
-        return [Reply(self._home.me, ConfigurationDurable(self._in_force))]
+        return [Reply(self._me, ConfigurationDurable(self._in_force))]

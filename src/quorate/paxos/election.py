@@ -39,12 +39,21 @@ class Election:
         self._timing = timing
         self._rng = rng
         self.leader = NO_BALLOT
+        self.round_seen = 0
         self.is_leader_serving = False
         self.heard_s = float("-inf")
         self._lost_s = now_s
         self.due_s = now_s + timing.election_timeout_s * (0.15 + 0.35 * rng.random())
         self._poll_number = 0
         self._grants: set[NodeId] = set()
+
+    def note_round(self, round_: int) -> None:
+        """Somebody promised a ballot of this round, or we use it."""
+        self.round_seen = max(self.round_seen, round_)
+
+    def next_round(self, promised: int) -> int:
+        """A round above all that we have seen, and the one that our acceptor promised."""
+        return max(promised, self.round_seen, self.leader.round) + 1
 
     def on_leader(self, ballot: Ballot, now_s: float, is_serving: bool | None = None) -> bool:
         """A message of a leader's ballot came; True if that leader is news.

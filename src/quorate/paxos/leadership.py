@@ -21,7 +21,7 @@ S7: nothing is proposed in a slot that is chosen by the word of a leader of a lo
     still knows it; until such a node is heard nobody leads, rather than that a write is lost.
 """
 
-from typing import Protocol
+import msgspec
 
 from quorate.base.batches import (
     NOOP,
@@ -42,57 +42,80 @@ from quorate.base.messages import (
     Prepare,
     Promise,
     ReadPoint,
-    TransferNow,
 )
 from quorate.paxos.acceptor import Acceptor
+from quorate.paxos.followers import Followers
 from quorate.paxos.learner import Learner
 from quorate.paxos.membership import Membership
-from quorate.paxos.progress import Progress
 from quorate.paxos.proposer import Flight, Phase1, Pipeline
 from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.reads import Ask, ReadRounds
 from quorate.paxos.recall import Recall
+from quorate.paxos.transfer import Transfer
 
 
-class Home(Protocol):
-    """The replica that leads: its other roles, as leadership needs them."""
+class TurnInputs(msgspec.Struct, frozen=True, gc=False):
+    """What a leader says in the batches and heartbeats of a turn, and does not know by itself.
 
-    me: NodeId
-    settings: NodeSettings
-    membership: Membership
-    acceptor: Acceptor
-    learner: Learner
-    linked: set[NodeId]
-    recall: Recall
+    Attributes:
+        stamp_ms: Logged time.
+        agreed_slot: The newest checkpoint that most voters agree on; 0 if there is none.
+        agreed_digest: Of the tables, there.
+    """
+
+    stamp_ms: int
+    agreed_slot: Slot
+    agreed_digest: int
+
+
+NO_INPUTS = TurnInputs(0, Slot(0), 0)
 
 
 class Leadership:
     """One ballot of ours, from Prepare until we step down.
 
     Args:
-        home: The replica.
+        me: Our id.
+        settings: See `base.config`.
+        membership: The configurations in force and to come; read here.
+        acceptor: Ours: it votes for what we propose.
+        learner: Ours: it is told what our quorums chose.
+        followers: What is known of the peers, made anew with each ballot.
+        recall: What members have shown.
         ballot: Ours, above all we have seen.
-        now_s: When we stood.
+        now_s: When the campaign began.
     """
 
-    def __init__(self, home: Home, ballot: Ballot, now_s: float) -> None:
-        self._home = home
-        self._timing = home.settings.timing
-        self._cluster = home.settings.cluster
+    def __init__(
+        self,
+        me: NodeId,
+        settings: NodeSettings,
+        membership: Membership,
+        acceptor: Acceptor,
+        learner: Learner,
+        followers: Followers,
+        recall: Recall,
+        *,
+        ballot: Ballot,
+        now_s: float,
+    ) -> None:
+        self._me = me
+        self._membership = membership
+        self._acceptor = acceptor
+        self._learner = learner
+        self._followers = followers
+        self._timing = settings.timing
+        self._cluster = settings.cluster
         self.ballot = ballot
-        self.recall = home.recall
-        self.phase1 = Phase1(ballot, Slot(home.learner.watermark + 1))
+        self.recall = recall
+        self.phase1 = Phase1(ballot, Slot(learner.watermark + 1))
         self.pipeline: Pipeline | None = None
         self.is_serving = False
         self.chosen_last = Slot(0)  # the highest slot chosen by votes for this ballot
         self.is_short = False  # a batch known to be chosen was held by nobody who promised (S7)
         self.rounds = ReadRounds()
-        self.stamp_ms = 0
-        self.digest_slot, self.digest = Slot(0), 0
-        self.transfer_to: NodeId | None = None
-        self.transfer_until_s = 0.0
-        self._is_quiet_transfer = False
-        self._transfer_told_s = float("-inf")
+        self._inputs = NO_INPUTS
+        self.transfer = Transfer(ballot, settings.timing)
         self._stuck_since_s = float("inf")
         self._began_s = now_s
         self._barrier, self._is_barrier_chosen = Slot(0), False
@@ -101,20 +124,21 @@ class Leadership:
         self.tell_due_s = float("inf")
         self._heartbeat_due_s = now_s
         self._prepared_s: dict[NodeId, float] = {}
-        self.peers: dict[NodeId, Progress] = {}
+        self.peers = followers.peers
 
     @property
     def watermark(self) -> Slot:
         """Every slot up to here is known chosen."""
-        return self._home.learner.watermark
+        return self._learner.watermark
 
     # --- phase 1 -----------------------------------------------------------------------------
 
     def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:
         """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
-        home = self._home
         question = Prepare(self.ballot, self.phase1.slot_first)
-        effects = home.acceptor.on_prepare(home.me, question, home.learner.chosen, home.learner.led)
+        effects = self._acceptor.on_prepare(
+            self._me, question, self._learner.chosen, self._learner.led
+        )
         for peer in peers:
             self._prepared_s[peer] = now_s
             effects.append(Reply(peer, question))
@@ -122,16 +146,15 @@ class Leadership:
 
     def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> None:
         """Take a promise; `flush` goes on when there are enough."""
-        if sender != self._home.me:
-            self._peer(sender, now_s).on_heard(now_s)
+        if sender != self._me:
+            self._followers.peer(sender, now_s).on_heard(now_s)
         self.phase1.on_promise(sender, message)
 
     def _advance(self, now_s: float) -> list[Effect]:
         """Do the next steps of recovery that have become possible."""
-        home = self._home
         if self.pipeline is None:
-            next_slot = Slot(home.learner.watermark + 1)
-            if not self.phase1.is_enough(home.membership.governing(next_slot).voter_ids):
+            next_slot = Slot(self._learner.watermark + 1)
+            if not self.phase1.is_enough(self._membership.governing(next_slot).voter_ids):
                 return self._prepare_more(next_slot, now_s)
             if self._must_learn(next_slot):
                 return []
@@ -157,20 +180,19 @@ class Leadership:
         """The next slot is spoken for: held by a promise, or between a change and its start."""
         if self.pipeline is None:
             return False
-        slot, newest_from = self.pipeline.slot_next, self._home.membership.newest_from
+        slot, newest_from = self.pipeline.slot_next, self._membership.newest_from
         return slot <= self.phase1.slot_last or slot < self._stop_until or slot < newest_from
 
     def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
         """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
-        home = self._home
-        if slot > home.learner.watermark + self._cluster.alpha_slots:
+        if slot > self._learner.watermark + self._cluster.alpha_slots:
             return []
-        voters = home.membership.governing(slot).voter_ids
+        voters = self._membership.governing(slot).voter_ids
         if self.phase1.is_enough(voters):
             return []
         question = Prepare(self.ballot, self.phase1.slot_first)
         effects: list[Effect] = []
-        for peer in sorted(voters - self.phase1.promised - {home.me}):
+        for peer in sorted(voters - self.phase1.promised - {self._me}):
             if now_s - self._prepared_s.get(peer, float("-inf")) >= self._timing.accept_resend_s:
                 self._prepared_s[peer] = now_s
                 effects.append(Reply(peer, question))
@@ -180,12 +202,12 @@ class Leadership:
 
     def room(self) -> int:
         """How many batches may be proposed now; 0 unless serving and no change or transfer."""
-        if not self.is_serving or self.pipeline is None or self.transfer_to or self._must_fill():
+        if not self.is_serving or self.pipeline is None or self.transfer.to or self._must_fill():
             return 0
         slot = self.pipeline.slot_next
         if not self._may_propose(slot, self._cluster.window_slots):
             return 0
-        return self._home.learner.watermark + self._cluster.window_slots + 1 - slot
+        return self._learner.watermark + self._cluster.window_slots + 1 - slot
 
     def propose(self, batch: bytes, now_s: float, *, is_awaited: bool = True) -> list[Effect]:
         """Give a batch the next slot: Accepts for the peers, then our own vote.
@@ -205,13 +227,12 @@ class Leadership:
 
     def propose_change(self, configuration: Configuration, now_s: float) -> list[Effect]:
         """Propose a configuration; the caller has checked `may_change`."""
-        batch = encode_batch(Batch(self.ballot, self.stamp_ms, 0, (), configuration))
+        batch = encode_batch(Batch(self.ballot, self._inputs.stamp_ms, 0, (), configuration))
         return self.propose(batch, now_s, is_awaited=True)
 
     def may_change(self) -> bool:
         """No other change is in flight or between its slot and its start."""
-        home = self._home
-        settled = home.membership.newest_from <= home.learner.watermark + 1
+        settled = self._membership.newest_from <= self._learner.watermark + 1
         return settled and self.room() > 0
 
     def quorum_would_live(self, configuration: Configuration, now_s: float) -> bool:
@@ -223,29 +244,28 @@ class Leadership:
         """Count a durable vote."""
         if self.pipeline is None:
             return
-        if sender == self._home.me:
+        if sender == self._me:
             self.recall.note_own(slot)
         else:
-            self._peer(sender, now_s).on_answer(slot, now_s)
+            self._followers.peer(sender, now_s).on_answer(slot, now_s)
         if (batch := self.pipeline.on_accepted(sender, slot)) is None:
             return
-        self._home.learner.choose(slot, batch)
+        self._learner.choose(slot, batch)
         self.chosen_last = max(self.chosen_last, slot)
         if slot == self._barrier:
             self._is_barrier_chosen = True
 
     def _may_propose(self, slot: Slot, window: int) -> bool:
-        home = self._home
-        if slot > home.learner.watermark + window or self._must_learn(slot):
+        if slot > self._learner.watermark + window or self._must_learn(slot):
             return False
-        return self.phase1.is_enough(home.membership.governing(slot).voter_ids)
+        return self.phase1.is_enough(self._membership.governing(slot).voter_ids)
 
     def _must_learn(self, slot: Slot) -> bool:
         """Is `slot` known to be chosen, and not what was? Then it must be fetched (S7).
 
         A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
         """
-        learner, phase1 = self._home.learner, self.phase1
+        learner, phase1 = self._learner, self.phase1
         is_new = slot > phase1.told and slot > phase1.watermark_max  # nearly always
         if is_new or slot <= learner.watermark:
             self.is_short = False
@@ -255,37 +275,37 @@ class Leadership:
             return True
         self.is_short = phase1.is_lost(slot) and slot not in learner.chosen
         if self.is_short:
-            learner.hear_of(phase1.told, self._home.me)
+            learner.hear_of(phase1.told, self._me)
         return self.is_short
 
     def _open(self, batch: bytes, now_s: float) -> list[Effect]:
-        home, pipeline = self._home, self.pipeline
+        pipeline = self.pipeline
         if pipeline is None:
             violated("phase 2 follows phase 1")
-        voters = home.membership.governing(pipeline.slot_next).voter_ids
+        voters = self._membership.governing(pipeline.slot_next).voter_ids
         slot = pipeline.open(batch, voters, now_s, self._timing.accept_resend_s)
         if is_configuration(batch):
             self._note_change(slot, batch)
-        watermark = home.learner.watermark
+        watermark = self._learner.watermark
         accept = Accept(self.ballot, slot, watermark, batch)
         effects: list[Effect] = []
-        for node in home.membership.members:
-            if node == home.me:
+        for node in self._membership.members:
+            if node == self._me:
                 continue
-            peer = self._peer(node, now_s)
+            peer = self._followers.peer(node, now_s)
             if peer.takes_accepts:
                 peer.on_sent(slot, len(batch))
                 effects.append(Send(node, accept))
             elif peer.is_linked and self._told < watermark:
                 effects.append(Send(node, self._word(0)))
         self._told, self.tell_due_s = watermark, float("inf")
-        return effects + home.acceptor.on_accept(home.me, accept)
+        return effects + self._acceptor.on_accept(self._me, accept)
 
     def _note_change(self, slot: Slot, batch: bytes) -> None:
         configuration = decode_batch(batch).configuration
-        newest = self._home.membership.newest.number
+        newest = self._membership.newest.number
         if configuration is not None and configuration.predecessor >= newest:
-            self._stop_until = max(self._stop_until, Slot(slot + self._cluster.alpha_slots))
+            self._stop_until = max(self._stop_until, self._membership.effective(slot))
 
     # --- turns -------------------------------------------------------------------------------
 
@@ -310,13 +330,15 @@ class Leadership:
             effects += self._prepare_more(self.pipeline.slot_next, now_s)
             for slot, flight in self.pipeline.overdue(now_s):
                 effects += self._resend(slot, flight, now_s)
-        if self.transfer_to and now_s >= self.transfer_until_s:
-            if not self._is_quiet_transfer:
-                effects.append(Note("transfer failed", {"to": self.transfer_to}))
-            self.transfer_to = None
+        if self.transfer.to is not None:
+            effects += self.transfer.expire(now_s)
         if self.pipeline is not None and now_s >= self._heartbeat_due_s:
             effects += self._heartbeat(now_s)
         return effects
+
+    def take_inputs(self, inputs: TurnInputs) -> None:
+        """From now on batches and heartbeats say this; `flush` sends the next ones."""
+        self._inputs = inputs
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: recovery steps, the watermark to peers (S4), the next read round."""
@@ -324,19 +346,24 @@ class Leadership:
         if not self.is_serving or self._must_fill():
             effects += self._advance(now_s)
             effects += self._try_serving(now_s)
-        if self.transfer_to is not None:
+        if self.transfer.to is not None:
             effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
-        elif self.pipeline is not None and self._told < self._home.learner.watermark:
+        elif self.pipeline is not None and self._told < self._learner.watermark:
             if self._told < self._awaited or now_s >= self.tell_due_s:
                 effects += self._tell(0)
             elif self.tell_due_s == float("inf"):
                 self.tell_due_s = now_s + self._timing.tell_s
         return effects
 
+    def _try_transfer(self, now_s: float) -> list[Effect]:
+        if self.pipeline is None or self.pipeline.flights:
+            return []
+        return self.transfer.step(self.peers, self._learner.watermark, now_s)
+
     def _try_serving(self, now_s: float) -> list[Effect]:
-        is_below = self._home.learner.watermark < self._barrier
+        is_below = self._learner.watermark < self._barrier
         if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
         self.is_serving = True
@@ -357,10 +384,10 @@ class Leadership:
         return effects
 
     def _resend(self, slot: Slot, flight: Flight, now_s: float) -> list[Effect]:
-        accept = Accept(self.ballot, slot, self._home.learner.watermark, flight.batch)
+        accept = Accept(self.ballot, slot, self._learner.watermark, flight.batch)
         effects: list[Effect] = []
-        for node in sorted(flight.voters - flight.accepted - {self._home.me}):
-            peer = self._peer(node, now_s)
+        for node in sorted(flight.voters - flight.accepted - {self._me}):
+            peer = self._followers.peer(node, now_s)
             if peer.takes_accepts:
                 peer.on_sent(slot, len(flight.batch))
                 effects.append(Send(node, accept))
@@ -371,27 +398,28 @@ class Leadership:
         return self._begin_round(now_s)
 
     def _begin_round(self, now_s: float) -> list[Effect]:
-        watermark = self._home.learner.watermark
-        voters = self._home.membership.governing(Slot(watermark + 1)).voter_ids
-        counter = self.rounds.begin(watermark, self.stamp_ms, now_s, voters)
+        watermark = self._learner.watermark
+        voters = self._membership.governing(Slot(watermark + 1)).voter_ids
+        counter = self.rounds.begin(watermark, self._inputs.stamp_ms, now_s, voters)
         effects = self._tell(counter)
-        if self._home.acceptor.promised == self.ballot:
-            effects += self._count_answer(self._home.me, counter)
+        if self._acceptor.promised == self.ballot:
+            effects += self._count_answer(self._me, counter)
         return effects
 
     def _tell(self, counter: int) -> list[Effect]:
-        home, message = self._home, self._word(counter)
-        self._told, self.tell_due_s = home.learner.watermark, float("inf")
-        return [Send(node, message) for node in home.membership.members if node != home.me]
+        message = self._word(counter)
+        self._told, self.tell_due_s = self._learner.watermark, float("inf")
+        return [Send(node, message) for node in self._membership.members if node != self._me]
 
     def _word(self, counter: int) -> Heartbeat:
+        inputs = self._inputs
         return Heartbeat(
             self.ballot,
-            self._home.learner.watermark,
+            self._learner.watermark,
             counter,
             self.is_serving,
-            self.digest_slot,
-            self.digest,
+            inputs.agreed_slot,
+            inputs.agreed_digest,
             self.recall.own_slot,
         )
 
@@ -401,9 +429,9 @@ class Leadership:
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
     ) -> list[Effect]:
         """A peer still follows: note how far it is, and count its answer to the round."""
-        learner, peer = self._home.learner, self._peer(sender, now_s)
+        learner, peer = self._learner, self._followers.peer(sender, now_s)
         peer.on_watermark(message.watermark, learner.watermark, now_s)
-        peer.in_force = max(peer.in_force, message.in_force)
+        peer.on_in_force(message.in_force)
         learner.hear_of(message.watermark, sender)
         return self._count_answer(sender, message.round)
 
@@ -425,13 +453,7 @@ class Leadership:
 
     def healthy(self, now_s: float) -> set[NodeId]:
         """Who was heard within the last election timeout, ourselves included."""
-        limit_s = self._timing.election_timeout_s
-        heard = {
-            node
-            for node, peer in self.peers.items()
-            if peer.has_answered and now_s - peer.heard_s < limit_s
-        }
-        return heard | {self._home.me}
+        return self._followers.healthy(now_s)
 
     def hears_quorum(self, now_s: float) -> bool:
         """Check-quorum; a fresh leadership has one timeout to hear one."""
@@ -440,7 +462,7 @@ class Leadership:
             return True
         if self.pipeline is None and now_s - self._began_s >= 2 * limit_s:
             return False
-        voters = self._home.membership.governing(Slot(self._home.learner.watermark + 1)).voter_ids
+        voters = self._membership.governing(Slot(self._learner.watermark + 1)).voter_ids
         return is_phase1_quorum(self.healthy(now_s), voters)
 
     def is_stuck(self, now_s: float) -> bool:
@@ -461,37 +483,10 @@ class Leadership:
 
     def on_link(self, peer: NodeId, *, is_linked: bool) -> None:
         """A link was made or broke: what was on the way is lost and goes again."""
-        if peer in self.peers:
-            self.peers[peer].on_link(is_linked)
+        self._followers.on_link(peer, is_linked=is_linked)
         if is_linked and self.pipeline is not None:
-            for flight in self.pipeline.flights.values():
-                flight.sent_s = float("-inf")
+            self.pipeline.send_again()
         if is_linked:
             self._prepared_s.pop(peer, None)
             if peer not in self.phase1.promised and self.pipeline is None:
                 self._prepared_s[peer] = float("-inf")
-
-    def transfer(self, to: NodeId, now_s: float, *, is_quiet: bool = False) -> None:
-        """Stop proposing, and hand over to `to` when it has caught up; `is_quiet`: told before."""
-        self.transfer_to = to
-        self._is_quiet_transfer = is_quiet
-        self._transfer_told_s = float("-inf")
-        self.transfer_until_s = now_s + self._timing.election_timeout_s
-
-    def _try_transfer(self, now_s: float) -> list[Effect]:
-        if self.transfer_to is None or self.pipeline is None or self.pipeline.flights:
-            return []
-        peer = self.peers.get(self.transfer_to)
-        if peer is None or peer.match < self._home.learner.watermark:
-            return []
-        if now_s - self._transfer_told_s < self._timing.accept_resend_s:
-            return []
-        self._transfer_told_s = now_s
-        return [Send(self.transfer_to, TransferNow(self.ballot))]
-
-    def _peer(self, node: NodeId, now_s: float) -> Progress:
-        peer = self.peers.get(node)
-        if peer is None:
-            cap = self._home.settings.limits.peer_bytes_in_flight_max
-            peer = self.peers[node] = Progress(now_s, cap, node in self._home.linked)
-        return peer

@@ -77,6 +77,10 @@ class Learner:
             if vote is not None and vote.ballot == ballot:
                 self.choose(slot, vote.batch)
 
+    def note_led(self, ballot: Ballot, slot: Slot) -> None:
+        """We led under `ballot`, and by our own count all up to `slot` is chosen."""
+        self.led = (ballot, slot)
+
     def hear_of(self, watermark: Slot, teller: NodeId) -> None:
         """`teller` knows everything up to `watermark`: what is missing here can be fetched."""
         if watermark > self.told or (watermark > self.watermark and self.teller == NOBODY):

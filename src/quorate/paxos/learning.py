@@ -10,7 +10,8 @@ L5: an Accept for a slot that is known to be chosen is compared with what is hel
     Another batch of a ballot that must have heard of the choice stops this node.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Persist, Send
@@ -20,46 +21,51 @@ from quorate.base.messages import (
     Fetch,
     Fetched,
     Heartbeat,
-    HeartbeatAnswer,
     PollAnswer,
 )
 from quorate.base.records import Chosen, Promised
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.fetcher import Fetcher
-from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import ContradictionError, Learner
-
-
-class Home(Protocol):
-    """The replica that learns: its other roles, as learning needs them."""
-
-    me: NodeId
-    settings: NodeSettings
-    acceptor: Acceptor
-    learner: Learner
-    linked: set[NodeId]
-    leadership: Leadership | None
-    snapshot_source: NodeId | None
-
-    def peers(self) -> list[NodeId]:
-        """All other members."""
-        ...
-
-    def progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
-        """How far this node is."""
-        ...
+from quorate.paxos.membership import Membership
 
 
 class Learning:
     """What a replica does to know what is chosen.
 
     Args:
-        home: The replica.
+        me: Our id.
+        settings: See `base.config`.
+        membership: Who can be asked.
+        acceptor: Ours: its votes are taken for chosen by a leader's word.
+        learner: Ours.
+        linked: To whom a link stands; the replica keeps it.
+        proposing: The ballot in whose phase 2 this node is; None if it is in none.
+
+    Attributes:
+        snapshot_source: Who has what no peer keeps in memory any more; None: nothing of that kind
+            is missing. To be read only.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self.fetcher = Fetcher(home.settings.timing.fetch_resend_s)
+    def __init__(
+        self,
+        me: NodeId,
+        settings: NodeSettings,
+        membership: Membership,
+        acceptor: Acceptor,
+        learner: Learner,
+        linked: AbstractSet[NodeId],
+        proposing: Callable[[], Ballot | None],
+    ) -> None:
+        self._me = me
+        self._fetch_bytes_max = settings.limits.fetch_bytes_max
+        self._membership = membership
+        self._acceptor = acceptor
+        self._learner = learner
+        self._linked = linked
+        self._proposing = proposing
+        self.snapshot_source: NodeId | None = None
+        self.fetcher = Fetcher(settings.timing.fetch_resend_s)
         self._claim: Promised | None = None  # a leader's last word, if no record holds it yet
 
     # --- what leaders say --------------------------------------------------------------------
@@ -68,11 +74,11 @@ class Learning:
         self, ballot: Ballot, watermark: Slot, teller: NodeId, *, is_stored: bool
     ) -> list[Effect]:
         """Take a leader's word for what is chosen; `is_stored`: a vote's record holds it too."""
-        home, claim = self._home, self._claim
-        if watermark <= home.learner.watermark:
+        if watermark <= self._learner.watermark:
             return []
+        claim = self._claim
         effects = self.store_claim() if claim is not None and claim.ballot != ballot else []
-        home.learner.on_watermark(ballot, watermark, home.acceptor.votes, teller)
+        self._learner.on_watermark(ballot, watermark, self._acceptor.votes, teller)
         self._claim = None if is_stored else Promised(ballot, watermark)
         return effects
 
@@ -80,7 +86,7 @@ class Learning:
         """We led under `ballot`, and no more: our own word proves what our votes of it chose."""
         claimed = ballot if self._claim is None else self._claim.ballot
         effects = self.store_ahead(max(ballot, claimed))
-        self._claim = Promised(ballot, self._home.learner.watermark)
+        self._claim = Promised(ballot, self._learner.watermark)
         return effects
 
     def store_ahead(self, ballot: Ballot) -> list[Effect]:
@@ -90,59 +96,60 @@ class Learning:
         """
         is_due = self._claim is None or self._claim.ballot <= ballot
         effects = self.store_claim() if is_due else []
-        ahead = sorted(self._home.learner.chosen.items())
+        ahead = sorted(self._learner.chosen.items())
         return effects + [Persist(Chosen(slot, batch)) for slot, batch in ahead]
 
     def store_claim(self) -> list[Effect]:
         """Let the log hold what only a leader's word proved chosen (L4)."""
-        home = self._home
         claims, self._claim = [self._claim] if self._claim is not None else [], None
-        if home.leadership is not None and home.leadership.pipeline is not None:
-            claims.append(Promised(home.leadership.ballot, home.learner.watermark))
+        ballot = self._proposing()
+        if ballot is not None:
+            claims.append(Promised(ballot, self._learner.watermark))
         for claim in claims:
-            home.acceptor.remember(claim)
+            self._acceptor.remember(claim)
         return [Persist(claim) for claim in claims]
 
-    def judge_known(self, sender: NodeId, message: Accept) -> list[Effect]:
-        """An Accept for a slot known to be chosen (L5); nothing if the acceptor may grant it.
+    def may_grant(self, message: Accept) -> bool:
+        """An Accept for a slot known to be chosen: may the acceptor grant it (L5)?
+
+        If not, the answer is how far this node is.
 
         Raises:
             ContradictionError: Its ballot must have heard of the batch that was chosen.
         """
-        learner = self._home.learner
+        learner = self._learner
         held = learner.held(message.slot)
         if held == message.batch:
-            return []
+            return True
         ballot, slot = learner.led
         if held is not None and message.slot <= slot and message.ballot >= ballot:
             raise ContradictionError(message.slot, held, message.batch)
-        return [Send(sender, self._home.progress(message.ballot, 0))]
+        return False
 
     def on_non_member(
         self, sender: NodeId, message: Accept | Heartbeat | PollAnswer
     ) -> list[Effect]:
         """Who is no member here may have become one in what is missing here: fetch it."""
-        self._home.learner.hear_of(message.watermark, sender)
+        self._learner.hear_of(message.watermark, sender)
         return []
 
     # --- fetching ----------------------------------------------------------------------------
 
     def fetch(self, now_s: float) -> list[Effect]:
         """Ask for the next hole: first the node that told of it, then others in turn (K3)."""
-        home, learner = self._home, self._home.learner
-        if not learner.has_hole or not self.fetcher.is_due(now_s) or home.snapshot_source:
+        learner, me, linked = self._learner, self._me, self._linked
+        if not learner.has_hole or not self.fetcher.is_due(now_s) or self.snapshot_source:
             return []
-        candidates = [learner.teller, *home.peers(), *sorted(home.linked)]
-        peers = [peer for peer in candidates if peer != home.me and peer in home.linked]
+        candidates = [learner.teller, *self._membership.members, *sorted(linked)]
+        peers = [peer for peer in candidates if peer != me and peer in linked]
         asked = self.fetcher.ask(Slot(learner.watermark + 1), learner.told, peers, now_s)
         return [] if asked is None else [Send(*asked)]
 
     def on_fetch(self, sender: NodeId, message: Fetch) -> list[Effect]:
         """Give chosen batches to who asks."""
-        home, tail = self._home, self._home.learner.tail
-        first = message.slot_first
-        batches = tail.run(first, message.slot_last, home.settings.limits.fetch_bytes_max)
-        answer = Fetched(first, tuple(batches), home.learner.watermark, tail.slot_first)
+        tail, first = self._learner.tail, message.slot_first
+        batches = tail.run(first, message.slot_last, self._fetch_bytes_max)
+        answer = Fetched(first, tuple(batches), self._learner.watermark, tail.slot_first)
         return [Send(sender, answer)]
 
     def on_fetched(self, sender: NodeId, message: Fetched) -> list[Effect]:
@@ -154,7 +161,7 @@ class Learning:
         if not self.fetcher.take(sender, message):
             return []
         effects: list[Effect] = []
-        learner = self._home.learner
+        learner = self._learner
         for place, batch in enumerate(message.batches):
             slot = Slot(message.slot_first + place)
             if learner.choose(slot, batch):
@@ -163,8 +170,12 @@ class Learning:
         if not message.batches:
             is_gone = message.slot_first == learner.watermark + 1 < message.slot_tail
             if is_gone and message.slot_tail <= message.watermark + 1:
-                self._home.snapshot_source = sender
+                self.snapshot_source = sender
         return effects
+
+    def drop_snapshot_source(self) -> None:
+        """Its snapshot was taken, or it gave none: look for a hole, and a source, again."""
+        self.snapshot_source = None
 
     def on_progress(self, now_s: float) -> list[Effect]:
         """What was fetched let the watermark rise: ask for more at once (K2)."""

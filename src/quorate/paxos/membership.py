@@ -43,7 +43,7 @@ class Membership:
     def __init__(self, chain: Iterable[tuple[Slot, Configuration]], alpha: int) -> None:
         self._alpha = alpha
         self._chain: list[tuple[Slot, Configuration]] = [
-            (self._effective(slot), configuration) for slot, configuration in chain
+            (self.effective(slot), configuration) for slot, configuration in chain
         ]
         invariant(bool(self._chain), "a replica has a configuration")
         self._refresh()
@@ -67,17 +67,26 @@ class Membership:
                     return configuration
         return chain[0][1]
 
+    def effective(self, slot: Slot) -> Slot:
+        """From where on a configuration chosen in `slot` governs."""
+        return Slot(1) if slot == FOUNDING_SLOT else Slot(slot + self._alpha)
+
     def in_force(self, watermark: Slot) -> int:
         """Which configuration is in force when all up to `watermark` is known, 0 if pruned."""
         known = [made.number for effective, made in self._chain if effective <= watermark + 1]
         return max(known, default=0)
+
+    def restart(self, other: "Membership") -> None:
+        """The tables were replaced by a snapshot: its configurations stand instead of ours."""
+        self._chain = list(other._chain)  # noqa: SLF001 - of the same class
+        self._refresh()
 
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
         """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""
         newest = self.newest
         if configuration.predecessor != newest.number or configuration.number != newest.number + 1:
             return None
-        self._chain.append((self._effective(slot), configuration))
+        self._chain.append((self.effective(slot), configuration))
         self._refresh()
         return configuration
 
@@ -150,9 +159,6 @@ class Membership:
             removed=removed,
             left=left,
         )
-
-    def _effective(self, slot: Slot) -> Slot:
-        return Slot(1) if slot == FOUNDING_SLOT else Slot(slot + self._alpha)
 
     def _refresh(self) -> None:
         members: dict[NodeId, Member] = {}

@@ -60,6 +60,10 @@ class Progress:
         if self.is_paused and theirs + CAUGHT_UP_SLOTS >= ours:
             self.is_paused = False
 
+    def on_in_force(self, number: int) -> None:
+        """The peer told the newest configuration that is in force by its disk."""
+        self.in_force = max(self.in_force, number)
+
     def on_link(self, is_linked: bool) -> None:
         """The link was made anew, or broke: nothing is on the way."""
         self.is_linked = is_linked

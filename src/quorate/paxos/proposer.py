@@ -153,6 +153,11 @@ class Pipeline:
         for slot in [s for s in self.flights if s <= watermark]:
             del self.flights[slot]
 
+    def send_again(self) -> None:
+        """What was on the way to a peer is lost: every flight is overdue now."""
+        for flight in self.flights.values():
+            flight.sent_s = float("-inf")
+
     def overdue(self, now_s: float) -> list[tuple[Slot, Flight]]:
         """Flights unanswered for their patience, which doubles by this."""
         late: list[tuple[Slot, Flight]] = []

@@ -8,10 +8,9 @@ The roles are the seams: `acceptor` must not forget, `learner` releases in order
 who may try, `leadership` proposes. This file only connects them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
 from quorate.base.events import Connected, Disconnected, Event, Received
@@ -41,6 +40,7 @@ from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.contradiction import contradiction
 from quorate.paxos.durable import Durable
 from quorate.paxos.election import Election
+from quorate.paxos.followers import Followers
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.learning import Learning
@@ -48,14 +48,13 @@ from quorate.paxos.log import Tail
 from quorate.paxos.membership import Membership
 from quorate.paxos.polls import Polls
 from quorate.paxos.recall import Blank, Recall
+from quorate.paxos.release import Release, Released
 
 Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type of message
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
 """Why a leader steps down (S6, S7)."""
-Released = tuple[Slot, bytes, Configuration | None]
-"""Slot, batch, and the configuration it brought into the chain, if any."""
 
 
 class Replica:
@@ -90,22 +89,21 @@ class Replica:
         self.learner = Learner(applied, tail)
         self.election = Election(settings.timing, rng, now_s)
         self.leadership: Leadership | None = None
-        self.snapshot_source: NodeId | None = None
-        self.is_installing = False  # the tables are being replaced: nothing is released
-        self.digest_slot, self.digest = Slot(0), 0
+        self._checkpoint = (Slot(0), 0)
         self.farewell = 0
-        self.round_seen = 0
         self.linked: set[NodeId] = set()
-        self._released: list[Released] = []
-        self.learning = Learning(self)
-        self.durable = Durable(self)
-        self.polls = Polls(self)
+        roles = (membership, self.acceptor, self.learner)
+        self.release = Release(*roles)
+        self.learning = Learning(me, settings, *roles, self.linked, self._proposing)
+        self.durable = Durable(me, membership, self.learner, self.learning, self.election)
+        self.polls = Polls(me, *roles, self.election)
         self._wait_until_s = now_s + settings.timing.election_timeout_s
-        self._has_turned = False  # a configuration went out of force: see L4
         self._failed_why = ""  # our last election failed for this, and nobody led since
         self.recall = recall or Recall(me, 1, 0, Blank())
         of_all: Handlers = {
-            Poll: self._on_poll,
+            Poll: lambda sender, message, now_s: self.polls.on_poll(
+                sender, message, now_s, is_serving=self.is_serving
+            ),
             Fetch: lambda sender, message, _: self.learning.on_fetch(sender, message),
             Fetched: self._on_fetched,
             Farewell: self._on_farewell,
@@ -177,40 +175,41 @@ class Replica:
             )
         elif isinstance(record, Chosen) and record.slot > self.learner.watermark:
             self.learner.choose(record.slot, record.batch)
-        self._release()
+        self.release.run(self.leadership)
 
     def end_recovery(self, applied: Slot, snapshot: Slot) -> None:
         """All records are replayed; the tables began with `applied`, a durable `snapshot` below."""
         self.durable.begin(snapshot, applied)
         self.learner.end_recovery(applied)
-        self._has_turned = False
+        self.release.forget_closed()
         slots = [self.watermark, *self.acceptor.votes, *self.learner.chosen]
         self.recall.begin(self.acceptor.promised, max(slots), self._wait_until_s)
 
-    @property
-    def has_released(self) -> bool:
-        """`take_released` would give something that may be applied."""
-        return bool(self._released) and not self.is_installing
-
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""
-        if not self._released:
-            return []
-        released, self._released = self._released, []
-        return released
+        return self.release.take()
 
     def jump(self, slot: Slot, membership: Membership, now_s: float) -> list[Effect]:
         """The tables were replaced by a snapshot of `slot`."""
         self.learner.jump(slot)
         self.acceptor.forget(slot)
-        self.membership = membership
-        self.snapshot_source, self.is_installing = None, False
+        self.membership.restart(membership)
+        self.learning.drop_snapshot_source()
+        self.release.go_on()
         self.learning.fetcher.hurry()
         effects: list[Effect] = []
         if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
             why = "a snapshot holds what others chose"
             effects += self.step_down(now_s, why, is_contradicted=True)
         return effects + self._settle(now_s) + self.durable.on_snapshot(slot)
+
+    def note_checkpoint(self, slot: Slot, digest: int) -> None:
+        """The tables have this digest at `slot`; answers to heartbeats say so from now on."""
+        self._checkpoint = (slot, digest)
+
+    def adopt_links(self, peers: Iterable[NodeId]) -> None:
+        """Links to these stood before this node was a replica."""
+        self.linked.update(peers)
 
     # --- events ------------------------------------------------------------------------------
 
@@ -277,15 +276,18 @@ class Replica:
 
     def poll(self, now_s: float) -> list[Effect]:
         """Ask the voters whether they would promise (pre-vote)."""
-        return self.polls.begin(now_s)
+        is_enough, questions = self.polls.begin(now_s)
+        return self.stand(now_s) if is_enough else questions
 
     def stand(self, now_s: float) -> list[Effect]:
         """Begin phase 1 under a ballot above all we have seen (P1: Prepare leaves as Reply)."""
         self.election.end_poll()
         self.election.postpone(now_s)
-        ballot = Ballot(self.next_round(), self.me)
-        self.round_seen = ballot.round
-        self.leadership = Leadership(self, ballot, now_s)
+        ballot = Ballot(self.election.next_round(self.acceptor.promised.round), self.me)
+        self.election.note_round(ballot.round)
+        followers = Followers(self.me, self.settings, self.linked)
+        roles = (self.membership, self.acceptor, self.learner, followers, self.recall)
+        self.leadership = Leadership(self.me, self.settings, *roles, ballot=ballot, now_s=now_s)
         fields = {"round": ballot.round, "watermark": self.watermark}
         return [
             *self.learning.store_claim(),
@@ -305,25 +307,25 @@ class Replica:
         elif leadership.pipeline is not None:
             effects += self.learning.keep_claim(leadership.ballot)
         if leadership.chosen_last >= self.learner.led[1] and not is_contradicted:
-            self.learner.led = (leadership.ballot, min(leadership.chosen_last, self.watermark))
+            led_to = min(leadership.chosen_last, self.watermark)
+            self.learner.note_led(leadership.ballot, led_to)
         self.election.postpone(now_s)
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
         is_said = is_news or leadership.is_serving
         return effects + ([Note("stepped down", {"why": why})] if is_said else [])
 
-    def next_round(self) -> int:
-        """A round above all that we have seen."""
-        return max(self.acceptor.promised.round, self.round_seen, self.election.leader.round) + 1
+    def _proposing(self) -> Ballot | None:
+        leadership = self.leadership
+        return None if leadership is None or leadership.pipeline is None else leadership.ballot
 
     def peers(self) -> list[NodeId]:
         """All other members."""
         return [node for node in self.membership.members if node != self.me]
 
-    def _on_poll(self, sender: NodeId, message: Poll, now_s: float) -> list[Effect]:
-        return self.polls.on_poll(sender, message, now_s)
-
     def _on_poll_answer(self, sender: NodeId, message: PollAnswer, now_s: float) -> list[Effect]:
-        return self.polls.on_answer(sender, message, now_s)
+        is_leading = self.leadership is not None
+        is_enough = self.polls.on_answer(sender, message, now_s, is_leading=is_leading)
+        return self.stand(now_s) if is_enough else []
 
     def _on_transfer_now(self, sender: NodeId, message: TransferNow, now_s: float) -> list[Effect]:
         if self.leadership or message.ballot != self.election.leader or not self.is_voter:
@@ -365,7 +367,7 @@ class Replica:
         return []
 
     def _on_nack(self, sender: NodeId, message: Nack, now_s: float) -> list[Effect]:
-        self.round_seen = max(self.round_seen, message.promised.round)
+        self.election.note_round(message.promised.round)
         if self.leadership and message.refused == self.leadership.ballot:
             return self.step_down(now_s, f"{sender} promised a higher ballot")
         return []
@@ -373,10 +375,9 @@ class Replica:
     def _on_accept(self, sender: NodeId, message: Accept, now_s: float) -> list[Effect]:
         if not self.recall.is_confirmed and not self._may_vote(now_s):
             return []
-        if self.learner.knows(message.slot) and message.ballot >= self.acceptor.promised:
-            other = self.learning.judge_known(sender, message)
-            if other:
-                return other
+        is_known = self.learner.knows(message.slot) and message.ballot >= self.acceptor.promised
+        if is_known and not self.learning.may_grant(message):
+            return [Send(sender, self._progress(message.ballot, 0))]
         is_new = message.ballot > self.acceptor.promised
         ahead = self.learning.store_ahead(message.ballot) if is_new else []
         effects = self.acceptor.on_accept(sender, message)
@@ -406,13 +407,13 @@ class Replica:
             effects += self._yield(now_s)
         if message.round:
             counter = message.round if self._may_vote(now_s) else 0  # V3
-            effects.append(Send(sender, self.progress(message.ballot, counter)))
+            effects.append(Send(sender, self._progress(message.ballot, counter)))
         return effects
 
-    def progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
+    def _progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
         """How far this node is; `counter` 0 answers no round."""
-        checkpoint = (self.digest_slot, self.digest)
-        return HeartbeatAnswer(ballot, self.watermark, counter, *checkpoint, self.durable.number)
+        durable = self.durable.number
+        return HeartbeatAnswer(ballot, self.watermark, counter, *self._checkpoint, durable)
 
     def _on_heartbeat_answer(
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
@@ -444,29 +445,12 @@ class Replica:
         if not self.learner.chosen:
             return []
         effects: list[Effect] = []
-        if self._release():
+        if self.release.run(self.leadership):
             effects = self.step_down(now_s, "another batch was chosen", is_contradicted=True)
-        if self._has_turned:
-            self._has_turned = False
+        if self.release.has_closed:
+            self.release.forget_closed()
             effects += self.durable.on_turned()
         return effects
-
-    def _release(self) -> bool:
-        """Release what is known in order; True if it contradicts what we propose (S5)."""
-        learner = self.learner
-        before, is_contradicted = learner.watermark, False
-        while not self.is_installing and (released := learner.next_released()) is not None:
-            slot, batch = released
-            if self.leadership and self.leadership.is_contradicted(slot, batch):
-                is_contradicted = True
-            self._released.append((slot, batch, self.membership.take(slot, batch)))
-        if learner.watermark > before:
-            self.acceptor.forget(learner.watermark)
-            if self.membership.prune(learner.watermark):
-                self._has_turned = True
-            if self.leadership:
-                self.leadership.on_released(learner.watermark)
-        return is_contradicted
 
     def _on_non_member(
         self, sender: NodeId, message: Accept | Heartbeat | PollAnswer, now_s: float

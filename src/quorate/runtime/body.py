@@ -175,7 +175,7 @@ class Body:
         self.local.is_stopping = True
         if not self._driver.is_over:
             await self._hand_over()
-            await self._until(lambda: self._node.origin.waiting == 0, DRAIN_S)
+            await self._until(lambda: self._node.group.origin.waiting == 0, DRAIN_S)
             self._driver.perform(self._node.stop())
             await self._until(lambda: not self._driver.is_answering, DRAIN_S)
         await self.close(is_clean=not self.ended.done())
@@ -265,7 +265,7 @@ class Body:
         now_s = time.monotonic()
         grown_bytes = self._home.wal.log_bytes - self._log_bytes_before
         wanted_bytes = max(self._settings.home.snapshot_log_bytes, self._home.tables.used_bytes)
-        replica = self._node.replica
+        replica = self._node.group.replica
         is_waited_for = replica is not None and replica.durable.is_snapshot_wanted
         is_due = grown_bytes > wanted_bytes or self._has_many_segments() or is_waited_for
         if is_due and now_s >= self._snapshot_due_s:

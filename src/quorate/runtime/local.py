@@ -85,7 +85,7 @@ class LocalNode:
     @property
     def removal(self) -> UnavailableError | None:
         """See `base.ports.Local.removal`."""
-        return self._node.refusal
+        return self._node.group.refusal
 
     def submit(
         self,
@@ -106,7 +106,7 @@ class LocalNode:
             return
         now_s = self._clock()
         hold_s = self._hold_s if deadline_s is None else deadline_s
-        if self._node.leader is None:
+        if self._node.group.leader is None:
             hold_s = self._hold_without_leader_s(hold_s, now_s)
         try:
             self._node.submit(data, done, now_s + hold_s, urgent)
@@ -124,7 +124,7 @@ class LocalNode:
             return
         now_s = self._clock()
         hold_s = self._hold_s if deadline_s is None else min(deadline_s, self._hold_s)
-        if self._node.leader is None:
+        if self._node.group.leader is None:
             hold_s = self._hold_without_leader_s(hold_s, now_s)
         self._node.read(done, now_s + hold_s)
         self._driver.wake()

@@ -79,7 +79,7 @@ def _cluster(status: Status) -> list[Metric]:
 
 
 def _progress(node: Node, status: Status) -> list[Metric]:
-    counters = node.machine.counters
+    counters = node.group.machine.counters
     bundles = {
         "applied": counters.bundles_applied,
         "repeated": counters.bundles_repeated,
@@ -101,9 +101,9 @@ def _progress(node: Node, status: Status) -> list[Metric]:
             bundles,
         ),
         gauge("commands_waiting", "Commands of this node's clients not sent yet.",
-              node.origin.waiting),
-        gauge("watches", "Blocking queries that wait for a change.", len(node.watches)),
-        gauge("disk_full", "1 while writes are refused for want of disk.", node.is_full),
+              node.group.origin.waiting),
+        gauge("watches", "Blocking queries that wait for a change.", len(node.group.watches)),
+        gauge("disk_full", "1 while writes are refused for want of disk.", node.group.is_full),
     ]  # fmt: skip
 
 

@@ -154,7 +154,7 @@ class Cluster:
         serving = [
             host
             for host in self.living
-            if host.node and host.node.replica and host.node.replica.is_serving
+            if host.node and host.node.group.replica and host.node.group.replica.is_serving
         ]
         return max(serving, key=_ballot_of, default=None)
 
@@ -231,7 +231,7 @@ class Cluster:
         memory, me = self.oracle.memory(host.me.id), host.me.id
         highest = max(memory.votes, default=Slot(0))
         for other in self.members:
-            replica = other.node.replica if other.node else None
+            replica = other.node.group.replica if other.node else None
             if other is not host and replica is not None:
                 promised, slot = replica.recall.remembered(me)
                 if promised >= memory.promised and slot >= highest:
@@ -341,14 +341,14 @@ class Cluster:
         if not members or self.desk.open or not self.is_settled:
             return False
         return self.leader is not None and all(
-            host.node is not None and host.node.machine.applied == self.oracle.prefix
+            host.node is not None and host.node.group.machine.applied == self.oracle.prefix
             for host in members
         )
 
     def behind(self) -> str:
         """Who is not level, in words."""
         states = [
-            f"{host.name}: {'down' if host.node is None else host.node.machine.applied}"
+            f"{host.name}: {'down' if host.node is None else host.node.group.machine.applied}"
             for host in self.members
         ]
         return (
@@ -382,5 +382,5 @@ class Cluster:
 
 
 def _ballot_of(host: Host) -> tuple[int, str]:
-    replica = host.node.replica if host.node else None
+    replica = host.node.group.replica if host.node else None
     return (replica.ballot.round, replica.ballot.node) if replica else (0, "")

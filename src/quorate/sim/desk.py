@@ -139,8 +139,8 @@ class Desk:
         for operation in tickets:
             if operation.number in self._open and node is not None:
                 operation.watch_id = 0
-                applied = node.machine.applied
-                is_over = node.refusal is not None  # it was removed: every wait at it ends
+                applied = node.group.machine.applied
+                is_over = node.group.refusal is not None  # it was removed: every wait at it ends
                 self._judge.woken(operation, applied, is_jump=self.is_jumping or is_over)
                 self._evaluate(host, operation)
 
@@ -154,11 +154,11 @@ class Desk:
     def look(self, host: Server) -> None:
         """Does anybody at this host sleep who should have been woken?"""
         node = host.node
-        if node is not None and node.watches.is_waking:
+        if node is not None and node.group.watches.is_waking:
             return  # they are being woken, turn by turn
         for operation in self.open if node is not None else []:
             if operation.host == host.name and operation.watch_id and node is not None:
-                self._judge.waits(operation, node.machine.applied)
+                self._judge.waits(operation, node.group.machine.applied)
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ class Desk:
         if answer.changed > operation.index:
             self._evaluate(host, operation)
             return
-        operation.since = node.machine.applied
+        operation.since = node.group.machine.applied
         operation.watch_id = node.watch(answer.subjects, operation)
         left_s = max(0.0, operation.until_s - self._world.now)
         self._world.after(left_s, self._time_out, host, operation)

@@ -264,9 +264,9 @@ def _may_lose(cluster: Cluster, host: Host) -> bool:
         return True
     return all(
         other.node is not None
-        and other.node.replica is not None
-        and other.node.replica.watermark + 1 >= begin
-        and other.node.gate.is_open
+        and other.node.group.replica is not None
+        and other.node.group.replica.watermark + 1 >= begin
+        and other.node.group.gate.is_open
         for other in cluster.members
     )
 

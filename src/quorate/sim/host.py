@@ -202,7 +202,7 @@ class Host:
             snapshot=after,
             domains=self.oracle.domains,
         )
-        replica = node.replica
+        replica = node.group.replica
         if replica and replica.membership.in_force(replica.watermark) < self.in_force:
             raise ViolationError(f"{self.name} forgot that configuration {self.in_force} governs")
         self.lives += 1
@@ -225,8 +225,8 @@ class Host:
         if not self.life:
             return
         self.world.say(f"{self.name} {'loses power' if is_power_cut else 'is killed'}")
-        if self.node is not None and self.node.replica is not None:
-            self.in_force = max(self.in_force, self.node.replica.durable.number)
+        if self.node is not None and self.node.group.replica is not None:
+            self.in_force = max(self.in_force, self.node.group.replica.durable.number)
         self.life, self.node = 0, None
         self.store.end(is_power_cut=is_power_cut)
         self.network.down(self.name, is_silent=is_power_cut)
@@ -339,7 +339,7 @@ class Host:
 
     def _look(self, node: Node) -> None:
         """What a look into the node may never show."""
-        replica = node.replica
+        replica = node.group.replica
         if replica is None:
             return
         self.oracle.promises(self.me.id, replica.acceptor.promised)
@@ -404,7 +404,9 @@ class Host:
                     violated("a body never sees a Reply")
 
     def _send(self, effect: Send) -> None:
-        watermark = self.node.replica.watermark if self.node and self.node.replica else Slot(0)
+        watermark = (
+            self.node.group.replica.watermark if self.node and self.node.group.replica else Slot(0)
+        )
         self.oracle.says(self.me.id, watermark, effect.message)
         name = effect.to.rpartition("-")[2]
         if self.network.ends[name].hello().member.id == effect.to:
@@ -444,9 +446,9 @@ class Host:
         node = self.node
         if node is None or life != self.life:
             return
-        if not self._is_paused and node.machine.applied > self.store.snapshot[0]:
-            self.world.say(f"{self.name} takes a snapshot of {node.machine.applied}")
-            self.store.take_snapshot(node.machine.applied, self._snapshot_taken)
+        if not self._is_paused and node.group.machine.applied > self.store.snapshot[0]:
+            self.world.say(f"{self.name} takes a snapshot of {node.group.machine.applied}")
+            self.store.take_snapshot(node.group.machine.applied, self._snapshot_taken)
         self._plan_snapshot(life)
 
     def _take_wanted(self, life: int) -> None:
@@ -455,12 +457,12 @@ class Host:
         if node is None or life != self.life:
             return
         self.world.after(1.0, self._take_wanted, life)
-        replica = node.replica
+        replica = node.group.replica
         if replica is None or not replica.durable.is_snapshot_wanted or self._is_paused:
             return
-        if node.machine.applied > self.store.snapshot[0]:
-            self.world.say(f"{self.name} takes a wanted snapshot of {node.machine.applied}")
-            self.store.take_snapshot(node.machine.applied, self._snapshot_taken)
+        if node.group.machine.applied > self.store.snapshot[0]:
+            self.world.say(f"{self.name} takes a wanted snapshot of {node.group.machine.applied}")
+            self.store.take_snapshot(node.group.machine.applied, self._snapshot_taken)
 
     def _snapshot_taken(self, slot: Slot) -> None:
         self.deliver(self.life, SnapshotTaken(slot))

@@ -222,8 +222,8 @@ class Cluster:
         assert not self.halted
         seen: dict[int, int] = {}
         for host in self.hosts.values():
-            if host.node is not None and host.node.replica is not None:
-                machine = host.node.machine
+            if host.node is not None and host.node.group.replica is not None:
+                machine = host.node.group.machine
                 assert seen.setdefault(machine.applied, machine.digest) == machine.digest
 
     def submit(self, node: NodeId, command: Command, ticket: Any) -> None:
@@ -233,13 +233,13 @@ class Cluster:
 
     def leader(self) -> NodeId | None:
         for host in self.hosts.values():
-            if host.node is not None and host.node.intake is not None:
+            if host.node is not None and host.node.group.intake is not None:
                 return host.member.id
         return None
 
     def leader_of(self, nodes: set[NodeId]) -> NodeId:
         for node in sorted(nodes):
             host = self.hosts[node]
-            if host.node is not None and host.node.intake is not None:
+            if host.node is not None and host.node.group.intake is not None:
                 return node
         raise AssertionError("nobody leads")

@@ -181,7 +181,7 @@ def lead(lone: Lone) -> Leadership:
     while not polls:
         lone.wait(0.01)
         polls = lone.said(Poll, to=2)
-    replica = lone.node.replica
+    replica = lone.node.group.replica
     assert replica is not None
     lone.hear(2, PollAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
     leadership = replica.leadership

@@ -11,13 +11,13 @@ ALL = founders(3)
 def agreement(**digests: int) -> Agreement:
     made = Agreement(ME, 10)
     for slot, digest in digests.items():
-        made.note(Slot(int(slot[1:])), digest)
+        is_checkpoint = made.note(Slot(int(slot[1:])), digest)
+        assert is_checkpoint == (int(slot[1:]) % 10 == 0)
     return made
 
 
 def test_only_digests_of_the_same_slot_are_compared() -> None:
     made = agreement(s10=1, s15=2, s20=3)
-    assert made.newest == (20, 3)
     assert made.hear(TWO, Slot(15), 9, ALL) is None
     assert made.hear(TWO, Slot(0), 9, ALL) is None
     assert made.check(Slot(15), 9) is None

@@ -42,7 +42,7 @@ def ask(lone: Lone, number: int, verb: str, whom: int) -> list[tuple[int, str]]:
 def test_a_change_is_answered_when_its_configuration_is_chosen() -> None:
     lone = alone()
     assert ask(lone, 5, "add", 2) == [(5, "")]
-    slot, made = lone.node.machine.configurations[-1]
+    slot, made = lone.node.group.machine.configurations[-1]
     assert made.learners == (member(2),)
     assert made.number == 2
     assert slot > Slot(0)
@@ -79,9 +79,9 @@ def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
     lone.wait(0.5)
     effects = lone.said(Farewell, to=2)
     assert [farewell.number for farewell in effects] == [3]
-    assert member(2) not in lone.node.machine.configurations[-1][1].members
-    assert lone.node.replica is not None
-    assert lone.node.replica.is_serving
+    assert member(2) not in lone.node.group.machine.configurations[-1][1].members
+    assert lone.node.group.replica is not None
+    assert lone.node.group.replica.is_serving
 
 
 def learner(*, auto_promote: bool) -> Lone:
@@ -94,14 +94,14 @@ def learner(*, auto_promote: bool) -> Lone:
 
 
 def newest(lone: Lone) -> Configuration:
-    return lone.node.machine.configurations[-1][1]
+    return lone.node.group.machine.configurations[-1][1]
 
 
 def catch_up(lone: Lone, seconds: float) -> None:
     """n2 answers every heartbeat for so long, and knows everything."""
     for _ in range(round(seconds / 0.1)):
         lone.wait(0.1)
-        replica = lone.node.replica
+        replica = lone.node.group.replica
         assert replica is not None
         for beat in lone.said(Heartbeat, to=2):
             if beat.round:

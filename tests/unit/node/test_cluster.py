@@ -51,7 +51,7 @@ def test_a_lost_leader_is_a_pause_for_clients_of_the_others(seed: int) -> None:
     assert all(done(cluster, number).value is True for number in range(20))
     cluster.start(leader)
     cluster.run(3)
-    heights = [h.node.machine.applied for h in cluster.hosts.values() if h.node is not None]
+    heights = [h.node.group.machine.applied for h in cluster.hosts.values() if h.node is not None]
     assert len(heights) == 3
     assert max(heights) - min(heights) <= 1
 
@@ -112,14 +112,14 @@ def test_a_node_joins_votes_and_is_removed_under_load(seed: int) -> None:
     for number in range(40):
         cluster.submit(leader, KvSet(b"k%d" % number, b"v"), number)
         cluster.run(0.1)
-    newest = alive(cluster, leader).machine.configurations[-1][1]
+    newest = alive(cluster, leader).group.machine.configurations[-1][1]
     assert new in newest.voter_ids
     assert all(done(cluster, number).value is True for number in range(40))
     gone = next(node for node in cluster.hosts if node not in (leader, new))
     cluster.change(new, "remove", gone, "remove")
     cluster.run(4)
     assert cluster.changes["remove"] is None
-    newest = alive(cluster, leader).machine.configurations[-1][1]
+    newest = alive(cluster, leader).group.machine.configurations[-1][1]
     assert gone not in newest.voter_ids
     assert gone in newest.removed
     cluster.submit(new, KvSet(b"after", b"v"), "after")
@@ -176,7 +176,7 @@ def test_a_node_long_away_catches_up_by_snapshot(seed: int) -> None:
     cluster.heal()
     cluster.run(6)
     assert cluster.installed
-    here, there = alive(cluster, leader).machine, alive(cluster, away).machine
+    here, there = alive(cluster, leader).group.machine, alive(cluster, away).group.machine
     assert (here.applied, here.digest) == (there.applied, there.digest)
     answer = cluster.outcomes["away"]
     assert isinstance(answer, OutcomeUnknownError) or done(cluster, "away").value is True

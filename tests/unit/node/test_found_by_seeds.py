@@ -27,7 +27,7 @@ def recovered(records: list[Record]) -> Node:
 def test_a_promise_before_the_founding_in_a_truncated_log_is_not_forgotten() -> None:
     """Seed 965: the head of a later segment repeats the promise first."""
     promise = Ballot(17, BOB.id)
-    replica = recovered([Promised(promise), FOUNDED]).replica
+    replica = recovered([Promised(promise), FOUNDED]).group.replica
     assert replica is not None
     assert replica.acceptor.promised == promise
 
@@ -35,8 +35,8 @@ def test_a_promise_before_the_founding_in_a_truncated_log_is_not_forgotten() -> 
 def test_a_promise_that_never_saw_a_complete_founding_waits_for_one() -> None:
     pending = Founded("cluster", FOUNDED.configuration, complete=False)
     vote = Vote(Ballot(3, BOB.id), Slot(1), Slot(0), b"x")
-    assert recovered([vote, pending]).replica is None
-    replica = recovered([vote, pending, FOUNDED]).replica
+    assert recovered([vote, pending]).group.replica is None
+    replica = recovered([vote, pending, FOUNDED]).group.replica
     assert replica is not None
     assert replica.acceptor.votes == {Slot(1): vote}
 

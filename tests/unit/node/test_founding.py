@@ -137,7 +137,7 @@ def test_a_node_that_finds_a_cluster_joins_it_instead() -> None:
     assert founded(lone) == []
     lone.hear(3, Welcome("old", founders(3)))
     assert lone.node.cluster_id == "old"
-    assert lone.node.replica is not None
+    assert lone.node.group.replica is not None
 
 
 def test_a_founder_whose_directory_was_replaced_stands_in_nobodys_way() -> None:

@@ -65,8 +65,8 @@ def installing(slot: int, told: int) -> tuple[Lone, SnapshotAsk, DictTables]:
 
 def asked_before(lone: Lone, number: int, slot: int) -> None:
     """A question to this peer is open."""
-    assert lone.node.replica is not None
-    lone.node.replica.learning.fetcher.ask(Slot(slot), Slot(slot), [member(number).id], 0.0)
+    assert lone.node.group.replica is not None
+    lone.node.group.replica.learning.fetcher.ask(Slot(slot), Slot(slot), [member(number).id], 0.0)
 
 
 def finish(lone: Lone, ask: SnapshotAsk, tables: DictTables) -> None:
@@ -79,12 +79,12 @@ def test_nothing_is_applied_between_the_last_chunk_and_the_switch() -> None:
     lone, ask, tables = installing(slot=2, told=3)
     asked_before(lone, 3, slot=1)
     lone.hear(3, Fetched(Slot(1), (NOOP, NOOP, NOOP), Slot(3), Slot(1)))
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
     finish(lone, ask, tables)
-    assert lone.node.machine.applied == 3
+    assert lone.node.group.machine.applied == 3
     asked_before(lone, 3, slot=4)
     lone.hear(3, Fetched(Slot(4), (NOOP,), Slot(4), Slot(1)))
-    assert lone.node.machine.applied == 4
+    assert lone.node.group.machine.applied == 4
 
 
 def test_a_snapshot_not_above_what_was_released_is_refused() -> None:
@@ -96,7 +96,7 @@ def test_a_snapshot_not_above_what_was_released_is_refused() -> None:
     lone.tables.is_full = True
     asked_before(lone, 3, slot=1)
     lone.hear(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
-    assert (lone.node.machine.applied, lone.node.replica.watermark) == (0, 2)  # type: ignore[union-attr]
+    assert (lone.node.group.machine.applied, lone.node.group.replica.watermark) == (0, 2)  # type: ignore[union-attr]
     lone.hear(2, chunk_of(snapshot_of(2), 2, ask))
     assert lone.installs() == []
 
@@ -128,7 +128,7 @@ def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
     ]
     assert stamps
     assert max(stamps) < 3000
-    assert lone.node.machine.stamp_ms < 3000
+    assert lone.node.group.machine.stamp_ms < 3000
 
 
 def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:
@@ -137,9 +137,9 @@ def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:
     lone.tables.is_full = True
     lone.submit(KvSet(b"key", b"value"), "write", hold_s=60)
     lone.wait(1.0)
-    replica = lone.node.replica
+    replica = lone.node.group.replica
     assert replica is not None
-    assert replica.watermark > lone.node.machine.applied
+    assert replica.watermark > lone.node.group.machine.applied
     assert lone.answered() == []
     lone.tables.is_full = False
     lone.wait(0.1)
@@ -172,7 +172,7 @@ def test_a_full_node_stores_no_batch_that_it_fetched() -> None:
     lone.wait(0.3)
     assert lone.said(Fetch)
     lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
-    assert lone.node.machine.applied == 2
+    assert lone.node.group.machine.applied == 2
 
 
 def test_a_full_node_votes_for_a_noop_and_for_nothing_else() -> None:
@@ -203,13 +203,13 @@ def test_a_full_leader_tries_again_to_hand_over() -> None:
     leadership = lead(lone)
     lone.event(SpaceChanged(is_full=True))
     lone.wait(0.2)
-    assert leadership.transfer_to == TWO
+    assert leadership.transfer.to == TWO
     failures, tries, was_trying = 0, 1, True
     for _ in range(900):
         lone.wait(0.1)
         failures += [note.what for note in lone.all(Note)].count("transfer failed")
-        tries += leadership.transfer_to is not None and not was_trying
-        was_trying = leadership.transfer_to is not None
+        tries += leadership.transfer.to is not None and not was_trying
+        was_trying = leadership.transfer.to is not None
         for beat in lone.said(Heartbeat, to=2):
             answer = HeartbeatAnswer(leadership.ballot, Slot(0), beat.round, Slot(0), 0)
             lone.hear(2, answer)
@@ -222,7 +222,7 @@ def test_a_batch_of_a_kind_unknown_here_halts_the_node_instead_of_being_skipped(
     lone.heartbeat(2, watermark=1)
     lone.hear(2, Fetched(Slot(1), (b"\x77newer",), Slot(1), Slot(1)))
     assert [halt.code for halt in lone.halts()] == ["version"]
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
 
 
 def test_a_damaged_row_met_by_apply_halts_the_node_once() -> None:
@@ -243,10 +243,10 @@ def test_a_disk_full_at_the_founding_is_waited_for() -> None:
     lone.connect(2, CLUSTER)
     lone.wait(0.5)
     lone.hear(2, Welcome(CLUSTER, founders(3)))
-    assert lone.node.replica is None
+    assert lone.node.group.replica is None
     lone.tables.is_full = False
     lone.wait(0.1)
-    assert lone.node.replica is not None
+    assert lone.node.group.replica is not None
     assert lone.configured()
 
 

@@ -139,7 +139,7 @@ def test_nothing_of_another_cluster_is_heard_though_its_link_stood_before(
     lone.hear(3, message)
     assert lone.sends() == []
     assert lone.records == []
-    replica = lone.node.replica
+    replica = lone.node.group.replica
     assert replica is not None
     assert replica.acceptor.promised.round == 0
     assert (replica.learner.told, replica.farewell) == (0, 0)
@@ -206,7 +206,7 @@ def test_members_are_heard_even_behind_the_end_of_their_link() -> None:
     lone = Lone(3)
     lone.disconnect(2)
     lone.heartbeat(2)
-    assert lone.node.leader == member(2).id
+    assert lone.node.group.leader == member(2).id
 
 
 def test_who_is_remembered_as_a_member_of_the_cluster_is_bounded() -> None:
@@ -239,7 +239,7 @@ def test_a_reply_to_an_identity_rests_on_what_is_stored() -> None:
 
 def test_a_message_of_a_group_that_is_not_here_changes_nothing_and_ends_the_link() -> None:
     lone = Lone(3)
-    promised = lone.node.replica.acceptor.promised if lone.node.replica else None
+    promised = lone.node.group.replica.acceptor.promised if lone.node.group.replica else None
     before = len(lone.effects)
     lone.event(Received(member(2).id, Prepare(TWO, Slot(1)), GroupNumber(7)))
 
@@ -250,7 +250,7 @@ def test_a_message_of_a_group_that_is_not_here_changes_nothing_and_ends_the_link
         "version of Quorate on all nodes",
     )
     assert others == []
-    assert lone.node.replica is not None
-    assert lone.node.replica.acceptor.promised == promised
+    assert lone.node.group.replica is not None
+    assert lone.node.group.replica.acceptor.promised == promised
     lone.hear(2, Prepare(TWO, Slot(1)))
-    assert lone.node.replica.acceptor.promised == TWO
+    assert lone.node.group.replica.acceptor.promised == TWO

@@ -82,11 +82,11 @@ def test_a_vote_leaves_before_what_its_accept_let_be_known_is_applied() -> None:
     effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(2), Slot(1), NOOP)), lone.now_s)
     assert [type(effect) for effect in effects] == [Persist]
     assert lone.node.is_unsettled
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
     lone.obey(effects)
     lone.flush()
     assert not lone.node.is_unsettled
-    assert lone.node.machine.applied == 1
+    assert lone.node.group.machine.applied == 1
 
 
 def test_a_tick_answers_what_is_chosen_before_it_gives_up_what_is_late() -> None:
@@ -116,7 +116,7 @@ def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> Non
     assert [one.is_last for one in lone.installs()] == [True]
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
-    assert lone.node.machine.applied == 3
+    assert lone.node.group.machine.applied == 3
 
 
 def test_what_found_no_space_is_not_applied_to_the_tables_of_a_snapshot() -> None:
@@ -124,7 +124,7 @@ def test_what_found_no_space_is_not_applied_to_the_tables_of_a_snapshot() -> Non
     ask = asking(lone, told=3)
     lone.tables.is_full = True
     lone.hear(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
     lone.tables.is_full = False
     lone.tables.power_cut(lone.tables.save())
     tables = snapshot_of(3)
@@ -133,7 +133,7 @@ def test_what_found_no_space_is_not_applied_to_the_tables_of_a_snapshot() -> Non
     lone.tables.is_full = False
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
-    assert lone.node.machine.applied == 3
+    assert lone.node.group.machine.applied == 3
 
 
 def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
@@ -149,7 +149,7 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
         lone.wait(0.01)
         polls = lone.said(Poll, to=3)
     lone.hear(3, PollAnswer(polls[0].number, True, BALLOT, Slot(0)))
-    replica = lone.node.replica
+    replica = lone.node.group.replica
     assert replica is not None
     leadership = replica.leadership
     assert leadership is not None
@@ -245,8 +245,8 @@ def behind(settings: NodeSettings = NARROW) -> Lone:
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     lone.obey(lone.node.settle(lone.now_s))
-    assert lone.node.machine.applied == 0
-    assert lone.node.machine.is_applying
+    assert lone.node.group.machine.applied == 0
+    assert lone.node.group.machine.is_applying
     assert lone.node.is_unsettled
     return lone
 
@@ -260,13 +260,13 @@ def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_be
     lone = behind()
     hear(lone, Accept(BALLOT, Slot(3), Slot(2), NOOP))
     turns = 0
-    while lone.node.machine.applied == 0:
+    while lone.node.group.machine.applied == 0:
         assert lone.node.is_unsettled
         one_turn(lone)
         turns += 1
     assert turns > 10
     lone.flush()
-    assert lone.node.machine.applied == 2
+    assert lone.node.group.machine.applied == 2
 
 
 def test_the_turn_in_which_a_large_batch_ends_does_not_begin_the_next_one() -> None:
@@ -277,12 +277,12 @@ def test_the_turn_in_which_a_large_batch_ends_does_not_begin_the_next_one() -> N
     again = batch_of(Bundle(TWO, 1, 3, 100, join_commands([encode_command(WRITE)] * 100)))
     hear(lone, Accept(BALLOT, Slot(4), Slot(3), again))
     hear(lone, Accept(BALLOT, Slot(5), Slot(4), NOOP))
-    while lone.node.machine.applied < 3:
+    while lone.node.group.machine.applied < 3:
         one_turn(lone)
-    assert not lone.node.machine.is_applying
+    assert not lone.node.group.machine.is_applying
     lone.tables.hold().close()
     lone.flush()
-    assert lone.node.machine.applied == 4
+    assert lone.node.group.machine.applied == 4
 
 
 def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:
@@ -293,7 +293,7 @@ def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:
     hear(lone, Heartbeat(BALLOT, Slot(2), 7, True))
     (answer,) = lone.said(HeartbeatAnswer, to=2)
     assert answer.round == 7
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
 
 
 def test_however_many_events_one_turn_has_it_applies_one_share() -> None:
@@ -301,7 +301,7 @@ def test_however_many_events_one_turn_has_it_applies_one_share() -> None:
     for number in range(50):
         hear(lone, Heartbeat(BALLOT, Slot(2), number, True))
         lone.obey(lone.node.tick(lone.now_s))
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
 
 
 def test_reads_of_what_is_applied_go_on_while_a_large_batch_is_applied() -> None:
@@ -317,11 +317,11 @@ def test_many_slots_are_applied_over_several_turns() -> None:
     hear(lone, Fetched(Slot(1), (NOOP,) * 100, Slot(100), Slot(1)))
     turns = 0
     while lone.node.is_unsettled:
-        before = lone.node.machine.applied
+        before = lone.node.group.machine.applied
         one_turn(lone)
-        assert lone.node.machine.applied - before <= 2
+        assert lone.node.group.machine.applied - before <= 2
         turns += 1
-    assert lone.node.machine.applied == 100
+    assert lone.node.group.machine.applied == 100
     assert turns >= 45
 
 
@@ -331,14 +331,14 @@ def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     lone.obey(lone.node.settle(lone.now_s))
-    assert lone.node.machine.is_applying
+    assert lone.node.group.machine.is_applying
     tables = snapshot_of(3)
     hear(lone, chunk_of(tables, 3, ask))
     assert [one.is_last for one in lone.installs()] == [True]
-    assert not lone.node.machine.is_applying
+    assert not lone.node.group.machine.is_applying
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
-    assert lone.node.machine.applied == 3
+    assert lone.node.group.machine.applied == 3
     assert not lone.node.is_unsettled
 
 
@@ -356,12 +356,12 @@ def test_a_full_disk_in_the_middle_of_a_large_batch_leaves_it_for_later() -> Non
     lone.tables.is_full = True
     for _ in range(100):
         one_turn(lone)
-    assert lone.node.machine.applied == 0
+    assert lone.node.group.machine.applied == 0
     assert not lone.node.is_unsettled, "nobody asks again and again"
     lone.tables.is_full = False
     lone.flush()
     lone.wait(0.5)
-    assert lone.node.machine.applied == 1
+    assert lone.node.group.machine.applied == 1
 
 
 def test_watchers_are_woken_over_several_turns() -> None:

@@ -172,9 +172,9 @@ class Site:
 
     def install(self) -> None:
         """Take the tables of the source that the replica named."""
-        source = self.world.sites.get(self.alive.snapshot_source or NodeId(""))
+        source = self.world.sites.get(self.alive.learning.snapshot_source or NodeId(""))
         if source is None or source.replica is None or len(source.tables) <= len(self.tables):
-            self.alive.snapshot_source = None
+            self.alive.learning.drop_snapshot_source()
             return
         self.tables, self.chain = list(source.tables), list(source.chain)
         self.saved = len(self.tables)
@@ -384,7 +384,7 @@ class World:
         if site.replica is not None:
             site.obey(site.replica.tick(self.now_s))
             site.flush()
-            if site.replica.snapshot_source:
+            if site.replica.learning.snapshot_source:
                 site.install()
 
     def misfortune(self) -> None:
@@ -444,6 +444,6 @@ class World:
                 if site.unsynced:
                     site.sync()
                 site.obey(site.alive.tick(self.now_s))
-                if site.alive.snapshot_source:
+                if site.alive.learning.snapshot_source:
                     site.install()
                 site.flush()

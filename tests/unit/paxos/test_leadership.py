@@ -270,7 +270,7 @@ def test_a_new_link_to_who_owes_a_promise_is_asked_at_once() -> None:
 def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> None:
     lone = Lone()
     ballot = lone.lead(2)
-    lone.leadership.transfer(NodeId("n3"), lone.now_s)
+    lone.leadership.transfer.begin(NodeId("n3"), lone.now_s)
     lone.flush()
     assert lone.leadership.room() == 0
     assert lone.take(TransferNow) == []
@@ -286,7 +286,7 @@ def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> N
 def test_an_heir_is_told_to_take_over_now_and_then_not_in_every_turn() -> None:
     lone = Lone()
     ballot = lone.lead(2)
-    lone.leadership.transfer(NodeId("n3"), lone.now_s)
+    lone.leadership.transfer.begin(NodeId("n3"), lone.now_s)
     lone.answer(3, 1, watermark=1)
     for _ in range(20):
         lone.flush()

@@ -145,9 +145,9 @@ def test_what_a_peer_no_longer_keeps_is_taken_as_a_snapshot() -> None:
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(9), 1, is_serving=True))
     lone.hear(3, Fetched(Slot(1), (), Slot(0), Slot(1)))
-    assert lone.replica.snapshot_source is None, "that one knows as little"
+    assert lone.replica.learning.snapshot_source is None, "that one knows as little"
     lone.hear(2, Fetched(Slot(1), (), Slot(9), Slot(5)))
-    assert lone.replica.snapshot_source == "n2"
+    assert lone.replica.learning.snapshot_source == "n2"
     lone.said.clear()
     lone.wait(1)
     assert lone.take(Fetch) == []
@@ -158,7 +158,7 @@ def test_what_a_peer_no_longer_keeps_is_taken_as_a_snapshot() -> None:
 
 def test_nothing_is_released_while_the_tables_are_replaced() -> None:
     lone = Lone()
-    lone.replica.is_installing = True
+    lone.replica.release.stop()
     lone.fetched(2, 1, BATCH, OTHER, NOOP)
     assert lone.released == []
     lone.obey(lone.replica.jump(Slot(2), lone.replica.membership, lone.now_s))

@@ -125,7 +125,7 @@ def change_at_once(patch: Patch) -> None:
     def effective(self: Membership, slot: Slot) -> Slot:  # noqa: ARG001
         return Slot(slot + 1)
 
-    patch.setattr(Membership, "_effective", effective)
+    patch.setattr(Membership, "effective", effective)
 
 
 def no_barrier(patch: Patch) -> None:

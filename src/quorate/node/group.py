@@ -1,0 +1,484 @@
+"""Group: one log and its state on this node; today a node hosts one, number 0.
+
+`replica` (paxos) orders batches, `machine` applies them, `gate` holds replies back for the disk,
+`origin` and `reads` are what this node's clients wait for, `intake` what waits at a leader. The
+node gives a group events and time, and hands on what is heard; it knows the links and the cluster.
+
+N1: a batch is applied in slot order, each once, and only then answered.
+N2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops, and
+    comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
+N3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
+    holds back the slots behind it. Votes, heartbeats and reads of what is applied go on.
+"""
+
+from collections.abc import Callable, Sequence
+from math import inf
+
+from quorate.base.batches import Batch, Bundle, Member, encode_batch
+from quorate.base.config import NodeSettings
+from quorate.base.effects import (
+    Configured,
+    Effect,
+    Halt,
+    Note,
+    Persist,
+    Refused,
+    Reply,
+    Send,
+    Wake,
+)
+from quorate.base.errors import StorageError, UnavailableError
+from quorate.base.events import Connected
+from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
+from quorate.base.messages import (
+    Forward,
+    ForwardGap,
+    Heartbeat,
+    ReadAsk,
+    ReadPoint,
+    SnapshotAsk,
+    SnapshotChunk,
+)
+from quorate.base.ports import Rng, Tables
+from quorate.base.records import Founded, Record
+from quorate.base.subjects import EVERYTHING
+from quorate.machine.domains import Domains
+from quorate.machine.machine import BundleResult, Machine
+from quorate.machine.watches import Watches
+from quorate.node.agreement import Agreement
+from quorate.node.applying import AppliedSlot, Applying
+from quorate.node.catchup import CatchUp
+from quorate.node.dispatch import Handler, Handlers
+from quorate.node.gate import Gate
+from quorate.node.intake import Intake
+from quorate.node.origin import Origin
+from quorate.node.reads import Reads
+from quorate.node.reports import Reports
+from quorate.paxos.leadership import TurnInputs
+from quorate.paxos.membership import Membership
+from quorate.paxos.replica import Replica
+
+Wishes = Callable[[float], list[Effect]]
+"""What the node wants to ask the leader in this turn, beside commands and reads."""
+
+
+class Group:
+    """One group of replicas, as this node takes part in it.
+
+    Args:
+        me: This node as a member.
+        incarnation: Which life of its directory this is.
+        settings: See `base.config`.
+        tables: What apply writes to; holds the state as of its applied slot.
+        domains: Whose commands it applies.
+        rng: Chance for timeouts and ids.
+        now_s: Monotonic seconds at creation.
+        wall_ms: Milliseconds since 1970, for people only.
+        dispatch: Takes messages of this node to itself, as those of others.
+        on_leader: Told when another node serves: whether it is this one.
+
+    Attributes:
+        cluster_id: What the group belongs to; "" until then.
+        replica: None until the directory belongs to a cluster that exists.
+        intake: What waits for a slot here; None unless this node serves as leader.
+        leader: Who serves, as far as this node knows.
+        refusal: Why clients are sent away; None: they are not.
+        is_full: The disk has no room (N2).
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        incarnation: int,
+        settings: NodeSettings,
+        tables: Tables,
+        domains: Domains,
+        rng: Rng,
+        now_s: float,
+        *,
+        wall_ms: Callable[[], int],
+        dispatch: Handler,
+        on_leader: Callable[[bool], None],
+    ) -> None:
+        limits = settings.limits
+        self._me, self._settings = me, settings
+        self._rng, self._wall_ms = rng, wall_ms
+        self._dispatch, self._on_leader = dispatch, on_leader
+        self.machine = Machine(tables, settings.cluster, domains, limits.turn_units)
+        self.applying = Applying(self.machine, me.id, limits.turn_units)
+        self.replica: Replica | None = None
+        self.gate, self.watches = Gate(), Watches()
+        self.origin = Origin(me.id, incarnation, settings)
+        self.intake: Intake | None = None
+        self.reads = Reads(incarnation, settings.timing.read_resend_s)
+        self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
+        self.reports = Reports(me.id, incarnation, rng, wall_ms)
+        self._catch_up = CatchUp(self.machine, tables, limits, incarnation)
+        self.cluster_id = ""
+        self.refusal: UnavailableError | None = None
+        self.leader: NodeId | None = None
+        self.leaderless_since_s = now_s
+        self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
+        self._served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
+        self._has_halted, self.is_full = False, False
+
+    @property
+    def handlers(self) -> Handlers:
+        """Which messages are taken here; those of Paxos are for the replica."""
+        return {
+            Forward: self._on_forward,
+            ForwardGap: self._on_forward_gap,
+            ReadAsk: self._on_read_ask,
+            ReadPoint: self._on_read_point,
+            SnapshotAsk: self._on_snapshot_ask,
+            SnapshotChunk: self._on_snapshot_chunk,
+            Heartbeat: self._on_heartbeat,
+        }
+
+    # --- life --------------------------------------------------------------------------------
+
+    def found(self, founded: Founded, now_s: float, *, is_recovering: bool = False) -> bool:
+        """Become a replica of that cluster; False if there is no room for it, or it is one (N2)."""
+        if self.replica is not None:
+            return False
+        if not self.machine.configurations:
+            try:
+                self.machine.found(founded.cluster_id, founded.configuration)
+            except StorageError as error:
+                if error.code != "disk_full" or is_recovering:
+                    raise
+                return False  # tried again with the next event
+        self.cluster_id = founded.cluster_id
+        recall, applied = self.reports.recall(self.machine), self.machine.applied
+        asked = (self._me.id, self._settings, self._membership(), applied, self._rng, now_s)
+        self.replica = Replica(*asked, recall)
+        return True
+
+    def remember(self, record: Record) -> None:
+        """Replay a record of the log; one before the founding is kept back by whoever reads it."""
+        if self.replica is not None:
+            self.replica.remember(record)
+
+    def apply_recovered(self) -> None:
+        """Apply what the log proved so far: nobody waits yet, so however much it is.
+
+        Raises:
+            StorageError: `corrupt`: the tables cannot take what the log holds.
+        """
+        while self.is_unsettled:
+            self.applying.give_share()
+            for effect in self._apply_released():
+                if isinstance(effect, Halt):
+                    raise StorageError(effect.code, effect.reason)
+
+    def _membership(self) -> Membership:
+        return Membership(self.machine.configurations, self._settings.cluster.alpha_slots)
+
+    def configured(self) -> list[Effect]:
+        """Who should be linked."""
+        if self.replica is None:
+            return []
+        return [Configured(self.replica.membership.newest, self.cluster_id)]
+
+    def refuse(self, refusal: UnavailableError) -> list[Refused]:
+        """The cluster has removed this node: from now on its clients are sent away."""
+        self.refusal = refusal
+        refused = self.origin.withdraw_all(refusal) + self.reads.withdraw(refusal)
+        self.watches.mark([EVERYTHING])
+        return refused
+
+    def admit(self) -> None:
+        """The cluster has not removed this node, or not any more."""
+        self.refusal = None
+
+    def stop(self) -> list[Refused]:
+        """The node stops cleanly: refuse what waits, let go of what is held open."""
+        self._catch_up.close()
+        self.applying.stop()
+        return self.origin.withdraw_all(UnavailableError("stopping", "this node is stopping"))
+
+    # --- events ------------------------------------------------------------------------------
+
+    def on_persisted(self, mark: int, now_s: float) -> list[Effect]:
+        """The first `mark` records are durable: what waited for them leaves, or comes back here."""
+        freed, me = self.gate.on_persisted(mark), self._me.id
+        effects: list[Effect] = []
+        for to, message in freed:
+            if to == me:
+                effects += self._dispatch(me, message, now_s)
+            else:
+                effects.append(Send(to, message))
+        return self.let_out(effects, now_s, is_applying=False)
+
+    def on_space(self, *, is_full: bool) -> list[Effect]:
+        """The disk has no room any more, or has some again (N2)."""
+        self.is_full = is_full
+        return [Note("disk full" if is_full else "disk has space", {})]
+
+    def on_linked(self, peer: Member, now_s: float) -> list[Effect]:
+        """A link to another node of this cluster stands."""
+        if self.replica is None:
+            return []
+        effects = self.replica.receive(Connected(peer, ""), now_s)
+        return effects + self.send_again(now_s) if peer.id == self.leader else effects
+
+    def on_installed(self, transfer: int, now_s: float) -> list[Effect]:
+        """The tables were replaced by those of a peer, if that transfer is the one awaited."""
+        if self.replica is None or not self._catch_up.is_done(transfer):
+            return []
+        self.machine.reload()
+        self.applying.clear()
+        applied = self.machine.applied
+        effects = self.replica.jump(applied, self._membership(), now_s)
+        effects.append(Note("snapshot installed", {"slot": applied}))
+        effects += self.origin.on_jump(*self.machine.last_sequence(self._me.id))
+        self.watches.mark([EVERYTHING])
+        effects += self._wake()
+        return [*effects, *self.reads.on_applied(applied), *self.configured()]
+
+    def tick(self, now_s: float) -> list[Effect]:
+        """Time passed: deadlines, timeouts, resends, the next step of a transfer of tables."""
+        effects: list[Effect] = [*self.origin.expire(now_s), *self.reads.expire(now_s)]
+        replica = self.replica
+        if replica is None:
+            return effects
+        effects += replica.tick(now_s)
+        effects += self._catch_up.tick(replica.learning, now_s)
+        for bundle in self.origin.overdue(now_s) if self.leader else []:
+            effects += self._forward(bundle)
+        if not self.applying:
+            effects += self._catch_up.begin(replica.learning, now_s)
+        return effects
+
+    # --- turns -------------------------------------------------------------------------------
+
+    def apply_pending(self, now_s: float) -> list[Effect]:
+        """Apply what is chosen and wake watchers, up to this turn's share: `end_turn` gives it."""
+        return self.let_out((), now_s) + self._wake() if self.is_unsettled else []
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Something could be applied that is known to be chosen, or somebody woken."""
+        replica, is_waking = self.replica, self.watches.is_waking
+        if is_waking or replica is None or self._has_halted or replica.release.is_stopped:
+            return is_waking
+        return bool(replica.release.waiting) or self.applying.may_go_on
+
+    @property
+    def turn_due_s(self) -> float:
+        """When the next turn should end at the latest; infinite: after something happens."""
+        leadership = self.replica.leadership if self.replica else None
+        return min(self.origin.gather.due_s, leadership.tell_due_s if leadership else inf)
+
+    def end_turn(self, now_s: float, wishes: Wishes | None = None) -> list[Effect]:
+        """Propose or forward what waits, ask for read points, tell the watermark.
+
+        Again, if that made another node the leader, which may be this one.
+        """
+        effects: list[Effect] = []
+        while True:
+            if self.applying.has_worked:
+                self.applying.give_share()
+            if self.watches.has_worked:
+                self.watches.give_share()
+            replica = self.replica
+            if replica is None:
+                return effects
+            effects += self._note_leader(now_s)
+            leadership = replica.leadership
+            if leadership is not None:
+                inputs = TurnInputs(self.stamp_ms(now_s), *self.agreement.agreed)
+                leadership.take_inputs(inputs)
+            effects += self._bundles(now_s)
+            question = self.reads.question(self.leader, now_s)
+            if question is not None and self.leader is not None:
+                effects += self.let_out([Send(self.leader, question)], now_s, is_applying=False)
+            if wishes is not None and (asked := wishes(now_s)):
+                effects += self.let_out(asked, now_s, is_applying=False)
+            steps = replica.flush(now_s)
+            if not steps:
+                return effects
+            effects += self.let_out(steps, now_s, is_applying=False)
+            serving = self._serving(now_s)
+            if serving[0] is None or serving == self._followed:
+                return effects
+
+    def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
+        leader = self.replica.serving_leader(now_s) if self.replica else None
+        return leader, self.replica.ballot if self.replica and leader else NO_BALLOT
+
+    def _note_leader(self, now_s: float) -> list[Effect]:
+        """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
+        serving = self._serving(now_s)
+        if serving == self._followed:
+            return []
+        before = self.apply_pending(now_s)  # a new leader goes on from what is applied
+        self._followed, self.leader = serving, serving[0]
+        self.leaderless_since_s = now_s
+        is_leading = self.leader == self._me.id
+        self._on_leader(is_leading)
+        self.intake = None
+        if is_leading:
+            self.intake = Intake(self._settings.cluster, self.machine.last_sequence)
+            self._served_from = (self.machine.stamp_ms, now_s)
+        again = self.send_again(now_s) if self.leader is not None else ()
+        return before + self.let_out(again, now_s)
+
+    def send_again(self, now_s: float) -> list[Effect]:
+        """Every bundle on the way goes to the leader again, in order."""
+        effects: list[Effect] = []
+        for bundle in self.origin.all_again(now_s):
+            effects += self._forward(bundle)
+        return effects
+
+    def _forward(self, bundle: Bundle) -> list[Effect]:
+        """Bring a bundle of this node to the leader, which may be this node."""
+        if self.intake is not None:
+            self.intake.offer(bundle)
+            return []
+        return [] if self.leader is None else [Send(self.leader, Forward(bundle))]
+
+    def _bundles(self, now_s: float) -> list[Effect]:
+        """Number what waits if it may leave; as leader, propose while there is room."""
+        effects: list[Effect] = []
+        if self.leader is None or self.applying.waiting or not (self.origin.waiting or self.intake):
+            return effects
+        if self.intake is None:
+            while self.origin.may_number(now_s):
+                effects += self._forward(self.origin.number(now_s))
+            return self.let_out(effects, now_s, is_applying=False)
+        while self.origin.waiting or self.intake:
+            leadership = self.replica.leadership if self.replica else None
+            if leadership is None or leadership.room() == 0 or self.is_full:  # N2
+                break
+            while self.origin.may_number(now_s, is_leaving=bool(self.intake)):
+                self.intake.offer(self.origin.number(now_s))
+            bundles = self.intake.take()
+            if not bundles:
+                break
+            stamp_ms, shown = self.stamp_ms(now_s), self.reports.take(leadership, now_s)
+            batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles, None, shown)
+            is_awaited = any(bundle.origin != self._me.id for bundle in bundles)
+            steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
+            effects += self.let_out(steps, now_s, is_applying=False)
+        return effects
+
+    def stamp_ms(self, now_s: float) -> int:
+        """Logged time: it goes on while we serve, from what was applied when that began."""
+        base_ms, since_s = self._served_from if self.intake is not None else (0, now_s)
+        return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
+
+    # --- effects -----------------------------------------------------------------------------
+
+    def let_out(
+        self, effects: Sequence[Effect], now_s: float, *, is_applying: bool = True
+    ) -> list[Effect]:
+        """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
+        out: list[Effect] = []
+        queue, me, gate = list(effects), self._me.id, self.gate
+        while True:
+            for effect in queue:  # which grows meanwhile
+                if type(effect) is Reply:
+                    if gate.hold(effect.to, effect.message):
+                        continue
+                    if effect.to == me:
+                        queue += self._dispatch(me, effect.message, now_s)
+                    else:
+                        queue.append(Send(effect.to, effect.message))
+                elif type(effect) is Send and effect.to == me:
+                    queue += self._dispatch(me, effect.message, now_s)
+                else:
+                    if type(effect) is Persist:
+                        gate.ask()
+                    out.append(effect)
+            queue = self._apply_released() if is_applying else []
+            if not queue:
+                return out
+
+    def _wake(self) -> list[Effect]:
+        woken = self.watches.take() if self.watches.is_waking else None
+        return [Wake(woken)] if woken else []
+
+    def _apply_released(self) -> list[Effect]:
+        """Apply what was released, in order (N1, N3); what finds no space waits (N2)."""
+        replica = self.replica
+        if replica is None or self._has_halted:
+            return []
+        if replica.release.is_stopped:  # T3
+            self.applying.stop()
+            return []
+        released = replica.take_released()
+        if not released and not self.applying.waiting:
+            return []
+        self.applying.add(released)
+        effects: list[Effect] = []
+        try:
+            while (done := self.applying.next()) is not None:
+                effects += self._applied(done, replica)
+        except StorageError as error:
+            self._has_halted = True
+            return [*effects, Halt(error.code, error.text)]
+        return effects + list(self.reads.on_applied(self.machine.applied))
+
+    def _applied(self, done: AppliedSlot, replica: Replica) -> list[Effect]:
+        slot, configuration, application = done
+        effects: list[Effect] = []
+        for result in application.bundles:
+            if result.origin == self._me.id and result.is_applied:
+                effects += self._own_applied(result, slot)
+        self.watches.mark(application.touched)
+        effects += self._wake()
+        digest = self.machine.digest
+        if self.agreement.note(slot, digest):
+            replica.note_checkpoint(slot, digest)
+        if configuration is not None:
+            effects += self.configured()
+        return effects
+
+    def _own_applied(self, result: BundleResult, slot: Slot) -> list[Effect]:
+        """A bundle of this node was applied here; one of an earlier life has no clients."""
+        if result.incarnation != self.origin.incarnation:
+            return []
+        applied = self.origin.on_applied(result.sequence, result.outcomes, slot, result.position)
+        return [] if applied is None else [applied]
+
+    # --- messages ----------------------------------------------------------------------------
+
+    def _on_forward(self, sender: NodeId, message: Forward, now_s: float) -> list[Effect]:
+        if self.intake is None:
+            return []  # not serving: the origin sends again to whoever is
+        gap = self.intake.offer(message.bundle)
+        return [] if gap is None else [Send(sender, gap)]
+
+    def _on_forward_gap(self, sender: NodeId, message: ForwardGap, now_s: float) -> list[Effect]:
+        if sender != self.leader:
+            return []
+        effects: list[Effect] = []
+        for bundle in self.origin.from_sequence(message.incarnation, message.sequence, now_s):
+            effects += self._forward(bundle)
+        return effects
+
+    def _on_read_ask(self, sender: NodeId, message: ReadAsk, now_s: float) -> list[Effect]:
+        if self.replica is not None and self.replica.leadership is not None:
+            self.replica.leadership.ask_read(sender, message.number)
+        return []
+
+    def _on_read_point(self, sender: NodeId, message: ReadPoint, now_s: float) -> list[Effect]:
+        applied = self.machine.applied
+        ready = self.reads.on_point(message.number, message.slot, message.stamp_ms, applied)
+        return [] if ready is None else [ready]
+
+    def _on_snapshot_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
+        return self._catch_up.on_ask(sender, message, now_s)
+
+    def _on_snapshot_chunk(
+        self, sender: NodeId, message: SnapshotChunk, now_s: float
+    ) -> list[Effect]:
+        if self.replica is None:
+            return []
+        return self._catch_up.on_chunk(sender, message, self.replica, now_s)
+
+    def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
+        effects = [] if self.replica is None else self.replica.hear(sender, message, now_s)
+        halt = self.agreement.check(message.digest_slot, message.digest)
+        return effects if halt is None else [*effects, halt]
