@@ -56,6 +56,8 @@ IMPURE_CALLS = {
 LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
+SELF_WRITING_ROOMS = {"paxos", "node", "machine", "runtime", "gateways"}
+
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
 BINARY_BYTES_MAX = 64 * 1024
@@ -236,6 +238,41 @@ def no_assert_in_source(module: Module) -> list[str]:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Assert)
     ]
+
+
+def nobody_writes_attributes_of_others(module: Module) -> list[str]:
+    """An object's attributes change by its own methods, which say why.
+
+    Spared is a record that is written where it is defined: a field of a Struct of this module.
+    """
+    if module.room not in SELF_WRITING_ROOMS:
+        return []
+    fields = set(record_fields(module.tree))
+    return [
+        f"{module.path}:{target.lineno} writes .{target.attr} of another object: "
+        "give that one a method, or pass it in"
+        for target in written_attributes(module.tree)
+        if not (isinstance(target.value, ast.Name) and target.value.id in ("self", "cls"))
+        and target.attr not in fields
+    ]
+
+
+def record_fields(tree: ast.Module) -> Iterator[str]:
+    """The fields of the Structs that a module defines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any(
+            ast.unparse(base) in ("msgspec.Struct", "Struct") for base in node.bases
+        ):
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    yield line.target.id
+
+
+def written_attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
+    """Whatever stands in a place where it is stored to or deleted."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node
 
 
 def no_set_is_iterated_in_pure_rooms(module: Module) -> list[str]:

@@ -166,6 +166,14 @@ class Rows(TableRows, Protocol):
         """Keys that begin like this and were written by this transaction so far."""
         ...
 
+    def limit_removals(self, most: int) -> int:
+        """Let commands of this batch remove so many rows one by one; returns what was left."""
+        ...
+
+    def spend_removals(self, count: int) -> None:
+        """So many rows are about to be removed one by one."""
+        ...
+
     def note_removal(self, prefix: bytes) -> None:
         """From this command's index on, older rows with this prefix are gone: see `kv.trees`.
 

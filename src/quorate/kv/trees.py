@@ -65,7 +65,7 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
     if not doomed:
         return False
     if len(doomed) <= most:
-        rows.removals_left -= len(doomed)
+        rows.spend_removals(len(doomed))
         yield from _remove_all(rows, doomed)
     elif len(rows.removals) < NOTED_MAX:
         yield from _note(rows, prefix)
@@ -153,7 +153,7 @@ def on_delete_tree_by_row(rows: Rows, command: KvDeleteTreeByRow) -> Generator[N
 
 def without_limit(rows: Rows, work: Generator[None, None, T]) -> Generator[None, None, T]:
     """Do work of a log of format 1, of which every tree goes row by row."""
-    left, rows.removals_left = rows.removals_left, NO_LIMIT
+    left = rows.limit_removals(NO_LIMIT)
     done = yield from work
-    rows.removals_left = left
+    rows.limit_removals(left)
     return done

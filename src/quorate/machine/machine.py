@@ -11,7 +11,7 @@ A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, 
     of a kind that is not known here stops the node: newer versions may know it.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from itertools import islice
 
 import msgspec
@@ -19,7 +19,6 @@ import msgspec
 from quorate.base.batches import Batch, Bundle, Configuration, Kind, Shown, decode_batch
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
-from quorate.base.domain import Handler
 from quorate.base.errors import StorageError, invariant, violated
 from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
@@ -411,10 +410,10 @@ def _run(
     for first in range(0, len(commands), GROUP):
         group = commands[first : first + GROUP]
         if long_handlers.keys().isdisjoint(map(type, group)):
-            _run_short(rows, handlers, group, outcomes if is_own else None)
+            rows.run_short(handlers, group, outcomes if is_own else None)
         else:
             for command in group:
-                rows.is_taken = False
+                rows.begin_command()
                 long = long_handlers.get(type(command))
                 if long is None:
                     value = handlers[type(command)](rows, command)
@@ -425,21 +424,3 @@ def _run(
         if rows.spend(WRITE_UNITS * len(group)):
             yield
     return outcomes
-
-
-def _run_short(
-    rows: Rows,
-    handlers: Mapping[type[Command], Handler],
-    group: list[Command],
-    outcomes: list[Outcome] | None,
-) -> None:
-    """Apply commands none of which takes long: the loops that all writes go through."""
-    if outcomes is None:
-        for command in group:
-            rows.is_taken = False
-            handlers[type(command)](rows, command)
-    else:
-        for command in group:
-            rows.is_taken = False
-            value = handlers[type(command)](rows, command)
-            outcomes.append(Outcome(rows.index, value))

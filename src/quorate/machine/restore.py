@@ -42,7 +42,7 @@ def on_restore_begin(rows: Rows, command: RestoreBegin) -> bool | Failure:
     """Apply `RestoreBegin`."""
     before = _under_way(rows)
     if before is not None:
-        rows.stale = (*rows.stale, before.generation)
+        rows.drop_generation(before.generation)
     used = {META_GENERATION, rows.generation, *rows.stale}
     free = next((number for number in range(1, GENERATIONS_MAX + 1) if number not in used), None)
     if free is None:
@@ -79,10 +79,7 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, Non
     if restore.is_broken or restore.rows != command.rows:
         return False
     rows.delete_full(RESTORE_KEY)
-    rows.stale = (*rows.stale, rows.generation)
-    rows.switch(restore.generation)
-    rows.removals = ()
-    rows.index = max(rows.index, command.index)
+    rows.restore(restore.generation, command.index)
     rows.replace_all()
     for table, restored in rows.domains.restored:
         for key, value in _in_pieces(rows, table):

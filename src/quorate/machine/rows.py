@@ -14,7 +14,7 @@ R5: a fact is reacted to before `emit` returns, in the order of the domains, und
     the same on every replica, and undone with it.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 from zlib import crc32
@@ -22,9 +22,12 @@ from zlib import crc32
 import msgspec
 
 from quorate.base import subjects
+from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
+from quorate.base.domain import Handler
 from quorate.base.errors import invariant
 from quorate.base.facts import Fact, Question
+from quorate.base.outcomes import Outcome
 from quorate.base.ports import Transaction, View
 from quorate.base.removals import TreeRemoval
 from quorate.base.schema import GRAVEYARD, SUBJECTS, index_key, prefix_end
@@ -193,6 +196,33 @@ class Rows:
 
     # --- the running command ------------------------------------------------------------------
 
+    def run_short(
+        self,
+        handlers: Mapping[type[Command], Handler],
+        group: Sequence[Command],
+        outcomes: list[Outcome] | None,
+    ) -> None:
+        """Apply commands none of which takes long: the loops that all writes go through.
+
+        Args:
+            handlers: By type of command.
+            group: The commands.
+            outcomes: Where their outcomes go; None: nobody here waits for them.
+        """
+        if outcomes is None:
+            for command in group:
+                self.is_taken = False
+                handlers[type(command)](self, command)
+        else:
+            for command in group:
+                self.is_taken = False
+                value = handlers[type(command)](self, command)
+                outcomes.append(Outcome(self.index, value))
+
+    def begin_command(self) -> None:
+        """Another command begins: it has not taken an index yet (R3)."""
+        self.is_taken = False
+
     def take_index(self) -> int:
         """See `base.ports.Rows.take_index`."""
         if not self.is_taken:
@@ -245,6 +275,14 @@ class Rows:
         self._units = self._turn_units
         return True
 
+    def note_upkeep(self) -> None:
+        """What nobody asked for, but must be done, was begun."""
+        self.has_kept_up = True
+
+    def raise_floor(self, index: int) -> None:
+        """Removals up to `index` are forgotten."""
+        self.floor = max(self.floor, index)
+
     # --- trees --------------------------------------------------------------------------------
 
     def written(self, table: int, first: bytes) -> list[bytes]:
@@ -255,6 +293,15 @@ class Rows:
         begin, length = prefix + first, len(prefix)
         keys = {full[length:]: None for full, _ in self._undo if full.startswith(begin)}
         return list(keys)
+
+    def limit_removals(self, most: int) -> int:
+        """See `base.ports.Rows.limit_removals`."""
+        left, self.removals_left = self.removals_left, most
+        return left
+
+    def spend_removals(self, count: int) -> None:
+        """See `base.ports.Rows.spend_removals`."""
+        self.removals_left -= count
 
     def note_removal(self, prefix: bytes) -> None:
         """See `base.ports.Rows.note_removal`."""
@@ -319,6 +366,26 @@ class Rows:
         """Make another generation the current one; `removals` are of the one that was."""
         self.generation = generation
         self._prefixes = prefixes(generation)
+
+    def restore(self, generation: int, index: int) -> None:
+        """A restored generation becomes the current one; the one that was is swept by and by.
+
+        Args:
+            generation: Which.
+            index: The highest one in it; the next command takes a higher one.
+        """
+        self.drop_generation(self.generation)
+        self.switch(generation)
+        self.removals = ()
+        self.index = max(self.index, index)
+
+    def drop_generation(self, generation: int) -> None:
+        """Nobody will read this generation any more: its rows are swept by and by."""
+        self.stale = (*self.stale, generation)
+
+    def end_sweep(self) -> None:
+        """The first of the stale generations has no row left."""
+        self.stale = self.stale[1:]
 
     def replace_all(self) -> None:
         """The state was replaced as a whole under the command's index: everybody wakes.

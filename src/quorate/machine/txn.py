@@ -45,9 +45,9 @@ def on_txn(rows: Rows, command: Txn) -> Generator[None, None, TxnDone]:
 
 def on_txn_unlimited(rows: Rows, command: TxnUnlimited) -> Generator[None, None, TxnDone]:
     """Apply `TxnUnlimited`."""
-    left, rows.removals_left = rows.removals_left, NO_LIMIT
+    left = rows.limit_removals(NO_LIMIT)
     done = yield from _run(rows, command.ops, NO_LIMIT)
-    rows.removals_left = left
+    rows.limit_removals(left)
     return done
 
 

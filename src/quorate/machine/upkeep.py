@@ -18,7 +18,7 @@ _PIECE = 32
 
 def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, None, None]:
     """Apply `TombstonesReap`: oldest first, so that the floor says what may be missing."""
-    rows.has_kept_up = True
+    rows.note_upkeep()
     graves = rows.domains.graves
     for grave in _in_pieces(partial(rows.range, GRAVEYARD, b""), command.rows_max):
         index = index_of(grave)
@@ -31,7 +31,7 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, N
             _forget(rows, table, subject[1:], index)
         else:
             _forget(rows, SUBJECTS, subject, index)
-        rows.floor = max(rows.floor, index)
+        rows.raise_floor(index)
         if rows.spend(_UNITS):
             yield
 
@@ -47,7 +47,7 @@ def on_sweep_all(rows: Rows, command: SweepAll) -> Generator[None, None, int]:
 
 
 def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]:
-    rows.has_kept_up = True
+    rows.note_upkeep()
     swept = 0
     for upkeep in rows.domains.upkeep:
         swept += yield from upkeep.sweep(rows, most - swept, is_all)
@@ -62,7 +62,7 @@ def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]
                 yield
         swept += doomed
         if doomed < wanted:
-            rows.stale = rows.stale[1:]
+            rows.end_sweep()
     return swept
 
 

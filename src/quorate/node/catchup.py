@@ -40,16 +40,15 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
 
 
-class Serving:
+class Serving(msgspec.Struct):
     """One transfer, at its source."""
 
-    def __init__(self, transfer: int, view: HeldView, slot: Slot, now_s: float) -> None:
-        self.transfer = transfer
-        self.view = view
-        self.rows: Iterator[tuple[bytes, bytes]] = view.range(b"")
-        self.slot = slot
-        self.asked_s = now_s
-        self.last: SnapshotChunk | None = None
+    transfer: int
+    view: HeldView
+    rows: Iterator[tuple[bytes, bytes]]
+    slot: Slot
+    asked_s: float
+    last: SnapshotChunk | None = None
 
 
 class Source:
@@ -67,7 +66,8 @@ class Source:
         serving = self._servings.get(sender)
         if message.number == 0 and (serving is None or serving.transfer != message.transfer):
             self._close(sender)
-            serving = Serving(message.transfer, self._tables.hold(), applied, now_s)
+            view = self._tables.hold()
+            serving = Serving(message.transfer, view, view.range(b""), applied, now_s)
             self._servings[sender] = serving
         if serving is None or serving.transfer != message.transfer:
             return [self._refuse(sender, message, "that transfer is not open here")]

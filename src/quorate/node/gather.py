@@ -68,6 +68,10 @@ class Gather:
         self._under_way += commands
         self._peak = max(self._peak * FADES, self._under_way)
 
+    def on_withdrawn(self) -> None:
+        """Nothing waits any more that could have company."""
+        self.due_s = inf
+
     def on_arrived(self, commands: int) -> None:
         """A bundle was applied here."""
         self._under_way -= commands

@@ -262,7 +262,9 @@ class Group:
         replica, is_waking = self.replica, self.watches.is_waking
         if is_waking or replica is None or self._has_halted or replica.release.is_stopped:
             return is_waking
-        return bool(replica.release.waiting) or self.applying.may_go_on
+        if replica.release.waiting:
+            return True
+        return bool(self.applying.waiting) and self.applying.may_go_on
 
     @property
     def turn_due_s(self) -> float:
@@ -284,7 +286,9 @@ class Group:
             replica = self.replica
             if replica is None:
                 return effects
-            effects += self._note_leader(now_s)
+            serving = self._serving(now_s)
+            if serving != self._followed:
+                effects += self._follow(serving, now_s)
             leadership = replica.leadership
             if leadership is not None:
                 inputs = TurnInputs(self.stamp_ms(now_s), *self.agreement.agreed)
@@ -293,8 +297,8 @@ class Group:
             question = self.reads.question(self.leader, now_s)
             if question is not None and self.leader is not None:
                 effects += self.let_out([Send(self.leader, question)], now_s, is_applying=False)
-            if wishes is not None and (asked := wishes(now_s)):
-                effects += self.let_out(asked, now_s, is_applying=False)
+            if wishes is not None:
+                effects += self.let_out(wishes(now_s), now_s, is_applying=False)
             steps = replica.flush(now_s)
             if not steps:
                 return effects
@@ -307,11 +311,8 @@ class Group:
         leader = self.replica.serving_leader(now_s) if self.replica else None
         return leader, self.replica.ballot if self.replica and leader else NO_BALLOT
 
-    def _note_leader(self, now_s: float) -> list[Effect]:
+    def _follow(self, serving: tuple[NodeId | None, Ballot], now_s: float) -> list[Effect]:
         """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
-        serving = self._serving(now_s)
-        if serving == self._followed:
-            return []
         before = self.apply_pending(now_s)  # a new leader goes on from what is applied
         self._followed, self.leader = serving, serving[0]
         self.leaderless_since_s = now_s

@@ -239,7 +239,7 @@ class Origin:
                 queue.extend(kept)
             self._deadline_s = min([self._deadline_s, *(one[2] for one in kept)])
         if not self._normal:
-            self.gather.due_s = inf
+            self.gather.on_withdrawn()
         return Refused(late, UnavailableError("no_quorum", "No cluster leader"))
 
     def _give_up(self, numbered: Numbered) -> Refused:

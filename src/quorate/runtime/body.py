@@ -172,7 +172,7 @@ class Body:
 
     async def stop(self) -> None:
         """End cleanly: nothing acknowledged is lost, and another node leads before we go."""
-        self.local.is_stopping = True
+        self.local.stop()
         if not self._driver.is_over:
             await self._hand_over()
             await self._until(lambda: self._node.group.origin.waiting == 0, DRAIN_S)
@@ -219,7 +219,7 @@ class Body:
 
     async def close(self, *, is_clean: bool = False) -> None:
         """Let go of everything at once."""
-        self.local.is_stopping = True
+        self.local.stop()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         self._driver.stop()

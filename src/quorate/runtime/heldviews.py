@@ -244,6 +244,10 @@ class HeldRows:
         """See `base.ports.HeldView.close`."""
         self._views.close(self)
 
+    def end(self, why: str) -> None:
+        """It may not be read any more, for this reason; told by `HeldViews`, under its lock."""
+        self.closed_why = why
+
     def _slice(
         self, first: bytes, last: bytes | None, is_reversed: bool
     ) -> tuple[list[Row], bytes | None]:
@@ -332,14 +336,14 @@ class HeldViews:
         """A view is needed no more; harmless if it was closed."""
         with self.lock:
             if not view.closed_why:
-                view.closed_why = "this view of the tables was closed"
+                view.end("this view of the tables was closed")
                 del self._views[view]
 
     def close_all(self) -> None:
         """The tables are closed, or replaced. What the views needed is freed with later commits."""
         with self.lock:
             for view in self._views:
-                view.closed_why = "the tables were replaced meanwhile"
+                view.end("the tables were replaced meanwhile")
             self._views.clear()
 
     def _close_greedy(self, own_bytes_max: int) -> None:
@@ -351,5 +355,5 @@ class HeldViews:
             if view.is_for_client or view.pinned_bytes > own_bytes_max:
                 greedy.append(view)
         for view in greedy:
-            view.closed_why = "too much was changed while this was read from one state; try again"
+            view.end("too much was changed while this was read from one state; try again")
             del self._views[view]

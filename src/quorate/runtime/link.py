@@ -235,6 +235,18 @@ class Link(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
+    def accept(self, theirs: Hello) -> None:
+        """Its Hello was judged: the other end is that node."""
+        self.peer = theirs
+
+    def mark_refused(self) -> None:
+        """This end does not want to talk to the other."""
+        self.is_refused = True
+
+    def note_fault(self, fault: str) -> None:
+        """Why it cannot stand, for people."""
+        self.fault = fault
+
     def refuse(self, fault: str) -> None:
         """Say why, and go at once."""
         self.is_refused = True

@@ -73,6 +73,10 @@ class LocalNode:
         self._command_bytes_max = settings.cluster.batch_bytes_max
         self.is_stopping = False
 
+    def stop(self) -> None:
+        """From now on new requests are refused; those under way go on."""
+        self.is_stopping = True
+
     @property
     def now_s(self) -> float:
         """See `base.ports.Local.now_s`."""

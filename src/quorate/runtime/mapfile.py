@@ -62,6 +62,10 @@ class MapFile:
             self.close()
             raise StorageError("disk_full", f"no room for the first {self._size_bytes} bytes")
 
+    def renamed(self, path: Path) -> None:
+        """The file has another name now."""
+        self.path = path
+
     def _opened(self, is_write_map: bool) -> lmdb.Environment:
         def opening() -> lmdb.Environment:
             return lmdb.open(

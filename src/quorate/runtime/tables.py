@@ -221,7 +221,7 @@ class LmdbTables:
             sync_directory(self._directory)
         except OSError as error:
             raise storage_error(error, f"replacing {place}") from error
-        staged.path = place
+        staged.renamed(place)
 
     def adopt_install(self) -> Callable[[], None]:
         """Read and write the new file from now on. Cost: none that grows with the tables.

@@ -212,7 +212,7 @@ class Transport:
             except PeerError as error:  # ours: better one message lost than the node
                 self._complain("message not sent", error.text)
                 return
-        link.outbox += encoded[2]
+        link.outbox.extend(encoded[2])
         self._dirty[link] = None
         self.counters.sent += 1
 
@@ -243,7 +243,7 @@ class Transport:
         link = self._links.get(peer)
         if link is not None:
             self.flush()  # what was said before still leaves
-            link.is_refused = True
+            link.mark_refused()
             self.on_fault(link, why)
             link.close()
 
@@ -274,7 +274,7 @@ class Transport:
         """Decide whether a link may stand, and make it the one that counts if it is better."""
         mine = self._hello()
         if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
-            link.fault = "it leads back to this node"
+            link.note_fault("it leads back to this node")
             if link.is_dialed:
                 self._note_own_address(link.address)
             return False
@@ -282,11 +282,11 @@ class Transport:
             return False
         fault = self._fault(mine, theirs)
         if fault:
-            link.is_refused = True
+            link.mark_refused()
             self.on_fault(link, fault)
             return False
         peer = theirs.member.id
-        link.peer = theirs
+        link.accept(theirs)
         self._strangers.pop(link, None)
         other = self._links.get(peer)
         if other is not None:
@@ -360,7 +360,7 @@ class Transport:
 
     def on_fault(self, link: Link, fault: str) -> None:
         """A peer broke the rules or was refused: told once in the log."""
-        link.fault = fault
+        link.note_fault(fault)
         self.counters.refused += 1
         self._complain("peer refused", fault, address=link.remote)
 

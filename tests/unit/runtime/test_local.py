@@ -21,6 +21,7 @@ class FakeNode:
     """Notes the deadlines that it is given."""
 
     def __init__(self, role: str, leader: str | None) -> None:
+        self.group = self
         self.leader = leader
         self.role = role
         self.due_s: list[float] = []
