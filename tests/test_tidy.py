@@ -56,7 +56,16 @@ IMPURE_CALLS = {
 LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
-SELF_WRITING_ROOMS = {"paxos", "node", "machine", "runtime", "gateways"}
+SELF_WRITING_ROOMS = {
+    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "runtime", "gateways",
+}  # fmt: skip
+WRITES_OTHERS = {
+    # a request, its connection and what that holds are one record: methods would cost every answer
+    "gateways/http/connection.py",
+    "gateways/http/routes.py",  # who counts the answer, once per request: likewise
+    "gateways/http/traffic.py",  # `Histogram.observe` written out, once per request
+    "gateways/http/archive.py",  # tarfile's TarInfo is made by its attributes
+}
 
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
@@ -245,16 +254,24 @@ def nobody_writes_attributes_of_others(module: Module) -> list[str]:
 
     Spared is a record that is written where it is defined: a field of a Struct of this module.
     """
-    if module.room not in SELF_WRITING_ROOMS:
+    is_exempt = module.path.removeprefix("src/quorate/") in WRITES_OTHERS
+    if module.room not in SELF_WRITING_ROOMS or is_exempt:
         return []
+    return list(writes_to_others(module))
+
+
+def writes_to_others(module: Module) -> Iterator[str]:
+    """Whatever is stored to, or deleted, in an object that is not `self`."""
     fields = set(record_fields(module.tree))
-    return [
-        f"{module.path}:{target.lineno} writes .{target.attr} of another object: "
-        "give that one a method, or pass it in"
-        for target in written_attributes(module.tree)
-        if not (isinstance(target.value, ast.Name) and target.value.id in ("self", "cls"))
-        and target.attr not in fields
-    ]
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load):
+            continue
+        is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        if not is_own and node.attr not in fields:
+            yield (
+                f"{module.path}:{node.lineno} writes .{node.attr} of another object: give that "
+                "one a method that says why, or pass it in"
+            )
 
 
 def record_fields(tree: ast.Module) -> Iterator[str]:
@@ -266,13 +283,6 @@ def record_fields(tree: ast.Module) -> Iterator[str]:
             for line in node.body:
                 if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
                     yield line.target.id
-
-
-def written_attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
-    """Whatever stands in a place where it is stored to or deleted."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            yield node
 
 
 def no_set_is_iterated_in_pure_rooms(module: Module) -> list[str]:
@@ -368,6 +378,7 @@ RULES: tuple[Rule, ...] = (
     public_names_have_docstrings,
     nothing_is_left_over,
     no_assert_in_source,
+    nobody_writes_attributes_of_others,
     no_set_is_iterated_in_pure_rooms,
 )
 
@@ -381,6 +392,15 @@ def test_the_source_keeps_the_rule(rule: Rule) -> None:
 def test_nothing_is_left_over_beside_the_source(folder: str) -> None:
     for path in sorted((REPOSITORY / folder).rglob("*.py")):
         assert nothing_is_left_over(parsed("", str(path), path.read_text())) == []
+
+
+def test_every_module_that_may_write_to_others_does() -> None:
+    writing = {
+        module.path.removeprefix("src/quorate/")
+        for module in modules()
+        if any(writes_to_others(module))
+    }
+    assert writing >= WRITES_OTHERS
 
 
 # --- rules about more than one file -----------------------------------------------------------

@@ -63,6 +63,10 @@ class Keys:
             self.versions.setdefault(key, []).append((self._model.slot, self.kv.get(key)))
         self.dirty = {}
 
+    def put_back(self, kv: dict[bytes, Row], dirty: dict[bytes, None]) -> None:
+        """A transaction failed: as it was before."""
+        self.kv, self.dirty = kv, dirty
+
     def at(self, key: bytes, slot: int) -> Row | None:
         """A key as it was after `slot`."""
         versions = self.versions.get(key, [])

@@ -38,6 +38,7 @@ class _State(Protocol):
     def is_delayed(self, key: bytes) -> bool: ...
     def remove(self, key: bytes) -> None: ...
     def note_effect(self, value: bytes) -> None: ...
+    def put_back(self, kv: Any, dirty: dict[bytes, None]) -> None: ...
 
 
 class _Failed(NamedTuple):
@@ -63,7 +64,7 @@ def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
         else:
             items += result
     if faults:
-        state.kv, state.dirty = kv, dirty
+        state.put_back(kv, dirty)
         model.untake(index)
         return TxnDone(faults=tuple(faults))
     for op in ops:

@@ -279,9 +279,8 @@ class Group:
         """
         effects: list[Effect] = []
         while True:
-            if self.applying.has_worked:
+            if self.applying.has_worked or self.watches.has_worked:
                 self.applying.give_share()
-            if self.watches.has_worked:
                 self.watches.give_share()
             replica = self.replica
             if replica is None:

@@ -101,6 +101,10 @@ class Segment(msgspec.Struct):
     end: int = 0
     slot_last: Slot = Slot(0)
 
+    def holds(self, slot: Slot) -> None:
+        """A record of that slot is in it."""
+        self.slot_last = max(self.slot_last, slot)
+
 
 class Past(msgspec.Struct):
     """What recovery found, as far as writing on depends on it.
@@ -117,6 +121,14 @@ class Past(msgspec.Struct):
     founded: Founded | None = None
     segments: list[Segment] = msgspec.field(default_factory=list[Segment])
     spares: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
+
+    def found(self, founded: Founded) -> None:
+        """The log says what the directory belongs to, or is about to."""
+        self.founded = founded
+
+    def promise(self, ballot: Ballot) -> None:
+        """The log holds a promise of that ballot, or a vote under it."""
+        self.promised = max(self.promised, ballot)
 
 
 def segment_name(number: int) -> str:

@@ -107,7 +107,7 @@ class Recovery:
                 record = self._recalled(header, body, is_first)
                 if record is not None:
                     if isinstance(record, Vote | Chosen):
-                        segment.slot_last = max(segment.slot_last, record.slot)
+                        segment.holds(record.slot)
                     yield record
             is_first = False
         for header, body in self._repeated:
@@ -257,9 +257,9 @@ class Recovery:
             record = record_of(header, body)
         match record:
             case Founded():
-                self._past.founded = record
+                self._past.found(record)
             case Promised(ballot) | Vote(ballot=ballot):
-                self._past.promised = max(self._past.promised, ballot)
+                self._past.promise(ballot)
             case Chosen() | None:
                 pass
         return record

@@ -114,7 +114,7 @@ class Acceptor:
                 self._failed(error)
                 return
             if self._budget.is_crowded:
-                self._budget.counters.connections_refused += 1
+                self._budget.note_turned_away()
                 _turn_away(connected, refusals.FULL)
             else:
                 self._serve(connected)
@@ -141,7 +141,7 @@ class Acceptor:
 
     def _failed(self, error: OSError) -> None:
         """The system cannot accept: refuse one client with the descriptor held back, or pause."""
-        self._budget.counters.accepts_failed += 1
+        self._budget.note_accept_failed()
         is_refused = False
         if error.errno in _SHORTAGE and self._held >= 0:
             self._let_go()

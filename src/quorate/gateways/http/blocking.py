@@ -280,7 +280,7 @@ class _Read:
         if isinstance(stamp, QuorateError):
             self._context.fail(self._request, stamp)
             return
-        self._context.fresh_s = max(self._context.fresh_s, asked_s)
+        self._context.note_fresh(asked_s)
         self.look()
 
     def look(self) -> None:
@@ -335,7 +335,7 @@ class _Read:
         context = self._context
         if self._timer is None:
             if not self._request.hold(_WAITING_BYTES + _COPIES * len(self._request.target)):
-                context.shared.budget.counters.requests_refused += 1
+                context.shared.budget.note_refused()
                 raise spent()
             wait_s = self._mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
             self._timer = context.call_later(wait_s, self._time_over)
@@ -447,4 +447,4 @@ class _Read:
             self._watch.cancel()
             self._watch = None
         self._drop_search()
-        self._request.on_lost = None
+        self._request.waits_no_more()

@@ -67,6 +67,10 @@ class Account:
         self.connections = 0
         self.held_bytes = 0
 
+    def count_connections(self, more: int) -> None:
+        """It has so many more, or fewer."""
+        self.connections += more
+
     @property
     def is_spent(self) -> bool:
         """Whether nothing more should be held for this client."""
@@ -91,13 +95,14 @@ class Account:
         client_bytes, all_bytes = self.held_bytes + size, budget.held_bytes + size
         if not is_forced and not self._may_hold(client_bytes, all_bytes):
             return False
-        self.held_bytes, budget.held_bytes = client_bytes, all_bytes
+        self.held_bytes = client_bytes
+        budget.count_held(size)
         return True
 
     def give_back(self, size: int) -> None:
         """Bytes are held no more."""
         self.held_bytes -= size
-        self._budget.held_bytes -= size
+        self._budget.count_held(-size)
 
 
 class Holding:
@@ -215,18 +220,34 @@ class Budget:
         if account is None:
             account = self._accounts[host] = Account(self, host)
         if account.connections >= self._connections_per_client_max:
-            self.counters.connections_refused += 1
+            self.note_turned_away()
             return None
-        account.connections += 1
+        account.count_connections(1)
         self.connections += 1
         return account
 
     def leave(self, account: Account) -> None:
         """A connection is gone, and has given back what it held."""
-        account.connections -= 1
+        account.count_connections(-1)
         self.connections -= 1
         if not account.connections:
             self._accounts.pop(account.host, None)
+
+    def count_held(self, more: int) -> None:
+        """The accounts hold so many bytes more, or fewer."""
+        self.held_bytes += more
+
+    def note_refused(self) -> None:
+        """A request was answered 429."""
+        self.counters.requests_refused += 1
+
+    def note_turned_away(self) -> None:
+        """A connection was refused: there were too many."""
+        self.counters.connections_refused += 1
+
+    def note_accept_failed(self) -> None:
+        """The system had no file descriptor for a connection."""
+        self.counters.accepts_failed += 1
 
     def metrics(self) -> list[Metric]:
         """What is held, and what was refused."""

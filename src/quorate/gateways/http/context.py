@@ -1,6 +1,7 @@
 """Context: what every handler works with, and how errors become answers wherever they arise."""
 
 import asyncio
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -80,9 +81,10 @@ class Context:
         config: HttpConfig,
         call_later: CallLater = call_in_loop,
         shared: Shared | None = None,
+        process: Process | None = None,
     ) -> None:
         self.local = local
-        self.process: Process | None = None
+        self.process = process
         self.config = config
         self.shared = sharing.shared(config) if shared is None else shared
         self.answers = Answers(config)
@@ -93,6 +95,23 @@ class Context:
         self._contact_s = float("-inf")
         self._reader = Reader(local.tables)
         self._version = local.tables.version
+
+    def count_routes(self, traffic: Traffic) -> None:
+        """Answers are counted by these routes."""
+        self.traffic = traffic
+
+    def limited(self, local: Local) -> "Context":
+        """The same, but for one request, which sees the node like this."""
+        own = copy.copy(self)
+        own._see(local)  # noqa: SLF001 - of the same class
+        return own
+
+    def _see(self, local: Local) -> None:
+        self.local = local
+
+    def note_fresh(self, asked_s: float) -> None:
+        """A read point that was asked for then has come, and is applied."""
+        self.fresh_s = max(self.fresh_s, asked_s)
 
     def reconfigure(self, config: HttpConfig) -> None:
         """From now on go by another configuration; requests that wait keep what they began with."""
@@ -170,7 +189,7 @@ class Context:
 
     def refuse_spent(self, request: Request) -> None:
         """Answer that too much is held for the client, or for all."""
-        self.shared.budget.counters.requests_refused += 1
+        self.shared.budget.note_refused()
         self.fail(request, spent())
 
     def submit(

@@ -6,7 +6,6 @@ as definite. So a client that gives up knows that its write did not happen, inst
 to be proposed when nobody waits any more.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 from quorate.base.batches import Member
@@ -38,9 +37,7 @@ def limited(context: Context, request: Request) -> Context:
         raise HttpError(400, f"Invalid X-Quorate-Deadline: {error}") from None
     if deadline_s <= 0:
         raise HttpError(400, "Invalid X-Quorate-Deadline: it must be above zero")
-    own = copy.copy(context)
-    own.local = _Limited(context.local, deadline_s)
-    return own
+    return context.limited(_Limited(context.local, deadline_s))
 
 
 class _Limited:

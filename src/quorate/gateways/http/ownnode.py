@@ -92,7 +92,7 @@ class _OwnNode:
         self.attempt()
 
     def _forget(self) -> None:
-        self._request.on_lost = None
+        self._request.waits_no_more()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -115,6 +115,14 @@ class Request(msgspec.Struct, eq=False):
         if self._connection.has_eof:
             self._connection.abort()
 
+    def waits_no_more(self) -> None:
+        """Nobody need be told if the client goes."""
+        self.on_lost = None
+
+    def ends_connection(self) -> None:
+        """Its answer is the last one on its connection."""
+        self.is_last = True
+
     @property
     def is_spent(self) -> bool:
         """Whether so much is held for this client, or for all, that a long answer is refused."""

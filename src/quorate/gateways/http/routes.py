@@ -118,7 +118,7 @@ class Router:
     def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
         self._context = context
         pairs = ((route.pattern, method) for route in routes for method in route.handlers)
-        context.traffic = Traffic(pairs)
+        context.count_routes(Traffic(pairs))
         self._exact = {route.fixed: route for route in routes if not route.is_open}
         self._open = sorted(
             ((route.fixed, route) for route in routes if route.is_open),

@@ -64,12 +64,11 @@ class HttpServer:
         self.tick = 1
         self.is_stopping = False
         self._local = local
-        self._context = Context(local, config, shared=shared)
-        self._context.process = process
+        self._context = Context(local, config, shared=shared, process=process)
         self._router = Router(self._context)
         self._budget = self._context.shared.budget
         self.slices = self._context.shared.slices
-        self.slices.on_error = self._hand_on
+        self.slices.report_to(self._hand_on)
         self._connections: set[Served] = set()
         self._is_empty = asyncio.Event()
         self._acceptors: list[Acceptor] = []
@@ -188,7 +187,7 @@ class HttpServer:
 
     def note_spent(self) -> None:
         """See `listener.Listener.note_spent`."""
-        self._budget.counters.requests_refused += 1
+        self._budget.note_refused()
 
     def refuse_body(self, request: Request, length: int) -> None:
         """See `listener.Listener.refuse_body`."""

@@ -49,6 +49,10 @@ class Slices:
         self._is_due = False
         self.on_error: Callable[[BaseException], None] = _raise
 
+    def report_to(self, on_error: Callable[[BaseException], None]) -> None:
+        """From now on tell this what a step raised."""
+        self.on_error = on_error
+
     def __len__(self) -> int:
         return len(self._steps)
 

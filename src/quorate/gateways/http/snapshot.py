@@ -48,6 +48,10 @@ class _Saved:
         self.held: Held | None = None
         snapshots.begin_save()
 
+    def hold(self, held: Held) -> None:
+        """This view is what is saved."""
+        self.held = held
+
     def pieces(self, file: SpaceFile) -> Iterator[bytes]:
         """The file's bytes, as they are drawn."""
         self._file = file
@@ -76,7 +80,7 @@ def _save(context: Context, request: Request) -> None:
 
 
 def _save_held(context: Context, request: Request, saved: _Saved, held: Held) -> None:
-    saved.held = held
+    saved.hold(held)
     index = max(Reader(held.view).index, 1)
     meta: dict[str, object] = {
         "Version": 1,

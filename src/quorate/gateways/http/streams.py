@@ -56,7 +56,7 @@ def send_list(
     if is_packed:
         lines += b"Content-Encoding: gzip\r\n"
     if request.needs_word:  # kept alive by HTTP/1.0, which knows no chunks
-        request.is_last = True
+        request.ends_connection()
     is_chunked = not request.is_last
     if is_chunked:
         lines += b"Transfer-Encoding: chunked\r\n"
