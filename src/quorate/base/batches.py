@@ -44,6 +44,11 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     http: str = ""
 
 
+def majority(voters: int) -> int:
+    """The smallest number that is more than a half of so many: any two majorities meet."""
+    return voters // 2 + 1
+
+
 class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
     """Who votes and who only learns, valid from a slot on.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from quorate.base.batches import majority
 from quorate.base.errors import (
     ConflictError,
     NotFoundError,
@@ -248,7 +249,7 @@ def _check_majority(client: Client, target: Voter) -> None:
     staying = [each for each in voters(client) if each.voter and each.id != target.id]
     alive = {member.name for member in client.status.members() if member.status == "alive"}
     living = sum(each.node in alive for each in staying)
-    if 2 * living <= len(staying):
+    if living < majority(len(staying)):
         fail(
             f"Error! Without {target.node} only {living} of {len(staying)} voters would be alive, "
             "which is no majority.\nNothing was done. Bring others back first, or say -force."

@@ -9,13 +9,13 @@ X2: the row of an origin goes when no configuration names it any more; ids are n
 Source: `docs/protocol/paxos.md`; Ongaro's dissertation, 6.3, at the scale of nodes, not clients.
 """
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
 import msgspec
 
 from quorate.base.batches import Bundle, Configuration
+from quorate.base.chain import Chain
 from quorate.base.ids import NodeId, Slot
 from quorate.base.ports import View
 from quorate.base.schema import Meta, index_key, index_of, prefix_end
@@ -37,7 +37,6 @@ class CountedRow(msgspec.Struct, array_like=True, frozen=True):
 
 _ORIGINS = meta_key(Meta.ORIGINS)
 _CONFIGURATIONS = meta_key(Meta.CONFIGURATIONS)
-_FOUNDING_SLOT = Slot(0)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(CountedRow).decode
@@ -74,18 +73,17 @@ class Origins:
     """
 
     def __init__(self, view: View, alpha: int) -> None:
-        self._alpha = alpha
         end = prefix_end(_ORIGINS)
         self._counted = {
             NodeId(key[len(_ORIGINS) :].decode()): _decode_counted(data)
             for key, data in view.range(_ORIGINS, end)
         }
         end = prefix_end(_CONFIGURATIONS)
-        self.chain: tuple[tuple[Slot, Configuration], ...] = tuple(
+        chosen = (
             (Slot(index_of(key[len(_CONFIGURATIONS) :])), _decode_configuration(data))
             for key, data in view.range(_CONFIGURATIONS, end)
         )
-        self._members = _members(self.chain)
+        self.chain = Chain(chosen, alpha)
         self._new_counted: dict[NodeId, Counted | None] = {}
         self._new_chain = self.chain
 
@@ -97,7 +95,7 @@ class Origins:
     def judge(self, bundle: Bundle) -> Verdict:
         """Whether this bundle counts (X1); if so it is counted."""
         origin = bundle.origin
-        if origin not in self._members:
+        if origin not in self.chain.members:
             return Verdict.STRANGER
         new = self._new_counted.get(origin)
         incarnation, sequence = self.last(origin) if new is None else new
@@ -117,14 +115,13 @@ class Origins:
         """The batch of `slot` was applied, and brought this configuration into the chain."""
         chain = self._new_chain
         if configuration is not None:
-            chain = (*chain, (slot, configuration))
-        while len(chain) > 1 and self._governs_from(chain[1][0]) <= slot + 1:
-            chain = chain[1:]
+            chain = chain.followed_by(slot, configuration)
+        if len(chain.governing) > 1:
+            chain = chain.above(slot)
         if chain is self._new_chain:
             return
         self._new_chain = chain
-        members = _members(chain)
-        for origin in sorted(self._members - members):
+        for origin in sorted(self.chain.members.keys() - chain.members.keys()):
             self._new_counted[origin] = None
 
     def store(self, rows: Rows) -> None:
@@ -136,11 +133,11 @@ class Origins:
             else:
                 rows.put_full(key, _encode(counted))
         if self._new_chain is not self.chain:
-            kept = {slot for slot, _ in self._new_chain}
-            for slot, _ in self.chain:
+            kept = {slot for slot, _ in self._new_chain.chosen}
+            for slot, _ in self.chain.chosen:
                 if slot not in kept:
                     rows.delete_full(_CONFIGURATIONS + index_key(slot))
-            for slot, configuration in self._new_chain:
+            for slot, configuration in self._new_chain.chosen:
                 rows.put_full(_CONFIGURATIONS + index_key(slot), _encode(_stored(configuration)))
 
     def commit(self) -> None:
@@ -154,16 +151,8 @@ class Origins:
             self._new_counted = {}
         if self._new_chain is not self.chain:
             self.chain = self._new_chain
-            self._members = _members(self.chain)
 
     def abort(self) -> None:
         """Nothing changed after all."""
         self._new_counted = {}
         self._new_chain = self.chain
-
-    def _governs_from(self, slot: Slot) -> int:
-        return 1 if slot == _FOUNDING_SLOT else slot + self._alpha
-
-
-def _members(chain: Iterable[tuple[Slot, Configuration]]) -> frozenset[NodeId]:
-    return frozenset(member.id for _, configuration in chain for member in configuration.members)

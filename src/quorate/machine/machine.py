@@ -167,7 +167,7 @@ class Machine:
     @property
     def configurations(self) -> tuple[tuple[Slot, Configuration], ...]:
         """Configurations in force and to come, by the slot in which each was chosen."""
-        return self._origins.chain
+        return self._origins.chain.chosen
 
     def last_sequence(self, origin: NodeId) -> Counted:
         """(incarnation, sequence) of an origin's last bundle that counted; (0, 0) if none."""

@@ -7,10 +7,9 @@ majority stops, keeps its files, and says at which slot. Nobody heals it in sile
 D1: only digests of the same slot are compared.
 """
 
-from quorate.base.batches import Configuration
+from quorate.base.batches import Configuration, majority
 from quorate.base.effects import Halt
 from quorate.base.ids import NodeId, Slot
-from quorate.paxos.quorum import majority
 
 KEPT = 64
 """Checkpoints a node remembers."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from quorate.base import events
 from quorate.base.batches import Member
+from quorate.base.chain import FOUNDING_SLOT
 from quorate.base.config import JOIN_ONLY, Bootstrap, NodeSettings
 from quorate.base.effects import Effect, Refused, Ticket, Truncate
 from quorate.base.errors import UnavailableError
@@ -44,7 +45,6 @@ from quorate.node.links import Links
 from quorate.node.overview import Overviews
 from quorate.node.peering import Peering, refused_group
 from quorate.node.status import is_removed, status_of
-from quorate.paxos.membership import FOUNDING_SLOT
 
 
 class Node:

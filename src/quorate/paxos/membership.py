@@ -22,11 +22,9 @@ from collections.abc import Iterable
 import msgspec
 
 from quorate.base.batches import Configuration, Member, decode_batch, is_configuration
+from quorate.base.chain import Chain
 from quorate.base.errors import ConflictError, NotFoundError, RequestError, invariant
-from quorate.base.ids import NodeId, Slot
-
-FOUNDING_SLOT = Slot(0)
-"""Where the first configuration stands: it governs from slot 1 at once."""
+from quorate.base.ids import Slot
 
 LEFT_MAX = 16
 """So many of the removed members are kept with their names and addresses."""
@@ -41,26 +39,21 @@ class Membership:
     """
 
     def __init__(self, chain: Iterable[tuple[Slot, Configuration]], alpha: int) -> None:
-        self._alpha = alpha
-        self._chain: list[tuple[Slot, Configuration]] = [
-            (self.effective(slot), configuration) for slot, configuration in chain
-        ]
-        invariant(bool(self._chain), "a replica has a configuration")
-        self._refresh()
+        self._take(Chain(chain, alpha))
 
     @property
     def newest(self) -> Configuration:
         """The last one chosen, in force or to come."""
-        return self._chain[-1][1]
+        return self._governing[-1][1]
 
     @property
     def newest_from(self) -> Slot:
         """The slot from which the newest governs."""
-        return self._chain[-1][0]
+        return self._governing[-1][0]
 
     def governing(self, slot: Slot) -> Configuration:
         """The configuration that governs `slot`; the slot must obey C1."""
-        chain = self._chain
+        chain = self._governing
         if len(chain) > 1:  # a change is under way
             for effective, configuration in reversed(chain):
                 if effective <= slot:
@@ -69,25 +62,23 @@ class Membership:
 
     def effective(self, slot: Slot) -> Slot:
         """From where on a configuration chosen in `slot` governs."""
-        return Slot(1) if slot == FOUNDING_SLOT else Slot(slot + self._alpha)
+        return self._chain.governs_from(slot)
 
     def in_force(self, watermark: Slot) -> int:
         """Which configuration is in force when all up to `watermark` is known, 0 if pruned."""
-        known = [made.number for effective, made in self._chain if effective <= watermark + 1]
+        known = [made.number for effective, made in self._governing if effective <= watermark + 1]
         return max(known, default=0)
 
     def restart(self, other: "Membership") -> None:
         """The tables were replaced by a snapshot: its configurations stand instead of ours."""
-        self._chain = list(other._chain)  # noqa: SLF001 - of the same class
-        self._refresh()
+        self._take(other._chain)  # noqa: SLF001 - of the same class
 
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
         """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""
         newest = self.newest
         if configuration.predecessor != newest.number or configuration.number != newest.number + 1:
             return None
-        self._chain.append((self.effective(slot), configuration))
-        self._refresh()
+        self._take(self._chain.followed_by(slot, configuration))
         return configuration
 
     def take(self, slot: Slot, batch: bytes) -> Configuration | None:
@@ -97,13 +88,12 @@ class Membership:
 
     def prune(self, watermark: Slot) -> bool:
         """Drop configurations that govern no slot above `watermark` any more; True if one went."""
-        before = len(self._chain)
-        if before == 1:
+        if len(self._governing) == 1:
             return False
-        while len(self._chain) > 1 and self._chain[1][0] <= watermark + 1:
-            del self._chain[0]
-            self._refresh()
-        return len(self._chain) < before
+        left = self._chain.above(watermark)
+        has_pruned = left is not self._chain
+        self._take(left)
+        return has_pruned
 
     def derive(self, verb: str, member: Member) -> Configuration:
         """The configuration that a change would make of the newest one.
@@ -160,8 +150,6 @@ class Membership:
             left=left,
         )
 
-    def _refresh(self) -> None:
-        members: dict[NodeId, Member] = {}
-        for _, configuration in self._chain:
-            members.update((member.id, member) for member in configuration.members)
-        self.members = members
+    def _take(self, chain: Chain) -> None:
+        invariant(bool(chain.chosen), "a replica has a configuration")
+        self._chain, self._governing, self.members = chain, chain.governing, chain.members

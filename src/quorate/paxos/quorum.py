@@ -11,12 +11,8 @@ Source: Howard, Malkhi, Spiegelman, "Flexible Paxos" (2016), section 4.
 
 from collections.abc import Set as AbstractSet
 
+from quorate.base.batches import majority
 from quorate.base.ids import NodeId
-
-
-def majority(voters: int) -> int:
-    """More than a half of so many."""
-    return voters // 2 + 1
 
 
 def phase1_size(voters: int) -> int:

@@ -20,6 +20,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from quorate.base.batches import majority
+
 BallotNumber = int
 
 
@@ -59,7 +61,7 @@ class SynodProposer:
     def __init__(self, ballot: BallotNumber, value: str, acceptors: int) -> None:
         self.ballot = ballot
         self.wish = value
-        self._majority = acceptors // 2 + 1
+        self._majority = majority(acceptors)
         self._promises: dict[int, Supported | None] = {}
 
     def on_promise(self, acceptor: int, accepted: Supported | None) -> None:
@@ -83,4 +85,4 @@ def decide(supports: Iterable[Supported | None], acceptors: int) -> str | None:
     if not counts:
         return None
     (best, support), *_ = counts.most_common(1)
-    return best.value if support >= acceptors // 2 + 1 else None
+    return best.value if support >= majority(acceptors) else None

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from quorate.base.batches import Member
+from quorate.base.batches import Member, majority
 from quorate.base.config import Bootstrap, NodeSettings
 from quorate.base.effects import Halt
 from quorate.base.errors import QuorateError, StorageError, UnavailableError
@@ -28,6 +28,7 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import Status
 from quorate.node.node import Node
 from quorate.node.presence import registration
+from quorate.paxos.transfer import best_successor
 from quorate.runtime.descriptors import RESERVE, open_count
 from quorate.runtime.driver import Driver
 from quorate.runtime.home import Home, HomeSettings
@@ -201,7 +202,7 @@ class Body:
                 "(quorate cluster add NAME), or only stop it"
             )
             return UnavailableError("too_few_nodes", text)
-        if 2 * living <= len(others):
+        if living < majority(len(others)):
             text = f"without it only {living} of {len(others)} voters would be alive: no majority"
             return UnavailableError("too_few_nodes", text)
         await self._hand_over()
@@ -376,12 +377,10 @@ def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
     """Whom a stopping leader hands over to: the healthy voter that knows most, if any."""
     if status.role != "leader":
         return None
-    others: list[Member] = [
-        member
-        for member in status.configuration.voters
-        if member.id in linked and member.id in status.healthy
-    ]
-    return max(others, key=lambda member: status.watermark_of(member.id), default=None)
+    voters = status.configuration.voters
+    heard = [one.id for one in voters if one.id in linked and one.id in status.healthy]
+    best = best_successor({node: status.watermark_of(node) for node in heard})
+    return None if best is None else status.configuration.member(best)
 
 
 def _told(error: BaseException) -> str:

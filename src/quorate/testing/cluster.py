@@ -25,6 +25,7 @@ import msgspec
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from quorate.base.batches import majority
 from quorate.base.config import NodeSettings, local
 from quorate.base.errors import NotFoundError, QuorateError, RequestError, UnavailableError
 from quorate.client import AsyncClient, Client
@@ -224,7 +225,7 @@ class Cluster:
         sides = [[node for node in moving if node.name in group] for group in groups]
         largest = max(sides, key=len)
         said = [f"{node!r} {node.failure}".rstrip() for node in self.nodes if node not in largest]
-        if 2 * len(largest) <= self._size:
+        if len(largest) < majority(self._size):
             return None, ", ".join([f"{len(largest)} of {self._size} reach each other", *said])
         try:
             statuses = {node.name: node.status for node in largest}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from quorate.base.batches import NOOP
+from quorate.base.chain import Chain
 from quorate.base.effects import Effect, Persist, Reply
 from quorate.base.errors import InvariantError
 from quorate.base.ids import Ballot, NodeId, Slot
@@ -15,7 +16,6 @@ from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.learner import Learner
 from quorate.paxos.learning import Learning
-from quorate.paxos.membership import Membership
 from quorate.paxos.proposer import Phase1, Pipeline
 from tests.unit.paxos.harness import World
 
@@ -122,10 +122,10 @@ def one_vote_is_enough(patch: Patch) -> None:
 def change_at_once(patch: Patch) -> None:
     """M17: a configuration governs from its own slot on."""
 
-    def effective(self: Membership, slot: Slot) -> Slot:  # noqa: ARG001
+    def governs_from(self: Chain, slot: Slot) -> Slot:  # noqa: ARG001
         return Slot(slot + 1)
 
-    patch.setattr(Membership, "effective", effective)
+    patch.setattr(Chain, "governs_from", governs_from)
 
 
 def no_barrier(patch: Patch) -> None:

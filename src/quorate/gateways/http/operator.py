@@ -6,7 +6,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/operator.
 import time
 from functools import partial
 
-from quorate.base.batches import Member
+from quorate.base.batches import Member, majority
 from quorate.base.errors import ConflictError, NotFoundError, QuorateError, RequestError
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
@@ -176,7 +176,7 @@ def health(context: Context, request: Request, params: Params, _: bytes) -> None
     status = context.local.status()
     voters = status.configuration.voters
     well = sum(member.id in status.healthy for member in voters)
-    quorum = len(voters) // 2 + 1
+    quorum = majority(len(voters))
     has_leader = status.leader is not None and status.is_serving
     is_well = has_leader and all(m.id in status.healthy for m in status.configuration.members)
     body = {
