@@ -32,18 +32,18 @@ from quorate.base.batches import (
     is_configuration,
 )
 from quorate.base.config import NodeSettings
-from quorate.base.effects import Effect, Note, Reply, Send
+from quorate.base.effects import Effect, Note, Send
 from quorate.base.errors import invariant, violated
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Heartbeat,
     HeartbeatAnswer,
-    Prepare,
     Promise,
     ReadPoint,
 )
 from quorate.paxos.acceptor import Acceptor
+from quorate.paxos.campaign import Campaign
 from quorate.paxos.followers import Followers
 from quorate.paxos.learner import Learner
 from quorate.paxos.membership import Membership
@@ -109,6 +109,7 @@ class Leadership:
         self.ballot = ballot
         self.recall = recall
         self.phase1 = Phase1(ballot, Slot(learner.watermark + 1))
+        self._campaign = Campaign(me, self.phase1, settings.timing.accept_resend_s)
         self.pipeline: Pipeline | None = None
         self.is_serving = False
         self.chosen_last = Slot(0)  # the highest slot chosen by votes for this ballot
@@ -123,7 +124,6 @@ class Leadership:
         self._awaited = Slot(0)  # the newest slot that somebody elsewhere waits for
         self.tell_due_s = float("inf")
         self._heartbeat_due_s = now_s
-        self._prepared_s: dict[NodeId, float] = {}
         self.peers = followers.peers
 
     @property
@@ -135,14 +135,9 @@ class Leadership:
 
     def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:
         """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
-        question = Prepare(self.ballot, self.phase1.slot_first)
-        effects = self._acceptor.on_prepare(
-            self._me, question, self._learner.chosen, self._learner.led
-        )
-        for peer in peers:
-            self._prepared_s[peer] = now_s
-            effects.append(Reply(peer, question))
-        return effects
+        learner, question = self._learner, self._campaign.question
+        effects = self._acceptor.on_prepare(self._me, question, learner.chosen, learner.led)
+        return effects + self._campaign.begin(peers, now_s)
 
     def on_promise(self, sender: NodeId, message: Promise, now_s: float) -> None:
         """Take a promise; `flush` goes on when there are enough."""
@@ -187,16 +182,7 @@ class Leadership:
         """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
         if slot > self._learner.watermark + self._cluster.alpha_slots:
             return []
-        voters = self._membership.governing(slot).voter_ids
-        if self.phase1.is_enough(voters):
-            return []
-        question = Prepare(self.ballot, self.phase1.slot_first)
-        effects: list[Effect] = []
-        for peer in sorted(voters - self.phase1.promised - {self._me}):
-            if now_s - self._prepared_s.get(peer, float("-inf")) >= self._timing.accept_resend_s:
-                self._prepared_s[peer] = now_s
-                effects.append(Reply(peer, question))
-        return effects
+        return self._campaign.ask(self._membership.governing(slot).voter_ids, now_s)
 
     # --- phase 2 -----------------------------------------------------------------------------
 
@@ -325,7 +311,7 @@ class Leadership:
         """Heartbeats and resends."""
         effects = self._advance(now_s)
         if self.pipeline is None:
-            effects += self._prepare_again(now_s)
+            effects += self._campaign.ask_again(now_s)
         else:
             effects += self._prepare_more(self.pipeline.slot_next, now_s)
             for slot, flight in self.pipeline.overdue(now_s):
@@ -372,16 +358,6 @@ class Leadership:
             Note("leading", {"round": self.ballot.round, "barrier": self._barrier}),
             *self._heartbeat(now_s),
         ]
-
-    def _prepare_again(self, now_s: float) -> list[Effect]:
-        effects: list[Effect] = []
-        question = Prepare(self.ballot, self.phase1.slot_first)
-        for peer, asked_s in self._prepared_s.items():
-            is_late = now_s - asked_s >= self._timing.accept_resend_s
-            if is_late and peer not in self.phase1.promised:
-                self._prepared_s[peer] = now_s
-                effects.append(Reply(peer, question))
-        return effects
 
     def _resend(self, slot: Slot, flight: Flight, now_s: float) -> list[Effect]:
         accept = Accept(self.ballot, slot, self._learner.watermark, flight.batch)
@@ -484,9 +460,8 @@ class Leadership:
     def on_link(self, peer: NodeId, *, is_linked: bool) -> None:
         """A link was made or broke: what was on the way is lost and goes again."""
         self._followers.on_link(peer, is_linked=is_linked)
-        if is_linked and self.pipeline is not None:
+        if not is_linked:
+            return
+        self._campaign.on_link(peer, is_again=self.pipeline is None)
+        if self.pipeline is not None:
             self.pipeline.send_again()
-        if is_linked:
-            self._prepared_s.pop(peer, None)
-            if peer not in self.phase1.promised and self.pipeline is None:
-                self._prepared_s[peer] = float("-inf")
