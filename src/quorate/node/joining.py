@@ -6,7 +6,7 @@ B2: of several the one whose address stands first among those to join is asked, 
 B3: a cluster that cannot be reached any more, or does not answer while there is another one, is
     given up.
 B4: a node gets a place in a configuration only when its directory belongs to that cluster, so a
-    node that gave a cluster up leaves nothing behind in it (`node.routes`).
+    node that gave a cluster up leaves nothing behind in it (`node.links`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ C2: a configuration counts only if its predecessor is still the newest one when 
     late old batch may carry one whose time is over. Everyone judges alike: it depends on the
     chosen log alone.
 C3: before a leader proposes under a configuration it holds promises of its ballot from a phase-1
-    quorum of it (checked in `replica`).
+    quorum of it (checked in `leadership`).
 
 Not taken: joint consensus (two entries, double quorums everywhere).
 
