@@ -35,8 +35,10 @@ class Chain:
 
     def __init__(self, chosen: Iterable[Chosen], alpha: int) -> None:
         self._alpha = alpha
-        self.chosen = tuple(chosen)
-        self.governing = tuple((self.governs_from(slot), made) for slot, made in self.chosen)
+        self.chosen: tuple[Chosen, ...] = tuple(chosen)
+        self.governing: tuple[Chosen, ...] = tuple(
+            (self.governs_from(slot), made) for slot, made in self.chosen
+        )
         self.members: dict[NodeId, Member] = {}
         for _, configuration in self.chosen:
             self.members.update((member.id, member) for member in configuration.members)

@@ -137,7 +137,7 @@ class Rows:
         self.stale = state.stale
         self.restored: int = state.restored
         self.floor: int = state.floor
-        self.removals = state.removals
+        self.removals: tuple[TreeRemoval, ...] = state.removals
         self.removals_left = bounds.removals_max
         self.result_bytes_max = bounds.result_bytes_max
         self._turn_units = self._units = bounds.turn_units

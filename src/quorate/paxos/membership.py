@@ -54,10 +54,11 @@ class Membership:
     def governing(self, slot: Slot) -> Configuration:
         """The configuration that governs `slot`; the slot must obey C1."""
         chain = self._governing
-        if len(chain) > 1:  # a change is under way
-            for effective, configuration in reversed(chain):
-                if effective <= slot:
-                    return configuration
+        if len(chain) == 1:  # nearly always
+            return chain[0][1]
+        for effective, configuration in reversed(chain):  # a change is under way
+            if effective <= slot:
+                return configuration
         return chain[0][1]
 
     def effective(self, slot: Slot) -> Slot:
@@ -152,4 +153,5 @@ class Membership:
 
     def _take(self, chain: Chain) -> None:
         invariant(bool(chain.chosen), "a replica has a configuration")
-        self._chain, self._governing, self.members = chain, chain.governing, chain.members
+        self._chain = chain
+        self._governing, self.members = chain.governing, chain.members
