@@ -17,6 +17,7 @@ from quorate.sim.faults import Injector
 from quorate.sim.host import Host
 from quorate.sim.neighbour import Neighbour
 from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.rescue import rescue_some
 from quorate.sim.search import TooLongError, judge_keys
 from quorate.sim.swarm import Plan
 from quorate.sim.world import ViolationError, World
@@ -115,6 +116,7 @@ def _faulty(plan: Plan, cluster: Cluster, injector: Injector) -> None:
     cluster.start()
     injector.schedule(plan.faults)
     cluster.world.run(plan.horizon_s)
+    rescue_some(cluster, plan.seed)
     injector.is_over = True
 
 

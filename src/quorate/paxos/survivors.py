@@ -1,0 +1,83 @@
+"""What is left of the log when a majority is lost for good: which batch counts in each slot.
+
+SRV-1: what a survivor knows to be chosen counts.
+SRV-2: of other slots the vote of the highest ballot counts, as with a new leader. It is proven to
+       be what was chosen if the leader of its own or of a lower ballot knew the slot chosen: who
+       proposed later had to propose the same. Else it is a guess: a lost majority may have chosen
+       a batch of a ballot that no survivor voted in.
+SRV-3: the log ends before the first slot of which nobody holds anything.
+
+If the survivors meet every majority, the result holds all that was ever chosen (Lamport, "Paxos
+Made Simple", 2.2). If not, what only the lost nodes held is lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from quorate.base.ids import NO_BALLOT, Ballot, Slot
+from quorate.base.records import Chosen, Promised, Record, Vote
+
+
+class Survivor(NamedTuple):
+    """What one data directory holds: how far its tables are, and its log."""
+
+    applied: Slot
+    records: Sequence[Record]
+
+
+class Surviving(NamedTuple):
+    """What counts.
+
+    Attributes:
+        base: Whose tables are the newest: a place among the survivors.
+        tail: What follows them, without a gap.
+        guessed: Slots of the tail that are not proven.
+    """
+
+    base: int
+    tail: list[Chosen]
+    guessed: frozenset[Slot]
+
+
+def surviving(survivors: Sequence[Survivor]) -> Surviving:
+    """Choose what counts.
+
+    Args:
+        survivors: At least one; all of one cluster.
+    """
+    places = range(len(survivors))
+    base = max(places, key=lambda place: survivors[place].applied)
+    records = [record for each in survivors for record in each.records]
+    chosen = {each.slot: each.batch for each in records if isinstance(each, Chosen)}
+    votes = _highest(each for each in records if isinstance(each, Vote))
+    known = _watermarks(records)
+    tail: list[Chosen] = []
+    guessed: set[Slot] = set()
+    slot = Slot(survivors[base].applied + 1)
+    while slot in chosen or slot in votes:
+        if slot in chosen:
+            tail.append(Chosen(slot, chosen[slot]))
+        else:
+            vote = votes[slot]
+            tail.append(Chosen(slot, vote.batch))
+            if not any(ballot <= vote.ballot and slot <= known[ballot] for ballot in known):
+                guessed.add(slot)
+        slot = Slot(slot + 1)
+    return Surviving(base, tail, frozenset(guessed))
+
+
+def _highest(votes: Iterable[Vote]) -> dict[Slot, Vote]:
+    best: dict[Slot, Vote] = {}
+    for vote in votes:
+        if vote.slot not in best or best[vote.slot].ballot < vote.ballot:
+            best[vote.slot] = vote
+    return best
+
+
+def _watermarks(records: Iterable[Record]) -> dict[Ballot, Slot]:
+    """Up to where the leader of each ballot knew every slot chosen, as it said."""
+    known: dict[Ballot, Slot] = {}
+    for record in records:
+        if isinstance(record, Vote | Promised) and record.ballot != NO_BALLOT:
+            known[record.ballot] = max(known.get(record.ballot, Slot(0)), record.watermark)
+    return known

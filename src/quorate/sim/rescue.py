@@ -1,0 +1,130 @@
+"""Rescue: copies of some directories are taken in the faulty phase, and a new cluster made.
+
+As an operator does who has lost a majority for good; the copies are those of hosts that run, stand
+still or are down, so in any state that a kill leaves. Nothing in the run changes by it. Judged are:
+
+- what the survivors prove to be chosen is chosen, and nothing is missing that all of those hold who
+  had to vote for it;
+- a result without a wrong guess has the digest that the cluster had at its last slot;
+- the new log makes a cluster of one with the same rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from quorate.base.batches import Member
+from quorate.base.config import NodeSettings
+from quorate.base.errors import StorageError
+from quorate.base.ids import NodeId, Slot
+from quorate.base.records import Founded, Record
+from quorate.kv.tables import KV_DELAY
+from quorate.node.node import Node
+from quorate.node.recovering import Replayed, new_log, replayed, rows_of, state_of
+from quorate.paxos.survivors import Surviving, Survivor, surviving
+from quorate.sessions.tables import SESSIONS
+from quorate.sim.cluster import Cluster
+from quorate.sim.host import Host
+from quorate.sim.oracle import Oracle
+from quorate.sim.tables import DictTables
+from quorate.sim.world import ViolationError
+from quorate.wire.journal import Identity
+from quorate.wire.recovery import Recovery
+
+
+def rescued(cluster: Cluster, hosts: Sequence[Host], rng: Random) -> Replayed | None:
+    """Make a new cluster out of copies of these directories; None if none of them can be used.
+
+    Args:
+        cluster: It goes on as if nothing had been.
+        hosts: The survivors.
+        rng: For the nodes that replay; they do not speak.
+
+    Raises:
+        ViolationError: Something is lost, or something is there that never was.
+    """
+    found = [(host, each) for host in hosts if (each := _survivor(cluster, host)) is not None]
+    if not found:
+        return None
+    survivors = [each for _, each in found]
+    result = surviving(survivors)
+    base = found[result.base][0]
+    _judge_choice(cluster.oracle, {host.me.id for host, _ in found}, survivors, result)
+    tables = DictTables(base.store.tables.save())
+    life = base.store.incarnation + 1
+    old = replayed(base.me.id, life, survivors[result.base], tables, result, rng)
+    _judge_state(cluster.oracle, result, old)
+    made = DictTables()
+    member = Member(NodeId("rescued"), "rescued", "rescued:8300")
+    records = list(new_log(member, 1, "rescued", old, "rescue", 0))
+    node = Node(member, 2, NodeSettings(), made, records, rng, 0.0, wall_ms=lambda: 0)
+    if not node.cluster_id or _content(rows_of(made)) != _content(old.rows):
+        raise ViolationError("the new cluster does not hold what the survivors held")
+    return old
+
+
+def _content(rows: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Every row; without what a restore counts anew: the times of sessions and lock-delays."""
+    timed = {SESSIONS, KV_DELAY}
+    return {key: b"" if key[0] in timed else value for key, value in rows}
+
+
+def _survivor(cluster: Cluster, host: Host) -> Survivor | None:
+    """What a host's directory holds now; None if it is none of this cluster, or damaged."""
+    store = host.store
+    identity = Identity(store.node_id, store.incarnation + 1, 0)
+    recovery = Recovery(
+        store.disk.files, store.disk.read, identity, store.layout, is_begun=store.has_log
+    )
+    try:
+        records: list[Record] = list(recovery.records())
+    except StorageError:
+        return None
+    cluster_id = cluster.oracle.cluster_id
+    founded = (each.cluster_id for each in records if isinstance(each, Founded) and each.complete)
+    if cluster_id not in founded:
+        return None
+    return Survivor(state_of(store.tables).applied, records)
+
+
+def _judge_choice(
+    oracle: Oracle, present: set[NodeId], survivors: Sequence[Survivor], result: Surviving
+) -> None:
+    """What is proven is chosen; what a majority cannot have without a survivor is there."""
+    tail = {each.slot: each.batch for each in result.tail}
+    for slot, batch in tail.items():
+        if slot not in result.guessed and oracle.chosen.get(slot) != batch:
+            raise ViolationError(f"slot {slot} is said to be proven, and is not what was chosen")
+    slot = survivors[result.base].applied
+    while (slot := Slot(slot + 1)) <= oracle.prefix and _meets(oracle, slot, present):
+        if tail.get(slot) != oracle.chosen[slot]:
+            raise ViolationError(f"slot {slot} was chosen with a survivor's vote, and is lost")
+
+
+def _meets(oracle: Oracle, slot: Slot, present: set[NodeId]) -> bool:
+    """Whether every majority that may have chosen in a slot has one of these among it."""
+    governing = oracle.model.governing(slot) if oracle.model else None
+    if governing is None:
+        return False
+    voters = governing.voter_ids
+    return 2 * len(set(voters) - present) <= len(voters)
+
+
+def _judge_state(oracle: Oracle, result: Surviving, old: Replayed) -> None:
+    is_right = all(oracle.chosen.get(each.slot) == each.batch for each in result.tail)
+    known = oracle.digests.get(old.state.applied)
+    if is_right and known is not None and known != old.state.digest:
+        raise ViolationError(f"replayed to slot {old.state.applied}, with another digest")
+
+
+def rescue_some(cluster: Cluster, seed: object) -> None:
+    """Take any directories of a run, as chance says, and judge what is made of them.
+
+    Raises:
+        ViolationError: See `rescued`.
+    """
+    if cluster.has_old_copies or cluster.oracle.model is None:
+        return  # a survivor that forgot what it voted for proves nothing
+    rng = Random(f"rescue {seed}")
+    hosts = [host for host in cluster.members if not host.has_rot]
+    for count in range(1, len(hosts) + 1):
+        rescued(cluster, rng.sample(hosts, count), rng)
