@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from benchmarks import pools
 from quorate import __version__
-from quorate.cli.launch import HOST, LaunchError, LocalCluster, free_ports
+from quorate.lab.launch import HOST, LaunchError, LocalCluster, free_ports
 
 MEMBERS = 3
 

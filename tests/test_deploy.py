@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from quorate.agent import run as agent
 from quorate.base.metrics import Metric
-from quorate.cli import agent
-from quorate.cli.agentflags import parse_flags
+from quorate.cli.agent import parse_flags
 from quorate.gateways.http.metrics import exposition
 from tests.integration.oneloop import Cluster
 from tests.unit.gateways.desk import Desk

@@ -2,16 +2,14 @@
 
 import codeop
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import pytest
-import typer
-from typer.main import get_command
 
 from quorate.base import errors
-from quorate.cli import main
+from quorate.cli.commands import NOUNS, Command, Group, load
 from quorate.gateways.http.routes import ROUTES
 
 REPOSITORY = Path(__file__).parent.parent
@@ -60,23 +58,23 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def commands(command: Any, path: str) -> Iterator[tuple[str, list[str]]]:
-    """(path, long flags) of every command that runs something, groups opened."""
-    if command.hidden:
-        return
-    inner: dict[str, Any] = getattr(command, "commands", {})
-    if not inner:
-        flags = [max(parameter.opts, key=len) for parameter in command.params]
-        yield path, [flag for flag in flags if flag.startswith("-")]
-    for name, child in sorted(inner.items()):
-        yield from commands(child, f"{path} {name}")
+def commands(apps: Iterable[Command | Group]) -> Iterator[tuple[str, list[str]]]:
+    """(path, flags) of every command, groups opened."""
+    for app in apps:
+        for each in app.commands.values() if isinstance(app, Group) else [app]:
+            yield f"quorate {each.path}", [flag.spelled.split()[0] for flag in each.shown]
 
 
-def undocumented(command: Any, page: str) -> list[str]:
+SHARED = re.compile(r"^## Flags of every client command\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+ALSO = "Also the [flags of every client command](#flags-of-every-client-command)."
+
+
+def undocumented(apps: Iterable[Command | Group], page: str) -> list[str]:
     """Commands without a section, and flags that their section does not mention."""
-    found = sections(page)
+    shared = "".join(SHARED.findall(page)).replace("`-", "`--")
+    found = {path: text.replace(ALSO, shared) for path, text in sections(page).items()}
     missing: list[str] = []
-    for path, flags in commands(command, "quorate"):
+    for path, flags in commands(apps):
         if path not in found:
             missing.append(path)
         else:
@@ -85,23 +83,21 @@ def undocumented(command: Any, page: str) -> list[str]:
 
 
 def test_every_command_and_flag_is_documented() -> None:
-    assert undocumented(get_command(main.app), (DOCS / "cli.md").read_text()) == []
+    assert undocumented(map(load, NOUNS), (DOCS / "cli.md").read_text()) == []
 
 
 def test_a_command_or_flag_that_no_page_mentions_is_seen() -> None:
-    app = typer.Typer(add_completion=False)
+    def put(*key: str, flags: Annotated[int, "64 bits."] = 0) -> None: ...
 
-    @app.command()
-    def put(key: str, flags: int = 0) -> None: ...
+    def get(*key: str, raw: Annotated[bool, "As it is."] = False) -> None: ...
 
-    @app.command()
-    def get(key: str, raw: bool = False) -> None: ...
+    apps = [Group("kv", Command("kv get", get, "KEY"), Command("kv put", put, "KEY"))]
+    page = "# CLI\n\n## `quorate kv put`\n\nwith `--flags N`\n\n## `quorate kv get`\n\nnothing\n"
 
-    command: Any = get_command(app)
-    page = "# CLI\n\n## `quorate put`\n\nwith `--flags N`\n\n## `quorate get`\n\nnothing\n"
-
-    assert undocumented(command, page) == ["quorate get --raw"]
-    assert undocumented(command, "# CLI\n") == ["quorate get", "quorate put"]
+    assert undocumented(apps, page) == ["quorate kv get --raw"]
+    assert undocumented(apps, "# CLI\n") == ["quorate kv get", "quorate kv put"]
+    shared = f"## Flags of every client command\n\n`-raw`\n\n{page}".replace("nothing", ALSO)
+    assert undocumented(apps, shared) == []
 
 
 # --- examples that are pasted into a prompt ---------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 PAGE = Path(__file__).parent.parent / "docs/api/python.md"
 PUBLIC_MODULES = ("quorate", "quorate.client", "quorate.testing")
 ROOT_NAMES_MAX = 45
-HEAVY = ("httptools", "lmdb", "prometheus_client", "rich", "structlog", "typer", "uvloop")
+HEAVY = ("httptools", "lmdb", "prometheus_client", "rich", "structlog", "uvloop")
 
 
 def exported(module_name: str) -> list[str]:

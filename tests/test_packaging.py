@@ -150,13 +150,26 @@ def test_every_public_name_of_the_client_loads_without_the_servers_libraries() -
     ],
     ids=["quorate", "python -m quorate"],
 )
-@pytest.mark.parametrize("words", [[], ["agent", "-dev"], ["kv", "get", "k"], ["version"]])
-def test_the_command_says_in_one_sentence_what_to_install(words: list[str], program: str) -> None:
-    done = without_server(program, *words)
+@pytest.mark.parametrize("line", ["agent -dev", "cluster recover -data-dir=a -into=b"])
+def test_the_command_says_in_one_sentence_what_to_install(line: str, program: str) -> None:
+    done = without_server(program, *line.split())
     assert done.returncode == 1
     assert "pip install 'quorate[server]'" in done.stderr
     assert "in a clone: pip install '.[server]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_commands_of_a_client_work_without_the_servers_libraries() -> None:
+    command = "from quorate.cli.entry import main\nsys.exit(main())\n"
+    with nodes_in_thread(Store()) as [node]:
+        put = without_server(command, "kv", "put", f"-http-addr={node.address}", "k", "text")
+        get = without_server(command, "kv", "get", f"-http-addr={node.address}", "k")
+    assert (put.stdout, put.stderr) == ("Success! Data written to: k\n", "")
+    assert (get.stdout, get.stderr) == ("text\n", "")
+    assert without_server(command, "version").returncode == 0
+    assert without_server(command, "agent", "-h").returncode == 0
+    assert "Did you mean: quorate lock?" in without_server(command, "lokc").stderr
+    assert "--recurse" in without_server(command, "completion", "bash").stdout
 
 
 def test_a_module_of_ours_that_lacks_is_no_question_of_what_is_installed() -> None:

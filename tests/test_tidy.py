@@ -27,6 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"domains"}),
     frozenset({"node"}),
     frozenset({"runtime", "sim", "gateways", "client", "worker"}),
+    frozenset({"agent", "lab", "recovery"}),
     frozenset({"cli", "testing"}),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

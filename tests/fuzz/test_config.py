@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, OUR_KEYS, UNUSED_VALUES
+from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.errors import RequestError
-from quorate.cli.agentflags import FLAGS, UNUSED, parse_flags
-from quorate.cli.keys import KEYS, OUR_KEYS
-from quorate.cli.settings import AgentSettings, ConfigError, settings_of
+from quorate.cli.agent import parse_flags
 
 _NAMES = sorted({*KEYS, *OUR_KEYS, "http", "server", "raft_multiplier", "timing", "tick_s", "x"})
 _SCALARS = (
@@ -28,7 +28,13 @@ _VALUES = st.recursive(
     max_leaves=12,
 )
 _WORDS = (
-    st.sampled_from([f"-{name}" for name in (*FLAGS, *UNUSED) if "config" not in name])
+    st.sampled_from(
+        [
+            f"-{name}"
+            for name in (*FLAGS, *HIDDEN_FLAGS, *UNUSED_VALUES.split())
+            if "config" not in name
+        ]
+    )
     | st.sampled_from(["-dev", "-server=false", "-http-port=-1", "--node=x", "-h", "3", "a:1"])
     | st.text(max_size=6)
 )

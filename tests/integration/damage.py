@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from quorate.cli.launch import LocalNode, quorate_command
 from quorate.client import AsyncClient
+from quorate.lab.launch import LocalNode, quorate_command
 from quorate.wire.records import Header
 from quorate.wire.walk import Walk
 from tests.integration.load import OWN

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import LocalNode
+from quorate.lab.launch import LocalNode
 
 SITECUSTOMIZE = """
 import errno

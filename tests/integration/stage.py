@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from quorate.cli.demowork import Copy, read_copy
-from quorate.cli.launch import HOST, LocalCluster, LocalNode
+from quorate.lab.demowork import Copy, read_copy
+from quorate.lab.launch import HOST, LocalCluster, LocalNode
 from tests.integration.load import Load
 from tests.integration.wires import FRONT, Wires
 from tests.limits import HANG_S

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import quorate_command
+from quorate.lab.launch import quorate_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalCluster, LocalNode, Ports, free_ports, quorate_command
+from quorate.lab.launch import HOST, LocalCluster, LocalNode, Ports, free_ports, quorate_command
 from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration

@@ -22,7 +22,7 @@ from quorate import (
     QuorateError,
     UnavailableError,
 )
-from quorate.cli.launch import HOST, LocalCluster, LocalNode, free_ports
+from quorate.lab.launch import HOST, LocalCluster, LocalNode, free_ports
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

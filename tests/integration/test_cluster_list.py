@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import LocalNode, quorate_command
+from quorate.lab.launch import LocalNode, quorate_command
 from tests.integration.stage import Stage, played
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalCluster, LocalNode, quorate_command
+from quorate.lab.launch import HOST, LocalCluster, LocalNode, quorate_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import LocalNode
+from quorate.lab.launch import LocalNode
 from quorate.wire.records import StoredKind
 from tests.integration import damage
 from tests.integration.stage import MIB, Stage, log_of, played

@@ -15,8 +15,8 @@ from quorate.base.batches import Member
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import GroupNumber, NodeId
 from quorate.base.messages import ReadAsk
-from quorate.cli.launch import HOST, LocalNode
 from quorate.client import AsyncClient
+from quorate.lab.launch import HOST, LocalNode
 from quorate.wire.frame import encode_frame
 from quorate.wire.hello import (
     MAGIC,

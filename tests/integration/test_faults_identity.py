@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from quorate.base.errors import QuorateError
-from quorate.cli.launch import HOST, LocalCluster, LocalNode, Ports, free_ports
 from quorate.client import AsyncClient
+from quorate.lab.launch import HOST, LocalCluster, LocalNode, Ports, free_ports
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import Stage, log_of, played

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import LocalNode
+from quorate.lab.launch import LocalNode
 from tests.integration.load import Load
 from tests.integration.stage import Stage, played
 from tests.limits import HANG_S

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, LocalNode
 from tests.integration.stage import PATIENT, Stage, log_of, played
 from tests.limits import HANG_S
 

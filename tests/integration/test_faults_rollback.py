@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import LocalNode
 from quorate.client import AsyncClient
+from quorate.lab.launch import LocalNode
 from tests.integration.stage import Stage, log_of, played
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]

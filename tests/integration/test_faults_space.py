@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalNode
 from quorate.client import AsyncClient
+from quorate.lab.launch import HOST, LocalNode
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import MIB, PATIENT, Stage, log_of, played

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalNode, Ports, free_ports
+from quorate.lab.launch import HOST, LocalNode, Ports, free_ports
 from quorate.sim.search import ABSENT, Call
 from tests.integration.load import KEYS, History
 from tests.integration.wires import FRONT, Wires

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import HOST, LocalCluster, LocalNode
+from quorate.lab.launch import HOST, LocalCluster, LocalNode
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

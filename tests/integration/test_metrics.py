@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.cli.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, LocalNode
 from tests.integration.stage import Stage, played
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cli.launch import LocalCluster, LocalNode
+from quorate.lab.launch import LocalCluster, LocalNode
 from quorate.runtime.datadir import system_boot_id
 from tests.limits import HANG_S
 

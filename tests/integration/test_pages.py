@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from quorate import Client, QuorateError
-from quorate.cli.launch import HOST, free_ports, quorate_command
+from quorate.lab.launch import HOST, free_ports, quorate_command
 from quorate.testing import Cluster
 from tests.docblocks import Block, blocks, replaced, run_python, run_tests
 from tests.limits import HANG_S

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from quorate.cli.launch import free_ports
-from quorate.cli.proxy import Address, Cables, Socket, process_with_socket
+from quorate.lab.launch import free_ports
+from quorate.lab.proxy import Address, Cables, Socket, process_with_socket
 from tests.limits import HANG_S, SILENT_S
 
 pytestmark = pytest.mark.integration

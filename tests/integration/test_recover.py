@@ -15,10 +15,10 @@ from quorate.base.config import local
 from quorate.base.errors import ConflictError, QuorateError, StorageError
 from quorate.base.outcomes import Outcome
 from quorate.cli.main import main
-from quorate.cli.recover import recover
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import kv_keys
 from quorate.machine.queries import Reader
+from quorate.recovery.directories import recover
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.wal import WalSettings

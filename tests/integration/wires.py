@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from quorate.base.errors import PeerError
-from quorate.cli.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, LocalNode
 from quorate.wire.hello import HelloReader
 
 FRONT = "127.0.0.2"

@@ -11,7 +11,7 @@ QuorateError
 ├── PeerError            definite    local, remote
 └── StorageError         definite    corrupt, disk_full, too_many_files, locked, foreign,
                                      version, permission
-InvariantError(BaseException)        a bug in Quorate; only `cli/agent` sees it, and exits
+InvariantError(BaseException)        a bug in Quorate; only `agent` sees it, and exits
 
 *Definite* means: it surely did not happen, so the caller may try again blindly. *Indefinite*
 means: it was proposed and may still be chosen. Status codes and exit codes live on floors 5

@@ -1,1 +1,1 @@
-"""Wiring, and words for people; one file per noun."""
+"""The command line: one module per command, and the parser that they share."""

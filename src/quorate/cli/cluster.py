@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import typer
 
 from quorate.base.batches import majority
 from quorate.base.errors import (
@@ -16,22 +15,15 @@ from quorate.base.errors import (
     RequestError,
     UnavailableError,
 )
+from quorate.cli.commands import Group, command
 from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.flags import application, command
-from quorate.cli.output import fail, fail_with, note, progress, say, say_columns, say_json
+from quorate.cli.output import Json, fail, fail_with, note, progress, say, say_columns, say_json
 from quorate.client import durations
 from quorate.client.sync.client import Client
 
 POLL_S = 0.2  # between two looks at who votes
 _NO_PEER = "cannot find peer"  # Consul's words for a leader that has nobody to hand over to
 REMOVE_S = 60.0  # so long it is asked again what became of a removal
-
-app = application("Change who votes, and who leads.")
-
-Words = Annotated[
-    list[str] | None, typer.Argument(metavar="NODE", show_default=False, help="Its name or id.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 class Voter(msgspec.Struct, rename="pascal"):
@@ -93,6 +85,10 @@ def voters(client: Client, *, stale: bool = False) -> list[Voter]:
     return msgspec.json.decode(reply.body, type=_Configuration).servers
 
 
+def _called(word: str, candidates: list[Voter]) -> list[Voter]:
+    return [each for each in candidates if word in {each.id, each.node, each.address}]
+
+
 def chosen(candidates: list[Voter], word: str) -> Voter:
     """Find a node by its id, name or address.
 
@@ -100,7 +96,7 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
         NotFoundError: There is none.
         RequestError: There are several of that name.
     """
-    found = [each for each in candidates if word in {each.id, each.node, each.address}]
+    found = _called(word, candidates)
     if not found:
         names = ", ".join(sorted(each.node for each in candidates))
         raise NotFoundError(
@@ -112,16 +108,19 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
     return found[0]
 
 
-@command(app, "list", examples=["quorate cluster list", "quorate cluster list -json"])
-@connected()
-def list_(connection: Connection, as_json: Json = False) -> None:
+@connected("cluster list")
+def list_(connection: Connection, *, json: Json = False) -> None:
     """List every member: its role, whether it is alive, how far behind, and when last heard.
 
     Answered by the asked node from what it knows, also while there is no leader.
+
+    Examples:
+        quorate cluster list
+        quorate cluster list -json
     """
     with connection.client() as client:
         found = overview(client)
-    if as_json:
+    if json:
         members = [msgspec.structs.asdict(each) for each in found.members]
         say_json(msgspec.structs.asdict(found) | {"members": members})
         return
@@ -144,35 +143,33 @@ def _row(member: ListedMember) -> list[str]:
     ]
 
 
-@command(
-    app,
-    "add",
-    examples=["quorate cluster add n4", "quorate cluster add -timeout=0 n4"],
-)
-@connected("Error waiting for the node", takes_time=True)
+@connected("cluster add", "NODE", "Error waiting for the node", takes_time=True)
 def add(
     connection: Connection,
-    node: Words = None,
-    timeout: Annotated[
-        str, typer.Option("--timeout", help="How long to wait for it; 0: try once.")
-    ] = "5m",
+    *node: str,
+    timeout: Annotated[str, "How long to wait for it; 0: try once."] = "5m",
 ) -> None:
     """Let a node vote that has joined: wait for it, and until it has caught up.
 
     A node that was started with -retry-join is a learner: it holds everything and has no vote.
+    NODE is its name or id.
+
+    Examples:
+        quorate cluster add n4
+        quorate cluster add -timeout=0 n4
     """
     word = one_argument(node, "NODE")
     wait_s = durations.parse(timeout)
     with connection.client() as client:
         present = voters(client)
-        if not any(word in {each.node, each.id, each.address} for each in present):
+        found = _called(word, present)
+        if not found:
             joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
             note("Start it on its machine, with an empty data directory:")
             note(f"  quorate agent -server -node {word} -data-dir DIR -bind ADDRESS {joins}")
             if not wait_s:
                 note(f"Then let it vote: quorate cluster add {word}")
                 return
-        found = [each for each in present if word in {each.node, each.id, each.address}]
         if found and all(each.voter for each in found):
             say(f"{word} is a voter already: nothing was changed")
             return
@@ -188,7 +185,7 @@ def _promote(client: Client, word: str, deadline_s: float) -> None:
     """
     why = "it has not joined yet"
     while True:
-        found = [each for each in voters(client) if word in {each.node, each.id, each.address}]
+        found = _called(word, voters(client))
         learners = [each for each in found if not each.voter]
         if found:
             target = chosen(learners, word) if learners else found[0]
@@ -203,22 +200,20 @@ def _promote(client: Client, word: str, deadline_s: float) -> None:
         time.sleep(POLL_S)
 
 
-@command(
-    app,
-    "remove",
-    examples=["quorate cluster remove n3", "quorate cluster remove 127.0.0.1:8320"],
-)
-@connected("Error removing the node")
+@connected("cluster remove", "NODE", "Error removing the node")
 def remove(
     connection: Connection,
-    node: Words = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also if fewer than a majority would be alive.")
-    ] = False,
+    *node: str,
+    force: Annotated[bool, "Also if fewer than a majority would be alive."] = False,
 ) -> None:
     """Take a node out of the configuration for good: it may come back only under a new id.
 
-    When this is answered, the node may be shut down, and its disk thrown away.
+    NODE is its name, id or address. When this is answered, the node may be shut down, and its disk
+    thrown away.
+
+    Examples:
+        quorate cluster remove n3
+        quorate cluster remove 127.0.0.1:8320
     """
     word = one_argument(node, "NODE")
     with connection.client() as client:
@@ -256,10 +251,14 @@ def _check_majority(client: Client, target: Voter) -> None:
         )
 
 
-@command(app, "transfer", examples=["quorate cluster transfer", "quorate cluster transfer n2"])
-@connected("Error transferring leadership")
-def transfer(connection: Connection, node: Words = None) -> None:
-    """Let another node lead: the one named, or whichever is best."""
+@connected("cluster transfer", "[NODE]", "Error transferring leadership")
+def transfer(connection: Connection, *node: str) -> None:
+    """Let another node lead: the one named, by name or id, or whichever is best.
+
+    Examples:
+        quorate cluster transfer
+        quorate cluster transfer n2
+    """
     word = one_argument(node, "NODE", default="")
     with connection.client() as client:
         where: dict[str, Any] = {"id": chosen(voters(client), word).id} if word else {}
@@ -276,37 +275,31 @@ def transfer(connection: Connection, node: Words = None) -> None:
     say(f"Success! {f'Leader is to be: {word}' if word else 'Leadership transferred'}")
 
 
-@command(
-    app,
-    "recover",
-    examples=["quorate cluster recover -data-dir=/var/lib/q2 -into=/var/lib/quorate-new"],
-)
+@command("cluster recover")
 def recover(
-    data_dir: Annotated[
-        list[Path] | None,
-        typer.Option("--data-dir", help="A survivor's data directory; repeatable."),
-    ] = None,
-    into: Annotated[
-        Path | None,
-        typer.Option("--into", help="The new data directory; must be missing or empty."),
-    ] = None,
-    as_json: Json = False,
+    *,
+    data_dir: Annotated[tuple[Path, ...], "A survivor's data directory; repeatable."] = (),
+    into: Annotated[Path | None, "The new data directory; must be missing or empty."] = None,
+    json: Json = False,
 ) -> None:
     """Found a new cluster out of data directories when a majority is lost for good.
 
     Offline: every node of the old cluster must be stopped, for good. The old directories are
     only read. What only the lost nodes had is lost.
+
+    Examples:
+        quorate cluster recover -data-dir=/var/lib/q2 -into=/var/lib/quorate-new
     """
     if not data_dir or into is None:
         fail("Error! Say -data-dir for every survivor, and -into for the new directory")
-    from quorate.cli.recover import recover as recovered_from
+    from quorate.recovery.directories import recover as recovered_from
 
     note(f"reading {', '.join(map(str, data_dir))}")
     try:
         made = recovered_from(data_dir, into)
     except QuorateError as error:
         fail_with(error, "Error! Nothing was recovered")
-    if as_json:
+    if json:
         say_json(made)
         return
     say(f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}")
@@ -318,3 +311,6 @@ def recover(
         "Then start others with empty data directories and -retry-join. Never start the old\n"
         "directories again."
     )
+
+
+cluster = Group("cluster", list_, add, remove, transfer, recover)

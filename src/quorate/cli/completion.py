@@ -3,81 +3,45 @@
 The script holds all words itself, so that completing starts no Python.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
 
-import typer
-
-from quorate.cli.flags import application, command
-from quorate.cli.output import say
-
-app = application("Print a script that completes commands and flags.")
+from quorate.cli.commands import NOUNS, Command, command, load
+from quorate.cli.connect import one_argument
+from quorate.cli.output import fail, say
 
 
-class Shell(StrEnum):
-    """Shells that can complete."""
+@command("completion", "bash|zsh|fish")
+def completion(*shell: str) -> None:
+    """Print the completion script of a shell.
 
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
-
-
-@command(
-    app,
-    "completion",
-    examples=[
-        "quorate completion bash > ~/.local/share/bash-completion/completions/quorate",
-        'quorate completion zsh > "${fpath[1]}/_quorate"',
-        "quorate completion fish > ~/.config/fish/completions/quorate.fish",
-    ],
-)
-def completion(
-    shell: Annotated[
-        Shell, typer.Argument(metavar="bash|zsh|fish", help="Which shell.", show_default=False)
-    ],
-) -> None:
-    """Print the completion script of a shell."""
-    from quorate.cli.main import app as top
-
-    words = all_words(typer.main.get_command(top))
-    scripts = {Shell.BASH: bash, Shell.FISH: fish, Shell.ZSH: zsh}
-    say(scripts[shell](words))
+    Examples:
+        quorate completion bash > ~/.local/share/bash-completion/completions/quorate
+        quorate completion zsh > "${fpath[1]}/_quorate"
+        quorate completion fish > ~/.config/fish/completions/quorate.fish
+    """
+    script = _SCRIPTS.get(one_argument(shell, "SHELL"))
+    if script is None:
+        fail(f"Error! {shell[0]!r} is not one of {', '.join(_SCRIPTS)}")
+    say(script(all_words()))
 
 
-def all_words(top: Any) -> dict[str, list[str]]:
-    """What may follow each command; the flags of `agent`, which has a parser of its own, too."""
-    from quorate.cli.agentflags import FLAGS
-
-    words = dict(words_after(top))
-    words[""] = sorted([*words[""], "help"])
-    words["agent"] = sorted(f"--{name}" for name in (*FLAGS, "help"))
+def all_words() -> dict[str, list[str]]:
+    """What may follow each command: names of commands below it, or its flags."""
+    words: dict[str, list[str]] = {"": sorted([*NOUNS, "help"])}
+    for noun in NOUNS:
+        found = load(noun)
+        if isinstance(found, Command):
+            words[noun] = _flags(found)
+            continue
+        words[noun] = words[f"help {noun}"] = sorted(found.commands)
+        words |= {each.path: _flags(each) for each in found.commands.values()}
     words["help"] = words[""]
-    verbs = [path.split() for path in words if " " in path]
-    for noun in sorted({noun for noun, _ in verbs}):
-        words[f"help {noun}"] = [verb for above, verb in verbs if above == noun]
-    words["completion"] = sorted([*words["completion"], *Shell])
+    words["completion"] = sorted([*words["completion"], *_SCRIPTS])
     return words
 
 
-def words_after(node: Any, path: Sequence[str] = ()) -> Iterator[tuple[str, list[str]]]:
-    """What may follow each command: names of commands below it, or its flags.
-
-    Args:
-        node: A command of typer's.
-        path: The words that lead to it.
-
-    Yields:
-        The words so far, joined by spaces, and the words that may follow.
-    """
-    inner: Mapping[str, Any] = getattr(node, "commands", {})
-    if inner:
-        yield " ".join(path), sorted(inner)
-        for name, child in sorted(inner.items()):
-            yield from words_after(child, [*path, name])
-    else:
-        options = [option for each in node.params for option in each.opts]
-        yield " ".join(path), sorted(each for each in options if each.startswith("-"))
+def _flags(command: Command) -> list[str]:
+    return sorted(flag.spelled.split()[0] for flag in command.shown)
 
 
 def bash(words: Mapping[str, Sequence[str]]) -> str:
@@ -157,3 +121,6 @@ def fish(words: Mapping[str, Sequence[str]]) -> str:
                     f"and not __fish_seen_subcommand_from {names}' -a {word}"
                 )
     return "\n".join(lines)
+
+
+_SCRIPTS = {"bash": bash, "zsh": zsh, "fish": fish}

@@ -1,18 +1,19 @@
 """The flags every client command shares, and the client they lead to."""
 
-import inspect
 import os
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import wraps
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-import typer
 
 from quorate.base.errors import QuorateError, RequestError
-from quorate.cli.output import fail, fail_with, patience
+from quorate.cli.commands import Command
+from quorate.cli.flags import About, flags_of
+from quorate.cli.output import fail, fail_with, patience, reason
 from quorate.client import endpoints, environment
 from quorate.client.sync.client import Client
 
@@ -20,33 +21,7 @@ CONNECT_S = 3.0  # a node that takes longer to accept a connection is not there
 REASON_S = 2.0  # what a node knows of itself it says at once
 DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
 
-HttpAddr = Annotated[
-    str,
-    typer.Option(
-        "--http-addr",
-        metavar="HOST:PORT",
-        help="The node to ask, or unix:///PATH; else CONSUL_HTTP_ADDR.",
-    ),
-]
-Token = Annotated[
-    str, typer.Option("--token", help="Sent with every request; else CONSUL_HTTP_TOKEN.")
-]
-TokenFile = Annotated[
-    str,
-    typer.Option("--token-file", help="A file with the token; else CONSUL_HTTP_TOKEN_FILE."),
-]
-
-
-def _tls(flag: str, about: str) -> Any:
-    return Annotated[str, typer.Option(flag, help=f"{about} Refused: TLS is not built.")]
-
-
-Datacenter = Annotated[
-    str, typer.Option("--datacenter", help="Refuse a node of another data center.")
-]
-Stale = Annotated[
-    bool, typer.Option("--stale", help="Read what this node has, even without a leader.")
-]
+_TLS_FLAGS = ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name")
 
 
 class _Self(msgspec.Struct, rename="pascal"):
@@ -64,16 +39,18 @@ class _Cluster(msgspec.Struct, rename="pascal"):
 class Connection(NamedTuple):
     """What the shared flags say; the environment says the rest."""
 
-    http_addr: str = ""
-    token: str = ""
-    token_file: str = ""
-    datacenter: str = ""
-    stale: bool = False
-    ca_file: str = ""
-    ca_path: str = ""
-    client_cert: str = ""
-    client_key: str = ""
-    tls_server_name: str = ""
+    http_addr: Annotated[
+        str, About("The node to ask, or unix:///PATH; else CONSUL_HTTP_ADDR.", "HOST:PORT")
+    ] = ""
+    token: Annotated[str, "Sent with every request; else CONSUL_HTTP_TOKEN."] = ""
+    token_file: Annotated[str, "A file with the token; else CONSUL_HTTP_TOKEN_FILE."] = ""
+    datacenter: Annotated[str, "Refuse a node of another data center."] = ""
+    stale: Annotated[bool, "Read what this node has, even without a leader."] = False
+    ca_file: Annotated[str, "Whom to trust. Refused: TLS is not built."] = ""
+    ca_path: Annotated[str, "A folder of whom to trust. Refused: TLS is not built."] = ""
+    client_cert: Annotated[str, "Who we are. Refused: TLS is not built."] = ""
+    client_key: Annotated[str, "The key of who we are. Refused: TLS is not built."] = ""
+    tls_server_name: Annotated[str, "Who the node must be. Refused: TLS is not built."] = ""
 
     def client(self) -> Client:
         """A client to the node; close it, or use it in a `with`.
@@ -160,9 +137,6 @@ class Connection(NamedTuple):
         return {name: value for name, value in found.items() if value}
 
 
-_TLS_FLAGS = ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name")
-
-
 def _knock(endpoint: endpoints.Endpoint) -> None:
     """Find out at once that nobody listens; the client itself would go on trying for a while."""
     try:
@@ -173,73 +147,50 @@ def _knock(endpoint: endpoints.Endpoint) -> None:
         else:
             socket.create_connection((endpoint.host, endpoint.port), CONNECT_S).close()
     except OSError as error:
-        reason = error.strerror or str(error)
         fail(
-            f"Error connecting to {endpoint.name}: {reason.lower()}\n"
+            f"Error connecting to {endpoint.name}: {reason(error)}\n"
             "Is a node running there? Start one with `quorate agent -dev`, or name another with\n"
             "-http-addr or CONSUL_HTTP_ADDR."
         )
 
 
-_ANNOTATIONS: dict[str, Any] = {
-    "http_addr": HttpAddr,
-    "token": Token,
-    "token_file": TokenFile,
-    "datacenter": Datacenter,
-    "stale": Stale,
-    "ca_file": _tls("--ca-file", "Whom to trust."),
-    "ca_path": _tls("--ca-path", "A folder of whom to trust."),
-    "client_cert": _tls("--client-cert", "Who we are."),
-    "client_key": _tls("--client-key", "The key of who we are."),
-    "tls_server_name": _tls("--tls-server-name", "Who the node must be."),
-}
+_FLAGS = tuple(flags_of(Connection, Connection._field_defaults))
 
 
 def connected(
-    doing: str = "Error querying Consul agent", *, takes_time: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the shared flags, as its argument `connection`, and words for its errors.
+    path: str,
+    takes: str = "",
+    doing: str = "Error querying Consul agent",
+    *,
+    takes_time: bool = False,
+    is_verbatim: bool = False,
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a command of a function whose first argument is the connection; see `Command`.
 
     Args:
+        path: As in `Command`.
+        takes: As in `Command`.
         doing: How the message begins when the cluster refuses or cannot be reached.
         takes_time: It waits by its nature, or tells by itself how far it is.
+        is_verbatim: As in `Command`.
     """
 
-    def wrapped(function: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
-
-        @wraps(function)
-        def run(**values: Any) -> None:
-            shared = {name: values.pop(name) for name in _ANNOTATIONS}
-            connection = Connection(**shared)
+    def wrapped(function: Callable[..., None]) -> Command:
+        def run(*words: str, **values: Any) -> None:
+            connection = Connection(**{name: values.pop(name) for name in Connection._fields})
             try:
                 waiting = patience(connection.named, connection.reason)
                 with nullcontext() if takes_time else waiting:
-                    function(connection=connection, **values)
+                    function(connection, *words, **values)
             except QuorateError as error:
                 fail_with(error, doing)
 
-        parameters = [each for name, each in own.parameters.items() if name != "connection"]
-        parameters += [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=Connection._field_defaults[name],
-                annotation=annotation,
-            )
-            for name, annotation in _ANNOTATIONS.items()
-        ]
-        del hints["connection"]
-        run.__annotations__ = hints | _ANNOTATIONS
-        run.__dict__.pop("__wrapped__")
-        run.__dict__["__signature__"] = inspect.Signature(parameters)
-        return run
+        return Command(path, function, takes, flags=_FLAGS, call=run, is_verbatim=is_verbatim)
 
     return wrapped
 
 
-def one_argument(words: list[str] | None, what: str, *, default: str | None = None) -> str:
+def one_argument(words: Sequence[str], what: str, *, default: str | None = None) -> str:
     """Take the only argument of a command.
 
     Args:
@@ -247,20 +198,34 @@ def one_argument(words: list[str] | None, what: str, *, default: str | None = No
         what: Its name, as in `Missing KEY argument`.
         default: Used if none was given; None if one is needed.
     """
-    given = words or []
-    if len(given) > 1:
-        fail(f"Too many arguments (expected 1, got {len(given)})")
-    if given:
-        return given[0]
+    if len(words) > 1:
+        fail(f"Too many arguments (expected 1, got {len(words)})")
+    if words:
+        return words[0]
     if default is None:
         fail(f"Error! Missing {what} argument")
     return default
 
 
-def key_argument(words: list[str] | None, what: str, *, default: str | None = None) -> str:
+def key_argument(words: Sequence[str], what: str, *, may_be_empty: bool) -> str:
     """Take a key or prefix as the only argument; a slash before it is dropped.
 
     No key begins with a slash by accident: who types one means the root. Kept, it would name
     nothing, and a delete or an export of nothing would look like a success.
     """
-    return one_argument(words, what, default=default).removeprefix("/")
+    name = one_argument(words, what, default="").removeprefix("/")
+    if not (name or may_be_empty):
+        fail(f"Error! Missing {what} argument")
+    return name
+
+
+def read_value(word: str) -> bytes:
+    """Read a value: `@FILE`, `-` for stdin, or the word itself."""
+    if word == "-":
+        return sys.stdin.buffer.read()
+    if not word.startswith("@"):
+        return word.encode(errors="surrogateescape")
+    try:
+        return Path(word[1:]).read_bytes()
+    except OSError as error:
+        fail(f"Error! Failed to read file: open {word[1:]}: {reason(error)}")

@@ -14,7 +14,7 @@ def main() -> int:
         if name.partition(".")[0] == "quorate":
             raise
         sys.stderr.write(
-            f"quorate: the command needs the server's parts ({name} is missing); install them: "
+            f"quorate: this command needs the server's parts ({name} is missing); install them: "
             "pip install 'quorate[server]', in a clone: pip install '.[server]'\n"
         )
         return 1

@@ -1,219 +1,198 @@
-"""Flags as users of Consul type them: `-flag` or `--flag`, `=` or a space, booleans with `=true`.
+"""Flags in the grammar of Go's `flag` package, which users of Consul type.
 
-A command declares its flags with two dashes. Before they are parsed, every spelling of Go's flag
-package is turned into that one. As there, the first word that is no flag ends the flags of a
-command that says so (`interspersed=False`): what follows belongs to somebody else.
+`-flag` and `--flag` are the same; a value follows `=` or a space; a switch needs none and may have
+`=true` or `=false`; `--` ends the flags. argparse and click know one dash as a cluster of letters,
+and complete what is not written out: this is shorter than making them stop.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+_FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
+_OCTAL = re.compile(r"([+-]?0)_?([0-7]+(?:_[0-7]+)*)")
+_SWITCH = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
-from quorate.cli.plainvalues import use_plain_values
 
-HELP = ["-h", "-help", "--help"]
-_FLAG = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
-_TRUE = {"1", "t", "T", "true", "TRUE", "True"}
-_FALSE = {"0", "f", "F", "false", "FALSE", "False"}
+def whole_number(text: str) -> int:
+    """Read a whole number as Go's flags do: `16`, `0x10`, `0o20`, `020`, `0b1_0000`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not text.isascii() or text != text.strip():
+        raise ValueError(text)
+    octal = _OCTAL.fullmatch(text)
+    return int(f"{octal[1]}o{octal[2]}" if octal else text, 0)
+
+
+def _switch(text: str) -> bool:
+    return _SWITCH[text.lower()]
+
+
+class Kind(NamedTuple):
+    """What stands behind a flag: how it is called, read and explained; whether it may repeat."""
+
+    takes: str
+    read: Callable[[str], Any]
+    must_be: str = ""
+    is_repeatable: bool = False
+
+
+SWITCH = Kind("", _switch)
+KINDS: dict[Any, Kind] = {
+    bool: SWITCH,
+    str: Kind("VALUE", str),
+    int: Kind("N", whole_number, "a whole number"),
+    float: Kind("N", float, "a number"),
+    Path | None: Kind("PATH", Path),
+    tuple[str, ...]: Kind("VALUE", str, is_repeatable=True),
+    tuple[Path, ...]: Kind("PATH", Path, is_repeatable=True),
+}
+"""By the annotation of a parameter."""
+
+
+class About(NamedTuple):
+    """What an annotation says of a flag, where its help alone is not enough."""
+
+    text: str
+    takes: str = ""
+    least: int | None = None
+    most: int | None = None
 
 
 class Flag(NamedTuple):
-    """How one flag is spelt for the parser.
+    """One flag; its name has no dashes, words in it are joined by dashes."""
 
-    Attributes:
-        on: The flag itself, with its dashes.
-        off: What switches it off; empty if it is off by default and needs no word for it.
-        is_switch: True if it takes no value.
-    """
+    name: str
+    about: About
+    kind: Kind
+    default: Any = None
+    parameter: str = ""  # that gets its value
 
-    on: str
-    off: str
-    is_switch: bool
+    @property
+    def spelled(self) -> str:
+        """As the help shows it."""
+        dashed = f"--{self.name}" if len(self.name) > 1 else f"-{self.name}"
+        if self.kind is SWITCH:
+            return f"{dashed} / --no-{self.name}" if self.default else dashed
+        return f"{dashed} {self.about.takes or self.kind.takes}"
+
+    @property
+    def limits(self) -> str:
+        """Which numbers it takes; empty if any."""
+        least, most = self.about.least, self.about.most
+        if least is None:
+            return ""
+        return f"at least {least}" if most is None else f"from {least} to {most}"
+
+    @property
+    def explained(self) -> str:
+        """Its help, with its default and limits."""
+        is_told = self.kind is not SWITCH and self.default not in (None, "", ())
+        facts = [f"default {self.default}"] if is_told else []
+        facts += [self.limits] if self.limits else []
+        return f"{self.about.text}  [{'; '.join(facts)}]" if facts else self.about.text
+
+    def value(self, text: str) -> Any:
+        """Read a value.
+
+        Raises:
+            ValueError: It is none for this flag; the text says what it must be.
+        """
+        name = f"-{self.name}"
+        try:
+            value = self.kind.read(text)
+        except KeyError:
+            raise ValueError(f"invalid boolean value {text!r} for {name}") from None
+        except ValueError:
+            must_be = self.kind.must_be
+            raise ValueError(
+                f"invalid value {text!r} for flag {name}: it must be {must_be}"
+            ) from None
+        least, most = self.about.least, self.about.most
+        if (least is not None and value < least) or (most is not None and value > most):
+            raise ValueError(f"invalid value {text!r} for flag {name}: it must be {self.limits}")
+        return value
 
 
-def plain_flags(
-    words: Sequence[str], flags: Mapping[str, Flag], *, interspersed: bool = True
-) -> list[str]:
-    """Spell every known flag with two dashes; leave unknown ones to the parser's complaint.
+def flags_of(declared: Any, defaults: Mapping[str, Any]) -> Iterator[Flag]:
+    """The flags that annotations declare, as `recurse: Annotated[bool, "All keys below KEY."]`.
 
     Args:
-        words: The command line after the command's name.
-        flags: Known flags by their name without dashes.
-        interspersed: True if flags may also stand after the first argument.
-
-    Returns:
-        The same command line in the parser's own spelling.
+        declared: A function or class with annotations; an `_` at a name's end is not part of it.
+        defaults: Which of its names are flags, and what each is if it is not given.
     """
-    plain: list[str] = []
+    hints = get_type_hints(declared, include_extras=True)
+    for name, default in defaults.items():
+        hint = hints[name]
+        if get_origin(hint) is Annotated:
+            kind, about = get_args(hint)
+            about = about if isinstance(about, About) else About(about)
+            yield Flag(name.strip("_").replace("_", "-"), about, KINDS[kind], default, name)
+
+
+class Line(NamedTuple):
+    """What a command line says: flags in their order, arguments, and what is wrong with it."""
+
+    given: list[tuple[Flag, Any]]
+    arguments: list[str]
+    faults: list[str]
+
+
+def read_line(
+    words: Sequence[str], flags: Mapping[str, Flag], *, refusal: str = "", is_verbatim: bool = False
+) -> Line:
+    """Read what follows the name of a command.
+
+    Args:
+        words: All of it.
+        flags: Those there are, by name.
+        refusal: What to say of an argument, if there is to be none.
+        is_verbatim: True if the first argument ends the flags: what follows is somebody else's.
+    """
+    line = Line([], [], [])
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        match = _FLAG.fullmatch(word)
-        if word == "--" or (match is None and not interspersed):
-            return [*plain, word, *rest]
-        if match is None:
-            plain.append(word)
+        if word == "-" or not word.startswith("-"):
+            if refusal:
+                line.faults.append(f"{refusal}: {word}")
+            else:
+                line.arguments.append(word)
+        elif word != "--":
+            _read_flag(word, rest, flags, line)
             continue
-        name, value = match.groups()
-        flag = flags.get(name)
-        if flag is None:
-            plain.append(f"--{word.lstrip('-')}")
-        elif flag.is_switch:
-            plain += _switched(flag, word, value)
-        elif value is not None:
-            plain += [f"{flag.on}={value}"] if flag.on.startswith("--") else [flag.on, value]
-        else:
-            plain += [flag.on, *rest[:1]]
-            del rest[:1]
-    return plain
+        if word == "--" or is_verbatim:
+            line.arguments.extend(rest)
+            break
+    return line
 
 
-def _switched(flag: Flag, word: str, value: str | None) -> list[str]:
-    if value is None or value in _TRUE:
-        return [flag.on]
-    if value in _FALSE:
-        return [flag.off] if flag.off else []
-    raise typer.BadParameter(f"{word}: a switch takes true or false, not {value!r}")
-
-
-def _known(parameters: Sequence[Any]) -> dict[str, Flag]:
-    known: dict[str, Flag] = {"h": Flag("--help", "", is_switch=True)}
-    for parameter in parameters:
-        is_switch = bool(getattr(parameter, "is_flag", False))
-        off = max(parameter.secondary_opts, key=len, default="")
-        for option in parameter.opts:
-            if option.startswith("-"):
-                longest = max(parameter.opts, key=len)
-                known[option.lstrip("-")] = Flag(longest, off, is_switch)
-        for option in parameter.secondary_opts:
-            known[option.lstrip("-")] = Flag(option, "", is_switch=True)
-    return known
-
-
-_WORDS: dict[Any, str] = {
-    str: "VALUE", list[str]: "VALUE", int: "N", float: "N", Path: "PATH", list[Path]: "PATH",
-}  # fmt: skip
-
-
-def _name_values(parameters: Sequence[Any]) -> None:
-    """Call what flags take as `quorate agent -h` does, not by a class of Python."""
-    for parameter in parameters:
-        if parameter.param_type_name == "option" and parameter.metavar is None:
-            annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
-            parameter.metavar = _WORDS.get(annotation)
-
-
-def _help_rows(
-    parameters: Sequence[Any], ctx: Any
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """What the help says of the arguments that have a text, and of the flags."""
-    arguments: list[tuple[str, str]] = []
-    flags: list[tuple[str, str]] = []
-    for each in parameters:
-        if each.param_type_name == "option":
-            flags.extend(filter(None, [each.get_help_record(ctx)]))
-        elif each.help:
-            arguments.append((each.metavar or each.name.upper(), each.help))
-    return arguments, flags
-
-
-class ConsulCommand(TyperCommand):
-    """A command whose flags may be spelt as Consul's."""
-
-    def get_help(self, ctx: Any) -> str:
-        """The help, with plain names for what flags and arguments are."""
-        _name_values(self.get_params(ctx))
-        return super().get_help(ctx)
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The arguments as the documentation has them: `[FLAGS] KEY`, not `[OPTIONS] [KEY]...`."""
-        arguments = (each for each in self.get_params(ctx) if each.param_type_name == "argument")
-        return ["[FLAGS]", *(each.metavar or each.name.upper() for each in arguments)]
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The arguments that need a word, then the flags."""
-        parameters: Sequence[Any] = self.get_params(ctx)
-        arguments, flags = _help_rows(parameters, ctx)
-        for title, rows in (("Arguments", arguments), ("Flags", flags)):
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
-
-    def get_help_option_names(self, ctx: Any) -> list[str]:
-        """The flags that show the help, in one order."""
-        return sorted(super().get_help_option_names(ctx), key=len)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Turn every spelling into the parser's own, then parse."""
-        parameters = self.get_params(ctx)
-        use_plain_values(parameters)
-        known = _known(parameters)
-        plain = plain_flags(args, known, interspersed=self.allow_interspersed_args)
-        return super().parse_args(ctx, plain)
-
-
-class QuickGroup(TyperGroup):
-    """Commands under one name, with as quick a start."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What follows the name."""
-        del ctx
-        return ["COMMAND", "[FLAGS]", "[ARGUMENTS]"]
-
-    def get_help_option_names(self, ctx: Any) -> list[str]:
-        """The flags that show the help, in one order."""
-        return sorted(super().get_help_option_names(ctx), key=len)
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse what stands before the command's name; without one, say which there are."""
-        if not args:
-            typer.echo(ctx.get_help(), err=True)
-            raise typer.Exit(1)
-        use_plain_values(self.get_params(ctx))
-        return super().parse_args(ctx, args)
-
-
-class VerbatimCommand(ConsulCommand):
-    """A command whose flags end at its first argument."""
-
-    allow_interspersed_args = False
-
-
-def command(
-    app: typer.Typer, name: str, *, verbatim: bool = False, examples: Sequence[str] = ()
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command of `app`.
-
-    Args:
-        app: The noun's application.
-        name: The verb, as typed.
-        verbatim: True if everything after the first argument is an argument.
-        examples: Command lines shown at the end of the help.
-    """
-    kind = VerbatimCommand if verbatim else ConsulCommand
-    lines = ["\b", "Examples:", *(f"  {example}" for example in examples)]
-    epilog = "\n".join(lines) if examples else None
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        about = re.split(r"[.;:](?:\s|$)", function.__doc__ or "", maxsplit=1)[0]
-        short = " ".join(about.split())
-        decorate = app.command(name, cls=kind, short_help=f"{short}.", epilog=epilog)
-        registered: Callable[..., None] = decorate(function)
-        return registered
-
-    return register
-
-
-def application(about: str) -> typer.Typer:
-    """Make the application of one noun, with plain help."""
-    return typer.Typer(
-        cls=QuickGroup,
-        help=about,
-        add_completion=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": HELP},
-    )
+def _read_flag(word: str, rest: list[str], flags: Mapping[str, Flag], line: Line) -> None:
+    match = _FLAG.fullmatch(word)
+    if match is None:
+        line.faults.append(f"bad flag syntax: {word}")
+        return
+    name, text = match.groups()
+    is_off = name.startswith("no-") and text is None and name not in flags
+    flag = flags.get(name.removeprefix("no-") if is_off else name)
+    if flag is None or (is_off and flag.default is not True):
+        near = get_close_matches(name, flags)
+        line.faults.append(
+            f"flag provided but not defined: -{name}"
+            + (f"; did you mean {' or '.join(f'-{each}' for each in near)}?" if near else "")
+        )
+        return
+    if text is None and flag.kind is SWITCH:
+        line.given.append((flag, not is_off))
+        return
+    if text is None and not rest:
+        line.faults.append(f"flag needs an argument: -{name}")
+        return
+    try:
+        line.given.append((flag, flag.value(rest.pop(0) if text is None else text)))
+    except ValueError as error:
+        line.faults.append(str(error))

@@ -56,7 +56,9 @@ NOT_BUILT = frozenset(
 """Commands of Consul's that this version does not have."""
 
 
-def advice(words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Sequence[str]]) -> str:
+def advice(
+    words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Collection[str]]
+) -> str:
     """What may have been meant by a command line whose first word is no command.
 
     Args:
@@ -77,6 +79,8 @@ def advice(words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Seq
     return f"Did you mean: {', '.join(meant)}?" if meant else ""
 
 
-def _meant(word: str, nouns: Collection[str], verbs: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _meant(
+    word: str, nouns: Collection[str], verbs: Mapping[str, Collection[str]]
+) -> Iterator[str]:
     exact = [f"quorate {noun} {word}" for noun, inner in verbs.items() if word in inner]
     yield from exact or (f"quorate {noun}" for noun in get_close_matches(word, nouns, 2, _NEAR))

@@ -1,17 +1,21 @@
 """What a snapshot file holds, as Consul's `snapshot inspect` counts it."""
 
+import json
 import mmap
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from quorate.base.errors import RequestError
-from quorate.cli.archives import ArchiveError, read_archive
 from quorate.domains import DOMAINS
+from quorate.gateways.http.archive import META, STATE, ArchiveError, Scanned, unpack
 from quorate.kv.tables import KV
 from quorate.machine.snapshot import MAGIC, Inventory, Share, inventory
+
+BYTES_MAX = 1 << 50
+"""No limit: the disk of whoever unpacks it is his."""
 
 
 class Stat(NamedTuple):
@@ -23,13 +27,7 @@ class Stat(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A snapshot file for people and programs.
-
-    Attributes:
-        facts: About the whole.
-        stats: By kind, the largest first.
-        keys: By parts of their names, the largest first.
-    """
+    """A snapshot file for people and programs: about the whole, by kind, by parts of keys."""
 
     facts: dict[str, Any]
     stats: list[Stat]
@@ -37,12 +35,37 @@ class Shown(NamedTuple):
 
     def as_json(self, *, with_keys: bool) -> dict[str, Any]:
         """In the form of Consul's."""
-        shape: dict[str, Any] = {"Meta": self.facts, "Stats": _shapes(self.stats)}
-        shape["TotalSize"] = sum(stat.bytes for stat in self.stats)
-        if with_keys:
-            shape["StatsKV"] = _shapes(self.keys)
-            shape["TotalSizeKV"] = sum(stat.bytes for stat in self.keys)
+        shape: dict[str, Any] = {"Meta": self.facts}
+        for suffix, stats in [("", self.stats), *([("KV", self.keys)] * with_keys)]:
+            shape[f"Stats{suffix}"] = [
+                {"Name": stat.name, "Sum": stat.bytes, "Count": stat.rows} for stat in stats
+            ]
+            shape[f"TotalSize{suffix}"] = sum(stat.bytes for stat in stats)
         return shape
+
+
+def read_archive(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, Any], Scanned]:
+    """Unpack a snapshot file and check every sum in it.
+
+    Args:
+        path: The file.
+        state: Where the state that it holds is written; None: nowhere.
+
+    Returns:
+        What it says of itself, and what is in it.
+
+    Raises:
+        ArchiveError: It is none, or not whole.
+        OSError: It cannot be read.
+
+    Cost: unpacks the whole file once, in pieces: memory for a few of them, whatever it holds.
+    """
+    with path.open("rb") as file:
+        found = unpack(file, BYTES_MAX, len if state is None else state.write)
+    try:
+        return dict(json.loads(found.small[META])), found
+    except ValueError as error:
+        raise ArchiveError(f"{META} cannot be read") from error
 
 
 def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
@@ -58,22 +81,20 @@ def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
         OSError: It cannot be read.
     """
     with tempfile.TemporaryFile() as state:
-        archive = read_archive(path, state)
+        meta, archive = read_archive(path, state)
         state.flush()
         if not state.tell():
             raise ArchiveError("it holds no state")
         with mmap.mmap(state.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[: len(MAGIC)] != MAGIC:  # a file of Consul's has the same frame
-                return Shown(archive.meta | {"State": "foreign"}, [], [])
+                return Shown(meta | {"State": "foreign"}, [], [])
             try:
                 found = inventory(DOMAINS, content, depth, prefix)
             except RequestError as error:
                 raise ArchiveError(error.text) from error
     tables = {DOMAINS.tables[number].title: each for number, each in found.tables.items()}
-    size = archive.sizes.get("state.bin", 0)
-    return Shown(
-        _facts(archive.meta, found, size), _stats(tables.items()), _stats(found.keys.items())
-    )
+    facts = _facts(meta, found, archive.sizes[STATE])
+    return Shown(facts, _stats(tables.items()), _stats(found.keys.items()))
 
 
 def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
@@ -96,7 +117,3 @@ def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
 def _stats(shares: Iterable[tuple[str, Share]]) -> list[Stat]:
     found = [Stat(name, share.rows, share.bytes) for name, share in shares]
     return sorted(found, key=lambda stat: (-stat.bytes, stat.name))
-
-
-def _shapes(stats: list[Stat]) -> list[dict[str, Any]]:
-    return [{"Name": stat.name, "Sum": stat.bytes, "Count": stat.rows} for stat in stats]

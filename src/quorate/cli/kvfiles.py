@@ -5,12 +5,10 @@ import posixpath
 from typing import Annotated
 
 import msgspec
-import typer
 
 from quorate.base.errors import QuorateError
-from quorate.cli.connect import Connection, connected, key_argument, one_argument
+from quorate.cli.connect import Connection, connected, key_argument, one_argument, read_value
 from quorate.cli.output import fail, note, progress, say, say_json
-from quorate.cli.values import read_value
 
 
 class Exported(msgspec.Struct):
@@ -24,15 +22,15 @@ class Exported(msgspec.Struct):
 _FILE = msgspec.json.Decoder(list[Exported])
 
 
-@connected()
-def export(
-    connection: Connection,
-    prefix: Annotated[
-        list[str] | None, typer.Argument(metavar="[PREFIX]", show_default=False)
-    ] = None,
-) -> None:
-    """Print the keys below a prefix as JSON, all keys if there is none."""
-    name = key_argument(prefix, "PREFIX", default="")
+@connected("kv export", "[PREFIX]")
+def export(connection: Connection, *prefix: str) -> None:
+    """Print the keys below a prefix as JSON, all keys if there is none.
+
+    Examples:
+        quorate kv export web/ > web.json
+        quorate kv export
+    """
+    name = key_argument(prefix, "PREFIX", may_be_empty=True)
     with connection.client() as client:
         entries = client.kv.tree(name, stale=connection.stale)
     if not entries:
@@ -58,28 +56,29 @@ def _text(word: str) -> str:
     return msgspec.json.encode(word).decode()
 
 
-@connected("Error! Failed writing data", takes_time=True)
+@connected("kv import", "DATA", "Error! Failed writing data", takes_time=True)
 def import_(
     connection: Connection,
-    data: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DATA", show_default=False, help="@FILE, - for stdin, or JSON."),
-    ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="A folder to put every key into.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+    *data: str,
+    prefix: Annotated[str, "A folder to put every key into."] = "",
+    json: Annotated[bool, "Print a summary as JSON."] = False,
 ) -> None:
-    """Write keys from what `export` printed. What was written before an error stays written."""
-    if not data:
-        fail("Error! Missing DATA argument")
+    """Write keys from what `export` printed. What was written before an error stays written.
+
+    DATA is @FILE, - for stdin, or the JSON itself.
+
+    Examples:
+        quorate kv import @web.json
+        quorate kv import -prefix=copy/ - < web.json
+    """
     try:
         entries = _FILE.decode(read_value(one_argument(data, "DATA")))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         fail(f"Cannot unmarshal data: {error}")
     for entry in entries:
         entry.key = joined(prefix, entry.key)
-    with connection.client():
-        pass  # speaks up at once if nobody is there
-    from quorate.cli.writing import write_all
+    connection.client().close()  # speaks up at once if nobody is there
+    from quorate.client.bulk import write_all
 
     items = [(entry.key, entry.value, entry.flags) for entry in entries]
     written = 0
@@ -87,15 +86,15 @@ def import_(
     def count() -> None:
         nonlocal written
         written += 1
-        bar.advance()
+        advance(1)
 
-    with progress("importing", len(items)) as bar:
+    with progress("importing", len(items)) as advance:
         try:
             write_all(connection.node(), connection.secret(), items, count)
         except QuorateError:
             note(f"{written} of {len(items)} keys were written before this:")
             raise
-    if as_json:
+    if json:
         say_json({"imported": len(entries)})
         return
     for entry in entries:

@@ -1,87 +1,215 @@
 """`quorate lock`: run a command while holding a lock, or one of several places."""
 
+import asyncio
 import math
-from typing import Annotated
+import os
+import signal
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, NamedTuple
 
-import typer
-
+from quorate.base.errors import QuorateError
 from quorate.cli.connect import Connection, connected
-from quorate.cli.flags import application, command
+from quorate.cli.lockguard import Guard, fork_guard
 from quorate.cli.output import fail, note
+from quorate.cli.output import say as echo
+from quorate.cli.semaphore import place
 from quorate.client import durations
+from quorate.client.aio.client import AsyncClient
+from quorate.client.errors import LockHeldError, LockLostError
+from quorate.client.holding import Held
 
 EXIT_CHILD = 2  # Consul's: the child failed, whatever its own code was
 EXIT_SIGNAL = 128  # and the number of the signal that we got
 
-app = application("Run a command while holding a lock.")
+TTL_S = 15.0
+LOCK_DELAY_S = 15.0
+BEAT_S = 0.25  # how often the guard is told that the lock is held
+GAP_S = 1.0
+"""After a longer pause between two beats (we were stopped, or the machine is busy) the lock may be
+lost without our having noticed: it is asked for before the guard is told."""
+
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_FORWARDED = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
 
 
-@command(
-    app,
-    "lock",
-    verbatim=True,
-    examples=[
-        "quorate lock jobs/backup ./backup.sh",
-        "quorate lock -timeout=10s -child-exit-code jobs/backup 'make && make install'",
-        "quorate lock -n=3 jobs/resize ./resize.sh",
-    ],
-)
-@connected("Error! Lock not taken", takes_time=True)
+@connected("lock", "PREFIX COMMAND...", "Error! Lock not taken", takes_time=True, is_verbatim=True)
 def lock(
     connection: Connection,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PREFIX COMMAND...", show_default=False),
-    ] = None,
-    *,
-    limit: Annotated[int, typer.Option("-n", help="How many may hold it at once.")] = 1,
-    name: Annotated[str, typer.Option("--name", help="Stored with the lock, for people.")] = "",
-    timeout: Annotated[
-        str, typer.Option("--timeout", help="Give up after this, such as 10s; 0: never.")
-    ] = "0",
-    attempt: Annotated[str, typer.Option("--try", help="The same as --timeout.")] = "0",
-    shell: Annotated[
-        bool, typer.Option("--shell/--no-shell", help="Run COMMAND by /bin/sh.")
-    ] = True,
-    child_exit_code: Annotated[
-        bool, typer.Option("--child-exit-code", help="Exit with 2 if COMMAND fails.")
-    ] = False,
-    monitor_retry: Annotated[  # ours tries as long as the session lives
-        int, typer.Option("--monitor-retry", help="Accepted for Consul's sake.")
-    ] = 3,
-    pass_stdin: Annotated[
-        bool, typer.Option("--pass-stdin", help="COMMAND reads our standard input.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Say what is done.")] = False,
+    *words: str,
+    n: Annotated[int, "How many may hold it at once."] = 1,
+    name: Annotated[str, "Stored with the lock, for people."] = "",
+    timeout: Annotated[str, "Give up after this, such as 10s; 0: never."] = "0",
+    try_: Annotated[str, "The same as --timeout."] = "0",
+    shell: Annotated[bool, "Run COMMAND by /bin/sh."] = True,
+    child_exit_code: Annotated[bool, "Exit with 2 if COMMAND fails."] = False,
+    monitor_retry: Annotated[int, "Accepted for Consul's sake."] = 3,  # ours tries on and on
+    pass_stdin: Annotated[bool, "COMMAND reads our standard input."] = False,
+    verbose: Annotated[bool, "Say what is done."] = False,
 ) -> None:
     """Wait for the lock PREFIX, run COMMAND, give it back; flags come before PREFIX.
 
     COMMAND finds the fencing token in QUORATE_LOCK_FENCE. When the lock is lost it gets
     SIGTERM, and SIGKILL after 5 seconds.
+
+    Examples:
+        quorate lock jobs/backup ./backup.sh
+        quorate lock -timeout=10s -child-exit-code jobs/backup 'make && make install'
+        quorate lock -n=3 jobs/resize ./resize.sh
     """
     del monitor_retry
-    given = words or []
-    if len(given) < 2:
+    if len(words) < 2:
         fail("Key prefix and child command must be specified")
-    if limit < 1:
+    if n < 1:
         fail("Lock holder limit must be positive")
-    prefix, child = given[0].strip("/"), given[1:]
-    wait_s = durations.parse(timeout) or durations.parse(attempt) or math.inf
-    with connection.client():
-        pass  # speaks up at once if nobody is there
-    from quorate.cli import lockrun
-
-    plan = lockrun.Plan(
-        prefix, limit, name, wait_s, ["/bin/sh", "-c", " ".join(child)] if shell else child,
+    prefix, child = words[0].strip("/"), words[1:]
+    wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
+    connection.client().close()  # speaks up at once if nobody is there
+    plan = Plan(
+        prefix, n, name, wait_s, ["/bin/sh", "-c", " ".join(child)] if shell else child,
         passes_stdin=pass_stdin, is_verbose=verbose,
     )  # fmt: skip
     try:
-        how, told = lockrun.run(connection.node(), connection.secret(), plan)
-    except lockrun.NotLockedError as error:
+        how, told = _run(connection.node(), connection.secret(), plan)
+    except NotLockedError as error:
         fail(str(error))
     if how:
         note(f"Error running handler: {how}")
     if told is not None:
-        raise typer.Exit(EXIT_SIGNAL + told)
+        raise SystemExit(EXIT_SIGNAL + told)
     if how:
-        raise typer.Exit(EXIT_CHILD if child_exit_code else 0)
+        raise SystemExit(EXIT_CHILD if child_exit_code else 0)
+
+
+class NotLockedError(Exception):
+    """The lock was not had in time, or was lost; the text says which."""
+
+
+class Plan(NamedTuple):
+    """What to run, and under which lock."""
+
+    prefix: str
+    limit: int
+    name: str
+    wait_s: float
+    child: Sequence[str]
+    passes_stdin: bool
+    is_verbose: bool
+
+
+class Outcome(NamedTuple):
+    """What became of the child.
+
+    Attributes:
+        how: Empty if it succeeded, else how it ended: `exit status 3`, `signal: SIGTERM`.
+        told: The signal that we got and passed on; None if there was none.
+    """
+
+    how: str
+    told: signal.Signals | None
+
+
+def _run(node: str, token: str, plan: Plan) -> Outcome:
+    """Run the child while holding the lock. Forks: there must be no other thread.
+
+    Raises:
+        NotLockedError: The lock was not had in time, or was lost while the child ran.
+        QuorateError: The cluster does not answer.
+    """
+    guard = fork_guard()
+    try:
+        return asyncio.run(_locked(node, token, plan, guard))
+    finally:
+        guard.close()
+
+
+async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
+    def say(text: str) -> None:
+        if plan.is_verbose:
+            echo(text)
+
+    if plan.limit > 1:
+        say(f"Setting up semaphore (limit {plan.limit}) at prefix: {plan.prefix}")
+    else:
+        say(f"Setting up lock at path: {plan.prefix}/.lock")
+    async with AsyncClient(node, token=token) as client:
+        try:
+            async with _held(client, plan) as held:
+                say("Lock taken, running the command")
+                outcome = await _child(plan, client, held, guard)
+        except LockHeldError as error:
+            say(error.text)
+            raise NotLockedError("Shutdown triggered or timeout during lock acquisition") from error
+        except LockLostError as error:
+            raise NotLockedError(f"Lock lost, the command was stopped: {error.text}") from error
+        say("Lock given back")
+    return outcome
+
+
+@asynccontextmanager
+async def _held(client: AsyncClient, plan: Plan) -> AsyncGenerator[Held, None]:
+    """Hold the lock or a place in the semaphore; leave no keys behind."""
+    if plan.limit > 1:
+        async with place(client, plan.prefix, plan.limit, plan.name, plan.wait_s) as held:
+            yield held
+        return
+    key = f"{plan.prefix}/.lock"
+    lock = client.lock(
+        key, value=plan.name.encode(), ttl_s=TTL_S, wait_s=plan.wait_s, lock_delay_s=LOCK_DELAY_S
+    )
+    async with lock as held:
+        yield held
+    entry = await client.kv.get(key)
+    if entry is not None and not entry.session:
+        await client.kv.delete(key, index=entry.modify_index)
+
+
+async def _child(plan: Plan, client: AsyncClient, held: Held, guard: Guard) -> Outcome:
+    environment = os.environ | {"CONSUL_LOCK_HELD": "true", "QUORATE_LOCK_FENCE": str(held.fence)}
+    told: list[signal.Signals] = []
+
+    def forward(number: signal.Signals) -> None:
+        told.append(number)
+        guard.signal(number)
+
+    loop = asyncio.get_running_loop()
+    for number in _FORWARDED:
+        loop.add_signal_handler(number, forward, number)
+    await guard.run(plan.child, environment, passes_stdin=plan.passes_stdin)
+    beats = asyncio.create_task(_beat(client, held, guard))
+    how = ""
+    has_ended = False
+    try:
+        how = await guard.ended()
+        has_ended = True
+        if _ENDING.intersection(told):
+            guard.end_group()
+    finally:
+        beats.cancel()
+        if not has_ended:  # the lock is lost
+            await guard.stop()
+        for number in _FORWARDED:
+            loop.remove_signal_handler(number)
+    return Outcome(how, told[-1] if told else None)
+
+
+async def _beat(client: AsyncClient, held: Held, guard: Guard) -> None:
+    """Tell the guard again and again that the lock is held, as long as that is known."""
+    loop = asyncio.get_running_loop()
+    last_s = loop.time()
+    while not held.is_lost:
+        now_s = loop.time()
+        if now_s - last_s < GAP_S or await _is_held(client, held):
+            guard.beat()
+            last_s = loop.time()
+        await asyncio.sleep(BEAT_S)
+
+
+async def _is_held(client: AsyncClient, held: Held) -> bool:
+    try:
+        entry = await client.kv.get(held.name, deadline_s=GAP_S)
+    except QuorateError:  # nobody knows: it is asked again
+        return False
+    return entry is not None and entry.session == held.session

@@ -5,17 +5,18 @@ A failure says what happened, what is safe to do now, and what would help.
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
-import typer
 
 from quorate.base.errors import OutcomeUnknownError, QuorateError
 
 PATIENCE_S = 1.0  # a wait that is longer is told
 PROGRESS_AFTER_ITEMS = 200  # shorter work is over before a bar is drawn
+
+Json = Annotated[bool, "Print JSON, for programs."]
 
 _ADVICE = {
     "unreachable": "Name the HTTP address of a node with -http-addr or CONSUL_HTTP_ADDR, or start "
@@ -32,7 +33,8 @@ _UNKNOWN = "It may have happened, or may still happen. Look before you do it aga
 
 def say(text: str) -> None:
     """Print a line of data."""
-    typer.echo(text)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def say_bytes(data: bytes) -> None:
@@ -49,19 +51,24 @@ def say_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Tell the user something that is no data."""
-    typer.echo(text, err=True)
+    sys.stderr.write(f"{text}\n")
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
     """End the command with a message."""
     note(text)
-    raise typer.Exit(code)
+    raise SystemExit(code)
 
 
 def advice_on(error: QuorateError) -> list[str]:
     """What is safe, and what would help, as sentences; empty if the error says it all."""
     advice = [_UNKNOWN] if isinstance(error, OutcomeUnknownError) else []
     return [*advice, _ADVICE[error.code]] if error.code in _ADVICE else advice
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, as Go's programs say it."""
+    return (error.strerror or str(error)).lower()
 
 
 def fail_with(error: QuorateError, doing: str) -> NoReturn:
@@ -74,7 +81,7 @@ def fail_with(error: QuorateError, doing: str) -> NoReturn:
     note(f"{doing}: {error.response or error.text}")
     for sentence in advice_on(error):
         note(sentence)
-    raise typer.Exit(1)
+    raise SystemExit(1)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -131,51 +138,29 @@ def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
         timer.cancel()
 
 
-class Progress:
-    """A bar on stderr that counts; nothing where stderr is no terminal."""
-
-    def __init__(self, bar: Any, task: Any) -> None:
-        self._bar = bar
-        self._task = task
-
-    def advance(self, count: float = 1) -> None:
-        """Say that so much more is done."""
-        if self._bar is not None:
-            self._bar.advance(self._task, count)
-
-
 @contextmanager
-def progress(
-    about: str, total: float | None, *, is_bytes: bool = False
-) -> Generator[Progress, None, None]:
-    """Show a bar while the body runs.
+def progress(about: str, total: float | None) -> Generator[Callable[[float], object]]:
+    """Show a bar on stderr while the body runs; nothing where that is no terminal.
 
     Args:
         about: What is being done.
         total: How much there is to do; None if nobody knows.
-        is_bytes: True if it is counted in bytes.
+
+    Yields:
+        A function to be told that so much more is done.
     """
-    is_short = total is not None and not is_bytes and total < PROGRESS_AFTER_ITEMS
-    if is_short or not sys.stderr.isatty():
-        yield Progress(None, None)
+    if (total is not None and total < PROGRESS_AFTER_ITEMS) or not sys.stderr.isatty():
+        yield lambda _: None
         return
-    from rich import progress as rich_progress
+    from rich import progress as bars
     from rich.console import Console
 
-    count: list[Any] = (
-        [rich_progress.DownloadColumn(), rich_progress.TransferSpeedColumn()]
-        if is_bytes
-        else [rich_progress.MofNCompleteColumn()]
-    )
-    text = rich_progress.TextColumn("{task.description}")
-    shown = [text, rich_progress.BarColumn(), *count, rich_progress.TimeRemainingColumn()]
-    with rich_progress.Progress(*shown, console=Console(stderr=True), transient=True) as bar:
-        yield Progress(bar, bar.add_task(about, total=total))
-
-
-def counted(items: Iterable[Any], about: str, total: int) -> Iterator[Any]:
-    """The items, with a bar that shows how many have been taken."""
-    with progress(about, total) as bar:
-        for item in items:
-            yield item
-            bar.advance()
+    shown = [
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    ]
+    with bars.Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(about, total=total)
+        yield lambda count: bar.advance(task, count)

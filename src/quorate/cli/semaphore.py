@@ -7,15 +7,15 @@ has ended, and its place is free.
 
 import asyncio
 import contextlib
+import math
 import uuid
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from quorate.base.errors import QuorateError
 from quorate.client.aio.client import AsyncClient
-from quorate.client.aio.locks import AsyncLock
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import Held
 from quorate.client.structs import KvEntry
@@ -64,8 +64,11 @@ def living(places: Places, entries: Sequence[KvEntry]) -> Places:
     return Places(places.limit, {each: True for each in sorted(places.holders) if each in alive})
 
 
-class Semaphore:
-    """One place of a semaphore, to be held by an `async with` block.
+@asynccontextmanager
+async def place(
+    client: AsyncClient, prefix: str, limit: int, name: str, wait_s: float
+) -> AsyncGenerator[Held, None]:
+    """Hold one place of a semaphore while the body runs.
 
     Args:
         client: A client of the cluster.
@@ -74,91 +77,70 @@ class Semaphore:
         name: Stored with our key, for people.
         wait_s: How long to wait for a place.
 
-    Raises (on entering):
+    Raises:
         LockHeldError: No place was free in time.
         PlacesError: Somebody else uses the prefix otherwise.
     """
+    own = f"{prefix}/{uuid.uuid4()}"
+    until_s = client.now_s() + wait_s
+    lock = client.lock(own, value=name.encode(), ttl_s=TTL_S, wait_s=wait_s, lock_delay_s=0.0)
+    document = _Document(client, prefix, limit)
+    try:
+        async with lock as held:
+            rest_s = None if wait_s == math.inf else max(until_s - client.now_s(), 0.0)
+            try:
+                fence = await asyncio.wait_for(document.taken(held.session), rest_s)
+            except TimeoutError:
+                text = f"no place in {prefix} within {wait_s:g} s"
+                raise LockHeldError(text) from None
+            try:
+                yield Held(own, held.session, fence)
+            finally:
+                with contextlib.suppress(QuorateError, PlacesError, TimeoutError):
+                    await asyncio.wait_for(document.given_back(held.session), GIVE_BACK_S)
+    finally:
+        with contextlib.suppress(QuorateError, PlacesError):
+            await client.kv.delete(own, deadline_s=GIVE_BACK_S)
+            await document.removed_if_empty()
 
-    def __init__(
-        self, client: AsyncClient, prefix: str, limit: int, name: str, wait_s: float
-    ) -> None:
+
+class _Document:
+    """The document of one semaphore, as one holder changes it."""
+
+    def __init__(self, client: AsyncClient, prefix: str, limit: int) -> None:
         self._client = client
         self._prefix = prefix
         self._limit = limit
-        self._wait_s = wait_s
-        self._own = f"{prefix}/{uuid.uuid4()}"
-        self._document = f"{prefix}/.lock"
-        self._lock: AsyncLock = client.lock(
-            self._own, value=name.encode(), ttl_s=TTL_S, wait_s=wait_s, lock_delay_s=0.0
-        )
-        self._session = ""
+        self._key = f"{prefix}/.lock"
 
-    async def __aenter__(self) -> Held:
-        until_s = self._client.now_s() + self._wait_s
-        held = await self._lock.__aenter__()
-        self._session = held.session
-        try:
-            if self._wait_s == float("inf"):
-                fence = await self._placed()
-            else:
-                rest_s = max(until_s - self._client.now_s(), 0.0)
-                fence = await asyncio.wait_for(self._placed(), rest_s)
-        except TimeoutError:
-            await self._leave()
-            raise LockHeldError(f"no place in {self._prefix} within {self._wait_s:g} s") from None
-        except BaseException:
-            await self._leave()
-            raise
-        return Held(self._own, held.session, fence)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(QuorateError, PlacesError, TimeoutError):
-            await asyncio.wait_for(self._given_back(), GIVE_BACK_S)
-        try:
-            await self._lock.__aexit__(kind, error, trace)
-        finally:
-            await self._tidy()
-
-    async def _leave(self) -> None:
-        await self._lock.__aexit__(None, None, None)
-        await self._tidy()
-
-    async def _placed(self) -> int:
-        """Wait until we have a place; return the index of the document that says so."""
+    async def taken(self, session: str) -> int:
+        """Wait until a session has a place; return the index of the document that says so."""
         async for entries in self._client.kv.watch_tree(f"{self._prefix}/"):
-            document = next((each for each in entries if each.key == self._document), None)
+            document = next((each for each in entries if each.key == self._key), None)
             places = living(read_places(document, self._limit), entries)
             if len(places.holders) >= self._limit:
                 continue
-            places.holders[self._session] = True
+            places.holders[session] = True
             if index := await self._write(places, document):
                 return index
         raise PlacesError(f"{self._prefix} cannot be watched any more")
 
-    async def _given_back(self) -> None:
+    async def given_back(self, session: str) -> None:
+        """Free the place of a session."""
         while True:
-            document = await self._client.kv.get(self._document)
+            document = await self._client.kv.get(self._key)
             places = read_places(document, self._limit)
-            if places.holders.pop(self._session, None) is None:
+            if places.holders.pop(session, None) is None or await self._write(places, document):
                 return
-            if await self._write(places, document):
-                return
+
+    async def removed_if_empty(self) -> None:
+        """Remove the document if nobody needs it."""
+        document = await self._client.kv.get(self._key, deadline_s=GIVE_BACK_S)
+        if document is not None and not read_places(document, self._limit).holders:
+            await self._client.kv.delete(self._key, index=document.modify_index)
 
     async def _write(self, places: Places, document: KvEntry | None) -> int:
         index = document.modify_index if document else 0
         value = msgspec.json.encode(places)
-        done = await self._client.kv.cas(self._document, value, index, flags=SEMAPHORE_FLAG)
+        done = await self._client.kv.cas(self._key, value, index, flags=SEMAPHORE_FLAG)
         return done.index if done else 0
-
-    async def _tidy(self) -> None:
-        """Remove our key, and the document if nobody needs it."""
-        with contextlib.suppress(QuorateError, PlacesError):
-            await self._client.kv.delete(self._own, deadline_s=GIVE_BACK_S)
-            document = await self._client.kv.get(self._document, deadline_s=GIVE_BACK_S)
-            if document is not None and not read_places(document, self._limit).holders:
-                await self._client.kv.delete(self._document, index=document.modify_index)

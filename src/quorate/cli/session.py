@@ -2,46 +2,31 @@
 
 from typing import Annotated
 
-import typer
-
+from quorate.cli.commands import Group
 from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.flags import application, command
-from quorate.cli.output import fail, say, say_columns, say_json
+from quorate.cli.output import Json, fail, say, say_columns, say_json
 from quorate.client import durations
 from quorate.client.structs import Session
 
-app = application("Create, list and end sessions.")
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="ID", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-@command(
-    app,
-    "create",
-    examples=["quorate session create -name=backup -ttl=15s", "quorate session create"],
-)
-@connected("Error creating session")
+@connected("session create", "", "Error creating session")
 def create(
     connection: Connection,
-    name: Annotated[str, typer.Option("--name", help="For people.")] = "",
-    ttl: Annotated[
-        str, typer.Option("--ttl", help="Ends unless renewed within this, such as 15s; 0: never.")
-    ] = "0",
-    lock_delay: Annotated[
-        str,
-        typer.Option("--lock-delay", help="Nobody gets its locks so long after it has expired."),
-    ] = "15s",
-    behavior: Annotated[
-        str, typer.Option("--behavior", help="What becomes of its keys: release or delete.")
-    ] = "release",
-    node: Annotated[str, typer.Option("--node", help="The node it belongs to.")] = "",
-    check: Annotated[
-        list[str] | None, typer.Option("--check", help="A check that ends it; repeatable.")
-    ] = None,
-    as_json: Json = False,
+    *,
+    name: Annotated[str, "For people."] = "",
+    ttl: Annotated[str, "Ends unless renewed within this, such as 15s; 0: never."] = "0",
+    lock_delay: Annotated[str, "Nobody gets its locks so long after it has expired."] = "15s",
+    behavior: Annotated[str, "What becomes of its keys: release or delete."] = "release",
+    node: Annotated[str, "The node it belongs to."] = "",
+    check: Annotated[tuple[str, ...], "A check that ends it; repeatable."] = (),
+    json: Json = False,
 ) -> None:
-    """Create a session and print its id."""
+    """Create a session and print its id.
+
+    Examples:
+        quorate session create -name=backup -ttl=15s
+        quorate session create
+    """
     if behavior not in {"release", "delete"}:
         fail(f"Error! -behavior is release or delete, not {behavior!r}")
     with connection.client() as client:
@@ -51,25 +36,30 @@ def create(
             behavior="delete" if behavior == "delete" else "release",
             lock_delay_s=durations.parse(lock_delay),
             node=node,
-            node_checks=tuple(check or ()),
+            node_checks=check,
         )
-    if as_json:
+    if json:
         say_json({"id": session})
     else:
         say(session)
 
 
-@command(app, "list", examples=["quorate session list", "quorate session list -node=n1 -json"])
-@connected("Error listing sessions")
+@connected("session list", "", "Error listing sessions")
 def list_(
     connection: Connection,
-    node: Annotated[str, typer.Option("--node", help="Only those of this node.")] = "",
-    as_json: Json = False,
+    *,
+    node: Annotated[str, "Only those of this node."] = "",
+    json: Json = False,
 ) -> None:
-    """List sessions."""
+    """List sessions.
+
+    Examples:
+        quorate session list
+        quorate session list -node=n1 -json
+    """
     with connection.client() as client:
         sessions = client.session.all(node=node, stale=connection.stale)
-    if as_json:
+    if json:
         say_json(sessions)
         return
     heading = ["ID", "Name", "Node", "TTL", "Behavior"]
@@ -81,28 +71,34 @@ def _facts(session: Session) -> list[str]:
     return [session.name or "-", session.node, ttl, session.behavior]
 
 
-@command(app, "info", examples=["quorate session info 4ca8e74b-6350-7587-addf-a18084928f3c"])
-@connected("Error reading session")
-def info(connection: Connection, session: Words = None, as_json: Json = False) -> None:
-    """Show one session; exit code 1 if it does not exist."""
+@connected("session info", "ID", "Error reading session")
+def info(connection: Connection, *session: str, json: Json = False) -> None:
+    """Show one session; exit code 1 if it does not exist.
+
+    Examples:
+        quorate session info 4ca8e74b-6350-7587-addf-a18084928f3c
+    """
     name = one_argument(session, "ID")
     with connection.client() as client:
-        _show(name, client.session.info(name, stale=connection.stale), as_json)
+        _show(name, client.session.info(name, stale=connection.stale), json)
 
 
-@command(app, "renew", examples=["quorate session renew 4ca8e74b-6350-7587-addf-a18084928f3c"])
-@connected("Error renewing session")
-def renew(connection: Connection, session: Words = None, as_json: Json = False) -> None:
-    """Start a session's TTL anew; exit code 1 if it has ended."""
+@connected("session renew", "ID", "Error renewing session")
+def renew(connection: Connection, *session: str, json: Json = False) -> None:
+    """Start a session's TTL anew; exit code 1 if it has ended.
+
+    Examples:
+        quorate session renew 4ca8e74b-6350-7587-addf-a18084928f3c
+    """
     name = one_argument(session, "ID")
     with connection.client() as client:
-        _show(name, client.session.renew(name), as_json)
+        _show(name, client.session.renew(name), json)
 
 
-def _show(name: str, found: Session | None, as_json: bool) -> None:
+def _show(name: str, found: Session | None, json: bool) -> None:
     if found is None:
         fail(f"Error! No session exists with the id: {name}")
-    if as_json:
+    if json:
         say_json(found)
         return
     say_columns(
@@ -119,11 +115,17 @@ def _show(name: str, found: Session | None, as_json: bool) -> None:
     )
 
 
-@command(app, "destroy", examples=["quorate session destroy 4ca8e74b-6350-7587-addf-a18084928f3c"])
-@connected("Error destroying session")
-def destroy(connection: Connection, session: Words = None) -> None:
-    """End a session; its locks are released or their keys deleted. Harmless if it has ended."""
+@connected("session destroy", "ID", "Error destroying session")
+def destroy(connection: Connection, *session: str) -> None:
+    """End a session; its locks are released or their keys deleted. Harmless if it has ended.
+
+    Examples:
+        quorate session destroy 4ca8e74b-6350-7587-addf-a18084928f3c
+    """
     name = one_argument(session, "ID")
     with connection.client() as client:
         client.session.destroy(name)
     say(f"Success! Destroyed session: {name}")
+
+
+session = Group("session", create, list_, info, renew, destroy)

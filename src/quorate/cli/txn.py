@@ -1,19 +1,15 @@
 """`quorate txn`: several operations, all or nothing."""
 
 import base64
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
-import typer
 
 from quorate.base.errors import RequestError
-from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.flags import application, command
+from quorate.cli.connect import Connection, connected, one_argument, read_value
 from quorate.cli.output import fail, note, say, say_json
-from quorate.cli.values import read_value
 from quorate.client.structs import KvEntry, TxnDone
-
-app = application("Do several operations on keys at once, or none of them.")
 
 
 class KvStep(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
@@ -36,26 +32,20 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
 _STEPS = msgspec.json.Decoder(list[Step])
 
 
-@command(
-    app,
-    "txn",
-    examples=[
-        "quorate txn @steps.json",
-        """echo '[{"KV":{"Verb":"set","Key":"a","Value":"MQ=="}}]' | quorate txn -""",
-    ],
-)
-@connected("Error! Transaction not done")
+@connected("txn", "[STEPS]", "Error! Transaction not done")
 def txn(
     connection: Connection,
-    steps: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[STEPS]", show_default=False, help="@FILE, - for stdin, or JSON."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the answer as JSON, as Consul's API has it.")
-    ] = False,
+    *steps: str,
+    json: Annotated[bool, "Print the answer as JSON, as Consul's API has it."] = False,
 ) -> None:
-    """Do operations written as for Consul's /v1/txn; exit code 1 if nothing was done."""
+    """Do operations written as for Consul's /v1/txn; exit code 1 if nothing was done.
+
+    STEPS are @FILE, - for stdin (also if left out), or the JSON itself.
+
+    Examples:
+        quorate txn @steps.json
+        echo '[{"KV":{"Verb":"set","Key":"a","Value":"MQ=="}}]' | quorate txn -
+    """
     text = read_value(one_argument(steps, "STEPS", default="-"))
     try:
         parsed = _STEPS.decode(text)
@@ -66,7 +56,7 @@ def txn(
         for number, step in enumerate(parsed):
             _add(collected, step.kv, number)
         done = collected.commit()
-    if as_json:
+    if json:
         say_json(_answer(done))
     elif done:
         say(f"Success! Operations done: {len(parsed)}")
@@ -76,41 +66,31 @@ def txn(
         note("Error! Nothing was done:")
         for fault in done.faults:
             note(f"  operation {fault.place}: {fault.text}")
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
-def _add(collected: Any, step: KvStep, number: int) -> None:
+def _add(txn: Any, step: KvStep, number: int) -> None:
     """Put one operation into a transaction."""
-    key, value, flags = step.key, step.value, step.flags
-    match step.verb:
-        case "set":
-            collected.put(key, value, flags=flags)
-        case "cas":
-            collected.cas(key, value, step.index, flags=flags)
-        case "lock":
-            collected.acquire(key, value, step.session, flags=flags)
-        case "unlock":
-            collected.release(key, value, step.session, flags=flags)
-        case "delete":
-            collected.delete(key)
-        case "delete-cas":
-            collected.delete(key, index=step.index)
-        case "check-index":
-            collected.check_index(key, step.index)
-        case "check-session":
-            collected.check_session(key, step.session)
-        case verb if verb in _BY_KEY:
-            getattr(collected, _BY_KEY[verb])(key)
-        case verb:
-            raise RequestError("bad_request", f"operation {number}: unknown verb {verb!r}")
+    add = _VERBS.get(step.verb)
+    if add is None:
+        raise RequestError("bad_request", f"operation {number}: unknown verb {step.verb!r}")
+    add(txn, step)
 
 
-_BY_KEY = {
-    "get": "get",
-    "get-or-empty": "get_or_empty",
-    "get-tree": "get_tree",
-    "delete-tree": "delete_tree",
-    "check-not-exists": "check_absent",
+_VERBS: dict[str, Callable[[Any, KvStep], object]] = {
+    "set": lambda txn, step: txn.put(step.key, step.value, flags=step.flags),
+    "cas": lambda txn, step: txn.cas(step.key, step.value, step.index, flags=step.flags),
+    "lock": lambda txn, step: txn.acquire(step.key, step.value, step.session, flags=step.flags),
+    "unlock": lambda txn, step: txn.release(step.key, step.value, step.session, flags=step.flags),
+    "get": lambda txn, step: txn.get(step.key),
+    "get-or-empty": lambda txn, step: txn.get_or_empty(step.key),
+    "get-tree": lambda txn, step: txn.get_tree(step.key),
+    "delete": lambda txn, step: txn.delete(step.key),
+    "delete-cas": lambda txn, step: txn.delete(step.key, index=step.index),
+    "delete-tree": lambda txn, step: txn.delete_tree(step.key),
+    "check-index": lambda txn, step: txn.check_index(step.key, step.index),
+    "check-session": lambda txn, step: txn.check_session(step.key, step.session),
+    "check-not-exists": lambda txn, step: txn.check_absent(step.key),
 }
 
 

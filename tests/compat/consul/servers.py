@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quorate.cli.launch import HOST, free_ports, quorate_command
+from quorate.lab.launch import HOST, free_ports, quorate_command
 
 START_S = 120.0  # as `tests.limits.HANG_S`: other suites load this file by itself
 

@@ -143,6 +143,9 @@ class FakeClient:
     def __enter__(self) -> Self:
         return self
 
+    def close(self) -> None:
+        return None
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

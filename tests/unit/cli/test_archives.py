@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from quorate.catalog.commands import NodeRegister
-from quorate.cli.archives import ArchiveError, read_archive
+from quorate.cli.inventory import read_archive
 from quorate.cli.output import readable
 from quorate.domains import DOMAINS
+from quorate.gateways.http.archive import ArchiveError
 from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC, content
 from tests.unit.cli.conftest import Run
@@ -42,8 +43,8 @@ def whole(state: bytes = b"state") -> dict[str, bytes]:
 def test_a_whole_archive_tells_what_it_holds(tmp_path: Path) -> None:
     file = tmp_path / "a.snap"
     file.write_bytes(packed(whole()))
-    archive = read_archive(file)
-    assert archive.meta["Index"] == 18
+    meta, archive = read_archive(file)
+    assert meta["Index"] == 18
     assert archive.sizes["state.bin"] == 5
 
 
@@ -53,9 +54,9 @@ def test_a_whole_archive_tells_what_it_holds(tmp_path: Path) -> None:
         (b"nonsense", "failed to decompress"),
         (packed(whole())[:-20], "failed to decompress"),
         (gzip.compress(b"no tar at all", mtime=0), "failed to read snapshot file"),
-        (packed(whole() | {"state.bin": b"other"}), "state.bin is missing or its sum is wrong"),
-        (packed({"meta.json": META}), "SHA256SUMS is missing"),
-        (packed(whole() | {"SHA256SUMS": b"00  other\n"}), "SHA256SUMS does not list meta.json"),
+        (packed(whole() | {"state.bin": b"other"}), "the digest of state.bin is wrong"),
+        (packed({"meta.json": META}), "it lacks state.bin, SHA256SUMS"),
+        (packed(whole() | {"SHA256SUMS": b"00  other\n"}), "the digest of meta.json is wrong"),
         (packed(whole()) + b"more", "4 bytes follow the end"),
         (
             packed({name: data for name, data in whole().items() if name != "state.bin"}),

@@ -7,17 +7,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
 
-from quorate.cli.agentflags import FLAGS
+from quorate.agent.keys import FLAGS
+from quorate.cli.commands import NOUNS
 from quorate.cli.completion import all_words, bash, fish, zsh
-from quorate.cli.main import NOUNS, app, main
+from quorate.cli.main import main
 
 Offered = Callable[..., list[str]]
 
 
 def words() -> dict[str, list[str]]:
-    return all_words(typer.main.get_command(app))
+    return all_words()
 
 
 def in_bash(*line: str) -> list[str]:

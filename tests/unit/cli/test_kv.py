@@ -9,7 +9,7 @@ import pytest
 
 from quorate.base.errors import UnavailableError
 from quorate.cli.kvfiles import joined
-from quorate.cli.writing import Item
+from quorate.client.bulk import Item
 from tests.unit.cli.conftest import Run, Said
 from tests.unit.cli.fakes import FakeClient
 
@@ -270,7 +270,7 @@ def test_import_writes_what_export_printed(run: Run, monkeypatch: pytest.MonkeyP
     def write_all(_node: str, _token: str, items: list[Item], _done: object) -> None:
         written.extend(items)
 
-    monkeypatch.setattr("quorate.cli.writing.write_all", write_all)
+    monkeypatch.setattr("quorate.client.bulk.write_all", write_all)
     data = '[{"key":"x","flags":5,"value":"NA=="},{"key":"y"}]'
     said = run("kv", "import", "-prefix=sub/", data)
     assert said == good("Imported: sub/x\nImported: sub/y\n")
@@ -302,7 +302,7 @@ def test_import_says_how_much_was_written_before_an_error(
         done()
         raise UnavailableError("no_quorum", "no cluster leader")
 
-    monkeypatch.setattr("quorate.cli.writing.write_all", write_all)
+    monkeypatch.setattr("quorate.client.bulk.write_all", write_all)
     said = run("kv", "import", '[{"key":"x"},{"key":"y"}]')
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith("1 of 2 keys were written before this:\nError! Failed writing data")

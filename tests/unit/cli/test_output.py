@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-import typer
 
 from quorate.base.errors import ConflictError, OutcomeUnknownError, UnavailableError
 from quorate.cli import output
@@ -22,10 +21,10 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
 def test_a_failure_goes_to_stderr_and_ends_with_its_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         output.fail("Error! No", 2)
     printed = capsys.readouterr()
-    assert (caught.value.exit_code, printed.out, printed.err) == (2, "", "Error! No\n")
+    assert (caught.value.code, printed.out, printed.err) == (2, "", "Error! No\n")
 
 
 def test_an_unknown_outcome_says_so_before_anything_is_done_again() -> None:
@@ -45,8 +44,8 @@ def test_an_error_that_says_it_all_gets_no_advice() -> None:
 def test_progress_is_silent_where_stderr_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with output.progress("importing", 1000) as bar:
-        bar.advance()
+    with output.progress("importing", 1000) as advance:
+        advance(1)
     printed = capsys.readouterr()
     assert printed.out + printed.err == ""
 

@@ -95,7 +95,7 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None
     tar.addfile(info, content)
 
 
-def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> None:
+def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> Scanned:
     """Read an archive, hand on its state piece by piece, and check its digests.
 
     Args:
@@ -115,6 +115,7 @@ def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) ->
     for name in (META, STATE):
         if (found.digests[name], name) not in wanted:
             raise ArchiveError(f"{_UNREADABLE}the digest of {name} is wrong")
+    return found
 
 
 def scan(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> Scanned:

@@ -222,22 +222,24 @@ def _check_meta(meta: dict[str, str]) -> None:
             f"{prefix}Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs",
         )
     for key, value in meta.items():
-        fault = _meta_fault(key, value)
+        fault = meta_fault(key, value)
         if fault:
             raise HttpError(
                 400, f"{prefix}Couldn't load metadata pair ('{key}', '{value}'): {fault}"
             )
 
 
-def _meta_fault(key: str, value: str) -> str:
+def meta_fault(key: str, value: str, reserved: tuple[str, ...] = ("consul-",)) -> str:
+    """What is wrong with a fact about a node or service, in Consul's words; empty if nothing is."""
     if not key:
         return "Key cannot be blank"
     if not _META_KEY.fullmatch(key):
         return "Key contains invalid characters"
     if len(key) > META_KEY_MAX:
         return f"Key is too long (limit: {META_KEY_MAX} characters)"
-    if key.startswith("consul-"):
-        return "Key prefix 'consul-' is reserved for internal use"
+    for prefix in reserved:
+        if key.startswith(prefix):
+            return f"Key prefix '{prefix}' is reserved for internal use"
     if len(value) > META_VALUE_MAX:
         return f"Value is too long (limit: {META_VALUE_MAX} characters)"
     return ""

@@ -1,0 +1,106 @@
+"""Door: the gateways of a node. The one place where a body and a gateway meet."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from quorate import __version__
+from quorate.agent.settings import UNIX, AgentSettings
+from quorate.agent.sockets import UnixListener
+from quorate.base.ports import Local
+from quorate.gateways.http.config import HttpConfig
+from quorate.gateways.http.process import Process
+from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.sharing import shared
+
+
+class Door:
+    """The HTTP servers of one node, one per client address.
+
+    Args:
+        log: For people.
+
+    Attributes:
+        host: The address opened last, or that could not be.
+    """
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._servers: list[HttpServer] = []
+        self._files: list[UnixListener] = []
+        self._config = HttpConfig()
+        self.host = ""
+
+    async def open(
+        self,
+        local: Local,
+        settings: AgentSettings,
+        data_dir: Path,
+        connections_max: int,
+        process: Process,
+    ) -> None:
+        """Accept clients.
+
+        Args:
+            local: The node they reach.
+            settings: Of the agent.
+            data_dir: Where bodies that are too long for memory are kept while they come.
+            connections_max: What the limit of open files leaves for clients.
+            process: What clients may ask something of, besides the node.
+
+        Raises:
+            OSError: An address cannot be used.
+        """
+        config = self._config = http_config(settings, data_dir, connections_max)
+        common = shared(config)
+        for host in settings.clients:
+            self.host = host
+            server = HttpServer(local, config, common, self._log.warning, process)
+            if host.startswith(UNIX):
+                listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)
+                self._files.append(listener)
+                server.start_on(listener.socket)
+            elif settings.http_port is not None:
+                await server.start(host, settings.http_port)
+            self._servers.append(server)
+
+    def reconfigure(self, settings: AgentSettings) -> None:
+        """From now on go by what other settings say of limits and answers."""
+        self._config = msgspec.structs.replace(self._config, **_shared(settings))
+        for server in self._servers:
+            server.reconfigure(self._config)
+
+    async def close(self) -> None:
+        """Accept no more, and let those under way end."""
+        for server in self._servers:
+            await server.stop()
+        self._servers.clear()
+        for file in self._files:
+            file.remove()
+        self._files.clear()
+
+
+def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -> HttpConfig:
+    """What the settings of an agent say about its HTTP gateway."""
+    cluster, limits = settings.node.cluster, settings.node.limits
+    return HttpConfig(
+        datacenter=settings.node.datacenter,
+        version=__version__,
+        is_pretty=settings.is_dev,
+        value_bytes_max=cluster.value_bytes_max,
+        txn_ops_max=cluster.txn_ops_max,
+        command_bytes_max=cluster.batch_bytes_max,
+        connections_max=min(limits.http_connections_max, connections_max),
+        held_bytes_max=limits.http_held_bytes_max,
+        client_bytes_max=limits.http_client_bytes_max,
+        spool_dir=str(data_dir),
+        **_shared(settings),
+    )
+
+
+def _shared(settings: AgentSettings) -> dict[str, Any]:
+    """What is called the same in both."""
+    names = set(HttpConfig.__struct_fields__) & set(AgentSettings.__struct_fields__)
+    return {name: getattr(settings, name) for name in names}

@@ -1,0 +1,271 @@
+"""HCL as Consul's files use it, which is the first version of that language.
+
+A reader of our own: the kept library (python-hcl2) reads the second version, a different language
+without quoted keys, several values a line, or numbers in hex; the one for the first (pyhcl) has
+not been maintained for years, and reads escapes and repeated blocks wrongly without a word.
+
+Text of the file → the values that HashiCorp's reader gives a program: a block is a list of blocks,
+for it may be repeated; lists of one key append; other values of one key win over earlier ones.
+`tests/unit/agent/data/hcl.json` records what that reader said.
+
+Source: https://github.com/hashicorp/hcl/tree/hcl1 (README).
+"""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>[ \t\r\n]+|(?:\#|//)[^\n]*|/\*.*?\*/)
+  | (?P<heredoc><<-?[^\W\d][\w]*\r?\n)
+  | (?P<float>-?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|-?\d+[eE][+-]?\d+)
+  | (?P<whole>-?(?:0[xX][0-9a-fA-F]+|\d+))
+  | (?P<word>[^\W\d][\w.-]*)
+  | (?P<quote>")
+  | (?P<mark>[{}\[\]=,])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PLAIN = re.compile(r'[^"\\\n$]+')
+_ESCAPE = re.compile(
+    r'\\(?:([abfnrtv\\"])|([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))'
+)
+_LETTERS = {
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\",
+    '"': '"',
+}  # fmt: skip
+_INT64 = range(-(2**63), 2**63)
+_WORDS = {"true": True, "false": False}
+_VALUES = frozenset({"whole", "float", "string", "bool"})
+
+
+class _Token(NamedTuple):
+    kind: str  # of the pattern above; also "string", "bool", "end"
+    value: Any
+    place: int
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Read a text of HCL, or of JSON, which is HCL too.
+
+    Raises:
+        ValueError: It is none; says at which line and column.
+        RecursionError: Blocks within blocks without end.
+    """
+    if text.lstrip().startswith("{"):
+        values: dict[str, Any] = json.loads(text)
+        return values
+    return _Reader(text).document()
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value)
+
+
+class _Reader:
+    """Reads one text from the front."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._next = self._scan()
+
+    def document(self) -> dict[str, Any]:
+        """The whole text."""
+        values = self._items()
+        if self._next.kind != "end":
+            raise self._fault(self._next.place, "expected a key")
+        return values
+
+    # --- structure -----------------------------------------------------------------------------
+
+    def _items(self) -> dict[str, Any]:
+        """Keys with their values, up to a bracket or the end."""
+        values: dict[str, Any] = {}
+        while self._next.kind in {"word", "string"}:
+            key = self._take()
+            value = self._item(key)
+            old: Any = values.get(key.value)
+            if isinstance(old, list) and isinstance(value, list):
+                values[key.value] = [*_list(old), *_list(value)]
+            elif old is not None and isinstance(old, list) != isinstance(value, list):
+                raise self._fault(key.place, f"{key.value!r} is a block here and a value elsewhere")
+            else:
+                values[key.value] = value
+            if self._is_mark(","):
+                self._take()
+        return values
+
+    def _item(self, key: _Token) -> Any:
+        """What stands behind a key: a value, or a block with further names."""
+        if self._is_mark("="):
+            self._take()
+            value = self._value()
+            return [value] if isinstance(value, dict) else value
+        if self._next.kind in {"word", "string"}:
+            if self._is_label():
+                return [{self._take().value: self._item(key)}]
+        elif self._is_mark("{"):
+            return [self._block()]
+        raise self._fault(self._next.place, f"key {key.value!r}: expected '{{' or '='")
+
+    def _is_label(self) -> bool:
+        """Whether the word ahead names a block: only a block or a further name may follow."""
+        ahead = _TOKEN.match(self._text, self._at)
+        while ahead is not None and ahead.lastgroup == "space":
+            ahead = _TOKEN.match(self._text, ahead.end())
+        return ahead is not None and (ahead.lastgroup in {"quote", "word"} or ahead[0] == "{")
+
+    def _value(self) -> Any:
+        token = self._next
+        if token.kind in _VALUES:
+            return self._take().value
+        if self._is_mark("{"):
+            return self._block()
+        if self._is_mark("["):
+            return self._list()
+        what = "nothing" if token.kind == "end" else repr(token.value)
+        raise self._fault(token.place, f"expected a value, not {what}")
+
+    def _block(self) -> dict[str, Any]:
+        opened = self._take()
+        values = self._items()
+        if not self._is_mark("}"):
+            text = f"expected '}}' for the '{{' at {self._where(opened)}"
+            raise self._fault(self._next.place, text)
+        self._take()
+        return values
+
+    def _list(self) -> list[Any]:
+        opened = self._take()
+        items: list[Any] = []
+        while not self._is_mark("]"):
+            items.append(self._value())
+            if self._is_mark(","):
+                self._take()
+            elif not self._is_mark("]"):
+                raise self._fault(
+                    self._next.place, f"expected ',' or ']' for the '[' at {self._where(opened)}"
+                )
+        self._take()
+        return items
+
+    # --- words ---------------------------------------------------------------------------------
+
+    def _is_mark(self, mark: str) -> bool:
+        return self._next.kind == "mark" and self._next.value == mark
+
+    def _take(self) -> _Token:
+        taken = self._next
+        self._next = self._scan()
+        return taken
+
+    def _scan(self) -> _Token:
+        """The next word of the text."""
+        while True:
+            place = self._at
+            if place >= len(self._text):
+                return _Token("end", "", place)
+            match = _TOKEN.match(self._text, place)
+            if match is None:
+                raise self._fault(place, f"illegal character {self._text[place]!r}")
+            self._at = match.end()
+            if match.lastgroup != "space":
+                return self._token(str(match.lastgroup), match[0], place)
+
+    def _token(self, kind: str, word: str, place: int) -> _Token:
+        if kind == "whole":
+            return _Token(kind, self._whole(word, place), place)
+        if kind == "float":
+            return _Token(kind, float(word), place)
+        if kind == "quote":
+            return _Token("string", self._string(place), place)
+        if kind == "heredoc":
+            return _Token("string", self._heredoc(word, place), place)
+        if word in _WORDS:
+            return _Token("bool", _WORDS[word], place)
+        return _Token(kind, word, place)
+
+    def _whole(self, word: str, place: int) -> int:
+        digits = word.lstrip("-")
+        is_octal = digits.startswith("0") and digits.isdigit() and len(digits) > 1
+        try:
+            number = int(word, 8 if is_octal else 0)
+        except ValueError:
+            raise self._fault(place, f"{word} is no number") from None
+        if number not in _INT64:
+            raise self._fault(place, f"{word} is out of range")
+        return number
+
+    def _string(self, begun: int) -> str:
+        parts: list[str] = []
+        while True:
+            match = _PLAIN.match(self._text, self._at)
+            if match is not None:
+                parts.append(match[0])
+                self._at = match.end()
+            char = self._text[self._at : self._at + 1]
+            if char == '"':
+                self._at += 1
+                return "".join(parts)
+            if char == "$":
+                parts.append(self._dollar(begun))
+            elif char == "\\":
+                parts.append(self._escaped())
+            else:
+                raise self._fault(begun, "the string does not end")
+
+    def _dollar(self, begun: int) -> str:
+        """A dollar; with braces all that is between them, as it stands."""
+        start = self._at
+        self._at += 1
+        if not self._text.startswith("{", self._at):
+            return "$"
+        depth = 0
+        for place in range(self._at, len(self._text)):
+            depth += {"{": 1, "}": -1}.get(self._text[place], 0)
+            if not depth:
+                self._at = place + 1
+                return self._text[start : self._at]
+        raise self._fault(begun, "the string does not end")
+
+    def _escaped(self) -> str:
+        match = _ESCAPE.match(self._text, self._at)
+        if match is None:
+            raise self._fault(self._at, "illegal escape")
+        self._at = match.end()
+        letter, octal, *codes = match.groups()
+        if letter:
+            return _LETTERS[letter]
+        code = int(octal, 8) if octal else int(next(each for each in codes if each), 16)
+        if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+            return "\N{REPLACEMENT CHARACTER}"
+        return chr(code)
+
+    def _heredoc(self, head: str, begun: int) -> str:
+        """The lines up to the one that holds only the word."""
+        word = head.strip("<-\r\n")
+        end = re.compile(rf"^[ \t]*{re.escape(word)}\r?\n", re.MULTILINE).search(
+            self._text, self._at
+        )
+        if end is None:
+            raise self._fault(begun, f"no line {word!r} ends the text that begins here")
+        lines = self._text[self._at : end.start()].splitlines(keepends=True)
+        self._at = end.end() - 1
+        if not head.startswith("<<-"):
+            return "".join(lines)
+        indent = end[0][: len(end[0]) - len(end[0].lstrip(" \t"))]
+        if all(line.startswith(indent) for line in lines):
+            return "".join(line[len(indent) :] for line in lines)
+        return "".join(lines)
+
+    # --- faults --------------------------------------------------------------------------------
+
+    def _where(self, token: _Token) -> str:
+        line = self._text.count("\n", 0, token.place) + 1
+        column = token.place - self._text.rfind("\n", 0, token.place)
+        return f"{line}:{column}"
+
+    def _fault(self, place: int, text: str) -> ValueError:
+        return ValueError(f"At {self._where(_Token('', '', place))}: {text}")

@@ -1,0 +1,302 @@
+"""Which keys a configuration file may have: Consul's, and a block of our own.
+
+A key that is built has a kind. A key of Consul's that this version does not use parses, with a
+warning, so that a file written for Consul starts a node. A key that asks for protection which is
+not built stops the start (`protection`). Any other key is an error.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from quorate.agent import protection
+from quorate.base.config import MIB, ClusterConfig, Limits, Timing
+
+
+class Kind(Enum):
+    """What the value of a key must be."""
+
+    TEXT = "a string"
+    SWITCH = "true or false"
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    DURATION = 'a duration such as "10s"'
+    TEXTS = "a list of strings"
+    NAMES = "a block of strings"
+    UNUSED = "anything: this version does not use it"
+    GUARDED = "nothing that asks for protection"
+
+
+class Key(NamedTuple):
+    """What is to be said of one key that is built.
+
+    Attributes:
+        kind: What its value must be.
+        setting: The setting that it alone sets; see `settings.AgentSettings`.
+        flag: Its flag on the command line.
+        about: The help of that.
+        default: Of a setting that is the value as it stands; None: there is more to it.
+        least: The smallest number.
+        is_reloaded: A reload changes that setting; others need a new start.
+    """
+
+    kind: Kind
+    setting: str = ""
+    flag: str = ""
+    about: str = ""
+    default: Any = None
+    least: int | None = None
+    is_reloaded: bool = False
+
+
+Live = partial(Key, is_reloaded=True)
+SWITCH, TEXT, TEXTS, NAMES = Kind.SWITCH, Kind.TEXT, Kind.TEXTS, Kind.NAMES
+WHOLE, DURATION = Kind.WHOLE, Kind.DURATION
+
+TABLE: dict[str, Key] = {
+    "server": Key(SWITCH, "", "server", "Be a full member; there are no other agents yet."),
+    "bootstrap": Key(SWITCH, "is_alone", "bootstrap", "Found a cluster of one."),
+    "bootstrap_expect": Key(
+        WHOLE, "expect", "bootstrap-expect", "Found a cluster as soon as N nodes have met."
+    ),
+    "retry_join": Key(
+        TEXTS, "join", "retry-join", "Address of another node's server port; repeatable."
+    ),
+    "node_name": Key(TEXT, "node_name", "node", "Name of this node; the host's name if not given."),
+    "node_id": Key(TEXT, "", "node-id", "What the API shows as this node's id, a UUID."),
+    "node_meta": Live(
+        NAMES,
+        "node.meta",
+        "node-meta",
+        "A fact about this node, for those who look for it; repeatable.",
+    ),
+    "disable_host_node_id": Key(SWITCH),
+    "bind_addr": Key(TEXT, "bind", "bind", "Where to listen for other nodes."),
+    "advertise_addr": Key(TEXT, "advertise", "advertise", "What other nodes are told to dial."),
+    "client_addr": Key(
+        TEXT, "clients", "client", "Where to listen for clients; several with spaces."
+    ),
+    "addresses.http": Key(TEXT),
+    "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 switches it off."),
+    "ports.server": Key(WHOLE, "server_port", "server-port", "Port for other nodes."),
+    "ports.serf_lan": Key(WHOLE),
+    "data_dir": Key(TEXT, "data_dir", "data-dir", "Where this node keeps everything."),
+    "datacenter": Key(TEXT, "node.datacenter", "datacenter", "Name of the data center."),
+    "log_level": Live(TEXT, "log_level", "log-level", "trace, debug, info, warn or error."),
+    "log_json": Key(SWITCH, "log_json", "log-json", "Log one JSON object a line.", False),
+    "pid_file": Key(TEXT, "pid_file", "pid-file", "Where to write the process id."),
+    "default_query_time": Live(
+        DURATION, "default_wait_s", "default-query-time", "How long a blocking read waits.", 300.0
+    ),
+    "max_query_time": Live(
+        DURATION, "max_wait_s", "max-query-time", "How long it may wait at most.", 600.0
+    ),
+    "session_ttl_min": Live(DURATION, "session_ttl_min_s", default=10.0),
+    "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
+    "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
+    "unix_sockets.user": Key(TEXT),
+    "unix_sockets.group": Key(TEXT),
+    "unix_sockets.mode": Key(TEXT),
+    "disable_http_unprintable_char_filter": Live(SWITCH, "takes_unprintable", default=False),
+    "http_config.response_headers": Live(NAMES, "response_headers"),
+    "http_config.block_endpoints": Live(TEXTS, "blocked_paths", default=()),
+    "limits.http_max_conns_per_client": Live(
+        WHOLE, "connections_per_client_max", default=200, least=1
+    ),
+    "limits.txn_max_req_len": Live(WHOLE, "txn_bytes_max", default=512 * 1024, least=1),
+    "limits.kv_max_value_size": Key(WHOLE),
+    "performance.raft_multiplier": Key(WHOLE),
+    "performance.rpc_hold_timeout": Key(DURATION),
+    "quorate.auto_promote": Key(SWITCH, "node.auto_promote"),
+    "quorate.wal_sync": Key(TEXT, "wal_sync"),
+    "quorate.wal_segment_bytes": Key(WHOLE, "wal_segment_bytes", default=64 * MIB, least=MIB),
+    "quorate.snapshot_log_bytes": Key(WHOLE, "snapshot_log_bytes", default=256 * MIB, least=MIB),
+    "quorate.free_bytes_min": Key(WHOLE, "free_bytes_min", default=128 * MIB, least=MIB),
+}
+"""Every key that is built; keys in blocks have dots between them. Flags are shown in this order."""
+
+Keys = dict[str, Any]
+"""Key -> Kind, or the keys of a block."""
+
+
+def _unused(names: str) -> Keys:
+    return dict.fromkeys(names.split(), Kind.UNUSED)
+
+
+def _numbers(kind: type[ClusterConfig | Timing | Limits]) -> Keys:
+    """A key for each field of a struct of numbers."""
+    return {
+        name: Kind.WHOLE if field is int else Kind.NUMBER
+        for name, field in kind.__annotations__.items()
+    }
+
+
+def _guarded(keys: Mapping[str, Any]) -> Keys:
+    """Keys of `protection`, with its blocks."""
+    return {
+        name: Kind.GUARDED if isinstance(what, str) else _guarded(what)
+        for name, what in keys.items()
+    }
+
+
+_BLOCKS = _guarded(protection.BLOCKS)
+
+_ACL: Keys = _unused("down_policy token_ttl policy_ttl role_ttl enable_token_persistence")
+
+_DNS = _unused(
+    "allow_stale max_stale node_ttl service_ttl only_passing enable_truncate udp_answer_limit "
+    "a_record_limit recursor_strategy recursor_timeout use_cache cache_max_age "
+    "disable_compression enable_additional_node_meta_txt soa"
+)
+
+_GOSSIP = _unused(
+    "gossip_nodes probe_interval probe_timeout suspicion_mult gossip_interval retransmit_mult"
+)
+
+_OUR_NUMBERS: Keys = {
+    "cluster": _numbers(ClusterConfig), "timing": _numbers(Timing), "limits": _numbers(Limits),
+}  # fmt: skip
+
+_UNUSED = _unused(
+    # identity and addresses
+    "primary_datacenter domain alt_domain advertise_addr_wan "
+    "advertise_addr_ipv4 advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs "
+    # joining
+    "retry_join_wan retry_interval retry_max rejoin_after_leave start_join start_join_wan "
+    "retry_interval_wan retry_max_wan "
+    # log
+    "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
+    "syslog_facility "
+    # checks and services
+    "service services check checks enable_script_checks enable_local_script_checks "
+    "check_update_interval check_output_max_size discard_check_output watches "
+    # access control, old words
+    "acl_down_policy acl_ttl acl_enforce_version_8 "
+    # DNS
+    "recursors "
+    # limits
+    "discovery_max_stale "
+    # consensus and gossip
+    "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
+    "reconnect_timeout reconnect_timeout_wan "
+    "disable_keyring_file "
+    # UI, mesh and the rest
+    "ui ui_dir ui_content_path cloud config_entries peering "
+    "disable_update_check disable_remote_exec enable_debug "
+    "disable_anonymous_signature "
+    "enable_central_service_config experiments segment segments locality audit version "
+    "version_prerelease revision license_path partition non_voting_server read_replica "
+    "protocol rpc server_name server_rejoin_age_max use_streaming_backend "
+    "disable_coordinates xds reporting"
+)
+
+_UNUSED_BLOCKS: Keys = {
+    "addresses": _unused("dns grpc") | _BLOCKS["addresses"],
+    "ports": _unused(
+        "dns grpc grpc_tls https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
+        "sidecar_max_port expose_min_port expose_max_port"
+    ),
+    "http_config": _unused("use_cache max_header_bytes") | _BLOCKS["http_config"],
+    "performance": _unused("leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
+    "limits": _unused(
+        "rpc_rate rpc_max_burst rpc_max_conns_per_client rpc_handshake_timeout "
+        "rpc_client_timeout https_handshake_timeout request_limits"
+    ),
+    "quorate": _OUR_NUMBERS,
+    "acl": _ACL | _BLOCKS["acl"],
+    "auto_encrypt": _BLOCKS["auto_encrypt"],
+    "auto_config": _BLOCKS["auto_config"]
+    | {"authorization": _BLOCKS["auto_config"]["authorization"] | _unused("static")},
+    "dns_config": _DNS,
+    "gossip_lan": _GOSSIP,
+    "gossip_wan": _GOSSIP,
+    "autopilot": _unused(
+        "cleanup_dead_servers last_contact_threshold max_trailing_logs min_quorum "
+        "server_stabilization_time disable_upgrade_migration redundancy_zone_tag "
+        "upgrade_version_tag"
+    ),
+    "raft_logstore": _unused("backend disable_log_cache verification boltdb wal"),
+    "tls": _BLOCKS["tls"],
+    "telemetry": _unused(
+        "prometheus_retention_time disable_hostname statsd_address statsite_address "
+        "dogstatsd_addr dogstatsd_tags metrics_prefix prefix_filter filter_default "
+        "disable_per_tenancy_usage_metrics enable_host_metrics retry_failed_connection"
+    ),
+    "ui_config": _unused(
+        "enabled dir content_path metrics_provider metrics_provider_files "
+        "metrics_provider_options_json metrics_proxy dashboard_url_templates"
+    ),
+    "connect": _unused(
+        "enabled ca_provider ca_config enable_mesh_gateway_wan_federation "
+        "enable_serverless_plugin test_ca_leaf_root_change_spread"
+    ),
+}
+
+
+def _with_table(keys: Keys) -> Keys:
+    for name, key in TABLE.items():
+        *blocks, last = name.split(".")
+        place = keys
+        for block in blocks:
+            place = place.setdefault(block, {})
+        place[last] = key.kind
+    return keys
+
+
+KEYS = MappingProxyType(_with_table(_UNUSED | _UNUSED_BLOCKS | _guarded(protection.GUARDED)))
+"""Every key that parses, nested as in the files."""
+
+OUR_KEYS: Keys = KEYS["quorate"]
+"""The block `quorate`: what Consul has no words for."""
+
+RELOADED = {key.setting: name for name, key in TABLE.items() if key.setting and key.is_reloaded}
+"""Settings that a reload changes, by the key that sets each."""
+
+FIXED = {
+    **{key.setting: name for name, key in TABLE.items() if key.setting and not key.is_reloaded},
+    "socket": "unix_sockets",
+    "node.cluster": "quorate.cluster, limits.kv_max_value_size",
+    "node.timing": "quorate.timing, performance",
+    "node.limits": "quorate.limits",
+}
+"""Settings that need a new start, by their keys."""
+
+
+def kind_of(key: str) -> Kind:
+    """What the value of a key must be; keys in blocks have dots between them."""
+    found: Any = KEYS
+    for part in key.split("."):
+        found = found[part]
+    return Kind(found)
+
+
+FLAGS = {key.flag: (name, key.about) for name, key in TABLE.items() if key.flag}
+FLAGS["join"] = ("retry_join", "The same as -retry-join, by its old name.")
+"""The flags of `quorate agent` by name: the key that each sets, and its help."""
+
+UNUSED_SWITCHES = (
+    "disable-keyring-file enable-local-script-checks enable-script-checks "
+    "hcl non-voting-server read-replica rejoin syslog ui"
+)
+UNUSED_VALUES = (
+    "advertise-wan alt-domain auto-reload-config "
+    "check_output_max_size dns-port domain grpc-port grpc-tls-port https-port "
+    "log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
+    "primary-gateway protocol raft-protocol recursor retry-interval "
+    "retry-interval-wan retry-join-wan retry-max retry-max-wan segment "
+    "serf-lan-bind serf-wan-bind serf-wan-port "
+    "ui-content-path ui-dir"
+)
+"""Consul's flags for parts that are not there."""
+
+HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
+    "disable-host-node-id": ("disable_host_node_id", ""),
+    "serf-lan-port": ("ports.serf_lan", ""),  # read in `retry_join`
+    "encrypt": ("encrypt", ""),
+    "allow-write-http-from": ("http_config.allow_write_http_from", ""),
+    "serf-lan-allowed-cidrs": ("serf_lan_allowed_cidrs", ""),
+    "serf-wan-allowed-cidrs": ("serf_wan_allowed_cidrs", ""),
+}
+"""The same for flags that the help does not show: most ask for protection, see `protection`."""

@@ -1,0 +1,182 @@
+"""The agent's process: what signals and clients may ask of it while it runs."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from operator import attrgetter
+
+import msgspec
+
+from quorate.agent.door import Door
+from quorate.agent.files import Given
+from quorate.agent.keys import FIXED, RELOADED
+from quorate.agent.logs import LogFollower, Logs
+from quorate.agent.settings import AgentSettings, ConfigError, settings_of
+from quorate.base.errors import PeerError, QuorateError, RequestError
+from quorate.runtime.body import Body
+
+LEAVE_S = 6.0
+"""How long a node that stops by a signal tries to leave the cluster first."""
+
+
+class AgentProcess:
+    """See `gateways.http.process.Process`.
+
+    Args:
+        given: What the command line said: files are read again by it.
+        settings: What is in force.
+        logs: Where the log goes.
+        stop: Called when the process is to end.
+
+    Attributes:
+        settings: What is in force; what needs a new start is in it as it was.
+    """
+
+    def __init__(
+        self, given: Given, settings: AgentSettings, logs: Logs, stop: Callable[[], None]
+    ) -> None:
+        self.settings = settings
+        self._given = given
+        self._logs = logs
+        self._stop = stop
+        self._body: Body | None = None
+        self._door: Door | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+        self._had_terminal = has_terminal() and not is_kept
+
+    def started(self, body: Body, door: Door) -> None:
+        """The node runs."""
+        self._body, self._door = body, door
+
+    # --- the configuration ---------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again, but end a development node with its terminal."""
+        if self.settings.is_dev and self._had_terminal and not has_terminal():
+            self._logs.log.info("the terminal was closed: a development node ends with it")
+            self._stop()
+            return
+        try:
+            self.reload()
+        except RequestError:  # it is in the log
+            return
+
+    def reload(self) -> None:
+        """Read the configuration again.
+
+        Raises:
+            RequestError: It is wrong; nothing was changed.
+        """
+        log = self._logs.log
+        try:
+            new, warnings = settings_of(self._given)
+        except ConfigError as error:
+            text = str(error).strip()
+            log.warning("not reloaded: nothing was changed", why=text)
+            raise RequestError("bad_request", f"Failed to reload: {text}") from None
+        for warning in warnings:
+            log.warning(warning)
+        old = self.settings
+        changed = [name for name in RELOADED if attrgetter(name)(new) != attrgetter(name)(old)]
+        fixed = [name for name in FIXED if attrgetter(name)(new) != attrgetter(name)(old)]
+        if fixed:
+            log.warning("needs a new start", keys=", ".join(FIXED[name] for name in fixed))
+        self._use(new, changed)
+        log.info("reloaded", changed=", ".join(RELOADED[name] for name in changed) or "nothing")
+
+    def _use(self, new: AgentSettings, changed: list[str]) -> None:
+        values = {name: getattr(new, name) for name in changed if "." not in name}
+        node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
+        self.settings = msgspec.structs.replace(self.settings, node=node, **values)
+        self._logs.set_level(self.settings.log_level)
+        if self._door is not None:
+            self._door.reconfigure(self.settings)
+        if "node.meta" in changed and self._body is not None:
+            self._body.register(node, self._registered)
+
+    def _registered(self, error: QuorateError | None) -> None:
+        if error is not None:
+            self._logs.log.warning("node_meta is not in the catalog yet", why=error.text)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._end(is_leaving=self.settings.leaves_on_terminate)
+
+    def interrupt(self) -> None:
+        """SIGINT."""
+        self._end(is_leaving=self.settings.leaves_on_interrupt)
+
+    def _end(self, *, is_leaving: bool) -> None:
+        if not is_leaving or self._body is None or self._leaving is not None:
+            self._stop()
+            return
+        log = self._logs.log
+
+        def left(error: QuorateError | None) -> None:
+            if error is not None:
+                log.warning("stops, and has not left as far as is known", why=error.text)
+                self._stop()
+
+        def late() -> None:
+            log.warning("stops, and does not know if it has left", waited_s=LEAVE_S)
+            self._stop()
+
+        self.leave(left)
+        asyncio.get_running_loop().call_later(LEAVE_S, late)
+
+    def leave(self, done: Callable[[QuorateError | None], None]) -> None:
+        """Leave the cluster; then call `done`, and stop if there was no error."""
+        if self._body is None:
+            done(RequestError("bad_request", "this node has not started yet"))
+            return
+        self._logs.log.info("leaving the cluster")
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
+
+    async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
+        error: QuorateError | None
+        is_last = len(body.local.status().configuration.members) == 1
+        try:
+            error = await body.leave()
+        except Exception as fault:  # noqa: BLE001 - a task that ends by it tells nobody
+            error = PeerError("local", f"internal error {body.local.report(fault)}")
+        if error is None and is_last:
+            self._logs.log.warning(
+                "the last member only stops: the cluster goes on when it starts again on its data "
+                "directory"
+            )
+        elif error is None:
+            self._logs.log.info("left the cluster")
+        else:
+            self._logs.log.warning("did not leave the cluster", why=error.text)
+            self._leaving = None
+        done(error)
+        if error is None:
+            self._stop()
+
+    # --- the log -------------------------------------------------------------------------------
+
+    def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
+        """Follow the log.
+
+        Raises:
+            RequestError: There is no such level.
+        """
+        loop = asyncio.get_running_loop()  # threads log, too
+
+        def wake_in_loop() -> None:
+            loop.call_soon_threadsafe(wake)
+
+        return self._logs.follow(level, wake_in_loop, is_json=is_json)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal that can be reached."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:  # none, or one that was closed
+        return False
+    return True

@@ -1,0 +1,316 @@
+"""One node as a process.
+
+| Exit code | Meaning |
+|---|---|
+| 0 | stopped by a signal |
+| 1 | not started: flags, files, addresses or the data directory are wrong |
+| 3 | halted: the node must not go on, its log says why |
+| 70 | a bug in Quorate |
+| 74 | the disk failed |
+"""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+from structlog.typing import FilteringBoundLogger
+
+from quorate import __version__
+from quorate.agent.door import Door
+from quorate.agent.files import Given
+from quorate.agent.logs import Logs
+from quorate.agent.pidfile import PidFileError, pid_file
+from quorate.agent.process import AgentProcess
+from quorate.agent.settings import UNIX, AgentSettings, ConfigError, settings_of
+from quorate.agent.startup import startup_block
+from quorate.base.effects import OLD_COPY, Halt
+from quorate.base.errors import InvariantError, QuorateError, StorageError
+from quorate.base.versions import CONSUL_VERSION
+from quorate.runtime import descriptors
+from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.datadir import renew_datadir
+from quorate.runtime.home import HomeSettings
+from quorate.runtime.mapfile import STEP_BYTES
+from quorate.runtime.wal import WalSettings
+from quorate.wire.journal import Layout
+
+EXIT_START = 1
+EXIT_HALTED = 3
+EXIT_BUG = 70
+EXIT_DISK = 74
+
+_ADVICE = "Nothing was started. quorate agent -h lists the flags"
+_ADVICE_DATA_DIR = "; -dev needs no data_dir"
+
+STOP_S = 9.0
+"""A clean stop takes no longer; then the node just ends, and the next start sorts it out."""
+
+DEV_SEGMENT_BYTES = 4 * 1024 * 1024
+DEV_TABLES_BYTES = 16 * 1024 * 1024
+BACKLOG = 128
+FILES_WANTED = 4096
+"""With fewer open files a node says so."""
+
+
+class OldCopyError(Exception):
+    """The data directory is an old copy: the node may go on under a new id only.
+
+    Attributes:
+        members: Addresses of the other members.
+    """
+
+    def __init__(self, members: Sequence[str]) -> None:
+        super().__init__()
+        self.members = members
+
+
+class StartError(Exception):
+    """The node can not start; the text says what to do."""
+
+
+def run(given: Given) -> int:
+    """Run a node until it is stopped; returns the exit code."""
+    try:
+        settings, warnings = settings_of(given)
+    except ConfigError as error:
+        more = _ADVICE_DATA_DIR if "data_dir cannot be empty" in str(error) else ""
+        return _refused(f"{str(error).rstrip()}\n{_ADVICE}{more}.")
+    logs = Logs(settings.log_level, is_json=settings.log_json)
+    log = logs.log
+    for warning in warnings:
+        log.warning(warning)
+    connections_max = _raise_limit_of_files(log)
+    try:
+        with _data_dir(settings) as data_dir:
+            return _lives(given, settings, data_dir, logs, connections_max)
+    except (StartError, PidFileError, StorageError) as error:
+        return _refused(str(error))
+    except InvariantError as error:
+        return _told(error, log)
+
+
+def _lives(
+    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+) -> int:
+    """Run a node; a second one, under a new id, if its directory turns out to be an old copy.
+
+    Raises:
+        StorageError: The old copy could not be set aside; it is not used any more all the same.
+    """
+    try:
+        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+    except OldCopyError as old:
+        kept = renew_datadir(data_dir)
+        logs.log.warning("starting again under a new id", set_aside=str(kept))
+        settings = _rejoining(settings, old.members)
+    try:
+        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+    except OldCopyError:  # of a directory that was just made: told, and nothing more to be tried
+        return EXIT_HALTED
+
+
+def _rejoining(settings: AgentSettings, members: Sequence[str]) -> AgentSettings:
+    """Settings of a node that may only join: what it belonged to exists, so it founds nothing."""
+    join = tuple(dict.fromkeys((*settings.join, *members)))
+    return msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
+
+
+def _refused(text: str) -> int:
+    sys.stderr.write(f"==> {text}\n")
+    return EXIT_START
+
+
+def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
+    """Have as many file descriptors as the system allows; returns how many clients may take."""
+    before, limit = descriptors.raise_limit()
+    descriptors.RESERVE.fill()
+    if limit != before:
+        log.info("limit of open files", limit=limit, was=before)
+    if limit < FILES_WANTED:
+        log.warning("few files may be open: raise the limit (LimitNOFILE, ulimit -Hn)", limit=limit)
+    return descriptors.for_clients(limit)
+
+
+async def _serve(
+    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    log = logs.log
+    process = AgentProcess(given, settings, logs, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, process.interrupt)
+    loop.add_signal_handler(signal.SIGTERM, process.terminate)
+    loop.add_signal_handler(signal.SIGHUP, process.hang_up)
+    listener = _listener(settings.bind, settings.server_port)
+    body = await start_body(_body_settings(settings, data_dir), listener, log)
+    loop.set_exception_handler(lambda _, context: _report(body, log, context))
+    door = Door(log)
+    try:
+        await door.open(body.local, settings, data_dir, connections_max, process)
+    except OSError as error:
+        await door.close()
+        await body.close(is_clean=True)
+        raise _cannot_listen(error, door.host, settings.http_port or 0) from error
+    process.started(body, door)
+    try:
+        with pid_file(settings.pid_file):
+            return await _run(settings, data_dir, body, door, stopping, logs)
+    except PidFileError:
+        await door.close()
+        await body.close(is_clean=True)
+        raise
+
+
+async def _run(
+    settings: AgentSettings,
+    data_dir: Path,
+    body: Body,
+    door: Door,
+    stopping: asyncio.Event,
+    logs: Logs,
+) -> int:
+    """Be a node until a signal or the node itself ends that; returns the exit code."""
+    log = logs.log
+    log.info(
+        "running", version=__version__, node=settings.node_name, id=body.member.id,
+        http=settings.http_address, peers=settings.address, data=str(data_dir),
+    )  # fmt: skip
+    if not settings.log_json:
+        status = body.local.status()
+        logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
+    gc.collect()
+    gc.freeze()  # what is here now stays: later collections need not look at it
+    stop = asyncio.get_running_loop().create_task(stopping.wait())
+    ends: list[asyncio.Future[Any]] = [stop, body.ended]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    logs.close()
+    return await _stop(body, door, log)
+
+
+def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
+    """What the loop has to tell; of a callback it would tell the arguments, which are values."""
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        body.local.report(error)
+    else:
+        log.warning("event loop", what=context.get("message", ""))
+
+
+async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
+    """End a node; returns the exit code.
+
+    Raises:
+        OldCopyError: It ended because its directory is an old copy.
+    """
+    log.info("stopping")
+    members = body.local.status().configuration.members
+    try:
+        async with asyncio.timeout(STOP_S):
+            await door.close()
+            await body.stop()
+    except TimeoutError:
+        log.warning("the clean stop took too long")
+        await body.close()
+    if not body.ended.done():
+        log.info("stopped")
+        return 0
+    why = body.ended.result()
+    code = _told(why, log)
+    if isinstance(why, Halt) and why.code == OLD_COPY:
+        raise OldCopyError([each.address for each in members if each.id != body.member.id])
+    return code
+
+
+def _told(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
+    """Say why the node ended by itself; returns the exit code."""
+    if isinstance(why, Halt):
+        log.error("halted", code=why.code, why=why.reason)
+        return EXIT_HALTED
+    if isinstance(why, QuorateError):
+        log.error("the node can not go on", code=why.code, why=why.text)
+        return EXIT_DISK
+    log.error(
+        "a bug in Quorate stopped this node; please report it, with the newest flight-*.jsonl "
+        "of its data directory",
+        exc_info=why,
+    )
+    return EXIT_BUG
+
+
+def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
+    is_dev = settings.is_dev
+    segment_bytes = DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes
+    wal = WalSettings(
+        layout=Layout(segment_bytes=segment_bytes),
+        sync=settings.wal_sync,
+        free_bytes_min=settings.free_bytes_min,
+    )
+    tables_step_bytes = DEV_TABLES_BYTES if is_dev else STEP_BYTES
+    home = HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes)
+    return BodySettings(
+        data_dir,
+        settings.node_name,
+        settings.address,
+        http=settings.http_address,
+        join=settings.join,
+        expect=settings.expect,
+        is_alone=settings.is_alone,
+        node=settings.node,
+        home=home,
+    )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise _cannot_listen(error, host, port) from error
+    return listener
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
+    if host.startswith(UNIX):
+        return StartError(f"cannot listen on {host}: {error.strerror or error}")
+    if error.errno == errno.EADDRINUSE:
+        return StartError(
+            f"port {port} on {host} is in use by another process: stop that one, or choose "
+            "another port with -http-port or -server-port"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return StartError(f"no permission to listen on {host}, port {port}: choose one above 1023")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return StartError(
+            f"cannot listen on {host}, port {port}: this machine has no such address; `ip addr` "
+            "lists those that it has. 0.0.0.0 means all of them"
+        )
+    return StartError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def _data_dir(settings: AgentSettings) -> Generator[Path]:
+    """The data directory; one of its own that goes with the process, if none was named."""
+    if settings.data_dir is not None:
+        yield settings.data_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="quorate-dev-", ignore_cleanup_errors=True) as path:
+        yield Path(path)

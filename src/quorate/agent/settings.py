@@ -1,0 +1,460 @@
+"""Settings: what an agent makes of its flags and files. All faults are listed at once.
+
+One default differs from Consul's on purpose: `performance.raft_multiplier` is 1, not 5. Ours is
+the multiple of `base.config.Timing`, whose values are meant for production.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import msgspec
+
+from quorate.agent import protection
+from quorate.agent.beginnings import Notes, beginning_of
+from quorate.agent.files import FORMATS, Given, checked, errors_text, merge, read_files
+from quorate.agent.keys import KEYS, TABLE, Key, Kind
+from quorate.agent.logs import LEVELS
+from quorate.agent.templates import TemplateError, expand, own_places
+from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
+from quorate.base.errors import QuorateError
+from quorate.base.versions import NODE_ID_META
+from quorate.client import durations
+from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
+from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
+from quorate.runtime.wal import SyncMode
+
+HTTP_PORT = 8500
+SERVER_PORT = 8300
+GOSSIP_PORT = 8301
+"""Consul's port for gossip, which files written for Consul name in `retry_join`."""
+
+UNIX = "unix://"
+PORT_MAX = 65535
+SYNCS: tuple[SyncMode, ...] = get_args(SyncMode)
+VALUE_BYTES_MAX = 8 * 1024 * 1024
+"""Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_DATACENTER = re.compile(r"[a-z0-9_-]+")
+_UUID = re.compile("-".join(f"[0-9a-fA-F]{{{count}}}" for count in (8, 4, 4, 4, 12)))
+_IN_DNS = re.compile(r"[A-Za-z0-9-]+")
+
+
+class SocketSettings(msgspec.Struct, frozen=True):
+    """Who may use Unix sockets of this node; empty means: as the system makes them."""
+
+    user: str = ""
+    group: str = ""
+    mode: int | None = None
+
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class AgentSettings(msgspec.Struct, frozen=True):
+    """A whole, valid configuration. `data_dir` None: a folder that goes with the process."""
+
+    is_dev: bool
+    data_dir: Path | None
+    node_name: str
+    bind: str
+    advertise: str
+    clients: tuple[str, ...]
+    http_port: int | None
+    server_port: int
+    join: tuple[str, ...]
+    expect: int
+    is_alone: bool
+    node: NodeSettings
+    log_level: str
+    log_json: bool
+    pid_file: Path | None
+    leaves_on_terminate: bool
+    leaves_on_interrupt: bool
+    socket: SocketSettings
+    wal_sync: SyncMode
+    wal_segment_bytes: int
+    snapshot_log_bytes: int
+    free_bytes_min: int
+    default_wait_s: float
+    max_wait_s: float
+    connections_per_client_max: int
+    txn_bytes_max: int
+    session_ttl_min_s: float
+    takes_unprintable: bool
+    response_headers: tuple[tuple[str, str], ...]
+    blocked_paths: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """Where other nodes reach this one."""
+        return join_address(self.advertise, self.server_port)
+
+    @property
+    def http_address(self) -> str:
+        """Where clients reach this node; "" if nowhere."""
+        if self.http_port is None:
+            return ""
+        host = next((each for each in self.clients if not each.startswith(UNIX)), "")
+        if not host:
+            return ""
+        return join_address(self.advertise if is_unspecified(host) else host, self.http_port)
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text lists every fault."""
+
+
+def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSettings, list[str]]:
+    """Read the files that the flags name, and judge everything together.
+
+    Args:
+        given: What the command line says.
+        is_lenient: Let words pass that only a start needs to understand, as Consul's `validate`
+            does.
+
+    Returns:
+        The settings, and warnings for the log.
+
+    Raises:
+        ConfigError: Something is wrong; all of it is listed.
+    """
+    if given.form and given.form not in FORMATS:
+        raise ConfigError(f"-config-format must be one of {', '.join(FORMATS)}, not {given.form}")
+    read = read_files(given.files, given.form)
+    values = read.values
+    faults = list(read.faults)
+    merge(values, checked(given.values, KEYS, "", faults, read.warnings))
+    found = _Reader(values, is_dev=given.is_dev, is_lenient=is_lenient)
+    settings = found.settings()
+    faults += found.sentences
+    if found.faults:
+        faults.append(errors_text("", found.faults) + "\n\n")
+    faults += protection.requests(values)
+    faults += [] if is_lenient else protection.unknown_policies(values)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    warnings = [*given.warnings, *read.warnings, *found.warnings]
+    return settings, list(dict.fromkeys(warnings))  # several files may say the same
+
+
+class _Reader(Notes):
+    """Turns values into settings, and notes what is wrong or odd."""
+
+    def __init__(self, values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> None:
+        super().__init__()
+        self._values = values
+        self._is_dev = is_dev
+        self._is_lenient = is_lenient
+
+    def settings(self) -> AgentSettings:
+        """Everything; to be used only if no fault was noted."""
+        expect, is_alone = beginning_of(
+            self._values, self, is_dev=self._is_dev, is_lenient=self._is_lenient
+        )
+        bind = self._text("bind_addr", self._default_bind())
+        http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
+        server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
+        bind = self._one_address("bind_addr", bind)
+        settings = AgentSettings(
+            is_dev=self._is_dev,
+            data_dir=self._data_dir(),
+            node_name=self._node_name(),
+            bind=bind,
+            advertise=self._advertise(bind),
+            clients=self._clients(),
+            http_port=http_port,
+            server_port=server_port or SERVER_PORT,
+            join=self._join(server_port or SERVER_PORT),
+            expect=expect,
+            is_alone=is_alone,
+            node=self._node(),
+            log_level=self._log_level(),
+            pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
+            leaves_on_interrupt=not self._get("skip_leave_on_interrupt", True),
+            socket=self._socket(),
+            wal_sync=self._wal_sync(),
+            response_headers=self._response_headers(),
+            **{
+                key.setting: self._plain(name, key)
+                for name, key in TABLE.items()
+                if key.default is not None
+            },
+        )
+        self._no_two_on_one_port(settings)
+        return settings
+
+    # --- single values -------------------------------------------------------------------------
+
+    def _get(self, name: str, default: Any) -> Any:
+        values: Any = self._values
+        for part in name.split("."):
+            values = cast(dict[str, Any], values).get(part) if isinstance(values, dict) else None
+        return default if values is None else values
+
+    def _plain(self, name: str, key: Key) -> Any:
+        """A value as it stands."""
+        if key.kind is Kind.DURATION:
+            return self._duration(name, key.default)
+        if key.least is not None:
+            return self._whole(name, key.default, key.least)
+        value = self._get(name, key.default)
+        return tuple(value) if key.kind is Kind.TEXTS else value
+
+    def _text(self, name: str, default: str) -> str:
+        return str(self._get(name, default))
+
+    def _whole(self, name: str, default: int, least: int) -> int:
+        value = int(self._get(name, default))
+        if value < least:
+            self.faults.append(f"{name} must be at least {least}")
+        return value
+
+    def _duration(self, name: str, default_s: float) -> float:
+        text = self._get(name, None)
+        return default_s if text is None else durations.parse(text)
+
+    def _port(self, name: str, default: int, *, may_be_off: bool) -> int | None:
+        port = int(self._get(name, default))
+        if port == -1 and may_be_off:
+            return None
+        if not 0 < port <= PORT_MAX:
+            self.faults.append(f"{name}: invalid port: {port}")
+        return port
+
+    def _expanded(self, name: str, text: str) -> list[str]:
+        """The addresses that a key means, its templates replaced."""
+        try:
+            return expand(text, own_places).split()
+        except TemplateError as error:
+            self.faults.append(f"{name}: {error}")
+            return []
+
+    def _one_address(self, name: str, text: str) -> str:
+        """The one address to listen on that a key means."""
+        hosts = self._expanded(name, text)
+        if len(hosts) > 1:
+            self.faults.append(f"{name} must be one address, not {len(hosts)}: {' '.join(hosts)}")
+        return self._listening(name, hosts[0]) if hosts else text
+
+    def _listening(self, name: str, host: str) -> str:
+        """An address to listen on, without brackets."""
+        plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            if plain != "localhost":
+                ipaddress.ip_address(plain)
+        except ValueError:
+            self.faults.append(f"{name}: invalid ip address: {host}")
+        return plain
+
+    def _default_bind(self) -> str:
+        """Where peers are listened for if nothing is said: no other machine is let in unasked.
+
+        An address to advertise says that others are to dial it.
+        """
+        advertised = self._text("advertise_addr", "")
+        if advertised and not self._is_dev:
+            return advertised if _is_loopback(advertised) else "0.0.0.0"  # noqa: S104
+        far = [one for one in self._get("retry_join", []) if not _is_loopback(str(one))]
+        if far and not self._is_dev and not self._text("bind_addr", ""):
+            self.warnings.append(
+                "neither bind_addr nor advertise_addr is given: the server port listens on "
+                f"127.0.0.1, where nodes on other machines ({', '.join(far)}) cannot reach it"
+            )
+        return "127.0.0.1"
+
+    # --- groups --------------------------------------------------------------------------------
+
+    def _data_dir(self) -> Path | None:
+        text = self._text("data_dir", "")
+        if not text and not self._is_dev:
+            self.sentences.append("data_dir cannot be empty")
+        return Path(text) if text else None
+
+    def _node_name(self) -> str:
+        name = self._text("node_name", "") or socket.gethostname()
+        if not name.isprintable():
+            self.sentences.append(f"node_name {name!r} has characters that cannot be printed")
+        elif not _IN_DNS.fullmatch(name):
+            self.warnings.append(f"Node name {name!r} will not be discoverable via DNS")
+        return name
+
+    def _node_meta(self) -> dict[str, str]:
+        """What the catalog says of this node; among it the id that the API shows.
+
+        The node's own id, by which others know its votes, is made with its data directory and never
+        given: two directories with one id could vote twice.
+        """
+        meta: dict[str, str] = dict(self._get("node_meta", {}))
+        if len(meta) > META_PAIRS_MAX:
+            text = f"Node metadata cannot contain more than {META_PAIRS_MAX} keys"
+            self.sentences.append(f"node_meta invalid: {text}")
+        for key, value in list(meta.items())[:META_PAIRS_MAX]:
+            if fault := meta_fault(key, value, ("consul-", "quorate-")):
+                pair = f"Couldn't load metadata pair ('{key}', '{value}')"
+                self.sentences.append(f"node_meta invalid: {pair}: {fault}")
+        if not self._get("disable_host_node_id", True):
+            self.warnings.append("disable_host_node_id = false: ids are never made from the host")
+        text = self._text("node_id", "")
+        if _UUID.fullmatch(text):
+            meta[NODE_ID_META] = text.lower()
+        elif text:
+            self.sentences.append(f"node_id {text!r} is no UUID")
+        return meta
+
+    def _socket(self) -> SocketSettings:
+        mode = self._text("unix_sockets.mode", "")
+        if mode and not re.fullmatch(r"0?[0-7]{3}", mode):
+            self.faults.append(f"unix_sockets.mode: {mode!r} is no mode such as 0660")
+            mode = ""
+        return SocketSettings(
+            self._text("unix_sockets.user", ""),
+            self._text("unix_sockets.group", ""),
+            int(mode, 8) if mode else None,
+        )
+
+    def _advertise(self, bind: str) -> str:
+        text = self._text("advertise_addr", "")
+        if not text:
+            return reachable_host(bind)
+        hosts = self._expanded("advertise_addr", text)
+        if len(hosts) != 1:
+            if hosts:
+                self.faults.append(f"advertise_addr must be one address: {' '.join(hosts)}")
+            return text
+        host = hosts[0].strip("[]")
+        if is_unspecified(host):
+            self.sentences.append("Advertise address cannot be 0.0.0.0, :: or [::]")
+        try:
+            split_address(join_address(host, 1))
+        except QuorateError as error:
+            self.faults.append(f"advertise_addr: {error.text}")
+        return host
+
+    def _clients(self) -> tuple[str, ...]:
+        name = "addresses.http" if self._get("addresses.http", "") else "client_addr"
+        text = self._text(name, "127.0.0.1")
+        found: list[str] = []
+        for host in self._expanded(name, text):
+            if not host.startswith(UNIX):
+                found.append(self._listening(name, host))
+            elif not Path(host.removeprefix(UNIX)).is_absolute():
+                self.faults.append(f"{name}: {host} is no unix:///path")
+            else:
+                found.append(host)
+        if not text.strip():
+            self.faults.append(f"{name} is empty")
+        return tuple(dict.fromkeys(found))
+
+    def _response_headers(self) -> Headers:
+        given: dict[str, str] = self._get("http_config.response_headers", {})
+        for name, value in given.items():
+            if not _HEADER.fullmatch(name) or "\r" in value or "\n" in value:
+                self.faults.append(f"http_config.response_headers: {name!r} cannot be a header")
+        return tuple(given.items())
+
+    def _join(self, server_port: int) -> tuple[str, ...]:
+        """The server ports of others. A bare host means our own port: nodes are alike."""
+        gossip_port = int(self._get("ports.serf_lan", GOSSIP_PORT))
+        joined: list[str] = []
+        for text in self._get("retry_join", []):
+            if "provider=" in text:
+                self.faults.append(f"retry_join: cloud auto-join is not built: {text}")
+                continue
+            for word in self._expanded("retry_join", text) if text.strip() else [""]:
+                try:
+                    host, port = split_address(word, server_port)
+                except QuorateError as error:
+                    self.faults.append(f"retry_join: {error.text}")
+                    continue
+                if port == gossip_port != server_port:
+                    port = server_port
+                    self.warnings.append(
+                        f"retry_join: {word} names Consul's gossip port, which Quorate does not "
+                        f"have: port {port} is used, the server port"
+                    )
+                joined.append(join_address(host, port))
+        return tuple(dict.fromkeys(joined))
+
+    def _log_level(self) -> str:
+        text = self._text("log_level", "debug" if self._is_dev else "info")
+        level = text.lower()
+        if level not in LEVELS and not self._is_lenient:
+            names = ", ".join(name.upper() for name in LEVELS if name not in {"err", "warning"})
+            self.sentences.append(f"Invalid log level: {text}. Valid log levels are: {names}")
+        return level if level in LEVELS else "info"
+
+    def _wal_sync(self) -> SyncMode:
+        text = self._text("quorate.wal_sync", "none" if self._is_dev else "auto")
+        for sync in SYNCS:
+            if text == sync:
+                return sync
+        self.faults.append(f"quorate.wal_sync must be one of {', '.join(SYNCS)}, not {text}")
+        return "auto"
+
+    def _node(self) -> NodeSettings:
+        datacenter = self._text("datacenter", "dc1").lower()
+        if not _DATACENTER.fullmatch(datacenter):
+            self.sentences.append(
+                "datacenter can only contain lowercase alphanumeric, - or _ characters. "
+                f'received: "{datacenter}"'
+            )
+        is_promoting = bool(self._get("quorate.auto_promote", False))
+        node = NodeSettings(
+            self._cluster(),
+            self._timing(),
+            self._limits(),
+            datacenter,
+            self._node_meta(),
+            auto_promote=is_promoting,
+        )
+        self.faults += node.validate()
+        return node
+
+    def _cluster(self) -> ClusterConfig:
+        default = ClusterConfig()
+        value_bytes_max = self._whole("limits.kv_max_value_size", default.value_bytes_max, 1)
+        if value_bytes_max > VALUE_BYTES_MAX:
+            self.faults.append(f"limits.kv_max_value_size must be at most {VALUE_BYTES_MAX}")
+        batch_bytes_max = max(default.batch_bytes_max, 2 * value_bytes_max)
+        cluster = ClusterConfig(value_bytes_max=value_bytes_max, batch_bytes_max=batch_bytes_max)
+        return msgspec.structs.replace(cluster, **self._get("quorate.cluster", {}))
+
+    def _timing(self) -> Timing:
+        factor = int(self._get("performance.raft_multiplier", 1))
+        if not 1 <= factor <= 10:
+            self.sentences.append(
+                f"performance.raft_multiplier cannot be {factor}. Must be between 1 and 10"
+            )
+        timing = Timing().scaled(factor)
+        hold_s = self._duration("performance.rpc_hold_timeout", timing.hold_s)
+        timing = msgspec.structs.replace(timing, hold_s=hold_s)
+        return msgspec.structs.replace(timing, **self._get("quorate.timing", {}))
+
+    def _limits(self) -> Limits:
+        return msgspec.structs.replace(Limits(), **self._get("quorate.limits", {}))
+
+    def _no_two_on_one_port(self, settings: AgentSettings) -> None:
+        if settings.http_port == settings.server_port and _meet(settings.bind, settings.clients):
+            self.faults.append(
+                f"ports.http and ports.server are both {settings.server_port} on one address"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether this address, perhaps with a port, is one of the own machine alone."""
+    plain = host.strip()
+    if plain.startswith("[") or plain.count(":") == 1:
+        plain = plain.lstrip("[").partition("]" if plain.startswith("[") else ":")[0]
+    try:
+        return ipaddress.ip_address(plain).is_loopback
+    except ValueError:  # a name, or a template
+        return plain == "localhost"
+
+
+def _meet(bind: str, clients: Iterable[str]) -> bool:
+    return any(is_unspecified(bind) or is_unspecified(c) or c == bind for c in clients)

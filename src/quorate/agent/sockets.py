@@ -1,0 +1,95 @@
+"""Unix sockets to listen on: files that may be left over, and belong to somebody."""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from quorate.agent.settings import SocketSettings
+
+BACKLOG = 1024
+_OWNER_ONLY = 0o177  # as umask: until the owner and mode are set
+
+
+class UnixListener:
+    """A bound and listening Unix socket, with its file.
+
+    Args:
+        path: Where; folders that are missing are made. A file that a dead process left is replaced.
+        settings: Whose it is, and who may use it.
+
+    Raises:
+        OSError: It cannot be made; `EADDRINUSE` if somebody listens there.
+
+    Attributes:
+        socket: To be given to a server.
+    """
+
+    def __init__(self, path: Path, settings: SocketSettings) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path = path
+        self._inode = 0
+        is_ours = settings != SocketSettings()
+        try:
+            before = os.umask(_OWNER_ONLY) if is_ours else -1
+            try:
+                self.socket.bind(str(path))
+            finally:
+                if is_ours:
+                    os.umask(before)
+            self._inode = path.stat().st_ino
+            _give(path, settings)
+            self.socket.listen(BACKLOG)
+        except BaseException:
+            self.socket.close()
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the file, unless another process has put its own there."""
+        with contextlib.suppress(OSError):  # somebody else tidied up
+            if self._inode and self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove the file of a process that is gone; leave every other file alone."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "a file that is no socket is in the way")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+    raise OSError(errno.EADDRINUSE, "somebody listens there")
+
+
+def _give(path: Path, settings: SocketSettings) -> None:
+    user = _id_of(settings.user, lambda name: pwd.getpwnam(name).pw_uid)
+    group = _id_of(settings.group, lambda name: grp.getgrnam(name).gr_gid)
+    if user != -1 or group != -1:
+        os.chown(path, user, group)
+    if settings.mode is not None:
+        path.chmod(settings.mode)
+
+
+def _id_of(name: str, find: Callable[[str], int]) -> int:
+    """The number of a user or group, by name or number; -1, which changes nothing, if empty."""
+    if not name or name.isdigit():
+        return int(name or -1)
+    try:
+        return find(name)
+    except KeyError:
+        raise OSError(errno.EINVAL, f"there is no user or group {name!r}") from None

@@ -1,0 +1,64 @@
+"""What an agent says first: where it listens, where it keeps its data, and to what it belongs."""
+
+from pathlib import Path
+
+from quorate.agent.settings import UNIX, AgentSettings
+from quorate.base.ports import Status
+from quorate.runtime.addresses import join_address
+
+
+def startup_block(
+    settings: AgentSettings, status: Status, data_dir: Path, version: str, consul_version: str
+) -> str:
+    """The lines that an agent prints when it has started, for people.
+
+    Args:
+        settings: What it was started with.
+        status: What its node knows right after the start.
+        data_dir: Where its data is.
+        version: Of Quorate.
+        consul_version: The one that Consul's clients are told.
+    """
+    rows = [
+        ("Version", f"{version} (HTTP API of Consul {consul_version})"),
+        ("Node", f"{settings.node_name} ({status.node.id})"),
+        ("Datacenter", settings.node.datacenter),
+        ("HTTP", _http(settings)),
+        ("Server port", settings.address),
+        ("Data directory", f"{data_dir}{_is_kept(settings)}"),
+        ("Cluster", status.cluster_id or "none yet"),
+        ("Members", _members(status)),
+    ]
+    if settings.join:
+        rows.append(("Joins", ", ".join(settings.join)))
+    if status.reason:
+        rows.append(("State", status.reason))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:>{width}}: {value}" for name, value in rows]
+    return "\n".join(["==> Quorate agent running", *lines, "==> Log:"])
+
+
+def _http(settings: AgentSettings) -> str:
+    """Where clients are waited for: addresses as they were given, and Unix sockets."""
+    port = settings.http_port
+    places = [
+        host if host.startswith(UNIX) else join_address(host, port or 0)
+        for host in settings.clients
+        if port is not None or host.startswith(UNIX)
+    ]
+    return ", ".join(places) or "none"
+
+
+def _is_kept(settings: AgentSettings) -> str:
+    return "" if settings.data_dir is not None else " (temporary: it goes with this process)"
+
+
+def _members(status: Status) -> str:
+    members = status.configuration.members
+    if not members:
+        return "none yet"
+    voters = status.configuration.voter_ids
+    return ", ".join(
+        member.name if member.id in voters else f"{member.name} (learner)"
+        for member in sorted(members, key=lambda member: member.name)
+    )

@@ -1,0 +1,344 @@
+"""Addresses as templates: `{{ GetInterfaceIP "eth0" }}` and its relatives in Consul's files.
+
+A template names a source of addresses of this machine, and functions that choose among them,
+joined by `|`. What is built: every source, `include`, `exclude`, `sort`, `limit`, `offset`,
+`unique`, `attr` and `join`; not the arithmetic (`math`).
+
+One answer differs on purpose: `GetInterfaceIP` of an interface that has only addresses which no
+router forwards (`lo`) gives the first of them, where Consul finds none.
+
+Source: https://pkg.go.dev/github.com/hashicorp/go-sockaddr/template.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROUTES = Path("/proc/net/route")
+
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|([A-Za-z_]\w*|-?\d+)|(\|))')
+
+# RFC 6890: blocks with a special purpose, and those of them that no router forwards
+_SPECIAL = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 "
+    "192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
+    "240.0.0.0/4 ::1/128 ::/128 64:ff9b::/96 ::ffff:0:0/96 100::/64 2001::/23 2001:db8::/32 "
+    "2002::/16 fc00::/7 fe80::/10"
+)
+_LOCAL = (
+    "0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.51.100.0/24 "
+    "203.0.113.0/24 240.0.0.0/4 ::1/128 ::/128 ::ffff:0:0/96 2001:db8::/32 2001:10::/28 fe80::/10"
+)
+_RFCS = {
+    "1122": "127.0.0.0/8 0.0.0.0/8", "1918": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
+    "2544": "198.18.0.0/15", "3849": "2001:db8::/32", "3927": "169.254.0.0/16",
+    "4193": "fc00::/7", "4291": "::1/128 ::/128 fe80::/10",
+    "5737": "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24", "6598": "100.64.0.0/10",
+    "6890": _SPECIAL,
+}  # fmt: skip
+
+
+class TemplateError(Exception):
+    """A template cannot be read, or finds no address; the text says why."""
+
+
+class Place(NamedTuple):
+    """One address of this machine.
+
+    Attributes:
+        name: Of its interface.
+        address: With the size of its network.
+        flags: Of the interface: `up`, `loopback`, `broadcast`, `multicast`, …
+        is_default: The default route leaves by this interface.
+    """
+
+    name: str
+    address: IPv4Interface | IPv6Interface
+    flags: frozenset[str]
+    is_default: bool
+
+    @property
+    def text(self) -> str:
+        """The address alone."""
+        return str(self.address.ip)
+
+    def is_in(self, networks: str) -> bool:
+        """Whether it is in one of these networks, separated by spaces."""
+        return any(
+            self.address.version == network.version and self.address.ip in network
+            for network in map(ip_network, networks.split())
+        )
+
+
+Places = list[Place]
+Value = Places | str
+
+
+def expand(text: str, places: Callable[[], Places]) -> str:
+    """A text with each template replaced by what it gives.
+
+    Args:
+        text: `{{ … }}` anywhere in it; without any it stays as it is.
+        places: The addresses of this machine.
+
+    Raises:
+        TemplateError: A template cannot be read, or gives nothing.
+    """
+    if "{{" not in text:
+        return text
+    expanded = _TEMPLATE.sub(lambda found: _evaluated(found[1], places()), text)
+    if "{{" in expanded:
+        raise TemplateError(f"{text!r}: a template does not end")
+    return expanded.strip()
+
+
+def _evaluated(inner: str, places: Places) -> str:
+    value: Value | None = None
+    for step in _steps(inner):
+        function, *arguments = step
+        if value is None:
+            value = _source(function, arguments, places)
+        elif isinstance(value, str):
+            raise TemplateError(f"{{{{{inner}}}}}: {function} cannot follow a text")
+        else:
+            value = _chosen(function, arguments, value)
+    if isinstance(value, list):
+        raise TemplateError(f'{{{{{inner}}}}} gives interfaces: end it with | attr "address"')
+    if not value:
+        raise TemplateError(f"{{{{{inner}}}}} finds no address on this machine")
+    return value
+
+
+def _steps(inner: str) -> list[list[str]]:
+    """The words of each part between bars."""
+    steps: list[list[str]] = [[]]
+    rest = inner.strip().strip("-").strip()  # {{- and -}} only trim
+    at = 0
+    while at < len(rest):
+        match = _WORD.match(rest, at)
+        if match is None:
+            raise TemplateError(f"{{{{{inner}}}}}: {rest[at:].strip()!r} cannot be read")
+        quoted, raw, word, bar = match.groups()
+        if bar:
+            steps.append([])
+        elif quoted is not None:
+            steps[-1].append(re.sub(r"\\(.)", r"\1", quoted))
+        else:
+            steps[-1].append(raw if raw is not None else word)
+        at = match.end()
+    if not all(steps):
+        raise TemplateError(f"{{{{{inner}}}}}: a function is missing")
+    return steps
+
+
+# --- sources and choosers ------------------------------------------------------------------------
+
+
+def _source(function: str, arguments: Sequence[str], places: Places) -> Value:
+    is_all = function.endswith("IPs")
+    if function in {"GetInterfaceIP", "GetInterfaceIPs"} and len(arguments) == 1:
+        found = _sorted(_by(arguments[0], _NAME, places), ["type", "size"])
+        forwarded = [each for each in found if not each.is_in(_LOCAL)] or found
+        return _texts(forwarded, is_all)
+    source = _SOURCES.get(re.sub("^(GetPrivate|GetPublic)IPs?$", r"\1Interfaces", function))
+    if source is None or arguments:
+        raise TemplateError(f"{' '.join([function, *arguments])}: no such source of addresses")
+    return source(places) if function.endswith("Interfaces") else _texts(source(places), is_all)
+
+
+def _texts(places: Places, is_all: bool) -> str:
+    return " ".join(each.text for each in (places if is_all else places[:1]))
+
+
+def _usable(places: Places, *, is_private: bool) -> Places:
+    usable = [each for each in places if "up" in each.flags and not each.is_in(_LOCAL)]
+    ordered = _sorted(usable, ["default", "type", "size"])
+    return [each for each in ordered if each.is_in(_SPECIAL) == is_private]
+
+
+_SOURCES: dict[str, Callable[[Places], Places]] = {
+    "GetAllInterfaces": list,
+    "GetDefaultInterfaces": lambda places: [each for each in places if each.is_default],
+    "GetPrivateInterfaces": lambda places: _usable(places, is_private=True),
+    "GetPublicInterfaces": lambda places: _usable(places, is_private=False),
+}
+
+
+def _chosen(function: str, arguments: Sequence[str], places: Places) -> Value:
+    chooser = _CHOOSERS.get(function)
+    if chooser is None or len(arguments) != chooser[0]:
+        raise TemplateError(f"{' '.join([function, *arguments])}: no such function")
+    return chooser[1](places, arguments)
+
+
+def _exclude(places: Places, words: Sequence[str]) -> Places:
+    excluded = _matching(words[0], words[1], places)
+    return [each for each in places if each not in excluded]
+
+
+def _unique(places: Places, words: Sequence[str]) -> Places:
+    found = {_attribute(each, words[0]): each for each in reversed(places)}
+    return list(found.values())[::-1]
+
+
+_CHOOSERS: dict[str, tuple[int, Callable[[Places, Sequence[str]], Value]]] = {
+    "include": (2, lambda places, words: _matching(words[0], words[1], places)),
+    "exclude": (2, _exclude),
+    "sort": (1, lambda places, words: _sorted(places, words[0].split(","))),
+    "limit": (1, lambda places, words: places[: max(_count(words[0]), 0)]),
+    "offset": (1, lambda places, words: places[_count(words[0]) :]),
+    "unique": (1, _unique),
+    "attr": (1, lambda places, words: _attribute(places[0], words[0]) if places else ""),
+    "join": (2, lambda places, words: words[1].join(_attribute(each, words[0]) for each in places)),
+}
+"""Functions by name: how many arguments each takes, and what it does with the addresses."""
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise TemplateError(f"{text!r} is no number") from None
+
+
+def _matching(kind: str, value: str, places: Places) -> Places:
+    words = {word.lower() for word in value.split("|")}
+    match kind.lower():
+        case "name":
+            return _by(value, _NAME, places)
+        case "address":
+            return _by(value, _ADDRESS, places)
+        case "network":
+            networks = _networks(value)
+            return [each for each in places if each.is_in(networks)]
+        case "type":
+            return [each for each in places if {"ip", f"ipv{each.address.version}"} & words]
+        case "flag" | "flags":
+            return _flagged(words, places)
+        case "rfc" | "rfcs":
+            return [each for each in places if each.is_in(_of_rfcs(value))]
+        case _:
+            raise TemplateError(f"include or exclude by {kind!r} is not built")
+
+
+_NAME, _ADDRESS = attrgetter("name"), attrgetter("text")
+
+
+def _by(pattern: str, attribute: Callable[[Place], str], places: Places) -> Places:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise TemplateError(f"expression {pattern!r}: {error}") from None
+    return [each for each in places if expression.search(attribute(each))]
+
+
+_OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
+
+
+def _flagged(wanted: set[str], places: Places) -> Places:
+    """With all flags of interfaces that are wanted, or forwardable if that is."""
+    if unknown := wanted - _OF_INTERFACE - {"forwardable"}:
+        raise TemplateError(f"flag {min(unknown)!r} is not known")
+    flags = wanted & _OF_INTERFACE
+    return [
+        each
+        for each in places
+        if (flags and flags <= each.flags) or ("forwardable" in wanted and not each.is_in(_LOCAL))
+    ]
+
+
+def _of_rfcs(value: str) -> str:
+    try:
+        return " ".join(_RFCS[number] for number in value.split("|"))
+    except KeyError as error:
+        raise TemplateError(f"RFC {error.args[0]} is not known") from None
+
+
+def _networks(value: str) -> str:
+    networks = value.split("|")
+    try:
+        return " ".join(str(ip_network(network)) for network in networks)
+    except ValueError as error:
+        raise TemplateError(f"network {value!r}: {error}") from None
+
+
+_ATTRIBUTES: dict[str, Callable[[Place], str]] = {
+    "address": _ADDRESS,
+    "name": _NAME,
+    "network": lambda place: str(place.address.network),
+}
+
+
+def _attribute(place: Place, name: str) -> str:
+    attribute = _ATTRIBUTES.get(name.lower())
+    if attribute is None:
+        raise TemplateError(f"attribute {name!r} is not built")
+    return attribute(place)
+
+
+_KEYS: dict[str, Callable[[Place], Any]] = {
+    "address": lambda place: (place.address.version, place.address.ip),
+    "default": lambda place: not place.is_default,
+    "name": _NAME,
+    "private": lambda place: not place.is_in(_SPECIAL),
+    "size": lambda place: place.address.network.prefixlen,
+    "type": lambda place: place.address.version,
+}
+
+
+def _sorted(places: Places, keys: Sequence[str]) -> Places:
+    """Sorted by several keys, the first counts most; `-` before one turns it round."""
+    ordered = list(places)
+    for key in reversed(keys):
+        name = key.strip().lower()
+        by = _KEYS.get(name.lstrip("+-"))
+        if by is None:
+            raise TemplateError(f"sort by {key!r} is not built")
+        ordered.sort(key=by, reverse=name.startswith("-"))
+    return ordered
+
+
+# --- this machine ------------------------------------------------------------------------------
+
+
+def own_places() -> Places:
+    """The addresses of this machine, in the order of its interfaces."""
+    psutil: Any = importlib.import_module("psutil")  # no types of its own
+    default = default_interface(ROUTES.read_text() if ROUTES.exists() else "")
+    states = psutil.net_if_stats()
+    places: Places = []
+    for name, found in psutil.net_if_addrs().items():
+        flags = (
+            frozenset(str(states[name].flags).split(",")) if name in states else frozenset[str]()
+        )
+        for each in found:
+            try:
+                address = ip_interface(f"{each.address.partition('%')[0]}/{_prefix(each.netmask)}")
+            except ValueError:  # the address of the hardware
+                continue
+            places.append(Place(name, address, flags, name == default))
+    return places
+
+
+def _prefix(netmask: str | None) -> str:
+    """A netmask as `ip_interface` takes it: bits for IPv6, as it is for IPv4."""
+    if netmask is None:
+        return "32"
+    return str(ip_interface(netmask).packed.hex().count("f") * 4) if ":" in netmask else netmask
+
+
+def default_interface(routes: str) -> str:
+    """The interface of the default route in the kernel's table; empty if there is none."""
+    best = ("", -1)
+    for line in routes.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and fields[1] == fields[7] == "00000000":
+            metric = int(fields[6])
+            if best[1] < 0 or metric < best[1]:
+                best = (fields[0], metric)
+    return best[0]

@@ -1,0 +1,224 @@
+"""Commands: functions whose keyword arguments are flags, and whose docstrings are their help.
+
+    @command("kv get", "KEY")
+    def get(*key: str, recurse: Annotated[bool, "All keys below KEY."] = False) -> None:
+
+The first sentence of the docstring stands in the list of commands; the lines below `Examples:` end
+the help.
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from quorate.cli.flags import SWITCH, About, Flag, Line, flags_of, read_line
+
+NOUNS = {
+    "agent": "Run a node.",
+    "bench": "Measure a running cluster: puts, reads, stale reads.",
+    "cluster": "Change who votes, and who leads.",
+    "completion": "Print a script that completes commands and flags.",
+    "demo": "Start three nodes here, break what can break, count what was lost.",
+    "info": "Show the figures that a node keeps about itself.",
+    "kv": "Read and write keys.",
+    "leave": "Have a node that runs leave its cluster, and stop.",
+    "lock": "Run a command while holding a lock.",
+    "members": "List the nodes of the cluster.",
+    "monitor": "Follow the log of a node that runs.",
+    "reload": "Have a node that runs read its configuration again.",
+    "session": "Create, list and end sessions.",
+    "snapshot": "Save, restore and look at snapshots.",
+    "txn": "Do several operations at once, or none of them.",
+    "validate": "Check configuration files without starting a node.",
+    "version": "Show the version.",
+}
+"""Every command, and what it does."""
+
+_MODULES: dict[str, str] = dict.fromkeys(("info", "leave", "members", "monitor", "reload"), "node")
+"""Where commands are whose module has another name."""
+
+HELP = {"-h", "-help", "--h", "--help"}
+_HELP_FLAGS = {name: Flag(name, About(""), SWITCH) for name in ("h", "help")}
+_HELP_ROW = ("-h, -help, --help", "Show this message and exit.")
+WIDTH = 80
+NAMES_WIDTH = 30  # a longer name has its explanation below it
+
+Function = Callable[..., None]
+
+
+class UsageError(Exception):
+    """A command line that cannot be carried out; the text says how to write it."""
+
+    def __init__(self, path: str, usage: str, fault: str) -> None:
+        super().__init__(
+            f"Usage: quorate {path} {usage}\nTry 'quorate {path} -h' for help.\n\nError: {fault}"
+        )
+
+
+class Command:
+    """One command.
+
+    Args:
+        path: Its noun and verb, as typed.
+        function: Its keyword arguments are its flags, and its docstring its help.
+        takes: Its arguments, as the usage shows them; empty if there are none.
+        flags: Those besides.
+        call: What is called with the arguments and flags, if not the function itself.
+        is_verbatim: True if the first argument ends the flags.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        function: Function,
+        takes: str = "",
+        *,
+        flags: Iterable[Flag] = (),
+        call: Function | None = None,
+        is_verbatim: bool = False,
+    ) -> None:
+        self.path = path
+        own = flags_of(function, getattr(function, "__kwdefaults__", None) or {})
+        self.flags = {flag.name: flag for flag in (*own, *flags)}
+        self.usage = f"[FLAGS] {takes}".rstrip()
+        self._refusal = "" if takes else f"quorate {path} takes no arguments, only flags"
+        self._text = function.__doc__ or ""
+        self._call = call or function
+        self._is_verbatim = is_verbatim
+
+    @property
+    def shown(self) -> list[Flag]:
+        """The flags that the help explains."""
+        return [flag for flag in self.flags.values() if flag.about.text]
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of its help."""
+        return " ".join(re.split(r"[.;:](?:\s|$)", self._text, maxsplit=1)[0].split()) + "."
+
+    def help(self) -> str:
+        """What `-h` shows."""
+        about, _, examples = self._text.partition("Examples:\n")
+        rows = [(flag.spelled, flag.explained) for flag in self.shown]
+        parts = [
+            f"Usage: quorate {self.path} {self.usage}",
+            *(filled(part, 2) for part in re.split(r"\n\s*\n", about.strip())),
+            listed("Flags", [*rows, _HELP_ROW]),
+        ]
+        if examples:
+            lines = (f"    {line.strip()}" for line in examples.strip().splitlines())
+            parts.append("\n".join(["  Examples:", *lines]))
+        return "\n\n".join(parts)
+
+    def read(self, words: Sequence[str]) -> Line | None:
+        """Read a command line; None if it asks for help, which is printed."""
+        known = _HELP_FLAGS | self.flags
+        line = read_line(words, known, refusal=self._refusal, is_verbatim=self._is_verbatim)
+        if any(flag.name in _HELP_FLAGS for flag, _ in line.given):
+            sys.stdout.write(f"{self.help()}\n")
+            return None
+        return line
+
+    def run(self, words: Sequence[str]) -> None:
+        """Carry out a command line.
+
+        Raises:
+            UsageError: It is wrong; nothing was done.
+        """
+        line = self.read(words)
+        if line is None:
+            return
+        if line.faults:
+            raise self.error(line.faults[0])
+        values = {flag.parameter: flag.default for flag in self.flags.values()}
+        for flag, value in line.given:
+            is_more = flag.kind.is_repeatable
+            values[flag.parameter] = (*values[flag.parameter], value) if is_more else value
+        self._call(*line.arguments, **values)
+
+    def error(self, fault: str) -> UsageError:
+        """What to raise if a command line is wrong."""
+        return UsageError(self.path, self.usage, fault)
+
+
+def command(
+    path: str, takes: str = "", *, is_verbatim: bool = False
+) -> Callable[[Function], Command]:
+    """Make a command of a function; see `Command`."""
+    return lambda function: Command(path, function, takes, is_verbatim=is_verbatim)
+
+
+class Group:
+    """Commands below one noun, in the order of its help."""
+
+    def __init__(self, path: str, *commands: Command) -> None:
+        self.path = path
+        self.commands = {each.path.rpartition(" ")[2]: each for each in commands}
+
+    def help(self) -> str:
+        """What `-h` shows."""
+        summaries = {name: each.summary for name, each in self.commands.items()}
+        return overview(self.path, NOUNS[self.path], summaries)
+
+    def run(self, words: Sequence[str]) -> None:
+        """Carry out a command line.
+
+        Raises:
+            UsageError: There is no such command.
+            SystemExit: There is none at all: it was said which there are.
+        """
+        if not words:
+            sys.stderr.write(f"{self.help()}\n")
+            raise SystemExit(1)
+        name, *rest = words
+        if name in HELP:
+            sys.stdout.write(f"{self.help()}\n")
+        elif name in self.commands:
+            self.commands[name].run(rest)
+        else:
+            near = get_close_matches(name, self.commands, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            fault = f"No such command {name!r}.{hint}"
+            if name.startswith("-"):
+                fault = f"flag provided but not defined: -{name.lstrip('-')}"
+            raise UsageError(self.path, "COMMAND [FLAGS] [ARGUMENTS]", fault)
+
+
+def load(noun: str) -> Command | Group:
+    """The command or commands of a noun; its module is imported when it is asked for."""
+    module = importlib.import_module(f"quorate.cli.{_MODULES.get(noun, noun)}")
+    found: Command | Group = getattr(module, noun)
+    return found
+
+
+def overview(path: str, about: str, commands: Mapping[str, str]) -> str:
+    """The help of a noun, or of everything."""
+    return "\n\n".join(
+        [
+            f"Usage: {' '.join(['quorate', *path.split(), 'COMMAND'])} [FLAGS] [ARGUMENTS]",
+            filled(about, 2),
+            listed("Options", [_HELP_ROW]),
+            listed("Commands", list(commands.items())),
+        ]
+    )
+
+
+def listed(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Names with their explanations, side by side."""
+    widths = [len(name) for name, _ in rows if len(name) <= NAMES_WIDTH]
+    indent = max(widths, default=0) + 4
+    lines = [f"{title}:"]
+    for name, about in rows:
+        text, start = filled(about, indent), f"  {name}"
+        lines.append(start + (text[len(start) :] if len(name) <= NAMES_WIDTH else f"\n{text}"))
+    return "\n".join(lines)
+
+
+def filled(text: str, indent: int) -> str:
+    """A paragraph, indented."""
+    from textwrap import fill
+
+    blank = " " * indent
+    return fill(" ".join(text.split()), WIDTH, initial_indent=blank, subsequent_indent=blank)

@@ -1,0 +1,1 @@
+"""A test lab: real nodes on this machine, faults between them, and the demo."""

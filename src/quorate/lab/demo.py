@@ -1,0 +1,198 @@
+"""The demo: three real nodes on this machine; one is killed, one cut off; nothing is lost."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from quorate.client.bulk import write_all
+from quorate.lab.demowork import Copy, Writing, library_files, lost, read_copy
+from quorate.lab.guests import greet_with_py_consul, greet_with_quorate
+from quorate.lab.launch import HOST, LaunchError, LocalCluster, LocalNode
+from quorate.lab.proxy import Cables, Socket, process_with_socket
+
+FRONT = "127.0.0.2"  # where the nodes find each other: the proxies that can be told to be silent
+STEADY_S = 2.0  # of writing before, between and after the faults
+DOWN_S = 2.0  # how long the killed node stays away
+APART_S = 4.0  # how long a node is cut off: longer than an election takes
+NOTICE_S = 0.2  # what was on its way at a fault is acknowledged within this
+BACK_S = 20.0  # how long anything may take to come back
+
+Progress = Callable[[str, float | None], AbstractContextManager[Any]]
+
+
+def make_room(directory: Path) -> None:
+    """Make the directory for the nodes, and see that nothing is there.
+
+    Raises:
+        LaunchError: It cannot be made or read, or something is in it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        inside = next(directory.iterdir(), None)
+        if inside is None:
+            tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise LaunchError(
+            f"-directory {directory}: {why}: name one that you may write to"
+        ) from None
+    if inside is not None:
+        raise LaunchError(f"{directory} is not empty: name an empty or a missing directory")
+
+
+class Demo:
+    """One run.
+
+    Args:
+        directory: Where the nodes keep their data.
+        progress: Shows how far something is while its body runs; see `cli.output.progress`.
+        keep: True to leave the nodes running at the end until Ctrl-C.
+    """
+
+    def __init__(self, directory: Path, progress: Progress, *, keep: bool) -> None:
+        self._keep = keep
+        self._progress = progress
+        self._cluster = LocalCluster(directory, advertise=FRONT)
+        self._nodes = self._cluster.nodes
+        self._addresses = [node.address for node in self._nodes]
+        sockets = [
+            Socket(node.name, (FRONT, node.ports.server), (HOST, node.ports.server))
+            for node in self._nodes
+        ]
+        self._cables = Cables(sockets, self._dialer_of)
+
+    async def run(self) -> dict[str, Any]:
+        """Play everything.
+
+        Returns:
+            What is to be shown.
+
+        Raises:
+            LaunchError: A node did not start.
+            TimeoutError: Something did not come back.
+            GuestError: A client got a wrong answer.
+        """
+        await self._cables.start()
+        try:
+            with step("starting three nodes"):
+                await asyncio.to_thread(self._cluster.start)
+            files = await asyncio.to_thread(library_files)
+            await asyncio.to_thread(self._import, files)
+            await self._greet()
+            writing = Writing(self._addresses)
+            writing.start()
+            await self._play(writing)
+            await writing.stop()
+            with step("reading everything back from every node"):
+                copies = [await read_copy(address) for address in self._addresses]
+            result = self._result(files, writing, copies)
+            if self._keep:
+                await self._stay()
+            return result
+        finally:
+            await asyncio.to_thread(self._cluster.stop)
+            await self._cables.stop()
+
+    def _dialer_of(self, address: tuple[str, int]) -> str:
+        pids = {node.name: node.pid for node in self._nodes if node.is_running()}
+        return process_with_socket(address, pids)
+
+    def _import(self, files: dict[str, Path]) -> None:
+        total = sum(path.stat().st_size for path in files.values())
+        tell(f"importing {len(files):,} files of Python's library ({total / 1e6:.1f} MB)")
+        items = ((key, path.read_bytes(), 0) for key, path in files.items())
+        with self._progress("importing", len(files)) as advance:
+            write_all(self._addresses, "", items, lambda: advance(1))
+
+    async def _greet(self) -> None:
+        with step("working with our own client: cas, a lock, a transaction"):
+            await asyncio.to_thread(greet_with_quorate, self._addresses)
+        with step("working with py-consul, somebody else's client") as said:
+            said(await asyncio.to_thread(greet_with_py_consul, self._nodes[1].ports.http))
+
+    async def _play(self, writing: Writing) -> None:
+        """Kill a node, bring it back, cut another one off, let it in again; all under writes."""
+        await asyncio.sleep(STEADY_S)
+        leader = await self._leader()
+        with step(f"kill -9 of the leader, {leader.name}, in mid-write") as said:
+            said(await self._until_writing(writing, leader.kill))
+        await asyncio.sleep(DOWN_S)
+        with step(f"starting {leader.name} again"):
+            leader.start()
+            leader = await self._leader()
+        await asyncio.sleep(STEADY_S)
+        with step(f"cutting the new leader, {leader.name}, off from the others") as said:
+            said(await self._until_writing(writing, lambda: self._cables.pull(leader.name)))
+            await asyncio.sleep(APART_S)
+        with step(f"letting {leader.name} talk to the others again"):
+            self._cables.plug(leader.name)
+            await self._leader()
+        await asyncio.sleep(STEADY_S)
+
+    async def _until_writing(self, writing: Writing, fault: Any) -> str:
+        began_s = time.monotonic()
+        fault()
+        await writing.acknowledged_since(began_s + NOTICE_S, 20, BACK_S)
+        pause_s = writing.tally.longest_pause_s(began_s - NOTICE_S)
+        return f"writes stood still for {pause_s:.2f} s"
+
+    async def _leader(self) -> LocalNode:
+        return await asyncio.to_thread(self._cluster.wait_for_leader, BACK_S)
+
+    def _result(
+        self, files: dict[str, Path], writing: Writing, copies: list[Copy]
+    ) -> dict[str, Any]:
+        tally = writing.tally
+        written = tally.acknowledged | {key: path.read_bytes() for key, path in files.items()}
+        return {
+            "files": len(files),
+            "file_bytes": sum(path.stat().st_size for path in files.values()),
+            "writes_acknowledged": len(written),
+            "writes_lost": len({key for copy in copies for key in lost(written, copy)}),
+            "writes_unknown": len(tally.unknown),
+            "longest_pause_s": round(tally.longest_pause_s(), 3),
+            "copies_equal": len({copy.digest for copy in copies}) == 1,
+            "digests": {
+                node.name: copy.digest for node, copy in zip(self._nodes, copies, strict=True)
+            },
+        }
+
+    async def _stay(self) -> None:
+        tell("the nodes stay until Ctrl-C; ask them:")
+        for address in self._addresses:
+            tell(f"  quorate members -http-addr={address}")
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        await stop.wait()
+
+
+@contextmanager
+def step(text: str) -> Generator[Any, None, None]:
+    """Say what is done, then how long it took.
+
+    Yields:
+        A function that adds words to the end of the line.
+    """
+    began_s = time.monotonic()
+    words: list[str] = []
+    tell(f"{text} ... ", end="")
+    try:
+        yield words.append
+    except BaseException as error:
+        is_over = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+        tell("interrupted" if is_over else "failed")
+        raise
+    took = f"{time.monotonic() - began_s:.1f} s"
+    tell("; ".join([took, *(word for word in words if word)]))
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """Say how far the demo is, on stderr."""
+    sys.stderr.write(f"{text}{end}")
+    sys.stderr.flush()

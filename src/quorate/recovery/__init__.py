@@ -1,0 +1,1 @@
+"""A new cluster out of what survived the loss of a majority."""

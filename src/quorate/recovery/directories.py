@@ -1,0 +1,165 @@
+"""Recovery of a cluster whose majority is lost for good: data directories in, a new one out.
+
+Offline, and on copies: the directories of the survivors are not changed. What of them counts, and
+what the new log holds, is decided by pure code (`paxos.survivors`, `node.recovering`), which the
+simulator runs as well. What only the lost nodes had is lost. Writes whose outcome was never known
+may turn up.
+"""
+
+import fcntl
+import logging
+import random
+import shutil
+import time
+import uuid
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.batches import Member
+from quorate.base.effects import Persist
+from quorate.base.errors import ConflictError, RequestError, StorageError
+from quorate.base.ids import Slot
+from quorate.base.records import Founded
+from quorate.node.recovering import new_log, replayed, state_of
+from quorate.paxos.survivors import Survivor, surviving
+from quorate.runtime.home import Home, HomeSettings
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What was made.
+
+    Attributes:
+        member: The only node of the new cluster.
+        cluster_id: Of the new cluster.
+        slot: The last slot of the old cluster that is in it.
+        index: The index it goes on from.
+        keys: How many keys it has.
+        guessed: Slots of which no survivor knew what was chosen.
+    """
+
+    member: Member
+    cluster_id: str
+    slot: Slot
+    index: int
+    keys: int
+    guessed: int
+
+
+def recover(paths: Sequence[Path], into: Path) -> Recovered:
+    """Found a new cluster out of what survived of an old one.
+
+    Args:
+        paths: Data directories of nodes that do not run; as many as there are, the more the
+            better.
+        into: The new data directory: missing or empty. Copies lie beside it meanwhile.
+
+    Raises:
+        StorageError: A directory is used by a process, is none, or is damaged; `into` is not
+            empty.
+        ConflictError: `precondition`: they are not all of one cluster.
+        RequestError: `bad_request`: none of them belongs to a cluster.
+    """
+    if into.exists() and any(into.iterdir()):
+        raise StorageError("foreign", f"{into} is not empty: name a directory that does not exist")
+    work = into.with_name(f"{into.name}.work")
+    if work.exists():
+        raise StorageError("foreign", f"{work} is left over from another recovery: remove it")
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        homes: list[Home] = []
+        survivors: list[Survivor] = []
+        clusters: set[str] = set()
+        for number, path in enumerate(paths):
+            home = Home(_copied(path, work / str(number)), HomeSettings(), _log())
+            stack.callback(home.close, is_clean=False)
+            records = list(home.wal.records())
+            founded = [each for each in records if isinstance(each, Founded) and each.complete]
+            if not founded:
+                raise RequestError("bad_request", f"{path}: this node never belonged to a cluster")
+            homes.append(home)
+            survivors.append(Survivor(state_of(home.tables).applied, records))
+            clusters.add(founded[-1].cluster_id)
+        if len(clusters) > 1:
+            raise ConflictError(
+                "precondition", f"the directories belong to different clusters: {sorted(clusters)}"
+            )
+        return _recovered(homes, survivors, into)
+
+
+def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path) -> Recovered:
+    found = surviving(survivors)
+    base = homes[found.base]
+    rng = random.Random()  # noqa: S311 - the node that replays does not speak
+    own, life = base.directory.node_id, base.directory.incarnation
+    old = replayed(own, life, survivors[found.base], base.tables, found, rng)
+    cluster_id = str(uuid.uuid4())
+    home = Home(into, HomeSettings(), _log())
+    try:
+        list(home.wal.records())
+        member = msgspec.structs.replace(old.member, id=home.directory.node_id)
+        incarnation, wall_ms = home.directory.incarnation, int(time.time() * 1000)
+        name = str(uuid.uuid4())
+        records = list(new_log(member, incarnation, cluster_id, old, name, wall_ms))
+        home.wal.start(_at_once, _unheard, _unheard, _unheard)
+        home.log_started()
+        for record in records:
+            home.wal.append([Persist(record)])
+    finally:
+        home.close(is_clean=True)
+    if home.wal.mark != len(records):
+        raise StorageError("disk_full", f"{into} could not be written; remove it and try again")
+    applied, index = old.state.applied, old.state.index
+    return Recovered(member, cluster_id, applied, index, old.keys, len(found.guessed))
+
+
+def _copied(path: Path, target: Path) -> Path:
+    """Copy a directory while no process can use it."""
+    if not (path / "node.json").exists():
+        raise StorageError("foreign", f"{path} is no data directory of Quorate")
+    with _locked(path):
+        try:
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("lock", "*.new"))
+        except OSError as error:
+            raise StorageError("disk_full", f"copying {path} to {target}: {error}") from error
+    return target
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Keep a directory from being used, without a trace in it."""
+    try:
+        lock = (path / "lock").open("rb")
+    except FileNotFoundError:  # a copy somebody made
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = lock.read().decode(errors="replace").strip() or "unknown"
+            raise StorageError(
+                "locked", f"{path} is used by process {pid}: stop every node of the old cluster"
+            ) from None
+        yield
+
+
+def _log() -> FilteringBoundLogger:
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+    )
+    return log
+
+
+def _at_once(callback: object, *arguments: object) -> None:
+    if callable(callback):
+        callback(*arguments)
+
+
+def _unheard(_: object) -> None:
+    """Nobody waits for this."""
