@@ -13,7 +13,7 @@ SEED ?= $(shell date +%s)0000
 FAST := not integration and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench sim soak museum integration compat clean
+.PHONY: help demo test check lint bench sim soak museum golden integration compat clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ test: $(STAMP)  ## the whole test suite
 check: lint  ## lint, types, floors, spelling and the fast tests
 	$(BIN)/pyright
 	$(BIN)/codespell
-	$(BIN)/python -m pytest -q -n 2 -m "$(FAST)" tests/test_*.py $(wildcard tests/unit)
+	$(BIN)/python -m pytest -q -n 2 -m "$(FAST)" tests/test_*.py $(wildcard tests/unit tests/golden)
 
 lint: $(STAMP)  ## format, lint, types, floors
 	$(BIN)/ruff format --check
@@ -55,6 +55,9 @@ soak: $(STAMP)  ## what takes hours: the tests marked so, 5,000 fresh seeds, the
 
 museum: $(STAMP)  ## plant every known bug, and see which test and which seed finds it
 	$(BIN)/python scripts/museum.py
+
+golden: $(STAMP)  ## write the golden traces anew; then review the diff
+	$(BIN)/python -m tests.golden
 
 integration: $(STAMP)  ## only the tests that start real processes
 	$(BIN)/python -m pytest -m integration
