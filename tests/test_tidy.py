@@ -25,7 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"wire", "security", "balancing", "monitoring"}),
     frozenset({"paxos", "machine", "kv", "sessions", "catalog", "tasks", "replication"}),
     frozenset({"domains"}),
-    frozenset({"node"}),
+    frozenset({"node", "serving"}),
     frozenset({"runtime", "sim", "gateways", "client", "worker"}),
     frozenset({"agent", "lab", "recovery"}),
     frozenset({"cli", "testing"}),
@@ -58,7 +58,8 @@ LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
 SELF_WRITING_ROOMS = {
-    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "runtime", "gateways",
+    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving", "runtime",
+    "gateways",
 }  # fmt: skip
 WRITES_OTHERS = {
     # a request, its connection and what that holds are one record: methods would cost every answer

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from quorate.base.command import Command
+from quorate.base.context import PLAIN, RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import Slot
 from quorate.base.outcomes import Outcome
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.integration
 async def done(node: ClusterNode, command: Command) -> Outcome:
     """Submit and wait."""
     answer: asyncio.Future[Outcome | QuorateError] = asyncio.get_running_loop().create_future()
-    node.local.submit(command, answer.set_result)
+    node.local.submit(PLAIN, command, answer.set_result)
     got = await answer
     if isinstance(got, QuorateError):
         raise got
@@ -44,7 +45,7 @@ async def value(node: ClusterNode, key: bytes) -> bytes | None:
         entry = kv_get(Reader(node.local.tables), key).value
         answer.set_result(None if entry is None else entry.row.value)
 
-    node.local.read(look)
+    node.local.read(PLAIN, look)
     return await answer
 
 
@@ -138,7 +139,7 @@ def test_a_watcher_is_woken_by_a_write_on_another_node() -> None:
     async def play() -> None:
         async with Cluster(3) as cluster:
             woken = asyncio.Event()
-            cluster.nodes[0].local.watch([exactly(of_key(b"k"))], woken.set)
+            cluster.nodes[0].local.watch(PLAIN, [exactly(of_key(b"k"))], woken.set)
             await done(cluster.nodes[1], KvSet(b"other", b"v"))
             assert not woken.is_set()
             await done(cluster.nodes[2], KvSet(b"k", b"v"))
@@ -155,7 +156,8 @@ def test_without_a_majority_writes_are_refused_and_go_on_with_one() -> None:
             await second.kill()
             await third.kill()
             answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            first.local.submit(KvSet(b"k", b"v"), answer.set_result, deadline_s=1.0)
+            context = RequestContext(deadline_s=first.local.now_s + 1.0)
+            first.local.submit(context, KvSet(b"k", b"v"), answer.set_result)
             assert isinstance(await answer, QuorateError)
             await second.start()
             await cluster.ready()
@@ -193,7 +195,9 @@ def test_a_damaged_row_ends_the_node_and_the_next_life_has_whole_tables(tmp_path
             await done(node, KvSet(b"key", b"precious" * 20))
             rot(tmp_path / "n1/tables/tables.mdb")
             looked: list[Any] = []
-            node.local.read(lambda _: looked.append(kv_get(Reader(node.local.tables), b"key")))
+            node.local.read(
+                PLAIN, lambda _: looked.append(kv_get(Reader(node.local.tables), b"key"))
+            )
             await cluster.until(lambda: not node.is_running)
             assert looked == []
             assert list((tmp_path / "n1").glob("flight-*.jsonl"))

@@ -12,6 +12,7 @@ import structlog
 
 from quorate.base.command import Command
 from quorate.base.config import local
+from quorate.base.context import PLAIN
 from quorate.base.errors import ConflictError, QuorateError, StorageError
 from quorate.base.outcomes import Outcome
 from quorate.cli.main import main
@@ -53,7 +54,7 @@ async def written(body: Body, command: Command) -> Outcome:
     """Have a command applied, however long the cluster takes to find itself."""
     while True:
         answer: asyncio.Future[Outcome | QuorateError] = asyncio.get_running_loop().create_future()
-        body.local.submit(command, answer.set_result)
+        body.local.submit(PLAIN, command, answer.set_result)
         match await answer:
             case Outcome() as outcome:
                 return outcome

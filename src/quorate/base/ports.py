@@ -11,6 +11,7 @@ import msgspec
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.command import Command
+from quorate.base.context import PLAIN, RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import Ballot, NodeId, Slot
@@ -290,22 +291,17 @@ class Submit(Protocol):
     """Write road: from a gateway into the log."""
 
     def submit(
-        self,
-        command: Command,
-        done: Done,
-        *,
-        urgent: bool = False,
-        deadline_s: float | None = None,
+        self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
     ) -> None:
         """Have a command applied; `done` gets its Outcome when this node has applied it.
 
         Args:
+            context: Who asks. What is still unproposed at its deadline, or after the node's hold
+                time, is withdrawn with `UnavailableError("no_quorum", "No cluster leader")`.
             command: Self-contained: ids and chance are drawn by the caller.
             done: Gets an Outcome (its value may be a Failure), or UnavailableError (definite:
                 never proposed) or OutcomeUnknownError.
             urgent: Goes before others that wait (sessions, expiries).
-            deadline_s: Seconds from now after which, if still unproposed, it is withdrawn with
-                `UnavailableError("no_quorum", "No cluster leader")`. None: the node's hold time.
         """
         ...
 
@@ -313,14 +309,12 @@ class Submit(Protocol):
 class Query(Protocol):
     """Read road."""
 
-    def read(
-        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
-    ) -> None:
+    def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
         """Call `done` when this node's tables are linearizable for a read begun now.
 
         It gets the leader's logged time in ms when the point was confirmed, or
-        `UnavailableError("no_quorum")` when that takes longer than `deadline_s`, by default the
-        node's hold time. It must read within the call. Stale reads just read.
+        `UnavailableError("no_quorum")` when that takes until the deadline of the context, or
+        longer than the node's hold time. It must read within the call. Stale reads just read.
         """
         ...
 
@@ -341,7 +335,9 @@ class WatchHandle(Protocol):
 class Watch(Protocol):
     """Wake-ups of blocking queries."""
 
-    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> WatchHandle:
+    def watch(
+        self, context: RequestContext, subjects: Sequence[bytes], fire: Callable[[], None]
+    ) -> WatchHandle:
         """Call `fire` once when a batch touched any subject (`machine.watches` names them).
 
         It is called after the batch is applied; the caller evaluates its query again then.
@@ -357,11 +353,16 @@ class Admin(Protocol):
         ...
 
     def change(
-        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+        self,
+        context: RequestContext,
+        verb: str,
+        member: Member,
+        done: Callable[[QuorateError | None], None],
     ) -> None:
         """Ask for a change of members.
 
         Args:
+            context: Who asks.
             verb: "add" (as learner), "promote" (it votes), "remove", "transfer" (leadership to it).
             member: Whom.
             done: Gets None, or why not: ConflictError `precondition`, definite, for a learner that
@@ -390,8 +391,13 @@ class Local(Submit, Query, Watch, Admin, Protocol):
         """
         ...
 
-    def report(self, error: BaseException) -> str:
-        """Have an internal error written to the log, without values; returns its id there."""
+    def report(self, error: BaseException, context: RequestContext = PLAIN) -> str:
+        """Have an internal error written to the log, without values; returns its id there.
+
+        Args:
+            error: What was raised.
+            context: Of the request that met it, if one did.
+        """
         ...
 
 

@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import Member, majority
 from quorate.base.config import Bootstrap, NodeSettings
+from quorate.base.context import OWN
 from quorate.base.effects import Halt
 from quorate.base.errors import QuorateError, StorageError, UnavailableError
 from quorate.base.events import Persisted, SnapshotTaken, SpaceChanged
@@ -207,7 +208,7 @@ class Body:
             return UnavailableError("too_few_nodes", text)
         await self._hand_over()
         left: asyncio.Future[QuorateError | None] = self._loop.create_future()
-        self.local.change("remove", me, left.set_result)
+        self.local.change(OWN, "remove", me, left.set_result)
         return await left
 
     def register(self, node: NodeSettings, done: Callable[[QuorateError | None], None]) -> None:
@@ -216,7 +217,7 @@ class Body:
         def applied(outcome: Outcome | QuorateError) -> None:
             done(outcome if isinstance(outcome, QuorateError) else None)
 
-        self.local.submit(registration(self.member, node), applied)
+        self.local.submit(OWN, registration(self.member, node), applied)
 
     async def close(self, *, is_clean: bool = False) -> None:
         """Let go of everything at once."""
@@ -237,7 +238,7 @@ class Body:
         successor = successor_of(status, self._transport.peers)
         if successor is None:
             return
-        self.local.change("transfer", successor, lambda _: None)
+        self.local.change(OWN, "transfer", successor, lambda _: None)
         await self._until(lambda: self.local.status().role != "leader", HAND_OVER_S)
 
     async def _until(self, is_done: Callable[[], bool], patience_s: float) -> None:

@@ -427,10 +427,10 @@ class Driver:
         for each in self._noted:
             each.gather(count_min)
 
-    def report(self, error: BaseException) -> str:
+    def report(self, error: BaseException, trace_id: str = "") -> str:
         """Count and log an internal error that ends nothing; returns its id in the log."""
         self.counters.ticket_errors += 1
-        return self._faults.report(error)
+        return self._faults.report(error, trace_id)
 
     # --- words ---------------------------------------------------------------------------------
 

@@ -59,8 +59,13 @@ class FaultLog:
         self._clock = clock
         self._seen: dict[str, tuple[float, int]] = {}
 
-    def report(self, error: BaseException) -> str:
-        """Write an error, if that is due; returns its id."""
+    def report(self, error: BaseException, trace_id: str = "") -> str:
+        """Write an error, if that is due; returns its id.
+
+        Args:
+            error: What was raised.
+            trace_id: Of the request that met it; "" if it has none.
+        """
         kinds, places = kinds_of(error), places_of(error)
         fault = f"{crc32(f'{kinds} {places}'.encode()):08x}"
         now_s = self._clock()
@@ -71,6 +76,8 @@ class FaultLog:
         if len(self._seen) >= FAULTS_MAX:
             del self._seen[next(iter(self._seen))]
         self._seen[fault] = (now_s, 0)
-        more = {"unwritten": times} if times else {}
+        more: dict[str, object] = {"unwritten": times} if times else {}
+        if trace_id:
+            more["trace"] = trace_id
         self._log.error("internal error", id=fault, error=kinds, at=places, **more)
         return fault

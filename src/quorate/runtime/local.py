@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from quorate.base.batches import Member
 from quorate.base.command import Command, encode_command
 from quorate.base.config import NodeSettings
+from quorate.base.context import PLAIN, RequestContext
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
 from quorate.base.metrics import Metric
 from quorate.base.ports import Clock, CurrentView, Done, Status
@@ -82,9 +83,9 @@ class LocalNode:
         """See `base.ports.Local.now_s`."""
         return self._clock()
 
-    def report(self, error: BaseException) -> str:
+    def report(self, error: BaseException, context: RequestContext = PLAIN) -> str:
         """See `base.ports.Local.report`."""
-        return self._driver.report(error)
+        return self._driver.report(error, context.trace_id)
 
     @property
     def removal(self) -> UnavailableError | None:
@@ -92,12 +93,7 @@ class LocalNode:
         return self._node.group.refusal
 
     def submit(
-        self,
-        command: Command,
-        done: Done,
-        *,
-        urgent: bool = False,
-        deadline_s: float | None = None,
+        self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
     ) -> None:
         """See `base.ports.Submit.submit`."""
         data = encode_command(command)
@@ -109,35 +105,40 @@ class LocalNode:
             done(_STOPPING)
             return
         now_s = self._clock()
-        hold_s = self._hold_s if deadline_s is None else deadline_s
+        due_s = now_s + self._hold_s
+        due_s = min(due_s, context.deadline_s)
         if self._node.group.leader is None:
-            hold_s = self._hold_without_leader_s(hold_s, now_s)
+            due_s = self._due_without_leader_s(due_s, now_s)
         try:
-            self._node.submit(data, done, now_s + hold_s, urgent)
+            self._node.submit(data, done, due_s, urgent)
         except UnavailableError as error:  # overloaded, or the disk is full: the caller's answer
             done(error)
             return
         self._driver.wake()
 
-    def read(
-        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
-    ) -> None:
+    def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
         """See `base.ports.Query.read`."""
         if self.is_stopping or self._driver.is_over:
             done(_STOPPING)
             return
         now_s = self._clock()
-        hold_s = self._hold_s if deadline_s is None else min(deadline_s, self._hold_s)
+        due_s = now_s + self._hold_s
+        due_s = min(due_s, context.deadline_s)
         if self._node.group.leader is None:
-            hold_s = self._hold_without_leader_s(hold_s, now_s)
-        self._node.read(done, now_s + hold_s)
+            due_s = self._due_without_leader_s(due_s, now_s)
+        self._node.read(done, due_s)
         self._driver.wake()
 
-    def _hold_without_leader_s(self, hold_s: float, now_s: float) -> float:
+    def _due_without_leader_s(self, due_s: float, now_s: float) -> float:
         is_hopeless = self._node.status(now_s).role in _HOPELESS
-        return min(hold_s, HOPELESS_HOLD_S) if is_hopeless else hold_s
+        return min(due_s, now_s + HOPELESS_HOLD_S) if is_hopeless else due_s
 
-    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> LocalWatch:
+    def watch(
+        self,
+        context: RequestContext,  # noqa: ARG002 - nothing is decided by it yet
+        subjects: Sequence[bytes],
+        fire: Callable[[], None],
+    ) -> LocalWatch:
         """See `base.ports.Watch.watch`."""
         return LocalWatch(self._node, self._node.watch(subjects, fire))
 
@@ -146,13 +147,18 @@ class LocalNode:
         return self._node.status(self._clock())
 
     def change(
-        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+        self,
+        context: RequestContext,
+        verb: str,
+        member: Member,
+        done: Callable[[QuorateError | None], None],
     ) -> None:
         """See `base.ports.Admin.change`."""
         if self._driver.is_over:
             done(_STOPPING)
             return
-        self._node.change(verb, member, done, self._clock() + self._hold_s)
+        due_s = min(self._clock() + self._hold_s, context.deadline_s)
+        self._node.change(verb, member, done, due_s)
         self._driver.wake()
 
     def metrics(self) -> list[Metric]:

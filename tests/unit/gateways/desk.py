@@ -13,6 +13,7 @@ import httptools
 from quorate.base.batches import Member
 from quorate.base.command import Command
 from quorate.base.config import NodeSettings
+from quorate.base.context import PLAIN, RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import NO_BALLOT, NodeId
 from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
@@ -67,7 +68,7 @@ class FakeLocal:
         self.submitted: list[Command] = []
         self.faults: list[BaseException] = []
         self.urgent: list[bool] = []
-        self.deadlines: list[float | None] = []
+        self.contexts: list[RequestContext] = []  # of what was asked
         self.reads = 0
         self.changes: list[tuple[str, Member]] = []
         self.watches = Watches()
@@ -82,16 +83,11 @@ class FakeLocal:
         return self.lab.tables
 
     def submit(
-        self,
-        command: Command,
-        done: Done,
-        *,
-        urgent: bool = False,
-        deadline_s: float | None = None,
+        self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
     ) -> None:
         self.submitted.append(command)
         self.urgent.append(urgent)
-        self.deadlines.append(deadline_s)
+        self.contexts.append(context)
 
         def step() -> None:
             done(self.refusal or self.apply(command))
@@ -110,14 +106,15 @@ class FakeLocal:
             cast(Callable[[], None], fire)()
         return outcome
 
-    def read(
-        self, done: Callable[[int | QuorateError], None], *, deadline_s: float | None = None
-    ) -> None:
+    def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
         self.reads += 1
-        self.deadlines.append(deadline_s)
+        self.contexts.append(context)
         self._later(lambda: done(self.refusal or self.lab.machine.stamp_ms))
 
-    def watch(self, subjects: Sequence[bytes], fire: Callable[[], None]) -> FakeWatch:
+    def watch(
+        self, context: RequestContext, subjects: Sequence[bytes], fire: Callable[[], None]
+    ) -> FakeWatch:
+        self.contexts.append(context)
         return FakeWatch(self.watches, self.watches.add(subjects, fire))
 
     def status(self) -> Status:
@@ -130,12 +127,18 @@ class FakeLocal:
         )  # fmt: skip
 
     def change(
-        self, verb: str, member: Member, done: Callable[[QuorateError | None], None]
+        self,
+        context: RequestContext,
+        verb: str,
+        member: Member,
+        done: Callable[[QuorateError | None], None],
     ) -> None:
+        self.contexts.append(context)
         self.changes.append((verb, member))
         self._later(lambda: done(self.refusal))
 
-    def report(self, error: BaseException) -> str:
+    def report(self, error: BaseException, context: RequestContext = PLAIN) -> str:
+        self.contexts.append(context)
         self.faults.append(error)
         return f"fault{len(self.faults)}"
 

@@ -1,10 +1,12 @@
 """How long a request is held, by what the node knows of its leader."""
 
+from math import inf
 from typing import Any
 
 import pytest
 
 from quorate.base.config import NodeSettings
+from quorate.base.context import RequestContext
 from quorate.kv.commands import KvSet
 from quorate.runtime.local import HOPELESS_HOLD_S, LocalNode
 
@@ -42,12 +44,13 @@ class FakeDriver:
     def wake(self) -> None: ...
 
 
-def held_s(role: str, leader: str | None, deadline_s: float | None = None) -> list[float]:
+def held_s(role: str, leader: str | None, deadline_s: float = inf) -> list[float]:
     node = FakeNode(role, leader)
     parts: Any = (node, FakeDriver(), None, NodeSettings(), lambda: NOW_S, list)
     local = LocalNode(*parts)
-    local.submit(KvSet(b"a", b"1"), lambda _: None, deadline_s=deadline_s)
-    local.read(lambda _: None, deadline_s=deadline_s)
+    context = RequestContext(deadline_s=NOW_S + deadline_s)
+    local.submit(context, KvSet(b"a", b"1"), lambda _: None)
+    local.read(context, lambda _: None)
     return [due_s - NOW_S for due_s in node.due_s]
 
 

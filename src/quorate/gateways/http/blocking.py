@@ -206,7 +206,7 @@ def read(
         return
     mode = msgspec.structs.replace(mode, is_stale=False) if mode.is_stale else mode
     step = _Read(context, request, mode, evaluate, render, is_compared, listing)
-    context.local.read(partial(step.begin, context.local.now_s))
+    context.local.read(request.context, partial(step.begin, context.local.now_s))
 
 
 def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[], None]) -> None:
@@ -221,7 +221,7 @@ def confirmed(context: Context, request: Request, mode: Mode, step: Callable[[],
         else:
             context.when_wanted(request, step)
 
-    context.local.read(done)
+    context.local.read(request.context, done)
 
 
 def _is_fresh(context: Context, mode: Mode) -> bool:
@@ -340,7 +340,7 @@ class _Read:
             wait_s = self._mode.wait_s * (1 + random.random() / _JITTER_SHARE)  # noqa: S311
             self._timer = context.call_later(wait_s, self._time_over)
             self._request.waits(self._forget)
-        self._watch = context.local.watch(subjects, self._fired)
+        self._watch = context.local.watch(self._request.context, subjects, self._fired)
 
     def _has_changed(self, answer: Answer[Any]) -> bool:
         if answer.changed <= self._mode.index:
@@ -396,7 +396,7 @@ class _Read:
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None
-            self._context.local.read(self._last_look)
+            self._context.local.read(self._request.context, self._last_look)
 
     def _last_look(self, stamp: int | QuorateError) -> None:
         if isinstance(stamp, QuorateError):

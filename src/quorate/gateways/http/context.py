@@ -1,7 +1,6 @@
 """Context: what every handler works with, and how errors become answers wherever they arise."""
 
 import asyncio
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -100,15 +99,6 @@ class Context:
         """Answers are counted by these routes."""
         self.traffic = traffic
 
-    def limited(self, local: Local) -> "Context":
-        """The same, but for one request, which sees the node like this."""
-        own = copy.copy(self)
-        own._see(local)  # noqa: SLF001 - of the same class
-        return own
-
-    def _see(self, local: Local) -> None:
-        self.local = local
-
     def note_fresh(self, asked_s: float) -> None:
         """A read point that was asked for then has come, and is applied."""
         self.fresh_s = max(self.fresh_s, asked_s)
@@ -156,7 +146,7 @@ class Context:
             if isinstance(error, StorageError) and error.code == "corrupt":
                 raise error
             return
-        fault = self.local.report(error)
+        fault = self.local.report(error, request.context)
         is_read = request.method in _READS
         text = f"internal error {fault}: the log of this node has more under that id"
         if not is_read:
@@ -214,7 +204,7 @@ class Context:
         def done(outcome: Outcome | QuorateError) -> None:
             self.submitted(request, outcome, then, prefix)
 
-        self.local.submit(command, done, urgent=urgent)
+        self.local.submit(request.context, command, done, urgent=urgent)
 
     def submitted(
         self,

@@ -67,7 +67,7 @@ def shown(key: bytes, row: KvRow) -> KvShown:
 
 def quick_get(context: Context, request: Request, key: bytes) -> None:
     """Read one key by default rules."""
-    context.local.read(partial(_got, context, request, key))
+    context.local.read(request.context, partial(_got, context, request, key))
 
 
 def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
@@ -109,7 +109,8 @@ def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> N
 
 def quick_put(context: Context, request: Request, key: bytes) -> None:
     """Write one key unconditionally."""
-    context.local.submit(KvSet(key, request.body), partial(_put_done, context, request))
+    done = partial(_put_done, context, request)
+    context.local.submit(request.context, KvSet(key, request.body), done)
 
 
 def _put_done(context: Context, request: Request, outcome: Outcome | QuorateError) -> None:

@@ -91,13 +91,13 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
 def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Take a member out of the configuration; answered when it may be shut down."""
     found = _peer(context, params, "remove")
-    context.local.change("remove", found, partial(_changed, context, request))
+    context.local.change(request.context, "remove", found, partial(_changed, context, request))
 
 
 def promote_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Let a learner vote. Not Consul's: its servers vote unasked. 500 until it has caught up."""
     found = _peer(context, params, "promote")
-    context.local.change("promote", found, partial(_changed, context, request))
+    context.local.change(request.context, "promote", found, partial(_changed, context, request))
 
 
 def _peer(context: Context, params: Params, deed: str) -> Member:
@@ -150,7 +150,9 @@ def transfer(context: Context, request: Request, params: Params, _: bytes) -> No
         found = max(well, key=lambda m: status.watermark_of(m.id), default=None)
         if found is None:
             raise HttpError(500, "cannot find peer", code="not_found")
-    context.local.change("transfer", found, partial(_transferred, context, request))
+    context.local.change(
+        request.context, "transfer", found, partial(_transferred, context, request)
+    )
 
 
 def _transferred(context: Context, request: Request, error: QuorateError | None) -> None:

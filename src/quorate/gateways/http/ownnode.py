@@ -65,7 +65,7 @@ class _OwnNode:
 
     def attempt(self) -> None:
         """Have the command applied."""
-        self._context.local.submit(self._command, self._done)
+        self._context.local.submit(self._request.context, self._command, self._done)
 
     def _done(self, outcome: Outcome | QuorateError) -> None:
         context = self._context
@@ -83,7 +83,7 @@ class _OwnNode:
             self.attempt()
             return
         wait = (subjects.exactly(of_node(self._name)),)
-        self._watch = self._context.local.watch(wait, self._again)
+        self._watch = self._context.local.watch(self._request.context, wait, self._again)
         self._timer = self._context.call_later(left_s, self._again)
         self._request.waits(self._forget)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from quorate.base.context import PLAIN, RequestContext
 from quorate.gateways.http.budget import REQUEST_BYTES
 from quorate.gateways.http.spool import Spool
 from quorate.gateways.http.traffic import RouteTraffic
@@ -86,6 +87,7 @@ class Request(msgspec.Struct, eq=False):
         spool: Where its body is, if that is not in memory.
         owned: See `own`.
         on_lost: Called if the client went before the answer; see `waits`.
+        context: Who asks, and under which terms.
     """
 
     _connection: Answerable
@@ -104,6 +106,7 @@ class Request(msgspec.Struct, eq=False):
     data: bytes | None = None
     chunks: Iterator[Piece] | None = None
     on_lost: Callable[[], None] | None = None
+    context: RequestContext = PLAIN
 
     def waits(self, on_lost: Callable[[], None]) -> None:
         """It is answered when something changes: tell if the client goes before that.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from quorate.base.context import PLAIN, PLAIN_CONSISTENT, PLAIN_STALE
 from quorate.gateways.http import (
     agent,
     caroots,
@@ -22,10 +23,10 @@ from quorate.gateways.http import (
 )
 from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.deadlines import limited
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
 from quorate.gateways.http.request import Request
+from quorate.gateways.http.requestcontext import LENGTHS, told
 from quorate.gateways.http.traffic import Traffic
 
 Handler = Callable[[Context, Request, Params, bytes], None]
@@ -129,10 +130,10 @@ class Router:
         self._closed_kv = self._open_route(_KV)
         get, put = (context.traffic.of(self._closed_kv.pattern, name) for name in ("GET", "PUT"))
         self._quick = {
-            (b"GET", b""): (kv.quick_get, get),
-            (b"GET", b"consistent"): (kv.quick_get, get),
-            (b"GET", b"stale"): (kv.quick_stale_get, get),
-            (b"PUT", b""): (kv.quick_put, put),
+            (b"GET", b""): (kv.quick_get, get, PLAIN),
+            (b"GET", b"consistent"): (kv.quick_get, get, PLAIN_CONSISTENT),
+            (b"GET", b"stale"): (kv.quick_stale_get, get, PLAIN_STALE),
+            (b"PUT", b""): (kv.quick_put, put, PLAIN),
         }
 
     def reconfigure(self) -> None:
@@ -151,7 +152,7 @@ class Router:
             key, query = match.groups()
             quick = self._quick.get((request.method, query or b""))
             if quick is not None and len(key) <= _QUICK_KEY_MAX and not _is_special(request):
-                handler, request.traffic = quick
+                handler, request.traffic, request.context = quick
                 handler(self._context, request, key)
                 return
             self._call(self._closed_kv, request, query or b"", key)
@@ -213,7 +214,10 @@ class Router:
         request.traffic = self._context.traffic.of(route.pattern, method)
         if handler is not None:
             params = params_of(query) if query else NO_PARAMS
-            handler(limited(self._context, request), request, params, name)
+            if _is_special(request):
+                now_s = self._context.local.now_s
+                request.context = told(request, request.context, now_s)
+            handler(self._context, request, params, name)
             return
         lines = b"Allow: %b\r\n" % route.allow
         if method == "OPTIONS":
@@ -241,6 +245,6 @@ def clean_key(path: bytes) -> bytes:
 def _is_special(request: Request) -> bool:
     """Whether a header may change what a plain request on a key means."""
     for name, _ in request.headers:  # noqa: SIM110 - half the cost of `any` with a generator
-        if len(name) == 18:
+        if len(name) in LENGTHS:
             return True
     return False

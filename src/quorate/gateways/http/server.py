@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.base.context import OWN
 from quorate.base.errors import InvariantError, QuorateError
 from quorate.base.ports import Local
 from quorate.gateways.http import limits
@@ -165,7 +166,7 @@ class HttpServer:
             self._hand_on(error)
 
     def _hand_on(self, error: BaseException) -> None:
-        self._local.read(partial(_raise, error))
+        self._local.read(OWN, partial(_raise, error))
 
     def body_bytes_max(self, method: bytes, target: bytes) -> int:
         """See `listener.Listener.body_bytes_max`."""

@@ -237,7 +237,7 @@ def renew(context: Context, request: Request, params: Params, name: bytes) -> No
     check_enterprise(request, params)
     session = _named(name, "session")
     context.check_datacenter(params)
-    context.local.read(partial(_renew, context, request, session))
+    context.local.read(request.context, partial(_renew, context, request, session))
 
 
 def _renew(context: Context, request: Request, session: str, stamp_ms: int | QuorateError) -> None:

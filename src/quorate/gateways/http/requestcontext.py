@@ -1,0 +1,67 @@
+"""What headers say of who asks and how: they become the `RequestContext` of a request.
+
+`X-Quorate-Deadline: 2500ms` says how long the client waits. A request that finds no leader is held,
+for the node's own hold time unless its client waits for less. What is not proposed by then is
+withdrawn and refused as definite. So a client that gives up knows that its write did not happen,
+instead of leaving it to be proposed when nobody waits any more.
+
+`traceparent` names the trace that a request belongs to; one that is malformed is ignored.
+
+Source: https://www.w3.org/TR/trace-context/, 3.2.
+"""
+
+import re
+
+import msgspec
+
+from quorate.base.context import RequestContext
+from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.params import SECOND_NS, duration_ns
+from quorate.gateways.http.request import Request
+
+LENGTHS = frozenset({11, 18})
+"""Of the names of headers that mean something here or in `context.check_enterprise`."""
+
+_DEADLINE = b"x-quorate-deadline"
+_TRACE = b"traceparent"
+_TRACE_VALUE = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_NO_TRACE = "0" * 32
+
+
+def told(request: Request, context: RequestContext, now_s: float) -> RequestContext:
+    """The context with what the headers of a request say.
+
+    Args:
+        request: Whose headers.
+        context: What is known besides.
+        now_s: Of the node's clock, which deadlines are told by.
+
+    Raises:
+        HttpError: 400: the deadline is no positive duration.
+    """
+    for name, value in request.headers:
+        if len(name) not in LENGTHS:
+            continue
+        lower = name.lower()
+        if lower == _DEADLINE:
+            deadline_s = min(now_s + _duration_s(value), context.deadline_s)
+            context = msgspec.structs.replace(context, deadline_s=deadline_s)
+        elif lower == _TRACE:
+            context = msgspec.structs.replace(context, trace_id=_trace_id(value))
+    return context
+
+
+def _duration_s(value: bytes) -> float:
+    try:
+        duration_s = duration_ns(value.decode("latin-1")) / SECOND_NS
+    except TextError as error:
+        raise HttpError(400, f"Invalid X-Quorate-Deadline: {error}") from None
+    if duration_s <= 0:
+        raise HttpError(400, "Invalid X-Quorate-Deadline: it must be above zero")
+    return duration_s
+
+
+def _trace_id(value: bytes) -> str:
+    match = _TRACE_VALUE.fullmatch(value)
+    found = "" if match is None else match[1].decode()
+    return "" if found == _NO_TRACE else found

@@ -1,0 +1,1 @@
+"""Serving: carries out requests, whatever protocol brought them; pure."""

@@ -1,0 +1,112 @@
+"""What headers say of a request, and that it reaches whatever decides on it."""
+
+from math import inf
+
+import pytest
+
+from quorate.base.context import PLAIN, Consistency, RequestContext
+from quorate.gateways.http.request import Request
+from quorate.gateways.http.routes import ROUTES, Route
+from quorate.kv.commands import KvSet
+from tests.unit.gateways.desk import BOB, ME, Desk
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+REQUESTS = [
+    ("PUT", "/v1/kv/a"),
+    ("PUT", "/v1/kv/a?cas=0"),
+    ("DELETE", "/v1/kv/a"),
+    ("GET", "/v1/kv/a"),
+    ("GET", "/v1/kv/a?recurse"),
+    ("GET", "/v1/catalog/nodes"),
+    ("GET", "/v1/kv/a?index=1000"),
+    ("PUT", "/v1/session/create"),
+    ("PUT", "/v1/session/renew/5"),
+    ("PUT", "/v1/session/destroy/5"),
+    ("DELETE", "/v1/operator/raft/peer?id=bob"),
+    ("POST", "/v1/operator/raft/transfer-leader?id=bob"),
+]
+
+
+def contexts(method: str, target: str, *headers: str) -> list[RequestContext]:
+    """What the node was handed, for one request."""
+    desk = Desk()
+    desk.local.voters = (ME, BOB)
+    desk.post(method, target, b"{}", *headers)
+    assert desk.local.contexts
+    return desk.local.contexts
+
+
+@pytest.mark.parametrize(("method", "target"), REQUESTS)
+def test_a_deadline_of_the_client_goes_with_every_question(method: str, target: str) -> None:
+    found = contexts(method, target, "X-Quorate-Deadline: 250ms")
+    assert {each.deadline_s for each in found} == {Desk().local.now_s + 0.25}
+
+
+@pytest.mark.parametrize(("method", "target"), REQUESTS)
+def test_a_trace_goes_with_every_question(method: str, target: str) -> None:
+    found = contexts(method, target, f"Traceparent: {PARENT}")
+    assert {each.trace_id for each in found} == {TRACE}
+
+
+@pytest.mark.parametrize(("method", "target"), REQUESTS)
+def test_without_such_headers_the_node_decides(method: str, target: str) -> None:
+    for each in contexts(method, target):
+        assert (each.principal, each.deadline_s, each.trace_id) == (PLAIN.principal, inf, "")
+        assert each.principal.name == "anonymous"
+
+
+def test_what_makes_a_handler_fail_is_reported_with_its_trace() -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    desk = Desk(routes=(*ROUTES, Route("/v1/broken", {"GET": broken})))
+    assert desk.ask("GET", "/v1/broken", b"", f"traceparent: {PARENT}").status == 500
+    assert [each.trace_id for each in desk.local.contexts] == [TRACE]
+
+
+@pytest.mark.parametrize(
+    ("query", "consistency"),
+    [
+        ("", Consistency.DEFAULT),
+        ("?consistent", Consistency.CONSISTENT),
+        ("?stale", Consistency.STALE),
+    ],
+)
+def test_the_quick_path_has_a_context_too(query: str, consistency: Consistency) -> None:
+    desk = Desk()
+    desk.local.apply(KvSet(b"a", b"1"))
+    seen: list[RequestContext] = []
+    handle = desk.handle
+
+    def seeing(request: Request) -> None:
+        handle(request)
+        seen.append(request.context)
+
+    desk.handle = seeing
+    assert desk.ask("GET", f"/v1/kv/a{query}").status == 200
+    assert [each.consistency for each in seen] == [consistency]
+
+
+@pytest.mark.parametrize("value", ["", "3", "-1s", "0", "soon", "\xff"])
+def test_what_is_no_deadline_is_refused_by_name(value: str) -> None:
+    reply = Desk().ask("GET", "/v1/kv/a", b"", f"X-Quorate-Deadline: {value}")
+    assert reply.status == 400
+    assert "X-Quorate-Deadline" in reply.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        TRACE,
+        f"ff-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-00f067aa0ba902b7",
+    ],
+)
+def test_a_malformed_trace_is_ignored(value: str) -> None:
+    (found,) = contexts("GET", "/v1/kv/a", f"traceparent: {value}")
+    assert found.trace_id == ""
