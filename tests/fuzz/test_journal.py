@@ -23,7 +23,7 @@ from tests.unit.wire import older
 from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
-LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=2)
+LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=6)
 FOUNDED = Founded("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
 
 
@@ -139,6 +139,8 @@ class Life:
         elif draw < 0.95:
             self.truncated = Slot(max(self.truncated, self.slot - self.rng.randrange(10)))
             self.obey(journal.truncate(self.truncated))
+        elif draw < 0.97:
+            self.obey(journal.release())
         else:
             operations = journal.prepare()
             if operations:

@@ -5,8 +5,9 @@ to a thread and back costs about 100 µs of CPU under load, as both want the int
 and the other nodes sync at the same time anyway. While they are long, records go by a queue to
 one thread that writes and syncs, and comes back by `post`: the loop must not stand still.
 
-A second thread, the keeper, makes segments ahead, watches the space, and closes the last commit
-when nothing is written any more. Journal and files are used under one lock.
+A second thread, the keeper, makes segments ahead, watches the space, removes recycled segments
+that it finds no use for, and closes the last commit when nothing is written any more. Journal and
+files are used under one lock.
 
 A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk and
 a want of file descriptors are not: the records wait, and go on when there is space. The ballast
@@ -49,6 +50,8 @@ class WalSettings(msgspec.Struct, frozen=True):
         free_bytes_min: Less free space than this counts as full: other files (tables,
             snapshots) need some, too. It is enough again at twice this.
         poll_s: How often the keeper looks at the space and for idleness.
+        quiet_polls: When it looked so often and no segment was begun meanwhile, recycled ones
+            beyond those made ahead are removed: making one that seldom costs nothing.
     """
 
     layout: Layout = Layout()
@@ -56,6 +59,7 @@ class WalSettings(msgspec.Struct, frozen=True):
     inline_below_s: float = 0.0005
     free_bytes_min: int = 128 * 1024 * 1024
     poll_s: float = 1.0
+    quiet_polls: int = 60
 
 
 class WalStats(msgspec.Struct):
@@ -367,15 +371,22 @@ class Wal:
                 is_full = error.code == "disk_full"
             if is_full:
                 self._tell(self._space_became, True)
+                self._obey(self._opened.release())  # the keeper cannot: it waits for the lock
             self._stopping.wait(self._settings.poll_s)
 
     # --- the keeper -------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        asked_before = -1
+        asked_before = newest_before = -1
+        quiet_polls = 0
         while not self._stopping.is_set():
             has_made = self._prepare()
-            self._tell_space(has_made)
+            is_short = self._tell_space(has_made)
+            newest = self._opened.newest
+            quiet_polls = quiet_polls + 1 if newest == newest_before else 0
+            newest_before = newest
+            if is_short or quiet_polls >= self._settings.quiet_polls:
+                self._release()
             asked = self._asked
             if asked == asked_before:  # else do not even take the lock
                 self._close_if_idle(asked)
@@ -387,6 +398,11 @@ class Wal:
         with self._held():
             if asked == self._written:
                 self._obey(self._opened.close_idle())
+
+    def _release(self) -> None:
+        """Remove one recycled segment that is not needed; one, as others wait for the lock."""
+        with self._held():
+            self._obey(self._opened.release())
 
     def _prepare(self) -> bool:
         """Make segments until enough are ready; False if the disk has no space for one."""
@@ -412,9 +428,12 @@ class Wal:
                 return not is_full
         return True
 
-    def _tell_space(self, has_made: bool) -> None:
+    def _tell_space(self, has_made: bool) -> bool:
+        """Tell the loop whether the disk is full, and return it."""
         needed = self._settings.free_bytes_min * (2 if self._is_full else 1)
-        self._tell(self._space_became, not has_made or self._files.free_bytes() < needed)
+        is_full = not has_made or self._files.free_bytes() < needed
+        self._tell(self._space_became, is_full)
+        return is_full
 
     # --- back in the loop's thread ----------------------------------------------------------
 

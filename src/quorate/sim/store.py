@@ -29,6 +29,10 @@ COPY_S_MAX = 3.0
 """No copy of the few rows of a simulation takes longer than this."""
 
 
+RELEASE_EVERY = 8
+"""Now and then a recycled segment is given back; by count, as no chance should hang on it."""
+
+
 class Speed(msgspec.Struct, frozen=True):
     """How fast a disk is; drawn by the seed. Seconds."""
 
@@ -228,6 +232,8 @@ class Store:
         if spare:
             self.disk.obey(spare)
             journal.prepared(has_succeeded=True)
+        elif self._asked % RELEASE_EVERY == 0 and not self._obey(journal.release()):
+            return
         if self._chance.random() < 0.05:
             self._obey(journal.close_idle())
 

@@ -16,7 +16,9 @@ J3: nothing is ever written into a segment of an earlier life. What the last lif
 J4: the oldest segment goes first, and each goes durably before the next.
 
 A recycled segment is not filled with zeros again: its stale records name another segment and
-life, so they never pass for new ones, and refilling would double what the disk has to write.
+life, so they never pass for new ones, and refilling would double what the disk has to write. So
+all that one truncation lets go is kept for what is written up to the next one, which needs as
+many; `release` gives it back to the disk when nobody writes that much any more.
 
 Pure: it holds no file. Who obeys the operations, in order, may do so on another thread, one
 list at a time.
@@ -59,12 +61,15 @@ class Layout(msgspec.Struct, frozen=True):
     `spares_ready` segments are made ahead. One would do for speed; the second is the ballast:
     that making it fails is known while a whole segment is still there for ballots. The smallest
     one has room for some 40,000 of them, a change of leader every second for half a day.
+
+    `spares_max` bounds what is kept for use again after the log was once unusually long. Else
+    there are never more segments than the log and `spares_ready` needed at once.
     """
 
     segment_bytes: int = 64 * 1024 * 1024  # made in 0.1 s; a few of them per snapshot interval
     segment_bytes_first: int = 4 * 1024 * 1024  # of a log that was hardly used
     spares_ready: int = 2
-    spares_max: int = 4  # recycled segments beyond these are removed
+    spares_max: int = 16  # recycled segments beyond these are removed
 
     @property
     def smallest_bytes(self) -> int:
@@ -77,6 +82,10 @@ class Layout(msgspec.Struct, frozen=True):
         while usual < min(size, self.segment_bytes):
             usual = min(2 * usual, self.segment_bytes)
         return usual == size
+
+    def spares_with(self, size: int) -> int:
+        """How many spares there may be with one of this size: only the largest pay."""
+        return self.spares_max if size >= self.segment_bytes else self.spares_ready
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -181,6 +190,11 @@ class Journal:
         """How many whole segments are ready ahead."""
         return len(self._spares)
 
+    @property
+    def newest(self) -> int:
+        """The number of the segment that is written now; it rises with each one begun."""
+        return self._segments[-1].number
+
     def open(self, repeated: Sequence[Record]) -> list[FileOp]:
         """Begin the first segment of this life.
 
@@ -238,11 +252,18 @@ class Journal:
 
     def recycle(self, name: str, size: int) -> list[FileOp]:
         """Make a file that no longer counts a spare, or remove it. Durable at once (law J4)."""
-        if size != self._spare_bytes or len(self._spares) >= self._layout.spares_max:
+        if size != self._spare_bytes or len(self._spares) >= self._layout.spares_with(size):
             return [Remove(name), SyncDirectory()]
         spare = SPARE_PREFIX + name.removeprefix(SEGMENT_PREFIX)
         self._spares.append((spare, size))
         return [Rename(name, spare), SyncDirectory()]
+
+    def release(self) -> list[FileOp]:
+        """Remove one spare, if there are more than are made ahead: its space is wanted."""
+        if len(self._spares) <= self._layout.spares_ready:
+            return []
+        name, _ = self._spares.pop(0)
+        return [Remove(name), SyncDirectory()]
 
     def prepare(self) -> list[FileOp]:
         """Make one spare segment, if too few are ready and none is on the way.

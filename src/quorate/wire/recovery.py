@@ -128,7 +128,8 @@ class Recovery:
         for number in _numbered(self._files, SPARE_PREFIX):
             name = spare_name(number)
             size = self._files[name]
-            if self._layout.is_usual(size) and len(self._past.spares) < self._layout.spares_max:
+            wanted = self._layout.spares_with(size)
+            if self._layout.is_usual(size) and len(self._past.spares) < wanted:
                 self._past.spares.append((name, size))
             else:
                 leftovers += [Remove(name), SyncDirectory()]

@@ -13,7 +13,7 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.records import Record, Vote
 from quorate.runtime.fileops import Files
 from quorate.runtime.wal import SyncMode, Wal, WalSettings
-from quorate.wire.fileops import Create, FileOp, Rename, Sync, SyncDirectory, Write
+from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
 from tests.limits import HANG_S
 from tests.unit.wire.journals import persists
@@ -60,6 +60,7 @@ class Body:
         sync: SyncMode = "thread",
         incarnation: int = 1,
         poll_s: float = 1000.0,
+        quiet_polls: int = 10**9,
         is_begun: bool = False,
         inline_below_s: float = 0.0005,
     ) -> None:
@@ -71,7 +72,13 @@ class Body:
         self.wal = Wal(
             directory,
             Identity(NODE, incarnation, 1000 + incarnation),
-            WalSettings(LAYOUT, sync=sync, inline_below_s=inline_below_s, poll_s=poll_s),
+            WalSettings(
+                LAYOUT,
+                sync=sync,
+                inline_below_s=inline_below_s,
+                poll_s=poll_s,
+                quiet_polls=quiet_polls,
+            ),
             is_begun=is_begun,
             files=self.files,
         )
@@ -406,6 +413,54 @@ def test_truncation_shrinks_the_log(tmp_path: Path) -> None:
     slots = [r.slot for r in recovered(tmp_path) if isinstance(r, Vote)]
     assert slots[-5:] == [26, 27, 28, 29, 30]
     assert len(list(tmp_path.iterdir())) <= 6
+
+
+def with_surplus(body: Body) -> Body:
+    """A log that has recycled one segment more than are made ahead."""
+    for slot in range(1, 30):
+        body.wal.append(persists([vote(slot, 4000)]))
+        body.durable(slot)
+    body.wal.truncate(Slot(29))
+    body.wal.append(persists([vote(30)]))  # behind it, or before it in one turn of the thread
+    body.durable(30)
+    return body
+
+
+def released(body: Body) -> bool:
+    removed = [op.name for op in list(body.files.done) if isinstance(op, Remove)]
+    return any(name.startswith("spare-") for name in removed)
+
+
+def test_recycled_segments_go_when_none_was_begun_for_a_while(tmp_path: Path) -> None:
+    body = with_surplus(Body(tmp_path, poll_s=0.001, quiet_polls=5).start())
+    body.until(lambda: released(body))
+    body.until(lambda: body.wal.spares == LAYOUT.spares_ready)
+    body.wal.close()
+    assert recovered(tmp_path)[-1] == vote(30)
+
+
+def test_recycled_segments_stay_while_others_are_begun_and_go_when_space_is_short(
+    tmp_path: Path,
+) -> None:
+    body = with_surplus(Body(tmp_path, poll_s=0.001).start())
+    body.until(lambda: body.wal.spares == LAYOUT.spares_max)
+    rounds = body.rounds
+    body.until(lambda: body.rounds > rounds + 20)
+    assert not released(body)
+    body.files.free = 1
+    body.until(lambda: released(body))
+    assert body.wal.spares == LAYOUT.spares_ready
+    body.wal.close()
+
+
+def test_what_finds_no_space_takes_that_of_a_recycled_segment(tmp_path: Path) -> None:
+    body = with_surplus(Body(tmp_path, poll_s=0.001).start())
+    body.until(lambda: body.wal.spares == LAYOUT.spares_max)
+    body.files.refuse = lambda op: None if released(body) else full(Write)(op)
+    body.wal.append(persists([vote(31)]))
+    body.durable(31)
+    body.wal.close()
+    assert recovered(tmp_path)[-1] == vote(31)
 
 
 def test_an_idle_log_is_closed_by_the_keeper(tmp_path: Path) -> None:

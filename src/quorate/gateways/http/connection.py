@@ -14,15 +14,17 @@ from typing import cast
 
 import httptools
 
-from quorate.httpserver.application import RequestHead
-from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, Holding
-from quorate.httpserver.drawing import Drawer
-from quorate.httpserver.listener import Listener
-from quorate.httpserver.reading import RequestReader
-from quorate.httpserver.refusals import CONTINUE
-from quorate.httpserver.request import PIECE_BYTES, Piece, Request, pieces
-from quorate.httpserver.sink import BodySink
-from quorate.httpserver.working import Worker
+from quorate.base.errors import QuorateError
+from quorate.gateways.http import refusals
+from quorate.gateways.http.budget import FREE_BYTES, REQUEST_BYTES, Holding
+from quorate.gateways.http.drawing import Drawer
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.limits import is_long
+from quorate.gateways.http.listener import Listener
+from quorate.gateways.http.reading import RequestReader
+from quorate.gateways.http.request import PIECE_BYTES, Piece, Request, pieces
+from quorate.gateways.http.spool import Spool
+from quorate.gateways.http.working import Worker
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
@@ -59,7 +61,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Listener) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._reader = RequestReader(self, server.config, server.refusals)
+        self._reader = RequestReader(self, server.config)
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
         self._worker = Worker(server, self._pending)
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
         account = self._server.admit(self, host)
         if account is None:
             self._is_deaf = True
-            transport.write(self._server.refusals.crowded)
+            transport.write(refusals.CROWDED)
             transport.close()
             return
         self._holding = Holding(account)
@@ -134,7 +136,7 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self.refuse(self._server.refusals.bad)
+            self.refuse(refusals.BAD)
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more; it may still want its answers.
@@ -145,7 +147,7 @@ class Connection(asyncio.Protocol):
         if not self._pending or is_waiting or self._is_deaf:
             return False
         self.has_eof = True
-        self.drain()
+        self.wind_down()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
@@ -192,24 +194,21 @@ class Connection(asyncio.Protocol):
 
     # --- the reader's calls --------------------------------------------------------------------
 
-    def on_body(self, length: int, expects: bool) -> BodySink | None:
+    def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
         """See `reading.Read`."""
-        server, config, reader = self._server, self._server.config, self._reader
-        head = RequestHead(reader.method, reader.target, reader.headers, length)
-        try:
-            bytes_max, sink = server.application.open_body(head)
-        except Exception as error:  # noqa: BLE001 - it is answered
-            reason = error
-            self._refuse_request(lambda request: server.application.refuse(request, reason))
-            return None
-        reader.body_bytes_max = bytes_max
+        server, config = self._server, self._server.config
+        bytes_max = self._reader.body_bytes_max = server.body_bytes_max(method, target)
         if length > bytes_max:
-            if sink is not None:
-                sink.close()
             self.refuse_body(length)
             return None
-        if sink is not None:
-            sink.call_on_change(self._sink_changed)
+        try:
+            spool = server.spool_for(method, target, length) if is_long(length) else None
+        except (HttpError, QuorateError) as error:
+            reason = error
+            self._refuse_request(lambda request: server.refuse(request, reason))
+            return None
+        if spool is not None:
+            spool.on_change = self._spooled
             self.due = server.tick + config.body_timeout_s
         else:
             patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
@@ -217,8 +216,8 @@ class Connection(asyncio.Protocol):
         if expects:
             self._continue_owed = bool(self._pending)
             if not self._pending and self._transport is not None:
-                self._transport.write(CONTINUE)
-        return sink
+                self._transport.write(refusals.CONTINUE)
+        return spool
 
     def on_request(self, reader: RequestReader) -> None:
         """See `reading.Read`."""
@@ -231,11 +230,11 @@ class Connection(asyncio.Protocol):
             reader.is_last or self._server.is_stopping,
             reader.size,
         )
-        request.needs_keep_alive = reader.needs_keep_alive
-        if reader.sink is not None:
-            request.sink, reader.sink = reader.sink, None
-            request.own(request.sink)
-            request.sink.call_on_change(self._resume)
+        request.needs_word = reader.needs_keep_alive
+        if reader.spool is not None:
+            request.spool, reader.spool = reader.spool, None
+            request.own(request.spool)
+            request.spool.on_change = self._resume
         self._accept(request)
         self._ready.append(request)
 
@@ -250,7 +249,7 @@ class Connection(asyncio.Protocol):
 
     def refuse_body(self, length: int) -> None:
         """See `reading.Read`."""
-        self._refuse_request(lambda request: self._server.application.refuse_long(request, length))
+        self._refuse_request(lambda request: self._server.refuse_body(request, length))
 
     def _refuse_request(self, answer: Callable[[Request], None]) -> None:
         """Answer the request that is being read, and read nothing more."""
@@ -264,14 +263,14 @@ class Connection(asyncio.Protocol):
         self._is_deaf = True
         self._reader.stop()
 
-    def _sink_changed(self) -> None:
-        """The sink of the body that is coming has taken some of it, or takes nothing more."""
-        sink = self._reader.sink
-        if sink is None or self._is_deaf:
+    def _spooled(self) -> None:
+        """Some of a long body was written to disk, or could not be."""
+        spool = self._reader.spool
+        if spool is None or self._is_deaf:
             return
-        error = sink.error
+        error = spool.error
         if error is not None:
-            self._refuse_request(lambda request: self._server.application.refuse(request, error))
+            self._refuse_request(lambda request: self._server.refuse(request, error))
             return
         self.due = self._server.tick + self._server.config.body_timeout_s
         if self._holding is not None:
@@ -310,10 +309,10 @@ class Connection(asyncio.Protocol):
             self._server.note_spent()
             holding.held_bytes += request.shed(0)
             request.release()
-            request.answer(self._server.refusals.spent)
+            request.answer(refusals.SPENT)
         if reader.is_receiving and not holding.fits(reader.held_bytes):
             self._server.note_spent()
-            self.refuse(self._server.refusals.spent)
+            self.refuse(refusals.SPENT)
         elif len(ready) < count and self._pending:
             self._pending[-1].is_last = True
             self._stop_reading()
@@ -348,7 +347,7 @@ class Connection(asyncio.Protocol):
             request.traffic.count(data, request.began_s)
         request.data = data
         request.on_lost = None
-        is_plain = not (request.is_last or request.needs_keep_alive or request.method == b"HEAD")
+        is_plain = not (request.is_last or request.needs_word or request.method == b"HEAD")
         if is_plain and len(pending) == 1 and chunks is None and len(data) <= PIECE_BYTES:
             transport.write(data)
             pending.clear()
@@ -380,7 +379,7 @@ class Connection(asyncio.Protocol):
             if data is None:
                 return
             if data:
-                if request.is_last or request.needs_keep_alive or request.method == b"HEAD":
+                if request.is_last or request.needs_word or request.method == b"HEAD":
                     data = request.fitted(data)
                 if len(data) > PIECE_BYTES:
                     request.chunks = chain(pieces(data), request.chunks or ())
@@ -429,7 +428,7 @@ class Connection(asyncio.Protocol):
         server, holding = self._server, self._holding
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
-            self._transport.write(CONTINUE)
+            self._transport.write(refusals.CONTINUE)
         if holding is not None and holding.allowed_bytes > FREE_BYTES:
             holding.recount(self._reader.held_bytes)
         if not self._reader.is_receiving:
@@ -452,7 +451,7 @@ class Connection(asyncio.Protocol):
 
     # --- from the server -----------------------------------------------------------------------
 
-    def drain(self) -> None:
+    def wind_down(self) -> None:
         """End it with the answers that will come by themselves; at once if there are none."""
         if any(request.on_lost is None for request in self._pending):
             self._stop_reading()
@@ -466,7 +465,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._reader.is_receiving and not self._pending and not self._is_deaf:
-            self._transport.write(self._server.refusals.slow)
+            self._transport.write(refusals.SLOW)
         self._stop_reading()
         (self._transport.abort if self._is_full else self._transport.close)()
 
