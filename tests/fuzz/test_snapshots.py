@@ -23,7 +23,7 @@ from quorate.base.errors import RequestError, StorageError
 from quorate.base.ids import Slot
 from quorate.domains import DOMAINS
 from quorate.gateways.http.archive import META, STATE, SUMS, ArchiveError, pack, unpack
-from quorate.gateways.http.spool import Space
+from quorate.httpserver.spool import Space
 from quorate.kv.commands import KvAcquire, KvSet
 from quorate.machine.commands import RestoreRows
 from quorate.machine.restore import is_sound

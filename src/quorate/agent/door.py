@@ -12,7 +12,7 @@ from quorate.agent.sockets import UnixListener
 from quorate.base.ports import Local
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.process import Process
-from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
 
 
@@ -28,7 +28,7 @@ class Door:
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._servers: list[HttpServer] = []
+        self._servers: list[ConsulServer] = []
         self._files: list[UnixListener] = []
         self._config = HttpConfig()
         self.host = ""
@@ -57,7 +57,7 @@ class Door:
         common = shared(config)
         for host in settings.clients:
             self.host = host
-            server = HttpServer(local, config, common, self._log.warning, process)
+            server = ConsulServer(local, config, common, self._log.warning, process)
             if host.startswith(UNIX):
                 listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)
                 self._files.append(listener)

@@ -19,7 +19,7 @@ from quorate.base.config import NodeSettings
 from quorate.base.effects import Halt
 from quorate.base.errors import UnavailableError
 from quorate.base.ports import Status
-from quorate.gateways.http.server import HttpConfig, HttpServer
+from quorate.gateways.http.server import ConsulServer, HttpConfig
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.reserved import HOST, ReservedPort
@@ -95,7 +95,7 @@ class NodeThread(threading.Thread):
         body = await start_body(
             self._settings, self._peer_port.listen(), self._log, cut_off=self._cut_off
         )
-        server = HttpServer(body.local, self._http)
+        server = ConsulServer(body.local, self._http)
         try:
             await server.start(HOST, self._http_port.number)
         except BaseException:

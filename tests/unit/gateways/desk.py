@@ -20,18 +20,18 @@ from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gau
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
 from quorate.domains import DOMAINS
-from quorate.gateways.http import limits
-from quorate.gateways.http.budget import Account
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.heads import Heads
-from quorate.gateways.http.listener import Served
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.routes import ROUTES, Route, Router
+from quorate.gateways.http.refusals import REFUSALS
+from quorate.gateways.http.routes import ROUTES, Route
+from quorate.gateways.http.server import ConsulApi
 from quorate.gateways.http.sharing import shared
-from quorate.gateways.http.slices import Slices
-from quorate.gateways.http.spool import Spool
+from quorate.httpserver.budget import Account
+from quorate.httpserver.connection import Connection
+from quorate.httpserver.heads import Heads
+from quorate.httpserver.listener import Served
+from quorate.httpserver.request import Request
+from quorate.httpserver.slices import Slices
 from quorate.machine.domains import Domains
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
@@ -245,7 +245,6 @@ class Desk:
         routes: Sequence[Route] = ROUTES,
     ) -> None:
         self.config = HttpConfig() if config is None else config
-        self.heads = Heads(self.config)
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
@@ -256,7 +255,10 @@ class Desk:
         self.slices = Slices(lambda step: step())  # at once, so that answers are there
         common = common._replace(slices=self.slices)
         self.context = Context(self.local, self.config, self._call_later, common)
-        self.handle: Callable[[Request], None] = Router(self.context, routes).handle
+        self.application = ConsulApi(self.context, routes)
+        self.heads = Heads(self.application.remembered_body_bytes_max)
+        self.refusals = REFUSALS
+        self.handle: Callable[[Request], None] = self.application.handle
         self.connect()
 
     def connect(self) -> None:
@@ -275,14 +277,6 @@ class Desk:
     def forget(self, connection: Served, account: Account) -> None:
         self.context.shared.budget.leave(account)
 
-    def spool_for(self, method: bytes, target: bytes, length: int) -> Spool | None:
-        if not limits.is_spooled(method, target, length):
-            return None
-        return self.context.shared.snapshots.coming(length)
-
-    def refuse(self, request: Request, error: BaseException) -> None:
-        self.context.fail(request, error)
-
     def wait_for_memory(self, connection: Served) -> None:
         self.waiting.append(connection)
 
@@ -291,12 +285,6 @@ class Desk:
 
     def go_on(self, step: Callable[[], None]) -> None:
         step()
-
-    def body_bytes_max(self, method: bytes, target: bytes) -> int:
-        return limits.body_bytes_max(self.config, method, target)
-
-    def refuse_body(self, request: Request, length: int) -> None:
-        self.context.fail(request, limits.refusal(self.config, request.target, length))
 
     # --- asking --------------------------------------------------------------------------------
 

@@ -13,17 +13,17 @@ from typing import cast
 import pytest
 import uvloop
 
-from quorate.gateways.http.accepting import listeners
-from quorate.gateways.http.budget import Budget
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.listener import Served
-from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
+from quorate.httpserver.accepting import listeners
+from quorate.httpserver.budget import Budget
+from quorate.httpserver.listener import Served
 from tests.unit.gateways.desk import FakeLocal, parsed, request, until
 
 HOST = "127.0.0.1"
 ASK = request("GET", "/v1/status/leader")
-Scene = Callable[[HttpServer, Budget], Awaitable[None]]
+Scene = Callable[[ConsulServer, Budget], Awaitable[None]]
 
 
 def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
@@ -35,7 +35,7 @@ def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
 
     async def run() -> None:
         common = shared(config or HttpConfig())
-        server = HttpServer(FakeLocal(), config or HttpConfig(), common, note)
+        server = ConsulServer(FakeLocal(), config or HttpConfig(), common, note)
         await server.start(HOST, 0)
         try:
             await scene(server, common.budget)
@@ -46,7 +46,7 @@ def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
     return told
 
 
-async def opened(server: HttpServer, host: str = HOST) -> socket.socket:
+async def opened(server: ConsulServer, host: str = HOST) -> socket.socket:
     """A client's socket, connected; made by hand, as the loop's helpers need descriptors."""
     client = socket.socket()
     client.setblocking(False)
@@ -76,7 +76,7 @@ def none_left() -> Generator[None]:
 
 
 def test_connections_of_all_clients_together_are_limited() -> None:
-    async def scene(server: HttpServer, budget: Budget) -> None:
+    async def scene(server: ConsulServer, budget: Budget) -> None:
         clients = [await opened(server, f"127.0.3.{number}") for number in range(1, 4)]
         assert [await status(client) for client in clients] == [200] * 3
         late = await opened(server, "127.0.3.9")
@@ -93,7 +93,7 @@ def test_connections_of_all_clients_together_are_limited() -> None:
 
 
 def test_without_descriptors_clients_are_refused_and_later_served_again() -> None:
-    async def scene(server: HttpServer, budget: Budget) -> None:
+    async def scene(server: ConsulServer, budget: Budget) -> None:
         old = await opened(server)
         assert await status(old) == 200
         waiting = socket.socket()
@@ -125,7 +125,7 @@ def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
 
     judged: list[Late] = []
 
-    async def scene(server: HttpServer, _: Budget) -> None:
+    async def scene(server: ConsulServer, _: Budget) -> None:
         late = [Late() for _ in range(500)]
         for each in late:
             assert server.admit(cast(Served, each), HOST)
@@ -146,7 +146,7 @@ def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
 
 
 def test_without_even_the_descriptor_held_back_accepting_goes_on_by_itself() -> None:
-    async def scene(server: HttpServer, budget: Budget) -> None:
+    async def scene(server: ConsulServer, budget: Budget) -> None:
         clients = [socket.socket() for _ in range(3)]
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is closed is not had again

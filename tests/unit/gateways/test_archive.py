@@ -20,7 +20,7 @@ from quorate.gateways.http.archive import (
     scan,
     unpack,
 )
-from quorate.gateways.http.spool import Space
+from quorate.httpserver.spool import Space
 
 STATE = b"state" * 1000
 BYTES_MAX = 1 << 20

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.gateways.http.budget import (
+from quorate.httpserver.budget import (
     FREE_BYTES,
     SHARE_BYTES_MAX,
     STEP_BYTES,

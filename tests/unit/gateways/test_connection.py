@@ -6,7 +6,7 @@ import pytest
 
 from quorate.base.errors import UnavailableError
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import Desk, request
 

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.heads import HEADS_MAX, LINES_BYTES_MAX, Heads
-from quorate.gateways.http.request import Request
+from quorate.httpserver.heads import HEADS_MAX, LINES_BYTES_MAX, Heads
+from quorate.httpserver.request import Request
 from tests.unit.gateways.desk import Desk, request
 
+BODY_BYTES_MAX = 512 * 1024
 PUT = request("PUT", "/v1/kv/a", b"value", "Accept: */*")
 
 NAMES = st.sampled_from(
@@ -33,7 +34,7 @@ class Ear:
 
     def __init__(self, heads: Heads | None = None) -> None:
         self.desk = Desk()
-        self.desk.heads = heads or Heads(self.desk.config)
+        self.desk.heads = heads or Heads(BODY_BYTES_MAX)
         self.requests: list[Request] = []
         self.desk.handle = self.requests.append
 
@@ -47,7 +48,7 @@ class Ear:
                 tuple(each.headers),
                 each.body,
                 each.is_last,
-                each.needs_word,
+                each.needs_keep_alive,
             )
             for each in self.requests
         ]
@@ -69,7 +70,7 @@ def test_what_was_learned_changes_nothing(
     target2: str,
     body2: bytes,
 ) -> None:
-    heads = Heads(HttpConfig())
+    heads = Heads(BODY_BYTES_MAX)
     Ear(heads).hear(raw(method, target, headers, body))
     Ear(heads).hear(raw(method, target, [*headers, f"Content-Length: {len(body)}"], body))
     for later in (headers, [*headers, f"Content-Length: {len(body)}"]):
@@ -78,7 +79,7 @@ def test_what_was_learned_changes_nothing(
 
 
 def test_the_same_lines_are_read_without_the_parser() -> None:
-    heads = Heads(HttpConfig())
+    heads = Heads(BODY_BYTES_MAX)
     assert heads.read(PUT) is None
     Ear(heads).hear(PUT)
     other = request("PUT", "/v1/kv/b", b"VALUE", "Accept: */*")
@@ -87,7 +88,7 @@ def test_the_same_lines_are_read_without_the_parser() -> None:
 
 
 def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
-    heads = Heads(HttpConfig())
+    heads = Heads(BODY_BYTES_MAX)
     Ear(heads).hear(PUT)
     assert heads.read(PUT[:-1]) is None
     assert heads.read(PUT + b"G") is None
@@ -95,7 +96,7 @@ def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
 
 
 def test_a_request_in_pieces_teaches_nothing() -> None:
-    heads = Heads(HttpConfig())
+    heads = Heads(BODY_BYTES_MAX)
     ear = Ear(heads)
     ear.hear(PUT[:-1])
     ear.hear(PUT[-1:])
@@ -104,7 +105,7 @@ def test_a_request_in_pieces_teaches_nothing() -> None:
 
 
 def test_a_body_over_the_limit_is_never_learned() -> None:
-    heads = Heads(HttpConfig(value_bytes_max=4))
+    heads = Heads(4)
     heads.learn(PUT, [(b"Content-Length", b"5")], b"value")
     assert heads.read(PUT) is None
 
@@ -120,7 +121,7 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
     """What follows the same lines may be longer or shorter, or no chunks at all."""
     for name in ("Transfer-Encoding", "transfer-encoding"):
         lines = f"PUT /v1/kv/a HTTP/1.1\r\n{name}: chunked\r\n\r\n".encode()
-        heads = Heads(HttpConfig())
+        heads = Heads(BODY_BYTES_MAX)
         ear = Ear(heads)
         ear.hear(lines + b"1\r\nv\r\n0\r\n\r\n")
         assert [each.body for each in ear.requests] == [b"v"]
@@ -130,7 +131,7 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
 
 def test_lines_that_say_more_than_keep_alive_go_to_the_parser() -> None:
     for line in ("Connection: close", "Expect: 100-continue", "Upgrade: h2c", "TE: trailers"):
-        heads = Heads(HttpConfig())
+        heads = Heads(BODY_BYTES_MAX)
         Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", line))
         name, _, value = line.partition(": ")
         heads.learn(PUT, [(name.encode(), value.encode())], b"value")
@@ -150,7 +151,7 @@ def test_a_server_that_stops_ends_a_connection_whose_lines_it_knows() -> None:
 
 
 def test_only_so_many_are_remembered_and_none_that_is_long() -> None:
-    heads = Heads(HttpConfig())
+    heads = Heads(BODY_BYTES_MAX)
     Ear(heads).hear(PUT)
     for number in range(HEADS_MAX):
         Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", f"Accept: {number}"))

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from quorate.gateways.http.budget import FREE_BYTES, REQUEST_BYTES, STEP_BYTES
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Connection
+from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, STEP_BYTES
+from quorate.httpserver.connection import Connection
 from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import Desk, FakeTransport, parsed, request
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from quorate.base.config import ClusterConfig
-from quorate.gateways.http.drawing import Drawer
-from quorate.gateways.http.request import PIECE_BYTES
-from quorate.gateways.http.slices import LATER, TURN_S, Slices
+from quorate.httpserver.drawing import Drawer
+from quorate.httpserver.request import PIECE_BYTES
+from quorate.httpserver.slices import LATER, TURN_S, Slices
 from quorate.kv import queries
 from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList

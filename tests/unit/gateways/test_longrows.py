@@ -15,7 +15,7 @@ from quorate.catalog.commands import (
 )
 from quorate.gateways.http import evaluations, longlists
 from quorate.gateways.http.longlists import ROWS_MAX
-from quorate.gateways.http.slices import TURN_S
+from quorate.httpserver.slices import TURN_S
 from quorate.sessions.commands import SessionCreate, SessionDestroy
 from tests.unit.gateways.test_longlists import SlowDesk
 

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.server import ConsulServer
 from quorate.kv.commands import KvSet
 from tests.limits import HANG_S
 from tests.unit.gateways.desk import Desk, FakeLocal, Reply, parsed, request
@@ -143,7 +143,7 @@ def test_what_nobody_could_answer_for_reaches_the_node() -> None:
 
     local = FakeLocal()
     local.is_held = True
-    HttpServer(local, HttpConfig()).go_on(broken)
+    ConsulServer(local, HttpConfig()).go_on(broken)
     with pytest.raises(InvariantError):
         local.release()
 
@@ -177,7 +177,7 @@ def test_a_slow_client_gets_everything_in_order() -> None:
         local = FakeLocal()
         for number in range(10):
             local.apply(KvSet(b"k%d" % number, b"%d" % number * 10_000))
-        server = HttpServer(local, HttpConfig(pipeline_max=16))
+        server = ConsulServer(local, HttpConfig(pipeline_max=16))
         await server.start("127.0.0.1", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=10_000)
         targets = [f"/v1/kv/k{n % 10}?raw{'&stale' * (n % 3 == 0)}" for n in range(count)]

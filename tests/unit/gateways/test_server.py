@@ -10,8 +10,8 @@ import pytest
 from quorate.base.errors import InvariantError, StorageError
 from quorate.gateways.http.archive import pack
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.server import HttpServer
-from quorate.gateways.http.spool import Space
+from quorate.gateways.http.server import ConsulServer
+from quorate.httpserver.spool import Space
 from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC
 from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
@@ -44,7 +44,7 @@ class Caller:
 
 
 Connect = Callable[[], Awaitable[Caller]]
-Scene = Callable[[FakeLocal, HttpServer, Connect], Awaitable[None]]
+Scene = Callable[[FakeLocal, ConsulServer, Connect], Awaitable[None]]
 
 
 def play(scene: Scene, config: HttpConfig | None = None) -> None:
@@ -52,7 +52,7 @@ def play(scene: Scene, config: HttpConfig | None = None) -> None:
 
     async def run() -> None:
         local = FakeLocal()
-        server = HttpServer(local, config or HttpConfig())
+        server = ConsulServer(local, config or HttpConfig())
         await server.start(HOST, 0)
         callers: list[Caller] = []
 
@@ -71,7 +71,7 @@ def play(scene: Scene, config: HttpConfig | None = None) -> None:
 
 
 def test_one_client_may_hold_only_so_many_connections() -> None:
-    async def scene(_: FakeLocal, __: HttpServer, connect: Connect) -> None:
+    async def scene(_: FakeLocal, __: ConsulServer, connect: Connect) -> None:
         callers = [await connect() for _ in range(2)]
         for caller in callers:
             assert (await caller.ask(request("GET", "/v1/status/leader"))).status == 200
@@ -89,7 +89,7 @@ def test_one_client_may_hold_only_so_many_connections() -> None:
 
 
 def test_a_client_that_sends_too_much_can_still_read_why() -> None:
-    async def scene(_: FakeLocal, __: HttpServer, connect: Connect) -> None:
+    async def scene(_: FakeLocal, __: ConsulServer, connect: Connect) -> None:
         caller = await connect()
         reply = await caller.ask(request("PUT", "/v1/kv/a", b"x" * 600_000))
         assert reply.status == 413
@@ -99,7 +99,7 @@ def test_a_client_that_sends_too_much_can_still_read_why() -> None:
 
 
 def test_a_stop_lets_answers_under_way_leave_and_cuts_off_who_waits() -> None:
-    async def scene(local: FakeLocal, server: HttpServer, connect: Connect) -> None:
+    async def scene(local: FakeLocal, server: ConsulServer, connect: Connect) -> None:
         idle, waiting, working = [await connect() for _ in range(3)]
         waiting.writer.write(request("GET", "/v1/kv/a?index=1000"))
         assert (await idle.ask(request("GET", "/v1/status/leader"))).status == 200
@@ -120,7 +120,7 @@ def test_a_stop_lets_answers_under_way_leave_and_cuts_off_who_waits() -> None:
 
 
 def test_a_snapshot_is_taken_and_put_back() -> None:
-    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+    async def scene(local: FakeLocal, _: ConsulServer, connect: Connect) -> None:
         caller = await connect()
         for number in range(50):
             local.apply(KvSet(b"k%d" % number, b"v" * 20_000))
@@ -160,7 +160,7 @@ def snapshot_of(state: bytes) -> bytes:
     ids=["garbage", "empty", "garbage behind", "of Consul", "no rows", "cut"],
 )
 def test_what_is_no_snapshot_is_refused_by_name_and_changes_nothing(body: bytes, why: str) -> None:
-    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+    async def scene(local: FakeLocal, _: ConsulServer, connect: Connect) -> None:
         caller = await connect()
         local.apply(KvSet(b"a", b"1"))
         reply = await caller.ask(request("PUT", "/v1/snapshot", body))
@@ -179,7 +179,7 @@ def test_what_breaks_a_promise_reaches_the_node(
     def broken(*_: object) -> bytes:
         raise error
 
-    async def scene(local: FakeLocal, _: HttpServer, connect: Connect) -> None:
+    async def scene(local: FakeLocal, _: ConsulServer, connect: Connect) -> None:
         caller = await connect()
         local.is_held = True
         monkeypatch.setattr(local.lab.tables, "get", broken)

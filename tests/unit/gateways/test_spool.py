@@ -9,10 +9,10 @@ import pytest
 
 from quorate.base.errors import InvariantError, StorageError
 from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.spool import (
+from quorate.gateways.http.transfers import Snapshots
+from quorate.httpserver.spool import (
     LOOK_BYTES,
     WAITING_BYTES_MAX,
-    Snapshots,
     Space,
     SpaceFile,
 )
@@ -79,7 +79,7 @@ def test_whoever_sends_faster_than_the_disk_takes_is_told_to_wait(tmp_path: Path
         space = SlowSpace(tmp_path)
         spool = Snapshots(space, 1).coming(0)
         changed = asyncio.Event()
-        spool.on_change = changed.set
+        spool.call_on_change(changed.set)
         while not spool.is_full:
             spool.write(bytes(200_000))
         assert WAITING_BYTES_MAX <= spool.waiting_bytes < WAITING_BYTES_MAX + 200_000
@@ -120,7 +120,7 @@ def test_a_full_disk_is_told_and_nothing_more_is_taken(tmp_path: Path) -> None:
         space.failure = StorageError("disk_full", "no space")
         spool = Snapshots(space, 1).coming(0)
         changed = asyncio.Event()
-        spool.on_change = changed.set
+        spool.call_on_change(changed.set)
         spool.write(b"x")
         space.gate.set()
         await changed.wait()

@@ -11,7 +11,7 @@ import pytest
 from quorate.base.errors import InvariantError
 from quorate.gateways.http import archive
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.server import HttpServer
+from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import Shared, shared
 from quorate.kv.commands import KvSet
 from tests.unit.gateways.desk import FakeLocal, request, until
@@ -24,7 +24,7 @@ LONG = request("PUT", "/v1/snapshot", bytes(300_000))
 class Place:
     """A server with its clients."""
 
-    def __init__(self, local: FakeLocal, server: HttpServer, common: Shared) -> None:
+    def __init__(self, local: FakeLocal, server: ConsulServer, common: Shared) -> None:
         self.local = local
         self.server = server
         self.common = common
@@ -46,7 +46,7 @@ class Place:
 def play(scene: Callable[[Place], Awaitable[None]], config: HttpConfig) -> None:
     async def run() -> None:
         local, common = FakeLocal(), shared(config)
-        server = HttpServer(local, config, common)
+        server = ConsulServer(local, config, common)
         await server.start(HOST, 0)
         place = Place(local, server, common)
         try:

@@ -18,8 +18,8 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import SECOND_NS, Params, go_duration
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
+from quorate.httpserver.request import Request
 
 ALIVE, LEFT, FAILED = 1, 3, 4
 _MEMBER_FIELDS = frozenset({"Name", "Addr", "Port", "Tags", "Status"})

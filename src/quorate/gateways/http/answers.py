@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError, spent
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
-from quorate.gateways.http.spool import Space, SpaceFile
+from quorate.httpserver.spool import Space, SpaceFile
 
 CHUNK_BYTES = 256 * 1024
 SMALL_BYTES_MAX = 1024 * 1024

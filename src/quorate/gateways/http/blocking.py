@@ -29,7 +29,7 @@ from quorate.gateways.http.errors import HttpError, TextError, spent
 from quorate.gateways.http.evaluations import question
 from quorate.gateways.http.longlists import Listing, LongRows, Search, send, send_rows
 from quorate.gateways.http.params import NO_PARAMS, SECOND_NS, Params, duration_ns, unsigned
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 from quorate.kv.queries import LongList, keys_index
 from quorate.machine.queries import Reader
 

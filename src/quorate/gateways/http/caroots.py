@@ -16,7 +16,7 @@ from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, boolean
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
 ROOT = """\

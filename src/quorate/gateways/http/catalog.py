@@ -21,7 +21,6 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, path_text
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_object, read_rows
 from quorate.gateways.http.shapes import (
     NODE_FIELDS,
@@ -32,6 +31,7 @@ from quorate.gateways.http.shapes import (
     service_shape,
 )
 from quorate.gateways.http.streams import HERE
+from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
 

@@ -1,15 +1,11 @@
 """What a gateway may decide by itself: limits, patience, spelling."""
 
-import msgspec
-
 from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
-
-KIB = 1024
-MIB = 1024 * 1024
+from quorate.httpserver.config import KIB, MIB, ServerConfig
 
 
-class HttpConfig(msgspec.Struct, frozen=True):
-    """Settings of one HTTP gateway. Times in seconds."""
+class HttpConfig(ServerConfig, frozen=True):
+    """Settings of one HTTP gateway, besides those of its server. Times in seconds."""
 
     datacenter: str = "dc1"
     version: str = QUORATE_VERSION
@@ -35,18 +31,3 @@ class HttpConfig(msgspec.Struct, frozen=True):
     spool_dir: str = ""  # for what is too long for memory; "": where the system keeps such files
     free_bytes_min: int = 128 * MIB  # that a file there must leave free on the disk
     command_bytes_max: int = MIB  # one command as the log takes it
-    header_bytes_max: int = 128 * KIB  # request line and headers; keys may have 64 KiB
-
-    connections_max: int = 16_384  # of all clients together
-    connections_per_client_max: int = 200
-    held_bytes_max: int = 256 * MIB  # held in memory for all clients, see `budget`
-    client_bytes_max: int = 128 * MIB  # the same, for one client address
-    headers_max: int = 1000  # lines of one request
-    pipeline_max: int = 256  # unanswered requests of one connection before reading pauses
-    header_timeout_s: int = 10  # from the first byte of a request to the end of its headers
-    body_timeout_s: int = 30  # for the body, besides what its length needs
-    body_bytes_per_s_min: int = 16 * KIB
-    idle_timeout_s: int = 300
-    send_timeout_s: int = 60  # for a client that takes nothing of its answer
-    linger_s: int = 3  # how long a refused body is read and dropped, so that the answer arrives
-    stop_s: float = 2.0  # how long a stop waits for answers under way

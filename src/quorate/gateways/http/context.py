@@ -16,9 +16,9 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error, spent
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.process import Process
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.sharing import Shared
-from quorate.gateways.http.traffic import Traffic
+from quorate.httpserver.request import Request
+from quorate.httpserver.traffic import Traffic
 from quorate.machine.queries import Reader
 
 DEFAULT_LINES = (

@@ -14,7 +14,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.process import Follower, Process
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _LAST = b"0\r\n\r\n"

@@ -14,9 +14,9 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
 from quorate.gateways.http.params import Params, boolean, path_text
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_rows
 from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
+from quorate.httpserver.request import Request
 
 _INSTANCE_FIELDS = frozenset({"Node", "Service"})
 

@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 from quorate.base.errors import StorageError
 from quorate.base.ports import HeldView, View
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.slices import LATER
+from quorate.httpserver.request import Request
+from quorate.httpserver.slices import LATER
 
 
 @runtime_checkable

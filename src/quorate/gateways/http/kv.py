@@ -18,7 +18,7 @@ from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterpri
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.longlists import Listing
 from quorate.gateways.http.params import Params, unsigned
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 from quorate.kv.commands import (
     KvAcquire,
     KvCas,

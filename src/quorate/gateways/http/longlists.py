@@ -16,9 +16,9 @@ import msgspec
 from quorate.base.answers import Answer
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heldtables import Held, guarded, hold
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.slices import LATER
 from quorate.gateways.http.streams import HERE, Batch, send_list
+from quorate.httpserver.request import Request
+from quorate.httpserver.slices import LATER
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches, changes
 from quorate.machine.queries import Reader
 

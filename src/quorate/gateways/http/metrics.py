@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from quorate.base.metrics import SECONDS, Histogram, Kind, Metric, Sample
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 PREFIX = "quorate"
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"

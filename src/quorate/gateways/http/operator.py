@@ -17,8 +17,8 @@ from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, quoted
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape
+from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
 _NEVER = "2562047h47m16.854775807s"  # the longest that Go knows

@@ -15,7 +15,7 @@ from quorate.catalog.apply import NO_NODE
 from quorate.catalog.queries import node_get
 from quorate.catalog.subjects import of_node
 from quorate.gateways.http.context import Context, Timer
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 PATIENCE_S = 2.0
 """How long a node may take to appear in its own catalog."""

@@ -17,7 +17,7 @@ import msgspec
 from quorate.base.context import RequestContext
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import SECOND_NS, duration_ns
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 LENGTHS = frozenset({11, 18})
 """Of the names of headers that mean something here or in `context.check_enterprise`."""

@@ -25,9 +25,9 @@ from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.requestcontext import LENGTHS, told
-from quorate.gateways.http.traffic import Traffic
+from quorate.httpserver.request import Request
+from quorate.httpserver.traffic import Traffic
 
 Handler = Callable[[Context, Request, Params, bytes], None]
 

@@ -11,7 +11,7 @@ from quorate.base.answers import Answer
 from quorate.gateways.http.blocking import Mode, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.longlists import Pieces, object_in_turn, rows_in_turn
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
 T = TypeVar("T")

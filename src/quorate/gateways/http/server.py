@@ -1,43 +1,86 @@
-"""Server: accepts clients of the HTTP API, and ends what takes too long."""
+"""Consul's HTTP API as an application of the HTTP server."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
-
-import msgspec
 
 from quorate.base.context import OWN
-from quorate.base.errors import InvariantError, QuorateError
+from quorate.base.errors import QuorateError
 from quorate.base.ports import Local
 from quorate.gateways.http import limits
-from quorate.gateways.http.accepting import Acceptor, listeners
-from quorate.gateways.http.budget import Account, BudgetCounters
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.connection import Connection
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.heads import Heads
-from quorate.gateways.http.listener import Served
 from quorate.gateways.http.process import Process
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.routes import Router
+from quorate.gateways.http.refusals import REFUSALS
+from quorate.gateways.http.routes import ROUTES, Route, Router
 from quorate.gateways.http.sharing import Shared
-from quorate.gateways.http.spool import Spool
+from quorate.httpserver.application import BodyPlan, Middleware, RequestHead
+from quorate.httpserver.request import Request
+from quorate.httpserver.server import HttpServer, Warn
 
-__all__ = ["HttpConfig", "HttpServer"]
-
-_SWEEP_S = 1.0
-_EXPIRED_PER_STEP = 16
-_WARNED_EVERY_S = 10
-"""What is refused for want of memory or descriptors is told in the log this often at most."""
-
-Warn = Callable[..., Any]
+__all__ = ["ConsulApi", "ConsulServer", "HttpConfig"]
 
 
-class HttpServer:
-    """One listening address.
+class ConsulApi:
+    """Consul's API; fills `httpserver.application.Application`.
+
+    Args:
+        context: What handlers work with.
+        routes: What is served; that of keys among them.
+    """
+
+    def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
+        self._context = context
+        self._router = Router(context, routes)
+        self.handle = self._router.handle
+
+    @property
+    def remembered_body_bytes_max(self) -> int:
+        """The smallest of all limits."""
+        config = self._context.config
+        return min(
+            config.value_bytes_max,
+            config.txn_bytes_max,
+            config.body_bytes_max,
+            config.snapshot_bytes_max,
+        )
+
+    def reconfigure(self, config: HttpConfig) -> None:
+        """From now on go by another configuration."""
+        self._context.reconfigure(config)
+        self._router.reconfigure()
+
+    def open_body(self, head: RequestHead) -> BodyPlan:
+        """Bound a body by its path; a long one of a snapshot goes to disk.
+
+        Raises:
+            HttpError: Too many snapshots are on their way.
+            StorageError: There is no space for it, or no file descriptor.
+        """
+        method, target, length = head.method, head.target, head.body_bytes
+        bytes_max = limits.body_bytes_max(self._context.config, method, target)
+        if length <= bytes_max and limits.is_spooled(method, target, length):
+            return BodyPlan(bytes_max, self._context.shared.snapshots.coming(length))
+        return BodyPlan(bytes_max)
+
+    def refuse(self, request: Request, error: BaseException) -> None:
+        """See `Application`."""
+        self._context.fail(request, error)
+
+    def refuse_long(self, request: Request, length: int) -> None:
+        """See `Application`."""
+        self._context.fail(request, limits.refusal(self._context.config, request.target, length))
+
+    def on_fault(self, error: BaseException) -> None:
+        """Give it to the node, in a turn of its own: damaged tables, broken invariants end that."""
+        self._context.local.read(OWN, partial(_raise, error))
+
+    def tick(self) -> None:
+        """See `Application`."""
+        self._context.answers.tick()
+
+
+class ConsulServer(HttpServer):
+    """One listening address of a node's Consul API.
 
     Args:
         local: The node that answers.
@@ -45,11 +88,7 @@ class HttpServer:
         shared: What it shares with the other listeners of the node; None: it is alone.
         warn: Tells people what was refused, as a logger's method does.
         process: What clients may ask something of, besides the node.
-
-    Attributes:
-        heads: What header lines meant; shared by all connections.
-        tick: Seconds since the start, counted by sweeps; what connections measure time with.
-        is_stopping: Each connection ends with its next answer.
+        middleware: What requests pass first; see `httpserver.application`.
     """
 
     def __init__(
@@ -59,185 +98,24 @@ class HttpServer:
         shared: Shared | None = None,
         warn: Warn | None = None,
         process: Process | None = None,
+        middleware: Iterable[Middleware] = (),
     ) -> None:
-        self.config = config
-        self.heads = Heads(config)
-        self.tick = 1
-        self.is_stopping = False
-        self._local = local
-        self._context = Context(local, config, shared=shared, process=process)
-        self._router = Router(self._context)
-        self._budget = self._context.shared.budget
-        self.slices = self._context.shared.slices
-        self.slices.report_to(self._hand_on)
-        self._connections: set[Served] = set()
-        self._is_empty = asyncio.Event()
-        self._acceptors: list[Acceptor] = []
-        self._warn = warn
-        self._warned = BudgetCounters()
-        self._waiting: set[Served] = set()  # for memory
-        self._sweeper: asyncio.TimerHandle | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens; 0 if it does not."""
-        return self._acceptors[0].port if self._acceptors else 0
+        context = Context(local, config, shared=shared, process=process)
+        self._api = ConsulApi(context)
+        super().__init__(
+            self._api,
+            config,
+            middleware=middleware,
+            refusals=REFUSALS,
+            budget=context.shared.budget,
+            slices=context.shared.slices,
+            warn=warn,
+        )
 
     def reconfigure(self, config: HttpConfig) -> None:
         """From now on go by another configuration, without losing a connection."""
-        self.config = config
-        self._context.reconfigure(config)
-        self._router.reconfigure()
-        self._budget.limit_clients(config.connections_per_client_max)
-
-    async def start(self, host: str, port: int) -> None:
-        """Accept clients. Port 0: any that is free.
-
-        Raises:
-            OSError: The address cannot be used.
-        """
-        loop = asyncio.get_running_loop()
-        for listener in await listeners(host, port):
-            self._acceptors.append(Acceptor(listener, self._budget, lambda: Connection(self)))
-        self._sweeper = loop.call_later(_SWEEP_S, self.sweep)
-
-    def start_on(self, listener: socket.socket) -> None:
-        """Accept clients on a Unix socket that is bound; it is closed with the server."""
-        listener.setblocking(False)
-        self._acceptors.append(Acceptor(listener, self._budget, lambda: Connection(self)))
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
-
-    async def stop(self, *, is_clean: bool = True) -> None:
-        """Accept no more, let answers under way leave for a moment, then end every connection.
-
-        Args:
-            is_clean: False ends every connection at once.
-        """
-        self.is_stopping = True
-        for acceptor in self._acceptors:
-            acceptor.close()
-        self._acceptors.clear()
-        if is_clean:
-            for connection in list(self._connections):
-                connection.wind_down()
-        if is_clean and self._connections:
-            with contextlib.suppress(TimeoutError):  # whoever still waits is cut off below
-                await asyncio.wait_for(self._is_empty.wait(), self.config.stop_s)
-        for connection in list(self._connections):
-            connection.abort()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
-
-    # --- for connections -----------------------------------------------------------------------
-
-    def admit(self, connection: Served, host: str) -> Account | None:
-        """See `listener.Listener.admit`."""
-        self._budget.coming.discard(connection)
-        account = None if self.is_stopping else self._budget.enter(host)
-        if account is not None:
-            self._connections.add(connection)
-        return account
-
-    def forget(self, connection: Served, account: Account) -> None:
-        """See `listener.Listener.forget`."""
-        self._connections.discard(connection)
-        self._waiting.discard(connection)
-        self._budget.leave(account)
-        if self.is_stopping and not self._connections:
-            self._is_empty.set()
-
-    def handle(self, request: Request) -> None:
-        """See `listener.Listener.handle`.
-
-        What a handler could not answer for is given to the node, in a turn of its own: here it
-        would only end a client's connection. Damaged tables and broken invariants end the node.
-        """
-        try:
-            self._router.handle(request)
-        except (Exception, InvariantError) as error:  # noqa: BLE001 - answered already; for the log
-            self._hand_on(error)
-
-    def go_on(self, step: Callable[[], None]) -> None:
-        """See `listener.Listener.go_on`; errors go the way of those in `handle`."""
-        try:
-            step()
-        except (Exception, InvariantError) as error:  # noqa: BLE001 - likewise
-            self._hand_on(error)
-
-    def _hand_on(self, error: BaseException) -> None:
-        self._local.read(OWN, partial(_raise, error))
-
-    def body_bytes_max(self, method: bytes, target: bytes) -> int:
-        """See `listener.Listener.body_bytes_max`."""
-        return limits.body_bytes_max(self.config, method, target)
-
-    def spool_for(self, method: bytes, target: bytes, length: int) -> Spool | None:
-        """See `listener.Listener.spool_for`."""
-        if not limits.is_spooled(method, target, length):
-            return None
-        return self._context.shared.snapshots.coming(length)
-
-    def refuse(self, request: Request, error: BaseException) -> None:
-        """See `listener.Listener.refuse`."""
-        self._context.fail(request, error)
-
-    def wait_for_memory(self, connection: Served) -> None:
-        """See `listener.Listener.wait_for_memory`."""
-        self._waiting.add(connection)
-
-    def note_spent(self) -> None:
-        """See `listener.Listener.note_spent`."""
-        self._budget.note_refused()
-
-    def refuse_body(self, request: Request, length: int) -> None:
-        """See `listener.Listener.refuse_body`."""
-        self._context.fail(request, limits.refusal(self.config, request.target, length))
-
-    def sweep(self) -> None:
-        """A second has passed."""
-        self.tick += 1
-        self._context.answers.tick()
-        late = [each for each in self._connections if 0 < each.due <= self.tick]
-        if late:
-            self.slices.add(partial(self._expire, late))
-        waiting, self._waiting = self._waiting, set()
-        for connection in waiting:
-            connection.go_on()
-        if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
-            self._tell_refusals(self._warn)
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
-
-    def _expire(self, late: list[Served]) -> bool:
-        """Judge some of those whose time is over; thousands may be at once."""
-        for connection in late[-_EXPIRED_PER_STEP:]:
-            if 0 < connection.due <= self.tick:
-                connection.expire()
-        del late[-_EXPIRED_PER_STEP:]
-        return bool(late)
-
-    def _tell_refusals(self, warn: Warn) -> None:
-        """Say what was refused since it was last said."""
-        now, before = self._budget.counters, self._warned
-        self._warned = msgspec.structs.replace(now)
-        if now.accepts_failed > before.accepts_failed:
-            warn(
-                "no file descriptor for clients: raise the limit of open files (LimitNOFILE, "
-                "ulimit -n)",
-                times=now.accepts_failed - before.accepts_failed,
-            )
-        if now.connections_refused > before.connections_refused:
-            warn(
-                "too many connections of clients: some were refused",
-                refused=now.connections_refused - before.connections_refused,
-                connections=self._budget.connections,
-            )
-        if now.requests_refused > before.requests_refused:
-            warn(
-                "too much is held in memory for clients: requests were refused",
-                refused=now.requests_refused - before.requests_refused,
-                held_bytes=self._budget.held_bytes,
-            )
+        self._api.reconfigure(config)
+        self.set_limits(config)
 
 
 def _raise(error: BaseException, _: int | QuorateError) -> None:

@@ -35,8 +35,8 @@ from quorate.gateways.http.filters import Keep, filter_of, kept
 from quorate.gateways.http.longlists import LongRows, object_in_turn, send_rows
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.shapes import Shape, service_shape
+from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
 _PLAIN = (

@@ -30,8 +30,8 @@ from quorate.gateways.http.params import (
     go_duration,
     path_text,
 )
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.rowreads import read_rows
+from quorate.httpserver.request import Request
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
 from quorate.sessions.queries import each_session, session_get
 from quorate.sessions.tables import SessionRow, needs_renewal

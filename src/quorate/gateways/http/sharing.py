@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from quorate.gateways.http.budget import Budget
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.evaluations import Evaluations
-from quorate.gateways.http.slices import Slices
-from quorate.gateways.http.spool import Snapshots, Space
+from quorate.gateways.http.transfers import Snapshots
+from quorate.httpserver.budget import Budget, budget_of
+from quorate.httpserver.slices import Slices
+from quorate.httpserver.spool import Space
 
 
 class Shared(NamedTuple):
@@ -27,11 +28,6 @@ class Shared(NamedTuple):
 
 def shared(config: HttpConfig) -> Shared:
     """What the listeners with this configuration share."""
-    budget = Budget(
-        config.held_bytes_max,
-        config.client_bytes_max,
-        config.connections_max,
-        config.connections_per_client_max,
-    )
-    space = Space(config.spool_dir, config.free_bytes_min)
+    budget = budget_of(config)
+    space = Space(config.spool_dir, config.free_bytes_min, "a snapshot")
     return Shared(budget, Snapshots(space, config.snapshots_max), Slices(), Evaluations())

@@ -2,7 +2,7 @@
 
 Packing and unpacking happen in threads, on disk; the loop only holds a view, submits commands, and
 hands out a file as the client takes it. A restore is a row of ordinary commands; until the last
-one nobody sees anything of it. Few snapshots are under way at a time (`spool.Snapshots`).
+one nobody sees anything of it. Few snapshots are under way at a time (`transfers.Snapshots`).
 
 Source: https://developer.hashicorp.com/consul/api-docs/snapshot.
 """
@@ -24,8 +24,9 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.heldtables import Held, when_held
 from quorate.gateways.http.params import Params
-from quorate.gateways.http.request import PIECE_BYTES, Owned, Request
-from quorate.gateways.http.spool import Snapshots, SpaceFile
+from quorate.gateways.http.transfers import Snapshots
+from quorate.httpserver.request import PIECE_BYTES, Owned, Request
+from quorate.httpserver.spool import SpaceFile, Spool
 from quorate.machine import snapshot as states
 from quorate.machine.queries import Reader
 
@@ -169,8 +170,8 @@ class _Restored:
 def restore(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Replace the whole state by that of a file."""
     context.check_datacenter(params)
-    spool = request.spool
-    if spool is None:
+    spool = request.sink
+    if not isinstance(spool, Spool):
         _restore(context, request, io.BytesIO(request.body))
         return
 
@@ -184,7 +185,7 @@ def restore(context: Context, request: Request, params: Params, _: bytes) -> Non
 
 
 def _restore(context: Context, request: Request, file: IO[bytes]) -> None:
-    restored = _Restored(context.shared.snapshots, request.spool)
+    restored = _Restored(context.shared.snapshots, request.sink)
     request.own(restored)
     config = context.config
     restore_id = str(uuid.uuid4())

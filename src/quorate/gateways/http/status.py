@@ -6,7 +6,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/status.
 from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
-from quorate.gateways.http.request import Request
+from quorate.httpserver.request import Request
 
 _HOME = """\
 Quorate {version}: a node with Consul's HTTP API below /v1/, such as /v1/status/leader.

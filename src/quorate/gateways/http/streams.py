@@ -19,8 +19,8 @@ from quorate.gateways.http.answers import (
     go_json,
     takes_gzip,
 )
-from quorate.gateways.http.drawing import MORE
-from quorate.gateways.http.request import Piece, Request
+from quorate.httpserver.drawing import MORE
+from quorate.httpserver.request import Piece, Request
 
 _GZIP_WBITS = 31
 
@@ -55,7 +55,7 @@ def send_list(
     is_packed = takes_gzip(request)
     if is_packed:
         lines += b"Content-Encoding: gzip\r\n"
-    if request.needs_word:  # kept alive by HTTP/1.0, which knows no chunks
+    if request.needs_keep_alive:  # kept alive by HTTP/1.0, which knows no chunks
         request.ends_connection()
     is_chunked = not request.is_last
     if is_chunked:

@@ -29,8 +29,8 @@ from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.longlists import evaluate
 from quorate.gateways.http.params import Params, quoted
-from quorate.gateways.http.request import Request
 from quorate.gateways.http.streams import HERE, Batch, send_list
+from quorate.httpserver.request import Request
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS
 from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader

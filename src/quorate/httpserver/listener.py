@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from quorate.gateways.http.budget import Account
-from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.heads import Heads
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.slices import Slices
-from quorate.gateways.http.spool import Spool
+from quorate.httpserver.application import Application
+from quorate.httpserver.budget import Account
+from quorate.httpserver.config import ServerConfig
+from quorate.httpserver.heads import Heads
+from quorate.httpserver.refusals import Refusals
+from quorate.httpserver.request import Request
+from quorate.httpserver.slices import Slices
 
 
 class Served(Protocol):
@@ -24,7 +25,7 @@ class Served(Protocol):
         """Memory may be free again: draw more of a long answer."""
         ...
 
-    def wind_down(self) -> None:
+    def drain(self) -> None:
         """End with the answers that will come by themselves."""
         ...
 
@@ -38,13 +39,31 @@ class Served(Protocol):
 
 
 class Listener(Protocol):
-    """What a connection needs of its server."""
+    """What a connection needs of its server.
 
-    config: HttpConfig
+    Attributes:
+        refusals: What a connection answers by itself.
+        heads: What header lines meant.
+        tick: Seconds since the start.
+        is_stopping: Each connection ends with its next answer.
+        slices: Turns for what takes long.
+    """
+
+    refusals: Refusals
     heads: Heads
     tick: int
     is_stopping: bool
     slices: Slices
+
+    @property
+    def config(self) -> ServerConfig:
+        """Limits."""
+        ...
+
+    @property
+    def application(self) -> Application:
+        """With its middleware; requests that are whole go to it by `handle`."""
+        ...
 
     def admit(self, connection: Served, host: str) -> Account | None:
         """Count it; None if this client has too many."""
@@ -52,27 +71,6 @@ class Listener(Protocol):
 
     def forget(self, connection: Served, account: Account) -> None:
         """It is gone."""
-        ...
-
-    def body_bytes_max(self, method: bytes, target: bytes) -> int:
-        """The longest body that such a request may have."""
-        ...
-
-    def spool_for(self, method: bytes, target: bytes, length: int) -> Spool | None:
-        """Where a long body goes; None: memory.
-
-        Raises:
-            HttpError: It cannot be taken now.
-            QuorateError: Likewise.
-        """
-        ...
-
-    def refuse_body(self, request: Request, length: int) -> None:
-        """Answer a request whose body is too long, by what is known of its length."""
-        ...
-
-    def refuse(self, request: Request, error: BaseException) -> None:
-        """Answer a request that cannot be taken."""
         ...
 
     def wait_for_memory(self, connection: Served) -> None:

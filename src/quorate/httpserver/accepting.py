@@ -15,8 +15,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from quorate.gateways.http import refusals
-from quorate.gateways.http.budget import Budget
+from quorate.httpserver.budget import Budget
 
 ACCEPTED_PER_PASS = 32
 BACKLOG = 1024
@@ -64,6 +63,7 @@ class Acceptor:
     Args:
         listener: Listens, and does not block; given away.
         budget: Says how many connections there may be.
+        refusal: The answer to one too many.
         new_protocol: Makes the object that serves a connection.
     """
 
@@ -71,10 +71,12 @@ class Acceptor:
         self,
         listener: socket.socket,
         budget: Budget,
+        refusal: bytes,
         new_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
         self.listener = listener
         self._budget = budget
+        self._refusal = refusal
         self._new_protocol = new_protocol
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -115,7 +117,7 @@ class Acceptor:
                 return
             if self._budget.is_crowded:
                 self._budget.note_turned_away()
-                _turn_away(connected, refusals.FULL)
+                _turn_away(connected, self._refusal)
             else:
                 self._serve(connected)
 
@@ -147,7 +149,7 @@ class Acceptor:
             self._let_go()
             with contextlib.suppress(OSError):  # another took the descriptor, or the client left
                 connected, _ = self.listener.accept()
-                _turn_away(connected, refusals.FULL)
+                _turn_away(connected, self._refusal)
                 is_refused = True
         self._hold()
         if not is_refused:

@@ -17,6 +17,7 @@ shut the others out, and many that hold little cannot pass the limit.
 import msgspec
 
 from quorate.base.metrics import Metric, counter, gauge
+from quorate.httpserver.config import ServerConfig
 
 FREE_BYTES = 8192
 """What a connection holds without being counted."""
@@ -272,3 +273,13 @@ class Budget:
                 counters.accepts_failed,
             ),
         ]
+
+
+def budget_of(config: ServerConfig) -> Budget:
+    """The budget that a configuration describes."""
+    return Budget(
+        config.held_bytes_max,
+        config.client_bytes_max,
+        config.connections_max,
+        config.connections_per_client_max,
+    )

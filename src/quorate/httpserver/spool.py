@@ -3,7 +3,7 @@
 A thread writes what came since it was last asked; a client that sends faster than the disk takes
 is made to wait by whoever reads it (`is_full`). The files have no names, so that nothing is left
 of them however the process ends. There may be few at a time, and each leaves the disk the space
-that the log and the tables need.
+that others need.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO
 
 from quorate.base.errors import StorageError
-from quorate.gateways.http.errors import HttpError
 
 WAITING_BYTES_MAX = 1024 * 1024
 """A client is read no further while so much waits for the disk."""
@@ -43,9 +42,11 @@ class Space:
     Args:
         directory: "": where the system keeps temporary files.
         free_bytes_min: What must stay free.
+        what: Is kept there, for error texts: "a snapshot".
     """
 
-    def __init__(self, directory: str, free_bytes_min: int) -> None:
+    def __init__(self, directory: str, free_bytes_min: int, what: str = "a body") -> None:
+        self.what = what
         self._directory = directory or tempfile.gettempdir()
         self._free_bytes_min = free_bytes_min
         if directory:
@@ -61,7 +62,7 @@ class Space:
         status = os.statvfs(self._directory)
         if status.f_bavail * status.f_frsize - size < self._free_bytes_min:
             text = (
-                f"no space for a snapshot: {size} bytes more would leave less than "
+                f"no space for {self.what}: {size} bytes more would leave less than "
                 f"{self._free_bytes_min} bytes free in {self._directory}"
             )
             raise StorageError("disk_full", text)
@@ -77,7 +78,7 @@ class Space:
             file = tempfile.TemporaryFile(dir=self._directory, prefix=_PREFIX)  # noqa: SIM115 - SpaceFile closes it
         except OSError as error:
             code = _CODES.get(error.errno or 0, "permission")
-            text = f"no file for a snapshot could be made in {self._directory}: {error.strerror}"
+            text = f"no file for {self.what} could be made in {self._directory}: {error.strerror}"
             raise StorageError(code, text) from error
         return SpaceFile(file, self)
 
@@ -113,7 +114,9 @@ class SpaceFile:
         try:
             self.file.write(data)
         except OSError as error:
-            raise StorageError("disk_full", f"writing a snapshot: {error.strerror}") from error
+            raise StorageError(
+                "disk_full", f"writing {self._space.what}: {error.strerror}"
+            ) from error
         self.size += len(data)
 
     def flush(self) -> None:
@@ -138,7 +141,7 @@ class SpaceFile:
 
 
 class Spool:
-    """One body on its way to disk. All methods are for the loop's thread.
+    """One body on its way to disk; a `sink.BodySink`. All methods are for the loop's thread.
 
     Args:
         file: Where it goes; closed with this.
@@ -147,7 +150,6 @@ class Spool:
     Attributes:
         waiting_bytes: What is not written yet.
         error: Why the rest is not written.
-        on_change: Called when some of it was written, or failed.
     """
 
     def __init__(self, file: SpaceFile, on_closed: Callable[[], None]) -> None:
@@ -160,12 +162,16 @@ class Spool:
         self._then: Callable[[], None] | None = None
         self.waiting_bytes = 0
         self.error: BaseException | None = None
-        self.on_change: Callable[[], None] = _nothing
+        self._on_change: Callable[[], None] = _nothing
 
     @property
     def is_full(self) -> bool:
         """Whether whoever sends should wait."""
         return self.waiting_bytes >= WAITING_BYTES_MAX
+
+    def call_on_change(self, on_change: Callable[[], None]) -> None:
+        """From now on call this when some of it was written, or failed."""
+        self._on_change = on_change
 
     def write(self, piece: bytes) -> None:
         """Take a piece."""
@@ -227,82 +233,7 @@ class Spool:
         elif self._then is not None:
             then, self._then = self._then, None
             then()
-        self.on_change()
-
-
-class Snapshots:
-    """The snapshots that one node is saving and putting back for clients.
-
-    Args:
-        space: Where their files go.
-        count_max: So many may be saved, and as many be on their way in.
-
-    Attributes:
-        space: See above.
-        saving: How many are being saved, or wait for their client to take them.
-        count: How many are on their way in.
-        is_restoring: One is being put back.
-    """
-
-    def __init__(self, space: Space, count_max: int) -> None:
-        self.space = space
-        self._count_max = count_max
-        self.saving = 0
-        self.count = 0
-        self.is_restoring = False
-
-    def coming(self, length: int) -> Spool:
-        """Begin to take one in.
-
-        Args:
-            length: What is known of its length, for the space.
-
-        Raises:
-            HttpError: 429: there are too many.
-            StorageError: There is no space, or no file descriptor.
-        """
-        if self.count >= self._count_max:
-            raise busy(f"{self.count} snapshots are on their way to this node already")
-        self.space.need(length)
-        spool = Spool(self.space.file(), self._came)
-        self.count += 1
-        return spool
-
-    def begin_save(self) -> None:
-        """Begin to save one; `end_save` follows.
-
-        Raises:
-            HttpError: 429: there are too many.
-        """
-        if self.saving >= self._count_max:
-            raise busy(f"{self.saving} snapshots are being saved by this node already")
-        self.saving += 1
-
-    def end_save(self) -> None:
-        """It was taken, or given up."""
-        self.saving -= 1
-
-    def begin_restore(self) -> None:
-        """Begin to put one back; `end_restore` follows.
-
-        Raises:
-            HttpError: 429: another one is under way.
-        """
-        if self.is_restoring:
-            raise busy("another snapshot is being restored by this node")
-        self.is_restoring = True
-
-    def end_restore(self) -> None:
-        """It was put back, or refused."""
-        self.is_restoring = False
-
-    def _came(self) -> None:
-        self.count -= 1
-
-
-def busy(text: str) -> HttpError:
-    """The answer to one snapshot too many."""
-    return HttpError(429, f"{text}: try again later", headers=b"Retry-After: 5\r\n")
+        self._on_change()
 
 
 def _nothing() -> None:

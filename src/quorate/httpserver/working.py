@@ -8,9 +8,9 @@ when a turn's share is over goes on in turns that all connections of the node sh
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from quorate.gateways.http.listener import Listener
-from quorate.gateways.http.request import Request
-from quorate.gateways.http.slices import TURN_S
+from quorate.httpserver.listener import Listener
+from quorate.httpserver.request import Request
+from quorate.httpserver.slices import TURN_S
 
 
 class Worker:

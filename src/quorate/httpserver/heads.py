@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.request import Header
+from quorate.httpserver.request import Header
 
 HEADS_MAX = 256
 """So many are remembered; the oldest goes first."""
@@ -36,18 +35,12 @@ class Heads:
     """The header lines of earlier requests, of all connections.
 
     Args:
-        config: Its limits for bodies hold here, too.
+        body_bytes_max: Requests with a longer body are not remembered: they may have limits.
     """
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(self, body_bytes_max: int) -> None:
         self._known: dict[bytes, Head] = {}
-        self._body_bytes_max = min(
-            _BODY_BYTES_MAX,
-            config.value_bytes_max,
-            config.txn_bytes_max,
-            config.body_bytes_max,
-            config.snapshot_bytes_max,
-        )
+        self._body_bytes_max = min(_BODY_BYTES_MAX, body_bytes_max)
 
     def read(self, data: bytes) -> tuple[bytes, bytes, tuple[Header, ...], bytes] | None:
         """Method, target, headers and body of the request that these bytes are, and no others.

@@ -6,8 +6,8 @@ Every piece is drawn in a turn that all long answers of the node share (`slices`
 from collections.abc import Callable, Iterator
 
 from quorate.base.errors import StorageError
-from quorate.gateways.http.request import Piece
-from quorate.gateways.http.slices import Slices
+from quorate.httpserver.request import Piece
+from quorate.httpserver.slices import Slices
 
 MORE = memoryview(b"")
 """Instead of a piece: work was done, and there is more. An empty piece: nothing is there yet."""

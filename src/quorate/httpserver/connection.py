@@ -14,17 +14,15 @@ from typing import cast
 
 import httptools
 
-from quorate.base.errors import QuorateError
-from quorate.gateways.http import refusals
-from quorate.gateways.http.budget import FREE_BYTES, REQUEST_BYTES, Holding
-from quorate.gateways.http.drawing import Drawer
-from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.limits import is_long
-from quorate.gateways.http.listener import Listener
-from quorate.gateways.http.reading import RequestReader
-from quorate.gateways.http.request import PIECE_BYTES, Piece, Request, pieces
-from quorate.gateways.http.spool import Spool
-from quorate.gateways.http.working import Worker
+from quorate.httpserver.application import RequestHead
+from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, Holding
+from quorate.httpserver.drawing import Drawer
+from quorate.httpserver.listener import Listener
+from quorate.httpserver.reading import RequestReader
+from quorate.httpserver.refusals import CONTINUE
+from quorate.httpserver.request import PIECE_BYTES, Piece, Request, pieces
+from quorate.httpserver.sink import BodySink
+from quorate.httpserver.working import Worker
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
@@ -61,7 +59,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Listener) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._reader = RequestReader(self, server.config)
+        self._reader = RequestReader(self, server.config, server.refusals)
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
         self._worker = Worker(server, self._pending)
@@ -86,7 +84,7 @@ class Connection(asyncio.Protocol):
         account = self._server.admit(self, host)
         if account is None:
             self._is_deaf = True
-            transport.write(refusals.CROWDED)
+            transport.write(self._server.refusals.crowded)
             transport.close()
             return
         self._holding = Holding(account)
@@ -136,7 +134,7 @@ class Connection(asyncio.Protocol):
             if self._pending:
                 self._pending[-1].is_last = True
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self.refuse(refusals.BAD)
+            self.refuse(self._server.refusals.bad)
 
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more; it may still want its answers.
@@ -147,7 +145,7 @@ class Connection(asyncio.Protocol):
         if not self._pending or is_waiting or self._is_deaf:
             return False
         self.has_eof = True
-        self.wind_down()
+        self.drain()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
@@ -194,21 +192,24 @@ class Connection(asyncio.Protocol):
 
     # --- the reader's calls --------------------------------------------------------------------
 
-    def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
+    def on_body(self, length: int, expects: bool) -> BodySink | None:
         """See `reading.Read`."""
-        server, config = self._server, self._server.config
-        bytes_max = self._reader.body_bytes_max = server.body_bytes_max(method, target)
+        server, config, reader = self._server, self._server.config, self._reader
+        head = RequestHead(reader.method, reader.target, reader.headers, length)
+        try:
+            bytes_max, sink = server.application.open_body(head)
+        except Exception as error:  # noqa: BLE001 - it is answered
+            reason = error
+            self._refuse_request(lambda request: server.application.refuse(request, reason))
+            return None
+        reader.body_bytes_max = bytes_max
         if length > bytes_max:
+            if sink is not None:
+                sink.close()
             self.refuse_body(length)
             return None
-        try:
-            spool = server.spool_for(method, target, length) if is_long(length) else None
-        except (HttpError, QuorateError) as error:
-            reason = error
-            self._refuse_request(lambda request: server.refuse(request, reason))
-            return None
-        if spool is not None:
-            spool.on_change = self._spooled
+        if sink is not None:
+            sink.call_on_change(self._sink_changed)
             self.due = server.tick + config.body_timeout_s
         else:
             patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
@@ -216,8 +217,8 @@ class Connection(asyncio.Protocol):
         if expects:
             self._continue_owed = bool(self._pending)
             if not self._pending and self._transport is not None:
-                self._transport.write(refusals.CONTINUE)
-        return spool
+                self._transport.write(CONTINUE)
+        return sink
 
     def on_request(self, reader: RequestReader) -> None:
         """See `reading.Read`."""
@@ -230,11 +231,11 @@ class Connection(asyncio.Protocol):
             reader.is_last or self._server.is_stopping,
             reader.size,
         )
-        request.needs_word = reader.needs_keep_alive
-        if reader.spool is not None:
-            request.spool, reader.spool = reader.spool, None
-            request.own(request.spool)
-            request.spool.on_change = self._resume
+        request.needs_keep_alive = reader.needs_keep_alive
+        if reader.sink is not None:
+            request.sink, reader.sink = reader.sink, None
+            request.own(request.sink)
+            request.sink.call_on_change(self._resume)
         self._accept(request)
         self._ready.append(request)
 
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
 
     def refuse_body(self, length: int) -> None:
         """See `reading.Read`."""
-        self._refuse_request(lambda request: self._server.refuse_body(request, length))
+        self._refuse_request(lambda request: self._server.application.refuse_long(request, length))
 
     def _refuse_request(self, answer: Callable[[Request], None]) -> None:
         """Answer the request that is being read, and read nothing more."""
@@ -263,14 +264,14 @@ class Connection(asyncio.Protocol):
         self._is_deaf = True
         self._reader.stop()
 
-    def _spooled(self) -> None:
-        """Some of a long body was written to disk, or could not be."""
-        spool = self._reader.spool
-        if spool is None or self._is_deaf:
+    def _sink_changed(self) -> None:
+        """The sink of the body that is coming has taken some of it, or takes nothing more."""
+        sink = self._reader.sink
+        if sink is None or self._is_deaf:
             return
-        error = spool.error
+        error = sink.error
         if error is not None:
-            self._refuse_request(lambda request: self._server.refuse(request, error))
+            self._refuse_request(lambda request: self._server.application.refuse(request, error))
             return
         self.due = self._server.tick + self._server.config.body_timeout_s
         if self._holding is not None:
@@ -309,10 +310,10 @@ class Connection(asyncio.Protocol):
             self._server.note_spent()
             holding.held_bytes += request.shed(0)
             request.release()
-            request.answer(refusals.SPENT)
+            request.answer(self._server.refusals.spent)
         if reader.is_receiving and not holding.fits(reader.held_bytes):
             self._server.note_spent()
-            self.refuse(refusals.SPENT)
+            self.refuse(self._server.refusals.spent)
         elif len(ready) < count and self._pending:
             self._pending[-1].is_last = True
             self._stop_reading()
@@ -347,7 +348,7 @@ class Connection(asyncio.Protocol):
             request.traffic.count(data, request.began_s)
         request.data = data
         request.on_lost = None
-        is_plain = not (request.is_last or request.needs_word or request.method == b"HEAD")
+        is_plain = not (request.is_last or request.needs_keep_alive or request.method == b"HEAD")
         if is_plain and len(pending) == 1 and chunks is None and len(data) <= PIECE_BYTES:
             transport.write(data)
             pending.clear()
@@ -379,7 +380,7 @@ class Connection(asyncio.Protocol):
             if data is None:
                 return
             if data:
-                if request.is_last or request.needs_word or request.method == b"HEAD":
+                if request.is_last or request.needs_keep_alive or request.method == b"HEAD":
                     data = request.fitted(data)
                 if len(data) > PIECE_BYTES:
                     request.chunks = chain(pieces(data), request.chunks or ())
@@ -428,7 +429,7 @@ class Connection(asyncio.Protocol):
         server, holding = self._server, self._holding
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
-            self._transport.write(refusals.CONTINUE)
+            self._transport.write(CONTINUE)
         if holding is not None and holding.allowed_bytes > FREE_BYTES:
             holding.recount(self._reader.held_bytes)
         if not self._reader.is_receiving:
@@ -451,7 +452,7 @@ class Connection(asyncio.Protocol):
 
     # --- from the server -----------------------------------------------------------------------
 
-    def wind_down(self) -> None:
+    def drain(self) -> None:
         """End it with the answers that will come by themselves; at once if there are none."""
         if any(request.on_lost is None for request in self._pending):
             self._stop_reading()
@@ -465,7 +466,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._reader.is_receiving and not self._pending and not self._is_deaf:
-            self._transport.write(refusals.SLOW)
+            self._transport.write(self._server.refusals.slow)
         self._stop_reading()
         (self._transport.abort if self._is_full else self._transport.close)()
 

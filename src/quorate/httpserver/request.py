@@ -7,9 +7,9 @@ from typing import Protocol
 import msgspec
 
 from quorate.base.context import PLAIN, RequestContext
-from quorate.gateways.http.budget import REQUEST_BYTES
-from quorate.gateways.http.spool import Spool
-from quorate.gateways.http.traffic import RouteTraffic
+from quorate.httpserver.budget import REQUEST_BYTES
+from quorate.httpserver.sink import BodySink
+from quorate.httpserver.traffic import RouteTraffic
 
 Header = tuple[bytes, bytes]
 Piece = bytes | memoryview
@@ -84,7 +84,8 @@ class Request(msgspec.Struct, eq=False):
         traffic: Where its answer is counted, once its route is known.
         data, chunks: The answer, as far as it has not left.
         size: What is held for it in memory, in bytes; see `budget`.
-        spool: Where its body is, if that is not in memory.
+        sink: What took its body, if that is not in memory.
+        needs_keep_alive: The answer must say that the connection stays.
         owned: See `own`.
         on_lost: Called if the client went before the answer; see `waits`.
         context: Who asks, and under which terms.
@@ -100,8 +101,8 @@ class Request(msgspec.Struct, eq=False):
     began_s: float | None = msgspec.field(default_factory=monotonic)
     traffic: RouteTraffic | None = None
     is_lost: bool = False
-    needs_word: bool = False
-    spool: Spool | None = None
+    needs_keep_alive: bool = False
+    sink: BodySink | None = None
     owned: Owned | None = None
     data: bytes | None = None
     chunks: Iterator[Piece] | None = None
@@ -219,7 +220,7 @@ class Request(msgspec.Struct, eq=False):
             data = data[: data.index(b"\r\n\r\n") + 4]
         if self.is_last and b"\r\nConnection: close\r\n" not in data[:512]:
             return data.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-        if self.needs_word and not self.is_last:
+        if self.needs_keep_alive and not self.is_last:
             return data.replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1)
         return data
 

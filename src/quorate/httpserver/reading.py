@@ -10,16 +10,13 @@ from typing import Protocol
 
 import httptools
 
-from quorate.gateways.http import refusals
-from quorate.gateways.http.budget import HEADER_BYTES, REQUEST_BYTES
-from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.request import Header
-from quorate.gateways.http.spool import Spool
+from quorate.httpserver.budget import HEADER_BYTES, REQUEST_BYTES
+from quorate.httpserver.config import ServerConfig
+from quorate.httpserver.refusals import Refusals
+from quorate.httpserver.request import Header
+from quorate.httpserver.sink import BodySink
 
 _FIRST_LINE = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}) (\S+) HTTP/1\.[01]\r?\n")
-_MISFITS = {"1.1": b"", "1.0": b"", "0.9": refusals.BAD}
-"""What to answer to a version of HTTP; to any other: `refusals.VERSION`."""
-
 _FRAMING_FACTOR = 8
 """Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
 
@@ -27,12 +24,10 @@ _FRAMING_FACTOR = 8
 class Read(Protocol):
     """Who gets what was read: a connection."""
 
-    def on_body(self, method: bytes, target: bytes, length: int, expects: bool) -> Spool | None:
-        """A body is about to come.
+    def on_body(self, length: int, expects: bool) -> BodySink | None:
+        """A body is about to come; the reader has the parts of its request.
 
         Args:
-            method: Of its request.
-            target: Likewise.
             length: What was said of its length; at least 1 if nothing was.
             expects: The client waits to be asked for it.
 
@@ -60,11 +55,12 @@ class RequestReader:
     Args:
         owner: See there. After a refusal nothing more is read: see `stop`.
         config: For the limits.
+        refusals: What is answered to what cannot be read.
 
     Attributes:
         is_receiving: A request has begun and is not whole.
         target, headers, body: Of the request, as far as they came.
-        spool: Where its body goes, if not to memory.
+        sink: Where its body goes, if not to memory.
         body_bytes_max: Set by the owner when the body begins.
         needs_keep_alive: The answer must say that the connection stays.
         size: What the request counts as held, once its headers are whole.
@@ -83,19 +79,21 @@ class RequestReader:
         "_is_stopped",
         "_owner",
         "_parser",
+        "_refusals",
         "_trailers",
         "_unknown_method",
         "body_bytes_max",
         "headers",
         "is_receiving",
         "needs_keep_alive",
+        "sink",
         "size",
-        "spool",
         "target",
     )
 
-    def __init__(self, owner: Read, config: HttpConfig) -> None:
+    def __init__(self, owner: Read, config: ServerConfig, refusals: Refusals) -> None:
         self._owner = owner
+        self._refusals = refusals
         self._header_bytes_max = config.header_bytes_max
         self._headers_max = config.headers_max
         self._parser = httptools.HttpRequestParser(self)
@@ -111,7 +109,7 @@ class RequestReader:
         self._body_bytes = self._head_bytes = self._framing_bytes = self._trailers = 0
         self.is_receiving = self._is_in_body = self.needs_keep_alive = False
         self.size = REQUEST_BYTES
-        self.spool: Spool | None = None
+        self.sink: BodySink | None = None
         self._unknown_method = b""
 
     @property
@@ -133,16 +131,16 @@ class RequestReader:
     @property
     def held_bytes(self) -> int:
         """What the unfinished request holds in memory."""
-        if self.spool is not None:
-            return self.size + self.spool.waiting_bytes
+        if self.sink is not None:
+            return self.size + self.sink.waiting_bytes
         if self._is_in_body:
             return self.size + self._body_bytes
         return self._head_bytes + HEADER_BYTES * len(self.headers)
 
     @property
     def is_behind(self) -> bool:
-        """Whether the disk does not keep up with what comes."""
-        return self.spool is not None and self.spool.is_full
+        """Whether the sink does not keep up with what comes."""
+        return self.sink is not None and self.sink.is_full
 
     def has_begun_header(self) -> bool:
         """Whether headers began, and did not end, since this was last asked."""
@@ -184,8 +182,8 @@ class RequestReader:
     def stop(self) -> None:
         """Understand nothing more; what came of the unfinished request is let go."""
         self._is_stopped = True
-        if self.spool is not None:
-            self.spool.close()
+        if self.sink is not None:
+            self.sink.close()
         self._clear()
 
     def _check(self, came_bytes: int) -> None:
@@ -193,12 +191,12 @@ class RequestReader:
             if not self._head_bytes:  # requests before it came along: its share is not known
                 self._head_bytes = min(came_bytes, self._header_bytes_max // 2)
             if self._head_bytes > self._header_bytes_max or len(self.headers) > self._headers_max:
-                self._owner.refuse(refusals.LONG_HEADERS)
+                self._owner.refuse(self._refusals.long_headers)
         elif (
             self._framing_bytes > self._header_bytes_max + _FRAMING_FACTOR * self._body_bytes
             or self._trailers > self._headers_max
         ):
-            self._owner.refuse(refusals.LONG_HEADERS)
+            self._owner.refuse(self._refusals.long_headers)
 
     # --- the parser's calls --------------------------------------------------------------------
 
@@ -244,16 +242,17 @@ class RequestReader:
         if refusal:
             self._owner.refuse(refusal)
         elif length:
-            self.spool = self._owner.on_body(self.method, self.target, length, expects)
+            self.sink = self._owner.on_body(length, expects)
 
     def _misfit(self, version: str, codings: bytes) -> bytes:
         """What to answer to headers that cannot be served; empty: they can."""
-        refusal = _MISFITS.get(version, refusals.VERSION)
-        if not refusal and codings and (codings != b"chunked" or version == "1.0"):
-            return refusals.CODING
+        if version not in ("1.1", "1.0"):
+            return self._refusals.bad if version == "0.9" else self._refusals.version
+        if codings and (codings != b"chunked" or version == "1.0"):
+            return self._refusals.coding
         if len(self.headers) > self._headers_max:
-            return refusals.LONG_HEADERS
-        return refusal
+            return self._refusals.long_headers
+        return b""
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, with a piece."""
@@ -262,8 +261,8 @@ class RequestReader:
         self._body_bytes += len(body)
         if self._body_bytes > self.body_bytes_max:
             self._owner.refuse_body(self._body_bytes)
-        elif self.spool is not None:
-            self.spool.write(body)
+        elif self.sink is not None:
+            self.sink.write(body)
         elif not self._body:
             self._body = body
         elif isinstance(self._body, bytearray):
@@ -275,7 +274,7 @@ class RequestReader:
         """Called by the parser."""
         if self._is_stopped:
             return
-        if self.spool is None:
+        if self.sink is None:
             self.size += self._body_bytes
         self._is_at_start = False
         self._owner.on_request(self)

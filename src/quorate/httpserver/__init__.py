@@ -1,0 +1,1 @@
+"""An HTTP/1.1 server on asyncio that knows no API: it hands requests to an application."""
