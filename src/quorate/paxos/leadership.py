@@ -14,11 +14,16 @@ S4: a risen watermark leaves with the next Accept or round, or by itself: at the
 S5: a leader that learns that others chose another batch in a slot it has on the way, or any slot
     from its barrier on, leads no more: its watermark would make those who voted for its own batch
     take that for chosen (L2), and be taken for a word that later ballots must know (A5, L5).
+    Below its barrier it goes on, but for a slot in flight it waits for its own votes (S8).
 S6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
     does without that peer.
 S7: nothing is proposed in a slot that is chosen by the word of a leader of a lower ballot, and
     whose batch nobody who promised holds (A5): somebody forgot it. It is fetched from whoever
     still knows it; until such a node is heard nobody leads, rather than that a write is lost.
+S8: of a slot that it has proposed a leader tells that it is chosen only when votes for its own
+    ballot chose it. What it learned from others may have been chosen under a higher ballot, of
+    which those between need not have heard: whoever voted for it here would take their batch for a
+    contradiction (L5).
 """
 
 import msgspec
@@ -130,6 +135,19 @@ class Leadership:
     def watermark(self) -> Slot:
         """Every slot up to here is known chosen."""
         return self._learner.watermark
+
+    @property
+    def word(self) -> Slot:
+        """The watermark as it may be told under this ballot (S8)."""
+        watermark = self._learner.watermark
+        if self.is_serving or self.pipeline is None:  # who serves has no slot on the way below
+            return watermark
+        return min(watermark, Slot(next(iter(self.pipeline.flights), watermark + 1) - 1))
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Is a slot on the way that others chose, by what was learned from them (S8)?"""
+        return self.word < self._learner.watermark
 
     # --- phase 1 -----------------------------------------------------------------------------
 
@@ -272,7 +290,7 @@ class Leadership:
         slot = pipeline.open(batch, voters, now_s, self._timing.accept_resend_s)
         if is_configuration(batch):
             self._note_change(slot, batch)
-        watermark = self._learner.watermark
+        watermark = self.word
         accept = Accept(self.ballot, slot, watermark, batch)
         effects: list[Effect] = []
         for node in self._membership.members:
@@ -336,7 +354,7 @@ class Leadership:
             effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
-        elif self.pipeline is not None and self._told < self._learner.watermark:
+        elif self.pipeline is not None and self._told < self.word:
             if self._told < self._awaited or now_s >= self.tell_due_s:
                 effects += self._tell(0)
             elif self.tell_due_s == float("inf"):
@@ -349,7 +367,7 @@ class Leadership:
         return self.transfer.step(self.peers, self._learner.watermark, now_s)
 
     def _try_serving(self, now_s: float) -> list[Effect]:
-        is_below = self._learner.watermark < self._barrier
+        is_below = self.word < self._barrier
         if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
         self.is_serving = True
@@ -360,7 +378,7 @@ class Leadership:
         ]
 
     def _resend(self, slot: Slot, flight: Flight, now_s: float) -> list[Effect]:
-        accept = Accept(self.ballot, slot, self._learner.watermark, flight.batch)
+        accept = Accept(self.ballot, slot, self.word, flight.batch)
         effects: list[Effect] = []
         for node in sorted(flight.voters - flight.accepted - {self._me}):
             peer = self._followers.peer(node, now_s)
@@ -384,14 +402,14 @@ class Leadership:
 
     def _tell(self, counter: int) -> list[Effect]:
         message = self._word(counter)
-        self._told, self.tell_due_s = self._learner.watermark, float("inf")
+        self._told, self.tell_due_s = message.watermark, float("inf")
         return [Send(node, message) for node in self._membership.members if node != self._me]
 
     def _word(self, counter: int) -> Heartbeat:
         inputs = self._inputs
         return Heartbeat(
             self.ballot,
-            self._learner.watermark,
+            self.word,
             counter,
             self.is_serving,
             inputs.agreed_slot,
@@ -444,14 +462,16 @@ class Leadership:
     def is_stuck(self, now_s: float) -> bool:
         """Must a slot be learned that nobody heard can tell? Another phase 1 would not ask for it.
 
-        Judged while a pipeline stands; before, `hears_quorum` sets the limit.
+        Or is there a slot that others chose, and whose batch so many keep no more that it gets no
+        votes (L5)? Judged while a pipeline stands; before, `hears_quorum` sets the limit.
         """
         pipeline, phase1 = self.pipeline, self.phase1
         is_told = pipeline is not None and (
             pipeline.slot_next <= phase1.watermark_max
             and phase1.watermark_holder in self.healthy(now_s)
         )
-        if pipeline is None or is_told or not self._must_learn(pipeline.slot_next):
+        is_idle = pipeline is None or is_told or not self._must_learn(pipeline.slot_next)
+        if is_idle and not self.is_overtaken:
             self._stuck_since_s = float("inf")
             return False
         self._stuck_since_s = min(self._stuck_since_s, now_s)

@@ -6,6 +6,8 @@ votes itself: the leader tells a watermark.
 L1: a slot is released once, in order, and never changes.
 L2: a replica takes its own vote for chosen by the watermark only if the vote has the ballot of
     the leader who told it. A vote of another ballot may be for another batch: it fetches.
+    Then the batch was chosen under that ballot or a lower one (S8), hence under none above this
+    node's promise. Of a batch that was fetched no ballot is known (L5).
 L3: nobody fills a hole on its own authority; only a leader may, after its phase 1.
 """
 
@@ -14,6 +16,9 @@ from collections.abc import Mapping
 from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Promised, Vote
 from quorate.paxos.log import Tail
+
+FETCHED_MIN = 1024
+"""Fetched slots are not searched for those that are kept no more while they are this few."""
 
 
 class ContradictionError(Exception):
@@ -45,6 +50,8 @@ class Learner:
         self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
         self.chosen: dict[Slot, bytes] = {}
         self.tail = tail
+        self._fetched: dict[Slot, None] = {}  # chosen under a ballot that is not known here
+        self._fetched_most = FETCHED_MIN
         self._past: dict[Slot, bytes] = {}  # proven by the log of earlier lives, newest first
         self._past_bytes = 0
         self._old_votes: dict[Slot, Vote] = {}
@@ -101,6 +108,24 @@ class Learner:
         self.chosen[slot] = batch
         return True
 
+    def note_fetched(self, slot: Slot) -> None:
+        """Another node said that the batch of `slot` is chosen; under which ballot, it did not.
+
+        Cost: O(1), now and then O(slots held).
+        """
+        self._fetched[slot] = None
+        if len(self._fetched) > self._fetched_most:
+            kept = (s for s in self._fetched if s > self.watermark or self._keeps(s))
+            self._fetched = dict.fromkeys(kept)
+            self._fetched_most = max(FETCHED_MIN, 2 * len(self._fetched))
+
+    def is_ballot_bounded(self, slot: Slot) -> bool:
+        """Was the batch held of `slot` chosen under no ballot above the acceptor's promise?
+
+        So it is if it was not fetched: then our own vote for it was counted, or we counted it (L2).
+        """
+        return slot not in self._fetched
+
     def knows(self, slot: Slot) -> bool:
         """Is some batch known to be chosen in `slot`?"""
         return slot <= self.watermark or slot in self.chosen
@@ -111,6 +136,9 @@ class Learner:
             return self.chosen.get(slot)
         batch = self.tail.get(slot)
         return self._past.get(slot) if batch is None else batch
+
+    def _keeps(self, slot: Slot) -> bool:
+        return self.held(slot) is not None or slot in self._proven
 
     def is_proven(self, after: Slot, upto: Slot) -> bool:
         """On recovery, before it ends: does the log prove each slot above `after` up to `upto`?"""
@@ -125,6 +153,7 @@ class Learner:
         """
         if isinstance(record, Chosen):
             self._prove(record.slot, record.batch)
+            self.note_fetched(record.slot)
             return
         if record.watermark > self.led[1]:
             self.led = (record.ballot, record.watermark)

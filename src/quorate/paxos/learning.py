@@ -5,9 +5,13 @@ L4: what a node knows chosen by a leader's word alone is in no record of its log
     So when a configuration goes out of force the log stores the word by which all its slots were
     known to be chosen: from then on its voters may be lost.
 L5: an Accept for a slot that is known to be chosen is compared with what is held. It is granted if
-    its batch is the one held. If that is no longer kept, or the Accept is a late one of a ballot
-    below the one that chose, the answer says how far all is known here: its sender learns by that.
-    Another batch of a ballot that must have heard of the choice stops this node.
+    its batch is the one held. Another batch is a contradiction if the Accept's ballot is at or
+    above the one under which the slot was chosen, and legal, however late, if it is below. The
+    first is known if this node voted for the batch held, and the leader of that ballot told that
+    the slot is chosen: then that ballot chose it, or a lower one (S8), and no vote is above the
+    promise. So an Accept that the promise lets pass stops this node. If the batch was fetched, its
+    ballot is not known; then, and if the batch is no longer kept, nothing can be proven: the Accept
+    gets no vote, and the answer says how far all is known here. Its sender learns by that.
 """
 
 from collections.abc import Callable
@@ -115,14 +119,14 @@ class Learning:
         If not, the answer is how far this node is.
 
         Raises:
-            ContradictionError: Its ballot must have heard of the batch that was chosen.
+            ContradictionError: Its ballot is at or above that under which another batch was chosen.
         """
         learner = self._learner
         held = learner.held(message.slot)
         if held == message.batch:
             return True
-        ballot, slot = learner.led
-        if held is not None and message.slot <= slot and message.ballot >= ballot:
+        is_bounded = learner.is_ballot_bounded(message.slot)
+        if held is not None and is_bounded and message.ballot >= self._acceptor.promised:
             raise ContradictionError(message.slot, held, message.batch)
         return False
 
@@ -166,6 +170,7 @@ class Learning:
             slot = Slot(message.slot_first + place)
             if learner.choose(slot, batch):
                 effects.append(Persist(Chosen(slot, batch)))
+                learner.note_fetched(slot)
         learner.hear_of(message.watermark, sender)
         if not message.batches:
             is_gone = message.slot_first == learner.watermark + 1 < message.slot_tail

@@ -147,11 +147,12 @@ class Pipeline:
         return flight.batch
 
     def skip(self, watermark: Slot) -> None:
-        """Others told us these slots chosen: they are on the way no more."""
+        """Others told us these slots chosen: nothing is proposed there any more.
+
+        What is on the way there stays so, until votes for this ballot have chosen it too (S8).
+        """
         if self.slot_next <= watermark:
             self.slot_next = Slot(watermark + 1)
-        for slot in [s for s in self.flights if s <= watermark]:
-            del self.flights[slot]
 
     def send_again(self) -> None:
         """What was on the way to a peer is lost: every flight is overdue now."""

@@ -54,7 +54,8 @@ Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type o
 
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
-"""Why a leader steps down (S6, S7)."""
+OVERTAKEN = "a slot that others chose gets no votes"
+"""Why a leader steps down (S6, S7, S8)."""
 
 
 class Replica:
@@ -255,7 +256,8 @@ class Replica:
             if not self.leadership.hears_quorum(now_s):
                 effects += self.step_down(now_s, FORGOTTEN if is_short else "no quorum heard")
             elif self.leadership.is_stuck(now_s):
-                effects += self.step_down(now_s, FORGOTTEN if is_short else UNKNOWN)
+                unknown = OVERTAKEN if self.leadership.is_overtaken else UNKNOWN
+                effects += self.step_down(now_s, FORGOTTEN if is_short else unknown)
         elif now_s >= self.election.due_s and self.is_voter and self._may_vote(now_s):
             effects += self.poll(now_s)
         effects += self.recall.ask(sorted(self.linked), now_s)

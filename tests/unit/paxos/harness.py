@@ -49,6 +49,7 @@ class Oracle:
         self.alpha = alpha
         self.watermark = Slot(0)
         self.chosen: dict[Slot, bytes] = {}
+        self.chosen_in: dict[Slot, Ballot] = {}  # the lowest ballot
         self.proposed: dict[tuple[Slot, Ballot], bytes] = {}
         self.released = Slot(0)
         self._voted: dict[tuple[Slot, Ballot], set[NodeId]] = {}
@@ -73,6 +74,8 @@ class Oracle:
         if len(voted & voters) >= phase2_size(len(voters)):
             known = self.chosen.setdefault(record.slot, record.batch)
             assert known == record.batch, f"slot {record.slot} was chosen twice"
+            before = self.chosen_in.get(record.slot, record.ballot)
+            self.chosen_in[record.slot] = min(before, record.ballot)
             self._advance()
 
     def on_released(self, slot: Slot, batch: bytes) -> None:
@@ -133,6 +136,7 @@ class Site:
             batch = self.replica.learner.held(slot)
             chosen = world.oracle.chosen.get(slot)
             assert batch in (None, chosen), f"the log proves what was not chosen in slot {slot}"
+            self.check_bounded(slot)
         for other in world.sites.values():
             if world.is_linked(self, other):
                 self.receive(Connected(other.member, "c"))
@@ -256,9 +260,16 @@ class Site:
         for slot, batch, configuration in self.alive.take_released():
             self.world.oracle.on_released(slot, batch)
             assert slot == len(self.tables) + 1, "released in order, once"
+            self.check_bounded(slot)
             self.tables.append(batch)
             if configuration is not None:
                 self.chain.append((slot, configuration))
+
+    def check_bounded(self, slot: Slot) -> None:
+        """L5: a ballot at or above the promise that proposes another batch here is in the wrong."""
+        learner = self.alive.learner
+        if learner.held(slot) is not None and learner.is_ballot_bounded(slot):
+            assert self.world.oracle.chosen_in[slot] <= self.alive.acceptor.promised, slot
 
     def flush(self) -> None:
         if self.replica is not None:

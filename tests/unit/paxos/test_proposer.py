@@ -94,15 +94,18 @@ def test_a_slot_is_chosen_by_a_quorum_of_its_voters_and_once() -> None:
     assert pipeline.on_accepted(BOB, slot) is None
 
 
-def test_slots_others_chose_are_on_the_way_no_more() -> None:
+def test_slots_others_chose_are_proposed_no_more_and_stay_on_the_way_until_voted_for() -> None:
     pipeline = Pipeline(MINE, ONE)
     for _ in range(3):
         pipeline.open(b"x", VOTERS, 0.0, 0.1)
     pipeline.skip(Slot(2))
-    assert list(pipeline.flights) == [3]
+    assert pipeline.slot_next == 4
     pipeline.skip(Slot(9))
     assert pipeline.slot_next == 10
-    assert pipeline.flights == {}
+    assert list(pipeline.flights) == [1, 2, 3]
+    assert pipeline.on_accepted(ANN, ONE) is None
+    assert pipeline.on_accepted(CY, ONE) == b"x"
+    assert list(pipeline.flights) == [2, 3]
 
 
 @pytest.mark.parametrize(("now_s", "patience_s"), [(0.05, 0.1), (0.1, 0.2), (7.0, 0.2)])
