@@ -10,13 +10,19 @@ from quorate.base.ids import NO_BALLOT, Ballot, Index, NodeId, Slot
 from quorate.base.messages import Accepted, Prepare
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Founded, Promised, Vote
-from quorate.catalog.commands import NodeRegister
+from quorate.catalog.commands import (
+    NodeDeregister,
+    NodeHealth,
+    NodeRegister,
+    ServiceRegister,
+)
 from quorate.domains import DOMAINS
-from quorate.kv.commands import KvDelete, KvSet
-from quorate.kv.model import Row
+from quorate.kv.commands import KvAcquire, KvDelete, KvSet
+from quorate.kv.model import Row, keys_of
+from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.machine.state import State
 from quorate.sessions.commands import SessionCreate, SessionExpire
-from quorate.sessions.model import sessions_of
+from quorate.sessions.model import is_alive_at
 from quorate.sim.judge import Judge
 from quorate.sim.model import Model
 from quorate.sim.operations import Kind, Operation
@@ -184,9 +190,110 @@ def test_no_session_expires_before_its_logged_time(court: Court) -> None:
     court.choose(register, create, stamp_ms=1_000)
 
     court.choose(SessionExpire("s", 1_000), stamp_ms=20_999)
-    assert sessions_of(court.model).has_session("s", 2)
+    assert is_alive_at(court.model, "s", 2)
     court.choose(SessionExpire("s", 1_000), stamp_ms=21_000)
-    assert not sessions_of(court.model).has_session("s", 3)
+    assert not is_alive_at(court.model, "s", 3)
+
+
+# --- services, checks, restores ---------------------------------------------------------------
+
+
+def ask_for(court: Court, query: str, key: bytes = b"") -> Operation:
+    operation = court.ask(Kind.READ, key=key)
+    operation.query = query
+    return operation
+
+
+def stocked(court: Court) -> int:
+    """A node with a service and a session bound to its check, a lock, and a plain key."""
+    return court.choose(
+        NodeRegister("", "X0", "10.0.0.1", "dc1", {}, {}),
+        ServiceRegister("x0", "s0", "web", b"{}"),
+        SessionCreate("s", "", "x0", 500, "release", "", 0, ("serfHealth",)),
+        KvAcquire(b"l", b"held", 0, "s"),
+        KvSet(b"k", b"one"),
+    )
+
+
+def test_what_a_domain_s_query_saw_is_compared_with_its_model(court: Court) -> None:
+    slot = stocked(court)
+    seen = court.model.queries["hosted"].expect(court.model, slot, b"x0")
+    assert [(row.name, row.node, row.id) for row in seen] == [("web", "X0", "s0")]
+    court.judge.read(ask_for(court, "hosted", b"x0"), 0.0, slot, seen)
+
+    with pytest.raises(ViolationError, match="the model says"):
+        court.judge.read(ask_for(court, "hosted", b"x0"), 0.0, slot, ())
+
+
+def test_a_service_that_outlives_its_node_is_found(court: Court) -> None:
+    slot = stocked(court)
+    seen = court.model.queries["instances"].expect(court.model, slot, b"WEB")
+    gone = court.choose(NodeDeregister("x0"))
+
+    with pytest.raises(ViolationError, match="the model says"):
+        court.judge.read(ask_for(court, "instances", b"web"), 0.0, gone, seen)
+
+
+def test_a_session_ends_with_its_check_and_frees_its_lock(court: Court) -> None:
+    stocked(court)
+    slot = court.choose(NodeHealth("x0", "critical"))
+    assert not is_alive_at(court.model, "s", slot)
+    row = keys_of(court.model).at(b"l", slot)
+    assert row is not None
+    assert (row.session, row.lock_index) == ("", 1)
+
+
+def restored(court: Court, slot: int, rows: int = 3) -> Outcome:
+    """Restore the state after `slot`."""
+    court.judge.begin_restore("r", slot)
+    court.choose(RestoreBegin("r"), RestoreRows("r", ((b"", b""),) * 3))
+    outcome = court.model.outcomes[court.choose(RestoreCommit("r", rows, 4))][0]
+    assert outcome is not None
+    return outcome
+
+
+def test_a_restore_brings_back_the_state_of_its_snapshot(court: Court) -> None:
+    slot = stocked(court)
+    court.choose(NodeDeregister("x0"), KvDelete(b"k"), KvSet(b"n", b"new"))
+    before = court.model.index
+
+    assert restored(court, slot) == Outcome(before + 1, True)
+    now = court.model.slot
+    assert is_alive_at(court.model, "s", now)
+    assert [key for key, _ in keys_of(court.model).listed(b"", now)] == [b"k", b"l"]
+    for query in ("nodes", "hosted", "sessions"):
+        expect = court.model.queries[query].expect
+        assert expect(court.model, now, b"x0") == expect(court.model, slot, b"x0")
+
+
+def test_a_restore_with_rows_missing_changes_nothing(court: Court) -> None:
+    slot = stocked(court)
+    court.choose(KvDelete(b"k"))
+    before = court.model.index
+
+    assert restored(court, slot, rows=4) == Outcome(before, False)
+    assert keys_of(court.model).at(b"k", court.model.slot) is None
+
+
+def test_a_read_that_still_sees_what_a_restore_replaced_is_found(court: Court) -> None:
+    slot = stocked(court)
+    court.choose(KvSet(b"k", b"two"))
+    two = keys_of(court.model).at(b"k", court.model.slot)
+    restored(court, slot)
+
+    with pytest.raises(ViolationError, match="the model says"):
+        court.judge.read(court.ask(Kind.READ), 0.0, court.model.slot, ((b"k", two),))
+
+
+def test_a_watch_that_sleeps_through_a_restore_is_found(court: Court) -> None:
+    slot = stocked(court)
+    watch = court.ask(Kind.WATCH, key=b"never was")
+    watch.since = slot
+    restored(court, slot)
+    court.judge.woken(watch, court.model.slot, is_jump=False)
+
+    with pytest.raises(ViolationError, match="sleeps"):
+        court.judge.waits(watch, court.model.slot)
 
 
 # --- the oracle -------------------------------------------------------------------------------

@@ -3,10 +3,11 @@
 import pytest
 
 from quorate.base.messages import Accept, Fetched, Recognized
+from quorate.base.records import Record
 from quorate.sim.host import Host
 from quorate.sim.operations import Operation
 from quorate.sim.script import Stage
-from quorate.sim.store import Directory
+from quorate.sim.store import Crash, Directory
 
 WRITES = 50
 
@@ -116,3 +117,25 @@ def test_whoever_kept_its_directory_is_never_refused() -> None:
         host.start()
         stage.until(lambda: stage.cluster.leader is not None)
     stage.level()
+
+
+def test_an_old_copy_whose_start_is_cut_short_is_judged_by_what_its_log_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A copy that lacks nothing need not halt, however many starts it takes to read it."""
+    stage = Stage()
+    host = stage.followers[0]
+    stage.writes(stage.leader, 3)
+    stage.level()
+    recover, tries = host.store.recover, iter((True, True, False))
+
+    def cut_short() -> list[Record]:
+        if next(tries, False):
+            raise Crash
+        return recover()
+
+    monkeypatch.setattr(host.store, "recover", cut_short)
+    stage.cluster.roll_back(host, host.store.copied())
+    stage.run(10.0)
+    assert host.is_running
+    assert not host.is_rolled_back

@@ -28,17 +28,24 @@ def fits(order: tuple[Call, ...]) -> bool:
     for call in order:
         if call.verb == "get" and call.result is not None and call.result != (value, index):
             return False
-        if call.verb == "delete":
-            value, index = ABSENT
-        elif call.verb == "set":
-            value, index = call.value, number(call)
-        elif call.verb == "cas":
+        if call.verb == "cas":
             is_match = call.index_seen == index
             if call.result is not None and call.result[0] != is_match:
                 return False
             if is_match:
                 value, index = call.value, number(call)
+        else:
+            value, index = after(call, (value, index))
     return True
+
+
+def after(call: Call, content: tuple[bytes | None, int]) -> tuple[bytes | None, int]:
+    """What the key holds after a call that compares nothing."""
+    if call.verb == "restore" and (call.result is None or call.result[0]):
+        return call.value, call.index_seen
+    if call.verb == "set":
+        return call.value, number(call)
+    return ABSENT if call.verb == "delete" else content
 
 
 def number(call: Call) -> int:
@@ -51,12 +58,16 @@ def random_history(dice: random.Random, *, has_unknown: bool) -> list[Call]:
     for place in range(dice.randrange(1, 6)):
         began = dice.randrange(12) + place / 100
         ended = began + dice.randrange(1, 8)
-        verb = dice.choice(("set", "get", "get", "cas", "delete"))
+        verb = dice.choice(("set", "get", "get", "cas", "delete", "restore"))
         value = f"v{place}".encode()
         is_unknown = has_unknown and verb == "delete" and dice.random() < 0.5
         if verb == "get":
             seen = dice.choice((ABSENT, *((f"v{n}".encode(), n + 1) for n in range(4))))
             calls.append(Call(began, ended, "get", None, 0, seen))
+        elif verb == "restore":
+            old = dice.choice((ABSENT, (b"v0", 1), (b"v1", 2)))
+            result = None if dice.random() < 0.3 and has_unknown else (dice.random() < 0.7, 0)
+            calls.append(Call(began, ended if result else inf, "restore", *old, result))
         elif verb == "cas":
             done = (dice.random() < 0.6, place + 1)
             calls.append(Call(began, ended, "cas", value, dice.randrange(5), done))
@@ -122,3 +133,19 @@ def test_a_long_history_is_cut_where_nothing_is_under_way() -> None:
     assert len(until_quiet(calls, 10)) == 9
     assert all(call.ended < 11 for call in until_quiet(overlapping, 11))
     assert until_quiet(calls, 50) == calls
+
+
+def test_a_restore_puts_the_key_back_or_takes_it_away() -> None:
+    one = Call(1, 2, "set", b"one", 0, (True, 7))
+    back = Call(3, 4, "restore", b"old", 3, (True, 9))
+    gone = Call(3, 4, "restore", None, 0, (True, 9))
+    void = Call(3, 4, "restore", b"old", 3, (False, 9))
+    lost = Call(3, inf, "restore", b"old", 3, None)
+    old, new = Call(5, 6, "get", None, 0, (b"old", 3)), Call(5, 6, "get", None, 0, (b"one", 7))
+    assert is_linearizable([one, back, old])
+    assert not is_linearizable([one, back, new])
+    assert is_linearizable([one, gone, Call(5, 6, "get", None, 0, ABSENT)])
+    assert is_linearizable([one, void, new])
+    assert not is_linearizable([one, void, old])
+    assert is_linearizable([one, lost, old])
+    assert is_linearizable([one, lost, new])

@@ -130,12 +130,14 @@ class Model(Protocol):
         slot: The slot that is being applied.
         index: Of the newest command that changed something.
         stamp_ms: Log time.
+        copies: What each domain's `Simulation.save` gave, after each slot, by its name.
     """
 
     own: dict[str, Any]
     slot: Slot
     index: int
     stamp_ms: int
+    copies: dict[int, dict[str, Any]]
 
     def take(self) -> int:
         """The index of the running command."""
@@ -158,6 +160,21 @@ class Model(Protocol):
         ...
 
 
+class Query(msgspec.Struct, frozen=True):
+    """A read that clients of the simulator make, and what they must see.
+
+    Attributes:
+        see: What a client sees of one state of the tables: (`Reading`, key), as a value that can be
+            compared.
+        expect: The same by the model: (model, slot, key); of the state after that slot.
+        key: Draws what is read.
+    """
+
+    see: Callable[[Any, bytes], Any]
+    expect: Callable[[Any, int, bytes], Any]
+    key: Callable[[Rng], bytes]
+
+
 class Simulation(msgspec.Struct, frozen=True):
     """What the simulator needs to judge a domain.
 
@@ -169,6 +186,10 @@ class Simulation(msgspec.Struct, frozen=True):
         transact: What a transaction of the domain's operations means.
         acts: What clients of the simulator do, by name: draws a command from chance. The text is
             one that no other command has.
+        queries: What they read, by name.
+        save: A copy of what the model keeps, as users' snapshots hold it: (model) -> copy; taken
+            after each slot.
+        restore: A snapshot became the state: (model, copy).
     """
 
     model: Mapping[type[Any], Callable[[Any, Any], Any]] = {}
@@ -176,6 +197,9 @@ class Simulation(msgspec.Struct, frozen=True):
     end_slot: Callable[[Model], None] | None = None
     transact: Callable[[Model, Any], TxnDone] | None = None
     acts: Mapping[str, Callable[[Rng, str], Command]] = {}
+    queries: Mapping[str, Query] = {}
+    save: Callable[[Any], Any] | None = None
+    restore: Callable[[Any, Any], None] | None = None
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,6 +67,13 @@ class Keys:
         """A transaction failed: as it was before."""
         self.kv, self.dirty = kv, dirty
 
+    def put_back_all(self, kv: dict[bytes, Row], delays_ms: dict[bytes, int]) -> None:
+        """A snapshot became the state: every key may be another one; delays last so long still."""
+        self.dirty |= dict.fromkeys([*self.kv, *kv])
+        self.kv = dict(kv)
+        stamp_ms = self._model.stamp_ms
+        self.delays = {key: stamp_ms + left_ms for key, left_ms in delays_ms.items()}
+
     def at(self, key: bytes, slot: int) -> Row | None:
         """A key as it was after `slot`."""
         versions = self.versions.get(key, [])
@@ -236,9 +243,25 @@ def _end_slot(model: Model) -> None:
     keys_of(model).end_slot()
 
 
+# --- snapshots of users -----------------------------------------------------------------------
+
+
+def _save(model: Model) -> tuple[dict[bytes, Row], dict[bytes, int]]:
+    """The keys, and how long each lock-delay lasts still."""
+    keys = keys_of(model)
+    left = {key: until_ms - model.stamp_ms for key, until_ms in keys.delays.items()}
+    return dict(keys.kv), {key: left_ms for key, left_ms in left.items() if left_ms > 0}
+
+
+def _restore(model: Model, saved: tuple[dict[bytes, Row], dict[bytes, int]]) -> None:
+    keys_of(model).put_back_all(*saved)
+
+
 SIMULATION = Simulation(
     state=Keys,
     end_slot=_end_slot,
+    save=_save,
+    restore=_restore,
     model={
         KvSet: _set,
         KvCas: _cas,

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple, cast
 
-from quorate.base.domain import Model, Simulation
+from quorate.base.answers import Reading
+from quorate.base.domain import Model, Query, Simulation
 from quorate.base.facts import (
     CheckStatus,
     CheckStatusChanged,
@@ -12,7 +13,9 @@ from quorate.base.facts import (
     SessionEnded,
 )
 from quorate.base.outcomes import Failure
+from quorate.base.ports import Rng
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
+from quorate.sessions.queries import each_session
 
 
 class Session(NamedTuple):
@@ -28,26 +31,26 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """All sessions, and when each lived.
-
-    Attributes:
-        sessions: Those that live.
-        session_slots: In which slot each was created and ended; 0: it lives.
-    """
+    """All sessions that live."""
 
     def __init__(self, _: Model) -> None:
         self.sessions: dict[str, Session] = {}
-        self.session_slots: dict[str, tuple[int, int]] = {}
 
-    def has_session(self, session: str, slot: int) -> bool:
-        """Did the session live after `slot`?"""
-        created, ended = self.session_slots.get(session, (0, 0))
-        return 0 < created <= slot and not 0 < ended <= slot
+    def put_back(self, sessions: dict[str, Session], stamp_ms: int) -> None:
+        """As they were; each gets its full time."""
+        self.sessions = {
+            name: session._replace(renewed_ms=stamp_ms) for name, session in sessions.items()
+        }
 
 
 def sessions_of(model: Model) -> Sessions:
     """The state of this domain."""
     return cast(Sessions, model.own["sessions"])
+
+
+def is_alive_at(model: Model, session: str, slot: int) -> bool:
+    """Did the session live after `slot`?"""
+    return slot > 0 and session in model.copies[slot]["sessions"]
 
 
 # --- commands ---------------------------------------------------------------------------------
@@ -76,7 +79,6 @@ def _create(model: Model, command: SessionCreate) -> str | Failure:
         checks,
         model.stamp_ms,
     )
-    sessions_of(model).session_slots[command.id] = (model.slot, 0)
     return command.id
 
 
@@ -113,7 +115,6 @@ def _end(model: Model, session: Session) -> None:
     model.take()
     mine = sessions_of(model)
     del mine.sessions[session.id]
-    mine.session_slots[session.id] = (mine.session_slots[session.id][0], model.slot)
     model.tell(SessionEnded(session.id, session.is_delete, session.lock_delay_ms))
 
 
@@ -134,8 +135,47 @@ def _is_alive(model: Model, question: IsSessionAlive) -> bool:
     return question.id in sessions_of(model).sessions
 
 
+# --- snapshots of users -----------------------------------------------------------------------
+
+
+def _save(model: Model) -> dict[str, Session]:
+    return dict(sessions_of(model).sessions)
+
+
+def _restore(model: Model, saved: dict[str, Session]) -> None:
+    sessions_of(model).put_back(saved, model.stamp_ms)
+
+
+# --- what clients read ------------------------------------------------------------------------
+
+
+def _see(reading: Reading, _: bytes) -> tuple[Session, ...]:
+    return tuple(
+        Session(
+            row.id,
+            row.node.lower(),
+            row.ttl_ms,
+            row.lock_delay_ms,
+            row.behavior == "delete",
+            (*row.node_checks, *row.service_checks),
+            row.renewed_ms,
+        )
+        for row in each_session(reading).value
+    )
+
+
+def _expect(model: Model, slot: int, _: bytes) -> tuple[Session, ...]:
+    return tuple(sorted(model.copies[slot]["sessions"].values())) if slot else ()
+
+
+def _no_key(_: Rng) -> bytes:
+    return b""
+
+
 SIMULATION = Simulation(
     state=Sessions,
+    save=_save,
+    restore=_restore,
     model={
         SessionCreate: _create,
         SessionDestroy: _destroy,
@@ -145,4 +185,5 @@ SIMULATION = Simulation(
         NodeLeaving: _node_leaving,
         IsSessionAlive: _is_alive,
     },
+    queries={"sessions": Query(_see, _expect, _no_key)},
 )

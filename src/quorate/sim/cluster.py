@@ -14,13 +14,15 @@ from quorate.domains import DOMAINS
 from quorate.kv.model import keys_of
 from quorate.kv.queries import kv_list
 from quorate.machine.domains import Domains
+from quorate.machine.queries import Reader
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
 from quorate.sim.host import Habits, Host
 from quorate.sim.judge import Judge
+from quorate.sim.model import Model
 from quorate.sim.network import Network, Weather
 from quorate.sim.operations import Operation
-from quorate.sim.oracle import Oracle
+from quorate.sim.oracle import Memory, Oracle
 from quorate.sim.store import Directory, Speed
 from quorate.sim.workload import Appetite, Client
 from quorate.sim.world import ViolationError, World
@@ -198,13 +200,21 @@ class Cluster:
         host.crash(is_power_cut=False)
         host.store.roll_back(old)
         self.has_old_copies, host.in_force = True, 0
-        self.guarded_until_s = self.world.now + GUARDED_S
         host.is_rolled_back = True  # it may halt; whether it must is judged below
         host.start()
-        after = self.oracle.memory(host.me.id)
-        highest = max(after.votes, default=Slot(0))
-        has_forgotten = after.promised < before.promised or (
-            max(highest, old.snapshot[0]) < max(before.votes, default=Slot(0))
+        self._compare_old_copy(host, host.me.id, before, old.snapshot[0])
+
+    def _compare_old_copy(self, host: Host, node_id: NodeId, before: Memory, saved: Slot) -> None:
+        """What did it forget? Its log tells, as soon as a start got so far as to read it."""
+        if host.me.id != node_id:
+            return  # replaced meanwhile
+        self.guarded_until_s = self.world.now + GUARDED_S
+        if not (host.life or host.is_lost):
+            self.world.after(0.1, self._compare_old_copy, host, node_id, before, saved)
+            return
+        promised, slot = self.oracle.memory(node_id).began
+        has_forgotten = promised < before.promised or (
+            max(slot, saved) < max(before.votes, default=Slot(0))
         )
         self.world.say(f"{host.name} is an old copy; it forgot: {has_forgotten}")
         host.is_rolled_back = has_forgotten
@@ -379,6 +389,13 @@ class Cluster:
             }
             if reader.applied == model.slot and found != expected:
                 raise ViolationError(f"the keys of {host.name} are not those of the model")
+            self._compare_queries(host, reader, model)
+
+    def _compare_queries(self, host: Host, reader: Reader, model: Model) -> None:
+        for name, query in self.desk.queries.items() if reader.applied == model.slot else ():
+            for key in dict.fromkeys(query.key(self._chance) for _ in range(8)):
+                if query.see(reader, key) != query.expect(model, model.slot, key):
+                    raise ViolationError(f"{name} {key!r} of {host.name} is not that of the model")
 
 
 def _ballot_of(host: Host) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from quorate.base.command import Command, encode_command
+from quorate.base.domain import Query
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Rng, View
@@ -18,10 +19,12 @@ from quorate.kv.queries import kv_get, kv_list
 from quorate.kv.tables import KvEntry
 from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
+from quorate.machine.snapshot import content
 from quorate.node.node import Node
 from quorate.sessions.queries import session_get
-from quorate.sim.judge import Judge, Seen
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.archives import commands_of
+from quorate.sim.judge import Judge
+from quorate.sim.operations import ARCHIVE, End, Kind, Operation
 from quorate.sim.world import World
 
 Done = Callable[[Operation], None]
@@ -53,10 +56,13 @@ class Desk:
 
     Attributes:
         acts: What clients may do besides what `sim.workload` knows, as domains say.
+        queries: What they may read besides.
     """
 
     def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
         self.acts = acts_of(domains)
+        self.queries = queries_of(domains)
+        self._domains = domains
         self._world = world
         self._judge = judge
         self._open: dict[int, tuple[Operation, Done]] = {}
@@ -101,6 +107,11 @@ class Desk:
             host.do(submit)
         except UnavailableError as error:  # refused at the door: the client hears it
             self._refuse(operation, error.text, is_definite=True)
+
+    def restore(self, restore_id: str, slot: int, data: bytes, rows_max: int) -> list[Command]:
+        """What to propose so that an archive, of the state after `slot`, becomes the state."""
+        self._judge.begin_restore(restore_id, slot)
+        return list(commands_of(self._domains, restore_id, data, rows_max))
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -191,8 +202,12 @@ class Desk:
         if node is None:
             return
         reader = Reader(host.tables)
-        seen: Seen
-        if operation.session:
+        seen: Any
+        if operation.query == ARCHIVE:
+            seen = b"".join(content(self._domains, host.tables))
+        elif operation.query:
+            seen = self.queries[operation.query].see(reader, operation.key)
+        elif operation.session:
             answer = session_get(reader, operation.session).value
             seen = () if answer is None else ((operation.session.encode(), _session_row(answer)),)
         elif operation.is_list:
@@ -227,3 +242,8 @@ def _session_row(row: Any) -> Row:
 def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:
     """What domains say that clients may do besides what `sim.workload` knows, by name."""
     return {name: act for domain in domains.all for name, act in domain.simulation.acts.items()}
+
+
+def queries_of(domains: Domains) -> dict[str, Query]:
+    """What domains say that clients may read besides keys, by name."""
+    return {name: one for domain in domains.all for name, one in domain.simulation.queries.items()}

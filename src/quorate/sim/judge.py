@@ -12,10 +12,10 @@ from typing import Any
 from quorate.base.outcomes import Outcome
 from quorate.kv.commands import KvDeleteTree
 from quorate.kv.model import Row, keys_of
-from quorate.machine.commands import Txn
-from quorate.sessions.model import sessions_of
+from quorate.machine.commands import RestoreCommit, Txn
+from quorate.sessions.model import is_alive_at
 from quorate.sim.model import Model
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import ARCHIVE, End, Kind, Operation
 from quorate.sim.world import ViolationError
 
 Seen = tuple[tuple[bytes, Row], ...]
@@ -28,6 +28,7 @@ class Judge:
         self.model: Model | None = None
         self.operations: list[Operation] = []
         self.counts = {"done": 0, "refused": 0, "unknown": 0, "reads": 0, "watches": 0}
+        self.counts |= {"archives": 0, "restores": 0}
         self._events = 0
         self._highest: tuple[int, float] = (0, 0.0)
         self._refused: set[bytes] = set()
@@ -39,6 +40,10 @@ class Judge:
         operation.began = self._events
         operation.bound = self._highest
         self.operations.append(operation)
+
+    def begin_restore(self, restore_id: str, slot: int) -> None:
+        """A client is about to restore an archive of the state after `slot`."""
+        self._model().archives[restore_id] = slot
 
     def refuse(self, operation: Operation, now_s: float, error: str, *, is_definite: bool) -> None:
         """A client gets an error."""
@@ -62,6 +67,8 @@ class Judge:
             raise ViolationError(
                 f"{told(operation)} was acknowledged before slot {slot} was durable"
             )
+        if isinstance(operation.command, RestoreCommit) and outcome.value is True:
+            self.counts["restores"] += 1
         commands, outcomes = model.commands[slot], model.outcomes[slot]
         if position >= len(commands) or commands[position] != operation.command:
             raise ViolationError(f"{told(operation)} is not what stands at {slot}.{position}")
@@ -87,7 +94,7 @@ class Judge:
                 return place
         raise ViolationError(f"{told(operation)} is not in slot {slot} from {first} on")
 
-    def read(self, operation: Operation, now_s: float, slot: int, seen: Seen) -> None:
+    def read(self, operation: Operation, now_s: float, slot: int, seen: Any) -> None:
         """A read is answered from the tables as of `slot`."""
         if self.model is None and operation.kind is Kind.STALE and not seen:
             self._close(operation, now_s, End.DONE)
@@ -98,10 +105,12 @@ class Judge:
         operation.slot, operation.position, operation.value = slot, float("inf"), seen
         self.counts["watches" if operation.kind is Kind.WATCH else "reads"] += 1
         if operation.session:
-            if bool(seen) != sessions_of(model).has_session(operation.session, slot):
+            if bool(seen) != is_alive_at(model, operation.session, slot):
                 raise ViolationError(f"{told(operation)}: the model says {not seen}")
+        elif operation.query == ARCHIVE:
+            self.counts["archives"] += 1  # what it holds is judged when it has been restored
         elif seen != (expected := expected_read(model, operation, slot)):
-            raise ViolationError(f"{told(operation)}: the model says {expected}")
+            raise ViolationError(f"{told(operation)}: the model says {expected}, not {seen}")
         if operation.kind is Kind.STALE:
             return
         if operation.place < operation.bound:
@@ -115,12 +124,15 @@ class Judge:
         model = self._model()
         is_due = keys_of(model).changed_between(operation.key, operation.since, slot)
         is_due = is_due or _is_in_removed_tree(model, operation, slot)
+        is_due = is_due or model.is_restored(operation.since, slot)
         if not is_due and not is_jump:
             raise ViolationError(f"{told(operation)} was woken at slot {slot} for nothing")
 
     def waits(self, operation: Operation, slot: int) -> None:
         """A watcher still waits although its node has applied `slot`."""
-        if keys_of(self._model()).changed_between(operation.key, operation.since, slot):
+        model = self._model()
+        is_changed = keys_of(model).changed_between(operation.key, operation.since, slot)
+        if is_changed or model.is_restored(operation.since, slot):
             raise ViolationError(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
 
     def finish(self) -> None:
@@ -144,8 +156,10 @@ class Judge:
         operation.ended, operation.ended_s, operation.end = self._events, now_s, end
 
 
-def expected_read(model: Model, operation: Operation, slot: int) -> Seen:
+def expected_read(model: Model, operation: Operation, slot: int) -> Any:
     """What a read of the tables as of `slot` must see."""
+    if operation.query:
+        return model.queries[operation.query].expect(model, slot, operation.key)
     if operation.is_list:
         return tuple(keys_of(model).listed(operation.key, slot))
     row = keys_of(model).at(operation.key, slot)

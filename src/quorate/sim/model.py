@@ -10,11 +10,18 @@ from typing import Any, NoReturn, TypeVar
 
 from quorate.base.batches import Bundle, Configuration, Member, decode_batch
 from quorate.base.command import Command
-from quorate.base.domain import Domain
+from quorate.base.domain import Domain, Query
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Outcome
-from quorate.machine.commands import Sweep, TombstonesReap, Txn
+from quorate.machine.commands import (
+    RestoreBegin,
+    RestoreCommit,
+    RestoreRows,
+    Sweep,
+    TombstonesReap,
+    Txn,
+)
 from quorate.machine.domains import Domains
 from quorate.sim.world import ViolationError
 
@@ -31,6 +38,11 @@ class Model:
 
     Attributes:
         own: State of domains that bring their own model, by name.
+        copies: What domains saved after each slot.
+        archives: The slot of whose state a restore brings the rows, by its id; whoever begins a
+            restore says so here.
+        restores: The slots in which a restore became the state.
+        queries: Of all domains, by name.
     """
 
     def __init__(self, configuration: Configuration, alpha: int, domains: Domains) -> None:
@@ -39,6 +51,13 @@ class Model:
             each: [handler] for each, handler in _APPLY.items()
         }
         self.own: dict[str, Any] = {}
+        self.copies: dict[int, dict[str, Any]] = {}
+        self.archives: dict[str, int] = {}
+        self.restores: list[int] = []
+        self._restoring = ("", 0)  # id, rows so far
+        self.queries: dict[str, Query] = {}
+        self._saves: dict[str, Callable[[Model], Any]] = {}
+        self._restored: dict[str, Callable[[Model, Any], None]] = {}
         self.transact: Callable[[Model, Sequence[Any]], Any] = _no_operations
         self._ends: list[Callable[[Model], None]] = []
         for domain in domains.all:
@@ -65,6 +84,11 @@ class Model:
             self.transact = simulation.transact
         if simulation.end_slot is not None:
             self._ends.append(simulation.end_slot)
+        self.queries |= simulation.queries
+        if simulation.save is not None:
+            self._saves[domain.name] = simulation.save
+        if simulation.restore is not None:
+            self._restored[domain.name] = simulation.restore
 
     # --- the log ------------------------------------------------------------------------------
 
@@ -85,6 +109,7 @@ class Model:
         for end_slot in self._ends:
             end_slot(self)
         self.indexes[slot] = self.index
+        self.copies[slot] = {name: save(self) for name, save in self._saves.items()}
         if self.index < before:
             raise ViolationError(f"the index fell in slot {slot}")
 
@@ -167,6 +192,38 @@ class Model:
             self.index += 1
         return self.index
 
+    # --- restores -----------------------------------------------------------------------------
+
+    def is_restored(self, after: int, upto: int) -> bool:
+        """Did a restore become the state in a slot above `after`, up to `upto`?"""
+        return any(after < slot <= upto for slot in self.restores)
+
+    def begin_restore(self, restore_id: str) -> bool:
+        """An older one that is not complete is dropped."""
+        self._restoring = (restore_id, 0)
+        return True
+
+    def take_rows(self, restore_id: str, count: int) -> bool:
+        """So many rows more."""
+        current, rows = self._restoring
+        if restore_id != current:
+            return False
+        self._restoring = (current, rows + count)
+        return True
+
+    def end_restore(self, command: RestoreCommit) -> bool:
+        """The state becomes what it was when the snapshot was taken."""
+        if (command.restore_id, command.rows) != self._restoring:
+            return False
+        self._restoring = ("", 0)
+        self.index = max(self.index, command.index)
+        self.take()
+        copies = self.copies[self.archives[command.restore_id]]
+        for name, restore in self._restored.items():
+            restore(self, copies[name])
+        self.restores.append(self.slot)
+        return True
+
     def untake(self, index: int) -> None:
         """The running command is undone: its index was never taken."""
         self.index = index
@@ -198,8 +255,23 @@ def _sweep(model: Model, command: Sweep) -> Swept:
     return Swept()
 
 
+def _restore_begin(model: Model, command: RestoreBegin) -> bool:
+    return model.begin_restore(command.restore_id)
+
+
+def _restore_rows(model: Model, command: RestoreRows) -> bool:
+    return model.take_rows(command.restore_id, len(command.rows))
+
+
+def _restore_commit(model: Model, command: RestoreCommit) -> bool:
+    return model.end_restore(command)
+
+
 _APPLY: dict[type[Any], Callable[[Model, Any], Any]] = {
     Txn: _txn,
+    RestoreBegin: _restore_begin,
+    RestoreRows: _restore_rows,
+    RestoreCommit: _restore_commit,
     TombstonesReap: _reap,
     Sweep: _sweep,
 }

@@ -26,6 +26,10 @@ class End(Enum):
     UNKNOWN = "unknown"
 
 
+ARCHIVE = "archive"
+"""A read of everything, as a snapshot for users holds it."""
+
+
 class Operation(msgspec.Struct):
     """One operation of one client; also the ticket that the node carries.
 
@@ -34,6 +38,7 @@ class Operation(msgspec.Struct):
         client, host: Who asked whom.
         command: Of a write.
         key: Of a read: a key, or a prefix if `is_list`.
+        query: Of a read: which query of a domain; "" for keys. `ARCHIVE`: a snapshot for users.
         began, ended: Place in the total order of all beginnings and endings.
         bound: The highest (slot, position) that was known to somebody when it began.
         slot, position: Where it took effect; a read sees everything up to its slot.
@@ -42,6 +47,7 @@ class Operation(msgspec.Struct):
         until_s: Of a watch: true time at which it is answered though nothing changed.
         since: Of a watch: the slot from which on it waits.
         watch_id: Of a watch that waits.
+        restored: Of the end of a restore: value and ModifyIndex of the keys that it brings.
     """
 
     number: int
@@ -52,6 +58,7 @@ class Operation(msgspec.Struct):
     command: Command | None = None
     key: bytes = b""
     is_list: bool = False
+    query: str = ""
     session: str = ""
     began: int = 0
     ended: int = 0
@@ -64,6 +71,7 @@ class Operation(msgspec.Struct):
     until_s: float = 0.0
     since: int = -1
     watch_id: int = 0
+    restored: dict[bytes, tuple[bytes, int]] = {}
     end: End = End.OPEN
     error: str = ""
 

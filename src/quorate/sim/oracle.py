@@ -34,6 +34,7 @@ class Memory:
         self.seen = NO_BALLOT  # the highest promise it ever showed in memory
         self.votes: dict[Slot, Ballot] = {}  # durable, above what was truncated
         self.has_founded = False
+        self.began = (NO_BALLOT, Slot(0))  # what its log held when its newest life began
         self.applied = Slot(0)
         self.index = 0
 
@@ -154,6 +155,7 @@ class Oracle:
             if slot > after and votes.get(slot, NO_BALLOT) < ballot:
                 raise ViolationError(f"{node} forgot its vote in slot {slot} under {ballot}")
         memory.seen = promised
+        memory.began = (promised, max(votes, default=Slot(0)))
         self.durable(node, records)
 
     def rolled_back(self, node: NodeId) -> Memory:

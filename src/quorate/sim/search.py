@@ -14,6 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 from quorate.kv.commands import KvCas, KvDelete, KvSet
+from quorate.machine.commands import RestoreCommit
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import ViolationError
 
@@ -31,8 +32,8 @@ Content = tuple[bytes | None, int]
 class Call(NamedTuple):
     """One operation on one key. `result` None: unknown.
 
-    `verb` "set": value; "cas": value, index; "delete"; "get". The result of a write is
-    (succeeded, index); of a get the content.
+    `verb` "set": value; "cas": value, index; "restore": value and index that it brings; "delete";
+    "get". The result of a write is (succeeded, index); of a get the content.
     """
 
     began: float
@@ -47,8 +48,11 @@ class TooLongError(Exception):
     """The search gave up; that is a failure of the harness, not a verdict."""
 
 
-def calls_of(operations: Sequence[Operation]) -> list[Call]:
-    """The calls of one key's operations; refused ones did not happen, open reads say nothing."""
+def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
+    """The calls of one key's operations, and all ends of restores.
+
+    Refused ones did not happen, open reads say nothing.
+    """
     calls: list[Call] = []
     for operation in operations:
         is_known = operation.end is End.DONE
@@ -68,6 +72,9 @@ def calls_of(operations: Sequence[Operation]) -> list[Call]:
                 calls.append(Call(operation.began, ended, "set", value, 0, result))
             case KvCas(_, value, _, index):
                 calls.append(Call(operation.began, ended, "cas", value, index, result))
+            case RestoreCommit():
+                content = operation.restored.get(key, ABSENT)
+                calls.append(Call(operation.began, ended, "restore", *content, result))
             case KvDelete():
                 calls.append(Call(operation.began, ended, "delete", None, 0, result))
             case _:
@@ -128,7 +135,16 @@ def _effects(call: Call, content: Content) -> list[Content]:
         return _compared(call, content)
     if call.verb == "delete":
         return [ABSENT]
+    if call.verb == "restore":
+        return _restored(call, content)
     return [(call.value, _index(call))]
+
+
+def _restored(call: Call, content: Content) -> list[Content]:
+    after: Content = (call.value, call.index_seen)
+    if call.result is None:
+        return [after, content]
+    return [after] if call.result[0] else [content]
 
 
 def _got(call: Call, content: Content) -> list[Content]:
@@ -182,11 +198,13 @@ def judge_keys(operations: Sequence[Operation], prefix: bytes, calls_max: int) -
         calls_max: Of a longer history the part before a quiet point is judged.
     """
     by_key: dict[bytes, list[Operation]] = {}
+    restores = [one for one in operations if isinstance(one.command, RestoreCommit)]
     for operation in operations:
         key: bytes = getattr(operation.command, "key", operation.key)
-        if key.startswith(prefix) and not operation.is_list and not operation.session:
+        is_read_of_key = not (operation.is_list or operation.session or operation.query)
+        if key.startswith(prefix) and is_read_of_key:
             by_key.setdefault(key, []).append(operation)
     for key, some in sorted(by_key.items()):
-        if not is_linearizable(until_quiet(calls_of(some), calls_max)):
+        if not is_linearizable(until_quiet(calls_of([*some, *restores], key), calls_max)):
             raise ViolationError(f"the history of {key!r} is not linearizable")
     return len(by_key)

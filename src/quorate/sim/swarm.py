@@ -14,7 +14,7 @@ from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.sim.cluster import Make
-from quorate.sim.desk import acts_of
+from quorate.sim.desk import acts_of, queries_of
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.host import Habits
 from quorate.sim.network import Weather
@@ -139,10 +139,13 @@ def _weather(dice: Random) -> Weather:
 
 
 def _appetite(dice: Random, domains: Domains) -> Appetite:
-    acts = [act for act in (*ACTS, *acts_of(domains)) if dice.random() < 0.6] or ["set"]
+    known = (*ACTS, *acts_of(domains), *queries_of(domains))
+    acts = [act for act in known if dice.random() < 0.6] or ["set"]
     weights = {act: dice.choice((0.2, 1.0, 1.0, 3.0)) for act in acts}
     if {"acquire", "release", "renew"} & set(acts):
         weights["session"] = 0.5
+    if weights.pop("restore", 0.0) and dice.random() < 0.4:
+        weights["restore"] = dice.choice((0.05, 0.3))
     return Appetite(
         clients=dice.choice((2, 4, 8)),
         think_s=dice.choice((0.05, 0.2, 0.5)),

@@ -1,6 +1,7 @@
 """Workload: clients that fight over few keys, in every way the API knows.
 
-Each client does one thing at a time on some node, waits for the answer, thinks, goes on. Values
+What is not about keys and sessions, the domains bring (`base.domain.Simulation`). Each client does
+one thing at a time on some node, waits for the answer, thinks, goes on. Values
 are unique, so that a write that takes effect twice or after it was refused gives itself away.
 Keys under `q` see only plain writes and reads: their histories go to the second tier.
 """
@@ -23,10 +24,11 @@ from quorate.kv.commands import (
     KvRelease,
     KvSet,
 )
-from quorate.machine.commands import Txn
+from quorate.machine.commands import RestoreCommit, Txn
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
+from quorate.sim.archives import keys_in
 from quorate.sim.desk import Desk, Server
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import ARCHIVE, End, Kind, Operation
 from quorate.sim.world import World
 
 TXN_VERBS = (
@@ -86,6 +88,8 @@ class Client:
         self._indexes: dict[bytes, int] = {}
         self._home = self._chance.randrange(1 << 16)
         self._written = 0
+        self._archive: tuple[int, bytes] | None = None  # its slot and content
+        self._plan: list[Command] = []  # what is left of a restore under way
         self.is_stopped = False
         self.is_busy = False
 
@@ -98,12 +102,15 @@ class Client:
             return
         weights = self._appetite.weights
         act = self._chance.choices(list(weights), list(weights.values()))[0]
-        own = self._desk.acts.get(act)
-        if own is None:
-            _ACTS[act](self)
-        else:
+        own, query = self._desk.acts.get(act), self._desk.queries.get(act)
+        if own is not None:
             self._written += 1
             self.write(own(self._chance, f"{self.name}-{self._written}"))
+        elif query is not None:
+            kind = Kind.READ if self._chance.random() < 0.8 else Kind.STALE
+            self.ask(kind, key=query.key(self._chance), query=act)
+        else:
+            _ACTS[act](self)
 
     # --- helpers of the acts ------------------------------------------------------------------
 
@@ -111,6 +118,7 @@ class Client:
         """Bring one operation to some host."""
         hosts = self._hosts()
         if not hosts:
+            self._plan = []
             self.begin()
             return
         place = self._home if self._appetite.is_sticky else self._chance.randrange(1 << 16)
@@ -146,6 +154,9 @@ class Client:
 
     def _done(self, operation: Operation) -> None:
         self.is_busy = False
+        if self._plan:
+            self._go_on(operation)
+            return
         if operation.end is End.DONE:
             self._learn(operation)
             if operation.session and self._renews(operation):
@@ -154,7 +165,11 @@ class Client:
 
     def _learn(self, operation: Operation) -> None:
         command, value = operation.command, operation.value
-        if command is None:
+        if operation.query == ARCHIVE:
+            self._archive = (operation.slot, value)
+        elif operation.query:
+            return
+        elif command is None:
             for key, row in operation.value or ():
                 self._indexes[key] = row.modify
         elif isinstance(command, SessionCreate):
@@ -179,6 +194,39 @@ class Client:
         self.write(SessionRenew(session))
         return True
 
+    # --- snapshots for users ------------------------------------------------------------------
+
+    def act_archive(self) -> None:
+        """Take a snapshot of the whole state, as it is at some read point."""
+        self.ask(Kind.READ, query=ARCHIVE)
+
+    def act_restore(self) -> None:
+        """Make an older snapshot the state again, command by command, as a gateway does."""
+        if self._archive is None:
+            self.act_archive()
+            return
+        slot, data = self._archive
+        self._written += 1
+        restore_id = f"{self.name}-{self._written}"
+        rows_max = self._chance.choice((1, 3, 1000))
+        self._plan = self._desk.restore(restore_id, slot, data, rows_max)
+        self._next()
+
+    def _next(self) -> None:
+        command = self._plan.pop(0)
+        restored = {}
+        if isinstance(command, RestoreCommit) and self._archive is not None:
+            restored = keys_in(self._archive[1])
+        self.ask(Kind.WRITE, command=command, restored=restored)
+
+    def _go_on(self, operation: Operation) -> None:
+        """The next command of a restore, if this one was taken."""
+        if operation.end is End.DONE and operation.value.value is True:
+            self._world.after(self._chance.expovariate(1 / 0.02), self._next)
+        else:
+            self._plan = []
+            self.begin()
+
     # --- acts ---------------------------------------------------------------------------------
 
     def act_session(self) -> None:
@@ -189,6 +237,8 @@ class Client:
             return
         hosts = self._hosts()
         node = hosts[chance.randrange(len(hosts))].name if hosts else "nobody"
+        if chance.random() < 0.3:
+            node = chance.choice(("x0", "X1", "x2"))  # that clients register, see `catalog.model`
         ttl_ms = chance.choice((0, 1000, 3000, 10_000))
         self.write(
             SessionCreate(
@@ -281,6 +331,8 @@ _ACTS: dict[str, Callable[[Client], None]] = {
     "list": lambda client: client.ask(Kind.READ, key=b"k", is_list=True),
     "stale": lambda client: client.ask(Kind.STALE, key=client.key()),
     "plain": Client.act_plain,
+    "archive": Client.act_archive,
+    "restore": Client.act_restore,
 }
 
 ACTS = tuple(_ACTS)
