@@ -79,6 +79,23 @@ def put(node: LocalNode, key: str) -> tuple[int, dict[str, str], str]:
         connection.close()
 
 
+async def tells_readers(node: LocalNode) -> None:
+    """A node that lacks what was written since it was full says so, well before a request's end."""
+
+    def read() -> tuple[int, str, str]:
+        connection = http.client.HTTPConnection(HOST, node.ports.http, timeout=HANG_S)
+        try:
+            connection.request("GET", "/v1/kv/own?keys")
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("X-Quorate-Error", ""), answer.read().decode()
+        finally:
+            connection.close()
+
+    status, code, body = await asyncio.to_thread(read)
+    assert (status, code) == (503, "read_only"), body
+    assert "disk is full" in body
+
+
 async def is_read_only(stage: Stage, node: LocalNode) -> None:
     """Wait until a node refuses writes, in clear words, and see that it answers reads."""
     await stage.says(node, "disk full")
@@ -99,6 +116,7 @@ def test_a_full_disk_of_one_node_stops_that_one_only(small_disks: Path, who: str
         await is_read_only(stage, victim)
         await stage.load.writes(200)
         await stage.leader(stage.others(victim))
+        await tells_readers(victim)
         ballast(victim).unlink()
         await stage.says(victim, "disk has space")
         await stage.caught_up(victim)

@@ -61,6 +61,11 @@ class Applying:
         return bool(self.waiting)
 
     @property
+    def is_stalled(self) -> bool:
+        """What waits found no space in the tables."""
+        return self._is_stalled and bool(self.waiting)
+
+    @property
     def may_go_on(self) -> bool:
         """Something waits, and there was space for what came before it."""
         return bool(self.waiting) and not self._is_stalled

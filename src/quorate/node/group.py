@@ -215,6 +215,11 @@ class Group:
         self.is_full = is_full
         return [Note("disk full" if is_full else "disk has space", {})]
 
+    @property
+    def has_no_room(self) -> bool:
+        """The log cannot grow, or the tables cannot."""
+        return self.is_full or self.applying.is_stalled
+
     def on_linked(self, peer: Member, now_s: float) -> list[Effect]:
         """A link to another node of this cluster stands."""
         if self.replica is None:
@@ -238,7 +243,12 @@ class Group:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: deadlines, timeouts, resends, the next step of a transfer of tables."""
-        effects: list[Effect] = [*self.origin.expire(now_s), *self.reads.expire(now_s)]
+        if is_full := self.has_no_room:
+            self.reads.hurry(now_s)
+        effects: list[Effect] = [
+            *self.origin.expire(now_s),
+            *self.reads.expire(now_s, is_full=is_full),
+        ]
         replica = self.replica
         if replica is None:
             return effects

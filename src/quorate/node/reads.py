@@ -4,6 +4,7 @@ W1: an answer serves only reads that waited when its question was sent: question
     numbers are never reused, not in another life either, a retry is a new question. So the
     answer to question n serves what was asked in n or before.
 W2: a read is answered only when this node has applied its point.
+W3: a node whose disk is full may never come to its point (N2): it says so soon, and why.
 
 One question at a time: what arrives meanwhile rides in the next one.
 """
@@ -12,6 +13,16 @@ from quorate.base.effects import ReadReady, Refused, Ticket
 from quorate.base.errors import UnavailableError
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import ReadAsk
+
+FULL_HOLD_S = 1.0
+"""So long a read waits on a full disk: what is missing may have been voted for, or need no room."""
+
+NO_LEADER = UnavailableError("no_quorum", "No cluster leader")
+FULL = UnavailableError(
+    "read_only",
+    "this node's disk is full and it lacks what was written since; try another node, or read stale",
+    5.0,
+)
 
 
 class Reads:
@@ -73,11 +84,27 @@ class Reads:
         self._pointed = [one for one in self._pointed if one[0] > applied]
         return ready
 
-    def expire(self, now_s: float) -> list[Refused]:
-        """Refuse reads whose deadline passed; a read is harmless, so the error is definite."""
+    def hurry(self, now_s: float) -> None:
+        """The disk is full: what waits to be applied is waited for this long at most (W3)."""
+        latest_s = now_s + FULL_HOLD_S
+        self._pointed = [
+            (slot, stamp_ms, [(ticket, min(due_s, latest_s)) for ticket, due_s in reads])
+            for slot, stamp_ms, reads in self._pointed
+        ]
+        if self._pointed:
+            self._deadline_s = min(self._deadline_s, latest_s)
+
+    def expire(self, now_s: float, *, is_full: bool = False) -> list[Refused]:
+        """Refuse reads whose deadline passed; a read is harmless, so the error is definite.
+
+        Args:
+            now_s: Monotonic seconds.
+            is_full: The disk has no room for what reads wait for.
+        """
         if now_s < self._deadline_s:
             return []
         late: list[Ticket] = []
+        behind: list[Ticket] = []
         self._deadline_s = float("inf")
         self._waiting = self._keep(self._waiting, now_s, late)
         self._asked = [
@@ -88,11 +115,10 @@ class Reads:
         self._pointed = [
             (slot, stamp_ms, kept)
             for slot, stamp_ms, reads in self._pointed
-            if (kept := self._keep(reads, now_s, late))
+            if (kept := self._keep(reads, now_s, behind))
         ]
-        if not late:
-            return []
-        return [Refused(late, UnavailableError("no_quorum", "No cluster leader"))]
+        refused = [Refused(late, NO_LEADER), Refused(behind, FULL if is_full else NO_LEADER)]
+        return [one for one in refused if one.tickets]
 
     def withdraw(self, error: UnavailableError) -> list[Refused]:
         """Refuse every read that waits."""

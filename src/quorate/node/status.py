@@ -25,7 +25,7 @@ def status_of(
         return Status(
             me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
             machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
-            frozenset({me.id}), {}, founding.reason,
+            frozenset({me.id}), {}, _with_disk(group, founding.reason),
         )  # fmt: skip
     leadership, newest = replica.leadership, replica.membership.newest
     serving = replica.serving_leader(now_s)
@@ -43,7 +43,7 @@ def status_of(
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
         machine.stamp_ms, machine.digest, newest, healthy,
         overviews.seen(leadership, replica.watermark, now_s),
-        "" if serving is not None else _reason(group, replica, peering, now_s),
+        "" if serving is not None else _with_disk(group, _reason(group, replica, peering, now_s)),
     )  # fmt: skip
 
 
@@ -56,6 +56,11 @@ def is_removed(replica: Replica) -> bool:
 def names_of(members: tuple[Member, ...], ids: frozenset[NodeId] | set[NodeId]) -> str:
     """The names of those members that are among these ids, for people."""
     return ", ".join(sorted(member.name for member in members if member.id in ids))
+
+
+def _with_disk(group: Group, reason: str) -> str:
+    """A full disk comes first: it may be why, and a person can mend it."""
+    return f"this node's disk is full; {reason}" if group.has_no_room else reason
 
 
 def _reason(group: Group, replica: Replica, peering: Peering, now_s: float) -> str:

@@ -16,6 +16,7 @@ from quorate.base.messages import (
     Prepare,
     Promise,
     ReadAsk,
+    ReadPoint,
     SnapshotAsk,
     SnapshotChunk,
     TransferNow,
@@ -26,6 +27,7 @@ from quorate.domains import DOMAINS
 from quorate.kv.commands import KvSet
 from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
+from quorate.node.reads import FULL_HOLD_S
 from quorate.sim.tables import DictTables
 from tests.unit.node.lone import CLUSTER, Lone, founders, lead, member
 
@@ -259,3 +261,26 @@ def test_questions_of_a_new_life_have_new_numbers() -> None:
         numbers += [ask.number for ask in lone.said(ReadAsk)]
     assert len(numbers) == 2
     assert numbers[1] > numbers[0] + 1000
+
+
+def test_a_reader_at_a_full_follower_hears_soon_that_its_disk_is_full() -> None:
+    lone = Lone()
+    lone.heartbeat(2)
+    lone.event(SpaceChanged(is_full=True))
+    lone.node.read("read", lone.now_s + 60)
+    lone.wait(0.01)
+    (ask,) = lone.said(ReadAsk, to=2)
+    lone.hear(2, ReadPoint(ask.number, Slot(1), 0))
+    lone.wait(FULL_HOLD_S + 0.1)
+    assert lone.refused() == {"read": "read_only"}
+
+
+def test_a_reader_hears_it_also_if_only_the_tables_found_no_space() -> None:
+    lone = Lone(0, is_alone=True)
+    lone.wait(2.0)
+    lone.tables.is_full = True
+    lone.submit(KvSet(b"key", b"value"), "write", hold_s=60)
+    lone.wait(0.1)
+    lone.node.read("read", lone.now_s + 60)
+    lone.wait(FULL_HOLD_S + 0.1)
+    assert lone.refused() == {"read": "read_only"}

@@ -1,7 +1,7 @@
 """A node's reads: question, point, applied."""
 
 from quorate.base.ids import NodeId, Slot
-from quorate.node.reads import Reads
+from quorate.node.reads import FULL_HOLD_S, Reads
 
 LEADER, OTHER = NodeId("leader"), NodeId("other")
 
@@ -84,3 +84,32 @@ def test_reads_are_refused_at_their_deadline_wherever_they_wait() -> None:
     refused = [one.tickets for now_s in (1.0, 2.0, 3.0, 4.0) for one in made.expire(now_s)]
     assert refused == [["pointed"], ["asked"], ["waiting"]]
     assert made.on_applied(Slot(5)) == []
+
+
+def test_on_a_full_disk_a_read_hears_soon_why_it_is_not_answered() -> None:
+    made = reads()
+    number = asked(made, "pointed")
+    made.on_point(number, Slot(5), 0, applied=Slot(0))
+    made.add("no leader", 7.0)
+    for step in range(30):
+        now_s = step / 10
+        made.hurry(now_s)
+        refused = made.expire(now_s, is_full=True)
+        if refused:
+            break
+    assert now_s == FULL_HOLD_S
+    ((tickets, error),) = [(one.tickets, one.error) for one in refused]
+    assert tickets == ["pointed"]
+    assert error.code == "read_only"
+    assert "disk is full" in error.text
+    (late,) = made.expire(7.0, is_full=True)
+    assert (late.tickets, late.error.code) == (["no leader"], "no_quorum")
+
+
+def test_a_read_whose_point_is_reached_in_time_is_answered_on_a_full_disk_too() -> None:
+    made = reads()
+    number = asked(made, "a")
+    made.on_point(number, Slot(5), 7, applied=Slot(4))
+    made.hurry(0.0)
+    assert made.expire(FULL_HOLD_S - 0.1, is_full=True) == []
+    assert [one.tickets for one in made.on_applied(Slot(5))] == [["a"]]

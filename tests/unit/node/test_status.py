@@ -2,6 +2,7 @@
 
 import msgspec
 
+from quorate.base.events import SpaceChanged
 from quorate.base.messages import Farewell, Found, Meet, Welcome
 from tests.unit.node.lone import CLUSTER, Lone, founders, member
 
@@ -88,3 +89,14 @@ def test_a_removed_node_says_so() -> None:
     status = lone.node.status(lone.now_s)
     assert (status.role, status.leader, status.is_serving) == ("removed", None, False)
     assert status.reason == f"this node was removed from cluster {CLUSTER}"
+
+
+def test_a_full_disk_is_told_first_where_no_leader_is_known() -> None:
+    lone = Lone(3)
+    lone.disconnect(2)
+    lone.disconnect(3)
+    lone.event(SpaceChanged(is_full=True))
+    lone.wait(12.0)
+    assert reason(lone) == "this node's disk is full; no leader since 12 s: n2, n3 not heard"
+    lone.event(SpaceChanged(is_full=False))
+    assert "disk" not in reason(lone)

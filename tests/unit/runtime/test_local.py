@@ -22,8 +22,9 @@ class FakeStatus:
 class FakeNode:
     """Notes the deadlines that it is given."""
 
-    def __init__(self, role: str, leader: str | None) -> None:
+    def __init__(self, role: str, leader: str | None, *, has_no_room: bool = False) -> None:
         self.group = self
+        self.has_no_room = has_no_room
         self.leader = leader
         self.role = role
         self.due_s: list[float] = []
@@ -44,8 +45,10 @@ class FakeDriver:
     def wake(self) -> None: ...
 
 
-def held_s(role: str, leader: str | None, deadline_s: float = inf) -> list[float]:
-    node = FakeNode(role, leader)
+def held_s(
+    role: str, leader: str | None, deadline_s: float = inf, *, has_no_room: bool = False
+) -> list[float]:
+    node = FakeNode(role, leader, has_no_room=has_no_room)
     parts: Any = (node, FakeDriver(), None, NodeSettings(), lambda: NOW_S, list)
     local = LocalNode(*parts)
     context = RequestContext(deadline_s=NOW_S + deadline_s)
@@ -58,6 +61,11 @@ def held_s(role: str, leader: str | None, deadline_s: float = inf) -> list[float
 def test_where_no_leader_can_be_a_request_is_answered_soon(role: str) -> None:
     assert held_s(role, None) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
     assert held_s(role, None, deadline_s=0.5) == [0.5, 0.5]
+
+
+def test_a_full_disk_is_told_soon_where_no_leader_is_known() -> None:
+    assert held_s("follower", None, has_no_room=True) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
+    assert held_s("follower", "bob", has_no_room=True) == [HOLD_S, HOLD_S]
 
 
 @pytest.mark.parametrize("role", ["follower", "candidate", "learner"])
