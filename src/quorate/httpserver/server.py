@@ -23,6 +23,7 @@ from quorate.httpserver.slices import Slices
 
 _SWEEP_S = 1.0
 _EXPIRED_PER_STEP = 16
+_RESUMED_PER_STEP = 16
 _WARNED_EVERY_S = 10
 """What is refused for want of memory or descriptors is told in the log this often at most."""
 
@@ -180,9 +181,9 @@ class HttpServer:
         late = [each for each in self._connections if 0 < each.due <= self.tick]
         if late:
             self.slices.add(partial(self._expire, late))
-        waiting, self._waiting = self._waiting, set()
-        for connection in waiting:
-            connection.go_on()
+        waiting, self._waiting = list(self._waiting), set()
+        if waiting:
+            self.slices.add(partial(self._resume, waiting))
         if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
             self._tell_refusals(self._warn)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
@@ -194,6 +195,14 @@ class HttpServer:
                 connection.expire()
         del late[-_EXPIRED_PER_STEP:]
         return bool(late)
+
+    def _resume(self, waiting: list[Served]) -> bool:
+        """Let some go on of those that wait for memory; thousands may."""
+        for connection in waiting[-_RESUMED_PER_STEP:]:
+            if connection in self._connections:
+                connection.go_on()
+        del waiting[-_RESUMED_PER_STEP:]
+        return bool(waiting)
 
     def _tell_refusals(self, warn: Warn) -> None:
         """Say what was refused since it was last said."""

@@ -115,29 +115,37 @@ def test_without_descriptors_clients_are_refused_and_later_served_again() -> Non
     assert [what for what in told if "no file descriptor" in what]
 
 
-def test_thousands_whose_time_is_over_are_not_judged_in_one_turn() -> None:
-    class Late:
-        due = 1
+@pytest.mark.parametrize("what", ["late", "waiting for memory"])
+def test_thousands_whose_turn_it_is_do_not_come_in_one_turn_of_the_loop(what: str) -> None:
+    class Client:
+        due = 1 if what == "late" else 0
 
         def expire(self) -> None:
             self.due = 0
-            judged.append(self)
+            done.append(self)
 
-    judged: list[Late] = []
+        def go_on(self) -> None:
+            done.append(self)
+
+    done: list[Client] = []
 
     async def scene(server: ConsulServer, _: Budget) -> None:
-        late = [Late() for _ in range(500)]
-        for each in late:
-            assert server.admit(cast(Served, each), HOST)
+        for client in (cast(Served, Client()) for _ in range(500)):
+            assert server.admit(client, HOST)
+            if what != "late":
+                server.wait_for_memory(client)
+        gone = cast(Served, Client())  # it waited, and closed its connection since
+        server.wait_for_memory(gone)
         most = before = 0
         steps, turns = server.slices._call_soon, list[Callable[[], None]]()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         server.slices._call_soon = turns.append  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         server.slices.clock = count().__next__  # each look is past the end of the turn
         server.sweep()
+        assert not done
         while turns:
             turns.pop()()
-            most, before = max(most, len(judged) - before), len(judged)
-        assert len(judged) == 500
+            most, before = max(most, len(done) - before), len(done)
+        assert len(done) == 500
         assert most < 50
         server.slices._call_soon, server.slices.clock = steps, monotonic  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         server._connections.clear()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
