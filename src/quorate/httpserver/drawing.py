@@ -13,6 +13,10 @@ MORE = memoryview(b"")
 """Instead of a piece: work was done, and there is more. An empty piece: nothing is there yet."""
 
 
+class CutShortError(Exception):
+    """The rest of an answer cannot be made, which is no fault of this node."""
+
+
 class Drawer:
     """Draws the answers of one connection, one after the other.
 
@@ -62,8 +66,9 @@ class Drawer:
         except BaseException as error:  # half of it has left: that the rest is missing must show
             self._chunks, self._is_queued = None, False
             self._drawn(False)
-            if isinstance(error, StorageError) and error.code == "locked":
-                return False  # its view was closed: no fault of this node
+            is_locked = isinstance(error, StorageError) and error.code == "locked"
+            if is_locked or isinstance(error, CutShortError):  # a view that was closed is none
+                return False
             raise
         if chunk is None:
             self._chunks, self._is_queued = None, False

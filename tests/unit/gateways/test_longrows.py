@@ -239,3 +239,47 @@ def test_a_reader_that_waits_does_not_keep_what_it_compares_with() -> None:
     tracemalloc.stop()
     assert len(desk.local.watches) == 190
     assert taken < 190 * 12_000 + evaluations.BYTES_MAX * 8
+
+
+TAGS = 30_000
+
+
+def tagged(count: int, each: int) -> SlowDesk:
+    """One service with `count` instances, each with so many tags that no other has."""
+    made = SlowDesk()
+    for number in range(count):
+        tags = [f"tag{number}-{place}" for place in range(each)]
+        own = json.dumps({**DEFINITION, "ID": f"i{number}", "Tags": tags}).encode()
+        made.local.apply(ServiceRegister("Ann", f"i{number}", "one", own))
+        made.local.apply(ServiceRegister("Ann", f"j{number}", "zoo", own))
+    return made
+
+
+@pytest.mark.parametrize("pretty", ["", "?pretty"])
+def test_the_tags_of_one_service_are_told_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, pretty: str
+) -> None:
+    desk = tagged(100, TAGS // 100)
+    target = f"/v1/catalog/services{pretty}"
+    desk.post("GET", target)
+    sizes = desk.finish()
+    (reply,) = desk.replies()
+    assert len(json.loads(reply.body)["one"]) == TAGS
+    assert max(sizes) < 64 * 1024
+    unsliced(monkeypatch)
+    desk.post("GET", target)
+    desk.finish()
+    (again,) = desk.replies()
+    assert "Content-Length" in again.headers
+    assert reply.body == again.body
+
+
+def test_tags_that_nobody_may_hold_are_refused_or_cut_short() -> None:
+    desk = tagged(100, TAGS // 100)
+    account = desk.connection._holding.account  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    spare = account._budget.client_bytes_max  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert account.take(spare - 1024 * 1024)
+    desk.post("GET", "/v1/catalog/services")
+    desk.finish()
+    (reply,) = desk.replies()
+    assert reply.status == 429

@@ -30,7 +30,8 @@ from quorate.gateways.http.shapes import (
     service_node_shape,
     service_shape,
 )
-from quorate.gateways.http.streams import HERE
+from quorate.gateways.http.streams import HERE, Batch
+from quorate.gateways.http.tagsets import TagSets
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
@@ -85,22 +86,22 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
             return False
         return keep is None or keep(service_node_shape(host, row))
 
-    def pieces(reader: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, list[str]]]:
+    def pieces(reader: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[Batch]:
         """Instances come by name, whatever its case: names are told when the last one was seen."""
-        tags: dict[str, dict[str, None]] = {}
+        tags = TagSets(request)
         place = b""
         for piece in rows:
             told: dict[str, list[str]] = {}
             for row in piece:
                 if name_part(row.name) != place:
                     place = name_part(row.name)
-                    told.update((name, sorted(own)) for name, own in tags.items())
-                    tags = {}
+                    yield from tags.take_long()
+                    told.update(tags.take())
                 if is_shown(reader, row):
-                    names: list[str] = service_shape(row).get("Tags") or []
-                    tags.setdefault(row.name, {}).update(dict.fromkeys(names))
+                    tags.add(row.name, service_shape(row).get("Tags") or ())
             yield told
-        yield {name: sorted(own) for name, own in tags.items()}
+        yield from tags.take_long()
+        yield tags.take()
 
     read_object(context, request, mode, each_service, pieces, is_compared=True)
 

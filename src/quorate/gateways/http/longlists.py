@@ -16,7 +16,7 @@ import msgspec
 from quorate.base.answers import Answer
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.heldtables import Held, guarded, hold
-from quorate.gateways.http.streams import HERE, Batch, send_list
+from quorate.gateways.http.streams import HERE, Batch, Member, send_list
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import LATER
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches, changes
@@ -223,7 +223,10 @@ def object_in_turn(
         return LongRows(found.changed, found.subjects, find, pieces, frame, b"{}")
     whole: dict[str, Any] = {}
     for piece in pieces(reader, iter([few])):
-        whole.update(piece)
+        if isinstance(piece, Member):
+            whole[piece.name] = list(chain.from_iterable(piece.pieces))
+        else:
+            whole.update(piece)
     around: Any = HERE if frame is None else frame(reader)
     if around is HERE:
         around = whole

@@ -7,7 +7,7 @@ long answers. To a client that closes after the answer, as those of HTTP/1.0 do,
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from quorate.gateways.http.answers import (
@@ -24,7 +24,20 @@ from quorate.httpserver.request import Piece, Request
 
 _GZIP_WBITS = 31
 
-Batch = list[Any] | dict[str, Any]
+
+class Member(NamedTuple):
+    """A member of an object whose value is a list that is too long for one piece.
+
+    Attributes:
+        name: Its name; no other piece has it.
+        pieces: Of the list; empty ones while it is being sorted.
+    """
+
+    name: str
+    pieces: Iterator[list[Any]]
+
+
+Batch = list[Any] | dict[str, Any] | Member
 """Values of one piece; may be empty."""
 
 HERE = uuid4().hex
@@ -93,7 +106,12 @@ def _joined(
     before, cut = begin, 2 if is_pretty else 1
     margin = b"\n" + b" " * (INDENT * depth) if is_pretty else b""
     for batch in batches:
-        if batch:
+        if isinstance(batch, Member):
+            own = go_json(batch.name) + (b": " if is_pretty else b":")
+            yield before + (margin + b" " * INDENT if is_pretty else b"") + own
+            before = b","
+            yield from _joined(batch.pieces, b"[]", depth + 1, is_pretty=is_pretty)
+        elif batch:
             text = go_json(batch, is_pretty=is_pretty)[1:-cut]
             if is_pretty and depth:
                 text = text.replace(b"\n", margin)  # in a string it is written as two letters
