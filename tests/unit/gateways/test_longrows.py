@@ -276,7 +276,9 @@ def test_the_tags_of_one_service_are_told_in_pieces(
 
 def test_tags_that_nobody_may_hold_are_refused_or_cut_short() -> None:
     desk = tagged(100, TAGS // 100)
-    account = desk.connection._holding.account  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    holding = desk.connection._holding  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    assert holding is not None
+    account = holding.account
     spare = account._budget.client_bytes_max  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     assert account.take(spare - 1024 * 1024)
     desk.post("GET", "/v1/catalog/services")

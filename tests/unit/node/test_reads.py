@@ -1,5 +1,6 @@
 """A node's reads: question, point, applied."""
 
+from quorate.base.effects import Refused
 from quorate.base.ids import NodeId, Slot
 from quorate.node.reads import FULL_HOLD_S, Reads
 
@@ -91,17 +92,14 @@ def test_on_a_full_disk_a_read_hears_soon_why_it_is_not_answered() -> None:
     number = asked(made, "pointed")
     made.on_point(number, Slot(5), 0, applied=Slot(0))
     made.add("no leader", 7.0)
-    for step in range(30):
-        now_s = step / 10
+    told: list[tuple[float, Refused]] = []
+    for now_s in (step / 10 for step in range(30)):
         made.hurry(now_s)
-        refused = made.expire(now_s, is_full=True)
-        if refused:
-            break
-    assert now_s == FULL_HOLD_S
-    ((tickets, error),) = [(one.tickets, one.error) for one in refused]
-    assert tickets == ["pointed"]
-    assert error.code == "read_only"
-    assert "disk is full" in error.text
+        told += [(now_s, one) for one in made.expire(now_s, is_full=True)]
+    ((told_s, refused),) = told
+    assert told_s == FULL_HOLD_S
+    assert (refused.tickets, refused.error.code) == (["pointed"], "read_only")
+    assert "disk is full" in refused.error.text
     (late,) = made.expire(7.0, is_full=True)
     assert (late.tickets, late.error.code) == (["no leader"], "no_quorum")
 
