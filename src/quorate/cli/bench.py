@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from quorate.base.errors import QuorateError
 from quorate.cli.connect import Connection, connected
-from quorate.cli.output import Json, fail, note, progress, say_columns, say_json
+from quorate.cli.output import Json, columns, fail, note, progress, show
 from quorate.client.aio.client import AsyncClient
 
 KEYS = 1000
@@ -35,29 +35,28 @@ def bench(
         fail("Error! -prefix must not be empty: all keys below it are deleted at the end")
     if seconds <= 0 or concurrency < 1 or value_bytes < 0:
         fail("Error! -seconds, -concurrency and -value-bytes must be positive")
-    with connection.client() as client:
-        if client.kv.keys(prefix):
-            fail(f"Error! There are keys below {prefix} already; choose another -prefix")
+    if connection.client.kv.keys(prefix):
+        fail(f"Error! There are keys below {prefix} already; choose another -prefix")
     note(f"{concurrency} calls at once, values of {value_bytes} bytes, {seconds:g} s each")
-    found = measured(
-        connection.node(), connection.secret(), prefix, seconds, concurrency, value_bytes
-    )
-    if json:
-        say_json([each._asdict() for each in found])
-        return
+    load = Load(prefix, seconds, concurrency, value_bytes)
+    found = asyncio.run(_measured(connection.node, connection.secret, load))
     heading = ["", "per s", "p50 ms", "p99 ms", "longest ms", "errors"]
     rows = [
         [
-            each.name,
-            f"{each.per_s:,.0f}",
-            f"{each.p50_ms:.2f}",
-            f"{each.p99_ms:.2f}",
-            f"{each.max_ms:.2f}",
-            str(each.errors),
+            name, f"{per_s:,.0f}", f"{p50_ms:.2f}", f"{p99_ms:.2f}", f"{max_ms:.2f}", str(errors),
         ]
-        for each in found
-    ]
-    say_columns([heading, *rows])
+        for name, per_s, p50_ms, p99_ms, max_ms, errors in found
+    ]  # fmt: skip
+    show([each._asdict() for each in found], columns([heading, *rows]), json)
+
+
+class Load(NamedTuple):
+    """What is done to the cluster."""
+
+    prefix: str
+    seconds: float
+    concurrency: int
+    value_bytes: int
 
 
 class Measured(NamedTuple):
@@ -74,29 +73,9 @@ class Measured(NamedTuple):
 Call = Callable[[str], Awaitable[object]]
 
 
-def measured(
-    node: str, token: str, prefix: str, seconds: float, concurrency: int, value_bytes: int
-) -> list[Measured]:
-    """Measure puts, reads and stale reads; the keys are gone afterwards.
-
-    Args:
-        node: Endpoint of the client.
-        token: Sent with every request.
-        prefix: Before every key.
-        seconds: Length of each part.
-        concurrency: Calls at once.
-        value_bytes: Size of a value.
-
-    Raises:
-        QuorateError: The cluster does not answer at all.
-    """
-    return asyncio.run(_measured(node, token, prefix, seconds, concurrency, value_bytes))
-
-
-async def _measured(
-    node: str, token: str, prefix: str, seconds: float, concurrency: int, value_bytes: int
-) -> list[Measured]:
-    numbers = itertools.count()
+async def _measured(node: str, token: str, load: Load) -> list[Measured]:
+    """Measure puts, reads and stale reads; the keys are gone afterwards."""
+    numbers, value_bytes = itertools.count(), load.value_bytes
 
     def value() -> bytes:  # never twice the same: that would be less work
         return b"%0*d" % (value_bytes, next(numbers)) if value_bytes else b""
@@ -111,15 +90,15 @@ async def _measured(
         try:
             with progress("measuring", len(calls) * 1000) as advance:
                 for name, call in calls.items():
-                    found.append(await _loaded(name, call, prefix, seconds, concurrency))
+                    found.append(await _loaded(name, call, load))
                     advance(1000)
         finally:
-            await client.kv.delete_tree(prefix)
+            await client.kv.delete_tree(load.prefix)
     return found
 
 
-async def _loaded(name: str, call: Call, prefix: str, seconds: float, concurrency: int) -> Measured:
-    keys = [f"{prefix}{number:04d}" for number in range(KEYS)]
+async def _loaded(name: str, call: Call, load: Load) -> Measured:
+    keys = [f"{load.prefix}{number:04d}" for number in range(KEYS)]
     random.Random(1).shuffle(keys)  # noqa: S311 - only spreads the load
     next_key = itertools.cycle(keys)
     took_s: list[float] = []
@@ -128,7 +107,7 @@ async def _loaded(name: str, call: Call, prefix: str, seconds: float, concurrenc
 
     async def work() -> None:
         nonlocal errors
-        while (start_s := time.perf_counter()) < began_s + seconds:
+        while (start_s := time.perf_counter()) < began_s + load.seconds:
             try:
                 await call(next(next_key))
             except QuorateError:
@@ -137,19 +116,12 @@ async def _loaded(name: str, call: Call, prefix: str, seconds: float, concurrenc
                 took_s.append(time.perf_counter() - start_s)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(concurrency):
+        for _ in range(load.concurrency):
             tasks.create_task(work())
     whole_s = time.perf_counter() - began_s
     took_s.sort()
-    return Measured(
-        name,
-        round(len(took_s) / whole_s, 1),
-        round(1000 * _quantile(took_s, 0.5), 3),
-        round(1000 * _quantile(took_s, 0.99), 3),
-        round(1000 * _quantile(took_s, 1.0), 3),
-        errors,
+    p50, p99, longest = (
+        round(1000 * took_s[min(len(took_s) - 1, int(part * len(took_s)))], 3) if took_s else 0.0
+        for part in (0.5, 0.99, 1.0)
     )
-
-
-def _quantile(ordered: list[float], part: float) -> float:
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+    return Measured(name, round(len(took_s) / whole_s, 1), p50, p99, longest, errors)

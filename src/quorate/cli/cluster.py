@@ -16,8 +16,8 @@ from quorate.base.errors import (
     UnavailableError,
 )
 from quorate.cli.commands import Group, command
-from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.output import Json, fail, fail_with, note, progress, say, say_columns, say_json
+from quorate.cli.connect import Connection, connected
+from quorate.cli.output import Json, columns, fail, fail_with, note, progress, say, show
 from quorate.client import durations
 from quorate.client.sync.client import Client
 
@@ -61,7 +61,7 @@ class ListedMember(msgspec.Struct, rename="pascal"):
 
 
 class Overview(msgspec.Struct, rename="pascal"):
-    """The members, and why there is no leader if there is none."""
+    """The members by name, and why there is no leader if there is none."""
 
     cluster: str
     node: str
@@ -72,16 +72,15 @@ class Overview(msgspec.Struct, rename="pascal"):
 
 
 def overview(client: Client) -> Overview:
-    """Every member as the asked node knows it, by name."""
-    reply = client.call("GET", "/v1/operator/cluster")
-    found = msgspec.json.decode(reply.body, type=Overview)
+    """What the asked node knows."""
+    found = msgspec.json.decode(client.call("GET", "/v1/operator/cluster").body, type=Overview)
     found.members.sort(key=lambda each: each.name)
     return found
 
 
-def voters(client: Client, *, stale: bool = False) -> list[Voter]:
+def voters(client: Client) -> list[Voter]:
     """Everybody in the configuration."""
-    reply = client.call("GET", "/v1/operator/raft/configuration", stale=stale)
+    reply = client.call("GET", "/v1/operator/raft/configuration")
     return msgspec.json.decode(reply.body, type=_Configuration).servers
 
 
@@ -118,15 +117,12 @@ def list_(connection: Connection, *, json: Json = False) -> None:
         quorate cluster list
         quorate cluster list -json
     """
-    with connection.client() as client:
-        found = overview(client)
-    if json:
-        members = [msgspec.structs.asdict(each) for each in found.members]
-        say_json(msgspec.structs.asdict(found) | {"members": members})
-        return
+    found = overview(connection.client)
+    members = [msgspec.structs.asdict(each) for each in found.members]
     heading = ["Node", "ID", "Role", "Alive", "Lag", "Last heard", "Version", "Address"]
-    say_columns([heading, *(_row(each) for each in found.members)])
-    if found.reason:
+    rows = (_row(each) for each in found.members)
+    show(msgspec.structs.asdict(found) | {"members": members}, columns([heading, *rows]), json)
+    if found.reason and not json:
         note(f"{found.node} knows no leader: {found.reason}")
 
 
@@ -146,7 +142,8 @@ def _row(member: ListedMember) -> list[str]:
 @connected("cluster add", "NODE", "Error waiting for the node", takes_time=True)
 def add(
     connection: Connection,
-    *node: str,
+    node: str,
+    *,
     timeout: Annotated[str, "How long to wait for it; 0: try once."] = "5m",
 ) -> None:
     """Let a node vote that has joined: wait for it, and until it has caught up.
@@ -158,24 +155,22 @@ def add(
         quorate cluster add n4
         quorate cluster add -timeout=0 n4
     """
-    word = one_argument(node, "NODE")
     wait_s = durations.parse(timeout)
-    with connection.client() as client:
-        present = voters(client)
-        found = _called(word, present)
-        if not found:
-            joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
-            note("Start it on its machine, with an empty data directory:")
-            note(f"  quorate agent -server -node {word} -data-dir DIR -bind ADDRESS {joins}")
-            if not wait_s:
-                note(f"Then let it vote: quorate cluster add {word}")
-                return
-        if found and all(each.voter for each in found):
-            say(f"{word} is a voter already: nothing was changed")
+    present = voters(connection.client)
+    found = _called(node, present)
+    if not found:
+        joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
+        note("Start it on its machine, with an empty data directory:")
+        note(f"  quorate agent -server -node {node} -data-dir DIR -bind ADDRESS {joins}")
+        if not wait_s:
+            note(f"Then let it vote: quorate cluster add {node}")
             return
-        with progress(f"waiting for {word} to vote", None):
-            _promote(client, word, time.monotonic() + wait_s)
-    say(f"Success! Added node: {word}")
+    if found and all(each.voter for each in found):
+        say(f"{node} is a voter already: nothing was changed")
+        return
+    with progress(f"waiting for {node} to vote", None):
+        _promote(connection.client, node, time.monotonic() + wait_s)
+    say(f"Success! Added node: {node}")
 
 
 def _promote(client: Client, word: str, deadline_s: float) -> None:
@@ -203,7 +198,8 @@ def _promote(client: Client, word: str, deadline_s: float) -> None:
 @connected("cluster remove", "NODE", "Error removing the node")
 def remove(
     connection: Connection,
-    *node: str,
+    node: str,
+    *,
     force: Annotated[bool, "Also if fewer than a majority would be alive."] = False,
 ) -> None:
     """Take a node out of the configuration for good: it may come back only under a new id.
@@ -215,12 +211,11 @@ def remove(
         quorate cluster remove n3
         quorate cluster remove 127.0.0.1:8320
     """
-    word = one_argument(node, "NODE")
-    with connection.client() as client:
-        target = chosen(voters(client), word)
-        if not force:
-            _check_majority(client, target)
-        _remove(client, target.id, time.monotonic() + REMOVE_S)
+    client = connection.client
+    target = chosen(voters(client), node)
+    if not force:
+        _check_majority(client, target)
+    _remove(client, target.id, time.monotonic() + REMOVE_S)
     say(f"Success! Removed node: {target.node or target.id}")
 
 
@@ -252,27 +247,26 @@ def _check_majority(client: Client, target: Voter) -> None:
 
 
 @connected("cluster transfer", "[NODE]", "Error transferring leadership")
-def transfer(connection: Connection, *node: str) -> None:
+def transfer(connection: Connection, node: str = "") -> None:
     """Let another node lead: the one named, by name or id, or whichever is best.
 
     Examples:
         quorate cluster transfer
         quorate cluster transfer n2
     """
-    word = one_argument(node, "NODE", default="")
-    with connection.client() as client:
-        where: dict[str, Any] = {"id": chosen(voters(client), word).id} if word else {}
-        try:
-            client.call("POST", "/v1/operator/raft/transfer-leader", **where)
-        except QuorateError as error:
-            if not error.text.endswith(_NO_PEER):
-                raise
-            fail(
-                f"Error transferring leadership: {_NO_PEER}: no other node has a vote and is "
-                "alive.\n`quorate cluster list` shows the nodes; `quorate cluster add NODE` gives "
-                "a learner a vote."
-            )
-    say(f"Success! {f'Leader is to be: {word}' if word else 'Leadership transferred'}")
+    client = connection.client
+    where: dict[str, Any] = {"id": chosen(voters(client), node).id} if node else {}
+    try:
+        client.call("POST", "/v1/operator/raft/transfer-leader", **where)
+    except QuorateError as error:
+        if not error.text.endswith(_NO_PEER):
+            raise
+        fail(
+            f"Error transferring leadership: {_NO_PEER}: no other node has a vote and is alive.\n"
+            "`quorate cluster list` shows the nodes; `quorate cluster add NODE` gives a learner a "
+            "vote."
+        )
+    say(f"Success! {f'Leader is to be: {node}' if node else 'Leadership transferred'}")
 
 
 @command("cluster recover")
@@ -299,18 +293,16 @@ def recover(
         made = recovered_from(data_dir, into)
     except QuorateError as error:
         fail_with(error, "Error! Nothing was recovered")
-    if json:
-        say_json(made)
-        return
-    say(f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}")
-    if made.guessed:
-        say(f"The last {made.guessed} slots may hold writes that nobody was told of.")
-    say(
+    guessed = f"The last {made.guessed} slots may hold writes that nobody was told of.\n"
+    text = (
+        f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}\n"
+        f"{guessed if made.guessed else ''}"
         f"It is a cluster of one. Start it:\n  quorate agent -server -data-dir {into} "
         f"-node {made.member.name} ...\n"
         "Then start others with empty data directories and -retry-join. Never start the old\n"
         "directories again."
     )
+    show(made, [text], json)
 
 
 cluster = Group("cluster", list_, add, remove, transfer, recover)

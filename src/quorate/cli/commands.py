@@ -1,10 +1,10 @@
 """Commands: functions whose keyword arguments are flags, and whose docstrings are their help.
 
     @command("kv get", "KEY")
-    def get(*key: str, recurse: Annotated[bool, "All keys below KEY."] = False) -> None:
+    def get(key: str, *, recurse: Annotated[bool, "All keys below KEY."] = False) -> None:
 
-The first sentence of the docstring stands in the list of commands; the lines below `Examples:` end
-the help.
+An argument is needed if it has no default; `*words` takes any number of them. The first sentence of
+the docstring stands in the list of commands; the lines below `Examples:` end the help.
 """
 
 import importlib
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from quorate.cli.flags import SWITCH, About, Flag, Line, flags_of, read_line
+from quorate.cli.output import fail
 
 NOUNS = {
     "agent": "Run a node.",
@@ -65,7 +66,8 @@ class Command:
         function: Its keyword arguments are its flags, and its docstring its help.
         takes: Its arguments, as the usage shows them; empty if there are none.
         flags: Those besides.
-        call: What is called with the arguments and flags, if not the function itself.
+        call: What is called with the arguments and flags, if not the function itself, whose first
+            argument it adds.
         is_verbatim: True if the first argument ends the flags.
     """
 
@@ -86,6 +88,10 @@ class Command:
         self._refusal = "" if takes else f"quorate {path} takes no arguments, only flags"
         self._text = function.__doc__ or ""
         self._call = call or function
+        code = function.__code__
+        names = code.co_varnames[call is not None : code.co_argcount]
+        self._only = names[0].strip("_").upper() if names else ""
+        self._must_be = bool(names and not function.__defaults__)
         self._is_verbatim = is_verbatim
 
     @property
@@ -136,6 +142,10 @@ class Command:
         for flag, value in line.given:
             is_more = flag.kind.is_repeatable
             values[flag.parameter] = (*values[flag.parameter], value) if is_more else value
+        if self._only and len(line.arguments) > 1:
+            fail(f"Too many arguments (expected 1, got {len(line.arguments)})")
+        if self._must_be and not line.arguments:
+            fail(f"Error! Missing {self._only} argument")
         self._call(*line.arguments, **values)
 
     def error(self, fault: str) -> UsageError:

@@ -6,12 +6,11 @@ The script holds all words itself, so that completing starts no Python.
 from collections.abc import Mapping, Sequence
 
 from quorate.cli.commands import NOUNS, Command, command, load
-from quorate.cli.connect import one_argument
 from quorate.cli.output import fail, say
 
 
 @command("completion", "bash|zsh|fish")
-def completion(*shell: str) -> None:
+def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
     Examples:
@@ -19,9 +18,9 @@ def completion(*shell: str) -> None:
         quorate completion zsh > "${fpath[1]}/_quorate"
         quorate completion fish > ~/.config/fish/completions/quorate.fish
     """
-    script = _SCRIPTS.get(one_argument(shell, "SHELL"))
+    script = _SCRIPTS.get(shell)
     if script is None:
-        fail(f"Error! {shell[0]!r} is not one of {', '.join(_SCRIPTS)}")
+        fail(f"Error! {shell!r} is not one of {', '.join(_SCRIPTS)}")
     say(script(all_words()))
 
 

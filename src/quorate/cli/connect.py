@@ -3,10 +3,11 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
@@ -21,22 +22,8 @@ CONNECT_S = 3.0  # a node that takes longer to accept a connection is not there
 REASON_S = 2.0  # what a node knows of itself it says at once
 DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
 
-_TLS_FLAGS = ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name")
 
-
-class _Self(msgspec.Struct, rename="pascal"):
-    """What a node says of itself, as far as it is looked at."""
-
-    config: dict[str, Any]
-
-
-class _Cluster(msgspec.Struct, rename="pascal"):
-    """What a node says of its cluster, as far as it is looked at."""
-
-    reason: str = ""
-
-
-class Connection(NamedTuple):
+class Connection(msgspec.Struct, dict=True):
     """What the shared flags say; the environment says the rest."""
 
     http_addr: Annotated[
@@ -52,28 +39,26 @@ class Connection(NamedTuple):
     client_key: Annotated[str, "The key of who we are. Refused: TLS is not built."] = ""
     tls_server_name: Annotated[str, "Who the node must be. Refused: TLS is not built."] = ""
 
+    @cached_property
     def client(self) -> Client:
-        """A client to the node; close it, or use it in a `with`.
+        """A client to the node; the command's end closes it.
 
         Raises:
-            QuorateError: The address is none, nobody listens there, or the node is of another
-                data center.
+            QuorateError: The address is none, nobody listens there, the node is of another data
+                center; or see `check`.
         """
         self.check()
-        node = self.node()
-        _knock(endpoints.parse(node))
-        client = Client(node, token=self.secret(), deadline_s=DEADLINE_S)
-        if self.datacenter:
-            self._check_datacenter(client)
+        _knock(endpoints.parse(self.node))
+        client = Client(self.node, token=self.secret, deadline_s=DEADLINE_S)
+        if self.datacenter:  # one cluster is one data center: no other is reached through it
+            about = msgspec.json.decode(
+                client.call("GET", "/v1/agent/self").body, type=dict[str, dict[str, Any]]
+            )
+            if about["Config"].get("Datacenter") != self.datacenter:
+                error = RequestError("bad_request", f"no data center {self.datacenter!r} here")
+                error.response = "Unexpected response code: 500 (No path to datacenter)"
+                raise error
         return client
-
-    def _check_datacenter(self, client: Client) -> None:
-        """One cluster is one data center: another one cannot be reached through it."""
-        about = msgspec.json.decode(client.call("GET", "/v1/agent/self").body, type=_Self)
-        if about.config.get("Datacenter") != self.datacenter:
-            error = RequestError("bad_request", f"no data center {self.datacenter!r} here")
-            error.response = "Unexpected response code: 500 (No path to datacenter)"
-            raise error
 
     def check(self) -> None:
         """Refuse flags and variables that ask for protection which cannot be had.
@@ -82,7 +67,7 @@ class Connection(NamedTuple):
             RequestError: `unsupported`: names the flag or variable.
         """
         environment.check(os.environ)
-        for name in _TLS_FLAGS:
+        for name in ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name"):
             if getattr(self, name):
                 flag = f"-{name.replace('_', '-')}"
                 raise RequestError(
@@ -91,29 +76,26 @@ class Connection(NamedTuple):
                     f"Leave {flag} out to go on without protection",
                 )
 
-    def node(self) -> str:
-        """The node to ask, as the client takes it.
-
-        Raises:
-            RequestError: The address is none.
-        """
-        given = self.http_addr or environment.addresses(os.environ)[0]
-        return endpoints.parse(given).name
-
-    def reason(self) -> str:
-        """Why the asked node knows no leader, by its own words; "" if it does, or says nothing."""
-        try:
-            with Client(self.node(), token=self.secret(), deadline_s=REASON_S) as client:
-                body = client.call("GET", "/v1/operator/cluster").body
-            return msgspec.json.decode(body, type=_Cluster).reason
-        except (QuorateError, msgspec.MsgspecError):  # another server, or nobody: told elsewhere
-            return ""
+    def close(self) -> None:
+        """Close the client, if there is one: what follows connects in its own way."""
+        if "client" in self.__dict__:
+            self.client.close()
 
     @property
     def named(self) -> str:
         """The node to ask, for people."""
         return self.http_addr or environment.addresses(os.environ)[0]
 
+    @property
+    def node(self) -> str:
+        """The node to ask, as the client takes it.
+
+        Raises:
+            RequestError: The address is none.
+        """
+        return endpoints.parse(self.named).name
+
+    @property
     def secret(self) -> str:
         """The token: from the flags, else from the environment, else none; files win, as in Consul.
 
@@ -124,17 +106,21 @@ class Connection(NamedTuple):
             return environment.token_in_file(self.token_file, "-token-file")
         return self.token or environment.token(os.environ)
 
+    @property
     def headers(self) -> dict[str, str]:
-        """The header lines by which a request says who sends it.
-
-        Raises:
-            RequestError: `bad_request`: the token's file cannot be read.
-        """
-        found = {
-            "X-Consul-Token": self.secret(),
-            "Authorization": environment.authorization(os.environ),
-        }
+        """The header lines by which a request says who sends it."""
+        who = environment.authorization(os.environ)
+        found = {"X-Consul-Token": self.secret, "Authorization": who}
         return {name: value for name, value in found.items() if value}
+
+    def reason(self) -> str:
+        """Why the asked node knows no leader, by its own words; "" if it does, or says nothing."""
+        try:
+            with Client(self.node, token=self.secret, deadline_s=REASON_S) as client:
+                body = client.call("GET", "/v1/operator/cluster").body
+            return str(msgspec.json.decode(body, type=dict[str, Any]).get("Reason", ""))
+        except (QuorateError, msgspec.MsgspecError):  # another server, or nobody: told elsewhere
+            return ""
 
 
 def _knock(endpoint: endpoints.Endpoint) -> None:
@@ -154,7 +140,10 @@ def _knock(endpoint: endpoints.Endpoint) -> None:
         )
 
 
-_FLAGS = tuple(flags_of(Connection, Connection._field_defaults))
+_FIELDS = Connection.__struct_fields__
+_FLAGS = tuple(
+    flags_of(Connection, dict(zip(_FIELDS, Connection.__struct_defaults__, strict=True)))
+)
 
 
 def connected(
@@ -167,56 +156,25 @@ def connected(
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function whose first argument is the connection; see `Command`.
 
-    Args:
-        path: As in `Command`.
-        takes: As in `Command`.
-        doing: How the message begins when the cluster refuses or cannot be reached.
-        takes_time: It waits by its nature, or tells by itself how far it is.
-        is_verbatim: As in `Command`.
+    `doing` begins the message when the cluster refuses or cannot be reached. What `takes_time`
+    waits by its nature, or tells by itself how far it is.
     """
 
     def wrapped(function: Callable[..., None]) -> Command:
         def run(*words: str, **values: Any) -> None:
-            connection = Connection(**{name: values.pop(name) for name in Connection._fields})
+            connection = Connection(**{name: values.pop(name) for name in _FIELDS})
+            waiting = patience(connection.named, connection.reason)
             try:
-                waiting = patience(connection.named, connection.reason)
                 with nullcontext() if takes_time else waiting:
                     function(connection, *words, **values)
             except QuorateError as error:
                 fail_with(error, doing)
+            finally:
+                connection.close()
 
         return Command(path, function, takes, flags=_FLAGS, call=run, is_verbatim=is_verbatim)
 
     return wrapped
-
-
-def one_argument(words: Sequence[str], what: str, *, default: str | None = None) -> str:
-    """Take the only argument of a command.
-
-    Args:
-        words: What was given.
-        what: Its name, as in `Missing KEY argument`.
-        default: Used if none was given; None if one is needed.
-    """
-    if len(words) > 1:
-        fail(f"Too many arguments (expected 1, got {len(words)})")
-    if words:
-        return words[0]
-    if default is None:
-        fail(f"Error! Missing {what} argument")
-    return default
-
-
-def key_argument(words: Sequence[str], what: str, *, may_be_empty: bool) -> str:
-    """Take a key or prefix as the only argument; a slash before it is dropped.
-
-    No key begins with a slash by accident: who types one means the root. Kept, it would name
-    nothing, and a delete or an export of nothing would look like a success.
-    """
-    name = one_argument(words, what, default="").removeprefix("/")
-    if not (name or may_be_empty):
-        fail(f"Error! Missing {what} argument")
-    return name
 
 
 def read_value(word: str) -> bytes:

@@ -4,12 +4,13 @@ import asyncio
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 from quorate.cli.commands import command
-from quorate.cli.output import fail, progress, say, say_columns, say_json
+from quorate.cli.output import columns, fail, progress, show
 from quorate.lab.demo import Demo, make_room
 from quorate.lab.guests import GuestError
 from quorate.lab.launch import LaunchError
@@ -41,10 +42,7 @@ def demo(
         except (LaunchError, GuestError, TimeoutError) as error:
             fail(f"Error! The demo could not go on: {error}")
     result["seconds"] = round(time.monotonic() - began_s, 1)
-    if json:
-        say_json(result)
-    else:
-        _show(result)
+    show(result, _lines(result), json)
     if result["writes_lost"] or not result["copies_equal"]:
         fail("Error! Acknowledged writes were lost or copies differ. Please report this.")
 
@@ -60,10 +58,9 @@ def _end_as_by_ctrl_c() -> None:
             signal.signal(number, interrupt)
 
 
-def _show(result: dict[str, Any]) -> None:
-    """Print the result for people."""
-    say("")
-    say_columns(
+def _lines(result: dict[str, Any]) -> Iterator[str]:
+    yield ""
+    yield from columns(
         [
             ["files imported", f"{result['files']:,} ({result['file_bytes'] / 1e6:.1f} MB)"],
             ["writes acknowledged", f"{result['writes_acknowledged']:,}"],
@@ -75,8 +72,7 @@ def _show(result: dict[str, Any]) -> None:
             ["took", f"{result['seconds']} s"],
         ]
     )
-    say("")
-    say(
-        "How to go on: `quorate agent -dev` starts a node to play with, `quorate kv put a 1` writes"
+    yield (
+        "\nHow to go on: `quorate agent -dev` starts a node to play with, `quorate kv put a 1` "
+        "writes\nto it, `quorate demo -keep` leaves three running, `quorate --help` lists the rest."
     )
-    say("to it, `quorate demo -keep` leaves three running, `quorate --help` lists the rest.")

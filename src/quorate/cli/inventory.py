@@ -3,7 +3,7 @@
 import json
 import mmap
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -45,14 +45,11 @@ class Shown(NamedTuple):
 
 
 def read_archive(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, Any], Scanned]:
-    """Unpack a snapshot file and check every sum in it.
+    """Unpack a snapshot file and check every sum in it; returns what it says of itself, and holds.
 
     Args:
         path: The file.
         state: Where the state that it holds is written; None: nowhere.
-
-    Returns:
-        What it says of itself, and what is in it.
 
     Raises:
         ArchiveError: It is none, or not whole.
@@ -93,8 +90,7 @@ def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
             except RequestError as error:
                 raise ArchiveError(error.text) from error
     tables = {DOMAINS.tables[number].title: each for number, each in found.tables.items()}
-    facts = _facts(meta, found, archive.sizes[STATE])
-    return Shown(facts, _stats(tables.items()), _stats(found.keys.items()))
+    return Shown(_facts(meta, found, archive.sizes[STATE]), _stats(tables), _stats(found.keys))
 
 
 def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
@@ -114,6 +110,6 @@ def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
     return facts | {name: value for name, value in plain.items() if name not in facts}
 
 
-def _stats(shares: Iterable[tuple[str, Share]]) -> list[Stat]:
-    found = [Stat(name, share.rows, share.bytes) for name, share in shares]
+def _stats(shares: Mapping[str, Share]) -> list[Stat]:
+    found = [Stat(name, share.rows, share.bytes) for name, share in shares.items()]
     return sorted(found, key=lambda stat: (-stat.bytes, stat.name))

@@ -2,14 +2,15 @@
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated, NamedTuple
 
 from quorate.cli import kvfiles
 from quorate.cli.commands import Group
-from quorate.cli.connect import Connection, connected, key_argument, read_value
+from quorate.cli.connect import Connection, connected, read_value
 from quorate.cli.flags import About
-from quorate.cli.output import Json, fail, note, say, say_bytes, say_columns, say_json
+from quorate.cli.kvfiles import key_below
+from quorate.cli.output import Json, columns, fail, note, say, say_bytes, say_json, show
 from quorate.client.structs import KvEntry, Written
 
 UINT64_MAX = 2**64 - 1
@@ -24,7 +25,8 @@ Recurse = Annotated[bool, "All keys below KEY."]
 @connected("kv get", "KEY")
 def get(
     connection: Connection,
-    *key: str,
+    key: str = "",
+    *,
     recurse: Recurse = False,
     keys: Annotated[bool, "Names only, all below KEY."] = False,
     separator: Annotated[str, "With --keys: cut names after it."] = "/",
@@ -40,37 +42,31 @@ def get(
         quorate kv get -recurse web/
         quorate kv get -keys -separator= web/
     """
-    name = key_argument(key, "KEY", may_be_empty=recurse or keys)
-    with connection.client() as client:
-        if keys:
-            _say_names(client.kv.keys(name, separator=separator, stale=connection.stale), json)
-            return
-        if recurse:
-            entries = client.kv.tree(name, stale=connection.stale)
-        else:
-            entry = client.kv.get(name, stale=connection.stale)
-            if entry is None:
-                fail(f"Error! No key exists at: {name}")
-            entries = [entry]
+    key = key_below(key, "KEY", may_be_empty=recurse or keys)
+    if keys:
+        _say_names(connection, key, separator, json)
+        return
+    store, stale = connection.client.kv, connection.stale
+    entry = None if recurse else store.get(key, stale=stale)
+    if entry is None and not recurse:
+        fail(f"Error! No key exists at: {key}")
+    entries = [entry] if entry else store.tree(key, stale=stale)
     if json:
         say_json(entries if recurse else entries[0])
         return
-    for number, entry in enumerate(entries):
-        value = b64encode(entry.value) if base64 else entry.value
+    for number, each in enumerate(entries):
+        value = b64encode(each.value) if base64 else each.value
         if detailed:
             if number:
                 say("")
-            _say_details(entry, value)
+            _say_details(each, value)
         else:
-            say_bytes(entry.key.encode() + b":" + value if recurse else value)
+            say_bytes(each.key.encode() + b":" + value if recurse else value)
 
 
-def _say_names(names: list[str], json: bool) -> None:
-    if json:
-        say_json(names)
-        return
-    for name in names:
-        say(name)
+def _say_names(connection: Connection, prefix: str, separator: str, json: bool) -> None:
+    names = connection.client.kv.keys(prefix, separator=separator, stale=connection.stale)
+    show(names, names, json)
 
 
 def _say_details(entry: KvEntry, value: bytes) -> None:
@@ -90,7 +86,8 @@ def _say_details(entry: KvEntry, value: bytes) -> None:
 @connected("kv list", "[PREFIX]")
 def list_(
     connection: Connection,
-    *prefix: str,
+    prefix: str = "",
+    *,
     separator: Annotated[str, "Cut names after it: / lists a folder."] = "",
     long: Annotated[bool, "Also size, flags, index and session."] = False,
     json: Json = False,
@@ -102,30 +99,25 @@ def list_(
         quorate kv list web/
         quorate kv list -separator=/ -long web/
     """
-    name = key_argument(prefix, "PREFIX", may_be_empty=True)
+    prefix = key_below(prefix, "PREFIX", may_be_empty=True)
     if long and separator:
         fail("Error! Cannot combine -long and -separator")
-    with connection.client() as client:
-        if not long:
-            _say_names(client.kv.keys(name, separator=separator, stale=connection.stale), json)
-            return
-        entries = client.kv.tree(name, stale=connection.stale)
-    if json:
-        say_json([_facts(entry) for entry in entries])
+    if not long:
+        _say_names(connection, prefix, separator, json)
         return
+    facts: list[dict[str, int | str]] = [
+        {
+            "bytes": len(entry.value),
+            "flags": entry.flags,
+            "modify_index": entry.modify_index,
+            "session": entry.session,
+            "key": entry.key,
+        }
+        for entry in connection.client.kv.tree(prefix, stale=connection.stale)
+    ]
     heading = ["Bytes", "Flags", "ModifyIndex", "Session", "Key"]
-    rows = [[str(value or "-") for value in _facts(entry).values()] for entry in entries]
-    say_columns([heading, *rows])
-
-
-def _facts(entry: KvEntry) -> dict[str, int | str]:
-    return {
-        "bytes": len(entry.value),
-        "flags": entry.flags,
-        "modify_index": entry.modify_index,
-        "session": entry.session,
-        "key": entry.key,
-    }
+    rows = [[str(value or "-") for value in each.values()] for each in facts]
+    show(facts, columns([heading, *rows]), json)
 
 
 @connected("kv put", "KEY [VALUE]", "Error! Failed writing data", is_verbatim=True)
@@ -149,29 +141,6 @@ def put(
         date | quorate kv put now -
         quorate kv put -cas -modify-index=42 colour blue
     """
-    key, value = _key_and_value(words, base64)
-    if (acquire or release) and not session:
-        fail("Error! Missing -session (required with -acquire and -release)")
-    if acquire + release + cas > 1:
-        fail("Error! Only one of -acquire, -release and -cas may be given")
-    with connection.client() as client:
-        if acquire:
-            done = client.kv.acquire(key, value, session, flags=flags)
-            text = f"Lock acquired on: {key}" if done else "Did not acquire lock"
-        elif release:
-            done = client.kv.release(key, value, session, flags=flags)
-            text = f"Lock released on: {key}" if done else "Did not release lock"
-        elif cas:
-            done = client.kv.cas(key, value, modify_index, flags=flags)
-            reason = "CAS failed" if modify_index else _EXISTS
-            text = f"Data written to: {key}" if done else f"Did not write to {key}: {reason}"
-        else:
-            done = Written(is_done=True, index=client.kv.put(key, value, flags=flags))
-            text = f"Data written to: {key}"
-    _say_done(key, done, text, json)
-
-
-def _key_and_value(words: Sequence[str], base64: bool) -> tuple[str, bytes]:
     if not words or not words[0]:
         fail("Error! Missing KEY argument")
     if len(words) > 2:
@@ -180,10 +149,25 @@ def _key_and_value(words: Sequence[str], base64: bool) -> tuple[str, bytes]:
     if key.startswith("/"):
         fail(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {key}")
     value = read_value(words[1]) if len(words) == 2 else b""
-    return key, _decoded(value) if base64 else value
-
-
-_EXISTS = "CAS performed with index=0 and key already exists."
+    value = _decoded(value) if base64 else value
+    if (acquire or release) and not session:
+        fail("Error! Missing -session (required with -acquire and -release)")
+    if acquire + release + cas > 1:
+        fail("Error! Only one of -acquire, -release and -cas may be given")
+    store, text = connection.client.kv, f"Data written to: {key}"
+    if acquire:
+        done = store.acquire(key, value, session, flags=flags)
+        text = f"Lock acquired on: {key}" if done else "Did not acquire lock"
+    elif release:
+        done = store.release(key, value, session, flags=flags)
+        text = f"Lock released on: {key}" if done else "Did not release lock"
+    elif cas:
+        done = store.cas(key, value, modify_index, flags=flags)
+        why = "CAS failed" if modify_index else "CAS performed with index=0 and key already exists."
+        text = text if done else f"Did not write to {key}: {why}"
+    else:
+        done = Written(is_done=True, index=store.put(key, value, flags=flags))
+    _say_done(key, done, text, json)
 
 
 def _say_done(key: str, done: Written, text: str, json: bool) -> None:
@@ -205,7 +189,8 @@ def _decoded(text: bytes) -> bytes:
 @connected("kv delete", "KEY", "Error! Did not delete key")
 def delete(
     connection: Connection,
-    *key: str,
+    key: str = "",
+    *,
     recurse: Recurse = False,
     cas: Cas = False,
     modify_index: ModifyIndex = 0,
@@ -217,7 +202,7 @@ def delete(
         quorate kv delete colour
         quorate kv delete -recurse web/
     """
-    name = key_argument(key, "KEY", may_be_empty=recurse)
+    key = key_below(key, "KEY", may_be_empty=recurse)
     if cas and recurse:
         fail("Cannot specify both -cas and -recurse!")
     if cas and not modify_index:
@@ -226,13 +211,13 @@ def delete(
         )
     if modify_index and not cas:
         fail("Cannot specify -modify-index without -cas!")
-    with connection.client() as client:
-        if recurse:
-            done, text = client.kv.delete_tree(name), f"Deleted keys with prefix: {name}"
-        else:
-            done = client.kv.delete(name, index=modify_index if cas else None)
-            text = f"Deleted key: {name}" if done else f"Did not delete key {name}: CAS failed"
-    _say_done(name, done, text, json)
+    store = connection.client.kv
+    if recurse:
+        done, text = store.delete_tree(key), f"Deleted keys with prefix: {key}"
+    else:
+        done = store.delete(key, index=modify_index if cas else None)
+        text = f"Deleted key: {key}" if done else f"Did not delete key {key}: CAS failed"
+    _say_done(key, done, text, json)
 
 
 class Change(NamedTuple):
@@ -258,7 +243,8 @@ def changes(states: Iterable[Iterable[KvEntry]]) -> Iterator[list[Change]]:
 @connected("kv watch", "KEY", takes_time=True)
 def watch(
     connection: Connection,
-    *key: str,
+    key: str = "",
+    *,
     recurse: Recurse = False,
     count: Annotated[int, About("Stop after so many states; 0: go on.", "", 0)] = 0,
     json: Annotated[bool, "One line of JSON per change."] = False,
@@ -269,32 +255,24 @@ def watch(
         quorate kv watch colour
         quorate kv watch -recurse -json web/
     """
-    name = key_argument(key, "KEY", may_be_empty=recurse)
-    with connection.client() as client:
-        states: Iterable[list[KvEntry]]
-        if recurse:
-            states = client.kv.watch_tree(name)
-        else:
-            states = ([entry] if entry else [] for entry in client.kv.watch(name))
-        for number, changed in enumerate(changes(states), start=1):
-            if not changed and not recurse:
-                _say_change(Change(name, None), recurse=recurse, json=json)
-            for change in changed:
-                _say_change(change, recurse=recurse, json=json)
-            if number == count:
-                return
-
-
-def _say_change(change: Change, *, recurse: bool, json: bool) -> None:
-    key, entry = change
-    if json:
-        say_json({"key": key, "entry": entry})
-    elif entry is None:
-        note(f"No key exists at: {key}")
-    elif recurse:
-        say_bytes(key.encode() + b":" + entry.value)
+    key = key_below(key, "KEY", may_be_empty=recurse)
+    store = connection.client.kv
+    states: Iterable[list[KvEntry]]
+    if recurse:
+        states = store.watch_tree(key)
     else:
-        say_bytes(entry.value)
+        states = ([entry] if entry else [] for entry in store.watch(key))
+    for number, changed in enumerate(changes(states), start=1):
+        missing = [] if recurse else [Change(key, None)]
+        for name, entry in changed or missing:
+            if json:
+                say_json({"key": name, "entry": entry})
+            elif entry is None:
+                note(f"No key exists at: {name}")
+            else:
+                say_bytes(name.encode() + b":" + entry.value if recurse else entry.value)
+        if number == count:
+            return
 
 
 kv = Group("kv", get, list_, put, delete, kvfiles.export, kvfiles.import_, watch)

@@ -1,14 +1,15 @@
 """`quorate kv export` and `import`: keys as a file, in Consul's JSON."""
 
 import base64
+import json
 import posixpath
 from typing import Annotated
 
 import msgspec
 
 from quorate.base.errors import QuorateError
-from quorate.cli.connect import Connection, connected, key_argument, one_argument, read_value
-from quorate.cli.output import fail, note, progress, say, say_json
+from quorate.cli.connect import Connection, connected, read_value
+from quorate.cli.output import fail, note, progress, say, show
 
 
 class Exported(msgspec.Struct):
@@ -22,26 +23,33 @@ class Exported(msgspec.Struct):
 _FILE = msgspec.json.Decoder(list[Exported])
 
 
+def key_below(name: str, what: str, *, may_be_empty: bool) -> str:
+    """Take an argument as a key or prefix; a slash before it is dropped.
+
+    No key begins with a slash by accident: who types one means the root. Kept, it would name
+    nothing, and a delete or an export of nothing would look like a success.
+    """
+    name = name.removeprefix("/")
+    if not (name or may_be_empty):
+        fail(f"Error! Missing {what} argument")
+    return name
+
+
 @connected("kv export", "[PREFIX]")
-def export(connection: Connection, *prefix: str) -> None:
+def export(connection: Connection, prefix: str = "") -> None:
     """Print the keys below a prefix as JSON, all keys if there is none.
 
     Examples:
         quorate kv export web/ > web.json
         quorate kv export
     """
-    name = key_argument(prefix, "PREFIX", may_be_empty=True)
-    with connection.client() as client:
-        entries = client.kv.tree(name, stale=connection.stale)
-    if not entries:
-        say("[]")
-        return
-    objects = [
-        f'\t{{\n\t\t"key": {_text(entry.key)},\n\t\t"flags": {entry.flags},'
-        f'\n\t\t"value": "{base64.b64encode(entry.value).decode()}"\n\t}}'
-        for entry in entries
+    prefix = key_below(prefix, "PREFIX", may_be_empty=True)
+    entries = connection.client.kv.tree(prefix, stale=connection.stale)
+    rows = [
+        {"key": each.key, "flags": each.flags, "value": base64.b64encode(each.value).decode()}
+        for each in entries
     ]
-    say("[\n" + ",\n".join(objects) + "\n]")
+    say(json.dumps(rows, indent="\t", ensure_ascii=False))
 
 
 def joined(prefix: str, key: str) -> str:
@@ -52,14 +60,11 @@ def joined(prefix: str, key: str) -> str:
     return f"{path}/" if path and key.endswith("/") else path
 
 
-def _text(word: str) -> str:
-    return msgspec.json.encode(word).decode()
-
-
 @connected("kv import", "DATA", "Error! Failed writing data", takes_time=True)
 def import_(
     connection: Connection,
-    *data: str,
+    data: str,
+    *,
     prefix: Annotated[str, "A folder to put every key into."] = "",
     json: Annotated[bool, "Print a summary as JSON."] = False,
 ) -> None:
@@ -72,12 +77,12 @@ def import_(
         quorate kv import -prefix=copy/ - < web.json
     """
     try:
-        entries = _FILE.decode(read_value(one_argument(data, "DATA")))
+        entries = _FILE.decode(read_value(data))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         fail(f"Cannot unmarshal data: {error}")
     for entry in entries:
         entry.key = joined(prefix, entry.key)
-    connection.client().close()  # speaks up at once if nobody is there
+    connection.client.close()  # it spoke up at once if nobody is there
     from quorate.client.bulk import write_all
 
     items = [(entry.key, entry.value, entry.flags) for entry in entries]
@@ -90,12 +95,8 @@ def import_(
 
     with progress("importing", len(items)) as advance:
         try:
-            write_all(connection.node(), connection.secret(), items, count)
+            write_all(connection.node, connection.secret, items, count)
         except QuorateError:
             note(f"{written} of {len(items)} keys were written before this:")
             raise
-    if json:
-        say_json({"imported": len(entries)})
-        return
-    for entry in entries:
-        say(f"Imported: {entry.key}")
+    show({"imported": len(entries)}, (f"Imported: {entry.key}" for entry in entries), json)

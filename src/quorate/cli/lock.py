@@ -66,13 +66,13 @@ def lock(
         fail("Lock holder limit must be positive")
     prefix, child = words[0].strip("/"), words[1:]
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
-    connection.client().close()  # speaks up at once if nobody is there
+    connection.client.close()  # it spoke up at once if nobody is there
     plan = Plan(
         prefix, n, name, wait_s, ["/bin/sh", "-c", " ".join(child)] if shell else child,
         passes_stdin=pass_stdin, is_verbose=verbose,
     )  # fmt: skip
     try:
-        how, told = _run(connection.node(), connection.secret(), plan)
+        how, told = _run(connection.node, connection.secret, plan)
     except NotLockedError as error:
         fail(str(error))
     if how:

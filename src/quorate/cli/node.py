@@ -3,6 +3,7 @@
 import http.client
 import re
 import socket
+from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,10 +12,9 @@ import msgspec
 from quorate.cli.cluster import overview
 from quorate.cli.connect import Connection, connected
 from quorate.cli.flags import About
-from quorate.cli.output import Json, fail, note, progress, say, say_columns, say_json
+from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
 from quorate.client.structs import MemberInfo
-from quorate.client.sync.client import Client
 
 EXIT_NOBODY = 2  # Consul's
 
@@ -42,25 +42,20 @@ def members(
         wanted = re.compile(status)
     except re.error as error:
         fail(f"Failed to compile status regexp: {error}")
-    with connection.client() as client:
-        found = [each for each in _asked(client, filter_, segment) if wanted.search(each.status)]
-    found.sort(key=lambda each: each.name)
-    if json:
-        say_json(found)
-    elif found:
-        kinds = ["Tags"] if detailed else ["Type", "Build", "Protocol", "DC"]
-        facts = _tags if detailed else _facts
-        heading = ["Node", "Address", "Status", *kinds]
-        say_columns([heading, *([*_place(each, wan), *facts(each)] for each in found)])
+    client = connection.client
+    if filter_ or segment:
+        asked: dict[str, Any] = {"filter": filter_ or None, "segment": segment or None}
+        listed = bodies.members(client.call("GET", "/v1/agent/members", **asked))
+    else:
+        listed = client.status.members()
+    found = sorted((each for each in listed if wanted.search(each.status)), key=attrgetter("name"))
+    kinds = ["Tags"] if detailed else ["Type", "Build", "Protocol", "DC"]
+    facts = _tags if detailed else _facts
+    rows = ([*_place(each, wan), *facts(each)] for each in found)
+    if found or json:
+        show(found, columns([["Node", "Address", "Status", *kinds], *rows]), json)
     if not found:
         raise SystemExit(EXIT_NOBODY)
-
-
-def _asked(client: Client, only: str, segment: str) -> list[MemberInfo]:
-    if not (only or segment):
-        return client.status.members()
-    reply = client.call("GET", "/v1/agent/members", filter=only or None, segment=segment or None)
-    return bodies.members(reply)
 
 
 def _place(member: MemberInfo, wan: bool) -> list[str]:
@@ -82,12 +77,6 @@ def _tags(member: MemberInfo) -> list[str]:
 # --- what it says of itself -------------------------------------------------------------------
 
 
-class Self(msgspec.Struct, rename="pascal"):
-    """What `/v1/agent/self` says, as far as it is shown."""
-
-    stats: dict[str, dict[str, Any]] = {}
-
-
 @connected("info")
 def info(connection: Connection, *, json: Json = False) -> None:
     """Show a node's figures, by section.
@@ -96,9 +85,9 @@ def info(connection: Connection, *, json: Json = False) -> None:
         quorate info
         quorate info -http-addr=10.0.0.2:8500 -json
     """
-    with connection.client() as client:
-        reply = client.call("GET", "/v1/agent/self")
-    stats = msgspec.json.decode(reply.body, type=Self).stats
+    reply = connection.client.call("GET", "/v1/agent/self")
+    about = msgspec.json.decode(reply.body, type=dict[str, dict[str, Any]])
+    stats: dict[str, dict[str, Any]] = about.get("Stats", {})
     if json:
         say_json(stats)
         return
@@ -134,8 +123,8 @@ def monitor(
         quorate monitor
         quorate monitor -log-level=debug -log-json
     """
-    connection.client().close()  # speaks up at once if nobody is there
-    endpoint = endpoints.parse(connection.node())
+    connection.client.close()  # it spoke up at once if nobody is there
+    endpoint = endpoints.parse(connection.node)
     line = (
         _UnixConnection(endpoint.path)
         if endpoint.path
@@ -143,7 +132,7 @@ def monitor(
     )
     target = f"/v1/agent/monitor?loglevel={quote(log_level, safe='')}"
     try:
-        line.request("GET", target + "&logjson" * log_json, headers=connection.headers())
+        line.request("GET", target + "&logjson" * log_json, headers=connection.headers)
         reply = line.getresponse()
         if reply.status != http.client.OK:
             text = reply.read().decode("utf-8", "replace").strip()
@@ -168,8 +157,7 @@ def reload(connection: Connection) -> None:
         quorate reload
         quorate reload -http-addr=10.0.0.2:8500
     """
-    with connection.client() as client:
-        client.call("PUT", "/v1/agent/reload")
+    connection.client.call("PUT", "/v1/agent/reload")
     say("Configuration reload triggered")
 
 
@@ -185,7 +173,8 @@ def leave(connection: Connection) -> None:
         quorate leave
         quorate leave -http-addr=10.0.0.2:8500
     """
-    with connection.client() as client, progress("leaving", None):
+    client = connection.client
+    with progress("leaving", None):
         is_last = len(overview(client).members) == 1
         client.call("PUT", "/v1/agent/leave")
     if is_last:

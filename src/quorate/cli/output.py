@@ -5,7 +5,7 @@ A failure says what happened, what is safe to do now, and what would help.
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
@@ -49,6 +49,15 @@ def say_json(value: Any) -> None:
     say(msgspec.json.encode(value).decode())
 
 
+def show(value: Any, lines: Iterable[str], json: bool) -> None:
+    """Print a result: for programs as JSON, for people as lines."""
+    if json:
+        say_json(value)
+        return
+    for line in lines:
+        say(line)
+
+
 def note(text: str) -> None:
     """Tell the user something that is no data."""
     sys.stderr.write(f"{text}\n")
@@ -72,12 +81,7 @@ def reason(error: OSError) -> str:
 
 
 def fail_with(error: QuorateError, doing: str) -> NoReturn:
-    """End the command because of an error from the cluster.
-
-    Args:
-        error: What came back.
-        doing: What was being done, as the beginning of a sentence: `Error! Failed writing data`.
-    """
+    """End the command because of an error from the cluster; `doing` begins what is said."""
     note(f"{doing}: {error.response or error.text}")
     for sentence in advice_on(error):
         note(sentence)
@@ -92,32 +96,19 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def say_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Print a table without lines, as Consul's commands do."""
-    for line in columns(rows):
-        say(line)
-
-
 def readable(size: int) -> str:
     """A number of bytes for people: `812B`, `1.2KB`, `3.4MB`."""
     if size < 1024:
         return f"{size}B"
-    units = ["KB", "MB", "GB"]
-    number = size / 1024
-    while number >= 1024 and len(units) > 1:
-        number /= 1024
-        del units[0]
-    return f"{number:.1f}{units[0]}"
+    power = min((size.bit_length() - 1) // 10, 3)
+    return f"{size / 1024**power:.1f}{' KMG'[power]}B"
 
 
 @contextmanager
 def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
     """Say after a second that an answer is waited for, and why it does not come, if that is known.
 
-    Args:
-        whom: Who is to answer.
-        ask: Finds out why it does not, in a thread; "" if that is not known, which is told only
-            on a terminal.
+    `ask` finds out why, in a thread; "" if that is not known, which is told only on a terminal.
     """
     is_over = threading.Event()
 
@@ -142,12 +133,8 @@ def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
 def progress(about: str, total: float | None) -> Generator[Callable[[float], object]]:
     """Show a bar on stderr while the body runs; nothing where that is no terminal.
 
-    Args:
-        about: What is being done.
-        total: How much there is to do; None if nobody knows.
-
-    Yields:
-        A function to be told that so much more is done.
+    `total` is None if nobody knows how much there is to do. The body is given a function to be
+    told that so much more is done.
     """
     if (total is not None and total < PROGRESS_AFTER_ITEMS) or not sys.stderr.isatty():
         yield lambda _: None

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from quorate.cli.commands import Group
-from quorate.cli.connect import Connection, connected, one_argument
-from quorate.cli.output import Json, fail, say, say_columns, say_json
+from quorate.cli.connect import Connection, connected
+from quorate.cli.output import Json, columns, fail, say, show
 from quorate.client import durations
 from quorate.client.structs import Session
 
@@ -29,19 +29,15 @@ def create(
     """
     if behavior not in {"release", "delete"}:
         fail(f"Error! -behavior is release or delete, not {behavior!r}")
-    with connection.client() as client:
-        session = client.session.create(
-            name,
-            ttl_s=durations.parse(ttl),
-            behavior="delete" if behavior == "delete" else "release",
-            lock_delay_s=durations.parse(lock_delay),
-            node=node,
-            node_checks=check,
-        )
-    if json:
-        say_json({"id": session})
-    else:
-        say(session)
+    session = connection.client.session.create(
+        name,
+        ttl_s=durations.parse(ttl),
+        behavior="delete" if behavior == "delete" else "release",
+        lock_delay_s=durations.parse(lock_delay),
+        node=node,
+        node_checks=check,
+    )
+    show({"id": session}, [session], json)
 
 
 @connected("session list", "", "Error listing sessions")
@@ -57,75 +53,60 @@ def list_(
         quorate session list
         quorate session list -node=n1 -json
     """
-    with connection.client() as client:
-        sessions = client.session.all(node=node, stale=connection.stale)
-    if json:
-        say_json(sessions)
-        return
+    sessions = connection.client.session.all(node=node, stale=connection.stale)
     heading = ["ID", "Name", "Node", "TTL", "Behavior"]
-    say_columns([heading, *([each.id, *_facts(each)] for each in sessions)])
+    rows = [[facts[name] for name in heading] for facts in map(_facts, sessions)]
+    show(sessions, columns([heading, *rows]), json)
 
 
-def _facts(session: Session) -> list[str]:
-    ttl = durations.spell(session.ttl_s) if session.ttl_s else "-"
-    return [session.name or "-", session.node, ttl, session.behavior]
+def _facts(session: Session) -> dict[str, str]:
+    return {
+        "ID": session.id,
+        "Name": session.name or "-",
+        "Node": session.node,
+        "TTL": durations.spell(session.ttl_s) if session.ttl_s else "-",
+        "LockDelay": durations.spell(session.lock_delay_s),
+        "Behavior": session.behavior,
+        "Checks": ", ".join(session.node_checks) or "-",
+        "CreateIndex": str(session.create_index),
+    }
 
 
 @connected("session info", "ID", "Error reading session")
-def info(connection: Connection, *session: str, json: Json = False) -> None:
+def info(connection: Connection, id_: str, *, json: Json = False) -> None:
     """Show one session; exit code 1 if it does not exist.
 
     Examples:
         quorate session info 4ca8e74b-6350-7587-addf-a18084928f3c
     """
-    name = one_argument(session, "ID")
-    with connection.client() as client:
-        _show(name, client.session.info(name, stale=connection.stale), json)
+    _show(id_, connection.client.session.info(id_, stale=connection.stale), json)
 
 
 @connected("session renew", "ID", "Error renewing session")
-def renew(connection: Connection, *session: str, json: Json = False) -> None:
+def renew(connection: Connection, id_: str, *, json: Json = False) -> None:
     """Start a session's TTL anew; exit code 1 if it has ended.
 
     Examples:
         quorate session renew 4ca8e74b-6350-7587-addf-a18084928f3c
     """
-    name = one_argument(session, "ID")
-    with connection.client() as client:
-        _show(name, client.session.renew(name), json)
+    _show(id_, connection.client.session.renew(id_), json)
 
 
 def _show(name: str, found: Session | None, json: bool) -> None:
     if found is None:
         fail(f"Error! No session exists with the id: {name}")
-    if json:
-        say_json(found)
-        return
-    say_columns(
-        [
-            ["ID", found.id],
-            ["Name", found.name or "-"],
-            ["Node", found.node],
-            ["TTL", durations.spell(found.ttl_s) if found.ttl_s else "-"],
-            ["LockDelay", durations.spell(found.lock_delay_s)],
-            ["Behavior", found.behavior],
-            ["Checks", ", ".join(found.node_checks) or "-"],
-            ["CreateIndex", str(found.create_index)],
-        ]
-    )
+    show(found, columns(list(_facts(found).items())), json)
 
 
 @connected("session destroy", "ID", "Error destroying session")
-def destroy(connection: Connection, *session: str) -> None:
+def destroy(connection: Connection, id_: str) -> None:
     """End a session; its locks are released or their keys deleted. Harmless if it has ended.
 
     Examples:
         quorate session destroy 4ca8e74b-6350-7587-addf-a18084928f3c
     """
-    name = one_argument(session, "ID")
-    with connection.client() as client:
-        client.session.destroy(name)
-    say(f"Success! Destroyed session: {name}")
+    connection.client.session.destroy(id_)
+    say(f"Success! Destroyed session: {id_}")
 
 
 session = Group("session", create, list_, info, renew, destroy)

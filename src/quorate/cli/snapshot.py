@@ -1,41 +1,40 @@
 """`quorate snapshot`: the whole state of a cluster in one file."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from quorate.cli.commands import Group, command
-from quorate.cli.connect import Connection, connected, one_argument
+from quorate.cli.connect import Connection, connected
 from quorate.cli.flags import About
-from quorate.cli.inventory import read_archive, read_inventory
-from quorate.cli.output import Json, fail, progress, readable, reason, say, say_columns, say_json
+from quorate.cli.inventory import Shown, read_archive, read_inventory
+from quorate.cli.output import Json, columns, fail, progress, readable, reason, say, show
 from quorate.gateways.http.archive import ArchiveError
 
 
 @connected("snapshot save", "FILE", "Error saving snapshot", takes_time=True)
-def save(connection: Connection, *file: str, json: Json = False) -> None:
+def save(connection: Connection, file: str = "", *, json: Json = False) -> None:
     """Write the whole state into FILE, which appears only when it is complete.
 
     Examples:
         quorate snapshot save backup.snap
     """
     path = _path(file)
-    with connection.client() as client, progress("saving", None):
+    client = connection.client
+    with progress("saving", None):
         try:
             index = client.snapshot.save(path, stale=connection.stale)
         except OSError as error:
             fail(f"Error writing snapshot file: {path}: {reason(error)}")
     with _reading(path, "Error reading snapshot"):
         _, archive = read_archive(path)
-    if json:
-        say_json({"file": str(path), "index": index, "bytes": sum(archive.sizes.values())})
-    else:
-        say(f"Saved and verified snapshot to index {index}")
+    made = {"file": str(path), "index": index, "bytes": sum(archive.sizes.values())}
+    show(made, [f"Saved and verified snapshot to index {index}"], json)
 
 
 @connected("snapshot restore", "FILE", "Error restoring snapshot", takes_time=True)
-def restore(connection: Connection, *file: str) -> None:
+def restore(connection: Connection, file: str = "") -> None:
     """Replace the whole state of the cluster by FILE's; what is there now is lost.
 
     Examples:
@@ -44,14 +43,16 @@ def restore(connection: Connection, *file: str) -> None:
     path = _path(file)
     with _reading(path, "Error restoring snapshot", "\nNothing was changed."):
         read_archive(path)
-    with connection.client() as client, progress("restoring", None):
+    client = connection.client
+    with progress("restoring", None):
         client.snapshot.restore(path)
     say("Restored snapshot")
 
 
 @command("snapshot inspect", "FILE")
 def inspect(
-    *file: str,
+    file: str = "",
+    *,
     format_: Annotated[str, "`pretty` for people, `json` for programs."] = "pretty",
     kvdetails: Annotated[bool, "Count keys by the first parts of their names."] = False,
     kvdepth: Annotated[int, About("With --kvdetails: by so many parts.", "", 1)] = 2,
@@ -69,26 +70,25 @@ def inspect(
     path = _path(file)
     with _reading(path, "Error reading snapshot"), progress("reading", None):
         shown = read_inventory(path, depth=kvdepth, prefix=kvfilter)
-    if json or format_ == "json":
-        say_json(shown.as_json(with_keys=kvdetails))
-        return
-    say_columns([[f" {name}", str(value)] for name, value in shown.facts.items()])
-    for heading, stats in [("Type", shown.stats), *([("Key Name", shown.keys)] * kvdetails)]:
-        if not stats:
-            continue
-        say("")
-        total = sum(stat.bytes for stat in stats)
-        rows = [[f" {stat.name}", str(stat.rows), readable(stat.bytes)] for stat in stats]
-        rule = [" ----", "----", "----"]
-        say_columns(
-            [[f" {heading}", "Count", "Size"], rule, *rows, rule, [" Total", "", readable(total)]]
-        )
+    value = shown.as_json(with_keys=kvdetails)
+    show(value, _lines(shown, with_keys=kvdetails), json or format_ == "json")
 
 
-def _path(file: Sequence[str]) -> Path:
+def _lines(shown: Shown, *, with_keys: bool) -> Iterator[str]:
+    yield from columns([[f" {name}", str(value)] for name, value in shown.facts.items()])
+    for heading, stats in [("Type", shown.stats), *([("Key Name", shown.keys)] * with_keys)]:
+        if stats:
+            yield ""
+            total = [" Total", "", readable(sum(stat.bytes for stat in stats))]
+            rows = [[f" {stat.name}", str(stat.rows), readable(stat.bytes)] for stat in stats]
+            rule = [" ----", "----", "----"]
+            yield from columns([[f" {heading}", "Count", "Size"], rule, *rows, rule, total])
+
+
+def _path(file: str) -> Path:
     if not file:
         fail("Missing FILE argument")
-    return Path(one_argument(file, "FILE"))
+    return Path(file)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from quorate.base.errors import RequestError
-from quorate.cli.connect import Connection, connected, one_argument, read_value
+from quorate.cli.connect import Connection, connected, read_value
 from quorate.cli.output import fail, note, say, say_json
 from quorate.client.structs import KvEntry, TxnDone
 
@@ -35,7 +35,8 @@ _STEPS = msgspec.json.Decoder(list[Step])
 @connected("txn", "[STEPS]", "Error! Transaction not done")
 def txn(
     connection: Connection,
-    *steps: str,
+    steps: str = "-",
+    *,
     json: Annotated[bool, "Print the answer as JSON, as Consul's API has it."] = False,
 ) -> None:
     """Do operations written as for Consul's /v1/txn; exit code 1 if nothing was done.
@@ -46,16 +47,18 @@ def txn(
         quorate txn @steps.json
         echo '[{"KV":{"Verb":"set","Key":"a","Value":"MQ=="}}]' | quorate txn -
     """
-    text = read_value(one_argument(steps, "STEPS", default="-"))
+    written = read_value(steps)
     try:
-        parsed = _STEPS.decode(text)
+        parsed = _STEPS.decode(written)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         fail(f"Error! The steps cannot be read: {error}\nNothing was done.")
-    with connection.client() as client:
-        collected = client.txn()
-        for number, step in enumerate(parsed):
-            _add(collected, step.kv, number)
-        done = collected.commit()
+    collected = connection.client.txn()
+    for number, step in enumerate(parsed):
+        if (add := _VERBS.get(step.kv.verb)) is None:
+            text = f"operation {number}: unknown verb {step.kv.verb!r}"
+            raise RequestError("bad_request", text)
+        add(collected, step.kv)
+    done = collected.commit()
     if json:
         say_json(_answer(done))
     elif done:
@@ -67,14 +70,6 @@ def txn(
         for fault in done.faults:
             note(f"  operation {fault.place}: {fault.text}")
         raise SystemExit(1)
-
-
-def _add(txn: Any, step: KvStep, number: int) -> None:
-    """Put one operation into a transaction."""
-    add = _VERBS.get(step.verb)
-    if add is None:
-        raise RequestError("bad_request", f"operation {number}: unknown verb {step.verb!r}")
-    add(txn, step)
 
 
 _VERBS: dict[str, Callable[[Any, KvStep], object]] = {

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.commands import command
-from quorate.cli.output import fail, say, say_json
+from quorate.cli.output import fail, show
 
 _REST = {  # what programs that know Consul may look at
     "Revision": "",
@@ -25,11 +25,7 @@ def version(
         quorate version
         quorate version -format=json
     """
-    if format_ == "json":
-        say_json({"Version": QUORATE_VERSION, **_REST})
-    elif format_ == "pretty":
-        say(
-            f"Quorate v{QUORATE_VERSION}\nBuild Date {BUILD_DATE}\nConsul's API of {CONSUL_VERSION}"
-        )
-    else:
+    if format_ not in {"pretty", "json"}:
         fail(f"Unknown format: {format_}")
+    text = f"Quorate v{QUORATE_VERSION}\nBuild Date {BUILD_DATE}\nConsul's API of {CONSUL_VERSION}"
+    show({"Version": QUORATE_VERSION, **_REST}, [text], format_ == "json")

@@ -27,10 +27,7 @@ class Run(Protocol):
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
 
-    def instead(_: Connection) -> FakeClient:
-        return fake
-
-    monkeypatch.setattr(Connection, "client", instead)
+    monkeypatch.setattr(Connection, "client", fake)
     return fake
 
 

@@ -95,12 +95,12 @@ def test_an_environment_that_asks_for_no_tls_is_harmless(
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Connection().node() == "127.0.0.1:8500"
+    assert Connection().node == "127.0.0.1:8500"
     monkeypatch.setenv("CONSUL_HTTP_ADDR", "http://a:1")
-    assert Connection().node() == "a:1"
-    assert Connection(http_addr="b:2").node() == "b:2"
+    assert Connection().node == "a:1"
+    assert Connection(http_addr="b:2").node == "b:2"
     monkeypatch.setenv("CONSUL_HTTP_ADDR", "unix:///run/q.sock")
-    assert Connection().node() == "unix:///run/q.sock"
+    assert Connection().node == "unix:///run/q.sock"
 
 
 def test_a_file_with_a_token_wins_over_a_token(
@@ -108,21 +108,21 @@ def test_a_file_with_a_token_wins_over_a_token(
 ) -> None:
     file = tmp_path / "token"
     file.write_text("from file\n")
-    assert Connection().secret() == ""
+    assert Connection().secret == ""
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", "from environment")
-    assert Connection().secret() == "from environment"
+    assert Connection().secret == "from environment"
     monkeypatch.setenv("CONSUL_HTTP_TOKEN_FILE", str(file))
-    assert Connection().secret() == "from file"
-    assert Connection(token="from flag").secret() == "from flag"
-    assert Connection(token="from flag", token_file=str(file)).secret() == "from file"
+    assert Connection().secret == "from file"
+    assert Connection(token="from flag").secret == "from flag"
+    assert Connection(token="from flag", token_file=str(file)).secret == "from file"
     with pytest.raises(RequestError, match="-token-file"):
-        Connection(token_file="/none").secret()
+        _ = Connection(token_file="/none").secret
 
 
 def test_headers_say_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Connection().headers() == {}
+    assert Connection().headers == {}
     monkeypatch.setenv("CONSUL_HTTP_AUTH", "ann:pw")
-    assert Connection(token="t").headers() == {
+    assert Connection(token="t").headers == {
         "X-Consul-Token": "t",
         "Authorization": "Basic YW5uOnB3",
     }
