@@ -17,14 +17,7 @@ from quorate.gateways.http.sharing import shared
 
 
 class Door:
-    """The HTTP servers of one node, one per client address.
-
-    Args:
-        log: For people.
-
-    Attributes:
-        host: The address opened last, or that could not be.
-    """
+    """The HTTP servers of one node, one per client address; `host` is the one opened last."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
@@ -34,27 +27,14 @@ class Door:
         self.host = ""
 
     async def open(
-        self,
-        local: Local,
-        settings: AgentSettings,
-        data_dir: Path,
-        connections_max: int,
-        process: Process,
+        self, local: Local, settings: AgentSettings, config: HttpConfig, process: Process
     ) -> None:
-        """Accept clients.
-
-        Args:
-            local: The node they reach.
-            settings: Of the agent.
-            data_dir: Where bodies that are too long for memory are kept while they come.
-            connections_max: What the limit of open files leaves for clients.
-            process: What clients may ask something of, besides the node.
+        """Accept clients of a node; `process` is what they may ask something of besides.
 
         Raises:
             OSError: An address cannot be used.
         """
-        config = self._config = http_config(settings, data_dir, connections_max)
-        common = shared(config)
+        self._config, common = config, shared(config)
         for host in settings.clients:
             self.host = host
             server = ConsulServer(local, config, common, self._log.warning, process)
@@ -74,16 +54,18 @@ class Door:
 
     async def close(self) -> None:
         """Accept no more, and let those under way end."""
-        for server in self._servers:
-            await server.stop()
-        self._servers.clear()
-        for file in self._files:
-            file.remove()
-        self._files.clear()
+        while self._servers:
+            await self._servers.pop().stop()
+        while self._files:
+            self._files.pop().remove()
 
 
 def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -> HttpConfig:
-    """What the settings of an agent say about its HTTP gateway."""
+    """What the settings of an agent say about its HTTP gateway.
+
+    Long bodies are kept in `data_dir` while they come; `connections_max` is what the limit of open
+    files leaves for clients.
+    """
     cluster, limits = settings.node.cluster, settings.node.limits
     return HttpConfig(
         datacenter=settings.node.datacenter,

@@ -20,24 +20,17 @@ from quorate.client import durations
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 _READERS: dict[str, Callable[[str], Any]] = {
-    "hcl": hcl.loads,
-    "json": json.loads,
-    "toml": tomllib.loads,
-}
+    "hcl": hcl.loads, "json": json.loads, "toml": tomllib.loads,
+}  # fmt: skip
 FORMATS = tuple(_READERS)
 _FORMATS_TEXT = ", ".join(f".{each}" for each in FORMATS)
 
-_NOTHING: tuple[Any, ...] = ("", [], {})  # what an unused key may say without a warning
+_NOTHING: tuple[Any, ...] = ("", [], {}, -1)  # what an unused key may say without a warning
 
 _TYPES: dict[Kind, Any] = {
-    Kind.TEXT: str,
-    Kind.SWITCH: bool,
-    Kind.WHOLE: int,
-    Kind.NUMBER: float,
-    Kind.DURATION: str,
-    Kind.TEXTS: list[str],
-    Kind.NAMES: dict[str, str],
-}
+    Kind.TEXT: str, Kind.SWITCH: bool, Kind.WHOLE: int, Kind.NUMBER: float, Kind.DURATION: str,
+    Kind.TEXTS: list[str], Kind.NAMES: dict[str, str],
+}  # fmt: skip
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -59,11 +52,9 @@ class Read(NamedTuple):
 
 
 def read_files(paths: Sequence[Path], form: str = "") -> Read:
-    """Read files and folders, in this order, and merge them.
+    """Read files and folders, in this order, and merge them; no folders within folders.
 
-    Args:
-        paths: Files and folders; folders within folders are not read.
-        form: One of `FORMATS`: the format of all files, whatever their ending; empty: by ending.
+    `form` is one of `FORMATS`: that of all files, whatever their ending; empty: by ending.
     """
     read = Read({}, [], [])
     for path in paths:
@@ -89,8 +80,8 @@ def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def errors_text(what: str, faults: Sequence[str]) -> str:
     """Several faults as Consul lists them."""
-    count = f"{len(faults)} error{'s' if len(faults) != 1 else ''} occurred:"
-    return "\n".join([f"{what}: {count}" if what else count, *(f"\t* {f}" for f in faults)])
+    head = f"{what and f'{what}: '}{len(faults)} error{'s' * (len(faults) != 1)} occurred:"
+    return "\n".join([head, *(f"\t* {fault}" for fault in faults)])
 
 
 def _files(path: Path, form: str, read: Read) -> list[Path]:
@@ -132,7 +123,6 @@ def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
 
 
 def _parsed(path: Path, form: str) -> dict[str, Any]:
-    path.stat()  # that it is missing comes before what its name says
     form = form or path.suffix[1:]
     path.stat()  # what is not there has no wrong name
     if form not in _READERS:
@@ -177,14 +167,9 @@ def checked(
                 faults.append(f"{name} {fault}")
             else:
                 clean[key] = given
-        elif _is_missed(name, value):
+        elif value not in _NOTHING and not name.startswith("acl."):  # nobody misses details of ACLs
             warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
     return clean
-
-
-def _is_missed(name: str, value: Any) -> bool:
-    """Whether somebody may miss what an unused key says: no port that is off, no detail of ACLs."""
-    return value not in _NOTHING and value != -1 and not name.startswith("acl.")
 
 
 def _block(value: Any) -> dict[str, Any] | None:

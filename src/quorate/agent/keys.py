@@ -30,54 +30,39 @@ class Kind(Enum):
 
 
 class Key(NamedTuple):
-    """What is to be said of one key that is built.
-
-    Attributes:
-        kind: What its value must be.
-        setting: The setting that it alone sets; see `settings.AgentSettings`.
-        flag: Its flag on the command line.
-        about: The help of that.
-        default: Of a setting that is the value as it stands; None: there is more to it.
-        least: The smallest number.
-        is_reloaded: A reload changes that setting; others need a new start.
-    """
+    """What is to be said of one key that is built."""
 
     kind: Kind
-    setting: str = ""
-    flag: str = ""
-    about: str = ""
-    default: Any = None
+    setting: str = ""  # that it alone sets; see `settings.AgentSettings`
+    flag: str = ""  # on the command line
+    about: str = ""  # the help of that
+    default: Any = None  # of a setting that is the value as it stands; None: there is more to it
     least: int | None = None
-    is_reloaded: bool = False
+    is_reloaded: bool = False  # a reload changes that setting; others need a new start
 
 
 Live = partial(Key, is_reloaded=True)
 SWITCH, TEXT, TEXTS, NAMES = Kind.SWITCH, Kind.TEXT, Kind.TEXTS, Kind.NAMES
 WHOLE, DURATION = Kind.WHOLE, Kind.DURATION
 
+_EXPECT = "Found a cluster as soon as N nodes have met."
+_JOIN = "Address of another node's server port; repeatable."
+_META = "A fact about this node, for those who look for it; repeatable."
+_CLIENT = "Where to listen for clients; several with spaces."
+_WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
+
 TABLE: dict[str, Key] = {
     "server": Key(SWITCH, "", "server", "Be a full member; there are no other agents yet."),
     "bootstrap": Key(SWITCH, "is_alone", "bootstrap", "Found a cluster of one."),
-    "bootstrap_expect": Key(
-        WHOLE, "expect", "bootstrap-expect", "Found a cluster as soon as N nodes have met."
-    ),
-    "retry_join": Key(
-        TEXTS, "join", "retry-join", "Address of another node's server port; repeatable."
-    ),
+    "bootstrap_expect": Key(WHOLE, "expect", "bootstrap-expect", _EXPECT),
+    "retry_join": Key(TEXTS, "join", "retry-join", _JOIN),
     "node_name": Key(TEXT, "node_name", "node", "Name of this node; the host's name if not given."),
     "node_id": Key(TEXT, "", "node-id", "What the API shows as this node's id, a UUID."),
-    "node_meta": Live(
-        NAMES,
-        "node.meta",
-        "node-meta",
-        "A fact about this node, for those who look for it; repeatable.",
-    ),
+    "node_meta": Live(NAMES, "node.meta", "node-meta", _META),
     "disable_host_node_id": Key(SWITCH),
     "bind_addr": Key(TEXT, "bind", "bind", "Where to listen for other nodes."),
     "advertise_addr": Key(TEXT, "advertise", "advertise", "What other nodes are told to dial."),
-    "client_addr": Key(
-        TEXT, "clients", "client", "Where to listen for clients; several with spaces."
-    ),
+    "client_addr": Key(TEXT, "clients", "client", _CLIENT),
     "addresses.http": Key(TEXT),
     "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 switches it off."),
     "ports.server": Key(WHOLE, "server_port", "server-port", "Port for other nodes."),
@@ -87,12 +72,8 @@ TABLE: dict[str, Key] = {
     "log_level": Live(TEXT, "log_level", "log-level", "trace, debug, info, warn or error."),
     "log_json": Key(SWITCH, "log_json", "log-json", "Log one JSON object a line.", False),
     "pid_file": Key(TEXT, "pid_file", "pid-file", "Where to write the process id."),
-    "default_query_time": Live(
-        DURATION, "default_wait_s", "default-query-time", "How long a blocking read waits.", 300.0
-    ),
-    "max_query_time": Live(
-        DURATION, "max_wait_s", "max-query-time", "How long it may wait at most.", 600.0
-    ),
+    "default_query_time": Live(DURATION, "default_wait_s", "default-query-time", _WAIT, 300.0),
+    "max_query_time": Live(DURATION, "max_wait_s", "max-query-time", _WAIT_MAX, 600.0),
     "session_ttl_min": Live(DURATION, "session_ttl_min_s", default=10.0),
     "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
     "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
@@ -127,10 +108,8 @@ def _unused(names: str) -> Keys:
 
 def _numbers(kind: type[ClusterConfig | Timing | Limits]) -> Keys:
     """A key for each field of a struct of numbers."""
-    return {
-        name: Kind.WHOLE if field is int else Kind.NUMBER
-        for name, field in kind.__annotations__.items()
-    }
+    fields = kind.__annotations__.items()
+    return {name: Kind.WHOLE if field is int else Kind.NUMBER for name, field in fields}
 
 
 def _guarded(keys: Mapping[str, Any]) -> Keys:
@@ -160,36 +139,26 @@ _OUR_NUMBERS: Keys = {
 }  # fmt: skip
 
 _UNUSED = _unused(
-    # identity and addresses
-    "primary_datacenter domain alt_domain advertise_addr_wan "
-    "advertise_addr_ipv4 advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs "
-    # joining
-    "retry_join_wan retry_interval retry_max rejoin_after_leave start_join start_join_wan "
-    "retry_interval_wan retry_max_wan "
+    # identity, addresses, joining
+    "primary_datacenter domain alt_domain advertise_addr_wan advertise_addr_ipv4 "
+    "advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs retry_join_wan retry_interval "
+    "retry_max rejoin_after_leave start_join start_join_wan retry_interval_wan retry_max_wan "
     # log
     "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
     "syslog_facility "
-    # checks and services
+    # checks and services; access control, in old words; DNS; limits
     "service services check checks enable_script_checks enable_local_script_checks "
-    "check_update_interval check_output_max_size discard_check_output watches "
-    # access control, old words
-    "acl_down_policy acl_ttl acl_enforce_version_8 "
-    # DNS
-    "recursors "
-    # limits
-    "discovery_max_stale "
+    "check_update_interval check_output_max_size discard_check_output watches acl_down_policy "
+    "acl_ttl acl_enforce_version_8 recursors discovery_max_stale "
     # consensus and gossip
     "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
-    "reconnect_timeout reconnect_timeout_wan "
-    "disable_keyring_file "
+    "reconnect_timeout reconnect_timeout_wan disable_keyring_file "
     # UI, mesh and the rest
-    "ui ui_dir ui_content_path cloud config_entries peering "
-    "disable_update_check disable_remote_exec enable_debug "
-    "disable_anonymous_signature "
-    "enable_central_service_config experiments segment segments locality audit version "
-    "version_prerelease revision license_path partition non_voting_server read_replica "
-    "protocol rpc server_name server_rejoin_age_max use_streaming_backend "
-    "disable_coordinates xds reporting"
+    "ui ui_dir ui_content_path cloud config_entries peering disable_update_check "
+    "disable_remote_exec enable_debug disable_anonymous_signature enable_central_service_config "
+    "experiments segment segments locality audit version version_prerelease revision license_path "
+    "partition non_voting_server read_replica protocol rpc server_name server_rejoin_age_max "
+    "use_streaming_backend disable_coordinates xds reporting"
 )
 
 _UNUSED_BLOCKS: Keys = {
@@ -272,25 +241,6 @@ def kind_of(key: str) -> Kind:
     return Kind(found)
 
 
-FLAGS = {key.flag: (name, key.about) for name, key in TABLE.items() if key.flag}
-FLAGS["join"] = ("retry_join", "The same as -retry-join, by its old name.")
-"""The flags of `quorate agent` by name: the key that each sets, and its help."""
-
-UNUSED_SWITCHES = (
-    "disable-keyring-file enable-local-script-checks enable-script-checks "
-    "hcl non-voting-server read-replica rejoin syslog ui"
-)
-UNUSED_VALUES = (
-    "advertise-wan alt-domain auto-reload-config "
-    "check_output_max_size dns-port domain grpc-port grpc-tls-port https-port "
-    "log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
-    "primary-gateway protocol raft-protocol recursor retry-interval "
-    "retry-interval-wan retry-join-wan retry-max retry-max-wan segment "
-    "serf-lan-bind serf-wan-bind serf-wan-port "
-    "ui-content-path ui-dir"
-)
-"""Consul's flags for parts that are not there."""
-
 HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
     "disable-host-node-id": ("disable_host_node_id", ""),
     "serf-lan-port": ("ports.serf_lan", ""),  # read in `retry_join`
@@ -299,4 +249,21 @@ HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
     "serf-lan-allowed-cidrs": ("serf_lan_allowed_cidrs", ""),
     "serf-wan-allowed-cidrs": ("serf_wan_allowed_cidrs", ""),
 }
-"""The same for flags that the help does not show: most ask for protection, see `protection`."""
+"""The same for flags that the help does not show: most ask for protection."""
+
+FLAGS = {key.flag: (name, key.about) for name, key in TABLE.items() if key.flag}
+FLAGS["join"] = ("retry_join", "The same as -retry-join, by its old name.")
+"""The flags of `quorate agent` by name: the key that each sets, and its help."""
+
+UNUSED_SWITCHES = (
+    "disable-keyring-file enable-local-script-checks enable-script-checks hcl non-voting-server "
+    "read-replica rejoin syslog ui"
+)
+UNUSED_VALUES = (
+    "advertise-wan alt-domain auto-reload-config check_output_max_size dns-port domain grpc-port "
+    "grpc-tls-port https-port log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
+    "primary-gateway protocol raft-protocol recursor retry-interval retry-interval-wan "
+    "retry-join-wan retry-max retry-max-wan segment serf-lan-bind serf-wan-bind serf-wan-port "
+    "ui-content-path ui-dir"
+)
+"""Consul's flags for parts that are not there."""

@@ -15,10 +15,8 @@ def pid_file(path: Path | None) -> Generator[None]:
     """Have the file while the body runs.
 
     To be entered when the node has its data directory and its ports: a second node started by
-    mistake fails on those, and must leave the file of the first alone.
-
-    Args:
-        path: Where; folders that are missing are made. None: nowhere.
+    mistake fails on those, and must leave the file of the first alone. Folders that are missing
+    are made.
 
     Raises:
         PidFileError: It cannot be written.

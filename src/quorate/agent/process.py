@@ -23,14 +23,8 @@ LEAVE_S = 6.0
 class AgentProcess:
     """See `gateways.http.process.Process`.
 
-    Args:
-        given: What the command line said: files are read again by it.
-        settings: What is in force.
-        logs: Where the log goes.
-        stop: Called when the process is to end.
-
-    Attributes:
-        settings: What is in force; what needs a new start is in it as it was.
+    `settings` are in force; what needs a new start is in them as it was. By `given` files are read
+    again. `stop` is called when the process is to end.
     """
 
     def __init__(
@@ -138,21 +132,22 @@ class AgentProcess:
 
     async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
         error: QuorateError | None
+        log = self._logs.log
         is_last = len(body.local.status().configuration.members) == 1
         try:
             error = await body.leave()
         except Exception as fault:  # noqa: BLE001 - a task that ends by it tells nobody
             error = PeerError("local", f"internal error {body.local.report(fault)}")
-        if error is None and is_last:
-            self._logs.log.warning(
+        if error is not None:
+            log.warning("did not leave the cluster", why=error.text)
+            self._leaving = None
+        elif is_last:
+            log.warning(
                 "the last member only stops: the cluster goes on when it starts again on its data "
                 "directory"
             )
-        elif error is None:
-            self._logs.log.info("left the cluster")
         else:
-            self._logs.log.warning("did not leave the cluster", why=error.text)
-            self._leaving = None
+            log.info("left the cluster")
         done(error)
         if error is None:
             self._stop()

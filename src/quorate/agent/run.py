@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from quorate import __version__
-from quorate.agent.door import Door
+from quorate.agent.door import Door, http_config
 from quorate.agent.files import Given
 from quorate.agent.logs import Logs
 from quorate.agent.pidfile import PidFileError, pid_file
@@ -65,13 +65,8 @@ FILES_WANTED = 4096
 class OldCopyError(Exception):
     """The data directory is an old copy: the node may go on under a new id only.
 
-    Attributes:
-        members: Addresses of the other members.
+    Its arguments are the addresses of the other members.
     """
-
-    def __init__(self, members: Sequence[str]) -> None:
-        super().__init__()
-        self.members = members
 
 
 class StartError(Exception):
@@ -92,37 +87,25 @@ def run(given: Given) -> int:
     connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir:
-            return _lives(given, settings, data_dir, logs, connections_max)
+            is_old = False
+            while True:
+                serve = _serve(given, settings, data_dir, logs, connections_max)
+                try:
+                    return uvloop.run(serve)
+                except OldCopyError as old:
+                    if is_old:  # a directory that was just made: told, and nothing more to be tried
+                        return EXIT_HALTED
+                    is_old, kept = True, renew_datadir(data_dir)
+                    log.warning("starting again under a new id", set_aside=str(kept))
+                    # It may only join: what it belonged to exists, so it founds nothing.
+                    join = tuple(dict.fromkeys((*settings.join, *old.args)))
+                    settings = msgspec.structs.replace(
+                        settings, join=join, expect=0, is_alone=False
+                    )
     except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _told(error, log)
-
-
-def _lives(
-    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
-) -> int:
-    """Run a node; a second one, under a new id, if its directory turns out to be an old copy.
-
-    Raises:
-        StorageError: The old copy could not be set aside; it is not used any more all the same.
-    """
-    try:
-        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
-    except OldCopyError as old:
-        kept = renew_datadir(data_dir)
-        logs.log.warning("starting again under a new id", set_aside=str(kept))
-        settings = _rejoining(settings, old.members)
-    try:
-        return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
-    except OldCopyError:  # of a directory that was just made: told, and nothing more to be tried
-        return EXIT_HALTED
-
-
-def _rejoining(settings: AgentSettings, members: Sequence[str]) -> AgentSettings:
-    """Settings of a node that may only join: what it belonged to exists, so it founds nothing."""
-    join = tuple(dict.fromkeys((*settings.join, *members)))
-    return msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
 
 
 def _refused(text: str) -> int:
@@ -154,9 +137,9 @@ async def _serve(
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, log, context))
-    door = Door(log)
+    door, config = Door(log), http_config(settings, data_dir, connections_max)
     try:
-        await door.open(body.local, settings, data_dir, connections_max, process)
+        await door.open(body.local, settings, config, process)
     except OSError as error:
         await door.close()
         await body.close(is_clean=True)
@@ -164,30 +147,26 @@ async def _serve(
     process.started(body, door)
     try:
         with pid_file(settings.pid_file):
-            return await _run(settings, data_dir, body, door, stopping, logs)
+            _tell_start(settings, data_dir, body, logs)
+            return await _run(body, door, stopping, logs)
     except PidFileError:
         await door.close()
         await body.close(is_clean=True)
         raise
 
 
-async def _run(
-    settings: AgentSettings,
-    data_dir: Path,
-    body: Body,
-    door: Door,
-    stopping: asyncio.Event,
-    logs: Logs,
-) -> int:
-    """Be a node until a signal or the node itself ends that; returns the exit code."""
-    log = logs.log
-    log.info(
+def _tell_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs) -> None:
+    logs.log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
     )  # fmt: skip
     if not settings.log_json:
         status = body.local.status()
         logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
+
+
+async def _run(body: Body, door: Door, stopping: asyncio.Event, logs: Logs) -> int:
+    """Be a node until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
     gc.freeze()  # what is here now stays: later collections need not look at it
     stop = asyncio.get_running_loop().create_task(stopping.wait())
@@ -195,7 +174,7 @@ async def _run(
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     logs.close()
-    return await _stop(body, door, log)
+    return await _stop(body, door, logs.log)
 
 
 def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
@@ -228,7 +207,7 @@ async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
     why = body.ended.result()
     code = _told(why, log)
     if isinstance(why, Halt) and why.code == OLD_COPY:
-        raise OldCopyError([each.address for each in members if each.id != body.member.id])
+        raise OldCopyError(*(each.address for each in members if each.id != body.member.id))
     return code
 
 
@@ -250,25 +229,14 @@ def _told(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
 
 def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
     is_dev = settings.is_dev
-    segment_bytes = DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes
-    wal = WalSettings(
-        layout=Layout(segment_bytes=segment_bytes),
-        sync=settings.wal_sync,
-        free_bytes_min=settings.free_bytes_min,
-    )
+    layout = Layout(segment_bytes=DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes)
+    wal = WalSettings(layout=layout, sync=settings.wal_sync, free_bytes_min=settings.free_bytes_min)
     tables_step_bytes = DEV_TABLES_BYTES if is_dev else STEP_BYTES
-    home = HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes)
     return BodySettings(
-        data_dir,
-        settings.node_name,
-        settings.address,
-        http=settings.http_address,
-        join=settings.join,
-        expect=settings.expect,
-        is_alone=settings.is_alone,
-        node=settings.node,
-        home=home,
-    )
+        data_dir, settings.node_name, settings.address, http=settings.http_address,
+        join=settings.join, expect=settings.expect, is_alone=settings.is_alone, node=settings.node,
+        home=HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes),
+    )  # fmt: skip
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -289,21 +257,21 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
-    if host.startswith(UNIX):
-        return StartError(f"cannot listen on {host}: {error.strerror or error}")
-    if error.errno == errno.EADDRINUSE:
+    is_unix, where = host.startswith(UNIX), f"{host}, port {port}"
+    if not is_unix and error.errno == errno.EADDRINUSE:
         return StartError(
             f"port {port} on {host} is in use by another process: stop that one, or choose "
             "another port with -http-port or -server-port"
         )
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return StartError(f"no permission to listen on {host}, port {port}: choose one above 1023")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return StartError(
-            f"cannot listen on {host}, port {port}: this machine has no such address; `ip addr` "
-            "lists those that it has. 0.0.0.0 means all of them"
+    if not is_unix and error.errno in {errno.EACCES, errno.EPERM}:
+        return StartError(f"no permission to listen on {where}: choose one above 1023")
+    why = error.strerror or str(error)
+    if not is_unix and error.errno == errno.EADDRNOTAVAIL:
+        why = (
+            "this machine has no such address; `ip addr` lists those that it has. 0.0.0.0 means "
+            "all of them"
         )
-    return StartError(f"cannot listen on {host}, port {port}: {error.strerror or error}")
+    return StartError(f"cannot listen on {host if is_unix else where}: {why}")
 
 
 @contextlib.contextmanager

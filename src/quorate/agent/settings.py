@@ -14,10 +14,10 @@ from typing import Any, cast, get_args
 import msgspec
 
 from quorate.agent import protection
-from quorate.agent.beginnings import Notes, beginning_of
 from quorate.agent.files import FORMATS, Given, checked, errors_text, merge, read_files
 from quorate.agent.keys import KEYS, TABLE, Key, Kind
 from quorate.agent.logs import LEVELS
+from quorate.agent.sockets import SocketSettings
 from quorate.agent.templates import TemplateError, expand, own_places
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
@@ -44,15 +44,23 @@ _UUID = re.compile("-".join(f"[0-9a-fA-F]{{{count}}}" for count in (8, 4, 4, 4, 
 _IN_DNS = re.compile(r"[A-Za-z0-9-]+")
 
 
-class SocketSettings(msgspec.Struct, frozen=True):
-    """Who may use Unix sockets of this node; empty means: as the system makes them."""
-
-    user: str = ""
-    group: str = ""
-    mode: int | None = None
-
-
-Headers = tuple[tuple[str, str], ...]
+_EXPECT, _ALONE = "'bootstrap_expect > 0'", "'bootstrap = true'"
+_NOT_NEGATIVE = "Must be greater than or equal to zero"
+_BOOTSTRAP_MODE = "BootstrapExpect is set to 1; this is the same as Bootstrap mode."
+_ONLY_WAITS = (
+    "neither -bootstrap-expect nor -retry-join: this node waits for one of a cluster to connect to "
+    "it. For a new cluster give -bootstrap, or -bootstrap-expect N and -retry-join to N nodes"
+)
+_ONLY_WAITS_TO_BOOTSTRAP = "no -retry-join: this node waits until the others connect to it"
+_NO_CLIENTS = (
+    "server = false asks for a client agent, and those are not built: give -server for "
+    "a full member. Programs need no agent on their machine: they may use the HTTP "
+    "address of any server"
+)
+_SAYS_NOTHING = (
+    "-server is not given, and there are no client agents: this node joins as a server "
+    "that holds everything, and has no vote until it is given one"
+)
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
@@ -110,15 +118,12 @@ class ConfigError(Exception):
 
 
 def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSettings, list[str]]:
-    """Read the files that the flags name, and judge everything together.
+    """Read the files that the flags name, judge everything together; also returns warnings.
 
     Args:
         given: What the command line says.
         is_lenient: Let words pass that only a start needs to understand, as Consul's `validate`
             does.
-
-    Returns:
-        The settings, and warnings for the log.
 
     Raises:
         ConfigError: Something is wrong; all of it is listed.
@@ -142,23 +147,32 @@ def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSetting
     return settings, list(dict.fromkeys(warnings))  # several files may say the same
 
 
-class _Reader(Notes):
-    """Turns values into settings, and notes what is wrong or odd."""
+class _Reader:
+    """Turns values into settings, and notes what is wrong or odd.
+
+    Attributes:
+        faults: Of single keys; Consul lists them.
+        sentences: Of what keys say together; Consul says them one by one.
+        warnings: For the log.
+    """
 
     def __init__(self, values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> None:
-        super().__init__()
+        self.faults: list[str] = []
+        self.sentences: list[str] = []
+        self.warnings: list[str] = []
         self._values = values
         self._is_dev = is_dev
         self._is_lenient = is_lenient
 
     def settings(self) -> AgentSettings:
         """Everything; to be used only if no fault was noted."""
-        expect, is_alone = beginning_of(
-            self._values, self, is_dev=self._is_dev, is_lenient=self._is_lenient
-        )
+        expect, is_alone = self._beginning()
         bind = self._text("bind_addr", self._default_bind())
-        http_port = self._port("ports.http", HTTP_PORT, may_be_off=True)
-        server_port = self._port("ports.server", SERVER_PORT, may_be_off=False)
+        http_port = self._port("ports.http", HTTP_PORT)
+        server_port = self._port("ports.server", SERVER_PORT)
+        if server_port is None:
+            self.faults.append("ports.server: invalid port: -1")
+            server_port = SERVER_PORT
         bind = self._one_address("bind_addr", bind)
         settings = AgentSettings(
             is_dev=self._is_dev,
@@ -168,8 +182,8 @@ class _Reader(Notes):
             advertise=self._advertise(bind),
             clients=self._clients(),
             http_port=http_port,
-            server_port=server_port or SERVER_PORT,
-            join=self._join(server_port or SERVER_PORT),
+            server_port=server_port,
+            join=self._join(server_port),
             expect=expect,
             is_alone=is_alone,
             node=self._node(),
@@ -185,7 +199,8 @@ class _Reader(Notes):
                 if key.default is not None
             },
         )
-        self._no_two_on_one_port(settings)
+        if settings.http_port == settings.server_port and _meet(settings.bind, settings.clients):
+            self.faults.append(f"ports.http and ports.server are both {server_port} on one address")
         return settings
 
     # --- single values -------------------------------------------------------------------------
@@ -218,13 +233,12 @@ class _Reader(Notes):
         text = self._get(name, None)
         return default_s if text is None else durations.parse(text)
 
-    def _port(self, name: str, default: int, *, may_be_off: bool) -> int | None:
+    def _port(self, name: str, default: int) -> int | None:
+        """A port; None if it is switched off."""
         port = int(self._get(name, default))
-        if port == -1 and may_be_off:
-            return None
-        if not 0 < port <= PORT_MAX:
+        if not (0 < port <= PORT_MAX or port == -1):
             self.faults.append(f"{name}: invalid port: {port}")
-        return port
+        return None if port == -1 else port
 
     def _expanded(self, name: str, text: str) -> list[str]:
         """The addresses that a key means, its templates replaced."""
@@ -269,6 +283,33 @@ class _Reader(Notes):
 
     # --- groups --------------------------------------------------------------------------------
 
+    def _beginning(self) -> tuple[int, bool]:
+        """How many nodes bootstrap together, 0 if none; and whether it is a cluster of one."""
+        expect = int(self._get("bootstrap_expect", 0))
+        is_alone, server = bool(self._get("bootstrap", False)), self._get("server", None)
+        is_server = self._is_dev if server is None else bool(server)
+        is_lenient, one = self._is_lenient, is_alone or expect == 1
+        is_waiting = not (self._is_dev or one or self._get("retry_join", []))
+        self.sentences += _true(
+            (expect < 0, f"bootstrap_expect cannot be {expect}. {_NOT_NEGATIVE}"),
+            (expect and is_alone, f"{_EXPECT} and {_ALONE} are mutually exclusive"),
+            (expect > 0 and not is_server, f"{_EXPECT} requires 'server = true'"),
+            (is_alone and not is_server, f"{_ALONE} requires 'server = true'"),
+        )
+        self.faults += _true(
+            (self._is_dev and expect > 1, "-dev is a cluster of one: leave out bootstrap_expect"),
+            (server is False and not is_lenient, _NO_CLIENTS),
+        )
+        is_even = expect > 1 and expect % 2 == 0
+        self.warnings += _true(
+            (is_even, f"{expect} nodes bear no more failures than {expect - 1} do"),
+            (is_lenient and expect == 1, _BOOTSTRAP_MODE),
+            (is_lenient and one, "bootstrap = true: do not enable unless necessary"),
+            (server is None and not is_server and not is_lenient, _SAYS_NOTHING),
+            (is_waiting and not is_lenient, _ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS),
+        )
+        return (0, True) if self._is_dev or one else (expect, False)
+
     def _data_dir(self) -> Path | None:
         text = self._text("data_dir", "")
         if not text and not self._is_dev:
@@ -311,11 +352,8 @@ class _Reader(Notes):
         if mode and not re.fullmatch(r"0?[0-7]{3}", mode):
             self.faults.append(f"unix_sockets.mode: {mode!r} is no mode such as 0660")
             mode = ""
-        return SocketSettings(
-            self._text("unix_sockets.user", ""),
-            self._text("unix_sockets.group", ""),
-            int(mode, 8) if mode else None,
-        )
+        user, group = self._text("unix_sockets.user", ""), self._text("unix_sockets.group", "")
+        return SocketSettings(user, group, int(mode, 8) if mode else None)
 
     def _advertise(self, bind: str) -> str:
         text = self._text("advertise_addr", "")
@@ -350,7 +388,7 @@ class _Reader(Notes):
             self.faults.append(f"{name} is empty")
         return tuple(dict.fromkeys(found))
 
-    def _response_headers(self) -> Headers:
+    def _response_headers(self) -> tuple[tuple[str, str], ...]:
         given: dict[str, str] = self._get("http_config.response_headers", {})
         for name, value in given.items():
             if not _HEADER.fullmatch(name) or "\r" in value or "\n" in value:
@@ -403,15 +441,10 @@ class _Reader(Notes):
                 "datacenter can only contain lowercase alphanumeric, - or _ characters. "
                 f'received: "{datacenter}"'
             )
+        limits = msgspec.structs.replace(Limits(), **self._get("quorate.limits", {}))
+        parts = (self._cluster(), self._timing(), limits, datacenter, self._node_meta())
         is_promoting = bool(self._get("quorate.auto_promote", False))
-        node = NodeSettings(
-            self._cluster(),
-            self._timing(),
-            self._limits(),
-            datacenter,
-            self._node_meta(),
-            auto_promote=is_promoting,
-        )
+        node = NodeSettings(*parts, auto_promote=is_promoting)
         self.faults += node.validate()
         return node
 
@@ -435,14 +468,10 @@ class _Reader(Notes):
         timing = msgspec.structs.replace(timing, hold_s=hold_s)
         return msgspec.structs.replace(timing, **self._get("quorate.timing", {}))
 
-    def _limits(self) -> Limits:
-        return msgspec.structs.replace(Limits(), **self._get("quorate.limits", {}))
 
-    def _no_two_on_one_port(self, settings: AgentSettings) -> None:
-        if settings.http_port == settings.server_port and _meet(settings.bind, settings.clients):
-            self.faults.append(
-                f"ports.http and ports.server are both {settings.server_port} on one address"
-            )
+def _true(*facts: tuple[object, str]) -> list[str]:
+    """What is to be said, of what may be so."""
+    return [text for is_so, text in facts if is_so]
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,24 +10,27 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from quorate.agent.settings import SocketSettings
+import msgspec
 
 BACKLOG = 1024
 _OWNER_ONLY = 0o177  # as umask: until the owner and mode are set
 
 
-class UnixListener:
-    """A bound and listening Unix socket, with its file.
+class SocketSettings(msgspec.Struct, frozen=True):
+    """Who may use Unix sockets of this node; empty means: as the system makes them."""
 
-    Args:
-        path: Where; folders that are missing are made. A file that a dead process left is replaced.
-        settings: Whose it is, and who may use it.
+    user: str = ""
+    group: str = ""
+    mode: int | None = None
+
+
+class UnixListener:
+    """A bound and listening Unix socket, with its file; folders that are missing are made.
+
+    A file that a dead process left is replaced.
 
     Raises:
         OSError: It cannot be made; `EADDRINUSE` if somebody listens there.
-
-    Attributes:
-        socket: To be given to a server.
     """
 
     def __init__(self, path: Path, settings: SocketSettings) -> None:
@@ -45,7 +48,12 @@ class UnixListener:
                 if is_ours:
                     os.umask(before)
             self._inode = path.stat().st_ino
-            _give(path, settings)
+            user = _id_of(settings.user, lambda name: pwd.getpwnam(name).pw_uid)
+            group = _id_of(settings.group, lambda name: grp.getgrnam(name).gr_gid)
+            if user != -1 or group != -1:
+                os.chown(path, user, group)
+            if settings.mode is not None:
+                path.chmod(settings.mode)
             self.socket.listen(BACKLOG)
         except BaseException:
             self.socket.close()
@@ -74,15 +82,6 @@ def _remove_left_over(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
     raise OSError(errno.EADDRINUSE, "somebody listens there")
-
-
-def _give(path: Path, settings: SocketSettings) -> None:
-    user = _id_of(settings.user, lambda name: pwd.getpwnam(name).pw_uid)
-    group = _id_of(settings.group, lambda name: grp.getgrnam(name).gr_gid)
-    if user != -1 or group != -1:
-        os.chown(path, user, group)
-    if settings.mode is not None:
-        path.chmod(settings.mode)
 
 
 def _id_of(name: str, find: Callable[[str], int]) -> int:

@@ -10,22 +10,15 @@ from quorate.runtime.addresses import join_address
 def startup_block(
     settings: AgentSettings, status: Status, data_dir: Path, version: str, consul_version: str
 ) -> str:
-    """The lines that an agent prints when it has started, for people.
-
-    Args:
-        settings: What it was started with.
-        status: What its node knows right after the start.
-        data_dir: Where its data is.
-        version: Of Quorate.
-        consul_version: The one that Consul's clients are told.
-    """
+    """The lines that an agent prints when it has started, for people."""
+    kept = "" if settings.data_dir is not None else " (temporary: it goes with this process)"
     rows = [
         ("Version", f"{version} (HTTP API of Consul {consul_version})"),
         ("Node", f"{settings.node_name} ({status.node.id})"),
         ("Datacenter", settings.node.datacenter),
         ("HTTP", _http(settings)),
         ("Server port", settings.address),
-        ("Data directory", f"{data_dir}{_is_kept(settings)}"),
+        ("Data directory", f"{data_dir}{kept}"),
         ("Cluster", status.cluster_id or "none yet"),
         ("Members", _members(status)),
     ]
@@ -49,16 +42,8 @@ def _http(settings: AgentSettings) -> str:
     return ", ".join(places) or "none"
 
 
-def _is_kept(settings: AgentSettings) -> str:
-    return "" if settings.data_dir is not None else " (temporary: it goes with this process)"
-
-
 def _members(status: Status) -> str:
-    members = status.configuration.members
-    if not members:
-        return "none yet"
     voters = status.configuration.voter_ids
-    return ", ".join(
-        member.name if member.id in voters else f"{member.name} (learner)"
-        for member in sorted(members, key=lambda member: member.name)
-    )
+    members = sorted(status.configuration.members, key=lambda member: member.name)
+    names = (f"{each.name}{'' if each.id in voters else ' (learner)'}" for each in members)
+    return ", ".join(names) or "none yet"

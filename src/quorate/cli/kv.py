@@ -141,14 +141,14 @@ def put(
         date | quorate kv put now -
         quorate kv put -cas -modify-index=42 colour blue
     """
-    if not words or not words[0]:
+    key, *given = words or ("",)
+    if not key:
         fail("Error! Missing KEY argument")
-    if len(words) > 2:
+    if len(given) > 1:
         fail(f"Error! Too many arguments (expected 1 or 2, got {len(words)})")
-    key = words[0]
     if key.startswith("/"):
         fail(f"Error! Failed writing data: Invalid key. Key must not begin with a '/': {key}")
-    value = read_value(words[1]) if len(words) == 2 else b""
+    value = read_value(given[0]) if given else b""
     value = _decoded(value) if base64 else value
     if (acquire or release) and not session:
         fail("Error! Missing -session (required with -acquire and -release)")
