@@ -9,10 +9,12 @@ be answered at once for ever.
 Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from quorate.base.command import Command
 from quorate.base.ports import TableRows
 
 T = TypeVar("T")
@@ -32,6 +34,33 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
     changed: int
     header: int
     subjects: tuple[bytes, ...]
+
+
+class LongAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """In place of an `Answer`: what was asked for is too long to be read in one turn.
+
+    Attributes:
+        changed: As in `Answer`; with a `search`: not below that.
+        subjects: What to watch to learn of the next change.
+        search: Gives, of a state, indexes whose highest is `Answer.changed`, one for each piece of
+            work. None: it need not be searched for.
+    """
+
+    changed: int
+    subjects: tuple[bytes, ...]
+    search: "Callable[[Reading], Iterator[int]] | None" = None
+
+
+class Renewal(msgspec.Struct, Generic[T], frozen=True):
+    """What the renewal of something needs.
+
+    Attributes:
+        value: What is renewed.
+        command: To be applied; None: it is young enough to be acknowledged as it is.
+    """
+
+    value: T
+    command: Command | None
 
 
 class Reading(Protocol):

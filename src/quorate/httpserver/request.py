@@ -109,6 +109,10 @@ class Request(msgspec.Struct, eq=False):
     on_lost: Callable[[], None] | None = None
     context: RequestContext = PLAIN
 
+    def set_context(self, context: RequestContext) -> None:
+        """More is known of who asks, and how."""
+        self.context = context
+
     def waits(self, on_lost: Callable[[], None]) -> None:
         """It is answered when something changes: tell if the client goes before that.
 

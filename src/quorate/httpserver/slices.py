@@ -10,15 +10,10 @@ from collections.abc import Callable
 from time import monotonic
 
 from quorate.base.errors import InvariantError
+from quorate.base.slices import LATER, Step
 
 TURN_S = 0.003
 """So much of each turn is spent on slices; a piece that was begun is finished."""
-
-LATER = 2
-"""There is more to do, but not in this turn."""
-
-Step = Callable[[], int]
-"""Does a piece of at most about a millisecond; True if there is more to do, or `LATER`."""
 
 
 def soon(step: Callable[[], None]) -> None:

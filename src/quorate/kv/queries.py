@@ -1,11 +1,10 @@
 """Reads of keys, each on one state of the tables: see `base.answers`."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 
-import msgspec
-
-from quorate.base.answers import Answer, Reading, T
+from quorate.base.answers import Answer, LongAnswer, Reading, T
 from quorate.base.schema import index_of, prefix_end
 from quorate.base.subjects import beginning, exactly
 from quorate.kv.subjects import of_key
@@ -20,18 +19,16 @@ BATCH_BYTES = 32 * 1024
 """Of one piece: about a millisecond, with what is made of it."""
 
 
-class LongList(msgspec.Struct, frozen=True):
+class LongList(LongAnswer, frozen=True):
     """A list of keys that is too long to be made in one turn: see `batches`.
 
     Attributes:
         prefix: Of the keys.
         separator: Names are cut behind it, see `kv_keys`; None: whole entries, not names.
-        subjects: What to watch to learn of the next change.
     """
 
     prefix: bytes
     separator: bytes | None
-    subjects: tuple[bytes, ...]
 
 
 def kv_at_once(reading: Reading, key: bytes) -> tuple[KvRow, int] | None:
@@ -73,7 +70,7 @@ def kv_keys(reading: Reading, prefix: bytes, separator: bytes = b"") -> Answer[l
 def kv_list_in_turn(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]] | LongList:
     """As `kv_list`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
-    return _long(prefix, None) if is_long else kv_list(reading, prefix)
+    return _long(reading, prefix, None) if is_long else kv_list(reading, prefix)
 
 
 def kv_keys_in_turn(
@@ -81,7 +78,7 @@ def kv_keys_in_turn(
 ) -> Answer[list[bytes]] | LongList:
     """As `kv_keys`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
-    return _long(prefix, separator) if is_long else kv_keys(reading, prefix, separator)
+    return _long(reading, prefix, separator) if is_long else kv_keys(reading, prefix, separator)
 
 
 def keys_index(reading: Reading) -> int:
@@ -117,10 +114,9 @@ def batches(reading: Reading, long: LongList) -> Iterator[list[KvEntry] | list[b
         yield found or names
 
 
-def changes(reading: Reading, long: LongList) -> Iterator[int]:
+def changes(reading: Reading, prefix: bytes) -> Iterator[int]:
     """Indexes whose highest is `Answer.changed` of a long list; one for each piece of work."""
     yield max(reading.floor, reading.restored)
-    prefix = long.prefix
     newest = rows = 0
     for entry in looked_at(reading.rows, prefix):
         newest = newest if entry is None else max(newest, entry.row.modify_index)
@@ -149,9 +145,14 @@ def _is_long(reading: Reading, prefix: bytes) -> bool:
     return next(islice(graves, LIST_ROWS, None), None) is not None
 
 
-def _long(prefix: bytes, separator: bytes | None) -> LongList:
-    wait = (beginning(of_key(prefix)),)
-    return LongList(prefix, separator, wait)
+def _long(reading: Reading, prefix: bytes, separator: bytes | None) -> LongList:
+    return LongList(
+        prefix,
+        separator,
+        changed=keys_index(reading),
+        subjects=(beginning(of_key(prefix)),),
+        search=partial(changes, prefix=prefix),
+    )
 
 
 def _under(reading: Reading, prefix: bytes, value: T, newest: int) -> Answer[T]:

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterator
 
-from quorate.base.answers import Answer, Reading
+from quorate.base.answers import Answer, Reading, Renewal
 from quorate.base.subjects import exactly
+from quorate.sessions.commands import SessionRenew
 from quorate.sessions.subjects import of_node_sessions, of_session
-from quorate.sessions.tables import SESSIONS, SessionRow, session_of, sessions
+from quorate.sessions.tables import (
+    SESSIONS,
+    SessionRow,
+    needs_renewal,
+    session_of,
+    sessions,
+)
 
 
 def session_get(reading: Reading, session: str) -> Answer[SessionRow | None]:
@@ -28,3 +35,11 @@ def each_session(reading: Reading, node: str | None = None) -> Answer[Iterator[S
     subject = of_node_sessions(node)
     header = reading.table_index(SESSIONS)
     return reading.answer(rows, reading.noted(subject), header, (exactly(subject),))
+
+
+def session_renewal(reading: Reading, stamp_ms: int, session: str) -> Renewal[SessionRow] | None:
+    """What the renewal of a session at this log time needs; None: there is no such session."""
+    row = session_of(reading.rows, session)
+    if row is None:
+        return None
+    return Renewal(row, SessionRenew(session) if needs_renewal(row, stamp_ms) else None)

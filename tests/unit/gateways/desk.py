@@ -243,6 +243,7 @@ class Desk:
         with_node: bool = True,
         domains: Domains = DOMAINS,
         routes: Sequence[Route] = ROUTES,
+        slices: Slices | None = None,
     ) -> None:
         self.config = HttpConfig() if config is None else config
         self.tick = 1
@@ -252,7 +253,8 @@ class Desk:
         self.local = FakeLocal(with_node=with_node, domains=domains)
         self.timers: list[FakeTimer] = []
         common = shared(self.config)
-        self.slices = Slices(lambda step: step())  # at once, so that answers are there
+        at_once = Slices(lambda step: step())  # so that answers are there
+        self.slices = at_once if slices is None else slices
         common = common._replace(slices=self.slices)
         self.context = Context(self.local, self.config, self._call_later, common)
         self.application = ConsulApi(self.context, routes)

@@ -5,13 +5,11 @@ import json
 import pytest
 
 from quorate.gateways.http import answers, kv
-from quorate.gateways.http.evaluations import BYTES_MAX, ENTRIES_MAX, Evaluations, question
+from quorate.gateways.http.blocking import question
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import kv_list_in_turn
 from quorate.machine.queries import Reader
 from tests.unit.gateways.desk import Desk, request
-
-STATE = (1, 7)
 
 
 @pytest.fixture
@@ -104,26 +102,3 @@ def test_a_question_is_the_same_whatever_its_reader_has_seen() -> None:
     asked = {question(b"/v1/kv/a?keys&index=%d&wait=%ds" % (n, n)) for n in range(5)}
     asked |= {question(b"/v1/kv/a?wait=1s&keys&index=7"), question(b"/v1/kv/a?keys")}
     assert len(asked) == 1
-
-
-def test_only_one_state_is_remembered_and_of_it_only_so_much() -> None:
-    shared = Evaluations()
-    for number in range(3 * ENTRIES_MAX):
-        shared.answer(STATE, b"%d" % number, object)
-        assert len(shared) <= ENTRIES_MAX
-    first = shared.answer(STATE, b"first", object)
-    assert shared.answer(STATE, b"first", object) is first
-    assert shared.answer((1, 8), b"first", object) is not first
-    assert len(shared) == 1
-    for number in range(8):
-        one = shared.answer(STATE, b"%d" % number, object)
-        shared.body(one, lambda: bytes(BYTES_MAX // 2), is_pretty=False)
-    assert len(shared) <= 4
-
-
-def test_an_answer_that_is_not_remembered_is_encoded_each_time() -> None:
-    shared = Evaluations()
-    bodies = iter([b"one", b"two"])
-    answer = object()
-    assert shared.body(answer, lambda: next(bodies), is_pretty=False) == b"one"
-    assert shared.body(answer, lambda: next(bodies), is_pretty=False) == b"two"

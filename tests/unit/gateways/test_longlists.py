@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from quorate.base.config import ClusterConfig
+from quorate.base.slices import LATER
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.request import PIECE_BYTES
-from quorate.httpserver.slices import LATER, TURN_S, Slices
+from quorate.httpserver.slices import TURN_S, Slices
 from quorate.kv import queries
 from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
@@ -47,11 +48,8 @@ class SlowDesk(Desk):
     """A gateway whose slices take turns that the test makes."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.turns = Turns()
-        self.slices = Slices(self.turns.soon, self.turns.clock)
-        self.context.shared = self.context.shared._replace(slices=self.slices)
-        self.connect()
+        super().__init__(slices=Slices(self.turns.soon, self.turns.clock))
 
     def finish(self) -> list[int]:
         """Make turns until nothing is left to do; the bytes that each wrote."""
@@ -274,7 +272,10 @@ def test_a_reader_that_waits_for_its_turn_holds_no_row_of_a_long_list() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        batches = [queries.batches(reader, LongList(b"big/", None, ())) for _ in range(20)]
+        batches = [
+            queries.batches(reader, LongList(b"big/", None, changed=1, subjects=()))
+            for _ in range(20)
+        ]
         for each in batches:
             assert next(each)
         held, _ = tracemalloc.get_traced_memory()

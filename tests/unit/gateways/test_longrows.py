@@ -13,9 +13,10 @@ from quorate.catalog.commands import (
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.gateways.http import evaluations, longlists
+from quorate.gateways.http import longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.httpserver.slices import TURN_S
+from quorate.serving import evaluations
 from quorate.sessions.commands import SessionCreate, SessionDestroy
 from tests.unit.gateways.test_longlists import SlowDesk
 

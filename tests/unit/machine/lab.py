@@ -70,7 +70,7 @@ class Lists(Reader):
         return kv.batches(self, long)
 
     def changes(self, long: kv.LongList) -> Iterator[int]:
-        return kv.changes(self, long)
+        return kv.changes(self, long.prefix)
 
     def session_get(self, session: str) -> Answer[SessionRow | None]:
         return sessions.session_get(self, session)

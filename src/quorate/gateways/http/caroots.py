@@ -18,6 +18,7 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, boolean
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
+from quorate.serving.evaluations import Evaluated
 
 ROOT = """\
 -----BEGIN CERTIFICATE-----
@@ -70,7 +71,7 @@ def _roots(
     def evaluate(_: Reader) -> Answer[str]:
         return Answer(context.local.status().cluster_id or _NO_CLUSTER, _INDEX, _INDEX, _NEVER)
 
-    def render(answer: Answer[str], lines: bytes) -> None:
+    def render(answer: Evaluated, lines: bytes) -> None:
         if is_pem:
             context.answers.send(request, ROOT.encode(), kind=_PEM, lines=lines)
         else:

@@ -1,9 +1,10 @@
 """Context: what every handler works with, and how errors become answers wherever they arise."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from quorate.base.command import Command
 from quorate.base.errors import QuorateError, StorageError
@@ -19,7 +20,9 @@ from quorate.gateways.http.process import Process
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.request import Request
 from quorate.httpserver.traffic import Traffic
-from quorate.machine.queries import Reader
+from quorate.serving.evaluations import Evaluated
+from quorate.serving.ports import CallLater, Timer
+from quorate.serving.serving import Serving
 
 DEFAULT_LINES = (
     b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
@@ -32,19 +35,9 @@ _STALE_LINES = (
     b"X-Consul-Query-Backend: blocking-query\r\n"
 )
 _READS = (b"GET", b"HEAD", b"OPTIONS")
+_CHANCE = random.Random()  # noqa: S311 - spreads timers
 _STATUS_S = 0.005  # a status this old is still told to readers of stale data
 _HEARD_MS_MAX = 1_000_000_000_000
-
-
-class Timer(Protocol):
-    """Something that will be done later."""
-
-    def cancel(self) -> None:
-        """It will not be done."""
-        ...
-
-
-CallLater = Callable[[float, Callable[[], None]], Timer]
 
 
 def call_in_loop(delay_s: float, step: Callable[[], None]) -> Timer:
@@ -70,8 +63,8 @@ class Context:
         shared: What all listeners of the node have in common.
         answers: Sends answers.
         traffic: Counts them.
-        fresh_s: The tables are at least as new as what the cluster had at this time of `local`'s
-            clock: when the last confirmed read was asked for.
+        serving: Carries out what is asked.
+        reader: See `serving.serving.Serving.reader`.
     """
 
     def __init__(
@@ -88,33 +81,21 @@ class Context:
         self.shared = sharing.shared(config) if shared is None else shared
         self.answers = Answers(config)
         self.traffic = Traffic(())
-        self.call_later = call_later
-        self.fresh_s = float("-inf")
+        self.serving = Serving(
+            local, call_later, self.shared.slices, self.shared.evaluations, _CHANCE
+        )
+        self.reader = self.serving.reader
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
-        self._reader = Reader(local.tables)
-        self._version = local.tables.version
 
     def count_routes(self, traffic: Traffic) -> None:
         """Answers are counted by these routes."""
         self.traffic = traffic
 
-    def note_fresh(self, asked_s: float) -> None:
-        """A read point that was asked for then has come, and is applied."""
-        self.fresh_s = max(self.fresh_s, asked_s)
-
     def reconfigure(self, config: HttpConfig) -> None:
         """From now on go by another configuration; requests that wait keep what they began with."""
         self.config = config
         self.answers.reconfigure(config)
-
-    def reader(self) -> Reader:
-        """Reads of the current state; use it within one call, do not keep it."""
-        tables = self.local.tables
-        if tables.version != self._version:
-            self._reader = Reader(tables)
-            self._version = tables.version
-        return self._reader
 
     def metrics(self) -> list[Metric]:
         """What the node and this gateway count and measure."""
@@ -204,7 +185,7 @@ class Context:
         def done(outcome: Outcome | QuorateError) -> None:
             self.submitted(request, outcome, then, prefix)
 
-        self.local.submit(request.context, command, done, urgent=urgent)
+        self.serving.submit(request.context, command, done, urgent=urgent)
 
     def submitted(
         self,
@@ -234,13 +215,13 @@ class Context:
             self.fail(request, error)
 
     def send_shared(
-        self, request: Request, answer: object, shown: Callable[[], Any], lines: bytes
+        self, request: Request, found: Evaluated, shown: Callable[[], Any], lines: bytes
     ) -> None:
         """Send an answer as JSON, encoded once for all who get this very one.
 
         Args:
             request: To whom.
-            answer: As it was evaluated.
+            found: As it was evaluated.
             shown: Makes what is encoded of it.
             lines: Further header lines.
         """
@@ -250,7 +231,7 @@ class Context:
         def encode() -> bytes:
             return answers.encoded(shown(), asked=asked)
 
-        body = self.shared.evaluations.body(answer, encode, is_pretty=asked)
+        body = found.body(asked, encode)
         answers.send(request, body, lines=lines)
 
     def contact(self) -> tuple[bool, int]:
@@ -262,16 +243,6 @@ class Context:
             self._contact = (status.leader is not None, heard_ms)
             self._contact_s = now_s
         return self._contact
-
-    def check_kept_up(self) -> None:
-        """Refuse stale reads of tables that are not kept up any more.
-
-        Raises:
-            UnavailableError: `removed`: this node belongs to the cluster no more.
-        """
-        removal = self.local.removal
-        if removal is not None:
-            raise removal
 
     def stale_lines(self) -> bytes:
         """What a stale read says of the leader."""

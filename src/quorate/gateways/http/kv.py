@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.answers import Answer
 from quorate.base.command import Command
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
@@ -30,6 +29,7 @@ from quorate.kv.commands import (
 )
 from quorate.kv.queries import kv_at_once, kv_get, kv_keys_in_turn, kv_list_in_turn
 from quorate.kv.tables import KvEntry, KvRow
+from quorate.serving.evaluations import Evaluated
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
 _SAFE_QUICK = 1400  # longer values take the road on which they may be packed
@@ -67,12 +67,12 @@ def shown(key: bytes, row: KvRow) -> KvShown:
 
 def quick_get(context: Context, request: Request, key: bytes) -> None:
     """Read one key by default rules."""
-    context.local.read(request.context, partial(_got, context, request, key))
+    context.serving.confirm(request.context, partial(_got, context, request, key))
 
 
 def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
     """Read one key as this node has it."""
-    context.check_kept_up()
+    context.serving.check_kept_up()
     if request.is_wanted():
         _send_key(context, request, key, context.stale_lines())
     else:
@@ -95,7 +95,7 @@ def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> N
         found = kv_at_once(reader, key)
         if found is None or len(found[0].value) > _SAFE_QUICK:
             answer = kv_get(reader, key)
-            _render_key(context, request, answer, _INDEX % (lines, answer.header))
+            _render_key(context, request, Evaluated(answer), _INDEX % (lines, answer.header))
             return
         row, index = found
         body = go_json([shown(key, row)], is_pretty=answers.is_pretty)
@@ -110,7 +110,7 @@ def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> N
 def quick_put(context: Context, request: Request, key: bytes) -> None:
     """Write one key unconditionally."""
     done = partial(_put_done, context, request)
-    context.local.submit(request.context, KvSet(key, request.body), done)
+    context.serving.submit(request.context, KvSet(key, request.body), done)
 
 
 def _put_done(context: Context, request: Request, outcome: Outcome | QuorateError) -> None:
@@ -156,7 +156,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
     mode = mode_of(context, request, params)
     separator = params.raw("separator") or params.raw("seperator")  # codespell:ignore
 
-    def render(answer: Answer[list[bytes]], lines: bytes) -> None:
+    def render(answer: Evaluated, lines: bytes) -> None:
         if not answer.value and prefix:
             context.answers.empty(request, status=404, lines=lines)
             return
@@ -172,9 +172,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
     )
 
 
-def _render_key(
-    context: Context, request: Request, answer: Answer[KvEntry | None], lines: bytes
-) -> None:
+def _render_key(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if answer.value is None:
         context.answers.empty(request, status=404, lines=lines)
     else:
@@ -182,9 +180,7 @@ def _render_key(
         context.send_shared(request, answer, lambda: [shown(key, row)], lines)
 
 
-def _render_raw(
-    context: Context, request: Request, answer: Answer[KvEntry | None], lines: bytes
-) -> None:
+def _render_raw(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if answer.value is None:
         context.answers.empty(request, status=404, lines=lines)
     else:
@@ -192,9 +188,7 @@ def _render_raw(
         context.answers.send(request, value, kind=TEXT, lines=lines + _RAW_LINES)
 
 
-def _render_list(
-    context: Context, request: Request, answer: Answer[list[KvEntry]], lines: bytes
-) -> None:
+def _render_list(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if not answer.value:
         context.answers.empty(request, status=404, lines=lines)
     else:

@@ -2,134 +2,27 @@
 
 A list that a turn can make is made as ever, with the exact index of its newest change. A longer one
 is told with the index of the newest change of any key, which is not lower; a reader that waits with
-it misses nothing. Whether something changed since the index that a reader brought is found out in
-slices, too, while a watch is set already.
+it misses nothing.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from quorate.base.answers import Answer
+from quorate.base.answers import Answer, LongAnswer
+from quorate.base.slices import LATER
+from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.heldtables import Held, guarded, hold
 from quorate.gateways.http.streams import HERE, Batch, Member, send_list
 from quorate.httpserver.request import Request
-from quorate.httpserver.slices import LATER
-from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches, changes
+from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches
 from quorate.machine.queries import Reader
+from quorate.serving.held import guarded, hold
 
 T = TypeVar("T")
-
-Found = Callable[[int], None]
-"""Gets the index of the newest change."""
-
-
-class Search:
-    """Looks in slices for the newest change of a long list.
-
-    Args:
-        context: Of the gateway.
-        request: Whose.
-        long: Which list.
-        is_enough: An index above this is enough to know.
-        found: Called with the newest change.
-    """
-
-    def __init__(
-        self, context: Context, request: Request, long: LongList, is_enough: int, found: Found
-    ) -> None:
-        self._context = context
-        self._request = request
-        self._long = long
-        self._is_enough = is_enough
-        self._found = found
-        self._held: Held | None = None
-        self._changes: Iterator[int] | None = None
-        self._newest = 0
-        self._is_over = False
-        context.shared.slices.add(self._step)
-
-    def cancel(self) -> None:
-        """It need not be known any more."""
-        self._is_over = True
-        if self._held is not None:
-            self._held.close()
-
-    def _step(self) -> int:
-        if self._is_over:
-            return False
-        self._context.guarded(self._request, self._look)
-        if self._is_over:
-            return False
-        return True if self._held is not None else LATER
-
-    def _look(self) -> None:
-        try:
-            if self._changes is None:
-                self._held = hold(self._context)
-                if self._held is not None:
-                    self._changes = changes(Reader(self._held.view), self._long)
-                return
-            newest = next(self._changes, None)
-        except BaseException:
-            self.cancel()
-            raise
-        if newest is not None:
-            self._newest = max(self._newest, newest)
-        if newest is None or self._newest > self._is_enough:
-            self.cancel()
-            self._found(self._newest)
-
-
-def evaluate(
-    context: Context,
-    request: Request,
-    work: Callable[[Reader], Generator[None, None, T]],
-    then: Callable[[Reader, T], None],
-) -> None:
-    """Do the work of a read, in one turn if it is small, else in slices on one state.
-
-    Args:
-        context: Of the gateway.
-        request: Whose.
-        work: Yields when a turn's share is done.
-        then: Gets the state and the value; what it raises becomes the answer.
-    """
-    reader = context.reader()
-    try:
-        next(work(reader))
-    except StopIteration as end:
-        then(reader, end.value)
-        return
-    run: Generator[None, None, T] | None = None
-
-    def step() -> int:
-        nonlocal reader, run
-        if request.is_lost:
-            request.release()
-            return False
-        if run is None:
-            held = hold(context)
-            if held is None:
-                return LATER
-            request.own(held)
-            reader = Reader(held.view)
-            run = work(reader)
-            return True
-        try:
-            next(run)
-        except StopIteration as end:
-            request.release()
-            then(reader, end.value)
-            return False
-        return True
-
-    context.shared.slices.add(partial(guarded, context, request, step))
-
 
 ROWS_MAX = 128
 """A list of rows of sessions or of the catalog that is longer is made in slices."""
@@ -141,19 +34,16 @@ Pieces = Callable[[Reader, Iterator[list[Any]]], Iterator[Batch]]
 """Makes what is encoded of rows; a piece of it, which may be empty, for each piece of rows."""
 
 
-class LongRows(NamedTuple):
+class LongRows(LongAnswer, frozen=True):
     """A list of rows, or an object made of rows, that is too long to be made in one turn.
 
     Attributes:
-        changed, subjects: See `machine.queries.Answer`.
         find: Finds the rows in a state, and its indexes.
         pieces: See there.
         frame: What is around it, see `streams.send_list`; None: `HERE`.
         brackets: `{}` for an object.
     """
 
-    changed: int
-    subjects: tuple[bytes, ...]
     find: Callable[[Reader], Answer[Iterator[Any]]]
     pieces: Pieces
     frame: Callable[[Reader], Any] | None = None
@@ -198,7 +88,7 @@ def rows_in_turn(
     found = find(reader)
     few = _in_turn(found.value)
     if few is None:
-        return LongRows(found.changed, found.subjects, find, pieces)
+        return LongRows(find, pieces, changed=found.changed, subjects=found.subjects)
     shapes = [shown for row in few if (shown := show(row)) is not None]
     return Answer(shapes, found.changed, found.header, found.subjects)
 
@@ -220,7 +110,7 @@ def object_in_turn(
     found = find(reader)
     few = _in_turn(found.value)
     if few is None:
-        return LongRows(found.changed, found.subjects, find, pieces, frame, b"{}")
+        return LongRows(find, pieces, frame, b"{}", changed=found.changed, subjects=found.subjects)
     whole: dict[str, Any] = {}
     for piece in pieces(reader, iter([few])):
         if isinstance(piece, Member):
@@ -317,7 +207,7 @@ def _send(
             request.release()
             return False
         if begun is None:
-            held = hold(context)
+            held = hold(context.local.tables)
             if held is None:
                 return LATER
             request.own(held)
@@ -346,4 +236,5 @@ def _send(
             )
         return False
 
-    context.shared.slices.add(partial(guarded, context, request, step))
+    caller = HttpCaller(context, request)
+    context.shared.slices.add(partial(guarded, caller, step))

@@ -27,14 +27,14 @@ _STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 def configuration(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Who is a member, who votes, who leads."""
-    mode = mode_of(context, request, params, knows_namespaces=False)
+    mode_of(context, request, params, knows_namespaces=False)
 
     def step() -> None:
         status = context.local.status()
         servers = [_server(member, status) for member in status.configuration.members]
         context.answers.value(request, {"Servers": servers, "Index": 0})
 
-    confirmed(context, request, mode, step)
+    confirmed(context, request, step)
 
 
 def _server(member: Member, status: Status) -> Shape:

@@ -13,6 +13,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.longlists import Pieces, object_in_turn, rows_in_turn
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
+from quorate.serving.evaluations import Evaluated
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def read_rows(
         is_compared: See `blocking.read`. Not for long lists: they may be answered without a change.
     """
 
-    def render(answer: Answer[list[Any]], lines: bytes) -> None:
+    def render(answer: Evaluated, lines: bytes) -> None:
         context.send_shared(request, answer, lambda: answer.value, lines)
 
     evaluate = partial(rows_in_turn, find, show)
@@ -66,7 +67,7 @@ def read_object(
         is_compared: See `read_rows`.
     """
 
-    def render(answer: Answer[Any], lines: bytes) -> None:
+    def render(answer: Evaluated, lines: bytes) -> None:
         context.send_shared(request, answer, lambda: answer.value, lines)
 
     evaluate = partial(object_in_turn, find, pieces, frame)

@@ -12,13 +12,13 @@ from math import isfinite
 
 import msgspec
 
-from quorate.base.answers import Answer
-from quorate.base.errors import QuorateError
+from quorate.base.answers import Renewal
 from quorate.base.outcomes import Outcome
 from quorate.base.subjects import name_part
 from quorate.catalog.apply import SERF_HEALTH
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
+from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.ownnode import submit_for_own_node
@@ -32,9 +32,11 @@ from quorate.gateways.http.params import (
 )
 from quorate.gateways.http.rowreads import read_rows
 from quorate.httpserver.request import Request
-from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
-from quorate.sessions.queries import each_session, session_get
-from quorate.sessions.tables import SessionRow, needs_renewal
+from quorate.serving import renewals
+from quorate.serving.evaluations import Evaluated
+from quorate.sessions.commands import SessionCreate, SessionDestroy
+from quorate.sessions.queries import each_session, session_get, session_renewal
+from quorate.sessions.tables import SessionRow
 
 MS_NS = 1_000_000
 TTL_MAX_NS = 24 * 3600 * SECOND_NS
@@ -83,7 +85,7 @@ def info(context: Context, request: Request, params: Params, name: bytes) -> Non
     mode = mode_of(context, request, params)
     session = _named(name, "session")
 
-    def render(answer: Answer[SessionRow | None], lines: bytes) -> None:
+    def render(answer: Evaluated, lines: bytes) -> None:
         found = [] if answer.value is None else [shown(answer.value)]
         context.answers.value(request, found, lines=lines)
 
@@ -237,31 +239,15 @@ def renew(context: Context, request: Request, params: Params, name: bytes) -> No
     check_enterprise(request, params)
     session = _named(name, "session")
     context.check_datacenter(params)
-    context.local.read(request.context, partial(_renew, context, request, session))
 
-
-def _renew(context: Context, request: Request, session: str, stamp_ms: int | QuorateError) -> None:
-    if isinstance(stamp_ms, QuorateError):
-        context.fail(request, stamp_ms)
-        return
-    context.guarded(request, partial(_renew_at, context, request, session, stamp_ms))
-
-
-def _renew_at(context: Context, request: Request, session: str, stamp_ms: int) -> None:
-    row = session_get(context.reader(), session).value
-    if row is None:
-        raise _gone(session)
-    if not needs_renewal(row, stamp_ms):
-        context.answers.value(request, [shown(row)])
-        return
-
-    def then(outcome: Outcome) -> None:
-        if outcome.value is not True:
+    def done(found: Renewal[SessionRow] | None, outcome: Outcome | None) -> None:
+        if found is None:
             raise _gone(session)
-        lines = b"X-Quorate-Index: %d\r\n" % outcome.index
-        context.answers.value(request, [shown(row)], lines=lines)
+        lines = b"" if outcome is None else b"X-Quorate-Index: %d\r\n" % outcome.index
+        context.answers.value(request, [shown(found.value)], lines=lines)
 
-    context.submit(request, SessionRenew(session), then, urgent=True)
+    look = partial(session_renewal, session=session)
+    renewals.renew(context.serving, HttpCaller(context, request), look, done)
 
 
 def _gone(session: str) -> HttpError:

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.evaluations import Evaluations
 from quorate.gateways.http.transfers import Snapshots
 from quorate.httpserver.budget import Budget, budget_of
 from quorate.httpserver.slices import Slices
 from quorate.httpserver.spool import Space
+from quorate.serving.evaluations import Evaluations
 
 
 class Shared(NamedTuple):

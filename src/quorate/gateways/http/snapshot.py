@@ -20,15 +20,16 @@ from quorate.base.outcomes import Outcome
 from quorate.domains import DOMAINS
 from quorate.gateways.http import archive
 from quorate.gateways.http.blocking import INDEX_LINES, confirmed, mode_of
+from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.heldtables import Held, when_held
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.transfers import Snapshots
 from quorate.httpserver.request import PIECE_BYTES, Owned, Request
 from quorate.httpserver.spool import SpaceFile, Spool
 from quorate.machine import snapshot as states
 from quorate.machine.queries import Reader
+from quorate.serving.held import HeldState, when_held
 
 T = TypeVar("T")
 
@@ -46,10 +47,10 @@ class _Saved:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._file: SpaceFile | None = None
-        self.held: Held | None = None
+        self.held: HeldState | None = None
         snapshots.begin_save()
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: HeldState) -> None:
         """This view is what is saved."""
         self.held = held
 
@@ -70,17 +71,18 @@ class _Saved:
 
 def save(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The whole state as a file."""
-    mode = mode_of(context, request, params, knows_namespaces=False)
-    confirmed(context, request, mode, partial(_save, context, request))
+    mode_of(context, request, params, knows_namespaces=False)
+    confirmed(context, request, partial(_save, context, request))
 
 
 def _save(context: Context, request: Request) -> None:
     saved = _Saved(context.shared.snapshots)
     request.own(saved)
-    when_held(context, request, partial(_save_held, context, request, saved))
+    caller = HttpCaller(context, request)
+    when_held(context.serving, caller, partial(_save_held, context, request, saved))
 
 
-def _save_held(context: Context, request: Request, saved: _Saved, held: Held) -> None:
+def _save_held(context: Context, request: Request, saved: _Saved, held: HeldState) -> None:
     saved.hold(held)
     index = max(Reader(held.view).index, 1)
     meta: dict[str, object] = {

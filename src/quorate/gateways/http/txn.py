@@ -23,11 +23,11 @@ from quorate.gateways.http.bodies import (
     number_in,
     text_in,
 )
+from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
-from quorate.gateways.http.longlists import evaluate
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.streams import HERE, Batch, send_list
 from quorate.httpserver.request import Request
@@ -35,6 +35,7 @@ from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS
 from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.machine.txn import is_read_only, read
+from quorate.serving.held import work_through
 
 RESULT_BYTES_MAX = ClusterConfig().txn_result_bytes_max
 
@@ -62,11 +63,11 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
 
 
 def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
-    mode = mode_of(context, request, params, knows_namespaces=False)
+    mode_of(context, request, params, knows_namespaces=False)
 
     def then(reader: Reader, done: TxnDone) -> None:
         knows, heard_ms = True, 0
-        if mode.is_stale:
+        if request.context.is_stale:
             knows, heard_ms = context.contact()
         more = {
             "Index": max(reader.index, 1),
@@ -80,9 +81,10 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
 
     def step() -> None:
-        evaluate(context, request, lambda reader: txn_read(reader, ops), then)
+        caller = HttpCaller(context, request)
+        work_through(context.serving, caller, lambda reader: txn_read(reader, ops), then)
 
-    confirmed(context, request, mode, step)
+    confirmed(context, request, step)
 
 
 def txn_read(reader: Reader, ops: list[TxnOp]) -> Generator[None, None, TxnDone]:

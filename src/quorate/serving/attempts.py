@@ -1,0 +1,94 @@
+"""Attempts: a command that may come too early is tried again when what it needs is there."""
+
+from collections.abc import Callable
+from functools import partial
+
+from quorate.base.command import Command
+from quorate.base.errors import QuorateError
+from quorate.base.outcomes import Outcome
+from quorate.base.ports import WatchHandle
+from quorate.machine.queries import Reader
+from quorate.serving.ports import Caller, Timer
+from quorate.serving.serving import Serving
+
+
+class Attempt:
+    """A command under way.
+
+    Args:
+        serving: Of the node that is asked.
+        caller: Who asks. What fails is answered.
+        command: What to apply.
+        then: Gets the outcome; see `ports.Caller.conclude`.
+        is_early: Whether this outcome only says that something is not there yet.
+        missing: What to watch until it is there; empty: it is.
+        patience_s: For how long to try.
+    """
+
+    __slots__ = (
+        "_caller",
+        "_command",
+        "_is_early",
+        "_missing",
+        "_serving",
+        "_then",
+        "_timer",
+        "_until_s",
+        "_watch",
+    )
+
+    def __init__(
+        self,
+        serving: Serving,
+        caller: Caller,
+        command: Command,
+        then: Callable[[Outcome], None],
+        *,
+        is_early: Callable[[Outcome], bool],
+        missing: Callable[[Reader], tuple[bytes, ...]],
+        patience_s: float,
+    ) -> None:
+        self._serving = serving
+        self._caller = caller
+        self._command = command
+        self._then = then
+        self._is_early = is_early
+        self._missing = missing
+        self._until_s = serving.backend.now_s + patience_s
+        self._timer: Timer | None = None
+        self._watch: WatchHandle | None = None
+
+    def begin(self) -> None:
+        """Have the command applied."""
+        self._serving.submit(self._caller.context, self._command, self._done)
+
+    def _done(self, outcome: Outcome | QuorateError) -> None:
+        left_s = self._until_s - self._serving.backend.now_s
+        if isinstance(outcome, Outcome) and left_s > 0 and self._is_early(outcome):
+            self._caller.run(partial(self._wait, left_s))
+        else:
+            self._caller.conclude(outcome, self._then)
+
+    def _wait(self, left_s: float) -> None:
+        caller, serving = self._caller, self._serving
+        if caller.is_lost:
+            return
+        missing = self._missing(serving.reader())
+        if not missing:
+            self.begin()
+        elif caller.begin_wait(self._forget):
+            self._watch = serving.backend.watch(caller.context, missing, self._again)
+            self._timer = serving.call_later(left_s, self._again)
+
+    def _again(self) -> None:
+        self._forget()
+        self.begin()
+
+    def _forget(self) -> None:
+        self._caller.end_wait()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None

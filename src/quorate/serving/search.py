@@ -1,0 +1,85 @@
+"""Search: the newest change of a list that is too long for one turn, looked for in slices."""
+
+from collections.abc import Callable, Iterator
+
+from quorate.base.ports import CurrentView
+from quorate.base.slices import LATER
+from quorate.machine.queries import Reader
+from quorate.serving.held import HeldState, hold
+from quorate.serving.ports import Caller, Slices
+
+
+class Search:
+    """One search.
+
+    Args:
+        tables: Those of the node.
+        slices: In which it is done.
+        caller: For whom.
+        search: See `base.answers.LongAnswer`.
+        is_enough: An index above this is enough to know.
+        found: Called with the newest change.
+    """
+
+    __slots__ = (
+        "_caller",
+        "_changes",
+        "_found",
+        "_held",
+        "_is_enough",
+        "_is_over",
+        "_newest",
+        "_search",
+        "_tables",
+    )
+
+    def __init__(
+        self,
+        tables: CurrentView,
+        slices: Slices,
+        caller: Caller,
+        search: Callable[[Reader], Iterator[int]],
+        is_enough: int,
+        found: Callable[[int], None],
+    ) -> None:
+        self._tables = tables
+        self._caller = caller
+        self._search = search
+        self._is_enough = is_enough
+        self._found = found
+        self._held: HeldState | None = None
+        self._changes: Iterator[int] | None = None
+        self._newest = 0
+        self._is_over = False
+        slices.add(self._step)
+
+    def cancel(self) -> None:
+        """It need not be known any more."""
+        self._is_over = True
+        if self._held is not None:
+            self._held.close()
+
+    def _step(self) -> int:
+        if self._is_over:
+            return False
+        self._caller.run(self._look)
+        if self._is_over:
+            return False
+        return True if self._held is not None else LATER
+
+    def _look(self) -> None:
+        try:
+            if self._changes is None:
+                self._held = hold(self._tables)
+                if self._held is not None:
+                    self._changes = self._search(Reader(self._held.view))
+                return
+            newest = next(self._changes, None)
+        except BaseException:
+            self.cancel()
+            raise
+        if newest is not None:
+            self._newest = max(self._newest, newest)
+        if newest is None or self._newest > self._is_enough:
+            self.cancel()
+            self._found(self._newest)
