@@ -70,6 +70,10 @@ WRITES_OTHERS = {
     "gateways/http/archive.py",  # tarfile's TarInfo is made by its attributes
 }
 
+TRANSLATING_ROOMS = {"gateways", "sim"}  # what they have clients for goes through serving
+DECIDED_IN_SERVING = {"needs_renewal", "SessionRenew", "Watches"}
+WAITING = {"sim/desk.py", "sim/workload.py"}
+
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
 BINARY_BYTES_MAX = 64 * 1024
@@ -372,7 +376,24 @@ def ordered_uses(tree: ast.AST) -> Iterator[ast.expr]:
             yield node.value
 
 
+def only_serving_waits(module: Module) -> list[str]:
+    """How requests are carried out is there once: others translate, or fill its ports."""
+    if module.room not in TRANSLATING_ROOMS or module.path.removeprefix("src/quorate/") in WAITING:
+        return []
+    offences = [
+        f"{module.path}:{line} imports {name}: serving decides that"
+        for line, name in imports(module.tree)
+        if name.rpartition(".")[2] in DECIDED_IN_SERVING
+    ]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            is_wait = node.func.attr in {"watch", "unwatch"}
+            offences += [f"{module.path}:{node.lineno} watches: serving waits"] * is_wait
+    return offences
+
+
 RULES: tuple[Rule, ...] = (
+    only_serving_waits,
     imports_go_down,
     pure_rooms_import_nothing_impure,
     pure_rooms_call_nothing_impure,

@@ -10,6 +10,10 @@ MARK = "TO" + "DO"
 GUARD = "TYPE_" + "CHECKING"
 
 OFFENCES: list[tuple[tidy.Rule, str, str]] = [
+    (tidy.only_serving_waits, "gateways", "local.watch(context, subjects, fire)"),
+    (tidy.only_serving_waits, "sim", "self.node.unwatch(1)"),
+    (tidy.only_serving_waits, "gateways", "from quorate.sessions.tables import needs_renewal"),
+    (tidy.only_serving_waits, "sim", "from quorate.sessions.commands import SessionRenew"),
     (tidy.imports_go_down, "base", "import quorate.wire"),
     (tidy.imports_go_down, "kv", "from quorate.catalog import tables"),
     (tidy.imports_go_down, "kv", "from quorate import paxos"),

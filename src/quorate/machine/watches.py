@@ -7,6 +7,7 @@ W1: `mark` only notes what changed; `take` finds who waits for it and hands back
     of tickets. What is left stays for the next call, so a change that thousands wait for, or
     thousands of changes, take many turns.
 W2: whoever waited when a subject was marked is woken, unless it was removed; who came later is not.
+W3: what is marked and not looked at yet is bounded: beyond that everybody who waits is woken.
 """
 
 from collections import deque
@@ -23,6 +24,9 @@ TICKETS_MAX = 32
 LOOKS_MAX = 1_024
 """Subjects and watchers looked at in one turn."""
 
+MARKED_MAX = 64 * LOOKS_MAX
+"""Subjects that are marked and wait to be looked at: some 10 MB."""
+
 
 class Watches:
     """Watchers by subject; tickets are handed back in the order in which they came.
@@ -37,7 +41,9 @@ class Watches:
         self._watchers: dict[int, tuple[tuple[bytes, ...], Ticket]] = {}
         self._exact: dict[bytes, dict[int, None]] = {}
         self._prefixes: dict[int, dict[bytes, dict[int, None]]] = {}
-        self._marked: deque[tuple[int, Iterable[bytes]]] = deque()
+        self._marked: deque[tuple[int, Sequence[bytes]]] = deque()
+        self._size = 0  # subjects of all marks that are not done
+        self._size_found = 0  # of the one that is being looked at
         self._id_end = 0  # who came after the mark is not woken for it
         self._finding: Generator[int | None, None, None] | None = None
         self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
@@ -46,6 +52,11 @@ class Watches:
     def __len__(self) -> int:
         """How many wait."""
         return len(self._watchers)
+
+    @property
+    def marked(self) -> int:
+        """How many subjects are marked and not looked at yet (W3)."""
+        return self._size
 
     def add(self, subjects: Sequence[bytes], ticket: Ticket) -> int:
         """Wait for any of these subjects; returns an id for `remove`.
@@ -72,11 +83,17 @@ class Watches:
             if not shelf:
                 self._clear(subject)
 
-    def mark(self, touched: Iterable[bytes]) -> None:
+    def mark(self, touched: Sequence[bytes]) -> None:
         """These subjects changed: `take` finds who waits for them (W1). The list is given away."""
-        if self._watchers:
-            self._marked.append((self._next_id, touched))
-            self.is_waking = True
+        if not self._watchers:
+            return
+        self._size += len(touched)
+        if self._size > MARKED_MAX and touched != [EVERYTHING]:  # W3
+            self._marked.clear()
+            self._finding, self._size, self._size_found = None, 1, 0
+            touched = [EVERYTHING]
+        self._marked.append((self._next_id, touched))
+        self.is_waking = True
 
     def give_share(self) -> None:
         """A new turn begins: `take` may wake again."""
@@ -92,11 +109,12 @@ class Watches:
         while self._looks_left > 0 and self._tickets_left > 0 and self.is_waking:
             if self._finding is None:
                 self._id_end, touched = self._marked.popleft()
-                self._finding = self._found(touched)
+                self._finding, self._size_found = self._found(touched), len(touched)
             try:
                 watch_id = next(self._finding)
             except StopIteration:
                 self._finding = None
+                self._size -= self._size_found
                 self.is_waking = bool(self._marked)
                 continue
             self._looks_left -= 1

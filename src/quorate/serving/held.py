@@ -4,7 +4,7 @@ While a batch is half applied no state can be held; it is tried again in the nex
 """
 
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from quorate.base.errors import StorageError
 from quorate.base.ports import CurrentView, HeldView, View
@@ -45,10 +45,10 @@ def hold(tables: CurrentView, *, is_for_client: bool = True) -> HeldState | None
         tables: Those of the node.
         is_for_client: See `base.ports.Tables.hold`.
     """
-    if not hasattr(tables, "hold"):
+    if not isinstance(tables, Holdable):
         return HeldState(tables, None)
     try:
-        view = cast(Holdable, tables).hold(is_for_client=is_for_client)
+        view = tables.hold(is_for_client=is_for_client)
     except StorageError as error:
         if error.code != "locked":
             raise

@@ -1,7 +1,7 @@
 """What serving asks of the node, of the loop that it runs in, and of whoever asked."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from quorate.base.context import RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
@@ -102,6 +102,7 @@ class Caller(Protocol):
         ...
 
 
+@runtime_checkable
 class Holdable(Protocol):
     """Tables of which a state can be held."""
 

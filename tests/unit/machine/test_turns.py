@@ -27,7 +27,7 @@ from quorate.machine.machine import GROUP, Machine
 from quorate.machine.rows import WRITE_UNITS
 from quorate.machine.snapshot import content, restore_commands
 from quorate.machine.timers import DUE_MAX, READ_MAX
-from quorate.machine.watches import LOOKS_MAX, TICKETS_MAX, Watches
+from quorate.machine.watches import LOOKS_MAX, MARKED_MAX, TICKETS_MAX, Watches
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import ANN, Lab
@@ -307,6 +307,37 @@ def test_no_turn_looks_at_more_subjects_than_its_share() -> None:
     found = turns(watches)
     assert len(found) >= 10
     assert found[-1] == [1]
+
+
+def test_beyond_a_bound_of_what_is_marked_everybody_is_woken_instead() -> None:
+    watches = Watches()
+    for number in range(3):
+        watches.add([exactly(b"k%d" % number)], number)
+    batch = [b"other"] * 512
+    while watches.marked <= MARKED_MAX - len(batch):
+        watches.mark(list(batch))
+    assert watches.take() == []
+    watches.give_share()
+    watches.mark(list(batch))
+    watches.mark(list(batch))
+    assert watches.marked <= 2 * len(batch)
+    watches.add([exactly(b"k9")], "late")
+    assert [number for one in turns(watches) for number in one] == [0, 1, 2]
+    assert (watches.marked, len(watches), watches.is_waking) == (0, 1, False)
+    watches.mark([b"k9"])
+    assert watches.take() == ["late"]
+
+
+def test_a_change_that_keeps_coming_is_marked_within_the_bound() -> None:
+    watches = Watches()
+    watches.add([exactly(b"kz")], "z")
+    for _ in range(1_000):
+        watches.mark([b"k%d" % number for number in range(512)])
+        watches.give_share()
+        watches.take()
+        assert watches.marked <= MARKED_MAX
+        if not len(watches):
+            watches.add([exactly(b"kz")], "z")
 
 
 def test_a_removed_tree_wakes_who_waits_for_a_key_in_it_or_for_keys_around_it() -> None:
