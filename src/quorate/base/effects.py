@@ -103,7 +103,7 @@ class Install(msgspec.Struct, frozen=True):
     """Put rows into a fresh copy of the tables, beside the current one.
 
     The first chunk (`is_first`) starts it anew; after the last one the copy replaces the tables
-    and is made durable as a snapshot of `slot`. Closed by Installed, after the last only.
+    and is made durable as a snapshot of `slot`. Closed by Installed; those before by ChunkStored.
     """
 
     transfer: int

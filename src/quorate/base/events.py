@@ -56,10 +56,26 @@ class Installed(msgspec.Struct, frozen=True):
     group: GroupNumber = GROUP
 
 
+class ChunkStored(msgspec.Struct, frozen=True):
+    """Closes an Install without `is_last`: its rows are in the copy."""
+
+    transfer: int
+    group: GroupNumber = GROUP
+
+
 class SpaceChanged(msgspec.Struct, frozen=True):
     """The disk holding the log ran low (writes are refused) or has room again."""
 
     is_full: bool
 
 
-Event = Received | Persisted | Connected | Disconnected | SnapshotTaken | Installed | SpaceChanged
+Event = (
+    Received
+    | Persisted
+    | Connected
+    | Disconnected
+    | SnapshotTaken
+    | ChunkStored
+    | Installed
+    | SpaceChanged
+)

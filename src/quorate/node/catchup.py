@@ -1,6 +1,7 @@
 """Catch-up by snapshot: for a node whose hole is older than what its peers keep in memory.
 
-The asker pulls chunk by chunk, so its own pace is the flow control; the source holds one view
+The asker pulls chunk by chunk, so its own pace is the flow control: it asks for no more while its
+disk is behind with what came. The source holds one view
 of its tables per asker and remembers the last chunk for a repeat. Rows go into a fresh copy of
 the tables; the switch is atomic, and only then does the node's life go on from that slot.
 
@@ -29,6 +30,9 @@ from quorate.wire.checksum import crc32c
 
 CHUNK_PATIENCE_S = 2.0
 """An unanswered question for a chunk goes again after this long."""
+
+UNSTORED_MAX = 8
+"""So many chunks may wait for the disk; the next one is asked for when one of them is stored."""
 
 TRIES_MAX = 5
 """Unanswered questions after which the asker looks for another source."""
@@ -128,6 +132,8 @@ class Asker:
         self._slot: Slot = Slot(0)
         self._asked_s = 0.0
         self._tries = 0
+        self._unstored = 0  # chunks that wait for the disk
+        self._is_full = False  # so many that no more is asked for
         self.source: NodeId | None = None
         self.is_installing = False
         self.has_failed = False
@@ -138,6 +144,7 @@ class Asker:
         self._transfer += 1
         self.has_failed = False
         self.source, self._number, self._tries, self._asked_s = source, 0, 0, now_s
+        self._unstored, self._is_full = 0, False
         note = [] if self._refusal else [Note("snapshot asked", {"source": source})]
         return [*note, Send(source, SnapshotAsk(self._transfer, 0))]
 
@@ -181,16 +188,29 @@ class Asker:
         ]
         self._number += 1
         self._tries, self._asked_s = 0, now_s
-        if message.is_last:
-            self.is_installing = True
-            return effects
-        return [*effects, Send(sender, SnapshotAsk(self._transfer, self._number))]
+        self._unstored += 1
+        self.is_installing = message.is_last
+        self._is_full = self._unstored >= UNSTORED_MAX
+        if not (self.is_installing or self._is_full):
+            effects.append(Send(sender, SnapshotAsk(self._transfer, self._number)))
+        return effects
 
     def tick(self, now_s: float) -> list[Effect]:
         """Ask again for a chunk that did not come; give up after some tries."""
-        if self.source is None or self.is_installing or now_s - self._asked_s < CHUNK_PATIENCE_S:
+        is_idle = self.source is None or self.is_installing or self._is_full
+        if is_idle or now_s - self._asked_s < CHUNK_PATIENCE_S:
             return []
         return self._ask_again(now_s)
+
+    def on_stored(self, transfer: int, now_s: float) -> list[Effect]:
+        """The disk has stored a chunk: ask for the next one, if that waited for it."""
+        if transfer != self._transfer or self.source is None:
+            return []
+        self._unstored -= 1
+        if not self._is_full or self.is_installing:
+            return []
+        self._is_full, self._asked_s = False, now_s
+        return [Send(self.source, SnapshotAsk(self._transfer, self._number))]
 
     def is_done(self, transfer: int) -> bool:
         """The body closed the last Install of this transfer."""
@@ -247,6 +267,10 @@ class CatchUp:
             replica.release.stop()
             self._source.close()  # the tables it shows are about to go
         return effects
+
+    def on_stored(self, transfer: int, now_s: float) -> list[Effect]:
+        """The disk has stored a chunk of a peer's tables."""
+        return self._asker.on_stored(transfer, now_s)
 
     def is_done(self, transfer: int) -> bool:
         """The last Install of the transfer that is awaited was closed."""

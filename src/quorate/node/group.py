@@ -28,7 +28,7 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
-from quorate.base.events import Connected
+from quorate.base.events import ChunkStored, Connected, Installed
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Forward,
@@ -227,7 +227,13 @@ class Group:
         effects = self.replica.receive(Connected(peer, ""), now_s)
         return effects + self.send_again(now_s) if peer.id == self.leader else effects
 
-    def on_installed(self, transfer: int, now_s: float) -> list[Effect]:
+    def on_stored(self, event: ChunkStored | Installed, now_s: float) -> list[Effect]:
+        """The disk holds some of a peer's tables, or all: then they have replaced ours."""
+        if isinstance(event, Installed):
+            return self._on_installed(event.transfer, now_s)
+        return self._catch_up.on_stored(event.transfer, now_s)
+
+    def _on_installed(self, transfer: int, now_s: float) -> list[Effect]:
         """The tables were replaced by those of a peer, if that transfer is the one awaited."""
         if self.replica is None or not self._catch_up.is_done(transfer):
             return []

@@ -252,8 +252,8 @@ class Node:
             return self._links.on_disconnected(event, now_s)
         if isinstance(event, events.SnapshotTaken):
             return self._on_snapshot(event.slot)
-        if isinstance(event, events.Installed):
-            return self.group.on_installed(event.transfer, now_s)
+        if isinstance(event, events.ChunkStored | events.Installed):
+            return self.group.on_stored(event, now_s)
         if isinstance(event, events.SpaceChanged):
             return self.group.on_space(is_full=event.is_full)
         return []

@@ -39,7 +39,7 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import invariant, violated
-from quorate.base.events import Event, Installed, Persisted
+from quorate.base.events import ChunkStored, Event, Installed, Persisted
 from quorate.base.ids import GROUP, GroupNumber, NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.metrics import Histogram
@@ -128,7 +128,7 @@ class Copies(Protocol):
     """Where rows of a peer's snapshot go."""
 
     def install(self, effect: Install, done: Callable[[], None]) -> None:
-        """Take a chunk; `done` is called in the loop when the last one is durable."""
+        """Take a chunk; `done` is called in the loop when it is stored, the last one durably."""
         ...
 
 
@@ -387,7 +387,8 @@ class Driver:
 
     def _install(self, effect: Install) -> None:
         invariant(effect.group == GROUP, "there are tables of one group")
-        self._copies.install(effect, partial(self.deliver, Installed(effect.transfer)))
+        stored = Installed if effect.is_last else ChunkStored
+        self._copies.install(effect, partial(self.deliver, stored(effect.transfer)))
 
     # --- peers ---------------------------------------------------------------------------------
 

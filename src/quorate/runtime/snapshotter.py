@@ -9,8 +9,9 @@ it pins much of what changes meanwhile.
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from queue import Queue
+from queue import SimpleQueue
 from threading import Event, Thread
 
 from quorate.base.effects import Install
@@ -21,9 +22,6 @@ from quorate.runtime.snapshots import SnapshotWriter, prune, rows_in_chunks, slo
 from quorate.runtime.tables import LmdbTables
 
 REST_S_MAX = 0.05
-
-_CHUNKS_WAITING_MAX = 16
-"""Chunks of a peer's snapshot that wait for the disk, of about 128 KiB each."""
 
 Post = Callable[[Callable[[], None]], object]
 """Has something called in the node's thread: `loop.call_soon_threadsafe`."""
@@ -131,11 +129,16 @@ def _nothing() -> None:
     pass
 
 
+_Chunk = tuple[tuple[Row, ...], Callable[[], object] | None]
+"""Rows, and what is called when they are stored; None: they are the last ones."""
+
+
 class _Copy:
     """One copy being written, in a thread of its own.
 
     Whatever the thread raises is told by `ended`, and chunks are taken (and dropped) until `end`
-    or `give_up`: `put` never waits for a thread that is gone.
+    or `give_up`. Nothing here blocks the caller: who sends chunks waits until some are stored
+    (`node.catchup`), so few are here at a time.
 
     Args:
         tables: What the copy will replace.
@@ -161,16 +164,16 @@ class _Copy:
         self._slot = slot
         self._before = before
         self._ended = ended
-        self._chunks: Queue[tuple[tuple[Row, ...], bool] | None] = Queue(_CHUNKS_WAITING_MAX)
+        self._chunks: SimpleQueue[_Chunk | None] = SimpleQueue()
         self._is_given_up = False
         self._is_in_place = False
         self._replaced: Callable[[], None] = _nothing
         self._thread = Thread(target=self._run, name="install", daemon=True)
         self._thread.start()
 
-    def put(self, rows: tuple[Row, ...], *, is_last: bool) -> None:
-        """Take a chunk. Blocks while the disk is far behind the peer."""
-        self._chunks.put((rows, is_last))
+    def put(self, rows: tuple[Row, ...], stored: Callable[[], object] | None) -> None:
+        """Take a chunk; `stored` is called in the thread when its rows are; None: the last one."""
+        self._chunks.put((rows, stored))
 
     def end(self, replaced: Callable[[], None] = _nothing) -> None:
         """Nothing more comes. Does not wait.
@@ -182,7 +185,7 @@ class _Copy:
         self._chunks.put(None)
 
     def give_up(self) -> None:
-        """Forget it. Does not wait, unless the disk is far behind.
+        """Forget it. Does not wait.
 
         Raises:
             InvariantError: It is in the place of the tables already.
@@ -220,12 +223,14 @@ class _Copy:
         writer = SnapshotWriter(self._directory, self._slot)
         try:
             while (chunk := self._chunks.get()) is not None:
-                rows, is_last = chunk
+                rows, stored = chunk
                 if self._is_given_up:
                     continue
                 self._tables.install_rows(rows)
                 writer.put(list(rows))
-                if is_last:
+                if stored is not None:
+                    stored()
+                else:
                     self._tables.sync_install()
                     writer.finish()
                     self._is_in_place = True
@@ -260,14 +265,21 @@ class Copies:
         self._post = post
         self._on_failed = on_failed
         self._copy: _Copy | None = None
+        self._done: Callable[[], None] = _nothing  # of the last chunk
         self._newest: _Copy | None = None  # whose thread may not have ended
 
     def install(self, effect: Install, done: Callable[[], None]) -> None:
-        """Take a chunk; `done` is called in the node's thread when the last one is durable."""
+        """Take a chunk; `done` is called in the node's thread when it is stored.
+
+        The last one is when the copy is durable, and in the place of the tables.
+        """
         if effect.is_first:
-            self._begin(effect.slot, done)
+            self._begin(effect.slot)
+        if effect.is_last:
+            self._done = done
         if self._copy is not None:  # else the rest of a copy that failed
-            self._copy.put(effect.rows, is_last=effect.is_last)
+            stored = None if effect.is_last else partial(self._post, done)
+            self._copy.put(effect.rows, stored)
 
     def close(self) -> None:
         """Forget a copy that is not complete, and wait for its thread, as for earlier ones."""
@@ -278,13 +290,13 @@ class Copies:
             self._newest.join()
             self._newest = None
 
-    def _begin(self, slot: Slot, done: Callable[[], None]) -> None:
+    def _begin(self, slot: Slot) -> None:
         before, self._copy = self._copy, None
         if before is not None:
             before.give_up()
 
         def ended(error: BaseException | None) -> None:
-            self._post(lambda: self._end(copy, error, done))
+            self._post(lambda: self._end(copy, error))
 
         try:
             copy = _Copy(self._tables, self._directory, slot, self._newest, ended)
@@ -293,7 +305,7 @@ class Copies:
             return
         self._copy = self._newest = copy
 
-    def _end(self, copy: _Copy, error: BaseException | None, done: Callable[[], None]) -> None:
+    def _end(self, copy: _Copy, error: BaseException | None) -> None:
         if copy is not self._copy:
             copy.end()  # another one was begun meanwhile
             return
@@ -303,4 +315,4 @@ class Copies:
             self._on_failed(error)
             return
         copy.end(self._tables.adopt_install())
-        done()
+        self._done()

@@ -31,7 +31,14 @@ from quorate.base.effects import (
     Wake,
 )
 from quorate.base.errors import QuorateError, StorageError, violated
-from quorate.base.events import Event, Installed, Persisted, SnapshotTaken, SpaceChanged
+from quorate.base.events import (
+    ChunkStored,
+    Event,
+    Installed,
+    Persisted,
+    SnapshotTaken,
+    SpaceChanged,
+)
 from quorate.base.ids import NodeId, Slot
 from quorate.base.records import Record
 from quorate.machine.state import State
@@ -474,6 +481,8 @@ class Host:
         if effect.is_last:
             transfer = effect.transfer
             self.store.install(effect.slot, lambda: self._installed(transfer))
+        else:
+            self.store.after_chunk(self.deliver, self.life, ChunkStored(effect.transfer))
 
     def _installed(self, transfer: int) -> None:
         slot, index = self._tables_state()

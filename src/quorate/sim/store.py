@@ -28,6 +28,8 @@ SYNC_S_MAX = 8.0
 COPY_S_MAX = 3.0
 """No copy of the few rows of a simulation takes longer than this."""
 
+CHUNK_S = 0.001
+"""So long a chunk for such a copy takes to be stored."""
 
 RELEASE_EVERY = 8
 """Now and then a recycled segment is given back; by count, as no chance should hang on it."""
@@ -273,6 +275,10 @@ class Store:
         if life == self._life and slot > self.snapshot[0]:
             self.snapshot = (slot, saved)
             done(slot)
+
+    def after_chunk(self, call: Callable[..., None], *arguments: object) -> None:
+        """Call this when a chunk for the copy beside the tables is stored."""
+        self.world.after(CHUNK_S, call, *arguments)
 
     def install(self, slot: Slot, done: Callable[[], None]) -> None:
         """The copy beside the tables replaces them and is durable, some time from now."""

@@ -21,7 +21,15 @@ from quorate.base.effects import (
     Refused,
     Send,
 )
-from quorate.base.events import Connected, Disconnected, Event, Installed, Persisted, Received
+from quorate.base.events import (
+    ChunkStored,
+    Connected,
+    Disconnected,
+    Event,
+    Installed,
+    Persisted,
+    Received,
+)
 from quorate.base.ids import NodeId
 from quorate.base.records import Record
 from quorate.node.node import Node
@@ -181,6 +189,8 @@ class Cluster:
             host.tables.finish_install()
             self.installed += 1
             self.post(host.member.id, Installed(effect.transfer))
+        else:
+            self.post(host.member.id, ChunkStored(effect.transfer))
 
     def value(self, host: Host, ticket: Any) -> bytes | None:
         return b"".join(row for key, row in host.tables.range(b"") if ticket[1] in key)

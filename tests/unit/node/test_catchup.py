@@ -9,7 +9,14 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
-from quorate.node.catchup import CHUNK_PATIENCE_S, SOURCE_IDLE_S, TRIES_MAX, Asker, Source
+from quorate.node.catchup import (
+    CHUNK_PATIENCE_S,
+    SOURCE_IDLE_S,
+    TRIES_MAX,
+    UNSTORED_MAX,
+    Asker,
+    Source,
+)
 from quorate.sim.tables import DictTables
 from tests.unit.node.lone import founders, member
 
@@ -56,6 +63,25 @@ def test_all_rows_come_over_and_are_of_one_moment() -> None:
     assert not asker.is_done(1)
     assert asker.is_done(ask.transfer)
     assert asker.source is None
+
+
+def test_no_more_is_asked_for_while_the_disk_is_behind() -> None:
+    tables = DictTables({b"k%02d" % number: b"v" * 20 for number in range(50)})
+    giver, asker = Source(tables, Limits(chunk_bytes_max=20)), Asker(incarnation=2)
+    (first,) = questions = asks(asker.begin(ANN, 0.0))
+    taken, transfer = 0, first.transfer
+    while questions:
+        given = chunk(giver.on_ask(BOB, questions.pop(), Slot(7), 0.0))
+        questions = asks(asker.on_chunk(ANN, given, Slot(3), 0.0))
+        taken += 1
+    assert taken == UNSTORED_MAX
+    assert asker.tick(10 * CHUNK_PATIENCE_S) == []
+    assert asker.on_stored(transfer - 1, 50.0) == [], "of an earlier transfer"
+    (ask,) = asks(asker.on_stored(transfer, 50.0))
+    assert ask.number == taken
+    assert asker.on_stored(transfer, 50.0) == [], "that question is open already"
+    assert asker.tick(50.0 + CHUNK_PATIENCE_S / 2) == []
+    assert asks(asker.tick(50.0 + CHUNK_PATIENCE_S)) == [ask]
 
 
 def test_rows_of_a_newer_format_are_not_taken() -> None:
