@@ -135,6 +135,7 @@ NOTES = (
     "founding abandoned",
     "founding given up",
     "founding refused",
+    "join refused",
     "joining a cluster",
     "joining given up",
     "leader lost",

@@ -1,6 +1,7 @@
 """`quorate cluster`: who votes, and who leads."""
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,6 +125,14 @@ def list_(connection: Connection, *, json: Json = False) -> None:
     show(msgspec.structs.asdict(found) | {"members": members}, columns([heading, *rows]), json)
     if found.reason and not json:
         note(f"{found.node} knows no leader: {found.reason}")
+    for name in twins(found.members):
+        note(f"several members that are alive are called {name}: give each a name of its own")
+
+
+def twins(members: list[ListedMember]) -> list[str]:
+    """The names that more than one living member has."""
+    names = Counter(each.name.lower() for each in members if each.alive)
+    return [name for name, count in names.items() if count > 1]
 
 
 def _row(member: ListedMember) -> list[str]:

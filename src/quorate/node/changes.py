@@ -9,6 +9,9 @@ M4: a change is answered when the older configuration is out of force, and a quo
     voters says that this is durable on its disk (rule L6 in `paxos.durable`). So whoever was
     removed may be shut down, and another node lost, as soon as the answer is there. Who asked and
     lost its leader asks again; a removed node, which hears no leader, asks all it is linked to.
+M5: nobody becomes a member under the name of another one that is heard: the catalog, DNS and people
+    know members by name. Who comes back with an empty directory has a new id and its old name: it
+    is let in once the old id is silent.
 """
 
 from collections.abc import Sequence
@@ -44,6 +47,9 @@ REPEAT_S = 0.5
 AWAITED_MAX = 64
 """So many are told by themselves what became of their change, others when they ask again."""
 
+JOIN = 0
+"""The number of the question of a node that asks to be let in (`Join`)."""
+
 _ERRORS: dict[str, type[QuorateError]] = {
     code: kind
     for kind in (ConflictError, NotFoundError, RequestError, UnavailableError)
@@ -70,6 +76,7 @@ class Changes:
 
     Attributes:
         pending: What clients of this node wait for, by question. To be read only.
+        refusal: Why this node was not let in; "" if nothing was said. To be read only.
     """
 
     def __init__(self, me: NodeId, incarnation: int, *, is_promoting: bool = False) -> None:
@@ -77,6 +84,7 @@ class Changes:
         self._is_promoting = is_promoting
         self._number = incarnation << 32  # an answer to an earlier life may still be on its way
         self.pending: dict[int, Pending] = {}
+        self.refusal = ""
         self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and question
         self._hand_overs = 0
         self._hand_over_due_s = float("-inf")
@@ -104,6 +112,8 @@ class Changes:
 
     def on_answer(self, message: ChangeAnswer) -> list[Effect]:
         """The leader decided."""
+        if message.number == JOIN:
+            return self._on_join_answer(message)
         pending = self.pending.get(message.number)
         if pending is None or message.code == "not_leader":
             return []  # asked again by flush, of whoever leads then
@@ -113,6 +123,13 @@ class Changes:
         kind = _ERRORS.get(message.code, RequestError)
         code = message.code if message.code in kind.codes else "bad_request"
         return [ChangeDone(pending.ticket, kind(code, message.text))]
+
+    def _on_join_answer(self, message: ChangeAnswer) -> list[Effect]:
+        """Told once for each reason: a node asks to be let in until it is."""
+        is_news, self.refusal = message.text != self.refusal, message.text
+        if not (message.text and is_news):
+            return []
+        return [Note("join refused", {"why": message.text}, True)]
 
     def _late(self, pending: Pending) -> QuorateError:
         if pending.sent_s == float("-inf"):
@@ -135,7 +152,9 @@ class Changes:
         if message.verb == "transfer":
             return self._transfer(sender, message, leadership, membership, now_s)
         try:
-            if message.verb == "promote":
+            if message.verb == "add":
+                _check_name(message.member, leadership, membership, now_s)
+            elif message.verb == "promote":
                 self._check_ready(message.member, leadership, membership, now_s)
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
         except QuorateError as error:  # the asker's: it gets it in its own words
@@ -265,6 +284,20 @@ class Changes:
             leadership.transfer.begin(to, now_s)
             answer = ChangeAnswer(message.number, "", "")
         return [Send(sender, answer)]
+
+
+def _check_name(
+    member: Member, leadership: Leadership, membership: Membership, now_s: float
+) -> None:
+    """Refuse a name that another living member has (M5)."""
+    healthy, name = leadership.healthy(now_s), member.name.lower()
+    for other in membership.newest.members:
+        if other.id != member.id and other.name.lower() == name and other.id in healthy:
+            raise ConflictError(
+                "already_exists",
+                f"the name {member.name} is taken by a member that is alive, {other.id} at "
+                f"{other.address}: give this node another name, or stop that member first",
+            )
 
 
 def _is_made(message: ChangeAsk, membership: Membership) -> bool:

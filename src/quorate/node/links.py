@@ -9,7 +9,7 @@ from quorate.base.effects import Effect, Send
 from quorate.base.events import Connected, Disconnected
 from quorate.base.ids import NodeId
 from quorate.base.messages import ChangeAsk, Farewell, Identity, Join, Message, Welcome
-from quorate.node.changes import Changes
+from quorate.node.changes import JOIN, Changes
 from quorate.node.dispatch import Handlers
 from quorate.node.founding import Founding
 from quorate.node.group import Group
@@ -93,8 +93,8 @@ class Links:
             return effects
         if replica.leadership is None or newest.member(message.member.id) == message.member:
             return effects
-        ask = ChangeAsk(0, "add", message.member)
-        return effects + self._changes.on_ask(sender, ask, replica, now_s)
+        ask = ChangeAsk(JOIN, "add", message.member)
+        return effects + self._changes.on_ask(message.member.id, ask, replica, now_s)
 
     def _on_identity(self, sender: NodeId, message: Identity, now_s: float) -> list[Effect]:
         peering = self._peering

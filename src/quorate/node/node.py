@@ -341,4 +341,4 @@ class Node:
     def status(self, now_s: float) -> Status:
         """A fresh status; cheap."""
         parts = (self.founding, self._peering, self._overviews)
-        return status_of(self.me, self.group, *parts, now_s)
+        return status_of(self.me, self.group, *parts, now_s, refusal=self._changes.refusal)

@@ -18,8 +18,10 @@ def status_of(
     peering: Peering,
     overviews: Overviews,
     now_s: float,
+    *,
+    refusal: str = "",
 ) -> Status:
-    """What a node knows of itself and its cluster."""
+    """What a node knows of itself and its cluster; `refusal`: why the leader did not let it in."""
     replica, machine = group.replica, group.machine
     if replica is None:
         return Status(
@@ -38,12 +40,13 @@ def status_of(
         healthy = frozenset({me.id, *replica.linked})
     if is_removed(replica):
         role, serving = "removed", None
+    reason = "" if serving is not None else _reason(group, replica, peering, now_s, refusal)
     return Status(
         me, founding.cluster_id, role, newest.member(serving) if serving else None, heard_s,
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
         machine.stamp_ms, machine.digest, newest, healthy,
         overviews.seen(leadership, replica.watermark, now_s),
-        "" if serving is not None else _with_disk(group, _reason(group, replica, peering, now_s)),
+        _with_disk(group, reason) if reason else "",
     )  # fmt: skip
 
 
@@ -63,12 +66,14 @@ def _with_disk(group: Group, reason: str) -> str:
     return f"this node's disk is full; {reason}" if group.has_no_room else reason
 
 
-def _reason(group: Group, replica: Replica, peering: Peering, now_s: float) -> str:
+def _reason(group: Group, replica: Replica, peering: Peering, now_s: float, refusal: str) -> str:
     """Why no leader is known here."""
     newest, me = replica.membership.newest, replica.me
     if is_removed(replica):
         return f"this node was removed from cluster {peering.cluster_id}"
     silence = f"no leader since {max(0.0, now_s - group.leaderless_since_s):.0f} s"
+    if newest.member(me) is None and refusal:
+        return f"not let into cluster {peering.cluster_id}: {refusal}"
     if newest.member(me) is None:
         linked = peering.names
         asked = f"asked {linked}" if linked else "no member of it is connected"

@@ -4,6 +4,7 @@ import msgspec
 
 from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings, local
+from quorate.base.effects import Note
 from quorate.base.ids import Slot
 from quorate.base.messages import (
     ChangeAnswer,
@@ -15,7 +16,7 @@ from quorate.base.messages import (
     Join,
     Welcome,
 )
-from tests.unit.node.lone import Lone, member
+from tests.unit.node.lone import CLUSTER, Lone, founders, member
 
 
 def alone(settings: NodeSettings | None = None) -> Lone:
@@ -187,3 +188,50 @@ def test_a_node_is_added_only_when_its_directory_belongs_to_the_cluster() -> Non
     lone.hear(4, Join(member(4)))
     lone.wait(0.5)
     assert newest(lone).learners == (member(4),)
+
+
+# --- names (M5) --------------------------------------------------------------------------------
+
+
+def test_nobody_joins_under_the_name_of_a_member_that_is_alive() -> None:
+    lone = alone()
+    mine = member(1)
+    twin = msgspec.structs.replace(member(2), name=mine.name.upper())
+    lone.hear(2, Join(twin))
+    lone.wait(0.3)
+    (answer,) = lone.said(ChangeAnswer, to=2)
+    assert (answer.number, answer.code) == (0, "already_exists")
+    assert mine.id in answer.text
+    assert newest(lone).member(twin.id) is None
+
+    lone.hear(2, Join(member(2)))
+    lone.wait(0.3)
+    assert newest(lone).learners == (member(2),)
+    assert ask(lone, 7, "add", 2) == [(7, "")]
+
+
+def test_the_name_of_a_member_that_is_silent_may_be_taken() -> None:
+    """So a node whose directory was set aside, or lost, comes back under its name."""
+    lone = alone()
+    lone.hear(2, Join(member(2)))
+    lone.wait(5.0)
+    heir = msgspec.structs.replace(member(3), name=member(2).name)
+    lone.hear(3, Join(heir))
+    lone.wait(0.3)
+    assert heir in newest(lone).learners
+
+
+def test_who_is_not_let_in_says_why_once_and_in_its_status() -> None:
+    lone = Lone(0)
+    lone.connect(2)
+    lone.wait(0.5)
+    others = msgspec.structs.replace(founders(3), voters=(member(2), member(3)))
+    lone.hear(2, Welcome(CLUSTER, others))
+    for _ in range(3):
+        lone.hear(2, ChangeAnswer(0, "already_exists", "the name n1 is taken"))
+        lone.wait(0.2)
+    (note,) = [note for note in lone.all(Note) if note.what == "join refused"]
+    assert note.is_warning
+    assert note.fields["why"] == "the name n1 is taken"
+    reason = lone.node.status(lone.now_s).reason
+    assert reason == f"not let into cluster {CLUSTER}: the name n1 is taken"

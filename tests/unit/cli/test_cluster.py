@@ -1,0 +1,19 @@
+"""What `quorate cluster list` points out."""
+
+import pytest
+
+from quorate.cli.cluster import ListedMember, twins
+
+
+def listed(name: str, *, alive: bool) -> ListedMember:
+    return ListedMember("id", name, "h:1", "follower", True, alive, 0, 0.1, "1")
+
+
+@pytest.mark.parametrize(
+    ("second", "is_alive", "found"),
+    [("ANN", True, ["ann"]), ("ann", False, []), ("bob", True, [])],
+)
+def test_living_members_of_one_name_are_found(
+    second: str, is_alive: bool, found: list[str]
+) -> None:
+    assert twins([listed("ann", alive=True), listed(second, alive=is_alive)]) == found
