@@ -1,9 +1,9 @@
 """One client's connection: from bytes to requests, and answers back in the same order.
 
 Knows HTTP/1.1 only. Requests that arrive behind one another are worked on at once: a handler
-gets a request, and calls `answer` now or later; answers leave in the order of requests. Every
-limit holds while reading, and what is held for the client is counted (`budget`). No task, no
-future and no timer per request: the server's sweep, once a second, ends what takes too long.
+gets a request, and calls `answer` now or later; answers leave in the order of requests. What is
+held for the client is counted (`budget`). No task, no future and no timer per request: the server's
+sweep, once a second, ends what takes too long. How bytes become requests: `receiving`.
 """
 
 import asyncio
@@ -12,16 +12,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import cast
 
-import httptools
-
-from quorate.httpserver.application import RequestHead
 from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, Holding
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.listener import Listener
-from quorate.httpserver.reading import RequestReader
+from quorate.httpserver.receiving import Receiver
 from quorate.httpserver.refusals import CONTINUE
 from quorate.httpserver.request import PIECE_BYTES, Piece, Request, pieces
-from quorate.httpserver.sink import BodySink
 from quorate.httpserver.working import Worker
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
@@ -35,6 +31,8 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         due: The server's tick at which it has taken too long; 0: never.
+        has_eof: The client sends no more.
+        is_deaf: Nothing more is understood: it closes after its answers.
     """
 
     __slots__ = (
@@ -42,24 +40,26 @@ class Connection(asyncio.Protocol):
         "_drawer",
         "_dropped_bytes",
         "_holding",
-        "_is_deaf",
         "_is_full",
         "_is_paused",
         "_pending",
         "_reader",
         "_ready",
+        "_receiver",
         "_server",
         "_transport",
         "_unsent_bytes",
         "_worker",
         "due",
         "has_eof",
+        "is_deaf",
     )
 
     def __init__(self, server: Listener) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._reader = RequestReader(self, server.config, server.refusals)
+        self._receiver = Receiver(self, server)
+        self._reader = self._receiver.reader
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
         self._worker = Worker(server, self._pending)
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._holding: Holding | None = None  # None: not admitted, or gone
         self._unsent_bytes = 0  # what the transport held when the client took nothing more
         self._dropped_bytes = 0
-        self._is_deaf = False  # nothing more is understood: it closes after its answers
+        self.is_deaf = False
         self._is_full = False  # the client does not take what we write
         self._is_paused = self.has_eof = False
         self._continue_owed = False
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         account = self._server.admit(self, host)
         if account is None:
-            self._is_deaf = True
+            self.is_deaf = True
             transport.write(self._server.refusals.crowded)
             transport.close()
             return
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         reader, holding, server = self._reader, self._holding, self._server
-        if self._is_deaf or holding is None:
+        if self.is_deaf or holding is None:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > _DROPPED_BYTES_MAX:
                 self.abort()
@@ -109,8 +109,8 @@ class Connection(asyncio.Protocol):
                 return
             self._ready.append(request)
         else:
-            self._parse(data)
-            if len(self._ready) == 1 and not reader.is_receiving and not self._is_deaf:
+            self._receiver.feed(data)
+            if len(self._ready) == 1 and not reader.is_receiving and not self.is_deaf:
                 request = self._ready[0]  # it came alone and in one piece
                 server.heads.learn(data, request.headers, request.body)
         reading_bytes = reader.held_bytes if reader.is_receiving else 0
@@ -126,23 +126,13 @@ class Connection(asyncio.Protocol):
         if len(self._pending) > server.config.pipeline_max or reader.is_behind:
             self._pause()
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._reader.feed(data)
-        except httptools.HttpParserUpgrade:  # we speak nothing else: answered, then closed
-            self._stop_reading()
-            if self._pending:
-                self._pending[-1].is_last = True
-        except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self.refuse(self._server.refusals.bad)
-
     def eof_received(self) -> bool:
         """Called by the loop: the client sends no more; it may still want its answers.
 
         Whoever waits for a change is taken for gone: nobody would notice that client's end.
         """
         is_waiting = any(request.on_lost is not None for request in self._pending)
-        if not self._pending or is_waiting or self._is_deaf:
+        if not self._pending or is_waiting or self.is_deaf:
             return False
         self.has_eof = True
         self.drain()
@@ -172,7 +162,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and self._holding is not None:
             self._unsent_bytes = self._transport.get_write_buffer_size()
             self._holding.hold(self._unsent_bytes)
-        if not self._is_deaf:
+        if not self.is_deaf:
             self.due = self._server.tick + self._server.config.send_timeout_s
         self._pause()
 
@@ -182,101 +172,51 @@ class Connection(asyncio.Protocol):
         if self._holding is not None:
             self._holding.held_bytes -= self._unsent_bytes
             self._unsent_bytes = 0
-        if not self._is_deaf:
+        if not self.is_deaf:
             config = self._server.config
             wait_s = config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
             self.due = 0 if self._pending else self._server.tick + wait_s
         self._drawer.go_on()
         self._worker.go_on()
-        self._resume()
+        self.resume_reading()
 
-    # --- the reader's calls --------------------------------------------------------------------
+    # --- the receiver's calls ------------------------------------------------------------------
 
-    def on_body(self, length: int, expects: bool) -> BodySink | None:
-        """See `reading.Read`."""
-        server, config, reader = self._server, self._server.config, self._reader
-        head = RequestHead(reader.method, reader.target, reader.headers, length)
-        try:
-            bytes_max, sink = server.application.open_body(head)
-        except Exception as error:  # noqa: BLE001 - it is answered
-            reason = error
-            self._refuse_request(lambda request: server.application.refuse(request, reason))
-            return None
-        reader.body_bytes_max = bytes_max
-        if length > bytes_max:
-            if sink is not None:
-                sink.close()
-            self.refuse_body(length)
-            return None
-        if sink is not None:
-            sink.call_on_change(self._sink_changed)
-            self.due = server.tick + config.body_timeout_s
-        else:
-            patience_s = config.body_timeout_s + length // config.body_bytes_per_s_min
-            self.due = server.tick + patience_s
-        if expects:
-            self._continue_owed = bool(self._pending)
-            if not self._pending and self._transport is not None:
-                self._transport.write(CONTINUE)
-        return sink
-
-    def on_request(self, reader: RequestReader) -> None:
-        """See `reading.Read`."""
-        request = Request(
-            self,
-            reader.method,
-            reader.target,
-            reader.headers,
-            reader.body,
-            reader.is_last or self._server.is_stopping,
-            reader.size,
-        )
-        request.needs_keep_alive = reader.needs_keep_alive
-        if reader.sink is not None:
-            request.sink, reader.sink = reader.sink, None
-            request.own(request.sink)
-            request.sink.call_on_change(self._resume)
+    def on_request(self, request: Request) -> None:
+        """See `receiving.Receiving.on_request`."""
         self._accept(request)
         self._ready.append(request)
 
-    def refuse(self, answer: bytes) -> None:
-        """See `reading.Read`: nothing that follows is understood."""
-        if self._is_deaf:
-            return
-        self._stop_reading()
-        request = Request(self, b"", b"", [], b"", is_last=True)
+    def on_refused(self, request: Request) -> None:
+        """See `receiving.Receiving.on_refused`."""
         self._pending.append(request)
-        request.answer(answer)
 
-    def refuse_body(self, length: int) -> None:
-        """See `reading.Read`."""
-        self._refuse_request(lambda request: self._server.application.refuse_long(request, length))
+    def on_upgrade(self) -> None:
+        """See `receiving.Receiving.on_upgrade`."""
+        self.stop_reading()
+        if self._pending:
+            self._pending[-1].is_last = True
 
-    def _refuse_request(self, answer: Callable[[Request], None]) -> None:
-        """Answer the request that is being read, and read nothing more."""
-        reader = self._reader
-        request = Request(self, reader.method, reader.target, reader.headers, b"", is_last=True)
-        self._stop_reading()
-        self._pending.append(request)
-        answer(request)
+    def wait_for(self, duration_s: int) -> None:
+        """See `receiving.Receiving.wait_for`."""
+        self.due = self._server.tick + duration_s
 
-    def _stop_reading(self) -> None:
-        self._is_deaf = True
-        self._reader.stop()
+    def owe_continue(self) -> None:
+        """See `receiving.Receiving.owe_continue`."""
+        self._continue_owed = bool(self._pending)
+        if not self._pending and self._transport is not None:
+            self._transport.write(CONTINUE)
 
-    def _sink_changed(self) -> None:
-        """The sink of the body that is coming has taken some of it, or takes nothing more."""
-        sink = self._reader.sink
-        if sink is None or self._is_deaf:
-            return
-        error = sink.error
-        if error is not None:
-            self._refuse_request(lambda request: self._server.application.refuse(request, error))
-            return
-        self.due = self._server.tick + self._server.config.body_timeout_s
+    def on_sink_changed(self) -> None:
+        """See `receiving.Receiving.on_sink_changed`."""
         if self._holding is not None:
             self._holding.recount(self._reader.held_bytes)
-        self._resume()
+        self.resume_reading()
+
+    def stop_reading(self) -> None:
+        """See `receiving.Receiving.stop_reading`."""
+        self.is_deaf = True
+        self._reader.stop()
 
     # --- what is held --------------------------------------------------------------------------
 
@@ -313,10 +253,10 @@ class Connection(asyncio.Protocol):
             request.answer(self._server.refusals.spent)
         if reader.is_receiving and not holding.fits(reader.held_bytes):
             self._server.note_spent()
-            self.refuse(self._server.refusals.spent)
+            self._receiver.refuse(self._server.refusals.spent)
         elif len(ready) < count and self._pending:
             self._pending[-1].is_last = True
-            self._stop_reading()
+            self.stop_reading()
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -327,7 +267,7 @@ class Connection(asyncio.Protocol):
         self._continue_owed = False
         self.due = 0
         if request.is_last:
-            self._stop_reading()
+            self.stop_reading()
 
     # --- answers -------------------------------------------------------------------------------
 
@@ -357,7 +297,7 @@ class Connection(asyncio.Protocol):
                 request.release()
             self._rest()
             if self._is_paused:
-                self._resume()
+                self.resume_reading()
             return
         request.chunks = chunks
         is_next = pending[0] is request
@@ -368,7 +308,7 @@ class Connection(asyncio.Protocol):
             if self._worker:
                 self._worker.go_on()
             if self._is_paused:
-                self._resume()
+                self.resume_reading()
 
     def _flush(self) -> None:
         transport, pending, holding = self._transport, self._pending, self._holding
@@ -420,7 +360,7 @@ class Connection(asyncio.Protocol):
             self._pending[0].chunks = None
             self._flush()
             self._worker.go_on()
-            self._resume()
+            self.resume_reading()
         else:
             self.abort()
 
@@ -439,12 +379,12 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """The last answer has left: close once the client could read it."""
-        self._stop_reading()
+        self.stop_reading()
         self._pending.clear()
         self._worker.forget()
         transport = self._transport
         if transport is not None and transport.can_write_eof() and not self.has_eof:
-            self._resume()
+            self.resume_reading()
             transport.write_eof()
             self.due = self._server.tick + self._server.config.linger_s
         elif transport is not None:
@@ -455,7 +395,7 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """End it with the answers that will come by themselves; at once if there are none."""
         if any(request.on_lost is None for request in self._pending):
-            self._stop_reading()
+            self.stop_reading()
             self._pending[-1].is_last = True
         else:
             self.close()
@@ -465,20 +405,20 @@ class Connection(asyncio.Protocol):
         self.due = 0
         if self._transport is None:
             return
-        if self._reader.is_receiving and not self._pending and not self._is_deaf:
+        if self._reader.is_receiving and not self._pending and not self.is_deaf:
             self._transport.write(self._server.refusals.slow)
-        self._stop_reading()
+        self.stop_reading()
         (self._transport.abort if self._is_full else self._transport.close)()
 
     def close(self) -> None:
         """End it; what was written still leaves."""
-        self._stop_reading()
+        self.stop_reading()
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """End it at once."""
-        self._stop_reading()
+        self.stop_reading()
         if self._transport is not None:
             self._transport.abort()
 
@@ -489,7 +429,8 @@ class Connection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
 
-    def _resume(self) -> None:
+    def resume_reading(self) -> None:
+        """See `receiving.Receiving.resume_reading`."""
         limit = self._server.config.pipeline_max // _RESUME_SHARE
         is_held_up = self._is_full or self._reader.is_behind
         if self._is_paused and not is_held_up and len(self._pending) <= limit:

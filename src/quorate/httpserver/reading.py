@@ -36,8 +36,8 @@ class Read(Protocol):
         """
         ...
 
-    def on_request(self, reader: "RequestReader") -> None:
-        """A request is whole; `reader` has its parts until this returns."""
+    def on_request(self) -> None:
+        """A request is whole; the reader has its parts until this returns."""
         ...
 
     def refuse(self, answer: bytes) -> None:
@@ -61,7 +61,6 @@ class RequestReader:
         is_receiving: A request has begun and is not whole.
         target, headers, body: Of the request, as far as they came.
         sink: Where its body goes, if not to memory.
-        body_bytes_max: Set by the owner when the body begins.
         needs_keep_alive: The answer must say that the connection stays.
         size: What the request counts as held, once its headers are whole.
     """
@@ -69,6 +68,7 @@ class RequestReader:
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_body_bytes_max",
         "_framing_bytes",
         "_has_begun",
         "_head_bytes",
@@ -82,7 +82,6 @@ class RequestReader:
         "_refusals",
         "_trailers",
         "_unknown_method",
-        "body_bytes_max",
         "headers",
         "is_receiving",
         "needs_keep_alive",
@@ -99,7 +98,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._is_stopped = self._has_begun = False
         self._is_at_start = True
-        self.body_bytes_max = 0
+        self._body_bytes_max = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -146,6 +145,15 @@ class RequestReader:
         """Whether headers began, and did not end, since this was last asked."""
         has_begun, self._has_begun = self._has_begun, False
         return has_begun and self.is_receiving and not self._is_in_body
+
+    def bound_body(self, bytes_max: int) -> None:
+        """The body that comes may have so many bytes."""
+        self._body_bytes_max = bytes_max
+
+    def take_sink(self) -> BodySink | None:
+        """The sink, which belongs to the whole request from now on."""
+        sink, self.sink = self.sink, None
+        return sink
 
     def feed(self, data: bytes) -> None:
         """Read on.
@@ -259,7 +267,7 @@ class RequestReader:
         if self._is_stopped:
             return
         self._body_bytes += len(body)
-        if self._body_bytes > self.body_bytes_max:
+        if self._body_bytes > self._body_bytes_max:
             self._owner.refuse_body(self._body_bytes)
         elif self.sink is not None:
             self.sink.write(body)
@@ -277,5 +285,5 @@ class RequestReader:
         if self.sink is None:
             self.size += self._body_bytes
         self._is_at_start = False
-        self._owner.on_request(self)
+        self._owner.on_request()
         self._clear()

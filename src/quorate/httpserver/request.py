@@ -170,6 +170,11 @@ class Request(msgspec.Struct, eq=False):
         """
         self.owned = owned
 
+    def keep(self, sink: BodySink) -> None:
+        """This has its body; closed like what it owns."""
+        self.sink = sink
+        self.own(sink)
+
     def release(self) -> None:
         """Close what is owned."""
         owned, self.owned = self.owned, None

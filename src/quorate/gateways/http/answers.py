@@ -15,12 +15,12 @@ import msgspec
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError, spent
 from quorate.httpserver.request import Request
+from quorate.httpserver.streaming import GZIP_LEVEL
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 LONG_BYTES = 64 * 1024  # from here on an answer to a read is refused if too much is held
 GZIP_BYTES_MIN = 1400
-GZIP_LEVEL = 1  # the loop waits for it
 INDENT = 4
 
 _ACCEPT_BYTES_MAX = 512

@@ -1,17 +1,11 @@
-"""Streams: JSON lists and objects too long to be made in one turn, sent while they are made.
+"""Streams: JSON lists and objects too long to be made in one turn, sent while they are made."""
 
-The head leaves first, so the length is not known: the body is sent in chunks, as Consul sends its
-long answers. To a client that closes after the answer, as those of HTTP/1.0 do, it goes as it is.
-"""
-
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from quorate.gateways.http.answers import (
-    GZIP_LEVEL,
     INDENT,
     JSON,
     Answers,
@@ -19,10 +13,8 @@ from quorate.gateways.http.answers import (
     go_json,
     takes_gzip,
 )
-from quorate.httpserver.drawing import MORE
-from quorate.httpserver.request import Piece, Request
-
-_GZIP_WBITS = 31
+from quorate.httpserver.request import Request
+from quorate.httpserver.streaming import stream
 
 
 class Member(NamedTuple):
@@ -68,34 +60,12 @@ def send_list(
     is_packed = takes_gzip(request)
     if is_packed:
         lines += b"Content-Encoding: gzip\r\n"
-    if request.needs_keep_alive:  # kept alive by HTTP/1.0, which knows no chunks
-        request.ends_connection()
-    is_chunked = not request.is_last
-    if is_chunked:
-        lines += b"Transfer-Encoding: chunked\r\n"
-    head = b"%b%b\r\n" % (answers.head(200, JSON), lines)
     before, _, after = go_json(frame, is_pretty=is_pretty).partition(b'"%b"' % HERE.encode())
     depth = 0 if frame is HERE else 1
     body = _joined(batches, brackets, depth, is_pretty=is_pretty)
     after += b"\n" * asked
     body = chain((before,) if before else (), body, (after,) if after else ())
-    pieces = _packed(body) if is_packed else body
-    made = _chunked(pieces) if is_chunked else (each or MORE for each in pieces)
-    request.answer(head, _within_budget(request, made))
-
-
-def _within_budget(request: Request, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The pieces, none of which is made while too much is held for this client or for all."""
-    while True:
-        if request.is_spent:
-            request.wait_for_memory()
-            yield b""
-            continue
-        try:
-            made = [next(pieces)]
-        except StopIteration:
-            return
-        yield made.pop()  # nothing of it stays here
+    stream(request, answers.head(200, JSON) + lines, body, is_packed=is_packed)
 
 
 def _joined(
@@ -122,18 +92,3 @@ def _joined(
         else:
             yield b""
     yield begin + end if before is begin else margin + end
-
-
-def _packed(body: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
-    for piece in body:
-        yield packer.compress(piece)
-    yield packer.flush()
-
-
-def _chunked(body: Iterator[bytes]) -> Iterator[Piece]:
-    for piece in body:
-        made = [b"%x\r\n%b\r\n" % (len(piece), piece) if piece else MORE]
-        del piece
-        yield made.pop()
-    yield b"0\r\n\r\n"
