@@ -66,10 +66,7 @@ class Stderr:
 class LogFollower:
     """Somebody who reads the log while it is written; see `gateways.http.process.Follower`.
 
-    Args:
-        level: The least that is of interest.
-        wake: Called when there is something to take.
-        is_json: Lines are JSON objects.
+    `level` is the least that is of interest; `wake` is called when there is something to take.
     """
 
     def __init__(self, level: int, wake: Callable[[], None], *, is_json: bool) -> None:

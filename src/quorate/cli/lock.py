@@ -64,17 +64,18 @@ def lock(
         fail("Key prefix and child command must be specified")
     if n < 1:
         fail("Lock holder limit must be positive")
-    prefix, child = words[0].strip("/"), words[1:]
+    prefix, child = words[0].strip("/"), list(words[1:])
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
     connection.client.close()  # it spoke up at once if nobody is there
-    plan = Plan(
-        prefix, n, name, wait_s, ["/bin/sh", "-c", " ".join(child)] if shell else child,
-        passes_stdin=pass_stdin, is_verbose=verbose,
-    )  # fmt: skip
+    child = ["/bin/sh", "-c", " ".join(child)] if shell else child
+    plan = Plan(prefix, n, name, wait_s, child, passes_stdin=pass_stdin, is_verbose=verbose)
+    guard = fork_guard()  # before there is another thread
     try:
-        how, told = _run(connection.node, connection.secret, plan)
+        how, told = asyncio.run(_locked(connection.node, connection.secret, plan, guard))
     except NotLockedError as error:
         fail(str(error))
+    finally:
+        guard.close()
     if how:
         note(f"Error running handler: {how}")
     if told is not None:
@@ -100,29 +101,10 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the child.
+    """What became of the child."""
 
-    Attributes:
-        how: Empty if it succeeded, else how it ended: `exit status 3`, `signal: SIGTERM`.
-        told: The signal that we got and passed on; None if there was none.
-    """
-
-    how: str
-    told: signal.Signals | None
-
-
-def _run(node: str, token: str, plan: Plan) -> Outcome:
-    """Run the child while holding the lock. Forks: there must be no other thread.
-
-    Raises:
-        NotLockedError: The lock was not had in time, or was lost while the child ran.
-        QuorateError: The cluster does not answer.
-    """
-    guard = fork_guard()
-    try:
-        return asyncio.run(_locked(node, token, plan, guard))
-    finally:
-        guard.close()
+    how: str  # empty if it succeeded, else `exit status 3` or `signal: SIGTERM`
+    told: signal.Signals | None  # what we got and passed on
 
 
 async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
@@ -130,10 +112,8 @@ async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
         if plan.is_verbose:
             echo(text)
 
-    if plan.limit > 1:
-        say(f"Setting up semaphore (limit {plan.limit}) at prefix: {plan.prefix}")
-    else:
-        say(f"Setting up lock at path: {plan.prefix}/.lock")
+    semaphore = f"semaphore (limit {plan.limit}) at prefix: {plan.prefix}"
+    say(f"Setting up {semaphore if plan.limit > 1 else f'lock at path: {plan.prefix}/.lock'}")
     async with AsyncClient(node, token=token) as client:
         try:
             async with _held(client, plan) as held:
@@ -200,8 +180,7 @@ async def _beat(client: AsyncClient, held: Held, guard: Guard) -> None:
     loop = asyncio.get_running_loop()
     last_s = loop.time()
     while not held.is_lost:
-        now_s = loop.time()
-        if now_s - last_s < GAP_S or await _is_held(client, held):
+        if loop.time() - last_s < GAP_S or await _is_held(client, held):
             guard.beat()
             last_s = loop.time()
         await asyncio.sleep(BEAT_S)

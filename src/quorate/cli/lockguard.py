@@ -27,8 +27,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from types import FrameType
-from typing import Any, NoReturn
+from math import inf
+from typing import Any
 
 SILENCE_S = 1.2
 """Less than what a lock is certainly held for after it was last known to be: a tenth of 15 s."""
@@ -45,14 +45,10 @@ _CAUGHT = (
 
 
 class Guard:
-    """Our end. Made by `fork_guard`.
-
-    Attributes:
-        has_run: The command was started.
-    """
+    """Our end. Made by `fork_guard`."""
 
     def __init__(self, pid: int, end: socket.socket) -> None:
-        self.has_run = False
+        self._has_run = False
         self._pid = pid
         self._socket = end
         self._heard = b""
@@ -62,7 +58,7 @@ class Guard:
         self, command: Sequence[str], environment: Mapping[str, str], *, passes_stdin: bool
     ) -> None:
         """Have the command run. Its group is its own, or ours if it reads from our terminal."""
-        self.has_run = True
+        self._has_run = True
         group = os.getpgrp() if passes_stdin else 0
         word = {"run": list(command), "environment": dict(environment), "group": group}
         loop = asyncio.get_running_loop()
@@ -115,7 +111,7 @@ class Guard:
     def close(self) -> None:
         """Let the guard go; it ends what still runs."""
         self._socket.close()
-        if not self.has_run:
+        if not self._has_run:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
 
@@ -135,26 +131,17 @@ def fork_guard() -> Guard:
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        ours.close()
-        _be_guard(theirs)
+        code = 1
+        try:
+            ours.close()
+            os.setpgid(0, 0)
+            _Guarding(theirs).run()
+            code = 0
+        finally:
+            os._exit(code)
     theirs.close()
     ours.setblocking(False)
     return Guard(pid, ours)
-
-
-def _be_guard(end: socket.socket) -> NoReturn:
-    """The process that is the guard."""
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        _Guarding(end).run()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _ignore(_: int, __: FrameType | None) -> None:
-    return
 
 
 class _Guarding:
@@ -167,13 +154,13 @@ class _Guarding:
         os.set_blocking(waker, False)
         # Handlers that do nothing, not SIG_IGN: the command would inherit that.
         for number in _CAUGHT:
-            signal.signal(number, _ignore)
+            signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self._buffer = b""
         self._child: subprocess.Popen[bytes] | None = None
         self._has_group = False
         self._heard_s = time.monotonic()
-        self._kill_s = float("inf")
+        self._kill_s = inf
         self._is_stopped = False
         self._is_ending = False
         self._is_alone = False  # the other end is gone
@@ -182,8 +169,9 @@ class _Guarding:
         """Until the command has ended; or at once, if the other end goes before it was started."""
         while True:
             child = self._child
-            if child is not None and child.poll() is not None:
-                self._report(child.returncode)
+            if child is not None and (code := child.poll()) is not None:
+                how = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+                self._say({"ended": how if code else ""})
                 return
             sources = [self._woken] if self._is_alone else [self._woken, self._end.fileno()]
             readable, _, _ = select.select(sources, [], [], self._wait_s())
@@ -198,23 +186,19 @@ class _Guarding:
 
     def _wait_s(self) -> float | None:
         """Until something is due; None if nothing is."""
-        if self._child is None:
-            return None
         due_s = min(self._kill_s, self._silent_s())
-        return max(due_s - time.monotonic(), 0.0) if due_s < float("inf") else None
+        return max(due_s - time.monotonic(), 0.0) if due_s < inf else None
 
     def _silent_s(self) -> float:
         """When to stop the command if nothing is heard; never if it is stopped or told to end."""
-        is_running = not self._is_stopped and not self._is_ending
-        return self._heard_s + SILENCE_S if is_running else float("inf")
+        is_running = self._child and not self._is_stopped and not self._is_ending
+        return self._heard_s + SILENCE_S if is_running else inf
 
     def _look_at_time(self) -> None:
         now_s = time.monotonic()
-        if self._child is None:
-            return
         if now_s >= self._kill_s:
             self._send(signal.SIGKILL)
-            self._kill_s = float("inf")
+            self._kill_s = inf
         elif now_s >= self._silent_s():
             self._send(signal.SIGSTOP)
             self._is_stopped = True
@@ -287,12 +271,6 @@ class _Guarding:
                 os.killpg(self._child.pid, number)
             else:
                 self._child.send_signal(number)
-
-    def _report(self, code: int) -> None:
-        if code < 0:
-            self._say({"ended": f"signal: {signal.Signals(-code).name}"})
-        else:
-            self._say({"ended": f"exit status {code}" if code else ""})
 
     def _say(self, word: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more

@@ -68,14 +68,7 @@ def living(places: Places, entries: Sequence[KvEntry]) -> Places:
 async def place(
     client: AsyncClient, prefix: str, limit: int, name: str, wait_s: float
 ) -> AsyncGenerator[Held, None]:
-    """Hold one place of a semaphore while the body runs.
-
-    Args:
-        client: A client of the cluster.
-        prefix: Where it lives.
-        limit: How many may hold it at once; all must say the same.
-        name: Stored with our key, for people.
-        wait_s: How long to wait for a place.
+    """Hold one place of a semaphore while the body runs; all holders must say the same limit.
 
     Raises:
         LockHeldError: No place was free in time.

@@ -15,23 +15,11 @@ Item = tuple[str, bytes, int]  # key, value, flags
 def write_all(
     nodes: str | Sequence[str], token: str, items: Iterable[Item], done: Callable[[], object]
 ) -> None:
-    """Write every item; stop at the first that fails.
-
-    Args:
-        nodes: Endpoints of the client.
-        token: Sent with every request.
-        items: Key, value and flags of each.
-        done: Called after each.
+    """Write every item, and call `done` after each; stop at the first that fails.
 
     Raises:
         QuorateError: One could not be written; those before it are, some after it may be.
     """
-    asyncio.run(_write_all(nodes, token, items, done))
-
-
-async def _write_all(
-    nodes: str | Sequence[str], token: str, items: Iterable[Item], done: Callable[[], object]
-) -> None:
     waiting = iter(items)
 
     async def write(client: AsyncClient) -> None:
@@ -39,10 +27,13 @@ async def _write_all(
             await client.kv.put(key, value, flags=flags)
             done()
 
-    async with AsyncClient(nodes, token=token, deadline_s=DEADLINE_S) as client:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(WRITERS):
-                    tasks.create_task(write(client))
-        except* QuorateError as group:
-            raise group.exceptions[0] from None
+    async def write_together() -> None:
+        async with AsyncClient(nodes, token=token, deadline_s=DEADLINE_S) as client:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(WRITERS):
+                        tasks.create_task(write(client))
+            except* QuorateError as group:
+                raise group.exceptions[0] from None
+
+    asyncio.run(write_together())

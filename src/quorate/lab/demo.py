@@ -47,12 +47,9 @@ def make_room(directory: Path) -> None:
 
 
 class Demo:
-    """One run.
+    """One run; to `keep` is to leave the nodes running at the end until Ctrl-C.
 
-    Args:
-        directory: Where the nodes keep their data.
-        progress: Shows how far something is while its body runs; see `cli.output.progress`.
-        keep: True to leave the nodes running at the end until Ctrl-C.
+    For `progress` see `cli.output.progress`.
     """
 
     def __init__(self, directory: Path, progress: Progress, *, keep: bool) -> None:
@@ -61,17 +58,12 @@ class Demo:
         self._cluster = LocalCluster(directory, advertise=FRONT)
         self._nodes = self._cluster.nodes
         self._addresses = [node.address for node in self._nodes]
-        sockets = [
-            Socket(node.name, (FRONT, node.ports.server), (HOST, node.ports.server))
-            for node in self._nodes
-        ]
+        ports = {node.name: node.ports.server for node in self._nodes}
+        sockets = [Socket(name, (FRONT, port), (HOST, port)) for name, port in ports.items()]
         self._cables = Cables(sockets, self._dialer_of)
 
     async def run(self) -> dict[str, Any]:
-        """Play everything.
-
-        Returns:
-            What is to be shown.
+        """Play everything; returns what is to be shown.
 
         Raises:
             LaunchError: A node did not start.
@@ -84,7 +76,10 @@ class Demo:
                 await asyncio.to_thread(self._cluster.start)
             files = await asyncio.to_thread(library_files)
             await asyncio.to_thread(self._import, files)
-            await self._greet()
+            with step("working with our own client: cas, a lock, a transaction"):
+                await asyncio.to_thread(greet_with_quorate, self._addresses)
+            with step("working with py-consul, somebody else's client") as said:
+                said(await asyncio.to_thread(greet_with_py_consul, self._nodes[1].ports.http))
             writing = Writing(self._addresses)
             writing.start()
             await self._play(writing)
@@ -109,12 +104,6 @@ class Demo:
         items = ((key, path.read_bytes(), 0) for key, path in files.items())
         with self._progress("importing", len(files)) as advance:
             write_all(self._addresses, "", items, lambda: advance(1))
-
-    async def _greet(self) -> None:
-        with step("working with our own client: cas, a lock, a transaction"):
-            await asyncio.to_thread(greet_with_quorate, self._addresses)
-        with step("working with py-consul, somebody else's client") as said:
-            said(await asyncio.to_thread(greet_with_py_consul, self._nodes[1].ports.http))
 
     async def _play(self, writing: Writing) -> None:
         """Kill a node, bring it back, cut another one off, let it in again; all under writes."""
@@ -148,7 +137,7 @@ class Demo:
     def _result(
         self, files: dict[str, Path], writing: Writing, copies: list[Copy]
     ) -> dict[str, Any]:
-        tally = writing.tally
+        tally, digests = writing.tally, [copy.digest for copy in copies]
         written = tally.acknowledged | {key: path.read_bytes() for key, path in files.items()}
         return {
             "files": len(files),
@@ -157,10 +146,8 @@ class Demo:
             "writes_lost": len({key for copy in copies for key in lost(written, copy)}),
             "writes_unknown": len(tally.unknown),
             "longest_pause_s": round(tally.longest_pause_s(), 3),
-            "copies_equal": len({copy.digest for copy in copies}) == 1,
-            "digests": {
-                node.name: copy.digest for node, copy in zip(self._nodes, copies, strict=True)
-            },
+            "copies_equal": len(set(digests)) == 1,
+            "digests": dict(zip((node.name for node in self._nodes), digests, strict=True)),
         }
 
     async def _stay(self) -> None:
@@ -174,11 +161,7 @@ class Demo:
 
 @contextmanager
 def step(text: str) -> Generator[Any, None, None]:
-    """Say what is done, then how long it took.
-
-    Yields:
-        A function that adds words to the end of the line.
-    """
+    """Say what is done, then how long it took, and the words that the body adds."""
     began_s = time.monotonic()
     words: list[str] = []
     tell(f"{text} ... ", end="")

@@ -32,20 +32,13 @@ def library_files() -> dict[str, Path]:
 
 
 class Tally:
-    """What became of writes that went on while nodes failed.
-
-    Attributes:
-        acknowledged: What was written under each key, if the cluster said so.
-        times_s: When it said so.
-        unknown: Keys of writes of which nobody knows.
-        refused: Writes that surely did not happen.
-    """
+    """What became of writes that went on while nodes failed."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[str, bytes] = {}
-        self.times_s: list[float] = []
+        self.times_s: list[float] = []  # of what was acknowledged
         self.unknown: set[str] = set()
-        self.refused = 0
+        self.refused = 0  # surely not written
 
     def longest_pause_s(self, since_s: float = 0.0) -> float:
         """The longest time in which no write was acknowledged, all in all or since a moment."""
@@ -54,11 +47,7 @@ class Tally:
 
 
 class Writing:
-    """Writers that go on until told to stop, each by a client of its own.
-
-    Args:
-        addresses: Of the nodes; every writer begins with another one.
-    """
+    """Writers that go on until told to stop, each by a client of its own and with another node."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.tally = Tally()
@@ -111,14 +100,9 @@ class Writing:
 
 
 class Copy(NamedTuple):
-    """All keys as one node has them.
+    """All keys as one node has them."""
 
-    Attributes:
-        digest: Over every key, value and index, in order.
-        values: What is stored under each key.
-    """
-
-    digest: str
+    digest: str  # over every key, value and index, in order
     values: dict[str, bytes]
 
 

@@ -21,7 +21,6 @@ def greet_with_quorate(addresses: Sequence[str]) -> None:
 
     Raises:
         GuestError: An answer was wrong.
-        QuorateError: The cluster did not answer.
     """
     with Client(list(addresses)) as client, Client(addresses[-1]) as other:
         first = client.kv.put("greeting/colour", b"green")
@@ -36,13 +35,7 @@ def greet_with_quorate(addresses: Sequence[str]) -> None:
 
 
 def greet_with_py_consul(port: int) -> str:
-    """Use py-consul, if it is installed.
-
-    Args:
-        port: HTTP port of a node on this machine.
-
-    Returns:
-        Its version, or that it is not there.
+    """Use py-consul on a node, by its HTTP port, if it is installed; returns what is to be told.
 
     Raises:
         GuestError: An answer was wrong.

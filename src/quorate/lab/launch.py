@@ -59,16 +59,10 @@ def quorate_command() -> list[str]:
 
 
 class LocalNode:
-    """One `quorate agent` as a process.
+    """One `quorate agent` as a process, with its data and its log in `directory`.
 
-    Args:
-        name: Its node name.
-        directory: Holds its data and its log; made if missing.
-        ports: Where it listens.
-        join: Peer addresses of the other nodes.
-        expect: How many nodes found the cluster; 0 if it joins one.
-        extra: Further flags of `quorate agent`.
-        program: What is run; None: this very Quorate.
+    `expect` nodes found the cluster; 0 if it joins one. `join` are the peer addresses of the other
+    nodes, `extra` further flags; `program` is what is run, this very Quorate if None.
     """
 
     def __init__(
@@ -185,14 +179,9 @@ class LocalNode:
 
 
 class LocalCluster:
-    """Some nodes on this machine that found a cluster together.
+    """Some nodes on this machine that found a cluster together; see `LocalNode`.
 
-    Args:
-        directory: Holds a folder and a log per node.
-        count: How many nodes.
-        extra: Further flags of `quorate agent`, the same for every node.
-        advertise: The host at which the nodes find each other, if there is something in between.
-        program: See `LocalNode`.
+    At the host `advertise` the nodes find each other, if there is something in between.
     """
 
     def __init__(
@@ -209,16 +198,11 @@ class LocalCluster:
         extra = [*extra, "-advertise", advertise] if advertise != HOST else extra
         self.nodes = [
             LocalNode(
-                f"n{number + 1}",
-                directory,
-                ports[number],
-                [peer for other, peer in enumerate(peers) if other != number],
-                count,
-                extra,
-                program,
+                f"n{number + 1}", directory, own, [peer for peer in peers if peer != peers[number]],
+                count, extra, program,
             )
-            for number in range(count)
-        ]
+            for number, own in enumerate(ports)
+        ]  # fmt: skip
 
     def start(self, timeout_s: float = 20.0) -> None:
         """Start every node and wait until a leader is known to all.
@@ -242,8 +226,9 @@ class LocalCluster:
             if not running:
                 break
             named = {_leader_port(node) for node in running}
-            if len(named) == 1 and (leader := self._on_port(named.pop())) in running:
-                return leader
+            led = [node for node in running if named == {node.ports.server}]
+            if led:
+                return led[0]
             time.sleep(POLL_S)
         ended = [node for node in self.nodes if not node.is_running()]
         node = (ended or self.nodes)[0]
@@ -252,9 +237,6 @@ class LocalCluster:
             f"no leader after {waited_s:.0f} s; {node.name} {'ended' if ended else 'says'}:\n"
             f"{node.log_end()}"
         )
-
-    def _on_port(self, server_port: int) -> LocalNode | None:
-        return next((node for node in self.nodes if node.ports.server == server_port), None)
 
     def stop(self) -> None:
         """End every node; frozen ones too."""

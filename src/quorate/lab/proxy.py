@@ -18,34 +18,24 @@ Address = tuple[str, int]
 
 
 class Socket(NamedTuple):
-    """Where one node listens.
-
-    Attributes:
-        name: The node.
-        front: Where others dial it.
-        back: Where it really is.
-    """
+    """Where one node listens."""
 
     name: str
-    front: Address
-    back: Address
+    front: Address  # where others dial it
+    back: Address  # where it really is
 
 
 class _Flow(NamedTuple):
-    """One connection: who is at its ends, and both halves of it."""
+    """One connection: whose it is, and both halves of it."""
 
     nodes: frozenset[str]
-    near: asyncio.StreamWriter
-    far: asyncio.StreamWriter
+    ends: list[asyncio.StreamWriter]
 
 
 class Cables:
     """The cables of all nodes.
 
-    Args:
-        sockets: One per node.
-        dialer_of: Names the node that a connection comes from, by its address; empty if it is
-            none of them.
+    `dialer_of` names the node that a connection comes from, by its address; "" if it is no node's.
     """
 
     def __init__(self, sockets: Sequence[Socket], dialer_of: Callable[[Address], str]) -> None:
@@ -76,10 +66,8 @@ class Cables:
 
     def plug(self, name: str) -> None:
         """Let a node talk again, over new connections."""
-        for flow in self._flows:
-            if name in flow.nodes:
-                flow.near.transport.abort()
-                flow.far.transport.abort()
+        for end in [end for flow in self._flows if name in flow.nodes for end in flow.ends]:
+            end.transport.abort()
         self._plugged[name].set()
 
     async def _listening(self, socket: Socket) -> asyncio.Server:
@@ -95,30 +83,23 @@ class Cables:
     ) -> None:
         dialer = self._dialer_of(writer.get_extra_info("peername"))
         nodes = frozenset({socket.name, dialer} & self._plugged.keys())
+        ends = [writer]
         try:
             await self._passable(nodes)
             far_reader, far_writer = await asyncio.open_connection(*socket.back)
+            ends.append(far_writer)
+            self._flows.append(flow := _Flow(nodes, ends))
+            try:
+                await asyncio.gather(
+                    self._pump(reader, far_writer, nodes), self._pump(far_reader, writer, nodes)
+                )
+            finally:
+                self._flows.remove(flow)
         except OSError:
-            return  # as a dialer would see it without us
-        else:
-            await self._joined(_Flow(nodes, writer, far_writer), reader, far_reader)
+            return  # as a dialer would see it without us; or one end broke, and the other learns it
         finally:
-            writer.transport.abort()
-
-    async def _joined(
-        self, flow: _Flow, near: asyncio.StreamReader, far: asyncio.StreamReader
-    ) -> None:
-        self._flows.append(flow)
-        try:
-            await asyncio.gather(
-                self._pump(near, flow.far, flow.nodes), self._pump(far, flow.near, flow.nodes)
-            )
-        except OSError:
-            return  # one end broke; the other learns it
-        finally:
-            self._flows.remove(flow)
-            flow.near.transport.abort()
-            flow.far.transport.abort()
+            for end in ends:
+                end.transport.abort()
 
     async def _passable(self, nodes: frozenset[str]) -> None:
         for name in sorted(nodes):
@@ -141,21 +122,12 @@ READS = 5
 
 
 def process_with_socket(address: Address, pids: dict[str, int]) -> str:
-    """Say which of some processes owns the local end of a TCP connection over IPv4.
-
-    Args:
-        address: That end.
-        pids: Processes by name.
-
-    Returns:
-        The name; empty if none of them does.
-    """
+    """Which of some processes, by name, has this end of a TCP connection over IPv4; "" if none."""
     psutil: Any = importlib.import_module("psutil")  # no types of its own
     for _ in range(READS):
         for name, pid in pids.items():
             with contextlib.suppress(psutil.Error):  # it has ended
-                if any(
-                    each.laddr == address for each in psutil.Process(pid).net_connections("tcp4")
-                ):
+                found = psutil.Process(pid).net_connections("tcp4")
+                if any(each.laddr == address for each in found):
                     return name
     return ""

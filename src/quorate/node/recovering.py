@@ -29,17 +29,11 @@ Row = tuple[bytes, bytes]
 
 
 class Replayed(NamedTuple):
-    """The state of the old cluster, as far as it survived.
+    """The state of the old cluster, as far as it survived."""
 
-    Attributes:
-        member: The node whose tables it was replayed on, as its cluster knew it.
-        state: As of the last slot.
-        rows: Those that a snapshot for users holds, with what is left of each lock-delay.
-    """
-
-    member: Member
-    state: State
-    rows: list[Row]
+    member: Member  # whose tables it was replayed on, as its cluster knew it
+    state: State  # as of the last slot
+    rows: list[Row]  # see `rows_of`
 
     @property
     def keys(self) -> int:
@@ -67,16 +61,8 @@ def replayed(
         rng: Not used: the node that applies does not speak.
     """
     records = [*base.records, *found.tail]
-    node = Node(
-        Member(own, "", ""),
-        incarnation,
-        NodeSettings(),
-        tables,
-        records,
-        rng,
-        0.0,
-        wall_ms=lambda: 0,
-    )
+    me, settings = Member(own, "", ""), NodeSettings()
+    node = Node(me, incarnation, settings, tables, records, rng, 0.0, wall_ms=lambda: 0)
     known = (each.member(own) for _, each in reversed(node.group.machine.configurations))
     member = next(filter(None, known), Member(own, "recovered", ""))
     return Replayed(member, state_of(tables), list(rows_of(tables)))

@@ -12,8 +12,8 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -31,23 +31,14 @@ from quorate.runtime.home import Home, HomeSettings
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What was made.
-
-    Attributes:
-        member: The only node of the new cluster.
-        cluster_id: Of the new cluster.
-        slot: The last slot of the old cluster that is in it.
-        index: The index it goes on from.
-        keys: How many keys it has.
-        guessed: Slots of which no survivor knew what was chosen.
-    """
+    """What was made: a cluster of one."""
 
     member: Member
     cluster_id: str
-    slot: Slot
-    index: int
+    slot: Slot  # the last one of the old cluster that is in it
+    index: int  # goes on from here
     keys: int
-    guessed: int
+    guessed: int  # slots of which no survivor knew what was chosen
 
 
 def recover(paths: Sequence[Path], into: Path) -> Recovered:
@@ -118,34 +109,23 @@ def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path)
 
 
 def _copied(path: Path, target: Path) -> Path:
-    """Copy a directory while no process can use it."""
+    """Copy a directory while no process can use it, without a trace in it."""
     if not (path / "node.json").exists():
         raise StorageError("foreign", f"{path} is no data directory of Quorate")
-    with _locked(path):
+    with ExitStack() as stack:
+        with suppress(FileNotFoundError):  # of a copy somebody made
+            lock = stack.enter_context((path / "lock").open("rb"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = lock.read().decode(errors="replace").strip() or "unknown"
+                text = f"{path} is used by process {pid}: stop every node of the old cluster"
+                raise StorageError("locked", text) from None
         try:
             shutil.copytree(path, target, ignore=shutil.ignore_patterns("lock", "*.new"))
         except OSError as error:
             raise StorageError("disk_full", f"copying {path} to {target}: {error}") from error
     return target
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Keep a directory from being used, without a trace in it."""
-    try:
-        lock = (path / "lock").open("rb")
-    except FileNotFoundError:  # a copy somebody made
-        yield
-        return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = lock.read().decode(errors="replace").strip() or "unknown"
-            raise StorageError(
-                "locked", f"{path} is used by process {pid}: stop every node of the old cluster"
-            ) from None
-        yield
 
 
 def _log() -> FilteringBoundLogger:
