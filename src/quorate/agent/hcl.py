@@ -93,14 +93,12 @@ class _Reader:
                 raise self._fault(key.place, f"{key.value!r} is a block here and a value elsewhere")
             else:
                 values[key.value] = value
-            if self._is_mark(","):
-                self._take()
+            self._took(",")
         return values
 
     def _item(self, key: _Token) -> Any:
         """What stands behind a key: a value, or a block with further names."""
-        if self._is_mark("="):
-            self._take()
+        if self._took("="):
             value = self._value()
             return [value] if isinstance(value, dict) else value
         if self._next.kind in {"word", "string"}:
@@ -131,30 +129,29 @@ class _Reader:
     def _block(self) -> dict[str, Any]:
         opened = self._take()
         values = self._items()
-        if not self._is_mark("}"):
-            text = f"expected '}}' for the '{{' at {self._where(opened)}"
+        if not self._took("}"):
+            text = f"expected '}}' for the '{{' at {self._where(opened.place)}"
             raise self._fault(self._next.place, text)
-        self._take()
         return values
 
     def _list(self) -> list[Any]:
         opened = self._take()
         items: list[Any] = []
-        while not self._is_mark("]"):
+        while not self._took("]"):
             items.append(self._value())
-            if self._is_mark(","):
-                self._take()
-            elif not self._is_mark("]"):
-                raise self._fault(
-                    self._next.place, f"expected ',' or ']' for the '[' at {self._where(opened)}"
-                )
-        self._take()
+            if not self._took(",") and not self._is_mark("]"):
+                text = f"expected ',' or ']' for the '[' at {self._where(opened.place)}"
+                raise self._fault(self._next.place, text)
         return items
 
     # --- words ---------------------------------------------------------------------------------
 
     def _is_mark(self, mark: str) -> bool:
         return self._next.kind == "mark" and self._next.value == mark
+
+    def _took(self, mark: str) -> bool:
+        """Whether this mark was next; it is taken then."""
+        return self._is_mark(mark) and bool(self._take())
 
     def _take(self) -> _Token:
         taken = self._next
@@ -253,19 +250,15 @@ class _Reader:
             raise self._fault(begun, f"no line {word!r} ends the text that begins here")
         lines = self._text[self._at : end.start()].splitlines(keepends=True)
         self._at = end.end() - 1
-        if not head.startswith("<<-"):
-            return "".join(lines)
         indent = end[0][: len(end[0]) - len(end[0].lstrip(" \t"))]
-        if all(line.startswith(indent) for line in lines):
-            return "".join(line[len(indent) :] for line in lines)
-        return "".join(lines)
+        is_cut = head.startswith("<<-") and all(line.startswith(indent) for line in lines)
+        return "".join(line.removeprefix(indent) if is_cut else line for line in lines)
 
     # --- faults --------------------------------------------------------------------------------
 
-    def _where(self, token: _Token) -> str:
-        line = self._text.count("\n", 0, token.place) + 1
-        column = token.place - self._text.rfind("\n", 0, token.place)
-        return f"{line}:{column}"
+    def _where(self, place: int) -> str:
+        line = self._text.count("\n", 0, place) + 1
+        return f"{line}:{place - self._text.rfind(chr(10), 0, place)}"
 
     def _fault(self, place: int, text: str) -> ValueError:
-        return ValueError(f"At {self._where(_Token('', '', place))}: {text}")
+        return ValueError(f"At {self._where(place)}: {text}")

@@ -101,15 +101,7 @@ class LogFollower:
 
 
 class Logs:
-    """Where the log of an agent goes: to stderr, and to whoever follows it.
-
-    Args:
-        level: Shown on stderr is this, and what is worse.
-        is_json: Lines are JSON objects.
-
-    Attributes:
-        log: What others write to.
-    """
+    """Where the log of an agent goes: to stderr, from a level on, and to whoever follows it."""
 
     def __init__(self, level: str, *, is_json: bool) -> None:
         self._level = LEVELS[level]
@@ -164,6 +156,5 @@ class Logs:
 
 
 def _renderer(is_json: bool, *, colors: bool) -> Processor:
-    if is_json:
-        return structlog.processors.JSONRenderer(default=repr)
-    return structlog.dev.ConsoleRenderer(colors=colors)
+    as_json = structlog.processors.JSONRenderer(default=repr)
+    return as_json if is_json else structlog.dev.ConsoleRenderer(colors=colors)

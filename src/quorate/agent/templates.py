@@ -12,11 +12,11 @@ Source: https://pkg.go.dev/github.com/hashicorp/go-sockaddr/template.
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 ROUTES = Path("/proc/net/route")
 
@@ -48,19 +48,12 @@ class TemplateError(Exception):
 
 
 class Place(NamedTuple):
-    """One address of this machine.
+    """One address of this machine."""
 
-    Attributes:
-        name: Of its interface.
-        address: With the size of its network.
-        flags: Of the interface: `up`, `loopback`, `broadcast`, `multicast`, …
-        is_default: The default route leaves by this interface.
-    """
-
-    name: str
-    address: IPv4Interface | IPv6Interface
-    flags: frozenset[str]
-    is_default: bool
+    name: str  # of its interface
+    address: IPv4Interface | IPv6Interface  # with the size of its network
+    flags: frozenset[str]  # of the interface: `up`, `loopback`, `broadcast`, `multicast`, …
+    is_default: bool  # the default route leaves by this interface
 
     @property
     def text(self) -> str:
@@ -77,14 +70,11 @@ class Place(NamedTuple):
 
 Places = list[Place]
 Value = Places | str
+Entry = TypeVar("Entry")
 
 
 def expand(text: str, places: Callable[[], Places]) -> str:
-    """A text with each template replaced by what it gives.
-
-    Args:
-        text: `{{ … }}` anywhere in it; without any it stays as it is.
-        places: The addresses of this machine.
+    """A text with each template, `{{ … }}` anywhere in it, replaced by what it gives.
 
     Raises:
         TemplateError: A template cannot be read, or gives nothing.
@@ -98,15 +88,12 @@ def expand(text: str, places: Callable[[], Places]) -> str:
 
 
 def _evaluated(inner: str, places: Places) -> str:
-    value: Value | None = None
-    for step in _steps(inner):
-        function, *arguments = step
-        if value is None:
-            value = _source(function, arguments, places)
-        elif isinstance(value, str):
+    (source, *arguments), *rest = _steps(inner)
+    value = _source(source, arguments, places)
+    for function, *arguments in rest:
+        if isinstance(value, str):
             raise TemplateError(f"{{{{{inner}}}}}: {function} cannot follow a text")
-        else:
-            value = _chosen(function, arguments, value)
+        value = _chosen(function, arguments, value)
     if isinstance(value, list):
         raise TemplateError(f'{{{{{inner}}}}} gives interfaces: end it with | attr "address"')
     if not value:
@@ -142,7 +129,7 @@ def _steps(inner: str) -> list[list[str]]:
 def _source(function: str, arguments: Sequence[str], places: Places) -> Value:
     is_all = function.endswith("IPs")
     if function in {"GetInterfaceIP", "GetInterfaceIPs"} and len(arguments) == 1:
-        found = _sorted(_by(arguments[0], _NAME, places), ["type", "size"])
+        found = _sorted(_matching("name", arguments[0], places), ["type", "size"])
         forwarded = [each for each in found if not each.is_in(_LOCAL)] or found
         return _texts(forwarded, is_all)
     source = _SOURCES.get(re.sub("^(GetPrivate|GetPublic)IPs?$", r"\1Interfaces", function))
@@ -206,66 +193,71 @@ def _count(text: str) -> int:
         raise TemplateError(f"{text!r} is no number") from None
 
 
-def _matching(kind: str, value: str, places: Places) -> Places:
-    words = {word.lower() for word in value.split("|")}
-    match kind.lower():
-        case "name":
-            return _by(value, _NAME, places)
-        case "address":
-            return _by(value, _ADDRESS, places)
-        case "network":
-            networks = _networks(value)
-            return [each for each in places if each.is_in(networks)]
-        case "type":
-            return [each for each in places if {"ip", f"ipv{each.address.version}"} & words]
-        case "flag" | "flags":
-            return _flagged(words, places)
-        case "rfc" | "rfcs":
-            return [each for each in places if each.is_in(_of_rfcs(value))]
-        case _:
-            raise TemplateError(f"include or exclude by {kind!r} is not built")
-
+Test = Callable[[Place], object]
 
 _NAME, _ADDRESS = attrgetter("name"), attrgetter("text")
+_OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
 
 
-def _by(pattern: str, attribute: Callable[[Place], str], places: Places) -> Places:
+def _matching(kind: str, value: str, places: Places) -> Places:
+    is_match = _known(_TESTS, kind, f"include or exclude by {kind!r} is not built")(value)
+    return [each for each in places if is_match(each)]
+
+
+def _known(table: Mapping[str, Entry], name: str, otherwise: str) -> Entry:
+    if (found := table.get(name.lower())) is None:
+        raise TemplateError(otherwise)
+    return found
+
+
+def _by(pattern: str, attribute: Callable[[Place], str]) -> Test:
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise TemplateError(f"expression {pattern!r}: {error}") from None
-    return [each for each in places if expression.search(attribute(each))]
+    return lambda place: expression.search(attribute(place))
 
 
-_OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
-
-
-def _flagged(wanted: set[str], places: Places) -> Places:
+def _by_flags(value: str) -> Test:
     """With all flags of interfaces that are wanted, or forwardable if that is."""
+    wanted = set(value.lower().split("|"))
     if unknown := wanted - _OF_INTERFACE - {"forwardable"}:
         raise TemplateError(f"flag {min(unknown)!r} is not known")
-    flags = wanted & _OF_INTERFACE
-    return [
-        each
-        for each in places
-        if (flags and flags <= each.flags) or ("forwardable" in wanted and not each.is_in(_LOCAL))
-    ]
+    flags, is_forwardable = wanted & _OF_INTERFACE, "forwardable" in wanted
+    return lambda place: (
+        (flags and flags <= place.flags) or (is_forwardable and not place.is_in(_LOCAL))
+    )
 
 
-def _of_rfcs(value: str) -> str:
+def _by_type(value: str) -> Test:
+    words = set(value.lower().split("|"))
+    return lambda place: {"ip", f"ipv{place.address.version}"} & words
+
+
+def _by_rfcs(value: str) -> Test:
+    networks = (_known(_RFCS, each, f"RFC {each} is not known") for each in value.split("|"))
+    joined = " ".join(networks)
+    return lambda place: place.is_in(joined)
+
+
+def _by_networks(value: str) -> Test:
     try:
-        return " ".join(_RFCS[number] for number in value.split("|"))
-    except KeyError as error:
-        raise TemplateError(f"RFC {error.args[0]} is not known") from None
-
-
-def _networks(value: str) -> str:
-    networks = value.split("|")
-    try:
-        return " ".join(str(ip_network(network)) for network in networks)
+        networks = " ".join(str(ip_network(network)) for network in value.split("|"))
     except ValueError as error:
         raise TemplateError(f"network {value!r}: {error}") from None
+    return lambda place: place.is_in(networks)
 
+
+_TESTS: dict[str, Callable[[str], Test]] = {
+    "name": lambda value: _by(value, _NAME),
+    "address": lambda value: _by(value, _ADDRESS),
+    "network": _by_networks,
+    "type": _by_type,
+    "flag": _by_flags,
+    "flags": _by_flags,
+    "rfc": _by_rfcs,
+    "rfcs": _by_rfcs,
+}
 
 _ATTRIBUTES: dict[str, Callable[[Place], str]] = {
     "address": _ADDRESS,
@@ -275,10 +267,7 @@ _ATTRIBUTES: dict[str, Callable[[Place], str]] = {
 
 
 def _attribute(place: Place, name: str) -> str:
-    attribute = _ATTRIBUTES.get(name.lower())
-    if attribute is None:
-        raise TemplateError(f"attribute {name!r} is not built")
-    return attribute(place)
+    return _known(_ATTRIBUTES, name, f"attribute {name!r} is not built")(place)
 
 
 _KEYS: dict[str, Callable[[Place], Any]] = {
@@ -295,10 +284,8 @@ def _sorted(places: Places, keys: Sequence[str]) -> Places:
     """Sorted by several keys, the first counts most; `-` before one turns it round."""
     ordered = list(places)
     for key in reversed(keys):
-        name = key.strip().lower()
-        by = _KEYS.get(name.lstrip("+-"))
-        if by is None:
-            raise TemplateError(f"sort by {key!r} is not built")
+        name = key.strip()
+        by = _known(_KEYS, name.lstrip("+-"), f"sort by {key!r} is not built")
         ordered.sort(key=by, reverse=name.startswith("-"))
     return ordered
 
@@ -313,9 +300,7 @@ def own_places() -> Places:
     states = psutil.net_if_stats()
     places: Places = []
     for name, found in psutil.net_if_addrs().items():
-        flags = (
-            frozenset(str(states[name].flags).split(",")) if name in states else frozenset[str]()
-        )
+        flags = frozenset(str(states[name].flags).split(",") if name in states else [])
         for each in found:
             try:
                 address = ip_interface(f"{each.address.partition('%')[0]}/{_prefix(each.netmask)}")
