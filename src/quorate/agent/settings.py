@@ -7,7 +7,6 @@ the multiple of `base.config.Timing`, whose values are meant for production.
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -199,7 +198,9 @@ class _Reader:
                 if key.default is not None
             },
         )
-        if settings.http_port == settings.server_port and _meet(settings.bind, settings.clients):
+        hosts = {bind, *settings.clients}
+        is_met = bind in settings.clients or any(is_unspecified(host) for host in hosts)
+        if settings.http_port == settings.server_port and is_met:
             self.faults.append(f"ports.http and ports.server are both {server_port} on one address")
         return settings
 
@@ -483,7 +484,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(plain).is_loopback
     except ValueError:  # a name, or a template
         return plain == "localhost"
-
-
-def _meet(bind: str, clients: Iterable[str]) -> bool:
-    return any(is_unspecified(bind) or is_unspecified(c) or c == bind for c in clients)

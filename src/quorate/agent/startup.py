@@ -11,16 +11,25 @@ def startup_block(
     settings: AgentSettings, status: Status, data_dir: Path, version: str, consul_version: str
 ) -> str:
     """The lines that an agent prints when it has started, for people."""
+    port = settings.http_port
+    served = ", ".join(
+        host if host.startswith(UNIX) else join_address(host, port or 0)
+        for host in settings.clients
+        if port is not None or host.startswith(UNIX)
+    )
+    voters = status.configuration.voter_ids
+    members = sorted(status.configuration.members, key=lambda member: member.name)
+    names = (f"{each.name}{'' if each.id in voters else ' (learner)'}" for each in members)
     kept = "" if settings.data_dir is not None else " (temporary: it goes with this process)"
     rows = [
         ("Version", f"{version} (HTTP API of Consul {consul_version})"),
         ("Node", f"{settings.node_name} ({status.node.id})"),
         ("Datacenter", settings.node.datacenter),
-        ("HTTP", _http(settings)),
+        ("HTTP", served or "none"),
         ("Server port", settings.address),
         ("Data directory", f"{data_dir}{kept}"),
         ("Cluster", status.cluster_id or "none yet"),
-        ("Members", _members(status)),
+        ("Members", ", ".join(names) or "none yet"),
     ]
     if settings.join:
         rows.append(("Joins", ", ".join(settings.join)))
@@ -29,21 +38,3 @@ def startup_block(
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:>{width}}: {value}" for name, value in rows]
     return "\n".join(["==> Quorate agent running", *lines, "==> Log:"])
-
-
-def _http(settings: AgentSettings) -> str:
-    """Where clients are waited for: addresses as they were given, and Unix sockets."""
-    port = settings.http_port
-    places = [
-        host if host.startswith(UNIX) else join_address(host, port or 0)
-        for host in settings.clients
-        if port is not None or host.startswith(UNIX)
-    ]
-    return ", ".join(places) or "none"
-
-
-def _members(status: Status) -> str:
-    voters = status.configuration.voter_ids
-    members = sorted(status.configuration.members, key=lambda member: member.name)
-    names = (f"{each.name}{'' if each.id in voters else ' (learner)'}" for each in members)
-    return ", ".join(names) or "none yet"

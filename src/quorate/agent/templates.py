@@ -163,11 +163,6 @@ def _chosen(function: str, arguments: Sequence[str], places: Places) -> Value:
     return chooser[1](places, arguments)
 
 
-def _exclude(places: Places, words: Sequence[str]) -> Places:
-    excluded = _matching(words[0], words[1], places)
-    return [each for each in places if each not in excluded]
-
-
 def _unique(places: Places, words: Sequence[str]) -> Places:
     found = {_attribute(each, words[0]): each for each in reversed(places)}
     return list(found.values())[::-1]
@@ -175,7 +170,7 @@ def _unique(places: Places, words: Sequence[str]) -> Places:
 
 _CHOOSERS: dict[str, tuple[int, Callable[[Places, Sequence[str]], Value]]] = {
     "include": (2, lambda places, words: _matching(words[0], words[1], places)),
-    "exclude": (2, _exclude),
+    "exclude": (2, lambda places, words: _matching(words[0], words[1], places, is_out=True)),
     "sort": (1, lambda places, words: _sorted(places, words[0].split(","))),
     "limit": (1, lambda places, words: places[: max(_count(words[0]), 0)]),
     "offset": (1, lambda places, words: places[_count(words[0]) :]),
@@ -199,9 +194,9 @@ _NAME, _ADDRESS = attrgetter("name"), attrgetter("text")
 _OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
 
 
-def _matching(kind: str, value: str, places: Places) -> Places:
+def _matching(kind: str, value: str, places: Places, *, is_out: bool = False) -> Places:
     is_match = _known(_TESTS, kind, f"include or exclude by {kind!r} is not built")(value)
-    return [each for each in places if is_match(each)]
+    return [each for each in places if bool(is_match(each)) is not is_out]
 
 
 def _known(table: Mapping[str, Entry], name: str, otherwise: str) -> Entry:

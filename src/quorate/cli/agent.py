@@ -49,21 +49,16 @@ class _Agent(Command):
             return None
         if line.faults:
             raise RequestError("bad_request", "\n".join(line.faults))
+        said = {flag.name: value for flag, value in line.given}
+        files = [Path(v) for flag, v in line.given if flag.name in {"config-file", "config-dir"}]
         values: dict[str, Any] = {}
-        files: list[Path] = []
-        said: dict[str, Any] = {}
         warnings: list[str] = []
         for flag, value in line.given:
-            if flag.name in {"config-file", "config-dir"}:
-                files.append(Path(value))
-            elif flag.name in {"dev", "config-format"}:
-                said[flag.name] = value
-            elif flag.name not in _KEYS:
-                warnings.append(
-                    f"-{flag.name} is not used by this version of Quorate; it is ignored"
-                )
-            else:
-                merge(values, _nested(_KEYS[flag.name][0], value))
+            if key := _KEYS.get(flag.name):
+                merge(values, _nested(key[0], value))
+            elif flag.name not in {"dev", "config-file", "config-dir", "config-format"}:
+                text = f"-{flag.name} is not used by this version of Quorate; it is ignored"
+                warnings.append(text)
             if flag.name == "join":
                 warnings.append("-join is an old name: use -retry-join")
         is_dev, form = said.get("dev", False), said.get("config-format", "")

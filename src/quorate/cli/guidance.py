@@ -1,45 +1,36 @@
 """What was meant by a command that does not exist: a typo, or one that Consul has elsewhere."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
 ELSEWHERE: dict[str, str] = {
-    "operator raft list-peers": "cluster list",
-    "operator raft remove-peer": "cluster remove NODE",
-    "operator raft transfer-leader": "cluster transfer [NODE]",
-    "operator raft": "cluster -h",
-    "operator autopilot state": "cluster list",
-    "operator autopilot": "cluster list",
-    "operator": "cluster -h",
-    "force-leave": "cluster remove NODE",
-    "join": "agent -retry-join ADDRESS",
-    "watch": "kv watch KEY",
-    "catalog nodes": "members",
-    "catalog datacenters": "info",
-    "raft": "cluster list",
-    "peers": "cluster list",
-    "status": "cluster list",
-    "backup": "snapshot save FILE",
-    "restore": "snapshot restore FILE",
-    "server": "agent -h",
-    "start": "agent -h",
-    "run": "agent -h",
-    "member list": "cluster list",
-    "member add": "cluster add NODE",
-    "member promote": "cluster add NODE",
-    "member remove": "cluster remove NODE",
-    "member": "cluster -h",
-    "endpoint": "cluster list",
-    "move-leader": "cluster transfer [NODE]",
-    "del": "kv delete KEY",
-    "rm": "kv delete KEY",
-    "set": "kv put KEY VALUE",
-    "ls": "kv list [PREFIX]",
-    "lease grant": "session create -ttl=15s",
-    "lease revoke": "session destroy ID",
-    "lease keep-alive": "session renew ID",
-    "lease": "session -h",
-    "elect": "lock PREFIX COMMAND",
+    word: place
+    for place, words in {
+        "cluster list": (
+            "operator raft list-peers, operator autopilot state, operator autopilot, raft, peers, "
+            "status, member list, endpoint"
+        ),
+        "cluster remove NODE": "operator raft remove-peer, force-leave, member remove",
+        "cluster transfer [NODE]": "operator raft transfer-leader, move-leader",
+        "cluster -h": "operator raft, operator, member",
+        "agent -retry-join ADDRESS": "join",
+        "kv watch KEY": "watch",
+        "members": "catalog nodes",
+        "info": "catalog datacenters",
+        "snapshot save FILE": "backup",
+        "snapshot restore FILE": "restore",
+        "agent -h": "server, start, run",
+        "cluster add NODE": "member add, member promote",
+        "kv delete KEY": "del, rm",
+        "kv put KEY VALUE": "set",
+        "kv list [PREFIX]": "ls",
+        "session create -ttl=15s": "lease grant",
+        "session destroy ID": "lease revoke",
+        "session renew ID": "lease keep-alive",
+        "session -h": "lease",
+        "lock PREFIX COMMAND": "elect",
+    }.items()
+    for word in words.split(", ")
 }
 """Commands of Consul's and etcd's, and what people try, which have another name here."""
 
@@ -59,15 +50,9 @@ NOT_BUILT = frozenset(
 def advice(
     words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Collection[str]]
 ) -> str:
-    """What may have been meant by a command line whose first word is no command.
+    """What may have been meant by a command line whose first word is no command; empty if unknown.
 
-    Args:
-        words: All of it.
-        nouns: The commands there are.
-        verbs: Those below some of them.
-
-    Returns:
-        Lines to print; empty if nothing comes near.
+    `nouns` are the commands there are, `verbs` those below some of them.
     """
     plain = [word for word in words if not word.startswith("-")]
     for count in range(min(len(plain), 3), 0, -1):
@@ -75,12 +60,6 @@ def advice(
             return f"Here that is: quorate {place}"
     if words[0] in NOT_BUILT:
         return f"Consul's command {words[0]!r} is not part of this version of Quorate."
-    meant = list(_meant(words[0], nouns, verbs))
-    return f"Did you mean: {', '.join(meant)}?" if meant else ""
-
-
-def _meant(
-    word: str, nouns: Collection[str], verbs: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    exact = [f"quorate {noun} {word}" for noun, inner in verbs.items() if word in inner]
-    yield from exact or (f"quorate {noun}" for noun in get_close_matches(word, nouns, 2, _NEAR))
+    exact = [f"{noun} {words[0]}" for noun, inner in verbs.items() if words[0] in inner]
+    meant = exact or get_close_matches(words[0], nouns, 2, _NEAR)
+    return f"Did you mean: {', '.join(f'quorate {each}' for each in meant)}?" if meant else ""

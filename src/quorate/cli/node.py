@@ -50,28 +50,22 @@ def members(
         listed = client.status.members()
     found = sorted((each for each in listed if wanted.search(each.status)), key=attrgetter("name"))
     kinds = ["Tags"] if detailed else ["Type", "Build", "Protocol", "DC"]
-    facts = _tags if detailed else _facts
-    rows = ([*_place(each, wan), *facts(each)] for each in found)
+    rows = (_row(each, wan=wan, detailed=detailed) for each in found)
     if found or json:
         show(found, columns([["Node", "Address", "Status", *kinds], *rows]), json)
     if not found:
         raise SystemExit(EXIT_NOBODY)
 
 
-def _place(member: MemberInfo, wan: bool) -> list[str]:
-    suffix = f".{member.tags.get('dc', 'dc1')}" if wan else ""
-    return [f"{member.name}{suffix}", f"{member.address}:{member.port}", member.status]
-
-
-def _facts(member: MemberInfo) -> list[str]:
+def _row(member: MemberInfo, *, wan: bool, detailed: bool) -> list[str]:
     tags = member.tags
+    name = f"{member.name}.{tags.get('dc', 'dc1')}" if wan else member.name
+    row = [name, f"{member.address}:{member.port}", member.status]
+    if detailed:
+        return [*row, ",".join(f"{name}={value}" for name, value in sorted(tags.items()))]
     kind = "server" if tags.get("role", "consul") == "consul" else "client"
     build = tags.get("build", "-").partition(":")[0]
-    return [kind, build, tags.get("vsn", "2"), tags.get("dc", "dc1")]
-
-
-def _tags(member: MemberInfo) -> list[str]:
-    return [",".join(f"{name}={value}" for name, value in sorted(member.tags.items()))]
+    return [*row, kind, build, tags.get("vsn", "2"), tags.get("dc", "dc1")]
 
 
 # --- what it says of itself -------------------------------------------------------------------
