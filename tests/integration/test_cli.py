@@ -150,6 +150,16 @@ def test_a_lock_keeps_others_out_until_its_command_ends(shell: Shell) -> None:
     assert shell.good("kv", "list", "locks/") == ""
 
 
+def test_a_semaphore_of_another_limit_is_refused_in_words(shell: Shell) -> None:
+    shell.good("kv", "put", "limited/.lock", '{"Limit":3,"Holders":{}}')
+    code, _, err = shell.run("lock", "-n=2", "limited", "echo never")
+    assert (code, err) == (1, "limited/.lock has limit 3, not 2: say -n=3\n")
+    shell.good("kv", "put", "limited/.lock", "mine")
+    code, _, err = shell.run("lock", "-n=2", "limited", "echo never")
+    assert code == 1
+    assert err.startswith("limited/.lock is no semaphore: ")
+
+
 def test_a_semaphore_lets_in_as_many_as_it_says(shell: Shell) -> None:
     holders = [shell.start("lock", "-n=2", "-pass-stdin", "sema", "echo in; read x") for _ in "ab"]
     for holder in holders:

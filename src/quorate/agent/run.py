@@ -87,25 +87,29 @@ def run(given: Given) -> int:
     connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir:
-            is_old = False
-            while True:
-                serve = _serve(given, settings, data_dir, logs, connections_max)
-                try:
-                    return uvloop.run(serve)
-                except OldCopyError as old:
-                    if is_old:  # a directory that was just made: told, and nothing more to be tried
-                        return EXIT_HALTED
-                    is_old, kept = True, renew_datadir(data_dir)
-                    log.warning("starting again under a new id", set_aside=str(kept))
-                    # It may only join: what it belonged to exists, so it founds nothing.
-                    join = tuple(dict.fromkeys((*settings.join, *old.args)))
-                    settings = msgspec.structs.replace(
-                        settings, join=join, expect=0, is_alone=False
-                    )
+            return _lives(given, settings, data_dir, logs, connections_max)
     except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _told(error, log)
+
+
+def _lives(
+    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+) -> int:
+    """Run a node; a second one, under a new id, if its directory turns out to be an old copy."""
+    for is_new in (False, True):
+        try:
+            return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+        except OldCopyError as old:
+            if is_new:  # a directory that was just made: told, and nothing more to be tried
+                break
+            kept = renew_datadir(data_dir)
+            logs.log.warning("starting again under a new id", set_aside=str(kept))
+            # It may only join: what it belonged to exists, so it founds nothing.
+            join = tuple(dict.fromkeys((*settings.join, *old.args)))
+            settings = msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
+    return EXIT_HALTED
 
 
 def _refused(text: str) -> int:

@@ -13,7 +13,7 @@ from quorate.cli.connect import Connection, connected
 from quorate.cli.lockguard import Guard, fork_guard
 from quorate.cli.output import fail, note
 from quorate.cli.output import say as echo
-from quorate.cli.semaphore import place
+from quorate.cli.semaphore import PlacesError, place
 from quorate.client import durations
 from quorate.client.aio.client import AsyncClient
 from quorate.client.errors import LockHeldError, LockLostError
@@ -72,7 +72,7 @@ def lock(
     guard = fork_guard()  # before there is another thread
     try:
         how, told = asyncio.run(_locked(connection.node, connection.secret, plan, guard))
-    except NotLockedError as error:
+    except (NotLockedError, PlacesError) as error:
         fail(str(error))
     finally:
         guard.close()

@@ -144,6 +144,10 @@ def fork_guard() -> Guard:
     return Guard(pid, ours)
 
 
+def _ignore(*_: object) -> None:
+    return
+
+
 class _Guarding:
     """What the guard does."""
 
@@ -154,7 +158,7 @@ class _Guarding:
         os.set_blocking(waker, False)
         # Handlers that do nothing, not SIG_IGN: the command would inherit that.
         for number in _CAUGHT:
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, _ignore)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self._buffer = b""
         self._child: subprocess.Popen[bytes] | None = None
