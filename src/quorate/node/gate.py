@@ -46,7 +46,9 @@ class Gate:
         Raises:
             InvariantError: The disk claims more than was asked for, or less than before.
         """
-        invariant(self.durable <= mark <= self.asked, "marks rise, up to what was asked for")
+        if not self.durable <= mark <= self.asked:
+            invariant(mark >= self.durable, "G1: what was durable stays so")
+            invariant(mark <= self.asked, "G1: only what was asked for becomes durable")
         self.durable = mark
         free: list[tuple[NodeId, Message]] = []
         while self._held and self._held[0][0] <= mark:

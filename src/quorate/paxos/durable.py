@@ -18,6 +18,7 @@ L6: a node says that a configuration is in force when, after a power cut, it wou
 from collections.abc import Mapping
 
 from quorate.base.effects import Effect, Reply, Send
+from quorate.base.errors import invariant
 from quorate.base.ids import NOBODY, NodeId, Slot
 from quorate.base.messages import ConfigurationDurable, HeartbeatAnswer
 from quorate.paxos.election import Election
@@ -112,6 +113,7 @@ class Durable:
     def on_stored(self, message: ConfigurationDurable) -> list[Effect]:
         """What the log was asked to hold is durable: tell the leader at once."""
         leader = self._election.leader
+        invariant(message.number <= self._in_force, "L6: what is durable was in force before")
         self.number = max(self.number, message.number)
         if leader.node in (self._me, NOBODY):
             return []

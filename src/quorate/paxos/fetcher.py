@@ -12,6 +12,7 @@ K3: what brings nothing is asked again after a pause, of the next peer in turn: 
 
 from collections.abc import Iterable
 
+from quorate.base.errors import invariant
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Fetch, Fetched
 
@@ -47,6 +48,7 @@ class Fetcher:
             peers: Whom one can ask, the likeliest first; a repeated one counts once.
             now_s: As ever.
         """
+        invariant(first <= last, "K1: only what is missing is asked for")
         order = list(dict.fromkeys(peers))
         rounds, place = divmod(self._vain, max(len(order), 1))
         self._due_s = now_s + self._resend_s * 2 ** min(rounds, PAUSE_DOUBLINGS)

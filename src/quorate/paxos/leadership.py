@@ -154,6 +154,7 @@ class Leadership:
     def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:
         """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
         learner, question = self._learner, self._campaign.question
+        invariant(self.ballot > self._acceptor.promised, "P1: a campaign has a fresh ballot")
         effects = self._acceptor.on_prepare(self._me, question, learner.chosen, learner.led)
         return effects + self._campaign.begin(peers, now_s)
 
@@ -171,6 +172,9 @@ class Leadership:
                 return self._prepare_more(next_slot, now_s)
             if self._must_learn(next_slot):
                 return []
+            invariant(
+                next_slot > self.phase1.watermark_max, "S7: what is chosen is learned, not proposed"
+            )
             self.pipeline = Pipeline(self.ballot, next_slot)
         effects: list[Effect] = []
         while not self.is_serving or self._must_fill():
@@ -231,6 +235,7 @@ class Leadership:
 
     def propose_change(self, configuration: Configuration, now_s: float) -> list[Effect]:
         """Propose a configuration; the caller has checked `may_change`."""
+        invariant(self.may_change(), "S3: one change at a time")
         batch = encode_batch(Batch(self.ballot, self._inputs.stamp_ms, 0, (), configuration))
         return self.propose(batch, now_s, is_awaited=True)
 
@@ -370,6 +375,7 @@ class Leadership:
         is_below = self.word < self._barrier
         if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
+        invariant(self.word == self.watermark, "S8: who serves has chosen all up to its watermark")
         self.is_serving = True
         self._heartbeat_due_s = now_s
         return [

@@ -13,6 +13,7 @@ L3: nobody fills a hole on its own authority; only a leader may, after its phase
 
 from collections.abc import Mapping
 
+from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Promised, Vote
 from quorate.paxos.log import Tail
@@ -86,6 +87,7 @@ class Learner:
 
     def note_led(self, ballot: Ballot, slot: Slot) -> None:
         """We led under `ballot`, and by our own count all up to `slot` is chosen."""
+        invariant(slot <= self.watermark, "A5: a leader's word goes no further than what it knows")
         self.led = (ballot, slot)
 
     def hear_of(self, watermark: Slot, teller: NodeId) -> None:
@@ -190,6 +192,7 @@ class Learner:
                 self.tail.add(Slot(slot), self._proven[Slot(slot)])
             for place, batch in enumerate(newer):
                 self.tail.add(Slot(applied + place + 1), batch)
+        invariant(self.tail.slot_last == self.watermark, "L1: what is kept ends at the watermark")
         self._past = self.tail.newest_of(self._proven)
         self._past_bytes = sum(map(len, self._past.values()))
         self._old_votes.clear()

@@ -31,6 +31,7 @@ import msgspec
 
 from quorate.base.batches import Shown
 from quorate.base.effects import OLD_COPY, Effect, Halt, Send
+from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
 from quorate.base.messages import Recognized, Restarted
 from quorate.paxos.quorum import phase2_size
@@ -119,6 +120,7 @@ class Recall:
 
     def begin(self, promised: Ballot, slot: Slot, until_s: float) -> None:
         """This life begins with a log that holds this; wait for others until then at most."""
+        invariant(not self._recognized_by, "V3: nobody recognizes a life before it begins")
         start = self._start
         self._start = Restarted(start.incarnation, start.life, promised, slot)
         self._own_slot = slot

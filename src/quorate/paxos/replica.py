@@ -13,6 +13,7 @@ from typing import Any
 
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note, Persist, Reply, Send
+from quorate.base.errors import invariant
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
@@ -283,6 +284,7 @@ class Replica:
 
     def stand(self, now_s: float) -> list[Effect]:
         """Begin phase 1 under a ballot above all we have seen (P1: Prepare leaves as Reply)."""
+        invariant(self.leadership is None, "P3: a node campaigns under one ballot at a time")
         self.election.end_poll()
         self.election.postpone(now_s)
         ballot = Ballot(self.election.next_round(self.acceptor.promised.round), self.me)

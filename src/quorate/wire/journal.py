@@ -202,6 +202,7 @@ class Journal:
             repeated: What the last commit of the last life held (law J3). It goes into one
                 commit, so into one segment, however large: a half of it must not count.
         """
+        invariant(self._commit_number == 0, "J3: a life opens the log once, before it writes")
         ops: list[FileOp] = []
         waiting = [stored(record) for record in repeated]
         self._turn_over(sum(map(size_of, waiting)), ops)
@@ -233,6 +234,7 @@ class Journal:
         """
         if self._is_closed:
             return []
+        invariant(not self._waiting, "J1: an empty commit stands alone")
         ops: list[FileOp] = []
         self._waiting.append(CLOSE)
         self._waiting_bytes += CLOSE_BYTES
@@ -247,11 +249,13 @@ class Journal:
             if not ops and self._has_only_opening:
                 ops += self.close_idle()  # else rot in its only commit would lose the promise
             oldest = self._segments.pop(0)
+            invariant(oldest.number < self._segments[0].number, "J4: the oldest segment goes first")
             ops += self.recycle(segment_name(oldest.number), oldest.size)
         return ops
 
     def recycle(self, name: str, size: int) -> list[FileOp]:
         """Make a file that no longer counts a spare, or remove it. Durable at once (law J4)."""
+        invariant(name != segment_name(self.newest), "J4: the newest segment stays")
         if size != self._spare_bytes or len(self._spares) >= self._layout.spares_with(size):
             return [Remove(name), SyncDirectory()]
         spare = SPARE_PREFIX + name.removeprefix(SEGMENT_PREFIX)
@@ -300,6 +304,7 @@ class Journal:
 
     def _turn_over(self, needed_bytes: int, ops: list[FileOp]) -> None:
         """Begin a segment whose first commit can hold its head and `needed_bytes`."""
+        invariant(not self._waiting, "J1: what was before a segment is committed before it")
         opening = self._opening()
         opening_bytes = sum(map(size_of, opening))
         wanted_bytes = opening_bytes + needed_bytes + CLOSE_BYTES
@@ -311,6 +316,10 @@ class Journal:
             spare, size = self._new_spare(), max(self._spare_bytes, wanted_bytes)
             ops.append(Create(spare, size))
         self._number += 1
+        invariant(
+            all(self._number > one.number for one in self._segments[-1:]),
+            "J2: a segment has a number that none before it had",
+        )
         ops += [Rename(spare, segment_name(self._number)), SyncDirectory()]
         self._segments.append(Segment(self._number, size))
         self._room_end = size - CLOSE_BYTES
