@@ -26,8 +26,8 @@ from quorate.base.batches import (
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId
 
 
-def member(number: int) -> Member:
-    return Member(NodeId(f"n{number}"), f"n{number}", f"10.0.0.{number}:8300")
+def member(number: int, name: str = "") -> Member:
+    return Member(NodeId(f"n{number}"), name or f"n{number}", f"10.0.0.{number}:8300")
 
 
 def number_of(node: str) -> int:
