@@ -7,11 +7,19 @@ whatever their number. Only the newest state is remembered, and of it only so mu
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from quorate.base.answers import Answer
 from quorate.base.context import Principal
 
 ENTRIES_MAX = 256
 BYTES_MAX = 2 * 1024 * 1024
-"""Of encoded answers; with more, or more entries, everything is forgotten."""
+"""Of answers, as they are and encoded; with more, or more entries, everything is forgotten."""
+
+_ENTRY_BYTES = 1024  # an entry, its key, and what an answer has beside its value
+_DECODED = 4  # so many times what its MessagePack takes does a small value take in memory
+_VALUE_BYTES = 16 * 1024  # of a longer one the most is text and bytes, which take what they are
+_encoded = msgspec.msgpack.Encoder(enc_hook=lambda _: None).encode
 
 State = tuple[int, int]
 """Names a state of the tables: `machine.queries.Reader.state`."""
@@ -99,4 +107,13 @@ class Evaluations:
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = Evaluated(evaluate(), self._tally)
+            self._tally.add(_held_bytes(found.answer))
         return found
+
+
+def _held_bytes(answer: object) -> int:
+    """About how much memory an answer takes. Cost: one encoding of what one turn can make."""
+    if not isinstance(answer, Answer):
+        return _ENTRY_BYTES
+    size = len(_encoded(answer.value))
+    return _ENTRY_BYTES + size + (_DECODED - 1) * min(size, _VALUE_BYTES)

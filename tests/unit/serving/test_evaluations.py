@@ -1,5 +1,8 @@
 """What readers that ask for the same share: one evaluation and one encoding for each change."""
 
+import pytest
+
+from quorate.base.answers import Answer
 from quorate.base.context import NOBODY, Principal
 from quorate.serving.evaluations import BYTES_MAX, ENTRIES_MAX, Evaluated, Evaluations
 
@@ -52,3 +55,27 @@ def test_bytes_of_an_older_state_do_not_count_against_the_newest() -> None:
     new = shared.answer((2, 7), NOBODY, b"a", object)
     old.body(0, lambda: bytes(2 * BYTES_MAX))
     assert shared.answer((2, 7), NOBODY, b"a", object) is new
+
+
+@pytest.mark.parametrize(
+    "value", [bytes(BYTES_MAX // 8), ["x" * 100] * (BYTES_MAX // 800)], ids=["bytes", "list"]
+)
+def test_answers_that_nobody_has_encoded_count_too(value: object) -> None:
+    """Thousands may wait for as many long values, and be sent none of them for hours."""
+    shared = Evaluations()
+    for number in range(ENTRIES_MAX):
+        shared.answer(STATE, NOBODY, b"%d" % number, lambda: Answer(value, 1, 1, ()))
+        assert len(shared) <= 9
+
+
+def test_many_short_answers_are_remembered() -> None:
+    shared = Evaluations()
+    for number in range(ENTRIES_MAX):
+        shared.answer(STATE, NOBODY, b"%d" % number, lambda: Answer(b"short", 1, 1, ()))
+    assert len(shared) == ENTRIES_MAX
+
+
+def test_of_a_value_that_cannot_be_measured_the_rest_counts() -> None:
+    shared = Evaluations()
+    shared.answer(STATE, NOBODY, b"a", lambda: Answer(object(), 1, 1, ()))
+    assert len(shared) == 1
