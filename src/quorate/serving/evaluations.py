@@ -111,7 +111,7 @@ class Evaluations:
         return found
 
 
-def _held_bytes(answer: object) -> int:
+def _held_bytes(answer: Any) -> int:
     """About how much memory an answer takes. Cost: one encoding of what one turn can make."""
     if not isinstance(answer, Answer):
         return _ENTRY_BYTES

@@ -1,12 +1,14 @@
 """Held states: one state of the tables for a request that reads it over many turns.
 
-While a batch is half applied no state can be held; it is tried again in the next turn then.
+While a batch is half applied no state can be held; it is tried again in the next turn then. A state
+that pins too much is closed under its reader, who begins anew on a fresh one as long as nothing of
+the answer has left (`Anew`).
 """
 
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
-from quorate.base.errors import StorageError
+from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.ports import CurrentView, HeldView, View
 from quorate.base.slices import LATER
 from quorate.machine.queries import Reader
@@ -14,6 +16,33 @@ from quorate.serving.ports import Caller, Holdable
 from quorate.serving.serving import Serving
 
 T = TypeVar("T")
+
+
+ANEW_MAX = 3
+"""So often a read begins anew before it is refused: then too much changes for it."""
+
+
+class Anew:
+    """How often a read may still begin anew, on a fresh state."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = ANEW_MAX
+
+    def after(self, error: StorageError) -> None:
+        """Its state was closed: may it begin anew?
+
+        Raises:
+            StorageError: That error, if it says anything else.
+            UnavailableError: `overloaded`: it has begun anew too often.
+        """
+        if error.code != "locked":
+            raise error
+        if not self._left:
+            text = "too much changes meanwhile to read so much in one state; try again"
+            raise UnavailableError("overloaded", text, 1.0) from error
+        self._left -= 1
 
 
 class HeldState:
@@ -104,26 +133,32 @@ def work_through(
         then(reader, end.value)
         return
     run: Generator[Any, Any, T] | None = None
+    anew = Anew()
 
     def step() -> int:
         nonlocal reader, run
         if caller.is_lost:
             caller.release()
             return False
-        if run is None:
-            held = hold(serving.backend.tables)
-            if held is None:
-                return LATER
-            caller.own(held)
-            reader = Reader(held.view)
-            run = work(reader)
-            return True
         try:
-            next(run)
+            if run is None:
+                held = hold(serving.backend.tables)
+                if held is None:
+                    return LATER
+                caller.own(held)
+                reader = Reader(held.view)
+                run = work(reader)
+            else:
+                next(run)
         except StopIteration as end:
             caller.release()
             then(reader, end.value)
             return False
+        except StorageError as error:
+            anew.after(error)
+            caller.release()
+            run = None
+            return LATER
         return True
 
     serving.slices.add(lambda: guarded(caller, step))

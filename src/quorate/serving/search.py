@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
+from quorate.base.errors import StorageError
 from quorate.base.ports import CurrentView
 from quorate.base.slices import LATER
 from quorate.machine.queries import Reader
-from quorate.serving.held import HeldState, hold
+from quorate.serving.held import Anew, HeldState, hold
 from quorate.serving.ports import Caller, Slices
 
 
@@ -22,6 +23,7 @@ class Search:
     """
 
     __slots__ = (
+        "_anew",
         "_caller",
         "_changes",
         "_found",
@@ -50,6 +52,7 @@ class Search:
         self._held: HeldState | None = None
         self._changes: Iterator[int] | None = None
         self._newest = 0
+        self._anew = Anew()
         self._is_over = False
         slices.add(self._step)
 
@@ -58,6 +61,16 @@ class Search:
         self._is_over = True
         if self._held is not None:
             self._held.close()
+
+    def _begin_anew(self, error: StorageError) -> None:
+        try:
+            self._anew.after(error)
+        except BaseException:
+            self.cancel()
+            raise
+        if self._held is not None:
+            self._held.close()
+        self._held, self._changes, self._newest = None, None, 0
 
     def _step(self) -> int:
         if self._is_over:
@@ -75,6 +88,9 @@ class Search:
                     self._changes = self._search(Reader(self._held.view))
                 return
             newest = next(self._changes, None)
+        except StorageError as error:
+            self._begin_anew(error)
+            return
         except BaseException:
             self.cancel()
             raise

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from quorate.base.answers import Answer, LongAnswer
+from quorate.base.errors import StorageError
 from quorate.base.slices import LATER
 from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context
@@ -20,7 +21,7 @@ from quorate.gateways.http.streams import HERE, Batch, Member, send_list
 from quorate.httpserver.request import Request
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches
 from quorate.machine.queries import Reader
-from quorate.serving.held import guarded, hold
+from quorate.serving.held import Anew, guarded, hold
 
 T = TypeVar("T")
 
@@ -199,25 +200,59 @@ def _send(
     is_found_if_empty: bool,
 ) -> None:
     """Send a list while it is made of one held state."""
-    begun: _Begun | None = None
+    sending = _Sending(context, request, begin, is_found_if_empty=is_found_if_empty)
+    caller = HttpCaller(context, request)
+    context.shared.slices.add(partial(guarded, caller, sending.step))
 
-    def step() -> int:
-        nonlocal begun
+
+class _Sending:
+    """One list being made, up to its first piece; see `_send`."""
+
+    def __init__(
+        self,
+        context: Context,
+        request: Request,
+        begin: Callable[[Reader], _Begun],
+        *,
+        is_found_if_empty: bool,
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._begin = begin
+        self._is_found_if_empty = is_found_if_empty
+        self._begun: _Begun | None = None
+        self._anew = Anew()
+
+    def step(self) -> int:
+        """Hold a state, find the first piece in it, and let that leave."""
+        context, request = self._context, self._request
         if request.is_lost or request.data is not None:
             request.release()
             return False
-        if begun is None:
+        if self._begun is not None and request.is_spent:
+            context.refuse_spent(
+                request
+            )  # others, begun at the same time, have taken what was left
+            return False
+        try:
+            if self._begun is not None:
+                return self._send_first(self._begun)
             held = hold(context.local.tables)
             if held is None:
                 return LATER
             request.own(held)
-            begun = begin(Reader(held.view))
-            return True
-        if request.is_spent:  # others, begun at the same time, have taken what there was
-            context.refuse_spent(request)
-            return False
+            self._begun = self._begin(Reader(held.view))
+        except StorageError as error:  # of this part only: the drawer keeps those of the rest
+            self._anew.after(error)
+            request.release()
+            self._begun = None
+            return LATER
+        return True
+
+    def _send_first(self, begun: _Begun) -> bool:
+        context, request = self._context, self._request
         first = next(begun.batches, None)
-        if first is None and not is_found_if_empty:
+        if first is None and not self._is_found_if_empty:
             context.answers.empty(request, status=404, lines=begun.lines)
         elif begun.frame is None:  # what the rows belong to went meanwhile
             context.answers.value(request, None, lines=begun.lines)
@@ -235,6 +270,3 @@ def _send(
                 lines=begun.lines,
             )
         return False
-
-    caller = HttpCaller(context, request)
-    context.shared.slices.add(partial(guarded, caller, step))
