@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.answers import Answer
 from quorate.base.context import Principal
 
 ENTRIES_MAX = 256
@@ -111,9 +110,7 @@ class Evaluations:
         return found
 
 
-def _held_bytes(answer: Any) -> int:
+def _held_bytes(answer: object) -> int:
     """About how much memory an answer takes. Cost: one encoding of what one turn can make."""
-    if not isinstance(answer, Answer):
-        return _ENTRY_BYTES
-    size = len(_encoded(answer.value))
+    size = len(_encoded(getattr(answer, "value", None)))
     return _ENTRY_BYTES + size + (_DECODED - 1) * min(size, _VALUE_BYTES)
