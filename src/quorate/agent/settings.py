@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 import msgspec
 
 from quorate.agent import protection
+from quorate.agent.beginnings import beginning_of
 from quorate.agent.files import FORMATS, Given, checked, errors_text, merge, read_files
 from quorate.agent.keys import KEYS, TABLE, Key, Kind
 from quorate.agent.logs import LEVELS
@@ -41,25 +42,6 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
 _UUID = re.compile("-".join(f"[0-9a-fA-F]{{{count}}}" for count in (8, 4, 4, 4, 12)))
 _IN_DNS = re.compile(r"[A-Za-z0-9-]+")
-
-
-_EXPECT, _ALONE = "'bootstrap_expect > 0'", "'bootstrap = true'"
-_NOT_NEGATIVE = "Must be greater than or equal to zero"
-_BOOTSTRAP_MODE = "BootstrapExpect is set to 1; this is the same as Bootstrap mode."
-_ONLY_WAITS = (
-    "neither -bootstrap-expect nor -retry-join: this node waits for one of a cluster to connect to "
-    "it. For a new cluster give -bootstrap, or -bootstrap-expect N and -retry-join to N nodes"
-)
-_ONLY_WAITS_TO_BOOTSTRAP = "no -retry-join: this node waits until the others connect to it"
-_NO_CLIENTS = (
-    "server = false asks for a client agent, and those are not built: give -server for "
-    "a full member. Programs need no agent on their machine: they may use the HTTP "
-    "address of any server"
-)
-_SAYS_NOTHING = (
-    "-server is not given, and there are no client agents: this node joins as a server "
-    "that holds everything, and has no vote until it is given one"
-)
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
@@ -165,7 +147,10 @@ class _Reader:
 
     def settings(self) -> AgentSettings:
         """Everything; to be used only if no fault was noted."""
-        expect, is_alone = self._beginning()
+        begins = beginning_of(self._values, is_dev=self._is_dev, is_lenient=self._is_lenient)
+        self.faults += begins.faults
+        self.sentences += begins.sentences
+        self.warnings += begins.warnings
         bind = self._text("bind_addr", self._default_bind())
         http_port = self._port("ports.http", HTTP_PORT)
         server_port = self._port("ports.server", SERVER_PORT)
@@ -183,8 +168,8 @@ class _Reader:
             http_port=http_port,
             server_port=server_port,
             join=self._join(server_port),
-            expect=expect,
-            is_alone=is_alone,
+            expect=begins.expect,
+            is_alone=begins.is_alone,
             node=self._node(),
             log_level=self._log_level(),
             pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
@@ -283,33 +268,6 @@ class _Reader:
         return "127.0.0.1"
 
     # --- groups --------------------------------------------------------------------------------
-
-    def _beginning(self) -> tuple[int, bool]:
-        """How many nodes bootstrap together, 0 if none; and whether it is a cluster of one."""
-        expect = int(self._get("bootstrap_expect", 0))
-        is_alone, server = bool(self._get("bootstrap", False)), self._get("server", None)
-        is_server = self._is_dev if server is None else bool(server)
-        is_lenient, one = self._is_lenient, is_alone or expect == 1
-        is_waiting = not (self._is_dev or one or self._get("retry_join", []))
-        self.sentences += _true(
-            (expect < 0, f"bootstrap_expect cannot be {expect}. {_NOT_NEGATIVE}"),
-            (expect and is_alone, f"{_EXPECT} and {_ALONE} are mutually exclusive"),
-            (expect > 0 and not is_server, f"{_EXPECT} requires 'server = true'"),
-            (is_alone and not is_server, f"{_ALONE} requires 'server = true'"),
-        )
-        self.faults += _true(
-            (self._is_dev and expect > 1, "-dev is a cluster of one: leave out bootstrap_expect"),
-            (server is False and not is_lenient, _NO_CLIENTS),
-        )
-        is_even = expect > 1 and expect % 2 == 0
-        self.warnings += _true(
-            (is_even, f"{expect} nodes bear no more failures than {expect - 1} do"),
-            (is_lenient and expect == 1, _BOOTSTRAP_MODE),
-            (is_lenient and one, "bootstrap = true: do not enable unless necessary"),
-            (server is None and not is_server and not is_lenient, _SAYS_NOTHING),
-            (is_waiting and not is_lenient, _ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS),
-        )
-        return (0, True) if self._is_dev or one else (expect, False)
 
     def _data_dir(self) -> Path | None:
         text = self._text("data_dir", "")
@@ -468,11 +426,6 @@ class _Reader:
         hold_s = self._duration("performance.rpc_hold_timeout", timing.hold_s)
         timing = msgspec.structs.replace(timing, hold_s=hold_s)
         return msgspec.structs.replace(timing, **self._get("quorate.timing", {}))
-
-
-def _true(*facts: tuple[object, str]) -> list[str]:
-    """What is to be said, of what may be so."""
-    return [text for is_so, text in facts if is_so]
 
 
 def _is_loopback(host: str) -> bool:

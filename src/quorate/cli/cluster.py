@@ -42,22 +42,16 @@ class _Configuration(msgspec.Struct, rename="pascal"):
 
 
 class ListedMember(msgspec.Struct, rename="pascal"):
-    """A member as the asked node knows it.
-
-    Attributes:
-        role: `leader`, `follower` or `learner`.
-        lag: Slots that the asked node knows as chosen and this one does not; None: not heard.
-        last_heard: Seconds since the leader heard it; None: never.
-    """
+    """A member as the asked node knows it."""
 
     id: str = msgspec.field(name="ID")
     name: str
     address: str
-    role: str
+    role: str  # leader, follower or learner
     voter: bool
     alive: bool
-    lag: int | None
-    last_heard: float | None
+    lag: int | None  # slots that the asked node knows as chosen and this one does not
+    last_heard: float | None  # seconds since the leader heard it
     version: str
 
 
@@ -99,9 +93,8 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
     found = _called(word, candidates)
     if not found:
         names = ", ".join(sorted(each.node for each in candidates))
-        raise NotFoundError(
-            "not_found", f"no node {word!r} in the configuration; there are: {names}"
-        )
+        text = f"no node {word!r} in the configuration; there are: {names}"
+        raise NotFoundError("not_found", text)
     if len(found) > 1:
         ids = ", ".join(each.id for each in found)
         raise RequestError("bad_request", f"several nodes are called {word!r}; say which id: {ids}")
@@ -136,16 +129,11 @@ def twins(members: list[ListedMember]) -> list[str]:
 
 
 def _row(member: ListedMember) -> list[str]:
-    return [
-        member.name,
-        member.id,
-        member.role,
-        "yes" if member.alive else "no",
-        "-" if member.lag is None else str(member.lag),
-        "-" if member.last_heard is None else f"{member.last_heard:.1f} s",
-        member.version or "-",
-        member.address,
-    ]
+    alive = "yes" if member.alive else "no"
+    lag = "-" if member.lag is None else str(member.lag)
+    heard = "-" if member.last_heard is None else f"{member.last_heard:.1f} s"
+    facts = [member.role, alive, lag, heard, member.version or "-", member.address]
+    return [member.name, member.id, *facts]
 
 
 @connected("cluster add", "NODE", "Error waiting for the node", takes_time=True)

@@ -66,8 +66,7 @@ class Command:
         function: Its keyword arguments are its flags, and its docstring its help.
         takes: Its arguments, as the usage shows them; empty if there are none.
         flags: Those besides.
-        call: What is called with the arguments and flags, if not the function itself, whose first
-            argument it adds.
+        call: Called in its place, with the arguments and flags, to add its first argument.
         is_verbatim: True if the first argument ends the flags.
     """
 

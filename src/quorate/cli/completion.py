@@ -43,57 +43,53 @@ def _flags(command: Command) -> list[str]:
     return sorted(flag.spelled.split()[0] for flag in command.shown)
 
 
-def bash(words: Mapping[str, Sequence[str]]) -> str:
+_LOOKING_UP = """\
+  while :; do
+  case "$typed" in
+%s
+  esac
+  if [ -n "$after" ] || [ -z "$typed" ]; then break; fi
+  case "$typed" in *" "*) typed="${typed%% *}" ;; *) typed="" ;; esac
+  done"""
+"""Finds what may follow what was typed; arguments at its end are dropped."""
+
+_BASH = """\
+_quorate() {
+  local typed="" after="" word current="${COMP_WORDS[COMP_CWORD]}"
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac
+  done
+%s
+  case "$current" in --*) ;; -?*) current="-$current" ;; esac
+  COMPREPLY=($(compgen -W "$after" -- "$current"))
+  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
+}
+complete -F _quorate quorate"""
+
+_ZSH = """\
+#compdef quorate
+_quorate() {
+  local typed="" after="" word
+  for word in "${(@)words[2,CURRENT-1]}"; do
+    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac
+  done
+%s
+  case "$PREFIX" in --*) ;; -?*) PREFIX="-$PREFIX" ;; esac
+  compadd -- ${=after} || _files
+}
+if [ "${funcstack[1]}" = _quorate ]; then _quorate "$@"
+else compdef _quorate quorate; fi"""
+
+
+def bash(words: Mapping[str, Sequence[str]], script: str = _BASH) -> str:
     """The script for bash."""
-    return "\n".join(
-        [
-            "_quorate() {",
-            '  local typed="" after="" word current="${COMP_WORDS[COMP_CWORD]}"',
-            '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
-            '    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac',
-            "  done",
-            *_looking_up(words),
-            '  case "$current" in --*) ;; -?*) current="-$current" ;; esac',
-            '  COMPREPLY=($(compgen -W "$after" -- "$current"))',
-            '  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))',
-            "}",
-            "complete -F _quorate quorate",
-        ]
-    )
+    cases = (f'    "{path}") after="{" ".join(following)}" ;;' for path, following in words.items())
+    return script % (_LOOKING_UP % "\n".join(cases))
 
 
 def zsh(words: Mapping[str, Sequence[str]]) -> str:
     """The script for zsh, as a file of its `fpath` or to be sourced."""
-    return "\n".join(
-        [
-            "#compdef quorate",
-            "_quorate() {",
-            '  local typed="" after="" word',
-            '  for word in "${(@)words[2,CURRENT-1]}"; do',
-            '    case "$word" in -*) ;; *) typed="${typed:+$typed }$word" ;; esac',
-            "  done",
-            *_looking_up(words),
-            '  case "$PREFIX" in --*) ;; -?*) PREFIX="-$PREFIX" ;; esac',
-            "  compadd -- ${=after} || _files",
-            "}",
-            'if [ "${funcstack[1]}" = _quorate ]; then _quorate "$@"',
-            "else compdef _quorate quorate; fi",
-        ]
-    )
-
-
-def _looking_up(words: Mapping[str, Sequence[str]]) -> list[str]:
-    """Lines that find what may follow what was typed; arguments at its end are dropped."""
-    cases = [f'    "{path}") after="{" ".join(following)}" ;;' for path, following in words.items()]
-    return [
-        "  while :; do",
-        '  case "$typed" in',
-        *cases,
-        "  esac",
-        '  if [ -n "$after" ] || [ -z "$typed" ]; then break; fi',
-        '  case "$typed" in *" "*) typed="${typed% *}" ;; *) typed="" ;; esac',
-        "  done",
-    ]
+    return bash(words, _ZSH)
 
 
 def fish(words: Mapping[str, Sequence[str]]) -> str:

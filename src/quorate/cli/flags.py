@@ -145,13 +145,9 @@ class Line(NamedTuple):
 def read_line(
     words: Sequence[str], flags: Mapping[str, Flag], *, refusal: str = "", is_verbatim: bool = False
 ) -> Line:
-    """Read what follows the name of a command.
+    """Read what follows the name of a command; `refusal` is said of arguments, if there are none.
 
-    Args:
-        words: All of it.
-        flags: Those there are, by name.
-        refusal: What to say of an argument, if there is to be none.
-        is_verbatim: True if the first argument ends the flags: what follows is somebody else's.
+    Where it `is_verbatim`, the first argument ends the flags: what follows is somebody else's.
     """
     line = Line([], [], [])
     rest = list(words)

@@ -66,16 +66,9 @@ def read_archive(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, 
 
 
 def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
-    """Read a snapshot file from end to end.
+    """Read a snapshot file from end to end; see `read_archive` for errors.
 
-    Args:
-        path: The file.
-        depth: Keys are counted by so many parts of their names.
-        prefix: Only keys that begin so are counted by parts.
-
-    Raises:
-        ArchiveError: It is none, or not whole.
-        OSError: It cannot be read.
+    Keys that begin with `prefix` are counted by `depth` parts of their names.
     """
     with tempfile.TemporaryFile() as state:
         meta, archive = read_archive(path, state)

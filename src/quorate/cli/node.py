@@ -91,19 +91,6 @@ def info(connection: Connection, *, json: Json = False) -> None:
             say(f"\t{name} = {figure}")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
-
-
 @connected("monitor", "", "Error starting monitor", takes_time=True)
 def monitor(
     connection: Connection,
@@ -119,13 +106,12 @@ def monitor(
     """
     connection.client.close()  # it spoke up at once if nobody is there
     endpoint = endpoints.parse(connection.node)
-    line = (
-        _UnixConnection(endpoint.path)
-        if endpoint.path
-        else http.client.HTTPConnection(endpoint.host, endpoint.port)
-    )
+    line = http.client.HTTPConnection(endpoint.host or "localhost", endpoint.port)
     target = f"/v1/agent/monitor?loglevel={quote(log_level, safe='')}"
     try:
+        if endpoint.path:
+            line.sock = socket.socket(socket.AF_UNIX)
+            line.sock.connect(endpoint.path)
         line.request("GET", target + "&logjson" * log_json, headers=connection.headers)
         reply = line.getresponse()
         if reply.status != http.client.OK:
