@@ -67,10 +67,17 @@ class BundleResult(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True):
-    """What applying a batch gives: subjects to wake watchers of, and results of bundles."""
+    """What applying a batch gives.
+
+    Attributes:
+        touched: Subjects to wake watchers of.
+        bundles: Their results, in order.
+        commands: How many the batch held, whatever became of them.
+    """
 
     touched: list[bytes]
     bundles: list[BundleResult]
+    commands: int
 
 
 class Counters(msgspec.Struct):
@@ -252,8 +259,8 @@ class Machine:
             StorageError: `disk_full`: nothing changed; begin again when there is space. Others:
                 the tables cannot be used any more.
         """
-        work, job = self._work, self._job
-        if work is None or job is None:
+        work = self._work
+        if work is None:
             violated("a batch was begun")
         try:
             next(work)
@@ -263,9 +270,9 @@ class Machine:
             return application
         except StorageError as error:
             self._work, self._tries = None, self._tries - 1
-            if error.code != "disk_full" or self._tries == 0:
+            if error.code != "disk_full" or self._tries == 0 or self._job is None:
                 raise
-            self._work = self._apply(*job)  # the body may have grown: once more
+            self._work = self._apply(*self._job)  # the body may have grown: once more
             return self.step()
         except BaseException:
             self._work = None
@@ -292,7 +299,7 @@ class Machine:
         try:
             stamp_ms = max(before.stamp_ms, batch.stamp_ms)
             rows = Rows(transaction, self._domains, before, stamp_ms, self._bounds)
-            bundles = yield from self._bundles(rows, batch, own, counters)
+            bundles, count = yield from self._bundles(rows, batch, own, counters)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = self._store(transaction, rows, slot, batch.wall_ms)
@@ -317,19 +324,30 @@ class Machine:
         if rows.has_kept_up:
             self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
-        return Application(rows.touched + rows.touched_tables(before), bundles)
+        touched = rows.touched + rows.touched_tables(before.index)
+        return Application(touched, bundles, count)
 
     def _bundles(
         self, rows: Rows, batch: Batch, own: NodeId | None, counters: Counters
-    ) -> Generator[None, None, list[BundleResult]]:
+    ) -> Generator[None, None, tuple[list[BundleResult], int]]:
+        """Apply the bundles in order; what became of each, and how many commands they hold."""
         results: list[BundleResult] = []
         position = 0
         for bundle in batch.bundles:
+            origin, count = bundle.origin, bundle.count
             outcomes: list[Outcome] = []
             verdict = self._origins.judge(bundle)
-            if verdict is Verdict.COUNTS:
+            is_applied = verdict is Verdict.COUNTS
+            if is_applied:
                 counters.bundles_applied += 1
-                outcomes = yield from _run(rows, bundle, bundle.origin == own, counters)
+                is_own = origin == own
+                commands = _decoded(rows, bundle, counters)
+                if commands is None:
+                    outcomes = [Outcome(rows.index, _UNREADABLE)] * count if is_own else []
+                elif count > GROUP or not rows.run_short(commands, outcomes if is_own else None):
+                    yield from _run(rows, commands, outcomes if is_own else None)
+                elif rows.spend(WRITE_UNITS * count):
+                    yield
             elif verdict is Verdict.REPEATED:
                 counters.bundles_repeated += 1
             elif verdict is Verdict.GAP:
@@ -338,17 +356,17 @@ class Machine:
                 counters.bundles_of_strangers += 1
             results.append(
                 BundleResult(
-                    bundle.origin,
+                    origin,
                     bundle.incarnation,
                     bundle.sequence,
                     outcomes,
                     position,
-                    verdict is Verdict.COUNTS,
-                    bundle.count,
+                    is_applied,
+                    count,
                 )
             )
-            position += bundle.count
-        return results
+            position += count
+        return results, position
 
     def _store(self, transaction: Transaction, rows: Rows, slot: Slot, wall_ms: int) -> State:
         before = self._state
@@ -393,25 +411,27 @@ def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
     return timers
 
 
-def _run(
-    rows: Rows, bundle: Bundle, is_own: bool, counters: Counters
-) -> Generator[None, None, list[Outcome]]:
-    """Apply a bundle's commands in order; outcomes only if somebody here waits for them."""
+def _decoded(rows: Rows, bundle: Bundle, counters: Counters) -> list[Command] | None:
+    """The commands of a bundle; None if it does not hold as many as it says (A4)."""
     try:
         commands = rows.domains.decode(bundle.body)
-    except ValueError:  # A4
+    except ValueError:
         commands = None
     if commands is None or len(commands) != bundle.count:
         counters.bundles_unreadable += 1
-        return [Outcome(rows.index, _UNREADABLE)] * bundle.count if is_own else []
+        return None
     counters.commands += len(commands)
-    outcomes: list[Outcome] = []
+    return commands
+
+
+def _run(
+    rows: Rows, commands: list[Command], outcomes: list[Outcome] | None
+) -> Generator[None, None, None]:
+    """Apply a bundle's commands in order, some of which may take long."""
     handlers, long_handlers = rows.domains.handlers, rows.domains.long_handlers
     for first in range(0, len(commands), GROUP):
         group = commands[first : first + GROUP]
-        if long_handlers.keys().isdisjoint(map(type, group)):
-            rows.run_short(handlers, group, outcomes if is_own else None)
-        else:
+        if not rows.run_short(group, outcomes):
             for command in group:
                 rows.begin_command()
                 long = long_handlers.get(type(command))
@@ -419,8 +439,7 @@ def _run(
                     value = handlers[type(command)](rows, command)
                 else:
                     value = yield from long(rows, command)
-                if is_own:
+                if outcomes is not None:
                     outcomes.append(Outcome(rows.index, value))
         if rows.spend(WRITE_UNITS * len(group)):
             yield
-    return outcomes

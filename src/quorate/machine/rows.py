@@ -14,7 +14,7 @@ R5: a fact is reacted to before `emit` returns, in the order of the domains, und
     the same on every replica, and undone with it.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 from zlib import crc32
@@ -24,7 +24,6 @@ import msgspec
 from quorate.base import subjects
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
-from quorate.base.domain import Handler
 from quorate.base.errors import invariant
 from quorate.base.facts import Fact, Question
 from quorate.base.outcomes import Outcome
@@ -196,19 +195,20 @@ class Rows:
 
     # --- the running command ------------------------------------------------------------------
 
-    def run_short(
-        self,
-        handlers: Mapping[type[Command], Handler],
-        group: Sequence[Command],
-        outcomes: list[Outcome] | None,
-    ) -> None:
-        """Apply commands none of which takes long: the loops that all writes go through.
+    def run_short(self, group: Sequence[Command], outcomes: list[Outcome] | None) -> bool:
+        """Apply commands, if none of them may take long: the loops that all writes go through.
 
         Args:
-            handlers: By type of command.
             group: The commands.
             outcomes: Where their outcomes go; None: nobody here waits for them.
+
+        Returns:
+            False if one may take long: nothing was applied.
         """
+        domains = self.domains
+        if not domains.long_handlers.keys().isdisjoint(map(type, group)):
+            return False
+        handlers = domains.handlers
         if outcomes is None:
             for command in group:
                 self.is_taken = False
@@ -218,6 +218,7 @@ class Rows:
                 self.is_taken = False
                 value = handlers[type(command)](self, command)
                 outcomes.append(Outcome(self.index, value))
+        return True
 
     def begin_command(self) -> None:
         """Another command begins: it has not taken an index yet (R3)."""
@@ -408,13 +409,10 @@ class Rows:
         """Newest change of each indexed table that ever changed, by its number; a copy."""
         return dict(self._indexes)
 
-    def touched_tables(self, before: State) -> list[bytes]:
-        """The subjects of the tables that changed since `before`."""
-        return [
-            subjects.of_table(table)
-            for table, index in self._indexes.items()
-            if index != before.indexes.get(table, 0)
-        ]
+    def touched_tables(self, before: int) -> list[bytes]:
+        """The subjects of the tables that changed under an index above `before`."""
+        of_table = subjects.of_table
+        return [of_table(table) for table, index in self._indexes.items() if index > before]
 
 
 class ViewRows:

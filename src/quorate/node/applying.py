@@ -116,8 +116,5 @@ class Applying:
         self.waiting.popleft()
         if self._is_in_steps:  # the turn ends here: with no batch half applied, views can be held
             self._share, self._is_in_steps = 0, False
-        units = SLOT_UNITS
-        for bundle in application.bundles:
-            units += WRITE_UNITS * bundle.count
-        self._share -= units
+        self._share -= SLOT_UNITS + WRITE_UNITS * application.commands
         return AppliedSlot(slot, configuration, application)

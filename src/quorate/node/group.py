@@ -12,7 +12,6 @@ N3: one turn applies a bounded amount: a batch that is too large for it is appli
 """
 
 from collections.abc import Callable, Sequence
-from math import inf
 
 from quorate.base.batches import Batch, Bundle, Member, encode_batch
 from quorate.base.config import NodeSettings
@@ -130,7 +129,7 @@ class Group:
             ForwardGap: self._on_forward_gap,
             ReadAsk: self._on_read_ask,
             ReadPoint: self._on_read_point,
-            SnapshotAsk: self._on_snapshot_ask,
+            SnapshotAsk: self._catch_up.on_ask,
             SnapshotChunk: self._on_snapshot_chunk,
             Heartbeat: self._on_heartbeat,
         }
@@ -201,14 +200,15 @@ class Group:
 
     def on_persisted(self, mark: int, now_s: float) -> list[Effect]:
         """The first `mark` records are durable: what waited for them leaves, or comes back here."""
-        freed, me = self.gate.on_persisted(mark), self._me.id
+        me = self._me.id
         effects: list[Effect] = []
-        for to, message in freed:
+        for to, message in self.gate.on_persisted(mark):
             if to == me:
-                effects += self._dispatch(me, message, now_s)
+                own = self._dispatch(me, message, now_s)
+                effects += self.let_out(own, now_s, is_applying=False)
             else:
                 effects.append(Send(to, message))
-        return self.let_out(effects, now_s, is_applying=False)
+        return effects
 
     def on_space(self, *, is_full: bool) -> list[Effect]:
         """The disk has no room any more, or has some again (N2)."""
@@ -275,18 +275,28 @@ class Group:
     @property
     def is_unsettled(self) -> bool:
         """Something could be applied that is known to be chosen, or somebody woken."""
-        replica, is_waking = self.replica, self.watches.is_waking
-        if is_waking or replica is None or self._has_halted or replica.release.is_stopped:
-            return is_waking
-        if replica.release.waiting:
+        if self.watches.is_waking:
             return True
-        return bool(self.applying.waiting) and self.applying.may_go_on
+        replica, applying = self.replica, self.applying
+        if replica is None or not (replica.release.waiting or applying.waiting):
+            return False  # nearly always
+        if self._has_halted or replica.release.is_stopped:
+            return False
+        return bool(replica.release.waiting) or applying.may_go_on
+
+    @property
+    def is_turn_due(self) -> bool:
+        """More is to be applied, or commands wait, which leave when no slot is half applied."""
+        is_waiting = self.origin.has_waiting or bool(self.intake)
+        return self.is_unsettled or (is_waiting and self.leader is not None)
 
     @property
     def turn_due_s(self) -> float:
         """When the next turn should end at the latest; infinite: after something happens."""
-        leadership = self.replica.leadership if self.replica else None
-        return min(self.origin.gather.due_s, leadership.tell_due_s if leadership else inf)
+        due_s, replica = self.origin.gather.due_s, self.replica
+        if replica is None or replica.leadership is None:
+            return due_s
+        return min(due_s, replica.leadership.tell_due_s)
 
     def end_turn(self, now_s: float, wishes: Wishes | None = None) -> list[Effect]:
         """Propose or forward what waits, ask for read points, tell the watermark.
@@ -301,30 +311,23 @@ class Group:
             replica = self.replica
             if replica is None:
                 return effects
-            serving = self._serving(now_s)
+            serving = replica.serving(now_s)
             if serving != self._followed:
                 effects += self._follow(serving, now_s)
-            leadership = replica.leadership
-            if leadership is not None:
-                inputs = TurnInputs(self.stamp_ms(now_s), *self.agreement.agreed)
-                leadership.take_inputs(inputs)
-            effects += self._bundles(now_s)
-            question = self.reads.question(self.leader, now_s)
-            if question is not None and self.leader is not None:
-                effects += self.let_out([Send(self.leader, question)], now_s, is_applying=False)
+            if replica.leadership is not None:
+                slot, digest = self.agreement.agreed
+                replica.leadership.take_inputs(TurnInputs(self.stamp_ms(now_s), slot, digest))
+            if self.leader is not None:
+                effects += self._asks(self.leader, now_s)
             if wishes is not None:
                 effects += self.let_out(wishes(now_s), now_s, is_applying=False)
             steps = replica.flush(now_s)
             if not steps:
                 return effects
             effects += self.let_out(steps, now_s, is_applying=False)
-            serving = self._serving(now_s)
+            serving = replica.serving(now_s)
             if serving[0] is None or serving == self._followed:
                 return effects
-
-    def _serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
-        leader = self.replica.serving_leader(now_s) if self.replica else None
-        return leader, self.replica.ballot if self.replica and leader else NO_BALLOT
 
     def _follow(self, serving: tuple[NodeId | None, Ballot], now_s: float) -> list[Effect]:
         """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
@@ -354,35 +357,48 @@ class Group:
             return []
         return [] if self.leader is None else [Send(self.leader, Forward(bundle))]
 
-    def _bundles(self, now_s: float) -> list[Effect]:
+    def _asks(self, leader: NodeId, now_s: float) -> list[Effect]:
+        """What the leader, which may be this node, is asked in this turn."""
+        has_commands = self.origin.has_waiting or self.intake
+        effects = self._bundles(leader, now_s) if has_commands else []
+        question = self.reads.question(leader, now_s)
+        if question is None:
+            return effects
+        return effects + self.let_out([Send(leader, question)], now_s, is_applying=False)
+
+    def _bundles(self, leader: NodeId, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
         effects: list[Effect] = []
-        if self.leader is None or self.applying.waiting or not (self.origin.waiting or self.intake):
+        origin, intake, replica = self.origin, self.intake, self.replica
+        if self.applying.waiting or replica is None:
             return effects
-        if self.intake is None:
-            while self.origin.may_number(now_s):
-                effects += self._forward(self.origin.number(now_s))
+        if intake is None:
+            while origin.may_number(now_s):
+                effects.append(Send(leader, Forward(origin.number(now_s))))
             return self.let_out(effects, now_s, is_applying=False)
-        while self.origin.waiting or self.intake:
-            leadership = self.replica.leadership if self.replica else None
+        while origin.has_waiting or intake:
+            leadership = replica.leadership
             if leadership is None or leadership.room() == 0 or self.is_full:  # N2
                 break
-            while self.origin.may_number(now_s, is_leaving=bool(self.intake)):
-                self.intake.offer(self.origin.number(now_s))
-            bundles = self.intake.take()
+            while origin.may_number(now_s, is_leaving=bool(intake)):
+                intake.offer(origin.number(now_s))
+            bundles = intake.take()
             if not bundles:
                 break
             stamp_ms, shown = self.stamp_ms(now_s), self.reports.take(leadership, now_s)
             batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles, None, shown)
-            is_awaited = any(bundle.origin != self._me.id for bundle in bundles)
+            is_awaited = any(bundle.origin != leader for bundle in bundles)
             steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
             effects += self.let_out(steps, now_s, is_applying=False)
         return effects
 
     def stamp_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
-        base_ms, since_s = self._served_from if self.intake is not None else (0, now_s)
-        return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
+        applied_ms = self.machine.stamp_ms
+        if self.intake is None:
+            return applied_ms
+        base_ms, since_s = self._served_from
+        return max(applied_ms, base_ms + int((now_s - since_s) * 1000))
 
     # --- effects -----------------------------------------------------------------------------
 
@@ -390,6 +406,10 @@ class Group:
         self, effects: Sequence[Effect], now_s: float, *, is_applying: bool = True
     ) -> list[Effect]:
         """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
+        if not effects and is_applying:
+            effects = self._apply_released()
+        if not effects:
+            return []  # nearly always
         out: list[Effect] = []
         queue, me, gate = list(effects), self._me.id, self.gate
         while True:
@@ -412,24 +432,23 @@ class Group:
                 return out
 
     def _wake(self) -> list[Effect]:
-        woken = self.watches.take() if self.watches.is_waking else None
+        woken = self.watches.take()
         return [Wake(woken)] if woken else []
 
     def _apply_released(self) -> list[Effect]:
         """Apply what was released, in order (N1, N3); what finds no space waits (N2)."""
-        replica = self.replica
-        if replica is None or self._has_halted:
+        replica, applying = self.replica, self.applying
+        if replica is None or not (replica.release.waiting or applying.waiting):
+            return []
+        if self._has_halted:
             return []
         if replica.release.is_stopped:  # T3
-            self.applying.stop()
+            applying.stop()
             return []
-        released = replica.take_released()
-        if not released and not self.applying.waiting:
-            return []
-        self.applying.add(released)
+        applying.add(replica.release.take())
         effects: list[Effect] = []
         try:
-            while (done := self.applying.next()) is not None:
+            while (done := applying.next()) is not None:
                 effects += self._applied(done, replica)
         except StorageError as error:
             self._has_halted = True
@@ -443,7 +462,8 @@ class Group:
             if result.origin == self._me.id and result.is_applied:
                 effects += self._own_applied(result, slot)
         self.watches.mark(application.touched)
-        effects += self._wake()
+        if self.watches.is_waking:
+            effects += self._wake()
         digest = self.machine.digest
         if self.agreement.note(slot, digest):
             replica.note_checkpoint(slot, digest)
@@ -483,9 +503,6 @@ class Group:
         applied = self.machine.applied
         ready = self.reads.on_point(message.number, message.slot, message.stamp_ms, applied)
         return [] if ready is None else [ready]
-
-    def _on_snapshot_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
-        return self._catch_up.on_ask(sender, message, now_s)
 
     def _on_snapshot_chunk(
         self, sender: NodeId, message: SnapshotChunk, now_s: float

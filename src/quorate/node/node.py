@@ -7,7 +7,8 @@
     settle(now_s)           what a vote let be known as chosen is applied
 
 All but the collectors return effects, to be obeyed strictly in order. `flush` must follow every
-turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left.
+turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left. Behind
+`settle` a turn ends only if that had effects or the node `is_turn_due`.
 
 A node is a member of a cluster, or on its way into one: it has links to peers, and parts that
 found, join and change the cluster. What the cluster stores is in a group (`node.group`): one log
@@ -234,12 +235,12 @@ class Node:
             if event.group != GROUP:
                 return [refused_group(event)]
             sender, message = event.sender, event.message
-            is_vote = type(message) is Accept
-            effects = [] if is_vote else group.apply_pending(now_s)
+            may_apply = type(message) is not Accept
+            effects = group.apply_pending(now_s) if may_apply and group.is_unsettled else []
             heard: Sequence[Effect] = ()
             if not group.is_full or sender == self.me.id or not needs_space(message):  # N2
                 heard = self._take(sender, message, now_s)
-            effects += group.let_out(heard, now_s, is_applying=not is_vote)
+            effects += group.let_out(heard, now_s, is_applying=may_apply)
         else:
             effects = group.apply_pending(now_s)
             effects += group.let_out(self._on_event(event, now_s), now_s)
@@ -281,6 +282,11 @@ class Node:
     def is_unsettled(self) -> bool:
         """Something could be applied that is known to be chosen, or somebody woken."""
         return self.group.is_unsettled
+
+    @property
+    def is_turn_due(self) -> bool:
+        """What `settle` did lets something else go on that waited for it."""
+        return self.group.is_turn_due
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""

@@ -69,6 +69,11 @@ class Origin:
         """Commands without a number."""
         return len(self._urgent) + len(self._normal)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Some command has no number yet."""
+        return bool(self._normal or self._urgent)
+
     def may_number(self, now_s: float, *, is_leaving: bool = False) -> bool:
         """Something waits that should leave, and few enough bundles are on the way.
 

@@ -111,6 +111,7 @@ class Leadership:
         self._followers = followers
         self._timing = settings.timing
         self._cluster = settings.cluster
+        self._window = settings.cluster.window_slots
         self.ballot = ballot
         self.recall = recall
         self.phase1 = Phase1(ballot, Slot(learner.watermark + 1))
@@ -195,10 +196,13 @@ class Leadership:
 
     def _must_fill(self) -> bool:
         """The next slot is spoken for: held by a promise, or between a change and its start."""
-        if self.pipeline is None:
+        pipeline = self.pipeline
+        if pipeline is None:
             return False
-        slot, newest_from = self.pipeline.slot_next, self._membership.newest_from
-        return slot <= self.phase1.slot_last or slot < self._stop_until or slot < newest_from
+        slot = pipeline.slot_next
+        if slot < self._stop_until or slot < self._membership.newest_from:
+            return True
+        return slot <= self.phase1.slot_last
 
     def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
         """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
@@ -210,12 +214,13 @@ class Leadership:
 
     def room(self) -> int:
         """How many batches may be proposed now; 0 unless serving and no change or transfer."""
-        if not self.is_serving or self.pipeline is None or self.transfer.to or self._must_fill():
+        pipeline = self.pipeline
+        if not self.is_serving or pipeline is None or self.transfer.to or self._must_fill():
             return 0
-        slot = self.pipeline.slot_next
-        if not self._may_propose(slot, self._cluster.window_slots):
+        slot, window = pipeline.slot_next, self._window
+        if not self._may_propose(slot, window):
             return 0
-        return self._learner.watermark + self._cluster.window_slots + 1 - slot
+        return self._learner.watermark + window + 1 - slot
 
     def propose(self, batch: bytes, now_s: float, *, is_awaited: bool = True) -> list[Effect]:
         """Give a batch the next slot: Accepts for the peers, then our own vote.
@@ -251,13 +256,14 @@ class Leadership:
 
     def on_accepted(self, sender: NodeId, slot: Slot, now_s: float) -> None:
         """Count a durable vote."""
-        if self.pipeline is None:
+        pipeline = self.pipeline
+        if pipeline is None:
             return
         if sender == self._me:
             self.recall.note_own(slot)
         else:
             self._followers.peer(sender, now_s).on_answer(slot, now_s)
-        if (batch := self.pipeline.on_accepted(sender, slot)) is None:
+        if (batch := pipeline.on_accepted(sender, slot)) is None:
             return
         self._learner.choose(slot, batch)
         self.chosen_last = max(self.chosen_last, slot)
@@ -275,8 +281,10 @@ class Leadership:
         A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
         """
         learner, phase1 = self._learner, self.phase1
-        is_new = slot > phase1.told and slot > phase1.watermark_max  # nearly always
-        if is_new or slot <= learner.watermark:
+        if slot > phase1.told and slot > phase1.watermark_max:  # nearly always
+            self.is_short = False
+            return False
+        if slot <= learner.watermark:
             self.is_short = False
             return False
         if slot <= phase1.watermark_max:
@@ -320,9 +328,12 @@ class Leadership:
 
     def is_contradicted(self, slot: Slot, batch: bytes) -> bool:
         """Was a slot on the way chosen otherwise than by us (S5)? Ask before `on_released`."""
-        flight = self.pipeline.flights.get(slot) if self.pipeline else None
-        if self.pipeline and 0 < self._barrier <= slot:  # our own votes leave no flight
-            return flight is not None or slot >= self.pipeline.slot_next
+        pipeline = self.pipeline
+        if pipeline is None:
+            return False
+        flight = pipeline.flights.get(slot)
+        if 0 < self._barrier <= slot:  # our own votes leave no flight
+            return flight is not None or slot >= pipeline.slot_next
         return flight is not None and flight.batch != batch
 
     def on_released(self, watermark: Slot) -> None:
@@ -359,7 +370,7 @@ class Leadership:
             effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
-        elif self.pipeline is not None and self._told < self.word:
+        elif self._told < self._learner.watermark and self._told < self.word:
             if self._told < self._awaited or now_s >= self.tell_due_s:
                 effects += self._tell(0)
             elif self.tell_due_s == float("inf"):

@@ -76,7 +76,9 @@ class Learner:
         self.hear_of(watermark, teller)
         if watermark >= self.led[1]:
             self.led = (ballot, watermark)
-        if watermark - self.watermark <= len(votes):
+        if watermark == self.watermark + 1:  # nearly always
+            slots = [watermark]
+        elif watermark - self.watermark <= len(votes):
             slots = [Slot(s) for s in range(self.watermark + 1, watermark + 1)]
         else:
             slots = [s for s in votes if self.watermark < s <= watermark]

@@ -36,20 +36,15 @@ class Membership:
     Args:
         chain: (slot in which it was chosen, configuration), oldest first; the founding one at 0.
         alpha: Slots between being chosen and governing.
+
+    Attributes:
+        members: All of the configurations in force and to come, by id. To be read only, as these:
+        newest: The last configuration chosen, in force or to come.
+        newest_from: The slot from which it governs.
     """
 
     def __init__(self, chain: Iterable[tuple[Slot, Configuration]], alpha: int) -> None:
         self._take(Chain(chain, alpha))
-
-    @property
-    def newest(self) -> Configuration:
-        """The last one chosen, in force or to come."""
-        return self._governing[-1][1]
-
-    @property
-    def newest_from(self) -> Slot:
-        """The slot from which the newest governs."""
-        return self._governing[-1][0]
 
     def governing(self, slot: Slot) -> Configuration:
         """The configuration that governs `slot`; the slot must obey C1."""
@@ -155,3 +150,4 @@ class Membership:
         invariant(bool(chain.chosen), "a replica has a configuration")
         self._chain = chain
         self._governing, self.members = chain.governing, chain.members
+        self.newest_from, self.newest = chain.governing[-1]

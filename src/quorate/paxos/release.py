@@ -42,7 +42,11 @@ class Release:
         """Release what is known in order; True if it contradicts what we propose (S5)."""
         learner = self._learner
         before, is_contradicted = learner.watermark, False
-        while not self.is_stopped and (released := learner.next_released()) is not None:
+        while (
+            learner.chosen
+            and not self.is_stopped
+            and (released := learner.next_released()) is not None
+        ):
             slot, batch = released
             if leadership is not None and leadership.is_contradicted(slot, batch):
                 is_contradicted = True

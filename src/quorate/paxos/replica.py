@@ -53,6 +53,8 @@ from quorate.paxos.release import Release, Released
 
 Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type of message
 
+NOBODY_SERVES: tuple[None, Ballot] = (None, NO_BALLOT)
+
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
 OVERTAKEN = "a slot that others chose gets no votes"
@@ -157,14 +159,19 @@ class Replica:
         """We lead, and our barrier is chosen."""
         return self.leadership is not None and self.leadership.is_serving
 
-    def serving_leader(self, now_s: float) -> NodeId | None:
-        """Who takes bundles and read questions now, as far as we know."""
-        if self.leadership:
-            return self.me if self.leadership.is_serving else None
+    def serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
+        """Who takes bundles and read questions now, as far as we know, and under which ballot."""
+        leadership = self.leadership
+        if leadership is not None:
+            return (self.me, leadership.ballot) if leadership.is_serving else NOBODY_SERVES
         election = self.election
         if election.is_leader_serving and election.hears_leader(now_s):
-            return election.leader.node
-        return None
+            return election.leader.node, election.leader
+        return NOBODY_SERVES
+
+    def serving_leader(self, now_s: float) -> NodeId | None:
+        """Who takes bundles and read questions now, as far as we know."""
+        return self.serving(now_s)[0]
 
     def remember(self, record: Record) -> None:
         """Replay one record of the log, in order, before the first event."""
@@ -246,7 +253,7 @@ class Replica:
             effects = handler(sender, message, now_s)
         except ContradictionError as found:
             return [contradiction(found, sender, message, self.learner.led)]
-        return effects + self._settle(now_s)
+        return effects + self._settle(now_s) if self.learner.chosen else effects
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: heartbeats, resends, elections, fetches."""
@@ -268,10 +275,12 @@ class Replica:
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: what the leader owes its peers, and the next steps that became possible."""
         effects: list[Effect] = []
-        if self.leadership:
-            effects = self.leadership.flush(now_s)
-            effects += self._settle(now_s)
-        if self.learner.has_hole:
+        leadership, learner = self.leadership, self.learner
+        if leadership is not None:
+            effects = leadership.flush(now_s)
+            if learner.chosen:
+                effects += self._settle(now_s)
+        if learner.told > learner.watermark and learner.has_hole:
             effects += self.learning.fetch(now_s)
         return effects
 
@@ -379,23 +388,28 @@ class Replica:
     def _on_accept(self, sender: NodeId, message: Accept, now_s: float) -> list[Effect]:
         if not self.recall.is_confirmed and not self._may_vote(now_s):
             return []
-        is_known = self.learner.knows(message.slot) and message.ballot >= self.acceptor.promised
-        if is_known and not self.learning.may_grant(message):
-            return [Send(sender, self._progress(message.ballot, 0))]
-        is_new = message.ballot > self.acceptor.promised
-        ahead = self.learning.store_ahead(message.ballot) if is_new else []
-        effects = self.acceptor.on_accept(sender, message)
-        if message.ballot >= self.acceptor.promised and sender != self.me:
-            self._follow(message.ballot, now_s, None)
-            effects += self._yield(now_s)
-        is_stored = bool(effects) and isinstance(effects[0], Persist)
-        claim = (message.ballot, message.watermark, sender)
-        return ahead + effects + self.learning.learn(*claim, is_stored=is_stored)
+        ballot, acceptor, learning = message.ballot, self.acceptor, self.learning
+        promised = acceptor.promised
+        is_known = self.learner.knows(message.slot) and ballot >= promised
+        if is_known and not learning.may_grant(message):
+            return [Send(sender, self._progress(ballot, 0))]
+        ahead = learning.store_ahead(ballot) if ballot > promised else []
+        voted = acceptor.on_accept(sender, message)
+        is_stored = bool(voted) and type(voted[0]) is Persist
+        effects = ahead + voted if ahead else voted
+        if ballot >= acceptor.promised and sender != self.me:
+            self._follow(ballot, now_s, None)
+            if self.leadership is not None:
+                effects += self._yield(now_s)
+        if message.watermark <= self.learner.watermark:
+            return effects
+        return effects + learning.learn(ballot, message.watermark, sender, is_stored=is_stored)
 
     def _on_accepted(self, sender: NodeId, message: Accepted, now_s: float) -> list[Effect]:
-        self.recall.note(sender, message.ballot, message.slot)
-        if self.leadership and message.ballot == self.leadership.ballot:
-            self.leadership.on_accepted(sender, message.slot, now_s)
+        slot, leadership = message.slot, self.leadership
+        self.recall.note(sender, message.ballot, slot)
+        if leadership is not None and message.ballot == leadership.ballot:
+            leadership.on_accepted(sender, slot, now_s)
         return []
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:

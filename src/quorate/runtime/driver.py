@@ -87,6 +87,11 @@ class Brain(Protocol):
         ...
 
     @property
+    def is_turn_due(self) -> bool:
+        """Behind `settle`: a turn should end though it had no effects."""
+        ...
+
+    @property
     def turn_due_s(self) -> float:
         """When the next turn should end at the latest, though nothing happens."""
         ...
@@ -294,7 +299,8 @@ class Driver:
             self.counters.turns += 1
             self._take("flush", self._node.flush, flushed_s)
             self._links.flush()
-            self._hand_over()
+            if self._records:
+                self._hand_over()
             if not self._is_turn_due:
                 break
             flushed_s = self._clock()
@@ -309,9 +315,10 @@ class Driver:
     def _settle(self) -> None:
         if not self.is_over:
             began_s = self._clock()
-            self._take("settle", self._node.settle, began_s)
+            had_effects = self._take("settle", self._node.settle, began_s)
             self.turn_durations.note(self._clock() - began_s)
-            self.wake()
+            if had_effects or self._node.is_turn_due:
+                self.wake()
 
     def _set_alarm(self, flushed_s: float) -> None:
         """What was due at the last flush and did not leave waits for something that will happen."""
@@ -344,16 +351,18 @@ class Driver:
             self._tick_due_s = self._clock() + self._tick_s
             self._ticker = self._loop.call_later(self._tick_s, self._tick)
 
-    def _take(self, what: str, step: Callable[[float], list[Effect]], now_s: float) -> None:
-        """Let the node take a step, and obey; a step without effects is not recorded."""
+    def _take(self, what: str, step: Callable[[float], list[Effect]], now_s: float) -> bool:
+        """Let the node take a step, and obey; one without effects (False) is not recorded."""
         try:
             effects = step(now_s)
-            if effects:
-                self.recorder.note(now_s, what, effects)
-                self.perform(effects)
+            if not effects:
+                return False
+            self.recorder.note(now_s, what, effects)
+            self.perform(effects)
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
             self.recorder.note(now_s, what, ())
             self.fail(error)
+        return True
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Obey effects, in order."""

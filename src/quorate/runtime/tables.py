@@ -251,11 +251,12 @@ class LmdbTables:
 
     def commit(self, transaction: "lmdb.Transaction[bytes]", old: Old, deleted: set[bytes]) -> None:
         """Make a transaction current; held views keep what it replaces."""
+        is_keeping = self._held.is_keeping
         with self._lock:
             self._close_reader()
             transaction.commit()
             self.version += 1
-            if self._held.is_keeping:
+            if is_keeping:
                 self._held.keep(old, deleted, self._file.size_bytes)
         self._file.has_fitted()
         self.durations.note(perf_counter() - self._began_s)

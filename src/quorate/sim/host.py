@@ -330,8 +330,15 @@ class Host:
 
     def _settle(self, life: int) -> None:
         node = self.node
-        if node is not None and life == self.life and not self._is_paused:
-            self._turn(node.settle)
+        if node is None or life != self.life or self._is_paused:
+            return
+        try:
+            effects = node.settle(self.now_s)
+            self._obey(effects)
+            if effects or node.is_turn_due:
+                self._end_turn()
+        except Crash:
+            self.crash(is_power_cut=self._is_power_cut)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())

@@ -106,25 +106,26 @@ class FrameReader:
             crc, length, meta_bytes, body_crc, group = _HEADER.unpack_from(data, offset)
             if length > self._bytes_max or meta_bytes > length:
                 raise PeerError("remote", f"the peer announced a frame of {length} bytes")
-            end = offset + _HEADER_BYTES + length
+            start = offset + _HEADER_BYTES
+            end = start + length
             if end > size:
                 needed = end - offset
                 break
-            meta_end = offset + _HEADER_BYTES + meta_bytes
+            meta_end = start + meta_bytes
             if crc32c(data[offset + 4 : meta_end]) != crc:
                 raise PeerError("remote", "the head of a frame was damaged on its way")
             body = data[meta_end:end]
             if crc32c(body) != body_crc:
                 raise PeerError("remote", "the body of a frame was damaged on its way")
-            message = decode_message(data[offset + _HEADER_BYTES : meta_end], body)
-            messages.append((group, message))
+            messages.append((group, decode_message(data[start:meta_end], body)))
             offset = end
-        self._keep(data, offset, needed)
+        if offset == size:
+            self.held_bytes = 0  # nearly always
+        else:
+            self._keep(data[offset:] if offset else data, needed)
         return messages
 
-    def _keep(self, data: bytes, offset: int, needed_bytes: int) -> None:
-        rest = data[offset:] if offset else data
-        if rest:
-            self._chunks.append(rest)
+    def _keep(self, rest: bytes, needed_bytes: int) -> None:
+        self._chunks.append(rest)
         self.held_bytes = len(rest)
         self._needed_bytes = needed_bytes

@@ -124,7 +124,7 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
     rows.index = 45
     rows.touch(SESSIONS, b"x")
     assert rows.indexes == {1: 44, 5: 45}
-    assert rows.touched_tables(state) == [b"t\x05"]
+    assert rows.touched_tables(state.index) == [b"t\x05"]
 
 
 def test_an_index_of_a_table_not_known_here_is_kept() -> None:

@@ -51,7 +51,7 @@ class FakeNode:
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
         self.turn_due_s = inf
-        self.is_unsettled = False
+        self.is_unsettled = self.is_turn_due = False
 
     def start(self, now_s: float) -> list[Effect]:
         return self.first
@@ -283,11 +283,22 @@ def test_what_waits_for_no_disk_leaves_before_one_that_is_hurried() -> None:
 
 def test_a_turn_ends_behind_what_was_applied_late() -> None:
     async def play(world: World) -> None:
-        world.node.is_unsettled = True
+        world.node.is_unsettled = world.node.is_turn_due = True
         world.obey(Note("chosen", {}))
         await world.settle()
         assert world.tape.count("settle") == 1
         assert world.driver.counters.turns == 2
+
+    played(play)
+
+
+def test_no_turn_ends_behind_what_was_applied_late_and_lets_nothing_go_on() -> None:
+    async def play(world: World) -> None:
+        world.node.is_unsettled = True
+        world.obey(Note("chosen", {}))
+        await world.settle()
+        assert world.tape.count("settle") == 1
+        assert world.driver.counters.turns == 1
 
     played(play)
 
