@@ -414,19 +414,17 @@ class Group:
         queue, me, gate = list(effects), self._me.id, self.gate
         while True:
             for effect in queue:  # which grows meanwhile
-                if type(effect) is Reply:
-                    if gate.hold(effect.to, effect.message):
+                one = effect
+                if type(one) is Reply:
+                    if gate.hold(one.to, one.message):
                         continue
-                    if effect.to == me:
-                        queue += self._dispatch(me, effect.message, now_s)
-                    else:
-                        queue.append(Send(effect.to, effect.message))
-                elif type(effect) is Send and effect.to == me:
-                    queue += self._dispatch(me, effect.message, now_s)
+                    one = Send(one.to, one.message)
+                if type(one) is Send and one.to == me:
+                    queue += self._dispatch(me, one.message, now_s)
                 else:
-                    if type(effect) is Persist:
+                    if type(one) is Persist:
                         gate.ask()
-                    out.append(effect)
+                    out.append(one)
             queue = self._apply_released() if is_applying else []
             if not queue:
                 return out
