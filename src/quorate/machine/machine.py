@@ -73,11 +73,13 @@ class Application(msgspec.Struct, frozen=True):
         touched: Subjects to wake watchers of.
         bundles: Their results, in order.
         commands: How many the batch held, whatever became of them.
+        has_shown: The batch said what members have shown.
     """
 
     touched: list[bytes]
     bundles: list[BundleResult]
     commands: int
+    has_shown: bool
 
 
 class Counters(msgspec.Struct):
@@ -325,7 +327,7 @@ class Machine:
             self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
         touched = rows.touched + rows.touched_tables(before.index)
-        return Application(touched, bundles, count)
+        return Application(touched, bundles, count, shown is not None)
 
     def _bundles(
         self, rows: Rows, batch: Batch, own: NodeId | None, counters: Counters

@@ -86,8 +86,7 @@ class Duties:
         if replica is None or now_s < self._due_s:
             return []
         self._due_s = now_s + DUTIES_S
-        effects = self._own(replica, now_s) + self._leaders(replica, now_s)
-        return effects + replica.recall.review()
+        return self._own(replica, now_s) + self._leaders(replica, now_s)
 
     def _own(self, replica: Replica, now_s: float) -> list[Effect]:
         group, me = self._group, self._me

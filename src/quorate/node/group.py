@@ -241,6 +241,7 @@ class Group:
         self.applying.clear()
         applied = self.machine.applied
         effects = self.replica.jump(applied, self._membership(), now_s)
+        effects += self.replica.recall.review()  # V5
         effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self._me.id))
         self.watches.mark([EVERYTHING])
@@ -251,10 +252,8 @@ class Group:
         """Time passed: deadlines, timeouts, resends, the next step of a transfer of tables."""
         if is_full := self.has_no_room:
             self.reads.hurry(now_s)
-        effects: list[Effect] = [
-            *self.origin.expire(now_s),
-            *self.reads.expire(now_s, is_full=is_full),
-        ]
+        effects: list[Effect] = list(self.origin.expire(now_s))
+        effects += self.reads.expire(now_s, is_full=is_full)
         replica = self.replica
         if replica is None:
             return effects
@@ -283,12 +282,6 @@ class Group:
         if self._has_halted or replica.release.is_stopped:
             return False
         return bool(replica.release.waiting) or applying.may_go_on
-
-    @property
-    def is_turn_due(self) -> bool:
-        """More is to be applied, or commands wait, which leave when no slot is half applied."""
-        is_waiting = self.origin.has_waiting or bool(self.intake)
-        return self.is_unsettled or (is_waiting and self.leader is not None)
 
     @property
     def turn_due_s(self) -> float:
@@ -394,11 +387,8 @@ class Group:
 
     def stamp_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
-        applied_ms = self.machine.stamp_ms
-        if self.intake is None:
-            return applied_ms
-        base_ms, since_s = self._served_from
-        return max(applied_ms, base_ms + int((now_s - since_s) * 1000))
+        base_ms, since_s = self._served_from if self.intake is not None else (0, now_s)
+        return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
 
     # --- effects -----------------------------------------------------------------------------
 
@@ -467,12 +457,13 @@ class Group:
             replica.note_checkpoint(slot, digest)
         if configuration is not None:
             effects += self.configured()
+        if application.has_shown:
+            effects += replica.recall.review()  # V5
         return effects
 
     def _own_applied(self, result: BundleResult, slot: Slot) -> list[Effect]:
-        """A bundle of this node was applied here; one of an earlier life has no clients."""
         if result.incarnation != self.origin.incarnation:
-            return []
+            return []  # an earlier life has no clients
         applied = self.origin.on_applied(result.sequence, result.outcomes, slot, result.position)
         return [] if applied is None else [applied]
 

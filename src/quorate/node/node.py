@@ -285,8 +285,10 @@ class Node:
 
     @property
     def is_turn_due(self) -> bool:
-        """What `settle` did lets something else go on that waited for it."""
-        return self.group.is_turn_due
+        """More is to be applied, or commands wait, which leave when no slot is half applied."""
+        group = self.group
+        is_waiting = group.origin.has_waiting or bool(group.intake)
+        return group.is_unsettled or (is_waiting and group.leader is not None)
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""

@@ -370,7 +370,7 @@ class Leadership:
             effects += self._try_transfer(now_s)
         if self.is_serving and self.rounds.is_due(now_s, self._timing.read_resend_s):
             effects += self._begin_round(now_s)
-        elif self._told < self._learner.watermark and self._told < self.word:
+        elif self._told < self._learner.watermark and self.pipeline and self._told < self.word:
             if self._told < self._awaited or now_s >= self.tell_due_s:
                 effects += self._tell(0)
             elif self.tell_due_s == float("inf"):

@@ -19,6 +19,10 @@ V3: a node in its second life or a later one promises and votes for nothing, and
 V4: what is shown is durable, so a node that kept its directory is never refused: its log holds at
     least what it promised and voted for, or a snapshot above it. One that was killed while it
     caught up, and then lost power, may be: it said what its tables held, and its log did not.
+V5: what the replicated state remembers is compared again with each batch that adds to it, before
+    the next one is applied: a later report may be of the life that forgot, and would hide the one
+    before. Of a life that is refused nothing is reported, so a report of a life is made only by
+    who compared it with all reports before.
 
 `docs/protocol/rollback.md` says which old copies are found by this, and which cannot be.
 """
@@ -245,6 +249,7 @@ class Recall:
             answer = self._judged(peer, known.start)
             if answer.is_refused:
                 self.refused.add(peer)
+                known.has_shown = False  # what it shows is of a life that forgot (V5)
                 effects.append(Send(peer, answer))
         return effects
 

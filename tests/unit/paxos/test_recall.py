@@ -121,10 +121,12 @@ def test_what_the_replicated_state_learns_later_is_compared_again() -> None:
     tables.rows[TWO] = Shown(TWO, 4, 100, LOW, Slot(40))
     assert made.review() == [], "it is looked at when it says that it has changed"
     tables.shown_version = 1
+    made.note(TWO, LOW, Slot(41))
     (effect,) = made.review()
     assert isinstance(effect, Send)
     assert made.refused == {TWO}
     assert made.review() == []
+    assert [one.node for one in made.report(HIGH)] == [ME], "a life that forgot is not reported"
 
 
 def test_who_is_told_that_it_forgot_halts_and_says_what_to_do() -> None:
