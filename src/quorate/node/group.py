@@ -13,7 +13,7 @@ N3: one turn applies a bounded amount: a batch that is too large for it is appli
 
 from collections.abc import Callable, Sequence
 
-from quorate.base.batches import Batch, Bundle, Member, encode_batch
+from quorate.base.batches import Batch, Member, encode_batch
 from quorate.base.config import NodeSettings
 from quorate.base.effects import (
     Configured,
@@ -31,7 +31,6 @@ from quorate.base.events import ChunkStored, Connected, Installed
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Forward,
-    ForwardGap,
     Heartbeat,
     ReadAsk,
     ReadPoint,
@@ -48,6 +47,7 @@ from quorate.node.agreement import Agreement
 from quorate.node.applying import AppliedSlot, Applying
 from quorate.node.catchup import CatchUp
 from quorate.node.dispatch import Handler, Handlers
+from quorate.node.forwarding import Forwarding
 from quorate.node.gate import Gate
 from quorate.node.intake import Intake
 from quorate.node.origin import Origin
@@ -79,8 +79,6 @@ class Group:
     Attributes:
         cluster_id: What the group belongs to; "" until then.
         replica: None until the directory belongs to a cluster that exists.
-        intake: What waits for a slot here; None unless this node serves as leader.
-        leader: Who serves, as far as this node knows.
         refusal: Why clients are sent away; None: they are not.
         is_full: The disk has no room (N2).
     """
@@ -108,25 +106,33 @@ class Group:
         self.replica: Replica | None = None
         self.gate, self.watches = Gate(), Watches()
         self.origin = Origin(me.id, incarnation, settings)
-        self.intake: Intake | None = None
+        self.forwarding = Forwarding(self.origin)
         self.reads = Reads(incarnation, settings.timing.read_resend_s)
         self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
         self.reports = Reports(me.id, incarnation, rng, wall_ms)
         self._catch_up = CatchUp(self.machine, tables, limits, incarnation)
         self.cluster_id = ""
         self.refusal: UnavailableError | None = None
-        self.leader: NodeId | None = None
         self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self._served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
         self._has_halted, self.is_full = False, False
 
     @property
+    def leader(self) -> NodeId | None:
+        """Who serves, as far as this node knows."""
+        return self.forwarding.leader
+
+    @property
+    def intake(self) -> Intake | None:
+        """What waits for a slot here; None unless this node serves as leader."""
+        return self.forwarding.intake
+
+    @property
     def handlers(self) -> Handlers:
         """Which messages are taken here; those of Paxos are for the replica."""
         return {
-            Forward: self._on_forward,
-            ForwardGap: self._on_forward_gap,
+            **self.forwarding.handlers,
             ReadAsk: self._on_read_ask,
             ReadPoint: self._on_read_point,
             SnapshotAsk: self._catch_up.on_ask,
@@ -225,7 +231,7 @@ class Group:
         if self.replica is None:
             return []
         effects = self.replica.receive(Connected(peer, ""), now_s)
-        return effects + self.send_again(now_s) if peer.id == self.leader else effects
+        return effects + self.forwarding.send_again(now_s) if peer.id == self.leader else effects
 
     def on_stored(self, event: ChunkStored | Installed, now_s: float) -> list[Effect]:
         """The disk holds some of a peer's tables, or all: then they have replaced ours."""
@@ -259,8 +265,7 @@ class Group:
             return effects
         effects += replica.tick(now_s)
         effects += self._catch_up.tick(replica.learning, now_s)
-        for bundle in self.origin.overdue(now_s) if self.leader else []:
-            effects += self._forward(bundle)
+        effects += self.forwarding.send_overdue(now_s)
         if not self.applying:
             effects += self._catch_up.begin(replica.learning, now_s)
         return effects
@@ -310,8 +315,8 @@ class Group:
             if replica.leadership is not None:
                 slot, digest = self.agreement.agreed
                 replica.leadership.take_inputs(TurnInputs(self.stamp_ms(now_s), slot, digest))
-            if self.leader is not None:
-                effects += self._asks(self.leader, now_s)
+            if (leader := self.forwarding.leader) is not None:
+                effects += self._asks(leader, now_s)
             if wishes is not None:
                 effects += self.let_out(wishes(now_s), now_s, is_applying=False)
             steps = replica.flush(now_s)
@@ -325,34 +330,19 @@ class Group:
     def _follow(self, serving: tuple[NodeId | None, Ballot], now_s: float) -> list[Effect]:
         """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
         before = self.apply_pending(now_s)  # a new leader goes on from what is applied
-        self._followed, self.leader = serving, serving[0]
+        self._followed, leader, intake = serving, serving[0], None
         self.leaderless_since_s = now_s
-        is_leading = self.leader == self._me.id
+        is_leading = leader == self._me.id
         self._on_leader(is_leading)
-        self.intake = None
         if is_leading:
-            self.intake = Intake(self._settings.cluster, self.machine.last_sequence)
+            intake = Intake(self._settings.cluster, self.machine.last_sequence)
             self._served_from = (self.machine.stamp_ms, now_s)
-        again = self.send_again(now_s) if self.leader is not None else ()
-        return before + self.let_out(again, now_s)
-
-    def send_again(self, now_s: float) -> list[Effect]:
-        """Every bundle on the way goes to the leader again, in order."""
-        effects: list[Effect] = []
-        for bundle in self.origin.all_again(now_s):
-            effects += self._forward(bundle)
-        return effects
-
-    def _forward(self, bundle: Bundle) -> list[Effect]:
-        """Bring a bundle of this node to the leader, which may be this node."""
-        if self.intake is not None:
-            self.intake.offer(bundle)
-            return []
-        return [] if self.leader is None else [Send(self.leader, Forward(bundle))]
+        self.forwarding.follow(leader, intake)
+        return before + self.let_out(self.forwarding.send_again(now_s), now_s)
 
     def _asks(self, leader: NodeId, now_s: float) -> list[Effect]:
         """What the leader, which may be this node, is asked in this turn."""
-        has_commands = self.origin.has_waiting or self.intake
+        has_commands = self.origin.has_waiting or self.forwarding.intake
         effects = self._bundles(leader, now_s) if has_commands else []
         question = self.reads.question(leader, now_s)
         if question is None:
@@ -362,7 +352,7 @@ class Group:
     def _bundles(self, leader: NodeId, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
         effects: list[Effect] = []
-        origin, intake, replica = self.origin, self.intake, self.replica
+        origin, intake, replica = self.origin, self.forwarding.intake, self.replica
         if self.applying.waiting or replica is None:
             return effects
         if intake is None:
@@ -387,7 +377,8 @@ class Group:
 
     def stamp_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
-        base_ms, since_s = self._served_from if self.intake is not None else (0, now_s)
+        is_leading = self.forwarding.intake is not None
+        base_ms, since_s = self._served_from if is_leading else (0, now_s)
         return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
 
     # --- effects -----------------------------------------------------------------------------
@@ -468,20 +459,6 @@ class Group:
         return [] if applied is None else [applied]
 
     # --- messages ----------------------------------------------------------------------------
-
-    def _on_forward(self, sender: NodeId, message: Forward, now_s: float) -> list[Effect]:
-        if self.intake is None:
-            return []  # not serving: the origin sends again to whoever is
-        gap = self.intake.offer(message.bundle)
-        return [] if gap is None else [Send(sender, gap)]
-
-    def _on_forward_gap(self, sender: NodeId, message: ForwardGap, now_s: float) -> list[Effect]:
-        if sender != self.leader:
-            return []
-        effects: list[Effect] = []
-        for bundle in self.origin.from_sequence(message.incarnation, message.sequence, now_s):
-            effects += self._forward(bundle)
-        return effects
 
     def _on_read_ask(self, sender: NodeId, message: ReadAsk, now_s: float) -> list[Effect]:
         if self.replica is not None and self.replica.leadership is not None:

@@ -285,10 +285,17 @@ class Host:
         deed(node, self.now_s)
         self._end_turn()
 
-    def _turn(self, call: Callable[..., list[Effect]], *args: Any) -> None:
+    def _turn(
+        self,
+        call: Callable[..., list[Effect]],
+        *args: Any,
+        is_turn: Callable[[], bool] = lambda: True,
+    ) -> None:
         try:
-            self._obey(call(*args, self.now_s))
-            self._end_turn()
+            effects = call(*args, self.now_s)
+            self._obey(effects)
+            if effects or is_turn():
+                self._end_turn()
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
 
@@ -330,15 +337,8 @@ class Host:
 
     def _settle(self, life: int) -> None:
         node = self.node
-        if node is None or life != self.life or self._is_paused:
-            return
-        try:
-            effects = node.settle(self.now_s)
-            self._obey(effects)
-            if effects or node.is_turn_due:
-                self._end_turn()
-        except Crash:
-            self.crash(is_power_cut=self._is_power_cut)
+        if node is not None and life == self.life and not self._is_paused:
+            self._turn(node.settle, is_turn=lambda: node.is_turn_due)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())
