@@ -55,6 +55,10 @@ from quorate.wire.journal import Layout
 NOBODY = Member(NodeId(""), "", "")
 
 
+def _always() -> bool:
+    return True
+
+
 class Habits(msgspec.Struct, frozen=True):
     """How a host behaves; drawn by the seed."""
 
@@ -286,10 +290,7 @@ class Host:
         self._end_turn()
 
     def _turn(
-        self,
-        call: Callable[..., list[Effect]],
-        *args: Any,
-        is_turn: Callable[[], bool] = lambda: True,
+        self, call: Callable[..., list[Effect]], *args: Any, is_turn: Callable[[], bool] = _always
     ) -> None:
         try:
             effects = call(*args, self.now_s)
@@ -352,16 +353,8 @@ class Host:
             self._turn(node.tick)
 
     def _look(self, node: Node) -> None:
-        """What a look into the node may never show."""
-        replica = node.group.replica
-        if replica is None:
-            return
-        self.oracle.promises(self.me.id, replica.acceptor.promised)
-        for slot in range(self._looked + 1, replica.watermark + 1):
-            batch = replica.learner.tail.get(Slot(slot))
-            if batch is not None:
-                self.oracle.released(self.me.id, Slot(slot), batch)
-        self._looked = replica.watermark
+        if node.group.replica is not None:
+            self._looked = self.oracle.look(self.me.id, node.group.replica, self._looked)
 
     def _wall_ms(self) -> int:
         return self.clock.wall(self.world.now)

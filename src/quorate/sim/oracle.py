@@ -22,6 +22,7 @@ from quorate.base.records import Founded, Promised, Record, Vote
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.machine.state import State
+from quorate.paxos.replica import Replica
 from quorate.sim.model import Model
 from quorate.sim.world import ViolationError
 
@@ -184,6 +185,15 @@ class Oracle:
         if promised < memory.seen:
             raise ViolationError(f"the promise of {node} fell from {memory.seen} to {promised}")
         memory.seen = promised
+
+    def look(self, node: NodeId, replica: Replica, looked: Slot) -> Slot:
+        """What a look into a replica may never show; it was last taken when up to `looked`."""
+        self.promises(node, replica.acceptor.promised)
+        for slot in range(looked + 1, replica.watermark + 1):
+            batch = replica.learner.tail.get(Slot(slot))
+            if batch is not None:
+                self.released(node, Slot(slot), batch)
+        return replica.watermark
 
     def tables_at(self, node: NodeId, slot: Slot, index: int) -> None:
         """A life begins, or a snapshot was installed: the tables are there now."""
