@@ -254,7 +254,7 @@ class ReplicaStage(Stage):
             f"{slot}: {write(vote.ballot)} {write(vote.batch)}"
             for slot, vote in sorted(acceptor.votes.items())
         )
-        leader = self.replica.serving_leader(self.now_s) or "nobody"
+        leader = self.replica.serving(self.now_s)[0] or "nobody"
         self.show(
             f"promised {write(acceptor.promised)}, votes [{votes}], "
             f"all chosen up to {learner.watermark}, {leader} serves"

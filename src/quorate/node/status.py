@@ -30,7 +30,7 @@ def status_of(
             frozenset({me.id}), {}, _with_disk(group, founding.reason),
         )  # fmt: skip
     leadership, newest = replica.leadership, replica.membership.newest
-    serving = replica.serving_leader(now_s)
+    serving = replica.serving(now_s)[0]
     if leadership is not None:
         role, heard_s = ("leader" if leadership.is_serving else "candidate"), 0.0
         healthy = frozenset(leadership.healthy(now_s))

@@ -329,12 +329,7 @@ class Leadership:
     def is_contradicted(self, slot: Slot, batch: bytes) -> bool:
         """Was a slot on the way chosen otherwise than by us (S5)? Ask before `on_released`."""
         pipeline = self.pipeline
-        if pipeline is None:
-            return False
-        flight = pipeline.flights.get(slot)
-        if 0 < self._barrier <= slot:  # our own votes leave no flight
-            return flight is not None or slot >= pipeline.slot_next
-        return flight is not None and flight.batch != batch
+        return pipeline is not None and pipeline.is_contradicted(slot, batch, self._barrier)
 
     def on_released(self, watermark: Slot) -> None:
         """The learner released up to `watermark`."""

@@ -146,6 +146,13 @@ class Pipeline:
         del self.flights[slot]
         return flight.batch
 
+    def is_contradicted(self, slot: Slot, batch: bytes, barrier: Slot) -> bool:
+        """Was a slot chosen otherwise than by us (S5)? `barrier`: ours, 0 if not proposed yet."""
+        flight = self.flights.get(slot)
+        if 0 < barrier <= slot:  # our own votes leave no flight
+            return flight is not None or slot >= self.slot_next
+        return flight is not None and flight.batch != batch
+
     def skip(self, watermark: Slot) -> None:
         """Others told us these slots chosen: nothing is proposed there any more.
 

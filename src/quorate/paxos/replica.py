@@ -169,10 +169,6 @@ class Replica:
             return election.leader.node, election.leader
         return NOBODY_SERVES
 
-    def serving_leader(self, now_s: float) -> NodeId | None:
-        """Who takes bundles and read questions now, as far as we know."""
-        return self.serving(now_s)[0]
-
     def remember(self, record: Record) -> None:
         """Replay one record of the log, in order, before the first event."""
         if isinstance(record, Vote | Chosen | Promised):

@@ -298,7 +298,7 @@ class Site:
         return True
 
     def read(self) -> None:
-        leader = self.alive.serving_leader(self.world.now_s)
+        leader = self.alive.serving(self.world.now_s)[0]
         if leader is not None:
             self.asked_number += 1
             self.asked[self.asked_number] = self.world.oracle.released

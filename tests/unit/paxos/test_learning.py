@@ -276,7 +276,7 @@ def test_who_is_no_member_gets_no_promise_and_no_vote_and_is_not_followed(
     lone.hear(7, message)
     assert lone.said == []
     assert lone.records == []
-    assert lone.replica.serving_leader(lone.now_s) is None
+    assert lone.replica.serving(lone.now_s)[0] is None
     assert lone.replica.leadership is None
 
 

@@ -114,21 +114,21 @@ def test_an_old_leader_is_told_of_the_higher_ballot_by_its_rounds_only() -> None
     assert lone.take(Nack) == []
     lone.hear(2, Heartbeat(TWO, Slot(0), 4, is_serving=True))
     assert lone.take(Nack) == [Nack(TWO, THREE)]
-    assert lone.replica.serving_leader(lone.now_s) is None
+    assert lone.replica.serving(lone.now_s)[0] is None
 
 
 def test_only_a_serving_leader_that_is_heard_takes_bundles() -> None:
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(0), 1, is_serving=False))
-    assert lone.replica.serving_leader(lone.now_s) is None
+    assert lone.replica.serving(lone.now_s)[0] is None
     lone.hear(2, Heartbeat(TWO, Slot(0), 2, is_serving=True))
-    assert lone.replica.serving_leader(lone.now_s) == "n2"
-    assert lone.replica.serving_leader(lone.now_s + 1) is None
+    assert lone.replica.serving(lone.now_s)[0] == "n2"
+    assert lone.replica.serving(lone.now_s + 1)[0] is None
     lone.stand(2, 3)
-    assert lone.replica.serving_leader(lone.now_s) is None
+    assert lone.replica.serving(lone.now_s)[0] is None
     lone.promise(2)
     lone.accept(2, 1)
-    assert lone.replica.serving_leader(lone.now_s) == "n1"
+    assert lone.replica.serving(lone.now_s)[0] == "n1"
 
 
 def test_a_node_told_to_take_over_stands_without_polling() -> None:
