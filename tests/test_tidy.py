@@ -26,6 +26,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"paxos", "machine", "kv", "sessions", "catalog", "tasks", "replication"}),
     frozenset({"domains"}),
     frozenset({"node", "serving"}),
+    frozenset({"net"}),
     frozenset({"httpserver"}),
     frozenset({"runtime", "sim", "gateways", "client", "worker"}),
     frozenset({"agent", "lab", "recovery"}),
@@ -60,7 +61,7 @@ CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today"
 
 SELF_WRITING_ROOMS = {
     "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving", "runtime",
-    "gateways", "httpserver",
+    "gateways", "httpserver", "net",
 }  # fmt: skip
 WRITES_OTHERS = {
     # a request, its connection and what that holds are one record: methods would cost every answer

@@ -36,6 +36,7 @@ from quorate.agent.startup import startup_block
 from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, StorageError
 from quorate.base.versions import CONSUL_VERSION
+from quorate.net.listening import first_listener
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.datadir import renew_datadir
@@ -57,7 +58,6 @@ STOP_S = 9.0
 
 DEV_SEGMENT_BYTES = 4 * 1024 * 1024
 DEV_TABLES_BYTES = 16 * 1024 * 1024
-BACKLOG = 128
 FILES_WANTED = 4096
 """With fewer open files a node says so."""
 
@@ -245,19 +245,9 @@ def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
 
 def _listener(host: str, port: int) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
+        return first_listener(host, port)
     except OSError as error:
         raise _cannot_listen(error, host, port) from error
-    return listener
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> StartError:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-BACKLOG = 1024
+from quorate.net.listening import BACKLOG
+
 _OWNER_ONLY = 0o177  # as umask: until the owner and mode are set
 
 

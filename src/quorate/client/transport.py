@@ -22,6 +22,7 @@ from quorate.client.failures import connect_failure
 from quorate.client.pipeline import INFINITY, Pipe
 from quorate.client.replies import Reply
 from quorate.client.requests import Lane, Request
+from quorate.net.connector import PLAIN
 
 SWEEP_S = 0.1  # how often calls are looked through while there are any
 
@@ -84,6 +85,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._connector = PLAIN
         self._pools: dict[Endpoint, _Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -222,13 +224,12 @@ class AsyncTransport:
         return pipe
 
     async def _open(self, endpoint: Endpoint, pipe: Pipe) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.connect_s):
                 if endpoint.path:
-                    await loop.create_unix_connection(lambda: pipe, endpoint.path)
+                    await self._connector.dial_unix(lambda: pipe, endpoint.path)
                 else:
-                    await loop.create_connection(lambda: pipe, endpoint.host, endpoint.port)
+                    await self._connector.dial(lambda: pipe, endpoint.host, endpoint.port)
         except TimeoutError:
             pipe.fail(f"no connection within {self._settings.connect_s:g} s")
         except OSError as error:  # refused, unreachable, no such host: its callers go on from here

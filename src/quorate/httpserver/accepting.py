@@ -16,45 +16,15 @@ from collections.abc import Callable
 from functools import partial
 
 from quorate.httpserver.budget import Budget
+from quorate.net.connector import Connector
 
 ACCEPTED_PER_PASS = 32
-BACKLOG = 1024
 RETRY_S = 0.1
 """After a failure that a refusal does not mend, accepting pauses for this long."""
 
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM})
 """This one client is gone, or filtered: go on with the next."""
-
-
-async def listeners(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of a host.
-
-    Args:
-        host: A name or an address.
-        port: 0: any that is free; then `host` should have one address.
-
-    Raises:
-        OSError: One cannot be used.
-    """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    made: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
-            made.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.setblocking(False)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-    except BaseException:
-        for listener in made:
-            listener.close()
-        raise
-    return made
 
 
 class Acceptor:
@@ -65,6 +35,7 @@ class Acceptor:
         budget: Says how many connections there may be.
         refusal: The answer to one too many.
         new_protocol: Makes the object that serves a connection.
+        connector: Makes connections of what is accepted.
     """
 
     def __init__(
@@ -73,11 +44,13 @@ class Acceptor:
         budget: Budget,
         refusal: bytes,
         new_protocol: Callable[[], asyncio.Protocol],
+        connector: Connector,
     ) -> None:
         self.listener = listener
         self._budget = budget
         self._refusal = refusal
         self._new_protocol = new_protocol
+        self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
         self._held = -1
@@ -128,7 +101,7 @@ class Acceptor:
         protocol = self._new_protocol()
         self._budget.coming.add(protocol)
         task: asyncio.Task[object] = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: protocol, connected)
+            self._connector.accept(lambda: protocol, connected)
         )
         self._tasks.add(task)
         task.add_done_callback(partial(self._served, protocol))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from quorate.base.errors import InvariantError
-from quorate.httpserver.accepting import Acceptor, listeners
+from quorate.httpserver.accepting import Acceptor
 from quorate.httpserver.application import Application, Middleware, composed
 from quorate.httpserver.budget import Account, Budget, BudgetCounters, budget_of
 from quorate.httpserver.config import ServerConfig
@@ -20,6 +20,9 @@ from quorate.httpserver.listener import Served
 from quorate.httpserver.refusals import PLAIN, Refusals
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import Slices
+from quorate.net import connector as net
+from quorate.net.connector import Connector
+from quorate.net.listening import listeners
 
 _SWEEP_S = 1.0
 _EXPIRED_PER_STEP = 16
@@ -41,6 +44,7 @@ class HttpServer:
         budget: Of connections and memory; None: its own. Servers that share one share its limits.
         slices: Turns for what takes long; None: its own.
         warn: Tells people what was refused, as a logger's method does.
+        connector: Makes connections of what is accepted.
 
     Attributes:
         application: With its middleware.
@@ -59,11 +63,13 @@ class HttpServer:
         budget: Budget | None = None,
         slices: Slices | None = None,
         warn: Warn | None = None,
+        connector: Connector = net.PLAIN,
     ) -> None:
         self.application = composed(application, middleware)
         self._handle = self.application.handle
         self.config = config
         self.refusals = refusals
+        self._connector = connector
         self.heads = Heads(self.application.remembered_body_bytes_max)
         self.tick = 1
         self.is_stopping = False
@@ -104,8 +110,15 @@ class HttpServer:
         self._accept_on(listener)
 
     def _accept_on(self, listener: socket.socket) -> None:
-        full = self.refusals.full
-        self._acceptors.append(Acceptor(listener, self._budget, full, lambda: Connection(self)))
+        self._acceptors.append(
+            Acceptor(
+                listener,
+                self._budget,
+                self.refusals.full,
+                lambda: Connection(self),
+                self._connector,
+            )
+        )
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
 

@@ -27,6 +27,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Status
+from quorate.net.connector import PLAIN, Connector
 from quorate.node.node import Node
 from quorate.node.presence import registration
 from quorate.paxos.transfer import best_successor
@@ -94,7 +95,13 @@ class Body:
         ended: Done when the node can not go on: a Halt, or the error that broke it.
     """
 
-    def __init__(self, settings: BodySettings, home: Home, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        settings: BodySettings,
+        home: Home,
+        log: FilteringBoundLogger,
+        connector: Connector = PLAIN,
+    ) -> None:
         self._settings = settings
         self._home = home
         self._log = log
@@ -117,6 +124,7 @@ class Body:
             bytes_waiting_max=4 * node.limits.peer_bytes_in_flight_max,
             rng=_new_rng(),
             log=log,
+            connector=connector,
         )
         self._driver = Driver(
             self._node,
@@ -344,6 +352,7 @@ async def start_body(
     log: FilteringBoundLogger,
     *,
     cut_off: frozenset[str] = frozenset(),
+    connector: Connector = PLAIN,
 ) -> Body:
     """Bring a node to life.
 
@@ -352,6 +361,7 @@ async def start_body(
         listener: A bound socket for peers; given away.
         log: For people.
         cut_off: Names of peers that it hears nothing from, see `Transport.cut_off`.
+        connector: Makes the connections to peers.
 
     Raises:
         StorageError: The data directory cannot be used as it is; the text says what to do.
@@ -362,7 +372,7 @@ async def start_body(
         listener.close()
         raise
     try:
-        body = Body(settings, home, log)
+        body = Body(settings, home, log, connector)
         body.cut_off(cut_off)
         await body.start(listener)
     except BaseException as error:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from quorate.base.ids import NodeId
 from quorate.base.ports import Rng
+from quorate.net.connector import Connector
 from quorate.runtime.addresses import split_address
 from quorate.runtime.link import Link
 
@@ -49,16 +50,18 @@ class Dialer:
         owner: Says what is wanted.
         address: `host:port`.
         rng: Chance for pauses.
+        connector: Makes the connections.
 
     Attributes:
         wake: Set it when a link broke or what is wanted changed.
         outcome: What came of the last try, for people; "" if none was made.
     """
 
-    def __init__(self, owner: Owner, address: str, rng: Rng) -> None:
+    def __init__(self, owner: Owner, address: str, rng: Rng, connector: Connector) -> None:
         self._owner = owner
         self._address = address
         self._rng = rng
+        self._connector = connector
         self._leads_to: NodeId | None = None
         self._pause_s = 0.0
         self.wake = asyncio.Event()
@@ -88,10 +91,9 @@ class Dialer:
     async def _connected(self) -> Link | None:
         """Dial once, and wait until the handshake is over, well or not."""
         host, port = split_address(self._address)
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(2 * RETRY_MAX_S):
-                _, link = await loop.create_connection(
+                link = await self._connector.dial(
                     lambda: self._owner.new_link(self._address), host, port
                 )
         except TimeoutError:

@@ -25,6 +25,7 @@ from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import GROUP, GroupNumber, NodeId
 from quorate.base.messages import Message
 from quorate.base.ports import Rng
+from quorate.net.connector import PLAIN, Connector
 from quorate.runtime.dialing import Dialer
 from quorate.runtime.link import Link
 from quorate.wire.frame import encode_frame
@@ -86,6 +87,7 @@ class Transport:
         bytes_waiting_max: What one peer may owe us before its link is dropped.
         rng: Chance for pauses.
         log: For people.
+        connector: Makes the connections.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class Transport:
         bytes_waiting_max: int,
         rng: Rng,
         log: FilteringBoundLogger,
+        connector: Connector = PLAIN,
     ) -> None:
         self._hello = hello
         self._join = tuple(dict.fromkeys(join))
         self._bytes_waiting_max = bytes_waiting_max
         self._rng = rng
+        self._connector = connector
         self._log = log
         self._deliver: Callable[[Event], None] = _nowhere
         self._on_heard: Callable[[], None] = _nowhere
@@ -143,7 +147,7 @@ class Transport:
             on_failure: Gets what nobody expected.
         """
         self._deliver, self._on_heard, self._on_failure = deliver, on_heard, on_failure
-        self._server = await self._loop.create_server(lambda: Link(self), sock=listener)
+        self._server = await self._connector.serve(lambda: Link(self), listener)
         self._redial()
         self._lonely = self._loop.call_later(self._lonely_s, self._look_lonely)
 
@@ -450,7 +454,7 @@ class Transport:
             self._stop_dialing(address)
         for address in wanted:
             if address not in self._dialings:
-                dialer = Dialer(self, address, self._rng)
+                dialer = Dialer(self, address, self._rng, self._connector)
                 task = self._loop.create_task(dialer.run())
                 task.add_done_callback(self._dialer_ended)
                 self._dialings[address] = _Dialing(dialer, task)

@@ -16,9 +16,9 @@ import uvloop
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
-from quorate.httpserver.accepting import listeners
 from quorate.httpserver.budget import Budget
 from quorate.httpserver.listener import Served
+from quorate.net.listening import listeners
 from tests.unit.gateways.desk import FakeLocal, parsed, request, until
 
 HOST = "127.0.0.1"

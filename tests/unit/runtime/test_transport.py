@@ -15,12 +15,14 @@ from quorate.base.config import ClusterConfig
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import Accept, FoundDone, Message
+from quorate.net.connector import PLAIN, Connector
 from quorate.runtime import link as link_module
 from quorate.runtime import transport as transport_module
 from quorate.runtime.addresses import join_address
 from quorate.runtime.transport import STRANGERS_MAX, Transport
 from quorate.wire.hello import MAGIC, VERSION_MAX, Hello, config_hash, encode_hello
 from tests.limits import HANG_S
+from tests.unit.net.tls import connector
 
 HOST = "127.0.0.1"
 ANN, BOB, EVE = NodeId("ann"), NodeId("bob"), NodeId("eve")
@@ -30,7 +32,14 @@ WORD = FoundDone("cluster")
 class Peer:
     """A transport, and what it told its node."""
 
-    def __init__(self, node: NodeId, *, join: tuple[str, ...] = (), waiting: int = 1 << 26) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        join: tuple[str, ...] = (),
+        waiting: int = 1 << 26,
+        connector: Connector = PLAIN,
+    ) -> None:
         self.listener = socket.create_server((HOST, 0))
         self.address = join_address(HOST, self.listener.getsockname()[1])
         self.hello = Hello(
@@ -48,6 +57,7 @@ class Peer:
             bytes_waiting_max=waiting,
             rng=random.Random(1),
             log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[self._log]),
+            connector=connector,
         )
 
     def _log(self, _: Any, __: str, event: Any) -> str:
@@ -126,6 +136,25 @@ def test_a_node_that_knows_an_address_finds_its_owner_and_they_talk() -> None:
         await bob.until(lambda p: p.heard() == [WORD])
         assert ann.events[0] == Connected(bob.hello.member, "", "")
         await stopped(ann, bob)
+
+    played(play)
+
+
+def test_links_go_through_tls_if_the_connector_says_so() -> None:
+    async def play() -> None:
+        ann = await Peer(ANN, connector=connector()).start()
+        bob = await Peer(BOB, join=(ann.address,), connector=connector()).start()
+        await bob.until(lambda p: p.is_linked(ann))
+        await ann.until(lambda p: p.is_linked(bob))
+        bob.say(ANN, WORD)
+        await ann.until(lambda p: p.heard() == [WORD])
+        plain = await Peer(EVE, join=(ann.address,)).start()
+        reader, writer = await raw(ann)
+        writer.write(encode_hello(plain.hello))
+        assert WORD not in plain.heard()
+        assert MAGIC not in await reader.read()
+        writer.close()
+        await stopped(ann, bob, plain)
 
     played(play)
 

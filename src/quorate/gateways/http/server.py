@@ -16,6 +16,7 @@ from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.application import BodyPlan, Middleware, RequestHead
 from quorate.httpserver.request import Request
 from quorate.httpserver.server import HttpServer, Warn
+from quorate.net.connector import PLAIN, Connector
 
 __all__ = ["ConsulApi", "ConsulServer", "HttpConfig"]
 
@@ -89,6 +90,7 @@ class ConsulServer(HttpServer):
         warn: Tells people what was refused, as a logger's method does.
         process: What clients may ask something of, besides the node.
         middleware: What requests pass first; see `httpserver.application`.
+        connector: Makes connections of what is accepted.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class ConsulServer(HttpServer):
         warn: Warn | None = None,
         process: Process | None = None,
         middleware: Iterable[Middleware] = (),
+        connector: Connector = PLAIN,
     ) -> None:
         context = Context(local, config, shared=shared, process=process)
         self._api = ConsulApi(context)
@@ -110,6 +113,7 @@ class ConsulServer(HttpServer):
             budget=context.shared.budget,
             slices=context.shared.slices,
             warn=warn,
+            connector=connector,
         )
 
     def reconfigure(self, config: HttpConfig) -> None:

@@ -1,0 +1,1 @@
+"""Listening and dialing: how sockets become connections, for every protocol there is."""
