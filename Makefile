@@ -13,7 +13,7 @@ SEED ?= $(shell date +%s)0000
 FAST := not integration and not slow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench sim soak museum golden integration compat clean
+.PHONY: help demo test check lint bench sim soak museum generated coverage golden integration compat clean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,13 +48,24 @@ bench: $(STAMP)  ## measure, beside the rivals installed on this machine
 sim: $(STAMP)  ## simulate fresh seeds for FOR=60 seconds
 	$(BIN)/python -m quorate.sim --for $(FOR)
 
-soak: $(STAMP)  ## what takes hours: the tests marked so, 5,000 fresh seeds, the museum
+soak: $(STAMP)  ## what takes hours: the tests marked so, 5,000 fresh seeds, all mutants
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python -m quorate.sim --seed $(SEED) --seeds 5000
 	$(BIN)/python scripts/museum.py
+	$(BIN)/python scripts/generated.py
 
 museum: $(STAMP)  ## plant every known bug, and see which test and which seed finds it
 	$(BIN)/python scripts/museum.py
+
+generated: $(STAMP)  ## make thousands of small bugs, and see which the unit tests notice
+	$(BIN)/python scripts/generated.py
+
+COVERED := --cov=quorate.paxos --cov=quorate.wire --cov=quorate.node.gate
+COVERING := tests/unit/paxos tests/unit/wire tests/unit/node/test_gate.py tests/golden tests/paper
+
+coverage: $(STAMP)  ## the branches of paxos, wire and the gate that their own tests take
+	$(BIN)/python -m pytest -q $(COVERING) --deselect tests/unit/paxos/test_seeds.py \
+	  $(COVERED) --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=98
 
 golden: $(STAMP)  ## write the golden traces anew; then review the diff
 	$(BIN)/python -m tests.golden

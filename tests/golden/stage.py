@@ -165,6 +165,7 @@ class ReplicaStage(Stage):
         alpha, window, ahead: See `base.config`: `alpha_slots`, `window_slots`, `slots_ahead_max`.
         applied: The tables hold everything up to this slot.
         tail: So many batches are kept for others.
+        fetch: So many bytes of batches are given at once.
     """
 
     def __init__(
@@ -178,11 +179,12 @@ class ReplicaStage(Stage):
         ahead: int = 1024,
         applied: int = 0,
         tail: int = 20_000,
+        fetch: int = 1024,
     ) -> None:
         super().__init__(size, disk, hide)
         self.settings = NodeSettings(
             cluster=ClusterConfig(alpha_slots=alpha, window_slots=window),
-            limits=Limits(slots_ahead_max=ahead, tail_slots_max=tail),
+            limits=Limits(slots_ahead_max=ahead, tail_slots_max=tail, fetch_bytes_max=fetch),
         )
         self.applied: Slot = Slot(applied)
         self.snapshot: Slot = Slot(applied)

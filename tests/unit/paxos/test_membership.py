@@ -1,5 +1,6 @@
 """Which configuration governs which slot."""
 
+import msgspec
 import pytest
 
 from quorate.base.batches import Configuration
@@ -11,7 +12,7 @@ from quorate.base.errors import (
     RequestError,
 )
 from quorate.base.ids import Slot
-from quorate.paxos.membership import Membership
+from quorate.paxos.membership import LEFT_MAX, Membership
 from quorate.paxos.quorum import phase1_size, phase2_size
 from tests.unit.paxos.harness import member
 
@@ -102,3 +103,29 @@ def test_a_replica_has_a_configuration() -> None:
 @pytest.mark.parametrize(("voters", "size"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
 def test_a_majority_is_a_quorum_of_either_phase(voters: int, size: int) -> None:
     assert (phase1_size(voters), phase2_size(voters)) == (size, size)
+
+
+def test_a_change_of_one_member_leaves_the_others_as_they_are() -> None:
+    made = membership()
+    for slot, number in enumerate((7, 8), 1):
+        made.judge(Slot(slot), made.derive("add", member(number)))
+    moved = msgspec.structs.replace(member(8), address="elsewhere:1")
+    assert made.derive("add", moved).learners == (member(7), moved)
+    voter = made.newest.voters[0]
+    moved = msgspec.structs.replace(voter, address="elsewhere:2")
+    changed = made.derive("add", moved)
+    assert changed.voters == (moved, *made.newest.voters[1:])
+    assert changed.learners == (member(7), member(8))
+    left = made.derive("remove", member(7))
+    assert (left.voters, left.learners) == (made.newest.voters, (member(8),))
+    assert (left.removed, left.left) == ((member(7).id,), (member(7),))
+
+
+def test_the_last_that_left_are_remembered_with_their_addresses() -> None:
+    made = membership()
+    for number in range(20):
+        newcomer = member(100 + number)
+        made.judge(Slot(2 * number + 1), made.derive("add", newcomer))
+        made.judge(Slot(2 * number + 2), made.derive("remove", newcomer))
+    assert len(made.newest.removed) == 20
+    assert made.newest.left == tuple(member(100 + number) for number in range(20 - LEFT_MAX, 20))
