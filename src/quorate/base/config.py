@@ -82,6 +82,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tail_slots_max: int = 20_000  # the same, in slots
     gather_commands_min: int = 8  # with fewer under way nothing waits for company
     slots_ahead_max: int = 1024  # Accepts further above the watermark than this are ignored
+    bytes_ahead_max: int = 32 * MIB  # so are they with more than this in votes above the watermark
     fetch_bytes_max: int = MIB  # one answer to a Fetch
     chunk_bytes_max: int = 128 * 1024  # one chunk of a snapshot for a peer: read in one turn
     peer_bytes_in_flight_max: int = 16 * MIB  # unanswered Accepts to one peer; then it must fetch

@@ -32,6 +32,10 @@ PAGE_BYTES_MAX = 1024 * 1024
 """One page of a promise; a single larger batch has a page of its own."""
 
 
+ALPHA_SLOTS, BYTES_AHEAD_MAX = 8, 32 * 1024 * 1024
+"""See `Acceptor`."""
+
+
 class Acceptor:
     """The promise and the votes of one replica.
 
@@ -39,13 +43,24 @@ class Acceptor:
         watermark: Every slot up to here is known chosen.
         slots_ahead_max: Accepts further above the watermark are ignored, so that a replica that
             fell behind holds no unbounded number of votes; it fetches instead.
+        bytes_ahead_max: So are they with more bytes of votes than this, but for the next
+            `alpha_slots`: a leader that knows as much proposes no further, and needs the vote.
+        alpha_slots: See `base.config`.
     """
 
-    def __init__(self, watermark: Slot, slots_ahead_max: int) -> None:
+    def __init__(
+        self,
+        watermark: Slot,
+        slots_ahead_max: int,
+        bytes_ahead_max: int = BYTES_AHEAD_MAX,
+        alpha_slots: int = ALPHA_SLOTS,
+    ) -> None:
         self.promised = NO_BALLOT
         self.votes: dict[Slot, Vote] = {}
         self.watermark = watermark
         self._slots_ahead_max = slots_ahead_max
+        self._bytes_ahead_max = bytes_ahead_max
+        self._alpha_slots = alpha_slots
 
     def on_prepare(
         self,
@@ -100,7 +115,7 @@ class Acceptor:
         ballot, slot = message.ballot, message.slot
         if ballot < self.promised:
             return [Send(sender, Nack(ballot, self.promised))]
-        if slot > self.watermark + self._slots_ahead_max:
+        if slot > self.watermark + self._alpha_slots and self._is_too_far(slot):
             return []
         reply = Reply(sender, Accepted(ballot, slot))
         if slot <= self.watermark:
@@ -130,6 +145,13 @@ class Acceptor:
         else:
             self.votes = {s: vote for s, vote in self.votes.items() if s > watermark}
         self.watermark = max(self.watermark, watermark)
+
+    def _is_too_far(self, slot: Slot) -> bool:
+        """Is a vote here one too many? Cost: O(votes); a replica without a hole never asks."""
+        if slot > self.watermark + self._slots_ahead_max:
+            return True
+        held_bytes = sum([len(vote.batch) for vote in self.votes.values()])
+        return slot not in self.votes and held_bytes > self._bytes_ahead_max
 
     def _pages(self, slot_first: Slot, chosen: Mapping[Slot, bytes]) -> list[list[Held]]:
         pages: list[list[Held]] = [[]]

@@ -1,5 +1,7 @@
 """What must not be forgotten."""
 
+import pytest
+
 from quorate.base.effects import Persist, Reply, Send
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise
@@ -82,3 +84,20 @@ def test_what_the_log_holds_makes_the_same_acceptor() -> None:
             assert isinstance(effect.record, Promised | Vote)
             again.remember(effect.record)
     assert (again.promised, again.votes) == (live.promised, live.votes)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_votes_above_a_hole_are_bounded_in_bytes_and_in_slots(size: int) -> None:
+    """A replica that misses one slot is sent all that follow: 1024 of them may be a gibibyte."""
+    made = Acceptor(Slot(0), slots_ahead_max=200, bytes_ahead_max=50_000, alpha_slots=16)
+    ballot = Ballot(1, NodeId("ann"))
+    for slot in range(2, 400):
+        made.on_accept(ballot.node, Accept(ballot, Slot(slot), Slot(0), bytes(size)))
+    assert len(made.votes) == (199 if size == 1 else 51)
+    higher = Ballot(2, NodeId("bob"))
+    for slot in (1, 16, 51):  # what a leader with this watermark needs; and what is held
+        effects = made.on_accept(higher.node, Accept(higher, Slot(slot), Slot(0), bytes(size)))
+        assert isinstance(effects[-1], Reply)
+    made.forget(Slot(20))
+    effects = made.on_accept(higher.node, Accept(higher, Slot(60), Slot(20), bytes(size)))
+    assert isinstance(effects[-1], Reply), "it has caught up"
