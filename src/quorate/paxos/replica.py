@@ -88,8 +88,8 @@ class Replica:
         self.settings = settings
         self.membership = membership
         limits = settings.limits
-        ahead = (limits.slots_ahead_max, limits.bytes_ahead_max, settings.cluster.alpha_slots)
-        self.acceptor = Acceptor(applied, *ahead)
+        bounds = (limits.slots_ahead_max, limits.bytes_ahead_max, settings.cluster.alpha_slots)
+        self.acceptor = Acceptor(applied, *bounds)
         tail = Tail(applied, limits.tail_bytes_max, limits.tail_slots_max)
         self.learner = Learner(applied, tail)
         self.election = Election(settings.timing, rng, now_s)
