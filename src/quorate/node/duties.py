@@ -144,12 +144,13 @@ class Duties:
         membership = replica.membership
         if group.is_full:
             self._changes.hand_over(leadership, membership.newest.voter_ids, now_s)
-        generation = group.machine.generation
-        for verdict in presence.verdicts(leadership, membership, generation, now_s):
-            self._propose(verdict)
-        if now_s >= self._judge_after_s:
-            for command in group.machine.expirations(group.stamp_ms(now_s)):
-                self._propose(command)
+        if self._me.id in membership.members:  # else nothing of ours counts any more (X1)
+            generation = group.machine.generation
+            for verdict in presence.verdicts(leadership, membership, generation, now_s):
+                self._propose(verdict)
+            if now_s >= self._judge_after_s:
+                for command in group.machine.expirations(group.stamp_ms(now_s)):
+                    self._propose(command)
         effects = self._overviews.tick(leadership, membership, replica.watermark, now_s)
         if not group.is_full:
             effects += group.reports.tick(leadership, group.stamp_ms(now_s), now_s)

@@ -4,6 +4,7 @@ import pytest
 
 from quorate.base import subjects
 from quorate.base.batches import Configuration
+from quorate.base.command import Command
 from quorate.base.effects import Note, Refused, Wake
 from quorate.base.errors import UnavailableError
 from quorate.base.messages import Farewell, Join
@@ -84,3 +85,30 @@ def test_a_node_that_stays_a_learner_says_once_how_it_gets_a_vote() -> None:
     lone.wait(LEARNER_S * 2)
     (note,) = [note for note in lone.all(Note) if note.what == "learner"]
     assert note.fields["why"].endswith("to let it vote: quorate cluster add n1")
+
+
+def test_a_removed_leader_proposes_no_expirations_until_it_has_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They would count for nothing (X1), and be repeated as long as it leads."""
+    lone = Lone(0, is_alone=True)
+    lone.wait(1.0)
+    group = lone.node.group
+    proposed: list[object] = []
+
+    def expirations(_: int) -> list[Command]:
+        return [SET]
+
+    def submit(command: bytes, ticket: object, due_s: float, *, urgent: bool = False) -> None:
+        proposed.append((command, ticket, due_s, urgent))
+
+    monkeypatch.setattr(group.machine, "expirations", expirations)
+    monkeypatch.setattr(group.origin, "submit", submit)
+    lone.wait(0.3)
+    assert proposed, "it is a member"
+    assert group.replica is not None
+    monkeypatch.setattr(group.replica.membership, "members", {})
+    proposed.clear()
+    lone.wait(0.3)
+    assert group.replica.is_serving
+    assert proposed == []
