@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
-    frozenset({"wire", "security", "balancing", "monitoring"}),
+    frozenset({"wire", "chunks", "security", "balancing", "monitoring"}),
     frozenset({"paxos", "machine", "kv", "sessions", "catalog", "tasks", "replication"}),
     frozenset({"domains"}),
     frozenset({"node", "serving"}),

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from quorate.base.errors import RequestError, StorageError
 from quorate.base.ids import Slot
+from quorate.chunks import chunk_of
 from quorate.domains import DOMAINS
 from quorate.gateways.http.archive import META, STATE, SUMS, ArchiveError, pack, unpack
 from quorate.httpserver.spool import Space
@@ -61,10 +62,10 @@ def framed(crc: Callable[[bytes], int], *parts: bytes) -> bytes:
 
 # --- of the tables, on disk -------------------------------------------------------------------
 
-ROWS = [[(b"\1\1%d" % n, b"v" * n) for n in range(40)], [(b"\1\2", b"")]]
+ROWS = [tuple((b"\1\1%d" % n, b"v" * n) for n in range(40)), ((b"\1\2", b""),)]
 
 
-def read(data: bytes) -> list[list[tuple[bytes, bytes]]] | None:
+def read(data: bytes) -> list[tuple[tuple[bytes, bytes], ...]] | None:
     """What such a file holds; None if it is refused, and rightly called corrupt."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
@@ -82,7 +83,7 @@ def file_of_tables() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         writer = SnapshotWriter(Path(folder), Slot(7))
         for rows in ROWS:
-            writer.put(rows)
+            writer.put(chunk_of(rows, crc32c), len(rows))
         return writer.finish().read_bytes()
 
 
@@ -160,10 +161,14 @@ def test_a_state_with_a_flipped_bit_is_refused(place: float, bit: int) -> None:
     assert not is_restored(flipped(state(), place, bit))
 
 
+HEADER = msgspec.msgpack.encode([5, 0, "c", 0, 0, 2])
+
+
 @given(parts=st.lists(values.map(msgspec.msgpack.encode) | st.binary(max_size=30), max_size=5))
 @example(parts=[b"\x93\x01\x02\xa1\xff"])  # a name that is no UTF-8
 def test_an_invented_state_is_refused_or_fit_for_life(parts: list[bytes]) -> None:
     is_restored(MAGIC + framed(zlib.crc32, *parts))
+    is_restored(MAGIC + framed(zlib.crc32, HEADER, *parts))
 
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.sampled_from([2**63, 2**64 - 1, 0, 1])

@@ -100,15 +100,18 @@ class Truncate(msgspec.Struct, frozen=True):
 
 
 class Install(msgspec.Struct, frozen=True):
-    """Put rows into a fresh copy of the tables, beside the current one.
+    """Put the rows of a chunk into a fresh copy of the tables, beside the current one.
 
     The first chunk (`is_first`) starts it anew; after the last one the copy replaces the tables
-    and is made durable as a snapshot of `slot`. Closed by Installed; those before by ChunkStored.
+    and is made durable as a snapshot of `slot`, of the very chunks that came: `data` are rows that
+    can be read, `crc` is their checksum (see `quorate.chunks`). Closed by Installed; those before
+    by ChunkStored.
     """
 
     transfer: int
     slot: Slot
-    rows: tuple[tuple[bytes, bytes], ...]
+    data: bytes
+    crc: int
     is_first: bool
     is_last: bool
     group: GroupNumber = GROUP

@@ -1,6 +1,6 @@
 """A snapshot for users: the whole state as bytes, and how a running cluster takes it back.
 
-The content is a header, chunks of rows, and a trailer, each with length and checksum. It holds
+The content is a header, chunks of rows, and a trailer, each a frame (`quorate.chunks`). It holds
 what users would miss, as the domains say (`base.domain.Table`), not who the members are, not what
 was applied, and not what is remembered of removals: after a restore every older index answers at
 once. Times are written so that they mean something elsewhere.
@@ -19,6 +19,7 @@ from quorate.base.errors import RequestError
 from quorate.base.formats import ARCHIVE
 from quorate.base.ports import View
 from quorate.base.schema import Meta
+from quorate.chunks import HEAD_BYTES, Chunk, Row, chunk_of, cut, head_of, rows_of, sealed
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.machine.domains import Domains
 from quorate.machine.restore import is_sound
@@ -32,11 +33,8 @@ CHUNK_BYTES = 64 * 1024
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A longer frame is refused before it is read."""
 
-_FRAME_BYTES = 8
 _COUNT_MAX = 2**62
 """Indexes go on from what a snapshot says, and must never end."""
-
-Row = tuple[bytes, bytes]
 
 
 class Content(Protocol):
@@ -67,28 +65,20 @@ class Info(msgspec.Struct, array_like=True, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_info = msgspec.msgpack.Decoder(Info).decode
-_decode_rows = msgspec.msgpack.Decoder(tuple[Row, ...]).decode
 
 
 def content(domains: Domains, view: View) -> Iterator[bytes]:
     """The state of a view, piece by piece; hold the view if it may change meanwhile."""
     state = _state_of(view)
     info = Info(state.index, state.wall_ms, state.cluster_id, format=ARCHIVE.newest)
-    yield MAGIC + _frame(_encode(info))
-    rows, size, total, piece = 0, 0, 0, list[Row]()
-    for row in saved_rows(domains, view, state):
-        piece.append(row)
-        rows += 1
-        size += len(row[0]) + len(row[1])
-        if size >= CHUNK_BYTES:
-            yield _frame(_encode(piece))
-            total += size
-            size, piece = 0, []
-    if piece:
-        yield _frame(_encode(piece))
-    yield _frame(b"") + _frame(
-        _encode(msgspec.structs.replace(info, rows=rows, bytes=total + size))
-    )
+    yield MAGIC + sealed(_encode(info), crc32).frame
+    rows = size = 0
+    for piece in cut(saved_rows(domains, view, state), CHUNK_BYTES):
+        rows += len(piece)
+        size += sum(len(key) + len(value) for key, value in piece)
+        yield chunk_of(piece, crc32).frame
+    trailer = _encode(msgspec.structs.replace(info, rows=rows, bytes=size))
+    yield sealed(b"", crc32).frame + sealed(trailer, crc32).frame
 
 
 def verify(domains: Domains, data: Content, *, frame_bytes_max: int = FRAME_BYTES_MAX) -> Info:
@@ -239,25 +229,15 @@ def saved_rows(domains: Domains, view: View, state: State) -> Iterator[Row]:
                 yield prefix + key, kept
 
 
-def _frame(data: bytes) -> bytes:
-    return len(data).to_bytes(4, "big") + crc32(data).to_bytes(4, "big") + data
-
-
 def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | Info]:
     """Pieces of rows, and at last what the trailer says."""
     frames = _frames(data, frame_bytes_max)
     try:
-        first = next(frames, None)
-        if first is None:
-            raise RequestError("bad_request", "the snapshot is empty")
-        refusal = ARCHIVE.refusal("the snapshot", _decode_info(first).format)
-        if refusal:
-            raise RequestError("bad_request", refusal)
         for frame in frames:
             if not frame:
                 yield _decode_info(next(frames, b""))
                 break
-            yield _decode_rows(frame)
+            yield rows_of(frame)
     except (ValueError, msgspec.MsgspecError) as error:  # the first: a text that is none
         raise RequestError("bad_request", f"the snapshot cannot be decoded: {error}") from error
     if next(frames, None) is not None:
@@ -265,17 +245,27 @@ def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | I
 
 
 def _frames(data: Content, frame_bytes_max: int) -> Iterator[bytes]:
+    """What is in the frames behind the header."""
     if data[: len(MAGIC)] != MAGIC:
         raise RequestError("bad_request", "not a snapshot of Quorate")
     place = len(MAGIC)
+    if place == len(data):
+        raise RequestError("bad_request", "the snapshot is empty")
+    has_header = False
     while place < len(data):
-        head = data[place : place + _FRAME_BYTES]
-        length = int.from_bytes(head[:4], "big")
-        place += _FRAME_BYTES
-        if len(head) < _FRAME_BYTES or length > min(frame_bytes_max, len(data) - place):
+        head = data[place : place + HEAD_BYTES]
+        length, crc = head_of(head)
+        place += HEAD_BYTES
+        if len(head) < HEAD_BYTES or length > min(frame_bytes_max, len(data) - place):
             raise RequestError("bad_request", "the snapshot is cut short")
         body = data[place : place + length]
-        if crc32(body) != int.from_bytes(head[4:], "big"):
-            raise RequestError("bad_request", "the snapshot is damaged: a checksum is wrong")
         place += length
-        yield body
+        if not Chunk(body, crc).is_whole(crc32):
+            raise RequestError("bad_request", "the snapshot is damaged: a checksum is wrong")
+        if has_header:
+            yield body
+            continue
+        has_header = True
+        refusal = ARCHIVE.refusal("the snapshot", _decode_info(body).format)
+        if refusal:
+            raise RequestError("bad_request", refusal)

@@ -23,6 +23,7 @@ from quorate.base.formats import STATE
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.base.ports import HeldView, Tables
+from quorate.chunks import Chunk, chunk_of, rows_of
 from quorate.machine.machine import Machine
 from quorate.paxos.learning import Learning
 from quorate.paxos.replica import Replica
@@ -39,9 +40,6 @@ TRIES_MAX = 5
 
 SOURCE_IDLE_S = 60.0
 """A source lets go of its view when the asker was silent for this long."""
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...])
 
 
 class Serving(msgspec.Struct):
@@ -110,8 +108,8 @@ class Source:
                 break
             rows.append(row)
             size += len(row[0]) + len(row[1])
-        data = _encoder.encode(rows)
-        return SnapshotChunk(serving.transfer, number, serving.slot, data, crc32c(data), is_last)
+        chunk = chunk_of(rows, crc32c)
+        return SnapshotChunk(serving.transfer, number, serving.slot, *chunk, is_last)
 
     def _refuse(self, sender: NodeId, message: SnapshotAsk, why: str) -> Send:
         chunk = SnapshotChunk(message.transfer, message.number, Slot(0), b"", 0, True, why)
@@ -178,13 +176,13 @@ class Asker:
                 return []
             self._refusal = why
             return [Note("snapshot refused", {"why": why, "source": sender})]
-        rows = self._rows(message)
-        if rows is None:
+        chunk = Chunk(message.rows, message.crc)
+        if not (chunk.is_whole(crc32c) and _is_readable(chunk)):
             return self._ask_again(now_s)
         self._slot = message.slot
         self._refusal = ""
         effects: list[Effect] = [
-            Install(self._transfer, message.slot, rows, message.number == 0, message.is_last)
+            Install(self._transfer, message.slot, *chunk, message.number == 0, message.is_last)
         ]
         self._number += 1
         self._tries, self._asked_s = 0, now_s
@@ -228,13 +226,14 @@ class Asker:
             return []
         return [Send(self.source, SnapshotAsk(self._transfer, self._number))]
 
-    def _rows(self, message: SnapshotChunk) -> tuple[tuple[bytes, bytes], ...] | None:
-        if crc32c(message.rows) != message.crc:
-            return None
-        try:
-            return _decoder.decode(message.rows)
-        except msgspec.DecodeError:  # a peer's bug or lie: as good as a wrong checksum
-            return None
+
+def _is_readable(chunk: Chunk) -> bool:
+    """Whether it holds rows; if not, a peer's bug or lie, it is as good as a wrong checksum."""
+    try:
+        rows_of(chunk.data)
+    except ValueError:
+        return False
+    return True
 
 
 class CatchUp:

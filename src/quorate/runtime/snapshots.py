@@ -3,12 +3,12 @@
 A file holds every row as it lay when the view was taken, in key order, in chunks with a checksum
 each; a header names the slot, a trailer counts the rows. It is written under another name,
 synced, renamed, and the directory synced: a file with the right name is complete, or rotten. The
-newest two are kept, so that rot in one leaves another (and the log behind it is longer then).
+newest two are kept, so that rot in one leaves another (and the log behind it is longer then). What
+a frame is, and that peers send the same chunks: `quorate.chunks`.
 
 ```text
 quorate-00000000000000004711.snapshot
     magic · frame(header) · frame(rows) … · frame("") · frame(trailer)
-    frame: length (4), CRC32C (4), bytes
 ```
 """
 
@@ -23,6 +23,7 @@ from quorate.base.errors import StorageError
 from quorate.base.formats import SNAPSHOT_FILE
 from quorate.base.ids import GROUP, GroupNumber, Slot
 from quorate.base.ports import View
+from quorate.chunks import HEAD_BYTES, Chunk, Row, cut, head_of, rows_of, sealed
 from quorate.machine.state import STATE_KEY, decode_state
 from quorate.runtime.descriptors import RESERVE
 from quorate.runtime.fileops import storage_error, sync_directory
@@ -34,12 +35,9 @@ KEPT = 2
 CHUNK_BYTES = 64 * 1024
 _SUFFIX = ".snapshot"
 _UNFINISHED = ".unfinished"
-_HEAD_BYTES = 8
 _FRAME_BYTES_MAX = 256 * 1024 * 1024
 _SYNC_EVERY_BYTES = 16 * 1024 * 1024
 """Synced in pieces, so that the log's own sync never waits behind a gigabyte of ours."""
-
-Row = tuple[bytes, bytes]
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -58,7 +56,6 @@ class Trailer(msgspec.Struct, array_like=True, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_header = msgspec.msgpack.Decoder(Header).decode
-_decode_rows = msgspec.msgpack.Decoder(list[Row]).decode
 _decode_trailer = msgspec.msgpack.Decoder(Trailer).decode
 
 
@@ -85,18 +82,23 @@ class SnapshotWriter:
         except OSError as error:
             raise storage_error(error, f"writing {self._unfinished}") from error
         self._write(MAGIC)
-        self._frame(_encode(Header(slot, SNAPSHOT_FILE.newest)))
+        self._frame(sealed(_encode(Header(slot, SNAPSHOT_FILE.newest)), crc32c))
 
-    def put(self, rows: list[Row]) -> None:
-        """Append a chunk of rows."""
+    def put(self, chunk: Chunk, rows: int) -> None:
+        """Append a chunk as it is.
+
+        Args:
+            chunk: Of rows.
+            rows: How many.
+        """
         if rows:
-            self._frame(_encode(rows))
-            self.rows += len(rows)
+            self._frame(chunk)
+            self.rows += rows
 
     def finish(self) -> Path:
         """Make it durable under its name. Cost: a sync of what was not yet synced."""
-        self._frame(b"")
-        self._frame(_encode(Trailer(self.rows)))
+        self._frame(sealed(b"", crc32c))
+        self._frame(sealed(_encode(Trailer(self.rows)), crc32c))
         try:
             os.fsync(self._file.fileno())
             self._file.close()
@@ -111,8 +113,8 @@ class SnapshotWriter:
         self._file.close()
         self._unfinished.unlink(missing_ok=True)
 
-    def _frame(self, data: bytes) -> None:
-        self._write(len(data).to_bytes(4, "big") + crc32c(data).to_bytes(4, "big") + data)
+    def _frame(self, chunk: Chunk) -> None:
+        self._write(chunk.frame)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -153,16 +155,7 @@ def slot_of(view: View) -> Slot:
 
 def rows_in_chunks(view: View) -> Iterator[list[Row]]:
     """Every row of a view, in key order, in chunks of about `CHUNK_BYTES`."""
-    chunk: list[Row] = []
-    size = 0
-    for row in view.range(b""):
-        chunk.append(row)
-        size += len(row[0]) + len(row[1])
-        if size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+    return cut(view.range(b""), CHUNK_BYTES)
 
 
 def snapshots(directory: Path) -> list[Path]:
@@ -189,7 +182,7 @@ def prune(directory: Path, kept: int = KEPT) -> None:
         raise storage_error(error, f"removing old snapshots in {directory}") from error
 
 
-def read_snapshot(path: Path) -> Iterator[list[Row]]:
+def read_snapshot(path: Path) -> Iterator[tuple[Row, ...]]:
     """The rows of a snapshot, chunk by chunk, each verified before it is given out.
 
     Raises:
@@ -273,14 +266,14 @@ def _slot_in_name(path: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def _load(tables: LmdbTables, chunks: Iterable[list[Row]]) -> None:
+def _load(tables: LmdbTables, chunks: Iterable[tuple[Row, ...]]) -> None:
     tables.begin_install()
     for rows in chunks:
         tables.install_rows(rows)
     tables.finish_install()
 
 
-def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
+def _read(path: Path, file: BinaryIO) -> Iterator[tuple[Row, ...]]:
     if file.read(len(MAGIC)) != MAGIC:
         raise StorageError("corrupt", f"{path} is no snapshot of tables")
     rows = number = 0
@@ -291,11 +284,11 @@ def _read(path: Path, file: BinaryIO) -> Iterator[list[Row]]:
             frame = _read_frame(path, file, number)
             if not frame:
                 break
-            chunk = _decode_rows(frame)
+            chunk = rows_of(frame)
             rows += len(chunk)
             yield chunk
         trailer = _decode_trailer(_read_frame(path, file, number + 1))
-    except msgspec.MsgspecError as error:
+    except (ValueError, msgspec.MsgspecError) as error:
         raise StorageError("corrupt", f"{path}: chunk {number} cannot be decoded") from error
     if trailer.rows != rows:
         raise StorageError("corrupt", f"{path} holds {rows} rows and claims {trailer.rows}")
@@ -312,12 +305,12 @@ def _judge_header(path: Path, header: Header) -> None:
 
 
 def _read_frame(path: Path, file: BinaryIO, number: int) -> bytes:
-    head = file.read(_HEAD_BYTES)
-    length = int.from_bytes(head[:4], "big")
+    head = file.read(HEAD_BYTES)
+    length, crc = head_of(head)
     left = os.fstat(file.fileno()).st_size - file.tell()
-    if len(head) < _HEAD_BYTES or length > min(left, _FRAME_BYTES_MAX):
+    if len(head) < HEAD_BYTES or length > min(left, _FRAME_BYTES_MAX):
         raise StorageError("corrupt", f"{path} ends or is damaged at chunk {number}")
     data = file.read(length)
-    if len(data) < length or crc32c(data) != int.from_bytes(head[4:], "big"):
+    if len(data) < length or not Chunk(data, crc).is_whole(crc32c):
         raise StorageError("corrupt", f"{path}: chunk {number} does not match its checksum")
     return data

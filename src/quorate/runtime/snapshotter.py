@@ -17,9 +17,11 @@ from threading import Event, Thread
 from quorate.base.effects import Install
 from quorate.base.errors import StorageError, invariant
 from quorate.base.ids import Slot
-from quorate.runtime.heldviews import HeldRows, Row
+from quorate.chunks import Chunk, chunk_of, rows_of
+from quorate.runtime.heldviews import HeldRows
 from quorate.runtime.snapshots import SnapshotWriter, prune, rows_in_chunks, slot_of
 from quorate.runtime.tables import LmdbTables
+from quorate.wire.checksum import crc32c
 
 REST_S_MAX = 0.05
 
@@ -109,7 +111,7 @@ class Snapshotter:
         try:
             began_s = time.monotonic()
             for rows in rows_in_chunks(view):
-                writer.put(rows)
+                writer.put(chunk_of(rows, crc32c), len(rows))
                 self.rows, self.bytes = writer.rows, writer.bytes
                 rest_s = 0.0 if view.is_pressed else time.monotonic() - began_s
                 if self._stop.wait(min(rest_s, REST_S_MAX)):
@@ -129,8 +131,8 @@ def _nothing() -> None:
     pass
 
 
-_Chunk = tuple[tuple[Row, ...], Callable[[], object] | None]
-"""Rows, and what is called when they are stored; None: they are the last ones."""
+_Waiting = tuple[Chunk, Callable[[], object] | None]
+"""A chunk, and what is called when it is stored; None: it is the last one."""
 
 
 class _Copy:
@@ -164,16 +166,16 @@ class _Copy:
         self._slot = slot
         self._before = before
         self._ended = ended
-        self._chunks: SimpleQueue[_Chunk | None] = SimpleQueue()
+        self._chunks: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._is_given_up = False
         self._is_in_place = False
         self._replaced: Callable[[], None] = _nothing
         self._thread = Thread(target=self._run, name="install", daemon=True)
         self._thread.start()
 
-    def put(self, rows: tuple[Row, ...], stored: Callable[[], object] | None) -> None:
-        """Take a chunk; `stored` is called in the thread when its rows are; None: the last one."""
-        self._chunks.put((rows, stored))
+    def put(self, chunk: Chunk, stored: Callable[[], object] | None) -> None:
+        """Take a chunk; `stored` is called in the thread when it is; None: the last one."""
+        self._chunks.put((chunk, stored))
 
     def end(self, replaced: Callable[[], None] = _nothing) -> None:
         """Nothing more comes. Does not wait.
@@ -222,12 +224,13 @@ class _Copy:
         self._tables.begin_install()
         writer = SnapshotWriter(self._directory, self._slot)
         try:
-            while (chunk := self._chunks.get()) is not None:
-                rows, stored = chunk
+            while (waiting := self._chunks.get()) is not None:
+                chunk, stored = waiting
                 if self._is_given_up:
                     continue
+                rows = rows_of(chunk.data)
                 self._tables.install_rows(rows)
-                writer.put(list(rows))
+                writer.put(chunk, len(rows))
                 if stored is not None:
                     stored()
                 else:
@@ -248,7 +251,7 @@ class _Copy:
 class Copies:
     """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
 
-    The same rows are written as a snapshot of this node, so that after a power cut it need not
+    The same chunks are written as a snapshot of this node, so that after a power cut it need not
     ask again for what its log no longer tells. All of it happens in a thread, also renaming, and
     closing what was replaced; the loop only reads from the other file from then on.
 
@@ -279,7 +282,7 @@ class Copies:
             self._done = done
         if self._copy is not None:  # else the rest of a copy that failed
             stored = None if effect.is_last else partial(self._post, done)
-            self._copy.put(effect.rows, stored)
+            self._copy.put(Chunk(effect.data, effect.crc), stored)
 
     def close(self) -> None:
         """Forget a copy that is not complete, and wait for its thread, as for earlier ones."""

@@ -475,9 +475,7 @@ class Host:
         self.deliver(self.life, SnapshotTaken(slot))
 
     def _install(self, effect: Install) -> None:
-        if effect.is_first:
-            self.store.tables.begin_install()
-        self.store.tables.install_rows(list(effect.rows))
+        self.store.put_chunk(effect.data, is_first=effect.is_first)
         if effect.is_last:
             transfer = effect.transfer
             self.store.install(effect.slot, lambda: self._installed(transfer))

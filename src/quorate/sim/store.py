@@ -14,6 +14,7 @@ from quorate.base.effects import Persist
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
 from quorate.base.records import Record
+from quorate.chunks import rows_of
 from quorate.machine.state import STATE_KEY, State, decode_state
 from quorate.sim.disk import SimDisk
 from quorate.sim.tables import DictTables, Saved
@@ -275,6 +276,12 @@ class Store:
         if life == self._life and slot > self.snapshot[0]:
             self.snapshot = (slot, saved)
             done(slot)
+
+    def put_chunk(self, data: bytes, *, is_first: bool) -> None:
+        """Put the rows of a chunk into the copy beside the tables."""
+        if is_first:
+            self.tables.begin_install()
+        self.tables.install_rows(rows_of(data))
 
     def after_chunk(self, call: Callable[..., None], *arguments: object) -> None:
         """Call this when a chunk for the copy beside the tables is stored."""

@@ -5,7 +5,7 @@ Pure Python; what fails, fails because a test or a seed said so (`is_full`, `dam
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from quorate.base.errors import StorageError, invariant
 
@@ -77,7 +77,7 @@ class DictTables:
         """Open an empty copy beside these rows, dropping an unfinished one."""
         self._staged = {}
 
-    def install_rows(self, rows: Iterator[tuple[bytes, bytes]] | list[tuple[bytes, bytes]]) -> None:
+    def install_rows(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Put rows into the copy."""
         invariant(self._staged is not None, "an install was begun")
         if self._staged is not None:

@@ -32,6 +32,7 @@ from quorate.base.events import (
 )
 from quorate.base.ids import NodeId
 from quorate.base.records import Record
+from quorate.chunks import rows_of
 from quorate.node.node import Node
 from quorate.sim.tables import DictTables, Saved
 
@@ -184,7 +185,7 @@ class Cluster:
     def install(self, host: Host, effect: Install) -> None:
         if effect.is_first:
             host.tables.begin_install()
-        host.tables.install_rows(list(effect.rows))
+        host.tables.install_rows(rows_of(effect.data))
         if effect.is_last:
             host.tables.finish_install()
             self.installed += 1

@@ -7,6 +7,7 @@ from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Effect, Install, Note, Send
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
+from quorate.chunks import rows_of
 from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
 from quorate.node.catchup import (
@@ -52,7 +53,7 @@ def test_all_rows_come_over_and_are_of_one_moment() -> None:
         transaction.put(b"later", b"x")
         transaction.commit()
         (install,) = [effect for effect in effects if isinstance(effect, Install)]
-        rows.update(install.rows)
+        rows.update(rows_of(install.data))
         firsts.append(install.is_first)
         if install.is_last:
             break
@@ -118,7 +119,7 @@ def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> No
     (ask,) = asks(asker.begin(ANN, 0.0))
     while not asker.is_installing:
         effects = asker.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(2), 0.0)), Slot(0), 0.0)
-        rows.update(row for one in effects if isinstance(one, Install) for row in one.rows)
+        rows.update(row for one in effects if isinstance(one, Install) for row in rows_of(one.data))
         (ask,) = asks(effects) or [ask]
 
     copy = Machine(DictTables(rows), ClusterConfig(), DOMAINS)

@@ -16,6 +16,7 @@ import pytest
 from quorate.base.errors import StorageError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.records import Vote
+from quorate.chunks import chunk_of
 from quorate.runtime import descriptors
 from quorate.runtime.datadir import open_datadir
 from quorate.runtime.descriptors import RESERVE, for_clients, raise_limit
@@ -25,6 +26,7 @@ from quorate.runtime.snapshots import SnapshotWriter, open_tables, prune, read_s
 from quorate.runtime.snapshotter import Snapshotter
 from quorate.runtime.tables import LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
+from quorate.wire.checksum import crc32c
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Identity, Layout
 from tests.limits import HANG_S
@@ -233,7 +235,7 @@ def test_every_error_of_lmdb_for_a_shortage_is_told_as_one() -> None:
 
 def test_a_snapshot_is_neither_begun_nor_passed_over_in_a_shortage(tmp_path: Path) -> None:
     writer = SnapshotWriter(tmp_path, Slot(1))
-    writer.put([(b"\1\1key", b"value")])
+    writer.put(chunk_of([(b"\1\1key", b"value")], crc32c), 1)
     path = writer.finish()
     assert code_of(lambda: SnapshotWriter(tmp_path, Slot(2))) == "too_many_files"
     assert code_of(lambda: list(read_snapshot(path))) == "too_many_files"

@@ -245,7 +245,7 @@ def test_records_and_messages_keep_the_group_that_they_are_of() -> None:
     "effect",
     [
         Truncate(Slot(3), GroupNumber(7)),
-        Install(1, Slot(3), (), is_first=True, is_last=True, group=GroupNumber(7)),
+        Install(1, Slot(3), b"", 0, is_first=True, is_last=True, group=GroupNumber(7)),
     ],
 )
 def test_nothing_is_truncated_or_replaced_for_a_group_that_is_not_here(effect: Effect) -> None:
@@ -477,7 +477,7 @@ def test_a_failing_disk_ends_the_node() -> None:
 
 def test_the_last_install_is_closed_by_an_event() -> None:
     async def play(world: World) -> None:
-        world.obey(Install(9, Slot(4), (), is_first=True, is_last=True))
+        world.obey(Install(9, Slot(4), b"", 0, is_first=True, is_last=True))
         world.copies.done()
 
     assert Installed(9) in played(play).tape

@@ -13,6 +13,7 @@ import pytest
 from quorate.base.effects import Install
 from quorate.base.errors import InvariantError, StorageError
 from quorate.base.ids import Slot
+from quorate.chunks import chunk_of, rows_of, sealed
 from quorate.machine.state import STATE_KEY, State, encode_state
 from quorate.runtime import snapshots
 from quorate.runtime.mapfile import MapFile
@@ -49,8 +50,15 @@ def write(directory: Path, slot: int) -> Path:
     writer = SnapshotWriter(directory, Slot(slot))
     rows = some_rows(slot)
     for begin in range(0, len(rows), 300):
-        writer.put(rows[begin : begin + 300])
+        piece = rows[begin : begin + 300]
+        writer.put(chunk_of(piece, crc32c), len(piece))
     return writer.finish()
+
+
+def install(
+    transfer: int, slot: Slot, rows: Iterable[tuple[bytes, bytes]], is_first: bool, is_last: bool
+) -> Install:
+    return Install(transfer, slot, *chunk_of(rows, crc32c), is_first, is_last)
 
 
 def unexpected(what: object) -> None:
@@ -239,16 +247,16 @@ def test_whatever_breaks_a_copy_is_told_and_its_chunks_never_block(
     rows = ((b"\1\1x", b"1"),)
     with monkeypatch.context() as patched:
         patched.setattr(tables, broken, raising(error))
-        copies.install(Install(1, Slot(30), rows, True, broken == "sync_install"), never)
+        copies.install(install(1, Slot(30), rows, True, broken == "sync_install"), never)
         for _ in range(100):  # more than may wait
-            copies.install(Install(1, Slot(30), rows, False, False), never)
+            copies.install(install(1, Slot(30), rows, False, False), never)
         loop.run()
-        copies.install(Install(1, Slot(30), rows, False, True), never)
+        copies.install(install(1, Slot(30), rows, False, True), never)
     assert failures == [error]
     assert list(tables.range(b"")) == before
     done: list[bool] = []
     whole = tuple(some_rows(31))
-    copies.install(Install(2, Slot(31), whole, True, True), lambda: done.append(True))
+    copies.install(install(2, Slot(31), whole, True, True), lambda: done.append(True))
     loop.run()
     assert done == [True]
     assert list(tables.range(b"")) == some_rows(31)
@@ -260,8 +268,8 @@ def test_a_copy_without_a_thread_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
     copies = Copies(tmp_path, tables, loop.post, failures.append)
     monkeypatch.setattr(Thread, "start", raising(RuntimeError("can't start new thread")))
-    copies.install(Install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), never)
-    copies.install(Install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), never)
+    copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), never)
+    copies.install(install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), never)
     assert [codes(error) for error in failures] == ["RuntimeError"]
     copies.close()
     tables.close()
@@ -285,7 +293,7 @@ def test_the_loop_renames_syncs_and_closes_no_tables(
     monkeypatch.setattr(MapFile, "sync", noting("sync", MapFile.sync))
     copies = Copies(tmp_path, tables, loop.post, unexpected)
     rows = tuple(some_rows(30))
-    copies.install(Install(1, Slot(30), rows, True, True), lambda: done.append(True))
+    copies.install(install(1, Slot(30), rows, True, True), lambda: done.append(True))
     loop.run()
     copies.close()
     assert done == [True]
@@ -346,8 +354,8 @@ def test_a_peers_snapshot_replaces_the_tables_and_is_kept_as_ours(tmp_path: Path
     rows = tuple(some_rows(30))
     pieces = [rows[:700], rows[700:1_400], rows[1_400:]]
     for number, piece in enumerate(pieces):
-        install = Install(1, Slot(30), piece, number == 0, number == 2)
-        copies.install(install, partial(done.append, number))
+        piece_of_it = install(1, Slot(30), piece, number == 0, number == 2)
+        copies.install(piece_of_it, partial(done.append, number))
     assert done == []
     while len(done) < 3:
         loop.run()
@@ -359,12 +367,28 @@ def test_a_peers_snapshot_replaces_the_tables_and_is_kept_as_ours(tmp_path: Path
     loaded.tables.close()
 
 
+def test_the_chunks_of_a_peer_are_on_disk_as_they_came(tmp_path: Path) -> None:
+    tables, loop, done = filled(tmp_path, 7), Loop(), list[bool]()
+    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    rows = some_rows(30)
+    came = sealed(b"\xdd" + len(rows).to_bytes(4, "big") + chunk_of(rows, crc32c).data[3:], crc32c)
+    assert rows_of(came.data) == tuple(rows)
+    assert came.data != chunk_of(rows, crc32c).data  # whoever encoded them anew would write others
+    copies.install(Install(1, Slot(30), *came, True, True), lambda: done.append(True))
+    while not done:
+        loop.run()
+    copies.close()
+    (path,) = tmp_path.glob("*30.snapshot")
+    assert came.frame in path.read_bytes()
+    tables.close()
+
+
 def test_a_transfer_begun_anew_forgets_the_first(tmp_path: Path) -> None:
     tables, loop, done = filled(tmp_path, 7), Loop(), list[int]()
     copies = Copies(tmp_path, tables, loop.post, unexpected)
-    copies.install(Install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: done.append(1))
+    copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: done.append(1))
     rows = tuple(some_rows(31))
-    copies.install(Install(2, Slot(31), rows, True, True), lambda: done.append(2))
+    copies.install(install(2, Slot(31), rows, True, True), lambda: done.append(2))
     while 2 not in done:  # the chunk of the first may have been stored before
         loop.run()
     assert list(tables.range(b"")) == some_rows(31)
@@ -390,7 +414,7 @@ def test_the_rows_of_a_peers_snapshot_are_written_in_another_thread(
     monkeypatch.setattr(tables, "sync_install", sync_rows)
     copies = Copies(tmp_path, tables, loop.post, unexpected)
     copies.install(
-        Install(1, Slot(30), tuple(some_rows(30)), True, True), lambda: done.append(True)
+        install(1, Slot(30), tuple(some_rows(30)), True, True), lambda: done.append(True)
     )
     loop.run()
     assert done == [True]
@@ -409,10 +433,10 @@ def test_a_peers_snapshot_that_finds_no_space_is_told_and_the_rest_of_it_is_drop
 
     monkeypatch.setattr(tables, "install_rows", full)
     copies = Copies(tmp_path, tables, loop.post, failures.append)
-    copies.install(Install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: None)
+    copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: None)
     loop.run()
     assert [codes(error) for error in failures] == ["disk_full"]
-    copies.install(Install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), lambda: None)
+    copies.install(install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), lambda: None)
     copies.close()
     assert list(tables.range(b"")) == before
     tables.close()
@@ -432,12 +456,12 @@ def test_a_disk_that_is_far_behind_blocks_nobody_and_tells_what_is_stored(
     copies = Copies(tmp_path, tables, loop.post, unexpected)
     for number in range(100):  # with a bound they would block this thread for ever
         row = (b"\1\1%03d" % number, b"1")
-        install = Install(1, Slot(30), (row,), number == 0, False)
-        copies.install(install, partial(stored.append, number))
+        piece_of_it = install(1, Slot(30), (row,), number == 0, False)
+        copies.install(piece_of_it, partial(stored.append, number))
     assert stored == []
     goes_on.set()
     rows = tuple(some_rows(30))
-    copies.install(Install(1, Slot(30), rows, False, True), partial(stored.append, 100))
+    copies.install(install(1, Slot(30), rows, False, True), partial(stored.append, 100))
     while 100 not in stored:
         loop.run()
     assert stored == list(range(101))
