@@ -440,3 +440,14 @@ def test_a_change_is_told_at_once() -> None:
     lone.said.clear()
     lone.accept(2, 12)
     assert {beat.watermark for beat in lone.take(Heartbeat, to=4)} == {12}
+
+
+def test_there_is_room_for_a_window_and_no_more() -> None:
+    lone = Lone(3)
+    lone.lead(2)
+    window = lone.settings.cluster.window_slots
+    assert lone.leadership.room() == window
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    assert lone.leadership.room() == window - 1
+    lone.accept(2, 2)
+    assert lone.leadership.room() == window

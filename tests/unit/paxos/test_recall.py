@@ -289,3 +289,29 @@ def test_a_returning_node_confirms_no_read_until_it_is_recognized() -> None:
         lone.hear(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
     lone.hear(2, Heartbeat(HIGH, Slot(0), 6, is_serving=True))
     assert [answer.round for answer in lone.take(HeartbeatAnswer)] == [6]
+
+
+def test_any_of_the_memories_is_enough_to_refuse() -> None:
+    """V1: a life that proposed, one that the tables name, one that was met: each is enough."""
+    old = Restarted(4, 104, HIGH, Slot(90))
+    proposed = recall(Tables(Shown(TWO, 2, 102, LOW, Slot(5)), lived=5))
+    assert said(proposed, old).is_refused
+    tables = Tables()
+    met = recall(tables)
+    assert not said(met, FIRST).is_refused
+    tables.lived = 5
+    assert said(met, old).is_refused
+
+
+def test_who_is_found_out_later_is_told_so() -> None:
+    tables = Tables()
+    made = recall(tables)
+    assert not said(made, FIRST).is_refused
+    tables.rows[TWO] = Shown(TWO, 3, 103, HIGH, Slot(40))
+    tables.shown_version = 1
+    (told,) = made.review()
+    assert isinstance(told, Send)
+    assert told.to == TWO
+    assert told.message == Recognized(1, 100, True, 3, HIGH, Slot(40))
+    assert made.refused == {TWO}
+    assert made.review() == []
