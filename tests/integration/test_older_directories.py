@@ -1,9 +1,10 @@
 """Directories that an older version wrote: three nodes opened by this one are the same cluster.
 
-`data/format1-*.tar.xz` and `data/format2-*.tar.xz` hold three nodes of that format, each with a
+`data/format1-*.tar.xz` to `data/format3-*.tar.xz` hold three nodes of that format, each with a
 snapshot, a log behind it and tables. They were stopped, or killed while a session that they knew
-had just taken a lock. Those of format 2 also hold a backup, made before that lock was taken, and
-the indexes that some reads were answered with.
+had just taken a lock. Those of formats 2 and 3 also hold a backup, made before that lock was taken,
+and the indexes that some reads were answered with; those of format 3 services too, and what was
+shown of them. Its third node was killed before the others: it has not applied all that they have.
 """
 
 import http.client
@@ -70,10 +71,14 @@ def upgraded(directory: Path, archive: str) -> Generator[LocalCluster, None, Non
         ("format2-killed.tar.xz", after_a_killed_process),
         ("format2-killed.tar.xz", after_a_power_cut),
         ("format2-killed.tar.xz", after_a_power_cut_of_one),
+        ("format3-stopped.tar.xz", after_a_clean_stop),
+        ("format3-killed.tar.xz", after_a_killed_process),
+        ("format3-killed.tar.xz", after_a_power_cut),
+        ("format3-killed.tar.xz", after_a_power_cut_of_one),
     ],
     ids=[
         f"{number}-{end}"
-        for number in (1, 2)
+        for number in (1, 2, 3)
         for end in ("stopped", "killed", "power-cut", "power-cut-of-one")
     ],
 )
@@ -96,7 +101,7 @@ def test_three_nodes_go_on_with_all_that_they_had(
         held = {key: names[keys[key][2]] for key in ("lock/a", "lock/b")}
         assert held == {"lock/a": "old", "lock/b": "no-ttl"}
         formats = [json.loads((node.data / "node.json").read_bytes()) for node in cluster.nodes]
-        assert [node["format"] for node in formats] == [3, 3, 3]
+        assert [node["format"] for node in formats] == [4, 4, 4]
 
 
 @pytest.mark.parametrize("prepare", [after_a_killed_process, after_a_power_cut])
@@ -112,6 +117,70 @@ def test_the_indexes_of_tables_of_format_2_are_what_they_were(
         for path in ("/v1/kv/?recurse", "/v1/kv/app/k5", "/v1/session/list"):
             assert {asked(node, "GET", path)[1] for node in cluster.nodes} == {before[path]}
         assert before["/v1/kv/?recurse"] != before["/v1/session/list"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "prepare"),
+    [
+        ("format3-stopped.tar.xz", after_a_clean_stop),
+        ("format3-killed.tar.xz", after_a_killed_process),
+        ("format3-killed.tar.xz", after_a_power_cut_of_one),
+    ],
+    ids=["stopped", "killed", "power-cut-of-one"],
+)
+def test_services_of_format_3_are_shown_as_they_were_and_go_on(
+    tmp_path: Path, archive: str, prepare: Callable[[Path], None]
+) -> None:
+    """Their definitions were JSON; sessions were in no index."""
+    with upgraded(tmp_path, archive) as cluster:
+        for node in cluster.nodes:
+            prepare(node.data)
+        cluster.start(HANG_S)
+        before = json.loads((tmp_path / "indexes.json").read_text())
+        shown = json.loads((tmp_path / "shown.json").read_text())
+        for node in cluster.nodes:
+            content, index = asked(node, "GET", "/v1/catalog/service/web")
+            assert json.loads(content) == shown["/v1/catalog/service/web"]
+            assert index == before["/v1/health/service/web"]
+            names = json.loads(asked(node, "GET", "/v1/catalog/services")[0])
+            assert names == shown["/v1/catalog/services"]
+            assert names_of(node, "n2") == {"old", "no-ttl"}
+        first, second = cluster.nodes[:2]
+        assert (
+            json.loads(asked(first, "GET", "/v1/agent/services")[0]) == shown["/v1/agent/services"]
+        )
+        again = {"ID": "web1", "Name": "web", "Tags": ["v3"], "Meta": {"b": "2"}, "Port": 8080}
+        asked(first, "PUT", "/v1/agent/service/register", json.dumps(again).encode())
+        asked(second, "PUT", "/v1/agent/service/deregister/web2")
+        for node in cluster.nodes:
+            rows = json.loads(asked(node, "GET", "/v1/health/service/web")[0])
+            ids = {row["Service"]["ID"]: row["Service"]["Tags"] for row in rows}
+            assert ids["web1"] == ["v3"]
+            assert "web2" not in ids
+        assert [node.is_running() for node in cluster.nodes] == [True] * 3  # none differs
+
+
+def test_a_session_of_format_3_ends_with_its_node(tmp_path: Path) -> None:
+    """It is found by an index that no older version had."""
+    with upgraded(tmp_path, "format3-stopped.tar.xz") as cluster:
+        cluster.start(HANG_S)
+        first, second, third = cluster.nodes
+        assert names_of(first, "n1") == {"other", "unbound"}
+        backup = (tmp_path / "backup.snap").read_bytes()
+        asked(first, "PUT", "/v1/snapshot", backup)
+        assert names_of(third, "n1") == {"other", "unbound"}
+        assert names_of(third, "N2") == {"old", "no-ttl"}
+        shown = json.loads((tmp_path / "shown.json").read_text())["/v1/catalog/service/web"]
+        rows = json.loads(asked(third, "GET", "/v1/catalog/service/web")[0])
+        assert [row["ServiceID"] for row in rows] == [row["ServiceID"] for row in shown]
+        session = json.loads(asked(second, "GET", "/v1/session/node/n2")[0])[0]["ID"]
+        asked(second, "PUT", f"/v1/session/destroy/{session}")
+        assert len(names_of(first, "n2")) == 1
+
+
+def names_of(node: LocalNode, name: str) -> set[str]:
+    rows = json.loads(asked(node, "GET", f"/v1/session/node/{name}")[0])
+    return {row["Name"] for row in rows}
 
 
 def test_a_backup_of_format_1_is_restored(tmp_path: Path) -> None:

@@ -29,6 +29,26 @@ LongHandler = Callable[[Any, Any], Work]
 """Likewise, for a command that may take long."""
 
 
+class Derived(msgspec.Struct, frozen=True):
+    """Says that a table is a secondary index: its rows follow from those of another table.
+
+    They are keys without a value. Handlers keep them up, by `Rows.add_derived` and
+    `remove_derived`; the engine makes them anew where they are missing: in a directory that an
+    older version wrote, and after a restore. They are part neither of the digest nor of snapshots
+    for users.
+
+    Attributes:
+        source: Number of the table that they follow from, of the same domain.
+        keys: Of the rows that follow from one row of it (its key, its value). No two rows of it
+            have a key in common.
+        version: Rises with every change of `keys`: what was stored before is made anew.
+    """
+
+    source: int
+    keys: Callable[[bytes, bytes], Iterable[bytes]]
+    version: int = 1
+
+
 class Table(msgspec.Struct, frozen=True):
     """One table of a domain.
 
@@ -45,6 +65,7 @@ class Table(msgspec.Struct, frozen=True):
         restored: Applied to each row of a snapshot that became the state (rows, key, value); it
             sets the row's timer, too. None: if its rows have timers, these are set.
         counted: The newest index that a row names, and the highest number that counts on.
+        derived: It is a secondary index; then nothing else is said of it. None: it is not.
     """
 
     number: int
@@ -56,6 +77,7 @@ class Table(msgspec.Struct, frozen=True):
     saved: Callable[[TableRows, int, bytes, bytes], bytes | None] | None = None
     restored: Callable[[Rows, bytes, bytes], None] | None = None
     counted: Callable[[bytes], tuple[int, int]] | None = None
+    derived: Derived | None = None
 
 
 class TimerKind(msgspec.Struct, frozen=True):

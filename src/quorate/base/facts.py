@@ -52,6 +52,13 @@ class CheckStatusChanged(Fact, frozen=True):
     status: str
 
 
+class CheckRemoved(Fact, frozen=True):
+    """A check of a node is gone, and the node is not."""
+
+    node: str
+    check: str
+
+
 class Question(msgspec.Struct, Generic[T], frozen=True):
     """Something that one domain knows; `T` is the type of the answer."""
 

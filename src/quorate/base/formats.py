@@ -69,6 +69,7 @@ DIRECTORY = Format(
         "builds before 0.1.0 was released",
         "the log of format 2",
         "the log of format 3, tables of format 2",
+        "the log of format 4, tables of format 3",
     )
 )
 
@@ -77,6 +78,7 @@ LOG = Format(
         "builds before 0.1.0 was released",
         "fields at the end of PROMISED and FOUNDED; commands with limits under new tags",
         "the group number in the header of each record, under another magic",
+        "commands of the catalog with fields in place of JSON, under new tags",
     )
 )
 
@@ -84,6 +86,7 @@ STATE = Format(
     (
         "the indexes of tables by position, for five tables; no format number",
         "the indexes of tables by the number of the table; the format number",
+        "instances of services as fields in place of JSON; secondary indexes",
     )
 )
 
@@ -98,6 +101,7 @@ ARCHIVE = Format(
     (
         "no format number",
         "the format number",
+        "instances of services as fields in place of JSON",
     ),
     remedy="restore it with that version, or a newer one",
 )
@@ -107,6 +111,7 @@ PROTOCOL = Format(
         "builds before 0.1.0 was released",
         "messages about links of another cluster, about what a node has shown, and the overview",
         "the group number in each frame; chunks of a snapshot hold tables of format 2",
+        "commands of the log of format 4; chunks of a snapshot hold tables of format 3",
     ),
-    oldest=3,
+    oldest=4,
 )

@@ -194,6 +194,14 @@ class Rows(TableRows, Protocol):
         """Remove a row; True if it was there."""
         ...
 
+    def add_derived(self, table: int, key: bytes) -> None:
+        """Write a row of a secondary index (`base.domain.Derived`). Not in the digest."""
+        ...
+
+    def remove_derived(self, table: int, key: bytes) -> None:
+        """Remove a row of a secondary index, if it is there."""
+        ...
+
     def take_index(self) -> int:
         """The index of this command: the first call takes it, later ones return the same."""
         ...

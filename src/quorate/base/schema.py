@@ -21,6 +21,7 @@ class Meta(IntEnum):
     CONFIGURATIONS = 3  # slot of each configuration in force or to come
     RESTORE = 4  # a restore under way
     SHOWN = 5  # node id -> base.batches.Shown; outside the digest: no state of the machine
+    DERIVED = 6  # number of each secondary index -> version of its rows; outside the digest
 
 
 def prefix_end(prefix: bytes) -> bytes | None:

@@ -1,17 +1,21 @@
-"""Nodes with their checks, and services without checks of their own.
+"""Nodes, instances of services, and checks of both.
 
-Names of nodes and services are found without regard to case and shown as they were given.
-A change of a node or of its checks is a change of every service it hosts.
+C1: names of nodes and services are found without regard to case and shown as they were given.
+C2: what a command changes is noted under the keys of what it is about: a change of a node, or of a
+    check of the node as a whole, once under the key of the host, not under each service it hosts.
+C3: a command costs O(what it is about): a check does not depend on how many others the node has.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
 from quorate.base.facts import (
-    CRITICAL,
+    CheckRemoved,
     CheckStatus,
     CheckStatusChanged,
     IsNodeKnown,
@@ -20,240 +24,363 @@ from quorate.base.facts import (
 )
 from quorate.base.outcomes import Failure
 from quorate.base.ports import Rows, TableRows
-from quorate.base.schema import prefix_end
-from quorate.base.subjects import key_part, name_part
+from quorate.base.schema import SUBJECTS, prefix_end
+from quorate.base.subjects import name_part
 from quorate.catalog.commands import (
+    CatalogRegister,
+    CheckDeregister,
+    CheckUpdate,
     NodeDeregister,
-    NodeHealth,
-    NodeRegister,
     ServiceDeregister,
-    ServiceRegister,
 )
-from quorate.catalog.subjects import of_node, of_service
+from quorate.catalog.fields import CRITICAL, OUTPUTS, PASSING, SERF_HEALTH, Check, Node, Service
+from quorate.catalog.subjects import of_host, of_hosts, of_node, of_service
 from quorate.catalog.tables import (
     CHECKS,
+    NODE_IDS,
     NODE_SERVICES,
     NODES,
+    SERVICE_CHECKS,
     SERVICES,
     CheckRow,
+    InstanceRow,
     NodeRow,
-    ServiceRow,
     check_key,
     check_of,
-    checks_of_node,
-    decode_service,
+    checks_of_instance,
+    decode_check,
     encode_row,
+    instance_key,
+    instance_of,
     instances_of,
+    node_by_id,
+    node_id_key,
     node_of,
-    nodes,
+    service_check_key,
+    services_of_node,
 )
 
-SERF_HEALTH = "serfHealth"
-SERVER_SERVICE = "consul"
-"""The service that the servers themselves are, and the id of each one's instance."""
-
-PASSING = "passing"
-OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or unreachable"}
+T = TypeVar("T")
 
 NO_NODE = Failure("precondition", "Missing node registration")
+NO_SERVICE = Failure("precondition", "Missing service registration")
+NO_CHECK_ID = Failure("bad_request", "Missing check ID")
 
-_READ_UNITS = 2
+_PIECE = 32
 _WRITE_UNITS = 24
 
 
-# --- commands ---------------------------------------------------------------------------------
+# --- registering ------------------------------------------------------------------------------
 
 
-def on_node_register(rows: Rows, command: NodeRegister) -> Generator[None, None, bool | Failure]:
-    """Apply `NodeRegister`: an id under a new name leaves the old one, with all that hung on it.
+def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, bool | Failure]:
+    """Apply `CatalogRegister`."""
+    node, details = command.node, command.details
+    known = node_of(rows, node)
+    failure = _refusal(rows, command, known)
+    if failure is not None:
+        return failure
+    if details is not None:
+        if not details.id and known is not None:
+            details = msgspec.structs.replace(details, id=known.id)
+        yield from make_room(rows, node, details.id)
+        _put_node(rows, node, details)
+    elif known is not None:
+        node = known.name
+    if command.is_member and check_of(rows, node, SERF_HEALTH) is None:
+        yield from _put_check(rows, node, serf_health(PASSING))
+    if command.service is not None:
+        yield from _put_instance(rows, node, command.service)
+    for check in command.checks:
+        yield from _put_check(rows, node, check)
+        if rows.spend(_WRITE_UNITS):
+            yield
+    return True
 
-    Another node's name is free only when that node's `serfHealth` is critical or absent.
-    """
-    holder = node_of(rows, command.name)
-    if holder is not None and holder.id != command.id and holder.id:
-        health = check_of(rows, command.name, SERF_HEALTH)
-        if health is not None and health.status != CRITICAL:
-            return Failure(
-                "already_exists",
-                f"Node name {command.name} is reserved by node {holder.id} "
-                f"with name {holder.name} ({holder.address})",
-            )
-        yield from _remove_node(rows, holder.name)
-    if command.id:
-        name = name_part(command.name)
-        others = [row for row in nodes(rows) if row.id == command.id]
-        for row in others:
-            if name_part(row.name) != name:
-                yield from _remove_node(rows, row.name)
-    return (yield from _put_node(rows, command))
+
+def _refusal(rows: Rows, command: CatalogRegister, known: NodeRow | None) -> Failure | None:
+    """Why nothing of it is done."""
+    if known is None and command.details is None:
+        return NO_NODE
+    is_other = False  # another node leaves the name, with its services
+    if known is not None and command.details is not None and command.details.id:
+        is_other = known.id not in ("", command.details.id)
+        failure = reserved(rows, known, command.node) if is_other else None
+        if failure is not None:
+            return failure
+    for check in command.checks:
+        if not check.id:
+            return NO_CHECK_ID
+        service = check.service_id
+        if not service or (command.service is not None and command.service.id == service):
+            continue
+        if is_other or rows.get(NODE_SERVICES, instance_key(command.node, service)) is None:
+            return NO_SERVICE
+    return None
 
 
-def _put_node(rows: Rows, command: NodeRegister) -> Generator[None, None, bool]:
-    """Register a node under a name that is free or its own."""
-    old = node_of(rows, command.name)
-    created = 0 if old is None else old.create_index
-    modified = 0 if old is None else old.modify_index
-    row = NodeRow(
-        command.id,
-        command.name,
-        command.address,
-        command.datacenter,
-        command.tagged_addresses,
-        command.meta,
-        created,
-        modified,
+def reserved(rows: Rows, holder: NodeRow, name: str) -> Failure | None:
+    """Why another node cannot have a name: the `serfHealth` of its holder is not critical."""
+    health = check_of(rows, holder.name, SERF_HEALTH)
+    if health is None or health.status == CRITICAL:
+        return None
+    return Failure(
+        "already_exists",
+        f"Node name {name} is reserved by node {holder.id} "
+        f"with name {holder.name} ({holder.address})",
     )
-    if row != old:
+
+
+def make_room(rows: Rows, name: str, node: str) -> Generator[None, None, None]:
+    """Let a node with this id have the name: another one leaves it, and it leaves its old one."""
+    holder = node_of(rows, name)
+    if holder is not None and holder.id not in ("", node):
+        yield from remove_node(rows, holder.name)
+    twin = node_by_id(rows, node) if node else None
+    if twin is not None and name_part(twin.name) != name_part(name):
+        yield from remove_node(rows, twin.name)
+
+
+def _put_node(rows: Rows, name: str, details: Node) -> None:
+    row = store_node(rows, name, details)
+    if row is not None:
+        rows.note_subject(NODES, of_node(name))
+        _note_host(rows, NODES, name)
+
+
+def store_node(rows: Rows, name: str, details: Node) -> NodeRow | None:
+    """Write the row of a node; None: it is there as it should be."""
+    old = node_of(rows, name)
+    row = NodeRow(
+        details.id,
+        name,
+        details.address,
+        details.datacenter,
+        details.tagged_addresses,
+        details.meta,
+        0 if old is None else old.create_index,
+        0 if old is None else old.modify_index,
+    )
+    if row == old:
+        return None
+    index = rows.take_index()
+    row = msgspec.structs.replace(row, create_index=row.create_index or index, modify_index=index)
+    rows.put(NODES, name_part(name), encode_row(row))
+    before, after = None if old is None else node_id_key(old), node_id_key(row)
+    if before is not None and before != after:
+        rows.remove_derived(NODE_IDS, before)
+    if after is not None and before != after:
+        rows.add_derived(NODE_IDS, after)
+    return row
+
+
+def _put_instance(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
+    old = instance_of(rows, node, service.id)
+    if old is not None and old.service == service:
+        return
+    created = begin_instance(rows, old, service.name)
+    index = rows.take_index()
+    row = InstanceRow(node, service, created or index, index)
+    store_instance(rows, node, service.id, service.name, encode_row(row))
+    if old is not None and not created:
+        yield from rename_checks(rows, node, service)
+
+
+def begin_instance(rows: Rows, old: InstanceRow | None, name: str) -> int:
+    """Prepare for an instance in the place of another: that one goes if its service is another.
+
+    Returns:
+        The index at which it was created; 0: now.
+    """
+    if old is None:
+        return 0
+    if name_part(old.service.name) == name_part(name):
+        return old.create_index
+    rows.take_index()
+    _remove_instance(rows, old)
+    return 0
+
+
+def store_instance(rows: Rows, node: str, service: str, name: str, data: bytes) -> None:
+    """Write the row of an instance, and note it."""
+    key = instance_key(node, service)
+    rows.put(SERVICES, name_part(name) + b"\0" + key, data)
+    rows.put(NODE_SERVICES, key, name_part(name))
+    rows.note_subject(SERVICES, of_service(name))
+    rows.note_subject(SERVICES, of_node(node))
+
+
+def rename_checks(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
+    """Have the checks of an instance say its new service."""
+    for row in list(checks_of_instance(rows, node, service.id)):
         index = rows.take_index()
-        row = msgspec.structs.replace(row, create_index=created or index, modify_index=index)
-        rows.put(NODES, name_part(row.name), encode_row(row))
-        yield from _node_changed(rows, NODES, row.name)
-    if check_of(rows, row.name, SERF_HEALTH) is None:
-        yield from _put_health(rows, row.name, PASSING, None)
-    if command.service:
-        definition = command.service
-        on_service_register(
-            rows, ServiceRegister(row.name, SERVER_SERVICE, SERVER_SERVICE, definition)
-        )
-    return True
+        said = msgspec.structs.replace(row, service_name=service.name, modify_index=index)
+        rows.put(CHECKS, check_key(node, row.id), encode_row(said))
+        if rows.spend(_WRITE_UNITS):
+            yield
 
 
-def on_node_health(rows: Rows, command: NodeHealth) -> Generator[None, None, bool]:
-    """Apply `NodeHealth`."""
-    node = node_of(rows, command.name)
-    if node is None:
+# --- checks -----------------------------------------------------------------------------------
+
+
+def serf_health(status: str) -> Check:
+    """The check of a member."""
+    return Check(SERF_HEALTH, "Serf Health Status", status, output=OUTPUTS.get(status, ""))
+
+
+def on_check_update(rows: Rows, command: CheckUpdate) -> Generator[None, None, bool]:
+    """Apply `CheckUpdate`."""
+    row = check_of(rows, command.node, command.check)
+    if row is not None:
+        after = msgspec.structs.replace(row, status=command.status, output=command.output)
+        yield from _store_check(rows, row, after)
+        return True
+    node = node_of(rows, command.node)
+    if node is None or command.check != SERF_HEALTH:
         return False
-    old = check_of(rows, command.name, SERF_HEALTH)
-    if old is None or old.status != command.status:
-        yield from _put_health(rows, node.name, command.status, old)
-    yield from rows.emit(CheckStatusChanged(command.name, SERF_HEALTH, command.status))
+    made = msgspec.structs.replace(serf_health(command.status), output=command.output)
+    yield from _put_check(rows, node.name, made)
     return True
+
+
+def on_check_deregister(rows: Rows, command: CheckDeregister) -> Generator[None, None, bool]:
+    """Apply `CheckDeregister`."""
+    row = check_of(rows, command.node, command.check)
+    if row is None:
+        return False
+    rows.take_index()
+    yield from _drop_check(rows, row)
+    return True
+
+
+def _put_check(rows: Rows, node: str, check: Check) -> Generator[None, None, None]:
+    old = check_of(rows, node, check.id)
+    instance = instance_of(rows, node, check.service_id) if check.service_id else None
+    row = CheckRow(
+        node,
+        check.id,
+        check.name,
+        check.status,
+        check.notes,
+        check.output,
+        check.service_id,
+        "" if instance is None else instance.service.name,
+        check.type,
+        0 if old is None else old.create_index,
+        0 if old is None else old.modify_index,
+    )
+    yield from _store_check(rows, old, row)
+
+
+def _store_check(rows: Rows, old: CheckRow | None, row: CheckRow) -> Generator[None, None, None]:
+    """Write a check that is not as it was; it has the indexes of `old`."""
+    if row == old:
+        return
+    index = rows.take_index()
+    row = msgspec.structs.replace(row, create_index=row.create_index or index, modify_index=index)
+    if old is not None and old.service_id != row.service_id:
+        rows.remove_derived(SERVICE_CHECKS, service_check_key(old))
+        _note_check(rows, old)
+    store_check(rows, row)
+    _note_check(rows, row)
+    if old is None or old.status != row.status:
+        yield from rows.emit(CheckStatusChanged(row.node, row.id, row.status))
+
+
+def store_check(rows: Rows, row: CheckRow) -> None:
+    """Write the row of a check. Whoever calls notes it."""
+    rows.put(CHECKS, check_key(row.node, row.id), encode_row(row))
+    rows.add_derived(SERVICE_CHECKS, service_check_key(row))
+
+
+def _drop_check(rows: Rows, row: CheckRow) -> Generator[None, None, None]:
+    rows.delete(CHECKS, check_key(row.node, row.id))
+    rows.remove_derived(SERVICE_CHECKS, service_check_key(row))
+    _note_check(rows, row)
+    yield from rows.emit(CheckRemoved(row.node, row.id))
+
+
+def _note_check(rows: Rows, row: CheckRow) -> None:
+    rows.note_subject(CHECKS, of_node(row.node))
+    if row.service_id:
+        rows.note_subject(CHECKS, of_service(row.service_name))
+    else:
+        _note_host(rows, CHECKS, row.node)
+
+
+def _note_host(rows: Rows, table: int, node: str) -> None:
+    rows.note_subject(table, of_host(node))
+    rows.note_subject(table, of_hosts())
+
+
+# --- removing ---------------------------------------------------------------------------------
 
 
 def on_node_deregister(rows: Rows, command: NodeDeregister) -> Generator[None, None, bool]:
     """Apply `NodeDeregister`."""
-    yield from _remove_node(rows, command.name)
+    yield from remove_node(rows, command.name)
     return True
 
 
-def _remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
+def remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
     """Remove a node with its services and checks, if it is known."""
     yield from rows.emit(NodeLeaving(name))
-    if node_of(rows, name) is None:
+    node = node_of(rows, name)
+    if node is None:
         return
     rows.take_index()
-    for service in (yield from _hosted(rows, name)):
-        _remove_service(rows, service)
+    for instance in _in_pieces(lambda: services_of_node(rows, name)):
+        _remove_instance(rows, instance)
         if rows.spend(_WRITE_UNITS):
             yield
-    for check in list(checks_of_node(rows, name)):
-        rows.delete(CHECKS, check_key(name, check.id))
+    prefix = name_part(name) + b"\0"
+    for key, data in _in_pieces(lambda: rows.range(CHECKS, prefix, prefix_end(prefix))):
+        rows.delete(CHECKS, key)
+        rows.remove_derived(SERVICE_CHECKS, service_check_key(decode_check(data)))
         rows.touch(CHECKS, of_node(name))
         if rows.spend(_WRITE_UNITS):
             yield
     rows.delete(NODES, name_part(name))
+    listed = node_id_key(node)
+    if listed is not None:
+        rows.remove_derived(NODE_IDS, listed)
     rows.note_subject(NODES, of_node(name))
     rows.bury(of_node(name))
+    if rows.get(SUBJECTS, of_host(name)) is not None:
+        rows.bury(of_host(name))
     yield from rows.emit(NodeRemoved(name))
 
 
-def on_service_register(rows: Rows, command: ServiceRegister) -> bool | Failure:
-    """Apply `ServiceRegister`."""
-    node = node_of(rows, command.node)
-    if node is None:
-        return NO_NODE
-    place = name_part(command.node) + b"\0" + key_part(command.id)
-    known = rows.get(NODE_SERVICES, place)
-    data = None if known is None else rows.get(SERVICES, known + b"\0" + place)
-    old = None if data is None else decode_service(data)
-    created = 0
-    if old is not None:
-        if old.name == command.name and old.definition == command.definition:
-            return True
-        if name_part(old.name) == name_part(command.name):
-            created = old.create_index
-        else:
-            rows.take_index()
-            _remove_service(rows, old)
-    index = rows.take_index()
-    row = ServiceRow(
-        node.name, command.id, command.name, command.definition, created or index, index
-    )
-    rows.put(SERVICES, name_part(row.name) + b"\0" + place, encode_row(row))
-    rows.put(NODE_SERVICES, place, name_part(row.name))
-    rows.note_subject(SERVICES, of_service(row.name))
-    rows.note_subject(SERVICES, of_node(row.node))
-    return True
-
-
-def on_service_deregister(rows: Rows, command: ServiceDeregister) -> bool:
+def on_service_deregister(rows: Rows, command: ServiceDeregister) -> Generator[None, None, bool]:
     """Apply `ServiceDeregister`."""
-    place = name_part(command.node) + b"\0" + key_part(command.id)
-    known = rows.get(NODE_SERVICES, place)
-    data = None if known is None else rows.get(SERVICES, known + b"\0" + place)
-    if data is None:
+    row = instance_of(rows, command.node, command.id)
+    if row is None:
         return False
     rows.take_index()
-    _remove_service(rows, decode_service(data))
+    _remove_instance(rows, row)
+    for check in _in_pieces(lambda: checks_of_instance(rows, command.node, command.id)):
+        yield from _drop_check(rows, check)
+        if rows.spend(_WRITE_UNITS):
+            yield
     return True
 
 
-# --- helpers ----------------------------------------------------------------------------------
-
-
-def _put_health(
-    rows: Rows, node: str, status: str, old: CheckRow | None
-) -> Generator[None, None, None]:
-    index = rows.take_index()
-    row = CheckRow(
-        node,
-        SERF_HEALTH,
-        "Serf Health Status",
-        status,
-        "",
-        OUTPUTS.get(status, ""),
-        "",
-        "",
-        "",
-        index if old is None else old.create_index,
-        index,
-    )
-    rows.put(CHECKS, check_key(node, SERF_HEALTH), encode_row(row))
-    return _node_changed(rows, CHECKS, node)
-
-
-def _node_changed(rows: Rows, table: int, node: str) -> Generator[None, None, None]:
-    """The node is another one now, and with it every service that it hosts."""
-    rows.note_subject(table, of_node(node))
-    names = {service.name for service in (yield from _hosted(rows, node))}
-    for name in sorted(names):
-        rows.note_subject(table, of_service(name))
-        if rows.spend(_WRITE_UNITS):
-            yield
-
-
-def _hosted(rows: Rows, node: str) -> Generator[None, None, list[ServiceRow]]:
-    """As `services_of_node`; yields whenever this turn's share of work is done."""
-    prefix = name_part(node) + b"\0"
-    found: list[ServiceRow] = []
-    for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
-        data = rows.get(SERVICES, name + b"\0" + key)
-        if data is not None:
-            found.append(decode_service(data))
-        if rows.spend(_READ_UNITS):
-            yield
-    return found
-
-
-def _remove_service(rows: Rows, row: ServiceRow) -> None:
-    place = name_part(row.node) + b"\0" + key_part(row.id)
-    rows.delete(SERVICES, name_part(row.name) + b"\0" + place)
-    rows.delete(NODE_SERVICES, place)
-    subject = of_service(row.name)
+def _remove_instance(rows: Rows, row: InstanceRow) -> None:
+    """Remove an instance without its checks."""
+    key, name = instance_key(row.node, row.service.id), row.service.name
+    rows.delete(SERVICES, name_part(name) + b"\0" + key)
+    rows.delete(NODE_SERVICES, key)
+    subject = of_service(name)
     rows.note_subject(SERVICES, subject)
     rows.note_subject(SERVICES, of_node(row.node))
-    if next(instances_of(rows, row.name), None) is None:
+    if next(instances_of(rows, name), None) is None:
         rows.bury(subject)
+
+
+def _in_pieces(first: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """Everything that `first` gives, if each is deleted before the next one is asked for."""
+    while piece := list(islice(first(), _PIECE)):
+        yield from piece
 
 
 # --- answers ----------------------------------------------------------------------------------

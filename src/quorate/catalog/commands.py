@@ -1,18 +1,71 @@
-"""Commands of the catalog: nodes with their `serfHealth`, services without checks.
+"""Commands of the catalog: nodes, instances of services, and checks of both.
 
 Source: Consul's catalog API, https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
 from quorate.base.command import Command
+from quorate.catalog.fields import Check, Node, Service
+
+
+class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
+    """Put a node, an instance of a service on it and checks of both into the catalog. Value True.
+
+    What is there with the same content stays as it is; if nothing changes, no index is taken.
+    Failures, which change nothing: `Missing node registration`, `Missing service registration`
+    (of a check), and that a live node has the name.
+
+    Attributes:
+        node: Its name.
+        details: What it is from now on; None: it must be known, and stays as it is.
+        service: None: none.
+        checks: May be of instances that are known already.
+        is_member: It is one of this cluster: it gets a passing `serfHealth` if it has none.
+    """
+
+    node: str
+    details: Node | None = None
+    service: Service | None = None
+    checks: tuple[Check, ...] = ()
+    is_member: bool = False
+
+
+class CheckUpdate(Command, frozen=True, array_like=True, tag=36):
+    """Set status and output of a check. Value True, or False if there is none.
+
+    `serfHealth` is made if the node is known and has none.
+    """
+
+    node: str
+    check: str
+    status: str
+    output: str
+
+
+class CheckDeregister(Command, frozen=True, array_like=True, tag=37):
+    """Remove a check; sessions bound to it end. Value True, or False if it was absent."""
+
+    node: str
+    check: str
+
+
+class ServiceDeregister(Command, frozen=True, array_like=True, tag=33):
+    """Remove an instance with its checks. Value True, or False if it was absent."""
+
+    node: str
+    id: str
+
+
+class NodeDeregister(Command, frozen=True, array_like=True, tag=34):
+    """Remove a node with its checks, services and sessions. Value True, also if unknown."""
+
+    name: str
+
+
+# --- of logs of format 3 and older: applied as it was (`catalog.older`), proposed no more ---------
 
 
 class NodeRegister(Command, frozen=True, array_like=True, tag=30):
-    """Put a cluster member into the catalog with a passing `serfHealth`. Value True.
-
-    `service` is the definition of the instance of the service `consul` that the member is, as in
-    `ServiceRegister`; empty: it is none. Same content as stored: nothing changes, no index is
-    taken.
-    """
+    """As `CatalogRegister` of a member. `service` is JSON, as in `ServiceRegister`, or empty."""
 
     id: str
     name: str
@@ -24,32 +77,16 @@ class NodeRegister(Command, frozen=True, array_like=True, tag=30):
 
 
 class NodeHealth(Command, frozen=True, array_like=True, tag=31):
-    """Set a node's `serfHealth` to "passing" or "critical". Value True or False (unknown)."""
+    """As `CheckUpdate` of `serfHealth`, but every service on the node is changed."""
 
     name: str
     status: str
 
 
-class NodeDeregister(Command, frozen=True, array_like=True, tag=34):
-    """Remove a node with its checks, services and sessions. Value True, also if unknown."""
-
-    name: str
-
-
 class ServiceRegister(Command, frozen=True, array_like=True, tag=32):
-    """Register a service instance on a node, without checks. Value True.
-
-    `definition` is the JSON of Consul's NodeService as it is shown, less its indexes.
-    """
+    """As `CatalogRegister` of an instance. `definition` is JSON of Consul's NodeService."""
 
     node: str
     id: str
     name: str
     definition: bytes
-
-
-class ServiceDeregister(Command, frozen=True, array_like=True, tag=33):
-    """Remove a service instance. Value True, or False if it was absent."""
-
-    node: str
-    id: str

@@ -2,8 +2,11 @@
 
 from quorate.base.domain import Domain
 from quorate.base.facts import CheckStatus, IsNodeKnown
-from quorate.catalog import apply
+from quorate.catalog import apply, older
 from quorate.catalog.commands import (
+    CatalogRegister,
+    CheckDeregister,
+    CheckUpdate,
     NodeDeregister,
     NodeHealth,
     NodeRegister,
@@ -11,22 +14,23 @@ from quorate.catalog.commands import (
     ServiceRegister,
 )
 from quorate.catalog.model import SIMULATION
-from quorate.catalog.subjects import NODE, SERVICE
+from quorate.catalog.subjects import HOST, HOSTS, NODE, SERVICE
 from quorate.catalog.tables import TABLES
 
 CATALOG_DOMAIN = Domain(
     name="catalog",
     tables=TABLES,
-    handlers={
-        ServiceRegister: apply.on_service_register,
-        ServiceDeregister: apply.on_service_deregister,
-    },
     long_handlers={
-        NodeRegister: apply.on_node_register,
-        NodeHealth: apply.on_node_health,
+        CatalogRegister: apply.on_register,
+        CheckUpdate: apply.on_check_update,
+        CheckDeregister: apply.on_check_deregister,
+        ServiceDeregister: apply.on_service_deregister,
         NodeDeregister: apply.on_node_deregister,
+        NodeRegister: older.on_node_register,
+        NodeHealth: older.on_node_health,
+        ServiceRegister: older.on_service_register,
     },
     answers={IsNodeKnown: apply.is_known, CheckStatus: apply.check_status},
-    subjects={NODE: None, SERVICE: None},
+    subjects={NODE: None, SERVICE: None, HOST: None, HOSTS: None},
     simulation=SIMULATION,
 )

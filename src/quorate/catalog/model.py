@@ -5,18 +5,25 @@ from typing import NamedTuple, cast
 from quorate.base.answers import Reading
 from quorate.base.command import Command
 from quorate.base.domain import Model, Query, Simulation
-from quorate.base.facts import CheckStatus, CheckStatusChanged, IsNodeKnown, NodeLeaving
+from quorate.base.facts import (
+    CheckRemoved,
+    CheckStatus,
+    CheckStatusChanged,
+    IsNodeKnown,
+    NodeLeaving,
+)
 from quorate.base.outcomes import Failure
 from quorate.base.ports import Rng
 from quorate.catalog.commands import (
+    CatalogRegister,
+    CheckDeregister,
+    CheckUpdate,
     NodeDeregister,
-    NodeHealth,
-    NodeRegister,
     ServiceDeregister,
-    ServiceRegister,
 )
-from quorate.catalog.queries import each_instance, each_node, each_service_of_node
-from quorate.catalog.tables import ServiceRow
+from quorate.catalog.fields import Check, Node, Service
+from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
+from quorate.catalog.tables import CheckRow, InstanceRow
 
 
 class NodeSeen(NamedTuple):
@@ -33,53 +40,55 @@ class NodeSeen(NamedTuple):
 class ServiceSeen(NamedTuple):
     """An instance of a service as a client sees it; `node` as it was written at that time."""
 
-    name: str
     node: str
-    id: str
-    definition: bytes
+    said: Service
     create: int
     modify: int
 
 
 class CheckSeen(NamedTuple):
-    """The check `serfHealth` of a node as a client sees it."""
+    """A check as a client sees it; `node` as it was written at that time."""
 
-    status: str
+    node: str
+    said: Check
+    service: str
     create: int
     modify: int
 
 
-Copy = tuple[dict[str, NodeSeen], dict[str, CheckSeen], dict[tuple[str, str], ServiceSeen]]
+Place = tuple[str, str]
+"""The name of a node, and the id of what is on it."""
+
+Copy = tuple[dict[str, NodeSeen], dict[Place, CheckSeen], dict[Place, ServiceSeen]]
 
 
 class Nodes:
-    """All nodes, the check `serfHealth` of each, and what they host.
+    """All nodes, what they host, and the checks of both.
 
     Attributes:
         nodes: By name.
-        health: By the name of the node.
-        services: By the name of the node and the id of the instance.
+        checks, services: By the name of the node and their id.
     """
 
     def __init__(self, _: Model) -> None:
         self.nodes: dict[str, NodeSeen] = {}
-        self.health: dict[str, CheckSeen] = {}
-        self.services: dict[tuple[str, str], ServiceSeen] = {}
+        self.checks: dict[Place, CheckSeen] = {}
+        self.services: dict[Place, ServiceSeen] = {}
 
     def remove(self, name: str) -> None:
         """A node goes, with all that it has."""
         del self.nodes[name]
-        self.health.pop(name, None)
+        self.checks = {place: row for place, row in self.checks.items() if place[0] != name}
         self.services = {place: row for place, row in self.services.items() if place[0] != name}
 
     def copied(self) -> Copy:
         """As it is now."""
-        return dict(self.nodes), dict(self.health), dict(self.services)
+        return dict(self.nodes), dict(self.checks), dict(self.services)
 
     def put_back(self, copy: Copy) -> None:
         """As it was when that copy was made."""
-        nodes, health, services = copy
-        self.nodes, self.health, self.services = dict(nodes), dict(health), dict(services)
+        nodes, checks, services = copy
+        self.nodes, self.checks, self.services = dict(nodes), dict(checks), dict(services)
 
 
 def nodes_of(model: Model) -> Nodes:
@@ -98,45 +107,115 @@ def _drop_node(model: Model, name: str) -> None:
         mine.remove(name)
 
 
-def _register(model: Model, command: NodeRegister) -> bool | Failure:
-    mine, name = nodes_of(model), command.name.lower()
-    holder = mine.nodes.get(name)
-    if holder is not None and holder.id != command.id and holder.id:
-        check = mine.health.get(name)
-        if check is not None and check.status != "critical":
-            return Failure(
-                "already_exists",
-                f"Node name {command.name} is reserved by node {holder.id} "
-                f"with name {holder.name} ({holder.address})",
-            )
-        _drop_node(model, name)
-    if command.id:
-        twins = [n for n, row in mine.nodes.items() if row.id == command.id and n != name]
-        for other in sorted(twins):
-            _drop_node(model, other)
-    meta = (*sorted(command.tagged_addresses.items()), *sorted(command.meta.items()))
-    old = mine.nodes.get(name)
-    told = (command.name, command.id, command.address, meta)
-    if old is None or old[:4] != told:
-        index = model.take()
-        mine.nodes[name] = NodeSeen(*told, index if old is None else old.create, index)
-    if name not in mine.health:
-        index = model.take()
-        mine.health[name] = CheckSeen("passing", index, index)
-    if command.service:
-        _serve(model, ServiceRegister(command.name, "consul", "consul", command.service))
+def _register(model: Model, command: CatalogRegister) -> bool | Failure:
+    mine, name = nodes_of(model), command.node.lower()
+    failure = _refused(mine, name, command)
+    if failure is not None:
+        return failure
+    if command.details is not None:
+        _name(model, name, command.node, command.details)
+    shown = mine.nodes[name].name
+    if command.is_member and (name, "serfHealth") not in mine.checks:
+        text = "Agent alive and reachable"
+        _check(model, shown, Check("serfHealth", "Serf Health Status", "passing", output=text))
+    if command.service is not None:
+        _serve(model, shown, command.service)
+    for check in command.checks:
+        _check(model, shown, check)
     return True
 
 
-def _health(model: Model, command: NodeHealth) -> bool:
-    mine, name = nodes_of(model), command.name.lower()
-    if name not in mine.nodes:
-        return False
-    old = mine.health.get(name)
-    if old is None or old.status != command.status:
+def _refused(mine: Nodes, name: str, command: CatalogRegister) -> Failure | None:
+    holder, details = mine.nodes.get(name), command.details
+    if holder is None and details is None:
+        return Failure("precondition", "Missing node registration")
+    known = {id_ for node, id_ in mine.services if node == name}
+    if holder is not None and details is not None and details.id and holder.id:
+        is_taken = holder.id != details.id
+        check = mine.checks.get((name, "serfHealth"))
+        if is_taken and check is not None and check.said.status != "critical":
+            return Failure(
+                "already_exists",
+                f"Node name {command.node} is reserved by node {holder.id} "
+                f"with name {holder.name} ({holder.address})",
+            )
+        known = set[str]() if is_taken else known
+    if command.service is not None:
+        known.add(command.service.id)
+    if any(check.service_id and check.service_id not in known for check in command.checks):
+        return Failure("precondition", "Missing service registration")
+    return None
+
+
+def _name(model: Model, name: str, shown: str, details: Node) -> None:
+    mine = nodes_of(model)
+    holder = mine.nodes.get(name)
+    node = details.id or (holder.id if holder is not None else "")
+    if holder is not None and holder.id not in ("", node):
+        _drop_node(model, name)
+    twins = [other for other, each in mine.nodes.items() if each.id == node != ""]
+    for other in sorted(twins):
+        if other != name:
+            _drop_node(model, other)
+    meta = (*sorted(details.tagged_addresses.items()), *sorted(details.meta.items()))
+    told, old = (shown, node, details.address, meta), mine.nodes.get(name)
+    if old is None or old[:4] != told:
         index = model.take()
-        mine.health[name] = CheckSeen(command.status, old.create if old else index, index)
-    model.tell(CheckStatusChanged(name, "serfHealth", command.status))
+        mine.nodes[name] = NodeSeen(*told, index if old is None else old.create, index)
+
+
+def _serve(model: Model, node: str, said: Service) -> None:
+    mine, place = nodes_of(model), (node.lower(), said.id)
+    old = mine.services.get(place)
+    if old is not None and old.said == said:
+        return
+    index = model.take()
+    is_renamed = old is not None and old.said.name.lower() != said.name.lower()
+    created = index if old is None or is_renamed else old.create
+    mine.services[place] = ServiceSeen(node, said, created, index)
+    for key, check in mine.checks.items() if is_renamed else ():
+        if key[0] == place[0] and check.said.service_id == said.id:
+            mine.checks[key] = check._replace(service=said.name, modify=index)
+
+
+def _check(model: Model, node: str, said: Check) -> None:
+    mine, place = nodes_of(model), (node.lower(), said.id)
+    old, service = mine.checks.get(place), mine.services.get((node.lower(), said.service_id))
+    name = service.said.name if service is not None and said.service_id else ""
+    if old is None or old[:3] != (node, said, name):
+        index = model.take()
+        mine.checks[place] = CheckSeen(node, said, name, old.create if old else index, index)
+    if old is None or old.said.status != said.status:
+        model.tell(CheckStatusChanged(node.lower(), said.id, said.status))
+
+
+def _update(model: Model, command: CheckUpdate) -> bool:
+    mine, name = nodes_of(model), command.node.lower()
+    old, node = mine.checks.get((name, command.check)), mine.nodes.get(name)
+    if old is not None:
+        said, shown, service = old.said, old.node, old.service
+    elif node is not None and command.check == "serfHealth":
+        said, shown, service = Check("serfHealth", "Serf Health Status", ""), node.name, ""
+    else:
+        return False
+    after = Check(
+        said.id, said.name, command.status, said.notes, command.output, said.service_id, said.type
+    )
+    if after != said:
+        index = model.take()
+        created = old.create if old else index
+        mine.checks[name, said.id] = CheckSeen(shown, after, service, created, index)
+    if after.status != said.status:
+        model.tell(CheckStatusChanged(name, said.id, after.status))
+    return True
+
+
+def _drop_check(model: Model, command: CheckDeregister) -> bool:
+    place = (command.node.lower(), command.check)
+    if nodes_of(model).checks.pop(place, None) is None:
+        return False
+    model.take()
+    model.tell(CheckRemoved(*place))
     return True
 
 
@@ -145,27 +224,14 @@ def _deregister(model: Model, command: NodeDeregister) -> bool:
     return True
 
 
-def _serve(model: Model, command: ServiceRegister) -> bool | Failure:
-    mine, place = nodes_of(model), (command.node.lower(), command.id)
-    node, old = mine.nodes.get(place[0]), mine.services.get(place)
-    if node is None:
-        return Failure("precondition", "Missing node registration")
-    if old is not None and (old.name, old.definition) == (command.name, command.definition):
-        return True
-    index = model.take()
-    is_same = old is not None and old.name.lower() == command.name.lower()
-    created = old.create if old is not None and is_same else index
-    mine.services[place] = ServiceSeen(
-        command.name, node.name, command.id, command.definition, created, index
-    )
-    return True
-
-
 def _serve_no_more(model: Model, command: ServiceDeregister) -> bool:
-    place = (command.node.lower(), command.id)
-    if nodes_of(model).services.pop(place, None) is None:
+    mine, place = nodes_of(model), (command.node.lower(), command.id)
+    if mine.services.pop(place, None) is None:
         return False
     model.take()
+    own = [key for key, row in mine.checks.items() if (key[0], row.said.service_id) == place]
+    for node, check in sorted(own):
+        _drop_check(model, CheckDeregister(node, check))
     return True
 
 
@@ -177,8 +243,8 @@ def _is_known(model: Model, question: IsNodeKnown) -> bool:
 
 
 def _status(model: Model, question: CheckStatus) -> str | None:
-    check = nodes_of(model).health.get(question.node.lower())
-    return check.status if check is not None and question.check == "serfHealth" else None
+    check = nodes_of(model).checks.get((question.node.lower(), question.check))
+    return None if check is None else check.said.status
 
 
 def _save(model: Model) -> Copy:
@@ -220,45 +286,66 @@ Instances = tuple[tuple[ServiceSeen, NodeSeen, tuple[CheckSeen, ...]], ...]
 def _see_instances(reading: Reading, service: bytes) -> Instances:
     by_name = {row.name: row for row in _see_nodes(reading, b"")}
     return tuple(
-        (
-            _service(one.service),
-            by_name[one.node.name],
-            tuple(CheckSeen(c.status, c.create_index, c.modify_index) for c in one.checks),
-        )
+        (_service(one.row), by_name[one.node.name], tuple(map(_checked, one.checks)))
         for one in each_instance(reading, service.decode()).value
     )
 
 
 def _expect_instances(model: Model, slot: int, service: bytes) -> Instances:
-    nodes, health, services = _copy(model, slot)
+    nodes, checks, services = _copy(model, slot)
     name = service.decode().lower()
     return tuple(
-        (row, nodes[node], (health[node],))
-        for (node, _), row in sorted(services.items())
-        if row.name.lower() == name
+        (
+            row,
+            nodes[node],
+            tuple(
+                check
+                for place, check in sorted(checks.items(), key=_by_place)
+                if place[0] == node and check.said.service_id in ("", id_)
+            ),
+        )
+        for (node, id_), row in sorted(services.items(), key=_by_place)
+        if row.said.name.lower() == name
     )
 
 
-def _see_hosted(reading: Reading, node: bytes) -> tuple[ServiceSeen, ...]:
-    return tuple(map(_service, each_service_of_node(reading, node.decode()).value))
+def _by_place(item: tuple[Place, object]) -> Place:
+    return item[0]
 
 
-def _expect_hosted(model: Model, slot: int, node: bytes) -> tuple[ServiceSeen, ...]:
+Hosted = tuple[ServiceSeen | CheckSeen, ...]
+
+
+def _see_hosted(reading: Reading, node: bytes) -> Hosted:
+    name = node.decode()
+    services = map(_service, each_service_of_node(reading, name).value)
+    return (*services, *map(_checked, each_check(reading, name).value))
+
+
+def _expect_hosted(model: Model, slot: int, node: bytes) -> Hosted:
+    _, checks, services = _copy(model, slot)
     name = node.decode().lower()
-    services = sorted(_copy(model, slot)[2].items())
-    return tuple(row for (host, _), row in services if host == name)
-
-
-def _service(row: ServiceRow) -> ServiceSeen:
-    return ServiceSeen(
-        row.name, row.node, row.id, row.definition, row.create_index, row.modify_index
+    return (
+        *(row for (host, _), row in sorted(services.items(), key=_by_place) if host == name),
+        *(row for (host, _), row in sorted(checks.items(), key=_by_place) if host == name),
     )
+
+
+def _service(row: InstanceRow) -> ServiceSeen:
+    return ServiceSeen(row.node, row.service, row.create_index, row.modify_index)
+
+
+def _checked(row: CheckRow) -> CheckSeen:
+    said = Check(row.id, row.name, row.status, row.notes, row.output, row.service_id, row.type)
+    return CheckSeen(row.node, said, row.service_name, row.create_index, row.modify_index)
 
 
 # --- what clients do --------------------------------------------------------------------------
 
 _NODES, _SERVICES = ("x0", "X0", "x1", "x2"), ("web", "Web", "db")
 """Names of nodes that no server has, and of services: few, so that they meet."""
+
+_STATUSES, _CHECKS = ("passing", "warning", "critical"), ("c0", "c1", "serfHealth")
 
 
 def _one_of(chance: Rng, choices: tuple[str, ...]) -> str:
@@ -267,22 +354,32 @@ def _one_of(chance: Rng, choices: tuple[str, ...]) -> str:
 
 def _act_node(chance: Rng, text: str) -> Command:
     id_ = _one_of(chance, ("", "id0", "id0", "id1"))
-    address = _one_of(chance, ("10.1.0.1", "10.1.0.2"))
-    return NodeRegister(id_, _one_of(chance, _NODES), address, "dc1", {}, {"by": text})
+    node = Node(id_, _one_of(chance, ("10.1.0.1", "10.1.0.2")), "dc1", {}, {"by": text})
+    is_member = chance.random() < 0.5
+    return CatalogRegister(_one_of(chance, _NODES), node, is_member=is_member)
 
 
 def _act_leave(chance: Rng, _: str) -> Command:
     return NodeDeregister(_one_of(chance, _NODES))
 
 
-def _act_health(chance: Rng, _: str) -> Command:
-    return NodeHealth(_one_of(chance, _NODES), _one_of(chance, ("passing", "critical")))
+def _act_check(chance: Rng, text: str) -> Command:
+    node, check = _one_of(chance, _NODES), _one_of(chance, _CHECKS)
+    if chance.random() < 0.1:
+        return CheckDeregister(node, check)
+    return CheckUpdate(node, check, _one_of(chance, _STATUSES), text if chance.randrange(2) else "")
 
 
 def _act_service(chance: Rng, text: str) -> Command:
-    definition = text.encode() if chance.randrange(2) else b"{}"
-    id_ = _one_of(chance, ("s0", "s1"))
-    return ServiceRegister(_one_of(chance, _NODES), id_, _one_of(chance, _SERVICES), definition)
+    node, id_ = _one_of(chance, _NODES), _one_of(chance, ("s0", "s1"))
+    tags = (text,) if chance.randrange(2) else ()
+    checks = tuple(
+        Check(f"c{place}", text, _one_of(chance, _STATUSES), service_id=_one_of(chance, (id_, "")))
+        for place in range(chance.randrange(3))
+    )
+    said = Service(id_, _one_of(chance, _SERVICES), tags=tags)
+    details = Node("", "10.1.0.3", "dc1", {}, {}) if chance.random() < 0.2 else None
+    return CatalogRegister(node, details, said, checks)
 
 
 def _act_service_leave(chance: Rng, _: str) -> Command:
@@ -292,10 +389,10 @@ def _act_service_leave(chance: Rng, _: str) -> Command:
 SIMULATION = Simulation(
     state=Nodes,
     model={
-        NodeRegister: _register,
-        NodeHealth: _health,
+        CatalogRegister: _register,
+        CheckUpdate: _update,
+        CheckDeregister: _drop_check,
         NodeDeregister: _deregister,
-        ServiceRegister: _serve,
         ServiceDeregister: _serve_no_more,
         IsNodeKnown: _is_known,
         CheckStatus: _status,
@@ -303,7 +400,7 @@ SIMULATION = Simulation(
     acts={
         "node": _act_node,
         "node leaves": _act_leave,
-        "check": _act_health,
+        "check": _act_check,
         "service": _act_service,
         "service leaves": _act_service_leave,
     },

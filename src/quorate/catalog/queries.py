@@ -6,15 +6,20 @@ from itertools import chain
 import msgspec
 
 from quorate.base.answers import Answer, Reading, T
+from quorate.base.ports import TableRows
+from quorate.base.schema import SUBJECTS, index_of
 from quorate.base.subjects import exactly
-from quorate.catalog.subjects import of_node, of_service
+from quorate.catalog.fields import Service
+from quorate.catalog.subjects import of_hosts, of_node, of_place, of_service
 from quorate.catalog.tables import (
     NODES,
     SERVICES,
     CheckRow,
+    InstanceRow,
     NodeRow,
-    ServiceRow,
+    checks_about,
     checks_of_node,
+    hosts_of,
     instances_of,
     node_of,
     nodes,
@@ -22,13 +27,21 @@ from quorate.catalog.tables import (
     services_of_node,
 )
 
+HOSTS_MAX = 128
+"""A service on more nodes is read again after a change of any node: see `catalog.subjects`."""
+
 
 class Instance(msgspec.Struct, frozen=True):
     """An instance of a service with its node, and the checks of both."""
 
     node: NodeRow
-    service: ServiceRow
+    row: InstanceRow
     checks: list[CheckRow]
+
+    @property
+    def service(self) -> Service:
+        """What it is."""
+        return self.row.service
 
 
 def each_node(reading: Reading) -> Answer[Iterator[NodeRow]]:
@@ -47,12 +60,12 @@ def node_row(reading: Reading, name: str) -> NodeRow | None:
     return node_of(reading.rows, name)
 
 
-def each_service(reading: Reading) -> Answer[Iterator[ServiceRow]]:
+def each_service(reading: Reading) -> Answer[Iterator[InstanceRow]]:
     """All instances of all services, by name, node and id, read one by one."""
     return reading.of_table(services(reading.rows), SERVICES)
 
 
-def each_service_of_node(reading: Reading, name: str) -> Answer[Iterator[ServiceRow]]:
+def each_service_of_node(reading: Reading, name: str) -> Answer[Iterator[InstanceRow]]:
     """The instances on a node, by id, read one by one."""
     row = node_of(reading.rows, name)
     found = services_of_node(reading.rows, name)
@@ -67,26 +80,38 @@ def each_check(reading: Reading, name: str) -> Answer[Iterator[CheckRow]]:
 
 
 def each_instance(reading: Reading, name: str) -> Answer[Iterator[Instance]]:
-    """The instances of a service with nodes and checks, by node and id, read one by one."""
-    found = _instances(reading, name)
+    """The instances of a service with nodes and checks, by node and id, read one by one.
+
+    Cost: O(nodes that host them), up to `HOSTS_MAX`, before the first is read.
+    """
+    found = _instances(reading.rows, name)
     first = next(found, None)
     subject = of_service(name)
     changed = reading.noted(subject)
-    header = changed if first is not None else reading.table_index(SERVICES)
-    rows = found if first is None else chain((first,), found)
-    return reading.answer(rows, changed, header, (exactly(subject),))
+    if first is None:
+        header = reading.table_index(SERVICES)
+        return reading.answer(found, changed, header, (exactly(subject),))
+    hosts = hosts_of(reading.rows, name, HOSTS_MAX)
+    subjects = [of_hosts()] if hosts is None else [of_place(place) for place in hosts]
+    changed = max(changed, *(_host_changed(reading.rows, host) for host in subjects))
+    wait = (exactly(subject), *map(exactly, subjects))
+    return reading.answer(chain((first,), found), changed, changed, wait)
 
 
-def _instances(reading: Reading, name: str) -> Iterator[Instance]:
-    for service in instances_of(reading.rows, name):
-        node = node_of(reading.rows, service.node)
+def _host_changed(rows: TableRows, subject: bytes) -> int:
+    """When a host changed; 0: not since it is noted, before that its services were noted.
+
+    The node is there, so nothing of this was forgotten.
+    """
+    data = rows.get(SUBJECTS, subject)
+    return 0 if data is None else index_of(data)
+
+
+def _instances(rows: TableRows, name: str) -> Iterator[Instance]:
+    for row in instances_of(rows, name):
+        node = node_of(rows, row.node)
         if node is not None:
-            checks = [
-                check
-                for check in checks_of_node(reading.rows, service.node)
-                if check.service_id in ("", service.id)
-            ]
-            yield Instance(node, service, checks)
+            yield Instance(node, row, list(checks_about(rows, row.node, row.service.id)))
 
 
 def _of_node(reading: Reading, name: str, value: T, *, is_there: bool) -> Answer[T]:

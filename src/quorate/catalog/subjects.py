@@ -1,8 +1,13 @@
-"""What readers of the catalog wait for."""
+"""What readers of the catalog wait for.
+
+A change of a node, or of a check of a node as a whole, is a change of all instances on it. It is
+noted once, under the key of the host; who reads a service waits for its hosts, too. So a check that
+fails costs the same on a node with one service and on one with thousands.
+"""
 
 from quorate.base.subjects import name_part
 
-NODE, SERVICE = b"h", b"v"
+NODE, SERVICE, HOST, HOSTS = b"h", b"v", b"w", b"W"
 """The letters of subjects of this domain."""
 
 
@@ -12,5 +17,20 @@ def of_node(node: str) -> bytes:
 
 
 def of_service(service: str) -> bytes:
-    """A service: its instances, their checks, and the nodes that host them."""
+    """A service: its instances and the checks that are theirs alone."""
     return SERVICE + name_part(service)
+
+
+def of_host(node: str) -> bytes:
+    """A node, as far as it concerns all instances on it: it, and the checks of no one service."""
+    return HOST + name_part(node)
+
+
+def of_place(place: bytes) -> bytes:
+    """As `of_host`, of a node whose name is part of a key."""
+    return HOST + place
+
+
+def of_hosts() -> bytes:
+    """All nodes in this sense, for who reads a service that is on too many to wait for each."""
+    return HOSTS

@@ -4,27 +4,37 @@ Names are found without regard to case and shown as they were given.
 """
 
 from collections.abc import Iterator
-from operator import itemgetter
+from functools import partial
+from heapq import merge
+from itertools import islice
+from operator import attrgetter, itemgetter
 
 import msgspec
 
-from quorate.base.domain import Table
+from quorate.base.domain import Derived, Table
 from quorate.base.ports import TableRows
 from quorate.base.schema import prefix_end
 from quorate.base.subjects import key_part, name_part
 from quorate.base.versions import NODE_ID_META
+from quorate.catalog.fields import Address, Service, Weights
 
 NODES = 6
 """Table: lower-cased node name -> `NodeRow`."""
 
 SERVICES = 7
-"""Table: lower-cased service name, 0x00, node, 0x00, id -> `ServiceRow`."""
+"""Table: lower-cased service name, 0x00, node, 0x00, id -> `InstanceRow`, or `ServiceRow`."""
 
 CHECKS = 8
 """Table: lower-cased node name, 0x00, check id -> `CheckRow`."""
 
 NODE_SERVICES = 11
 """Table: lower-cased node name, 0x00, service id -> lower-cased service name."""
+
+NODE_IDS = 32
+"""Secondary index: node id, 0x00, lower-cased node name."""
+
+SERVICE_CHECKS = 33
+"""Secondary index: lower-cased node name, 0x00, service id or nothing, 0x00, check id."""
 
 _VALUE = itemgetter(1)  # of a row: its key is in the value, too
 
@@ -63,8 +73,21 @@ class CheckRow(msgspec.Struct, array_like=True, frozen=True):
     modify_index: int
 
 
+class InstanceRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """An instance of a service."""
+
+    node: str
+    service: Service
+    create_index: int
+    modify_index: int
+
+
 class ServiceRow(msgspec.Struct, array_like=True, frozen=True):
-    """An instance of a service. `definition` is JSON, see `ServiceRegister`."""
+    """An instance as commands of format 3 and older store it: `definition` is JSON.
+
+    It stays until the instance is registered anew: a replica that went over such rows by itself
+    would differ from one that still applies the commands.
+    """
 
     node: str
     id: str
@@ -77,10 +100,78 @@ class ServiceRow(msgspec.Struct, array_like=True, frozen=True):
 encode_row = msgspec.msgpack.Encoder().encode
 decode_node = msgspec.msgpack.Decoder(NodeRow).decode
 decode_check = msgspec.msgpack.Decoder(CheckRow).decode
-decode_service = msgspec.msgpack.Decoder(ServiceRow).decode
+decode_older_instance = msgspec.msgpack.Decoder(ServiceRow).decode
+_decode_instance = msgspec.msgpack.Decoder(InstanceRow).decode
 
 
-# --- reading ----------------------------------------------------------------------------------
+def decode_instance(data: bytes) -> InstanceRow:
+    """An instance, as either form of row has it.
+
+    Raises:
+        ValueError: The bytes are neither.
+    """
+    try:
+        return _decode_instance(data)
+    except msgspec.ValidationError:
+        row = decode_older_instance(data)
+    service = service_of(row.id, row.name, row.definition)
+    return InstanceRow(row.node, service, row.create_index, row.modify_index)
+
+
+# --- definitions in JSON ----------------------------------------------------------------------
+
+
+class _Place(msgspec.Struct, rename="pascal"):
+    address: str = ""
+    port: int = 0
+
+
+class _Weights(msgspec.Struct, rename="pascal"):
+    passing: int = 1
+    warning: int = 1
+
+
+class _Definition(msgspec.Struct, rename="pascal"):
+    """What older versions stored of an instance; what they stored of all alike is left out."""
+
+    kind: str = ""
+    tags: list[str] | None = None
+    address: str = ""
+    port: int = 0
+    tagged_addresses: dict[str, _Place] | None = None
+    socket_path: str = ""
+    meta: dict[str, str] | None = None
+    weights: _Weights = msgspec.field(default_factory=_Weights)
+    enable_tag_override: bool = False
+
+
+_decode_definition = msgspec.json.Decoder(_Definition).decode
+
+
+def service_of(service: str, name: str, definition: bytes) -> Service:
+    """An instance by its id, name, and its definition in JSON; what is none says nothing."""
+    try:
+        said = _decode_definition(definition)
+    except (ValueError, msgspec.MsgspecError):  # no version stored such; a row must not stop reads
+        said = _Definition()
+    tagged = {name: Address(at.address, at.port) for name, at in
+              (said.tagged_addresses or {}).items()}  # fmt: skip
+    return Service(
+        service,
+        name,
+        said.kind,
+        tuple(said.tags or ()),
+        said.address,
+        said.port,
+        tagged,
+        said.socket_path,
+        said.meta or {},
+        Weights(said.weights.passing, said.weights.warning),
+        said.enable_tag_override,
+    )
+
+
+# --- nodes ------------------------------------------------------------------------------------
 
 
 def node_of(rows: TableRows, name: str) -> NodeRow | None:
@@ -89,9 +180,30 @@ def node_of(rows: TableRows, name: str) -> NodeRow | None:
     return None if data is None else decode_node(data)
 
 
+def node_by_id(rows: TableRows, node: str) -> NodeRow | None:
+    """A node by its id, or None; none has an empty one. Cost: O(1)."""
+    prefix = key_part(node) + b"\0"
+    found = next(iter(rows.range(NODE_IDS, prefix, prefix_end(prefix))), None)
+    data = None if found is None else rows.get(NODES, found[0][len(prefix) :])
+    return None if data is None else decode_node(data)
+
+
 def nodes(rows: TableRows) -> Iterator[NodeRow]:
     """All nodes, by name."""
     return map(decode_node, map(_VALUE, rows.range(NODES, b"")))
+
+
+def node_id_key(row: NodeRow) -> bytes | None:
+    """Where `NODE_IDS` lists a node; None: nowhere."""
+    return key_part(row.id) + b"\0" + name_part(row.name) if row.id else None
+
+
+def _keys_of_node(_: bytes, value: bytes) -> tuple[bytes, ...]:
+    key = node_id_key(decode_node(value))
+    return () if key is None else (key,)
+
+
+# --- checks -----------------------------------------------------------------------------------
 
 
 def check_of(rows: TableRows, node: str, check: str) -> CheckRow | None:
@@ -106,29 +218,99 @@ def checks_of_node(rows: TableRows, node: str) -> Iterator[CheckRow]:
     return map(decode_check, map(_VALUE, rows.range(CHECKS, prefix, prefix_end(prefix))))
 
 
-def instances_of(rows: TableRows, service: str) -> Iterator[ServiceRow]:
-    """The instances of a service, by node and id."""
-    prefix = name_part(service) + b"\0"
-    return map(decode_service, map(_VALUE, rows.range(SERVICES, prefix, prefix_end(prefix))))
+def checks_of_instance(rows: TableRows, node: str, service: str) -> Iterator[CheckRow]:
+    """The checks of one instance, or with "" those of the node as a whole, by id. O(those)."""
+    prefix = instance_key(node, service) + b"\0"
+    place = name_part(node) + b"\0"
+    found = rows.range(SERVICE_CHECKS, prefix, prefix_end(prefix))
+    return filter(None, map(partial(_listed, rows, place, len(prefix)), found))
 
 
-def services(rows: TableRows) -> Iterator[ServiceRow]:
-    """All instances, by service, node and id."""
-    return map(decode_service, map(_VALUE, rows.range(SERVICES, b"")))
+def checks_about(rows: TableRows, node: str, service: str) -> Iterator[CheckRow]:
+    """The checks that decide about an instance: its own and those of its node, by id."""
+    own = checks_of_instance(rows, node, service)
+    if not service:
+        return own
+    return merge(checks_of_instance(rows, node, ""), own, key=attrgetter("id"))
 
 
-def services_of_node(rows: TableRows, node: str) -> Iterator[ServiceRow]:
-    """The instances on a node, by id."""
-    prefix = name_part(node) + b"\0"
-    for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
-        data = rows.get(SERVICES, name + b"\0" + key)
-        if data is not None:
-            yield decode_service(data)
+def _listed(
+    rows: TableRows, place: bytes, length: int, found: tuple[bytes, bytes]
+) -> CheckRow | None:
+    data = rows.get(CHECKS, place + found[0][length:])
+    return None if data is None else decode_check(data)
 
 
 def check_key(node: str, check: str) -> bytes:
     """The key of a check."""
     return name_part(node) + b"\0" + key_part(check)
+
+
+def service_check_key(row: CheckRow) -> bytes:
+    """Where `SERVICE_CHECKS` lists a check."""
+    return instance_key(row.node, row.service_id) + b"\0" + key_part(row.id)
+
+
+def _keys_of_check(_: bytes, value: bytes) -> tuple[bytes, ...]:
+    return (service_check_key(decode_check(value)),)
+
+
+# --- instances --------------------------------------------------------------------------------
+
+
+def instance_key(node: str, service: str) -> bytes:
+    """The key in `NODE_SERVICES` of an instance, by its id; also how its key in others ends."""
+    return name_part(node) + b"\0" + key_part(service)
+
+
+def stored_instance(rows: TableRows, node: str, service: str) -> bytes | None:
+    """The row of an instance by its id, as it lies; None if there is none."""
+    key = instance_key(node, service)
+    name = rows.get(NODE_SERVICES, key)
+    return None if name is None else rows.get(SERVICES, name + b"\0" + key)
+
+
+def instance_of(rows: TableRows, node: str, service: str) -> InstanceRow | None:
+    """An instance by its id, or None."""
+    data = stored_instance(rows, node, service)
+    return None if data is None else decode_instance(data)
+
+
+def instances_of(rows: TableRows, service: str) -> Iterator[InstanceRow]:
+    """The instances of a service, by node and id."""
+    prefix = name_part(service) + b"\0"
+    return map(decode_instance, map(_VALUE, rows.range(SERVICES, prefix, prefix_end(prefix))))
+
+
+def services(rows: TableRows) -> Iterator[InstanceRow]:
+    """All instances, by service, node and id."""
+    return map(decode_instance, map(_VALUE, rows.range(SERVICES, b"")))
+
+
+def services_of_node(rows: TableRows, node: str) -> Iterator[InstanceRow]:
+    """The instances on a node, by id."""
+    prefix = name_part(node) + b"\0"
+    for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
+        data = rows.get(SERVICES, name + b"\0" + key)
+        if data is not None:
+            yield decode_instance(data)
+
+
+def hosts_of(rows: TableRows, service: str, most: int) -> list[bytes] | None:
+    """The nodes with instances of a service, as parts of keys; None if they are more than `most`.
+
+    Cost: O(nodes), not instances.
+    """
+    return None if len(found := list(islice(_hosts(rows, service), most + 1))) > most else found
+
+
+def _hosts(rows: TableRows, service: str) -> Iterator[bytes]:
+    prefix = name_part(service) + b"\0"
+    first, end = prefix, prefix_end(prefix)
+    while (row := next(iter(rows.range(SERVICES, first, end)), None)) is not None:
+        place = row[0][len(prefix) : row[0].index(b"\0", len(prefix))]
+        yield place
+        first = prefix + place + b"\1"  # behind all that go on with 0x00
 
 
 def _name(data: bytes) -> None:
@@ -137,7 +319,11 @@ def _name(data: bytes) -> None:
 
 TABLES = (
     Table(NODES, "NODES", "Node", decode_node, is_indexed=True),
-    Table(SERVICES, "SERVICES", "Service", decode_service, is_indexed=True),
+    Table(SERVICES, "SERVICES", "Service", decode_instance, is_indexed=True),
     Table(CHECKS, "CHECKS", "Check", decode_check, is_indexed=True),
     Table(NODE_SERVICES, "NODE_SERVICES", "NodeService", _name),
+    Table(NODE_IDS, "NODE_IDS", "NodeId", derived=Derived(NODES, _keys_of_node)),
+    Table(
+        SERVICE_CHECKS, "SERVICE_CHECKS", "ServiceCheck", derived=Derived(CHECKS, _keys_of_check)
+    ),
 )

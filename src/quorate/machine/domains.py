@@ -17,6 +17,7 @@ import msgspec
 
 from quorate.base.command import Command
 from quorate.base.domain import (
+    Derived,
     Domain,
     Handler,
     LongHandler,
@@ -45,6 +46,8 @@ class Domains:
         decode: A bundle's body into commands; raises ValueError.
         tables: By number.
         indexed: Numbers of tables with an index of their own, in order.
+        derived: By number of a table: the secondary indexes of its rows, each with its number.
+        derived_versions: Of each secondary index, by its number.
         saved: Numbers of tables that a snapshot for users holds, in order.
         restored: Number of each table whose rows are gone through once when a snapshot became the
             state, and what is done with each.
@@ -71,6 +74,10 @@ class Domains:
         _check_tags(self.all)
         self.tables = _tables(self.all)
         self.indexed = tuple(n for n, one in sorted(self.tables.items()) if one.is_indexed)
+        self.derived = _derived(self.all)
+        self.derived_versions = {
+            number: one.version for some in self.derived.values() for number, one in some
+        }
         self.saved = tuple(n for n, one in sorted(self.tables.items()) if one.decode is not None)
         self.reactions: dict[type[Fact], tuple[LongHandler, ...]] = {}
         for domain in self.all:
@@ -123,6 +130,23 @@ def _decoder(commands: list[type[Command]]) -> Callable[[bytes], list[Command]]:
     union: Any = Union[tuple(commands)]  # noqa: UP007 - its members are not known here
     decoder: msgspec.msgpack.Decoder[list[Command]] = msgspec.msgpack.Decoder(list[union])
     return decoder.decode
+
+
+def _derived(domains: Iterable[Domain]) -> dict[int, tuple[tuple[int, Derived], ...]]:
+    found: dict[int, tuple[tuple[int, Derived], ...]] = {}
+    for domain in domains:
+        own = {table.number: table for table in domain.tables}
+        for number, table in sorted(own.items()):
+            derived = table.derived
+            if derived is None:
+                continue
+            source = own.get(derived.source)
+            if source is None or source.derived is not None:
+                raise ValueError(f"{table.name} follows from no table of {domain.name}")
+            if table.is_indexed or table.decode is not None or table.restored is not None:
+                raise ValueError(f"{table.name} is a secondary index and more than that")
+            found[source.number] = (*found.get(source.number, ()), (number, derived))
+    return found
 
 
 Restored = Callable[[Rows, bytes, bytes], None]

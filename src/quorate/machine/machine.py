@@ -23,6 +23,7 @@ from quorate.base.errors import StorageError, invariant, violated
 from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
+from quorate.machine import derived
 from quorate.machine.dedup import Counted, Origins, Verdict
 from quorate.machine.domains import Domains
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows, ViewRows
@@ -126,7 +127,11 @@ class Machine:
     def reload(self) -> None:
         """Read everything anew: the tables were replaced. Nothing may be under way.
 
-        Deadlines are read by and by, when a leader asks for them.
+        Deadlines are read by and by, when a leader asks for them. Secondary indexes that are
+        missing are made: not for tables that a node of this version wrote.
+
+        Raises:
+            StorageError: There is no space for them.
         """
         invariant(self._work is None, "no batch is half applied")
         data = self._tables.get(STATE_KEY)
@@ -135,6 +140,7 @@ class Machine:
         self._timers = Timers(self._domains, is_behind=True)
         self._shown = read_shown(self._tables)
         self.shown_version += 1
+        derived.make_up(self._tables, self._domains, self._state)
 
     # --- what others ask ------------------------------------------------------------------------
 
@@ -212,6 +218,7 @@ class Machine:
             self._origins.store(rows)
             state = msgspec.structs.replace(self._state, digest=rows.digest)
             transaction.put(STATE_KEY, encode_state(state))
+            derived.mark(transaction, self._domains)
             transaction.commit()
         except BaseException:
             transaction.abort()

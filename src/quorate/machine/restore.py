@@ -5,13 +5,14 @@ current and wakes everybody. Membership, dedup and logged time stay; so times in
 counted anew, by the domains (`base.domain.Table.restored`).
 """
 
-from collections.abc import Generator, Iterator
-from itertools import islice
+from collections.abc import Generator
+from functools import partial
 
 import msgspec
 
 from quorate.base.outcomes import Failure
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.machine.derived import derive_all, in_pieces
 from quorate.machine.domains import Domains
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Rows
 from quorate.machine.state import (
@@ -22,8 +23,6 @@ from quorate.machine.state import (
     decode_restore,
     encode_restore,
 )
-
-_PIECE = 32
 
 
 def is_sound(domains: Domains, key: bytes, value: bytes) -> bool:
@@ -82,19 +81,12 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, Non
     rows.restore(restore.generation, command.index)
     rows.replace_all()
     for table, restored in rows.domains.restored:
-        for key, value in _in_pieces(rows, table):
+        for key, value in in_pieces(partial(rows.range, table)):
             restored(rows, key, value)
             if rows.spend(WRITE_UNITS):
                 yield
+    yield from derive_all(rows)
     return True
-
-
-def _in_pieces(rows: Rows, table: int) -> Iterator[tuple[bytes, bytes]]:
-    """Every row of a table whose rows change meanwhile; none is added."""
-    first = b""
-    while piece := list(islice(rows.range(table, first), _PIECE)):
-        yield from piece
-        first = piece[-1][0] + b"\0"
 
 
 def _under_way(rows: Rows) -> Restore | None:

@@ -9,6 +9,8 @@ R3: a command takes at most one index, and touches only after it took it. `is_ta
 R4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
     a command as 8. Long handlers are generators that yield when `spend` says so; the transaction
     stays open meanwhile, and readers see the state before it.
+R6: rows of secondary indexes (`base.domain.Derived`) are not in the digest: they follow from rows
+    that are, and a version that has no such index must come to the same digest.
 R5: a fact is reacted to before `emit` returns, in the order of the domains, under the index of the
     same command; reactions may emit facts, to a bounded depth. So what follows from a command is
     the same on every replica, and undone with it.
@@ -177,6 +179,20 @@ class Rows:
         length = len(prefix)
         for full, value in self.transaction.range(prefix + first, end):
             yield full[length:], value
+
+    def add_derived(self, table: int, key: bytes) -> None:
+        """See `base.ports.Rows.add_derived` (R6)."""
+        full = self._prefixes[table] + key
+        if self._undo is not None:
+            self._undo.append((full, self._get(full)))
+        self._put(full, b"")
+
+    def remove_derived(self, table: int, key: bytes) -> None:
+        """See `base.ports.Rows.remove_derived` (R6)."""
+        full = self._prefixes[table] + key
+        if self._undo is not None:
+            self._undo.append((full, self._get(full)))
+        self._delete(full)
 
     def put_full(self, full: bytes, value: bytes) -> None:
         """Write under a full key: rows of the machine itself, or of another generation."""
@@ -379,6 +395,10 @@ class Rows:
         self.switch(generation)
         self.removals = ()
         self.index = max(self.index, index)
+
+    def remove_derived_full(self, full: bytes) -> None:
+        """Remove a row of a secondary index by full key, of a generation that nobody reads."""
+        self._delete(full)
 
     def drop_generation(self, generation: int) -> None:
         """Nobody will read this generation any more: its rows are swept by and by."""

@@ -87,6 +87,7 @@ def decode_state(data: bytes) -> State:
         return _of_another_format(data)
     if state.format != STATE.newest:
         STATE.check("the state in the tables", state.format)
+        state = msgspec.structs.replace(state, format=STATE.newest)
     return state
 
 
@@ -111,6 +112,7 @@ def meta_key(meta: Meta, key: bytes = b"") -> bytes:
 
 STATE_KEY = meta_key(Meta.STATE)
 RESTORE_KEY = meta_key(Meta.RESTORE)
+DERIVED_KEY = meta_key(Meta.DERIVED)
 
 
 @lru_cache(maxsize=8)

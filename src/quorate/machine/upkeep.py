@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
-from quorate.base.schema import GRAVEYARD, SUBJECTS, index_of, prefix_end
+from quorate.base.schema import GRAVEYARD, SUBJECTS, index_of
+from quorate.machine import derived
 from quorate.machine.commands import Sweep, SweepAll, TombstonesReap
 from quorate.machine.rows import Rows
 
@@ -52,18 +53,27 @@ def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]
     for upkeep in rows.domains.upkeep:
         swept += yield from upkeep.sweep(rows, most - swept, is_all)
     while rows.stale and swept < most:
-        prefix = bytes((rows.stale[0],))
+        generation = rows.stale[0]
         wanted, doomed = most - swept, 0
-        whole = partial(rows.transaction.range, prefix, prefix_end(prefix))
-        for key in _in_pieces(whole, wanted):
+        for key in _in_pieces(partial(derived.other_rows, rows, generation), wanted):
             rows.delete_full(key)
             doomed += 1
             if rows.spend(_UNITS):
                 yield
         swept += doomed
         if doomed < wanted:
+            yield from _sweep_derived(rows, generation)
             rows.end_sweep()
     return swept
+
+
+def _sweep_derived(rows: Rows, generation: int) -> Generator[None, None, None]:
+    """Delete the rows of secondary indexes; they do not count, as some versions have none."""
+    while piece := [key for key, _ in islice(derived.own_rows(rows, generation), _PIECE)]:
+        for key in piece:
+            rows.remove_derived_full(key)
+            if rows.spend(_UNITS):
+                yield
 
 
 def _in_pieces(rows: Callable[[], Iterable[tuple[bytes, bytes]]], most: int) -> Iterator[bytes]:

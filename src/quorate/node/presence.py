@@ -5,10 +5,6 @@ leader turns a member critical that was silent for long, and passing when it is 
 are commands, so sessions that hang on `serfHealth` end in the log, alike everywhere.
 """
 
-from typing import Any
-
-import msgspec
-
 from quorate.base.batches import Member
 from quorate.base.config import NodeSettings
 from quorate.base.ids import NodeId
@@ -18,13 +14,21 @@ from quorate.base.versions import (
     QUORATE_META,
     QUORATE_VERSION,
 )
-from quorate.catalog.apply import SERVER_SERVICE
-from quorate.catalog.commands import NodeHealth, NodeRegister
+from quorate.catalog.commands import CatalogRegister, CheckUpdate
+from quorate.catalog.fields import (
+    CRITICAL,
+    OUTPUTS,
+    PASSING,
+    SERF_HEALTH,
+    SERVER_SERVICE,
+    Node,
+    Service,
+)
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
 
 
-def registration(me: Member, settings: NodeSettings) -> NodeRegister:
+def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
     """The catalog row of this node, with the instance of the service `consul` that it is."""
     host, _, port = me.address.rpartition(":")
     host = host.strip("[]")
@@ -36,25 +40,14 @@ def registration(me: Member, settings: NodeSettings) -> NodeRegister:
         CONSUL_META: CONSUL_VERSION,
         QUORATE_META: QUORATE_VERSION,
     }
-    service = msgspec.json.encode(_service(int(port)))
-    return NodeRegister(me.id, me.name, host, settings.datacenter, tagged, meta, service)
-
-
-def _service(port: int) -> dict[str, Any]:
-    """The definition of this server's instance."""
-    return {
-        "ID": SERVER_SERVICE,
-        "Service": SERVER_SERVICE,
-        "Tags": [],
-        "Address": "",
-        "Meta": {"version": CONSUL_VERSION, "quorate_version": QUORATE_VERSION},
-        "Port": port,
-        "Weights": {"Passing": 1, "Warning": 1},
-        "EnableTagOverride": False,
-        "Proxy": {"Mode": "", "MeshGateway": {}, "Expose": {}},
-        "Connect": {},
-        "PeerName": "",
-    }
+    node = Node(me.id, host, settings.datacenter, tagged, meta)
+    service = Service(
+        SERVER_SERVICE,
+        SERVER_SERVICE,
+        port=int(port),
+        meta={"version": CONSUL_VERSION, "quorate_version": QUORATE_VERSION},
+    )
+    return CatalogRegister(me.name, node, service, is_member=True)
 
 
 class Presence:
@@ -68,7 +61,7 @@ class Presence:
 
     def verdicts(
         self, leadership: Leadership, membership: Membership, generation: int, now_s: float
-    ) -> list[NodeHealth]:
+    ) -> list[CheckUpdate]:
         """Commands for members whose state changed. Applying one twice changes nothing.
 
         A restored snapshot begins another `generation` of the tables, in which every member's
@@ -77,7 +70,7 @@ class Presence:
         if generation != self._generation:
             self._generation = generation
             self._verdicts.clear()
-        commands: list[NodeHealth] = []
+        commands: list[CheckUpdate] = []
         for member in membership.newest.members:
             peer = leadership.peers.get(member.id)
             if member.id == self._me or peer is None:
@@ -85,8 +78,8 @@ class Presence:
             is_dead = now_s - peer.heard_s >= self._dead_s
             if not is_dead and not peer.has_answered:
                 continue  # a new leader has no verdict on those it has not heard yet
-            verdict = "critical" if is_dead else "passing"
+            verdict = CRITICAL if is_dead else PASSING
             if self._verdicts.get(member.id) != verdict:
                 self._verdicts[member.id] = verdict
-                commands.append(NodeHealth(member.name, verdict))
+                commands.append(CheckUpdate(member.name, SERF_HEALTH, verdict, OUTPUTS[verdict]))
         return commands

@@ -9,9 +9,11 @@ Source: https://developer.hashicorp.com/consul/api-docs/session.
 """
 
 from collections.abc import Generator
+from itertools import islice
 
 from quorate.base.facts import (
     CRITICAL,
+    CheckRemoved,
     CheckStatus,
     CheckStatusChanged,
     IsNodeKnown,
@@ -22,43 +24,27 @@ from quorate.base.facts import (
 )
 from quorate.base.outcomes import Failure
 from quorate.base.ports import Rows, TableRows
-from quorate.base.subjects import key_part, name_part
+from quorate.base.subjects import key_part
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sessions.subjects import of_node_sessions, of_session
 from quorate.sessions.tables import (
-    EXPIRY,
     SESSIONS,
     SessionRow,
+    add,
+    at_node,
     deadline_ms,
     decode_row,
-    is_bound,
-    put,
+    remove,
     renew,
     session_of,
-    sessions,
 )
 
 DELETE = "delete"
 
 NO_NODE = Failure("precondition", "Missing node registration")
 
-_READ_UNITS = 2
+_PIECE = 32
 _END_UNITS = 32  # of a session that ends
-
-
-def at_node(rows: Rows, node: str) -> Generator[None, None, list[SessionRow]]:
-    """The sessions of a node, by id; yields whenever this turn's share of work is done.
-
-    Cost: O(all sessions).
-    """
-    name = name_part(node)
-    found: list[SessionRow] = []
-    for row in sessions(rows):
-        if name_part(row.node) == name:
-            found.append(row)
-        if rows.spend(_READ_UNITS):
-            yield
-    return found
 
 
 def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
@@ -74,7 +60,7 @@ def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
     if session_of(rows, command.id) is not None:
         return Failure("already_exists", f"Session '{command.id}' exists already")
     index = rows.take_index()
-    put(
+    add(
         rows,
         SessionRow(
             command.id,
@@ -110,12 +96,11 @@ def on_renew(rows: Rows, command: SessionRenew) -> bool:
 def end(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
     """End a session; what it holds is freed under the same index (S1)."""
     rows.take_index()
-    rows.delete(SESSIONS, key_part(row.id))
+    remove(rows, row)
     subject = of_session(row.id)
     rows.note_subject(SESSIONS, subject)
     rows.bury(subject)
     rows.note_subject(SESSIONS, of_node_sessions(row.node))
-    rows.clear_timer(EXPIRY, key_part(row.id))
     if rows.spend(_END_UNITS):
         yield
     yield from rows.emit(SessionEnded(row.id, row.behavior == DELETE, row.lock_delay_ms))
@@ -150,17 +135,25 @@ def on_expire(rows: Rows, command: SessionExpire) -> Generator[None, None, bool]
 
 def on_check_status(rows: Rows, fact: CheckStatusChanged) -> Generator[None, None, None]:
     """A check turned critical: the sessions bound to it end."""
-    if fact.status != CRITICAL:
-        return
-    for row in (yield from at_node(rows, fact.node)):
-        if is_bound(row, fact.check):
-            yield from end(rows, row)
+    if fact.status == CRITICAL:
+        yield from _end_all(rows, fact.node, fact.check)
+
+
+def on_check_removed(rows: Rows, fact: CheckRemoved) -> Generator[None, None, None]:
+    """A check is gone: the sessions bound to it end."""
+    yield from _end_all(rows, fact.node, fact.check)
 
 
 def on_node_leaving(rows: Rows, fact: NodeLeaving) -> Generator[None, None, None]:
     """A node goes: its sessions end."""
-    for row in (yield from at_node(rows, fact.name)):
-        yield from end(rows, row)
+    yield from _end_all(rows, fact.name, "")
+
+
+def _end_all(rows: Rows, node: str, check: str) -> Generator[None, None, None]:
+    """End the sessions of a node, or those bound to a check of it ("": all). Cost: O(those)."""
+    while piece := list(islice(at_node(rows, node, check), _PIECE)):
+        for row in piece:
+            yield from end(rows, row)
 
 
 def on_node_removed(rows: Rows, fact: NodeRemoved) -> Generator[None, None, None]:

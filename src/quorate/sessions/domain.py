@@ -2,6 +2,7 @@
 
 from quorate.base.domain import Domain, TimerKind
 from quorate.base.facts import (
+    CheckRemoved,
     CheckStatus,
     CheckStatusChanged,
     IsNodeKnown,
@@ -22,6 +23,7 @@ SESSIONS_DOMAIN = Domain(
     long_handlers={SessionDestroy: apply.on_destroy, SessionExpire: apply.on_expire},
     reactions={
         CheckStatusChanged: apply.on_check_status,
+        CheckRemoved: apply.on_check_removed,
         NodeLeaving: apply.on_node_leaving,
         NodeRemoved: apply.on_node_removed,
     },

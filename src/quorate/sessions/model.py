@@ -5,6 +5,7 @@ from typing import NamedTuple, cast
 from quorate.base.answers import Reading
 from quorate.base.domain import Model, Query, Simulation
 from quorate.base.facts import (
+    CheckRemoved,
     CheckStatus,
     CheckStatusChanged,
     IsNodeKnown,
@@ -120,9 +121,13 @@ def _end(model: Model, session: Session) -> None:
 
 def _check_status(model: Model, fact: CheckStatusChanged) -> None:
     if fact.status == "critical":
-        for session in sorted(sessions_of(model).sessions.values()):
-            if session.node == fact.node and fact.check in session.checks:
-                _end(model, session)
+        _check_removed(model, CheckRemoved(fact.node, fact.check))
+
+
+def _check_removed(model: Model, fact: CheckRemoved) -> None:
+    for session in sorted(sessions_of(model).sessions.values()):
+        if session.node == fact.node and fact.check in session.checks:
+            _end(model, session)
 
 
 def _node_leaving(model: Model, fact: NodeLeaving) -> None:
@@ -182,6 +187,7 @@ SIMULATION = Simulation(
         SessionRenew: _renew,
         SessionExpire: _expire,
         CheckStatusChanged: _check_status,
+        CheckRemoved: _check_removed,
         NodeLeaving: _node_leaving,
         IsSessionAlive: _is_alive,
     },

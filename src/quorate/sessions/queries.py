@@ -9,6 +9,7 @@ from quorate.sessions.subjects import of_node_sessions, of_session
 from quorate.sessions.tables import (
     SESSIONS,
     SessionRow,
+    at_node,
     needs_renewal,
     session_of,
     sessions,
@@ -25,13 +26,10 @@ def session_get(reading: Reading, session: str) -> Answer[SessionRow | None]:
 
 
 def each_session(reading: Reading, node: str | None = None) -> Answer[Iterator[SessionRow]]:
-    """All sessions, by id, read one by one; the indexes are those of a node's if one is named.
-
-    The rows of other nodes are not left out.
-    """
-    rows = sessions(reading.rows)
+    """All sessions, or those of a node, by id, read one by one."""
     if node is None:
-        return reading.of_table(rows, SESSIONS)
+        return reading.of_table(sessions(reading.rows), SESSIONS)
+    rows = at_node(reading.rows, node)
     subject = of_node_sessions(node)
     header = reading.table_index(SESSIONS)
     return reading.answer(rows, reading.noted(subject), header, (exactly(subject),))

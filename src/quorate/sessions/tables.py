@@ -6,16 +6,24 @@ S2: the row holds the logged time of the last logged renewal; the deadline is th
 """
 
 from collections.abc import Iterator
+from functools import partial
 from operator import itemgetter
 
 import msgspec
 
-from quorate.base.domain import Table
+from quorate.base.domain import Derived, Table
 from quorate.base.ports import Rows, TableRows
-from quorate.base.subjects import key_part
+from quorate.base.schema import prefix_end
+from quorate.base.subjects import key_part, name_part
 
 SESSIONS = 5
 """Table: session id -> `SessionRow`."""
+
+NODE_SESSIONS = 24
+"""Secondary index: lower-cased node name, 0x00, a check or nothing, 0x00, session id.
+
+So the sessions of a node are found by its name and no check, those bound to a check of it by both.
+"""
 
 EXPIRY = "session expiry"
 """The kind of timer that ends a session; its key is that of the row."""
@@ -62,9 +70,39 @@ def sessions(rows: TableRows) -> Iterator[SessionRow]:
     return map(decode_row, map(itemgetter(1), rows.range(SESSIONS, b"")))
 
 
-def is_bound(row: SessionRow, check: str) -> bool:
-    """Whether it ends when this check of its node turns critical or goes."""
-    return check in row.node_checks or check in row.service_checks
+def at_node(rows: TableRows, node: str, check: str = "") -> Iterator[SessionRow]:
+    """The sessions of a node, or those that end with a check of it, by id.
+
+    Args:
+        rows: Of the tables.
+        node: In any case.
+        check: Its id; "": all sessions.
+
+    Cost: O(those).
+    """
+    prefix = _place(node, check)
+    found = rows.range(NODE_SESSIONS, prefix, prefix_end(prefix))
+    # A `map`, for a generator would hold a row until the next is asked for.
+    return filter(None, map(partial(_listed, rows, len(prefix)), found))
+
+
+def _listed(rows: TableRows, length: int, place: tuple[bytes, bytes]) -> SessionRow | None:
+    data = rows.get(SESSIONS, place[0][length:])
+    return None if data is None else decode_row(data)
+
+
+def _place(node: str, check: str) -> bytes:
+    return name_part(node) + b"\0" + key_part(check) + b"\0"
+
+
+def _places(row: SessionRow) -> Iterator[bytes]:
+    """Where the index lists it; a check that is named twice counts once."""
+    checks = dict.fromkeys(("", *row.node_checks, *row.service_checks))
+    return (_place(row.node, check) + key_part(row.id) for check in checks)
+
+
+def _keys(_: bytes, value: bytes) -> Iterator[bytes]:
+    return _places(decode_row(value))
 
 
 def deadline_ms(row: SessionRow) -> int | None:
@@ -82,8 +120,24 @@ def needs_renewal(row: SessionRow, stamp_ms: int) -> bool:
     return row.ttl_ms > 0 and 2 * (stamp_ms - row.renewed_ms) >= row.ttl_ms
 
 
+def add(rows: Rows, row: SessionRow) -> None:
+    """Write a row that was not there, and set its timer."""
+    put(rows, row)
+    for place in _places(row):
+        rows.add_derived(NODE_SESSIONS, place)
+
+
+def remove(rows: Rows, row: SessionRow) -> None:
+    """Delete a row, and clear its timer."""
+    key = key_part(row.id)
+    rows.delete(SESSIONS, key)
+    for place in _places(row):
+        rows.remove_derived(NODE_SESSIONS, place)
+    rows.clear_timer(EXPIRY, key)
+
+
 def put(rows: Rows, row: SessionRow) -> None:
-    """Write a row, and set its timer."""
+    """Write a row again, and set its timer. Nothing changed that an index knows."""
     key = key_part(row.id)
     rows.put(SESSIONS, key, encode_row(row))
     due_ms = deadline_ms(row)
@@ -101,4 +155,7 @@ def _restored(rows: Rows, _: bytes, value: bytes) -> None:
     renew(rows, decode_row(value))
 
 
-TABLES = (Table(SESSIONS, "SESSIONS", "Session", decode_row, is_indexed=True, restored=_restored),)
+TABLES = (
+    Table(SESSIONS, "SESSIONS", "Session", decode_row, is_indexed=True, restored=_restored),
+    Table(NODE_SESSIONS, "NODE_SESSIONS", "NodeSession", derived=Derived(SESSIONS, _keys)),
+)

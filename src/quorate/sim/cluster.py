@@ -13,6 +13,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.domains import DOMAINS
 from quorate.kv.model import keys_of
 from quorate.kv.queries import kv_list
+from quorate.machine.derived import differences
 from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
 from quorate.sim.clock import NodeClock
@@ -390,6 +391,9 @@ class Cluster:
             if reader.applied == model.slot and found != expected:
                 raise ViolationError(f"the keys of {host.name} are not those of the model")
             self._compare_queries(host, reader, model)
+            wrong = differences(self.desk.domains, host.tables)
+            if wrong:
+                raise ViolationError(f"secondary indexes of {host.name}: {wrong[:3]}")
 
     def _compare_queries(self, host: Host, reader: Reader, model: Model) -> None:
         for name, query in self.desk.queries.items() if reader.applied == model.slot else ():

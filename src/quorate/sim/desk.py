@@ -55,6 +55,7 @@ class Desk:
     """All operations under way.
 
     Attributes:
+        domains: Whose commands they are.
         acts: What clients may do besides what `sim.workload` knows, as domains say.
         queries: What they may read besides.
     """
@@ -62,7 +63,7 @@ class Desk:
     def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
         self.acts = acts_of(domains)
         self.queries = queries_of(domains)
-        self._domains = domains
+        self.domains = domains
         self._world = world
         self._judge = judge
         self._open: dict[int, tuple[Operation, Done]] = {}
@@ -111,7 +112,7 @@ class Desk:
     def restore(self, restore_id: str, slot: int, data: bytes, rows_max: int) -> list[Command]:
         """What to propose so that an archive, of the state after `slot`, becomes the state."""
         self._judge.begin_restore(restore_id, slot)
-        return list(commands_of(self._domains, restore_id, data, rows_max))
+        return list(commands_of(self.domains, restore_id, data, rows_max))
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -204,7 +205,7 @@ class Desk:
         reader = Reader(host.tables)
         seen: Any
         if operation.query == ARCHIVE:
-            seen = b"".join(content(self._domains, host.tables))
+            seen = b"".join(content(self.domains, host.tables))
         elif operation.query:
             seen = self.queries[operation.query].see(reader, operation.key)
         elif operation.session:

@@ -18,7 +18,7 @@ from quorate.machine.commands import RestoreCommit
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.world import ViolationError
 
-STEPS_MAX = 200_000
+STEPS_MAX = 1_000_000
 """A search longer than this proves nothing; the caller must use shorter histories."""
 
 ANY_INDEX = -1

@@ -24,7 +24,7 @@ from quorate.wire.checksum import crc32c
 MAGIC = b"QUORATE\n"
 VERSION_MIN = PROTOCOL.oldest
 VERSION_MAX = PROTOCOL.newest
-"""See `base.formats`. Nodes of versions 2 and 3 do not talk to each other (ADR 0023)."""
+"""See `base.formats`. Nodes of different versions do not talk to each other so far (ADR 0023)."""
 
 HELLO_BYTES_MAX = 4096
 

@@ -1,7 +1,7 @@
 """The bytes of one record of the log. `docs/protocol/log.md` draws them.
 
 There are two layouts, told apart by their magic: what logs of format 1 and 2 hold, without a group
-number (it is 0), and that of format 3, the only one that is written.
+number (it is 0), and that of format 3 and later, the only one that is written.
 
 A record is a fixed header, the node of its ballot, a body, and padding to 8 bytes. The header
 carries enough to be believed alone: its own CRC, the segment and the life it was written in.

@@ -65,9 +65,11 @@ def test_versions_are_told_per_member_as_each_wrote_them() -> None:
     desk = Desk()
     desk.local.voters = (ME, BOB)
     old = registration(BOB, NodeSettings())
-    meta = {**old.meta, "quorate-version": "0.0.9", "consul-version": "1.21.4"}
+    assert old.details is not None
+    meta = {**old.details.meta, "quorate-version": "0.0.9", "consul-version": "1.21.4"}
+    details = msgspec.structs.replace(old.details, meta=meta)
     desk.local.register(ME)
-    desk.local.apply(msgspec.structs.replace(old, meta=meta))
+    desk.local.apply(msgspec.structs.replace(old, details=details))
     members = json.loads(desk.ask("GET", "/v1/agent/members").body)
     assert [member["Tags"]["build"] for member in members] == [
         f"{CONSUL_VERSION}:quorate-{QUORATE_VERSION}",

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from quorate.catalog.apply import SERF_HEALTH
 from quorate.catalog.commands import (
     NodeDeregister,
     NodeRegister,
     ServiceDeregister,
     ServiceRegister,
 )
+from quorate.catalog.fields import SERF_HEALTH
 from quorate.gateways.http import longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.httpserver.slices import TURN_S

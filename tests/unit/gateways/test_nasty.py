@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from quorate.catalog.apply import SERF_HEALTH
+from quorate.catalog.fields import SERF_HEALTH
 from quorate.gateways.http import bodies
 from quorate.gateways.http.params import QUERY_PARTS_MAX, TEXT_BYTES_MAX
 from quorate.gateways.http.routes import ROUTES, Route

@@ -10,12 +10,11 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
-from quorate.base.subjects import name_part
 from quorate.base.txn import TxnDone, TxnOp
 from quorate.catalog import queries as catalog
 from quorate.catalog.commands import NodeRegister
 from quorate.catalog.queries import Instance
-from quorate.catalog.tables import CheckRow, NodeRow, ServiceRow
+from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 from quorate.domains import DOMAINS
 from quorate.kv import queries as kv
 from quorate.kv.tables import KvEntry, KvRow
@@ -85,15 +84,12 @@ class Lists(Reader):
         return _listed(sessions.each_session(self))
 
     def session_node(self, node: str) -> Answer[list[SessionRow]]:
-        own = name_part(node)
-        found = _listed(sessions.each_session(self, node))
-        rows = [row for row in found.value if name_part(row.node) == own]
-        return Answer(rows, found.changed, found.header, found.subjects)
+        return _listed(sessions.each_session(self, node))
 
     def nodes(self) -> Answer[list[NodeRow]]:
         return _listed(catalog.each_node(self))
 
-    def services_of_node(self, name: str) -> Answer[list[ServiceRow]]:
+    def services_of_node(self, name: str) -> Answer[list[InstanceRow]]:
         return _listed(catalog.each_service_of_node(self, name))
 
     def checks_of_node(self, name: str) -> Answer[list[CheckRow]]:

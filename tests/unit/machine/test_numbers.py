@@ -30,6 +30,9 @@ TAGS_GIVEN = {
     32: "ServiceRegister",
     33: "ServiceDeregister",
     34: "NodeDeregister",
+    35: "CatalogRegister",
+    36: "CheckUpdate",
+    37: "CheckDeregister",
     40: "TxnUnlimited",
     41: "Txn",
     50: "RestoreBegin",
@@ -52,6 +55,9 @@ TABLES_GIVEN = {
     9: "SUBJECTS",
     10: "GRAVEYARD",
     11: "NODE_SERVICES",
+    24: "NODE_SESSIONS",
+    32: "NODE_IDS",
+    33: "SERVICE_CHECKS",
 }
 """All numbers that a table of a release ever had."""
 

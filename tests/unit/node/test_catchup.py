@@ -89,16 +89,16 @@ def test_rows_of_a_newer_format_are_not_taken() -> None:
     giver, _ = source()
     asker = Asker(incarnation=2)
     (ask,) = asks(asker.begin(ANN, 0.0))
-    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=3)
-    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 2
+    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=4)
+    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 3
 
     (note,) = asker.on_chunk(ANN, newer, Slot(3), 0.0)
 
     assert isinstance(note, Note)
     assert note.what == "snapshot refused"
     assert note.fields["why"] == (
-        "the peer's snapshot was written by a newer version of Quorate (format 3, this one "
-        "knows 2): start that version, or a newer one"
+        "the peer's snapshot was written by a newer version of Quorate (format 4, this one "
+        "knows 3): start that version, or a newer one"
     )
     assert asker.take_failure()
 

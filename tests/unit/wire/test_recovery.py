@@ -281,7 +281,7 @@ def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     written(disk, [vote(1)])
     error = refused(disk)
     assert error.code == "version"
-    assert "was written by a newer version of Quorate (format 4, this one knows 3)" in error.text
+    assert "was written by a newer version of Quorate (format 5, this one knows 4)" in error.text
 
 
 def test_a_record_of_a_group_that_is_not_here_is_refused() -> None:
@@ -368,7 +368,7 @@ def older_log(*commits: Sequence[Record]) -> SimDisk:
     return disk
 
 
-def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_format_3() -> None:
+def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_today() -> None:
     disk = older_log([FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     before = dict.fromkeys(names(disk, "wal-"))
     journal = begun(disk, 2)
@@ -383,7 +383,7 @@ def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_format_3() -> None
         assert header is not None
         assert data.startswith(MAGIC_2 if name in before else MAGIC)
         head = head_of(data[header.body_offset : header.body_offset + header.body_bytes])
-        assert head.format == (2 if name in before else 3)
+        assert head.format == (2 if name in before else 4)
 
 
 def test_the_promise_of_an_older_log_outlives_its_segments() -> None:

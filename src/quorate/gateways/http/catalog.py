@@ -15,7 +15,7 @@ from quorate.catalog.queries import (
     each_service_of_node,
     node_row,
 )
-from quorate.catalog.tables import NodeRow, ServiceRow
+from quorate.catalog.tables import InstanceRow, NodeRow
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -59,7 +59,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     text = path_text(name, "node name")
     keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
 
-    def pieces(_: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, Shape]]:
+    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, Shape]]:
         for piece in rows:
             shapes = kept([service_shape(row) for row in piece], keep)
             yield {shape["ID"]: shape for shape in shapes}
@@ -78,7 +78,7 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
     keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 
-    def is_shown(reader: Reader, row: ServiceRow) -> bool:
+    def is_shown(reader: Reader, row: InstanceRow) -> bool:
         if keep is None and not wanted:
             return True
         host = node_row(reader, row.node)
@@ -86,19 +86,20 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
             return False
         return keep is None or keep(service_node_shape(host, row))
 
-    def pieces(reader: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[Batch]:
+    def pieces(reader: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[Batch]:
         """Instances come by name, whatever its case: names are told when the last one was seen."""
         tags = TagSets(request)
         place = b""
         for piece in rows:
             told: dict[str, list[str]] = {}
             for row in piece:
-                if name_part(row.name) != place:
-                    place = name_part(row.name)
+                name = row.service.name
+                if name_part(name) != place:
+                    place = name_part(name)
                     yield from tags.take_long()
                     told.update(tags.take())
                 if is_shown(reader, row):
-                    tags.add(row.name, service_shape(row).get("Tags") or ())
+                    tags.add(name, row.service.tags)
             yield told
         yield from tags.take_long()
         yield tags.take()
@@ -117,7 +118,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     text = path_text(name, "service name")
 
     def show(instance: Instance) -> Shape | None:
-        shape = service_node_shape(instance.node, instance.service)
+        shape = service_node_shape(instance.node, instance.row)
         own = {tag.lower() for tag in shape["ServiceTags"]}
         if not (has_meta(instance.node.meta, wanted) and all(tag in own for tag in tags)):
             return None

@@ -5,7 +5,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/health.
 
 from functools import partial
 
-from quorate.catalog.apply import PASSING
+from quorate.catalog.fields import PASSING
 from quorate.catalog.queries import Instance, each_check, each_instance
 from quorate.catalog.tables import CheckRow
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
@@ -37,11 +37,10 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
             return None
         if not has_meta(instance.node.meta, meta):
             return None
-        shape = instance_shape(instance)
-        names: list[str] = shape["Service"].get("Tags") or []
-        own = {name.lower() for name in names}
+        own = {name.lower() for name in instance.service.tags}
         if not all(tag in own for tag in tags):
             return None
+        shape = instance_shape(instance)
         return shape if keep is None or keep(shape) else None
 
     is_compared = keep is not None

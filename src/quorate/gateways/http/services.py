@@ -7,15 +7,12 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
-
-import msgspec
 
 from quorate.base.outcomes import Outcome
-from quorate.catalog.apply import SERVER_SERVICE
-from quorate.catalog.commands import ServiceDeregister, ServiceRegister
+from quorate.catalog.commands import CatalogRegister, ServiceDeregister
+from quorate.catalog.fields import SERVER_SERVICE, Address, Service, Weights
 from quorate.catalog.queries import each_service_of_node
-from quorate.catalog.tables import ServiceRow
+from quorate.catalog.tables import InstanceRow
 from quorate.gateways.http.bodies import (
     Fields,
     checked,
@@ -68,9 +65,9 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
 
 
 def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
-    def pieces(_: Reader, rows: Iterator[list[ServiceRow]]) -> Iterator[dict[str, Shape]]:
+    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, Shape]]:
         for piece in rows:
-            shapes = [_shown(context, row) for row in piece if row.id != SERVER_SERVICE]
+            shapes = [_shown(context, row) for row in piece if row.service.id != SERVER_SERVICE]
             yield {shape["ID"]: shape for shape in kept(shapes, keep)}
 
     find = partial(each_service_of_node, name=context.local.status().node.name)
@@ -81,7 +78,7 @@ def _answer_services(context: Context, request: Request, keep: Keep | None) -> N
         context.answers.value(request, answer.value)
 
 
-def _shown(context: Context, row: ServiceRow) -> Shape:
+def _shown(context: Context, row: InstanceRow) -> Shape:
     shape = service_shape(row)
     plain = {name: shape[name] for name in _SHOWN if name in shape}
     return {
@@ -133,7 +130,7 @@ def _answer(context: Context, request: Request, outcome: Outcome) -> None:
     context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
 
 
-def _command(context: Context, fields: Fields) -> ServiceRegister:
+def _command(context: Context, fields: Fields) -> CatalogRegister:
     for name in _NOT_BUILT:
         if fields.get(name):
             text = f"services with {name} are not built: register the plain service"
@@ -143,22 +140,19 @@ def _command(context: Context, fields: Fields) -> ServiceRegister:
     address = text_in(fields, "Address")
     port = integer_in(fields, "Port", least=0, most=PORT_MAX)
     meta = names_in(fields, "Meta")
-    definition: dict[str, Any] = {
-        "Kind": text_in(fields, "Kind"),
-        "ID": service,
-        "Service": name,
-        "Tags": texts_in(fields, "Tags"),
-        "Address": address,
-        "TaggedAddresses": _tagged(fields, address, port),
-        "Meta": meta or None,
-        "Port": port,
-        "SocketPath": text_in(fields, "SocketPath"),
-        "Weights": _weights(fields),
-        "EnableTagOverride": switch_in(fields, "EnableTagOverride"),
-        "Proxy": {"Mode": "", "MeshGateway": {}, "Expose": {}},
-        "Connect": {},
-        "PeerName": "",
-    }
+    said = Service(
+        service,
+        name,
+        text_in(fields, "Kind"),
+        tuple(texts_in(fields, "Tags")),
+        address,
+        port,
+        _tagged(fields, address, port),
+        text_in(fields, "SocketPath"),
+        meta,
+        _weights(fields),
+        switch_in(fields, "EnableTagOverride"),
+    )
     if not name:
         raise HttpError(400, "Missing service name")
     if service == SERVER_SERVICE:
@@ -167,16 +161,12 @@ def _command(context: Context, fields: Fields) -> ServiceRegister:
     if address in _UNSPECIFIED:
         raise HttpError(400, "Invalid service address")
     _check_meta(meta)
-    for optional in ("Kind", "TaggedAddresses", "Port", "SocketPath"):
-        if not definition[optional]:
-            del definition[optional]
-    node = context.local.status().node.name
-    return ServiceRegister(node, service, name, msgspec.json.encode(definition))
+    return CatalogRegister(context.local.status().node.name, service=said)
 
 
-def _tagged(fields: Fields, address: str, port: int) -> dict[str, Any]:
+def _tagged(fields: Fields, address: str, port: int) -> dict[str, Address]:
     value = fields.get("taggedaddresses")
-    found: dict[str, Any] = {}
+    found: dict[str, Address] = {}
     if value is not None:
         if not is_object(value):
             raise TextError("json: TaggedAddresses is no object")
@@ -184,23 +174,22 @@ def _tagged(fields: Fields, address: str, port: int) -> dict[str, Any]:
             raise TextError(f"json: field TaggedAddresses has more than {ADDRESSES_MAX} addresses")
         for tag, place in value.items():
             inner = fields_of(place, ("address", "port"), "an address")
-            found[checked(tag, "TaggedAddresses")] = {
-                "Address": text_in(inner, "Address"),
-                "Port": integer_in(inner, "Port", least=0, most=PORT_MAX),
-            }
+            found[checked(tag, "TaggedAddresses")] = Address(
+                text_in(inner, "Address"), integer_in(inner, "Port", least=0, most=PORT_MAX)
+            )
     try:
         version = ipaddress.ip_address(address.strip("[]")).version
     except ValueError:  # a name, or nothing: it has no family
         return found
     for side in ("lan", "wan"):
-        found.setdefault(f"{side}_ipv{version}", {"Address": address, "Port": port})
+        found.setdefault(f"{side}_ipv{version}", Address(address, port))
     return found
 
 
-def _weights(fields: Fields) -> dict[str, int]:
+def _weights(fields: Fields) -> Weights:
     value = fields.get("weights")
     if value is None:
-        return {"Passing": 1, "Warning": 1}
+        return Weights()
     if is_list(value):
         raise TextError("json: Weights is no object")
     inner = fields_of(value, ("passing", "warning"), "weights")
@@ -211,7 +200,7 @@ def _weights(fields: Fields) -> dict[str, int]:
         raise HttpError(400, "Invalid Weights: Warning must be greater or equal than 0")
     if passing > WEIGHT_MAX or warning > WEIGHT_MAX:
         raise HttpError(400, f"Invalid Weights: DNS Weight must be between 0 and {WEIGHT_MAX}")
-    return {"Passing": passing, "Warning": warning}
+    return Weights(passing, warning)
 
 
 def _check_meta(meta: dict[str, str]) -> None:

@@ -14,8 +14,7 @@ import msgspec
 
 from quorate.base.answers import Renewal
 from quorate.base.outcomes import Outcome
-from quorate.base.subjects import name_part
-from quorate.catalog.apply import SERF_HEALTH
+from quorate.catalog.fields import SERF_HEALTH
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
 from quorate.gateways.http.callers import HttpCaller
@@ -103,12 +102,7 @@ def of_node(context: Context, request: Request, params: Params, name: bytes) -> 
     check_enterprise(request, params)
     node = _named(name, "node name")
     mode = mode_of(context, request, params)
-    own = name_part(node)
-
-    def show(row: SessionRow) -> SessionShown | None:
-        return shown(row) if name_part(row.node) == own else None
-
-    read_rows(context, request, mode, lambda reader: each_session(reader, node), show)
+    read_rows(context, request, mode, lambda reader: each_session(reader, node), shown)
 
 
 def _named(name: bytes, what: str) -> str:

@@ -3,12 +3,12 @@
 Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/health`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
+from quorate.catalog.fields import Service
 from quorate.catalog.queries import Instance
-from quorate.catalog.tables import CheckRow, NodeRow, ServiceRow
+from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 
 Shape = dict[str, Any]
 
@@ -42,17 +42,44 @@ def node_shape(row: NodeRow) -> Shape:
     }
 
 
-def service_shape(row: ServiceRow) -> Shape:
+def service_shape(row: InstanceRow) -> Shape:
     """An instance of a service, as part of something larger."""
-    shape: Shape = msgspec.json.decode(row.definition)
+    said = row.service
+    shape: Shape = {"Kind": said.kind} if said.kind else {}
+    shape.update(ID=said.id, Service=said.name, Tags=said.tags, Address=said.address)
+    if said.tagged_addresses:
+        shape["TaggedAddresses"] = _tagged(said)
+    shape["Meta"] = said.meta or None
+    if said.port:
+        shape["Port"] = said.port
+    if said.socket_path:
+        shape["SocketPath"] = said.socket_path
+    shape["Weights"] = _weights(said)
+    shape["EnableTagOverride"] = said.enable_tag_override
+    shape["Proxy"] = _proxy()
+    shape["Connect"] = {}
+    shape["PeerName"] = ""
     shape["CreateIndex"] = row.create_index
     shape["ModifyIndex"] = row.modify_index
     return shape
 
 
-def service_node_shape(node: NodeRow, row: ServiceRow) -> Shape:
+def _tagged(said: Service) -> Shape | None:
+    tagged = said.tagged_addresses.items()
+    return {tag: {"Address": at.address, "Port": at.port} for tag, at in tagged} or None
+
+
+def _weights(said: Service) -> Shape:
+    return {"Passing": said.weights.passing, "Warning": said.weights.warning}
+
+
+def _proxy() -> Shape:
+    return {"Mode": "", "MeshGateway": {}, "Expose": {}}
+
+
+def service_node_shape(node: NodeRow, row: InstanceRow) -> Shape:
     """An instance of a service and its node in one flat object."""
-    own = service_shape(row)
+    said = row.service
     return {
         "ID": node.shown_id,
         "Node": node.name,
@@ -60,27 +87,27 @@ def service_node_shape(node: NodeRow, row: ServiceRow) -> Shape:
         "Datacenter": node.datacenter,
         "TaggedAddresses": node.tagged_addresses or None,
         "NodeMeta": node.meta or None,
-        "ServiceKind": own.get("Kind", ""),
-        "ServiceID": row.id,
-        "ServiceName": row.name,
-        "ServiceTags": own.get("Tags") or [],
-        "ServiceAddress": own.get("Address", ""),
-        "ServiceTaggedAddresses": own.get("TaggedAddresses"),
-        "ServiceWeights": own["Weights"],
-        "ServiceMeta": own.get("Meta") or {},
-        "ServicePort": own.get("Port", 0),
+        "ServiceKind": said.kind,
+        "ServiceID": said.id,
+        "ServiceName": said.name,
+        "ServiceTags": said.tags,
+        "ServiceAddress": said.address,
+        "ServiceTaggedAddresses": _tagged(said),
+        "ServiceWeights": _weights(said),
+        "ServiceMeta": said.meta,
+        "ServicePort": said.port,
         "ServicePorts": None,
-        "ServiceSocketPath": own.get("SocketPath", ""),
-        "ServiceEnableTagOverride": own["EnableTagOverride"],
-        "ServiceProxy": own["Proxy"],
-        "ServiceConnect": own["Connect"],
+        "ServiceSocketPath": said.socket_path,
+        "ServiceEnableTagOverride": said.enable_tag_override,
+        "ServiceProxy": _proxy(),
+        "ServiceConnect": {},
         "ServiceLocality": None,
         "CreateIndex": row.create_index,
         "ModifyIndex": row.modify_index,
     }
 
 
-def check_shape(row: CheckRow, tags: list[str]) -> Shape:
+def check_shape(row: CheckRow, tags: Sequence[str]) -> Shape:
     """A check, with the tags of its service."""
     return {
         "Node": row.node,
@@ -104,12 +131,11 @@ def check_shape(row: CheckRow, tags: list[str]) -> Shape:
 
 def instance_shape(instance: Instance) -> Shape:
     """An instance with its node and every check that decides about it."""
-    service = service_shape(instance.service)
-    tags: list[str] = service.get("Tags") or []
+    tags = instance.service.tags
     return {
         "Node": node_shape(instance.node),
-        "Service": service,
+        "Service": service_shape(instance.row),
         "Checks": [
-            check_shape(check, tags if check.service_id else []) for check in instance.checks
+            check_shape(check, tags if check.service_id else ()) for check in instance.checks
         ],
     }

@@ -1,0 +1,71 @@
+"""What nodes, services and checks say: parts of commands and of rows.
+
+They are stored, so they grow at their end only (F2 in `base.formats`).
+
+Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/agent/service`.
+"""
+
+import msgspec
+
+SERF_HEALTH = "serfHealth"
+"""The check of a member of the cluster: whether the others hear it."""
+
+SERVER_SERVICE = "consul"
+"""The service that the servers themselves are, and the id of each one's instance."""
+
+CRITICAL = "critical"
+PASSING = "passing"
+OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or unreachable"}
+"""What `serfHealth` says with each status."""
+
+
+class Node(msgspec.Struct, array_like=True, frozen=True):
+    """A node, less its name. With an empty `id` it keeps the one that it has."""
+
+    id: str
+    address: str
+    datacenter: str
+    tagged_addresses: dict[str, str]
+    meta: dict[str, str]
+
+
+class Address(msgspec.Struct, array_like=True, frozen=True):
+    """One of the addresses of an instance."""
+
+    address: str
+    port: int
+
+
+class Weights(msgspec.Struct, array_like=True, frozen=True):
+    """The shares of an instance in DNS answers, by its health."""
+
+    passing: int = 1
+    warning: int = 1
+
+
+class Service(msgspec.Struct, array_like=True, frozen=True):
+    """An instance of a service, as its agent describes it. `id` is one of its node."""
+
+    id: str
+    name: str
+    kind: str = ""
+    tags: tuple[str, ...] = ()
+    address: str = ""
+    port: int = 0
+    tagged_addresses: dict[str, Address] = msgspec.field(default_factory=dict[str, Address])
+    socket_path: str = ""
+    meta: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    weights: Weights = Weights()
+    enable_tag_override: bool = False
+
+
+class Check(msgspec.Struct, array_like=True, frozen=True):
+    """A check of a node, or of the instance `service_id` on it. `id` is one of its node."""
+
+    id: str
+    name: str
+    status: str
+    notes: str = ""
+    output: str = ""
+    service_id: str = ""
+    type: str = ""
