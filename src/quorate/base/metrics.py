@@ -87,41 +87,88 @@ class Sample(msgspec.Struct, frozen=True):
     labels: Labels = ()
 
 
-class Metric(msgspec.Struct, frozen=True):
-    """A named figure, or several with labels.
+class Unit(StrEnum):
+    """Of the values; it ends the name, before `_total`."""
+
+    NONE = ""
+    SECONDS = "seconds"
+    BYTES = "bytes"
+
+
+class Declaration(msgspec.Struct, frozen=True):
+    """What a metric is, before it has a value. All are in `base.measured`.
 
     Attributes:
         name: Without the prefix of the product; see M2.
         kind: What may be done with it.
         text: One line for people.
-        samples: At least one; all with the same label names.
+        unit: Of its values.
+        labels: Names of its labels, in the order in which they are shown.
     """
 
     name: str
     kind: Kind
     text: str
+    unit: Unit = Unit.NONE
+    labels: tuple[str, ...] = ()
+
+    def of(self, value: float | Histogram) -> "Metric":
+        """With its one figure."""
+        return Metric(self, (Sample(value),))
+
+    def by_label(self, values: Mapping[str, float]) -> "Metric":
+        """With one figure per value of its one label, in the order of `values`."""
+        return self.by_labels(((which,), value) for which, value in values.items())
+
+    def by_labels(self, values: Iterable[tuple[tuple[str, ...], float | Histogram]]) -> "Metric":
+        """With figures by the values of all its labels."""
+        names = self.labels
+        return Metric(
+            self,
+            tuple(Sample(value, tuple(zip(names, each, strict=True))) for each, value in values),
+        )
+
+
+def counter(name: str, text: str, *labels: str, unit: Unit = Unit.NONE) -> Declaration:
+    """A figure that only rises while the process lives."""
+    return Declaration(name, Kind.COUNTER, text, unit, labels)
+
+
+def gauge(name: str, text: str, *labels: str, unit: Unit = Unit.NONE) -> Declaration:
+    """A figure as it is now."""
+    return Declaration(name, Kind.GAUGE, text, unit, labels)
+
+
+def histogram(name: str, text: str, *labels: str) -> Declaration:
+    """Durations and how often they were that long."""
+    return Declaration(name, Kind.HISTOGRAM, text, Unit.SECONDS, labels)
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """A declared metric with its figures: one, or several with labels.
+
+    Attributes:
+        declaration: What it is.
+        samples: At least one; all with the declared labels.
+    """
+
+    declaration: Declaration
     samples: tuple[Sample, ...]
 
+    @property
+    def name(self) -> str:
+        """Without the prefix of the product."""
+        return self.declaration.name
 
-def counter(name: str, text: str, value: float) -> Metric:
-    """A figure that only rises while the process lives."""
-    return Metric(name, Kind.COUNTER, text, (Sample(value),))
+    @property
+    def kind(self) -> Kind:
+        """What may be done with it."""
+        return self.declaration.kind
 
-
-def gauge(name: str, text: str, value: float) -> Metric:
-    """A figure as it is now."""
-    return Metric(name, Kind.GAUGE, text, (Sample(value),))
-
-
-def histogram(name: str, text: str, value: Histogram) -> Metric:
-    """Durations and how often they were that long."""
-    return Metric(name, Kind.HISTOGRAM, text, (Sample(value),))
-
-
-def by_label(kind: Kind, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    """One figure per value of one label, in the order of `values`."""
-    samples = (Sample(value, ((label, which),)) for which, value in values.items())
-    return Metric(name, kind, text, tuple(samples))
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        return self.declaration.text
 
 
 def figures(metrics: Iterable[Metric]) -> dict[str, float]:

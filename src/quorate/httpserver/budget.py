@@ -16,7 +16,8 @@ shut the others out, and many that hold little cannot pass the limit.
 
 import msgspec
 
-from quorate.base.metrics import Metric, counter, gauge
+from quorate.base import measured
+from quorate.base.metrics import Metric
 from quorate.httpserver.config import ServerConfig
 
 FREE_BYTES = 8192
@@ -254,22 +255,16 @@ class Budget:
         """What is held, and what was refused."""
         counters = self.counters
         return [
-            gauge("http_connections", "Connections of clients.", self.connections),
-            gauge("http_held_bytes", "Bytes held in memory for clients.", self.held_bytes),
-            gauge("http_held_limit_bytes", "So many may be.", self.held_bytes_max),
-            counter(
-                "http_requests_refused_total",
-                "Requests answered 429 because too much was held.",
+            measured.HTTP_CONNECTIONS.of(self.connections),
+            measured.HTTP_HELD_BYTES.of(self.held_bytes),
+            measured.HTTP_HELD_LIMIT_BYTES.of(self.held_bytes_max),
+            measured.HTTP_REQUESTS_REFUSED_TOTAL.of(
                 counters.requests_refused,
             ),
-            counter(
-                "http_connections_refused_total",
-                "Connections turned away because there were too many.",
+            measured.HTTP_CONNECTIONS_REFUSED_TOTAL.of(
                 counters.connections_refused,
             ),
-            counter(
-                "http_accept_failures_total",
-                "Connections that the system had no file descriptor for.",
+            measured.HTTP_ACCEPT_FAILURES_TOTAL.of(
                 counters.accepts_failed,
             ),
         ]

@@ -8,7 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from time import monotonic
 
-from quorate.base.metrics import SECONDS, Histogram, Kind, Labels, Metric, Sample
+from quorate.base import measured
+from quorate.base.metrics import SECONDS, Histogram, Metric
 
 OTHER = "other"
 """Label of what no route is for; clients choose paths and methods, so they are no labels."""
@@ -78,26 +79,13 @@ class Traffic:
 
     def metrics(self) -> list[Metric]:
         """Requests by route, method and class of status; durations by area."""
-        areas = (Sample(each, (("area", area),)) for area, each in self._durations.items())
+        durations = (((area,), each) for area, each in self._durations.items())
         return [
-            Metric(
-                "http_requests_total",
-                Kind.COUNTER,
-                "Requests answered, by route, method and class of status.",
-                tuple(self._counts()),
-            ),
-            Metric(
-                "http_request_seconds",
-                Kind.HISTOGRAM,
-                "From a whole request to its answer; blocking queries that waited are left out.",
-                tuple(areas),
-            ),
+            measured.HTTP_REQUESTS_TOTAL.by_labels(self._counts()),
+            measured.HTTP_REQUEST_SECONDS.by_labels(durations),
         ]
 
-    def _counts(self) -> Iterable[Sample]:
+    def _counts(self) -> Iterable[tuple[tuple[str, ...], float]]:
         for each in self._routes.values():
             for digit in _SHOWN:
-                labels: Labels = (
-                    ("route", each.route), ("method", each.method), ("status", f"{digit}xx"),
-                )  # fmt: skip
-                yield Sample(each.counts[_ZERO + digit], labels)
+                yield (each.route, each.method, f"{digit}xx"), each.counts[_ZERO + digit]

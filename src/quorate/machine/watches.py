@@ -16,6 +16,7 @@ from operator import itemgetter
 
 from quorate.base.effects import Ticket
 from quorate.base.errors import invariant
+from quorate.base.metrics import Histogram
 from quorate.base.subjects import BEGINNING, EVERYTHING, EXACTLY
 
 TICKETS_MAX = 32
@@ -28,12 +29,17 @@ MARKED_MAX = 64 * LOOKS_MAX
 """Subjects that are marked and wait to be looked at: some 10 MB."""
 
 
+NOTED_MAX = 1_024
+"""Durations that are noted before they are counted."""
+
+
 class Watches:
     """Watchers by subject; tickets are handed back in the order in which they came.
 
     Attributes:
         is_waking: `take` may have something to give.
         has_worked: Some of this turn's share is used.
+        wakes: How long after the change each was woken.
     """
 
     def __init__(self) -> None:
@@ -41,13 +47,15 @@ class Watches:
         self._watchers: dict[int, tuple[tuple[bytes, ...], Ticket]] = {}
         self._exact: dict[bytes, dict[int, None]] = {}
         self._prefixes: dict[int, dict[bytes, dict[int, None]]] = {}
-        self._marked: deque[tuple[int, Sequence[bytes]]] = deque()
+        self._marked: deque[tuple[int, Sequence[bytes], float]] = deque()
         self._size = 0  # subjects of all marks that are not done
         self._size_found = 0  # of the one that is being looked at
         self._id_end = 0  # who came after the mark is not woken for it
+        self._marked_s = 0.0  # when that one was marked
         self._finding: Generator[int | None, None, None] | None = None
         self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
         self.is_waking = self.has_worked = False
+        self.wakes = Histogram()
 
     def __len__(self) -> int:
         """How many wait."""
@@ -83,7 +91,7 @@ class Watches:
             if not shelf:
                 self._clear(subject)
 
-    def mark(self, touched: Sequence[bytes]) -> None:
+    def mark(self, touched: Sequence[bytes], now_s: float) -> None:
         """These subjects changed: `take` finds who waits for them (W1). The list is given away."""
         if not self._watchers:
             return
@@ -92,7 +100,7 @@ class Watches:
             self._marked.clear()
             self._finding, self._size, self._size_found = None, 1, 0
             touched = [EVERYTHING]
-        self._marked.append((self._next_id, touched))
+        self._marked.append((self._next_id, touched, now_s))
         self.is_waking = True
 
     def give_share(self) -> None:
@@ -100,7 +108,7 @@ class Watches:
         self._tickets_left, self._looks_left = TICKETS_MAX, LOOKS_MAX
         self.has_worked = False
 
-    def take(self) -> list[Ticket]:
+    def take(self, now_s: float) -> list[Ticket]:
         """Wake some of those who wait for what was marked, up to this turn's share; forget them.
 
         The tickets of one call come in the order in which they were added.
@@ -108,7 +116,7 @@ class Watches:
         woken: list[tuple[int, Ticket]] = []
         while self._looks_left > 0 and self._tickets_left > 0 and self.is_waking:
             if self._finding is None:
-                self._id_end, touched = self._marked.popleft()
+                self._id_end, touched, self._marked_s = self._marked.popleft()
                 self._finding, self._size_found = self._found(touched), len(touched)
             try:
                 watch_id = next(self._finding)
@@ -123,7 +131,9 @@ class Watches:
             if watch_id is not None and watch_id < self._id_end and watcher is not None:
                 woken.append((watch_id, watcher[1]))
                 self._tickets_left -= 1
+                self.wakes.note(now_s - self._marked_s)
                 self.remove(watch_id)
+        self.wakes.gather(NOTED_MAX)
         woken.sort(key=itemgetter(0))
         return [ticket for _, ticket in woken]
 

@@ -98,14 +98,14 @@ class Duties:
             self._registered_in = generation
             self._propose(registration(me, self._settings))
         if is_removed(replica):
-            return self._leave()
+            return self._leave(now_s)
         group.admit()
         is_unknown = newest.member(me.id) != me
         is_forgotten = me.id not in newest.voter_ids and group.leader is None
         effects = self._links.ask_to_join(now_s) if is_unknown or is_forgotten else []
         return effects + self._say_learner(newest.learners, now_s)
 
-    def _leave(self) -> list[Effect]:
+    def _leave(self, now_s: float) -> list[Effect]:
         """The cluster has removed this node: clients are sent away, and it is told once."""
         group, name = self._group, self._me.name
         if group.refusal is not None:
@@ -120,7 +120,7 @@ class Duties:
             "with an empty data directory, as a new node"
         )
         note = Note("removed", {"node": name, "cluster": group.cluster_id, "why": why}, True)
-        return [note, *group.refuse(refusal)]
+        return [note, *group.refuse(refusal, now_s)]
 
     def _say_learner(self, learners: Sequence[Member], now_s: float) -> list[Effect]:
         """A node that stays a learner for a while says what that means, once."""

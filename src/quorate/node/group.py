@@ -172,7 +172,7 @@ class Group:
         """
         while self.is_unsettled:
             self.applying.give_share()
-            for effect in self._apply_released():
+            for effect in self._apply_released(0.0):
                 if isinstance(effect, Halt):
                     raise StorageError(effect.code, effect.reason)
 
@@ -185,11 +185,11 @@ class Group:
             return []
         return [Configured(self.replica.membership.newest, self.cluster_id)]
 
-    def refuse(self, refusal: UnavailableError) -> list[Refused]:
+    def refuse(self, refusal: UnavailableError, now_s: float) -> list[Refused]:
         """The cluster has removed this node: from now on its clients are sent away."""
         self.refusal = refusal
         refused = self.origin.withdraw_all(refusal) + self.reads.withdraw(refusal)
-        self.watches.mark([EVERYTHING])
+        self.watches.mark([EVERYTHING], now_s)
         return refused
 
     def admit(self) -> None:
@@ -250,8 +250,8 @@ class Group:
         effects += self.replica.recall.review()  # V5
         effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self._me.id))
-        self.watches.mark([EVERYTHING])
-        effects += self._wake()
+        self.watches.mark([EVERYTHING], now_s)
+        effects += self._wake(now_s)
         return [*effects, *self.reads.on_applied(applied), *self.configured()]
 
     def tick(self, now_s: float) -> list[Effect]:
@@ -274,7 +274,7 @@ class Group:
 
     def apply_pending(self, now_s: float) -> list[Effect]:
         """Apply what is chosen and wake watchers, up to this turn's share: `end_turn` gives it."""
-        return self.let_out((), now_s) + self._wake() if self.is_unsettled else []
+        return self.let_out((), now_s) + self._wake(now_s) if self.is_unsettled else []
 
     @property
     def is_unsettled(self) -> bool:
@@ -388,7 +388,7 @@ class Group:
     ) -> list[Effect]:
         """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
         if not effects and is_applying:
-            effects = self._apply_released()
+            effects = self._apply_released(now_s)
         if not effects:
             return []  # nearly always
         out: list[Effect] = []
@@ -406,15 +406,15 @@ class Group:
                     if type(one) is Persist:
                         gate.ask()
                     out.append(one)
-            queue = self._apply_released() if is_applying else []
+            queue = self._apply_released(now_s) if is_applying else []
             if not queue:
                 return out
 
-    def _wake(self) -> list[Effect]:
-        woken = self.watches.take()
+    def _wake(self, now_s: float) -> list[Effect]:
+        woken = self.watches.take(now_s)
         return [Wake(woken)] if woken else []
 
-    def _apply_released(self) -> list[Effect]:
+    def _apply_released(self, now_s: float) -> list[Effect]:
         """Apply what was released, in order (N1, N3); what finds no space waits (N2)."""
         replica, applying = self.replica, self.applying
         if replica is None or not (replica.release.waiting or applying.waiting):
@@ -428,21 +428,21 @@ class Group:
         effects: list[Effect] = []
         try:
             while (done := applying.next()) is not None:
-                effects += self._applied(done, replica)
+                effects += self._applied(done, replica, now_s)
         except StorageError as error:
             self._has_halted = True
             return [*effects, Halt(error.code, error.text)]
         return effects + list(self.reads.on_applied(self.machine.applied))
 
-    def _applied(self, done: AppliedSlot, replica: Replica) -> list[Effect]:
+    def _applied(self, done: AppliedSlot, replica: Replica, now_s: float) -> list[Effect]:
         slot, configuration, application = done
         effects: list[Effect] = []
         for result in application.bundles:
             if result.origin == self._me.id and result.is_applied:
                 effects += self._own_applied(result, slot)
-        self.watches.mark(application.touched)
+        self.watches.mark(application.touched, now_s)
         if self.watches.is_waking:
-            effects += self._wake()
+            effects += self._wake(now_s)
         digest = self.machine.digest
         if self.agreement.note(slot, digest):
             replica.note_checkpoint(slot, digest)

@@ -5,8 +5,9 @@ Every part counts in attributes of its own; this is the one place that gives the
 
 from math import inf
 
+from quorate.base import measured
 from quorate.base.effects import NOTES
-from quorate.base.metrics import Kind, Metric, by_label, counter, gauge, histogram
+from quorate.base.metrics import Metric
 from quorate.base.ports import Status
 from quorate.node.node import Node
 from quorate.runtime.driver import Driver
@@ -33,12 +34,8 @@ def gathered(
         *_peers(transport),
         *_log(wal),
         *_tables(tables),
-        by_label(
-            Kind.COUNTER,
-            "events_total",
-            "Changes of state that the log tells, by name.",
-            "event",
-            {name.replace(" ", "_"): driver.notes.get(name, 0) for name in NOTES},
+        measured.EVENTS_TOTAL.by_label(
+            {name.replace(" ", "_"): driver.notes.get(name, 0) for name in NOTES}
         ),
     ]
 
@@ -47,39 +44,29 @@ def _cluster(status: Status) -> list[Metric]:
     configuration = status.configuration
     is_leader = status.role == "leader"
     return [
-        gauge("is_leader", "1 on the node that leads, 0 on all others.", is_leader),
-        gauge(
-            "has_leader",
-            "1 if this node believes that the cluster can take writes now.",
+        measured.IS_LEADER.of(is_leader),
+        measured.HAS_LEADER.of(
             status.is_serving,
         ),
-        by_label(
-            Kind.GAUGE,
-            "role",
-            "1 for the role of this node in the log, 0 for all others.",
-            "role",
+        measured.ROLE.by_label(
             {role: float(role == status.role) for role in ROLES},
         ),
-        gauge(
-            "leader_last_heard_seconds",
-            "How long ago the leader was heard; 0 on the leader, +Inf if never.",
+        measured.LEADER_LAST_HEARD_SECONDS.of(
             status.heard_s if status.heard_s >= 0 else inf,
         ),
-        gauge("members", "Nodes of the configuration, learners too.", len(configuration.members)),
-        gauge("voters", "Nodes of the configuration that vote.", len(configuration.voters)),
-        gauge(
-            "members_heard",
-            "Nodes of the configuration that this node hears, itself included.",
-            len({member.id for member in configuration.members} & status.healthy),
+        measured.MEMBERS.of(len(configuration.members)),
+        measured.VOTERS.of(len(configuration.voters)),
+        measured.MEMBERS_HEARD.of(
+            len({member.id for member in configuration.members} & status.healthy)
         ),
-        gauge("configuration_number", "Number of the newest configuration.", configuration.number),
-        gauge("ballot_round", "Round of the ballot in force; rises with every election.",
-              status.ballot.round),
-    ]  # fmt: skip
+        measured.CONFIGURATION_NUMBER.of(configuration.number),
+        measured.BALLOT_ROUND.of(status.ballot.round),
+    ]
 
 
 def _progress(node: Node, status: Status) -> list[Metric]:
     counters = node.group.machine.counters
+    node.group.watches.wakes.gather()
     bundles = {
         "applied": counters.bundles_applied,
         "repeated": counters.bundles_repeated,
@@ -88,87 +75,68 @@ def _progress(node: Node, status: Status) -> list[Metric]:
         "unreadable": counters.bundles_unreadable,
     }
     return [
-        gauge("watermark_slot", "Every slot up to here is known as chosen.", status.watermark),
-        gauge("applied_slot", "Every slot up to here is applied.", status.applied),
-        gauge("index", "Index of the newest change (X-Consul-Index).", status.index),
-        counter("batches_applied_total", "Batches applied.", counters.batches),
-        counter("commands_applied_total", "Commands applied.", counters.commands),
-        by_label(
-            Kind.COUNTER,
-            "bundles_total",
-            "Bundles met in chosen batches, by what became of them.",
-            "result",
+        measured.WATERMARK_SLOT.of(status.watermark),
+        measured.APPLIED_SLOT.of(status.applied),
+        measured.INDEX.of(status.index),
+        measured.BATCHES_APPLIED_TOTAL.of(counters.batches),
+        measured.COMMANDS_APPLIED_TOTAL.of(counters.commands),
+        measured.BUNDLES_TOTAL.by_label(
             bundles,
         ),
-        gauge("commands_waiting", "Commands of this node's clients not sent yet.",
-              node.group.origin.waiting),
-        gauge("watches", "Blocking queries that wait for a change.", len(node.group.watches)),
-        gauge("disk_full", "1 while writes are refused for want of disk.", node.group.is_full),
-    ]  # fmt: skip
+        measured.COMMANDS_WAITING.of(node.group.origin.waiting),
+        measured.WAKE_SECONDS.of(node.group.watches.wakes),
+        measured.WATCHES.of(len(node.group.watches)),
+        measured.DISK_FULL.of(node.group.is_full),
+    ]
 
 
 def _turns(driver: Driver) -> list[Metric]:
     counters = driver.counters
     driver.gather()
     return [
-        counter("loop_events_total", "Events given to the node.", counters.events),
-        counter("loop_turns_total", "Turns ended.", counters.turns),
-        counter("loop_ticks_late_total", "Ticks that came late by more than one tick.",
-                counters.ticks_late),
-        gauge("loop_lag_max_seconds", "The longest delay of a tick since the start.",
-              counters.lag_max_s),
-        counter("callback_errors_total", "Callbacks of clients that failed.",
-                counters.ticket_errors),
-        histogram("turn_seconds", "Duration of one turn of the node, its effects included.",
-                  driver.turn_durations),
-        histogram("loop_lag_seconds", "How late ticks came: the loop was busy that long.",
-                  driver.lags),
-        histogram("commit_seconds",
-                  "From the making of a bundle to its application here: what a writer waits for.",
-                  driver.commit_durations),
-    ]  # fmt: skip
+        measured.LOOP_EVENTS_TOTAL.of(counters.events),
+        measured.LOOP_TURNS_TOTAL.of(counters.turns),
+        measured.LOOP_TICKS_LATE_TOTAL.of(counters.ticks_late),
+        measured.LOOP_LAG_MAX_SECONDS.of(counters.lag_max_s),
+        measured.CALLBACK_ERRORS_TOTAL.of(counters.ticket_errors),
+        measured.TURN_SECONDS.of(driver.turn_durations),
+        measured.LOOP_LAG_SECONDS.of(driver.lags),
+        measured.COMMIT_SECONDS.of(driver.commit_durations),
+    ]
 
 
 def _peers(transport: Transport) -> list[Metric]:
     counters = transport.counters
     return [
-        gauge("peers_connected", "Peers to whom a connection stands.", len(transport.peers)),
-        gauge("peer_connections", "Open connections of the server port, unfinished ones too.",
-              transport.connections),
-        gauge("peer_unfinished_bytes", "Bytes of messages from peers that are not complete.",
-              transport.unfinished_bytes),
-        counter("peer_messages_sent_total", "Messages to peers.", counters.sent),
-        counter("peer_messages_received_total", "Messages from peers.", counters.received),
-        counter("peer_messages_unsent_total", "Messages dropped for want of a connection.",
-                counters.unsent),
-        counter("peer_dials_total", "Connections begun.", counters.dials),
-        counter("peer_connects_total", "Connections to peers that came to stand.",
-                counters.connected),
-        counter("peer_disconnects_total", "Connections to peers that ended.",
-                counters.disconnected),
-        counter("peer_refusals_total", "Handshakes and messages refused.", counters.refused),
-        counter("peer_slow_drops_total", "Connections ended because the peer took nothing.",
-                counters.dropped_slow),
-    ]  # fmt: skip
+        measured.PEERS_CONNECTED.of(len(transport.peers)),
+        measured.PEER_CONNECTIONS.of(transport.connections),
+        measured.PEER_UNFINISHED_BYTES.of(transport.unfinished_bytes),
+        measured.PEER_MESSAGES_SENT_TOTAL.of(counters.sent),
+        measured.PEER_MESSAGES_RECEIVED_TOTAL.of(counters.received),
+        measured.PEER_MESSAGES_UNSENT_TOTAL.of(counters.unsent),
+        measured.PEER_DIALS_TOTAL.of(counters.dials),
+        measured.PEER_CONNECTS_TOTAL.of(counters.connected),
+        measured.PEER_DISCONNECTS_TOTAL.of(counters.disconnected),
+        measured.PEER_REFUSALS_TOTAL.of(counters.refused),
+        measured.PEER_SLOW_DROPS_TOTAL.of(counters.dropped_slow),
+    ]
 
 
 def _log(wal: Wal) -> list[Metric]:
     stats = wal.stats
     return [
-        counter("wal_records_total", "Records written to the log.", stats.records),
-        counter("wal_syncs_total", "Commits of records made durable.", stats.commits),
-        counter("wal_inline_syncs_total", "Of these, done in the loop itself.",
-                stats.inline_commits),
-        gauge("wal_bytes", "Bytes of the log's files.", wal.log_bytes),
-        histogram("wal_sync_seconds", "Duration of a write and its fdatasync.", stats.durations),
-    ]  # fmt: skip
+        measured.WAL_RECORDS_TOTAL.of(stats.records),
+        measured.WAL_SYNCS_TOTAL.of(stats.commits),
+        measured.WAL_INLINE_SYNCS_TOTAL.of(stats.inline_commits),
+        measured.WAL_BYTES.of(wal.log_bytes),
+        measured.WAL_SYNC_SECONDS.of(stats.durations),
+    ]
 
 
 def _tables(tables: LmdbTables) -> list[Metric]:
     return [
-        gauge("tables_bytes", "Bytes of the tables in use.", tables.used_bytes),
-        gauge("tables_reserved_bytes", "Bytes of the tables' file.", tables.size_bytes),
-        gauge("old_rows", "Rows kept as they were, for who reads one state.", tables.old_rows),
-        histogram("apply_seconds", "Duration of the table transaction that applies a batch.",
-                  tables.durations),
-    ]  # fmt: skip
+        measured.TABLES_BYTES.of(tables.used_bytes),
+        measured.TABLES_RESERVED_BYTES.of(tables.size_bytes),
+        measured.OLD_ROWS.of(tables.old_rows),
+        measured.APPLY_SECONDS.of(tables.durations),
+    ]

@@ -1,6 +1,6 @@
 """Metrics: durations in buckets, and names for figures."""
 
-from quorate.base.metrics import SECONDS, Histogram, Kind, by_label, counter, figures, histogram
+from quorate.base.metrics import SECONDS, Histogram, counter, figures, gauge, histogram
 
 
 def test_a_duration_counts_in_the_first_bucket_that_holds_it() -> None:
@@ -26,9 +26,9 @@ def test_a_duration_of_nothing_counts_in_the_first_bucket() -> None:
 def test_figures_have_the_names_of_metrics_and_labels_and_no_histograms() -> None:
     shown = figures(
         [
-            counter("turns_total", "Turns.", 3),
-            by_label(Kind.GAUGE, "role", "Role.", "role", {"leader": 1, "learner": 0}),
-            histogram("apply_seconds", "Apply.", Histogram()),
+            counter("turns_total", "Turns.").of(3),
+            gauge("role", "Role.", "role").by_label({"leader": 1, "learner": 0}),
+            histogram("apply_seconds", "Apply.").of(Histogram()),
         ]
     )
     assert shown == {"turns_total": 3, "role.leader": 1, "role.learner": 0}

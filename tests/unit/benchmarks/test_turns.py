@@ -13,7 +13,7 @@ def page(*durations_s: float) -> str:
     durations = Histogram()
     for duration_s in durations_s:
         durations.observe(duration_s)
-    return exposition([histogram("turn_seconds", "Turns.", durations)]).decode()
+    return exposition([histogram("turn_seconds", "Turns.").of(durations)]).decode()
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, cast
 
 import httptools
 
+from quorate.base import measured
 from quorate.base.batches import Member
 from quorate.base.command import Command
 from quorate.base.config import NodeSettings
 from quorate.base.context import PLAIN, RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.ids import NO_BALLOT, NodeId
-from quorate.base.metrics import Histogram, Kind, Metric, by_label, counter, gauge, histogram
+from quorate.base.metrics import Histogram, Metric
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Done, Status
 from quorate.domains import DOMAINS
@@ -147,10 +148,10 @@ class FakeLocal:
         durations.observe(0.0005)
         durations.observe(60.0)
         return [
-            counter("turns_total", "Turns.", 3),
-            gauge("lag_seconds", "Lag.", 0.25),
-            histogram("apply_seconds", "Apply.", durations),
-            by_label(Kind.GAUGE, "role", "Role.", "role", {"leader": 1.0, "learner": 0.0}),
+            measured.LOOP_TURNS_TOTAL.of(3),
+            measured.LOOP_LAG_MAX_SECONDS.of(0.25),
+            measured.APPLY_SECONDS.of(durations),
+            measured.ROLE.by_label({"leader": 1.0, "learner": 0.0}),
         ]
 
     def release(self) -> None:

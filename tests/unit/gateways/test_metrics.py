@@ -33,8 +33,8 @@ def timed(desk: Desk, area: str) -> float:
 
 def test_prometheus_reads_counters_gauges_and_histograms() -> None:
     found = series(Desk(), "/v1/agent/metrics?format=prometheus")
-    assert found["quorate_turns_total", ()] == 3
-    assert found["quorate_lag_seconds", ()] == 0.25
+    assert found["quorate_loop_turns_total", ()] == 3
+    assert found["quorate_loop_lag_max_seconds", ()] == 0.25
     assert found["quorate_role", (("role", "leader"),)] == 1
     assert found["quorate_apply_seconds_bucket", (("le", "0.0005"),)] == 1
     assert found["quorate_apply_seconds_bucket", (("le", "0.00025"),)] == 0
@@ -48,7 +48,7 @@ def test_metrics_has_the_text_format_at_its_usual_path() -> None:
     reply = Desk().ask("GET", "/metrics", b"", "Accept: application/json")
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "# TYPE quorate_lag_seconds gauge" in reply.text
+    assert "# TYPE quorate_loop_lag_max_seconds gauge" in reply.text
 
 
 def test_the_process_and_the_build_are_told() -> None:
@@ -66,9 +66,9 @@ def test_the_process_and_the_build_are_told() -> None:
 def test_json_has_a_list_for_each_kind() -> None:
     body = json.loads(Desk().ask("GET", "/v1/agent/metrics").body)
     gauges = {gauge["Name"]: gauge["Value"] for gauge in body["Gauges"] if not gauge["Labels"]}
-    assert gauges["quorate.lag_seconds"] == 0.25
+    assert gauges["quorate.loop_lag_max_seconds"] == 0.25
     assert (gauges["quorate.http_connections"], gauges["quorate.http_held_bytes"]) == (1, 0)
-    turns = next(each for each in body["Counters"] if each["Name"] == "quorate.turns")
+    turns = next(each for each in body["Counters"] if each["Name"] == "quorate.loop_turns")
     assert (turns["Count"], turns["Sum"], turns["Labels"]) == (3, 3, {})
     applied = next(each for each in body["Samples"] if each["Name"] == "quorate.apply_seconds")
     assert (applied["Count"], applied["Sum"], applied["Mean"]) == (2, 60.0005, 30.00025)

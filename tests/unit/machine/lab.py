@@ -34,11 +34,11 @@ FOUNDERS = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
 
 def fired(watches: Watches, touched: list[bytes]) -> list[Any]:
     """All who wait for what was touched, woken turn by turn."""
-    watches.mark(touched)
+    watches.mark(touched, 0.0)
     tickets: list[Any] = []
     while watches.is_waking:
         watches.give_share()
-        tickets += watches.take()
+        tickets += watches.take(0.0)
     return tickets
 
 

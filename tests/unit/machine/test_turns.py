@@ -276,7 +276,7 @@ def turns(watches: Watches) -> list[list[object]]:
     found: list[list[object]] = []
     while watches.is_waking:
         watches.give_share()
-        found.append(watches.take())
+        found.append(watches.take(0.0))
     return found
 
 
@@ -284,7 +284,7 @@ def test_no_turn_wakes_more_watchers_than_its_share() -> None:
     watches = Watches()
     for number in range(10_000):
         watches.add([beginning(b"k")], number)
-    watches.mark([b"ka"])
+    watches.mark([b"ka"], 0.0)
     found = turns(watches)
     assert max(len(one) for one in found) == TICKETS_MAX
     assert [number for one in found for number in one] == list(range(10_000))
@@ -295,7 +295,7 @@ def test_the_same_holds_for_a_replaced_state_and_a_removed_tree(touched: list[by
     watches = Watches()
     for number in range(5_000):
         watches.add([exactly(b"ka/%d" % number)], number)
-    watches.mark(touched)
+    watches.mark(touched, 0.0)
     assert max(len(one) for one in turns(watches)) == TICKETS_MAX
     assert len(watches) == 0
 
@@ -303,7 +303,7 @@ def test_the_same_holds_for_a_replaced_state_and_a_removed_tree(touched: list[by
 def test_no_turn_looks_at_more_subjects_than_its_share() -> None:
     watches = Watches()
     watches.add([exactly(b"kz")], 1)
-    watches.mark([b"k%d" % number for number in range(10 * LOOKS_MAX)] + [b"kz"])
+    watches.mark([b"k%d" % number for number in range(10 * LOOKS_MAX)] + [b"kz"], 0.0)
     found = turns(watches)
     assert len(found) >= 10
     assert found[-1] == [1]
@@ -315,26 +315,26 @@ def test_beyond_a_bound_of_what_is_marked_everybody_is_woken_instead() -> None:
         watches.add([exactly(b"k%d" % number)], number)
     batch = [b"other"] * 512
     while watches.marked <= MARKED_MAX - len(batch):
-        watches.mark(list(batch))
-    assert watches.take() == []
+        watches.mark(list(batch), 0.0)
+    assert watches.take(0.0) == []
     watches.give_share()
-    watches.mark(list(batch))
-    watches.mark(list(batch))
+    watches.mark(list(batch), 0.0)
+    watches.mark(list(batch), 0.0)
     assert watches.marked <= 2 * len(batch)
     watches.add([exactly(b"k9")], "late")
     assert [number for one in turns(watches) for number in one] == [0, 1, 2]
     assert (watches.marked, len(watches), watches.is_waking) == (0, 1, False)
-    watches.mark([b"k9"])
-    assert watches.take() == ["late"]
+    watches.mark([b"k9"], 0.0)
+    assert watches.take(0.0) == ["late"]
 
 
 def test_a_change_that_keeps_coming_is_marked_within_the_bound() -> None:
     watches = Watches()
     watches.add([exactly(b"kz")], "z")
     for _ in range(1_000):
-        watches.mark([b"k%d" % number for number in range(512)])
+        watches.mark([b"k%d" % number for number in range(512)], 0.0)
         watches.give_share()
-        watches.take()
+        watches.take(0.0)
         assert watches.marked <= MARKED_MAX
         if not len(watches):
             watches.add([exactly(b"kz")], "z")
@@ -348,16 +348,16 @@ def test_a_removed_tree_wakes_who_waits_for_a_key_in_it_or_for_keys_around_it() 
     watches.add([beginning(b"ka/1")], "within")
     watches.add([beginning(b"kb")], "other prefix")
     watches.add([exactly(b"sa/1")], "session")
-    watches.mark([of_tree(b"a/")])
-    assert watches.take() == ["key", "all", "within"]
+    watches.mark([of_tree(b"a/")], 0.0)
+    assert watches.take(0.0) == ["key", "all", "within"]
 
 
 def test_who_comes_after_a_change_is_not_woken_for_it() -> None:
     watches = Watches()
     for number in range(2 * TICKETS_MAX):
         watches.add([exactly(b"ka")], number)
-    watches.mark([b"kb", b"ka"])
-    watches.take()
+    watches.mark([b"kb", b"ka"], 0.0)
+    watches.take(0.0)
     watches.add([exactly(b"ka")], "late")
     assert "late" not in [ticket for one in turns(watches) for ticket in one]
     assert len(watches) == 1
@@ -402,3 +402,16 @@ def test_a_share_of_a_command_is_what_the_units_say() -> None:
     found = steps(lab, *tree())
     together = GROUP * -(-TURN_UNITS // (GROUP * WRITE_UNITS))
     assert len(found) == MANY // together + 1
+
+
+def test_how_long_after_the_change_each_was_woken_is_measured() -> None:
+    watches = Watches()
+    for number in range(TICKETS_MAX + 1):
+        watches.add((exactly(b"ka"),), number)
+    watches.mark([b"ka"], 10.0)
+    watches.give_share()
+    assert len(watches.take(10.0)) == TICKETS_MAX
+    watches.give_share()
+    assert watches.take(12.0) == [TICKETS_MAX]
+    watches.wakes.gather()
+    assert (watches.wakes.count, watches.wakes.total_s) == (TICKETS_MAX + 1, 2.0)

@@ -29,11 +29,11 @@ def test_a_prefix_watcher_wakes_for_all_that_begin_alike() -> None:
 def test_a_mark_that_wakes_nobody_leaves_the_next_one_to_be_found() -> None:
     watches = Watches()
     watches.add([exactly(b"kb")], "b")
-    watches.mark([b"ka"])
-    watches.mark([b"kb"])
+    watches.mark([b"ka"], 0.0)
+    watches.mark([b"kb"], 0.0)
     assert watches.is_waking
-    assert watches.take() == ["b"]
-    assert watches.take() == []
+    assert watches.take(0.0) == ["b"]
+    assert watches.take(0.0) == []
     assert not watches.is_waking
 
 

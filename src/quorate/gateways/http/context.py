@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from quorate.base import measured
 from quorate.base.command import Command
 from quorate.base.errors import QuorateError, StorageError
-from quorate.base.metrics import Kind, Metric, Sample
+from quorate.base.metrics import Metric
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
 from quorate.gateways.http import sharing
@@ -108,9 +109,8 @@ class Context:
 
     def _about(self) -> list[Metric]:
         config = self.config
-        labels = (("version", config.version), ("consul_version", config.consul_version))
-        text = "1, with the version of Quorate and the one that Consul's clients are told."
-        return [Metric("build_info", Kind.GAUGE, text, (Sample(1, labels),))]
+        versions = (config.version, config.consul_version)
+        return [measured.BUILD_INFO.by_labels([(versions, 1)])]
 
     def fail(self, request: Request, error: BaseException) -> None:
         """Answer with an error; what is none of ours is logged, and answered as internal.
