@@ -73,7 +73,7 @@ WRITES_OTHERS = {
 
 TRANSLATING_ROOMS = {"gateways", "sim"}  # what they have clients for goes through serving
 DECIDED_IN_SERVING = {"needs_renewal", "SessionRenew", "Watches"}
-WAITING = {"sim/desk.py", "sim/workload.py"}
+WAITING = {"sim/backend.py"}  # fills the port
 
 FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 500
@@ -426,6 +426,16 @@ def test_every_module_that_may_write_to_others_does() -> None:
         if any(writes_to_others(module))
     }
     assert writing >= WRITES_OTHERS
+
+
+@pytest.mark.parametrize("room", sorted(TRANSLATING_ROOMS))
+@pytest.mark.parametrize("name", ["reads", "renewals", "serving.Serving"])
+def test_what_ships_is_what_is_simulated(room: str, name: str) -> None:
+    """Both carry out what clients ask by the same code, and nothing else is exempt from that."""
+    imported = {
+        found for module in modules() if module.room == room for _, found in imports(module.tree)
+    }
+    assert f"quorate.serving.{name}" in imported
 
 
 # --- rules about more than one file -----------------------------------------------------------

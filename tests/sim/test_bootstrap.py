@@ -5,7 +5,8 @@ import pytest
 
 from quorate.base.records import Founded
 from quorate.sim.cluster import Cluster, Make
-from quorate.sim.host import Habits, Host
+from quorate.sim.habits import Habits
+from quorate.sim.host import Host
 from quorate.sim.neighbour import EitherOracle, Neighbour
 from quorate.sim.run import run
 from quorate.sim.script import CALM, QUICK

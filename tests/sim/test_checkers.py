@@ -1,7 +1,9 @@
 """The checkers are fed lies, and must find each one."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
+import msgspec
 import pytest
 
 from quorate.base.batches import NOOP, Batch, Bundle, Configuration, Member, encode_batch
@@ -19,7 +21,8 @@ from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.machine.state import State
 from quorate.sessions.commands import SessionCreate, SessionExpire
 from quorate.sessions.model import is_alive_at
-from quorate.sim.judge import Judge
+from quorate.sessions.tables import SessionRow
+from quorate.sim.judge import LATE_LOOKS, Judge
 from quorate.sim.model import Model
 from quorate.sim.operations import Kind, Operation
 from quorate.sim.oracle import Oracle
@@ -189,6 +192,138 @@ def test_no_session_expires_before_its_logged_time(court: Court) -> None:
     assert is_alive_at(court.model, "s", 2)
     court.choose(SessionExpire("s", 1_000), stamp_ms=21_000)
     assert not is_alive_at(court.model, "s", 3)
+
+
+# --- what is waited for -------------------------------------------------------------------------
+
+
+def watch(court: Court, index: int, *, key: bytes = b"k", **fields: Any) -> Operation:
+    """A blocking read that brings this index and waits for a second from time 0 on."""
+    operation = court.ask(Kind.WATCH, key=key)
+    operation = msgspec.structs.replace(operation, index=index, wait_s=1.0, **fields)
+    operation.told_index = index  # it says "unchanged"
+    court.judge.operations[-1] = operation
+    return operation
+
+
+def row(index: int, value: bytes) -> tuple[tuple[bytes, Row], ...]:
+    return ((b"k", Row(1, index, 0, 0, "", value)),)
+
+
+def test_a_blocking_read_that_missed_a_change_is_found(court: Court) -> None:
+    court.choose(KvSet(b"k", b"one"))
+    asked = watch(court, 1)
+    slot = court.choose(KvSet(b"k", b"two"))
+
+    with pytest.raises(ViolationError, match="missed a change"):
+        court.judge.read(asked, 2.0, slot, row(2, b"two"))
+
+
+def test_a_blocking_read_that_waits_though_it_could_be_answered_is_found(court: Court) -> None:
+    court.choose(KvSet(b"k", b"one"))
+    asked = watch(court, 1)
+    slot = court.choose(KvSet(b"k", b"two"))
+    asked.watches(1, slot)
+
+    with pytest.raises(ViolationError, match="sleeps"):
+        court.judge.waits(asked, slot)
+
+
+def test_a_blocking_read_that_tells_of_its_change_is_accepted(court: Court) -> None:
+    court.choose(KvSet(b"k", b"one"))
+    asked = watch(court, 1)
+    slot = court.choose(KvSet(b"k", b"two"))
+    asked.told_index = 2
+    court.judge.read(asked, 2.0, slot, row(2, b"two"))
+
+
+def test_a_change_of_another_key_is_none_for_a_key_and_one_for_a_list(court: Court) -> None:
+    court.choose(KvSet(b"k", b"one"))
+    key, keys = watch(court, 1), watch(court, 1, is_list=True)
+    slot = court.choose(KvSet(b"k2", b"two"))
+    seen = row(1, b"one")
+    court.judge.read(key, 2.0, slot, seen)
+
+    with pytest.raises(ViolationError, match="missed a change"):
+        court.judge.read(keys, 2.0, slot, (*seen, (b"k2", Row(2, 2, 0, 0, "", b"two"))))
+
+
+def test_what_a_blocking_read_of_services_missed_is_found(court: Court) -> None:
+    court.choose(NodeRegister("id", "x0", "10.0.0.1", "dc1", {}, {}))
+    asked = watch(court, court.model.index, key=b"web", query="instances")
+    slot = court.choose(ServiceRegister("x0", "s0", "web", b"{}"))
+    seen = court.model.queries["instances"].expect(court.model, slot, b"web")
+
+    with pytest.raises(ViolationError, match="missed a change"):
+        court.judge.read(asked, 2.0, slot, seen)
+
+
+def test_unchanged_by_a_host_that_has_not_heard_is_found(court: Court) -> None:
+    court.write(KvSet(b"k", b"one"))
+    asked = watch(court, 1)
+    court.write(KvSet(b"k", b"two"))  # known at time 0, before its wait was over
+
+    with pytest.raises(ViolationError, match="certifies silence"):
+        court.judge.read(asked, 2.0, 1, row(1, b"one"))
+
+
+def test_unchanged_before_the_wait_is_over_is_as_good_as_its_read_point(court: Court) -> None:
+    court.write(KvSet(b"k", b"one"))
+    asked = watch(court, 1)
+    court.write(KvSet(b"k", b"two"))
+    court.judge.read(asked, 0.5, 1, row(1, b"one"))
+
+
+def test_an_index_that_goes_back_is_found(court: Court) -> None:
+    court.write(KvSet(b"k", b"one"))
+    _, slot = court.write(KvSet(b"k", b"two"))
+    seen = row(2, b"two")
+    first = court.ask(Kind.READ)
+    first.told_index = 2
+    court.judge.read(first, 0.0, slot, seen)
+    later = court.ask(Kind.READ)
+    later.told_index = 1
+
+    with pytest.raises(ViolationError, match="tells index 1, others heard 2"):
+        court.judge.read(later, 0.0, slot, seen)
+
+
+def test_a_stale_read_that_is_older_than_it_may_be_is_found(court: Court) -> None:
+    court.judge.note("a", 100.0)
+    court.write(KvSet(b"k", b"one"))
+    court.write(KvSet(b"k", b"two"))
+    court.judge.note("a", 101.0)
+    seen = row(1, b"one")
+    young = msgspec.structs.replace(court.ask(Kind.STALE), age_s_max=1.5)
+    court.judge.read(young, 0.0, 1, seen, 102.0)  # at 100.5 nobody need have known
+    old = msgspec.structs.replace(court.ask(Kind.STALE), age_s_max=0.5)
+
+    with pytest.raises(ViolationError, match="is older than"):
+        court.judge.read(old, 0.0, 1, seen, 102.0)
+
+
+def test_who_is_not_answered_by_its_deadline_is_found(court: Court) -> None:
+    read = court.ask(Kind.READ)
+    for _ in range(LATE_LOOKS):
+        court.judge.is_late(read)
+
+    with pytest.raises(ViolationError, match="after its deadline"):
+        court.judge.is_late(read)
+
+
+def test_a_renewal_that_is_too_cheap_is_found(court: Court) -> None:
+    create = SessionCreate("s", "", "n", 0, "release", "10s", 10_000, ())
+    register = NodeRegister("id", "n", "host", "dc1", {}, {})
+    slot = court.choose(register, create, stamp_ms=1_000)
+    found = SessionRow("s", "", "n", 0, "release", "10s", 10_000, (), (), 2, 2, 1_000)
+    for stamp_ms in (5_999, 6_000):
+        renewal = court.ask(Kind.RENEW, key=b"")
+        renewal = msgspec.structs.replace(renewal, session="s", stamp_ms=stamp_ms)
+        if stamp_ms < 6_000:
+            court.judge.renewed(renewal, 0.0, slot, found)
+            continue
+        with pytest.raises(ViolationError, match="too old to be acknowledged"):
+            court.judge.renewed(renewal, 0.0, slot, found)
 
 
 # --- services, checks, restores ---------------------------------------------------------------

@@ -271,7 +271,7 @@ def test_a_leaping_clock_and_a_wrong_wall_clock_change_nothing() -> None:
 def test_a_blocking_read_of_a_missing_key_wakes_for_that_key_only() -> None:
     stage = Stage()
     follower = stage.followers[0]
-    watch = stage.ask(follower, Kind.WATCH, None, b"missing")
+    watch = stage.ask(follower, Kind.WATCH, None, b"missing", index=1)
     stage.run(0.1)
     stage.done(stage.write(stage.leader, b"missing-not"))
     stage.run(0.1)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
+from quorate.base.answers import Answer
 from quorate.base.command import Command
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import Slot
@@ -188,6 +189,8 @@ class Query(msgspec.Struct, frozen=True):
     Attributes:
         see: What a client sees of one state of the tables: (`Reading`, key), as a value that can be
             compared.
+        indexed: The read whose indexes and subjects these are: (`Reading`, key). None: nobody waits
+            for a change of it.
         expect: The same by the model: (model, slot, key); of the state after that slot.
         key: Draws what is read.
     """
@@ -195,6 +198,15 @@ class Query(msgspec.Struct, frozen=True):
     see: Callable[[Any, bytes], Any]
     expect: Callable[[Any, int, bytes], Any]
     key: Callable[[Rng], bytes]
+    indexed: "Callable[[Any, bytes], Answer[Any]] | None" = None
+
+    def answer(self, reading: Any, key: bytes) -> Answer[Any]:
+        """What a client gets."""
+        value = self.see(reading, key)
+        if self.indexed is None:
+            return Answer(value, 0, 0, ())
+        found = self.indexed(reading, key)
+        return Answer(value, found.changed, found.header, found.subjects)
 
 
 class Simulation(msgspec.Struct, frozen=True):

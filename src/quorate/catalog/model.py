@@ -405,14 +405,20 @@ SIMULATION = Simulation(
         "service leaves": _act_service_leave,
     },
     queries={
-        "nodes": Query(_see_nodes, _expect_nodes, lambda _: b""),
+        "nodes": Query(
+            _see_nodes, _expect_nodes, lambda _: b"", lambda reading, _: each_node(reading)
+        ),
         "instances": Query(
             _see_instances,
             _expect_instances,
             lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
+            lambda reading, service: each_instance(reading, service.decode()),
         ),
         "hosted": Query(
-            _see_hosted, _expect_hosted, lambda chance: _one_of(chance, _NODES).encode()
+            _see_hosted,
+            _expect_hosted,
+            lambda chance: _one_of(chance, _NODES).encode(),
+            lambda reading, node: each_service_of_node(reading, node.decode()),
         ),
     },
     save=_save,

@@ -70,7 +70,7 @@ def kv_keys(reading: Reading, prefix: bytes, separator: bytes = b"") -> Answer[l
 def kv_list_in_turn(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]] | LongList:
     """As `kv_list`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
-    return _long(reading, prefix, None) if is_long else kv_list(reading, prefix)
+    return long_list(reading, prefix) if is_long else kv_list(reading, prefix)
 
 
 def kv_keys_in_turn(
@@ -78,7 +78,7 @@ def kv_keys_in_turn(
 ) -> Answer[list[bytes]] | LongList:
     """As `kv_keys`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
-    return _long(reading, prefix, separator) if is_long else kv_keys(reading, prefix, separator)
+    return long_list(reading, prefix, separator) if is_long else kv_keys(reading, prefix, separator)
 
 
 def keys_index(reading: Reading) -> int:
@@ -145,7 +145,8 @@ def _is_long(reading: Reading, prefix: bytes) -> bool:
     return next(islice(graves, LIST_ROWS, None), None) is not None
 
 
-def _long(reading: Reading, prefix: bytes, separator: bytes | None) -> LongList:
+def long_list(reading: Reading, prefix: bytes, separator: bytes | None = None) -> LongList:
+    """A list of keys as one that is too long for one turn, whether it is or not."""
     return LongList(
         prefix,
         separator,

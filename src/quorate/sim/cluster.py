@@ -18,7 +18,8 @@ from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
-from quorate.sim.host import Habits, Host
+from quorate.sim.habits import Habits
+from quorate.sim.host import Host
 from quorate.sim.judge import Judge
 from quorate.sim.model import Model
 from quorate.sim.network import Network, Weather

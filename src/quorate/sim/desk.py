@@ -1,54 +1,51 @@
-"""Desk: where clients meet hosts. What a gateway does, without HTTP.
+"""Desk: where clients meet hosts: a gateway without a protocol, on the serving that ships.
 
-A write goes into the node and comes back Applied or Refused. A linearizable read waits for its
-read point. A blocking read evaluates, waits for its subjects, and evaluates again when woken; at
-its time-out it takes a fresh read point before it says "unchanged". Every answer goes past the
-judge before the client hears it.
+It translates: an operation becomes a context with an evaluation or a command (`serving`), and what
+comes of it goes past the judge before the client hears it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-from quorate.base.command import Command, encode_command
+from quorate.base.answers import Answer, LongAnswer, Renewal
+from quorate.base.command import Command
+from quorate.base.context import Consistency, Principal, RequestContext
 from quorate.base.domain import Query
-from quorate.base.errors import QuorateError, UnavailableError
+from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Rng, View
 from quorate.kv.model import Row
-from quorate.kv.queries import kv_get, kv_list
+from quorate.kv.queries import LongList, batches, keys_index, kv_get, kv_list, long_list
 from quorate.kv.tables import KvEntry
 from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content
-from quorate.node.node import Node
-from quorate.sessions.queries import session_get
+from quorate.serving import reads, renewals
+from quorate.serving.evaluations import Evaluated, Evaluations
+from quorate.serving.ports import Held
+from quorate.serving.serving import Serving
+from quorate.sessions.queries import session_renewal
+from quorate.sessions.tables import SessionRow
 from quorate.sim.archives import commands_of
+from quorate.sim.backend import Backend, Server, Ticket
 from quorate.sim.judge import Judge
-from quorate.sim.operations import ARCHIVE, End, Kind, Operation
+from quorate.sim.operations import ARCHIVE, Kind, Operation
 from quorate.sim.world import World
 
 Done = Callable[[Operation], None]
 
+GRACE_S = 5.0
+"""For so long after its own wait a blocking read waits for its last read point."""
 
-class Server(Protocol):
-    """What the desk needs of a host."""
+SLOW = 0.1
+"""The share of answers for which the client is not ready at once."""
 
-    name: str
-    node: Node | None
+GONE = 0.05
+"""The share of blocking reads whose client leaves before they are answered."""
 
-    @property
-    def tables(self) -> View:
-        """Its rows as of now."""
-        ...
-
-    @property
-    def is_running(self) -> bool:
-        """It lives and does not stand still."""
-        ...
-
-    def do(self, deed: Callable[[Node, float], Any]) -> None:
-        """Let a wish reach the node, as part of a turn."""
-        ...
+CROWDED = 0.02
+"""The share of waits that are refused, as if too much was held for the client already."""
 
 
 class Desk:
@@ -58,6 +55,7 @@ class Desk:
         domains: Whose commands they are.
         acts: What clients may do besides what `sim.workload` knows, as domains say.
         queries: What they may read besides.
+        is_jumping: Wakes may come without a change: a snapshot was installed.
     """
 
     def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
@@ -67,7 +65,9 @@ class Desk:
         self._world = world
         self._judge = judge
         self._open: dict[int, tuple[Operation, Done]] = {}
-        self.is_jumping = False  # wakes may come without a change: a snapshot was installed
+        self._chance = world.chance("desk")
+        self._served: dict[str, tuple[int, Serving]] = {}
+        self.is_jumping = False
 
     @property
     def open(self) -> list[Operation]:
@@ -78,155 +78,342 @@ class Desk:
         """Reads of one state."""
         return Reader(view)
 
+    def serve(self, host: Server, hold_s: float) -> None:
+        """A life of a host begins."""
+        backend = Backend(self._world, host, hold_s, self.operation_of, self._chance)
+        serving = Serving(backend, backend.call_later, backend, Evaluations(), self._chance)
+        self._served[host.name] = (host.life, serving)
+
+    def operation_of(self, context: RequestContext) -> Operation:
+        """The operation that asks."""
+        return self._judge.operations[int(context.trace_id)]
+
+    def is_open(self, operation: Operation) -> bool:
+        """It is not answered yet."""
+        return operation.number in self._open
+
     # --- wishes -------------------------------------------------------------------------------
 
     def ask(self, host: Server, operation: Operation, patience_s: float, done: Done) -> None:
         """Bring an operation to a host; `done` is called once, whatever becomes of it."""
-        self._judge.begin(operation)
+        number = self._judge.begin(operation)
         self._open[operation.number] = (operation, done)
-        operation.until_s = self._world.now + patience_s
-        if not host.is_running:
-            self._refuse(operation, "the host is down", is_definite=True)
-        elif operation.kind is Kind.WRITE:
-            self._write(host, operation, patience_s)
-        elif operation.kind is Kind.STALE:
-            self._evaluate(host, operation)
-        else:
-            host.do(lambda node, now_s: node.read(operation, now_s + patience_s))
-
-    def _write(self, host: Server, operation: Operation, patience_s: float) -> None:
-        command = operation.command
-        if command is None:
+        life, serving = self._served.get(host.name, (0, None))
+        if not host.is_running or serving is None or life != host.life:
+            self.refuse(operation, "the host is down")
             return
-        data = encode_command(command)
-        is_urgent = type(command).__name__.startswith("Session")
-
-        def submit(node: Node, now_s: float) -> None:
-            node.submit(data, operation, now_s + patience_s, is_urgent)
-
+        operation.wait_s = patience_s
+        if operation.kind is not Kind.STALE:
+            more_s = patience_s / 8 + GRACE_S if operation.kind is Kind.WATCH else 0.0
+            operation.deadline_s = host.now_s + patience_s + more_s
+        self._judge.note(host.name, host.now_s)
+        caller = Caller(self, self._world, host, operation, context_of(operation, number))
         try:
-            host.do(submit)
-        except UnavailableError as error:  # refused at the door: the client hears it
-            self._refuse(operation, error.text, is_definite=True)
+            self._carry_out(serving, caller, operation)
+        except QuorateError as error:  # refused at the door
+            caller.fail(error)
+
+    def _carry_out(self, serving: Serving, caller: "Caller", operation: Operation) -> None:
+        command = operation.command
+        if command is not None:
+            is_urgent = type(command).__name__.startswith("Session")
+            then = partial(self._applied, operation)
+            conclude = partial(caller.conclude, then=then)
+            serving.submit(caller.context, command, conclude, urgent=is_urgent)
+        elif operation.kind is Kind.RENEW:
+            look, done = partial(self._look, operation), partial(self._renewed, serving, operation)
+            renewals.renew(serving, caller, look, done)
+        elif operation.query == ARCHIVE:
+            reads.confirmed(serving, caller, partial(self._archive, serving, operation))
+        else:
+            is_watch = operation.kind is Kind.WATCH
+            query = reads.Query(
+                partial(self._evaluated, operation),
+                operation.index if is_watch else 0,
+                operation.wait_s,
+                is_compared=is_watch and bool(operation.query),
+                is_list=operation.is_list,
+            )
+            reads.read(serving, caller, query)
+        if operation.kind is Kind.WATCH and self._chance.random() < GONE:
+            leaves_s = self._chance.random() * operation.wait_s
+            self._world.after(leaves_s, caller.leave)
 
     def restore(self, restore_id: str, slot: int, data: bytes, rows_max: int) -> list[Command]:
         """What to propose so that an archive, of the state after `slot`, becomes the state."""
         self._judge.begin_restore(restore_id, slot)
         return list(commands_of(self.domains, restore_id, data, rows_max))
 
-    # --- answers ------------------------------------------------------------------------------
+    # --- what the node says ---------------------------------------------------------------------
 
     def applied(
-        self, tickets: Sequence[Any], outcomes: Sequence[Outcome], slot: int, position: int
+        self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome], slot: int, position: int
     ) -> None:
         """Writes took effect."""
-        for operation, outcome in zip(tickets, outcomes, strict=True):
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            operation = ticket.operation
+            if operation is None:
+                continue
             place = self._judge.place(operation, slot, position)
             position = place + 1
-            if operation.number in self._open:
-                self._judge.answer(operation, self._world.now, slot, place, outcome)
-                self._close(operation)
+            if self.is_open(operation):
+                operation.slot, operation.position = slot, place
+                ticket.done(outcome)
 
-    def refused(self, tickets: Sequence[Any], error: QuorateError) -> None:
+    def refused(self, tickets: Sequence[Ticket], error: QuorateError) -> None:
         """Operations end with an error."""
-        for operation in tickets:
-            if operation.number in self._open:
-                is_definite = error.definite or operation.kind is not Kind.WRITE
-                self._refuse(operation, error.text, is_definite=is_definite)
+        for ticket in tickets:
+            ticket.done(error)
 
-    def ready(self, host: Server, tickets: Sequence[Any], stamp_ms: int) -> None:
+    def ready(self, tickets: Sequence[Ticket], stamp_ms: int) -> None:
         """Reads may be answered now."""
-        for operation in tickets:
-            if operation.number not in self._open:
-                continue
-            if operation.kind is Kind.WATCH and operation.index >= 0:
-                self._look_or_wait(host, operation)
-            else:
-                operation.index = stamp_ms
-                self._evaluate(host, operation)
+        for ticket in tickets:
+            ticket.done(stamp_ms)
 
-    def wake(self, host: Server, tickets: Sequence[Any]) -> None:
+    def wake(self, host: Server, tickets: Sequence[Ticket]) -> None:
         """Watched subjects changed."""
         node = host.node
-        for operation in tickets:
-            if operation.number in self._open and node is not None:
-                operation.watch_id = 0
+        for ticket in tickets:
+            operation = ticket.operation
+            if operation is not None and node is not None:
                 applied = node.group.machine.applied
                 is_over = node.group.refusal is not None  # it was removed: every wait at it ends
                 self._judge.woken(operation, applied, is_jump=self.is_jumping or is_over)
-                self._evaluate(host, operation)
+                operation.stops_watching()
+                ticket.done()
 
     def lost(self, name: str) -> None:
         """A host died: its clients do not know."""
-        for operation, _ in list(self._open.values()):
+        for operation in self.open:
             if operation.host == name:
-                is_definite = operation.kind is not Kind.WRITE
-                self._refuse(operation, "the host died", is_definite=is_definite)
+                self.refuse(operation, "the host died", is_definite=not operation.may_have_written)
 
     def look(self, host: Server) -> None:
-        """Does anybody at this host sleep who should have been woken?"""
+        """Does anybody at this host sleep who should have been woken, or wait for too long?"""
         node = host.node
-        if node is not None and node.group.watches.is_waking:
-            return  # they are being woken, turn by turn
-        for operation in self.open if node is not None else []:
-            if operation.host == host.name and operation.watch_id and node is not None:
+        if node is None:
+            return
+        self._judge.note(host.name, host.now_s)
+        own = [operation for operation in self.open if operation.host == host.name]
+        for operation in own:
+            if operation.kind is Kind.READ and host.now_s > operation.deadline_s:
+                self._judge.is_late(operation)
+        waiting = [operation for operation in own if operation.watch_id]
+        if len(node.group.watches) != len(waiting):
+            self._judge.fail(f"{len(node.group.watches)} watch {host.name}, {len(waiting)} wait")
+        if not node.group.watches.is_waking:  # else they are being woken, turn by turn
+            for operation in waiting:
                 self._judge.waits(operation, node.group.machine.applied)
 
-    # --- reads --------------------------------------------------------------------------------
+    # --- what serving asks for --------------------------------------------------------------------
 
-    def _look_or_wait(self, host: Server, operation: Operation) -> None:
-        node = host.node
-        if node is None:
-            return
-        answer = kv_get(Reader(host.tables), operation.key)
-        if answer.changed > operation.index:
-            self._evaluate(host, operation)
-            return
-        operation.since = node.group.machine.applied
-        operation.watch_id = node.watch(answer.subjects, operation)
-        left_s = max(0.0, operation.until_s - self._world.now)
-        self._world.after(left_s, self._time_out, host, operation)
+    def _evaluated(self, operation: Operation, reader: Reader) -> Answer[Any] | LongAnswer:
+        if operation.query:
+            return self.queries[operation.query].answer(reader, operation.key)
+        if operation.is_long:
+            return long_list(reader, operation.key)
+        find = kv_list if operation.is_list else kv_get
+        return find(reader, operation.key)
 
-    def _time_out(self, host: Server, operation: Operation) -> None:
-        """Nothing changed: say so, but only under a fresh read point."""
-        node = host.node
-        if operation.end is End.OPEN and node is not None and not host.is_running:
-            self._world.after(0.1, self._time_out, host, operation)
-        elif operation.end is End.OPEN and operation.watch_id and node is not None:
-            node.unwatch(operation.watch_id)
-            operation.watch_id = 0
-            operation.index = -1
-            host.do(lambda node, now_s: node.read(operation, now_s + 5.0))
+    def _archive(self, serving: Serving, operation: Operation) -> None:
+        view = serving.backend.tables
+        data = b"".join(content(self.domains, view))
+        self._judge.read(operation, self._world.now, Reader(view).applied, data)
+        self.close(operation)
 
-    def _evaluate(self, host: Server, operation: Operation) -> None:
-        node = host.node
-        if node is None:
+    def _look(
+        self, operation: Operation, reader: Reader, stamp_ms: int
+    ) -> Renewal[SessionRow] | None:
+        operation.stamp_ms = stamp_ms
+        return session_renewal(reader, stamp_ms, operation.session)
+
+    def _renewed(
+        self,
+        serving: Serving,
+        operation: Operation,
+        found: Renewal[Any] | None,
+        outcome: Outcome | None,
+    ) -> None:
+        if outcome is not None:
+            self._applied(operation, outcome)
             return
-        reader = Reader(host.tables)
-        seen: Any
-        if operation.query == ARCHIVE:
-            seen = b"".join(content(self.domains, host.tables))
-        elif operation.query:
-            seen = self.queries[operation.query].see(reader, operation.key)
-        elif operation.session:
-            answer = session_get(reader, operation.session).value
-            seen = () if answer is None else ((operation.session.encode(), _session_row(answer)),)
-        elif operation.is_list:
-            seen = tuple(_seen(entry) for entry in kv_list(reader, operation.key).value)
+        row = None if found is None else found.value
+        slot, now_s = serving.reader().applied, self._world.now
+        self._judge.renewed(operation, now_s, slot, row)
+        self.close(operation)
+
+    def _applied(self, operation: Operation, outcome: Outcome) -> None:
+        slot, place = operation.slot, int(operation.position)
+        self._judge.answer(operation, self._world.now, slot, place, outcome)
+        self.close(operation)
+
+    def answered(
+        self,
+        host: Server,
+        operation: Operation,
+        found: Evaluated,
+        reader: Reader,
+        told: reads.Told,
+    ) -> None:
+        """A read is answered."""
+        answer = found.answer
+        if isinstance(answer, LongList):
+            pieces = batches(reader, answer)
+            value: Any = [entry for piece in pieces for entry in piece]
+            header = keys_index(reader)
         else:
-            entry = kv_get(reader, operation.key).value
-            seen = () if entry is None else (_seen(entry),)
-        self._judge.read(operation, self._world.now, reader.applied, seen)
-        self._close(operation)
+            value, header = answer.value, answer.header
+        if not operation.query:
+            entries = value if operation.is_list else [value]
+            value = tuple(_seen(entry) for entry in entries if entry is not None)
+        operation.told_index = told.index(reader, header)
+        clock_s = host.now_s if told.is_stale else None
+        self._judge.read(operation, self._world.now, reader.applied, value, clock_s)
+        self.close(operation)
 
-    def _refuse(self, operation: Operation, text: str, *, is_definite: bool) -> None:
+    # --- ends ---------------------------------------------------------------------------------
+
+    def refuse(self, operation: Operation, text: str, *, is_definite: bool = True) -> None:
+        """A client gets an error."""
         self._judge.refuse(operation, self._world.now, text, is_definite=is_definite)
-        self._close(operation)
+        self.close(operation)
 
-    def _close(self, operation: Operation) -> None:
+    def close(self, operation: Operation) -> None:
+        """A client has its answer."""
         _, done = self._open.pop(operation.number)
         self._world.trace.add(b"%d %d" % (operation.number, operation.slot))
         self._world.after(0.0, done, operation)
+
+    def is_lucky(self, share: float) -> bool:
+        """Draws: true for this share."""
+        return self._chance.random() < share
+
+
+class Caller:
+    """Fills `serving.reads.ReadCaller`.
+
+    Attributes:
+        context: See there.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        world: World,
+        host: Server,
+        operation: Operation,
+        context: RequestContext,
+    ) -> None:
+        self._desk = desk
+        self._world = world
+        self._host = host
+        self._life = host.life
+        self._operation = operation
+        self.context = context
+        self._on_lost: Callable[[], None] | None = None
+        self._owned: Held | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """See `serving.ports.Caller.is_lost`."""
+        return not self._desk.is_open(self._operation)
+
+    def leave(self) -> None:
+        """It waits no more for its answer."""
+        if not self.is_lost and self._host.life == self._life:
+            on_lost, self._on_lost = self._on_lost, None
+            self._desk.refuse(self._operation, "the client left")
+            if on_lost is not None:
+                on_lost()
+
+    def fail(self, error: BaseException) -> None:
+        """See `serving.ports.Caller.fail`; what is no refusal is a finding.
+
+        Raises:
+            BaseException: That one.
+        """
+        if not isinstance(error, QuorateError) or error.code == "corrupt":
+            raise error
+        if not self.is_lost:
+            operation = self._operation
+            is_definite = error.definite or not operation.may_have_written
+            self._desk.refuse(operation, error.text, is_definite=is_definite)
+
+    def run(self, step: Callable[[], None]) -> None:
+        """See `serving.ports.Caller.run`."""
+        try:
+            step()
+        except QuorateError as error:
+            self.fail(error)
+
+    def when_wanted(self, step: Callable[[], None]) -> None:
+        """See `serving.ports.Caller.when_wanted`: now and then the client is slow."""
+        if self._desk.is_lucky(SLOW):
+            self._world.after(0.05, self._go_on, step)
+        elif not self.is_lost:
+            self.run(step)
+
+    def _go_on(self, step: Callable[[], None]) -> None:
+        if self.is_lost or self._host.life != self._life:
+            return
+        if self._host.is_running:
+            self.run(step)
+        else:
+            self._world.after(0.1, self._go_on, step)
+
+    def conclude(self, outcome: Outcome | QuorateError, then: Callable[[Outcome], None]) -> None:
+        """See `serving.ports.Caller.conclude`."""
+        if isinstance(outcome, QuorateError):
+            self.fail(outcome)
+        elif not self.is_lost:
+            then(outcome)
+
+    def begin_wait(self, on_lost: Callable[[], None]) -> bool:
+        """See `serving.ports.Caller.begin_wait`: now and then there is no room."""
+        if self._desk.is_lucky(CROWDED):
+            self._desk.refuse(self._operation, "too much waits")
+            return False
+        self._on_lost = on_lost
+        return True
+
+    def end_wait(self) -> None:
+        """See `serving.ports.Caller.end_wait`."""
+        self._on_lost = None
+
+    def own(self, held: Held) -> None:
+        """See `serving.ports.Caller.own`."""
+        self._owned = held
+
+    def release(self) -> None:
+        """See `serving.ports.Caller.release`."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            owned.close()
+
+    def question(self) -> bytes:
+        """See `serving.reads.ReadCaller.question`."""
+        return repr(self._operation.subject).encode()
+
+    def digest(self, found: Evaluated) -> bytes:
+        """See `serving.reads.ReadCaller.digest`."""
+        return repr(found.value).encode()
+
+    def answer(self, found: Evaluated, reader: Reader, told: reads.Told) -> None:
+        """See `serving.reads.ReadCaller.answer`."""
+        if not self.is_lost:
+            self._desk.answered(self._host, self._operation, found, reader, told)
+
+
+def context_of(operation: Operation, number: int) -> RequestContext:
+    """Under which terms an operation is asked."""
+    is_stale = operation.kind is Kind.STALE or operation.is_stale
+    return RequestContext(
+        Principal(operation.client),
+        Consistency.STALE if is_stale else Consistency.DEFAULT,
+        operation.age_s_max,
+        operation.deadline_s,
+        str(number),
+    )
 
 
 def _seen(entry: KvEntry) -> tuple[bytes, Row]:
@@ -234,10 +421,6 @@ def _seen(entry: KvEntry) -> tuple[bytes, Row]:
     return entry.key, Row(
         row.create_index, row.modify_index, row.lock_index, row.flags, row.session, row.value
     )
-
-
-def _session_row(row: Any) -> Row:
-    return Row(row.renewed_ms, row.ttl_ms, 0, 0, row.id, b"")
 
 
 def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:

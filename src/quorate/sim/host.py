@@ -9,8 +9,6 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-import msgspec
-
 from quorate.base.batches import Configuration, Member
 from quorate.base.config import Bootstrap, NodeSettings
 from quorate.base.effects import (
@@ -45,6 +43,7 @@ from quorate.machine.state import State
 from quorate.node.node import Node
 from quorate.sim.clock import NodeClock
 from quorate.sim.desk import Desk
+from quorate.sim.habits import Habits
 from quorate.sim.network import Network
 from quorate.sim.oracle import Oracle
 from quorate.sim.store import Crash, Speed, Store, WatchedTables
@@ -57,17 +56,6 @@ NOBODY = Member(NodeId(""), "", "")
 
 def _always() -> bool:
     return True
-
-
-class Habits(msgspec.Struct, frozen=True):
-    """How a host behaves; drawn by the seed."""
-
-    flush_share: float = 0.8  # of events after which the turn ends at once
-    flush_s: float = 0.002  # else it ends within this
-    snapshot_s: float = 5.0  # mean time between snapshots
-    expect: int = 0
-    is_alone: bool = False
-    seeds: tuple[str, ...] = ()  # hosts to join
 
 
 class Host:
@@ -117,7 +105,7 @@ class Host:
         self._is_power_cut = False
         self._is_paused = False
         self._inbox: list[Event] = []
-        self._is_flush_due = False
+        self._is_flush_due = self._is_obeying = False
         self._alarm_s = inf
         self._looked = Slot(0)
         self.in_force = 0  # the newest configuration in force by its disk, as it said (L6)
@@ -222,6 +210,7 @@ class Host:
         self.has_rot = False
         self._is_paused, self._inbox, self._is_flush_due = False, [], False
         self._alarm_s = inf
+        self.desk.serve(self, self.settings.timing.hold_s)
         self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
         self.network.up(self.name)
         self._turn(node.start)
@@ -308,7 +297,7 @@ class Host:
         if self._is_flush_due:
             return
         self._is_flush_due = True
-        if self._chance.random() < self.habits.flush_share:
+        if self._chance.random() < self.habits.flush_share and not self._is_obeying:
             self._flush(self.life)
         else:
             delay_s = self._chance.random() * self.habits.flush_s
@@ -370,7 +359,15 @@ class Host:
 
     # --- effects ------------------------------------------------------------------------------
 
-    def _obey(self, effects: list[Effect]) -> None:  # noqa: C901, PLR0912
+    def _obey(self, effects: list[Effect]) -> None:
+        """Do what the node wants, in order; what clients ask meanwhile waits for the turn's end."""
+        is_within, self._is_obeying = self._is_obeying, True
+        try:
+            self._obey_each(effects)
+        finally:
+            self._is_obeying = is_within
+
+    def _obey_each(self, effects: list[Effect]) -> None:  # noqa: C901, PLR0912
         life = self.life
         for effect in effects:
             self._at_boundary()
@@ -386,7 +383,7 @@ class Host:
                 case Refused(tickets, error):
                     self.desk.refused(tickets, error)
                 case ReadReady(tickets, _, stamp_ms):
-                    self.desk.ready(self, tickets, stamp_ms)
+                    self.desk.ready(tickets, stamp_ms)
                 case Wake(tickets):
                     self.desk.wake(self, tickets)
                 case ChangeDone(ticket, error):

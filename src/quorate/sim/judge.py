@@ -4,9 +4,12 @@ Every outcome carries its slot and its place in the batch, every read the slot i
 order is given; what remains is that the model gives the same results in that order, and that
 the order respects real time: what ended before another began stands before it.
 
-The index would not do for an order: a failed `cas` has none.
+The index would not do for an order: a failed `cas` has none. But it is what clients wait by: the
+one that is told never goes back, and a blocking read that says "unchanged" has missed nothing.
 """
 
+from bisect import bisect_left
+from math import inf
 from typing import Any
 
 from quorate.base.outcomes import Outcome
@@ -15,10 +18,13 @@ from quorate.kv.model import Row, keys_of
 from quorate.machine.commands import RestoreCommit, Txn
 from quorate.sessions.model import is_alive_at
 from quorate.sim.model import Model
-from quorate.sim.operations import ARCHIVE, End, Kind, Operation
+from quorate.sim.operations import ARCHIVE, End, Kind, Operation, Subject
 from quorate.sim.world import ViolationError
 
 Seen = tuple[tuple[bytes, Row], ...]
+
+LATE_LOOKS = 3
+"""So often an operation may be seen open after its deadline, at half-second intervals."""
 
 
 class Judge:
@@ -33,13 +39,32 @@ class Judge:
         self._highest: tuple[int, float] = (0, 0.0)
         self._refused: set[bytes] = set()
         self._places: dict[tuple[int, float], int] = {}
+        self._told: dict[Subject, int] = {}
+        self._known: list[tuple[float, tuple[int, float]]] = [(0.0, (0, 0.0))]
+        self._notes: dict[str, list[tuple[float, tuple[int, float]]]] = {}
 
-    def begin(self, operation: Operation) -> None:
-        """A client asks."""
+    def begin(self, operation: Operation) -> int:
+        """A client asks; its place among all operations."""
         self._events += 1
         operation.began = self._events
         operation.bound = self._highest
+        operation.index_bound = self._told.get(operation.subject, 0)
         self.operations.append(operation)
+        return len(self.operations) - 1
+
+    def note(self, host: str, clock_s: float) -> None:
+        """When a host's clock showed this, so much was known."""
+        self._notes.setdefault(host, []).append((clock_s, self._highest))
+
+    def fail(self, text: str) -> None:
+        """Somebody found something."""
+        raise ViolationError(text)
+
+    def is_late(self, operation: Operation) -> None:
+        """It is open after its deadline, at a host that runs: its refusal may be on its way."""
+        operation.looks_late += 1
+        if operation.looks_late > LATE_LOOKS:
+            raise ViolationError(f"{told(operation)} is open long after its deadline")
 
     def begin_restore(self, restore_id: str, slot: int) -> None:
         """A client is about to restore an archive of the state after `slot`."""
@@ -81,7 +106,7 @@ class Judge:
             raise ViolationError(
                 f"{told(operation)} stands before {operation.bound}, known before it"
             )
-        self._highest = max(self._highest, operation.place)
+        self._learn(now_s, operation.place)
 
     def place(self, operation: Operation, slot: int, first: int) -> int:
         """The place of this command in its batch, at or behind `first`.
@@ -94,9 +119,24 @@ class Judge:
                 return place
         raise ViolationError(f"{told(operation)} is not in slot {slot} from {first} on")
 
-    def read(self, operation: Operation, now_s: float, slot: int, seen: Any) -> None:
-        """A read is answered from the tables as of `slot`."""
-        if self.model is None and operation.kind is Kind.STALE and not seen:
+    def read(
+        self,
+        operation: Operation,
+        now_s: float,
+        slot: int,
+        seen: Any,
+        clock_s: float | None = None,
+    ) -> None:
+        """A read is answered from the tables as of `slot`.
+
+        Args:
+            operation: The read.
+            now_s: True time.
+            slot: See above.
+            seen: What it saw.
+            clock_s: Of a stale answer: what the host's clock shows. None: it was confirmed.
+        """
+        if self.model is None and clock_s is not None and not seen:
             self._close(operation, now_s, End.DONE)
             operation.value = seen
             return
@@ -111,18 +151,67 @@ class Judge:
             self.counts["archives"] += 1  # what it holds is judged when it has been restored
         elif seen != (expected := expected_read(model, operation, slot)):
             raise ViolationError(f"{told(operation)}: the model says {expected}, not {seen}")
-        if operation.kind is Kind.STALE:
+        if operation.kind is Kind.WATCH:
+            self._missed_nothing(model, operation, now_s, is_stale=clock_s is not None)
+        if clock_s is not None:
+            self._is_young(operation, clock_s)
             return
         if operation.place < operation.bound:
             raise ViolationError(
                 f"{told(operation)} is stale: {operation.bound} was known before it began"
             )
-        self._highest = max(self._highest, (slot, float("-inf")))
+        if operation.told_index:
+            self._goes_on(operation)
+        self._learn(now_s, (slot, float("-inf")))
+
+    def renewed(self, operation: Operation, now_s: float, slot: int, row: Any) -> None:
+        """A renewal is answered without a write: the session is gone (None), or young enough."""
+        seen = () if row is None else ((operation.session.encode(), row),)
+        if row is not None and 2 * (operation.stamp_ms - row.renewed_ms) >= row.ttl_ms > 0:
+            raise ViolationError(f"{told(operation)}: {row} is too old to be acknowledged")
+        self.read(operation, now_s, slot, seen)
+
+    def _missed_nothing(
+        self, model: Model, operation: Operation, now_s: float, *, is_stale: bool
+    ) -> None:
+        """A blocking read that tells no newer index has seen no change since the one it brought."""
+        if not operation.index or operation.told_index > operation.index:
+            return
+        if _is_changed(model, operation, _asked_at(model, operation), operation.slot):
+            raise ViolationError(f"{told(operation)} missed a change after {operation.index}")
+        over_s = operation.began_s + operation.wait_s
+        if not is_stale and not operation.is_list and now_s >= over_s:
+            known = self._known[bisect_left(self._known, (over_s, (0, -inf))) - 1][1]
+            if operation.place < known:
+                raise ViolationError(f"{told(operation)} certifies silence, {known} was known")
+
+    def _is_young(self, operation: Operation, clock_s: float) -> None:
+        """A stale read with a bound on its age has seen all that was known before that."""
+        notes = self._notes.get(operation.host, [])
+        place = bisect_left(notes, (clock_s - operation.age_s_max, (0, -inf))) if notes else 0
+        if place and operation.place < notes[place - 1][1]:
+            raise ViolationError(f"{told(operation)} is older than {operation.age_s_max} s")
+
+    def _goes_on(self, operation: Operation) -> None:
+        """The index that is told never goes back."""
+        if operation.told_index < operation.index_bound:
+            raise ViolationError(
+                f"{told(operation)} tells index {operation.told_index}, others heard "
+                f"{operation.index_bound} before it began"
+            )
+        subject = operation.subject
+        self._told[subject] = max(self._told.get(subject, 0), operation.told_index)
+
+    def _learn(self, now_s: float, place: tuple[int, float]) -> None:
+        """Somebody knows of this place now."""
+        if place > self._highest:
+            self._highest = place
+            self._known.append((now_s, place))
 
     def woken(self, operation: Operation, slot: int, *, is_jump: bool) -> None:
         """A watcher was woken when its node had applied `slot`."""
         model = self._model()
-        is_due = keys_of(model).changed_between(operation.key, operation.since, slot)
+        is_due = bool(operation.query) or _is_changed(model, operation, operation.since, slot)
         is_due = is_due or _is_in_removed_tree(model, operation, slot)
         is_due = is_due or model.is_restored(operation.since, slot)
         if not is_due and not is_jump:
@@ -131,7 +220,10 @@ class Judge:
     def waits(self, operation: Operation, slot: int) -> None:
         """A watcher still waits although its node has applied `slot`."""
         model = self._model()
-        is_changed = keys_of(model).changed_between(operation.key, operation.since, slot)
+        since = operation.since
+        if not operation.is_long and operation.index:  # else it is searched for, bit by bit
+            since = min(since, _asked_at(model, operation))
+        is_changed = _is_changed(model, operation, since, slot)
         if is_changed or model.is_restored(operation.since, slot):
             raise ViolationError(f"{told(operation)} since {operation.since} sleeps at slot {slot}")
 
@@ -166,6 +258,27 @@ def expected_read(model: Model, operation: Operation, slot: int) -> Any:
     return () if row is None else ((operation.key, row),)
 
 
+def _asked_at(model: Model, operation: Operation) -> int:
+    """The slot after which every change is newer than the index that a blocking read brought."""
+    slots = (slot for slot, index in model.indexes.items() if index >= operation.index)
+    return min(slots, default=model.slot)
+
+
+def _is_changed(model: Model, operation: Operation, after: int, upto: int) -> bool:
+    """Whether what a blocking read waits for is another in `upto` than it was in `after`."""
+    if operation.query:
+        query, key = model.queries[operation.query], operation.key
+        return after < upto and query.expect(model, after, key) != query.expect(model, upto, key)
+    keys = keys_of(model)
+    if not operation.is_list:
+        return keys.changed_between(operation.key, after, upto)
+    return any(
+        keys.changed_between(key, after, upto)
+        for key in keys.versions
+        if key.startswith(operation.key)
+    )
+
+
 def written(operation: Operation) -> bytes:
     """The unique value that a write would leave, if it leaves one."""
     value: Any = getattr(operation.command, "value", b"")
@@ -190,10 +303,15 @@ def _is_in_removed_tree(model: Model, operation: Operation, slot: int) -> bool:
     """Whether a tree was removed that the key would have been in: then its watchers may wake."""
     for number in range(operation.since + 1, slot + 1):
         for command in model.commands.get(number, ()):
-            if isinstance(command, KvDeleteTree) and operation.key.startswith(command.prefix):
+            if isinstance(command, KvDeleteTree) and _overlap(operation, command.prefix):
                 return True
             if isinstance(command, Txn) and any(
-                op.verb == "delete-tree" and operation.key.startswith(op.key) for op in command.ops
+                op.verb == "delete-tree" and _overlap(operation, op.key) for op in command.ops
             ):
                 return True
     return False
+
+
+def _overlap(operation: Operation, prefix: bytes) -> bool:
+    is_around = operation.is_list and prefix.startswith(operation.key)
+    return is_around or operation.key.startswith(prefix)

@@ -1,6 +1,7 @@
 """Operations: what clients asked for, when, and what they were told."""
 
 from enum import Enum
+from math import inf
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ class Kind(Enum):
     WRITE = "write"
     READ = "read"  # linearizable
     STALE = "stale"
-    WATCH = "watch"  # a blocking read: linearizable, then until the key changes
+    WATCH = "watch"  # a blocking read: until what is read changes
+    RENEW = "renew"  # of a session: a read, then a write if that is needed
 
 
 class End(Enum):
@@ -26,12 +28,14 @@ class End(Enum):
     UNKNOWN = "unknown"
 
 
+Subject = tuple[str, bytes, bool, bool]
+
 ARCHIVE = "archive"
 """A read of everything, as a snapshot for users holds it."""
 
 
 class Operation(msgspec.Struct):
-    """One operation of one client; also the ticket that the node carries.
+    """One operation of one client.
 
     Attributes:
         number: Its place among all operations.
@@ -43,10 +47,18 @@ class Operation(msgspec.Struct):
         bound: The highest (slot, position) that was known to somebody when it began.
         slot, position: Where it took effect; a read sees everything up to its slot.
         value: The outcome of a write, or what a read saw.
-        index: Of a watch: wait until the key's index is above this.
-        until_s: Of a watch: true time at which it is answered though nothing changed.
+        index: Of a watch: wait until the index of what is read is above this.
+        wait_s: Of a watch: for how long.
+        is_stale: Of a watch: of what the host has.
+        is_long: Of a list: it is read as one that is too long for one turn.
+        age_s_max: Of a stale read: from tables that are surely not older.
+        deadline_s: On its host's clock, when nobody waits for it any more.
+        told_index: The index that its answer told.
+        index_bound: The highest that was told of the same before it began.
         since: Of a watch: the slot from which on it waits.
         watch_id: Of a watch that waits.
+        looks_late: How often it was seen open after its deadline.
+        stamp_ms: Of a renewal: log time at which it was looked at.
         restored: Of the end of a restore: value and ModifyIndex of the keys that it brings.
     """
 
@@ -68,12 +80,42 @@ class Operation(msgspec.Struct):
     position: float = 0.0
     value: Any = None
     index: int = 0
-    until_s: float = 0.0
+    wait_s: float = 0.0
+    is_stale: bool = False
+    is_long: bool = False
+    age_s_max: float = inf
+    deadline_s: float = inf
+    told_index: int = 0
+    index_bound: int = 0
     since: int = -1
     watch_id: int = 0
+    looks_late: int = 0
+    stamp_ms: int = 0
     restored: dict[bytes, tuple[bytes, int]] = {}
     end: End = End.OPEN
     error: str = ""
+
+    @property
+    def subject(self) -> Subject:
+        """What it reads, as far as indexes can be compared: a long list tells that of all keys."""
+        return (self.query, self.key, self.is_list, self.is_long)
+
+    @property
+    def may_have_written(self) -> bool:
+        """Whether a command of it was handed to a node."""
+        return self.command is not None
+
+    def writes(self, command: Command) -> None:
+        """This is what it hands to a node: of a renewal, that is known only now."""
+        self.command = command
+
+    def watches(self, watch_id: int, slot: int) -> None:
+        """It waits for what changes after this slot."""
+        self.watch_id, self.since = watch_id, slot
+
+    def stops_watching(self) -> None:
+        """It was woken, or waits no more."""
+        self.watch_id = 0
 
     @property
     def place(self) -> tuple[int, float]:

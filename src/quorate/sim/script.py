@@ -13,7 +13,8 @@ from quorate.base.errors import QuorateError
 from quorate.base.messages import Message
 from quorate.kv.commands import KvSet
 from quorate.sim.cluster import Cluster, Make
-from quorate.sim.host import Habits, Host
+from quorate.sim.habits import Habits
+from quorate.sim.host import Host
 from quorate.sim.network import Rule, Weather
 from quorate.sim.operations import End, Kind, Operation
 from quorate.sim.shapes import Pairs, both
@@ -112,10 +113,13 @@ class Stage:
 
     # --- clients ------------------------------------------------------------------------------
 
-    def ask(self, host: Host, kind: Kind, command: Command | None, key: bytes = b"") -> Operation:
+    def ask(
+        self, host: Host, kind: Kind, command: Command | None, key: bytes = b"", index: int = 0
+    ) -> Operation:
         """Bring an operation to a host, without waiting for the answer."""
         number = len(self.cluster.judge.operations) + 1
         operation = Operation(number, "script", host.name, kind, self.world.now, command, key)
+        operation.index = index
         self.cluster.probe(host, operation)
         return operation
 

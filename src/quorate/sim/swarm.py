@@ -16,7 +16,7 @@ from quorate.machine.domains import Domains
 from quorate.sim.cluster import Make
 from quorate.sim.desk import acts_of, queries_of
 from quorate.sim.faults import FAULTS, Fault
-from quorate.sim.host import Habits
+from quorate.sim.habits import Habits
 from quorate.sim.network import Weather
 from quorate.sim.store import Speed
 from quorate.sim.workload import ACTS, Appetite

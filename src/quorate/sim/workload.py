@@ -7,13 +7,14 @@ Keys under `q` see only plain writes and reads: their histories go to the second
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
 from typing import Any
 
 import msgspec
 
 from quorate.base.command import Command
-from quorate.base.outcomes import Failure
+from quorate.base.outcomes import Failure, Outcome
 from quorate.base.txn import TxnOp
 from quorate.kv.commands import (
     KvAcquire,
@@ -25,10 +26,11 @@ from quorate.kv.commands import (
     KvSet,
 )
 from quorate.machine.commands import RestoreCommit, Txn
-from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionRenew
+from quorate.sessions.commands import SessionCreate, SessionDestroy
 from quorate.sim.archives import keys_in
-from quorate.sim.desk import Desk, Server
-from quorate.sim.operations import ARCHIVE, End, Kind, Operation
+from quorate.sim.backend import Server
+from quorate.sim.desk import Desk
+from quorate.sim.operations import ARCHIVE, End, Kind, Operation, Subject
 from quorate.sim.world import World
 
 TXN_VERBS = (
@@ -86,6 +88,7 @@ class Client:
         self._chance: Random = world.chance(f"client {name}")
         self._sessions: list[str] = []
         self._indexes: dict[bytes, int] = {}
+        self._told: dict[Subject, int] = {}
         self._home = self._chance.randrange(1 << 16)
         self._written = 0
         self._archive: tuple[int, bytes] | None = None  # its slot and content
@@ -107,8 +110,12 @@ class Client:
             self._written += 1
             self.write(own(self._chance, f"{self.name}-{self._written}"))
         elif query is not None:
-            kind = Kind.READ if self._chance.random() < 0.8 else Kind.STALE
-            self.ask(kind, key=query.key(self._chance), query=act)
+            kind = self._chance.choice((Kind.READ, Kind.READ, Kind.STALE, Kind.WATCH))
+            key = query.key(self._chance)
+            if kind is not Kind.WATCH or query.indexed is None:
+                self.ask(Kind.READ if kind is Kind.WATCH else kind, key=key, query=act)
+            else:
+                self.wait_for(key, query=act)
         else:
             _ACTS[act](self)
 
@@ -133,6 +140,18 @@ class Client:
     def write(self, command: Command) -> None:
         """Bring one command."""
         self.ask(Kind.WRITE, command=command)
+
+    def wait_for(self, key: bytes, **fields: Any) -> None:
+        """Wait for what is newer than what this client was told last."""
+        is_list, is_long = fields.get("is_list", False), fields.get("is_long", False)
+        index = self._told.get((fields.get("query", ""), key, is_list, is_long), 0)
+        is_stale = self._chance.random() < 0.2
+        self.ask(Kind.WATCH, key=key, index=index, is_stale=is_stale, **fields)
+
+    def act_stale(self) -> None:
+        """A read of what a host has, if that is not too old."""
+        age_s_max = self._chance.choice((inf, inf, 0.2, 1.0, 5.0))
+        self.ask(Kind.STALE, key=self.key(), age_s_max=age_s_max)
 
     def key(self, group: str = "k") -> bytes:
         """One of the few keys."""
@@ -159,40 +178,36 @@ class Client:
             return
         if operation.end is End.DONE:
             self._learn(operation)
-            if operation.session and self._renews(operation):
-                return
         self.begin()
 
     def _learn(self, operation: Operation) -> None:
         command, value = operation.command, operation.value
+        if operation.told_index:
+            self._told[operation.subject] = operation.told_index
         if operation.query == ARCHIVE:
             self._archive = (operation.slot, value)
-        elif operation.query:
-            return
-        elif command is None:
-            for key, row in operation.value or ():
+        elif operation.kind is Kind.RENEW:
+            is_there = value if command is None else value.value is True
+            if not is_there:
+                self._forget(operation.session)
+        elif command is not None:
+            self._learn_of(command, value)
+        elif not operation.query:
+            for key, row in value or ():
                 self._indexes[key] = row.modify
-        elif isinstance(command, SessionCreate):
-            if not isinstance(value.value, Failure):
-                self._sessions.append(command.id)
-        elif isinstance(command, KvSet | KvCas | KvAcquire) and value.value is True:
-            self._indexes[command.key] = value.index
-        elif isinstance(command, SessionDestroy) and command.id in self._sessions:
-            self._sessions.remove(command.id)
 
-    def _renews(self, operation: Operation) -> bool:
-        """The second half of a renewal: logged only if the row is older than half the TTL."""
-        session, stamp_ms = operation.session, operation.index
-        if not operation.value:
-            if session in self._sessions:
-                self._sessions.remove(session)
-            return False
-        row = operation.value[0][1]
-        renewed_ms, ttl_ms = row.create, row.modify
-        if 2 * (stamp_ms - renewed_ms) < ttl_ms:
-            return False
-        self.write(SessionRenew(session))
-        return True
+    def _learn_of(self, command: Command, outcome: Outcome) -> None:
+        if isinstance(command, SessionCreate):
+            if not isinstance(outcome.value, Failure):
+                self._sessions.append(command.id)
+        elif isinstance(command, KvSet | KvCas | KvAcquire) and outcome.value is True:
+            self._indexes[command.key] = outcome.index
+        elif isinstance(command, SessionDestroy):
+            self._forget(command.id)
+
+    def _forget(self, session: str) -> None:
+        if session in self._sessions:
+            self._sessions.remove(session)
 
     # --- snapshots for users ------------------------------------------------------------------
 
@@ -254,13 +269,16 @@ class Client:
         )
 
     def act_renew(self) -> None:
-        """Renew a session: a read point first."""
-        self.ask(Kind.READ, session=self.session())
+        """Renew a session."""
+        self.ask(Kind.RENEW, session=self.session())
 
     def act_watch(self) -> None:
-        """A blocking read of a key from where this client saw it last."""
-        key = self.key(self._chance.choice("kkq"))
-        self.ask(Kind.WATCH, key=key, index=self._indexes.get(key, 0))
+        """A blocking read of a key, or of all keys, from where this client saw it last."""
+        if self._chance.random() < 0.3:
+            is_long = self._chance.random() < 0.5
+            self.wait_for(self._chance.choice((b"k", b"k1", b"")), is_list=True, is_long=is_long)
+        else:
+            self.wait_for(self.key(self._chance.choice("kkq")))
 
     def act_txn(self) -> None:
         """Some operations, all or nothing."""
@@ -329,7 +347,7 @@ _ACTS: dict[str, Callable[[Client], None]] = {
     "watch": Client.act_watch,
     "read": lambda client: client.ask(Kind.READ, key=client.key()),
     "list": lambda client: client.ask(Kind.READ, key=b"k", is_list=True),
-    "stale": lambda client: client.ask(Kind.STALE, key=client.key()),
+    "stale": Client.act_stale,
     "plain": Client.act_plain,
     "archive": Client.act_archive,
     "restore": Client.act_restore,

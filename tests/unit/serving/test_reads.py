@@ -228,6 +228,13 @@ def test_a_bound_on_age_counts_from_when_a_confirmed_read_was_asked_for(stage: S
             assert values(asker) == [b"1"]
 
 
+def test_a_read_counts_as_old_as_its_question(stage: Stage) -> None:
+    reads.read(stage.serving, Asker(), Query(of_a))
+    stage.now_s += 3
+    stage.point()
+    assert stage.serving.fresh_s == stage.now_s - 3
+
+
 def test_a_read_that_had_to_ask_is_not_stale_any_more(stage: Stage) -> None:
     asker = Asker(aged(1.0))
     reads.read(stage.serving, asker, Query(of_a, stage.lab.machine.index, 10.0))

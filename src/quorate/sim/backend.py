@@ -1,0 +1,202 @@
+"""Backend: a host's node, its loop and its clients, as the serving that ships asks them.
+
+Everything here belongs to one life of a host: what comes back after it is dropped. While the host
+stands still nothing of it happens; timers fire when it goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from quorate.base.command import Command, encode_command
+from quorate.base.context import RequestContext
+from quorate.base.errors import UnavailableError
+from quorate.base.ports import CurrentView, Done
+from quorate.base.slices import LATER, Step
+from quorate.node.node import Node
+from quorate.sim.operations import Operation
+from quorate.sim.world import World
+
+PAUSED_S = 0.1
+"""A host that stands still is looked at again after this time."""
+
+SLICE_S = 0.003
+
+
+class Server(Protocol):
+    """A host, as far as its clients know it.
+
+    Attributes:
+        life: Which of its lives this is; 0: it is down.
+    """
+
+    name: str
+    node: Node | None
+    life: int
+
+    @property
+    def tables(self) -> CurrentView:
+        """Its rows as of now."""
+        ...
+
+    @property
+    def is_running(self) -> bool:
+        """It lives and does not stand still."""
+        ...
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, as it believes."""
+        ...
+
+    def do(self, deed: Callable[[Node, float], Any]) -> None:
+        """Let a wish reach the node, as part of a turn."""
+        ...
+
+
+class Ticket:
+    """What the node carries, and gives back.
+
+    Attributes:
+        operation: Of whom; None: of one that is over.
+        done: Called with the answer.
+    """
+
+    __slots__ = ("done", "operation")
+
+    def __init__(self, operation: Operation | None, done: Callable[..., None]) -> None:
+        self.operation = operation
+        self.done = done
+
+
+class Watching:
+    """Fills `base.ports.WatchHandle`."""
+
+    __slots__ = ("_node", "_operation", "_watch_id")
+
+    def __init__(self, node: Node, operation: Operation, watch_id: int) -> None:
+        self._node = node
+        self._operation = operation
+        self._watch_id = watch_id
+
+    def cancel(self) -> None:
+        """See `base.ports.WatchHandle.cancel`."""
+        self._node.unwatch(self._watch_id)
+        if self._operation.watch_id == self._watch_id:
+            self._operation.stops_watching()
+
+
+class Alarm:
+    """Fills `serving.ports.Timer`."""
+
+    __slots__ = ("is_cancelled",)
+
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """See `serving.ports.Timer.cancel`."""
+        self.is_cancelled = True
+
+
+class Backend:
+    """Fills `serving.ports.Backend` and `serving.ports.Slices` for one life of a host.
+
+    Args:
+        world: Time.
+        host: Whose.
+        hold_s: How long its node holds what finds no leader.
+        operation_of: Gives the operation under way that a context is of, by its trace.
+        chance: Spreads slices.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        host: Server,
+        hold_s: float,
+        operation_of: Callable[[RequestContext], Operation],
+        chance: Random,
+    ) -> None:
+        self._world = world
+        self._host = host
+        self._life = host.life
+        self._hold_s = hold_s
+        self._operation_of = operation_of
+        self._chance = chance
+
+    @property
+    def now_s(self) -> float:
+        """See `serving.ports.Backend.now_s`."""
+        return self._host.now_s
+
+    @property
+    def tables(self) -> CurrentView:
+        """See `base.ports.Query.tables`."""
+        return self._host.tables
+
+    @property
+    def removal(self) -> UnavailableError | None:
+        """See `serving.ports.Backend.removal`."""
+        return None if self._host.node is None else self._host.node.group.refusal
+
+    @property
+    def is_over(self) -> bool:
+        """The life is."""
+        return self._host.life != self._life
+
+    def submit(
+        self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
+    ) -> None:
+        """See `base.ports.Submit.submit`."""
+        operation = self._operation_of(context)
+        operation.writes(command)
+        data, ticket, due_s = encode_command(command), Ticket(operation, done), self._due_s(context)
+        try:
+            self._host.do(lambda node, _: node.submit(data, ticket, due_s, urgent))
+        except UnavailableError as error:  # refused at the door
+            done(error)
+
+    def read(self, context: RequestContext, done: Callable[[Any], None]) -> None:
+        """See `base.ports.Query.read`."""
+        ticket, due_s = Ticket(self._operation_of(context), done), self._due_s(context)
+        self._host.do(lambda node, _: node.read(ticket, due_s))
+
+    def watch(
+        self, context: RequestContext, subjects: Sequence[bytes], fire: Callable[[], None]
+    ) -> Watching:
+        """See `base.ports.Watch.watch`."""
+        operation, node = self._operation_of(context), self._host.node
+        if node is None:
+            raise UnavailableError("stopping", "the host is down")
+        watch_id = node.watch(subjects, Ticket(operation, fire))
+        operation.watches(watch_id, node.group.machine.applied)
+        return Watching(node, operation, watch_id)
+
+    def _due_s(self, context: RequestContext) -> float:
+        return min(self._host.now_s + self._hold_s, context.deadline_s)
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def call_later(self, delay_s: float, step: Callable[[], None]) -> Alarm:
+        """See `serving.ports.CallLater`."""
+        alarm = Alarm()
+        self._world.after(max(0.0, delay_s), self._fire, alarm, step)
+        return alarm
+
+    def _fire(self, alarm: Alarm, step: Callable[[], None]) -> None:
+        if self.is_over or alarm.is_cancelled:
+            return
+        if self._host.is_running:
+            step()
+        else:
+            self._world.after(PAUSED_S, self._fire, alarm, step)
+
+    def add(self, step: Step) -> None:
+        """See `serving.ports.Slices.add`."""
+        self.call_later(self._chance.random() * SLICE_S, lambda: self._slice(step))
+
+    def _slice(self, step: Step) -> None:
+        if more := step():
+            delay_s = SLICE_S if more == LATER else self._chance.random() * SLICE_S
+            self.call_later(delay_s, lambda: self._slice(step))
