@@ -249,9 +249,9 @@ def test_a_change_of_another_key_is_none_for_a_key_and_one_for_a_list(court: Cou
 
 
 def test_what_a_blocking_read_of_services_missed_is_found(court: Court) -> None:
-    court.choose(NodeRegister("id", "x0", "10.0.0.1", "dc1", {}, {}))
+    court.choose(CatalogRegister("x0", Node("", "10.0.0.1", "dc1", {}, {}), is_member=True))
     asked = watch(court, court.model.index, key=b"web", query="instances")
-    slot = court.choose(ServiceRegister("x0", "s0", "web", b"{}"))
+    slot = court.choose(CatalogRegister("x0", service=Service("s0", "web")))
     seen = court.model.queries["instances"].expect(court.model, slot, b"web")
 
     with pytest.raises(ViolationError, match="missed a change"):
@@ -313,7 +313,7 @@ def test_who_is_not_answered_by_its_deadline_is_found(court: Court) -> None:
 
 def test_a_renewal_that_is_too_cheap_is_found(court: Court) -> None:
     create = SessionCreate("s", "", "n", 0, "release", "10s", 10_000, ())
-    register = NodeRegister("id", "n", "host", "dc1", {}, {})
+    register = CatalogRegister("n", Node("id", "host", "dc1", {}, {}), is_member=True)
     slot = court.choose(register, create, stamp_ms=1_000)
     found = SessionRow("s", "", "n", 0, "release", "10s", 10_000, (), (), 2, 2, 1_000)
     for stamp_ms in (5_999, 6_000):

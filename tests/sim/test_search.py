@@ -6,7 +6,8 @@ from math import inf
 
 import pytest
 
-from quorate.sim.search import ABSENT, Call, is_linearizable, until_quiet
+from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.search import ABSENT, Call, calls_of, is_linearizable, until_quiet
 
 
 def brute(calls: list[Call]) -> bool:
@@ -124,6 +125,13 @@ def test_reads_that_go_back_in_time_are_found() -> None:
     new, old = Call(2, 3, "get", None, 0, (b"one", 1)), Call(4, 5, "get", None, 0, ABSENT)
 
     assert not is_linearizable([write, new, old])
+
+
+def test_a_blocking_read_of_what_a_host_has_promises_no_order() -> None:
+    read = Operation(1, "c", "a", Kind.WATCH, 0.0, None, b"q1", end=End.DONE, value=())
+    assert len(calls_of([read], b"q1")) == 1
+    read.is_stale = True
+    assert calls_of([read], b"q1") == []
 
 
 def test_a_long_history_is_cut_where_nothing_is_under_way() -> None:

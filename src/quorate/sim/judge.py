@@ -210,6 +210,8 @@ class Judge:
 
     def woken(self, operation: Operation, slot: int, *, is_jump: bool) -> None:
         """A watcher was woken when its node had applied `slot`."""
+        if self.model is None:
+            return  # a stale one, by what a node does before it belongs to a cluster
         model = self._model()
         is_due = bool(operation.query) or _is_changed(model, operation, operation.since, slot)
         is_due = is_due or _is_in_removed_tree(model, operation, slot)
@@ -219,6 +221,8 @@ class Judge:
 
     def waits(self, operation: Operation, slot: int) -> None:
         """A watcher still waits although its node has applied `slot`."""
+        if self.model is None:
+            return
         model = self._model()
         since = operation.since
         if not operation.is_long and operation.index:  # else it is searched for, bit by bit

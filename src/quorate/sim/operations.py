@@ -101,6 +101,11 @@ class Operation(msgspec.Struct):
         return (self.query, self.key, self.is_list, self.is_long)
 
     @property
+    def is_linearizable(self) -> bool:
+        """Whether it is a read that must see all that was known when it began."""
+        return self.kind is Kind.READ or (self.kind is Kind.WATCH and not self.is_stale)
+
+    @property
     def may_have_written(self) -> bool:
         """Whether a command of it was handed to a node."""
         return self.command is not None

@@ -57,7 +57,7 @@ def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
     for operation in operations:
         is_known = operation.end is End.DONE
         ended = operation.ended if is_known else inf
-        if operation.kind in (Kind.READ, Kind.WATCH):
+        if operation.is_linearizable:
             if is_known:
                 seen = operation.value
                 content = (seen[0][1].value, seen[0][1].modify) if seen else ABSENT
