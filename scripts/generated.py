@@ -46,7 +46,7 @@ PACKAGES = {
     ),
     "wire": Package("src/quorate/wire/*.py", ("tests/unit/wire",), 0.85),
     "gate": Package(
-        "src/quorate/node/gate.py", ("tests/unit/node/test_gate.py", "tests/golden"), 0.9
+        "src/quorate/node/gate.py", ("tests/unit/node/test_gate.py", "tests/golden"), 0.8
     ),
 }
 
