@@ -141,6 +141,7 @@ def test_a_node_that_takes_itself_for_the_one_who_knows_more_asks_nodes_it_does_
     """
     stage = Stage(3, spares=2)
     stage.writes(stage.leader, 3)
+    stage.run(1.0)  # all have applied them
     first = stage.cluster.living
     for host in first:
         host.crash(is_power_cut=False)

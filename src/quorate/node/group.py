@@ -53,7 +53,7 @@ from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.reads import Reads
 from quorate.node.reports import Reports
-from quorate.paxos.leadership import TurnInputs
+from quorate.paxos.inputs import TurnInputs
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Replica
 
@@ -287,6 +287,19 @@ class Group:
         if self._has_halted or replica.release.is_stopped:
             return False
         return bool(replica.release.waiting) or applying.may_go_on
+
+    def is_turn_due(self, now_s: float) -> bool:
+        """`end_turn` has something to do now."""
+        replica, way = self.replica, self.forwarding
+        if replica is None or self.is_unsettled or replica.learner.has_hole:
+            return True
+        if replica.leadership is not None and replica.leadership.is_flush_due:
+            return True
+        if way.leader is not None and (
+            self.origin.has_waiting or way.intake or self.reads.has_waiting
+        ):
+            return True
+        return replica.serving(now_s) != self._followed
 
     @property
     def turn_due_s(self) -> float:

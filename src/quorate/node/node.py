@@ -6,9 +6,9 @@
     flush(now_s)            the turn ends: what waits becomes bundles, batches, questions
     settle(now_s)           what a vote let be known as chosen is applied
 
-All but the collectors return effects, to be obeyed strictly in order. `flush` must follow every
-turn, and `settle` soon, if the node `is_unsettled`: a body calls it when the vote has left. Behind
-`settle` a turn ends only if that had effects or the node `is_turn_due`.
+All but the collectors return effects, to be obeyed strictly in order. `flush` must follow soon if
+there were some or the node `is_turn_due`, and behind every tick and collector; `settle`, if the
+node `is_unsettled`: a body calls it when the vote has left.
 
 A node is a member of a cluster, or on its way into one: it has links to peers, and parts that
 found, join and change the cluster. What the cluster stores is in a group (`node.group`): one log
@@ -283,12 +283,9 @@ class Node:
         """Something could be applied that is known to be chosen, or somebody woken."""
         return self.group.is_unsettled
 
-    @property
-    def is_turn_due(self) -> bool:
-        """More is to be applied, or commands wait, which leave when no slot is half applied."""
-        group = self.group
-        is_waiting = group.origin.has_waiting or bool(group.intake)
-        return group.is_unsettled or (is_waiting and group.leader is not None)
+    def is_turn_due(self, now_s: float) -> bool:
+        """Behind an event or `settle` without effects: `flush` has something to do all the same."""
+        return self.group.is_turn_due(now_s) or bool(self._changes.pending)
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: propose or forward what waits, ask for read points, tell the watermark."""

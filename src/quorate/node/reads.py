@@ -43,6 +43,11 @@ class Reads:
         self._pointed: list[tuple[Slot, int, list[tuple[Ticket, float]]]] = []
         self._deadline_s = float("inf")
 
+    @property
+    def has_waiting(self) -> bool:
+        """Some read is in no question yet."""
+        return bool(self._waiting)
+
     def add(self, ticket: Ticket, deadline_s: float) -> None:
         """A read begins."""
         self._waiting.append((ticket, deadline_s))

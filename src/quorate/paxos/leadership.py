@@ -26,8 +26,6 @@ S8: of a slot that it has proposed a leader tells that it is chosen only when vo
     contradiction (L5).
 """
 
-import msgspec
-
 from quorate.base.batches import (
     NOOP,
     Batch,
@@ -50,6 +48,7 @@ from quorate.base.messages import (
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.campaign import Campaign
 from quorate.paxos.followers import Followers
+from quorate.paxos.inputs import NO_INPUTS, TurnInputs
 from quorate.paxos.learner import Learner
 from quorate.paxos.membership import Membership
 from quorate.paxos.proposer import Flight, Phase1, Pipeline
@@ -57,23 +56,6 @@ from quorate.paxos.quorum import is_phase1_quorum
 from quorate.paxos.reads import Ask, ReadRounds
 from quorate.paxos.recall import Recall
 from quorate.paxos.transfer import Transfer
-
-
-class TurnInputs(msgspec.Struct, frozen=True, gc=False):
-    """What a leader says in the batches and heartbeats of a turn, and does not know by itself.
-
-    Attributes:
-        stamp_ms: Logged time.
-        agreed_slot: The newest checkpoint that most voters agree on; 0 if there is none.
-        agreed_digest: Of the tables, there.
-    """
-
-    stamp_ms: int
-    agreed_slot: Slot
-    agreed_digest: int
-
-
-NO_INPUTS = TurnInputs(0, Slot(0), 0)
 
 
 class Leadership:
@@ -354,6 +336,15 @@ class Leadership:
     def take_inputs(self, inputs: TurnInputs) -> None:
         """From now on batches and heartbeats say this; `flush` sends the next ones."""
         self._inputs = inputs
+
+    @property
+    def is_flush_due(self) -> bool:
+        """`flush` may have something to say, now and not only as time passes."""
+        if not self.is_serving or self.rounds.has_waiting or self.transfer.to is not None:
+            return True
+        if self._told < self._learner.watermark:  # else `tell_due_s` is known
+            return self._told < self._awaited or self.tell_due_s == float("inf")
+        return self._must_fill()
 
     def flush(self, now_s: float) -> list[Effect]:
         """End a turn: recovery steps, the watermark to peers (S4), the next read round."""

@@ -86,9 +86,8 @@ class Brain(Protocol):
         """`settle` has something to do."""
         ...
 
-    @property
-    def is_turn_due(self) -> bool:
-        """Behind `settle`: a turn should end though it had no effects."""
+    def is_turn_due(self, now_s: float) -> bool:
+        """Behind an event, or `settle`, without effects: a turn should end all the same."""
         ...
 
     @property
@@ -266,7 +265,10 @@ class Driver:
         try:
             effects = self._node.receive(event, now_s)
             self.recorder.note(now_s, event, effects)
-            self.perform(effects)
+            if effects:
+                self.perform(effects)
+            elif not self._node.is_turn_due(now_s):
+                return
         except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
             self.recorder.note(now_s, event, ())
             self.fail(error)
@@ -317,7 +319,7 @@ class Driver:
             began_s = self._clock()
             had_effects = self._take("settle", self._node.settle, began_s)
             self.turn_durations.note(self._clock() - began_s)
-            if had_effects or self._node.is_turn_due:
+            if had_effects or self._node.is_turn_due(began_s):
                 self.wake()
 
     def _set_alarm(self, flushed_s: float) -> None:

@@ -54,10 +54,6 @@ from quorate.wire.journal import Layout
 NOBODY = Member(NodeId(""), "", "")
 
 
-def _always() -> bool:
-    return True
-
-
 class Host:
     """One machine of the cluster.
 
@@ -213,7 +209,7 @@ class Host:
         self.desk.serve(self, self.settings.timing.hold_s)
         self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
         self.network.up(self.name)
-        self._turn(node.start)
+        self._turn(node.start, is_always=True)
         life = self.life
         if life:
             self.world.after(self._tick_s(), self._tick, life)
@@ -278,13 +274,11 @@ class Host:
         deed(node, self.now_s)
         self._end_turn()
 
-    def _turn(
-        self, call: Callable[..., list[Effect]], *args: Any, is_turn: Callable[[], bool] = _always
-    ) -> None:
+    def _turn(self, call: Callable[..., list[Effect]], *args: Any, is_always: bool = False) -> None:
         try:
             effects = call(*args, self.now_s)
             self._obey(effects)
-            if effects or is_turn():
+            if effects or is_always or (self.node and self.node.is_turn_due(self.now_s)):
                 self._end_turn()
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
@@ -328,7 +322,7 @@ class Host:
     def _settle(self, life: int) -> None:
         node = self.node
         if node is not None and life == self.life and not self._is_paused:
-            self._turn(node.settle, is_turn=lambda: node.is_turn_due)
+            self._turn(node.settle)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._chance.random())
@@ -339,7 +333,7 @@ class Host:
             return
         self.world.after(self._tick_s(), self._tick, life)
         if not self._is_paused:
-            self._turn(node.tick)
+            self._turn(node.tick, is_always=True)
 
     def _look(self, node: Node) -> None:
         if node.group.replica is not None:

@@ -51,7 +51,7 @@ class FakeNode:
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
         self.turn_due_s = inf
-        self.is_unsettled = self.is_turn_due = False
+        self.is_unsettled = self.calls_for_turn = False
 
     def start(self, now_s: float) -> list[Effect]:
         return self.first
@@ -69,6 +69,9 @@ class FakeNode:
         self.tape.append("settle")
         self.is_unsettled = False
         return []
+
+    def is_turn_due(self, now_s: float) -> bool:
+        return self.calls_for_turn
 
     def flush(self, now_s: float) -> list[Effect]:
         return self.at_flush.pop(0) if self.at_flush else []
@@ -283,11 +286,26 @@ def test_what_waits_for_no_disk_leaves_before_one_that_is_hurried() -> None:
 
 def test_a_turn_ends_behind_what_was_applied_late() -> None:
     async def play(world: World) -> None:
-        world.node.is_unsettled = world.node.is_turn_due = True
+        world.node.is_unsettled = world.node.calls_for_turn = True
         world.obey(Note("chosen", {}))
         await world.settle()
         assert world.tape.count("settle") == 1
         assert world.driver.counters.turns == 2
+
+    played(play)
+
+
+def test_no_turn_ends_behind_an_event_that_calls_for_none() -> None:
+    async def play(world: World) -> None:
+        await world.settle()
+        before = world.driver.counters.turns
+        world.driver.deliver(Persisted(1))
+        await world.settle()
+        assert world.driver.counters.turns == before
+        world.node.calls_for_turn = True
+        world.driver.deliver(Persisted(1))
+        await world.settle()
+        assert world.driver.counters.turns == before + 1
 
     played(play)
 
@@ -339,6 +357,7 @@ def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
     async def play(world: World) -> None:
         world.disk.is_inline = True
         world.node.at_flush = [[Persist(RECORD)] for _ in range(3 * INLINE_TURNS_MAX)]
+        world.node.calls_for_turn = True
         world.driver.wake()
         await asyncio.sleep(0)
         assert world.driver.counters.commits == INLINE_TURNS_MAX
