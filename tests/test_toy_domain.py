@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
+from quorate.base.batches import Member
+from quorate.base.config import ClusterConfig
 from quorate.base.domain import Domain
+from quorate.base.ids import NodeId, Slot
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.machine.engine import assembled
@@ -16,8 +20,11 @@ from quorate.machine.machine import Machine
 from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content, dump, restore_commands
 from quorate.machine.watches import Watches
+from quorate.node.recovering import Replayed, new_log, replayed, rows_of, state_of
+from quorate.paxos.survivors import Surviving, Survivor
 from quorate.sim.run import run
 from quorate.sim.swarm import plan_of
+from quorate.sim.tables import DictTables
 from tests.docblocks import blocks
 from tests.unit.gateways.desk import Desk
 from tests.unit.machine.lab import Lab, fired
@@ -100,6 +107,21 @@ def test_a_snapshot_holds_its_rows_and_a_restore_sets_their_timers(toy: Toy) -> 
     assert answer.value == "hello"
     assert answer.header == other.machine.index
     assert toy.notes.NoteSet("a") in other.machine.expirations(1_500)
+
+
+def test_a_recovery_of_a_lost_cluster_applies_its_commands_and_keeps_its_rows(toy: Toy) -> None:
+    lab, ann = Lab(domains=toy.domains), Member(NodeId("ann"), "Ann", "ann:8300")
+    lab.do(toy.notes.NoteSet("a", "hello", 500))
+    old = Replayed(ann, state_of(lab.tables), list(rows_of(lab.tables, toy.domains)))
+    log, tables = Survivor(Slot(0), list(new_log(ann, 1, "new", old, "restore", 0))), DictTables()
+
+    made = replayed(
+        ann.id, 2, log, tables, Surviving(0, [], frozenset()), Random(1),
+        cluster=ClusterConfig(), domains=toy.domains,
+    )  # fmt: skip
+
+    assert made.rows == old.rows
+    assert toy.notes.note_get(Reader(tables), "a").value == "hello"
 
 
 def test_its_endpoint_writes_reads_and_waits(toy: Toy) -> None:

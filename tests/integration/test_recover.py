@@ -11,13 +11,15 @@ import pytest
 import structlog
 
 from quorate.base.command import Command
-from quorate.base.config import local
+from quorate.base.config import ClusterConfig, NodeSettings, local
 from quorate.base.context import PLAIN
 from quorate.base.errors import ConflictError, QuorateError, StorageError
 from quorate.base.outcomes import Outcome
+from quorate.base.txn import TxnOp
 from quorate.cli.main import main
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import kv_keys
+from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.recovery.directories import recover
 from quorate.runtime.body import Body, BodySettings, start_body
@@ -34,11 +36,24 @@ SMALL = HomeSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 
 
 
 async def started(
-    directory: Path, name: str, listener: socket.socket, join: Sequence[str] = (), expect: int = 0
+    directory: Path,
+    name: str,
+    listener: socket.socket,
+    join: Sequence[str] = (),
+    expect: int = 0,
+    cluster: ClusterConfig | None = None,
 ) -> Body:
     address = f"127.0.0.1:{listener.getsockname()[1]}"
+    node = local() if cluster is None else NodeSettings(cluster=cluster)
     settings = BodySettings(
-        directory, name, address, join=tuple(join), expect=expect, node=local(), home=SMALL
+        directory,
+        name,
+        address,
+        join=tuple(join),
+        expect=expect,
+        is_alone=cluster is not None,
+        node=node,
+        home=SMALL,
     )
     return await start_body(settings, listener, LOG)
 
@@ -104,6 +119,24 @@ def test_what_one_survivor_lacks_another_has(tmp_path: Path) -> None:
     asyncio.run(three_that_wrote(tmp_path, 20))
     made = recover([tmp_path / "n0", tmp_path / "n1"], tmp_path / "new")
     assert made.keys == 20
+
+
+async def one_that_refused_a_transaction(directory: Path) -> None:
+    """A cluster of one with a limit of its own; its tables must be made anew from the log."""
+    body = await started(
+        directory, "n0", listening(), cluster=ClusterConfig(txn_result_bytes_max=9)
+    )
+    await written(body, KvSet(b"k/0", b"v" * 10, 0))
+    refused = await written(body, Txn((TxnOp("set", b"k/1", b"v"), TxnOp("get-tree", b"k/"))))
+    assert refused.value.faults
+    await body.close(is_clean=False)
+    (directory / "tables.json").unlink()
+
+
+def test_the_log_is_applied_under_the_settings_of_the_old_cluster(tmp_path: Path) -> None:
+    asyncio.run(one_that_refused_a_transaction(tmp_path / "n0"))
+    recover([tmp_path / "n0"], tmp_path / "new")
+    assert asyncio.run(keys_of(tmp_path / "new")) == ["k/0", "k/after"]
 
 
 def test_directories_of_two_clusters_are_not_mixed(tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from random import Random
 
 import pytest
 
+from quorate.base.command import Command
+from quorate.base.config import ClusterConfig, NodeSettings
+from quorate.kv.commands import KvDeleteTree, KvSet
 from quorate.kv.tables import KV
+from quorate.sim.operations import Kind
 from quorate.sim.rescue import rescued
 from quorate.sim.script import Stage
 
@@ -41,3 +45,35 @@ def test_what_only_the_lost_nodes_held_is_lost_and_nothing_else() -> None:
     only_away = values(stage, away.name)
     assert any(b"early" in key for key in only_away)
     assert not any(b"late" in key for key in only_away)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "command"),
+    [
+        (ClusterConfig(), KvSet(b"x", b"1")),
+        (ClusterConfig(removals_max=1), KvDeleteTree(b"t/")),
+        (ClusterConfig(alpha_slots=1, window_slots=1), KvSet(b"x", b"1")),
+    ],
+    ids=["defaults", "removals_max", "alpha_slots"],
+)
+def test_what_survives_is_applied_under_the_settings_of_its_cluster(
+    cluster: ClusterConfig, command: Command
+) -> None:
+    stage = Stage(settings=NodeSettings(cluster=cluster))
+    stage.done(*(stage.write(stage.leader, b"t/%d" % number) for number in range(3)))
+    gone = stage.followers[0]
+    stage.cluster.retired.add(gone.name)
+    answers = stage.change("remove", gone.me, stage.leader)
+    stage.until(lambda: answers == [None])
+    stage.done(stage.ask(stage.leader, Kind.WRITE, command, b"x"))
+    stage.level()
+    slot = stage.cluster.oracle.prefix
+    for host in stage.cluster.living:
+        host.crash(is_power_cut=True)  # no snapshot was taken: there is the log alone
+    members = [host for host in stage.cluster.hosts.values() if host is not gone]
+
+    old = rescued(stage.cluster, members, Random(1))
+
+    assert old is not None
+    assert old.state.applied == slot
+    assert old.state.digest == stage.cluster.oracle.digests[slot]

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
 from quorate.base.command import Command, encode_command, join_commands
-from quorate.base.config import NodeSettings
+from quorate.base.config import ClusterConfig, NodeSettings
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Rng, Tables
 from quorate.base.records import Chosen, Founded, Record
 from quorate.domains import DOMAINS
 from quorate.kv.tables import KV
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
+from quorate.machine.domains import Domains
 from quorate.machine.snapshot import saved_rows
 from quorate.machine.state import STATE_KEY, State, decode_state
 from quorate.node.node import Node
@@ -48,7 +49,15 @@ def state_of(tables: Tables) -> State:
 
 
 def replayed(
-    own: NodeId, incarnation: int, base: Survivor, tables: Tables, found: Surviving, rng: Rng
+    own: NodeId,
+    incarnation: int,
+    base: Survivor,
+    tables: Tables,
+    found: Surviving,
+    rng: Rng,
+    *,
+    cluster: ClusterConfig,
+    domains: Domains = DOMAINS,
 ) -> Replayed:
     """Apply what survived.
 
@@ -59,18 +68,29 @@ def replayed(
         tables: Its tables; they are changed.
         found: What counts.
         rng: Not used: the node that applies does not speak.
+        cluster: Of the old cluster: what a batch does depends on it.
+        domains: Of the old cluster.
     """
     records = [*base.records, *found.tail]
-    me, settings = Member(own, "", ""), NodeSettings()
-    node = Node(me, incarnation, settings, tables, records, rng, 0.0, wall_ms=lambda: 0)
+    node = Node(
+        Member(own, "", ""),
+        incarnation,
+        NodeSettings(cluster=cluster),
+        tables,
+        records,
+        rng,
+        0.0,
+        wall_ms=lambda: 0,
+        domains=domains,
+    )
     known = (each.member(own) for _, each in reversed(node.group.machine.configurations))
     member = next(filter(None, known), Member(own, "recovered", ""))
-    return Replayed(member, state_of(tables), list(rows_of(tables)))
+    return Replayed(member, state_of(tables), list(rows_of(tables, domains)))
 
 
-def rows_of(tables: Tables) -> Iterator[Row]:
+def rows_of(tables: Tables, domains: Domains = DOMAINS) -> Iterator[Row]:
     """The rows that a snapshot for users holds, with what is left of each lock-delay."""
-    return saved_rows(DOMAINS, tables, state_of(tables))
+    return saved_rows(domains, tables, state_of(tables))
 
 
 def new_log(

@@ -87,7 +87,8 @@ def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path)
     base = homes[found.base]
     rng = random.Random()  # noqa: S311 - the node that replays does not speak
     own, life = base.directory.node_id, base.directory.incarnation
-    old = replayed(own, life, survivors[found.base], base.tables, found, rng)
+    survivor, cluster = survivors[found.base], base.directory.cluster
+    old = replayed(own, life, survivor, base.tables, found, rng, cluster=cluster)
     cluster_id = str(uuid.uuid4())
     home = Home(into, HomeSettings(), _log())
     try:

@@ -367,7 +367,7 @@ async def start_body(
         StorageError: The data directory cannot be used as it is; the text says what to do.
     """
     try:
-        home = Home(settings.data_dir, settings.home, log)
+        home = Home(settings.data_dir, settings.home, log, settings.node.cluster)
     except BaseException:
         listener.close()
         raise

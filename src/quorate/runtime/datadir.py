@@ -2,7 +2,7 @@
 
 ```text
 lock             held while a process uses the directory; holds its pid
-node.json        id, incarnation, format; replaced atomically at every start
+node.json        id, incarnation, format, cluster settings; replaced atomically at every start
 tables.json      "running", "clean" or "broken", and in which boot of the system that was so
 wal/             the log, see `runtime.wal`
 set-aside-TIME/  what was here before, see `runtime.setaside`
@@ -28,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
 from quorate.base.formats import DIRECTORY
 from quorate.base.ids import NodeId
@@ -48,6 +49,7 @@ class Identification(msgspec.Struct, frozen=True):
     created: str
     log_begun: bool = False
     log_begun_in: int = 0  # older versions drop it
+    cluster: dict[str, int] = {}  # a `ClusterConfig`; older versions drop it
 
 
 class TablesMark(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class DataDir:
         nonce: Drawn for this life, 63 bits: in handshakes, and as the life of the log.
         log_begun: There is, or was, a log here.
         log_begun_in: The newest life that is known to have begun to write it; 0: unknown.
+        cluster: The settings under which the newest life applies batches.
     """
 
     def __init__(
@@ -98,6 +101,13 @@ class DataDir:
     def log_begun_in(self) -> int:
         """The newest life whose log is known to be durable: an older log is an old copy."""
         return self._node.log_begun_in
+
+    @property
+    def cluster(self) -> ClusterConfig:
+        """The settings under which the newest life applies batches; the defaults if unknown."""
+        known = ClusterConfig.__struct_fields__
+        said = {name: value for name, value in self._node.cluster.items() if name in known}
+        return ClusterConfig(**said)
 
     @property
     def wal(self) -> Path:
@@ -149,13 +159,17 @@ class DataDir:
             self._lock = -1
 
 
-def open_datadir(path: Path, *, boot_id: str | None = None) -> DataDir:
+def open_datadir(
+    path: Path, *, boot_id: str | None = None, cluster: ClusterConfig | None = None
+) -> DataDir:
     """Take a data directory, make it if it is blank, and begin a new life in it.
 
     Args:
         path: It is made if it is missing, with its parents.
         boot_id: Names this run of the operating system; None: as the system says. "": unknown,
             then tables are trusted only after a clean stop.
+        cluster: Under which this life applies batches; None: it applies none as a node of the
+            cluster, and what an earlier life noted stays.
 
     Raises:
         StorageError: `locked`, `foreign`, `version`, `permission`, `disk_full`, `corrupt`; the
@@ -173,6 +187,8 @@ def open_datadir(path: Path, *, boot_id: str | None = None) -> DataDir:
     try:
         setaside.finish(path)
         node = _next_life(path)
+        if cluster is not None:
+            node = msgspec.structs.replace(node, cluster=msgspec.structs.asdict(cluster))
         _write_json(path, "node.json", node)
         with _told(f"making the directory of the log in {path}"):
             (path / "wal").mkdir(mode=0o700, exist_ok=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
+from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
 from quorate.runtime.datadir import open_datadir
 from quorate.runtime.fileops import storage_error, sync_directory
@@ -52,14 +53,21 @@ class Home:
         path: The data directory; made if missing.
         settings: See there.
         log: For people.
+        cluster: See `open_datadir`.
 
     Raises:
         StorageError: It cannot be used as it is; the text says what to do.
     """
 
-    def __init__(self, path: Path, settings: HomeSettings, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: HomeSettings,
+        log: FilteringBoundLogger,
+        cluster: ClusterConfig | None = None,
+    ) -> None:
         self.settings = settings
-        self.directory = open_datadir(path)
+        self.directory = open_datadir(path, cluster=cluster)
         self._has_wal_started = False
         try:
             identity = Identity(

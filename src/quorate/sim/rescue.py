@@ -50,14 +50,18 @@ def rescued(cluster: Cluster, hosts: Sequence[Host], rng: Random) -> Replayed | 
     base = found[result.base][0]
     _judge_choice(cluster.oracle, {host.me.id for host, _ in found}, survivors, result)
     tables = DictTables(base.store.tables.save())
-    life = base.store.incarnation + 1
-    old = replayed(base.me.id, life, survivors[result.base], tables, result, rng)
+    own, life, domains = base.me.id, base.store.incarnation + 1, cluster.oracle.domains
+    settings = base.settings.cluster
+    survivor = survivors[result.base]
+    old = replayed(own, life, survivor, tables, result, rng, cluster=settings, domains=domains)
     _judge_state(cluster.oracle, result, old)
     made = DictTables()
     member = Member(NodeId("rescued"), "rescued", "rescued:8300")
     records = list(new_log(member, 1, "rescued", old, "rescue", 0))
-    node = Node(member, 2, NodeSettings(), made, records, rng, 0.0, wall_ms=lambda: 0)
-    if not node.cluster_id or _content(rows_of(made)) != _content(old.rows):
+    node = Node(
+        member, 2, NodeSettings(), made, records, rng, 0.0, wall_ms=lambda: 0, domains=domains
+    )
+    if not node.cluster_id or _content(rows_of(made, domains)) != _content(old.rows):
         raise ViolationError("the new cluster does not hold what the survivors held")
     return old
 

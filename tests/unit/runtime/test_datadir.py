@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
 from quorate.runtime import datadir
 from quorate.runtime.datadir import open_datadir, system_boot_id
@@ -171,6 +172,26 @@ def test_the_newest_life_that_began_to_write_the_log_is_remembered(tmp_path: Pat
     held.close()
     assert lived(tmp_path).log_begun_in == 2
     assert lived(tmp_path).log_begun_in == 2  # the third began none
+
+
+def test_the_cluster_settings_of_the_newest_life_that_has_some_are_remembered(
+    tmp_path: Path,
+) -> None:
+    assert lived(tmp_path).cluster == ClusterConfig()
+    for settings in (ClusterConfig(removals_max=3), ClusterConfig(alpha_slots=16)):
+        open_datadir(tmp_path, cluster=settings).close()
+        held = open_datadir(tmp_path)
+        held.mark_log_begun()
+        held.close()
+        assert lived(tmp_path).cluster == settings
+
+
+def test_cluster_settings_that_are_not_known_here_do_no_harm(tmp_path: Path) -> None:
+    lived(tmp_path)
+    path = tmp_path / "node.json"
+    said = msgspec.json.decode(path.read_bytes()) | {"cluster": {"later": 1, "removals_max": 3}}
+    path.write_bytes(msgspec.json.encode(said))
+    assert lived(tmp_path).cluster == ClusterConfig(removals_max=3)
 
 
 def test_tables_are_not_trusted_before_anything_was_said_of_them(tmp_path: Path) -> None:
