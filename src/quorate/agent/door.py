@@ -73,6 +73,7 @@ def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -
         is_pretty=settings.is_dev,
         value_bytes_max=cluster.value_bytes_max,
         txn_ops_max=cluster.txn_ops_max,
+        txn_result_bytes_max=cluster.txn_result_bytes_max,
         command_bytes_max=cluster.batch_bytes_max,
         connections_max=min(limits.http_connections_max, connections_max),
         held_bytes_max=limits.http_held_bytes_max,

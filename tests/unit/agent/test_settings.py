@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from quorate.agent.door import http_config
 from quorate.agent.files import merge
 from quorate.agent.keys import FIXED, RELOADED
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
@@ -500,6 +501,13 @@ def test_merging_leaves_its_second_half_alone() -> None:
 def test_a_default_cluster_is_what_the_contract_says(tmp_path: Path) -> None:
     settings, _ = read(tmp_path, "-dev")
     assert settings.node.cluster == ClusterConfig()
+
+
+def test_the_gateway_has_the_limits_of_the_cluster(tmp_path: Path) -> None:
+    cluster = {"txn_result_bytes_max": 9, "txn_ops_max": 3}
+    settings, _ = read(tmp_path, "-dev", a={"quorate": {"cluster": cluster}})
+    config = http_config(settings, tmp_path, 10)
+    assert {name: getattr(config, name) for name in cluster} == cluster
 
 
 # --- who is let in --------------------------------------------------------------------------------

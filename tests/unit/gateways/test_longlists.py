@@ -11,6 +11,7 @@ import pytest
 
 from quorate.base.config import ClusterConfig
 from quorate.base.slices import LATER
+from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.request import PIECE_BYTES
 from quorate.httpserver.slices import TURN_S, Slices
@@ -470,6 +471,16 @@ def test_a_transaction_that_reads_too_much_is_told_which_limit_there_is() -> Non
     assert error["OpIndex"] == 0
     assert "txn_result_bytes_max" in error["What"]
     assert len(reply.body) < 1000
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "write"])
+def test_the_limit_of_results_is_that_of_the_cluster(is_read: bool) -> None:
+    desk = Desk(HttpConfig(txn_result_bytes_max=9))
+    desk.local.lab = Lab(settings=ClusterConfig(txn_result_bytes_max=9))
+    fill(desk, 1, value=b"v" * 20)
+    ops = [{"Verb": "set", "Key": "x", "Value": ""}, {"Verb": "get-tree", "Key": "a/"}]
+    (error,) = json.loads(txn(desk, *ops[is_read:]))["Errors"]
+    assert "must not exceed 9 bytes" in error["What"]
 
 
 def test_a_long_value_leaves_in_pieces_too() -> None:

@@ -25,6 +25,7 @@ class HttpConfig(ServerConfig, frozen=True):
     value_bytes_max: int = 512 * KIB
     txn_bytes_max: int = 512 * KIB
     txn_ops_max: int = 128
+    txn_result_bytes_max: int = 16 * MIB  # of a transaction of reads; others: when applied
     body_bytes_max: int = 512 * KIB  # of endpoints that have no limit of their own
     snapshot_bytes_max: int = 1024 * MIB  # a snapshot file; its content may be four times it
     snapshots_max: int = 2  # saved at once; the same number may be on their way in

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.config import ClusterConfig
 from quorate.base.outcomes import Outcome
 from quorate.base.txn import TxnDone, TxnItem, TxnOp
 from quorate.domains import DOMAINS
@@ -36,8 +35,6 @@ from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.machine.txn import is_read_only, read
 from quorate.serving.held import work_through
-
-RESULT_BYTES_MAX = ClusterConfig().txn_result_bytes_max
 
 _KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
 _LINES = b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
@@ -80,16 +77,13 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         }
         _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
 
+    def evaluated(reader: Reader) -> Generator[None, None, TxnDone]:
+        return read(DOMAINS, reader.rows, ops, context.config.txn_result_bytes_max)
+
     def step() -> None:
-        caller = HttpCaller(context, request)
-        work_through(context.serving, caller, lambda reader: txn_read(reader, ops), then)
+        work_through(context.serving, HttpCaller(context, request), evaluated, then)
 
     confirmed(context, request, step)
-
-
-def txn_read(reader: Reader, ops: list[TxnOp]) -> Generator[None, None, TxnDone]:
-    """A transaction of reads, on this one state; yields whenever a turn's share of work is done."""
-    return read(DOMAINS, reader.rows, ops, RESULT_BYTES_MAX)
 
 
 def _answer(
