@@ -50,6 +50,7 @@ class Learner:
         self.teller = NOBODY
         self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
         self.chosen: dict[Slot, bytes] = {}
+        self.logged = Slot(0)  # the highest slot of which the log of earlier lives holds a record
         self.tail = tail
         self._fetched: dict[Slot, None] = {}  # chosen under a ballot that is not known here
         self._fetched_most = FETCHED_MIN
@@ -155,6 +156,8 @@ class Learner:
         whose word it is chosen is known again too, to find what contradicts it. Of a long log no
         more is kept than twice the caps of the tail.
         """
+        if not isinstance(record, Promised):
+            self.logged = max(self.logged, record.slot)
         if isinstance(record, Chosen):
             self._prove(record.slot, record.batch)
             self.note_fetched(record.slot)

@@ -17,8 +17,9 @@ V3: a node in its second life or a later one promises and votes for nothing, and
     timeout in vain: then those who could tell are not there, and waiting for them would stop a
     cluster that a majority keeps alive.
 V4: what is shown is durable, so a node that kept its directory is never refused: its log holds at
-    least what it promised and voted for, or a snapshot above it. One that was killed while it
-    caught up, and then lost power, may be: it said what its tables held, and its log did not.
+    least what it promised and voted for, or a snapshot above it. Tables that outlived a kill may
+    hold more than that, and a power cut takes it away: a life says what its log and its newest
+    durable snapshot hold, and not what its tables do.
 V5: what the replicated state remembers is compared again with each batch that adds to it, before
     the next one is applied: a later report may be of the life that forgot, and would hide the one
     before. Of a life that is refused nothing is reported, so a report of a life is made only by

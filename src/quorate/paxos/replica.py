@@ -188,8 +188,8 @@ class Replica:
         self.durable.begin(snapshot, applied)
         self.learner.end_recovery(applied)
         self.release.forget_closed()
-        slots = [self.watermark, *self.acceptor.votes, *self.learner.chosen]
-        self.recall.begin(self.acceptor.promised, max(slots), self._wait_until_s)
+        durable = max(snapshot, self.learner.logged)  # tables after a kill may hold more (V4)
+        self.recall.begin(self.acceptor.promised, durable, self._wait_until_s)
 
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""

@@ -17,6 +17,7 @@ from quorate.base.messages import (
     Recognized,
     Restarted,
 )
+from quorate.base.records import Promised, Record, Vote
 from quorate.paxos.recall import KNOWN_MAX, Blank, Recall
 from tests.unit.paxos.harness import member
 from tests.unit.paxos.lone import Lone
@@ -255,6 +256,17 @@ def test_a_returning_node_polls_only_when_it_is_recognized_or_nobody_is_there() 
     assert lone.take(Poll) == []
     lone.wait(1.5)
     assert lone.take(Poll) != []
+
+
+def test_a_life_says_what_its_log_holds_and_not_what_its_tables_outlived_a_kill_with() -> None:
+    """They applied what was fetched before the log held it; a power cut would take that away."""
+    records: list[Record] = [Promised(LOW), Vote(LOW, Slot(3), Slot(2), b"\x01x")]
+    lone = Lone(applied=5, records=records)
+    lone.said.clear()
+    lone.disconnect(2)
+    lone.connect(2)
+    (started,) = lone.take(Restarted)
+    assert (started.promised, started.slot) == (LOW, 3)
 
 
 def test_nothing_is_taken_from_who_forgot() -> None:
