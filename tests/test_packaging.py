@@ -150,7 +150,7 @@ def test_every_public_name_of_the_client_loads_without_the_servers_libraries() -
     ],
     ids=["quorate", "python -m quorate"],
 )
-@pytest.mark.parametrize("line", ["agent -dev", "cluster recover -data-dir=a -into=b"])
+@pytest.mark.parametrize("line", ["agent -dev", "demo", "cluster recover -data-dir=a -into=b"])
 def test_the_command_says_in_one_sentence_what_to_install(line: str, program: str) -> None:
     done = without_server(program, *line.split())
     assert done.returncode == 1

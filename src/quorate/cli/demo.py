@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,7 @@ def demo(
         quorate demo -json
         quorate demo -keep
     """
+    import_module("quorate.agent.run")  # what a node lacks is told here, before one is started
     began_s = time.monotonic()
     _end_as_by_ctrl_c()
     with ExitStack() as stack:
