@@ -44,6 +44,30 @@ def test_every_error_code_is_documented_with_its_class_and_definiteness() -> Non
     assert documented == real
 
 
+# --- rules ------------------------------------------------------------------------------------
+
+
+def ranges(page: str) -> dict[str, str]:
+    """Rows of docs/protocol/paxos.md: | A1-A5 | promises and votes | `paxos/acceptor.py` |."""
+    return {
+        file: rules
+        for rules, file in re.findall(r"^\| (\S+) \| [^|]+ \| `(\w+/\w+\.py)`", page, re.MULTILINE)
+    }
+
+
+def named_rules(module: str) -> str:
+    """The same of the docstring in which a module names its rules, such as "A1: …"."""
+    rules = re.findall(r"^([A-Z]+\d+): ", module.split('"""')[1], re.MULTILINE)
+    return "-".join(dict.fromkeys((rules[0], rules[-1]))) if rules else ""
+
+
+def test_the_page_on_the_protocol_lists_all_rules_of_each_module() -> None:
+    listed = ranges((DOCS / "protocol/paxos.md").read_text())
+    real = {file: (REPOSITORY / "src/quorate" / file).read_text() for file in listed}
+    assert listed == {file: named_rules(module) for file, module in real.items()}
+    assert len(listed) > 20
+
+
 # --- routes and commands ----------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ propose "x"                       replica: the leader gets a batch
 snapshot, state                   replica: one of the tables is durable; show what the roles hold
 restart, power cut                the process is killed; or loses what was not durable too
 read r1, change promote n4        node: what clients want
+full, room                        node: the disk is full; it has room again
 ```
 """
 
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from quorate.base.events import SpaceChanged
 from quorate.base.ids import Slot
 from quorate.base.messages import Accepted
 from tests.golden.stage import NodeStage, ReplicaStage, Stage
@@ -118,6 +120,8 @@ def _act_own(stage: Stage, verb: str, rest: str) -> None:
         stage.save()
     elif isinstance(stage, NodeStage) and verb == "read":
         stage.ask(rest)
+    elif isinstance(stage, NodeStage) and verb in ("full", "room"):
+        stage.event(SpaceChanged(verb == "full"))
     elif isinstance(stage, NodeStage) and verb == "change":
         what, whom = rest.split()
         stage.change(what, number_of(whom))

@@ -388,7 +388,7 @@ class NodeStage(Stage):
 def shown(effect: Effect) -> str:
     """An effect on the body, as a line."""
     if isinstance(effect, Note):
-        return f"note {effect.what}: {fields(effect.fields)}"
+        return f"note {effect.what}: {fields(effect.fields)}".removesuffix(": ")
     if isinstance(effect, Halt):
         return f"halt {effect.code}: {effect.reason}"
     if isinstance(effect, ReadReady):

@@ -1,7 +1,8 @@
 """Messages and effects as text, and back: `Accept(2.n2, slot=4, watermark=3, batch="a")`.
 
 A ballot is `round.node`, a batch of one bundle is its text in double quotes, a configuration is
-`change(number, predecessor, voters, learners)`. What has its default value is left out.
+`change(number, predecessor, voters, learners)`, a batch that says what members have shown is
+`report([Shown(…)])`. What has its default value is left out.
 """
 
 import ast
@@ -20,6 +21,7 @@ from quorate.base.batches import (
     Configuration,
     Kind,
     Member,
+    Shown,
     decode_batch,
     encode_batch,
 )
@@ -47,6 +49,11 @@ def change(
     return encode_batch(Batch(NO_BALLOT, 0, 0, (), configuration))
 
 
+def report(shown: tuple[Shown, ...]) -> bytes:
+    """The batch that brings what members have shown, and nothing else."""
+    return encode_batch(Batch(NO_BALLOT, 0, 0, shown=shown))
+
+
 def bundle(text: str) -> bytes:
     """A batch that is only this text: what is in it concerns no role of Paxos."""
     return bytes([Kind.BUNDLES]) + text.encode()
@@ -58,9 +65,11 @@ WORDS: dict[str, Any] = {
     **{kind.__name__: kind for kind in get_args(messages.Message)},
     **{f"n{number}": NodeId(f"n{number}") for number in range(1, 10)},
     "Held": messages.Held,
+    "Shown": Shown,
     "nobody": NO_BALLOT,
     "noop": NOOP,
     "change": change,
+    "report": report,
     "member": member,
     "ballot": Ballot,
     "bundle": bundle,
@@ -146,6 +155,8 @@ def _batch(value: bytes) -> str:
         batch = decode_batch(value)
     except ValueError:  # a script's own: no more than its text
         return f'"{value[1:].decode()}"'
+    if batch.shown and not batch.bundles:
+        return f"report({write(batch.shown)})"
     return write(batch.bundles if batch.configuration is None else batch.configuration)
 
 
