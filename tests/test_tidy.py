@@ -23,7 +23,9 @@ REPOSITORY = Path(__file__).parent.parent
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
     frozenset({"wire", "chunks", "security", "balancing", "monitoring"}),
-    frozenset({"paxos", "machine", "kv", "sessions", "catalog", "tasks", "replication"}),
+    frozenset(
+        {"paxos", "machine", "kv", "sessions", "catalog", "tasks", "objects", "acl", "replication"}
+    ),
     frozenset({"domains"}),
     frozenset({"node", "serving"}),
     frozenset({"net"}),
