@@ -48,7 +48,7 @@ def test_every_error_code_is_documented_with_its_class_and_definiteness() -> Non
 
 
 def ranges(page: str) -> dict[str, str]:
-    """Rows of docs/protocol/paxos.md: | A1-A5 | promises and votes | `paxos/acceptor.py` |."""
+    """Rows of docs/protocol/paxos.md: | ACC-1-ACC-5 | promises | `paxos/acceptor.py` |."""
     return {
         file: rules
         for rules, file in re.findall(r"^\| (\S+) \| [^|]+ \| `(\w+/\w+\.py)`", page, re.MULTILINE)
@@ -56,8 +56,8 @@ def ranges(page: str) -> dict[str, str]:
 
 
 def named_rules(module: str) -> str:
-    """The same of the docstring in which a module names its rules, such as "A1: …"."""
-    rules = re.findall(r"^([A-Z]+\d+): ", module.split('"""')[1], re.MULTILINE)
+    """The same of the docstring in which a module names its rules, such as "ACC-1: …"."""
+    rules = re.findall(r"^([A-Z]{3}-\d+): ", module.split('"""')[1], re.MULTILINE)
     return "-".join(dict.fromkeys((rules[0], rules[-1]))) if rules else ""
 
 

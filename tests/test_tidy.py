@@ -488,3 +488,116 @@ def settings() -> dict[str, Any]:
 def test_every_room_is_named_in_the_import_contracts() -> None:
     rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
     assert rooms_missing_in_contracts(rooms, settings()) == []
+
+
+# --- rules by label ---------------------------------------------------------------------------
+
+DEFINED = re.compile(r"^(?:\* \*\*)?([A-Z]{3}-\d+)(?:: |\*\* )", re.MULTILINE)
+CITED = re.compile(r"\b[A-Z]{3}-\d+\b")
+OLD_LABEL = re.compile(r"^[A-Z]{1,2}\d+: ", re.MULTILINE)
+RULES_BY_PAGE = ("docs/protocol/log.md",)
+"""Pages that define rules of their own, beside the docstrings of modules."""
+NO_RULES = (
+    "ADR",
+    "CRC",
+    "SHA",
+    "MIT",
+    "BSD",
+    "UTF",
+    "RFC",
+    "ISO",
+    "AES",
+    "TLS",
+    "CVE",
+    "PEP",
+    "SSH",
+)
+GENERATED = "src/quorate/client/sync/"
+"""Made from `client/aio`, so it repeats what stands there."""
+
+
+class Text(NamedTuple):
+    """One file that may define rules, or cite them."""
+
+    path: str
+    text: str
+
+
+def docstring_of(path: str, text: str) -> str:
+    """Where a module of the source names its rules; empty for other files."""
+    is_source = path.startswith("src/") and path.endswith(".py")
+    is_written = is_source and not path.startswith(GENERATED)
+    return text.split('"""')[1] if is_written and text.startswith('"""') else ""
+
+
+def defined_labels(texts: list[Text]) -> dict[str, list[str]]:
+    """Each label, with the files that define it."""
+    found: dict[str, list[str]] = {}
+    for path, text in texts:
+        defining = text if path in RULES_BY_PAGE else docstring_of(path, text)
+        for label in DEFINED.findall(defining):
+            found.setdefault(label, []).append(path)
+    return found
+
+
+def labels_at_odds(texts: list[Text]) -> list[str]:
+    """Labels that two places define, that are cited and defined nowhere, and of the old form."""
+    defined = defined_labels(texts)
+    # a page may say again what a module says
+    twice = {
+        label: [path for path in paths if path.startswith("src/")] or paths
+        for label, paths in defined.items()
+    }
+    offences = [
+        f"{label}: defined in {', '.join(paths)}"
+        for label, paths in twice.items()
+        if len(paths) > 1
+    ]
+    for path, text in texts:
+        offences += [
+            f"{path}: {label} is defined nowhere"
+            for label in sorted(set(CITED.findall(text)) - defined.keys())
+            if not label.startswith(NO_RULES)
+        ]
+        old_labels = OLD_LABEL.findall(docstring_of(path, text))
+        offences += [f"{path}: {old}write it as AAA-1" for old in old_labels]
+    return offences
+
+
+def labels_not_listed(page: str, texts: list[Text]) -> list[str]:
+    """What the list of labels does not say, or says otherwise than the modules."""
+    rows = re.findall(r"^\| ([A-Z]{3})-(\d+)(?:-\1-(\d+))? \|[^|]*\| `([^`]+)`", page, re.MULTILINE)
+    listed = {
+        (f"{name}-{number}", file)
+        for name, first, last, file in rows
+        for number in range(int(first), int(last or first) + 1)
+    }
+    real = {
+        (label, path.removeprefix("src/quorate/"))
+        for label, paths in defined_labels(texts).items()
+        for path in ([each for each in paths if each.startswith("src/")] or paths)
+    }
+    return sorted(f"{label}: `{file}`" for label, file in listed ^ real)
+
+
+def texts_with_labels() -> list[Text]:
+    """Sources, tests and pages; not what tests plant."""
+    return [
+        Text(name, path.read_text())
+        for path in repository_files()
+        if (name := str(path.relative_to(REPOSITORY))).startswith(("src/", "tests/", "docs/"))
+        and path.suffix in (".py", ".md", ".txt", ".patch")
+        and "/data/" not in name
+        and not name.startswith(("tests/test_tidy", "tests/compat/"))
+    ]
+
+
+def test_each_label_of_a_rule_is_defined_once_and_each_cited_one_is() -> None:
+    texts = texts_with_labels()
+    assert labels_at_odds(texts) == []
+    assert len(defined_labels(texts)) > 100
+
+
+def test_the_list_of_labels_says_which_module_defines_each() -> None:
+    page = (REPOSITORY / "docs/protocol/rules.md").read_text()
+    assert labels_not_listed(page, texts_with_labels()) == []

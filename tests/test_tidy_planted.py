@@ -127,3 +127,31 @@ def test_a_room_that_no_contract_names_is_seen() -> None:
         "balancing: not in the contract of the client",
         "balancing: not in the contract of the pure",
     ]
+
+
+ONE = tidy.Text("src/quorate/paxos/a.py", '"""A.\n\nACC-1: one.\n"""\nx = 1  # ACC-1\n')
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        tidy.Text("src/quorate/kv/b.py", '"""B.\n\nACC-1: another.\n"""'),
+        tidy.Text("src/quorate/kv/b.py", '"""B."""\nx = 1  # ACC-2'),
+        tidy.Text("src/quorate/kv/b.py", '"""B.\n\nA1: another.\n"""'),
+        tidy.Text("docs/testing.md", "as KVS-1 says"),
+    ],
+)
+def test_a_label_at_odds_is_seen(other: tidy.Text) -> None:
+    assert tidy.labels_at_odds([ONE, other])
+
+
+def test_a_label_that_is_cited_elsewhere_is_spared() -> None:
+    page = tidy.Text("docs/testing.md", "as ACC-1 says, and ADR-9")
+    assert tidy.labels_at_odds([ONE, page]) == []
+
+
+def test_a_list_of_labels_that_is_not_that_of_the_modules_is_seen() -> None:
+    assert tidy.labels_not_listed("| ACC-1 | one | `paxos/a.py` |", [ONE]) == []
+    assert tidy.labels_not_listed("| ACC-1-ACC-2 | one | `paxos/a.py` |", [ONE])
+    assert tidy.labels_not_listed("| ACC-1 | one | `paxos/b.py` |", [ONE])
+    assert tidy.labels_not_listed("", [ONE])

@@ -9,11 +9,12 @@
 | `ARCHIVE` | the header of a snapshot for users | `machine.snapshot` |
 | `PROTOCOL` | the Hello, as lowest and highest | `wire.hello` |
 
-F1: a newer number than this version knows is refused, with a sentence that says what to do, before
-    anything is changed. An older one down to `oldest` is read; what is written is the newest.
-F2: a stored or sent struct grows at its end only, by fields with a default. A decoder skips fields
-    that it does not know, so a field that may be ignored needs no new number. One that may not, a
-    new meaning of an old one, a new table or a new kind of record does.
+FMT-1: a newer number than this version knows is refused, with a sentence that says what to do,
+    before anything is changed. An older one down to `oldest` is read; what is written is the
+    newest.
+FMT-2: a stored or sent struct grows at its end only, by fields with a default. A decoder skips
+    fields that it does not know, so a field that may be ignored needs no new number. One that may
+    not, a new meaning of an old one, a new table or a new kind of record does.
 """
 
 import msgspec

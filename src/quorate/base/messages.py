@@ -104,8 +104,8 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """I have promised nothing above `ballot`; I know everything up to `watermark`.
 
     `round` is copied from the heartbeat. `digest` is the tables' digest at `digest_slot`.
-    `in_force` is the number of the newest configuration in force by the sender's disk (rule L6 in
-    `paxos.durable`).
+    `in_force` is the number of the newest configuration in force by the sender's disk (rule LRN-6
+    in `paxos.durable`).
     """
 
     ballot: Ballot
@@ -292,7 +292,7 @@ class FoundCancelled(msgspec.Struct, frozen=True, array_like=True, tag=29):
 
 
 class FoundAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=33):
-    """Durably: I will not take part in that founding unless it is complete already (F6)."""
+    """Durably: I will not take part in that founding unless it is complete already (BST-6)."""
 
     cluster_id: str
 
@@ -314,7 +314,7 @@ class Overview(msgspec.Struct, frozen=True, array_like=True, tag=30):
 class Restarted(msgspec.Struct, frozen=True, array_like=True, tag=31):
     """This is my life `incarnation`; when it began my log held a promise of `promised` and `slot`.
 
-    `life` is drawn at start. Said at the begin of every link (rule V1 in `paxos.recall`).
+    `life` is drawn at start. Said at the begin of every link (rule RCL-1 in `paxos.recall`).
     """
 
     incarnation: int

@@ -3,10 +3,10 @@
 The pure packages count in plain attributes, and measure with `Histogram`; a list of `Metric`s is
 made only when somebody asks. A gateway turns the list into the format of whoever asked.
 
-M1: the same names and labels are there on every node from its start, whatever has happened there.
-    A rule in an alert file then never meets a series that does not exist yet.
-M2: names follow https://prometheus.io/docs/practices/naming/: base units, unit last, counters end
-    in `_total`.
+MET-1: the same names and labels are there on every node from its start, whatever has happened
+    there. A rule in an alert file then never meets a series that does not exist yet.
+MET-2: names follow https://prometheus.io/docs/practices/naming/: base units, unit last, counters
+    end in `_total`.
 """
 
 from bisect import bisect_left, bisect_right
@@ -99,7 +99,7 @@ class Declaration(msgspec.Struct, frozen=True):
     """What a metric is, before it has a value. All are in `base.measured`.
 
     Attributes:
-        name: Without the prefix of the product; see M2.
+        name: Without the prefix of the product; see MET-2.
         kind: What may be done with it.
         text: One line for people.
         unit: Of its values.

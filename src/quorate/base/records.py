@@ -25,7 +25,7 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """The acceptor accepted `batch` in `slot` under `ballot`; implies a promise of `ballot`.
 
     `watermark` came with the Accept: the leader of `ballot` knew every slot up to it chosen, so
-    an own vote of the same ballot at or below it is proven chosen (rule L2 in `paxos.learner`).
+    an own vote of the same ballot at or below it is proven chosen (rule LRN-2 in `paxos.learner`).
     """
 
     ballot: Ballot
@@ -47,9 +47,9 @@ class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
     `configuration` is the first one, governing from slot 1; for a node that joined a running
     cluster it is what it was told on joining (a hint: the log and snapshots decide).
     `complete` is False while a founding by several nodes is not yet stored by all of them. Until
-    then it may be given up: that is a record without a cluster id (rule F5 in `node.founding`).
+    then it may be given up: that is a record without a cluster id (rule BST-5 in `node.founding`).
     The first of the voters is who began a founding. `is_abandoned`: this founder has said that it
-    will not take part unless the founding is complete already (F6).
+    will not take part unless the founding is complete already (BST-6).
     """
 
     cluster_id: str

@@ -1,9 +1,10 @@
 """Nodes, instances of services, and checks of both.
 
-C1: names of nodes and services are found without regard to case and shown as they were given.
-C2: what a command changes is noted under the keys of what it is about: a change of a node, or of a
-    check of the node as a whole, once under the key of the host, not under each service it hosts.
-C3: a command costs O(what it is about): a check does not depend on how many others the node has.
+CTG-1: names of nodes and services are found without regard to case and shown as they were given.
+CTG-2: what a command changes is noted under the keys of what it is about: a change of a node, or
+    of a check of the node as a whole, once under the key of the host, not under each service it
+    hosts.
+CTG-3: a command costs O(what it is about): a check does not depend on how many others the node has.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """

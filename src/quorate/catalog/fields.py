@@ -1,6 +1,6 @@
 """What nodes, services and checks say: parts of commands and of rows.
 
-They are stored, so they grow at their end only (F2 in `base.formats`).
+They are stored, so they grow at their end only (FMT-2 in `base.formats`).
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/agent/service`.
 """

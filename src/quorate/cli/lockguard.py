@@ -5,12 +5,12 @@ ways in which it can do nothing any more: SIGKILL, SIGSTOP, Ctrl-Z, a terminal t
 it does not run the command itself. It forks a guard at its start, in a process group of its own,
 and tells it several times a second that the lock is held:
 
-G1: when the guard hears nothing for `SILENCE_S`, it stops the command (SIGSTOP) and lets it go on
-    when it hears again; the lock is held for longer than that after the last word.
-G2: when the other end is gone, or says so, the guard ends the command: SIGTERM, and SIGKILL
+GRD-1: when the guard hears nothing for `SILENCE_S`, it stops the command (SIGSTOP) and lets it go
+    on when it hears again; the lock is held for longer than that after the last word.
+GRD-2: when the other end is gone, or says so, the guard ends the command: SIGTERM, and SIGKILL
     after `TERMINATE_S`, to all of the command's process group. What is left of the group of a
     command that a signal ended, as a shell's own children that ignore SIGINT, is killed, too.
-G3: when the guard itself is killed, the kernel kills the command (parent-death signal).
+GRD-3: when the guard itself is killed, the kernel kills the command (parent-death signal).
 
 Words go over a socket, a line of JSON each; what the guard says last is how the command ended.
 """

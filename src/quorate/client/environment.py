@@ -2,7 +2,7 @@
 
 Each setting is taken from the caller if given, else from its variable, else from the default.
 
-E1: a variable that asks for protection which cannot be had (TLS) stops the client before it
+ENV-1: a variable that asks for protection which cannot be had (TLS) stops the client before it
     connects, whatever else is set. Nothing is sent without protection that was asked for.
 
 Source: https://developer.hashicorp.com/consul/commands#environment-variables.

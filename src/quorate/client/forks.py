@@ -4,8 +4,8 @@ A child gets copies of the parent's sockets; two processes that read replies fro
 get each other's. So a transport drops its connections in the child and makes its own, and what
 cannot be made anew there (a lock that is held) knows that it belongs to the parent.
 
-FK1: after a fork nothing of the parent's is used in the child: no connection, no mutex, no loop.
-FK2: the child changes nothing for the parent: it only closes its copies of the descriptors.
+FRK-1: after a fork nothing of the parent's is used in the child: no connection, no mutex, no loop.
+FRK-2: the child changes nothing for the parent: it only closes its copies of the descriptors.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Holding: what both clients' locks are made of, apart from waiting.
 
-H1: a lock is taken for lost when no renewal *begun* within nine tenths of its TTL has succeeded;
+HLD-1: a lock is taken for lost when no renewal *begun* within nine tenths of its TTL has succeeded;
     a session ends no earlier than a whole TTL after a renewal, so the holder knows first.
 """
 

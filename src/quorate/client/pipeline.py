@@ -4,9 +4,9 @@ Replies come in the order of the requests. What is asked for within one turn of 
 in one write, and a node's replies of one turn come back in one read: with many callers the
 system calls, the dearest part, are shared.
 
-L1: a request is *sent* from the moment its bytes go to the transport; before that, its failure
+PIP-1: a request is *sent* from the moment its bytes go to the transport; before that, its failure
     is definite.
-L2: a caller who gave up leaves a ghost in the row, for its reply still comes.
+PIP-2: a caller who gave up leaves a ghost in the row, for its reply still comes.
 """
 
 import asyncio

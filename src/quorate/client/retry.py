@@ -1,13 +1,13 @@
 """Retry: which failures may be tried again, after how long, and what the caller is told at last.
 
-R1: what may have taken effect is not sent again, unless doing it twice is the same as once.
-R2: what surely did not happen is tried again, at the next node, until the deadline, if the
+RTY-1: what may have taken effect is not sent again, unless doing it twice is the same as once.
+RTY-2: what surely did not happen is tried again, at the next node, until the deadline, if the
     reason is one that passes.
     What was sent again and at last given up may have been done by a try without an answer.
-R3: the reason that a node gave is not forgotten: silence at the deadline does not replace it.
-R4: a write that might be cut off by the deadline carries the time that is left, so that a node
+RTY-3: the reason that a node gave is not forgotten: silence at the deadline does not replace it.
+RTY-4: a write that might be cut off by the deadline carries the time that is left, so that a node
     without a leader withdraws it and says so before the caller has gone.
-R5: when nothing answers at any address, and never has, or every node there was removed from its
+RTY-5: when nothing answers at any address, and never has, or every node there was removed from its
     cluster, the caller is told at once.
 """
 
@@ -72,7 +72,7 @@ def pause_s(error: QuorateError, tries: int, endpoints: int) -> float:
 
 
 def with_limit(request: Request, rest_s: float) -> Request:
-    """The request as it is sent when only `rest_s` are left for it: with a limit if needed (R4)."""
+    """The request as it is sent when only `rest_s` are left: with a limit if needed (RTY-4)."""
     if rest_s - request.wait_s * WAIT_SPREAD >= HOLD_S + HOLD_SLACK_S:
         return request
     left_s = max(rest_s, 0.0)
@@ -158,7 +158,7 @@ class Trouble:
     def _note_futile(
         self, outcome: Reply | ExchangeError, error: QuorateError, endpoint: Endpoint
     ) -> None:
-        """Raise if no address is left at which a node may answer (R5)."""
+        """Raise if no address is left at which a node may answer (RTY-5)."""
         if error.code == "removed":
             self._futile[endpoint] = error.text.removeprefix(f"{self.request.title}: ")
         elif isinstance(outcome, Reply) or not outcome.is_futile:
@@ -176,7 +176,7 @@ class Trouble:
             raise UnavailableError(code, text + hint)
 
     def _may_be_cut_off(self, outcome: Reply | ExchangeError, rest_s: float) -> bool:
-        """Whether another try of a write could end as unknown, where a reason is known (R3, R4)."""
+        """Whether another try of a write could end as unknown, the reason known (RTY-3, RTY-4)."""
         if isinstance(outcome, ExchangeError) or self.request.is_repeatable:
             return False
         takes_limit = bool(outcome.header(b"X-Quorate-Error"))

@@ -1,10 +1,10 @@
 """Which session holds which key, as far as keys know: acquire, release, freeing, lock-delay.
 
-L1: a key's row names the session that holds it, and KV_LOCKS lists the same pair, so that an
+LCK-1: a key's row names the session that holds it, and KV_LOCKS lists the same pair, so that an
     ended session finds what it held. Both change in one command. Of rows that are gone
     (`kv.trees`) KV_LOCKS may still list pairs; they hold nothing.
-L2: LockIndex counts acquisitions since the last plain write of the unlocked key.
-L3: a lock-delay is a deadline in logged time, stored with the key, also of a deleted key.
+LCK-2: LockIndex counts acquisitions since the last plain write of the unlocked key.
+LCK-3: a lock-delay is a deadline in logged time, stored with the key, also of a deleted key.
 
 What a session is, and whether it lives, other domains know: `base.facts`.
 """

@@ -61,7 +61,7 @@ def row_of(rows: TableRows, key: bytes) -> KvRow | None:
 
 
 def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
-    """Whether a row that is still there belongs to a tree that was removed (`kv.trees`, K1)."""
+    """Whether a row that is still there belongs to a tree that was removed (`kv.trees`, TRE-1)."""
     index = row.modify_index
     return any(index < one.index and key.startswith(one.prefix) for one in removals)
 

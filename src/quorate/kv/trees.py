@@ -5,11 +5,11 @@ the machine's row says "keys with this prefix, older than this index, are gone",
 skip such rows, and later commands (`Sweep`) delete them in pieces. The command takes one index
 and is atomic for readers either way.
 
-K1: a row whose key begins with a noted prefix and whose ModifyIndex is below the removal's index
+TRE-1: a row whose key begins with a noted prefix and whose ModifyIndex is below the removal's index
     is gone: no read shows it, no write sees it, nobody holds it.
-K2: what one transaction wrote before its own removal bears the same index; it goes row by row.
-K3: deleting rows that are gone changes nothing that a read shows, and takes no index.
-K4: a noted removal leaves no tombstones; it raises the floor, as forgotten tombstones do.
+TRE-2: what one transaction wrote before its own removal bears the same index; it goes row by row.
+TRE-3: deleting rows that are gone changes nothing that a read shows, and takes no index.
+TRE-4: a noted removal leaves no tombstones; it raises the floor, as forgotten tombstones do.
 
 Not taken: deleting in one turn (3.6 s for 200,000 keys, and another leader), or in many turns of
 one slot (later slots would wait): see `docs/adr/0018-bounded-turns.md`.
@@ -76,7 +76,7 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
 
 def _note(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
     index = rows.take_index()
-    own: list[KvEntry] = []  # K2
+    own: list[KvEntry] = []  # TRE-2
     for key in rows.written(KV, prefix):
         row = row_of(rows, key)
         if row is not None and row.modify_index == index:
@@ -113,7 +113,7 @@ def _remove_all(rows: Rows, doomed: list[KvEntry]) -> Generator[None, None, None
 def sweep_removed(rows: Rows, rows_max: int) -> Generator[None, None, int]:
     """Delete rows that are gone, of the oldest noted removal; looks at up to `rows_max` rows.
 
-    Returns how many it looked at (K3).
+    Returns how many it looked at (TRE-3).
     """
     if not rows.removals or rows_max <= 0:
         return 0

@@ -1,9 +1,9 @@
 """Exactly once, per origin: which bundles count.
 
-X1: a bundle counts iff its origin is a member, voting or learning, of a configuration in force
+DUP-1: a bundle counts iff its origin is a member, voting or learning, of a configuration in force
     or to come, and it is the next of its origin: sequence last + 1 of the known incarnation, or
     sequence 1 of a higher one. All else is skipped, alike on every replica.
-X2: the row of an origin goes when no configuration names it any more; ids are never used again,
+DUP-2: the row of an origin goes when no configuration names it any more; ids are never used again,
     so a bundle that still comes is a stranger's.
 
 Source: `docs/protocol/paxos.md`; Ongaro's dissertation, 6.3, at the scale of nodes, not clients.
@@ -93,7 +93,7 @@ class Origins:
         return counted
 
     def judge(self, bundle: Bundle) -> Verdict:
-        """Whether this bundle counts (X1); if so it is counted."""
+        """Whether this bundle counts (DUP-1); if so it is counted."""
         origin = bundle.origin
         if origin not in self.chain.members:
             return Verdict.STRANGER

@@ -2,11 +2,11 @@
 
 Handlers keep them up. Here they are made where there are none, and judged.
 
-V1: after every batch the rows of an index are those that its source's rows of the current
+IDX-1: after every batch the rows of an index are those that its source's rows of the current
     generation give; `differences` says where not.
-V2: they are no part of what replicas must agree on (R6 in `machine.rows`): when one was made, and
-    by which version, leaves no trace in the digest, nor in how much a sweep counts.
-V3: a row of the machine says which indexes the tables hold. What it does not name is made anew
+IDX-2: they are no part of what replicas must agree on (ROW-6 in `machine.rows`): when one was
+    made, and by which version, leaves no trace in the digest, nor in how much a sweep counts.
+IDX-3: a row of the machine says which indexes the tables hold. What it does not name is made anew
     before anything is applied; what it names and is not known here goes from it, for nobody keeps
     it up.
 """
@@ -34,7 +34,7 @@ _decode = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 def mark(transaction: Transaction, domains: Domains) -> None:
-    """Note that the tables hold every index that is known here (V3)."""
+    """Note that the tables hold every index that is known here (IDX-3)."""
     transaction.put(DERIVED_KEY, _encode(domains.derived_versions))
 
 
@@ -116,7 +116,7 @@ def derive_all(rows: Rows) -> Generator[None, None, None]:
 
 
 def differences(domains: Domains, view: View) -> list[str]:
-    """Where an index is not what its source says (V1), in words. For tests and the simulator."""
+    """Where an index is not what its source says (IDX-1), in words. For tests and the simulator."""
     data = view.get(STATE_KEY)
     state = State() if data is None else decode_state(data)
     rows, found = ViewRows(view, state), list[str]()

@@ -1,11 +1,11 @@
 """The list of domains, compiled: what the engine looks up for each command, row and timer.
 
-D1: domains are independent: a tag, a table, a letter of subjects, a kind of timer and a question
+DOM-1: domains are independent: a tag, a table, a letter of subjects, a kind of timer and a question
     each belong to one domain, and every question that is asked has an answer.
-D2: what yields may take long, and what may take long yields: handlers of long commands, and all
+DOM-2: what yields may take long, and what may take long yields: handlers of long commands, and all
     reactions.
-D3: the order of the list is the order of everything that happens for all domains: reactions, what
-    is restored, upkeep. It is part of the format: replicas must agree on it.
+DOM-3: the order of the list is the order of everything that happens for all domains: reactions,
+    what is restored, upkeep. It is part of the format: replicas must agree on it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ class Domains:
     """What all domains together know how to do.
 
     Args:
-        domains: In order (D3), the engine's own among them.
+        domains: In order (DOM-3), the engine's own among them.
 
     Attributes:
         all: They.
@@ -59,7 +59,7 @@ class Domains:
         operations: By type of operation.
 
     Raises:
-        ValueError: They do not fit together (D1), or use numbers that are not theirs.
+        ValueError: They do not fit together (DOM-1), or use numbers that are not theirs.
     """
 
     def __init__(self, domains: Iterable[Domain]) -> None:

@@ -1,13 +1,13 @@
 """The replicated state machine: batches in, outcomes and touched subjects out.
 
-A1: slots are applied strictly in order; data, applied slot, dedup, stamps and digest change in
+MAC-1: slots are applied strictly in order; data, applied slot, dedup, stamps and digest change in
     one transaction.
-A2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
+MAC-2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
     chance, no order of hashes.
-A3: logged time never falls: a late old batch may carry a lower stamp than one before it.
-A5: a batch whose work exceeds a turn's share is applied in several steps, in one transaction that
-    stays open between them; readers see the state before it until it is committed.
-A4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted. A batch
+MAC-3: logged time never falls: a late old batch may carry a lower stamp than one before it.
+MAC-5: a batch whose work exceeds a turn's share is applied in several steps, in one transaction
+    that stays open between them; readers see the state before it until it is committed.
+MAC-4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted. A batch
     of a kind that is not known here stops the node: newer versions may know it.
 """
 
@@ -421,7 +421,7 @@ def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
 
 
 def _decoded(rows: Rows, bundle: Bundle, counters: Counters) -> list[Command] | None:
-    """The commands of a bundle; None if it does not hold as many as it says (A4)."""
+    """The commands of a bundle; None if it does not hold as many as it says (MAC-4)."""
     try:
         commands = rows.domains.decode(bundle.body)
     except ValueError:

@@ -1,19 +1,19 @@
 """One transaction as commands see it: rows by table, with digest, undo and touched subjects.
 
-R1: the digest covers every write and deletion, in order; so replicas that differ show it at the
+ROW-1: the digest covers every write and deletion, in order; so replicas that differ show it at the
     next comparison, whatever made them differ.
-R2: between `open_undo` and `undo` or `close_undo` every old value is kept, for the tables port
+ROW-2: between `open_undo` and `undo` or `close_undo` every old value is kept, for the tables port
     knows no nested transactions.
-R3: a command takes at most one index, and touches only after it took it. `is_taken` is cleared
+ROW-3: a command takes at most one index, and touches only after it took it. `is_taken` is cleared
     before each command.
-R4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
+ROW-4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
     a command as 8. Long handlers are generators that yield when `spend` says so; the transaction
     stays open meanwhile, and readers see the state before it.
-R6: rows of secondary indexes (`base.domain.Derived`) are not in the digest: they follow from rows
-    that are, and a version that has no such index must come to the same digest.
-R5: a fact is reacted to before `emit` returns, in the order of the domains, under the index of the
-    same command; reactions may emit facts, to a bounded depth. So what follows from a command is
-    the same on every replica, and undone with it.
+ROW-6: rows of secondary indexes (`base.domain.Derived`) are not in the digest: they follow from
+    rows that are, and a version that has no such index must come to the same digest.
+ROW-5: a fact is reacted to before `emit` returns, in the order of the domains, under the index of
+    the same command; reactions may emit facts, to a bounded depth. So what follows from a command
+    is the same on every replica, and undone with it.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -54,7 +54,7 @@ class Bounds(msgspec.Struct, frozen=True):
     """What one turn and one batch may do; see `base.config`.
 
     Attributes:
-        turn_units: Work of one turn (R4).
+        turn_units: Work of one turn (ROW-4).
         removals_max: Rows that one batch removes one by one.
         result_bytes_max: What the result of one transaction may hold.
     """
@@ -181,14 +181,14 @@ class Rows:
             yield full[length:], value
 
     def add_derived(self, table: int, key: bytes) -> None:
-        """See `base.ports.Rows.add_derived` (R6)."""
+        """See `base.ports.Rows.add_derived` (ROW-6)."""
         full = self._prefixes[table] + key
         if self._undo is not None:
             self._undo.append((full, self._get(full)))
         self._put(full, b"")
 
     def remove_derived(self, table: int, key: bytes) -> None:
-        """See `base.ports.Rows.remove_derived` (R6)."""
+        """See `base.ports.Rows.remove_derived` (ROW-6)."""
         full = self._prefixes[table] + key
         if self._undo is not None:
             self._undo.append((full, self._get(full)))
@@ -237,7 +237,7 @@ class Rows:
         return True
 
     def begin_command(self) -> None:
-        """Another command begins: it has not taken an index yet (R3)."""
+        """Another command begins: it has not taken an index yet (ROW-3)."""
         self.is_taken = False
 
     def take_index(self) -> int:
@@ -270,7 +270,7 @@ class Rows:
         self.timers.append((kind, key, None))
 
     def emit(self, fact: Fact) -> Generator[None, None, None]:
-        """See `base.ports.Rows.emit` (R5)."""
+        """See `base.ports.Rows.emit` (ROW-5)."""
         invariant(self._fact_depth < FACT_DEPTH_MAX, "facts do not call each other for ever")
         self._fact_depth += 1
         try:

@@ -3,11 +3,12 @@
 A watcher asks for subjects exactly or for all that begin alike (`base.subjects`), and is woken
 once: it looks again and, if need be, asks anew. A wake-up says "look", not "it changed".
 
-W1: `mark` only notes what changed; `take` finds who waits for it and hands back a bounded number
+WAT-1: `mark` only notes what changed; `take` finds who waits for it and hands back a bounded number
     of tickets. What is left stays for the next call, so a change that thousands wait for, or
     thousands of changes, take many turns.
-W2: whoever waited when a subject was marked is woken, unless it was removed; who came later is not.
-W3: what is marked and not looked at yet is bounded: beyond that everybody who waits is woken.
+WAT-2: whoever waited when a subject was marked is woken, unless it was removed; who came later is
+    not.
+WAT-3: what is marked and not looked at yet is bounded: beyond that everybody who waits is woken.
 """
 
 from collections import deque
@@ -63,7 +64,7 @@ class Watches:
 
     @property
     def marked(self) -> int:
-        """How many subjects are marked and not looked at yet (W3)."""
+        """How many subjects are marked and not looked at yet (WAT-3)."""
         return self._size
 
     def add(self, subjects: Sequence[bytes], ticket: Ticket) -> int:
@@ -92,11 +93,11 @@ class Watches:
                 self._clear(subject)
 
     def mark(self, touched: Sequence[bytes], now_s: float) -> None:
-        """These subjects changed: `take` finds who waits for them (W1). The list is given away."""
+        """These subjects changed: `take` finds who waits (WAT-1). The list is given away."""
         if not self._watchers:
             return
         self._size += len(touched)
-        if self._size > MARKED_MAX and touched != [EVERYTHING]:  # W3
+        if self._size > MARKED_MAX and touched != [EVERYTHING]:  # WAT-3
             self._marked.clear()
             self._finding, self._size, self._size_found = None, 1, 0
             touched = [EVERYTHING]

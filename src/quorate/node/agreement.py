@@ -4,7 +4,7 @@ Every so many slots each node notes the rolling digest of what apply wrote. Foll
 newest in heartbeat answers; the leader tells which digest most voters had. Who differs from a
 majority stops, keeps its files, and says at which slot. Nobody heals it in silence.
 
-D1: only digests of the same slot are compared.
+DIV-1: only digests of the same slot are compared.
 """
 
 from quorate.base.batches import Configuration, majority

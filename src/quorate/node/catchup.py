@@ -5,10 +5,10 @@ disk is behind with what came. The source holds one view
 of its tables per asker and remembers the last chunk for a repeat. Rows go into a fresh copy of
 the tables; the switch is atomic, and only then does the node's life go on from that slot.
 
-T1: a chunk is taken only with a matching checksum, and only the one asked for.
-T2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
+SNP-1: a chunk is taken only with a matching checksum, and only the one asked for.
+SNP-2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
     begins anew.
-T3: a snapshot is taken only if it is above everything released here, and from its last chunk
+SNP-3: a snapshot is taken only if it is above everything released here, and from its last chunk
     until the tables are replaced nothing is released: they never go back.
 """
 
@@ -159,7 +159,7 @@ class Asker:
     def on_chunk(
         self, sender: NodeId, message: SnapshotChunk, released: Slot, now_s: float
     ) -> list[Effect]:
-        """Take a chunk (T1, T2, T3); Install it and ask for the next."""
+        """Take a chunk (SNP-1, SNP-2, SNP-3); Install it and ask for the next."""
         if (sender, message.transfer, message.number) != (
             self.source,
             self._transfer,
@@ -260,7 +260,7 @@ class CatchUp:
     def on_chunk(
         self, sender: NodeId, message: SnapshotChunk, replica: Replica, now_s: float
     ) -> list[Effect]:
-        """A chunk came; after the last one the replica releases nothing (T3)."""
+        """A chunk came; after the last one the replica releases nothing (SNP-3)."""
         effects = self._asker.on_chunk(sender, message, replica.watermark, now_s)
         if self._asker.is_installing:
             replica.release.stop()

@@ -1,17 +1,19 @@
 """Changes of membership: asked for on any node, made by the leader, one at a time.
 
-M1: a change is refused unless a quorum of the configuration *after* it is heard; the old one may
+MEM-1: a change is refused unless a quorum of the configuration *after* it is heard; the old one may
     be sick, that is often why it is changed.
-M2: a learner may vote when it has caught up and is heard; and only if an operator said so, or the
-    leader's settings say that every learner may (`auto_promote`): who just turned up has no vote.
-M3: a leader that is no voter any more leads until its change can be answered (M4), then hands over.
-M4: a change is answered when the older configuration is out of force, and a quorum of the new
-    voters says that this is durable on its disk (rule L6 in `paxos.durable`). So whoever was
+MEM-2: a learner may vote when it has caught up and is heard; and only if an operator said so, or
+    the leader's settings say that every learner may (`auto_promote`): who just turned up has no
+    vote.
+MEM-3: a leader that is no voter any more leads until its change can be answered (MEM-4), then
+    hands over.
+MEM-4: a change is answered when the older configuration is out of force, and a quorum of the new
+    voters says that this is durable on its disk (rule LRN-6 in `paxos.durable`). So whoever was
     removed may be shut down, and another node lost, as soon as the answer is there. Who asked and
     lost its leader asks again; a removed node, which hears no leader, asks all it is linked to.
-M5: nobody becomes a member under the name of another one that is heard: the catalog, DNS and people
-    know members by name. Who comes back with an empty directory has a new id and its old name: it
-    is let in once the old id is silent.
+MEM-5: nobody becomes a member under the name of another one that is heard: the catalog, DNS and
+    people know members by name. Who comes back with an empty directory has a new id and its old
+    name: it is let in once the old id is silent.
 """
 
 from collections.abc import Sequence
@@ -145,7 +147,7 @@ class Changes:
         replica: Replica,
         now_s: float,
     ) -> list[Effect]:
-        """Decide on a wish; the answer leaves at once if it is no, else when M4 allows it."""
+        """Decide on a wish; the answer leaves at once if it is no, else when MEM-4 allows it."""
         leadership, membership = replica.leadership, replica.membership
         if leadership is None or not leadership.is_serving:
             return [Send(sender, ChangeAnswer(message.number, "not_leader", ""))]
@@ -167,7 +169,7 @@ class Changes:
         return effects + self.answers(replica)
 
     def answers(self, replica: Replica) -> list[Effect]:
-        """As leader: what may be answered now (M4)."""
+        """As leader: what may be answered now (MEM-4)."""
         leadership, membership = replica.leadership, replica.membership
         if leadership is None or not self._awaited:
             return []
@@ -181,7 +183,7 @@ class Changes:
     def _check_ready(
         self, member: Member, leadership: Leadership, membership: Membership, now_s: float
     ) -> None:
-        """Refuse a vote for a learner that has not caught up (M2)."""
+        """Refuse a vote for a learner that has not caught up (MEM-2)."""
         known = membership.newest.member(member.id)
         if known not in membership.newest.learners:
             return  # `derive` has the words for that
@@ -209,7 +211,7 @@ class Changes:
         """Propose a change; empty if another one is under way.
 
         Raises:
-            QuorateError: See `Membership.derive`; UnavailableError `no_quorum` (M1).
+            QuorateError: See `Membership.derive`; UnavailableError `no_quorum` (MEM-1).
         """
         if not leadership.may_change():
             return []
@@ -227,7 +229,7 @@ class Changes:
         self._hand_overs, self._hand_over_due_s = 0, float("-inf")
 
     def tick(self, leadership: Leadership, replica: Replica, now_s: float) -> list[Effect]:
-        """Promote learners that have caught up (M2); hand over if we vote no more (M3)."""
+        """Promote learners that have caught up (MEM-2); hand over if we vote no more (MEM-3)."""
         membership = replica.membership
         voters = membership.governing(Slot(replica.watermark + 1)).voter_ids
         answers = self.answers(replica)
@@ -289,7 +291,7 @@ class Changes:
 def _check_name(
     member: Member, leadership: Leadership, membership: Membership, now_s: float
 ) -> None:
-    """Refuse a name that another living member has (M5)."""
+    """Refuse a name that another living member has (MEM-5)."""
     healthy, name = leadership.healthy(now_s), member.name.lower()
     for other in membership.newest.members:
         if other.id != member.id and other.name.lower() == name and other.id in healthy:

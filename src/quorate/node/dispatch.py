@@ -21,7 +21,7 @@ class Dispatch:
     """The table of a node's messages.
 
     Args:
-        peering: It knows who may be heard (ID1, ID2).
+        peering: It knows who may be heard (IDN-1, IDN-2).
     """
 
     def __init__(self, peering: Peering) -> None:

@@ -144,7 +144,7 @@ class Duties:
         membership = replica.membership
         if group.is_full:
             self._changes.hand_over(leadership, membership.newest.voter_ids, now_s)
-        if self._me.id in membership.members:  # else nothing of ours counts any more (X1)
+        if self._me.id in membership.members:  # else nothing of ours counts any more (DUP-1)
             generation = group.machine.generation
             for verdict in presence.verdicts(leadership, membership, generation, now_s):
                 self._propose(verdict)

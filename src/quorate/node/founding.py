@@ -4,14 +4,14 @@ Three ways: alone (`-bootstrap`, `-dev`), together with a fixed number of others
 (`-bootstrap-expect N`), or by joining a cluster that exists (`node.joining`).
 `docs/protocol/bootstrap.md` lists every state and what moves it on.
 
-F1: a directory stores one complete founding in its life.
-F2: a founding by N nodes counts only when all N have stored it, so two halves that both count N
+BST-1: a directory stores one complete founding in its life.
+BST-2: a founding by N nodes counts only when all N have stored it, so two halves that both count N
     can never both found. Only the node that began it counts.
-F3: a node that finds a founded cluster joins it instead, unless it has stored a founding.
-F4: what is stored is the *first* configuration; later ones are in the log and in snapshots.
-F5: a founding that is not complete may be given up, durably, by who began it: nobody else can
+BST-3: a node that finds a founded cluster joins it instead, unless it has stored a founding.
+BST-4: what is stored is the *first* configuration; later ones are in the log and in snapshots.
+BST-5: a founding that is not complete may be given up, durably, by who began it: nobody else can
     complete it.
-F6: when who began it is gone, it may be complete there and at others. So another founder first
+BST-6: when who began it is gone, it may be complete there and at others. So another founder first
     abandons it, durably and told to all. It gives up when those that have abandoned it are so many
     that the rest is no quorum: then no such cluster has written or ever writes anything. It
     completes when so many have completed it that this can not happen any more. What was given up
@@ -66,7 +66,7 @@ def founding_first(records: Iterable[Record]) -> Iterator[Record]:
     """Replay order: what stands before the founding comes right after it.
 
     A log whose oldest segments are gone begins with the head of a later one, and that repeats the
-    promise before the founding. A promise dropped there would break A1.
+    promise before the founding. A promise dropped there would break ACC-1.
     """
     early: list[Record] = []
     is_founded = False
@@ -205,7 +205,7 @@ class Founding:
         for effect in effects:
             if isinstance(effect, Close):
                 self._peering.on_disconnected(effect.peer)
-        if clusters or self._joining.asked or self._expect < 2:  # F3
+        if clusters or self._joining.asked or self._expect < 2:  # BST-3
             return effects
         if now_s >= self._due_s:
             self._due_s = now_s + REPEAT_S
@@ -296,7 +296,7 @@ class Founding:
         done = FoundDone(founded.cluster_id)
         if founded.complete:
             return [Reply(sender, done)]
-        if not self._has_begun:  # F2
+        if not self._has_begun:  # BST-2
             return []
         self._stored.add(sender)
         if not founded.configuration.voter_ids <= self._stored | {self._me.id}:
@@ -341,7 +341,7 @@ class Founding:
         return [Reply(peer, found) for peer in sorted(others & self._peering.uninitialised)]
 
     def _check(self, founded: Founded, now_s: float) -> list[Effect]:
-        """Give it up if it leads nowhere: at once (F5), or when enough others do, too (F6)."""
+        """Give it up if it leads nowhere: at once (BST-5), or when enough others do (BST-6)."""
         if founded.is_abandoned:
             return []
         leave = self._cancel if self._has_begun else self._abandon
@@ -373,7 +373,7 @@ class Founding:
         return [told, Persist(self.founded), *self._give_up_abandoned(self.founded)]
 
     def _give_up_abandoned(self, founded: Founded) -> list[Effect]:
-        """Give up what so many have abandoned that the rest is no quorum (F6)."""
+        """Give up what so many have abandoned that the rest is no quorum (BST-6)."""
         voters = founded.configuration.voter_ids
         if not founded.is_abandoned or is_phase1_quorum(voters - self._abandoned, voters):
             return []
@@ -383,7 +383,7 @@ class Founding:
         return effects + [Reply(peer, told) for peer in sorted(voters - {self._me.id})]
 
     def _completed_elsewhere(self) -> list[Effect]:
-        """Another founder has it complete: so is it here, unless it was abandoned (F6)."""
+        """Another founder has it complete: so is it here, unless it was abandoned (BST-6)."""
         pending = self._pending
         if pending is None:
             return []

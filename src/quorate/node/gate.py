@@ -4,9 +4,9 @@ Replies are held until every Persist asked for before them is durable. The body 
 Reply: what may leave becomes a Send, what is for ourselves comes back as a message. So the law of
 persistence has one keeper, and it is pure.
 
-G1: a Reply leaves only when `Persisted(mark)` has come with mark >= the number of records asked
+GAT-1: a Reply leaves only when `Persisted(mark)` has come with mark >= the number of records asked
     for when the Reply was issued.
-G2: Replies leave in the order in which they were issued.
+GAT-2: Replies leave in the order in which they were issued.
 """
 
 from collections import deque
@@ -47,8 +47,8 @@ class Gate:
             InvariantError: The disk claims more than was asked for, or less than before.
         """
         if not self.durable <= mark <= self.asked:
-            invariant(mark >= self.durable, "G1: what was durable stays so")
-            invariant(mark <= self.asked, "G1: only what was asked for becomes durable")
+            invariant(mark >= self.durable, "GAT-1: what was durable stays so")
+            invariant(mark <= self.asked, "GAT-1: only what was asked for becomes durable")
         self.durable = mark
         free: list[tuple[NodeId, Message]] = []
         while self._held and self._held[0][0] <= mark:

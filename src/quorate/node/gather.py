@@ -4,9 +4,10 @@ A bundle, its batch, the syncs and the messages cost the same for one command as
 and clients that were answered together often ask again together. So a node that had many commands
 under way lets what waits stay until nearly as many have come again.
 
-H1: with few commands under way nothing waits.
-H2: nothing waits longer than `LONGEST_S`, and not that long if the company could be here earlier.
-H3: waiting in vain makes the next bundles leave at once: twice as many each time.
+DLY-1: with few commands under way nothing waits.
+DLY-2: nothing waits longer than `LONGEST_S`, and not that long if the company could be here
+    earlier.
+DLY-3: waiting in vain makes the next bundles leave at once: twice as many each time.
 
 Known from databases as a commit delay: https://www.postgresql.org/docs/current/runtime-config-wal.html
 """

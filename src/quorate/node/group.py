@@ -4,10 +4,10 @@
 `origin` and `reads` are what this node's clients wait for, `intake` what waits at a leader. The
 node gives a group events and time, and hands on what is heard; it knows the links and the cluster.
 
-N1: a batch is applied in slot order, each once, and only then answered.
-N2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops, and
-    comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
-N3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
+APL-1: a batch is applied in slot order, each once, and only then answered.
+APL-2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops,
+    and comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
+APL-3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
     holds back the slots behind it. Votes, heartbeats and reads of what is applied go on.
 """
 
@@ -80,7 +80,7 @@ class Group:
         cluster_id: What the group belongs to; "" until then.
         replica: None until the directory belongs to a cluster that exists.
         refusal: Why clients are sent away; None: they are not.
-        is_full: The disk has no room (N2).
+        is_full: The disk has no room (APL-2).
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Group:
     # --- life --------------------------------------------------------------------------------
 
     def found(self, founded: Founded, now_s: float, *, is_recovering: bool = False) -> bool:
-        """Become a replica of that cluster; False if there is no room for it, or it is one (N2)."""
+        """Become a replica of that cluster; False if there is no room, or it is one (APL-2)."""
         if self.replica is not None:
             return False
         if not self.machine.configurations:
@@ -217,7 +217,7 @@ class Group:
         return effects
 
     def on_space(self, *, is_full: bool) -> list[Effect]:
-        """The disk has no room any more, or has some again (N2)."""
+        """The disk has no room any more, or has some again (APL-2)."""
         self.is_full = is_full
         return [Note("disk full" if is_full else "disk has space", {})]
 
@@ -247,7 +247,7 @@ class Group:
         self.applying.clear()
         applied = self.machine.applied
         effects = self.replica.jump(applied, self._membership(), now_s)
-        effects += self.replica.recall.review()  # V5
+        effects += self.replica.recall.review()  # RCL-5
         effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self._me.id))
         self.watches.mark([EVERYTHING], now_s)
@@ -374,7 +374,7 @@ class Group:
             return self.let_out(effects, now_s, is_applying=False)
         while origin.has_waiting or intake:
             leadership = replica.leadership
-            if leadership is None or leadership.room() == 0 or self.is_full:  # N2
+            if leadership is None or leadership.room() == 0 or self.is_full:  # APL-2
                 break
             while origin.may_number(now_s, is_leaving=bool(intake)):
                 intake.offer(origin.number(now_s))
@@ -428,13 +428,13 @@ class Group:
         return [Wake(woken)] if woken else []
 
     def _apply_released(self, now_s: float) -> list[Effect]:
-        """Apply what was released, in order (N1, N3); what finds no space waits (N2)."""
+        """Apply what was released, in order (APL-1, APL-3); what finds no space waits (APL-2)."""
         replica, applying = self.replica, self.applying
         if replica is None or not (replica.release.waiting or applying.waiting):
             return []
         if self._has_halted:
             return []
-        if replica.release.is_stopped:  # T3
+        if replica.release.is_stopped:  # SNP-3
             applying.stop()
             return []
         applying.add(replica.release.take())
@@ -462,7 +462,7 @@ class Group:
         if configuration is not None:
             effects += self.configured()
         if application.has_shown:
-            effects += replica.recall.review()  # V5
+            effects += replica.recall.review()  # RCL-5
         return effects
 
     def _own_applied(self, result: BundleResult, slot: Slot) -> list[Effect]:

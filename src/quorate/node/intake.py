@@ -1,8 +1,8 @@
 """Intake: bundles that wait at a serving leader for a slot.
 
-I1: each origin's stream is FIFO without a gap: a bundle is taken only if it follows the last one
+INT-1: each origin's stream is FIFO without a gap: a bundle is taken only if it follows the last one
     of that origin proposed in this ballot; the first time, the last one applied.
-I2: what is taken twice changes nothing; the machine would skip it anyway.
+INT-2: what is taken twice changes nothing; the machine would skip it anyway.
 
 The leader never decodes a command.
 """
@@ -36,7 +36,7 @@ class Intake:
         return bool(self._queue)
 
     def offer(self, bundle: Bundle) -> ForwardGap | None:
-        """Take a bundle if it fits (I1); a ForwardGap tells the origin which one would."""
+        """Take a bundle if it fits (INT-1); a ForwardGap tells the origin which one would."""
         incarnation, sequence = self._last.get(bundle.origin) or self._last_applied(bundle.origin)
         is_next = bundle.incarnation == incarnation and bundle.sequence == sequence + 1
         is_first = bundle.incarnation > incarnation and bundle.sequence == 1

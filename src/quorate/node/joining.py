@@ -1,11 +1,11 @@
 """Joining: which cluster an uninitialised node asks to take it in.
 
-B1: one cluster is asked at a time, and only its Welcome counts. Links to others are closed.
-B2: of several the one whose address stands first among those to join is asked, else the one with
+JOI-1: one cluster is asked at a time, and only its Welcome counts. Links to others are closed.
+JOI-2: of several the one whose address stands first among those to join is asked, else the one with
     the lowest id.
-B3: a cluster that cannot be reached any more, or does not answer while there is another one, is
+JOI-3: a cluster that cannot be reached any more, or does not answer while there is another one, is
     given up.
-B4: a node gets a place in a configuration only when its directory belongs to that cluster, so a
+JOI-4: a node gets a place in a configuration only when its directory belongs to that cluster, so a
     node that gave a cluster up leaves nothing behind in it (`node.links`).
 """
 
@@ -58,7 +58,7 @@ class Joining:
         self._due_s = float("-inf")
 
     def tick(self, clusters: Clusters, now_s: float) -> list[Effect]:
-        """Choose, ask, and give up (B1 to B3)."""
+        """Choose, ask, and give up (JOI-1 to JOI-3)."""
         effects = self._given_up(clusters, now_s)
         if not self.asked:
             effects += self._chosen(clusters, now_s)

@@ -75,7 +75,7 @@ class Links:
         return effects
 
     def _on_join(self, sender: NodeId, message: Join, now_s: float) -> list[Effect]:
-        """Welcome whoever asks; have the leader let it in as learner when it belongs here (B4)."""
+        """Welcome whoever asks; have the leader add it as learner if it belongs here (JOI-4)."""
         group, replica, founded = self._group, self._group.replica, self._founding.founded
         if replica is None or founded is None or not founded.complete:
             return []

@@ -238,7 +238,7 @@ class Node:
             may_apply = type(message) is not Accept
             effects = group.apply_pending(now_s) if may_apply and group.is_unsettled else []
             heard: Sequence[Effect] = ()
-            if not group.is_full or sender == self.me.id or not needs_space(message):  # N2
+            if not group.is_full or sender == self.me.id or not needs_space(message):  # APL-2
                 heard = self._take(sender, message, now_s)
             effects += group.let_out(heard, now_s, is_applying=may_apply)
         else:

@@ -5,10 +5,10 @@ one bundle with the next sequence of this incarnation. From then on it is sent a
 byte, until this node's own replica has applied it: after a change of leader, a new connection, a
 gap, or a growing time-out. A number dropped would be a gap for ever.
 
-O1: sequences of an incarnation run from 1 without a gap; a bundle's bytes never change.
-O2: a numbered bundle is never withdrawn; its clients may be told that its outcome is unknown.
-O3: a command without a number is refused with a definite error at its deadline.
-O4: urgent commands (sessions, expiries) are numbered before others that wait.
+ORG-1: sequences of an incarnation run from 1 without a gap; a bundle's bytes never change.
+ORG-2: a numbered bundle is never withdrawn; its clients may be told that its outcome is unknown.
+ORG-3: a command without a number is refused with a definite error at its deadline.
+ORG-4: urgent commands (sessions, expiries) are numbered before others that wait.
 
 Source: RIFL (Lee et al., SOSP 2015), with the node as client.
 """
@@ -108,7 +108,7 @@ class Origin:
         self._deadline_s = min(self._deadline_s, deadline_s)
 
     def number(self, now_s: float) -> Bundle:
-        """Make one bundle of what waits, urgent ones first, up to the caps (O1, O4)."""
+        """Make one bundle of what waits, urgent ones first, up to the caps (ORG-1, ORG-4)."""
         chosen = self._take()
         invariant(bool(chosen), "a bundle holds a command")
         commands, tickets, deadlines = zip(*chosen, strict=True)

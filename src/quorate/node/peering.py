@@ -3,12 +3,12 @@
 A Hello tells what a directory belongs to when a link is made. A node that comes to belong to a
 cluster while links stand says so on each of them (`Identity`), and every end judges the link again.
 
-ID1: of a peer of another cluster nothing is heard, and the link to it is closed, by both ends.
-ID2: until both ends belong to the same cluster only what leads there passes: the messages of
+IDN-1: of a peer of another cluster nothing is heard, and the link to it is closed, by both ends.
+IDN-2: until both ends belong to the same cluster only what leads there passes: the messages of
     bootstrap and join.
-ID3: an Identity leaves only when the directory has stored what it says.
-ID4: a message of a group that this node does not host changes nothing, and ends the link: who sends
-    one takes this node for something else than it is.
+IDN-3: an Identity leaves only when the directory has stored what it says.
+IDN-4: a message of a group that this node does not host changes nothing, and ends the link: who
+    sends one takes this node for something else than it is.
 """
 
 from collections.abc import Mapping
@@ -115,7 +115,7 @@ class Peering:
         return ", ".join(sorted(peer.member.name for peer in self._peers.values()))
 
     def admits(self, sender: NodeId, kind: type[Message]) -> bool:
-        """Whether a message of this kind may be heard from that node (ID1, ID2)."""
+        """Whether a message of this kind may be heard from that node (IDN-1, IDN-2)."""
         if sender in self.heard:
             return True
         peer = self._peers.get(sender)
@@ -177,7 +177,7 @@ class Peering:
         ]
 
     def _judged(self, peer: Peer) -> list[Effect]:
-        """Judge a link anew; a Close if it may not stand (ID1)."""
+        """Judge a link anew; a Close if it may not stand (IDN-1)."""
         mine, theirs, member = self.cluster_id, peer.cluster_id, peer.member
         if not mine:
             return []
@@ -200,7 +200,7 @@ class Peering:
 
 
 def refused_group(event: Received) -> Effect:
-    """The end of a link on which a message of a group came that is not here (ID4)."""
+    """The end of a link on which a message of a group came that is not here (IDN-4)."""
     return Close(
         event.sender,
         f"node {event.sender} sent a {type(event.message).__name__} of group {event.group}, and "

@@ -1,10 +1,10 @@
 """Reads: a node's linearizable reads, from question to point to applied.
 
-W1: an answer serves only reads that waited when its question was sent: questions are numbered,
+NRD-1: an answer serves only reads that waited when its question was sent: questions are numbered,
     numbers are never reused, not in another life either, a retry is a new question. So the
     answer to question n serves what was asked in n or before.
-W2: a read is answered only when this node has applied its point.
-W3: a node whose disk is full may never come to its point (N2): it says so soon, and why.
+NRD-2: a read is answered only when this node has applied its point.
+NRD-3: a node whose disk is full may never come to its point (APL-2): it says so soon, and why.
 
 One question at a time: what arrives meanwhile rides in the next one.
 """
@@ -54,7 +54,7 @@ class Reads:
         self._deadline_s = min(self._deadline_s, deadline_s)
 
     def question(self, leader: NodeId | None, now_s: float) -> ReadAsk | None:
-        """The question to send to the serving leader now, if one is due (W1)."""
+        """The question to send to the serving leader now, if one is due (NRD-1)."""
         if leader is None or not (self._waiting or self._asked):
             return None
         is_open = bool(self._asked) and self._asked_whom == leader
@@ -67,7 +67,7 @@ class Reads:
         return ReadAsk(self._number)
 
     def on_point(self, number: int, slot: Slot, stamp_ms: int, applied: Slot) -> ReadReady | None:
-        """An answer came; the reads that may be answered at once (W1, W2)."""
+        """An answer came; the reads that may be answered at once (NRD-1, NRD-2)."""
         reads = [read for asked, some in self._asked if asked <= number for read in some]
         self._asked = [one for one in self._asked if one[0] > number]
         if not reads:
@@ -90,7 +90,7 @@ class Reads:
         return ready
 
     def hurry(self, now_s: float) -> None:
-        """The disk is full: what waits to be applied is waited for this long at most (W3)."""
+        """The disk is full: what waits to be applied is waited for this long at most (NRD-3)."""
         latest_s = now_s + FULL_HOLD_S
         self._pointed = [
             (slot, stamp_ms, [(ticket, min(due_s, latest_s)) for ticket, due_s in reads])

@@ -3,13 +3,13 @@
 It answers two questions, and only these: "will you listen to this ballot?" (Prepare -> Promise)
 and "will you vote for this batch?" (Accept -> Accepted).
 
-A1: `promised` never decreases, over restarts too; a vote raises it.
-A2: nobody hears of a promise or a vote before it is durable: both leave as Reply after their
+ACC-1: `promised` never decreases, over restarts too; a vote raises it.
+ACC-2: nobody hears of a promise or a vote before it is durable: both leave as Reply after their
     Persist. A Nack promises nothing and leaves as Send.
-A3: a promise tells everything held above the watermark, and the watermark itself; what lies at or
-    below it is chosen and can be fetched. It never answers "empty" for what it once held.
-A4: what was fetched as chosen is reported as chosen, never as a vote.
-A5: a promise also tells how far a leader of a *lower* ballot said that all is chosen. Every
+ACC-3: a promise tells everything held above the watermark, and the watermark itself; what lies at
+    or below it is chosen and can be fetched. It never answers "empty" for what it once held.
+ACC-4: what was fetched as chosen is reported as chosen, never as a vote.
+ACC-5: a promise also tells how far a leader of a *lower* ballot said that all is chosen. Every
     phase-1 quorum of the ballot asked for must hold those batches; if it does not, somebody has
     lost memory. Of a higher ballot it would not follow, so nothing is said of it.
 
@@ -75,7 +75,7 @@ class Acceptor:
             sender: Who asks.
             message: The question.
             chosen: What the learner knows chosen above the watermark.
-            led: Which leader said that all is chosen up to where (A5).
+            led: Which leader said that all is chosen up to where (ACC-5).
 
         Returns:
             `[Persist, Reply…]`, one Reply a page; only the Nack if a higher ballot was promised.

@@ -1,8 +1,8 @@
 """Campaign: asking for the promises of one ballot, until there are enough wherever it proposes.
 
 Voters of the configuration that governs the next slot are asked first. A configuration that begins
-to govern while the ballot leads needs promises of its own quorum (C3): its voters are asked before.
-Who does not answer is asked again; what a promise means is in `proposer.Phase1`.
+to govern while the ballot leads needs promises of its own quorum (CFG-3): its voters are asked
+before. Who does not answer is asked again; what a promise means is in `proposer.Phase1`.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Campaign:
         return self._question
 
     def begin(self, peers: Iterable[NodeId], now_s: float) -> list[Effect]:
-        """Ask these; each question waits for the record of our own promise (P1)."""
+        """Ask these; each question waits for the record of our own promise (PRO-1)."""
         effects: list[Effect] = []
         for peer in peers:
             self._asked_s[peer] = now_s
@@ -44,7 +44,7 @@ class Campaign:
         return effects
 
     def ask(self, voters: frozenset[NodeId], now_s: float) -> list[Effect]:
-        """Ask those for a promise who owe one, and were not asked just now (C3)."""
+        """Ask those for a promise who owe one, and were not asked just now (CFG-3)."""
         if self._phase1.is_enough(voters):
             return []
         owing = sorted(voters - self._phase1.promised - {self._me})

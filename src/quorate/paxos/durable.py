@@ -5,14 +5,14 @@ of the new configuration hold durably that it is in force, that every majority o
 them. Then no slot of the configuration before can need the removed member: each of them is chosen,
 and whoever forms a majority has a node that knows all of them, be it after a power cut. So every
 node tells in `HeartbeatAnswer` which configuration that is for itself, and a leader answers who
-asked for a change when a quorum has told it (rule M4 in `node.changes`).
+asked for a change when a quorum has told it (rule MEM-4 in `node.changes`).
 
-L6: a node says that a configuration is in force when, after a power cut, it would be: when all
+LRN-6: a node says that a configuration is in force when, after a power cut, it would be: when all
     slots before its first one are chosen by what the log holds durably, or by a durable snapshot.
     In a *whole* life the log proves all slots above the newest durable snapshot, once the word
-    is stored that closed the old configuration (L4). A life is not whole if its tables held more
+    is stored that closed the old configuration (LRN-4). A life is not whole if its tables held more
     than the log proves when it began (a killed process keeps its tables), or if it led and a slot
-    was chosen otherwise (S5). Then a snapshot of the tables is wanted first.
+    was chosen otherwise (LDR-5). Then a snapshot of the tables is wanted first.
 """
 
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ class Durable:
         self.number = self._membership.in_force(upto)
 
     def on_turned(self) -> list[Effect]:
-        """A configuration went out of force: store the word that closed it (L4), then say so."""
+        """A configuration went out of force: store the word that closed it (LRN-4), then say so."""
         return self._learning.store_claim() + self._said()
 
     def on_snapshot(self, slot: Slot) -> list[Effect]:
@@ -113,7 +113,7 @@ class Durable:
     def on_stored(self, message: ConfigurationDurable) -> list[Effect]:
         """What the log was asked to hold is durable: tell the leader at once."""
         leader = self._election.leader
-        invariant(message.number <= self._in_force, "L6: what is durable was in force before")
+        invariant(message.number <= self._in_force, "LRN-6: what is durable was in force before")
         self.number = max(self.number, message.number)
         if leader.node in (self._me, NOBODY):
             return []

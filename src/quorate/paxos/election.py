@@ -6,10 +6,10 @@ an election timeout steps down (check-quorum), so a half-connected one does not 
 at all a node needs a quorum of grants, so only quorum-connected nodes lead. A broken link to the
 leader counts as silence: the node polls after a short random delay.
 
-E1: a poll promises nothing and persists nothing.
-E2: a node far behind is refused at first, so that little must travel; after three timeouts
+ELE-1: a poll promises nothing and persists nothing.
+ELE-2: a node far behind is refused at first, so that little must travel; after three timeouts
     without a leader it is granted too: it may be the only one that a quorum can reach.
-E3: a node says farewell to a stranger only if it knows as much of the log as the stranger: else
+ELE-3: a node says farewell to a stranger only if it knows as much of the log as the stranger: else
     it may not have heard of the configuration that names it.
 
 Source: Ng, Haridi, Carbone, "Omni-Paxos" (2023), section 5; Ongaro (2014), section 9.6.
@@ -20,10 +20,10 @@ from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.ports import Rng
 
 LAGGARD_PATIENCE = 3
-"""Election timeouts without a leader after which a node far behind is granted too (E2)."""
+"""Election timeouts without a leader after which a node far behind is granted too (ELE-2)."""
 
 FAR_BEHIND_SLOTS = 64
-"""More slots than this behind a peer is far behind (E2)."""
+"""More slots than this behind a peer is far behind (ELE-2)."""
 
 
 class Election:
@@ -120,7 +120,7 @@ class Election:
             self.due_s = min(self.due_s, soon_s)
 
     def may_grant(self, mine: Slot, theirs: Slot, now_s: float) -> bool:
-        """Would we promise a candidate with watermark `theirs`, ours being `mine` (E2)?"""
+        """Would we promise a candidate with watermark `theirs`, ours being `mine` (ELE-2)?"""
         if self.hears_leader(now_s):
             return False
         silence_s = now_s - self._lost_s

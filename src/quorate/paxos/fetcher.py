@@ -1,10 +1,10 @@
 """Fetcher: which peer is asked for the next hole, how often, and which answer counts.
 
-K1: at most one Fetch is open per peer. Only the answer to an open one is used, and it closes it;
+FET-1: at most one Fetch is open per peer. Only the answer to an open one is used, and it closes it;
     a duplicate, or an answer that nobody asked for, changes nothing and causes no message.
-K2: an answer leads to the next Fetch at once only if it let the watermark rise. So the number of
+FET-2: an answer leads to the next Fetch at once only if it let the watermark rise. So the number of
     messages is bounded by the number of slots fetched, and by time.
-K3: what brings nothing is asked again after a pause, of the next peer in turn: first who told of
+FET-3: what brings nothing is asked again after a pause, of the next peer in turn: first who told of
     the hole, then every other node that is linked. So a node that names itself, or names nobody,
     as the teller still asks all others. The pause doubles with every round, up to a bound; a new
     link or a new leader ends it.
@@ -40,7 +40,7 @@ class Fetcher:
     def ask(
         self, first: Slot, last: Slot, peers: Iterable[NodeId], now_s: float
     ) -> tuple[NodeId, Fetch] | None:
-        """The next question, and whom to ask (K1, K3).
+        """The next question, and whom to ask (FET-1, FET-3).
 
         Args:
             first: The first slot missing.
@@ -48,7 +48,7 @@ class Fetcher:
             peers: Whom one can ask, the likeliest first; a repeated one counts once.
             now_s: As ever.
         """
-        invariant(first <= last, "K1: only what is missing is asked for")
+        invariant(first <= last, "FET-1: only what is missing is asked for")
         order = list(dict.fromkeys(peers))
         rounds, place = divmod(self._vain, max(len(order), 1))
         self._due_s = now_s + self._resend_s * 2 ** min(rounds, PAUSE_DOUBLINGS)
@@ -60,7 +60,7 @@ class Fetcher:
         return peer, Fetch(first, last)
 
     def take(self, sender: NodeId, message: Fetched) -> bool:
-        """Is this the answer to an open question? It is open no more (K1)."""
+        """Is this the answer to an open question? It is open no more (FET-1)."""
         if self._open.get(sender) != message.slot_first:
             return False
         del self._open[sender]

@@ -3,27 +3,28 @@
 Preparing until a phase-1 quorum promised; recovering while it fetches up to the highest watermark
 reported, proposes again what was held above it, and gets its barrier chosen; then serving.
 
-S1: nothing is served before the barrier, a noop proposed in this ballot above all that was held,
+LDR-1: nothing is served before the barrier, a noop proposed in this ballot above all that was held,
     is chosen.
-S2: slot j is proposed only when every slot up to j - alpha is known chosen (C1), and with promises
-    from a phase-1 quorum of the configuration that governs j (C3).
-S3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
-S4: a risen watermark leaves with the next Accept or round, or by itself: at the end of the turn if
-    somebody elsewhere waits for a batch it covers, else `tell_s` later. A peer that gets no
+LDR-2: slot j is proposed only when every slot up to j - alpha is known chosen (CFG-1), and with
+    promises from a phase-1 quorum of the configuration that governs j (CFG-3).
+LDR-3: between a configuration in slot i and slot i + alpha nothing but noops is proposed.
+LDR-4: a risen watermark leaves with the next Accept or round, or by itself: at the end of the turn
+    if somebody elsewhere waits for a batch it covers, else `tell_s` later. A peer that gets no
     Accepts hears of it beside them, else it would never catch up with a busy leader.
-S5: a leader that learns that others chose another batch in a slot it has on the way, or any slot
+LDR-5: a leader that learns that others chose another batch in a slot it has on the way, or any slot
     from its barrier on, leads no more: its watermark would make those who voted for its own batch
-    take that for chosen (L2), and be taken for a word that later ballots must know (A5, L5).
-    Below its barrier it goes on, but for a slot in flight it waits for its own votes (S8).
-S6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
+    take that for chosen (LRN-2), and be taken for a word that later ballots must know (ACC-5,
+    LRN-5). Below its barrier it goes on, but for a slot in flight it waits for its own votes
+    (LDR-8).
+LDR-6: a leader that must learn a slot which only a silent peer knows steps down: the next phase 1
     does without that peer.
-S7: nothing is proposed in a slot that is chosen by the word of a leader of a lower ballot, and
-    whose batch nobody who promised holds (A5): somebody forgot it. It is fetched from whoever
+LDR-7: nothing is proposed in a slot that is chosen by the word of a leader of a lower ballot, and
+    whose batch nobody who promised holds (ACC-5): somebody forgot it. It is fetched from whoever
     still knows it; until such a node is heard nobody leads, rather than that a write is lost.
-S8: of a slot that it has proposed a leader tells that it is chosen only when votes for its own
+LDR-8: of a slot that it has proposed a leader tells that it is chosen only when votes for its own
     ballot chose it. What it learned from others may have been chosen under a higher ballot, of
     which those between need not have heard: whoever voted for it here would take their batch for a
-    contradiction (L5).
+    contradiction (LRN-5).
 """
 
 from quorate.base.batches import (
@@ -101,7 +102,7 @@ class Leadership:
         self.pipeline: Pipeline | None = None
         self.is_serving = False
         self.chosen_last = Slot(0)  # the highest slot chosen by votes for this ballot
-        self.is_short = False  # a batch known to be chosen was held by nobody who promised (S7)
+        self.is_short = False  # a batch known to be chosen was held by nobody who promised (LDR-7)
         self.rounds = ReadRounds()
         self._inputs = NO_INPUTS
         self.transfer = Transfer(ballot, settings.timing)
@@ -121,7 +122,7 @@ class Leadership:
 
     @property
     def word(self) -> Slot:
-        """The watermark as it may be told under this ballot (S8)."""
+        """The watermark as it may be told under this ballot (LDR-8)."""
         watermark = self._learner.watermark
         if self.is_serving or self.pipeline is None:  # who serves has no slot on the way below
             return watermark
@@ -129,15 +130,15 @@ class Leadership:
 
     @property
     def is_overtaken(self) -> bool:
-        """Is a slot on the way that others chose, by what was learned from them (S8)?"""
+        """Is a slot on the way that others chose, by what was learned from them (LDR-8)?"""
         return self.word < self._learner.watermark
 
     # --- phase 1 -----------------------------------------------------------------------------
 
     def prepare(self, peers: list[NodeId], now_s: float) -> list[Effect]:
-        """Ask for promises: ourselves first, whose record the others' Prepare waits for (P1)."""
+        """Ask for promises: ourselves first, whose record the others' Prepare waits for (PRO-1)."""
         learner, question = self._learner, self._campaign.question
-        invariant(self.ballot > self._acceptor.promised, "P1: a campaign has a fresh ballot")
+        invariant(self.ballot > self._acceptor.promised, "PRO-1: a campaign has a fresh ballot")
         effects = self._acceptor.on_prepare(self._me, question, learner.chosen, learner.led)
         return effects + self._campaign.begin(peers, now_s)
 
@@ -156,7 +157,8 @@ class Leadership:
             if self._must_learn(next_slot):
                 return []
             invariant(
-                next_slot > self.phase1.watermark_max, "S7: what is chosen is learned, not proposed"
+                next_slot > self.phase1.watermark_max,
+                "LDR-7: what is chosen is learned, not proposed",
             )
             self.pipeline = Pipeline(self.ballot, next_slot)
         effects: list[Effect] = []
@@ -187,7 +189,7 @@ class Leadership:
         return slot <= self.phase1.slot_last
 
     def _prepare_more(self, slot: Slot, now_s: float) -> list[Effect]:
-        """Ask those for a promise who owe one for the configuration of `slot` (C3)."""
+        """Ask those for a promise who owe one for the configuration of `slot` (CFG-3)."""
         if slot > self._learner.watermark + self._cluster.alpha_slots:
             return []
         return self._campaign.ask(self._membership.governing(slot).voter_ids, now_s)
@@ -210,7 +212,7 @@ class Leadership:
         Args:
             batch: Encoded.
             now_s: As ever.
-            is_awaited: Somebody waits for it on another node (S4).
+            is_awaited: Somebody waits for it on another node (LDR-4).
 
         Raises:
             InvariantError: There is no `room()`.
@@ -222,7 +224,7 @@ class Leadership:
 
     def propose_change(self, configuration: Configuration, now_s: float) -> list[Effect]:
         """Propose a configuration; the caller has checked `may_change`."""
-        invariant(self.may_change(), "S3: one change at a time")
+        invariant(self.may_change(), "LDR-3: one change at a time")
         batch = encode_batch(Batch(self.ballot, self._inputs.stamp_ms, 0, (), configuration))
         return self.propose(batch, now_s, is_awaited=True)
 
@@ -258,7 +260,7 @@ class Leadership:
         return self.phase1.is_enough(self._membership.governing(slot).voter_ids)
 
     def _must_learn(self, slot: Slot) -> bool:
-        """Is `slot` known to be chosen, and not what was? Then it must be fetched (S7).
+        """Is `slot` known to be chosen, and not what was? Then it must be fetched (LDR-7).
 
         A promise tells nothing of slots up to its watermark, so nothing may be proposed there.
         """
@@ -309,7 +311,7 @@ class Leadership:
     # --- turns -------------------------------------------------------------------------------
 
     def is_contradicted(self, slot: Slot, batch: bytes) -> bool:
-        """Was a slot on the way chosen otherwise than by us (S5)? Ask before `on_released`."""
+        """Was a slot on the way chosen otherwise than by us (LDR-5)? Ask before `on_released`."""
         pipeline = self.pipeline
         return pipeline is not None and pipeline.is_contradicted(slot, batch, self._barrier)
 
@@ -347,7 +349,7 @@ class Leadership:
         return self._must_fill()
 
     def flush(self, now_s: float) -> list[Effect]:
-        """End a turn: recovery steps, the watermark to peers (S4), the next read round."""
+        """End a turn: recovery steps, the watermark to peers (LDR-4), the next read round."""
         effects: list[Effect] = []
         if not self.is_serving or self._must_fill():
             effects += self._advance(now_s)
@@ -372,7 +374,7 @@ class Leadership:
         is_below = self.word < self._barrier
         if self.is_serving or not self._is_barrier_chosen or is_below:
             return []
-        invariant(self.word == self.watermark, "S8: who serves has chosen all up to its watermark")
+        invariant(self.word == self.watermark, "LDR-8: who serves chose all up to its watermark")
         self.is_serving = True
         self._heartbeat_due_s = now_s
         return [
@@ -466,7 +468,7 @@ class Leadership:
         """Must a slot be learned that nobody heard can tell? Another phase 1 would not ask for it.
 
         Or is there a slot that others chose, and whose batch so many keep no more that it gets no
-        votes (L5)? Judged while a pipeline stands; before, `hears_quorum` sets the limit.
+        votes (LRN-5)? Judged while a pipeline stands; before, `hears_quorum` sets the limit.
         """
         pipeline, phase1 = self.pipeline, self.phase1
         is_told = pipeline is not None and (

@@ -3,12 +3,12 @@
 Slots may be chosen in any order; they are released strictly in order. A replica never counts
 votes itself: the leader tells a watermark.
 
-L1: a slot is released once, in order, and never changes.
-L2: a replica takes its own vote for chosen by the watermark only if the vote has the ballot of
+LRN-1: a slot is released once, in order, and never changes.
+LRN-2: a replica takes its own vote for chosen by the watermark only if the vote has the ballot of
     the leader who told it. A vote of another ballot may be for another batch: it fetches.
-    Then the batch was chosen under that ballot or a lower one (S8), hence under none above this
-    node's promise. Of a batch that was fetched no ballot is known (L5).
-L3: nobody fills a hole on its own authority; only a leader may, after its phase 1.
+    Then the batch was chosen under that ballot or a lower one (LDR-8), hence under none above this
+    node's promise. Of a batch that was fetched no ballot is known (LRN-5).
+LRN-3: nobody fills a hole on its own authority; only a leader may, after its phase 1.
 """
 
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ class Learner:
     def on_watermark(
         self, ballot: Ballot, watermark: Slot, votes: Mapping[Slot, Vote], teller: NodeId
     ) -> None:
-        """The leader of `ballot` knows everything up to `watermark` chosen (L2).
+        """The leader of `ballot` knows everything up to `watermark` chosen (LRN-2).
 
         Cost: O(slots between), or O(votes) if fewer.
         """
@@ -90,7 +90,9 @@ class Learner:
 
     def note_led(self, ballot: Ballot, slot: Slot) -> None:
         """We led under `ballot`, and by our own count all up to `slot` is chosen."""
-        invariant(slot <= self.watermark, "A5: a leader's word goes no further than what it knows")
+        invariant(
+            slot <= self.watermark, "ACC-5: a leader's word goes no further than what it knows"
+        )
         self.led = (ballot, slot)
 
     def hear_of(self, watermark: Slot, teller: NodeId) -> None:
@@ -127,7 +129,8 @@ class Learner:
     def is_ballot_bounded(self, slot: Slot) -> bool:
         """Was the batch held of `slot` chosen under no ballot above the acceptor's promise?
 
-        So it is if it was not fetched: then our own vote for it was counted, or we counted it (L2).
+        So it is if it was not fetched: then our own vote for it was counted, or we counted it
+        (LRN-2).
         """
         return slot not in self._fetched
 
@@ -152,7 +155,7 @@ class Learner:
     def recollect(self, record: Vote | Chosen | Promised) -> None:
         """On recovery: the log still holds a slot that the tables have passed.
 
-        What it proves chosen (L2) goes into the tail by `end_recovery`, for peers that lag. By
+        What it proves chosen (LRN-2) goes into the tail by `end_recovery`, for peers that lag. By
         whose word it is chosen is known again too, to find what contradicts it. Of a long log no
         more is kept than twice the caps of the tail.
         """
@@ -197,7 +200,9 @@ class Learner:
                 self.tail.add(Slot(slot), self._proven[Slot(slot)])
             for place, batch in enumerate(newer):
                 self.tail.add(Slot(applied + place + 1), batch)
-        invariant(self.tail.slot_last == self.watermark, "L1: what is kept ends at the watermark")
+        invariant(
+            self.tail.slot_last == self.watermark, "LRN-1: what is kept ends at the watermark"
+        )
         self._past = self.tail.newest_of(self._proven)
         self._past_bytes = sum(map(len, self._past.values()))
         self._old_votes.clear()

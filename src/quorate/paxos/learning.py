@@ -1,14 +1,14 @@
 """Learning: how one replica comes to know what is chosen, and keeps what it was only told.
 
-L4: what a node knows chosen by a leader's word alone is in no record of its log, and is gone after
-    a power cut. As long as the configuration that chose it is in force, its voters can tell again.
-    So when a configuration goes out of force the log stores the word by which all its slots were
-    known to be chosen: from then on its voters may be lost.
-L5: an Accept for a slot that is known to be chosen is compared with what is held. It is granted if
-    its batch is the one held. Another batch is a contradiction if the Accept's ballot is at or
+LRN-4: what a node knows chosen by a leader's word alone is in no record of its log, and is gone
+    after a power cut. As long as the configuration that chose it is in force, its voters can tell
+    again. So when a configuration goes out of force the log stores the word by which all its slots
+    were known to be chosen: from then on its voters may be lost.
+LRN-5: an Accept for a slot that is known to be chosen is compared with what is held. It is granted
+    if its batch is the one held. Another batch is a contradiction if the Accept's ballot is at or
     above the one under which the slot was chosen, and legal, however late, if it is below. The
     first is known if this node voted for the batch held, and the leader of that ballot told that
-    the slot is chosen: then that ballot chose it, or a lower one (S8), and no vote is above the
+    the slot is chosen: then that ballot chose it, or a lower one (LDR-8), and no vote is above the
     promise. So an Accept that the promise lets pass stops this node. If the batch was fetched, its
     ballot is not known; then, and if the batch is no longer kept, nothing can be proven: the Accept
     gets no vote, and the answer says how far all is known here. Its sender learns by that.
@@ -94,7 +94,7 @@ class Learning:
         return effects
 
     def store_ahead(self, ballot: Ballot) -> list[Effect]:
-        """Votes of a new ballot replace those that prove what is known: store it before (L4).
+        """Votes of a new ballot replace those that prove what is known: store it before (LRN-4).
 
         Of a leader above `ballot` there are none, and its word would be a promise: it waits.
         """
@@ -104,7 +104,7 @@ class Learning:
         return effects + [Persist(Chosen(slot, batch)) for slot, batch in ahead]
 
     def store_claim(self) -> list[Effect]:
-        """Let the log hold what only a leader's word proved chosen (L4)."""
+        """Let the log hold what only a leader's word proved chosen (LRN-4)."""
         claims, self._claim = [self._claim] if self._claim is not None else [], None
         ballot = self._proposing()
         if ballot is not None:
@@ -114,7 +114,7 @@ class Learning:
         return [Persist(claim) for claim in claims]
 
     def may_grant(self, message: Accept) -> bool:
-        """An Accept for a slot known to be chosen: may the acceptor grant it (L5)?
+        """An Accept for a slot known to be chosen: may the acceptor grant it (LRN-5)?
 
         If not, the answer is how far this node is.
 
@@ -140,7 +140,7 @@ class Learning:
     # --- fetching ----------------------------------------------------------------------------
 
     def fetch(self, now_s: float) -> list[Effect]:
-        """Ask for the next hole: first the node that told of it, then others in turn (K3)."""
+        """Ask for the next hole: first the node that told of it, then others in turn (FET-3)."""
         learner, me, linked = self._learner, self._me, self._linked
         if not learner.has_hole or not self.fetcher.is_due(now_s) or self.snapshot_source:
             return []
@@ -157,7 +157,7 @@ class Learning:
         return [Send(sender, answer)]
 
     def on_fetched(self, sender: NodeId, message: Fetched) -> list[Effect]:
-        """Take the answer to a question of ours (K1).
+        """Take the answer to a question of ours (FET-1).
 
         Raises:
             ContradictionError: It holds another batch than the one known here.
@@ -183,6 +183,6 @@ class Learning:
         self.snapshot_source = None
 
     def on_progress(self, now_s: float) -> list[Effect]:
-        """What was fetched let the watermark rise: ask for more at once (K2)."""
+        """What was fetched let the watermark rise: ask for more at once (FET-2)."""
         self.fetcher.hurry()
         return self.fetch(now_s)

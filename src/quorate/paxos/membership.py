@@ -4,12 +4,12 @@ The configuration chosen in slot i governs from slot i + alpha on, so that up to
 on the way without anyone guessing who votes in them. One change at a time, and nothing but noops
 between i and i + alpha ("stop sign").
 
-C1: slot j is proposed only when every slot up to j - alpha is known chosen; so its configuration
+CFG-1: slot j is proposed only when every slot up to j - alpha is known chosen; so its configuration
     is known.
-C2: a configuration counts only if its predecessor is still the newest one when its slot comes; a
+CFG-2: a configuration counts only if its predecessor is still the newest one when its slot comes; a
     late old batch may carry one whose time is over. Everyone judges alike: it depends on the
     chosen log alone.
-C3: before a leader proposes under a configuration it holds promises of its ballot from a phase-1
+CFG-3: before a leader proposes under a configuration it holds promises of its ballot from a phase-1
     quorum of it (checked in `leadership`).
 
 Not taken: joint consensus (two entries, double quorums everywhere).
@@ -47,7 +47,7 @@ class Membership:
         self._take(Chain(chain, alpha))
 
     def governing(self, slot: Slot) -> Configuration:
-        """The configuration that governs `slot`; the slot must obey C1."""
+        """The configuration that governs `slot`; the slot must obey CFG-1."""
         chain = self._governing
         if len(chain) == 1:  # nearly always
             return chain[0][1]
@@ -70,7 +70,7 @@ class Membership:
         self._take(other._chain)  # noqa: SLF001 - of the same class
 
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
-        """Take the configuration chosen in `slot` into the chain, or None if it is void (C2)."""
+        """Take the configuration chosen in `slot` into the chain, or None if it is void (CFG-2)."""
         newest = self.newest
         if configuration.predecessor != newest.number or configuration.number != newest.number + 1:
             return None
@@ -78,7 +78,7 @@ class Membership:
         return configuration
 
     def take(self, slot: Slot, batch: bytes) -> Configuration | None:
-        """What the batch chosen in `slot` brings into the chain, if anything (C2)."""
+        """What the batch chosen in `slot` brings into the chain, if anything (CFG-2)."""
         proposed = decode_batch(batch).configuration if is_configuration(batch) else None
         return None if proposed is None else self.judge(slot, proposed)
 

@@ -48,7 +48,7 @@ class Polls:
     def on_poll(
         self, sender: NodeId, message: Poll, now_s: float, *, is_serving: bool
     ) -> list[Effect]:
-        """Would we promise? Who is no member and knows no more than us is told farewell (E3)."""
+        """Would we promise? Who is no member and knows no more than us is told farewell (ELE-3)."""
         watermark = self._learner.watermark
         self._learner.hear_of(message.watermark, sender)
         if sender not in self._membership.members and message.watermark <= watermark:

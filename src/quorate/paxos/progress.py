@@ -20,7 +20,7 @@ class Progress:
         self.heard_s = now_s
         self.has_answered = False
         self.match = Slot(0)
-        self.in_force = 0  # the newest configuration in force by its disk (L6)
+        self.in_force = 0  # the newest configuration in force by its disk (LRN-6)
         self.is_linked = is_linked
         self.is_paused = False
         self._bytes_max = bytes_max

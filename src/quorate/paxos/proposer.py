@@ -1,13 +1,13 @@
 """Proposer: one ballot, from its promises to its last chosen slot.
 
-P1: Prepare leaves only when its ballot is durable, so no ballot is used twice.
-P2: Accept leaves at once, beside our own sync; our own vote passes through our own acceptor and
+PRO-1: Prepare leaves only when its ballot is durable, so no ballot is used twice.
+PRO-2: Accept leaves at once, beside our own sync; our own vote passes through our own acceptor and
     comes back as Accepted when it is durable, like everybody's.
-P3: a node that restarts has forgotten which Accepts it sent, so it never resumes a ballot.
-P4: for a slot that a promise reports, the batch known chosen wins, else that of the highest
+PRO-3: a node that restarts has forgotten which Accepts it sent, so it never resumes a ballot.
+PRO-4: for a slot that a promise reports, the batch known chosen wins, else that of the highest
     ballot; for a hole below the highest slot reported, a noop. Nothing else may be proposed there.
-P5: the answer to another Prepare is no promise for this one; pages of two answers are one promise
-    only if they leave no slot out.
+PRO-5: the answer to another Prepare is no promise for this one; pages of two answers are one
+    promise only if they leave no slot out.
 
 Source: Lamport, "Paxos Made Simple" (2001), sections 2.2 and 3.
 """
@@ -44,7 +44,7 @@ class Phase1:
         self._held: dict[Slot, Held] = {}
 
     def on_promise(self, sender: NodeId, message: Promise) -> bool:
-        """Take a page; True when it completes the sender's promise (P5)."""
+        """Take a page; True when it completes the sender's promise (PRO-5)."""
         if message.ballot != self.ballot or message.slot_first != self.slot_first:
             return False
         pages = self._pages.setdefault(sender, {})
@@ -67,12 +67,12 @@ class Phase1:
         return True
 
     def batch_for(self, slot: Slot) -> bytes:
-        """What must be proposed in a slot up to `slot_last` (P4)."""
+        """What must be proposed in a slot up to `slot_last` (PRO-4)."""
         held = self._held.get(slot)
         return NOOP if held is None else held.batch
 
     def is_lost(self, slot: Slot) -> bool:
-        """Is the batch of `slot` chosen, and held by nobody who promised (A5)?
+        """Is the batch of `slot` chosen, and held by nobody who promised (ACC-5)?
 
         A phase-1 quorum that keeps its memory holds it. So one of these nodes has forgotten what
         it acknowledged, and whatever were proposed here might contradict what was chosen.
@@ -80,7 +80,7 @@ class Phase1:
         return slot <= self.told and slot > self.watermark_max and slot not in self._held
 
     def _is_whole(self, pages: dict[int, Promise], count: int) -> bool:
-        """Do the pages leave no slot out? Those of answers given at different times may (P5)."""
+        """Do the pages leave no slot out? Those of answers given at different times may (PRO-5)."""
         slot_from = self.slot_first
         for number in range(count):
             page = pages.get(number)
@@ -147,7 +147,7 @@ class Pipeline:
         return flight.batch
 
     def is_contradicted(self, slot: Slot, batch: bytes, barrier: Slot) -> bool:
-        """Was a slot chosen otherwise than by us (S5)? `barrier`: ours, 0 if not proposed yet."""
+        """Was a slot chosen otherwise than by us (LDR-5)? `barrier`: ours, 0 if not proposed."""
         flight = self.flights.get(slot)
         if 0 < barrier <= slot:  # our own votes leave no flight
             return flight is not None or slot >= self.slot_next
@@ -156,7 +156,7 @@ class Pipeline:
     def skip(self, watermark: Slot) -> None:
         """Others told us these slots chosen: nothing is proposed there any more.
 
-        What is on the way there stays so, until votes for this ballot have chosen it too (S8).
+        What is on the way there stays so, until votes for this ballot have chosen it too (LDR-8).
         """
         if self.slot_next <= watermark:
             self.slot_next = Slot(watermark + 1)

@@ -4,7 +4,7 @@ Only phase-1 and phase-2 quorums need to meet. Both are majorities today. Who as
 polls or a read round uses `is_phase1_quorum`; who counts votes for a slot (`proposer.Pipeline`)
 takes `phase2_size` once, when the slot is opened. So unequal ones can come with a configuration.
 
-Q1: every phase-1 quorum meets every phase-2 quorum (tested over all subsets for n <= 7).
+QRM-1: every phase-1 quorum meets every phase-2 quorum (tested over all subsets for n <= 7).
 
 Source: Howard, Malkhi, Spiegelman, "Flexible Paxos" (2016), section 4.
 """

@@ -4,12 +4,12 @@ A read that arrived before a round was sent is safe to answer at the watermark o
 once a quorum has answered the round: had another leader served a later write by then, that
 quorum would have promised its ballot and refused.
 
-R1: a round's token is (ballot, counter); the counter rises with every round and is never used
+RDS-1: a round's token is (ballot, counter); the counter rises with every round and is never used
     again, not for a retry either. An answer to round k confirms what waited when k was sent, so
     also what rode in rounds before k; never what came later.
-R2: the watermark is taken before the round is sent.
-R3: no round before the leader's barrier is chosen.
-R4: the quorum asked is that of the configuration governing slot watermark + 1, as of R2: who
+RDS-2: the watermark is taken before the round is sent.
+RDS-3: no round before the leader's barrier is chosen.
+RDS-4: the quorum asked is that of the configuration governing slot watermark + 1, as of RDS-2: who
     chose a later slot has promises of a quorum of it, which one of another may not meet.
 
 Questions that arrive while a round is on its way ride in the next one. That is all the batching
@@ -75,14 +75,14 @@ class ReadRounds:
     def begin(
         self, watermark: Slot, stamp_ms: int, now_s: float, voters: AbstractSet[NodeId]
     ) -> int:
-        """Open the next round with all that waits, and return its counter (R2, R4)."""
+        """Open the next round with all that waits, and return its counter (RDS-2, RDS-4)."""
         self._counter += 1
         asks, self._waiting = self._waiting, []
         self._open.append(Round(self._counter, asks, watermark, stamp_ms, now_s, voters, set()))
         return self._counter
 
     def on_answer(self, sender: NodeId, counter: int) -> Round | None:
-        """Count an answer; the round it completes, with the questions of all before it (R1)."""
+        """Count an answer; the round it completes, with the questions of all before it (RDS-1)."""
         for place, one in enumerate(self._open):
             if one.counter == counter:
                 one.answered.add(sender)

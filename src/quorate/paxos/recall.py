@@ -6,21 +6,21 @@ cannot tell: an old copy is a sound log. But others can, who saw it. So members 
 other the highest promise and the highest slot voted for that they were shown, in memory as it
 happens, and in the replicated state once in a while (`Batch.shown`).
 
-V1: at the begin of a link a node says which life this is, and what its log held when this life
+RCL-1: at the begin of a link a node says which life this is, and what its log held when this life
     began (`Restarted`). That is compared with what it has shown in earlier lives: less, or a life
     that does not come after the ones seen, means that it forgot. The answer says so (`Recognized`).
-V2: a node told that it forgot halts, and nothing more is taken from it. It may only come back as
+RCL-2: a node told that it forgot halts, and nothing more is taken from it. It may only come back as
     another member, with an empty directory.
-V3: a node in its second life or a later one promises and votes for nothing, and confirms no read
+RCL-3: a node in its second life or a later one promises and votes for nothing, and confirms no read
     round (it would say that no higher ballot was promised), until it has been recognized by so
     many voters that every quorum it may have been part of has one of them, or for one election
     timeout in vain: then those who could tell are not there, and waiting for them would stop a
     cluster that a majority keeps alive.
-V4: what is shown is durable, so a node that kept its directory is never refused: its log holds at
-    least what it promised and voted for, or a snapshot above it. Tables that outlived a kill may
+RCL-4: what is shown is durable, so a node that kept its directory is never refused: its log holds
+    at least what it promised and voted for, or a snapshot above it. Tables that outlived a kill may
     hold more than that, and a power cut takes it away: a life says what its log and its newest
     durable snapshot hold, and not what its tables do.
-V5: what the replicated state remembers is compared again with each batch that adds to it, before
+RCL-5: what the replicated state remembers is compared again with each batch that adds to it, before
     the next one is applied: a later report may be of the life that forgot, and would hide the one
     before. Of a life that is refused nothing is reported, so a report of a life is made only by
     who compared it with all reports before.
@@ -112,8 +112,8 @@ class Recall:
         self._replicated = replicated
         self._start = Restarted(incarnation, life, NO_BALLOT, Slot(0))
         self._wait_until_s = float("-inf")
-        self.is_confirmed = incarnation <= 1  # V3: an empty directory has nothing to forget
-        self.refused: set[NodeId] = set()  # V2
+        self.is_confirmed = incarnation <= 1  # RCL-3: an empty directory has nothing to forget
+        self.refused: set[NodeId] = set()  # RCL-2
         self._known: dict[NodeId, _Known] = {}
         self._recognized_by: set[NodeId] = set()
         self._asked: dict[NodeId, _Asked] = {}
@@ -125,14 +125,14 @@ class Recall:
 
     def begin(self, promised: Ballot, slot: Slot, until_s: float) -> None:
         """This life begins with a log that holds this; wait for others until then at most."""
-        invariant(not self._recognized_by, "V3: nobody recognizes a life before it begins")
+        invariant(not self._recognized_by, "RCL-3: nobody recognizes a life before it begins")
         start = self._start
         self._start = Restarted(start.incarnation, start.life, promised, slot)
         self._own_slot = slot
         self._wait_until_s = until_s
 
     def confirm(self, configurations: Iterable[AbstractSet[NodeId]], now_s: float) -> bool:
-        """May we promise and vote (V3)? Once so, it stays so."""
+        """May we promise and vote (RCL-3)? Once so, it stays so."""
         if not self.is_confirmed:
             self.is_confirmed = now_s >= self._wait_until_s or all(
                 self._is_enough(voters) for voters in configurations
@@ -148,7 +148,7 @@ class Recall:
         return strangers < phase2_size(len(voters)) - 1
 
     def ask(self, peers: Iterable[NodeId], now_s: float) -> list[Effect]:
-        """Tell those who have not answered yet who we are (V1)."""
+        """Tell those who have not answered yet who we are (RCL-1)."""
         effects: list[Effect] = []
         for peer in peers:
             asked = self._asked.get(peer)
@@ -168,7 +168,7 @@ class Recall:
             known.is_current = False
 
     def on_recognized(self, sender: NodeId, message: Recognized) -> list[Effect]:
-        """A peer compared us with what it remembers; a Halt if we forgot (V2)."""
+        """A peer compared us with what it remembers; a Halt if we forgot (RCL-2)."""
         start = self._start
         if (message.incarnation, message.life) != (start.incarnation, start.life):
             return []  # said to another life of ours
@@ -217,7 +217,7 @@ class Recall:
         return self._own_slot
 
     def on_restarted(self, sender: NodeId, message: Restarted) -> list[Effect]:
-        """A peer says who it is: compare (V1)."""
+        """A peer says who it is: compare (RCL-1)."""
         known = self._known.get(sender)
         answer = self._judged(sender, message)
         if answer.is_refused:
@@ -250,7 +250,7 @@ class Recall:
             answer = self._judged(peer, known.start)
             if answer.is_refused:
                 self.refused.add(peer)
-                known.has_shown = False  # what it shows is of a life that forgot (V5)
+                known.has_shown = False  # what it shows is of a life that forgot (RCL-5)
                 effects.append(Send(peer, answer))
         return effects
 

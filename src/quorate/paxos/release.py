@@ -1,8 +1,8 @@
 """Release: what is known to be chosen leaves the log in slot order, and waits to be applied.
 
 Each configuration that comes by enters the chain here, and those that govern no slot above the
-watermark any more leave it. Rules L1 (`learner`) and C2 (`membership`) say how; S5 (`leadership`)
-says what a leader must ask.
+watermark any more leave it. Rules LRN-1 (`learner`) and CFG-2 (`membership`) say how; LDR-5
+(`leadership`) says what a leader must ask.
 """
 
 from quorate.base.batches import Configuration
@@ -27,7 +27,7 @@ class Release:
     Attributes:
         waiting: What is released and not taken yet. To be read only.
         is_stopped: The tables are being replaced: nothing is released. To be read only.
-        has_closed: A configuration went out of force (L4). To be read only.
+        has_closed: A configuration went out of force (LRN-4). To be read only.
     """
 
     def __init__(self, membership: Membership, acceptor: Acceptor, learner: Learner) -> None:
@@ -39,7 +39,7 @@ class Release:
         self.has_closed = False
 
     def run(self, leadership: Leadership | None) -> bool:
-        """Release what is known in order; True if it contradicts what we propose (S5)."""
+        """Release what is known in order; True if it contradicts what we propose (LDR-5)."""
         learner = self._learner
         before, is_contradicted = learner.watermark, False
         while (
@@ -67,7 +67,7 @@ class Release:
         return released
 
     def stop(self) -> None:
-        """The tables are about to be replaced: nothing is released until `go_on` (T3)."""
+        """The tables are about to be replaced: nothing is released until `go_on` (SNP-3)."""
         self.is_stopped = True
 
     def go_on(self) -> None:

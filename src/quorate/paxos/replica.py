@@ -58,7 +58,7 @@ NOBODY_SERVES: tuple[None, Ballot] = (None, NO_BALLOT)
 UNKNOWN = "nobody heard knows what is chosen"
 FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
 OVERTAKEN = "a slot that others chose gets no votes"
-"""Why a leader steps down (S6, S7, S8)."""
+"""Why a leader steps down (LDR-6, LDR-7, LDR-8)."""
 
 
 class Replica:
@@ -188,7 +188,7 @@ class Replica:
         self.durable.begin(snapshot, applied)
         self.learner.end_recovery(applied)
         self.release.forget_closed()
-        durable = max(snapshot, self.learner.logged)  # tables after a kill may hold more (V4)
+        durable = max(snapshot, self.learner.logged)  # tables after a kill may hold more (RCL-4)
         self.recall.begin(self.acceptor.promised, durable, self._wait_until_s)
 
     def take_released(self) -> list[Released]:
@@ -242,7 +242,7 @@ class Replica:
         else:
             handlers = self._of_non_members if sender in self.linked else {}
         if self.recall.refused and sender in self.recall.refused:
-            handlers = self._refused  # V2
+            handlers = self._refused  # RCL-2
         handler = handlers.get(type(message))
         if handler is None:
             return []
@@ -289,8 +289,8 @@ class Replica:
         return self.stand(now_s) if is_enough else questions
 
     def stand(self, now_s: float) -> list[Effect]:
-        """Begin phase 1 under a ballot above all we have seen (P1: Prepare leaves as Reply)."""
-        invariant(self.leadership is None, "P3: a node campaigns under one ballot at a time")
+        """Begin phase 1 under a ballot above all we have seen (PRO-1: Prepare leaves as Reply)."""
+        invariant(self.leadership is None, "PRO-3: a node campaigns under one ballot at a time")
         self.election.end_poll()
         self.election.postpone(now_s)
         ballot = Ballot(self.election.next_round(self.acceptor.promised.round), self.me)
@@ -306,7 +306,7 @@ class Replica:
         ]
 
     def step_down(self, now_s: float, why: str, *, is_contradicted: bool = False) -> list[Effect]:
-        """Lead no more; what is on the way may still be chosen by others, or be already (S5)."""
+        """Lead no more; what is on the way may still be chosen by others, or be already (LDR-5)."""
         leadership = self.leadership
         if leadership is None:
             return []
@@ -352,7 +352,7 @@ class Replica:
     # --- phase 1 and 2, both sides -----------------------------------------------------------
 
     def _may_vote(self, now_s: float) -> bool:
-        """May we promise, vote, and say that we promised nothing higher (V3)?"""
+        """May we promise, vote, and say that we promised nothing higher (RCL-3)?"""
         recall, membership = self.recall, self.membership
         if recall.is_confirmed:
             return True
@@ -421,7 +421,7 @@ class Replica:
                 effects.append(Note("following", {"leader": sender, "serving": message.is_serving}))
             effects += self._yield(now_s)
         if message.round:
-            counter = message.round if self._may_vote(now_s) else 0  # V3
+            counter = message.round if self._may_vote(now_s) else 0  # RCL-3
             effects.append(Send(sender, self._progress(message.ballot, counter)))
         return effects
 
@@ -456,7 +456,7 @@ class Replica:
     # --- learning and catching up ------------------------------------------------------------
 
     def _settle(self, now_s: float) -> list[Effect]:
-        """Release what is due; a leader whose slot went to another batch leads no more (S5)."""
+        """Release what is due; a leader whose slot went to another batch leads no more (LDR-5)."""
         if not self.learner.chosen:
             return []
         effects: list[Effect] = []

@@ -6,12 +6,13 @@ old values: each transaction hands over the rows that it replaces, and all views
 price is a read per changed key while any view is held, whatever their number, and memory for the
 old rows.
 
-H1: an old row is kept once, with the number of the commit that replaced it. A view sees of each key
-    the oldest row that was replaced after the view was taken; if there is none, the current one.
-H2: a view that pins too many bytes is closed: one held for a client at `CLIENT_BYTES_MAX`, any
+VWS-1: an old row is kept once, with the number of the commit that replaced it. A view sees of each
+    key the oldest row that was replaced after the view was taken; if there is none, the current
+    one.
+VWS-2: a view that pins too many bytes is closed: one held for a client at `CLIENT_BYTES_MAX`, any
     other at `OWN_BYTES_MAX` or, if that is more, at an eighth of what the tables take. Its reader
     gets `StorageError` `locked`, and begins anew.
-H3: what no view needs any more is freed by and by: no commit waits for it.
+VWS-3: what no view needs any more is freed by and by: no commit waits for it.
 
 A view may be read in another thread: each slice takes a lock that commits take too.
 """
@@ -175,7 +176,7 @@ class History:
                     self._gone.discard(key)
 
     def seen(self, key: bytes, view: int) -> bytes | _Missing | None:
-        """What a view sees of a key (H1); `_MISSING`: the current row."""
+        """What a view sees of a key (VWS-1); `_MISSING`: the current row."""
         versions = self._old.get(key)
         if versions is None:
             return _MISSING
@@ -347,7 +348,7 @@ class HeldViews:
             self._views.clear()
 
     def _close_greedy(self, own_bytes_max: int) -> None:
-        """Close views that pin too much (H2); younger ones pin less."""
+        """Close views that pin too much (VWS-2); younger ones pin less."""
         greedy: list[HeldRows] = []
         for view in self._views:
             if view.pinned_bytes <= CLIENT_BYTES_MAX:

@@ -1,7 +1,7 @@
 """Rows as LMDB stores them: each with a checksum, and long keys under a short one.
 
-B1: each row ends with the CRC32C of key and value, little-endian, so that the CRC over key, value
-    and checksum is one constant. A row that does not match is named and never served.
+TAB-1: each row ends with the CRC32C of key and value, little-endian, so that the CRC over key,
+    value and checksum is one constant. A row that does not match is named and never served.
 """
 
 from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 For a directory that must not be used again although nothing in it is damaged: an old copy of itself
 has forgotten what the node acknowledged (`docs/protocol/rollback.md`).
 
-SA1: after a crash in between, the next start moves the rest before it looks at the directory: a
+ASD-1: after a crash in between, the next start moves the rest before it looks at the directory: a
     node never sees a part of what was set aside.
 """
 
@@ -52,7 +52,7 @@ def set_aside(path: Path) -> Path:
 
 
 def finish(path: Path) -> None:
-    """Go on where a crash ended `set_aside` (SA1); the caller holds the lock.
+    """Go on where a crash ended `set_aside` (ASD-1); the caller holds the lock.
 
     Raises:
         StorageError: Of the file system.

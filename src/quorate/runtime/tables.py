@@ -1,10 +1,10 @@
 """Ordered tables in LMDB: the body of `base.ports.Tables` that ships.
 
-B1: see `rowformat`.
-B2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
-B3: a transaction that finds no room changes nothing (`mapfile`).
-B4: LMDB's own pages have no checksum: what is rotten there may hide a row. `verify` finds that.
-B5: nothing here pins old pages for longer than one read: the one open reader ends with the next
+TAB-1 is in `rowformat`.
+TAB-2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
+TAB-3: a transaction that finds no room changes nothing (`mapfile`).
+TAB-4: LMDB's own pages have no checksum: what is rotten there may hide a row. `verify` finds that.
+TAB-5: nothing here pins old pages for longer than one read: the one open reader ends with the next
     commit, held views work otherwise (`heldviews`).
 """
 

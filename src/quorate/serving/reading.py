@@ -1,11 +1,11 @@
 """Reading: what a read does next, as a state machine. It knows no node and no caller.
 
-R1: a default read takes a read point before its first evaluation. An evaluation after a wake needs
-    none: the tables are then later than that point.
-R2: before a waiting read says "unchanged" it takes a fresh read point: a node that is cut off never
-    certifies silence. What changed meanwhile is in the answer.
-R3: a stale read takes none.
-R4: who waits is woken by changes of subjects, and looks again: only a newer index is an answer.
+BLK-1: a default read takes a read point before its first evaluation. An evaluation after a wake
+    needs none: the tables are then later than that point.
+BLK-2: before a waiting read says "unchanged" it takes a fresh read point: a node that is cut off
+    never certifies silence. What changed meanwhile is in the answer.
+BLK-3: a stale read takes none.
+BLK-4: who waits is woken by changes of subjects, and looks again: only a newer index is an answer.
     Where what is watched is wider than what is shown, only another value is.
 
     begin -> CONFIRM -> confirmed -> EVALUATE -> evaluated -> ANSWER
@@ -33,10 +33,10 @@ class Act(Enum):
 
 class _Phase(Enum):
     BEGUN = "begun"
-    CONFIRMING = "confirming"  # R1
+    CONFIRMING = "confirming"  # BLK-1
     LOOKING = "looking"
     WAITING = "waiting"
-    CERTIFYING = "certifying"  # R2
+    CERTIFYING = "certifying"  # BLK-2
     OVER = "over"
 
 
@@ -45,7 +45,7 @@ class Reading:
 
     Args:
         index: Answer when something is newer than this; 0: at once.
-        is_stale: From what this node has (R3).
+        is_stale: From what this node has (BLK-3).
         is_compared: What is watched is wider than what is shown: only another value is a change.
         is_list: It is woken only by a change of what is shown: it need not look once more.
     """
@@ -113,7 +113,7 @@ class Reading:
         return self._look()
 
     def timed_out(self) -> Act:
-        """It has waited for so long as it wanted (R2)."""
+        """It has waited for so long as it wanted (BLK-2)."""
         if self.is_stale:
             return self._finish()
         self._enter(_Phase.CERTIFYING, _Phase.WAITING)

@@ -1,7 +1,7 @@
 """Commands and reactions of sessions: a promise to be alive, bound to a node, its checks and a TTL.
 
-S1: a session ends inside the command that causes it, never by a clock of some node.
-S3: an expiry names the renewal that it saw, and is void if the row has another one.
+SES-1: a session ends inside the command that causes it, never by a clock of some node.
+SES-3: an expiry names the renewal that it saw, and is void if the row has another one.
 
 What a session holds is freed by other domains, as the fact `SessionEnded` tells them.
 
@@ -94,7 +94,7 @@ def on_renew(rows: Rows, command: SessionRenew) -> bool:
 
 
 def end(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
-    """End a session; what it holds is freed under the same index (S1)."""
+    """End a session; what it holds is freed under the same index (SES-1)."""
     rows.take_index()
     remove(rows, row)
     subject = of_session(row.id)
@@ -115,7 +115,7 @@ def on_destroy(rows: Rows, command: SessionDestroy) -> Generator[None, None, boo
 
 
 def on_expire(rows: Rows, command: SessionExpire) -> Generator[None, None, bool]:
-    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw (S3).
+    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw (SES-3).
 
     Void too before its time: the proposer's logged time may have run ahead of any that was
     chosen, and a later leader begins where the log stands, so it may still promise more.

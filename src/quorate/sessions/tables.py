@@ -1,6 +1,6 @@
 """The table of sessions.
 
-S2: the row holds the logged time of the last logged renewal; the deadline is that plus twice the
+SES-2: the row holds the logged time of the last logged renewal; the deadline is that plus twice the
     TTL. A renewal is logged only when the row is older than half the TTL, so an acknowledged one
     is worth 1.5 to 2 TTL.
 """

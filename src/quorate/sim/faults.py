@@ -247,7 +247,7 @@ def _may_lose(cluster: Cluster, host: Host) -> bool:
     """May this directory be lost? Not while another one is not replaced yet.
 
     Replaced means that an operator has the answers that the lost one is removed, and that the new
-    one votes (rule M4). Nodes that promote by themselves answer nobody, and an old copy of a
+    one votes (rule MEM-4). Nodes that promote by themselves answer nobody, and an old copy of a
     directory may have lost what an answer relied upon: then all others must know it.
     """
     model = cluster.oracle.model

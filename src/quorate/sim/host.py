@@ -104,7 +104,7 @@ class Host:
         self._is_flush_due = self._is_obeying = False
         self._alarm_s = inf
         self._looked = Slot(0)
-        self.in_force = 0  # the newest configuration in force by its disk, as it said (L6)
+        self.in_force = 0  # the newest configuration in force by its disk, as it said (LRN-6)
         self._hash = config_hash(settings.cluster)
         network.ends[name] = self
 
@@ -450,7 +450,7 @@ class Host:
         self._plan_snapshot(life)
 
     def _take_wanted(self, life: int) -> None:
-        """What a body does once a second: a snapshot if the node wants one (rule L6)."""
+        """What a body does once a second: a snapshot if the node wants one (rule LRN-6)."""
         node = self.node
         if node is None or life != self.life:
             return

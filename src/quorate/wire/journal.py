@@ -5,15 +5,15 @@ longer needed, used again. The first ones are small: each segment that fills up 
 of those to be made, up to `Layout.segment_bytes`. What is appended together is a *commit*: one
 write, one sync. Four laws, on which `wire.recovery` rests:
 
-J1: a commit is written only after the one before it was synced. So a whole record of a later
+WAL-1: a commit is written only after the one before it was synced. So a whole record of a later
     commit proves that the commits before it were on the disk: damage in them is rot.
-J2: a segment is used only under a durable name, and its first commit (*opening*) begins with
+WAL-2: a segment is used only under a durable name, and its first commit (*opening*) begins with
     its head, the highest promise and the founding. So any older segment may go.
-J3: nothing is ever written into a segment of an earlier life. What the last life wrote in its
+WAL-3: nothing is ever written into a segment of an earlier life. What the last life wrote in its
     last commit was perhaps never acknowledged, perhaps never synced, and perhaps is only in the
     page cache after a failed sync: it is written again, whole, in the first commit of this life,
     and the head says where the older segment ends.
-J4: the oldest segment goes first, and each goes durably before the next.
+WAL-4: the oldest segment goes first, and each goes durably before the next.
 
 A recycled segment is not filled with zeros again: its stale records name another segment and
 life, so they never pass for new ones, and refilling would double what the disk has to write. So
@@ -199,10 +199,10 @@ class Journal:
         """Begin the first segment of this life.
 
         Args:
-            repeated: What the last commit of the last life held (law J3). It goes into one
+            repeated: What the last commit of the last life held (law WAL-3). It goes into one
                 commit, so into one segment, however large: a half of it must not count.
         """
-        invariant(self._commit_number == 0, "J3: a life opens the log once, before it writes")
+        invariant(self._commit_number == 0, "WAL-3: a life opens the log once, before it writes")
         ops: list[FileOp] = []
         waiting = [stored(record) for record in repeated]
         self._turn_over(sum(map(size_of, waiting)), ops)
@@ -234,7 +234,7 @@ class Journal:
         """
         if self._is_closed:
             return []
-        invariant(not self._waiting, "J1: an empty commit stands alone")
+        invariant(not self._waiting, "WAL-1: an empty commit stands alone")
         ops: list[FileOp] = []
         self._waiting.append(CLOSE)
         self._waiting_bytes += CLOSE_BYTES
@@ -249,13 +249,15 @@ class Journal:
             if not ops and self._has_only_opening:
                 ops += self.close_idle()  # else rot in its only commit would lose the promise
             oldest = self._segments.pop(0)
-            invariant(oldest.number < self._segments[0].number, "J4: the oldest segment goes first")
+            invariant(
+                oldest.number < self._segments[0].number, "WAL-4: the oldest segment goes first"
+            )
             ops += self.recycle(segment_name(oldest.number), oldest.size)
         return ops
 
     def recycle(self, name: str, size: int) -> list[FileOp]:
-        """Make a file that no longer counts a spare, or remove it. Durable at once (law J4)."""
-        invariant(name != segment_name(self.newest), "J4: the newest segment stays")
+        """Make a file that no longer counts a spare, or remove it. Durable at once (law WAL-4)."""
+        invariant(name != segment_name(self.newest), "WAL-4: the newest segment stays")
         if size != self._spare_bytes or len(self._spares) >= self._layout.spares_with(size):
             return [Remove(name), SyncDirectory()]
         spare = SPARE_PREFIX + name.removeprefix(SEGMENT_PREFIX)
@@ -304,7 +306,7 @@ class Journal:
 
     def _turn_over(self, needed_bytes: int, ops: list[FileOp]) -> None:
         """Begin a segment whose first commit can hold its head and `needed_bytes`."""
-        invariant(not self._waiting, "J1: what was before a segment is committed before it")
+        invariant(not self._waiting, "WAL-1: what was before a segment is committed before it")
         opening = self._opening()
         opening_bytes = sum(map(size_of, opening))
         wanted_bytes = opening_bytes + needed_bytes + CLOSE_BYTES
@@ -318,7 +320,7 @@ class Journal:
         self._number += 1
         invariant(
             all(self._number > one.number for one in self._segments[-1:]),
-            "J2: a segment has a number that none before it had",
+            "WAL-2: a segment has a number that none before it had",
         )
         ops += [Rename(spare, segment_name(self._number)), SyncDirectory()]
         self._segments.append(Segment(self._number, size))
@@ -335,7 +337,7 @@ class Journal:
             self._spare_bytes = max(self._spare_bytes, twice)
 
     def _opening(self) -> list[Stored]:
-        """What a segment must say so that all older ones may go (law J2)."""
+        """What a segment must say so that all older ones may go (law WAL-2)."""
         newest = self._segments[-1] if self._segments else Segment(0, 0)
         me = self._identity
         head = Head(FORMAT, me.node, me.incarnation, newest.number, newest.end)

@@ -3,7 +3,7 @@
 The newest segment with a whole opening commit is the *top*. Newer ones were torn at birth and
 never acknowledged anything. From the top each head names the segment before it and how far
 that one counts, so all that counts is proven by something newer, but for the top's last commit:
-that may be torn, or whole and never synced. It is written again into a new segment (J3).
+that may be torn, or whole and never synced. It is written again into a new segment (WAL-3).
 
 A bad record in the last commit is a torn write and is dropped. Any other bad record is rot: it
 may have been acknowledged, so nothing is guessed and the node does not start.

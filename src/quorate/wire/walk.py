@@ -71,7 +71,7 @@ class Walk:
         """Where behind the fault a whole record lies that is proof of rot; None if nowhere.
 
         Proof is a record of a later commit than the one that the faulty record belongs to, for
-        that was written only after this one was synced (law J1). If not even the head is good,
+        that was written only after this one was synced (law WAL-1). If not even the head is good,
         it is one of any but the opening commit.
 
         Cost: reads to the end of the segment, about 10 ms for 64 MiB of zeros.

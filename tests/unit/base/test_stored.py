@@ -1,4 +1,4 @@
-"""Every struct that is stored or sent can grow at its end (F2 in `base.formats`).
+"""Every struct that is stored or sent can grow at its end (FMT-2 in `base.formats`).
 
 `data/stored.txt` names the fields of each struct, in order, as they stood when format 4 of the log
 was made. A field that is added stands behind those, with a default; none goes, moves or is renamed.

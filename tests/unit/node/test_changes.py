@@ -190,7 +190,7 @@ def test_a_node_is_added_only_when_its_directory_belongs_to_the_cluster() -> Non
     assert newest(lone).learners == (member(4),)
 
 
-# --- names (M5) --------------------------------------------------------------------------------
+# --- names (MEM-5) --------------------------------------------------------------------------------
 
 
 def test_nobody_joins_under_the_name_of_a_member_that_is_alive() -> None:

@@ -213,7 +213,7 @@ def test_a_founder_joins_a_cluster_that_exists_if_who_began_does_not_come_back()
     assert lone.said(Join, to=5) != []
 
 
-# --- who began is away: it may be complete there (F6) -------------------------------------------
+# --- who began is away: it may be complete there (BST-6) ----------------------------------------
 
 
 def left_behind() -> Lone:

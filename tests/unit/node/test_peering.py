@@ -181,7 +181,7 @@ def test_a_founder_announces_its_cluster_on_every_link_until_it_is_answered() ->
     lone = Lone(0, is_alone=True, disk=False)
     lone.event(Connected(member(2), "", ""))
     lone.wait(1.0)
-    assert lone.said(Identity) == []  # its directory has not stored it yet (ID3)
+    assert lone.said(Identity) == []  # its directory has not stored it yet (IDN-3)
     lone.disk = True
     lone.flush()
     lone.wait(1.2)

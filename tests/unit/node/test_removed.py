@@ -90,7 +90,7 @@ def test_a_node_that_stays_a_learner_says_once_how_it_gets_a_vote() -> None:
 def test_a_removed_leader_proposes_no_expirations_until_it_has_handed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They would count for nothing (X1), and be repeated as long as it leads."""
+    """They would count for nothing (DUP-1), and be repeated as long as it leads."""
     lone = Lone(0, is_alone=True)
     lone.wait(1.0)
     group = lone.node.group

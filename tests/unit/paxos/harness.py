@@ -56,7 +56,7 @@ class Oracle:
         self._voters: dict[Slot, frozenset[NodeId]] = {}
 
     def on_proposed(self, accept: Accept) -> None:
-        """C1: the configuration of a slot is known before anything is proposed in it."""
+        """CFG-1: the configuration of a slot is known before anything is proposed in it."""
         assert accept.slot <= self.watermark + self.alpha, "proposed beyond alpha"
         known = self.proposed.setdefault((accept.slot, accept.ballot), accept.batch)
         assert known == accept.batch, "one batch per slot and ballot"
@@ -130,7 +130,7 @@ class Site:
             self.apply()
         self.replica.end_recovery(applied, Slot(self.saved))
         in_force = self.replica.membership.in_force(self.replica.watermark)
-        assert in_force >= self.in_force, "L6: what was said to be in force was not durable"
+        assert in_force >= self.in_force, "LRN-6: what was said to be in force was not durable"
         assert self.replica.durable.number <= in_force
         for slot in map(Slot, range(1, self.replica.watermark + 1)):
             batch = self.replica.learner.held(slot)
@@ -266,7 +266,7 @@ class Site:
                 self.chain.append((slot, configuration))
 
     def check_bounded(self, slot: Slot) -> None:
-        """L5: a ballot at or above the promise that proposes another batch here is in the wrong."""
+        """LRN-5: a ballot at or above the promise that proposes another batch is in the wrong."""
         learner = self.alive.learner
         if learner.held(slot) is not None and learner.is_ballot_bounded(slot):
             assert self.world.oracle.chosen_in[slot] <= self.alive.acceptor.promised, slot

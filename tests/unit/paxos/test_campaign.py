@@ -22,7 +22,7 @@ def promise(phase1: Phase1, *nodes: NodeId) -> None:
 
 
 def asked(effects: list[Effect]) -> list[NodeId]:
-    assert all(isinstance(effect, Reply) for effect in effects), "P1: it waits for our own record"
+    assert all(isinstance(effect, Reply) for effect in effects), "PRO-1: it waits for our record"
     return [effect.to for effect in effects if isinstance(effect, Reply)]
 
 

@@ -19,7 +19,7 @@ from tests.unit.paxos.lone import ME, OTHERS, Lone
 
 
 def forgotten_ballot() -> None:
-    """P1: the acceptor has promised the ballot that a campaign is about to begin."""
+    """PRO-1: the acceptor has promised the ballot that a campaign is about to begin."""
     lone = Lone(3)
     lone.stand(2)
     lone.replica.acceptor.remember(Promised(Ballot(9, OTHERS[0])))
@@ -27,14 +27,14 @@ def forgotten_ballot() -> None:
 
 
 def two_campaigns() -> None:
-    """P3: a leader campaigns again, and would lead under both ballots."""
+    """PRO-3: a leader campaigns again, and would lead under both ballots."""
     lone = Lone(3)
     lone.lead(2)
     lone.replica.stand(lone.now_s)
 
 
 def pipeline_below_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S7: a promise says that slots up to 5 are chosen, and slot 1 is proposed anew."""
+    """LDR-7: a promise says that slots up to 5 are chosen, and slot 1 is proposed anew."""
 
     def learns_nothing(_: Leadership, slot: Slot) -> bool:
         return slot < 0  # never
@@ -46,13 +46,13 @@ def pipeline_below_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def serving_with_slots_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """S8: it would tell of a slot that it has in flight."""
+    """LDR-8: it would tell of a slot that it has in flight."""
     monkeypatch.setattr(Leadership, "word", property(lambda _: Slot(99)))
     Lone(3).lead(2)
 
 
 def two_changes() -> None:
-    """S3: a change is proposed while another one is on its way."""
+    """LDR-3: a change is proposed while another one is on its way."""
     lone = Lone(3)
     lone.lead(2, 3)
     newest = lone.replica.membership.newest
@@ -62,45 +62,45 @@ def two_changes() -> None:
 
 
 def a_word_beyond_what_is_known() -> None:
-    """A5: a leader that steps down claims more than it has released."""
+    """ACC-5: a leader that steps down claims more than it has released."""
     Learner(Slot(3), Tail(Slot(3), 100, 100)).note_led(Ballot(1, ME), Slot(4))
 
 
 def a_tail_that_ends_elsewhere() -> None:
-    """L1: what recovery kept is not what was released."""
+    """LRN-1: what recovery kept is not what was released."""
     learner = Learner(Slot(3), Tail(Slot(3), 100, 100))
     learner.tail.add(Slot(4), NOOP)
     learner.end_recovery(Slot(3))
 
 
 def in_force_before_it_is() -> None:
-    """L6: the disk is said to hold a configuration that is not in force yet."""
+    """LRN-6: the disk is said to hold a configuration that is not in force yet."""
     Lone(3).replica.durable.on_stored(ConfigurationDurable(2))
 
 
 def recognized_before_it_began() -> None:
-    """V3: the life begins anew after others have recognized it."""
+    """RCL-3: the life begins anew after others have recognized it."""
     recall = Recall(ME, 2, 7, Blank())
     recall.on_recognized(OTHERS[0], Recognized(2, 7, False, 1, Ballot(0, NodeId("")), Slot(0)))
     recall.begin(Ballot(1, ME), Slot(4), 1.0)
 
 
 def fetching_nothing() -> None:
-    """K1: a slot is asked for that is known."""
+    """FET-1: a slot is asked for that is known."""
     Fetcher(Timing().fetch_resend_s).ask(Slot(5), Slot(4), OTHERS, 0.0)
 
 
 @pytest.mark.parametrize(
     ("broken", "rule"),
     [
-        (forgotten_ballot, "P1"),
-        (two_campaigns, "P3"),
-        (two_changes, "S3"),
-        (a_word_beyond_what_is_known, "A5"),
-        (a_tail_that_ends_elsewhere, "L1"),
-        (in_force_before_it_is, "L6"),
-        (recognized_before_it_began, "V3"),
-        (fetching_nothing, "K1"),
+        (forgotten_ballot, "PRO-1"),
+        (two_campaigns, "PRO-3"),
+        (two_changes, "LDR-3"),
+        (a_word_beyond_what_is_known, "ACC-5"),
+        (a_tail_that_ends_elsewhere, "LRN-1"),
+        (in_force_before_it_is, "LRN-6"),
+        (recognized_before_it_began, "RCL-3"),
+        (fetching_nothing, "FET-1"),
     ],
 )
 def test_a_broken_rule_stops_the_node(broken: Callable[[], None], rule: str) -> None:
@@ -110,7 +110,7 @@ def test_a_broken_rule_stops_the_node(broken: Callable[[], None], rule: str) -> 
 
 @pytest.mark.parametrize(
     ("broken", "rule"),
-    [(pipeline_below_what_is_chosen, "S7"), (serving_with_slots_in_flight, "S8")],
+    [(pipeline_below_what_is_chosen, "LDR-7"), (serving_with_slots_in_flight, "LDR-8")],
 )
 def test_a_rule_that_a_check_before_keeps_is_checked_all_the_same(
     broken: Callable[[pytest.MonkeyPatch], None], rule: str, monkeypatch: pytest.MonkeyPatch

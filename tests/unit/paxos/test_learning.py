@@ -346,7 +346,7 @@ def test_a_batch_of_a_configuration_is_compared_as_any_other() -> None:
 
 
 def test_what_only_own_votes_prove_is_not_durable_when_another_slot_was_contradicted() -> None:
-    """L6: here a snapshot must hold it too, before the configuration behind it counts."""
+    """LRN-6: here a snapshot must hold it too, before the configuration behind it counts."""
     settings = NodeSettings(cluster=ClusterConfig(alpha_slots=4))
     first = Configuration(1, 0, tuple(member(n) for n in range(1, 6)))
     chain = [(Slot(1), msgspec.structs.replace(first, number=2, predecessor=1))]

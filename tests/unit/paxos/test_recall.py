@@ -304,7 +304,7 @@ def test_a_returning_node_confirms_no_read_until_it_is_recognized() -> None:
 
 
 def test_any_of_the_memories_is_enough_to_refuse() -> None:
-    """V1: a life that proposed, one that the tables name, one that was met: each is enough."""
+    """RCL-1: a life that proposed, one that the tables name, one that was met: each is enough."""
     old = Restarted(4, 104, HIGH, Slot(90))
     proposed = recall(Tables(Shown(TWO, 2, 102, LOW, Slot(5)), lived=5))
     assert said(proposed, old).is_refused

@@ -139,7 +139,7 @@ def no_barrier(patch: Patch) -> None:
 
 
 def tables_outlive_the_power(patch: Patch) -> None:
-    """L6: what the tables hold is taken for durable after a restart."""
+    """LRN-6: what the tables hold is taken for durable after a restart."""
 
     def is_proven(self: Learner, after: Slot, upto: Slot) -> bool:  # noqa: ARG001
         return True
@@ -148,7 +148,7 @@ def tables_outlive_the_power(patch: Patch) -> None:
 
 
 def old_claim_forgotten(patch: Patch) -> None:
-    """L4: a leader that stepped down keeps no word of what its votes chose."""
+    """LRN-4: a leader that stepped down keeps no word of what its votes chose."""
 
     def keep_claim(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
         return []

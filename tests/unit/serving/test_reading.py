@@ -1,4 +1,4 @@
-"""What a read does next: rules R1 to R4, without a node."""
+"""What a read does next: rules BLK-1 to BLK-4, without a node."""
 
 import pytest
 

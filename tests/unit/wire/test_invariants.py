@@ -29,40 +29,40 @@ class Clumsy(Journal):
 
 
 def a_second_opening(journal: Clumsy) -> None:
-    """J3: the last commit of the life before would be written behind this life's."""
+    """WAL-3: the last commit of the life before would be written behind this life's."""
     journal.open([promise(1)])
 
 
 def an_empty_commit_behind_what_waits(journal: Clumsy) -> None:
-    """J1: records would become durable that nobody asked to sync."""
+    """WAL-1: records would become durable that nobody asked to sync."""
     journal.place_only()
     journal.close_idle()
 
 
 def a_segment_begun_before_the_last_commit(journal: Clumsy) -> None:
-    """J1: what waits would be lost with the segment that it was meant for."""
+    """WAL-1: what waits would be lost with the segment that it was meant for."""
     journal.turn_over_early()
 
 
 def a_newer_segment_goes_first(journal: Clumsy) -> None:
-    """J4: the chain of segments would begin in the middle."""
+    """WAL-4: the chain of segments would begin in the middle."""
     journal.misplace()
     journal.truncate(Slot(9))
 
 
 def the_newest_segment_goes(journal: Clumsy) -> None:
-    """J4: with it, the promise."""
+    """WAL-4: with it, the promise."""
     journal.recycle(segment_name(journal.newest), SMALL.segment_bytes)
 
 
 @pytest.mark.parametrize(
     ("broken", "law"),
     [
-        (a_second_opening, "J3"),
-        (an_empty_commit_behind_what_waits, "J1"),
-        (a_segment_begun_before_the_last_commit, "J1"),
-        (a_newer_segment_goes_first, "J4"),
-        (the_newest_segment_goes, "J4"),
+        (a_second_opening, "WAL-3"),
+        (an_empty_commit_behind_what_waits, "WAL-1"),
+        (a_segment_begun_before_the_last_commit, "WAL-1"),
+        (a_newer_segment_goes_first, "WAL-4"),
+        (the_newest_segment_goes, "WAL-4"),
     ],
 )
 def test_a_broken_law_stops_the_log(broken: Callable[[Clumsy], None], law: str) -> None:
@@ -73,7 +73,7 @@ def test_a_broken_law_stops_the_log(broken: Callable[[Clumsy], None], law: str) 
 
 
 def test_a_segment_under_a_number_that_was_used_stops_the_log() -> None:
-    """J2: stale records of the older one would pass for records of the new one."""
+    """WAL-2: stale records of the older one would pass for records of the new one."""
     past = Past(number=3, segments=[Segment(7, SMALL.segment_bytes)])
-    with pytest.raises(InvariantError, match=r"^J2: "):
+    with pytest.raises(InvariantError, match=r"^WAL-2: "):
         Journal(identity(2), SMALL, past).open([])

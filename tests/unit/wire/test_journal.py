@@ -55,7 +55,7 @@ def test_batches_are_handed_on_uncopied() -> None:
 
 
 def test_a_full_segment_is_synced_before_the_next_one_is_written() -> None:
-    """Law J1: so a group never lies in two segments."""
+    """Law WAL-1: so a group never lies in two segments."""
     disk = SimDisk()
     journal = written(disk, [vote(slot, 500) for slot in range(1, 6)])
     operations = journal.append(persists([vote(slot, 500) for slot in range(6, 10)]))
@@ -126,7 +126,7 @@ def test_truncation_never_takes_the_newest_segment() -> None:
 
 
 def test_each_old_segment_goes_durably_before_the_next() -> None:
-    """Law J4: a gap in the row would look like a lost file."""
+    """Law WAL-4: a gap in the row would look like a lost file."""
     disk = SimDisk()
     journal = written(disk, *[[vote(slot, 900)] for slot in range(1, 13)])
     disk.obey(journal.close_idle())

@@ -77,7 +77,7 @@ def test_records_are_read_before_the_journal_is_opened() -> None:
 
 
 def test_what_was_never_proven_synced_is_written_again_and_the_old_segment_left_alone() -> None:
-    """Law J3: a killed process leaves in the page cache what the disk may never have seen."""
+    """Law WAL-3: a killed process leaves in the page cache what the disk may never have seen."""
     disk = SimDisk()
     journal = written(disk, [vote(1)])
     write, _ = journal.append(persists([vote(2)]))

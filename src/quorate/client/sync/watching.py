@@ -1,9 +1,9 @@
 """Watching: the states of something, one after another, by blocking reads.
 
-W1: the first state comes at once; the last one is never missed, those between may be.
-W2: no state is given twice in a row.
-W3: an index that goes back (a restored or another cluster) makes the watch begin anew.
-W4: a silence is noticed within `patience_s`: a node is asked to wait for a part of that only.
+WCH-1: the first state comes at once; the last one is never missed, those between may be.
+WCH-2: no state is given twice in a row.
+WCH-3: an index that goes back (a restored or another cluster) makes the watch begin anew.
+WCH-4: a silence is noticed within `patience_s`: a node is asked to wait for a part of that only.
 """
 
 from collections.abc import Callable
