@@ -75,9 +75,11 @@ def unknown_policies(values: dict[str, Any]) -> list[str]:
 
 def requests(values: dict[str, Any]) -> list[str]:
     """What a merged configuration asks for and cannot have, a sentence for each key."""
+    faults: list[str] = []
     if (encrypt := values.get("encrypt")) and (fault := _key_fault(str(encrypt))):
-        return [f"encrypt has invalid key: {fault}"]
-    return [
+        faults = [f"encrypt has invalid key: {fault}"]
+        values = {name: value for name, value in values.items() if name != "encrypt"}
+    return faults + [
         f"{name} asks for {what}, which this version of Quorate does not have: the node does not "
         "start without it. Take the key out to go on without protection"
         for name, what in _asking(values, GUARDED | BLOCKS, "")
