@@ -344,8 +344,9 @@ class Leadership:
         """`flush` may have something to say, now and not only as time passes."""
         if not self.is_serving or self.rounds.has_waiting or self.transfer.to is not None:
             return True
-        if self._told < self._learner.watermark:  # else `tell_due_s` is known
-            return self._told < self._awaited or self.tell_due_s == float("inf")
+        is_telling = self._told < self._learner.watermark
+        if is_telling and (self._told < self._awaited or self.tell_due_s == float("inf")):
+            return True  # else `tell_due_s` is known
         return self._must_fill()
 
     def flush(self, now_s: float) -> list[Effect]:

@@ -12,6 +12,7 @@ from quorate.base.messages import (
     Heartbeat,
     Held,
     Nack,
+    Promise,
     ReadPoint,
     TransferNow,
 )
@@ -393,6 +394,25 @@ def test_a_watermark_that_nobody_waits_for_leaves_a_moment_later_if_nothing_foll
         ("n3", 2),
     ]
     assert lone.leadership.tell_due_s == float("inf")
+
+
+def test_a_slot_that_a_late_promise_fills_is_proposed_though_the_watermark_may_wait() -> None:
+    lone = with_learner()
+    lone.lead(2)
+    promote(lone)
+    lone.obey(lone.replica.tick(lone.now_s))
+    assert NodeId("n4") in lone.prepared()
+    leadership = lone.leadership
+    assert leadership.tell_due_s < float("inf"), "the watermark waits for something to leave with"
+    assert not leadership.is_flush_due
+    first, held = leadership.phase1.slot_first, Held(Slot(20), Ballot(1, NodeId("n4")), BATCH)
+    leadership.on_promise(
+        NodeId("n4"), Promise(lone.ballot, first, Slot(19), 0, 1, (held,)), lone.now_s
+    )
+    assert leadership.is_flush_due
+    lone.said.clear()
+    lone.flush()
+    assert {accept.slot: accept.batch for accept in lone.proposed()} == {Slot(20): BATCH}
 
 
 def test_a_watermark_that_nobody_waits_for_rides_with_the_next_batch() -> None:
