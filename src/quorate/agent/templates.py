@@ -130,9 +130,12 @@ def _source(function: str, arguments: Sequence[str], places: Places) -> Value:
     is_all = function.endswith("IPs")
     if function in {"GetInterfaceIP", "GetInterfaceIPs"} and len(arguments) == 1:
         found = _sorted(_matching("name", arguments[0], places), ["type", "size"])
-        forwarded = [each for each in found if not each.is_in(_LOCAL)] or found
-        return _texts(forwarded, is_all)
-    source = _SOURCES.get(re.sub("^(GetPrivate|GetPublic)IPs?$", r"\1Interfaces", function))
+        forwarded = [each for each in found if not each.is_in(_LOCAL)]
+        return _texts(found if is_all else forwarded or found, is_all)
+    if function in _PLURALS and not arguments:
+        found = [each for each in _sorted(places, ["type", "size"]) if _PLURALS[function](each)]
+        return _texts(found, is_all)
+    source = _SOURCES.get(re.sub("^(GetPrivate|GetPublic)IP$", r"\1Interfaces", function))
     if source is None or arguments:
         raise TemplateError(f"{' '.join([function, *arguments])}: no such source of addresses")
     return source(places) if function.endswith("Interfaces") else _texts(source(places), is_all)
@@ -140,6 +143,13 @@ def _source(function: str, arguments: Sequence[str], places: Places) -> Value:
 
 def _texts(places: Places, is_all: bool) -> str:
     return " ".join(each.text for each in (places if is_all else places[:1]))
+
+
+# The plurals look at every address, whatever the state and the routes of its interface.
+_PLURALS: dict[str, Callable[[Place], bool]] = {
+    "GetPrivateIPs": lambda place: place.is_in(_SPECIAL) and not place.is_in(_LOCAL),
+    "GetPublicIPs": lambda place: not place.is_in(_SPECIAL),
+}
 
 
 def _usable(places: Places, *, is_private: bool) -> Places:
@@ -257,7 +267,7 @@ _TESTS: dict[str, Callable[[str], Test]] = {
 _ATTRIBUTES: dict[str, Callable[[Place], str]] = {
     "address": _ADDRESS,
     "name": _NAME,
-    "network": lambda place: str(place.address.network),
+    "network": lambda place: str(place.address.network.network_address),
 }
 
 
