@@ -130,10 +130,17 @@ class Read:
     # --- looking -------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        caller, steps = self._caller, self._steps
-        if caller.is_lost:
+        if self._caller.is_lost:
             self._forget()
             return
+        try:
+            self._evaluate()
+        except BaseException:
+            self._forget()  # it is answered with this: else it would be woken again and again
+            raise
+
+    def _evaluate(self) -> None:
+        caller, steps = self._caller, self._steps
         reader = self._serving.reader()
         found = self._evaluated(reader)
         answer = found.answer
@@ -165,7 +172,13 @@ class Read:
         if long.search is not None and long.changed > index:
             tables = serving.backend.tables
             self._search = Search(
-                tables, serving.slices, self._caller, long.search, index, self._searched
+                tables,
+                serving.slices,
+                self._caller,
+                long.search,
+                index,
+                self._searched,
+                self._forget,
             )
 
     def _searched(self, newest: int) -> None:

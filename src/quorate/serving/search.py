@@ -20,12 +20,14 @@ class Search:
         search: See `base.answers.LongAnswer`.
         is_enough: An index above this is enough to know.
         found: Called with the newest change.
+        failed: Called if it breaks off, before the caller is told why.
     """
 
     __slots__ = (
         "_anew",
         "_caller",
         "_changes",
+        "_failed",
         "_found",
         "_held",
         "_is_enough",
@@ -43,12 +45,14 @@ class Search:
         search: Callable[[Reader], Iterator[int]],
         is_enough: int,
         found: Callable[[int], None],
+        failed: Callable[[], None],
     ) -> None:
         self._tables = tables
         self._caller = caller
         self._search = search
         self._is_enough = is_enough
         self._found = found
+        self._failed = failed
         self._held: HeldState | None = None
         self._changes: Iterator[int] | None = None
         self._newest = 0
@@ -67,6 +71,7 @@ class Search:
             self._anew.after(error)
         except BaseException:
             self.cancel()
+            self._failed()
             raise
         if self._held is not None:
             self._held.close()
@@ -93,6 +98,7 @@ class Search:
             return
         except BaseException:
             self.cancel()
+            self._failed()
             raise
         if newest is not None:
             self._newest = max(self._newest, newest)

@@ -1,12 +1,13 @@
 """Reads as they are carried out: points, watches, timers, searches, and what becomes of them."""
 
+from collections.abc import Iterator
 from functools import partial
 from math import inf
 from typing import Any
 
 import pytest
 
-from quorate.base.answers import Answer, LongAnswer
+from quorate.base.answers import Answer, LongAnswer, Reading
 from quorate.base.context import PLAIN, PLAIN_STALE, Consistency, Principal, RequestContext
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.subjects import exactly
@@ -292,3 +293,40 @@ def test_a_change_ends_a_search(stage: Stage) -> None:
     while stage.steps:
         stage.turn()
     assert len(asker.answers) == 1
+
+
+def test_a_read_that_fails_when_it_is_woken_waits_no_more(stage: Stage) -> None:
+    asker, error = Asker(), StorageError("corrupt", "damaged")
+    index = stage.lab.machine.index
+
+    def evaluate(reader: Reader) -> Answer[Any]:
+        if reader.index > index:
+            raise error
+        return of_a(reader)
+
+    reads.read(stage.serving, asker, Query(evaluate, index, 10.0))
+    stage.point()
+    put(stage, b"2")
+    assert asker.errors == [error]
+    assert (len(stage.watches), stage.alarms[0].is_cancelled) == (0, True)
+    assert asker.on_lost is None
+
+
+def test_a_read_whose_search_fails_waits_no_more(stage: Stage) -> None:
+    asker, error = Asker(), StorageError("corrupt", "damaged")
+
+    def search(_: Reading) -> Iterator[int]:
+        raise error
+
+    def evaluate(reader: Reader) -> LongAnswer:
+        subjects = (exactly(of_key(b"a")),)
+        return LongAnswer(changed=reader.index + 1, subjects=subjects, search=search)
+
+    reads.read(stage.serving, asker, Query(evaluate, stage.lab.machine.index, 10.0, is_list=True))
+    stage.point()
+    assert len(stage.watches) == 1
+    while stage.steps:
+        stage.turn()
+    assert asker.errors == [error]
+    assert (len(stage.watches), stage.alarms[0].is_cancelled) == (0, True)
+    assert asker.on_lost is None
