@@ -168,6 +168,25 @@ def test_the_new_directory_must_be_blank_and_the_old_ones_real(tmp_path: Path) -
         recover([tmp_path / "full"], tmp_path / "new")
 
 
+@pytest.mark.parametrize("into", ["n1/new", "n1/deep/new", "link/new", "n0/../n1/new"])
+def test_nothing_is_written_into_a_survivor(tmp_path: Path, into: str) -> None:
+    for name in ("n0", "n1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "node.json").write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "n1")
+    with pytest.raises(StorageError, match="which is only read"):
+        recover([tmp_path / "n0", tmp_path / "n1"], tmp_path / into)
+    assert [file.name for file in (tmp_path / "n1").iterdir()] == ["node.json"]
+
+
+def test_the_new_directory_may_lie_beside_one_whose_name_begins_its_own(tmp_path: Path) -> None:
+    (tmp_path / "n1").mkdir()
+    (tmp_path / "n1/node.json").write_text("{")
+    with pytest.raises(StorageError) as refused:
+        recover([tmp_path / "n1"], tmp_path / "n1-new")
+    assert "which is only read" not in str(refused.value)
+
+
 def test_the_command_says_what_is_wrong_and_that_nothing_was_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,12 +51,18 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
 
     Raises:
         StorageError: A directory is used by a process, is none, or is damaged; `into` is not
-            empty.
+            empty, or lies in one of `paths`, which are not written to.
         ConflictError: `precondition`: they are not all of one cluster.
         RequestError: `bad_request`: none of them belongs to a cluster.
     """
     if into.exists() and any(into.iterdir()):
         raise StorageError("foreign", f"{into} is not empty: name a directory that does not exist")
+    place = into.resolve()
+    for path in paths:  # a copy of what holds the copy has no end
+        if not (path / "node.json").exists():
+            raise StorageError("foreign", f"{path} is no data directory of Quorate")
+        if place.is_relative_to(path.resolve()):
+            raise StorageError("foreign", f"{into} lies in {path}, which is only read")
     work = into.with_name(f"{into.name}.work")
     if work.exists():
         raise StorageError("foreign", f"{work} is left over from another recovery: remove it")
@@ -111,8 +117,6 @@ def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path)
 
 def _copied(path: Path, target: Path) -> Path:
     """Copy a directory while no process can use it, without a trace in it."""
-    if not (path / "node.json").exists():
-        raise StorageError("foreign", f"{path} is no data directory of Quorate")
     with ExitStack() as stack:
         with suppress(FileNotFoundError):  # of a copy somebody made
             lock = stack.enter_context((path / "lock").open("rb"))
