@@ -1,6 +1,7 @@
 """Development nodes as processes, for foreign clients."""
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -37,7 +38,8 @@ def started(config: dict[str, Any]) -> Generator[Server, None, None]:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(whole))
         words = [*quorate_command(), "agent", "-dev", "-log-level=error", f"-config-file={file}"]
-        with subprocess.Popen(words) as process:
+        # The node puts its data directory there, and does not live to remove it.
+        with subprocess.Popen(words, env={**os.environ, "TMPDIR": folder}) as process:
             try:
                 yield Server(http_port, facts(http_port, process))
             finally:
