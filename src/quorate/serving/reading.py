@@ -6,7 +6,8 @@ BLK-2: before a waiting read says "unchanged" it takes a fresh read point: a nod
     never certifies silence. What changed meanwhile is in the answer.
 BLK-3: a stale read takes none.
 BLK-4: who waits is woken by changes of subjects, and looks again: only a newer index is an answer.
-    Where what is watched is wider than what is shown, only another value is.
+    Where what is watched is wider than what is shown, only another value than that of tables as new
+    as the caller's index is.
 
     begin -> CONFIRM -> confirmed -> EVALUATE -> evaluated -> ANSWER
                                         ^            |
@@ -50,7 +51,7 @@ class Reading:
         is_list: It is woken only by a change of what is shown: it need not look once more.
     """
 
-    __slots__ = ("_has_waited", "_old", "_phase", "index", "is_compared", "is_list", "is_stale")
+    __slots__ = ("_old", "_phase", "index", "is_compared", "is_list", "is_stale")
 
     def __init__(
         self, index: int, *, is_stale: bool, is_compared: bool = False, is_list: bool = False
@@ -60,8 +61,7 @@ class Reading:
         self.is_compared = is_compared
         self.is_list = is_list
         self._phase = _Phase.BEGUN
-        self._has_waited = False
-        self._old = b""
+        self._old: bytes | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -79,14 +79,15 @@ class Reading:
             return self._finish()
         return self._look()
 
-    def evaluated(self, changed: int, digest: Callable[[], bytes]) -> Act:
+    def evaluated(self, changed: int, digest: Callable[[], bytes], *, tables: int) -> Act:
         """The tables were read.
 
         Args:
             changed: The index of the newest change of what was asked for.
             digest: Tells one value from another.
+            tables: The index of the newest change of anything.
         """
-        if self._has_changed(changed, digest):
+        if self._has_changed(changed, digest, tables):
             self._enter(_Phase.OVER, _Phase.LOOKING)
             return Act.ANSWER
         return self._wait()
@@ -129,7 +130,6 @@ class Reading:
 
     def _wait(self) -> Act:
         self._enter(_Phase.WAITING, _Phase.LOOKING)
-        self._has_waited = True
         return Act.WAIT
 
     def _finish(self) -> Act:
@@ -138,12 +138,12 @@ class Reading:
         )
         return Act.FINISH
 
-    def _has_changed(self, changed: int, digest: Callable[[], bytes]) -> bool:
+    def _has_changed(self, changed: int, digest: Callable[[], bytes], tables: int) -> bool:
         if changed <= self.index:
-            if self.is_compared and not self._has_waited:
-                self._old = digest()
+            if self.is_compared and self._old is None and tables >= self.index:
+                self._old = digest()  # what older tables show the caller may not have seen
             return False
-        return not (self.is_compared and self._has_waited and digest() == self._old)
+        return self._old is None or digest() != self._old
 
     def _enter(self, phase: _Phase, *before: _Phase) -> None:
         invariant(self._phase in before, "a read goes from phase to phase as drawn")

@@ -147,7 +147,8 @@ class Read:
         if isinstance(answer, LongAnswer):
             act = steps.is_long(answer.changed, is_exact=answer.search is None)
         else:
-            act = steps.evaluated(answer.changed, partial(caller.digest, found))
+            digest = partial(caller.digest, found)
+            act = steps.evaluated(answer.changed, digest, tables=reader.index)
         if act is Act.ANSWER:
             self._forget()
             caller.when_wanted(self._answer)

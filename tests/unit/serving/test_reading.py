@@ -16,7 +16,7 @@ def waiting(index: int = 5, *, is_stale: bool = False, is_list: bool = False) ->
     made.begin()
     if not is_stale:
         made.confirmed()
-    assert made.evaluated(index, never) is Act.WAIT
+    assert made.evaluated(index, never, tables=9) is Act.WAIT
     return made
 
 
@@ -30,7 +30,7 @@ def test_a_stale_read_is_never_confirmed() -> None:
     assert Reading(0, is_stale=True).begin() is Act.FINISH
     made = Reading(5, is_stale=True)
     assert made.begin() is Act.EVALUATE
-    assert made.evaluated(5, never) is Act.WAIT
+    assert made.evaluated(5, never, tables=9) is Act.WAIT
     assert made.timed_out() is Act.FINISH
 
 
@@ -38,15 +38,15 @@ def test_something_newer_is_an_answer() -> None:
     made = Reading(5, is_stale=False)
     made.begin()
     assert made.confirmed() is Act.EVALUATE
-    assert made.evaluated(6, never) is Act.ANSWER
+    assert made.evaluated(6, never, tables=9) is Act.ANSWER
 
 
 def test_a_wake_is_followed_by_a_look_without_a_new_read_point() -> None:
     made = waiting()
     assert made.woken(9) is Act.EVALUATE
-    assert made.evaluated(5, never) is Act.WAIT  # it was something else
+    assert made.evaluated(5, never, tables=9) is Act.WAIT  # it was something else
     assert made.woken(10) is Act.EVALUATE
-    assert made.evaluated(10, never) is Act.ANSWER
+    assert made.evaluated(10, never, tables=9) is Act.ANSWER
 
 
 def test_unchanged_is_said_only_under_a_fresh_read_point() -> None:
@@ -83,24 +83,34 @@ def compared() -> Reading:
 
 def test_where_more_is_watched_than_shown_only_another_value_is_a_change() -> None:
     made = compared()
-    assert made.evaluated(5, lambda: b"old") is Act.WAIT
+    assert made.evaluated(5, lambda: b"old", tables=9) is Act.WAIT
     made.woken(6)
-    assert made.evaluated(6, lambda: b"old") is Act.WAIT
+    assert made.evaluated(6, lambda: b"old", tables=9) is Act.WAIT
     made.woken(7)
-    assert made.evaluated(7, lambda: b"new") is Act.ANSWER
+    assert made.evaluated(7, lambda: b"new", tables=9) is Act.ANSWER
+
+
+def test_the_value_of_tables_older_than_the_index_is_nothing_to_compare_with() -> None:
+    """A stale read of a node that is behind: between them there may have been another value."""
+    made = compared()
+    assert made.evaluated(3, lambda: b"none", tables=4) is Act.WAIT
+    made.woken(7)
+    assert made.evaluated(7, lambda: b"none", tables=7) is Act.ANSWER
 
 
 def test_who_never_waited_has_nothing_to_compare_with() -> None:
-    assert compared().evaluated(6, never) is Act.ANSWER
+    assert compared().evaluated(6, never, tables=9) is Act.ANSWER
 
 
 def test_the_value_before_the_wait_is_the_one_that_counts() -> None:
     made = compared()
-    made.evaluated(4, lambda: b"old")
+    made.evaluated(4, lambda: b"old", tables=9)
     made.woken(5)
-    assert made.evaluated(5, never) is Act.WAIT  # not newer: nothing is compared, nothing kept
+    assert (
+        made.evaluated(5, never, tables=9) is Act.WAIT
+    )  # not newer: nothing is compared, nothing kept
     made.woken(6)
-    assert made.evaluated(6, lambda: b"old") is Act.WAIT
+    assert made.evaluated(6, lambda: b"old", tables=9) is Act.WAIT
 
 
 @pytest.mark.parametrize("index", [0, 5])
@@ -108,7 +118,7 @@ def test_a_read_that_is_over_does_nothing_more(index: int) -> None:
     made = Reading(index, is_stale=False)
     made.begin()
     if made.confirmed() is Act.EVALUATE:
-        made.evaluated(6, never)
+        made.evaluated(6, never, tables=9)
     for event in (made.begin, made.confirmed, lambda: made.woken(9), made.timed_out):
         with pytest.raises(InvariantError):
             event()
@@ -121,5 +131,5 @@ def test_a_read_waits_only_after_it_has_looked() -> None:
     with pytest.raises(InvariantError):
         made.timed_out()
     made.confirmed()
-    made.evaluated(5, never)
+    made.evaluated(5, never, tables=9)
     assert made.is_waiting
