@@ -204,6 +204,17 @@ class Orphan:
         self.process = shell.start("lock", name, f"echo $$; {command}")
         assert self.process.stdout is not None
         self.child = int(self.process.stdout.readline())
+        while not self._sleeps():  # before that its shell may take a signal and lose it
+            assert self.process.poll() is None
+            time.sleep(0.01)
+
+    def _sleeps(self) -> bool:
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, _, rest = path.read_text().rpartition(")")
+                if int(rest.split()[2]) == self.child and name.endswith("(sleep"):
+                    return True
+        return False
 
     def states(self) -> set[str]:
         """The states of all processes of the command's group; empty if there are none."""
