@@ -2,9 +2,12 @@
 
 SRV-1: what a survivor knows to be chosen counts.
 SRV-2: of other slots the vote of the highest ballot counts, as with a new leader. It is proven to
-       be what was chosen if the leader of its own or of a lower ballot knew the slot chosen: who
-       proposed later had to propose the same. Else it is a guess: a lost majority may have chosen
-       a batch of a ballot that no survivor voted in.
+       be what was chosen if a survivor voted in the slot under that or a lower ballot whose leader
+       said that the slot is chosen: that leader tells of what it proposed only by its own votes
+       (LDR-8), and who proposed later had to propose the same. The word of a leader in whose
+       ballot no survivor voted proves nothing: it may have learned of the slot from others. Else
+       the vote is a guess: a lost majority may have chosen a batch of a ballot that no survivor
+       voted in.
 SRV-3: the log ends before the first slot of which nobody holds anything.
 
 If the survivors meet every majority, the result holds all that was ever chosen (Lamport, "Paxos
@@ -50,7 +53,7 @@ def surviving(survivors: Sequence[Survivor]) -> Surviving:
     records = [record for each in survivors for record in each.records]
     chosen = {each.slot: each.batch for each in records if isinstance(each, Chosen)}
     votes = _highest(each for each in records if isinstance(each, Vote))
-    known = _watermarks(records)
+    proven = _proven(records)
     tail: list[Chosen] = []
     guessed: set[Slot] = set()
     slot = Slot(survivors[base].applied + 1)
@@ -58,9 +61,8 @@ def surviving(survivors: Sequence[Survivor]) -> Surviving:
         if slot in chosen:
             tail.append(Chosen(slot, chosen[slot]))
         else:
-            vote = votes[slot]
-            tail.append(Chosen(slot, vote.batch))
-            if not any(ballot <= vote.ballot and slot <= known[ballot] for ballot in known):
+            tail.append(Chosen(slot, votes[slot].batch))
+            if slot not in proven:
                 guessed.add(slot)
         slot = Slot(slot + 1)
     return Surviving(base, tail, frozenset(guessed))
@@ -72,6 +74,13 @@ def _highest(votes: Iterable[Vote]) -> dict[Slot, Vote]:
         if vote.slot not in best or best[vote.slot].ballot < vote.ballot:
             best[vote.slot] = vote
     return best
+
+
+def _proven(records: Sequence[Record]) -> set[Slot]:
+    """Slots voted in under a ballot whose leader said that they are chosen (SRV-2)."""
+    known = _watermarks(records)
+    votes = (each for each in records if isinstance(each, Vote))
+    return {vote.slot for vote in votes if vote.slot <= known[vote.ballot]}
 
 
 def _watermarks(records: Iterable[Record]) -> dict[Ballot, Slot]:

@@ -61,9 +61,15 @@ def test_a_promise_that_says_what_its_leader_knew_proves_as_much() -> None:
     assert found(log).guessed == frozenset()
 
 
-def test_a_vote_is_proven_by_a_leader_of_a_lower_ballot_but_not_by_one_of_a_higher() -> None:
-    """Later leaders propose what was chosen; an older vote may be for another batch."""
-    assert found([Promised(ballot(2), Slot(1)), vote(1, 3, "a")]).guessed == frozenset()
+def test_a_vote_is_proven_by_a_lower_one_whose_leader_knew_that_it_was_chosen() -> None:
+    """Later leaders propose what was chosen."""
+    log: list[Record] = [vote(1, 2, "a"), Promised(ballot(2), Slot(1)), vote(1, 3, "a")]
+    assert found(log).guessed == frozenset()
+
+
+def test_the_word_of_a_leader_proves_nothing_where_no_survivor_voted_in_its_ballot() -> None:
+    """It may have fetched the slot, chosen under a ballot above that of an older vote."""
+    assert found([Promised(ballot(2), Slot(1)), vote(1, 3, "a")]).guessed == {1}
     assert found([vote(1, 2, "a"), Promised(ballot(3), Slot(1))]).guessed == {1}
 
 
