@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, OUR_KEYS, UNUSED_VALUES
+from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, UNUSED_VALUES
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.errors import RequestError
 from quorate.cli.agent import parse_flags
 
-_NAMES = sorted({*KEYS, *OUR_KEYS, "http", "server", "raft_multiplier", "timing", "tick_s", "x"})
+_NAMES = sorted({name for key in KEYS for name in (key, *key.split("."))} | {"x"})
 _SCALARS = (
     st.none()
     | st.booleans()

@@ -1,20 +1,21 @@
 """Configuration files: HCL, JSON or TOML by their ending; folders in alphabetical order; merged.
 
-Later scalars win, lists append, blocks merge. Every fault of every file is listed at once, in
-Consul's words where it has some.
+A later scalar replaces an earlier one, lists append, blocks merge. Every fault of every file is
+listed at once, in Consul's words where it has some.
 """
 
 import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 
 from quorate.agent import hcl
-from quorate.agent.keys import KEYS, Kind
+from quorate.agent.keys import BLOCKS, KEYS, Kind
 from quorate.base.errors import RequestError
 from quorate.client import durations
 
@@ -25,57 +26,115 @@ _READERS: dict[str, Callable[[str], Any]] = {
 FORMATS = tuple(_READERS)
 _FORMATS_TEXT = ", ".join(f".{each}" for each in FORMATS)
 
-_NOTHING: tuple[Any, ...] = ("", [], {}, -1)  # what an unused key may say without a warning
-
-_TYPES: dict[Kind, Any] = {
-    Kind.TEXT: str, Kind.SWITCH: bool, Kind.WHOLE: int, Kind.NUMBER: float, Kind.DURATION: str,
-    Kind.TEXTS: list[str], Kind.NAMES: dict[str, str],
-}  # fmt: skip
+_NOTHING: tuple[Any, ...] = ("", [], {}, -1)  # an unused key with such a value needs no warning
 
 
-class Given(msgspec.Struct, frozen=True):
-    """What a command line says: values of keys, nested as in files; and files to read."""
+class ConfigSources(msgspec.Struct, frozen=True):
+    """What a command line gives: values by key, and files to read."""
 
     values: dict[str, Any] = {}
     files: Sequence[Path] = ()
     is_dev: bool = False
     warnings: Sequence[str] = ()
-    form: str = ""
+    file_format: str = ""
 
 
-class Read(NamedTuple):
-    """What was read: values by key, nested as in the files; and what to tell the user."""
+class ConfigValues:
+    """The values of files and flags, merged.
 
-    values: dict[str, Any]
-    warnings: list[str]
-    faults: list[str]
+    `file_format` is one of `FORMATS`, that of all files whatever their ending; empty: by ending.
 
-
-def read_files(paths: Sequence[Path], form: str = "") -> Read:
-    """Read files and folders, in this order, and merge them; no folders within folders.
-
-    `form` is one of `FORMATS`: that of all files, whatever their ending; empty: by ending.
+    Attributes:
+        values: By key, see `keys`; durations in seconds.
+        warnings: For the user.
+        faults: All that is wrong.
     """
-    read = Read({}, [], [])
-    for path in paths:
-        for file in _files(path, form, read):
-            merge(read.values, _read_file(file, form, read))
-    return read
 
+    def __init__(self, file_format: str = "") -> None:
+        self.values: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self.faults: list[str] = []
+        self._format = file_format
 
-def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Lay `more` over `into`: blocks merge, lists append, other values win."""
-    for key, value in more.items():
-        old = into.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            merge(cast(dict[str, Any], old), cast(dict[str, Any], value))
-        elif isinstance(value, list) and isinstance(old, list):
-            into[key] = [*_items(old), *_items(value)]
-        elif isinstance(value, dict):
-            into[key] = {}
-            merge(into[key], cast(dict[str, Any], value))
+    def read(self, path: Path) -> None:
+        """Read a file, or every file of a folder; folders within it are left out."""
+        for file in self._files_of(path) if path.is_dir() else [path]:
+            try:
+                block = _parsed(file, self._format or file.suffix[1:])
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                self.faults.append(f"config: Open failed on {file}. open {file}: {reason}")
+            except (ValueError, RecursionError) as error:  # of the readers, and ours
+                self.faults.append(f"failed to parse {file}: {error}")
+            else:
+                faults: list[str] = []
+                self._add_block("", block, faults)
+                if faults:
+                    text = errors_text(f"failed to parse {file}", faults)
+                    self.faults.append(f"{text}\n\n")
+
+    def add(self, key: str, value: Any, faults: list[str]) -> None:
+        """Check, convert and merge the value of a key; what is wrong is added to `faults`."""
+        kind = KEYS[key].kind
+        if kind is Kind.UNUSED:
+            if value not in _NOTHING and not key.startswith("acl."):  # details of what is refused
+                self.warnings.append(f"{key} is not used by this version of Quorate; it is ignored")
+            return
+        must_be, type_ = kind.value
+        given = reduce(merged, _blocks(value), None) if kind is Kind.NAMES else value
+        try:
+            found: Any = msgspec.convert(given, type_)
+            if kind is Kind.DURATION:
+                found = durations.parse(found)
+            elif kind is Kind.NUMBER and not math.isfinite(found):
+                raise msgspec.ValidationError  # noqa: TRY301 - as the library would
+        except msgspec.ValidationError:
+            faults.append(f"{key} must be {must_be}")
+        except RequestError as error:
+            faults.append(f"{key} is wrong: {error.text}")
         else:
-            into[key] = value
+            self.values[key] = merged(self.values.get(key), found)
+
+    def _add_block(self, prefix: str, block: Mapping[str, Any], faults: list[str]) -> None:
+        for name, value in block.items():
+            key = f"{prefix}{name}"
+            if value is None:  # as if it were absent
+                continue
+            if "." in name or not (key in KEYS or key in BLOCKS):
+                faults.append(f"invalid config key {key}")
+            elif key in KEYS:
+                self.add(key, value, faults)
+            elif inner := _blocks(value):
+                for each in inner:
+                    self._add_block(f"{key}.", each, faults)
+            else:
+                faults.append(f"{key} must be a block of keys")
+
+    def _files_of(self, folder: Path) -> list[Path]:
+        try:
+            inside = sorted(entry for entry in folder.iterdir() if not entry.is_dir())
+        except OSError as error:
+            self.faults.append(f"cannot read the folder {folder}: {error.strerror}")
+            return []
+        files: list[Path] = []
+        for entry in inside:
+            if not self._format and entry.suffix[1:] not in _READERS:
+                why = f"its name must end in one of {_FORMATS_TEXT}, or -config-format be given"
+            elif entry.exists() and not entry.is_file():
+                why = "it is no file"  # opening a pipe would block until somebody writes to it
+            else:
+                files.append(entry)  # a broken link too: opening it tells what is wrong
+                continue
+            self.warnings.append(f"{entry} is not read: {why}")
+        return files
+
+
+def merged(old: Any, new: Any) -> Any:
+    """What a later value makes of an earlier one: blocks merge, lists append, others replace it."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        block, more = cast(dict[str, Any], old), cast(dict[str, Any], new)
+        return block | {key: merged(block.get(key), value) for key, value in more.items()}
+    return [*old, *new] if isinstance(old, list) and isinstance(new, list) else new
 
 
 def errors_text(what: str, faults: Sequence[str]) -> str:
@@ -84,119 +143,22 @@ def errors_text(what: str, faults: Sequence[str]) -> str:
     return "\n".join([head, *(f"\t* {fault}" for fault in faults)])
 
 
-def _files(path: Path, form: str, read: Read) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    try:
-        inside = sorted(entry for entry in path.iterdir() if not entry.is_dir())
-    except OSError as error:
-        read.faults.append(f"cannot read the folder {path}: {error.strerror}")
-        return []
-    files: list[Path] = []
-    for entry in inside:
-        if not form and entry.suffix[1:] not in _READERS:
-            why = f"its name must end in one of {_FORMATS_TEXT}, or -config-format be given"
-        elif entry.exists() and not entry.is_file():
-            why = "it is no file"  # to open a pipe would wait for who writes to it
-        else:
-            files.append(entry)  # a link to nothing too: to open it tells what is wrong
-            continue
-        read.warnings.append(f"{entry} is not read: {why}")
-    return files
-
-
-def _read_file(path: Path, form: str, read: Read) -> dict[str, Any]:
-    try:
-        values = _parsed(path, form)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        read.faults.append(f"config: Open failed on {path}. open {path}: {reason}")
-        return {}
-    except (ValueError, RecursionError) as error:  # of the readers, and ours
-        read.faults.append(f"failed to parse {path}: {error}")
-        return {}
-    faults: list[str] = []
-    clean = checked(values, KEYS, "", faults, read.warnings)
-    if faults:
-        read.faults.append(errors_text(f"failed to parse {path}", faults) + "\n\n")
-    return clean
-
-
-def _parsed(path: Path, form: str) -> dict[str, Any]:
-    form = form or path.suffix[1:]
-    path.stat()  # what is not there has no wrong name
-    if form not in _READERS:
+def _parsed(path: Path, file_format: str) -> dict[str, Any]:
+    path.stat()  # a missing file is reported as such, whatever its name
+    if file_format not in _READERS:
         raise ValueError(f"its name must end in one of {_FORMATS_TEXT}, or give -config-format")
     with path.open("rb") as file:
         data = file.read(FILE_BYTES_MAX + 1)
     if len(data) > FILE_BYTES_MAX:
         raise ValueError(f"the file is larger than {FILE_BYTES_MAX} bytes")
     text = data.decode()
-    values: Any = _READERS[form](text) if text.strip() else {}
+    values: Any = _READERS[file_format](text) if text.strip() else {}
     if not isinstance(values, dict):
         raise ValueError("it holds no block of keys")  # noqa: TRY004 - the file's fault
     return cast(dict[str, Any], values)
 
 
-def checked(
-    values: Mapping[str, Any],
-    keys: Mapping[str, Any],
-    prefix: str,
-    faults: list[str],
-    warnings: list[str],
-) -> dict[str, Any]:
-    """The used values of a block; what is wrong and what is not used is noted. None is absent."""
-    clean: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        kind = keys.get(key)
-        if value is None:
-            continue
-        if kind is None:
-            faults.append(f"invalid config key {name}")
-        elif isinstance(kind, dict):
-            inner = _block(value)
-            if inner is None:
-                faults.append(f"{name} must be a block of keys")
-            else:
-                below = cast(dict[str, Any], kind)
-                clean[key] = checked(inner, below, f"{name}.", faults, warnings)
-        elif kind is not Kind.UNUSED:
-            given = value if kind is not Kind.NAMES else _block(value)
-            if kind is not Kind.GUARDED and (fault := _misfit(given, kind)) is not None:
-                faults.append(f"{name} {fault}")
-            else:
-                clean[key] = given
-        elif value not in _NOTHING and not name.startswith("acl."):  # nobody misses details of ACLs
-            warnings.append(f"{name} is not used by this version of Quorate; it is ignored")
-    return clean
-
-
-def _block(value: Any) -> dict[str, Any] | None:
-    """A block; Consul's files may write one as a list of blocks."""
-    if isinstance(value, dict):
-        return cast(dict[str, Any], value)
-    items = _items(value) if isinstance(value, list) else []
-    if not items or not all(isinstance(item, dict) for item in items):
-        return None
-    merged: dict[str, Any] = {}
-    for item in items:
-        merge(merged, item)
-    return merged
-
-
-def _items(value: Any) -> list[Any]:
-    return list(value)
-
-
-def _misfit(value: Any, kind: Kind) -> str | None:
-    """Why this is no value of a kind; None if it is one."""
-    try:
-        found = msgspec.convert(value, _TYPES[kind])
-        if kind is Kind.DURATION:
-            durations.parse(found)
-    except msgspec.ValidationError:
-        return f"must be {kind.value}"
-    except RequestError as error:
-        return f"is wrong: {error.text}"
-    return None if kind is not Kind.NUMBER or math.isfinite(found) else f"must be {kind.value}"
+def _blocks(value: Any) -> list[dict[str, Any]]:
+    """The blocks that a value is: one, or a list, which Consul's files may write; else empty."""
+    blocks: list[Any] = [*value] if isinstance(value, list) else [value]
+    return blocks if all(isinstance(block, dict) for block in blocks) else []

@@ -1,14 +1,14 @@
 """Which keys a configuration file may have: Consul's, and a block of our own.
 
-A key that is built has a kind. A key of Consul's that this version does not use parses, with a
-warning, so that a file written for Consul starts a node. A key that asks for protection which is
-not built stops the start (`protection`). Any other key is an error.
+A supported key has a kind. A key of Consul's that this version does not use is accepted with a
+warning, so that a file written for Consul starts a node. A key that asks for protection that is
+not implemented stops the start (`protection`). Any other key is an error.
+
+A key within a block is named with dots, as in `ports.http`.
 """
 
-from collections.abc import Mapping
 from enum import Enum
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from quorate.agent import protection
@@ -16,21 +16,21 @@ from quorate.base.config import MIB, ClusterConfig, Limits, Timing
 
 
 class Kind(Enum):
-    """What the value of a key must be."""
+    """What the value of a key must be: in words, and its type."""
 
-    TEXT = "a string"
-    SWITCH = "true or false"
-    WHOLE = "a whole number"
-    NUMBER = "a number"
-    DURATION = 'a duration such as "10s"'
-    TEXTS = "a list of strings"
-    NAMES = "a block of strings"
-    UNUSED = "anything: this version does not use it"
-    GUARDED = "nothing that asks for protection"
+    TEXT = ("a string", str)
+    SWITCH = ("true or false", bool)
+    WHOLE = ("a whole number", int)
+    NUMBER = ("a number", float)
+    DURATION = ('a duration such as "10s"', str)
+    TEXTS = ("a list of strings", list[str])
+    NAMES = ("a block of strings", dict[str, str])
+    UNUSED = ("anything: this version does not use it", Any)
+    GUARDED = ("nothing that asks for protection", Any)
 
 
 class Key(NamedTuple):
-    """What is to be said of one key that is built."""
+    """What is known of one key."""
 
     kind: Kind
     setting: str = ""  # that it alone sets; see `settings.AgentSettings`
@@ -38,8 +38,12 @@ class Key(NamedTuple):
     about: str = ""  # the help of that
     default: Any = None  # of a setting that is the value as it stands; None: there is more to it
     least: int | None = None
+    most: int | None = None
     is_reloaded: bool = False  # a reload changes that setting; others need a new start
 
+
+VALUE_BYTES_MAX = 8 * MIB
+"""Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
 
 Live = partial(Key, is_reloaded=True)
 SWITCH, TEXT, TEXTS, NAMES = Kind.SWITCH, Kind.TEXT, Kind.TEXTS, Kind.NAMES
@@ -87,7 +91,7 @@ TABLE: dict[str, Key] = {
         WHOLE, "connections_per_client_max", default=200, least=1
     ),
     "limits.txn_max_req_len": Live(WHOLE, "txn_bytes_max", default=512 * 1024, least=1),
-    "limits.kv_max_value_size": Key(WHOLE),
+    "limits.kv_max_value_size": Key(WHOLE, least=1, most=VALUE_BYTES_MAX),
     "performance.raft_multiplier": Key(WHOLE),
     "performance.rpc_hold_timeout": Key(DURATION),
     "quorate.auto_promote": Key(SWITCH, "node.auto_promote"),
@@ -98,127 +102,91 @@ TABLE: dict[str, Key] = {
 }
 """Every key that is built; keys in blocks have dots between them. Flags are shown in this order."""
 
-Keys = dict[str, Any]
-"""Key -> Kind, or the keys of a block."""
-
-
-def _unused(names: str) -> Keys:
-    return dict.fromkeys(names.split(), Kind.UNUSED)
-
-
-def _numbers(kind: type[ClusterConfig | Timing | Limits]) -> Keys:
-    """A key for each field of a struct of numbers."""
-    fields = kind.__annotations__.items()
-    return {name: Kind.WHOLE if field is int else Kind.NUMBER for name, field in fields}
-
-
-def _guarded(keys: Mapping[str, Any]) -> Keys:
-    """Keys of `protection`, with its blocks."""
-    return {
-        name: Kind.GUARDED if isinstance(what, str) else _guarded(what)
-        for name, what in keys.items()
-    }
-
-
-_BLOCKS = _guarded(protection.BLOCKS)
-
-_ACL: Keys = _unused("down_policy token_ttl policy_ttl role_ttl enable_token_persistence")
-
-_DNS = _unused(
-    "allow_stale max_stale node_ttl service_ttl only_passing enable_truncate udp_answer_limit "
-    "a_record_limit recursor_strategy recursor_timeout use_cache cache_max_age "
-    "disable_compression enable_additional_node_meta_txt soa"
-)
-
-_GOSSIP = _unused(
-    "gossip_nodes probe_interval probe_timeout suspicion_mult gossip_interval retransmit_mult"
-)
-
-_OUR_NUMBERS: Keys = {
-    "cluster": _numbers(ClusterConfig), "timing": _numbers(Timing), "limits": _numbers(Limits),
-}  # fmt: skip
-
-_UNUSED = _unused(
-    # identity, addresses, joining
-    "primary_datacenter domain alt_domain advertise_addr_wan advertise_addr_ipv4 "
-    "advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs retry_join_wan retry_interval "
-    "retry_max rejoin_after_leave start_join start_join_wan retry_interval_wan retry_max_wan "
-    # log
-    "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
-    "syslog_facility "
-    # checks and services; access control, in old words; DNS; limits
-    "service services check checks enable_script_checks enable_local_script_checks "
-    "check_update_interval check_output_max_size discard_check_output watches acl_down_policy "
-    "acl_ttl acl_enforce_version_8 recursors discovery_max_stale "
-    # consensus and gossip
-    "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
-    "reconnect_timeout reconnect_timeout_wan disable_keyring_file "
-    # UI, mesh and the rest
-    "ui ui_dir ui_content_path cloud config_entries peering disable_update_check "
-    "disable_remote_exec enable_debug disable_anonymous_signature enable_central_service_config "
-    "experiments segment segments locality audit version version_prerelease revision license_path "
-    "partition non_voting_server read_replica protocol rpc server_name server_rejoin_age_max "
-    "use_streaming_backend disable_coordinates xds reporting"
-)
-
-_UNUSED_BLOCKS: Keys = {
-    "addresses": _unused("dns grpc") | _BLOCKS["addresses"],
-    "ports": _unused(
+_UNUSED: dict[str, str] = {
+    "": (
+        # identity, addresses, joining
+        "primary_datacenter domain alt_domain advertise_addr_wan advertise_addr_ipv4 "
+        "advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs retry_join_wan retry_interval "
+        "retry_max rejoin_after_leave start_join start_join_wan retry_interval_wan retry_max_wan "
+        # log
+        "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
+        "syslog_facility "
+        # checks and services; access control, in old words; DNS; limits
+        "service services check checks enable_script_checks enable_local_script_checks "
+        "check_update_interval check_output_max_size discard_check_output watches acl_down_policy "
+        "acl_ttl acl_enforce_version_8 recursors discovery_max_stale "
+        # consensus and gossip
+        "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
+        "reconnect_timeout reconnect_timeout_wan disable_keyring_file "
+        # UI, mesh and the rest
+        "ui ui_dir ui_content_path cloud config_entries peering disable_update_check "
+        "disable_remote_exec enable_debug disable_anonymous_signature "
+        "enable_central_service_config experiments segment segments locality audit version "
+        "version_prerelease revision license_path partition non_voting_server read_replica "
+        "protocol rpc server_name server_rejoin_age_max use_streaming_backend "
+        "disable_coordinates xds reporting"
+    ),
+    "addresses": "dns grpc",
+    "ports": (
         "dns grpc grpc_tls https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
         "sidecar_max_port expose_min_port expose_max_port"
     ),
-    "http_config": _unused("use_cache max_header_bytes") | _BLOCKS["http_config"],
-    "performance": _unused("leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout"),
-    "limits": _unused(
+    "http_config": "use_cache max_header_bytes",
+    "performance": "leave_drain_time grpc_keepalive_interval grpc_keepalive_timeout",
+    "limits": (
         "rpc_rate rpc_max_burst rpc_max_conns_per_client rpc_handshake_timeout "
         "rpc_client_timeout https_handshake_timeout request_limits"
     ),
-    "quorate": _OUR_NUMBERS,
-    "acl": _ACL | _BLOCKS["acl"],
-    "auto_encrypt": _BLOCKS["auto_encrypt"],
-    "auto_config": _BLOCKS["auto_config"]
-    | {"authorization": _BLOCKS["auto_config"]["authorization"] | _unused("static")},
-    "dns_config": _DNS,
-    "gossip_lan": _GOSSIP,
-    "gossip_wan": _GOSSIP,
-    "autopilot": _unused(
+    "acl": "down_policy token_ttl policy_ttl role_ttl enable_token_persistence",
+    "auto_config.authorization": "static",
+    "dns_config": (
+        "allow_stale max_stale node_ttl service_ttl only_passing enable_truncate "
+        "udp_answer_limit a_record_limit recursor_strategy recursor_timeout use_cache "
+        "cache_max_age disable_compression enable_additional_node_meta_txt soa"
+    ),
+    **dict.fromkeys(
+        ("gossip_lan", "gossip_wan"),
+        "gossip_nodes probe_interval probe_timeout suspicion_mult gossip_interval retransmit_mult",
+    ),
+    "autopilot": (
         "cleanup_dead_servers last_contact_threshold max_trailing_logs min_quorum "
         "server_stabilization_time disable_upgrade_migration redundancy_zone_tag "
         "upgrade_version_tag"
     ),
-    "raft_logstore": _unused("backend disable_log_cache verification boltdb wal"),
-    "tls": _BLOCKS["tls"],
-    "telemetry": _unused(
+    "raft_logstore": "backend disable_log_cache verification boltdb wal",
+    "telemetry": (
         "prometheus_retention_time disable_hostname statsd_address statsite_address "
         "dogstatsd_addr dogstatsd_tags metrics_prefix prefix_filter filter_default "
         "disable_per_tenancy_usage_metrics enable_host_metrics retry_failed_connection"
     ),
-    "ui_config": _unused(
+    "ui_config": (
         "enabled dir content_path metrics_provider metrics_provider_files "
         "metrics_provider_options_json metrics_proxy dashboard_url_templates"
     ),
-    "connect": _unused(
+    "connect": (
         "enabled ca_provider ca_config enable_mesh_gateway_wan_federation "
         "enable_serverless_plugin test_ca_leaf_root_change_spread"
     ),
 }
+"""Consul's keys that this version does not use, by block."""
 
+_NUMBERS = {"cluster": ClusterConfig, "timing": Timing, "limits": Limits}
+"""Blocks below `quorate`: each field of these structs is a key."""
 
-def _with_table(keys: Keys) -> Keys:
-    for name, key in TABLE.items():
-        *blocks, last = name.split(".")
-        place = keys
-        for block in blocks:
-            place = place.setdefault(block, {})
-        place[last] = key.kind
-    return keys
+KEYS: dict[str, Key] = {
+    **dict.fromkeys(protection.names(_UNUSED), Key(Kind.UNUSED)),
+    **dict.fromkeys(protection.GUARDED, Key(Kind.GUARDED)),
+    **{
+        f"quorate.{block}.{name}": Key(Kind.WHOLE if field is int else Kind.NUMBER)
+        for block, struct in _NUMBERS.items()
+        for name, field in struct.__annotations__.items()
+    },
+    **TABLE,
+}
+"""Every key that is accepted."""
 
-
-KEYS = MappingProxyType(_with_table(_UNUSED | _UNUSED_BLOCKS | _guarded(protection.GUARDED)))
-"""Every key that parses, nested as in the files."""
-
-OUR_KEYS: Keys = KEYS["quorate"]
-"""The block `quorate`: what Consul has no words for."""
+BLOCKS = {key[:place] for key in KEYS for place, letter in enumerate(key) if letter == "."}
+"""Every block that holds such keys."""
 
 RELOADED = {key.setting: name for name, key in TABLE.items() if key.setting and key.is_reloaded}
 """Settings that a reload changes, by the key that sets each."""
@@ -231,14 +199,6 @@ FIXED = {
     "node.limits": "quorate.limits",
 }
 """Settings that need a new start, by their keys."""
-
-
-def kind_of(key: str) -> Kind:
-    """What the value of a key must be; keys in blocks have dots between them."""
-    found: Any = KEYS
-    for part in key.split("."):
-        found = found[part]
-    return Kind(found)
 
 
 HIDDEN_FLAGS: dict[str, tuple[str, str]] = {

@@ -8,9 +8,9 @@ from operator import attrgetter
 
 import msgspec
 
-from quorate.agent.door import Door
-from quorate.agent.files import Given
+from quorate.agent.files import ConfigSources
 from quorate.agent.keys import FIXED, RELOADED
+from quorate.agent.listeners import HttpListeners
 from quorate.agent.logs import LogFollower, Logs
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.errors import PeerError, QuorateError, RequestError
@@ -23,26 +23,26 @@ LEAVE_S = 6.0
 class AgentProcess:
     """See `gateways.http.process.Process`.
 
-    `settings` are in force; what needs a new start is in them as it was. By `given` files are read
-    again. `stop` is called when the process is to end.
+    `settings` are in force; those that need a restart are as they were at the start. A reload reads
+    `sources` again. `stop` is called when the process is to end.
     """
 
     def __init__(
-        self, given: Given, settings: AgentSettings, logs: Logs, stop: Callable[[], None]
+        self, sources: ConfigSources, settings: AgentSettings, logs: Logs, stop: Callable[[], None]
     ) -> None:
         self.settings = settings
-        self._given = given
+        self._sources = sources
         self._logs = logs
         self._stop = stop
         self._body: Body | None = None
-        self._door: Door | None = None
+        self._listeners: HttpListeners | None = None
         self._leaving: asyncio.Task[None] | None = None
         is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
         self._had_terminal = has_terminal() and not is_kept
 
-    def started(self, body: Body, door: Door) -> None:
+    def started(self, body: Body, listeners: HttpListeners) -> None:
         """The node runs."""
-        self._body, self._door = body, door
+        self._body, self._listeners = body, listeners
 
     # --- the configuration ---------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ class AgentProcess:
         """
         log = self._logs.log
         try:
-            new, warnings = settings_of(self._given)
+            new, warnings = settings_of(self._sources)
         except ConfigError as error:
             text = str(error).strip()
             log.warning("not reloaded: nothing was changed", why=text)
@@ -85,8 +85,8 @@ class AgentProcess:
         node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
         self.settings = msgspec.structs.replace(self.settings, node=node, **values)
         self._logs.set_level(self.settings.log_level)
-        if self._door is not None:
-            self._door.reconfigure(self.settings)
+        if self._listeners is not None:
+            self._listeners.reconfigure(self.settings)
         if "node.meta" in changed and self._body is not None:
             self._body.register(node, self._registered)
 

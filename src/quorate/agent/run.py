@@ -26,8 +26,8 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from quorate import __version__
-from quorate.agent.door import Door, http_config
-from quorate.agent.files import Given
+from quorate.agent.files import ConfigSources
+from quorate.agent.listeners import HttpListeners, http_config
 from quorate.agent.logs import Logs
 from quorate.agent.pidfile import PidFileError, pid_file
 from quorate.agent.process import AgentProcess
@@ -73,10 +73,10 @@ class StartError(Exception):
     """The node can not start; the text says what to do."""
 
 
-def run(given: Given) -> int:
+def run(sources: ConfigSources) -> int:
     """Run a node until it is stopped; returns the exit code."""
     try:
-        settings, warnings = settings_of(given)
+        settings, warnings = settings_of(sources)
     except ConfigError as error:
         more = _ADVICE_DATA_DIR if "data_dir cannot be empty" in str(error) else ""
         return _refused(f"{str(error).rstrip()}\n{_ADVICE}{more}.")
@@ -87,7 +87,7 @@ def run(given: Given) -> int:
     connections_max = _raise_limit_of_files(log)
     try:
         with _data_dir(settings) as data_dir:
-            return _lives(given, settings, data_dir, logs, connections_max)
+            return _lives(sources, settings, data_dir, logs, connections_max)
     except (StartError, PidFileError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
@@ -95,12 +95,16 @@ def run(given: Given) -> int:
 
 
 def _lives(
-    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+    sources: ConfigSources,
+    settings: AgentSettings,
+    data_dir: Path,
+    logs: Logs,
+    connections_max: int,
 ) -> int:
     """Run a node; a second one, under a new id, if its directory turns out to be an old copy."""
     for is_new in (False, True):
         try:
-            return uvloop.run(_serve(given, settings, data_dir, logs, connections_max))
+            return uvloop.run(_serve(sources, settings, data_dir, logs, connections_max))
         except OldCopyError as old:
             if is_new:  # a directory that was just made: told, and nothing more to be tried
                 break
@@ -129,32 +133,36 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
 
 
 async def _serve(
-    given: Given, settings: AgentSettings, data_dir: Path, logs: Logs, connections_max: int
+    sources: ConfigSources,
+    settings: AgentSettings,
+    data_dir: Path,
+    logs: Logs,
+    connections_max: int,
 ) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     log = logs.log
-    process = AgentProcess(given, settings, logs, stopping.set)
+    process = AgentProcess(sources, settings, logs, stopping.set)
     loop.add_signal_handler(signal.SIGINT, process.interrupt)
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
     listener = _listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, log, context))
-    door, config = Door(log), http_config(settings, data_dir, connections_max)
+    listeners, config = HttpListeners(log), http_config(settings, data_dir, connections_max)
     try:
-        await door.open(body.local, settings, config, process)
+        await listeners.open(body.local, settings, config, process)
     except OSError as error:
-        await door.close()
+        await listeners.close()
         await body.close(is_clean=True)
-        raise _cannot_listen(error, door.host, settings.http_port or 0) from error
-    process.started(body, door)
+        raise _cannot_listen(error, listeners.host, settings.http_port or 0) from error
+    process.started(body, listeners)
     try:
         with pid_file(settings.pid_file):
             _tell_start(settings, data_dir, body, logs)
-            return await _run(body, door, stopping, logs)
+            return await _run(body, listeners, stopping, logs)
     except PidFileError:
-        await door.close()
+        await listeners.close()
         await body.close(is_clean=True)
         raise
 
@@ -169,7 +177,7 @@ def _tell_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs)
         logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
 
 
-async def _run(body: Body, door: Door, stopping: asyncio.Event, logs: Logs) -> int:
+async def _run(body: Body, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs) -> int:
     """Be a node until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
     gc.freeze()  # what is here now stays: later collections need not look at it
@@ -178,7 +186,7 @@ async def _run(body: Body, door: Door, stopping: asyncio.Event, logs: Logs) -> i
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     logs.close()
-    return await _stop(body, door, logs.log)
+    return await _stop(body, listeners, logs.log)
 
 
 def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
@@ -190,7 +198,7 @@ def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> N
         log.warning("event loop", what=context.get("message", ""))
 
 
-async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
+async def _stop(body: Body, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
     """End a node; returns the exit code.
 
     Raises:
@@ -200,7 +208,7 @@ async def _stop(body: Body, door: Door, log: FilteringBoundLogger) -> int:
     members = body.local.status().configuration.members
     try:
         async with asyncio.timeout(STOP_S):
-            await door.close()
+            await listeners.close()
             await body.stop()
     except TimeoutError:
         log.warning("the clean stop took too long")

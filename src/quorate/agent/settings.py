@@ -1,28 +1,27 @@
-"""Settings: what an agent makes of its flags and files. All faults are listed at once.
+"""Settings: flags and files, validated and converted. All faults are listed at once.
 
-One default differs from Consul's on purpose: `performance.raft_multiplier` is 1, not 5. Ours is
-the multiple of `base.config.Timing`, whose values are meant for production.
+One default differs from Consul's on purpose: `performance.raft_multiplier` is 1, not 5. It
+multiplies the values of `base.config.Timing`, which are meant for production.
 """
 
 import ipaddress
 import re
 import socket
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import msgspec
 
 from quorate.agent import protection
-from quorate.agent.beginnings import beginning_of
-from quorate.agent.files import FORMATS, Given, checked, errors_text, merge, read_files
-from quorate.agent.keys import KEYS, TABLE, Key, Kind
+from quorate.agent.bootstrapping import bootstrap_mode
+from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
+from quorate.agent.keys import TABLE, Kind
 from quorate.agent.logs import LEVELS
 from quorate.agent.sockets import SocketSettings
-from quorate.agent.templates import TemplateError, expand, own_places
+from quorate.agent.templates import TemplateError, expand, own_addresses
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
-from quorate.client import durations
 from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
 from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
 from quorate.runtime.wal import SyncMode
@@ -35,8 +34,6 @@ GOSSIP_PORT = 8301
 UNIX = "unix://"
 PORT_MAX = 65535
 SYNCS: tuple[SyncMode, ...] = get_args(SyncMode)
-VALUE_BYTES_MAX = 8 * 1024 * 1024
-"""Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
@@ -98,42 +95,46 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text lists every fault."""
 
 
-def settings_of(given: Given, *, is_lenient: bool = False) -> tuple[AgentSettings, list[str]]:
-    """Read the files that the flags name, judge everything together; also returns warnings.
+def settings_of(
+    sources: ConfigSources, *, is_lenient: bool = False
+) -> tuple[AgentSettings, list[str]]:
+    """Read the files that the flags name, validate everything together; also returns warnings.
 
     Args:
-        given: What the command line says.
-        is_lenient: Let words pass that only a start needs to understand, as Consul's `validate`
-            does.
+        sources: What the command line gives.
+        is_lenient: Accept names that only a start needs to know, as Consul's `validate` does.
 
     Raises:
         ConfigError: Something is wrong; all of it is listed.
     """
-    if given.form and given.form not in FORMATS:
-        raise ConfigError(f"-config-format must be one of {', '.join(FORMATS)}, not {given.form}")
-    read = read_files(given.files, given.form)
-    values = read.values
-    faults = list(read.faults)
-    merge(values, checked(given.values, KEYS, "", faults, read.warnings))
-    found = _Reader(values, is_dev=given.is_dev, is_lenient=is_lenient)
-    settings = found.settings()
-    faults += found.sentences
-    if found.faults:
-        faults.append(errors_text("", found.faults) + "\n\n")
-    faults += protection.requests(values)
-    faults += [] if is_lenient else protection.unknown_policies(values)
+    file_format = sources.file_format
+    if file_format and file_format not in FORMATS:
+        raise ConfigError(f"-config-format must be one of {', '.join(FORMATS)}, not {file_format}")
+    read = ConfigValues(file_format)
+    for path in sources.files:
+        read.read(path)
+    faults = read.faults
+    for key, value in sources.values.items():
+        read.add(key, value, faults)
+    built = _Builder(read.values, is_dev=sources.is_dev, is_lenient=is_lenient)
+    settings = built.settings()
+    faults += built.sentences
+    if built.faults:
+        faults.append(errors_text("", built.faults) + "\n\n")
+    faults += protection.requests(read.values)
+    faults += [] if is_lenient else protection.unknown_policies(read.values)
     if faults:
         raise ConfigError("\n".join(faults))
-    warnings = [*given.warnings, *read.warnings, *found.warnings]
-    return settings, list(dict.fromkeys(warnings))  # several files may say the same
+    warnings = [*sources.warnings, *read.warnings, *built.warnings]
+    return settings, list(dict.fromkeys(warnings))  # several files may cause the same one
 
 
-class _Reader:
-    """Turns values into settings, and notes what is wrong or odd.
+class _Builder:
+    """Makes settings of values, and notes what is wrong or worth a warning.
 
     Attributes:
         faults: Of single keys; Consul lists them.
-        sentences: Of what keys say together; Consul says them one by one.
+        sentences: Of keys that contradict each other; Consul reports them one by one.
         warnings: For the log.
     """
 
@@ -142,22 +143,23 @@ class _Reader:
         self.sentences: list[str] = []
         self.warnings: list[str] = []
         self._values = values
+        self._get = values.get
         self._is_dev = is_dev
         self._is_lenient = is_lenient
 
     def settings(self) -> AgentSettings:
-        """Everything; to be used only if no fault was noted."""
-        begins = beginning_of(self._values, is_dev=self._is_dev, is_lenient=self._is_lenient)
-        self.faults += begins.faults
-        self.sentences += begins.sentences
-        self.warnings += begins.warnings
-        bind = self._text("bind_addr", self._default_bind())
+        """All settings; to be used only if no fault was noted."""
+        bootstrap = bootstrap_mode(self._values, is_dev=self._is_dev, is_lenient=self._is_lenient)
+        self.faults += bootstrap.faults
+        self.sentences += bootstrap.sentences
+        self.warnings += bootstrap.warnings
         http_port = self._port("ports.http", HTTP_PORT)
         server_port = self._port("ports.server", SERVER_PORT)
         if server_port is None:
             self.faults.append("ports.server: invalid port: -1")
             server_port = SERVER_PORT
-        bind = self._one_address("bind_addr", bind)
+        bind = self._one_address("bind_addr", self._get("bind_addr") or self._default_bind())
+        pid_file = self._get("pid_file")
         settings = AgentSettings(
             is_dev=self._is_dev,
             data_dir=self._data_dir(),
@@ -168,74 +170,57 @@ class _Reader:
             http_port=http_port,
             server_port=server_port,
             join=self._join(server_port),
-            expect=begins.expect,
-            is_alone=begins.is_alone,
+            expect=bootstrap.expect,
+            is_alone=bootstrap.is_alone,
             node=self._node(),
             log_level=self._log_level(),
-            pid_file=Path(pid_file) if (pid_file := self._text("pid_file", "")) else None,
+            pid_file=Path(pid_file) if pid_file else None,
             leaves_on_interrupt=not self._get("skip_leave_on_interrupt", True),
             socket=self._socket(),
             wal_sync=self._wal_sync(),
             response_headers=self._response_headers(),
-            **{
-                key.setting: self._plain(name, key)
-                for name, key in TABLE.items()
-                if key.default is not None
-            },
+            **self._plain(),
         )
         hosts = {bind, *settings.clients}
-        is_met = bind in settings.clients or any(is_unspecified(host) for host in hosts)
-        if settings.http_port == settings.server_port and is_met:
+        is_shared = bind in settings.clients or any(is_unspecified(host) for host in hosts)
+        if settings.http_port == settings.server_port and is_shared:
             self.faults.append(f"ports.http and ports.server are both {server_port} on one address")
         return settings
 
     # --- single values -------------------------------------------------------------------------
 
-    def _get(self, name: str, default: Any) -> Any:
-        values: Any = self._values
-        for part in name.split("."):
-            values = cast(dict[str, Any], values).get(part) if isinstance(values, dict) else None
-        return default if values is None else values
-
-    def _plain(self, name: str, key: Key) -> Any:
-        """A value as it stands."""
-        if key.kind is Kind.DURATION:
-            return self._duration(name, key.default)
-        if key.least is not None:
-            return self._whole(name, key.default, key.least)
-        value = self._get(name, key.default)
-        return tuple(value) if key.kind is Kind.TEXTS else value
-
-    def _text(self, name: str, default: str) -> str:
-        return str(self._get(name, default))
-
-    def _whole(self, name: str, default: int, least: int) -> int:
-        value = int(self._get(name, default))
-        if value < least:
-            self.faults.append(f"{name} must be at least {least}")
-        return value
-
-    def _duration(self, name: str, default_s: float) -> float:
-        text = self._get(name, None)
-        return default_s if text is None else durations.parse(text)
+    def _plain(self) -> dict[str, Any]:
+        """The settings that are the values of their keys; every key's limits are checked."""
+        found: dict[str, Any] = {}
+        for name, key in TABLE.items():
+            value = self._get(name, key.default)
+            if value is None:
+                continue
+            if key.least is not None and value < key.least:
+                self.faults.append(f"{name} must be at least {key.least}")
+            if key.most is not None and value > key.most:
+                self.faults.append(f"{name} must be at most {key.most}")
+            if key.default is not None:
+                found[key.setting] = tuple(value) if key.kind is Kind.TEXTS else value
+        return found
 
     def _port(self, name: str, default: int) -> int | None:
-        """A port; None if it is switched off."""
-        port = int(self._get(name, default))
+        """A port; None if it is disabled."""
+        port: int = self._get(name, default)
         if not (0 < port <= PORT_MAX or port == -1):
             self.faults.append(f"{name}: invalid port: {port}")
         return None if port == -1 else port
 
     def _expanded(self, name: str, text: str) -> list[str]:
-        """The addresses that a key means, its templates replaced."""
+        """The addresses of a key, its templates replaced."""
         try:
-            return expand(text, own_places).split()
+            return expand(text, own_addresses).split()
         except TemplateError as error:
             self.faults.append(f"{name}: {error}")
             return []
 
     def _one_address(self, name: str, text: str) -> str:
-        """The one address to listen on that a key means."""
+        """The one address of a key to listen on."""
         hosts = self._expanded(name, text)
         if len(hosts) > 1:
             self.faults.append(f"{name} must be one address, not {len(hosts)}: {' '.join(hosts)}")
@@ -252,31 +237,31 @@ class _Reader:
         return plain
 
     def _default_bind(self) -> str:
-        """Where peers are listened for if nothing is said: no other machine is let in unasked.
+        """Where the server port listens by default: no other machine is let in unless configured.
 
-        An address to advertise says that others are to dial it.
+        An address to advertise means that other nodes are to connect to it.
         """
-        advertised = self._text("advertise_addr", "")
+        advertised = self._get("advertise_addr", "")
         if advertised and not self._is_dev:
             return advertised if _is_loopback(advertised) else "0.0.0.0"  # noqa: S104
-        far = [one for one in self._get("retry_join", []) if not _is_loopback(str(one))]
-        if far and not self._is_dev and not self._text("bind_addr", ""):
+        remote = [each for each in self._get("retry_join", []) if not _is_loopback(each)]
+        if remote and not self._is_dev:
             self.warnings.append(
                 "neither bind_addr nor advertise_addr is given: the server port listens on "
-                f"127.0.0.1, where nodes on other machines ({', '.join(far)}) cannot reach it"
+                f"127.0.0.1, where nodes on other machines ({', '.join(remote)}) cannot reach it"
             )
         return "127.0.0.1"
 
     # --- groups --------------------------------------------------------------------------------
 
     def _data_dir(self) -> Path | None:
-        text = self._text("data_dir", "")
+        text = self._get("data_dir", "")
         if not text and not self._is_dev:
             self.sentences.append("data_dir cannot be empty")
         return Path(text) if text else None
 
     def _node_name(self) -> str:
-        name = self._text("node_name", "") or socket.gethostname()
+        name: str = self._get("node_name") or socket.gethostname()
         if not name.isprintable():
             self.sentences.append(f"node_name {name!r} has characters that cannot be printed")
         elif not _IN_DNS.fullmatch(name):
@@ -284,10 +269,10 @@ class _Reader:
         return name
 
     def _node_meta(self) -> dict[str, str]:
-        """What the catalog says of this node; among it the id that the API shows.
+        """This node's metadata in the catalog, with the id that the API shows.
 
-        The node's own id, by which others know its votes, is made with its data directory and never
-        given: two directories with one id could vote twice.
+        The id under which a node votes is made with its data directory and cannot be configured:
+        two directories with one id could vote twice.
         """
         meta: dict[str, str] = dict(self._get("node_meta", {}))
         if len(meta) > META_PAIRS_MAX:
@@ -299,7 +284,7 @@ class _Reader:
                 self.sentences.append(f"node_meta invalid: {pair}: {fault}")
         if not self._get("disable_host_node_id", True):
             self.warnings.append("disable_host_node_id = false: ids are never made from the host")
-        text = self._text("node_id", "")
+        text = self._get("node_id", "")
         if _UUID.fullmatch(text):
             meta[NODE_ID_META] = text.lower()
         elif text:
@@ -307,15 +292,15 @@ class _Reader:
         return meta
 
     def _socket(self) -> SocketSettings:
-        mode = self._text("unix_sockets.mode", "")
+        mode = self._get("unix_sockets.mode", "")
         if mode and not re.fullmatch(r"0?[0-7]{3}", mode):
             self.faults.append(f"unix_sockets.mode: {mode!r} is no mode such as 0660")
             mode = ""
-        user, group = self._text("unix_sockets.user", ""), self._text("unix_sockets.group", "")
+        user, group = self._get("unix_sockets.user", ""), self._get("unix_sockets.group", "")
         return SocketSettings(user, group, int(mode, 8) if mode else None)
 
     def _advertise(self, bind: str) -> str:
-        text = self._text("advertise_addr", "")
+        text: str = self._get("advertise_addr", "")
         if not text:
             return reachable_host(bind)
         hosts = self._expanded("advertise_addr", text)
@@ -334,7 +319,7 @@ class _Reader:
 
     def _clients(self) -> tuple[str, ...]:
         name = "addresses.http" if self._get("addresses.http", "") else "client_addr"
-        text = self._text(name, "127.0.0.1")
+        text = self._get(name, "127.0.0.1")
         found: list[str] = []
         for host in self._expanded(name, text):
             if not host.startswith(UNIX):
@@ -355,8 +340,8 @@ class _Reader:
         return tuple(given.items())
 
     def _join(self, server_port: int) -> tuple[str, ...]:
-        """The server ports of others. A bare host means our own port: nodes are alike."""
-        gossip_port = int(self._get("ports.serf_lan", GOSSIP_PORT))
+        """The server ports of other nodes. A host without a port means the port of this node."""
+        gossip_port = self._get("ports.serf_lan", GOSSIP_PORT)
         joined: list[str] = []
         for text in self._get("retry_join", []):
             if "provider=" in text:
@@ -378,7 +363,7 @@ class _Reader:
         return tuple(dict.fromkeys(joined))
 
     def _log_level(self) -> str:
-        text = self._text("log_level", "debug" if self._is_dev else "info")
+        text: str = self._get("log_level", "debug" if self._is_dev else "info")
         level = text.lower()
         if level not in LEVELS and not self._is_lenient:
             names = ", ".join(name.upper() for name in LEVELS if name not in {"err", "warning"})
@@ -386,7 +371,7 @@ class _Reader:
         return level if level in LEVELS else "info"
 
     def _wal_sync(self) -> SyncMode:
-        text = self._text("quorate.wal_sync", "none" if self._is_dev else "auto")
+        text = self._get("quorate.wal_sync", "none" if self._is_dev else "auto")
         for sync in SYNCS:
             if text == sync:
                 return sync
@@ -394,38 +379,43 @@ class _Reader:
         return "auto"
 
     def _node(self) -> NodeSettings:
-        datacenter = self._text("datacenter", "dc1").lower()
+        datacenter: str = self._get("datacenter", "dc1").lower()
         if not _DATACENTER.fullmatch(datacenter):
             self.sentences.append(
                 "datacenter can only contain lowercase alphanumeric, - or _ characters. "
                 f'received: "{datacenter}"'
             )
-        limits = msgspec.structs.replace(Limits(), **self._get("quorate.limits", {}))
+        limits = msgspec.structs.replace(Limits(), **self._block("quorate.limits."))
         parts = (self._cluster(), self._timing(), limits, datacenter, self._node_meta())
-        is_promoting = bool(self._get("quorate.auto_promote", False))
-        node = NodeSettings(*parts, auto_promote=is_promoting)
+        node = NodeSettings(*parts, auto_promote=self._get("quorate.auto_promote", False))
         self.faults += node.validate()
         return node
 
     def _cluster(self) -> ClusterConfig:
         default = ClusterConfig()
-        value_bytes_max = self._whole("limits.kv_max_value_size", default.value_bytes_max, 1)
-        if value_bytes_max > VALUE_BYTES_MAX:
-            self.faults.append(f"limits.kv_max_value_size must be at most {VALUE_BYTES_MAX}")
+        value_bytes_max = self._get("limits.kv_max_value_size", default.value_bytes_max)
         batch_bytes_max = max(default.batch_bytes_max, 2 * value_bytes_max)
         cluster = ClusterConfig(value_bytes_max=value_bytes_max, batch_bytes_max=batch_bytes_max)
-        return msgspec.structs.replace(cluster, **self._get("quorate.cluster", {}))
+        return msgspec.structs.replace(cluster, **self._block("quorate.cluster."))
 
     def _timing(self) -> Timing:
-        factor = int(self._get("performance.raft_multiplier", 1))
+        factor = self._get("performance.raft_multiplier", 1)
         if not 1 <= factor <= 10:
             self.sentences.append(
                 f"performance.raft_multiplier cannot be {factor}. Must be between 1 and 10"
             )
         timing = Timing().scaled(factor)
-        hold_s = self._duration("performance.rpc_hold_timeout", timing.hold_s)
+        hold_s = self._get("performance.rpc_hold_timeout", timing.hold_s)
         timing = msgspec.structs.replace(timing, hold_s=hold_s)
-        return msgspec.structs.replace(timing, **self._get("quorate.timing", {}))
+        return msgspec.structs.replace(timing, **self._block("quorate.timing."))
+
+    def _block(self, prefix: str) -> dict[str, Any]:
+        """The values of a block, by their names in it."""
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self._values.items()
+            if name.startswith(prefix)
+        }
 
 
 def _is_loopback(host: str) -> bool:

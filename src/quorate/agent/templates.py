@@ -298,7 +298,7 @@ def _sorted(places: Places, keys: Sequence[str]) -> Places:
 # --- this machine ------------------------------------------------------------------------------
 
 
-def own_places() -> Places:
+def own_addresses() -> Places:
     """The addresses of this machine, in the order of its interfaces."""
     psutil: Any = importlib.import_module("psutil")  # no types of its own
     default = default_interface(ROUTES.read_text() if ROUTES.exists() else "")

@@ -1,26 +1,26 @@
-"""`quorate agent`: run a node. Each flag sets a key of its configuration, over what files say."""
+"""`quorate agent`: run a node. Each flag sets a key of its configuration, and wins over files."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorate.agent.files import Given, merge
-from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, UNUSED_SWITCHES, UNUSED_VALUES, Kind, kind_of
+from quorate.agent.files import ConfigSources, merged
+from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, UNUSED_SWITCHES, UNUSED_VALUES, Kind
 from quorate.base.errors import RequestError
 from quorate.cli import flags
 from quorate.cli.commands import Command
 from quorate.cli.flags import KINDS, SWITCH, About, Flag
 
 _TEXT, _TEXTS = KINDS[str], KINDS[tuple[str, ...]]
-_KEYS = FLAGS | HIDDEN_FLAGS
+_SETTERS = FLAGS | HIDDEN_FLAGS
 _KINDS = {
     Kind.SWITCH: SWITCH,
     Kind.WHOLE: KINDS[int],
     Kind.TEXTS: _TEXTS,
     Kind.NAMES: flags.Kind("KEY:VALUE", str, is_repeatable=True),
 }
-"""What stands behind a flag, by what its key must be; text if it is none of these."""
+"""The kind of a flag, by the kind of its key; text if it is none of these."""
 
 
 def _flags() -> Iterator[Flag]:
@@ -30,15 +30,15 @@ def _flags() -> Iterator[Flag]:
     about = "A folder of such files, in alphabetical order; repeatable."
     yield Flag("config-dir", About(about, "PATH"), _TEXTS)
     yield Flag("config-format", About("hcl, json or toml, whatever the files' endings."), _TEXT)
-    for name, (key, about) in _KEYS.items():
-        yield Flag(name, About(about), _KINDS.get(kind_of(key), _TEXT))
+    for name, (key, about) in _SETTERS.items():
+        yield Flag(name, About(about), _KINDS.get(KEYS[key].kind, _TEXT))
     for names, kind in ((UNUSED_SWITCHES, SWITCH), (UNUSED_VALUES, _TEXT)):
         for name in names.split():
             yield Flag(name, About(""), kind)
 
 
 class _Agent(Command):
-    def given(self, words: Sequence[str]) -> Given | None:
+    def sources(self, words: Sequence[str]) -> ConfigSources | None:
         """Read a command line; None if it asks for help, which is printed.
 
         Raises:
@@ -49,20 +49,24 @@ class _Agent(Command):
             return None
         if line.faults:
             raise RequestError("bad_request", "\n".join(line.faults))
-        said = {flag.name: value for flag, value in line.given}
-        files = [Path(v) for flag, v in line.given if flag.name in {"config-file", "config-dir"}]
+        own: dict[str, Any] = {"dev": False, "config-format": ""}
+        files: list[Path] = []
         values: dict[str, Any] = {}
         warnings: list[str] = []
         for flag, value in line.given:
-            if key := _KEYS.get(flag.name):
-                merge(values, _nested(key[0], value))
-            elif flag.name not in {"dev", "config-file", "config-dir", "config-format"}:
+            if flag.name in {"config-file", "config-dir"}:
+                files.append(Path(value))
+            elif flag.name in own:
+                own[flag.name] = value
+            elif flag.name in _SETTERS:
+                key, _ = _SETTERS[flag.name]
+                values[key] = merged(values.get(key), _value(KEYS[key].kind, value))
+            else:
                 text = f"-{flag.name} is not used by this version of Quorate; it is ignored"
                 warnings.append(text)
             if flag.name == "join":
                 warnings.append("-join is an old name: use -retry-join")
-        is_dev, form = said.get("dev", False), said.get("config-format", "")
-        return Given(values, files, is_dev, warnings, form)
+        return ConfigSources(values, files, own["dev"], warnings, own["config-format"])
 
     def run(self, words: Sequence[str]) -> None:
         """Run a node until it is stopped.
@@ -71,26 +75,22 @@ class _Agent(Command):
             SystemExit: With the exit code of the agent.
         """
         try:
-            given = self.given(words)
+            sources = self.sources(words)
         except RequestError as error:
             sys.stderr.write(f"==> {error.text}\nquorate agent -h lists the flags\n")
             raise SystemExit(1) from None
-        if given is not None:
+        if sources is not None:
             from quorate.agent.run import run
 
-            raise SystemExit(run(given))
+            raise SystemExit(run(sources))
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """A value of the command line, as a file would nest it below its key."""
-    kind = kind_of(key)
-    nested: Any = [value] if kind is Kind.TEXTS else value
+def _value(kind: Kind, value: Any) -> Any:
+    """The value of a flag, as a file would give it for the flag's key."""
     if kind is Kind.NAMES:
-        name, _, fact = str(value).partition(":")
-        nested = {name: fact}
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return dict(nested)
+        name, _, text = value.partition(":")
+        return {name: text}
+    return [value] if kind is Kind.TEXTS else value
 
 
 def _text() -> None:
@@ -106,6 +106,6 @@ def _text() -> None:
 agent = _Agent("agent", _text, flags=_flags())
 
 
-def parse_flags(words: Sequence[str]) -> Given:
-    """Read the command line of an agent; see `_Agent.given`."""
-    return agent.given(words) or Given()
+def parse_flags(words: Sequence[str]) -> ConfigSources:
+    """Read the command line of an agent; see `_Agent.sources`."""
+    return agent.sources(words) or ConfigSources()

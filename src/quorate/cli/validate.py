@@ -21,12 +21,12 @@ def validate(
     """
     if not paths:
         fail("Must specify at least one config file or directory")
-    from quorate.agent.files import Given
+    from quorate.agent.files import ConfigSources
     from quorate.agent.settings import ConfigError, settings_of
 
-    given = Given(files=[Path(path) for path in paths], form=config_format)
+    sources = ConfigSources(files=[Path(path) for path in paths], file_format=config_format)
     try:
-        _, warnings = settings_of(given, is_lenient=True)
+        _, warnings = settings_of(sources, is_lenient=True)
     except ConfigError as error:
         fail(f"Config validation failed: {error}")
     if not quiet:

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from quorate.agent.door import http_config
-from quorate.agent.files import merge
+from quorate.agent.files import merged
 from quorate.agent.keys import FIXED, RELOADED
+from quorate.agent.listeners import http_config
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.config import ClusterConfig, NodeSettings, Timing
 from quorate.cli.agent import parse_flags
@@ -466,6 +466,11 @@ def test_our_own_block_sets_what_consul_has_no_words_for(tmp_path: Path) -> None
         ("a.json", "[1]", "no block of keys"),
         ("a.json", '{"timing": 1}', "invalid config key timing"),
         ("a.json", '{"ports": 1}', "ports must be a block"),
+        ("a.json", '{"ports": []}', "ports must be a block"),
+        ("a.json", '{"ports": [{}, 1]}', "ports must be a block"),
+        ("a.json", '{"ports.http": 1}', "invalid config key ports.http"),
+        ("a.json", '{"ports": {"": 1}}', "invalid config key ports."),
+        ("a.json", '{"node_meta": [{"a": "b"}, 1]}', "node_meta must be a block of strings"),
         ("a.json", '{"ports": {"http": true}}', "ports.http must be a whole number"),
         ("a.json", '{"quorate": {"timing": {"tick_s": NaN}}}', "tick_s must be a number"),
         ("a.toml", "a = ", "failed to parse"),
@@ -492,13 +497,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path, f"-dev -config-dir {tmp_path / 'none'}")
 
 
-def test_merging_leaves_its_second_half_alone() -> None:
-    into: dict[str, Any] = {}
-    more = {"a": {"b": {"c": 1}}}
-    merge(into, more)
-    merge(into, {"a": {"b": {"d": 2}}})
-    assert into == {"a": {"b": {"c": 1, "d": 2}}}
-    assert more == {"a": {"b": {"c": 1}}}
+def test_merging_leaves_both_halves_alone() -> None:
+    old = {"a": {"b": {"c": 1}}, "list": [1]}
+    new = {"a": {"b": {"d": 2}}, "list": [2]}
+    assert merged(old, new) == {"a": {"b": {"c": 1, "d": 2}}, "list": [1, 2]}
+    assert old == {"a": {"b": {"c": 1}}, "list": [1]}
+    assert new == {"a": {"b": {"d": 2}}, "list": [2]}
 
 
 def test_a_default_cluster_is_what_the_contract_says(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from quorate.agent.templates import Place, TemplateError, default_interface, expand, own_places
+from quorate.agent.templates import Place, TemplateError, default_interface, expand, own_addresses
 
 
 def place(name: str, address: str, *, is_default: bool = False, flags: str = "up") -> Place:
@@ -99,7 +99,7 @@ def test_a_template_that_gives_nothing_is_refused(template: str) -> None:
 
 
 def test_this_machine_has_a_loopback() -> None:
-    assert expand('{{ GetInterfaceIP "lo" }}', own_places) == "127.0.0.1"
+    assert expand('{{ GetInterfaceIP "lo" }}', own_addresses) == "127.0.0.1"
 
 
 def test_the_default_route_with_the_least_metric_counts() -> None:

@@ -26,7 +26,7 @@ def test_flags_become_keys_and_lists_grow() -> None:
         "server": True,
         "bootstrap_expect": 3,
         "retry_join": ["a:1", "b:2", "c:3"],
-        "ports": {"http": -1},
+        "ports.http": -1,
         "client_addr": "0.0.0.0",
         "log_json": False,
     }

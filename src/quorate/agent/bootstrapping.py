@@ -1,4 +1,4 @@
-"""How a node begins: alone, together with others, or by joining; and what it must not be."""
+"""How a node bootstraps: alone, together with others, or by joining; and what is refused."""
 
 from typing import Any, NamedTuple
 
@@ -15,14 +15,14 @@ _NO_CLIENTS = (
     "a full member. Programs need no agent on their machine: they may use the HTTP "
     "address of any server"
 )
-_SAYS_NOTHING = (
+_UNSPECIFIED = (
     "-server is not given, and there are no client agents: this node joins as a server "
     "that holds everything, and has no vote until it is given one"
 )
 
 
-class Beginning(NamedTuple):
-    """How many nodes bootstrap together, 0 if none; what is wrong or odd, see `settings`."""
+class BootstrapMode(NamedTuple):
+    """How many nodes bootstrap together, 0 if none; faults and warnings, see `settings`."""
 
     expect: int
     is_alone: bool
@@ -31,10 +31,10 @@ class Beginning(NamedTuple):
     warnings: list[str]
 
 
-def beginning_of(values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> Beginning:
-    """Judge `server`, `bootstrap`, `bootstrap_expect` and `retry_join`; None counts as absent.
+def bootstrap_mode(values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> BootstrapMode:
+    """Evaluate `server`, `bootstrap`, `bootstrap_expect` and `retry_join`.
 
-    Where it `is_lenient`, a file for Consul is validated: client agents are no fault there.
+    With `is_lenient`, a file for Consul is validated: client agents are no fault there.
     """
     expect = int(values.get("bootstrap_expect") or 0)
     is_alone, server = bool(values.get("bootstrap")), values.get("server")
@@ -56,13 +56,13 @@ def beginning_of(values: dict[str, Any], *, is_dev: bool, is_lenient: bool) -> B
         (is_even, f"{expect} nodes bear no more failures than {expect - 1} do"),
         (is_lenient and expect == 1, _BOOTSTRAP_MODE),
         (is_lenient and is_one, "bootstrap = true: do not enable unless necessary"),
-        (server is None and not is_server and not is_lenient, _SAYS_NOTHING),
+        (server is None and not is_server and not is_lenient, _UNSPECIFIED),
         (is_waiting and not is_lenient, _ONLY_WAITS_TO_BOOTSTRAP if expect else _ONLY_WAITS),
     )
     is_single = is_dev or is_one
-    return Beginning(0 if is_single else expect, is_single, sentences, faults, warnings)
+    return BootstrapMode(0 if is_single else expect, is_single, sentences, faults, warnings)
 
 
 def _true(*facts: tuple[object, str]) -> list[str]:
-    """What is to be said, of what may be so."""
-    return [text for is_so, text in facts if is_so]
+    """The texts whose conditions hold."""
+    return [text for holds, text in facts if holds]

@@ -1,4 +1,4 @@
-"""Door: the gateways of a node. The one place where a body and a gateway meet."""
+"""HttpListeners: the gateways of a node. The one place where a body and a gateway meet."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
 
 
-class Door:
+class HttpListeners:
     """The HTTP servers of one node, one per client address; `host` is the one opened last."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
