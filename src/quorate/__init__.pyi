@@ -12,6 +12,7 @@ from quorate.client import AsyncElection as AsyncElection
 from quorate.client import AsyncKv as AsyncKv
 from quorate.client import AsyncLock as AsyncLock
 from quorate.client import AsyncPaxos as AsyncPaxos
+from quorate.client import AsyncSemaphore as AsyncSemaphore
 from quorate.client import AsyncSessions as AsyncSessions
 from quorate.client import AsyncSnapshots as AsyncSnapshots
 from quorate.client import AsyncStatus as AsyncStatus
@@ -29,6 +30,8 @@ from quorate.client import LockLostError as LockLostError
 from quorate.client import MemberInfo as MemberInfo
 from quorate.client import Paxos as Paxos
 from quorate.client import Reply as Reply
+from quorate.client import Semaphore as Semaphore
+from quorate.client import SemaphoreError as SemaphoreError
 from quorate.client import Session as Session
 from quorate.client import Sessions as Sessions
 from quorate.client import Snapshots as Snapshots
@@ -47,6 +50,7 @@ __all__ = [
     "AsyncKv",
     "AsyncLock",
     "AsyncPaxos",
+    "AsyncSemaphore",
     "AsyncSessions",
     "AsyncSnapshots",
     "AsyncStatus",
@@ -71,6 +75,8 @@ __all__ = [
     "QuorateError",
     "Reply",
     "RequestError",
+    "Semaphore",
+    "SemaphoreError",
     "Session",
     "Sessions",
     "Snapshots",

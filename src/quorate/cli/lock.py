@@ -13,10 +13,9 @@ from quorate.cli.connect import Connection, connected
 from quorate.cli.lockguard import Guard, fork_guard
 from quorate.cli.output import fail, note
 from quorate.cli.output import say as echo
-from quorate.cli.semaphore import PlacesError, place
 from quorate.client import durations
 from quorate.client.aio.client import AsyncClient
-from quorate.client.errors import LockHeldError, LockLostError
+from quorate.client.errors import LockHeldError, LockLostError, SemaphoreError
 from quorate.client.holding import Held
 
 EXIT_CHILD = 2  # Consul's: the child failed, whatever its own code was
@@ -72,7 +71,9 @@ def lock(
     guard = fork_guard()  # before there is another thread
     try:
         how, told = asyncio.run(_locked(connection.node, connection.secret, plan, guard))
-    except (NotLockedError, PlacesError) as error:
+    except SemaphoreError as error:
+        fail(error.text + f": say -n={error.limit}" * bool(error.limit))
+    except NotLockedError as error:
         fail(str(error))
     finally:
         guard.close()
@@ -132,7 +133,9 @@ async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
 async def _held(client: AsyncClient, plan: Plan) -> AsyncGenerator[Held, None]:
     """Hold the lock or a place in the semaphore; leave no keys behind."""
     if plan.limit > 1:
-        async with place(client, plan.prefix, plan.limit, plan.name, plan.wait_s) as held:
+        async with client.semaphore(
+            plan.prefix, plan.limit, value=plan.name, ttl_s=TTL_S, wait_s=plan.wait_s
+        ) as held:
             yield held
         return
     key = f"{plan.prefix}/.lock"

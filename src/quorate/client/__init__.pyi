@@ -2,6 +2,7 @@ from quorate.client.aio.client import AsyncClient as AsyncClient
 from quorate.client.aio.elections import AsyncElection as AsyncElection
 from quorate.client.aio.kv import AsyncKv as AsyncKv
 from quorate.client.aio.locks import AsyncLock as AsyncLock
+from quorate.client.aio.semaphores import AsyncSemaphore as AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions as AsyncSessions
 from quorate.client.aio.snapshot import AsyncSnapshots as AsyncSnapshots
 from quorate.client.aio.status import AsyncStatus as AsyncStatus
@@ -9,6 +10,7 @@ from quorate.client.aio.txn import AsyncTxn as AsyncTxn
 from quorate.client.aio.watching import AsyncWatch as AsyncWatch
 from quorate.client.errors import LockHeldError as LockHeldError
 from quorate.client.errors import LockLostError as LockLostError
+from quorate.client.errors import SemaphoreError as SemaphoreError
 from quorate.client.handles import AsyncPaxos as AsyncPaxos
 from quorate.client.handles import Paxos as Paxos
 from quorate.client.holding import Held as Held
@@ -24,6 +26,7 @@ from quorate.client.sync.client import Client as Client
 from quorate.client.sync.elections import Election as Election
 from quorate.client.sync.kv import Kv as Kv
 from quorate.client.sync.locks import Lock as Lock
+from quorate.client.sync.semaphores import Semaphore as Semaphore
 from quorate.client.sync.session import Sessions as Sessions
 from quorate.client.sync.snapshot import Snapshots as Snapshots
 from quorate.client.sync.status import Status as Status
@@ -36,6 +39,7 @@ __all__ = [
     "AsyncKv",
     "AsyncLock",
     "AsyncPaxos",
+    "AsyncSemaphore",
     "AsyncSessions",
     "AsyncSnapshots",
     "AsyncStatus",
@@ -53,6 +57,8 @@ __all__ = [
     "MemberInfo",
     "Paxos",
     "Reply",
+    "Semaphore",
+    "SemaphoreError",
     "Session",
     "Sessions",
     "Snapshots",

@@ -21,6 +21,18 @@ class LockHeldError(ConflictError):
         super().__init__("precondition", text)
 
 
+class SemaphoreError(ConflictError):
+    """A semaphore cannot be used as asked for: it has another limit, or its key is something else.
+
+    Attributes:
+        limit: The limit it has; 0 if its key is something else.
+    """
+
+    def __init__(self, text: str, limit: int = 0) -> None:
+        super().__init__("precondition", text)
+        self.limit = limit
+
+
 class ExchangeError(Exception):
     """No reply came for a request; raised by transports, never by the API.
 

@@ -5,6 +5,7 @@ HLD-1: a lock is taken for lost when no renewal *begun* within nine tenths of it
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -18,10 +19,12 @@ from quorate.client.arguments import (
     filled,
     seconds,
 )
-from quorate.client.errors import LockLostError
+from quorate.client.errors import LockLostError, SemaphoreError
 from quorate.client.requests import kv_path
+from quorate.client.structs import KvEntry
 
 LOCK_FLAG = 0x2DDCCBC058A50C18  # marks a key as a lock, for all clients of Consul's API
+SEMAPHORE_FLAG = 0xE0F69A2BAA414DE0  # the same for the document of a semaphore
 SAFE = 0.9  # of the TTL; the rest is for clocks that do not run alike
 RENEWALS_PER_TTL = 3
 RETRY_S = 0.5  # after a failed renewal
@@ -63,6 +66,39 @@ def lock_plan(
         seconds("lock_delay_s", lock_delay_s, *LOCK_DELAY_S),
         on_lost,
     )
+
+
+class _Document(msgspec.Struct, rename="pascal"):
+    """The document of a semaphore: how many may hold it, and the sessions that do."""
+
+    limit: int
+    holders: dict[str, bool] = {}
+
+
+_DOCUMENT = msgspec.json.Decoder(_Document)
+
+
+def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
+    """The sessions that hold a semaphore, by its document; None if there is none yet.
+
+    Raises:
+        SemaphoreError: It is no such document, or has another limit than `limit`.
+    """
+    if entry is None:
+        return frozenset()
+    try:
+        document = _DOCUMENT.decode(entry.value)
+    except msgspec.MsgspecError as error:
+        raise SemaphoreError(f"{entry.key} is no semaphore: {error}") from error
+    if document.limit != limit:
+        text = f"{entry.key} has limit {document.limit}, not {limit}"
+        raise SemaphoreError(text, document.limit)
+    return frozenset(document.holders)
+
+
+def holders_document(limit: int, sessions: AbstractSet[str]) -> bytes:
+    """The document of a semaphore that these sessions hold."""
+    return msgspec.json.encode(_Document(limit, dict.fromkeys(sorted(sessions), True)))
 
 
 class Held:

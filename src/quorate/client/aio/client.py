@@ -11,6 +11,7 @@ from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
 from quorate.client.aio.road import FOREVER, AsyncRoad
+from quorate.client.aio.semaphores import AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions
 from quorate.client.aio.snapshot import AsyncSnapshots
 from quorate.client.aio.status import AsyncStatus
@@ -166,6 +167,32 @@ class AsyncClient:
             self.session,
             lock_plan(name, value, ttl_s, wait_s, lock_delay_s, on_lost),
         )
+
+    def semaphore(
+        self,
+        prefix: str,
+        limit: int,
+        *,
+        value: Data = b"",
+        ttl_s: float = 15.0,
+        wait_s: float = FOREVER,
+        on_lost: Lost | None = None,
+    ) -> AsyncSemaphore:
+        """Make a semaphore, to be held by a `with` block.
+
+        Args:
+            prefix: The keys of the semaphore begin with this and a slash; no others may.
+            limit: How many may hold it at once; the same for all who use it.
+            value: Written to the holder's own key while held, for people.
+            ttl_s: See `lock`.
+            wait_s: See `lock`.
+            on_lost: See `lock`.
+
+        Raises:
+            TypeError, RequestError: An argument is of another type or out of range.
+        """
+        plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
+        return AsyncSemaphore(self.kv, self.session, plan, prefix, limit)
 
     async def call(
         self,

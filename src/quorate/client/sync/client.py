@@ -17,6 +17,7 @@ from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
 from quorate.client.sync.road import FOREVER, Road
+from quorate.client.sync.semaphores import Semaphore
 from quorate.client.sync.session import Sessions
 from quorate.client.sync.snapshot import Snapshots
 from quorate.client.sync.status import Status
@@ -167,6 +168,32 @@ class Client:
             self.session,
             lock_plan(name, value, ttl_s, wait_s, lock_delay_s, on_lost),
         )
+
+    def semaphore(
+        self,
+        prefix: str,
+        limit: int,
+        *,
+        value: Data = b"",
+        ttl_s: float = 15.0,
+        wait_s: float = FOREVER,
+        on_lost: Lost | None = None,
+    ) -> Semaphore:
+        """Make a semaphore, to be held by a `with` block.
+
+        Args:
+            prefix: The keys of the semaphore begin with this and a slash; no others may.
+            limit: How many may hold it at once; the same for all who use it.
+            value: Written to the holder's own key while held, for people.
+            ttl_s: See `lock`.
+            wait_s: See `lock`.
+            on_lost: See `lock`.
+
+        Raises:
+            TypeError, RequestError: An argument is of another type or out of range.
+        """
+        plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
+        return Semaphore(self.kv, self.session, plan, prefix, limit)
 
     def call(
         self,

@@ -1,0 +1,135 @@
+"""Semaphores: at most so many holders at once, by the recipe of all clients of Consul's API.
+
+Every holder has a key of its own below a prefix, locked by its session. The document
+`<prefix>/.lock`, changed only by `cas`, lists the sessions that hold the semaphore. A session that
+no longer locks its own key has ended: it does not count, and the next writer leaves it out.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Set as AbstractSet
+
+import msgspec
+
+from quorate.base.errors import OutcomeUnknownError, QuorateError, UnavailableError
+from quorate.client import arguments
+from quorate.client.errors import LockHeldError
+from quorate.client.holding import (
+    GRACE_S,
+    PATIENCE_S,
+    RELEASE_S,
+    SEMAPHORE_FLAG,
+    Held,
+    LockPlan,
+    holders,
+    holders_document,
+)
+from quorate.client.structs import KvEntry
+from quorate.client.sync.kv import Kv
+from quorate.client.sync.locks import Lock
+from quorate.client.sync.session import Sessions
+from quorate.client.sync.watching import WAIT_S
+
+
+class Semaphore(Lock):
+    """A semaphore, from `client.semaphore`; at most `limit` programs are inside its block.
+
+        with client.semaphore("jobs/resize", 3):
+            resize()
+
+    Everything said of Lock holds. A holder's fence is higher than that of everyone who entered
+    before it; it orders those who hold the semaphore together, and excludes none of them.
+
+    Raises (on entering):
+        LockHeldError: The semaphore was full for all of `wait_s`.
+        SemaphoreError: Its other holders use another limit, or its document is something else.
+        UnavailableError: As Lock.
+    """
+
+    def __init__(self, kv: Kv, sessions: Sessions, plan: LockPlan, prefix: str, limit: int) -> None:
+        super().__init__(kv, sessions, plan)
+        self._prefix = prefix
+        self._limit = arguments.whole("limit", limit, 1)
+        self._document = f"{prefix}/.lock"
+
+    def acquire(self) -> Held:
+        """Wait until the semaphore is not full. The class tells what is raised."""
+        if not self._session or self._is_of_parent():
+            own = f"{self._prefix}/{uuid.uuid4()}"
+            self._plan = msgspec.structs.replace(self._plan, name=own)
+        until_s = self._kv.now_s() + self._plan.wait_s
+        held = super().acquire()
+        try:
+            held.fence = self._enter(held, until_s)
+        except BaseException:
+            self.release()
+            raise
+        return held
+
+    def release(self) -> None:
+        """Leave the semaphore. Harmless if it is not held; without a cluster the TTL does it."""
+        held = None if self._is_of_parent() else self._held
+        until_s = self._kv.now_s() + RELEASE_S
+        if held is not None:
+            with contextlib.suppress(QuorateError):  # its session ends, which says the same
+                self._leave(held.session, until_s)
+        super().release()
+        if held is not None:
+            with contextlib.suppress(QuorateError):
+                self._kv.delete(held.name, deadline_s=self._rest_s(until_s))
+                self._remove_if_empty(until_s)
+
+    def _enter(self, held: Held, until_s: float) -> int:
+        """Wait for room, and enter; return the index of the document that lists the session."""
+        watch = self._kv.watch_tree(f"{self._prefix}/")
+        is_full = False
+        while True:
+            held.check()
+            wait_s = self._rest_s(until_s)
+            limit_s = min(wait_s + GRACE_S, PATIENCE_S) if self._plan.wait_s else None
+            try:
+                entries = watch.look(min(wait_s, WAIT_S), deadline_s=limit_s)
+            except UnavailableError:
+                if is_full:
+                    raise self._full_error() from None
+                raise
+            document = next((each for each in entries if each.key == self._document), None)
+            sessions = holders(document, self._limit) & {each.session for each in entries}
+            if document is not None and held.session in sessions:
+                return document.modify_index
+            is_full = len(sessions) >= self._limit
+            if not is_full:
+                self._write(document, sessions | {held.session}, limit_s)
+            elif not wait_s:
+                raise self._full_error()
+
+    def _leave(self, session: str, until_s: float) -> None:
+        while True:
+            rest_s = self._rest_s(until_s)
+            document = self._kv.get(self._document, deadline_s=rest_s)
+            sessions = holders(document, self._limit)
+            if session not in sessions:
+                return
+            self._write(document, sessions - {session}, rest_s)
+
+    def _remove_if_empty(self, until_s: float) -> None:
+        rest_s = self._rest_s(until_s)
+        document = self._kv.get(self._document, deadline_s=rest_s)
+        if document is not None and not holders(document, self._limit):
+            self._kv.delete(self._document, index=document.modify_index, deadline_s=rest_s)
+
+    def _write(
+        self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float | None
+    ) -> None:
+        """Change the document if it is still this one; the caller looks at what became of it."""
+        value = holders_document(self._limit, sessions)
+        index = document.modify_index if document is not None else 0
+        with contextlib.suppress(OutcomeUnknownError):
+            self._kv.cas(self._document, value, index, flags=SEMAPHORE_FLAG, deadline_s=deadline_s)
+
+    def _rest_s(self, until_s: float) -> float:
+        return max(until_s - self._kv.now_s(), 0.0)
+
+    def _full_error(self) -> LockHeldError:
+        wait_s = self._plan.wait_s
+        return LockHeldError(f"semaphore {self._prefix!r} was full for all of {wait_s:g} s")

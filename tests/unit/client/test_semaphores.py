@@ -1,0 +1,144 @@
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from quorate.base.errors import RequestError
+from quorate.client import AsyncClient, Client, LockHeldError, LockLostError, SemaphoreError
+from quorate.client.holding import LOCK_FLAG, SEMAPHORE_FLAG
+from tests.unit.client.fakes import Node, Store, nodes, nodes_in_thread, until
+
+
+@asynccontextmanager
+async def a_client(store: Store) -> AsyncGenerator[tuple[AsyncClient, Node], None]:
+    async with nodes(store) as [node], AsyncClient(node.address) as client:
+        yield client, node
+
+
+def listed(store: Store) -> list[str]:
+    """The sessions in the document."""
+    return list(json.loads(store.rows["s/.lock"].value)["Holders"])
+
+
+def test_as_many_as_the_limit_hold_it_at_once_and_it_leaves_nothing_behind() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, _):
+            async with client.semaphore("s", 2, value="me") as one:
+                async with client.semaphore("s", 2) as two:
+                    assert sorted(listed(store)) == sorted([one.session, two.session])
+                    assert store.rows["s/.lock"].flags == SEMAPHORE_FLAG
+                    own = store.rows[one.name]
+                    assert (own.session, own.value, own.flags) == (one.session, b"me", LOCK_FLAG)
+                    assert one.fence < two.fence == store.rows["s/.lock"].modified
+                    with pytest.raises(LockHeldError, match="'s' was full for all of 0 s"):
+                        await client.semaphore("s", 2, wait_s=0).acquire()
+                assert listed(store) == [one.session]
+                async with client.semaphore("s", 2, wait_s=0) as third:
+                    assert third.fence > two.fence
+            assert (store.rows, store.sessions) == ({}, {})
+
+    asyncio.run(run())
+
+
+def test_who_waits_enters_when_a_holder_leaves_or_ends() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, node):
+            for is_ended in (False, True):
+                node.seen.clear()
+                holder = client.semaphore("s", 1)
+                held = await holder.acquire()
+                waiting = asyncio.create_task(client.semaphore("s", 1, wait_s=30).acquire())
+                await until(lambda: any("index" in s.query for s in node.seen if "wait" in s.query
+                                        and "recurse" in s.query))  # fmt: skip
+                assert not waiting.done()
+                if is_ended:  # as after a crash: the document still lists it
+                    store.end(held.session)
+                else:
+                    await holder.release()
+                other = await waiting
+                assert listed(store) == [other.session]
+                store.end(other.session)
+                store.write("s/.lock", None)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("document", "limit", "text"),
+    [
+        (b'{"Limit":3,"Holders":{}}', 3, "s/.lock has limit 3, not 2"),
+        (b"mine", 0, "s/.lock is no semaphore: "),
+    ],
+)
+def test_a_document_of_another_kind_is_refused_and_left_alone(
+    document: bytes, limit: int, text: str
+) -> None:
+    async def run() -> None:
+        store = Store()
+        store.write("s/.lock", document)
+        async with a_client(store) as (client, _):
+            with pytest.raises(SemaphoreError) as caught:
+                await client.semaphore("s", 2).acquire()
+            assert caught.value.text.startswith(text)
+            assert (caught.value.limit, caught.value.code) == (limit, "precondition")
+            assert store.sessions == {}
+            assert store.rows["s/.lock"].value == document
+            assert list(store.rows) == ["s/.lock"]
+
+    asyncio.run(run())
+
+
+def test_a_holder_whose_session_ends_loses_it() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, _):
+
+            async def hold() -> None:
+                async with client.semaphore("s", 2) as held:
+                    store.end(held.session)
+                    await asyncio.Event().wait()
+
+            with pytest.raises(LockLostError):
+                await hold()
+            assert store.rows == {}
+
+    asyncio.run(run())
+
+
+def test_one_object_is_held_again_and_not_twice_at_once() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, _):
+            semaphore = client.semaphore("s", 5)
+            first = await semaphore.acquire()
+            with pytest.raises(RequestError, match="in use"):
+                await semaphore.acquire()
+            assert store.rows[first.name].session == first.session
+            await semaphore.release()
+            second = await semaphore.acquire()
+            assert second.name != first.name
+            await semaphore.release()
+            assert (store.rows, store.sessions) == ({}, {})
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("prefix", "limit"), [("", 1), ("s", 0)])
+def test_arguments_out_of_range_are_refused(prefix: str, limit: int) -> None:
+    client = AsyncClient("127.0.0.1:1")
+    with pytest.raises(RequestError):
+        client.semaphore(prefix, limit)
+
+
+def test_the_sync_client_has_semaphores_too() -> None:
+    store = Store()
+    with nodes_in_thread(store) as [node], Client(node.address) as client:
+        with client.semaphore("s", 1) as held:
+            assert listed(store) == [held.session]
+            with pytest.raises(LockHeldError):
+                client.semaphore("s", 1, wait_s=0).acquire()
+        assert (store.rows, store.sessions) == ({}, {})
