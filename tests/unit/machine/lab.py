@@ -124,6 +124,7 @@ class Lab:
         self.machine = Machine(self.tables, self.settings, domains, turn_units)
         self.stamp_ms = 1_000
         self.touched: list[bytes] = []
+        self.batch = b""
         self.shadow: Machine | None = None
         if self.machine.applied == 0:
             self.machine.found("cluster", FOUNDERS)
@@ -139,6 +140,7 @@ class Lab:
         body = join_commands([encode_command(command) for command in commands])
         bundle = Bundle(ANN, 1, sequence, len(commands), body)
         data = encode_batch(Batch(Ballot(1, ANN), self.stamp_ms, self.stamp_ms, (bundle,)))
+        self.batch = data
         application = self.machine.apply(Slot(self.machine.applied + 1), data, None, ANN)
         self.touched = application.touched
         if self.shadow is not None:
