@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from quorate.base.batches import majority
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
@@ -48,7 +49,7 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S, domains: Domains = DOMAINS)
     make = Make(
         founders=founders,
         spares=spares,
-        expect=begin.choice((0, founders // 2 + 1)) if founders > 2 else 0,
+        expect=begin.choice((0, majority(founders))) if founders > 2 else 0,
         early=begin.randrange(spares + 1) if not neighbours else 0,
         neighbours=neighbours,
         is_founded_alone=dice.random() < 0.3,

@@ -25,6 +25,7 @@ REQUESTS = [
     ("PUT", "/v1/session/renew/5"),
     ("PUT", "/v1/session/destroy/5"),
     ("DELETE", "/v1/operator/raft/peer?id=bob"),
+    ("PUT", "/v1/operator/raft/peer?id=bob"),
     ("POST", "/v1/operator/raft/transfer-leader?id=bob"),
 ]
 
@@ -55,6 +56,33 @@ def test_without_such_headers_the_node_decides(method: str, target: str) -> None
     for each in contexts(method, target):
         assert (each.principal, each.deadline_s, each.trace_id) == (PLAIN.principal, inf, "")
         assert each.principal.name == "anonymous"
+
+
+EVERY_ENDPOINT = [(method, route) for route in ROUTES for method in route.handlers]
+ASKS_NOTHING = {
+    "/", "/metrics", "/v1/agent/leave", "/v1/agent/members", "/v1/agent/metrics",
+    "/v1/agent/monitor", "/v1/agent/reload", "/v1/agent/self", "/v1/agent/services",
+    "/v1/catalog/datacenters", "/v1/operator/autopilot/health", "/v1/operator/cluster",
+    "/v1/status/leader", "/v1/status/peers",
+}  # fmt: skip
+"""They show what the node knows without asking, or are about the process."""
+
+SAYS_TOO_LITTLE = {
+    "/v1/agent/service/register", "/v1/operator/raft/peer", "/v1/operator/raft/transfer-leader",
+    "/v1/txn",
+}  # fmt: skip
+"""Refused as the request below is; `REQUESTS` has others for most of them."""
+
+
+@pytest.mark.parametrize(("method", "route"), EVERY_ENDPOINT, ids=lambda each: str(each)[:40])
+def test_no_endpoint_asks_the_node_without_the_context_of_its_request(
+    method: str, route: Route
+) -> None:
+    desk = Desk()
+    desk.post(method, route.pattern.replace("/:", "/"), b"{}", f"Traceparent: {PARENT}")
+
+    assert {each.trace_id for each in desk.local.contexts} <= {TRACE}
+    assert bool(desk.local.contexts) is (route.pattern not in ASKS_NOTHING | SAYS_TOO_LITTLE)
 
 
 def test_what_makes_a_handler_fail_is_reported_with_its_trace() -> None:
