@@ -2,6 +2,7 @@
 
 import codeop
 import re
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import pytest
 
 from quorate.base import errors
+from quorate.base.numbers import TAGS
 from quorate.cli.commands import NOUNS, Command, Group, load
 from quorate.gateways.http.routes import ROUTES
 
@@ -20,6 +22,7 @@ ADR_SECTIONS = [
 ]  # fmt: skip
 ADR_LINES_MAX = 60
 README_WORDS_MAX = 600
+SCREENS_MAX, SCREEN_LINES, SCREEN_COLUMNS = 3, 60, 100
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -250,3 +253,45 @@ def test_an_incomplete_decision_record_is_seen() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(prose((REPOSITORY / "README.md").read_text()).split()) <= README_WORDS_MAX
+
+
+PILLARS = {
+    "registry": "catalog",
+    "tasks": "tasks",
+    "objects": "objects",
+    "access control": "acl",
+}
+"""What is to come, and the domain that will have its rows."""
+
+
+def screens(page: str) -> float:
+    """How many screens a page takes; a line that is too long for one line takes several."""
+    lines = sum(max(1, -(-len(line) // SCREEN_COLUMNS)) for line in page.splitlines())
+    return lines / SCREEN_LINES
+
+
+def packages() -> set[str]:
+    """All that are, and those to come that the import contract names."""
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    return set(re.findall(r"\w+", " ".join(contract["layers"])))
+
+
+def test_the_architecture_fits_three_screens() -> None:
+    assert screens((REPOSITORY / "ARCHITECTURE.md").read_text()) <= SCREENS_MAX
+
+
+def test_the_architecture_says_where_each_coming_pillar_will_live() -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text()
+    places = dict(re.findall(r"^\| (\w[\w ]*\w)[^|]*\|(.*)\|$", page, re.MULTILINE))
+    for pillar, domain in PILLARS.items():
+        named = re.findall(r"`(\w+)`", places[pillar])
+        assert named[0] == domain
+        assert len(named) >= 3  # who has the rows, who decides, who acts
+        assert {name for name in named if name.islower()} <= packages()
+    assert set(PILLARS.values()) <= TAGS.keys()  # their commands have numbers
+
+
+def test_a_page_of_long_lines_takes_more_screens() -> None:
+    assert screens("x\n" * 120) == 2
+    assert screens(("x" * 101 + "\n") * 60) == 2
