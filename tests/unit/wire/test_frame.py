@@ -78,6 +78,28 @@ def test_a_frame_may_come_in_many_pieces_and_bring_the_next_one_along() -> None:
     assert fed(reader, data[5:]) == [ACCEPT]
 
 
+def test_a_message_is_there_with_its_last_byte_wherever_the_pieces_are_cut() -> None:
+    """A reader that waits for one byte too many would leave a message lying until the next."""
+    data = stream(Accepted(BALLOT, Slot(7)), ACCEPT)
+    for cut in range(len(data)):
+        reader = FrameReader()
+        assert reader.held_bytes == 0
+        first = fed(reader, data[:cut])
+        assert reader.held_bytes == cut - len(stream(*first))
+        assert first + fed(reader, data[cut:]) == [Accepted(BALLOT, Slot(7)), ACCEPT]
+        assert reader.held_bytes == 0
+
+
+def test_the_longest_frame_leaves_and_arrives_and_one_byte_more_does_neither() -> None:
+    meta, body = encode_message(ACCEPT)
+    length = len(meta) + sum(map(len, body))
+    assert FrameReader(length).feed(b"".join(encode_frame(ACCEPT, bytes_max=length)))
+    with pytest.raises(PeerError, match=f"at most {length - 1}"):
+        encode_frame(ACCEPT, bytes_max=length - 1)
+    with pytest.raises(PeerError, match=f"announced a frame of {length} bytes"):
+        FrameReader(length - 1).feed(stream(ACCEPT))
+
+
 @pytest.mark.parametrize("place", [0, 5, 9, 13, 17, 21, 60, -1])
 def test_one_damaged_byte_is_refused(place: int) -> None:
     data = bytearray(stream(ACCEPT, ACCEPT))

@@ -85,6 +85,30 @@ def test_names_too_long_for_a_handshake_do_not_leave() -> None:
     assert caught.value.code == "local"
 
 
+def test_the_longest_hello_leaves_and_arrives_and_one_byte_more_does_neither() -> None:
+    room = HELLO_BYTES_MAX - (len(encode_hello(altered(MINE, cluster_id="x" * 2000))) - 16 - 2000)
+    longest = altered(MINE, cluster_id="x" * room)
+    assert HelloReader().feed(encode_hello(longest)) == (longest, b"")
+    with pytest.raises(PeerError, match="too long"):
+        encode_hello(altered(MINE, cluster_id="x" * (room + 1)))
+    with pytest.raises(PeerError, match=f"announced a handshake of {HELLO_BYTES_MAX + 1} bytes"):
+        HelloReader().feed(MAGIC + (HELLO_BYTES_MAX + 1).to_bytes(4, "little") + bytes(4))
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        altered(THEIRS, cluster_id="c2"),
+        altered(THEIRS, config_hash="another"),
+        altered(THEIRS, incarnation=4),
+        altered(THEIRS, nonce=223),
+    ],
+    ids=["cluster", "settings", "life", "process"],
+)
+def test_a_refusal_names_the_peer_by_name_id_and_address(theirs: Hello) -> None:
+    assert "node 'bob' (id-bob) at 10.0.0.2:8300 " in refused(theirs, THEIRS)
+
+
 def test_a_peer_of_the_same_cluster_is_welcome() -> None:
     assert judge_hello(MINE, THEIRS) == 1
     assert judge_hello(MINE, THEIRS, THEIRS) == 1  # a second connection

@@ -3,7 +3,7 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
-from quorate.base.records import Record, Vote
+from quorate.base.records import Promised, Record, Vote
 from quorate.wire.checksum import crc32c
 from quorate.wire.records import (
     CLOSE,
@@ -29,6 +29,7 @@ from quorate.wire.records import (
 from tests.unit.wire import older
 from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
 
+WITH_MARK = Promised(Ballot(4, NODE), Slot(6))
 PLACE = Place(segment=5, life=77, commit=3, flags=LAST)
 
 
@@ -43,7 +44,7 @@ def header_of(data: bytes) -> Header:
 
 
 @pytest.mark.parametrize(
-    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), FOUNDED]
+    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED]
 )
 def test_a_record_is_what_it_was_and_fills_whole_words(record: Record) -> None:
     data = bytes_of(stored(record))
@@ -86,7 +87,7 @@ def test_a_record_says_its_group_and_one_that_is_not_here_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), FOUNDED]
+    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED]
 )
 def test_a_record_of_the_older_layout_is_read_and_is_of_group_0(record: Record) -> None:
     _, buffers = older.encode(stored(record), 9, PLACE)

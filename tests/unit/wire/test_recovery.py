@@ -176,6 +176,56 @@ def test_a_torn_write_is_dropped_with_a_warning() -> None:
     assert "was torn at offset" in past.warnings[0]
 
 
+def test_a_log_that_ended_whole_brings_no_warning() -> None:
+    disk = SimDisk()
+    assert recovery(disk).warnings == []
+    journal = written(disk, [promise(3)], [vote(1), vote(2)])
+    assert recovery(disk, 2).warnings == []
+    disk.obey(journal.close_idle())
+    assert recovery(disk, 2).warnings == []
+
+
+def test_a_commit_without_its_end_brings_a_warning_and_what_is_whole_of_it_counts() -> None:
+    """The header of its second record never came: neither body nor slot are known."""
+    disk = SimDisk()
+    written(disk, [vote(1)], [vote(2), vote(3)])
+    last = places(disk, FIRST)[-1]
+    disk.flip(FIRST, last + 8)
+    past = recovery(disk, 2)
+    (warning,) = past.warnings
+    assert warning.startswith(f"{FIRST}: the last write was torn at offset {last}; ")
+    assert list(past.records()) == [vote(1), vote(2)]
+
+
+def test_damage_is_told_with_its_place_its_kind_and_how_it_is_known() -> None:
+    def text_after(byte: int, commits: int = 7) -> str:
+        disk = SimDisk()
+        written(disk, *([vote(slot, 900)] for slot in range(1, commits + 1)))
+        disk.flip(FIRST, byte)
+        return refused(disk).text.partition(". ")[0]
+
+    disk = SimDisk()
+    written(disk, *([vote(slot, 900)] for slot in range(1, 8)))
+    opening, first, second, *_ = places(disk, FIRST)
+    is_older = "newer ones prove that it was whole"
+    assert opening == 0
+    assert text_after(20) == (
+        f"{FIRST}: the record at offset 0 is bad: its head is damaged, and the segment counts"
+    )
+    assert text_after(20, commits=2) == (
+        f"{FIRST}: the record at offset 0 is bad: its header is damaged or missing, "
+        f"and a later one at offset {first} is whole"
+    )
+    assert text_after(first + 130) == (
+        f"{FIRST}: the record at offset {first} (slot 1) is bad: its body is damaged, "
+        f"and {is_older}"
+    )
+    assert text_after(second + 8) == (
+        f"{FIRST}: the record at offset {second} is bad: its header is damaged or missing, "
+        f"and {is_older}"
+    )
+
+
 def test_rot_in_the_newest_segment_names_file_offset_and_slot() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2)], [vote(3)])

@@ -14,7 +14,7 @@ from quorate.base.ids import Ballot, Slot
 from quorate.base.records import Promised, Record, Vote
 from quorate.sim.disk import SECTOR_BYTES, SimDisk
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, Write
-from quorate.wire.journal import Journal, Layout, segment_name
+from quorate.wire.journal import Journal, Layout, segment_name, spare_name
 from quorate.wire.records import ALIGNMENT, header_at
 from tests.unit.wire.journals import begun, found, names, persists, promise, vote
 
@@ -59,6 +59,14 @@ def numbers_in(data: bytes) -> set[int]:
     """Of segments that whole headers in these bytes name, stale ones included."""
     headers = (header_at(data, offset) for offset in range(0, len(data), ALIGNMENT))
     return {header.segment for header in headers if header is not None}
+
+
+def test_a_segment_that_goes_becomes_a_spare_that_the_next_life_knows() -> None:
+    disk = SimDisk()
+    journal, _ = wrapped(disk)
+    spares = names(disk, "spare-")
+    assert len(spares) == journal.spares > 0
+    assert all(name == spare_name(int(name[-16:])) for name in spares)
 
 
 # --- how many are kept ------------------------------------------------------------------------
