@@ -3,10 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
+from quorate.base.domain import Domain
+from quorate.domains import DOMAINS
+from quorate.machine.engine import assembled
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.minimise import minimise
 from quorate.sim.run import run
@@ -68,6 +73,35 @@ def test_every_kind_of_fault_happens_in_some_seed() -> None:
     kinds = {fault.kind for seed in range(200) for fault in plan_of(seed).faults}
 
     assert kinds == set(FAULTS)
+
+
+def with_notes(domain: Domain, seen: set[str]) -> Domain:
+    """The domain, whose part of the model notes the commands, facts and questions that it meets."""
+
+    def noting(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def note(model: Any, command: Any) -> Any:
+            seen.add(type(command).__name__)
+            return handler(model, command)
+
+        return note
+
+    model = {each: noting(handler) for each, handler in domain.simulation.model.items()}
+    simulation = msgspec.structs.replace(domain.simulation, model=model)
+    return msgspec.structs.replace(domain, simulation=simulation)
+
+
+def test_clients_do_all_that_domains_can_and_restore_the_state_meanwhile() -> None:
+    """Else a checker that finds nothing says nothing."""
+    seen, restores = set[str](), 0
+    domains = assembled(with_notes(domain, seen) for domain in DOMAINS.all[1:])
+    wanted = {each.__name__ for domain in domains.all[1:] for each in domain.simulation.model}
+    for seed in range(100, 124):
+        result = run(plan_of(seed, 12.0, domains))
+        assert result.failure == ""
+        restores += result.operations["restores"]
+        if seen >= wanted and restores:
+            break
+    assert (wanted - seen, restores > 0) == (set(), True)
 
 
 def test_a_failing_plan_shrinks_to_the_fault_that_matters() -> None:
