@@ -10,13 +10,15 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
+import msgspec
 import pytest
 
-from quorate.base import ports
+from quorate.base import effects, events, ports
 from quorate.base.context import RequestContext
+from quorate.base.ids import GROUP
 from quorate.domains import DOMAINS
 from tests import test_tidy as tidy
-from tests.test_tidy import Module, Rule, imports, parsed
+from tests.test_tidy import Module, Rule, functions, imports, parsed
 
 
 @cache
@@ -143,6 +145,38 @@ def test_there_is_one_majority() -> None:
     assert [each for module in modules() for each in counted_majorities(module)] == []
 
 
+# --- many groups need no new format, and no turn a deeper stack -----------------------------------
+
+OF_ONE_GROUP = (
+    effects.Persist, effects.Send, effects.Truncate, effects.Install,
+    events.Received, events.SnapshotTaken, events.Installed, events.ChunkStored,
+)  # fmt: skip
+"""What is about records, messages or tables of one group; links and the log file are the node's."""
+
+
+@pytest.mark.parametrize("each", OF_ONE_GROUP, ids=lambda each: each.__name__)
+def test_effects_and_events_say_their_group_and_it_is_number_0(each: type[msgspec.Struct]) -> None:
+    fields = {field.name: field.default for field in msgspec.structs.fields(each)}
+    assert fields["group"] == GROUP == 0
+
+
+def self_calls(module: Module) -> list[str]:
+    """A turn goes on until nothing is left, in a loop: however much there is, the stack is flat."""
+    if module.room not in {"paxos", "node"}:
+        return []
+    return [
+        f"{module.path}:{call.lineno}: {function.name} calls itself; loop"
+        for function in functions(module.tree)
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in (function.name, f"self.{function.name}")
+    ]
+
+
+def test_no_turn_calls_itself() -> None:
+    assert [each for module in modules() for each in self_calls(module)] == []
+
+
 # --- what the protocol's packages define is what runs -------------------------------------------
 
 PROTOCOL = {"base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving"}
@@ -196,6 +230,7 @@ def test_what_the_protocol_defines_is_what_runs() -> None:
         (shared_contexts, "gateways/http/kv.py", "from quorate.base.context import PLAIN"),
         (opened_sockets, "runtime/dialing.py", "await loop.create_connection(f, host, 1)"),
         (opened_sockets, "gateways/dns/server.py", "await asyncio.start_server(f, host)"),
+        (self_calls, "node/node.py", "def flush(self):\n    return self.flush()"),
         (counted_majorities, "node/node.py", "enough = len(voters) // 2 + 1"),
     ],
 )
