@@ -58,7 +58,7 @@ def acquire(rows: Rows, key: bytes, value: bytes, flags: int, session: str) -> K
     elif old.session and old.session != session:
         return None
     else:
-        lock_index = old.lock_index + 1
+        lock_index = old.lock_index if old.session else old.lock_index + 1
         if old.session and old.value == value and old.flags == flags:
             return old
         row = KvRow(old.create_index, rows.take_index(), lock_index, flags, session, value)
