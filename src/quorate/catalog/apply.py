@@ -68,7 +68,7 @@ NO_SERVICE = Failure("precondition", "Missing service registration")
 NO_CHECK_ID = Failure("bad_request", "Missing check ID")
 
 _PIECE = 32
-_WRITE_UNITS = 24
+_LOOK_UNITS, _WRITE_UNITS = 1, 24
 
 
 # --- registering ------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, b
     """Apply `CatalogRegister`."""
     node, details = command.node, command.details
     known = node_of(rows, node)
-    failure = _refusal(rows, command, known)
+    failure = yield from _refusal(rows, command, known)
     if failure is not None:
         return failure
     if details is not None:
@@ -99,7 +99,9 @@ def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, b
     return True
 
 
-def _refusal(rows: Rows, command: CatalogRegister, known: NodeRow | None) -> Failure | None:
+def _refusal(
+    rows: Rows, command: CatalogRegister, known: NodeRow | None
+) -> Generator[None, None, Failure | None]:
     """Why nothing of it is done."""
     if known is None and command.details is None:
         return NO_NODE
@@ -117,6 +119,8 @@ def _refusal(rows: Rows, command: CatalogRegister, known: NodeRow | None) -> Fai
             continue
         if is_other or rows.get(NODE_SERVICES, instance_key(command.node, service)) is None:
             return NO_SERVICE
+        if rows.spend(_LOOK_UNITS):
+            yield
     return None
 
 
@@ -212,13 +216,16 @@ def store_instance(rows: Rows, node: str, service: str, name: str, data: bytes) 
 
 
 def rename_checks(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
-    """Have the checks of an instance say its new service."""
-    for row in list(checks_of_instance(rows, node, service.id)):
-        index = rows.take_index()
-        said = msgspec.structs.replace(row, service_name=service.name, modify_index=index)
-        rows.put(CHECKS, check_key(node, row.id), encode_row(said))
-        if rows.spend(_WRITE_UNITS):
-            yield
+    """Write the new service of an instance into its checks. Cost: O(those)."""
+    after: str | None = None
+    while piece := list(islice(checks_of_instance(rows, node, service.id, after), _PIECE)):
+        for row in piece:
+            index = rows.take_index()
+            renamed = msgspec.structs.replace(row, service_name=service.name, modify_index=index)
+            rows.put(CHECKS, check_key(node, row.id), encode_row(renamed))
+            if rows.spend(_WRITE_UNITS):
+                yield
+        after = piece[-1].id
 
 
 # --- checks -----------------------------------------------------------------------------------

@@ -218,11 +218,21 @@ def checks_of_node(rows: TableRows, node: str) -> Iterator[CheckRow]:
     return map(decode_check, map(_VALUE, rows.range(CHECKS, prefix, prefix_end(prefix))))
 
 
-def checks_of_instance(rows: TableRows, node: str, service: str) -> Iterator[CheckRow]:
-    """The checks of one instance, or with "" those of the node as a whole, by id. O(those)."""
+def checks_of_instance(
+    rows: TableRows, node: str, service: str, after: str | None = None
+) -> Iterator[CheckRow]:
+    """The checks of one instance, or with "" those of the node as a whole, by id. O(those).
+
+    Args:
+        rows: Of the tables.
+        node: Its name, in any case.
+        service: Id of the instance.
+        after: Only the checks that follow the one with this id; None: all.
+    """
     prefix = instance_key(node, service) + b"\0"
     place = name_part(node) + b"\0"
-    found = rows.range(SERVICE_CHECKS, prefix, prefix_end(prefix))
+    first = prefix if after is None else prefix + key_part(after) + b"\0"
+    found = rows.range(SERVICE_CHECKS, first, prefix_end(prefix))
     return filter(None, map(partial(_listed, rows, place, len(prefix)), found))
 
 

@@ -44,11 +44,12 @@ DELETE = "delete"
 NO_NODE = Failure("precondition", "Missing node registration")
 
 _PIECE = 32
+_LOOK_UNITS = 2  # of a check whose status is read
 _END_UNITS = 32  # of a session that ends
 
 
-def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
-    """Apply `SessionCreate`."""
+def on_create(rows: Rows, command: SessionCreate) -> Generator[None, None, str | Failure]:
+    """Apply `SessionCreate`. Cost: O(its checks)."""
     if not rows.ask(IsNodeKnown(command.node)):
         return NO_NODE
     for check in (*command.node_checks, *command.service_checks):
@@ -57,10 +58,12 @@ def on_create(rows: Rows, command: SessionCreate) -> str | Failure:
             return Failure("precondition", f"Missing check '{check}' registration")
         if status == CRITICAL:
             return Failure("precondition", f"Check '{check}' is in critical state")
+        if rows.spend(_LOOK_UNITS):
+            yield
     if session_of(rows, command.id) is not None:
         return Failure("already_exists", f"Session '{command.id}' exists already")
     index = rows.take_index()
-    add(
+    yield from add(
         rows,
         SessionRow(
             command.id,
@@ -96,7 +99,7 @@ def on_renew(rows: Rows, command: SessionRenew) -> bool:
 def end(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
     """End a session; what it holds is freed under the same index (SES-1)."""
     rows.take_index()
-    remove(rows, row)
+    yield from remove(rows, row)
     subject = of_session(row.id)
     rows.note_subject(SESSIONS, subject)
     rows.bury(subject)

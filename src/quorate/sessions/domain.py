@@ -19,8 +19,12 @@ from quorate.sessions.tables import EXPIRY, SESSIONS, TABLES, row_deadline_ms
 SESSIONS_DOMAIN = Domain(
     name="sessions",
     tables=TABLES,
-    handlers={SessionCreate: apply.on_create, SessionRenew: apply.on_renew},
-    long_handlers={SessionDestroy: apply.on_destroy, SessionExpire: apply.on_expire},
+    handlers={SessionRenew: apply.on_renew},
+    long_handlers={
+        SessionCreate: apply.on_create,
+        SessionDestroy: apply.on_destroy,
+        SessionExpire: apply.on_expire,
+    },
     reactions={
         CheckStatusChanged: apply.on_check_status,
         CheckRemoved: apply.on_check_removed,

@@ -5,7 +5,7 @@ SES-2: the row holds the logged time of the last logged renewal; the deadline is
     is worth 1.5 to 2 TTL.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from operator import itemgetter
 
@@ -24,6 +24,8 @@ NODE_SESSIONS = 24
 
 So the sessions of a node are found by its name and no check, those bound to a check of it by both.
 """
+
+_PLACE_UNITS = 8  # of a row that is written to the secondary index, or deleted from it
 
 EXPIRY = "session expiry"
 """The kind of timer that ends a session; its key is that of the row."""
@@ -120,19 +122,23 @@ def needs_renewal(row: SessionRow, stamp_ms: int) -> bool:
     return row.ttl_ms > 0 and 2 * (stamp_ms - row.renewed_ms) >= row.ttl_ms
 
 
-def add(rows: Rows, row: SessionRow) -> None:
-    """Write a row that was not there, and set its timer."""
+def add(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
+    """Write a row that was not there, and set its timer. Cost: O(its checks)."""
     put(rows, row)
     for place in _places(row):
         rows.add_derived(NODE_SESSIONS, place)
+        if rows.spend(_PLACE_UNITS):
+            yield
 
 
-def remove(rows: Rows, row: SessionRow) -> None:
-    """Delete a row, and clear its timer."""
+def remove(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
+    """Delete a row, and clear its timer. Cost: O(its checks)."""
     key = key_part(row.id)
     rows.delete(SESSIONS, key)
     for place in _places(row):
         rows.remove_derived(NODE_SESSIONS, place)
+        if rows.spend(_PLACE_UNITS):
+            yield
     rows.clear_timer(EXPIRY, key)
 
 

@@ -11,7 +11,15 @@ from quorate.base.errors import StorageError
 from quorate.base.ids import Ballot, Slot
 from quorate.base.subjects import EVERYTHING, beginning, exactly
 from quorate.base.txn import TxnOp
-from quorate.catalog.commands import NodeDeregister, NodeHealth, NodeRegister, ServiceRegister
+from quorate.catalog.commands import (
+    CatalogRegister,
+    NodeDeregister,
+    NodeHealth,
+    NodeRegister,
+    ServiceDeregister,
+    ServiceRegister,
+)
+from quorate.catalog.fields import PASSING, Check, Service
 from quorate.domains import DOMAINS
 from quorate.kv.commands import KvAcquire, KvDeleteTree, KvSet
 from quorate.kv.subjects import of_tree
@@ -134,6 +142,21 @@ def services() -> list[Command]:
     return [ServiceRegister("ann", f"i{number}", f"n{number}", b"{}") for number in range(MANY)]
 
 
+def checks() -> tuple[Check, ...]:
+    return tuple(Check(f"c{number}", "", PASSING, service_id="i") for number in range(MANY))
+
+
+def checked() -> list[Command]:
+    """An instance with many checks."""
+    return [CatalogRegister("ann", service=Service("i", "web"), checks=checks())]
+
+
+def bound() -> SessionCreate:
+    """A session that ends with any of many checks."""
+    names = tuple(check.id for check in checks())
+    return SessionCreate("s", "", "ann", 0, "release", "", 10_000, (), names)
+
+
 def restoring() -> list[Command]:
     other = Lab()
     for command in [*tree(), *crowd()]:
@@ -168,6 +191,19 @@ CASES: dict[str, tuple[list[Command], list[Command]]] = {
     "a node with sessions": (crowd(), [NodeDeregister("ann")]),
     "a node with services": (services(), [NodeDeregister("ann")]),
     "a node that changes": (services(), [NodeRegister("ann", "Ann", "10.0.0.9", "dc1", {}, {})]),
+    "an instance with many checks": ([], checked()),
+    "many checks of an instance that is there": (
+        [CatalogRegister("ann", service=Service("i", "web"))],
+        [CatalogRegister("ann", checks=(*checks(), Check("c", "", PASSING, service_id="none")))],
+    ),
+    "checks of an instance whose service changes": (
+        checked(),
+        [CatalogRegister("ann", service=Service("i", "shop"))],
+    ),
+    "the same, as older versions say it": (checked(), [ServiceRegister("ann", "i", "shop", b"{}")]),
+    "an instance that goes with its checks": (checked(), [ServiceDeregister("ann", "i")]),
+    "a session bound to many checks": (checked(), [bound()]),
+    "the end of a session bound to many checks": ([*checked(), bound()], [SessionDestroy("s")]),
     "rows of a restore": ([], restoring()),
     "the end of a restore": (restoring(), [commit()]),
     "the rest of a restore": ([*tree(), *restoring(), commit()], [Sweep(MANY)]),
