@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import structlog
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, NodeSettings, local
 from quorate.base.context import PLAIN
-from quorate.base.errors import ConflictError, QuorateError, StorageError
+from quorate.base.errors import ConflictError, QuorateError, RequestError, StorageError
 from quorate.base.outcomes import Outcome
 from quorate.base.txn import TxnOp
 from quorate.cli.main import main
@@ -166,6 +167,28 @@ def test_the_new_directory_must_be_blank_and_the_old_ones_real(tmp_path: Path) -
         recover([tmp_path], tmp_path / "full")
     with pytest.raises(StorageError, match="no data directory"):
         recover([tmp_path / "full"], tmp_path / "new")
+
+
+@pytest.mark.parametrize("again", ["n1", "n0/../n1", "link"])
+def test_a_survivor_that_is_named_twice_is_refused(tmp_path: Path, again: str) -> None:
+    for name in ("n0", "n1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "node.json").write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "n1")
+    paths = [tmp_path / name for name in ("n1", "n0", again)]
+    with pytest.raises(RequestError, match=r"n1 and .* are the same directory"):
+        recover(paths, tmp_path / "new")
+    path = tmp_path / "n1"
+    with pytest.raises(RequestError, match="are the same directory"):
+        recover([path, path], tmp_path / "new")
+
+
+def test_two_copies_of_one_survivor_are_refused(tmp_path: Path) -> None:
+    asyncio.run(three_that_wrote(tmp_path, 1))
+    shutil.copytree(tmp_path / "n0", tmp_path / "copy")
+    with pytest.raises(RequestError, match=r"n0 and .*copy are copies of one node"):
+        recover([tmp_path / "n1", tmp_path / "n0", tmp_path / "copy"], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("into", ["n1/new", "n1/deep/new", "link/new", "n0/../n1/new"])

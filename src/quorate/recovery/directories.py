@@ -53,16 +53,9 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
         StorageError: A directory is used by a process, is none, or is damaged; `into` is not
             empty, or lies in one of `paths`, which are not written to.
         ConflictError: `precondition`: they are not all of one cluster.
-        RequestError: `bad_request`: none of them belongs to a cluster.
+        RequestError: `bad_request`: one of them belongs to no cluster, or two are of one node.
     """
-    if into.exists() and any(into.iterdir()):
-        raise StorageError("foreign", f"{into} is not empty: name a directory that does not exist")
-    place = into.resolve()
-    for path in paths:  # a copy of what holds the copy has no end
-        if not (path / "node.json").exists():
-            raise StorageError("foreign", f"{path} is no data directory of Quorate")
-        if place.is_relative_to(path.resolve()):
-            raise StorageError("foreign", f"{into} lies in {path}, which is only read")
+    _check_paths(paths, into)
     work = into.with_name(f"{into.name}.work")
     if work.exists():
         raise StorageError("foreign", f"{work} is left over from another recovery: remove it")
@@ -78,6 +71,10 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
             founded = [each for each in records if isinstance(each, Founded) and each.complete]
             if not founded:
                 raise RequestError("bad_request", f"{path}: this node never belonged to a cluster")
+            for other, known in zip(paths, homes, strict=False):
+                if known.directory.node_id == home.directory.node_id:
+                    text = f"{other} and {path} are copies of one node: name only the newest"
+                    raise RequestError("bad_request", text)
             homes.append(home)
             survivors.append(Survivor(state_of(home.tables).applied, records))
             clusters.add(founded[-1].cluster_id)
@@ -86,6 +83,26 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
                 "precondition", f"the directories belong to different clusters: {sorted(clusters)}"
             )
         return _recovered(homes, survivors, into)
+
+
+def _check_paths(paths: Sequence[Path], into: Path) -> None:
+    """Refuse what can be refused before anything is copied."""
+    if into.exists() and any(into.iterdir()):
+        raise StorageError("foreign", f"{into} is not empty: name a directory that does not exist")
+    place = into.resolve()
+    for path in paths:  # a copy of what holds the copy has no end
+        if not (path / "node.json").exists():
+            raise StorageError("foreign", f"{path} is no data directory of Quorate")
+        if place.is_relative_to(path.resolve()):
+            raise StorageError("foreign", f"{into} lies in {path}, which is only read")
+    known: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        found = path.stat()
+        identity = (found.st_dev, found.st_ino)  # however the path is spelled
+        if identity in known:
+            text = f"{known[identity]} and {path} are the same directory: name each survivor once"
+            raise RequestError("bad_request", text)
+        known[identity] = path
 
 
 def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path) -> Recovered:
