@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+from msgspec.structs import asdict
 
 from quorate.base import errors
+from quorate.base.config import ClusterConfig
 from quorate.base.numbers import TAGS
 from quorate.cli.commands import NOUNS, Command, Group, load
 from quorate.gateways.http.routes import ROUTES
+from quorate.node.settings import FIXED
 
 REPOSITORY = Path(__file__).parent.parent
 DOCS = REPOSITORY / "docs"
@@ -56,6 +59,18 @@ def ranges(page: str) -> dict[str, str]:
         file: rules
         for rules, file in re.findall(r"^\| (\S+) \| [^|]+ \| `(\w+/\w+\.py)`", page, re.MULTILINE)
     }
+
+
+def test_every_cluster_setting_is_documented_with_its_default_and_what_changes_it() -> None:
+    """Rows of docs/operating/agent.md: | `key` | default | meaning | when it may change |."""
+    changed = r"(never|all nodes stopped)"
+    row = re.compile(rf"^\| `(\w+)` \| (\d+)[^|]*\| [^|]+ \| {changed} \|$", re.MULTILINE)
+    documented = sorted(row.findall((DOCS / "operating/agent.md").read_text()))
+    real = sorted(
+        (name, str(value), "never" if name in FIXED else "all nodes stopped")
+        for name, value in asdict(ClusterConfig()).items()
+    )
+    assert documented == real
 
 
 def named_rules(module: str) -> str:

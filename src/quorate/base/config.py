@@ -10,7 +10,12 @@ MIB = 1024 * 1024
 
 
 class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Equal on every node of a cluster; its hash travels in the handshake."""
+    """Equal on every node of a cluster; its hash is part of the handshake.
+
+    `alpha_slots`, `removals_max` and `txn_result_bytes_max` decide what a batch does when it is
+    applied: a node refuses to start on the directory of a cluster with other values
+    (`node.settings`). Another default for one of them needs an upgrade path.
+    """
 
     alpha_slots: int = 8  # a configuration chosen in slot i governs from i + alpha on
     window_slots: int = 4  # batches on the way at once; 1 and 2 measured slower, 8 no faster

@@ -10,7 +10,7 @@ QuorateError
 ├── OutcomeUnknownError  INDEFINITE  outcome_unknown
 ├── PeerError            definite    local, remote
 └── StorageError         definite    corrupt, disk_full, too_many_files, locked, foreign,
-                                     version, permission
+                                     version, permission, settings
 InvariantError(BaseException)        a bug in Quorate; only `agent` sees it, and exits
 
 *Definite* means: it surely did not happen, so the caller may try again blindly. *Indefinite*
@@ -120,6 +120,7 @@ class StorageError(QuorateError):
             "foreign",
             "version",
             "permission",
+            "settings",
         }
     )
 

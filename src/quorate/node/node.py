@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from quorate.base import events
 from quorate.base.batches import Member
 from quorate.base.chain import FOUNDING_SLOT
-from quorate.base.config import JOIN_ONLY, Bootstrap, NodeSettings
+from quorate.base.config import JOIN_ONLY, Bootstrap, ClusterConfig, NodeSettings
 from quorate.base.effects import Effect, Refused, Ticket, Truncate
 from quorate.base.errors import UnavailableError
 from quorate.base.ids import GROUP, NodeId, Slot
@@ -45,6 +45,7 @@ from quorate.node.group import Group
 from quorate.node.links import Links
 from quorate.node.overview import Overviews
 from quorate.node.peering import Peering, refused_group
+from quorate.node.settings import check_fixed
 from quorate.node.status import is_removed, status_of
 
 
@@ -63,13 +64,15 @@ class Node:
         bootstrap: What to do with a directory that belongs to no cluster.
         snapshot: The newest durable snapshot of the tables holds all up to here.
         domains: Whose commands it applies.
+        before: The cluster settings of the last run on this directory; None: unknown.
 
     Attributes:
         group: The group it hosts.
         founding: How its directory came, or comes, to belong to a cluster.
 
     Raises:
-        StorageError: `corrupt`: the tables cannot take what the log holds.
+        StorageError: `corrupt`: the tables cannot take what the log holds. `settings`: see
+            `node.settings`.
     """
 
     def __init__(  # noqa: PLR0913 - a node is made of these
@@ -86,6 +89,7 @@ class Node:
         bootstrap: Bootstrap = JOIN_ONLY,
         snapshot: Slot = FOUNDING_SLOT,
         domains: Domains = DOMAINS,
+        before: ClusterConfig | None = None,
     ) -> None:
         self.me, self.settings = me, settings
         self._is_alone = bootstrap.is_alone
@@ -105,7 +109,7 @@ class Node:
         self._duties = Duties(me, settings, *parts, now_s)
         for handlers in (self.group.handlers, links.handlers, self._handlers):
             self._dispatch.serve(handlers)
-        self._recover(records, snapshot, now_s)
+        self._recover(records, snapshot, now_s, before)
 
     @property
     def _handlers(self) -> Handlers:
@@ -120,11 +124,15 @@ class Node:
 
     # --- life --------------------------------------------------------------------------------
 
-    def _recover(self, records: Iterable[Record], snapshot: Slot, now_s: float) -> None:
+    def _recover(
+        self, records: Iterable[Record], snapshot: Slot, now_s: float, before: ClusterConfig | None
+    ) -> None:
         group = self.group
         applied = group.machine.applied
         for record in founding_first(records):
             if isinstance(record, Founded):
+                if record.complete:
+                    check_fixed(before, self.settings.cluster)
                 self.founding.remember(record)
                 self._found(now_s, is_recovering=True)
             else:

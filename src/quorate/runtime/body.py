@@ -39,7 +39,7 @@ from quorate.runtime.measures import gathered
 from quorate.runtime.snapshots import durable_slot
 from quorate.runtime.snapshotter import Copies, Snapshotter
 from quorate.runtime.transport import Transport
-from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
+from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, settings_shown
 
 HOUSEKEEPING_S = 1.0
 """How often a body looks whether a snapshot is due."""
@@ -117,7 +117,7 @@ class Body:
         directory, node = home.directory, settings.node
         self.member = Member(directory.node_id, settings.name, settings.address, settings.http)
         self._node = self._new_node()
-        self._config_hash = config_hash(node.cluster)
+        self._shown = settings_shown(node.cluster)
         self._transport = Transport(
             self._hello,
             join=settings.join,
@@ -154,6 +154,7 @@ class Body:
             wall_ms=_wall_ms,
             bootstrap=Bootstrap(settings.expect, settings.is_alone, settings.join),
             snapshot=durable_slot(self._home.snapshots),
+            before=directory.known_cluster,
         )
 
     async def start(self, listener: socket.socket) -> None:
@@ -334,7 +335,7 @@ class Body:
             self.member,
             self._home.directory.incarnation,
             self._home.directory.nonce,
-            self._config_hash,
+            *self._shown,
         )
 
     def _post(self, function: Callable[[], None]) -> None:

@@ -69,7 +69,8 @@ class DataDir:
         nonce: Drawn for this life, 63 bits: in handshakes, and as the life of the log.
         log_begun: There is, or was, a log here.
         log_begun_in: The newest life that is known to have begun to write it; 0: unknown.
-        cluster: The settings under which the newest life applies batches.
+        known_cluster: The settings under which the newest life applies batches; None: unknown.
+        cluster: The same; the defaults if unknown.
     """
 
     def __init__(
@@ -103,11 +104,16 @@ class DataDir:
         return self._node.log_begun_in
 
     @property
+    def known_cluster(self) -> ClusterConfig | None:
+        """The settings under which the newest life applies batches; None: unknown."""
+        known = ClusterConfig.__struct_fields__
+        stored = {name: value for name, value in self._node.cluster.items() if name in known}
+        return ClusterConfig(**stored) if self._node.cluster else None
+
+    @property
     def cluster(self) -> ClusterConfig:
         """The settings under which the newest life applies batches; the defaults if unknown."""
-        known = ClusterConfig.__struct_fields__
-        said = {name: value for name, value in self._node.cluster.items() if name in known}
-        return ClusterConfig(**said)
+        return self.known_cluster or ClusterConfig()
 
     @property
     def wal(self) -> Path:
@@ -118,14 +124,21 @@ class DataDir:
         """Whether the tables found at start hold all that was committed to them."""
         return self._is_trusted
 
-    def mark_log_begun(self) -> None:
+    def mark_log_begun(self, cluster: ClusterConfig | None = None) -> None:
         """Remember that this life has a log. To be called once its begin is durable.
+
+        Args:
+            cluster: Under which this life applies batches; None: see `open_datadir`.
 
         Raises:
             StorageError: It could not be written.
         """
         life = self._node.incarnation
         self._node = msgspec.structs.replace(self._node, log_begun=True, log_begun_in=life)
+        if cluster is not None:
+            self._node = msgspec.structs.replace(
+                self._node, cluster=msgspec.structs.asdict(cluster)
+            )
         _write_json(self.path, "node.json", self._node)
 
     def mark_running(self) -> None:
@@ -169,7 +182,8 @@ def open_datadir(
         boot_id: Names this run of the operating system; None: as the system says. "": unknown,
             then tables are trusted only after a clean stop.
         cluster: Under which this life applies batches; None: it applies none as a node of the
-            cluster, and what an earlier life noted stays.
+            cluster. Stored now only if no settings are stored yet: these may still be refused
+            (`node.settings`), and `mark_log_begun` stores them when they are accepted.
 
     Raises:
         StorageError: `locked`, `foreign`, `version`, `permission`, `disk_full`, `corrupt`; the
@@ -187,7 +201,7 @@ def open_datadir(
     try:
         setaside.finish(path)
         node = _next_life(path)
-        if cluster is not None:
+        if cluster is not None and not node.cluster:
             node = msgspec.structs.replace(node, cluster=msgspec.structs.asdict(cluster))
         _write_json(path, "node.json", node)
         with _told(f"making the directory of the log in {path}"):

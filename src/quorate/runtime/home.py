@@ -68,6 +68,7 @@ class Home:
     ) -> None:
         self.settings = settings
         self.directory = open_datadir(path, cluster=cluster)
+        self._cluster = cluster
         self._has_wal_started = False
         try:
             identity = Identity(
@@ -122,11 +123,13 @@ class Home:
     def log_started(self) -> None:
         """The log takes records now: from here on its absence is an error, and so is an older one.
 
+        The cluster settings of this run are stored, too: the node has accepted them.
+
         Raises:
             StorageError: That could not be remembered.
         """
         self._has_wal_started = True
-        self.directory.mark_log_begun()
+        self.directory.mark_log_begun(self._cluster)
 
     def close(self, *, is_clean: bool) -> None:
         """Let go of everything.

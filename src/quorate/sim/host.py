@@ -48,7 +48,7 @@ from quorate.sim.network import Network
 from quorate.sim.oracle import Oracle
 from quorate.sim.store import Crash, Speed, Store, WatchedTables
 from quorate.sim.world import ViolationError, World
-from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, config_hash
+from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, settings_shown
 from quorate.wire.journal import Layout
 
 NOBODY = Member(NodeId(""), "", "")
@@ -105,7 +105,7 @@ class Host:
         self._alarm_s = inf
         self._looked = Slot(0)
         self.in_force = 0  # the newest configuration in force by its disk, as it said (LRN-6)
-        self._hash = config_hash(settings.cluster)
+        self._shown = settings_shown(settings.cluster)  # of the settings, in handshakes
         network.ends[name] = self
 
     # --- what the network asks ----------------------------------------------------------------
@@ -115,7 +115,7 @@ class Host:
         cluster_id = self.node.cluster_id if self.node else ""
         incarnation = self.store.incarnation
         return Hello(
-            VERSION_MIN, VERSION_MAX, cluster_id, self.me, incarnation, self._nonce, self._hash
+            VERSION_MIN, VERSION_MAX, cluster_id, self.me, incarnation, self._nonce, *self._shown
         )
 
     def wants(self, name: str) -> bool:
@@ -174,6 +174,7 @@ class Host:
     def _start(self) -> None:
         records = self.store.recover()
         self._nonce = self._chance.getrandbits(32)
+        self._shown = settings_shown(self.settings.cluster)
         after = self.store.snapshot[0]
         self.oracle.recovered(self.me.id, records, after)
         self._armed = -1
@@ -196,7 +197,9 @@ class Host:
             ),
             snapshot=after,
             domains=self.oracle.domains,
+            before=self.store.cluster,
         )
+        self.store.cluster = self.settings.cluster
         replica = node.group.replica
         if replica and replica.membership.in_force(replica.watermark) < self.in_force:
             raise ViolationError(f"{self.name} forgot that configuration {self.in_force} governs")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.base.config import ClusterConfig
 from quorate.base.effects import Persist
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
@@ -113,6 +114,7 @@ class Store:
         self.node_id = NodeId("")
         self.incarnation = 0
         self.has_log = False
+        self.cluster: ClusterConfig | None = None  # of the newest life, as in node.json
         self.snapshot: tuple[Slot, Saved] = (Slot(0), {})
         self.journal: Journal | None = None
         self._chance = world.chance(f"disk {name}")
@@ -131,6 +133,7 @@ class Store:
         self.tables.power_cut({})
         self.snapshot = (Slot(0), {})
         self.node_id, self.incarnation, self.has_log = node_id, 0, False
+        self.cluster = None
 
     def recover(self) -> list[Record]:
         """Begin a life: read the log, make durable what it says, and open it for writing.

@@ -43,6 +43,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
         nonce: Drawn at start. Two processes on copies of one directory share id and
             incarnation, but not this.
         config_hash: `config_hash` of my ClusterConfig.
+        cluster: Its fields, so that the other end can say which differ; empty from older versions.
     """
 
     version_min: int
@@ -52,6 +53,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     incarnation: int
     nonce: int
     config_hash: str
+    cluster: dict[str, int] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -61,6 +63,11 @@ _decoder = msgspec.msgpack.Decoder(Hello)
 def config_hash(config: ClusterConfig) -> str:
     """A name for these settings, the same on every machine; 16 hexadecimal digits."""
     return sha256(msgspec.json.encode(config, order="sorted")).hexdigest()[:16]
+
+
+def settings_shown(config: ClusterConfig) -> tuple[str, dict[str, int]]:
+    """What a Hello says of these settings: `config_hash` and `cluster`."""
+    return config_hash(config), msgspec.structs.asdict(config)
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -147,8 +154,9 @@ def judge_hello(mine: Hello, theirs: Hello, standing: Hello | None = None) -> in
     if theirs.config_hash != mine.config_hash:
         raise PeerError(
             "remote",
-            f"{peer} has other cluster settings (hash {theirs.config_hash}, here "
-            f"{mine.config_hash}): make them equal on all nodes, then start it again",
+            f"{peer} has other cluster settings ({_differences(mine, theirs)}): all nodes of a "
+            "cluster have the same. Give a node that is to join those of its cluster (block "
+            "quorate.cluster, limits.kv_max_value_size), then start it again",
         )
     if standing is None:
         return version
@@ -180,6 +188,16 @@ def _common_version(mine: Hello, theirs: Hello) -> int:
             f"upgrade {older}",
         )
     return version
+
+
+def _differences(mine: Hello, theirs: Hello) -> str:
+    """Which settings differ; by their hashes if the other end did not say them."""
+    found = [
+        f"{name} is {theirs.cluster[name]} there, {value} here"
+        for name, value in mine.cluster.items()
+        if theirs.cluster.get(name, value) != value
+    ]
+    return ", ".join(found) or f"hash {theirs.config_hash}, here {mine.config_hash}"
 
 
 def _same_id(mine: Hello, theirs: Hello) -> str:

@@ -23,6 +23,13 @@ def lived(path: Path, boot_id: str = FIRST_BOOT) -> datadir.DataDir:
     return held
 
 
+def begun(path: Path, cluster: ClusterConfig | None) -> None:
+    """A life that began a log, and has ended."""
+    held = open_datadir(path, cluster=cluster)
+    held.mark_log_begun(cluster)
+    held.close()
+
+
 def refused(path: Path) -> StorageError:
     with pytest.raises(StorageError) as caught:
         open_datadir(path)
@@ -179,11 +186,21 @@ def test_the_cluster_settings_of_the_newest_life_that_has_some_are_remembered(
 ) -> None:
     assert lived(tmp_path).cluster == ClusterConfig()
     for settings in (ClusterConfig(removals_max=3), ClusterConfig(alpha_slots=16)):
+        begun(tmp_path, settings)
+        begun(tmp_path, None)
+        assert lived(tmp_path).cluster == lived(tmp_path).known_cluster == settings
+
+
+def test_the_first_cluster_settings_are_stored_at_once_others_only_when_they_are_accepted(
+    tmp_path: Path,
+) -> None:
+    assert lived(tmp_path).known_cluster is None
+    first, other = ClusterConfig(removals_max=3), ClusterConfig(removals_max=4)
+    for settings in (first, other):
         open_datadir(tmp_path, cluster=settings).close()
-        held = open_datadir(tmp_path)
-        held.mark_log_begun()
-        held.close()
-        assert lived(tmp_path).cluster == settings
+        assert lived(tmp_path).known_cluster == first
+    begun(tmp_path, other)
+    assert lived(tmp_path).known_cluster == other
 
 
 def test_cluster_settings_that_are_not_known_here_do_no_harm(tmp_path: Path) -> None:

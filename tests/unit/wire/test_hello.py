@@ -13,6 +13,7 @@ from quorate.wire.hello import (
     config_hash,
     encode_hello,
     judge_hello,
+    settings_shown,
 )
 
 ANN = Member(NodeId("id-ann"), "ann", "10.0.0.1:8300")
@@ -154,6 +155,18 @@ def test_other_cluster_settings_are_refused() -> None:
     other = config_hash(ClusterConfig(window_slots=5))
     assert other != HASH
     assert f"hash {other}, here {HASH}" in refused(altered(THEIRS, config_hash=other))
+
+
+def test_a_refusal_of_other_cluster_settings_names_those_that_differ() -> None:
+    hash_here, here = settings_shown(ClusterConfig())
+    hash_there, there = settings_shown(ClusterConfig(removals_max=3, alpha_slots=16))
+    mine = altered(MINE, config_hash=hash_here, cluster=here)
+    theirs = altered(THEIRS, config_hash=hash_there, cluster=there | {"later": 7})
+    with pytest.raises(PeerError) as caught:
+        judge_hello(mine, theirs)
+    assert "(alpha_slots is 16 there, 8 here, removals_max is 3 there, 512 here)" in str(
+        caught.value
+    )
 
 
 def test_the_hash_of_the_settings_is_a_stable_name() -> None:
