@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 KEYS = 10_000  # random keys; all exist before anything is measured
 VALUE_BYTES = 256
-_WARM_PUTS, _WARM_VALUE_BYTES = 2560, 64 * 1024
+_WARM_PUTS, _WARM_VALUE_BYTES = 10_240, 64 * 1024
 MARK = b"@" * 8  # stands where it is no harm: at a value's begin, for etcd as 8 letters of base 64
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -67,10 +67,10 @@ def consul_requests(verb: str, seed: int = 1) -> list[bytes]:
 
 
 def warming_requests() -> list[bytes]:
-    """Writes of 160 MiB, over few keys: then a node's log has the files of a log in use.
+    """Writes of 640 MiB, over few keys: then a node's log has the files of a log in use.
 
-    A new log begins with small ones, and makes larger ones ahead as it grows: work that a build
-    with other sizes has at other times.
+    A new log begins with small ones, and makes larger ones ahead as it grows, until it was
+    truncated twice: work that a build with other sizes has at other times.
     """
     head = [_head("PUT", f"/v1/kv/warm/{n % 64:02d}", _WARM_VALUE_BYTES) for n in range(_WARM_PUTS)]
     body = MARK + bytes(_WARM_VALUE_BYTES - len(MARK))
