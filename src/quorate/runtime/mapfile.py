@@ -8,6 +8,7 @@ nothing by allocation: there the map is read-only and LMDB writes by itself.
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
@@ -27,6 +28,8 @@ _LOOK_EVERY = 8
 """Commits between two looks at the room left; a transaction that finds none is tried again."""
 
 _READERS_MAX = 16
+_WANTED_MAX = 1024 * MIB
+"""So much of a file is read ahead when it is opened: each cold page costs a disk access."""
 
 
 class MapFile:
@@ -58,6 +61,10 @@ class MapFile:
         except OSError as error:
             self.env.close()
             raise storage_error(error, f"opening {path}") from error
+        if size:
+            with suppress(OSError):  # only advice
+                wanted = min(size, _WANTED_MAX)
+                os.posix_fadvise(self._descriptor, 0, wanted, os.POSIX_FADV_WILLNEED)
         if not self._allocate(0, self._size_bytes):
             self.close()
             raise StorageError("disk_full", f"no room for the first {self._size_bytes} bytes")
@@ -76,6 +83,7 @@ class MapFile:
                 sync=False,
                 writemap=is_write_map,
                 map_async=is_write_map,
+                readahead=False,
                 max_readers=_READERS_MAX,
                 mode=0o600,
             )
