@@ -2,10 +2,11 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import Slot
-from quorate.base.records import Vote
+from quorate.base.records import Record, Vote
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Journal, Layout
+from quorate.wire.records import COPY, LAST, OPENING, header_at
 from tests.unit.wire.journals import (
     FIRST,
     FOUNDED,
@@ -117,6 +118,26 @@ def test_truncation_takes_whole_segments_that_hold_no_later_slot() -> None:
     disk.obey(operations)
     records = found(disk)
     assert records[-6:] == [vote(slot, 900) for slot in range(7, 13)]
+
+
+def test_a_segment_stays_for_its_highest_slot_whatever_was_written_behind_that() -> None:
+    """A vote for a lower slot, or a record of none, does not make it older."""
+    disk = SimDisk()
+    records: list[Record] = [vote(9, 1500), vote(3, 1500), promise(2), chosen(4)]
+    journal = written(disk, records, *[[vote(slot, 900)] for slot in range(10, 16)])
+    disk.obey(journal.truncate(Slot(8)))
+    assert found(disk)[: len(records)] == records
+
+
+def test_only_the_last_record_of_a_commit_ends_it() -> None:
+    """What was cut short is told by that from what is whole."""
+    disk = SimDisk()
+    written(disk, [vote(1), vote(2)], [vote(3), vote(4), vote(5)])
+    data, offset, flags = disk.read(FIRST, 0, disk.files[FIRST]), 0, list[int]()
+    while (header := header_at(data, offset)) is not None:
+        flags.append(header.flags)
+        offset = header.end
+    assert flags == [COPY | OPENING | LAST, 0, LAST, 0, 0, LAST]
 
 
 def test_truncation_never_takes_the_newest_segment() -> None:

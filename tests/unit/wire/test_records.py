@@ -3,11 +3,12 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
-from quorate.base.records import Promised, Record, Vote
+from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.wire.checksum import crc32c
 from quorate.wire.records import (
     CLOSE,
     CLOSE_BYTES,
+    COPY,
     FIXED_BYTES,
     LAST,
     MAGIC,
@@ -30,6 +31,10 @@ from tests.unit.wire import older
 from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
 
 WITH_MARK = Promised(Ballot(4, NODE), Slot(6))
+ABANDONED = Founded("c1", FOUNDED.configuration, complete=False, is_abandoned=True)
+RECORDS: list[Record] = [
+    vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED, ABANDONED,
+]  # fmt: skip
 PLACE = Place(segment=5, life=77, commit=3, flags=LAST)
 
 
@@ -43,9 +48,7 @@ def header_of(data: bytes) -> Header:
     return header
 
 
-@pytest.mark.parametrize(
-    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED]
-)
+@pytest.mark.parametrize("record", RECORDS)
 def test_a_record_is_what_it_was_and_fills_whole_words(record: Record) -> None:
     data = bytes_of(stored(record))
     header = header_of(data)
@@ -57,6 +60,23 @@ def test_a_record_is_what_it_was_and_fills_whole_words(record: Record) -> None:
     assert len(data) % 8 == 0
     assert (header.segment, header.life, header.commit, header.flags) == PLACE
     assert header.previous_crc == 9
+    assert header.group == GROUP
+    assert header.slot == (record.slot if isinstance(record, Vote | Chosen) else 0)
+    assert header.ballot == (record.ballot if isinstance(record, Vote | Promised) else NO_BALLOT)
+    assert header.watermark == (record.watermark if isinstance(record, Vote | Promised) else 0)
+
+
+def test_a_node_id_may_be_as_long_as_its_length_can_say() -> None:
+    longest = Promised(Ballot(4, NodeId("x" * 255)))
+    data = bytes_of(stored(longest))
+    assert record_of(header_of(data), b"") == longest
+    with pytest.raises(InvariantError, match="at most 255 bytes"):
+        bytes_of(stored(Promised(Ballot(4, NodeId("x" * 256)))))
+
+
+def test_what_is_not_abandoned_is_stored_as_before_that_could_be_said() -> None:
+    assert len(msgspec.msgpack.decode(stored(FOUNDED).body)) == 3
+    assert len(msgspec.msgpack.decode(stored(ABANDONED).body)) == 4
 
 
 def test_the_batch_of_a_vote_is_not_copied() -> None:
@@ -71,24 +91,25 @@ def test_the_journals_own_records_are_nobodys() -> None:
     body = body_of(data, header_of(data))
     assert body is not None
     assert head_of(body) == head
+    assert (header_of(data).slot, header_of(data).watermark) == (0, 0)
+    assert stored_head(head).flags == COPY
     assert record_of(header_of(data), body) is None
     assert record_of(header_of(bytes_of(CLOSE)), b"") is None
     assert size_of(CLOSE) == CLOSE_BYTES == len(bytes_of(CLOSE))
 
 
-def test_a_record_says_its_group_and_one_that_is_not_here_is_an_error() -> None:
-    data = bytes_of(stored(vote(7, 100), group=GroupNumber(9)))
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_says_its_group_and_one_that_is_not_here_is_an_error(record: Record) -> None:
+    data = bytes_of(stored(record, group=GroupNumber(9)))
     header = header_of(data)
     body = body_of(data, header)
     assert body is not None
-    assert (header.group, header.slot) == (9, 7)
+    assert (header.group, header.flags) == (9, LAST)
     with pytest.raises(ValueError, match="a record of group 9: there is only group 0 here"):
         record_of(header, body)
 
 
-@pytest.mark.parametrize(
-    "record", [vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED]
-)
+@pytest.mark.parametrize("record", RECORDS)
 def test_a_record_of_the_older_layout_is_read_and_is_of_group_0(record: Record) -> None:
     _, buffers = older.encode(stored(record), 9, PLACE)
     data = b"".join(buffers)
