@@ -18,12 +18,15 @@ CLEAN: tuple[str, ...] = ("chunks", "domains", "net")
 
 PAGES: tuple[str, ...] = (
     ".ci/run",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "deploy/container/Containerfile",
     "deploy/systemd/quorate.service",
     "docs/api/errors.md",
     "docs/benchmarks.md",
+    "docs/glossary.md",
     "docs/operating/install.md",
     "docs/operating/upgrade.md",
     "docs/protocol/survivors.md",
