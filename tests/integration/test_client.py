@@ -238,6 +238,27 @@ def test_a_lost_lock_cancels_its_body(cluster: LocalCluster) -> None:
     ran(play, addresses(cluster))
 
 
+def test_a_lock_whose_session_ends_while_it_waits_is_had_all_the_same(
+    cluster: LocalCluster,
+) -> None:
+    async def play(client: AsyncClient) -> None:
+        name = "locks/waited-for"
+        async with client.lock(name, lock_delay_s=0.0) as first:
+            waiting = asyncio.create_task(client.lock(name, lock_delay_s=0.0).acquire())
+            while not (others := await sessions_of(client, name, first.session)):
+                await asyncio.sleep(0.01)
+            await client.session.destroy(others[0])
+        second = await waiting
+        assert second.session not in {first.session, *others}
+        assert second.fence > first.fence
+
+    async def sessions_of(client: AsyncClient, name: str, without: str) -> list[str]:
+        found = await client.session.all()
+        return [each.id for each in found if each.name == f"lock {name}" and each.id != without]
+
+    ran(play, addresses(cluster))
+
+
 def test_a_lost_lock_of_the_sync_client_says_so_when_asked(cluster: LocalCluster) -> None:
     with Client(addresses(cluster)) as client:
         is_lost = threading.Event()

@@ -4,6 +4,7 @@ HLD-1: a lock is taken for lost when no renewal *begun* within nine tenths of it
     a session ends no earlier than a whole TTL after a renewal, so the holder knows first.
 """
 
+import threading
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
@@ -79,7 +80,7 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
 def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
-    """The sessions that hold a semaphore, by its document; None if there is none yet.
+    """The sessions that hold a semaphore, by its document; none if there is no document yet.
 
     Raises:
         SemaphoreError: It is no such document, or has another limit than `limit`.
@@ -99,6 +100,29 @@ def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
 def holders_document(limit: int, sessions: AbstractSet[str]) -> bytes:
     """The document of a semaphore that these sessions hold."""
     return msgspec.json.encode(_Document(limit, dict.fromkeys(sorted(sessions), True)))
+
+
+class Usage:
+    """Whether a lock object is in use; it can be by one caller at a time. A copy is not."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Usage"], tuple[()]]:
+        return Usage, ()
+
+    @property
+    def is_begun(self) -> bool:
+        """Somebody uses it, or waits for it."""
+        return self._mutex.locked()
+
+    def begin(self) -> bool:
+        """Use it from now on; False if another does. Never waits."""
+        return self._mutex.acquire(blocking=False)
+
+    def end(self) -> None:
+        """Let others use it; called once after each `begin` that was true."""
+        self._mutex.release()
 
 
 class Held:

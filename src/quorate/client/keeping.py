@@ -41,20 +41,19 @@ class AsyncKeeper:
         self._has_cancelled = False
         self._tasks = [asyncio.create_task(self._keep())]
 
-    def guard(self, held: Held, on_lost: Lost | None) -> None:
-        """From now on the session holds a key."""
+    def guard(self, held: Held, on_lost: Lost | None) -> bool:
+        """From now on the session holds a key; False if it has been lost before."""
+        if self.why:
+            return False
         self._held = held
         self._on_lost = on_lost
         self._tasks.append(asyncio.create_task(self._follow()))
-        if self.why:
-            held.lose(self.why)
+        return True
 
     def bind(self) -> None:
         """Cancel the task that calls this when the lock is lost."""
         self._body = asyncio.current_task()
         self._body_cancels = self._body.cancelling() if self._body else 0
-        if self.why:
-            self._cancel_body()
 
     def unbind(self, kind: type[BaseException] | None) -> bool:
         """Cancel nobody any more.
@@ -83,14 +82,11 @@ class AsyncKeeper:
         if self._held is not None:
             self._held.lose(why)
             LOG.warning("lock %r was lost: %s", self._held.name, why)
-        self._cancel_body()
-        if self._on_lost is not None:
-            self._on_lost(why)
-
-    def _cancel_body(self) -> None:
         if self._body is not None:
             self._has_cancelled = True
-            self._body.cancel(self.why)
+            self._body.cancel(why)
+        if self._on_lost is not None:
+            self._on_lost(why)
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()

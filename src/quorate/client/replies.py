@@ -46,6 +46,8 @@ _CODE_OF_STATUS = {
     501: "unsupported",
 }
 _NO_LEADER = ("No cluster leader", "No known Consul servers")
+INVALID_SESSION = "invalid session"
+"""How Quorate and Consul refuse to take a key for a session that does not exist."""
 
 
 class Reply:
@@ -207,6 +209,6 @@ def _code_by_words(status: int, said: str, request: Request) -> str:
         return _CODE_OF_STATUS[status]
     if said.startswith(_NO_LEADER):
         return "no_quorum"
-    if "invalid session" in said:
-        return "bad_request"
+    if INVALID_SESSION in said:
+        return "not_found"
     return "unreachable" if request.is_repeatable else "outcome_unknown"

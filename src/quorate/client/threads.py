@@ -44,13 +44,14 @@ class Keeper:
         self._thread = threading.Thread(target=self._keep, name="quorate-lock", daemon=True)
         self._thread.start()
 
-    def guard(self, held: Held, on_lost: Lost | None) -> None:
-        """From now on the session holds a key."""
+    def guard(self, held: Held, on_lost: Lost | None) -> bool:
+        """From now on the session holds a key; False if it has been lost before."""
         with self._mutex:
+            if self.why:
+                return False
             self._held = held
             self._on_lost = on_lost
-            if self.why:
-                held.lose(self.why)
+        return True
 
     def bind(self) -> None:
         """A thread cannot be cancelled: the body asks `Held.check`, or uses `on_lost`."""
@@ -84,7 +85,7 @@ class Keeper:
                 self._lose(trouble)
                 return
             try:
-                why = self._look(self._valid_s - begun_s)
+                why = self._renew_and_look(begun_s)
             except QuorateError as error:  # the session is valid for a while: try again
                 trouble = f"its session could not be renewed in time ({error.text})"
                 wait_s = RETRY_S
@@ -95,9 +96,13 @@ class Keeper:
                 self._lose(why)
                 return
             wait_s = self._ttl_s / RENEWALS_PER_TTL
-            self._valid_s = begun_s + self._ttl_s * SAFE
 
-    def _look(self, deadline_s: float) -> str:
-        if not self._holding.renew(deadline_s):
+    def _renew_and_look(self, begun_s: float) -> str:
+        """Renew the session, then look at the key; say why it is lost, or nothing if it is not."""
+        if not self._holding.renew(self._valid_s - begun_s):
             return "its session has ended"
-        return self._holding.look(deadline_s) if self._held is not None else ""
+        self._valid_s = begun_s + self._ttl_s * SAFE  # whatever comes of the look
+        if self._held is None:
+            return ""
+        left_s = max(self._valid_s - time.monotonic(), 0.0)
+        return self._holding.look(min(left_s, self._ttl_s / RENEWALS_PER_TTL))

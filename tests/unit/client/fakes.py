@@ -260,7 +260,7 @@ class Store:
             done = int(seen.query["cas"]) == (row.modified if row else 0)
         if wanted := seen.query.get("acquire"):
             if wanted not in self.sessions:
-                return refusal(500, "bad_request", f'invalid session "{wanted}"')
+                return refusal(500, "not_found", f'raft apply failed: invalid session "{wanted}"')
             done, session = session in {"", wanted}, wanted
         if wanted := seen.query.get("release"):
             done, session = session == wanted, ""

@@ -6,7 +6,8 @@ import pytest
 from quorate.base.errors import RequestError, UnavailableError
 from quorate.client import AsyncClient, Held, LockHeldError, LockLostError
 from quorate.client.holding import LOCK_FLAG
-from tests.unit.client.fakes import Answer, Node, Seen, Store, nodes, refusal, until
+from tests.unit.client import leaping
+from tests.unit.client.fakes import CUT, Answer, Node, Seen, Store, nodes, refusal, until
 
 
 async def contender(node: Node) -> None:
@@ -248,6 +249,125 @@ def test_one_lock_object_is_held_once_at_a_time() -> None:
                 pass
 
     asyncio.run(run())
+
+
+def test_of_two_tasks_that_take_one_lock_object_at_the_same_time_one_is_refused() -> None:
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            lock = client.lock("l")
+            results = await asyncio.gather(lock.acquire(), lock.acquire(), return_exceptions=True)
+            [held] = [result for result in results if isinstance(result, Held)]
+            [error] = [result for result in results if isinstance(result, RequestError)]
+            assert "in use" in error.text
+            assert store.rows["l"].session == held.session
+            await lock.release()
+            assert store.sessions == {}
+            async with lock:
+                pass
+
+    asyncio.run(run())
+
+
+def test_a_release_changes_nothing_for_a_task_that_waits_for_the_same_lock_object() -> None:
+    async def run() -> None:
+        store = Store()
+        store.write("l", b"", session="theirs")
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            lock = client.lock("l")
+            waiting = asyncio.create_task(lock.acquire())
+            await contender(node)
+            await lock.release()
+            store.end("theirs")
+            held = await waiting
+            assert store.rows["l"].session == held.session
+            await lock.release()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("answer", [CUT, None])
+def test_a_release_of_unknown_outcome_still_ends_the_session(answer: Answer) -> None:
+    async def work() -> None:
+        store = Store()
+
+        def script(seen: Seen) -> Answer:
+            return answer if "release" in seen.query else store(seen)
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            async with client.lock("l"):
+                pass
+            assert store.sessions == {}
+            assert store.rows["l"].session == ""
+
+    leaping.run(work())
+
+
+def test_a_callback_that_fails_is_reported_and_the_session_is_ended_all_the_same() -> None:
+    def fail(_: str) -> None:
+        raise ZeroDivisionError
+
+    async def run() -> None:
+        store = Store()
+        async with nodes(store) as [node], AsyncClient(node.address) as client:
+            lock = client.lock("l", on_lost=fail)
+            held = await lock.acquire()
+            delete(store)
+            await until(lambda: held.is_lost)
+            with pytest.raises(ZeroDivisionError):
+                await lock.release()
+            assert store.sessions == {}
+            await lock.acquire()
+            await lock.release()
+
+    asyncio.run(run())
+
+
+def test_a_refusal_of_a_lock_whose_name_speaks_of_sessions_is_not_an_ended_session() -> None:
+    async def run() -> None:
+        store = Store()
+
+        def script(seen: Seen) -> Answer:
+            if "acquire" in seen.query:
+                return refusal(400, "bad_request", "no")
+            return store(seen)
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(RequestError, match="no"):
+                await client.lock("invalid session").acquire()
+
+    asyncio.run(run())
+
+
+def test_a_lock_had_after_its_session_could_not_be_renewed_is_taken_anew() -> None:
+    async def work() -> None:
+        store = Store()
+        loop = asyncio.get_running_loop()
+        answer_s = loop.time() + 14.0  # when the reply to the first session's acquire comes
+        first = ""
+
+        def script(seen: Seen) -> Answer:
+            nonlocal first
+            first = first or seen.query.get("acquire", "")
+            if "renew" in seen.path and first in seen.path:
+                return None
+            if first and seen.query.get("acquire") == first:
+                answer: asyncio.Future[bytes] = loop.create_future()
+                taken = store(seen)
+                assert isinstance(taken, bytes)
+                loop.call_at(answer_s, answer.set_result, taken)
+                return answer
+            return store(seen)
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            reasons: list[str] = []
+            held = await client.lock("l", ttl_s=15.0, on_lost=reasons.append).acquire()
+            assert held.session != first
+            assert store.rows["l"].session == held.session
+            assert not held.is_lost
+            assert reasons == []
+
+    leaping.run(work())
 
 
 def test_a_cluster_that_answers_nothing_gives_no_lock() -> None:

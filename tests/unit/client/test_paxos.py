@@ -62,6 +62,26 @@ def test_a_proposal_that_was_cut_off_and_cannot_be_looked_up_has_an_unknown_outc
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "second", [refusal(500, "no_quorum", "No cluster leader"), refusal(403, "forbidden", "no")]
+)
+def test_a_proposal_of_unknown_outcome_stays_unknown_though_the_next_is_refused(
+    second: bytes,
+) -> None:
+    async def run() -> None:
+        store = Store()
+        answers = iter([CUT])
+
+        def script(seen: Seen) -> Answer:
+            return next(answers, second) if seen.method == "PUT" else store(seen)
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(OutcomeUnknownError):
+                await AsyncPaxos(client).propose("n", b"mine", deadline_s=0.2)
+
+    asyncio.run(run())
+
+
 def test_a_proposal_that_no_node_takes_is_definite() -> None:
     async def run() -> None:
         no_leader = refusal(500, "no_quorum", "No cluster leader")

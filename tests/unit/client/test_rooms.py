@@ -51,7 +51,7 @@ def test_an_id_that_would_be_another_path_is_refused() -> None:
 def test_a_key_cannot_be_taken_for_an_unknown_session() -> None:
     async def run() -> None:
         async with nodes(Store()) as [node], AsyncClient(node.address) as client:
-            with pytest.raises(RequestError, match="invalid session"):
+            with pytest.raises(NotFoundError, match="invalid session"):
                 await client.kv.acquire("a", b"", "gone")
 
     asyncio.run(run())

@@ -175,7 +175,7 @@ class AsyncKv:
             another session holds it, or held it and the lock-delay runs.
 
         Raises:
-            RequestError: The session does not exist.
+            NotFoundError: The session does not exist.
         """
         session = arguments.filled("session", session)
         what = query(acquire=session, flags=flags_of(flags))

@@ -7,6 +7,7 @@ session with a TTL, `acquire` of the key under it, a blocking read while another
 from types import TracebackType
 
 from quorate.base.errors import (
+    NotFoundError,
     OutcomeUnknownError,
     QuorateError,
     RequestError,
@@ -28,9 +29,11 @@ from quorate.client.holding import (
     RENEWALS_PER_TTL,
     Held,
     LockPlan,
+    Usage,
 )
 from quorate.client.keeping import AsyncKeeper
 from quorate.client.log import LOG
+from quorate.client.replies import INVALID_SESSION
 from quorate.client.structs import KvEntry
 from quorate.client.times import async_sleep
 
@@ -62,6 +65,7 @@ class AsyncLock:
         self._keeper: AsyncKeeper | None = None
         self._held: Held | None = None
         self._trouble = ""
+        self._usage = Usage()
         self._generation = forks.generation()
 
     def __repr__(self) -> str:
@@ -70,7 +74,7 @@ class AsyncLock:
         elif self._held is not None:
             state = "lost" if self._held.is_lost else f"held, fence {self._held.fence}"
         else:
-            state = "being waited for" if self._session else "not held"
+            state = "being waited for" if self._usage.is_begun else "not held"
         return f"<{type(self).__name__} {self._plan.name!r}, {state}>"
 
     def __getstate__(self) -> dict[str, object]:
@@ -79,7 +83,7 @@ class AsyncLock:
         Raises:
             TypeError: It is held, or waited for.
         """
-        if self._session:
+        if self._usage.is_begun:
             raise TypeError(
                 f"lock {self._plan.name!r} is in use, so it cannot be pickled; "
                 "hand the other process its name, or held.fence and held.session"
@@ -110,8 +114,15 @@ class AsyncLock:
         """Wait for the lock. The class tells what is raised."""
         if self._is_of_parent():
             self._forget()
-        if self._session:
+        if not self._usage.begin():
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
+        try:
+            return await self._take()
+        except BaseException:
+            self._usage.end()
+            raise
+
+    async def _take(self) -> Held:
         begun_s = self._kv.now_s()
         until_s = begun_s + self._plan.wait_s
         wait_s = self._plan.wait_s or self._kv.deadline_s
@@ -135,8 +146,12 @@ class AsyncLock:
         if self._is_of_parent():
             self._forget()
             return
-        keeper = self._keeper
-        await self._give_back(LOST_S if keeper is not None and keeper.why else RELEASE_S)
+        if self._held is None:
+            return
+        try:
+            await self._give_back(LOST_S if self._held.is_lost else RELEASE_S)
+        finally:
+            self._usage.end()
 
     def _is_of_parent(self) -> bool:
         """Whether a fork lies between this process and the one that began to use the lock."""
@@ -146,6 +161,7 @@ class AsyncLock:
         """Be as new in a child: session, key and keeper are the parent's and stay as they are."""
         self._session = ""
         self._keeper = self._held = None
+        self._usage = Usage()
         self._generation = forks.generation()
 
     async def _give_back(self, limit_s: float) -> None:
@@ -153,21 +169,30 @@ class AsyncLock:
         held, self._held = self._held, None
         keeper, self._keeper = self._keeper, None
         session, self._session = self._session, ""
-        plan = self._plan
         until_s = self._kv.now_s() + limit_s
-        if keeper is not None:
-            await keeper.stop()
-        if not session:
-            return
         try:
+            if keeper is not None:
+                await keeper.stop()
+        finally:
             if held is not None and not held.is_lost:
-                await self._kv.release(
-                    plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=limit_s
-                )
-            rest_s = max(until_s - self._kv.now_s(), 0.0)
-            await self._sessions.destroy(session, deadline_s=rest_s)
+                await self._unlock(session, limit_s / 2)
+            if session:
+                await self._end(session, max(until_s - self._kv.now_s(), 0.0))
+
+    async def _unlock(self, session: str, limit_s: float) -> None:
+        plan = self._plan
+        try:
+            await self._kv.release(
+                plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=limit_s
+            )
+        except QuorateError as error:  # the end of the session releases it, too
+            LOG.warning("lock %r: its lock-delay may run: %s", plan.name, error.text)
+
+    async def _end(self, session: str, limit_s: float) -> None:
+        try:
+            await self._sessions.destroy(session, deadline_s=limit_s)
         except QuorateError as error:  # the session ends by itself, and the lock with it
-            LOG.warning("lock %r: it is free only after its TTL: %s", plan.name, error.text)
+            LOG.warning("lock %r: it is free only after its TTL: %s", self._plan.name, error.text)
 
     # --- taking it ----------------------------------------------------------------------------
 
@@ -197,12 +222,12 @@ class AsyncLock:
         except BaseException:
             await self._give_back(LOST_S)
             raise
-        if not fence:
-            await self._give_back(LOST_S)
-            return None
-        self._held = Held(plan.name, self._session, fence)
-        self._keeper.guard(self._held, plan.on_lost)
-        return self._held
+        held = Held(plan.name, self._session, fence)
+        if fence and self._keeper.guard(held, plan.on_lost):
+            self._held = held
+            return held
+        await self._give_back(LOST_S)
+        return None
 
     async def _contend(self, keeper: AsyncKeeper, until_s: float, answer_s: float) -> int:
         """Try until the key is ours; return the fence, or 0 if the session ended."""
@@ -217,8 +242,10 @@ class AsyncLock:
                     flags=LOCK_FLAG,
                     deadline_s=max(min(rest_s, PATIENCE_S), 0.0),
                 )
-            except RequestError as error:
-                if "session" in error.text:  # it ended, and the keeper has not heard of it yet
+            except NotFoundError as error:
+                if (
+                    INVALID_SESSION in error.response
+                ):  # it ended, which the keeper does not know yet
                     return 0
                 raise
             except OutcomeUnknownError as error:  # whoever calls ends the session, and it with that

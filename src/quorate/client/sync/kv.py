@@ -173,7 +173,7 @@ class Kv:
             another session holds it, or held it and the lock-delay runs.
 
         Raises:
-            RequestError: The session does not exist.
+            NotFoundError: The session does not exist.
         """
         session = arguments.filled("session", session)
         what = query(acquire=session, flags=flags_of(flags))

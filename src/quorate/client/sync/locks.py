@@ -7,6 +7,7 @@ session with a TTL, `acquire` of the key under it, a blocking read while another
 from types import TracebackType
 
 from quorate.base.errors import (
+    NotFoundError,
     OutcomeUnknownError,
     QuorateError,
     RequestError,
@@ -24,8 +25,10 @@ from quorate.client.holding import (
     RENEWALS_PER_TTL,
     Held,
     LockPlan,
+    Usage,
 )
 from quorate.client.log import LOG
+from quorate.client.replies import INVALID_SESSION
 from quorate.client.structs import KvEntry
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.road import FOREVER
@@ -62,6 +65,7 @@ class Lock:
         self._keeper: Keeper | None = None
         self._held: Held | None = None
         self._trouble = ""
+        self._usage = Usage()
         self._generation = forks.generation()
 
     def __repr__(self) -> str:
@@ -70,7 +74,7 @@ class Lock:
         elif self._held is not None:
             state = "lost" if self._held.is_lost else f"held, fence {self._held.fence}"
         else:
-            state = "being waited for" if self._session else "not held"
+            state = "being waited for" if self._usage.is_begun else "not held"
         return f"<{type(self).__name__} {self._plan.name!r}, {state}>"
 
     def __getstate__(self) -> dict[str, object]:
@@ -79,7 +83,7 @@ class Lock:
         Raises:
             TypeError: It is held, or waited for.
         """
-        if self._session:
+        if self._usage.is_begun:
             raise TypeError(
                 f"lock {self._plan.name!r} is in use, so it cannot be pickled; "
                 "hand the other process its name, or held.fence and held.session"
@@ -110,8 +114,15 @@ class Lock:
         """Wait for the lock. The class tells what is raised."""
         if self._is_of_parent():
             self._forget()
-        if self._session:
+        if not self._usage.begin():
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
+        try:
+            return self._take()
+        except BaseException:
+            self._usage.end()
+            raise
+
+    def _take(self) -> Held:
         begun_s = self._kv.now_s()
         until_s = begun_s + self._plan.wait_s
         wait_s = self._plan.wait_s or self._kv.deadline_s
@@ -135,8 +146,12 @@ class Lock:
         if self._is_of_parent():
             self._forget()
             return
-        keeper = self._keeper
-        self._give_back(LOST_S if keeper is not None and keeper.why else RELEASE_S)
+        if self._held is None:
+            return
+        try:
+            self._give_back(LOST_S if self._held.is_lost else RELEASE_S)
+        finally:
+            self._usage.end()
 
     def _is_of_parent(self) -> bool:
         """Whether a fork lies between this process and the one that began to use the lock."""
@@ -146,6 +161,7 @@ class Lock:
         """Be as new in a child: session, key and keeper are the parent's and stay as they are."""
         self._session = ""
         self._keeper = self._held = None
+        self._usage = Usage()
         self._generation = forks.generation()
 
     def _give_back(self, limit_s: float) -> None:
@@ -153,21 +169,28 @@ class Lock:
         held, self._held = self._held, None
         keeper, self._keeper = self._keeper, None
         session, self._session = self._session, ""
-        plan = self._plan
         until_s = self._kv.now_s() + limit_s
-        if keeper is not None:
-            keeper.stop()
-        if not session:
-            return
         try:
+            if keeper is not None:
+                keeper.stop()
+        finally:
             if held is not None and not held.is_lost:
-                self._kv.release(
-                    plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=limit_s
-                )
-            rest_s = max(until_s - self._kv.now_s(), 0.0)
-            self._sessions.destroy(session, deadline_s=rest_s)
+                self._unlock(session, limit_s / 2)
+            if session:
+                self._end(session, max(until_s - self._kv.now_s(), 0.0))
+
+    def _unlock(self, session: str, limit_s: float) -> None:
+        plan = self._plan
+        try:
+            self._kv.release(plan.name, plan.value, session, flags=LOCK_FLAG, deadline_s=limit_s)
+        except QuorateError as error:  # the end of the session releases it, too
+            LOG.warning("lock %r: its lock-delay may run: %s", plan.name, error.text)
+
+    def _end(self, session: str, limit_s: float) -> None:
+        try:
+            self._sessions.destroy(session, deadline_s=limit_s)
         except QuorateError as error:  # the session ends by itself, and the lock with it
-            LOG.warning("lock %r: it is free only after its TTL: %s", plan.name, error.text)
+            LOG.warning("lock %r: it is free only after its TTL: %s", self._plan.name, error.text)
 
     # --- taking it ----------------------------------------------------------------------------
 
@@ -197,12 +220,12 @@ class Lock:
         except BaseException:
             self._give_back(LOST_S)
             raise
-        if not fence:
-            self._give_back(LOST_S)
-            return None
-        self._held = Held(plan.name, self._session, fence)
-        self._keeper.guard(self._held, plan.on_lost)
-        return self._held
+        held = Held(plan.name, self._session, fence)
+        if fence and self._keeper.guard(held, plan.on_lost):
+            self._held = held
+            return held
+        self._give_back(LOST_S)
+        return None
 
     def _contend(self, keeper: Keeper, until_s: float, answer_s: float) -> int:
         """Try until the key is ours; return the fence, or 0 if the session ended."""
@@ -217,8 +240,10 @@ class Lock:
                     flags=LOCK_FLAG,
                     deadline_s=max(min(rest_s, PATIENCE_S), 0.0),
                 )
-            except RequestError as error:
-                if "session" in error.text:  # it ended, and the keeper has not heard of it yet
+            except NotFoundError as error:
+                if (
+                    INVALID_SESSION in error.response
+                ):  # it ended, which the keeper does not know yet
                     return 0
                 raise
             except OutcomeUnknownError as error:  # whoever calls ends the session, and it with that

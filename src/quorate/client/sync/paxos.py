@@ -1,6 +1,11 @@
 """Paxos by its three verbs, over a cluster."""
 
-from quorate.base.errors import NotFoundError, OutcomeUnknownError, UnavailableError
+from quorate.base.errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    QuorateError,
+    UnavailableError,
+)
 from quorate.client import arguments
 from quorate.client.arguments import Data
 from quorate.client.holding import GRACE_S
@@ -53,23 +58,21 @@ class Paxos:
         wait_s = self._limit(deadline_s)
         until_s = self._client.now_s() + wait_s
         unknown: OutcomeUnknownError | None = None
-        while (rest_s := until_s - self._client.now_s()) > 0:
-            try:
-                if kv.cas(key, ours, 0, deadline_s=rest_s):
-                    return ours
-            except OutcomeUnknownError as error:  # if it took place, the read below shows it
-                unknown = error
-            try:
+        try:
+            while (rest_s := until_s - self._client.now_s()) > 0:
+                try:
+                    if kv.cas(key, ours, 0, deadline_s=rest_s):
+                        return ours
+                except OutcomeUnknownError as error:  # if it took place, the read below shows it
+                    unknown = error
                 entry = kv.get(key, deadline_s=max(until_s - self._client.now_s(), 0.0))
-            except UnavailableError:
-                if unknown is not None:
-                    break
-                raise
-            if entry is not None:
-                return entry.value
-        if unknown is not None:
-            raise unknown from None
-        raise UnavailableError("unreachable", f"no decision for {name!r} within {wait_s:g} s")
+                if entry is not None:
+                    return entry.value
+        except QuorateError as error:  # an earlier proposal of ours may take place all the same
+            raise unknown or error from None
+        raise unknown or UnavailableError(
+            "unreachable", f"no decision for {name!r} within {wait_s:g} s"
+        )
 
     def accept(self, name: str, *, deadline_s: float | None = None) -> bytes | None:
         """What a quorum has accepted for this name so far: the decided value, or None.

@@ -51,7 +51,8 @@ class Sessions:
             Its id.
 
         Raises:
-            RequestError: A value out of range, or an unknown node or check.
+            RequestError: A value is out of range.
+            ConflictError: The node or a check is unknown, or the check is critical.
         """
         arguments.one_of("behavior", behavior, ("release", "delete"))
         delay_s = arguments.seconds("lock_delay_s", lock_delay_s, *arguments.LOCK_DELAY_S)
