@@ -246,7 +246,7 @@ def test_a_lock_whose_session_ends_while_it_waits_is_had_all_the_same(
         async with client.lock(name, lock_delay_s=0.0) as first:
             waiting = asyncio.create_task(client.lock(name, lock_delay_s=0.0).acquire())
             while not (others := await sessions_of(client, name, first.session)):
-                await asyncio.sleep(0.01)
+                pass
             await client.session.destroy(others[0])
         second = await waiting
         assert second.session not in {first.session, *others}
