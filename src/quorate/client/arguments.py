@@ -4,7 +4,9 @@ A wrong type is a TypeError, a value out of range a RequestError (`bad_request`)
 argument and what is wanted.
 """
 
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar, cast
 
 import msgspec
@@ -15,6 +17,8 @@ Value = TypeVar("Value")
 
 Data = bytes | bytearray | memoryview | str
 """What a value may be given as: bytes, or text, which is sent as UTF-8."""
+
+_PARAMETER = re.compile(r"[A-Za-z0-9_.-]+")
 
 INDEX_MAX = 2**63 - 1
 FLAGS_MAX = 2**64 - 1
@@ -125,6 +129,15 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(text(f"{name}[{place}]", each) for place, each in enumerate(given))
 
 
+def path(name: str, value: object) -> Path:
+    """The path of a file.
+
+    Raises:
+        TypeError, RequestError: It is none, or empty.
+    """
+    return value if isinstance(value, Path) else Path(filled(name, value))
+
+
 def instance(name: str, value: object, wanted: type[Value]) -> Value:
     """An object of a class.
 
@@ -159,11 +172,14 @@ def callback(name: str, value: object) -> None:
 
 
 def parameter(name: str, value: object) -> None:
-    """The value of a query's parameter.
+    """A parameter of a query.
 
     Raises:
-        TypeError: It is no text, whole number, truth value or None.
+        TypeError: Its value is no text, whole number, truth value or None.
+        RequestError: Its name has other characters than letters, digits, `-`, `_` and `.`.
     """
+    if not _PARAMETER.fullmatch(name):
+        raise RequestError("bad_request", f"{name!r} is no name of a parameter")
     if value is not None and not isinstance(value, str | int):
         raise wrong_type(name, "str, int, bool or None", value)
 

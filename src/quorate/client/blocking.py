@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from quorate.base.errors import PeerError, UnavailableError
@@ -84,8 +85,9 @@ class _Connection:
                 if time.monotonic() >= until_s:
                     raise self._late(is_sent=len(rest) < len(data)) from None
             except OSError as error:
-                is_sent = len(rest) < len(data)
-                raise ExchangeError(self._told(error), is_sent=is_sent) from None
+                if len(rest) < len(data):
+                    return  # the node may have answered before it closed the connection
+                raise ExchangeError(self._told(error), is_sent=False) from None
 
     def _receive(self, until_s: float) -> bytes:
         while True:
@@ -125,7 +127,8 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._mutex = threading.Lock()
-        self._idle: dict[Endpoint, list[_Connection]] = {}
+        self._host_lines: dict[Endpoint, bytes] = {}
+        self._idle: dict[Endpoint, deque[_Connection]] = {}
         self._busy: set[_Connection] = set()
         self._is_closed = False
         forks.register(self)
@@ -145,11 +148,17 @@ class Transport:
             ExchangeError: No reply, with whether the request was sent.
             UnavailableError: `stopping`: the client is closed.
         """
+        lines = self._host_lines.get(endpoint)
+        if lines is None:
+            lines = self._host_lines[endpoint] = host_lines(endpoint, self._settings)
+        data = encode(request, lines)
         connection = self._take(endpoint) or self._connect(endpoint, until_s)
         with self._mutex:
+            if self._is_closed:
+                connection.close()
+                raise _closed()
             self._busy.add(connection)
         try:
-            data = encode(request, host_lines(endpoint, self._settings))
             reply = connection.exchange(request, data, until_s)
         except BaseException:
             connection.is_reusable = False
@@ -184,8 +193,8 @@ class Transport:
         while True:
             with self._mutex:
                 if self._is_closed:
-                    raise UnavailableError("stopping", "this client was closed")
-                pool = self._idle.setdefault(endpoint, [])
+                    raise _closed()
+                pool = self._idle.get(endpoint)
                 if not pool:
                     return None
                 connection = pool.pop()
@@ -194,12 +203,19 @@ class Transport:
             connection.close()
 
     def _put_back(self, endpoint: Endpoint, connection: _Connection) -> None:
+        dropped: list[_Connection] = []
         with self._mutex:
             self._busy.discard(connection)
             if connection.is_reusable and not self._is_closed:
-                self._idle.setdefault(endpoint, []).append(connection)
-                return
-        connection.close()
+                pool = self._idle.setdefault(endpoint, deque())
+                pool.append(connection)
+                oldest_s = connection.used_s - self._settings.idle_s
+                while pool[0].used_s < oldest_s:  # they were needed in busier times
+                    dropped.append(pool.popleft())
+            else:
+                dropped.append(connection)
+        for one in dropped:
+            one.close()
 
     def _connect(self, endpoint: Endpoint, until_s: float) -> _Connection:
         limit_s = min(self._settings.connect_s, _left_s(until_s))
@@ -244,6 +260,10 @@ def _connected(family: int, address: object, until_s: float) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def _closed() -> UnavailableError:
+    return UnavailableError("stopping", "this client was closed")
 
 
 def _left_s(until_s: float) -> float:

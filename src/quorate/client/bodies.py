@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
-from quorate.base.errors import PeerError
+from quorate.base.errors import PeerError, RequestError
 from quorate.client.replies import Reply
 from quorate.client.structs import (
     KV_ROWS,
@@ -127,7 +127,11 @@ def sessions(reply: Reply) -> list[Session]:
         if not reply.body.startswith(b"Session id"):
             raise _foreign(reply)
         return []
-    return [row.info() for row in decoded(SESSION_ROWS, reply)]
+    rows = decoded(SESSION_ROWS, reply)
+    try:
+        return [row.info() for row in rows]
+    except RequestError as error:  # the node wrote the TTL, not the caller
+        raise PeerError("remote", f"the node's reply has a TTL that is none: {error}") from None
 
 
 def members(reply: Reply) -> list[MemberInfo]:

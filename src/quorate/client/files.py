@@ -1,18 +1,29 @@
 """Files that appear only when they are whole."""
 
+import errno
 import os
+import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 
 class Arriving:
-    """A file under a temporary name beside its place, moved there by `keep`."""
+    """A file under a temporary name beside its place, moved there by `keep`.
+
+    The name is of this object alone: others may write to the same place at the same time, and the
+    last one to be kept stays.
+
+    Raises:
+        OSError: The place is a directory, or no file can be made beside it.
+    """
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self._path = path
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._file = self._part.open("wb")
+        self._part = path.parent / f".quorate-{secrets.token_hex(8)}.part"
+        self._file = self._part.open("xb")
         self._error: OSError | None = None
 
     def __enter__(self) -> Self:
@@ -53,3 +64,8 @@ class Arriving:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._part.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

@@ -95,7 +95,7 @@ class Pipe(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._transport is None or self._is_paused or not self._unsent:
+        if self._transport is None or self._is_paused or not self._unsent or not self.is_open:
             return
         calls = [call for call in self._unsent if not call.future.done()]
         self._unsent = []

@@ -24,6 +24,7 @@ _BAD_REQUEST = 400
 _SERVER_PORT_LINE = b"X-Quorate-Server-Port"
 
 TEXT_CHARS_MAX = 500
+DIGITS_MAX = 20  # of 64 bits
 
 _CLASSES: tuple[type[QuorateError], ...] = (
     RequestError,
@@ -80,9 +81,9 @@ class Reply:
         return b""
 
     def number(self, name: bytes) -> int:
-        """The value of a header as a whole number; 0 if absent or none."""
+        """The value of a header as a whole number of at most 20 digits; 0 if absent or none."""
         value = self.headers.get(name) or self.header(name)
-        return int(value) if value.isdigit() else 0
+        return int(value) if value.isdigit() and len(value) <= DIGITS_MAX else 0
 
     @property
     def index(self) -> int:

@@ -12,7 +12,7 @@ from quorate.client import arguments
 from quorate.client.arguments import Data
 
 KEY_BYTES_MAX = 4096
-VALUE_BYTES_MAX = 512 * 1024  # nodes close the connection on more, and others may share it
+VALUE_BYTES_MAX = 512 * 1024
 LONG_BODY_BYTES = 64 * 1024  # from here on others should not wait behind it
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*")
@@ -198,14 +198,19 @@ def put_request(
     if not key:
         arguments.filled("key", key)
     body = arguments.data("value", value)
-    lane = Lane.SHARED
-    if len(body) >= LONG_BODY_BYTES:
-        lane = Lane.ALONE
-        if len(body) > VALUE_BYTES_MAX:
-            raise RequestError(
-                "too_large", f"a value has {len(body)} bytes, at most {VALUE_BYTES_MAX}"
-            )
-    return Request(head("PUT", kv_path(key), what), body, lane, is_repeatable, is_write=True)
+    if len(body) > VALUE_BYTES_MAX:
+        raise RequestError("too_large", f"a value has {len(body)} bytes, at most {VALUE_BYTES_MAX}")
+    return Request(
+        head("PUT", kv_path(key), what), body, lane_of(body), is_repeatable, is_write=True
+    )
+
+
+def lane_of(body: bytes) -> Lane:
+    """The lane of a write: long bodies go alone, as others would wait behind them.
+
+    A node may also close the connection after a body that is too long.
+    """
+    return Lane.ALONE if len(body) >= LONG_BODY_BYTES else Lane.SHARED
 
 
 def flags_of(flags: int) -> int | None:

@@ -21,6 +21,8 @@ def addresses_of(host: str, port: int, limit_s: float) -> list[Address]:
     """
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
+    except UnicodeError:
+        raise no_host_name() from None
     except socket.gaierror:  # a name, not an address
         pass
     found: list[list[Address] | OSError] = []
@@ -30,8 +32,6 @@ def addresses_of(host: str, port: int, limit_s: float) -> list[Address]:
             found.append(_look_up(host, port, 0))
         except OSError as error:
             found.append(error)
-        except UnicodeError:  # no label of a name may be empty or too long
-            found.append(socket.gaierror(socket.EAI_NONAME, "it is no name of a host"))
 
     thread = threading.Thread(target=work, name="quorate-resolve", daemon=True)
     thread.start()
@@ -41,6 +41,11 @@ def addresses_of(host: str, port: int, limit_s: float) -> list[Address]:
     if isinstance(found[0], OSError):
         raise found[0]
     return found[0]
+
+
+def no_host_name() -> OSError:
+    """The error in place of a UnicodeError: a label of the name is empty or too long."""
+    return socket.gaierror(socket.EAI_NONAME, "it is no name of a host")
 
 
 def _look_up(host: str, port: int, flags: int) -> list[Address]:

@@ -2,7 +2,10 @@
 
 import asyncio
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 async def async_sleep(duration_s: float) -> None:
@@ -15,11 +18,11 @@ def sleep(duration_s: float) -> None:
     time.sleep(duration_s)
 
 
-async def async_read_file(path: Path) -> bytes:
-    """Read a file in a thread: it may be large."""
-    return await asyncio.to_thread(path.read_bytes)
+async def async_run(work: Callable[[], Value]) -> Value:
+    """Do what takes long, such as reading or syncing a file, in a thread."""
+    return await asyncio.to_thread(work)
 
 
-def read_file(path: Path) -> bytes:
-    """Read a file."""
-    return path.read_bytes()
+def run(work: Callable[[], Value]) -> Value:
+    """Do what takes long in this thread."""
+    return work()

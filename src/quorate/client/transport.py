@@ -22,6 +22,7 @@ from quorate.client.failures import connect_failure
 from quorate.client.pipeline import INFINITY, Pipe
 from quorate.client.replies import Reply
 from quorate.client.requests import Lane, Request
+from quorate.client.resolving import no_host_name
 from quorate.net.connector import PLAIN
 
 SWEEP_S = 0.1  # how often calls are looked through while there are any
@@ -203,12 +204,13 @@ class AsyncTransport:
                 best, best_load = pipe, load
         if best is None or (best_load and len(pipes) < limit):
             return self._connect(pool, lane)
-        if (
-            not best_load
-            and (self._loop or self._running()).time() - best.used_s > self._settings.idle_s
-        ):
-            best.abort("it was idle for long")
-            return self._pick(pool, lane)
+        if not best_load:
+            oldest_s = (self._loop or self._running()).time() - self._settings.idle_s
+            if best.used_s < oldest_s:
+                for pipe in tuple(pipes):
+                    if not pipe.load and pipe.used_s < oldest_s:
+                        pipe.abort("it was idle for long")
+                return self._pick(pool, lane)  # once: what is left is none of these
         return best
 
     def _connect(self, pool: _Pool, lane: Lane) -> Pipe:
@@ -234,8 +236,8 @@ class AsyncTransport:
             pipe.fail(f"no connection within {self._settings.connect_s:g} s")
         except OSError as error:  # refused, unreachable, no such host: its callers go on from here
             pipe.fail_with(connect_failure(endpoint, error))
-        except UnicodeError:  # no label of a name may be empty or too long
-            pipe.fail("it is no name of a host")
+        except UnicodeError:
+            pipe.fail_with(connect_failure(endpoint, no_host_name()))
 
     def _after_alone(self, pipe: Pipe, done: asyncio.Future[Reply]) -> None:
         """Nobody waits for it any more: hang up, so that the node stops working on it."""

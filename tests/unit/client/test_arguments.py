@@ -236,6 +236,15 @@ TABLE: list[Row] = [
         ["", "v1/x", "/v1/a b", "/v1/x?a=1", "/v1/x HTTP/1.0\r\n", "/v1/\xe9"],
         [lambda client, path: client.call("GET", path)],
     ),
+    (
+        "path",
+        [b"x", 7, None],
+        [""],
+        [
+            lambda client, path: client.snapshot.save(path),
+            lambda client, path: client.snapshot.restore(path),
+        ],
+    ),
     ("near", [1.5, b"x", [1]], ["\ud800"], [lambda c, near: c.call("GET", "/v1/x", near=near)]),
     ("endpoints", [8500, b"n1", ["n1", 8500]], [[]], [lambda _, given: Client(given)]),
     ("token", [b"t", 1], ["a\r\nb", "\xe9"], [lambda _, token: Client(token=token)]),
@@ -255,6 +264,14 @@ def test_a_wrong_argument_is_named_and_nothing_is_sent(row: int) -> None:
             for value in wrong_values:
                 with pytest.raises(RequestError, match=rf"\b{name.rstrip('s')}"):
                     use(client, value)
+        assert node.seen == []
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=1&b", "a\r\nX: y", "\xe9"])
+def test_a_parameter_whose_name_no_query_carries_is_refused(name: str) -> None:
+    with nodes_in_thread(Store()) as [node], Client(node.address) as client:
+        with pytest.raises(RequestError, match="no name of a parameter"):
+            client.call("GET", "/v1/x", **{name: "1"})
         assert node.seen == []
 
 

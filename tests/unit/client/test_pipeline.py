@@ -1,4 +1,6 @@
 import asyncio
+import inspect
+import sys
 
 import pytest
 
@@ -6,10 +8,12 @@ from quorate.base.errors import OutcomeUnknownError, PeerError, UnavailableError
 from quorate.client import AsyncClient, endpoints
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
+from quorate.client.pipeline import Pipe
 from quorate.client.replies import ReplyReader
-from quorate.client.requests import put_request
+from quorate.client.requests import LONG_BODY_BYTES, put_request
 from quorate.client.transport import AsyncTransport, Settings
 from tests.limits import HANG_S
+from tests.unit.client import leaping
 from tests.unit.client.fakes import CUT, Answer, Seen, always, nodes, reply, until
 
 OK = reply(200, b"true", {"X-Quorate-Index": 7})
@@ -264,5 +268,77 @@ def test_a_node_that_owes_a_reply_for_long_is_reported_and_its_dead_connection_d
             assert set(left) == {endpoint}  # new calls could leave before this one's end
             await until(lambda: not silent.connections)
             await transport.close()
+
+    asyncio.run(run())
+
+
+class Wire(asyncio.Transport):
+    """A connection that takes what is written until it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self.is_closed:
+            self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_request_behind_the_last_reply_of_a_connection_was_not_sent() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        ended: list[Pipe] = []
+        pipe = Pipe(endpoints.parse("n1"), b"", loop, ended.append)
+        wire = Wire()
+        pipe.connection_made(wire)
+        first = pipe.submit(put_request("a", "", b"1"), loop.time() + HANG_S)
+        await asyncio.sleep(0)
+        second = pipe.submit(put_request("b", "", b"2"), loop.time() + HANG_S)
+        pipe.data_received(reply(200, b"true", {"Connection": "close"}))
+        await asyncio.sleep(0)
+        pipe.connection_lost(None)
+        assert (await first).status == 200
+        with pytest.raises(ExchangeError) as caught:
+            await second
+        assert (caught.value.is_sent, b"/v1/kv/b" in wire.written) == (False, False)
+        assert ended == [pipe]
+
+    asyncio.run(run())
+
+
+def test_connections_that_were_idle_for_long_are_dropped_however_many_there_are() -> None:
+    count = 80  # fewer than a listener's backlog; each took a level of the stack
+
+    async def work() -> None:
+        async with nodes(always(reply(200, "[]"))) as [node], AsyncClient(node.address) as client:
+            await asyncio.gather(*(client.kv.tree(f"k{number}") for number in range(count)))
+            assert len(node.connections) == count
+            await asyncio.sleep(31.0)
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(len(inspect.stack(0)) + count)
+            try:
+                await client.kv.tree("k")
+            finally:
+                sys.setrecursionlimit(limit)
+            await until(lambda: len(node.connections) == 1)
+
+    leaping.run(work())
+
+
+def test_a_long_transaction_has_a_connection_of_its_own() -> None:
+    async def run() -> None:
+        def slow_transactions(seen: Seen) -> Answer:
+            return None if seen.path == "/v1/txn" else OK
+
+        async with nodes(slow_transactions) as [node], AsyncClient(node.address, pipes=1) as client:
+            long = client.txn().put("a", bytes(LONG_BODY_BYTES)).commit(deadline_s=HANG_S)
+            waiting = asyncio.create_task(long)
+            await until(lambda: bool(node.seen))
+            assert await client.kv.put("b", "1", deadline_s=HANG_S) == 7
+            waiting.cancel()
 
     asyncio.run(run())

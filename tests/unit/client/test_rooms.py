@@ -8,7 +8,7 @@ import pytest
 
 from quorate.base.errors import NotFoundError, RequestError, UnavailableError
 from quorate.client import AsyncClient, MemberInfo
-from tests.unit.client.fakes import CUT, Script, Seen, Store, always, nodes, refusal, reply
+from tests.unit.client.fakes import CUT, Script, Seen, Store, always, nodes, refusal, reply, until
 
 
 def test_a_session_is_made_renewed_listed_and_ended() -> None:
@@ -134,6 +134,42 @@ def test_a_snapshot_is_begun_anew_at_the_next_node(tmp_path: Path) -> None:
         assert (tmp_path / "s").read_bytes() == b"y" * 1000
 
     asyncio.run(run())
+
+
+def test_two_snapshots_saved_to_one_place_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    texts = (b"a" * 100_000, b"b" * 200_000)
+
+    async def run() -> None:
+        async with (
+            nodes(*(snapshots(reply(200, text)[:-9]) for text in texts)) as both,
+            AsyncClient(both[0].address) as one,
+            AsyncClient(both[1].address) as other,
+        ):
+            saving = [asyncio.create_task(each.snapshot.save(path)) for each in (one, other)]
+            await until(lambda: sum(part.stat().st_size for part in tmp_path.iterdir()) > 250_000)
+            for node, text in zip(both, texts, strict=True):
+                for connection in tuple(node.connections):
+                    if connection.requests and connection.transport and node.seen:
+                        connection.transport.write(text[-9:])
+            await asyncio.gather(*saving)
+
+    asyncio.run(run())
+    assert path.read_bytes() in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_directory_is_no_place_for_a_snapshot_and_nothing_is_asked_for_it(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with nodes(snapshots(b"")) as [node], AsyncClient(node.address) as client:
+            with pytest.raises(IsADirectoryError):
+                await client.snapshot.save(tmp_path)
+            assert node.seen == []
+
+    asyncio.run(run())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_has_no_method_can_be_asked_for() -> None:

@@ -1,5 +1,7 @@
 """The sync client: that it is what the generator makes, and what is its own: sockets, threads."""
 
+import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -10,10 +12,13 @@ from queue import SimpleQueue
 import pytest
 
 from quorate import Client, Paxos
-from quorate.base.errors import OutcomeUnknownError, UnavailableError
-from quorate.client import KvEntry, LockHeldError, LockLostError
+from quorate.base.errors import OutcomeUnknownError, RequestError, UnavailableError
+from quorate.client import KvEntry, LockHeldError, LockLostError, endpoints
+from quorate.client.blocking import Transport
+from quorate.client.requests import put_request
+from quorate.client.transport import Settings
 from tests.limits import HANG_S
-from tests.unit.client.fakes import CUT, Store, nodes_in_thread, refusal, reply
+from tests.unit.client.fakes import CUT, Answer, Seen, Store, nodes_in_thread, refusal, reply
 
 GENERATOR = Path(__file__).parents[3] / "scripts/unasync.py"
 
@@ -100,6 +105,54 @@ def test_a_connection_that_the_node_closed_meanwhile_is_noticed_before_a_write()
         while node.connections:
             threading.Event().wait(0.001)
         assert client.kv.put("a", b"1") == 7
+
+
+def test_a_reply_that_comes_before_the_whole_request_is_heard_though_the_connection_ends() -> None:
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(refusal(413, "too_large", "that is too long"))
+            # closed with unread bytes: the client's next piece is answered by a reset
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(refuse, listener)
+        with (
+            Client(f"127.0.0.1:{listener.getsockname()[1]}") as client,
+            pytest.raises(RequestError, match="that is too long"),
+        ):
+            client.call("PUT", "/v1/snapshot", bytes(20_000_000))
+        done.result()
+
+
+def test_connections_of_busier_times_are_dropped_when_they_were_idle_for_long() -> None:
+    request = put_request("a", "", b"1")
+    count = 5
+    together = threading.Barrier(count)
+
+    def exchange(_: int) -> int:
+        together.wait(HANG_S)
+        return transport.exchange(endpoint, request, transport.now_s() + HANG_S).status
+
+    waiting: list[asyncio.Future[bytes]] = []
+
+    def when_all_are_here(_: Seen) -> Answer:
+        waiting.append(asyncio.get_running_loop().create_future())
+        if len(waiting) == count:
+            for future in waiting:
+                future.set_result(OK)
+        return waiting[-1]
+
+    with nodes_in_thread(when_all_are_here) as [node]:
+        endpoint = endpoints.parse(node.address)
+        transport = Transport(Settings(idle_s=0.0, stalled=lambda _: None))
+        with ThreadPoolExecutor(count) as pool:
+            assert list(pool.map(exchange, range(count))) == [200] * count
+        end_s = transport.now_s() + HANG_S
+        while len(node.connections) > 1 and transport.now_s() < end_s:
+            threading.Event().wait(0.001)
+        assert len(node.connections) == 1
+        transport.close()
 
 
 def test_a_closed_client_refuses_and_wakes_who_waits() -> None:

@@ -1,10 +1,15 @@
 """Endpoints and durations."""
 
+import asyncio
+
 import pytest
 
-from quorate.base.errors import RequestError
-from quorate.client import AsyncClient, durations, endpoints
+from quorate.base.errors import PeerError, RequestError, UnavailableError
+from quorate.client import AsyncClient, Client, Reply, bodies, durations, endpoints
 from quorate.client.endpoints import Ring
+from quorate.client.replies import error_of
+from quorate.client.requests import Request
+from tests.unit.client import leaping
 
 
 @pytest.mark.parametrize(
@@ -87,3 +92,32 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_a_duration_out_of_range_is_refused(duration_s: float) -> None:
     with pytest.raises(RequestError):
         durations.spell(duration_s)
+
+
+def test_a_host_name_that_is_none_is_told_at_once_by_both_clients() -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        async with AsyncClient("a..b") as client:
+            with pytest.raises(UnavailableError, match="no name of a host"):
+                await client.kv.get("k")
+        assert loop.time() == begun_s
+
+    leaping.run(work())
+    with Client("a..b") as client, pytest.raises(UnavailableError, match="no name of a host"):
+        client.kv.get("k")
+
+
+@pytest.mark.parametrize("value", [b"9" * 21, b"9" * 5000, b"-1", b"1.5", b"", b"x"])
+def test_a_header_that_is_no_number_of_64_bits_counts_as_absent(value: bytes) -> None:
+    reply = Reply(429, {b"X-Consul-Index": value, b"Retry-After": value}, b"full")
+    assert reply.index == 0
+    error = error_of(reply, Request(b"GET /v1/kv/a HTTP/1.1\r\n"))
+    assert isinstance(error, UnavailableError)
+    assert error.retry_after_s == 0
+
+
+def test_a_session_whose_ttl_is_none_is_a_fault_of_the_node() -> None:
+    reply = Reply(200, {b"X-Consul-Index": b"1"}, b'[{"ID": "s", "TTL": "soon"}]')
+    with pytest.raises(PeerError, match="TTL"):
+        bodies.sessions(reply)

@@ -7,7 +7,7 @@ from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.files import Arriving
 from quorate.client.requests import Lane, Request, head, query
-from quorate.client.times import async_read_file
+from quorate.client.times import async_run
 
 DEADLINE_S = 600.0  # a state of some gigabytes
 PROBE_KEY = b"quorate-probe"  # need not exist
@@ -48,7 +48,7 @@ class AsyncSnapshots:
         """
         is_stale = arguments.flag("stale", stale)
         limit_s = arguments.seconds("deadline_s", deadline_s)
-        with Arriving(Path(path)) as file:
+        with Arriving(arguments.path("path", path)) as file:
             await self._check(limit_s, is_stale=is_stale)
             request = Request(
                 head("GET", b"/v1/snapshot", query(stale=is_stale)),
@@ -60,7 +60,7 @@ class AsyncSnapshots:
             reply = await self._road.call(request, limit_s, limit_s, self._road.deadline_s)
             if not reply.index:
                 raise PeerError("remote", "the reply to GET /v1/snapshot is no snapshot: no index")
-            file.keep()
+            await async_run(file.keep)
         return reply.index
 
     async def restore(self, path: str | Path, *, deadline_s: float = DEADLINE_S) -> None:
@@ -75,7 +75,7 @@ class AsyncSnapshots:
         Cost: holds the file in memory.
         """
         limit_s = arguments.seconds("deadline_s", deadline_s)
-        body = await async_read_file(Path(path))
+        body = await async_run(arguments.path("path", path).read_bytes)
         await self._check(limit_s, is_stale=False)
         request = Request(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
         bodies.done(await self._road.call(request, limit_s, patience_s=self._road.deadline_s))

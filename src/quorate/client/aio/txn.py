@@ -6,7 +6,7 @@ from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.arguments import FLAGS_MAX, Data
-from quorate.client.requests import Request, head
+from quorate.client.requests import Request, head, lane_of
 from quorate.client.structs import TxnDone
 
 OPERATIONS_MAX = 128
@@ -132,9 +132,11 @@ class AsyncTxn:
                 "too_large",
                 f"a transaction has {len(self._operations)} operations, at most {OPERATIONS_MAX}",
             )
+        body = arguments.json("key", self._operations)
         request = Request(
             head("PUT", b"/v1/txn"),
-            arguments.json("key", self._operations),
+            body,
+            lane_of(body),
             is_repeatable=not self._is_write,
             accepts=409,
         )
