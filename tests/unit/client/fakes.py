@@ -212,6 +212,7 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.changed: dict[str, int] = {}
         self.sessions: dict[str, dict[str, object]] = {}
         self.index = 1
         self.renewals = 0
@@ -229,6 +230,7 @@ class Store:
         """Write or (None) remove a key, as another client would."""
         self.index += 1
         old = self.rows.pop(key, None)
+        self.changed[key] = self.index
         if value is not None:
             created = old.created if old else self.index
             locked = (old.locked if old else 0) + (1 if session else 0)
@@ -270,12 +272,12 @@ class Store:
         return reply(200, done, {"X-Quorate-Index": self.index})
 
     def _read(self, seen: Seen, key: str) -> bytes | asyncio.Future[bytes]:
-        found = {
-            name: row
-            for name, row in sorted(self.rows.items())
-            if name == key or ("recurse" in seen.query and name.startswith(key))
-        }
-        index = max((row.modified for row in found.values()), default=self.index)
+        def is_asked(name: str) -> bool:
+            return name == key or ("recurse" in seen.query and name.startswith(key))
+
+        found = {name: row for name, row in sorted(self.rows.items()) if is_asked(name)}
+        changed = [index for name, index in self.changed.items() if is_asked(name)]
+        index = max([*changed, *(row.modified for row in found.values())], default=self.index)
         if int(seen.query.get("index", "0")) >= index:
             future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
             self._waiting.append((seen, future))

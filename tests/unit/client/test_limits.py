@@ -68,6 +68,8 @@ CALLS: dict[str, Call] = {
     "call": lambda client, _: client.call("GET", "/v1/agent/self", deadline_s=LIMIT_S),
     "lock": lambda client, _: client.lock("l", wait_s=LIMIT_S).acquire(),
     "lock that is only tried": lambda client, _: client.lock("l", wait_s=0).acquire(),
+    "semaphore": lambda client, _: client.semaphore("m", 1, wait_s=LIMIT_S).acquire(),
+    "semaphore that is only tried": lambda client, _: client.semaphore("m", 1, wait_s=0).acquire(),
     "election": lambda client, _: client.election("e", "me", wait_s=LIMIT_S).acquire(),
     "election.leader": lambda client, _: client.election("e", "").leader(deadline_s=LIMIT_S),
     "election.observe": lambda client, _: anext(
@@ -127,8 +129,9 @@ def dies_after(answers: int) -> Callable[[Seen], Answer]:
     """A cluster that works for a few requests, and then says nothing; another holds the lock."""
     store = Store()
     store.sessions["other"] = {"ID": "other"}
-    for key in ("l", "e"):
+    for key in ("l", "e", "m/other"):
         store.write(key, b"", "other")
+    store.write("m/.lock", b'{"Limit":1,"Holders":{"other":true}}')
     left = answers
 
     def script(seen: Seen) -> Answer:
@@ -224,7 +227,17 @@ def test_every_call_ends_within_its_limit_when_no_node_of_three_is_of_use(tmp_pa
 
 
 @pytest.mark.parametrize("answers", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", ["lock", "lock that is only tried", "election", "paxos.decide"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lock",
+        "lock that is only tried",
+        "semaphore",
+        "semaphore that is only tried",
+        "election",
+        "paxos.decide",
+    ],
+)
 def test_a_call_of_several_requests_ends_in_time_when_the_cluster_dies_between_them(
     name: str, answers: int, tmp_path: Path
 ) -> None:

@@ -1,20 +1,37 @@
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from quorate.base.errors import RequestError
 from quorate.client import AsyncClient, Client, LockHeldError, LockLostError, SemaphoreError
-from quorate.client.holding import LOCK_FLAG, SEMAPHORE_FLAG
-from tests.unit.client.fakes import Node, Store, nodes, nodes_in_thread, until
+from quorate.client.holding import LOCK_FLAG, LOST_S, RELEASE_S, SEMAPHORE_FLAG
+from tests.unit.client import leaping
+from tests.unit.client.fakes import Node, Store, always, nodes, nodes_in_thread, until
 
 
 @asynccontextmanager
 async def a_client(store: Store) -> AsyncGenerator[tuple[AsyncClient, Node], None]:
     async with nodes(store) as [node], AsyncClient(node.address) as client:
         yield client, node
+
+
+Deed = Callable[[Store, str], object]
+
+
+def end(store: Store, own: str) -> None:
+    store.end(store.rows[own].session)
+
+
+def delete(store: Store, own: str) -> None:
+    store.write(own, None)
+
+
+def waits(node: Node) -> bool:
+    """Somebody waits for room."""
+    return any("index" in seen.query and "recurse" in seen.query for seen in node.seen)
 
 
 def listed(store: Store) -> list[str]:
@@ -52,8 +69,7 @@ def test_who_waits_enters_when_a_holder_leaves_or_ends() -> None:
                 holder = client.semaphore("s", 1)
                 held = await holder.acquire()
                 waiting = asyncio.create_task(client.semaphore("s", 1, wait_s=30).acquire())
-                await until(lambda: any("index" in s.query for s in node.seen if "wait" in s.query
-                                        and "recurse" in s.query))  # fmt: skip
+                await until(lambda: waits(node))
                 assert not waiting.done()
                 if is_ended:  # as after a crash: the document still lists it
                     store.end(held.session)
@@ -107,6 +123,64 @@ def test_a_holder_whose_session_ends_loses_it() -> None:
             assert store.rows == {}
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("deed", [end, delete], ids=["its session ends", "its key is deleted"])
+def test_who_loses_its_own_key_while_it_waits_goes_on_waiting_with_another(deed: Deed) -> None:
+    async def run() -> None:
+        store = Store()
+        reasons: list[str] = []
+        async with a_client(store) as (client, node):
+            holder = client.semaphore("s", 1)
+            first = await holder.acquire()
+            node.seen.clear()
+            waiting = client.semaphore("s", 1, on_lost=reasons.append)
+            task = asyncio.create_task(waiting.acquire())
+            await until(lambda: waits(node))
+            [own] = set(store.rows) - {"s/.lock", first.name}
+            deed(store, own)
+            await until(lambda: own not in store.rows and len(store.rows) == 3)
+            await holder.release()
+            held = await task
+            assert (listed(store), reasons) == ([held.session], [])
+            await waiting.release()
+            assert (store.rows, store.sessions) == ({}, {})
+
+    asyncio.run(run())
+
+
+def test_of_two_tasks_that_take_one_object_at_the_same_time_one_is_refused() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, _):
+            one = client.semaphore("s", 5)
+            results = await asyncio.gather(one.acquire(), one.acquire(), return_exceptions=True)
+            assert sorted(type(result).__name__ for result in results) == ["Held", "RequestError"]
+            await one.release()
+            assert (store.rows, store.sessions) == ({}, {})
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_leaving_takes_no_longer_than_a_release_though_the_cluster_is_silent(
+    is_lost: bool,
+) -> None:
+    async def work() -> None:
+        store = Store()
+        async with a_client(store) as (client, node):
+            loop = asyncio.get_running_loop()
+            semaphore = client.semaphore("s", 2)
+            held = await semaphore.acquire()
+            if is_lost:
+                delete(store, held.name)
+                await until(lambda: held.is_lost)
+            node.script = always(None)
+            begun_s = loop.time()
+            await semaphore.release()
+            assert loop.time() - begun_s <= (LOST_S if is_lost else RELEASE_S) + 0.2
+
+    leaping.run(work())
 
 
 def test_one_object_is_held_again_and_not_twice_at_once() -> None:

@@ -117,13 +117,13 @@ class AsyncLock:
         if not self._usage.begin():
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
         try:
-            return await self._take()
+            return await self._take(self._kv.now_s())
         except BaseException:
             self._usage.end()
             raise
 
-    async def _take(self) -> Held:
-        begun_s = self._kv.now_s()
+    async def _take(self, begun_s: float) -> Held:
+        """Wait for the lock; what it may take counts from `begun_s`."""
         until_s = begun_s + self._plan.wait_s
         wait_s = self._plan.wait_s or self._kv.deadline_s
         while True:

@@ -117,13 +117,13 @@ class Lock:
         if not self._usage.begin():
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
         try:
-            return self._take()
+            return self._take(self._kv.now_s())
         except BaseException:
             self._usage.end()
             raise
 
-    def _take(self) -> Held:
-        begun_s = self._kv.now_s()
+    def _take(self, begun_s: float) -> Held:
+        """Wait for the lock; what it may take counts from `begun_s`."""
         until_s = begun_s + self._plan.wait_s
         wait_s = self._plan.wait_s or self._kv.deadline_s
         while True:

@@ -16,8 +16,8 @@ from quorate.client import arguments
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import (
     GRACE_S,
+    LOST_S,
     PATIENCE_S,
-    RELEASE_S,
     SEMAPHORE_FLAG,
     Held,
     LockPlan,
@@ -47,54 +47,75 @@ class Semaphore(Lock):
     """
 
     def __init__(self, kv: Kv, sessions: Sessions, plan: LockPlan, prefix: str, limit: int) -> None:
-        super().__init__(kv, sessions, plan)
+        super().__init__(kv, sessions, msgspec.structs.replace(plan, on_lost=self._on_lost))
         self._prefix = prefix
         self._limit = arguments.whole("limit", limit, 1)
         self._document = f"{prefix}/.lock"
+        self._callback = plan.on_lost
+        self._is_inside = False
 
-    def acquire(self) -> Held:
-        """Wait until the semaphore is not full. The class tells what is raised."""
-        if not self._session or self._is_of_parent():
+    def _take(self, begun_s: float) -> Held:
+        until_s = begun_s + self._plan.wait_s
+        answer_s = until_s if self._plan.wait_s else begun_s + self._kv.deadline_s
+        while True:
             own = f"{self._prefix}/{uuid.uuid4()}"
             self._plan = msgspec.structs.replace(self._plan, name=own)
-        until_s = self._kv.now_s() + self._plan.wait_s
-        held = super().acquire()
-        try:
-            held.fence = self._enter(held, until_s)
-        except BaseException:
-            self.release()
-            raise
-        return held
+            held = super()._take(begun_s)
+            try:
+                held.fence = self._enter(held, until_s, answer_s)
+            except BaseException:
+                self._give_back(LOST_S)
+                raise
+            if held.fence and not held.is_lost:
+                self._is_inside = True
+                return held
+            self._give_back(LOST_S)
 
-    def release(self) -> None:
-        """Leave the semaphore. Harmless if it is not held; without a cluster the TTL does it."""
-        held = None if self._is_of_parent() else self._held
-        until_s = self._kv.now_s() + RELEASE_S
+    def _give_back(self, limit_s: float) -> None:
+        """Leave the semaphore, release the key, end the session and remove what they wrote."""
+        held = self._held
+        self._is_inside = False
+        until_s = self._kv.now_s() + limit_s
         if held is not None:
             with contextlib.suppress(QuorateError):  # its session ends, which says the same
-                self._leave(held.session, until_s)
-        super().release()
+                self._leave(held.session, self._kv.now_s() + limit_s / 3)
+        super()._give_back(self._rest_s(until_s))
         if held is not None:
             with contextlib.suppress(QuorateError):
                 self._kv.delete(held.name, deadline_s=self._rest_s(until_s))
                 self._remove_if_empty(until_s)
 
-    def _enter(self, held: Held, until_s: float) -> int:
-        """Wait for room, and enter; return the index of the document that lists the session."""
+    def _on_lost(self, why: str) -> None:
+        if self._is_inside and self._callback is not None:
+            self._callback(why)
+
+    def _enter(self, held: Held, until_s: float, answer_s: float) -> int:
+        """Wait for room, and enter.
+
+        Args:
+            held: The holder's own key; when it is lost, there is nothing to wait for.
+            until_s: When the caller no longer waits for room.
+            answer_s: When it no longer waits for a node.
+
+        Returns:
+            The index of the document that lists the session; 0 if the own key was lost.
+        """
         watch = self._kv.watch_tree(f"{self._prefix}/")
         is_full = False
-        while True:
-            held.check()
+        while not held.is_lost:
             wait_s = self._rest_s(until_s)
-            limit_s = min(wait_s + GRACE_S, PATIENCE_S) if self._plan.wait_s else None
+            limit_s = min(self._rest_s(answer_s) + GRACE_S, PATIENCE_S)
             try:
                 entries = watch.look(min(wait_s, WAIT_S), deadline_s=limit_s)
             except UnavailableError:
                 if is_full:
                     raise self._full_error() from None
                 raise
+            living = {each.session for each in entries}
+            if held.session not in living:
+                break
             document = next((each for each in entries if each.key == self._document), None)
-            sessions = holders(document, self._limit) & {each.session for each in entries}
+            sessions = holders(document, self._limit) & living
             if document is not None and held.session in sessions:
                 return document.modify_index
             is_full = len(sessions) >= self._limit
@@ -102,6 +123,7 @@ class Semaphore(Lock):
                 self._write(document, sessions | {held.session}, limit_s)
             elif not wait_s:
                 raise self._full_error()
+        return 0
 
     def _leave(self, session: str, until_s: float) -> None:
         while True:
@@ -119,7 +141,7 @@ class Semaphore(Lock):
             self._kv.delete(self._document, index=document.modify_index, deadline_s=rest_s)
 
     def _write(
-        self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float | None
+        self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float
     ) -> None:
         """Change the document if it is still this one; the caller looks at what became of it."""
         value = holders_document(self._limit, sessions)
