@@ -93,8 +93,9 @@ async def test_async(quorate_cluster, client, n):
 UNUSED = """
 import sys
 
-def test_nothing_of_the_server_is_loaded():
+def test_nothing_of_the_server_or_the_client_is_loaded():
     heavy = {"lmdb", "uvloop", "structlog", "typer", "rich", "quorate.runtime", "quorate.node"}
+    heavy |= {"httptools", "msgspec", "quorate.client.sync.client"}
     assert not heavy & set(sys.modules)
 """
 

@@ -282,6 +282,41 @@ def test_nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert set(Path("/proc/self/fd").iterdir()) <= descriptors
 
 
+def test_a_node_that_is_killed_while_it_starts_ends() -> None:
+    with Cluster(1) as cluster:
+        [node] = cluster.nodes
+        cluster.kill(node)
+        node.begin()
+        cluster.kill(node)
+        assert not node.is_running
+        cluster.start(node)
+        cluster.wait_until_ready()
+
+
+def test_an_opening_that_is_cancelled_leaves_nothing_running() -> None:
+    async def play() -> None:
+        cluster = Cluster(1)
+        entering = asyncio.create_task(cluster.__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert cluster.nodes
+        assert not any(node.is_running for node in cluster.nodes)
+
+    asyncio.run(play())
+
+
+def test_a_cluster_is_open_once_at_a_time_and_forgets_its_partition() -> None:
+    cluster = Cluster(3)
+    with cluster:
+        with pytest.raises(RequestError, match="open"):
+            cluster.open()
+        cluster.partition("n1", "n2", "n3")
+    with cluster:
+        assert cluster.leader().is_running
+
+
 def test_a_directory_that_was_given_stays_with_what_was_written(tmp_path: Path) -> None:
     with Cluster(1, directory=tmp_path) as cluster:
         cluster.client().kv.put("a", b"1")

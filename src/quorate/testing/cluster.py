@@ -14,10 +14,11 @@ do not use the caller's event loop, whichever that is; the caller may block.
 """
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -90,9 +91,13 @@ class Cluster:
         """Start every node, and wait until the cluster serves.
 
         Raises:
+            RequestError: `bad_request`: it is open.
             UnavailableError: `no_quorum`: it does not.
             StorageError: A directory cannot be used.
         """
+        if self._ports:
+            raise RequestError("bad_request", "this cluster is open; make one for each use")
+        self._groups = []
         if self._directory is None:
             self._temporary = tempfile.TemporaryDirectory(
                 prefix="quorate-cluster-", ignore_cleanup_errors=True
@@ -113,13 +118,15 @@ class Cluster:
     def close(self) -> None:
         """End every node at once, and remove what they kept in a directory of ours."""
         self._close_clients()
-        self._end(self.nodes, is_clean=False)
-        for port in self._ports:
-            port.close()
-        self._ports = []
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        try:
+            self._end(self.nodes, is_clean=False)
+        finally:
+            for port in self._ports:
+                port.close()
+            self._ports = []
+            if self._temporary is not None:
+                self._temporary.cleanup()
+                self._temporary = None
 
     def __enter__(self) -> "Cluster":
         self.open()
@@ -134,7 +141,13 @@ class Cluster:
         self.close()
 
     async def __aenter__(self) -> "AsyncCluster":
-        await asyncio.to_thread(self.open)
+        opening = asyncio.ensure_future(asyncio.to_thread(self.open))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # a thread cannot be cancelled
+            await asyncio.to_thread(self.close)
+            raise
         return self.aio
 
     async def __aexit__(
@@ -242,11 +255,19 @@ class Cluster:
     # --- faults --------------------------------------------------------------------------------
 
     def kill(self, node: NodeRef) -> None:
-        """End a node as `kill -9` does: nobody is told, nothing is handed over."""
+        """End a node as `kill -9` does: nobody is told, nothing is handed over.
+
+        Raises:
+            UnavailableError: `stopping`: it does not end.
+        """
         self._end([self.node(node)], is_clean=False)
 
     def stop(self, node: NodeRef) -> None:
-        """End a node cleanly: it hands leadership over, and answers those who wait."""
+        """End a node cleanly: it hands leadership over, and answers those who wait.
+
+        Raises:
+            UnavailableError: `stopping`: it does not end.
+        """
         self._end([self.node(node)], is_clean=True)
 
     def start(self, node: NodeRef) -> None:
@@ -358,11 +379,12 @@ class Cluster:
         for future in [node.begin() for node in self.nodes]:
             future.result()
 
-    def _end(self, nodes: Iterable[ClusterNode], *, is_clean: bool) -> None:
+    def _end(self, nodes: Sequence[ClusterNode], *, is_clean: bool) -> None:
         for node in nodes:
             node.end(is_clean=is_clean)
-        for node in nodes:
-            node.join()
+        with contextlib.ExitStack() as joins:  # all of them, whatever becomes of one
+            for node in nodes:
+                joins.callback(node.join)
 
     def _apply_cuts(self) -> None:
         names = frozenset(node.name for node in self.nodes)

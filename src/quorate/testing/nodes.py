@@ -74,6 +74,7 @@ class NodeThread(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._body: Body | None = None
         self._ending: asyncio.Future[bool] | None = None
+        self._is_clean_end: bool | None = None  # None: nobody has asked for its end
         self._moving = threading.Event()
         self._moving.set()
         self.started: Future[None] = Future()
@@ -104,6 +105,8 @@ class NodeThread(threading.Thread):
         self._loop = asyncio.get_running_loop()
         self._body = body
         ending = self._ending = self._loop.create_future()
+        if self._is_clean_end is not None:  # asked for while it started
+            ending.set_result(self._is_clean_end)
         self.started.set_result(None)
         await asyncio.wait([ending, body.ended], return_when=asyncio.FIRST_COMPLETED)
         is_clean = ending.done() and ending.result()
@@ -176,12 +179,13 @@ class NodeThread(threading.Thread):
         self._moving.set()
 
     def end(self, *, is_clean: bool) -> None:
-        """Have it end; returns at once, `join` waits for it.
+        """Have it end, if it starts, once it has; returns at once, `join` waits for it.
 
         Args:
             is_clean: It hands leadership over and answers those who wait; else it ends as if its
                 process had been killed.
         """
+        self._is_clean_end = is_clean
         loop, ending = self._loop, self._ending
         if loop is not None and ending is not None:
 
@@ -268,9 +272,16 @@ class ClusterNode:
             self._thread.end(is_clean=is_clean)
 
     def join(self) -> None:
-        """Wait until it has ended."""
-        if self._thread is not None:
-            self._thread.join(STOP_S)
+        """Wait until it has ended.
+
+        Raises:
+            UnavailableError: `stopping`: it takes more than `STOP_S`, and goes on.
+        """
+        if self._thread is None:
+            return
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            raise UnavailableError("stopping", f"{self.name} has not ended within {STOP_S:g} s")
 
     def start(self) -> None:
         """See `Cluster.start`."""

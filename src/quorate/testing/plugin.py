@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate import Client, testing
+import quorate
+from quorate import testing
 
 NODES = "quorate_nodes"
 
@@ -41,7 +42,7 @@ def quorate_cluster(quorate_shared_cluster: "testing.Cluster") -> "testing.Clust
 
 
 @pytest.fixture
-def quorate_client(quorate_cluster: "testing.Cluster") -> "Iterator[Client]":
+def quorate_client(quorate_cluster: "testing.Cluster") -> "Iterator[quorate.Client]":
     """A client of `quorate_cluster`."""
     with quorate_cluster.client() as client:
         yield client

@@ -269,9 +269,10 @@ def test_a_wrong_argument_is_named_and_nothing_is_sent(row: int) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a=1&b", "a\r\nX: y", "\xe9"])
 def test_a_parameter_whose_name_no_query_carries_is_refused(name: str) -> None:
+    parameters: dict[str, Any] = {name: "1"}
     with nodes_in_thread(Store()) as [node], Client(node.address) as client:
         with pytest.raises(RequestError, match="no name of a parameter"):
-            client.call("GET", "/v1/x", **{name: "1"})
+            client.call("GET", "/v1/x", **parameters)
         assert node.seen == []
 
 
