@@ -30,7 +30,7 @@ class Script:
 
     def __init__(self, clock: Clock, renewal_s: float, look: Callable[[float], str]) -> None:
         self.renewals = 0
-        self.look = look
+        self._look = look
         self._clock = clock
         self._renewal_s = renewal_s
 
@@ -39,6 +39,9 @@ class Script:
         self.renewals += 1
         self._clock.now_s += self._renewal_s
         return True
+
+    def look(self, deadline_s: float) -> str:
+        return self._look(deadline_s)
 
 
 @pytest.fixture
