@@ -22,6 +22,7 @@ Source: Lamport, "Paxos Made Simple" (2001), section 2.2.
 
 from collections.abc import Mapping
 
+from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Effect, Persist, Reply, Send
 from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
@@ -30,10 +31,6 @@ from quorate.base.records import Promised, Vote
 
 PAGE_BYTES_MAX = 1024 * 1024
 """One page of a promise; a single larger batch has a page of its own."""
-
-
-ALPHA_SLOTS, BYTES_AHEAD_MAX = 8, 32 * 1024 * 1024
-"""See `Acceptor`."""
 
 
 class Acceptor:
@@ -46,17 +43,21 @@ class Acceptor:
         bytes_ahead_max: So are they with more bytes of votes than this, but for the next
             `alpha_slots`: a leader that knows as much proposes no further, and needs the vote.
         alpha_slots: See `base.config`.
+
+    Attributes:
+        votes_bytes: Bytes of the batches in `votes`.
     """
 
     def __init__(
         self,
         watermark: Slot,
         slots_ahead_max: int,
-        bytes_ahead_max: int = BYTES_AHEAD_MAX,
-        alpha_slots: int = ALPHA_SLOTS,
+        bytes_ahead_max: int = Limits().bytes_ahead_max,
+        alpha_slots: int = ClusterConfig().alpha_slots,
     ) -> None:
         self.promised = NO_BALLOT
         self.votes: dict[Slot, Vote] = {}
+        self.votes_bytes = 0
         self.watermark = watermark
         self._slots_ahead_max = slots_ahead_max
         self._bytes_ahead_max = bytes_ahead_max
@@ -135,23 +136,29 @@ class Acceptor:
         """The one place where state changes: live and on recovery alike."""
         self.promised = max(self.promised, record.ballot)
         if isinstance(record, Vote) and record.slot > self.watermark:
+            replaced = self.votes.get(record.slot)
+            if replaced is not None:
+                self.votes_bytes -= len(replaced.batch)
             self.votes[record.slot] = record
+            self.votes_bytes += len(record.batch)
 
     def forget(self, watermark: Slot) -> None:
         """Drop votes up to a risen watermark. Cost: O(slots risen), or O(votes) if fewer."""
         if watermark - self.watermark < len(self.votes):
             for slot in range(self.watermark + 1, watermark + 1):
-                self.votes.pop(Slot(slot), None)
+                vote = self.votes.pop(Slot(slot), None)
+                if vote is not None:
+                    self.votes_bytes -= len(vote.batch)
         else:
             self.votes = {s: vote for s, vote in self.votes.items() if s > watermark}
+            self.votes_bytes = sum(len(vote.batch) for vote in self.votes.values())
         self.watermark = max(self.watermark, watermark)
 
     def _is_too_far(self, slot: Slot) -> bool:
-        """Is a vote here one too many? Cost: O(votes); a replica without a hole never asks."""
+        """Is a vote here one too many?"""
         if slot > self.watermark + self._slots_ahead_max:
             return True
-        held_bytes = sum([len(vote.batch) for vote in self.votes.values()])
-        return slot not in self.votes and held_bytes > self._bytes_ahead_max
+        return self.votes_bytes > self._bytes_ahead_max and slot not in self.votes
 
     def _pages(self, slot_first: Slot, chosen: Mapping[Slot, bytes]) -> list[list[Held]]:
         pages: list[list[Held]] = [[]]

@@ -1,7 +1,11 @@
 """What must not be forgotten."""
 
+from random import Random
+from typing import NoReturn
+
 import pytest
 
+from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Persist, Reply, Send
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise
@@ -101,3 +105,45 @@ def test_votes_above_a_hole_are_bounded_in_bytes_and_in_slots(size: int) -> None
     made.forget(Slot(20))
     effects = made.on_accept(higher.node, Accept(higher, Slot(60), Slot(20), bytes(size)))
     assert isinstance(effects[-1], Reply), "it has caught up"
+
+
+class Unread(dict[Slot, Vote]):
+    """Votes that nobody may go through."""
+
+    def values(self) -> NoReturn:
+        raise AssertionError("a pass over all votes for each Accept")
+
+    def items(self) -> NoReturn:
+        self.values()
+
+    def __iter__(self) -> NoReturn:
+        self.values()
+
+
+def test_whether_an_accept_is_too_far_ahead_is_known_without_a_pass_over_the_votes() -> None:
+    made = Acceptor(Slot(0), slots_ahead_max=5_000, bytes_ahead_max=1_000, alpha_slots=1)
+    made.votes = Unread()
+    for slot in range(2, 2_000):
+        made.on_accept(ANN, Accept(LOW, Slot(slot), NONE, b"x"))
+    assert len(made.votes) == 1_001
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bytes_of_all_votes_are_counted_as_votes_come_change_and_go(seed: int) -> None:
+    chance, made = Random(seed), Acceptor(NONE, 50)
+    for round_ in range(1, 200):
+        slot = Slot(made.watermark + chance.randrange(10))
+        batch = bytes(chance.randrange(100))
+        act = chance.randrange(8)
+        if act == 0:
+            made.forget(Slot(made.watermark + chance.randrange(chance.choice((3, 30)))))
+        elif act == 1:
+            made.remember(Vote(Ballot(round_, ANN), slot, NONE, batch))
+        else:
+            made.on_accept(ANN, Accept(Ballot(round_, ANN), slot, NONE, batch))
+        assert made.votes_bytes == sum(len(vote.batch) for vote in made.votes.values())
+
+
+def test_what_is_not_said_is_as_the_settings_have_it() -> None:
+    said = Acceptor(NONE, 9, Limits().bytes_ahead_max, ClusterConfig().alpha_slots)
+    assert vars(Acceptor(NONE, 9)) == vars(said)
