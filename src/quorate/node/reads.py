@@ -9,6 +9,10 @@ NRD-3: a node whose disk is full may never come to its point (APL-2): it says so
 One question at a time: what arrives meanwhile rides in the next one.
 """
 
+from math import inf
+
+import msgspec
+
 from quorate.base.effects import ReadReady, Refused, Ticket
 from quorate.base.errors import UnavailableError
 from quorate.base.ids import NodeId, Slot
@@ -23,6 +27,19 @@ FULL = UnavailableError(
     "this node's disk is full and it lacks what was written since; try another node, or read stale",
     5.0,
 )
+
+
+class Pointed(msgspec.Struct):
+    """Reads that wait until `slot` is applied.
+
+    Attributes:
+        latest_s: When they are refused, whatever their own deadlines; infinite: those count.
+    """
+
+    slot: Slot
+    stamp_ms: int
+    reads: list[tuple[Ticket, float]]
+    latest_s: float = inf
 
 
 class Reads:
@@ -40,8 +57,8 @@ class Reads:
         self._asked_whom: NodeId | None = None
         self._waiting: list[tuple[Ticket, float]] = []
         self._asked: list[tuple[int, list[tuple[Ticket, float]]]] = []
-        self._pointed: list[tuple[Slot, int, list[tuple[Ticket, float]]]] = []
-        self._deadline_s = float("inf")
+        self._pointed: list[Pointed] = []
+        self._deadline_s = inf
 
     @property
     def has_waiting(self) -> bool:
@@ -73,7 +90,7 @@ class Reads:
         if not reads:
             return None
         if slot > applied:
-            self._pointed.append((slot, stamp_ms, reads))
+            self._pointed.append(Pointed(slot, stamp_ms, reads))
             return None
         return ReadReady([ticket for ticket, _ in reads], slot, stamp_ms)
 
@@ -82,21 +99,23 @@ class Reads:
         if not self._pointed:
             return []
         ready = [
-            ReadReady([ticket for ticket, _ in reads], slot, stamp_ms)
-            for slot, stamp_ms, reads in self._pointed
-            if slot <= applied
+            ReadReady([ticket for ticket, _ in one.reads], one.slot, one.stamp_ms)
+            for one in self._pointed
+            if one.slot <= applied
         ]
-        self._pointed = [one for one in self._pointed if one[0] > applied]
+        self._pointed = [one for one in self._pointed if one.slot > applied]
         return ready
 
     def hurry(self, now_s: float) -> None:
-        """The disk is full: what waits to be applied is waited for this long at most (NRD-3)."""
+        """The disk is full: what waits to be applied is waited for this long at most (NRD-3).
+
+        Cost: O(points that came since the last call).
+        """
         latest_s = now_s + FULL_HOLD_S
-        self._pointed = [
-            (slot, stamp_ms, [(ticket, min(due_s, latest_s)) for ticket, due_s in reads])
-            for slot, stamp_ms, reads in self._pointed
-        ]
-        if self._pointed:
+        for one in reversed(self._pointed):
+            if one.latest_s < inf:
+                break  # and so are all before it
+            one.latest_s = latest_s
             self._deadline_s = min(self._deadline_s, latest_s)
 
     def expire(self, now_s: float, *, is_full: bool = False) -> list[Refused]:
@@ -110,38 +129,42 @@ class Reads:
             return []
         late: list[Ticket] = []
         behind: list[Ticket] = []
-        self._deadline_s = float("inf")
+        self._deadline_s = inf
         self._waiting = self._keep(self._waiting, now_s, late)
         self._asked = [
             (number, kept)
             for number, reads in self._asked
             if (kept := self._keep(reads, now_s, late))
         ]
-        self._pointed = [
-            (slot, stamp_ms, kept)
-            for slot, stamp_ms, reads in self._pointed
-            if (kept := self._keep(reads, now_s, behind))
-        ]
+        for one in self._pointed:
+            one.reads = self._keep(one.reads, now_s, behind, one.latest_s)
+        self._pointed = [one for one in self._pointed if one.reads]
         refused = [Refused(late, NO_LEADER), Refused(behind, FULL if is_full else NO_LEADER)]
         return [one for one in refused if one.tickets]
 
     def withdraw(self, error: UnavailableError) -> list[Refused]:
         """Refuse every read that waits."""
         waiting: list[Ticket] = []
-        for reads in (self._waiting, *(r for _, r in self._asked), *(r for *_, r in self._pointed)):
+        pointed = (one.reads for one in self._pointed)
+        for reads in (self._waiting, *(r for _, r in self._asked), *pointed):
             waiting += [ticket for ticket, _ in reads]
         self._waiting, self._asked, self._pointed = [], [], []
-        self._deadline_s = float("inf")
+        self._deadline_s = inf
         return [Refused(waiting, error)] if waiting else []
 
     def _keep(
-        self, reads: list[tuple[Ticket, float]], now_s: float, late: list[Ticket]
+        self,
+        reads: list[tuple[Ticket, float]],
+        now_s: float,
+        late: list[Ticket],
+        latest_s: float = inf,
     ) -> list[tuple[Ticket, float]]:
         kept: list[tuple[Ticket, float]] = []
         for ticket, deadline_s in reads:
-            if deadline_s <= now_s:
+            due_s = min(deadline_s, latest_s)
+            if due_s <= now_s:
                 late.append(ticket)
             else:
                 kept.append((ticket, deadline_s))
-                self._deadline_s = min(self._deadline_s, deadline_s)
+                self._deadline_s = min(self._deadline_s, due_s)
         return kept

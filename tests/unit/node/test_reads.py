@@ -111,3 +111,36 @@ def test_a_read_whose_point_is_reached_in_time_is_answered_on_a_full_disk_too() 
     made.hurry(0.0)
     assert made.expire(FULL_HOLD_S - 0.1, is_full=True) == []
     assert [one.tickets for one in made.on_applied(Slot(5))] == [["a"]]
+
+
+class Compared(float):
+    """A deadline that counts how often it is compared."""
+
+    count = 0
+
+    def __lt__(self, other: float) -> bool:
+        Compared.count += 1
+        return float(self) < other
+
+    def __gt__(self, other: float) -> bool:
+        Compared.count += 1
+        return float(self) > other
+
+
+def test_while_a_disk_is_full_time_that_passes_costs_nothing_for_those_who_wait_already() -> None:
+    made = reads()
+    for _ in range(100):
+        made.add("early", Compared(100.0))
+    question = made.question(LEADER, 0.0)
+    assert question is not None
+    made.on_point(question.number, Slot(5), 0, applied=Slot(0))
+    made.hurry(0.0)
+    Compared.count = 0
+    for step in range(5):
+        number = asked(made, "later", now_s=0.1 * step)
+        made.on_point(number, Slot(6 + step), 0, applied=Slot(0))
+        made.hurry(0.1 * step)
+        assert made.expire(0.1 * step, is_full=True) == []
+    assert Compared.count == 0
+    expired = [(now_s, made.expire(now_s, is_full=True)) for now_s in (1.0, 1.05, 1.4)]
+    assert [[len(one.tickets) for one in refused] for _, refused in expired] == [[101], [], [4]]
