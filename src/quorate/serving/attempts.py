@@ -11,6 +11,9 @@ from quorate.machine.queries import Reader
 from quorate.serving.ports import Caller, Timer
 from quorate.serving.serving import Serving
 
+ATTEMPTS_MAX = 8
+"""A command is submitted this often at most; then the last outcome is the answer."""
+
 
 class Attempt:
     """A command under way.
@@ -22,10 +25,11 @@ class Attempt:
         then: Gets the outcome; see `ports.Caller.conclude`.
         is_early: Whether this outcome only says that something is not there yet.
         missing: What to watch until it is there; empty: it is.
-        patience_s: For how long to try.
+        patience_s: For how long to try, if nobody stops waiting for the answer before.
     """
 
     __slots__ = (
+        "_attempts",
         "_caller",
         "_command",
         "_is_early",
@@ -54,17 +58,20 @@ class Attempt:
         self._then = then
         self._is_early = is_early
         self._missing = missing
-        self._until_s = serving.backend.now_s + patience_s
+        self._until_s = min(serving.backend.now_s + patience_s, caller.context.deadline_s)
+        self._attempts = 0
         self._timer: Timer | None = None
         self._watch: WatchHandle | None = None
 
     def begin(self) -> None:
         """Have the command applied."""
+        self._attempts += 1
         self._serving.submit(self._caller.context, self._command, self._done)
 
     def _done(self, outcome: Outcome | QuorateError) -> None:
         left_s = self._until_s - self._serving.backend.now_s
-        if isinstance(outcome, Outcome) and left_s > 0 and self._is_early(outcome):
+        may_repeat = left_s > 0 and self._attempts < ATTEMPTS_MAX
+        if may_repeat and isinstance(outcome, Outcome) and self._is_early(outcome):
             self._caller.run(partial(self._wait, left_s))
         else:
             self._caller.conclude(outcome, self._then)

@@ -8,12 +8,12 @@ from quorate.base.answers import Renewal
 from quorate.base.context import PLAIN, RequestContext
 from quorate.base.outcomes import Outcome
 from quorate.base.subjects import exactly
-from quorate.kv.commands import KvSet
+from quorate.kv.commands import KvDelete, KvSet
 from quorate.kv.queries import kv_get
 from quorate.kv.subjects import of_key
 from quorate.machine.queries import Reader
 from quorate.serving import renewals
-from quorate.serving.attempts import Attempt
+from quorate.serving.attempts import ATTEMPTS_MAX, Attempt
 from tests.unit.serving.stage import LOST, Asker, Stage
 
 COMMAND = KvSet(b"lease", b"again")
@@ -135,6 +135,38 @@ def test_patience_ends_with_the_outcome_there_is() -> None:
     stage.alarms[0].step()
     conclude(stage, EARLY)
     assert outcomes == [EARLY]
+
+
+def test_nor_is_it_tried_when_nobody_waits_for_the_answer_any_more() -> None:
+    stage = Stage()
+    outcomes = attempted(stage, Asker(RequestContext(deadline_s=stage.now_s + 0.5)))
+    conclude(stage, EARLY)
+    assert stage.alarms[0].delay_s == 0.5
+    stage.now_s += 0.5
+    stage.alarms[0].step()
+    conclude(stage, EARLY)
+    assert (outcomes, stage.commands) == ([EARLY], [])
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_tries_that_find_what_they_need_and_fail_all_the_same_come_to_an_end(
+    is_there: bool,
+) -> None:
+    stage = Stage()
+    if is_there:
+        stage.apply(KvSet(b"a", b"1"))
+    outcomes = attempted(stage, Asker())
+    tries = 0
+    while stage.commands:
+        tries += 1
+        conclude(stage, EARLY)
+        if stage.watches:
+            stage.apply(KvSet(b"a", b"1"))
+            stage.apply(KvDelete(b"a"))
+        assert tries <= ATTEMPTS_MAX
+    assert (tries, outcomes) == (ATTEMPTS_MAX, [EARLY])
+    assert len(stage.watches) == 0
+    assert all(each.is_cancelled for each in stage.alarms)
 
 
 @pytest.mark.parametrize("answer", [LOST, Outcome(2, False)])
