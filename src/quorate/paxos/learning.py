@@ -12,6 +12,8 @@ LRN-5: an Accept for a slot that is known to be chosen is compared with what is 
     promise. So an Accept that the promise lets pass stops this node. If the batch was fetched, its
     ballot is not known; then, and if the batch is no longer kept, nothing can be proven: the Accept
     gets no vote, and the answer says how far all is known here. Its sender learns by that.
+    Logs of builds that did not keep LDR-8 are no exception, as those builds take part in no ballot
+    with this one (`docs/protocol/paxos.md`).
 """
 
 from collections.abc import Callable

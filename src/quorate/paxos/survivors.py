@@ -1,13 +1,12 @@
 """What is left of the log when a majority is lost for good: which batch counts in each slot.
 
 SRV-1: what a survivor knows to be chosen counts.
-SRV-2: of other slots the vote of the highest ballot counts, as with a new leader. It is proven to
-       be what was chosen if a survivor voted in the slot under that or a lower ballot whose leader
-       said that the slot is chosen: that leader tells of what it proposed only by its own votes
-       (LDR-8), and who proposed later had to propose the same. The word of a leader in whose
-       ballot no survivor voted proves nothing: it may have learned of the slot from others. Else
-       the vote is a guess: a lost majority may have chosen a batch of a ballot that no survivor
-       voted in.
+SRV-2: of other slots a vote counts whose own leader said that the slot is chosen: it proposed
+       this batch and knew it chosen (LRN-2), so the slot is proven. Votes of higher ballots hold
+       the same batch, but for logs of builds that did not keep LDR-8. The word of a leader in whose
+       ballot no survivor voted proves nothing: it may have learned of the slot from others. Without
+       such a vote that of the highest ballot counts, as with a new leader, and is a guess: a lost
+       majority may have chosen a batch of a ballot that no survivor voted in.
 SRV-3: the log ends before the first slot of which nobody holds anything.
 
 If the survivors meet every majority, the result holds all that was ever chosen (Lamport, "Paxos
@@ -58,12 +57,11 @@ def surviving(survivors: Sequence[Survivor]) -> Surviving:
     guessed: set[Slot] = set()
     slot = Slot(survivors[base].applied + 1)
     while slot in chosen or slot in votes:
-        if slot in chosen:
-            tail.append(Chosen(slot, chosen[slot]))
-        else:
-            tail.append(Chosen(slot, votes[slot].batch))
-            if slot not in proven:
-                guessed.add(slot)
+        batch = chosen.get(slot, proven.get(slot))
+        if batch is None:
+            batch = votes[slot].batch
+            guessed.add(slot)
+        tail.append(Chosen(slot, batch))
         slot = Slot(slot + 1)
     return Surviving(base, tail, frozenset(guessed))
 
@@ -76,11 +74,11 @@ def _highest(votes: Iterable[Vote]) -> dict[Slot, Vote]:
     return best
 
 
-def _proven(records: Sequence[Record]) -> set[Slot]:
-    """Slots voted in under a ballot whose leader said that they are chosen (SRV-2)."""
+def _proven(records: Sequence[Record]) -> dict[Slot, bytes]:
+    """Batches voted for under a ballot whose leader said that their slot is chosen (SRV-2)."""
     known = _watermarks(records)
     votes = (each for each in records if isinstance(each, Vote))
-    return {vote.slot for vote in votes if vote.slot <= known[vote.ballot]}
+    return {vote.slot: vote.batch for vote in votes if vote.slot <= known[vote.ballot]}
 
 
 def _watermarks(records: Iterable[Record]) -> dict[Ballot, Slot]:

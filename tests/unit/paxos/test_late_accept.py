@@ -7,6 +7,7 @@ that a slot is chosen and not under which ballot.
 
 from quorate.base.batches import NOOP, Kind
 from quorate.base.config import Limits, NodeSettings
+from quorate.base.formats import LOG, PROTOCOL
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
@@ -56,6 +57,13 @@ def test_nor_after_a_restart() -> None:
         again.hear(3, Accept(THREE, Slot(1), Slot(0), OTHER))
         assert again.halts == []
         assert again.take(Accepted) == []
+
+
+def test_no_build_that_did_not_keep_ldr_8_takes_part_in_a_ballot_with_this_one() -> None:
+    """Else what its log proves might have been chosen above a ballot that is still heard here."""
+    assert LOG.changes[3].startswith("commands of the catalog"), "logs before it may be of those"
+    assert PROTOCOL.changes[3].startswith("commands of the log of format 4")
+    assert PROTOCOL.oldest >= 4
 
 
 def test_what_was_fetched_beside_own_votes_takes_nothing_from_what_those_prove() -> None:
