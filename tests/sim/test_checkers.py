@@ -8,6 +8,7 @@ import pytest
 
 from quorate.base.batches import NOOP, Batch, Bundle, Configuration, Member, encode_batch
 from quorate.base.command import Command, encode_command, join_commands
+from quorate.base.config import ClusterConfig
 from quorate.base.ids import NO_BALLOT, Ballot, Index, NodeId, Slot
 from quorate.base.messages import Accepted, Prepare
 from quorate.base.outcomes import Outcome
@@ -31,6 +32,7 @@ from quorate.sim.world import ViolationError
 A, B, C = (Member(NodeId(name), name, f"{name}:1") for name in "abc")
 TRIO = Configuration(1, 0, (A, B, C))
 BALLOT = Ballot(1, A.id)
+DEFAULTS = ClusterConfig()
 
 
 def batch(sequence: int, commands: Iterable[Command], stamp_ms: int = 0) -> bytes:
@@ -42,8 +44,8 @@ def batch(sequence: int, commands: Iterable[Command], stamp_ms: int = 0) -> byte
 class Court:
     """A judge and the log of which it judges."""
 
-    def __init__(self) -> None:
-        self.model = Model(TRIO, 8, DOMAINS)
+    def __init__(self, settings: ClusterConfig = DEFAULTS) -> None:
+        self.model = Model(TRIO, settings, DOMAINS)
         self.judge = Judge()
         self.judge.model = self.model
         self.numbers = 0
@@ -431,7 +433,7 @@ def test_a_watch_that_sleeps_through_a_restore_is_found(court: Court) -> None:
 
 
 def oracle() -> Oracle:
-    made = Oracle(8, lambda _slot, _data: None)
+    made = Oracle(ClusterConfig(), lambda _slot, _data: None)
     for member in TRIO.voters:
         made.durable(member.id, [Founded("cluster", TRIO, complete=True)])
     return made

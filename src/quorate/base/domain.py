@@ -153,6 +153,7 @@ class Model(Protocol):
         slot: The slot that is being applied.
         index: Of the newest command that changed something.
         stamp_ms: Log time.
+        txn_result_bytes_max: See `base.config`.
         copies: What each domain's `Simulation.save` gave, after each slot, by its name.
     """
 
@@ -160,6 +161,7 @@ class Model(Protocol):
     slot: Slot
     index: int
     stamp_ms: int
+    txn_result_bytes_max: int
     copies: dict[int, dict[str, Any]]
 
     def take(self) -> int:

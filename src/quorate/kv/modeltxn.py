@@ -53,6 +53,7 @@ def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
     kv, dirty, index = dict(state.kv), dict(state.dirty), model.index
     items: list[TxnItem] = []
     faults: list[TxnFault] = []
+    most, size = model.txn_result_bytes_max, 0
     for number, op in enumerate(ops):
         verb = _VERBS.get(op.verb)
         if verb is None:
@@ -61,8 +62,18 @@ def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
         result = verb(state, op, _name(op)) if op.key else _Failed("Must provide key")
         if isinstance(result, _Failed):
             faults.append(TxnFault(number, result.what))
-        else:
-            items += result
+            continue
+        items += result
+        size += sum(_size(item) for item in result)
+        if size > most:
+            faults.append(
+                TxnFault(
+                    number,
+                    f"the results of a transaction must not exceed {most} bytes "
+                    "(txn_result_bytes_max): read less in one transaction",
+                )
+            )
+            break  # nothing more is tried
     if faults:
         state.put_back(kv, dirty)
         model.untake(index)
@@ -71,6 +82,11 @@ def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
         if op.verb in {"set", "cas"}:
             state.note_effect(op.value)
     return TxnDone(items=tuple(items))
+
+
+def _size(item: TxnItem) -> int:
+    """What a result counts: its key, its value, and 128 for the rest."""
+    return 128 + len(item.key) + len(item.value or b"")
 
 
 def _name(op: TxnOp) -> str:

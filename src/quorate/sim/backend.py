@@ -108,6 +108,10 @@ class Backend:
         hold_s: How long its node holds what finds no leader.
         operation_of: Gives the operation under way that a context is of, by its trace.
         chance: Spreads slices.
+        tables: Its rows as of now, as its clients read them.
+
+    Attributes:
+        tables: See `base.ports.Query.tables`.
     """
 
     def __init__(
@@ -117,7 +121,9 @@ class Backend:
         hold_s: float,
         operation_of: Callable[[RequestContext], Operation],
         chance: Random,
+        tables: CurrentView,
     ) -> None:
+        self.tables = tables
         self._world = world
         self._host = host
         self._life = host.life
@@ -129,11 +135,6 @@ class Backend:
     def now_s(self) -> float:
         """See `serving.ports.Backend.now_s`."""
         return self._host.now_s
-
-    @property
-    def tables(self) -> CurrentView:
-        """See `base.ports.Query.tables`."""
-        return self._host.tables
 
     @property
     def removal(self) -> UnavailableError | None:

@@ -25,6 +25,7 @@ from quorate.sim.model import Model
 from quorate.sim.network import Network, Weather
 from quorate.sim.operations import Operation
 from quorate.sim.oracle import Memory, Oracle
+from quorate.sim.readfaults import NO_FAULTS, ReadFaults
 from quorate.sim.store import Directory, Speed
 from quorate.sim.workload import Appetite, Client
 from quorate.sim.world import ViolationError, World
@@ -52,6 +53,7 @@ class Make(msgspec.Struct, frozen=True):
     weather: Weather = Weather()
     habits: Habits = Habits()
     appetite: Appetite = Appetite()
+    read_faults: ReadFaults = NO_FAULTS
     drift: float = 0.0  # clocks run at 1 ± this
     domains: Domains = DOMAINS
 
@@ -71,9 +73,8 @@ class Cluster:
     ) -> None:
         self.world, self.make = world, make
         self.judge = Judge()
-        self.desk = Desk(world, self.judge, make.domains)
-        alpha = make.settings.cluster.alpha_slots
-        self.oracle = Oracle(alpha, self._on_chosen, make.domains)
+        self.desk = Desk(world, self.judge, make.domains, make.read_faults)
+        self.oracle = Oracle(make.settings.cluster, self._on_chosen, make.domains)
         self.network = network or Network(world, make.weather)
         self._chance = world.chance("cluster" if network is None else "neighbour cluster")
         self._numbers = count(1)
@@ -319,6 +320,7 @@ class Cluster:
     def calm(self) -> None:
         """No fault is left: the liveness phase begins."""
         self.network.heal_all()
+        self.desk.failing.is_over = True
         for host in self.hosts.values():
             now = self.world.now
             host.clock.thaw(now)

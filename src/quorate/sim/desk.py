@@ -23,14 +23,16 @@ from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content
 from quorate.serving import reads, renewals
 from quorate.serving.evaluations import Evaluated, Evaluations
+from quorate.serving.held import HeldState, when_held
 from quorate.serving.ports import Held
 from quorate.serving.serving import Serving
 from quorate.sessions.queries import session_renewal
 from quorate.sessions.tables import SessionRow
 from quorate.sim.archives import commands_of
 from quorate.sim.backend import Backend, Server, Ticket
-from quorate.sim.judge import Judge
+from quorate.sim.judge import Judge, told
 from quorate.sim.operations import ARCHIVE, Kind, Operation
+from quorate.sim.readfaults import NO_FAULTS, FailingReads, HoldableTables, ReadFaults
 from quorate.sim.world import World
 
 Done = Callable[[Operation], None]
@@ -56,9 +58,13 @@ class Desk:
         acts: What clients may do besides what `sim.workload` knows, as domains say.
         queries: What they may read besides.
         is_jumping: Wakes may come without a change: a snapshot was installed.
+        failing: What of reads fails.
+        waiting: The host of each operation for which it is counted that it waits, by its number.
     """
 
-    def __init__(self, world: World, judge: Judge, domains: Domains) -> None:
+    def __init__(
+        self, world: World, judge: Judge, domains: Domains, faults: ReadFaults = NO_FAULTS
+    ) -> None:
         self.acts = acts_of(domains)
         self.queries = queries_of(domains)
         self.domains = domains
@@ -68,11 +74,16 @@ class Desk:
         self._chance = world.chance("desk")
         self._served: dict[str, tuple[int, Serving]] = {}
         self.is_jumping = False
+        self.failing = FailingReads(faults, world.chance("read faults"), self._open_of)
+        self.waiting: dict[int, str] = {}
 
     @property
     def open(self) -> list[Operation]:
         """Operations not yet answered."""
         return [operation for operation, _ in self._open.values()]
+
+    def _open_of(self, client: str) -> Operation | None:
+        return next((each for each in self.open if each.client == client), None)
 
     def reader(self, view: View) -> Reader:
         """Reads of one state."""
@@ -80,7 +91,8 @@ class Desk:
 
     def serve(self, host: Server, hold_s: float) -> None:
         """A life of a host begins."""
-        backend = Backend(self._world, host, hold_s, self.operation_of, self._chance)
+        tables = self.failing.tables(host.tables)
+        backend = Backend(self._world, host, hold_s, self.operation_of, self._chance, tables)
         serving = Serving(backend, backend.call_later, backend, Evaluations(), self._chance)
         self._served[host.name] = (host.life, serving)
 
@@ -124,7 +136,8 @@ class Desk:
             look, done = partial(self._look, operation), partial(self._renewed, serving, operation)
             renewals.renew(serving, caller, look, done)
         elif operation.query == ARCHIVE:
-            reads.confirmed(serving, caller, partial(self._archive, serving, operation))
+            step = partial(self._archive, operation)
+            reads.confirmed(serving, caller, partial(when_held, serving, caller, step))
         else:
             is_watch = operation.kind is Kind.WATCH
             query = reads.Query(
@@ -184,6 +197,7 @@ class Desk:
 
     def lost(self, name: str) -> None:
         """A host died: its clients do not know."""
+        self.waiting = {number: host for number, host in self.waiting.items() if host != name}
         for operation in self.open:
             if operation.host == name:
                 self.refuse(operation, "the host died", is_definite=not operation.may_have_written)
@@ -201,13 +215,33 @@ class Desk:
         waiting = [operation for operation in own if operation.watch_id]
         if len(node.group.watches) != len(waiting):
             self._judge.fail(f"{len(node.group.watches)} watch {host.name}, {len(waiting)} wait")
+        self._kept_nothing(host, own)
         if not node.group.watches.is_waking:  # else they are being woken, turn by turn
             for operation in waiting:
                 self._judge.waits(operation, node.group.machine.applied)
 
+    def _kept_nothing(self, host: Server, own: Sequence[Operation]) -> None:
+        """Is anything kept for operations that are over, or does one not know how it ended?"""
+        for operation in own:
+            if operation.planted:
+                self._judge.fail(f"{told(operation)} failed, and nobody was told")
+        for number, name in self.waiting.items():
+            if name == host.name and number not in self._open:
+                self._judge.fail(f"operation {number} is over, and {name} counts that it waits")
+        _, serving = self._served.get(host.name, (0, None))  # none: the other cluster's clients ask
+        tables = None if serving is None else serving.backend.tables
+        if isinstance(tables, HoldableTables) and tables.held > len(own):
+            self._judge.fail(f"{tables.held} states are held at {host.name}, {len(own)} ask")
+
     # --- what serving asks for --------------------------------------------------------------------
 
     def _evaluated(self, operation: Operation, reader: Reader) -> Answer[Any] | LongAnswer:
+        answer: Answer[Any] | LongAnswer = self.failing.evaluated(
+            operation, self._found(operation, reader)
+        )
+        return answer
+
+    def _found(self, operation: Operation, reader: Reader) -> Answer[Any] | LongAnswer:
         if operation.query:
             return self.queries[operation.query].answer(reader, operation.key)
         if operation.is_long:
@@ -215,16 +249,18 @@ class Desk:
         find = kv_list if operation.is_list else kv_get
         return find(reader, operation.key)
 
-    def _archive(self, serving: Serving, operation: Operation) -> None:
-        view = serving.backend.tables
-        data = b"".join(content(self.domains, view))
-        self._judge.read(operation, self._world.now, Reader(view).applied, data)
-        self.close(operation)
+    def _archive(self, operation: Operation, held: HeldState) -> None:
+        data, slot = b"".join(content(self.domains, held.view)), Reader(held.view).applied
+        held.close()
+        if self.is_open(operation):
+            self._judge.read(operation, self._world.now, slot, data)
+            self.close(operation)
 
     def _look(
         self, operation: Operation, reader: Reader, stamp_ms: int
     ) -> Renewal[SessionRow] | None:
         operation.stamp_ms = stamp_ms
+        self.failing.evaluated(operation, None)
         return session_renewal(reader, stamp_ms, operation.session)
 
     def _renewed(
@@ -374,11 +410,13 @@ class Caller:
             self._desk.refuse(self._operation, "too much waits")
             return False
         self._on_lost = on_lost
+        self._desk.waiting[self._operation.number] = self._host.name
         return True
 
     def end_wait(self) -> None:
         """See `serving.ports.Caller.end_wait`."""
         self._on_lost = None
+        self._desk.waiting.pop(self._operation.number, None)
 
     def own(self, held: Held) -> None:
         """See `serving.ports.Caller.own`."""

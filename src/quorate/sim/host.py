@@ -28,7 +28,7 @@ from quorate.base.effects import (
     Truncate,
     Wake,
 )
-from quorate.base.errors import QuorateError, StorageError, violated
+from quorate.base.errors import StorageError, violated
 from quorate.base.events import (
     ChunkStored,
     Event,
@@ -102,7 +102,7 @@ class Host:
         self._is_paused = False
         self._inbox: list[Event] = []
         self._is_flush_due = self._is_obeying = False
-        self._alarm_s = inf
+        self._alarm_s, self._flushed_s = inf, 0.0
         self._looked = Slot(0)
         self.in_force = 0  # the newest configuration in force by its disk, as it said (LRN-6)
         self._shown = settings_shown(settings.cluster)  # of the settings, in handshakes
@@ -208,7 +208,7 @@ class Host:
         self.node = node
         self.has_rot = False
         self._is_paused, self._inbox, self._is_flush_due = False, [], False
-        self._alarm_s = inf
+        self._alarm_s, self._flushed_s = inf, self.now_s
         self.desk.serve(self, self.settings.timing.hold_s)
         self.world.say(f"{self.name} starts life {self.store.incarnation} at {state_slot}")
         self.network.up(self.name)
@@ -283,8 +283,15 @@ class Host:
             self._obey(effects)
             if effects or is_always or (self.node and self.node.is_turn_due(self.now_s)):
                 self._end_turn()
+            elif self.habits.is_checking_turns and self.node and not self._is_flush_due:
+                self._check_turn(self.node)
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
+
+    def _check_turn(self, node: Node) -> None:
+        """No turn is due: as of the last one's time, so without what time alone brings, none is."""
+        if effects := node.flush(self._flushed_s):
+            raise ViolationError(f"no turn of {self.name} is due, and it brings {effects}")
 
     def _receive(self, event: Event, now_s: float) -> list[Effect]:
         node = self.node
@@ -307,9 +314,9 @@ class Host:
         if self._is_paused:
             self.world.after(self.habits.flush_s, self._flush, life)
             return
-        self._is_flush_due = False
+        self._is_flush_due, self._flushed_s = False, self.now_s
         try:
-            self._obey(node.flush(self.now_s))
+            self._obey(node.flush(self._flushed_s))
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
             return
@@ -384,7 +391,7 @@ class Host:
                 case Wake(tickets):
                     self.desk.wake(self, tickets)
                 case ChangeDone(ticket, error):
-                    self._change_done(ticket, error)
+                    ticket(error)
                 case Truncate(slot):
                     self.store.truncate(slot)
                 case Install():
@@ -429,9 +436,6 @@ class Host:
         self.world.say(f"{self.name} closes its link to {name}: {why[:60]}")
         if self.network.is_linked(self.name, name):
             self.network.close(self.name, name)
-
-    def _change_done(self, ticket: Any, error: QuorateError | None) -> None:
-        ticket(error)
 
     # --- tables -------------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ class Judge:
         """A client gets an error."""
         self._close(operation, now_s, End.REFUSED if is_definite else End.UNKNOWN)
         operation.error = error
+        if operation.planted and operation.planted != error:
+            raise ViolationError(f"{told(operation)} met another error than it was told: {error}")
         self.counts["refused" if is_definite else "unknown"] += 1
         value = written(operation)
         if is_definite and value:
@@ -248,6 +250,8 @@ class Judge:
     def _close(self, operation: Operation, now_s: float, end: End) -> None:
         if operation.end is not End.OPEN:
             raise ViolationError(f"{told(operation)} was answered twice")
+        if operation.planted and end is not End.REFUSED:
+            raise ViolationError(f"{told(operation)} failed, and was not told so")
         self._events += 1
         operation.ended, operation.ended_s, operation.end = self._events, now_s, end
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from quorate.base.batches import Bundle, Configuration, Member, decode_batch
 from quorate.base.command import Command
+from quorate.base.config import ClusterConfig
 from quorate.base.domain import Domain, Query
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import NodeId, Slot
@@ -33,7 +34,7 @@ class Model:
 
     Args:
         configuration: The founding one.
-        alpha: Slots between a configuration's choice and its government.
+        settings: Of the cluster.
         domains: Whose commands it applies.
 
     Attributes:
@@ -43,9 +44,12 @@ class Model:
             restore says so here.
         restores: The slots in which a restore became the state.
         queries: Of all domains, by name.
+        txn_result_bytes_max: See `base.config`.
     """
 
-    def __init__(self, configuration: Configuration, alpha: int, domains: Domains) -> None:
+    def __init__(
+        self, configuration: Configuration, settings: ClusterConfig, domains: Domains
+    ) -> None:
         self._decode = domains.decode
         self._handlers: dict[type[Any], list[Callable[[Model, Any], Any]]] = {
             each: [handler] for each, handler in _APPLY.items()
@@ -70,7 +74,8 @@ class Model:
         self.indexes: dict[int, int] = {0: 0}
         self.chain: list[tuple[int, Configuration]] = [(1, configuration)]
         self._history = list(self.chain)
-        self._alpha = alpha
+        self._alpha = settings.alpha_slots
+        self.txn_result_bytes_max = settings.txn_result_bytes_max
         self._counted: dict[NodeId, tuple[int, int]] = {}
         self._is_taken = False
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.records import Founded, Record
@@ -29,12 +30,12 @@ class EitherOracle(Oracle):
     """Tells what a host does to the oracle of the cluster that its directory belongs to.
 
     Args:
-        alpha: As that of both.
+        settings: As those of both clusters.
         oracles: Of both clusters.
     """
 
-    def __init__(self, alpha: int, oracles: tuple[Oracle, Oracle]) -> None:
-        super().__init__(alpha, lambda _, __: None)
+    def __init__(self, settings: ClusterConfig, oracles: tuple[Oracle, Oracle]) -> None:
+        super().__init__(settings, lambda _, __: None)
         self._oracles = oracles
         self._of: dict[NodeId, Oracle] = {}
 
@@ -100,7 +101,7 @@ class Neighbour:
         self._first = first
         self.visitor = list(first.hosts.values())[-1]
         oracles = (first.oracle, self.cluster.oracle)
-        self.visitor.oracle = EitherOracle(make.settings.cluster.alpha_slots, oracles)
+        self.visitor.oracle = EitherOracle(make.settings.cluster, oracles)
         seeds = [*self.visitor.habits.seeds, *self.cluster.hosts]
         first.world.chance("neighbour").shuffle(seeds)
         self.visitor.habits = msgspec.structs.replace(

@@ -60,6 +60,7 @@ class Operation(msgspec.Struct):
         looks_late: How often it was seen open after its deadline.
         stamp_ms: Of a renewal: log time at which it was looked at.
         restored: Of the end of a restore: value and ModifyIndex of the keys that it brings.
+        planted: The error that it met because the seed said so: it must be told of that one.
     """
 
     number: int
@@ -92,6 +93,7 @@ class Operation(msgspec.Struct):
     looks_late: int = 0
     stamp_ms: int = 0
     restored: dict[bytes, tuple[bytes, int]] = {}
+    planted: str = ""
     end: End = End.OPEN
     error: str = ""
 

@@ -16,6 +16,7 @@ Laws checked here:
 from collections.abc import Callable, Iterable
 
 from quorate.base.batches import NOOP, Configuration
+from quorate.base.config import ClusterConfig
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, FoundStored, Message, Prepare, Promise
 from quorate.base.records import Founded, Promised, Record, Vote
@@ -44,15 +45,18 @@ class Oracle:
     """Everything that is durable, and what follows.
 
     Args:
-        alpha: Slots between a configuration's choice and its government.
+        settings: Of the cluster.
         on_chosen: Told of each chosen slot, in order.
         domains: Of all nodes.
     """
 
     def __init__(
-        self, alpha: int, on_chosen: Callable[[Slot, bytes], None], domains: Domains = DOMAINS
+        self,
+        settings: ClusterConfig,
+        on_chosen: Callable[[Slot, bytes], None],
+        domains: Domains = DOMAINS,
     ) -> None:
-        self._alpha = alpha
+        self._settings = settings
         self.domains = domains
         self._on_chosen = on_chosen
         self.model: Model | None = None
@@ -78,7 +82,7 @@ class Oracle:
         """A node stored a founding that is complete."""
         if self.model is None:
             self.cluster_id = cluster_id
-            self.model = Model(configuration, self._alpha, self.domains)
+            self.model = Model(configuration, self._settings, self.domains)
         elif cluster_id != self.cluster_id:
             raise ViolationError(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
 

@@ -19,6 +19,7 @@ from quorate.sim.desk import acts_of, queries_of
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.habits import Habits
 from quorate.sim.network import Weather
+from quorate.sim.readfaults import NO_FAULTS, ReadFaults
 from quorate.sim.store import Speed
 from quorate.sim.workload import ACTS, Appetite
 from quorate.sim.world import chance
@@ -53,7 +54,9 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S, domains: Domains = DOMAINS)
         early=begin.randrange(spares + 1) if not neighbours else 0,
         neighbours=neighbours,
         is_founded_alone=dice.random() < 0.3,
-        settings=_bounded(_settings(dice, chance(seed, "gather")), turns),
+        settings=_limited(
+            _bounded(_settings(dice, chance(seed, "gather")), turns), chance(seed, "results")
+        ),
         layout=Layout(segment_bytes=dice.choice((4, 8, 16, 64)) * 1024),
         speed=_speed(dice),
         weather=_weather(dice),
@@ -61,8 +64,10 @@ def plan_of(seed: int, horizon_s: float = HORIZON_S, domains: Domains = DOMAINS)
             flush_share=dice.choice((1.0, 0.9, 0.5, 0.1)),
             flush_s=dice.choice((0.0005, 0.002, 0.01)),
             snapshot_s=dice.choice((0.5, 2.0, 5.0, 20.0)),
+            is_checking_turns=chance(seed, "checking turns").random() < 0.25,
         ),
         appetite=_crowded(_appetite(dice, domains), turns),
+        read_faults=_read_faults(chance(seed, "failing reads")),
         drift=dice.choice((0.0, 0.001, 0.05)),
         domains=domains,
     )
@@ -103,6 +108,15 @@ def _bounded(settings: NodeSettings, turns: Random) -> NodeSettings:
     cluster = replace(settings.cluster, removals_max=turns.choice((1, 3, 512)))
     limits = replace(settings.limits, turn_units=turns.choice((1, 30, 2_048)))
     return replace(settings, cluster=cluster, limits=limits)
+
+
+def _limited(settings: NodeSettings, results: Random) -> NodeSettings:
+    """Now and then with a limit that the results of transactions reach."""
+    if results.random() < 0.7:
+        return settings
+    bytes_max = results.choice((150, 300, 600, 1_200))
+    cluster = msgspec.structs.replace(settings.cluster, txn_result_bytes_max=bytes_max)
+    return msgspec.structs.replace(settings, cluster=cluster)
 
 
 def _crowded(appetite: Appetite, turns: Random) -> Appetite:
@@ -154,6 +168,16 @@ def _appetite(dice: Random, domains: Domains) -> Appetite:
         patience_s=dice.choice((1.0, 4.0, 10.0)),
         is_sticky=dice.random() < 0.3,
         weights=weights,
+    )
+
+
+def _read_faults(dice: Random) -> ReadFaults:
+    if dice.random() < 0.75:
+        return NO_FAULTS
+    return ReadFaults(
+        evaluations=dice.choice((0.0, 0.02, 0.1)),
+        searches=dice.choice((0.0, 0.02, 0.1)),
+        holds=dice.choice((0.0, 0.1, 0.3)),
     )
 
 

@@ -66,7 +66,7 @@ class Clients(RuleBasedStateMachine):
         super().__init__()
         self.lab = self.new_lab()
         self.lab.add_shadow()
-        self.model = Model(FOUNDERS, self.cluster.alpha_slots, DOMAINS)
+        self.model = Model(FOUNDERS, self.cluster, DOMAINS)
         self.saved: tuple[int, bytes] | None = None
         self.restores = 0
         self.do(CatalogRegister("Ann", Node("ann", "10.0.0.1", "dc1", {}, {}), is_member=True))
