@@ -24,7 +24,9 @@ FIELDS = [
     "Node", "Verb", "Key", "Value", "Flags", "Index", "Session", "Tags", "Port", "Meta", "Weights",
     "Address", "TaggedAddresses",
 ]  # fmt: skip
-TWO_LENGTHS = b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+TWO_LENGTHS = (
+    b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 texts = st.text(max_size=20)
 queries = st.lists(
@@ -64,14 +66,12 @@ def is_sound(desk: Desk) -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
-@example([b"GET / HTTP/1.1\r\n\r\n" * 3])
-@example([b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: -1\r\n\r\n"])
-@example(
-    [b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
-)
-@example([b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n"])
-@example([b"CONNECT a:1 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"])
-@example([b"GET /v1/kv/a HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"])
+@example([b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3])
+@example([b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"])
+@example([TWO_LENGTHS + b"0\r\n\r\n"])
+@example([b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n"])
+@example([b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+@example([b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"])
 def test_any_bytes(pieces: list[bytes]) -> None:
     desk = Desk()
     for piece in pieces:

@@ -22,7 +22,8 @@ FIRST_LINES = [
     b"GET  /a HTTP/1.1", b"GET /a HTTP/1.1 ", b"GET /a HTTP/2.0", b"GET /a",
 ]  # fmt: skip
 LINES = [
-    b"Host: x", b"Accept: */*", b"X-Consul-Token: t", b"Connection: keep-alive",
+    b"Host: x", b"Host: x", b"host:", b"Host: y/", b"Accept: */*",
+    b"X-Consul-Token: t", b"Connection: keep-alive",
     b"Connection: Keep-Alive", b"Connection: close", b"Connection: keep-alive, close",
     b"Connection: Upgrade", b"Upgrade: h2c", b"Expect: 100-continue", b"TE: trailers",
     b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked, gzip",
@@ -49,7 +50,7 @@ def joined(first: bytes, lines: Sequence[bytes], end: bytes, body: bytes) -> byt
 
 def sound(first: bytes, lines: Sequence[bytes], body: bytes) -> bytes:
     """A request that is likely to be understood, and to be remembered."""
-    return joined(first, [*lines, b"Content-Length: %d" % len(body)], b"\r\n", body)
+    return joined(first, [b"Host: x", *lines, b"Content-Length: %d" % len(body)], b"\r\n", body)
 
 
 strange = st.builds(
@@ -62,7 +63,7 @@ strange = st.builds(
 usual = st.builds(
     sound,
     st.sampled_from(FIRST_LINES[:3]),
-    st.lists(st.sampled_from(LINES[:10]), max_size=3),
+    st.lists(st.sampled_from(LINES[4:13]), max_size=3),
     st.sampled_from(BODIES),
 )
 
@@ -141,7 +142,7 @@ class CountingHeads(Heads):
         return found
 
 
-PLAIN = joined(b"PUT /a HTTP/1.1", [b"Content-Length: 5"], b"\r\n", b"value")
+PLAIN = joined(b"PUT /a HTTP/1.1", [b"Host: x", b"Content-Length: 5"], b"\r\n", b"value")
 
 
 @settings(max_examples=300)

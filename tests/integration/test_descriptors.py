@@ -32,7 +32,7 @@ def put(node: LocalNode, key: str, value: bytes) -> bytes:
     """Write a key; the status line, or what came instead."""
     with socket.create_connection((HOST, node.ports.http)) as client:
         client.sendall(
-            b"PUT /v1/kv/%b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b"
+            b"PUT /v1/kv/%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
             % (key.encode(), len(value), value)
         )
         return client.recv(65536).partition(b"\r\n")[0]

@@ -1,4 +1,4 @@
-"""Short requests that make no sense: each is answered 400, nobody else notices, no log has them."""
+"""Many requests on one connection: those that make no sense, and those whose order counts."""
 
 import asyncio
 import contextlib
@@ -83,3 +83,27 @@ def test_senseless_requests_are_refused_and_nobody_notices(tmp_path: Path) -> No
             assert "internal error" not in log_of(node)
 
     played(tmp_path, story, config=PATIENT)
+
+
+def test_pipelined_reads_and_writes_of_a_key_take_effect_in_their_order(tmp_path: Path) -> None:
+    """On every node, under load, in pairs and in runs."""
+
+    def sent(number: int) -> bytes:
+        put = bytes_of("PUT", "/v1/kv/order", str(number))
+        get = bytes_of("GET", "/v1/kv/order?raw", "")
+        runs = number % 4 + 1
+        return bytes_of("PUT", "/v1/kv/order", "older") * runs + put + get * runs
+
+    async def story(stage: Stage) -> None:
+        for node in stage.nodes:
+            data = b"".join(sent(number) for number in range(AT_ONCE))
+            found = await answers(node, data, sum(2 * (n % 4 + 1) + 1 for n in range(AT_ONCE)))
+            bodies = [answer.partition(b"\r\n\r\n")[2] for answer in found]
+            expected: list[bytes] = []
+            for number in range(AT_ONCE):
+                runs = number % 4 + 1
+                expected += [b"true"] * (runs + 1) + [b"%d" % number] * runs
+            assert bodies == expected
+        await stage.load.writes(100)
+
+    played(tmp_path, story)

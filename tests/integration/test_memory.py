@@ -137,7 +137,7 @@ class Attacked:
         """Write a key."""
         with socket.create_connection((HOST, self.node.ports.http)) as client:
             client.sendall(
-                b"PUT /v1/kv/%b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b"
+                b"PUT /v1/kv/%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
                 % (key.encode(), len(value), value)
             )
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
@@ -200,21 +200,21 @@ def test_blocking_queries_on_short_keys(node: Attacked) -> None:
 
 def test_half_bodies(node: Attacked) -> None:
     clients = node.opened(150)
-    half = b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
+    half = b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
     attack(node, 60 * MIB, lambda: node.send(clients, half))
 
 
 def test_half_bodies_from_many_addresses(node: Attacked) -> None:
     """No address is over its own limit."""
     clients = [each for number in range(1, 11) for each in node.opened(40, f"127.0.5.{number}")]
-    half = b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
+    half = b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
     attack(node, 100 * MIB, lambda: node.send(clients, half))
 
 
 def test_half_bodies_from_very_many_addresses(node: Attacked) -> None:
     """None of them holds a MiB: together they held four times what all may."""
     clients = [each for number in range(1, 191) for each in node.opened(2, f"127.0.6.{number}")]
-    half = b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
+    half = b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 520000\r\n\r\n" + bytes(500_000)
 
     def judge() -> None:
         assert node.metric("http_held_bytes") <= HELD_BYTES_MAX
@@ -225,25 +225,25 @@ def test_half_bodies_from_very_many_addresses(node: Attacked) -> None:
 def test_bodies_in_tiny_chunks(node: Attacked) -> None:
     """Each chunk was an object of its own: 28 times its size."""
     clients = node.opened(100)
-    head = b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     attack(node, 60 * MIB, lambda: node.send(clients, head + b"2\r\nab\r\n" * 50_000))
 
 
 def test_trailers_without_end(node: Attacked) -> None:
     clients = node.opened(50)
-    head = b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+    head = b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
     attack(node, 40 * MIB, lambda: node.send(clients, head + b"X-A: b\r\n" * 300_000))
 
 
 def test_half_headers(node: Attacked) -> None:
     clients = [each for number in range(1, 5) for each in node.opened(150, f"127.0.6.{number}")]
-    half = b"GET /v1/kv/a HTTP/1.1\r\n" + b"X-Long: " + b"y" * 120_000
+    half = b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"y" * 120_000
     attack(node, 110 * MIB, lambda: node.send(clients, half))
 
 
 def test_many_header_lines(node: Attacked) -> None:
     clients = node.opened(150)
-    half = b"GET /v1/kv/a HTTP/1.1\r\n" + b"".join(b"%d:\r\n" % n for n in range(990))
+    half = b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n" + b"".join(b"%d:\r\n" % n for n in range(990))
     attack(node, 60 * MIB, lambda: node.send(clients, half))
 
 
@@ -271,7 +271,7 @@ def test_unfinished_snapshots(node: Attacked) -> None:
     clients = node.opened(6)
 
     def pieces() -> Iterator[bytes]:
-        yield b"PUT /v1/snapshot HTTP/1.1\r\nContent-Length: 500000000\r\n\r\n"
+        yield b"PUT /v1/snapshot HTTP/1.1\r\nHost: x\r\nContent-Length: 500000000\r\n\r\n"
         for _ in range(60):
             yield bytes(MIB)
 
@@ -290,7 +290,9 @@ def test_an_archive_that_unpacks_to_half_a_gigabyte(node: Attacked) -> None:
     def put() -> None:
         for data in (bomb, plain):
             with socket.create_connection((HOST, node.node.ports.http), timeout=60) as client:
-                head = b"PUT /v1/snapshot HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(data)
+                head = b"PUT /v1/snapshot HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(
+                    data
+                )
                 client.sendall(head + data)
                 assert client.recv(65536).startswith(b"HTTP/1.1 500")
 

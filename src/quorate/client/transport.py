@@ -25,6 +25,10 @@ from quorate.client.requests import Lane, Request
 from quorate.client.resolving import no_host_name
 from quorate.net.connector import PLAIN
 
+UNORDERED = "X-Quorate-Unordered: true\r\n"
+"""A call whose caller waits for another one begins after it, so others need no order: a node may
+carry them out at the same time, though they share a connection."""
+
 SWEEP_S = 0.1  # how often calls are looked through while there are any
 
 _of_parents: list[
@@ -59,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def host_lines(endpoint: Endpoint, settings: Settings) -> bytes:
     """The header lines that every request to a node carries."""
-    lines = f"Host: {endpoint.host_header}\r\n"
+    lines = f"Host: {endpoint.host_header}\r\n{UNORDERED}"
     if settings.token:
         lines += f"X-Consul-Token: {settings.token}\r\n"
     if settings.authorization:

@@ -33,7 +33,7 @@ class Acceptor:
     Args:
         listener: Listens, and does not block; given away.
         budget: Says how many connections there may be.
-        refusal: The answer to one too many.
+        refusal: Makes the answer to one too many.
         new_protocol: Makes the object that serves a connection.
         connector: Makes connections of what is accepted.
     """
@@ -42,7 +42,7 @@ class Acceptor:
         self,
         listener: socket.socket,
         budget: Budget,
-        refusal: bytes,
+        refusal: Callable[[], bytes],
         new_protocol: Callable[[], asyncio.Protocol],
         connector: Connector,
     ) -> None:
@@ -90,7 +90,7 @@ class Acceptor:
                 return
             if self._budget.is_crowded:
                 self._budget.note_turned_away()
-                _turn_away(connected, self._refusal)
+                _turn_away(connected, self._refusal())
             else:
                 self._serve(connected)
 
@@ -122,7 +122,7 @@ class Acceptor:
             self._let_go()
             with contextlib.suppress(OSError):  # another took the descriptor, or the client left
                 connected, _ = self.listener.accept()
-                _turn_away(connected, self._refusal)
+                _turn_away(connected, self._refusal())
                 is_refused = True
         self._hold()
         if not is_refused:

@@ -12,6 +12,8 @@ nothing passes it by: what the server remembers of header lines saves parsing al
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from quorate.httpserver.ordering import Order
+from quorate.httpserver.refusals import Refusal
 from quorate.httpserver.request import Header, Request
 from quorate.httpserver.sink import BodySink
 
@@ -63,6 +65,15 @@ class Application(Protocol):
         """
         ...
 
+    def order_of(self, request: Request) -> Order:
+        """Say which requests of its connection may be carried out at the same time as this one.
+
+        Asked only if others are before or behind it. `SEQUENCED` may be said of a request if
+        `handle` gives what it changes to one queue before it returns; a middleware that gives
+        requests on later must not say it. `ordering.order_of_method` is always right.
+        """
+        ...
+
     def handle(self, request: Request, /) -> None:
         """Answer a request that is whole, now or later: `Request.answer`."""
         ...
@@ -73,6 +84,10 @@ class Application(Protocol):
 
     def refuse_long(self, request: Request, length: int) -> None:
         """Answer a request whose body is too long: it has this length, or at least this one."""
+        ...
+
+    def refusal(self, reason: Refusal) -> bytes:
+        """The whole answer to what the server refuses by itself; `refusals.plain` is one."""
         ...
 
     def on_fault(self, error: BaseException) -> None:
@@ -107,6 +122,10 @@ class Wrapper:
         """See `Application`."""
         return self.inner.open_body(head)
 
+    def order_of(self, request: Request) -> Order:
+        """See `Application`."""
+        return self.inner.order_of(request)
+
     def handle(self, request: Request, /) -> None:
         """See `Application`."""
         self.inner.handle(request)
@@ -118,6 +137,10 @@ class Wrapper:
     def refuse_long(self, request: Request, length: int) -> None:
         """See `Application`."""
         self.inner.refuse_long(request, length)
+
+    def refusal(self, reason: Refusal) -> bytes:
+        """See `Application`."""
+        return self.inner.refusal(reason)
 
     def on_fault(self, error: BaseException) -> None:
         """See `Application`."""

@@ -16,7 +16,7 @@ from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, Holding
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.listener import Listener
 from quorate.httpserver.receiving import Receiver
-from quorate.httpserver.refusals import CONTINUE
+from quorate.httpserver.refusals import CONTINUE, CROWDED, SLOW, SPENT
 from quorate.httpserver.request import PIECE_BYTES, Piece, Request, pieces
 from quorate.httpserver.working import Worker
 
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         account = self._server.admit(self, host)
         if account is None:
             self.is_deaf = True
-            transport.write(self._server.refusals.crowded)
+            transport.write(self._server.application.refusal(CROWDED))
             transport.close()
             return
         self._holding = Holding(account)
@@ -250,10 +250,10 @@ class Connection(asyncio.Protocol):
             self._server.note_spent()
             holding.held_bytes += request.shed(0)
             request.release()
-            request.answer(self._server.refusals.spent)
+            request.answer(self._server.application.refusal(SPENT))
         if reader.is_receiving and not holding.fits(reader.held_bytes):
             self._server.note_spent()
-            self._receiver.refuse(self._server.refusals.spent)
+            self._receiver.refuse(SPENT)
         elif len(ready) < count and self._pending:
             self._pending[-1].is_last = True
             self.stop_reading()
@@ -406,7 +406,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._reader.is_receiving and not self._pending and not self.is_deaf:
-            self._transport.write(self._server.refusals.slow)
+            self._transport.write(self._server.application.refusal(SLOW))
         self.stop_reading()
         (self._transport.abort if self._is_full else self._transport.close)()
 

@@ -7,7 +7,6 @@ from quorate.httpserver.application import Application
 from quorate.httpserver.budget import Account
 from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.heads import Heads
-from quorate.httpserver.refusals import Refusals
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import Slices
 
@@ -42,14 +41,12 @@ class Listener(Protocol):
     """What a connection needs of its server.
 
     Attributes:
-        refusals: What a connection answers by itself.
         heads: What header lines meant.
         tick: Seconds since the start.
         is_stopping: Each connection ends with its next answer.
         slices: Turns for what takes long.
     """
 
-    refusals: Refusals
     heads: Heads
     tick: int
     is_stopping: bool

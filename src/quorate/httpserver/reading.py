@@ -12,11 +12,22 @@ import httptools
 
 from quorate.httpserver.budget import HEADER_BYTES, REQUEST_BYTES
 from quorate.httpserver.config import ServerConfig
-from quorate.httpserver.refusals import Refusals
+from quorate.httpserver.refusals import (
+    BAD,
+    CODING,
+    LONG_HEADERS,
+    MALFORMED_HOST,
+    NO_HOST,
+    VERSION,
+    Refusal,
+)
 from quorate.httpserver.request import Header
 from quorate.httpserver.sink import BodySink
 
-_FIRST_LINE = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}) (\S+) HTTP/1\.[01]\r?\n")
+_FIRST_LINE = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}) \S+ HTTP/1\.[01]\r?\n")
+_KNOWN_METHOD = b"PUT"  # the parser reads a request with any method in the same way
+_HOST = re.compile(rb"[0-9A-Za-z!$%&'()*+,.:;=\[\]_~-]*[ \t]*")
+"""The octets that Go's server takes: a name or address and a port, or nothing."""
 _FRAMING_FACTOR = 8
 """Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
 
@@ -40,7 +51,7 @@ class Read(Protocol):
         """A request is whole; the reader has its parts until this returns."""
         ...
 
-    def refuse(self, answer: bytes) -> None:
+    def refuse(self, reason: Refusal) -> None:
         """What comes cannot be understood, or not be taken."""
         ...
 
@@ -55,7 +66,6 @@ class RequestReader:
     Args:
         owner: See there. After a refusal nothing more is read: see `stop`.
         config: For the limits.
-        refusals: What is answered to what cannot be read.
 
     Attributes:
         is_receiving: A request has begun and is not whole.
@@ -79,7 +89,6 @@ class RequestReader:
         "_is_stopped",
         "_owner",
         "_parser",
-        "_refusals",
         "_trailers",
         "_unknown_method",
         "headers",
@@ -90,9 +99,8 @@ class RequestReader:
         "target",
     )
 
-    def __init__(self, owner: Read, config: ServerConfig, refusals: Refusals) -> None:
+    def __init__(self, owner: Read, config: ServerConfig) -> None:
         self._owner = owner
-        self._refusals = refusals
         self._header_bytes_max = config.header_bytes_max
         self._headers_max = config.headers_max
         self._parser = httptools.HttpRequestParser(self)
@@ -170,22 +178,22 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserInvalidMethodError:
-            if not self._takes_unknown_method(data):
+            first = _FIRST_LINE.match(data) if self._is_at_start else None
+            if first is None:
                 raise
+            self._feed_unknown(first[1], data)
         if self.is_receiving and not self._is_stopped:
             self._check(len(data))
 
-    def _takes_unknown_method(self, data: bytes) -> bool:
-        """Whether this is a request with a method that the parser does not know.
+    def _feed_unknown(self, method: bytes, data: bytes) -> None:
+        """Read a request with a method that the parser does not know.
 
-        It is answered as any other, and is the last one: where it ends nobody can say.
+        It is answered as any other, and is the last one: its method may have a meaning for where it
+        ends, as that of HEAD has for a response.
         """
-        first = _FIRST_LINE.match(data) if self._is_at_start else None
-        if first is None:
-            return False
-        self._unknown_method, self.target = first.groups()
-        self.on_message_complete()
-        return True
+        self._unknown_method = method
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(_KNOWN_METHOD + data[len(method) :])
 
     def stop(self) -> None:
         """Understand nothing more; what came of the unfinished request is let go."""
@@ -199,12 +207,12 @@ class RequestReader:
             if not self._head_bytes:  # requests before it came along: its share is not known
                 self._head_bytes = min(came_bytes, self._header_bytes_max // 2)
             if self._head_bytes > self._header_bytes_max or len(self.headers) > self._headers_max:
-                self._owner.refuse(self._refusals.long_headers)
+                self._owner.refuse(LONG_HEADERS)
         elif (
             self._framing_bytes > self._header_bytes_max + _FRAMING_FACTOR * self._body_bytes
             or self._trailers > self._headers_max
         ):
-            self._owner.refuse(self._refusals.long_headers)
+            self._owner.refuse(LONG_HEADERS)
 
     # --- the parser's calls --------------------------------------------------------------------
 
@@ -230,12 +238,15 @@ class RequestReader:
         if self._is_stopped:
             return
         length, expects = 0, False
+        hosts: list[bytes] = []
         version, codings = self._parser.get_http_version(), b""
         size = REQUEST_BYTES + len(self.target)
         for name, value in self.headers:
             name_bytes = len(name)
             size += name_bytes + len(value) + HEADER_BYTES
-            if name_bytes == 14 and name.lower() == b"content-length":
+            if name_bytes == 4 and name.lower() == b"host":
+                hosts.append(value)
+            elif name_bytes == 14 and name.lower() == b"content-length":
                 length = int(value)  # the parser has seen that it is a number
             elif name_bytes == 17 and name.lower() == b"transfer-encoding":
                 length = max(length, 1)
@@ -246,21 +257,23 @@ class RequestReader:
                 self.needs_keep_alive = version == "1.0"
         self._is_in_body = True
         self.size = size
-        refusal = self._misfit(version, codings)
-        if refusal:
+        refusal = self._misfit(version, codings, hosts)
+        if refusal is not None:
             self._owner.refuse(refusal)
         elif length:
             self.sink = self._owner.on_body(length, expects)
 
-    def _misfit(self, version: str, codings: bytes) -> bytes:
-        """What to answer to headers that cannot be served; empty: they can."""
+    def _misfit(self, version: str, codings: bytes, hosts: list[bytes]) -> Refusal | None:
+        """Why headers cannot be served; None: they can."""
         if version not in ("1.1", "1.0"):
-            return self._refusals.bad if version == "0.9" else self._refusals.version
+            return BAD if version == "0.9" else VERSION
+        if refusal := _host_misfit(version, hosts):
+            return refusal
         if codings and (codings != b"chunked" or version == "1.0"):
-            return self._refusals.coding
+            return CODING
         if len(self.headers) > self._headers_max:
-            return self._refusals.long_headers
-        return b""
+            return LONG_HEADERS
+        return None
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, with a piece."""
@@ -287,3 +300,15 @@ class RequestReader:
         self._is_at_start = False
         self._owner.on_request()
         self._clear()
+
+
+def _host_misfit(version: str, hosts: list[bytes]) -> Refusal | None:
+    """Why these values of Host cannot be served; None: they can.
+
+    Source: RFC 9112, 3.2.
+    """
+    if not hosts:
+        return NO_HOST if version == "1.1" else None
+    if len(hosts) > 1:
+        return BAD
+    return None if _HOST.fullmatch(hosts[0]) else MALFORMED_HOST

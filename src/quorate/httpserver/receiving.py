@@ -13,6 +13,7 @@ import httptools
 from quorate.httpserver.application import RequestHead
 from quorate.httpserver.listener import Listener
 from quorate.httpserver.reading import RequestReader
+from quorate.httpserver.refusals import BAD, Refusal
 from quorate.httpserver.request import Answerable, Request
 from quorate.httpserver.sink import BodySink
 
@@ -74,7 +75,7 @@ class Receiver:
     def __init__(self, connection: Receiving, server: Listener) -> None:
         self._connection = connection
         self._server = server
-        self.reader = RequestReader(self, server.config, server.refusals)
+        self.reader = RequestReader(self, server.config)
 
     def feed(self, data: bytes) -> None:
         """Read on."""
@@ -83,7 +84,7 @@ class Receiver:
         except httptools.HttpParserUpgrade:  # we speak nothing else: answered, then closed
             self._connection.on_upgrade()
         except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
-            self.refuse(self._server.refusals.bad)
+            self.refuse(BAD)
         if self.reader.sink is not None:
             self._connection.wait_for(self._server.config.body_timeout_s)
 
@@ -134,13 +135,13 @@ class Receiver:
             sink.call_on_change(connection.resume_reading)
         connection.on_request(request)
 
-    def refuse(self, answer: bytes) -> None:
+    def refuse(self, reason: Refusal) -> None:
         """See `reading.Read`: nothing that follows is understood."""
         if not self._connection.is_deaf:
             self._connection.stop_reading()
             request = Request(self._connection, b"", b"", [], b"", is_last=True)
             self._connection.on_refused(request)
-            request.answer(answer)
+            request.answer(self._server.application.refusal(reason))
 
     def refuse_body(self, length: int) -> None:
         """See `reading.Read`."""

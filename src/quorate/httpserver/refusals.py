@@ -1,4 +1,8 @@
-"""Answers that a server gives by itself, as bytes, before an application is asked."""
+"""Answers that a server gives by itself, without asking an application what the request means.
+
+The server decides that it refuses, and why; the application says how that reads on the wire
+(`Application.refusal`), so that these answers carry the header lines that all its answers carry.
+"""
 
 from http import HTTPStatus
 from typing import NamedTuple
@@ -6,48 +10,60 @@ from typing import NamedTuple
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def plain(status: int, text: str, lines: bytes = b"") -> bytes:
-    """A whole answer with a text for people.
-
-    Args:
-        status: HTTP's.
-        text: The body.
-        lines: Further header lines, each with its line end.
-    """
-    phrase, body = HTTPStatus(status).phrase.encode(), text.encode()
-    return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n%bContent-Length: %d\r\n"
-        b"\r\n%b" % (status, phrase, lines, len(body), body)
-    )
-
-
-class Refusals(NamedTuple):
-    """One answer for each reason; an application may have its own wording.
+class Refusal(NamedTuple):
+    """Why a request, or a connection, is refused.
 
     Attributes:
-        bad: What came is no HTTP.
-        version: No version of HTTP that is spoken here.
-        coding: No transfer coding that is known here.
-        slow: A request was not whole in time. Ends the connection, and says so.
-        long_headers: More or longer header lines than may be.
-        crowded: This client address has too many connections. Ends the connection.
-        full: All clients together have too many. Ends the connection.
-        spent: Too much is held in memory for the client, or for all.
+        status: HTTP's.
+        text: For people; the body.
+        retry_s: When the client may try again; 0: nothing is said of it.
+        ends_connection: There is no request whose connection would end by itself.
     """
 
-    bad: bytes = plain(400, "400 Bad Request")
-    version: bytes = plain(505, "505 HTTP Version Not Supported")
-    coding: bytes = plain(501, "Unsupported transfer encoding")
-    slow: bytes = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    long_headers: bytes = plain(431, "431 Request Header Fields Too Large")
-    crowded: bytes = plain(
-        429, "Too many connections from this address", b"Retry-After: 1\r\nConnection: close\r\n"
-    )
-    full: bytes = plain(
-        429, "Too many connections to this server", b"Retry-After: 1\r\nConnection: close\r\n"
-    )
-    spent: bytes = plain(429, "Too much is held in memory", b"Retry-After: 1\r\n")
+    status: int
+    text: str
+    retry_s: int = 0
+    ends_connection: bool = False
 
 
-PLAIN = Refusals()
-"""The wording of a server whose application has none of its own."""
+BAD = Refusal(400, "400 Bad Request")
+"""What came is no HTTP."""
+
+NO_HOST = Refusal(400, "400 Bad Request: missing required Host header")
+"""Source: RFC 9112, 3.2; the wording is that of Go's server."""
+
+MALFORMED_HOST = Refusal(400, "400 Bad Request: malformed Host header")
+
+VERSION = Refusal(505, "505 HTTP Version Not Supported")
+
+CODING = Refusal(501, "Unsupported transfer encoding")
+
+LONG_HEADERS = Refusal(431, "431 Request Header Fields Too Large")
+"""More or longer header lines than are allowed."""
+
+SLOW = Refusal(408, "", ends_connection=True)
+"""A request was not complete in time."""
+
+CROWDED = Refusal(429, "Too many connections from this address", 1, ends_connection=True)
+"""This client address has too many connections."""
+
+FULL = Refusal(429, "Too many connections to this server", 1, ends_connection=True)
+"""All clients together have too many connections."""
+
+SPENT = Refusal(429, "Too much is held in memory", 1)
+"""Too much is held in memory for the client, or for all."""
+
+
+def lines_of(reason: Refusal) -> bytes:
+    """The header lines that a refusal has whatever the application, each with its line end."""
+    retry = b"Retry-After: %d\r\n" % reason.retry_s if reason.retry_s else b""
+    return retry + (b"Connection: close\r\n" if reason.ends_connection else b"")
+
+
+def plain(reason: Refusal) -> bytes:
+    """The whole answer of an application that has no wording of its own."""
+    phrase, body = HTTPStatus(reason.status).phrase.encode(), reason.text.encode()
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n%bContent-Length: %d\r\n"
+        b"\r\n%b" % (reason.status, phrase, lines_of(reason), len(body), body)
+    )

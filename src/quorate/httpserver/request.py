@@ -8,6 +8,7 @@ import msgspec
 
 from quorate.base.context import PLAIN, RequestContext
 from quorate.httpserver.budget import REQUEST_BYTES
+from quorate.httpserver.ordering import Order
 from quorate.httpserver.sink import BodySink
 from quorate.httpserver.traffic import RouteTraffic
 
@@ -89,6 +90,7 @@ class Request(msgspec.Struct, eq=False):
         owned: See `own`.
         on_lost: Called if the client went before the answer; see `waits`.
         context: Who asks, and under which terms.
+        order: Known once another request has come behind it.
     """
 
     _connection: Answerable
@@ -108,10 +110,16 @@ class Request(msgspec.Struct, eq=False):
     chunks: Iterator[Piece] | None = None
     on_lost: Callable[[], None] | None = None
     context: RequestContext = PLAIN
+    order: Order | None = None
 
     def set_context(self, context: RequestContext) -> None:
         """More is known of who asks, and how."""
         self.context = context
+
+    def set_order(self, order: Order) -> Order:
+        """Note what `Application.order_of` says; returns it."""
+        self.order = order
+        return order
 
     def waits(self, on_lost: Callable[[], None]) -> None:
         """It is answered when something changes: tell if the client goes before that.

@@ -17,7 +17,7 @@ from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.connection import Connection
 from quorate.httpserver.heads import Heads
 from quorate.httpserver.listener import Served
-from quorate.httpserver.refusals import PLAIN, Refusals
+from quorate.httpserver.refusals import FULL
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import Slices
 from quorate.net import connector as net
@@ -40,7 +40,6 @@ class HttpServer:
         application: Answers requests.
         config: Limits.
         middleware: What requests pass before the application, the first of these first.
-        refusals: What the server answers by itself.
         budget: Of connections and memory; None: its own. Servers that share one share its limits.
         slices: Turns for what takes long; None: its own.
         warn: Tells people what was refused, as a logger's method does.
@@ -59,7 +58,6 @@ class HttpServer:
         config: ServerConfig,
         *,
         middleware: Iterable[Middleware] = (),
-        refusals: Refusals = PLAIN,
         budget: Budget | None = None,
         slices: Slices | None = None,
         warn: Warn | None = None,
@@ -68,7 +66,6 @@ class HttpServer:
         self.application = composed(application, middleware)
         self._handle = self.application.handle
         self.config = config
-        self.refusals = refusals
         self._connector = connector
         self.heads = Heads(self.application.remembered_body_bytes_max)
         self.tick = 1
@@ -114,7 +111,7 @@ class HttpServer:
             Acceptor(
                 listener,
                 self._budget,
-                self.refusals.full,
+                lambda: self.application.refusal(FULL),
                 lambda: Connection(self),
                 self._connector,
             )

@@ -1,16 +1,20 @@
 """Working: which of a connection's requests are handled in this turn, and which later.
 
-A few bytes ask for much: not more requests are handled than the limit says, nor than the client
-takes answers; a long answer is made only when it is the next to leave. What is left of a pipeline
-when a turn's share is over goes on in turns that all connections of the node share (`slices`).
+Which may be carried out at the same time: `ordering`. A few bytes ask for much: not more requests
+are handled than the limit says, nor than the client takes answers; a long answer is made only when
+it is the next to leave. What is left of a pipeline when a turn's share is over goes on in turns
+that all connections of the node share (`slices`).
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from quorate.httpserver.listener import Listener
+from quorate.httpserver.ordering import Order
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import TURN_S
+
+_SHARED = (Order.SAFE, Order.SEQUENCED)
 
 
 class Worker:
@@ -27,6 +31,7 @@ class Worker:
     __slots__ = (
         "_is_queued",
         "_is_working",
+        "_order",
         "_pending",
         "_postponed",
         "_server",
@@ -39,6 +44,7 @@ class Worker:
         self._pending = pending
         self._waiting: deque[Request] = deque()  # nobody has begun to work on them
         self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
+        self._order = Order.ALONE  # of the requests that have begun
         self._is_working = self._is_queued = False
         self.is_full = False
 
@@ -92,8 +98,29 @@ class Worker:
             return False
         if postponed and pending[0] in postponed:
             self._server.go_on(postponed.pop(pending[0]))
-        elif waiting and len(pending) - len(waiting) < self._server.config.pipeline_max:
+        elif waiting and self._may_begin(waiting[0]):
             self._server.handle(waiting.popleft())
         else:
             return False
         return True
+
+    def _may_begin(self, request: Request) -> bool:
+        """Whether the oldest request that has not begun may begin (ORD-1, ORD-2)."""
+        first, order = self._pending[0], self._order_of(request)
+        if request is first:
+            self._order = order
+            return True
+        if len(self._pending) - len(self._waiting) >= self._server.config.pipeline_max:
+            return False
+        if first.order is None:  # it came alone, and began without a look at its order
+            self._order = self._order_of(first)
+        if order is Order.FREE:
+            self._order = order
+            return True
+        return order is self._order and order in _SHARED
+
+    def _order_of(self, request: Request) -> Order:
+        order = request.order
+        if order is None:
+            order = request.set_order(self._server.application.order_of(request))
+        return order

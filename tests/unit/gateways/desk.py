@@ -23,7 +23,6 @@ from quorate.base.ports import Done, Status
 from quorate.domains import DOMAINS
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.refusals import REFUSALS
 from quorate.gateways.http.routes import ROUTES, Route
 from quorate.gateways.http.server import ConsulApi
 from quorate.gateways.http.sharing import shared
@@ -245,13 +244,14 @@ class Desk:
         domains: Domains = DOMAINS,
         routes: Sequence[Route] = ROUTES,
         slices: Slices | None = None,
+        local: FakeLocal | None = None,
     ) -> None:
         self.config = HttpConfig() if config is None else config
         self.tick = 1
         self.is_stopping = False
         self.is_full = False
         self.waiting: list[Served] = []  # for memory
-        self.local = FakeLocal(with_node=with_node, domains=domains)
+        self.local = FakeLocal(with_node=with_node, domains=domains) if local is None else local
         self.timers: list[FakeTimer] = []
         common = shared(self.config)
         at_once = Slices(lambda step: step())  # so that answers are there
@@ -260,7 +260,6 @@ class Desk:
         self.context = Context(self.local, self.config, self._call_later, common)
         self.application = ConsulApi(self.context, routes)
         self.heads = Heads(self.application.remembered_body_bytes_max)
-        self.refusals = REFUSALS
         self.handle: Callable[[Request], None] = self.application.handle
         self.connect()
 
@@ -300,6 +299,11 @@ class Desk:
         self.post(method, target, body, *headers)
         (reply,) = self.replies()
         return reply
+
+    def ask_anew(self, method: str, target: str) -> Reply:
+        """The same on a connection of its own."""
+        self.connect()
+        return self.ask(method, target)
 
     def post(self, method: str, target: str, body: bytes = b"", *headers: str) -> None:
         """One whole request."""

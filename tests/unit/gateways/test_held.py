@@ -159,7 +159,7 @@ def test_too_many_header_lines_are_refused(size: int) -> None:
 def test_a_body_in_tiny_chunks_takes_no_more_than_its_bytes() -> None:
     desk = Desk()
     desk.local.is_held = True
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(20_000):
         desk.send(b"2\r\nab\r\n")
     assert held(desk) < 40_000 + STEP_BYTES
@@ -176,7 +176,7 @@ def test_a_body_in_tiny_chunks_takes_no_more_than_its_bytes() -> None:
 )
 def test_what_surrounds_a_body_in_chunks_is_bounded(endless: bytes) -> None:
     desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     if endless:
         desk.send(b"1\r\na\r\n0\r\n")
         desk.send(b"" if endless.endswith(b"\r\n") else b"X-Trailer: ")
@@ -192,7 +192,7 @@ def test_what_surrounds_a_body_in_chunks_is_bounded(endless: bytes) -> None:
 def test_trailers_are_no_headers() -> None:
     desk = Desk()
     desk.send(
-        b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"1\r\na\r\n0\r\nX-Consul-Namespace: other\r\n\r\n"
     )
     assert desk.replies()[0].body == b"true"

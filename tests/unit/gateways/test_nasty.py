@@ -89,7 +89,7 @@ def sent(desk: Desk, data: bytes) -> Reply | None:
 
 
 def request_of(method: str, target: str, body: bytes = b"", header: bytes = b"") -> bytes:
-    head = f"{method} {target} HTTP/1.1\r\nContent-Length: {len(body)}\r\n".encode()
+    head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n".encode()
     return head + header + b"\r\n" + body
 
 

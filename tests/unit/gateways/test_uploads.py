@@ -101,7 +101,9 @@ def test_a_snapshot_too_long_for_memory_is_put_back_from_disk(tmp_path: Path) ->
 def test_an_upload_in_chunks_goes_to_disk_too(tmp_path: Path) -> None:
     async def scene(place: Place) -> None:
         caller = await place.connect()
-        caller.writer.write(b"PUT /v1/snapshot HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        caller.writer.write(
+            b"PUT /v1/snapshot HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         for _ in range(50):
             caller.writer.write(b"10000\r\n" + bytes(65536) + b"\r\n")
         reply = await caller.ask(b"0\r\n\r\n")

@@ -42,7 +42,7 @@ def test_a_request_may_come_byte_by_byte() -> None:
 def test_a_body_may_come_in_chunks() -> None:
     desk = Desk()
     desk.send(
-        b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
     assert desk.replies()[0].body == b"true"
@@ -51,7 +51,7 @@ def test_a_body_may_come_in_chunks() -> None:
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> None:
     desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 11\r\n\r\n")
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
     (reply,) = desk.replies()
     assert reply.status == 413
     assert reply.headers["Connection"] == "close"
@@ -62,7 +62,8 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> None:
 
 def test_a_body_in_chunks_is_refused_when_it_becomes_too_long() -> None:
     desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n")
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    desk.send(b"b\r\n01234567890\r\n")
     assert [reply.status for reply in desk.replies()] == [413]
     desk.send(b"5\r\nabcde\r\n0\r\n\r\n")
     assert desk.replies() == []
@@ -72,7 +73,8 @@ def test_what_came_before_a_refused_body_is_answered_first() -> None:
     desk = Desk(HttpConfig(value_bytes_max=10))
     desk.local.is_held = True
     desk.send(
-        request("PUT", "/v1/kv/a", b"1") + b"PUT /v1/kv/b HTTP/1.1\r\nContent-Length: 11\r\n\r\n"
+        request("PUT", "/v1/kv/a", b"1")
+        + b"PUT /v1/kv/b HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"
     )
     assert desk.replies() == []
     desk.local.release()
@@ -81,7 +83,9 @@ def test_what_came_before_a_refused_body_is_answered_first() -> None:
 
 def test_who_waits_to_be_asked_for_the_body_is_asked() -> None:
     desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+    desk.send(
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    )
     assert desk.transport.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
     desk.transport.written.clear()
     desk.send(b"x")
@@ -90,7 +94,9 @@ def test_who_waits_to_be_asked_for_the_body_is_asked() -> None:
 
 def test_who_waits_with_too_long_a_body_is_refused_at_once() -> None:
     desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+    desk.send(
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"
+    )
     assert [reply.status for reply in desk.replies()] == [413]
 
 
@@ -163,7 +169,7 @@ def test_only_the_versions_1_are_spoken(data: bytes, status: int) -> None:
 )
 def test_a_body_comes_plain_or_in_chunks_and_in_no_other_coding(lines: bytes, status: int) -> None:
     desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\n" + lines + b"\r\n1\r\na\r\n0\r\n\r\n")
+    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n1\r\na\r\n0\r\n\r\n")
     assert [reply.status for reply in desk.replies()] == [status]
     assert len(desk.local.submitted) == (status == 200)
 
@@ -177,7 +183,7 @@ def test_an_old_client_sends_no_chunks() -> None:
 
 def test_headers_without_end_are_refused() -> None:
     desk = Desk(HttpConfig(header_bytes_max=1000))
-    desk.send(b"GET /v1/kv/a HTTP/1.1\r\n")
+    desk.send(b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n")
     for _ in range(20):
         desk.send(b"X-More: " + b"y" * 100 + b"\r\n")
     assert [reply.status for reply in desk.replies()] == [431]
@@ -348,7 +354,7 @@ def test_a_long_answer_is_drawn_as_the_client_takes_it(monkeypatch: pytest.Monke
     [
         (b"", 300),
         (b"GET /v1/kv/", 10),
-        (b"PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 163840\r\n\r\nabc", 40),
+        (b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 163840\r\n\r\nabc", 40),
     ],
 )
 def test_who_takes_too_long_is_ended(sent: bytes, seconds: int) -> None:

@@ -56,7 +56,7 @@ class Ear:
 
 
 def raw(method: str, target: str, headers: list[str], body: bytes) -> bytes:
-    lines = "\r\n".join([f"{method} {target} HTTP/1.1", *headers, "", ""])
+    lines = "\r\n".join([f"{method} {target} HTTP/1.1", "Host: x", *headers, "", ""])
     return lines.encode("latin-1") + body
 
 
@@ -120,7 +120,7 @@ def test_a_body_that_one_path_may_have_is_not_let_in_by_another() -> None:
 def test_a_body_in_chunks_teaches_nothing() -> None:
     """What follows the same lines may be longer or shorter, or no chunks at all."""
     for name in ("Transfer-Encoding", "transfer-encoding"):
-        lines = f"PUT /v1/kv/a HTTP/1.1\r\n{name}: chunked\r\n\r\n".encode()
+        lines = f"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n{name}: chunked\r\n\r\n".encode()
         heads = Heads(BODY_BYTES_MAX)
         ear = Ear(heads)
         ear.hear(lines + b"1\r\nv\r\n0\r\n\r\n")

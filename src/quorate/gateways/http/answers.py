@@ -155,6 +155,11 @@ class Answers:
         """Send nothing, and say so."""
         request.answer(b"%b%bContent-Length: 0\r\n\r\n" % (self.head(status, b""), lines))
 
+    def whole_error(self, error: HttpError) -> bytes:
+        """An error as a bare text, for a client of which no request is known."""
+        body, head = error.text.encode("utf-8", "replace"), self.head(error.status, TEXT)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, error.lines(), len(body), body)
+
     def error(self, request: Request, error: HttpError) -> None:
         """Send an error as a bare text."""
         body = error.text.encode("utf-8", "replace")

@@ -2,7 +2,6 @@
 
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Failure
-from quorate.gateways.http import refusals
 
 STATUS_OF = {
     "bad_request": 400,
@@ -36,13 +35,20 @@ STATUS_OF = {
 
 NO_LEADER = "No cluster leader"
 
+SPENT_TEXT = (
+    "Too much is held in memory for this client, or for all: read the answers that wait, or ask "
+    "for less at once. See quorate.limits.http_client_bytes_max and http_held_bytes_max."
+)
+
 _CODE_OF = {
     403: "forbidden",
     404: "not_found",
     409: "precondition",
     413: "too_large",
     429: "overloaded",
+    431: "too_large",
     501: "unsupported",
+    505: "unsupported",
 }
 
 
@@ -89,7 +95,7 @@ class HttpError(Exception):
 
 def spent() -> HttpError:
     """The answer to what would make the node hold too much for a client, or for all."""
-    return HttpError(429, refusals.SPENT_TEXT, headers=b"Retry-After: 1\r\n")
+    return HttpError(429, SPENT_TEXT, headers=b"Retry-After: 1\r\n")
 
 
 LEADERLESS = frozenset({"no_quorum", "not_leader"})

@@ -10,15 +10,23 @@ from quorate.gateways.http import limits
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.process import Process
-from quorate.gateways.http.refusals import REFUSALS
+from quorate.gateways.http.refusals import error_of
 from quorate.gateways.http.routes import ROUTES, Route, Router
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.application import BodyPlan, Middleware, RequestHead
+from quorate.httpserver.ordering import Order, order_of_method
+from quorate.httpserver.refusals import Refusal
 from quorate.httpserver.request import Request
 from quorate.httpserver.server import HttpServer, Warn
 from quorate.net.connector import PLAIN, Connector
 
 __all__ = ["ConsulApi", "ConsulServer", "HttpConfig"]
+
+UNORDERED = b"x-quorate-unordered"
+"""Header of a request that needs no order with others of its connection, whatever its value."""
+
+_KV = b"/v1/kv/"
+_WRITES = (b"PUT", b"DELETE")
 
 
 class ConsulApi:
@@ -63,6 +71,14 @@ class ConsulApi:
             return BodyPlan(bytes_max, self._context.shared.snapshots.coming(length))
         return BodyPlan(bytes_max)
 
+    def order_of(self, request: Request) -> Order:
+        """See `Application`: a node logs the writes of keys in the order in which it got them."""
+        if request.header(UNORDERED) is not None:
+            return Order.FREE
+        if request.method in _WRITES and request.target.startswith(_KV):
+            return Order.SEQUENCED
+        return order_of_method(request.method)
+
     def refuse(self, request: Request, error: BaseException) -> None:
         """See `Application`."""
         self._context.fail(request, error)
@@ -70,6 +86,10 @@ class ConsulApi:
     def refuse_long(self, request: Request, length: int) -> None:
         """See `Application`."""
         self._context.fail(request, limits.refusal(self._context.config, request.target, length))
+
+    def refusal(self, reason: Refusal) -> bytes:
+        """See `Application`."""
+        return self._context.answers.whole_error(error_of(reason))
 
     def on_fault(self, error: BaseException) -> None:
         """Give it to the node, in a turn of its own: damaged tables, broken invariants end that."""
@@ -109,7 +129,6 @@ class ConsulServer(HttpServer):
             self._api,
             config,
             middleware=middleware,
-            refusals=REFUSALS,
             budget=context.shared.budget,
             slices=context.shared.slices,
             warn=warn,
