@@ -74,6 +74,10 @@ class Application(Protocol):
         """
         ...
 
+    def is_unordered(self, request: Request) -> bool:
+        """Whether the client says that this request needs no order with others; often asked."""
+        ...
+
     def handle(self, request: Request, /) -> None:
         """Answer a request that is whole, now or later: `Request.answer`."""
         ...
@@ -125,6 +129,10 @@ class Wrapper:
     def order_of(self, request: Request) -> Order:
         """See `Application`."""
         return self.inner.order_of(request)
+
+    def is_unordered(self, request: Request) -> bool:
+        """See `Application`."""
+        return self.inner.is_unordered(request)
 
     def handle(self, request: Request, /) -> None:
         """See `Application`."""

@@ -141,7 +141,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
         """Called by the loop."""
         self._transport = None
-        self._reader.stop()
         holding, self._holding = self._holding, None
         if holding is not None:
             holding.end()
@@ -149,12 +148,12 @@ class Connection(asyncio.Protocol):
         pending, self._pending = self._pending, deque()
         self._worker.forget()
         self._drawer.end()
+        self._reader.end()
+        del (
+            self._receiver
+        )  # it and the parts above refer to this: a collector would have to free it
         for request in pending:
-            request.is_lost = True
-            if request.data is not None:
-                request.release()
-            if request.on_lost is not None:
-                request.on_lost()
+            request.lose()
 
     def pause_writing(self) -> None:
         """Called by the transport: the client takes nothing."""

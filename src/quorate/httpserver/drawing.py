@@ -53,8 +53,9 @@ class Drawer:
             self._slices.add(self._step)
 
     def end(self) -> None:
-        """Nobody takes anything any more, and what the pieces are made of may be closed."""
+        """Draw nothing more: what the pieces are made of may be closed."""
         self._chunks = None
+        del self._write, self._drawn  # of the connection, which would keep itself alive
 
     def _step(self) -> bool:
         chunks = self._chunks

@@ -7,8 +7,8 @@ them at once only where nobody can tell the difference.
 ORD-1: a request begins when every request before it on its connection has been answered, or when
     all of them that have begun have the order of the request itself, which is `SAFE` or
     `SEQUENCED`.
-ORD-2: a request that is `FREE` begins at once: its client asks for no order. Others that are not
-    `FREE` wait for it as for any request.
+ORD-2: a request begins at once if its client asks for no order. Those behind it that do ask wait
+    for it as for any other.
 
 Source: RFC 9112, 9.3.2.
 """
@@ -22,7 +22,6 @@ class Order(Enum):
     SAFE = "safe"  # it changes nothing: its method is safe
     SEQUENCED = "sequenced"  # it takes effect after all such requests that began before it
     ALONE = "alone"  # whatever else it may be
-    FREE = "free"  # its client says that it needs no order
 
 
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})

@@ -202,6 +202,11 @@ class RequestReader:
             self.sink.close()
         self._clear()
 
+    def end(self) -> None:
+        """As `stop`; `feed` may not be called any more."""
+        self.stop()
+        del self._parser, self._owner  # both refer to this, and would keep it alive
+
     def _check(self, came_bytes: int) -> None:
         if not self._is_in_body:
             if not self._head_bytes:  # requests before it came along: its share is not known

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from quorate.httpserver.sink import BodySink
 from quorate.httpserver.traffic import RouteTraffic
 
 Header = tuple[bytes, bytes]
+T = TypeVar("T", Order, None)
 Piece = bytes | memoryview
 
 PIECE_BYTES = 64 * 1024
@@ -90,7 +91,7 @@ class Request(msgspec.Struct, eq=False):
         owned: See `own`.
         on_lost: Called if the client went before the answer; see `waits`.
         context: Who asks, and under which terms.
-        order: Known once another request has come behind it.
+        order: What `Application.order_of` says, once it was asked.
     """
 
     _connection: Answerable
@@ -116,8 +117,8 @@ class Request(msgspec.Struct, eq=False):
         """More is known of who asks, and how."""
         self.context = context
 
-    def set_order(self, order: Order) -> Order:
-        """Note what `Application.order_of` says; returns it."""
+    def note_order(self, order: T) -> T:
+        """The worker knows how it relates to others; None: only that it began first."""
         self.order = order
         return order
 
@@ -204,6 +205,16 @@ class Request(msgspec.Struct, eq=False):
         """
         if not self.is_lost:
             self._connection.postpone(self, step)
+
+    def lose(self) -> None:
+        """The client has gone: whoever works on it learns of it, and no answer is kept."""
+        self.is_lost = True
+        if self.data is not None:
+            self.release()
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
+        self.chunks = None  # may refer to this
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its name in lower case; None if absent."""

@@ -14,8 +14,6 @@ from quorate.httpserver.ordering import Order
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import TURN_S
 
-_SHARED = (Order.SAFE, Order.SEQUENCED)
-
 
 class Worker:
     """Has the requests of one connection handled, in order.
@@ -41,7 +39,7 @@ class Worker:
 
     def __init__(self, server: Listener, pending: deque[Request]) -> None:
         self._server = server
-        self._pending = pending
+        self._pending: deque[Request] = pending
         self._waiting: deque[Request] = deque()  # nobody has begun to work on them
         self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
         self._order = Order.ALONE  # of the requests that have begun
@@ -61,6 +59,7 @@ class Worker:
 
     def forget(self) -> None:
         """Handle nothing more: no answer will leave."""
+        self._pending = deque()
         for request in self._waiting:
             request.release()
         self._waiting.clear()
@@ -106,21 +105,19 @@ class Worker:
 
     def _may_begin(self, request: Request) -> bool:
         """Whether the oldest request that has not begun may begin (ORD-1, ORD-2)."""
-        first, order = self._pending[0], self._order_of(request)
+        pending, application = self._pending, self._server.application
+        first = pending[0]
         if request is first:
-            self._order = order
+            request.note_order(None)  # nothing else has begun
             return True
-        if len(self._pending) - len(self._waiting) >= self._server.config.pipeline_max:
+        if len(pending) - len(self._waiting) >= self._server.config.pipeline_max:
             return False
-        if first.order is None:  # it came alone, and began without a look at its order
-            self._order = self._order_of(first)
-        if order is Order.FREE:
-            self._order = order
+        if first.order is None:  # those that have begun begin with it
+            self._order = first.note_order(application.order_of(first))
+        order = request.note_order(application.order_of(request))
+        if order is self._order and order is not Order.ALONE:
             return True
-        return order is self._order and order in _SHARED
-
-    def _order_of(self, request: Request) -> Order:
-        order = request.order
-        if order is None:
-            order = request.set_order(self._server.application.order_of(request))
-        return order
+        if not application.is_unordered(request):
+            return False
+        self._order = Order.ALONE  # of several orders
+        return True

@@ -86,6 +86,9 @@ class Store:
     def order_of(self, request: Request) -> Order:
         return order_of_method(request.method)
 
+    def is_unordered(self, request: Request) -> bool:
+        return False
+
     def refusal(self, reason: Refusal) -> bytes:
         return plain(reason)
 

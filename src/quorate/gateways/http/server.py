@@ -73,11 +73,14 @@ class ConsulApi:
 
     def order_of(self, request: Request) -> Order:
         """See `Application`: a node logs the writes of keys in the order in which it got them."""
-        if request.header(UNORDERED) is not None:
-            return Order.FREE
-        if request.method in _WRITES and request.target.startswith(_KV):
+        method = request.method
+        if method in _WRITES and request.target.startswith(_KV):
             return Order.SEQUENCED
-        return order_of_method(request.method)
+        return order_of_method(method)
+
+    def is_unordered(self, request: Request) -> bool:
+        """See `Application`."""
+        return request.header(UNORDERED) is not None
 
     def refuse(self, request: Request, error: BaseException) -> None:
         """See `Application`."""
