@@ -29,6 +29,7 @@ STATUS_OF = {
     "locked": 500,
     "foreign": 500,
     "version": 500,
+    "settings": 500,
     "permission": 500,
 }
 """Status of each code of the error tree on this surface."""
