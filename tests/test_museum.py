@@ -55,3 +55,17 @@ def test_a_patch_that_says_too_little_is_refused(tmp_path: Path, name: str, text
 
 def test_nothing_else_lies_among_the_mutants() -> None:
     assert {path.suffix for path in MUTANTS.iterdir()} == {".patch"}
+
+
+def recipe(target: str) -> str:
+    """The commands of a target of the Makefile."""
+    text = (REPOSITORY / "Makefile").read_text()
+    return text.split(f"\n{target}: ", maxsplit=1)[1].partition("\n\n")[0]
+
+
+def test_soak_runs_seeds_the_museum_and_generated_mutants_and_ci_the_floor_of_branches() -> None:
+    soak = recipe("soak")
+    for part in ("quorate.sim --seed $(SEED) --seeds 5000", "scripts/museum.py", "generated.py"):
+        assert part in soak
+    assert "make coverage" in (REPOSITORY / ".ci/run").read_text()
+    assert "--cov-fail-under=98" in recipe("coverage")
