@@ -3,6 +3,7 @@ import pytest
 
 from quorate.base.batches import Bundle
 from quorate.base.errors import PeerError
+from quorate.base.formats import STATE
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
     Accept,
@@ -21,6 +22,7 @@ BALLOT = Ballot(3, NodeId("ann"))
 BATCH = b"\x01" + b"x" * 4095
 ACCEPT = Accept(BALLOT, Slot(7), Slot(6), BATCH)
 CHUNK = SnapshotChunk(9, 2, Slot(70), b"rows", 1234, True, "")
+OLDER_CHUNK = SnapshotChunk(9, 2, Slot(70), b"rows", 1234, True, "", STATE.newest - 1)
 
 
 def stream(*messages: Message) -> bytes:
@@ -39,6 +41,7 @@ def fed(reader: FrameReader, data: bytes) -> list[Message]:
         (ACCEPT, [BATCH]),
         (Fetched(Slot(1), (b"first", BATCH), Slot(2), Slot(1)), [b"first", BATCH]),
         (CHUNK, [CHUNK.rows]),
+        (OLDER_CHUNK, [OLDER_CHUNK.rows]),
         (Forward(Bundle(NodeId("bob"), 1, 4, 2, BATCH)), [BATCH]),
         (Accepted(BALLOT, Slot(7)), []),
     ],

@@ -153,11 +153,12 @@ def test_a_crash_at_the_very_first_start_is_a_beginning() -> None:
 def test_leftover_spares_are_used_and_half_made_ones_removed() -> None:
     disk = SimDisk()
     written(disk, [vote(1)])
-    for number, size in ((50, 4096), (51, 100), (52, 4096), (53, 4096)):
+    for number, size in ((50, 4096), (51, 100), (52, 4096), (53, 4096), (54, 4096)):
         disk.obey([Create(f"spare-{number:016d}", size), SyncDirectory()])
     journal = begun(disk, 2)
     assert journal.spares == 1  # two were kept, one of them is now the newest segment
-    assert max(names(disk, "wal-")) == segment_name(54)
+    assert max(names(disk, "wal-")) == segment_name(55)
+    assert names(disk, "spare-") == ["spare-0000000000000052"]
 
 
 def test_files_of_others_are_left_alone() -> None:
@@ -297,7 +298,7 @@ def test_a_missing_segment_between_others_is_noticed() -> None:
 def test_the_log_of_another_node_is_refused() -> None:
     disk = SimDisk()
     written(disk, [vote(1)])
-    with pytest.raises(StorageError, match="is the log of node") as caught:
+    with pytest.raises(StorageError, match=f"^{FIRST} is the log of node") as caught:
         Recovery(disk.files, disk.read, Identity(NodeId("other"), 2, 5), SMALL)
     assert caught.value.code == "foreign"
 
@@ -306,7 +307,9 @@ def test_a_log_newer_than_its_directory_is_refused() -> None:
     disk = SimDisk()
     begun(disk, 4)
     assert refused(disk, 4).code == "corrupt"
-    assert "node.json is an old copy" in refused(disk, 3).text
+    text = refused(disk, 3).text
+    assert text.startswith(f"{FIRST} was written in ")
+    assert "node.json is an old copy" in text
 
 
 def test_a_log_older_than_its_directory_is_refused() -> None:
@@ -331,7 +334,9 @@ def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     written(disk, [vote(1)])
     error = refused(disk)
     assert error.code == "version"
-    assert "was written by a newer version of Quorate (format 5, this one knows 4)" in error.text
+    assert error.text.startswith(
+        f"{FIRST} was written by a newer version of Quorate (format 5, this one knows 4)"
+    )
 
 
 def test_a_record_of_a_group_that_is_not_here_is_refused() -> None:
@@ -340,6 +345,7 @@ def test_a_record_of_a_group_that_is_not_here_is_refused() -> None:
     disk.obey(journal.append([Persist(vote(2), GroupNumber(7))]))
     error = refused(disk)
     assert error.code == "version"
+    assert error.text.startswith(f"{FIRST} holds what this version of Quorate does not know")
     assert "a record of group 7: there is only group 0 here" in error.text
     assert "start the version that wrote it, or a newer one" in error.text
 
@@ -356,6 +362,7 @@ def test_a_record_of_an_unknown_kind_is_from_another_version(
     monkeypatch.setattr(f"quorate.wire.recovery.{call}", strange)
     error = refused(disk)
     assert error.code == "version"
+    assert error.text.startswith(f"{FIRST} holds what this version of Quorate does not know")
     assert "unknown kind" in error.text
 
 
