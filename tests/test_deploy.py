@@ -13,7 +13,7 @@ import uvloop
 
 from quorate.agent import run as agent
 from quorate.base import measured
-from quorate.base.metrics import Kind, Metric, Unit
+from quorate.base.metrics import Metric, MetricKind, Unit
 from quorate.cli.agent import parse_flags
 from quorate.gateways.http.metrics import exposition
 from tests.integration.oneloop import Cluster
@@ -86,11 +86,11 @@ def test_what_is_exposed_is_what_is_declared() -> None:
 def test_names_are_as_prometheus_wants_them() -> None:
     for name, each in measured.DECLARED.items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
-        assert name.endswith("_total") == (each.kind is Kind.COUNTER)
+        assert name.endswith("_total") == (each.kind is MetricKind.COUNTER)
         unit = name.removesuffix("_total").rpartition("_")[2]
         units = {Unit.SECONDS, Unit.BYTES}
         assert each.unit == (unit if unit in units else Unit.NONE)
-        assert each.kind is not Kind.HISTOGRAM or each.unit is Unit.SECONDS
+        assert each.kind is not MetricKind.HISTOGRAM or each.unit is Unit.SECONDS
         assert each.text.endswith(".")
 
 

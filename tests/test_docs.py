@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from quorate.base import errors
 from quorate.base.config import ClusterConfig
 from quorate.base.numbers import TAGS
-from quorate.cli.commands import NOUNS, Command, Group, load
+from quorate.cli.commands import NOUNS, CliCommand, CommandGroup, load
 from quorate.gateways.http.routes import ROUTES
 from quorate.node.settings import FIXED
 
@@ -100,10 +100,10 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def commands(apps: Iterable[Command | Group]) -> Iterator[tuple[str, list[str]]]:
+def commands(apps: Iterable[CliCommand | CommandGroup]) -> Iterator[tuple[str, list[str]]]:
     """(path, flags) of every command, groups opened."""
     for app in apps:
-        for each in app.commands.values() if isinstance(app, Group) else [app]:
+        for each in app.commands.values() if isinstance(app, CommandGroup) else [app]:
             yield f"quorate {each.path}", [flag.spelled.split()[0] for flag in each.shown]
 
 
@@ -111,7 +111,7 @@ SHARED = re.compile(r"^## Flags of every client command\n(.*?)^## ", re.MULTILIN
 ALSO = "Also the [flags of every client command](#flags-of-every-client-command)."
 
 
-def undocumented(apps: Iterable[Command | Group], page: str) -> list[str]:
+def undocumented(apps: Iterable[CliCommand | CommandGroup], page: str) -> list[str]:
     """Commands without a section, and flags that their section does not mention."""
     shared = "".join(SHARED.findall(page)).replace("`-", "`--")
     found = {path: text.replace(ALSO, shared) for path, text in sections(page).items()}
@@ -133,7 +133,7 @@ def test_a_command_or_flag_that_no_page_mentions_is_seen() -> None:
 
     def get(*key: str, raw: Annotated[bool, "As it is."] = False) -> None: ...
 
-    apps = [Group("kv", Command("kv get", get, "KEY"), Command("kv put", put, "KEY"))]
+    apps = [CommandGroup("kv", CliCommand("kv get", get, "KEY"), CliCommand("kv put", put, "KEY"))]
     page = "# CLI\n\n## `quorate kv put`\n\nwith `--flags N`\n\n## `quorate kv get`\n\nnothing\n"
 
     assert undocumented(apps, page) == ["quorate kv get --raw"]

@@ -63,7 +63,7 @@ def test_whoever_knows_a_domain_is_known() -> None:
 
 QUESTIONS = (
     ports.Submit.submit,
-    ports.Query.read,
+    ports.ReadIndex.read,
     ports.Watch.watch,
     ports.Admin.change,
     ports.Local.report,

@@ -16,7 +16,7 @@ from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import FileOp
-from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 from tests.strategies import may_fail, records
 from tests.unit.wire import older
@@ -86,7 +86,7 @@ class Life:
         if self.rng.random() < self.upgrade_share:
             self.upgrade_share = 0.0
             self.layout.close()
-        identity = Identity(NODE, self.incarnation, self.rng.getrandbits(64))
+        identity = LogIdentity(NODE, self.incarnation, self.rng.getrandbits(64))
         recovery = Recovery(
             self.disk.files, self.disk.read, identity, LAYOUT, is_begun=self.has_begun
         )
@@ -192,7 +192,7 @@ def begun(disk: SimDisk) -> Journal:
 
 
 def recovered(disk: SimDisk, incarnation: int) -> Recovery:
-    return Recovery(disk.files, disk.read, Identity(NODE, incarnation, 77 * incarnation), LAYOUT)
+    return Recovery(disk.files, disk.read, LogIdentity(NODE, incarnation, 77 * incarnation), LAYOUT)
 
 
 @few

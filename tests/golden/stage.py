@@ -14,8 +14,8 @@ from quorate.base.effects import (
     Persist,
     ReadReady,
     Refused,
-    Reply,
     Send,
+    SendWhenDurable,
 )
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
@@ -274,7 +274,7 @@ class ReplicaStage(Stage):
             if isinstance(effect, Persist):
                 self.gate.ask()
                 self.persist(effect.record)
-            elif isinstance(effect, Reply):
+            elif isinstance(effect, SendWhenDurable):
                 if not self.gate.hold(effect.to, effect.message):
                     self._say(effect.to, effect.message)
             elif isinstance(effect, Send):

@@ -17,9 +17,9 @@ from quorate.base import messages
 from quorate.base.batches import (
     NOOP,
     Batch,
+    BatchKind,
     Bundle,
     Configuration,
-    Kind,
     Member,
     Shown,
     decode_batch,
@@ -56,7 +56,7 @@ def report(shown: tuple[Shown, ...]) -> bytes:
 
 def bundle(text: str) -> bytes:
     """A batch that is only this text: what is in it concerns no role of Paxos."""
-    return bytes([Kind.BUNDLES]) + text.encode()
+    return bytes([BatchKind.BUNDLES]) + text.encode()
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def bundle(text: str) -> bytes:
 WORDS: dict[str, Any] = {
     **{kind.__name__: kind for kind in get_args(messages.Message)},
     **{f"n{number}": NodeId(f"n{number}") for number in range(1, 10)},
-    "Held": messages.Held,
+    "SlotState": messages.SlotState,
     "Shown": Shown,
     "nobody": NO_BALLOT,
     "noop": NOOP,
@@ -121,9 +121,9 @@ def _member(value: Member) -> str:
 
 
 @write.register
-def _held(value: messages.Held) -> str:
+def _held(value: messages.SlotState) -> str:
     chosen = ", True" if value.is_chosen else ""
-    return f"Held({value.slot}, {write(value.ballot)}, {write(value.batch)}{chosen})"
+    return f"SlotState({value.slot}, {write(value.ballot)}, {write(value.batch)}{chosen})"
 
 
 @write.register

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from quorate.client import AsyncClient
-from quorate.lab.launch import LocalNode, quorate_command
-from quorate.wire.records import Header
+from quorate.lab.launch import NodeProcess, quorate_command
+from quorate.wire.records import RecordHeader
 from quorate.wire.walk import Walk
 from tests.integration.load import OWN
 from tests.integration.stage import MIB, Stage
@@ -54,7 +54,7 @@ async def fill(stage: Stage, turns: int = 1, first: int = 1, spared: int = -1) -
     return first + turns - 1
 
 
-async def with_snapshots(stage: Stage, node: LocalNode, count: int) -> int:
+async def with_snapshots(stage: Stage, node: NodeProcess, count: int) -> int:
     """Fill until a node has taken so many snapshots; return the last turn's number."""
     turn = 0
 
@@ -67,7 +67,7 @@ async def with_snapshots(stage: Stage, node: LocalNode, count: int) -> int:
     return turn
 
 
-async def replace(stage: Stage, node: LocalNode) -> None:
+async def replace(stage: Stage, node: NodeProcess) -> None:
     """Do what the documents say about a node whose directory is lost."""
     await command(stage.others(node)[0], "cluster", "remove", node.name)
     shutil.rmtree(node.data)
@@ -76,7 +76,7 @@ async def replace(stage: Stage, node: LocalNode) -> None:
     await voting(stage, node)
 
 
-async def voting(stage: Stage, node: LocalNode) -> None:
+async def voting(stage: Stage, node: NodeProcess) -> None:
     """Wait until a node votes, under one id alone."""
 
     async def is_voter() -> bool:
@@ -86,7 +86,7 @@ async def voting(stage: Stage, node: LocalNode) -> None:
     await stage.until(is_voter, f"{node.name} does not vote")
 
 
-async def configuration(node: LocalNode) -> list[dict[str, Any]]:
+async def configuration(node: NodeProcess) -> list[dict[str, Any]]:
     """Who belongs to the cluster, as a node has it; nobody if it does not say."""
     try:
         answer: Any = await asyncio.to_thread(node.get, "/v1/operator/raft/configuration?stale")
@@ -96,7 +96,7 @@ async def configuration(node: LocalNode) -> list[dict[str, Any]]:
     return servers
 
 
-async def command(node: LocalNode, *words: str) -> str:
+async def command(node: NodeProcess, *words: str) -> str:
     """Run a command line against a node; it must succeed."""
     words = (*words[:2], f"-http-addr={node.address}", *words[2:])
     done = await asyncio.to_thread(
@@ -114,22 +114,22 @@ async def command(node: LocalNode, *words: str) -> str:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def segments(node: LocalNode) -> list[Path]:
+def segments(node: NodeProcess) -> list[Path]:
     """The files of a node's log, oldest first; not those made ahead."""
     return sorted((node.data / "wal").glob("wal-*"))
 
 
-def snapshots(node: LocalNode) -> list[Path]:
+def snapshots(node: NodeProcess) -> list[Path]:
     """A node's snapshots, oldest first."""
     return sorted((node.data / "snapshots").glob("*.snapshot"))
 
 
-def tables(node: LocalNode) -> Path:
+def tables(node: NodeProcess) -> Path:
     """The file of a node's tables."""
     return node.data / "tables/tables.mdb"
 
 
-def headers(segment: Path) -> tuple[list[Header], int]:
+def headers(segment: Path) -> tuple[list[RecordHeader], int]:
     """The good records of a file of the log, and where they end."""
     data = segment.read_bytes()
     walk = Walk(data, int(segment.name.rpartition("-")[2]), len(data))

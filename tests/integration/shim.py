@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import LocalNode
+from quorate.lab.launch import NodeProcess
 
 SITECUSTOMIZE = """
 import errno
@@ -73,7 +73,7 @@ class Shim:
 
     def order(
         self,
-        node: LocalNode,
+        node: NodeProcess,
         *,
         sync_s: float = 0.0,
         is_failing: bool = False,

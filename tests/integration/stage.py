@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import uvloop
 
 from quorate.lab.demowork import Copy, read_copy
-from quorate.lab.launch import HOST, LocalCluster, LocalNode
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess
 from tests.integration.load import Load
 from tests.integration.wires import FRONT, Wires
 from tests.limits import HANG_S
@@ -104,7 +104,7 @@ class Stage:
 
     # --- looking ------------------------------------------------------------------------------
 
-    async def facts(self, node: LocalNode) -> Facts | None:
+    async def facts(self, node: NodeProcess) -> Facts | None:
         """What a node says of itself; None if it says nothing."""
         try:
             answer: Any = await asyncio.to_thread(node.get, "/v1/agent/self")
@@ -115,7 +115,7 @@ class Stage:
         applied = int(stats["raft"]["applied_index"])
         return Facts(figures["role"], applied, figures["digest"], figures)
 
-    async def leader(self, among: Sequence[LocalNode] = ()) -> LocalNode:
+    async def leader(self, among: Sequence[NodeProcess] = ()) -> NodeProcess:
         """Wait for one of some nodes, or of all, to lead; of several the one that knows most."""
         found: list[tuple[int, str]] = []
 
@@ -130,11 +130,11 @@ class Stage:
         await self.until(is_there, "nobody leads")
         return self.node(max(found)[1])
 
-    def node(self, name: str) -> LocalNode:
+    def node(self, name: str) -> NodeProcess:
         """A node by its name."""
         return next(node for node in self.nodes if node.name == name)
 
-    def others(self, *nodes: LocalNode) -> list[LocalNode]:
+    def others(self, *nodes: NodeProcess) -> list[NodeProcess]:
         """All nodes but these."""
         return [node for node in self.nodes if node not in nodes]
 
@@ -148,7 +148,7 @@ class Stage:
                 raise AssertionError(f"after {patience_s:g} s: {what}\n{self.logs()}")
             await asyncio.sleep(POLL_S)
 
-    async def says(self, node: LocalNode, *words: str, since: int = 0) -> None:
+    async def says(self, node: NodeProcess, *words: str, since: int = 0) -> None:
         """Wait until a node's log holds all these words behind its first `since` bytes."""
 
         async def has_said() -> bool:
@@ -157,7 +157,7 @@ class Stage:
 
         await self.until(has_said, f"{node.name} does not say {words}")
 
-    async def ended(self, node: LocalNode, patience_s: float = HANG_S) -> int | None:
+    async def ended(self, node: NodeProcess, patience_s: float = HANG_S) -> int | None:
         """Wait until a node ends by itself; return its exit code."""
 
         async def has_ended() -> bool:
@@ -172,12 +172,12 @@ class Stage:
 
     # --- acting -------------------------------------------------------------------------------
 
-    async def start(self, node: LocalNode) -> None:
+    async def start(self, node: NodeProcess) -> None:
         """Start a node, and wait until it has caught up with what was applied before."""
         node.start()
         await self.caught_up(node)
 
-    async def caught_up(self, node: LocalNode, patience_s: float = HANG_S) -> None:
+    async def caught_up(self, node: NodeProcess, patience_s: float = HANG_S) -> None:
         """Wait until a node has applied what the others have now."""
         others = [await self.facts(other) for other in self.others(node) if other.is_running()]
         goal = max((facts.applied for facts in others if facts is not None), default=1)
@@ -201,7 +201,7 @@ class Stage:
             assert history.undead(copy.values) == []
         assert history.not_linearizable() == []
 
-    async def copies(self, nodes: Iterable[LocalNode]) -> list[Copy]:
+    async def copies(self, nodes: Iterable[NodeProcess]) -> list[Copy]:
         """What some nodes have, once they have the same; at least one."""
         facts: list[Facts | None] = []
         chosen = list(nodes)
@@ -242,6 +242,6 @@ def played(
     uvloop.run(play())
 
 
-def log_of(node: LocalNode, since: int = 0) -> str:
+def log_of(node: NodeProcess, since: int = 0) -> str:
     """A node's log, without its first bytes."""
     return node.log.read_bytes()[since:].decode(errors="replace")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, LocalNode, Ports, free_ports, quorate_command
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess, Ports, free_ports, quorate_command
 from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration
@@ -377,7 +377,7 @@ def test_a_node_is_added_leads_and_is_removed(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path)
     cluster.start(HANG_S)
     joins = [f"{HOST}:{each.ports.server}" for each in cluster.nodes]
-    fourth = LocalNode("n4", tmp_path, Ports(*free_ports(2)), joins, 0)
+    fourth = NodeProcess("n4", tmp_path, Ports(*free_ports(2)), joins, 0)
     cluster.nodes.append(fourth)
     shell = Shell(cluster.nodes[0].address, tmp_path)
     try:

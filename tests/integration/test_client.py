@@ -22,7 +22,7 @@ from quorate import (
     QuorateError,
     UnavailableError,
 )
-from quorate.lab.launch import HOST, LocalCluster, LocalNode, free_ports
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess, free_ports
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -60,7 +60,7 @@ def cluster(processes: LocalCluster) -> LocalCluster:
     return processes
 
 
-def addresses(cluster: LocalCluster, first: LocalNode | None = None) -> list[str]:
+def addresses(cluster: LocalCluster, first: NodeProcess | None = None) -> list[str]:
     """Where clients reach the nodes, one of them first."""
     found = [node.address for node in cluster.nodes]
     return found if first is None else [first.address, *(set(found) - {first.address})]

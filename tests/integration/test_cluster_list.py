@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import LocalNode, quorate_command
+from quorate.lab.launch import NodeProcess, quorate_command
 from tests.integration.stage import Stage, played
 
 pytestmark = pytest.mark.integration
 
 
-def listed(node: LocalNode) -> tuple[dict[str, Any], str]:
+def listed(node: NodeProcess) -> tuple[dict[str, Any], str]:
     """What the command prints about the cluster, and its note."""
     flag = f"-http-addr={node.address}"
     done = subprocess.run(
@@ -25,7 +25,7 @@ def listed(node: LocalNode) -> tuple[dict[str, Any], str]:
     return json.loads(done.stdout), done.stderr
 
 
-def alive(node: LocalNode) -> set[str]:
+def alive(node: NodeProcess) -> set[str]:
     return {each["name"] for each in listed(node)[0]["members"] if each["alive"]}
 
 
@@ -35,7 +35,7 @@ def test_every_node_lists_everybody_and_who_is_lost(tmp_path: Path) -> None:
         names = {node.name for node in stage.nodes}
         for node in stage.nodes:
 
-            async def knows_all(node: LocalNode = node) -> bool:
+            async def knows_all(node: NodeProcess = node) -> bool:
                 return all(each["last_heard"] is not None for each in listed(node)[0]["members"])
 
             await stage.until(knows_all, "every member's progress is known")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, LocalNode, quorate_command
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess, quorate_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
     cluster.stop()
 
 
-def put(node: LocalNode, key: str, value: bytes) -> bytes:
+def put(node: NodeProcess, key: str, value: bytes) -> bytes:
     """Write a key; the status line, or what came instead."""
     with socket.create_connection((HOST, node.ports.http)) as client:
         client.sendall(
@@ -38,7 +38,7 @@ def put(node: LocalNode, key: str, value: bytes) -> bytes:
         return client.recv(65536).partition(b"\r\n")[0]
 
 
-def taken(node: LocalNode, count: int) -> tuple[list[socket.socket], int]:
+def taken(node: NodeProcess, count: int) -> tuple[list[socket.socket], int]:
     """So many clients of different addresses that wait for ever; and how many were refused."""
     ask = b"GET /v1/kv/k?index=1000000&wait=600s HTTP/1.1\r\nHost: x\r\n\r\n"
     made: list[socket.socket] = []
@@ -61,7 +61,7 @@ def taken(node: LocalNode, count: int) -> tuple[list[socket.socket], int]:
     return made, refused
 
 
-def descriptors(node: LocalNode) -> int:
+def descriptors(node: NodeProcess) -> int:
     return len(list(Path(f"/proc/{node.pid}/fd").iterdir()))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import LocalNode
+from quorate.lab.launch import NodeProcess
 from quorate.wire.records import StoredKind
 from tests.integration import damage
 from tests.integration.stage import MIB, Stage, log_of, played
@@ -21,12 +21,12 @@ REFUSED = 1
 DISK_FAILED = 74
 
 
-async def a_follower(stage: Stage) -> LocalNode:
+async def a_follower(stage: Stage) -> NodeProcess:
     """A node that does not lead."""
     return stage.others(await stage.leader())[0]
 
 
-async def refuses(stage: Stage, node: LocalNode, *words: str) -> None:
+async def refuses(stage: Stage, node: NodeProcess, *words: str) -> None:
     """Start a node that must not start: it says why, and the others go on."""
     since = node.log.stat().st_size
     node.start()
@@ -191,7 +191,7 @@ def test_rot_while_a_node_runs_is_not_served_and_the_tables_are_made_anew(tmp_pa
     played(tmp_path, story)
 
 
-async def served(node: LocalNode, key: str) -> bytes | None:
+async def served(node: NodeProcess, key: str) -> bytes | None:
     """What a node answers from its own tables; None: nothing, or an error."""
     try:
         answer: Any = await asyncio.to_thread(node.get, f"/v1/kv/{key}?stale")

@@ -16,7 +16,7 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import GroupNumber, NodeId
 from quorate.base.messages import ReadAsk
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, NodeProcess
 from quorate.wire.frame import encode_frame
 from quorate.wire.hello import (
     MAGIC,
@@ -38,7 +38,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def resident_bytes(node: LocalNode) -> int:
+def resident_bytes(node: NodeProcess) -> int:
     """The memory a node's process has."""
     return int(Path(f"/proc/{node.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
@@ -76,7 +76,7 @@ async def rest_of(connection: Connection) -> bytes:
     return heard
 
 
-async def borne(stage: Stage, victim: LocalNode, attack: Awaitable[None]) -> None:
+async def borne(stage: Stage, victim: NodeProcess, attack: Awaitable[None]) -> None:
     """Make an attack while the load goes on: nothing suffers from it, and memory stays bounded."""
     leader = await stage.leader()
     before = resident_bytes(victim)

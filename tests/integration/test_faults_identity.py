@@ -13,7 +13,7 @@ import pytest
 
 from quorate.base.errors import QuorateError
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, LocalCluster, LocalNode, Ports, free_ports
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess, Ports, free_ports
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import Stage, log_of, played
@@ -35,7 +35,7 @@ def sized(stage: Stage) -> list[str]:
     return ["-config-file", str(stage.directory / "quorate.json")]
 
 
-async def refused(node: LocalNode) -> str:
+async def refused(node: NodeProcess) -> str:
     """Start a node that must end at once, with words and without a trace; return the words."""
     since = node.log.stat().st_size if node.log.exists() else 0
     began_s = time.monotonic()
@@ -56,7 +56,7 @@ def test_a_node_of_another_cluster_at_the_address_of_ours_is_refused(tmp_path: P
     async def story(stage: Stage) -> None:
         ours = stage.others(await stage.leader())[0]
         ours.kill()
-        other = LocalNode("x", tmp_path, ours.ports, [], 0, ["-bootstrap", *sized(stage)])
+        other = NodeProcess("x", tmp_path, ours.ports, [], 0, ["-bootstrap", *sized(stage)])
         other.start()
         try:
             for node in stage.others(ours):
@@ -80,7 +80,7 @@ def test_a_node_of_another_cluster_that_dials_ours_is_refused(tmp_path: Path) ->
             await asyncio.to_thread(others.start)
             stranger.kill()
             partner.kill()
-            lost = LocalNode("n1", folder, stranger.ports, peers(stage), 0, sized(stage))
+            lost = NodeProcess("n1", folder, stranger.ports, peers(stage), 0, sized(stage))
             others.nodes[:] = [lost]
             lost.start()  # its partner is gone, so it dials whom it was told to join: us
             await stage.says(lost, "peer refused", "belongs to cluster")
@@ -97,18 +97,18 @@ def test_a_node_of_another_cluster_that_dials_ours_is_refused(tmp_path: Path) ->
 # --- copies of a directory --------------------------------------------------------------------
 
 
-async def restarted(stage: Stage, node: LocalNode) -> None:
+async def restarted(stage: Stage, node: NodeProcess) -> None:
     """Kill a node and start it again."""
     node.kill()
     await stage.start(node)
 
 
-def copy_of(stage: Stage, node: LocalNode) -> LocalNode:
+def copy_of(stage: Stage, node: NodeProcess) -> NodeProcess:
     """A node that runs on a copy of another one's directory, as it is now."""
     folder = stage.directory / "copies"
     folder.mkdir()
     shutil.copytree(node.data, folder / node.name)
-    return LocalNode(node.name, folder, Ports(*free_ports(2)), peers(stage), 0, sized(stage))
+    return NodeProcess(node.name, folder, Ports(*free_ports(2)), peers(stage), 0, sized(stage))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_directory_started_under_another_name_is_the_same_node(tmp_path: Path)
         identity = json.loads((node.data / "node.json").read_text())["id"]
         node.kill()
         (tmp_path / "renamed").symlink_to(node.data)
-        renamed = LocalNode("renamed", tmp_path, node.ports, peers(stage), 0, sized(stage))
+        renamed = NodeProcess("renamed", tmp_path, node.ports, peers(stage), 0, sized(stage))
         renamed.start()
 
         async def is_known() -> bool:
@@ -234,7 +234,7 @@ def read_only(tmp_path: Path) -> Generator[Path, None, None]:
 
 
 def test_a_directory_without_permission_is_named(read_only: Path) -> None:
-    node = LocalNode("n1", read_only.parent, Ports(*free_ports(2)), [], 0, ["-bootstrap"])
+    node = NodeProcess("n1", read_only.parent, Ports(*free_ports(2)), [], 0, ["-bootstrap"])
     said = asyncio.run(refused(node))
     assert str(read_only) in said
     assert "Give the user that runs Quorate the right" in said
@@ -265,7 +265,7 @@ def test_of_several_addresses_for_clients_the_one_in_use_is_named(tmp_path: Path
     ports = Ports(*free_ports(2))
     extra = ["-bootstrap", "-client", f"{HOST} 127.0.0.3"]
     with socket.create_server(("127.0.0.3", ports.http)):
-        said = asyncio.run(refused(LocalNode("n1", tmp_path, ports, [], 0, extra)))
+        said = asyncio.run(refused(NodeProcess("n1", tmp_path, ports, [], 0, extra)))
     assert f"port {ports.http} on 127.0.0.3 is in use" in said
 
 
@@ -275,7 +275,7 @@ def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
     wrong = {"quorate": {"timing": timing, "wal_segment_bytes": 1}, "servr": True, "bind_adr": ""}
     file.write_text(json.dumps(wrong))
     extra = ["-bootstrap", "-config-file", str(file)]
-    said = asyncio.run(refused(LocalNode("n1", tmp_path, Ports(*free_ports(2)), [], 0, extra)))
+    said = asyncio.run(refused(NodeProcess("n1", tmp_path, Ports(*free_ports(2)), [], 0, extra)))
     for words in (
         "servr", "bind_adr", "timing.heartbeat_s must be at most a third",
         "timing.dead_s must not be shorter", "wal_segment_bytes must be at least",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import LocalNode
+from quorate.lab.launch import NodeProcess
 from tests.integration.load import Load
 from tests.integration.stage import Stage, played
 from tests.limits import HANG_S
@@ -15,7 +15,7 @@ from tests.limits import HANG_S
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-async def stopped(node: LocalNode) -> None:
+async def stopped(node: NodeProcess) -> None:
     """End a node cleanly: by itself, not by force when it was waited for long enough."""
     await asyncio.to_thread(node.stop, HANG_S)
     assert node.exit_code == 0

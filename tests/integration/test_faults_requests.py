@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, NodeProcess
 from tests.integration.stage import PATIENT, Stage, log_of, played
 from tests.limits import HANG_S
 
@@ -45,7 +45,7 @@ def bytes_of(method: str, target: str, body: str) -> bytes:
     return (head + body).encode()
 
 
-async def answers(node: LocalNode, data: bytes, count: int) -> list[bytes]:
+async def answers(node: NodeProcess, data: bytes, count: int) -> list[bytes]:
     """Send these requests in one piece, and take so many answers."""
     reader, writer = await asyncio.open_connection(HOST, node.ports.http, local_addr=(ATTACKER, 0))
     found: list[bytes] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.client import AsyncClient
-from quorate.lab.launch import LocalNode
+from quorate.lab.launch import NodeProcess
 from tests.integration.stage import Stage, log_of, played
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
@@ -16,26 +16,26 @@ WRITES = 50
 ENDS_S = 30.0
 
 
-def put_back(node: LocalNode, old: Path) -> None:
+def put_back(node: NodeProcess, old: Path) -> None:
     """The old copy takes the place of a node's directory."""
     shutil.rmtree(node.data)
     shutil.copytree(old, node.data)
 
 
-async def written(node: LocalNode) -> None:
+async def written(node: NodeProcess) -> None:
     """Writes that this node acknowledges, and so has stored or knows to be stored elsewhere."""
     async with AsyncClient(node.address, deadline_s=20.0) as client:
         for number in range(WRITES):
             assert await client.kv.put(f"written/{number}", b"%d" % number)
 
 
-async def read(node: LocalNode) -> int:
+async def read(node: NodeProcess) -> int:
     """How many of these writes a node shows."""
     async with AsyncClient(node.address, deadline_s=20.0) as client:
         return len(await client.kv.keys("written/"))
 
 
-async def began_anew(stage: Stage, node: LocalNode) -> str:
+async def began_anew(stage: Stage, node: NodeProcess) -> str:
     """Start a node on an old copy; wait until it goes on as a learner under a new id.
 
     Returns:

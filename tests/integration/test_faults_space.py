@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, NodeProcess
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import MIB, PATIENT, Stage, log_of, played
@@ -48,12 +48,12 @@ def small_disks(tmp_path: Path) -> Generator[Path, None, None]:
             subprocess.run(["umount", "--lazy", str(point)], check=False)
 
 
-def ballast(node: LocalNode) -> Path:
+def ballast(node: NodeProcess) -> Path:
     """What takes the space away."""
     return node.data / "lost+found"
 
 
-def fill_up(nodes: Iterable[LocalNode]) -> None:
+def fill_up(nodes: Iterable[NodeProcess]) -> None:
     """Leave not one byte on the disks of some nodes."""
     for node in nodes:
         descriptor = os.open(ballast(node), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -68,7 +68,7 @@ def fill_up(nodes: Iterable[LocalNode]) -> None:
         os.close(descriptor)
 
 
-def put(node: LocalNode, key: str) -> tuple[int, dict[str, str], str]:
+def put(node: NodeProcess, key: str) -> tuple[int, dict[str, str], str]:
     """Write a key by a bare request: status, headers and body of the answer."""
     connection = http.client.HTTPConnection(HOST, node.ports.http, timeout=HANG_S)
     try:
@@ -79,7 +79,7 @@ def put(node: LocalNode, key: str) -> tuple[int, dict[str, str], str]:
         connection.close()
 
 
-async def tells_readers(node: LocalNode) -> None:
+async def tells_readers(node: NodeProcess) -> None:
     """A node that lacks what was written since it was full says so, well before a request's end."""
 
     def read() -> tuple[int, str, str]:
@@ -96,7 +96,7 @@ async def tells_readers(node: LocalNode) -> None:
     assert "disk is full" in body
 
 
-async def is_read_only(stage: Stage, node: LocalNode) -> None:
+async def is_read_only(stage: Stage, node: NodeProcess) -> None:
     """Wait until a node refuses writes, in clear words, and see that it answers reads."""
     await stage.says(node, "disk full")
     status, headers, body = await asyncio.to_thread(put, node, "refused")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalNode, Ports, free_ports
+from quorate.lab.launch import HOST, NodeProcess, Ports, free_ports
 from quorate.sim.search import ABSENT, Call
 from tests.integration.load import KEYS, History
 from tests.integration.wires import FRONT, Wires
@@ -84,8 +84,8 @@ async def _echoed(
 
 def test_a_cut_wire_is_silent_in_one_direction_until_it_is_healed(tmp_path: Path) -> None:
     async def play() -> None:
-        node = LocalNode("n1", tmp_path, Ports(*free_ports(2)), [], 0)
-        stranger = LocalNode("", tmp_path, Ports(1, 1), [], 0)  # whose process is none of ours
+        node = NodeProcess("n1", tmp_path, Ports(*free_ports(2)), [], 0)
+        stranger = NodeProcess("", tmp_path, Ports(1, 1), [], 0)  # whose process is none of ours
         wires = Wires([node])
         await wires.start()
         server = await asyncio.get_running_loop().create_server(_Echo, HOST, node.ports.server)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, LocalNode
+from quorate.lab.launch import HOST, LocalCluster, NodeProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -62,7 +62,7 @@ class Sending:
 class Attacked:
     """A node, and connections to it that only ever send."""
 
-    def __init__(self, node: LocalNode) -> None:
+    def __init__(self, node: NodeProcess) -> None:
         self.node = node
         self.sockets: list[socket.socket] = []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.lab.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, NodeProcess
 from tests.integration.stage import Stage, played
 
 pytestmark = pytest.mark.integration
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def scraped(node: LocalNode) -> str:
+def scraped(node: NodeProcess) -> str:
     client = http.client.HTTPConnection(HOST, node.ports.http, timeout=30)
     try:
         client.request("GET", "/metrics")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import LocalCluster, LocalNode
+from quorate.lab.launch import LocalCluster, NodeProcess
 from quorate.runtime.datadir import system_boot_id
 from tests.limits import HANG_S
 
@@ -178,7 +178,7 @@ def test_a_session_of_format_3_ends_with_its_node(tmp_path: Path) -> None:
         assert len(names_of(first, "n2")) == 1
 
 
-def names_of(node: LocalNode, name: str) -> set[str]:
+def names_of(node: NodeProcess, name: str) -> set[str]:
     rows = json.loads(asked(node, "GET", f"/v1/session/node/{name}")[0])
     return {row["Name"] for row in rows}
 
@@ -205,7 +205,7 @@ def test_a_backup_of_format_1_is_restored(tmp_path: Path) -> None:
         assert {row["Name"] for row in sessions} == {"old", "no-ttl"}
 
 
-def asked(node: LocalNode, method: str, path: str, body: bytes = b"") -> tuple[bytes, str | None]:
+def asked(node: NodeProcess, method: str, path: str, body: bytes = b"") -> tuple[bytes, str | None]:
     """The body of an answer, which is a good one, and its index."""
     connection = http.client.HTTPConnection("127.0.0.1", node.ports.http, timeout=HANG_S)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from quorate.base.errors import PeerError
-from quorate.lab.launch import HOST, LocalNode
+from quorate.lab.launch import HOST, NodeProcess
 from quorate.wire.hello import HelloReader
 
 FRONT = "127.0.0.2"
@@ -42,7 +42,7 @@ class Wires:
         nodes: Who advertise FRONT and listen on HOST.
     """
 
-    def __init__(self, nodes: Sequence[LocalNode]) -> None:
+    def __init__(self, nodes: Sequence[NodeProcess]) -> None:
         self._nodes = nodes
         self._cut: set[Direction] = set()
         self._healed = asyncio.Event()  # set and replaced at each healing
@@ -63,12 +63,12 @@ class Wires:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def cut(self, senders: Iterable[LocalNode], receivers: Iterable[LocalNode]) -> None:
+    def cut(self, senders: Iterable[NodeProcess], receivers: Iterable[NodeProcess]) -> None:
         """Let no byte through from any of the senders to any of the receivers."""
         listeners = [node.name for node in receivers]
         self._cut |= {(sender.name, name) for sender in senders for name in listeners}
 
-    def part(self, some: Sequence[LocalNode], others: Sequence[LocalNode]) -> None:
+    def part(self, some: Sequence[NodeProcess], others: Sequence[NodeProcess]) -> None:
         """Let no byte through between some and others, either way."""
         self.cut(some, others)
         self.cut(others, some)
@@ -85,7 +85,7 @@ class Wires:
 
     # --- connections --------------------------------------------------------------------------
 
-    async def _listening(self, node: LocalNode) -> asyncio.Server:
+    async def _listening(self, node: NodeProcess) -> asyncio.Server:
         async def on_dialed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.ensure_future(self._connect(node, reader, writer))
             self._tasks.add(task)
@@ -94,7 +94,7 @@ class Wires:
         return await asyncio.start_server(on_dialed, FRONT, node.ports.server)
 
     async def _connect(
-        self, node: LocalNode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, node: NodeProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
             dialer, begun = await _introduced(reader)

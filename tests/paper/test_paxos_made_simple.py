@@ -8,9 +8,9 @@ from itertools import combinations, permutations, product
 
 import pytest
 
-from quorate.base.effects import Effect, Persist, Reply, Send
+from quorate.base.effects import Effect, Persist, Send, SendWhenDurable
 from quorate.base.ids import Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
+from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise, SlotState
 from quorate.base.records import Promised, Vote
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.proposer import Phase1, Pipeline
@@ -39,7 +39,7 @@ class World:
         for node in sorted(whom):
             question = Prepare(ballot(number), SLOT)
             for effect in self.acceptors[node].on_prepare(NODES[0], question, {}):
-                if isinstance(effect, Reply) and isinstance(effect.message, Promise):
+                if isinstance(effect, SendWhenDurable) and isinstance(effect.message, Promise):
                     phase1.on_promise(node, effect.message)
         return phase1
 
@@ -48,7 +48,7 @@ class World:
         for node in sorted(whom):
             question = Accept(ballot(number), SLOT, NONE, value)
             effects = self.acceptors[node].on_accept(NODES[0], question)
-            if any(isinstance(effect, Reply) for effect in effects):
+            if any(isinstance(effect, SendWhenDurable) for effect in effects):
                 self.votes.setdefault((ballot(number), value), set()).add(node)
 
     def propose(self, number: int, wish: bytes, first: frozenset[NodeId]) -> bytes | None:
@@ -68,7 +68,7 @@ class World:
 
 def kinds(effects: list[Effect]) -> list[type]:
     return [
-        type(effect.message) if isinstance(effect, Reply | Send) else type(effect)
+        type(effect.message) if isinstance(effect, SendWhenDurable | Send) else type(effect)
         for effect in effects
     ]
 
@@ -129,7 +129,7 @@ def test_p2c_the_value_of_the_highest_ballot_a_majority_accepted_is_taken() -> N
     for reported in product((0, 1, 2), repeat=2):
         phase1 = Phase1(ballot(5), SLOT)
         for node, number in zip(NODES, reported, strict=False):
-            held = (Held(SLOT, ballot(number), b"%d" % number),) if number else ()
+            held = (SlotState(SLOT, ballot(number), b"%d" % number),) if number else ()
             phase1.on_promise(node, Promise(ballot(5), SLOT, NONE, 0, 1, held, SLOT))
         assert phase1.is_enough(VOTERS)
         if max(reported):
@@ -151,9 +151,9 @@ def test_phase_1b_an_acceptor_promises_and_tells_the_highest_proposal_it_accepte
     effects = acceptor.on_prepare(NODES[0], Prepare(ballot(3), SLOT), {})
     assert kinds(effects) == [Persist, Promise]
     reply = effects[-1]
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, SendWhenDurable)
     assert isinstance(reply.message, Promise)
-    assert reply.message.held == (Held(SLOT, ballot(2), b"new"),)
+    assert reply.message.held == (SlotState(SLOT, ballot(2), b"new"),)
 
 
 def test_phase_1b_a_prepare_not_above_the_promise_gets_none() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from quorate.base.records import Founded
-from quorate.sim.cluster import Cluster, Make
+from quorate.sim.cluster import Make, SimCluster
 from quorate.sim.habits import Habits
 from quorate.sim.host import Host
 from quorate.sim.neighbour import EitherOracle, Neighbour
@@ -22,11 +22,11 @@ MAKE = Make(
 )
 
 
-def made(seed: object = "bootstrap", **fields: int) -> Cluster:
-    return Cluster(World(seed), msgspec.structs.replace(MAKE, **fields))
+def made(seed: object = "bootstrap", **fields: int) -> SimCluster:
+    return SimCluster(World(seed), msgspec.structs.replace(MAKE, **fields))
 
 
-def until(cluster: Cluster, holds: object, within_s: float = 60.0) -> None:
+def until(cluster: SimCluster, holds: object, within_s: float = 60.0) -> None:
     assert callable(holds)
     world = cluster.world
     assert world.run_while(lambda: not holds(), world.now + within_s), cluster.behind()
@@ -36,7 +36,7 @@ def belongs(host: Host) -> str:
     return host.node.cluster_id if host.node else ""
 
 
-def all_belong(cluster: Cluster, count: int) -> bool:
+def all_belong(cluster: SimCluster, count: int) -> bool:
     """So many are members, and know the leader."""
     known = [h for h in cluster.members if h.node is not None and h.node.group.leader is not None]
     return len(known) == count and cluster.leader is not None

@@ -14,7 +14,7 @@ from quorate.base.messages import Accepted, Prepare
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Founded, Promised, Vote
 from quorate.catalog.commands import CatalogRegister, CheckUpdate, NodeDeregister
-from quorate.catalog.fields import Node, Service
+from quorate.catalog.fields import NodeFields, Service
 from quorate.domains import DOMAINS
 from quorate.kv.commands import KvAcquire, KvDelete, KvSet
 from quorate.kv.model import Row, keys_of
@@ -24,8 +24,8 @@ from quorate.sessions.commands import SessionCreate, SessionExpire
 from quorate.sessions.model import is_alive_at
 from quorate.sessions.tables import SessionRow
 from quorate.sim.judge import LATE_LOOKS, Judge
-from quorate.sim.model import Model
-from quorate.sim.operations import Kind, Operation
+from quorate.sim.model import ReferenceModel
+from quorate.sim.operations import Operation, OperationKind
 from quorate.sim.oracle import Oracle
 from quorate.sim.world import ViolationError
 
@@ -45,7 +45,7 @@ class Court:
     """A judge and the log of which it judges."""
 
     def __init__(self, settings: ClusterConfig = DEFAULTS) -> None:
-        self.model = Model(TRIO, settings, DOMAINS)
+        self.model = ReferenceModel(TRIO, settings, DOMAINS)
         self.judge = Judge()
         self.judge.model = self.model
         self.numbers = 0
@@ -55,14 +55,16 @@ class Court:
         self.model.step(slot, batch(slot, commands, stamp_ms))
         return slot
 
-    def ask(self, kind: Kind, command: Command | None = None, key: bytes = b"k") -> Operation:
+    def ask(
+        self, kind: OperationKind, command: Command | None = None, key: bytes = b"k"
+    ) -> Operation:
         self.numbers += 1
         operation = Operation(self.numbers, "client", "a", kind, 0.0, command, key)
         self.judge.begin(operation)
         return operation
 
     def write(self, command: Command) -> tuple[Operation, int]:
-        operation = self.ask(Kind.WRITE, command)
+        operation = self.ask(OperationKind.WRITE, command)
         slot = self.choose(command)
         outcome = self.model.outcomes[slot][0]
         assert outcome is not None
@@ -77,7 +79,7 @@ def court() -> Court:
 
 def test_an_honest_history_is_accepted(court: Court) -> None:
     _, slot = court.write(KvSet(b"k", b"one"))
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
 
     court.judge.read(read, 0.0, slot, ((b"k", Row(1, 1, 0, 0, "", b"one")),))
 
@@ -87,7 +89,7 @@ def test_an_honest_history_is_accepted(court: Court) -> None:
 def test_a_stale_read_is_found(court: Court) -> None:
     court.write(KvSet(b"k", b"one"))
     court.write(KvSet(b"k", b"two"))
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
 
     with pytest.raises(ViolationError, match="is stale"):
         court.judge.read(read, 0.0, 1, ((b"k", Row(1, 1, 0, 0, "", b"one")),))
@@ -95,14 +97,14 @@ def test_a_stale_read_is_found(court: Court) -> None:
 
 def test_a_read_of_what_was_not_there_is_found(court: Court) -> None:
     court.write(KvSet(b"k", b"one"))
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
 
     with pytest.raises(ViolationError, match="the model says"):
         court.judge.read(read, 0.0, 1, ())
 
 
 def test_a_lost_update_is_found(court: Court) -> None:
-    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    write = court.ask(OperationKind.WRITE, KvSet(b"k", b"one"))
     slot = court.choose(KvDelete(b"k"))
 
     with pytest.raises(ViolationError, match="is not what stands at"):
@@ -110,14 +112,14 @@ def test_a_lost_update_is_found(court: Court) -> None:
 
 
 def test_an_answer_before_its_slot_is_durable_is_found(court: Court) -> None:
-    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    write = court.ask(OperationKind.WRITE, KvSet(b"k", b"one"))
 
     with pytest.raises(ViolationError, match="before slot 1 was durable"):
         court.judge.answer(write, 0.0, 1, 0, Outcome(1, True))
 
 
 def test_a_wrong_index_is_found(court: Court) -> None:
-    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    write = court.ask(OperationKind.WRITE, KvSet(b"k", b"one"))
     slot = court.choose(KvSet(b"k", b"one"))
 
     with pytest.raises(ViolationError, match="the model says"):
@@ -127,7 +129,7 @@ def test_a_wrong_index_is_found(court: Court) -> None:
 def test_a_write_placed_before_what_was_known_when_it_began_is_found(court: Court) -> None:
     early = court.choose(KvSet(b"k", b"one"))
     court.write(KvSet(b"k", b"two"))
-    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    write = court.ask(OperationKind.WRITE, KvSet(b"k", b"one"))
 
     with pytest.raises(ViolationError, match="known before it"):
         court.judge.answer(write, 0.0, early, 0, Outcome(1, True))
@@ -149,7 +151,7 @@ def test_a_repeated_bundle_counts_once(court: Court) -> None:
 
 
 def test_a_refused_write_that_happened_is_found(court: Court) -> None:
-    write = court.ask(Kind.WRITE, KvSet(b"k", b"one"))
+    write = court.ask(OperationKind.WRITE, KvSet(b"k", b"one"))
     court.judge.refuse(write, 0.0, "no", is_definite=True)
     court.choose(KvSet(b"k", b"one"))
 
@@ -158,7 +160,7 @@ def test_a_refused_write_that_happened_is_found(court: Court) -> None:
 
 
 def test_a_watch_woken_for_another_key_is_found(court: Court) -> None:
-    watch = court.ask(Kind.WATCH, key=b"k")
+    watch = court.ask(OperationKind.WATCH, key=b"k")
     watch.since = court.model.slot
     slot = court.choose(KvSet(b"other", b"one"))
 
@@ -167,7 +169,7 @@ def test_a_watch_woken_for_another_key_is_found(court: Court) -> None:
 
 
 def test_a_watch_woken_before_its_change_is_found(court: Court) -> None:
-    watch = court.ask(Kind.WATCH, key=b"k")
+    watch = court.ask(OperationKind.WATCH, key=b"k")
     watch.since = court.model.slot
     early = court.choose(KvSet(b"other", b"one"))
     court.choose(KvSet(b"k", b"two"))
@@ -177,7 +179,7 @@ def test_a_watch_woken_before_its_change_is_found(court: Court) -> None:
 
 
 def test_a_watch_that_sleeps_through_its_change_is_found(court: Court) -> None:
-    watch = court.ask(Kind.WATCH, key=b"k")
+    watch = court.ask(OperationKind.WATCH, key=b"k")
     watch.since = court.model.slot
     slot = court.choose(KvSet(b"k", b"one"))
 
@@ -186,7 +188,7 @@ def test_a_watch_that_sleeps_through_its_change_is_found(court: Court) -> None:
 
 
 def test_no_session_expires_before_its_logged_time(court: Court) -> None:
-    register = CatalogRegister("n", Node("id", "host", "dc1", {}, {}), is_member=True)
+    register = CatalogRegister("n", NodeFields("id", "host", "dc1", {}, {}), is_member=True)
     create = SessionCreate("s", "", "n", 0, "release", "10s", 10_000, ())
     court.choose(register, create, stamp_ms=1_000)
 
@@ -201,7 +203,7 @@ def test_no_session_expires_before_its_logged_time(court: Court) -> None:
 
 def watch(court: Court, index: int, *, key: bytes = b"k", **fields: Any) -> Operation:
     """A blocking read that brings this index and waits for a second from time 0 on."""
-    operation = court.ask(Kind.WATCH, key=key)
+    operation = court.ask(OperationKind.WATCH, key=key)
     operation = msgspec.structs.replace(operation, index=index, wait_s=1.0, **fields)
     operation.told_index = index  # it says "unchanged"
     court.judge.operations[-1] = operation
@@ -251,7 +253,7 @@ def test_a_change_of_another_key_is_none_for_a_key_and_one_for_a_list(court: Cou
 
 
 def test_what_a_blocking_read_of_services_missed_is_found(court: Court) -> None:
-    court.choose(CatalogRegister("x0", Node("", "10.0.0.1", "dc1", {}, {}), is_member=True))
+    court.choose(CatalogRegister("x0", NodeFields("", "10.0.0.1", "dc1", {}, {}), is_member=True))
     asked = watch(court, court.model.index, key=b"web", query="instances")
     slot = court.choose(CatalogRegister("x0", service=Service("s0", "web")))
     seen = court.model.queries["instances"].expect(court.model, slot, b"web")
@@ -280,10 +282,10 @@ def test_an_index_that_goes_back_is_found(court: Court) -> None:
     court.write(KvSet(b"k", b"one"))
     _, slot = court.write(KvSet(b"k", b"two"))
     seen = row(2, b"two")
-    first = court.ask(Kind.READ)
+    first = court.ask(OperationKind.READ)
     first.told_index = 2
     court.judge.read(first, 0.0, slot, seen)
-    later = court.ask(Kind.READ)
+    later = court.ask(OperationKind.READ)
     later.told_index = 1
 
     with pytest.raises(ViolationError, match="tells index 1, others heard 2"):
@@ -296,16 +298,16 @@ def test_a_stale_read_that_is_older_than_it_may_be_is_found(court: Court) -> Non
     court.write(KvSet(b"k", b"two"))
     court.judge.note("a", 101.0)
     seen = row(1, b"one")
-    young = msgspec.structs.replace(court.ask(Kind.STALE), age_s_max=1.5)
+    young = msgspec.structs.replace(court.ask(OperationKind.STALE), age_s_max=1.5)
     court.judge.read(young, 0.0, 1, seen, 102.0)  # at 100.5 nobody need have known
-    old = msgspec.structs.replace(court.ask(Kind.STALE), age_s_max=0.5)
+    old = msgspec.structs.replace(court.ask(OperationKind.STALE), age_s_max=0.5)
 
     with pytest.raises(ViolationError, match="is older than"):
         court.judge.read(old, 0.0, 1, seen, 102.0)
 
 
 def test_who_is_not_answered_by_its_deadline_is_found(court: Court) -> None:
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
     for _ in range(LATE_LOOKS):
         court.judge.is_late(read)
 
@@ -315,11 +317,11 @@ def test_who_is_not_answered_by_its_deadline_is_found(court: Court) -> None:
 
 def test_a_renewal_that_is_too_cheap_is_found(court: Court) -> None:
     create = SessionCreate("s", "", "n", 0, "release", "10s", 10_000, ())
-    register = CatalogRegister("n", Node("id", "host", "dc1", {}, {}), is_member=True)
+    register = CatalogRegister("n", NodeFields("id", "host", "dc1", {}, {}), is_member=True)
     slot = court.choose(register, create, stamp_ms=1_000)
     found = SessionRow("s", "", "n", 0, "release", "10s", 10_000, (), (), 2, 2, 1_000)
     for stamp_ms in (5_999, 6_000):
-        renewal = court.ask(Kind.RENEW, key=b"")
+        renewal = court.ask(OperationKind.RENEW, key=b"")
         renewal = msgspec.structs.replace(renewal, session="s", stamp_ms=stamp_ms)
         if stamp_ms < 6_000:
             court.judge.renewed(renewal, 0.0, slot, found)
@@ -332,7 +334,7 @@ def test_a_renewal_that_is_too_cheap_is_found(court: Court) -> None:
 
 
 def ask_for(court: Court, query: str, key: bytes = b"") -> Operation:
-    operation = court.ask(Kind.READ, key=key)
+    operation = court.ask(OperationKind.READ, key=key)
     operation.query = query
     return operation
 
@@ -340,7 +342,7 @@ def ask_for(court: Court, query: str, key: bytes = b"") -> Operation:
 def stocked(court: Court) -> int:
     """A node with a service and a session bound to its check, a lock, and a plain key."""
     return court.choose(
-        CatalogRegister("X0", Node("", "10.0.0.1", "dc1", {}, {}), is_member=True),
+        CatalogRegister("X0", NodeFields("", "10.0.0.1", "dc1", {}, {}), is_member=True),
         CatalogRegister("x0", service=Service("s0", "web")),
         SessionCreate("s", "", "x0", 500, "release", "", 0, ("serfHealth",)),
         KvAcquire(b"l", b"held", 0, "s"),
@@ -415,12 +417,12 @@ def test_a_read_that_still_sees_what_a_restore_replaced_is_found(court: Court) -
     restored(court, slot)
 
     with pytest.raises(ViolationError, match="the model says"):
-        court.judge.read(court.ask(Kind.READ), 0.0, court.model.slot, ((b"k", two),))
+        court.judge.read(court.ask(OperationKind.READ), 0.0, court.model.slot, ((b"k", two),))
 
 
 def test_a_watch_that_sleeps_through_a_restore_is_found(court: Court) -> None:
     slot = stocked(court)
-    watch = court.ask(Kind.WATCH, key=b"never was")
+    watch = court.ask(OperationKind.WATCH, key=b"never was")
     watch.since = slot
     restored(court, slot)
     court.judge.woken(watch, court.model.slot, is_jump=False)

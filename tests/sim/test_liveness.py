@@ -17,7 +17,7 @@ from quorate.base.messages import (
 )
 from quorate.sim.host import Host
 from quorate.sim.network import Rule
-from quorate.sim.operations import Kind, Operation
+from quorate.sim.operations import Operation, OperationKind
 from quorate.sim.run import idle
 from quorate.sim.script import CALM, Stage
 
@@ -113,7 +113,7 @@ def test_an_idle_cluster_says_little(founders: int) -> None:
 def test_a_wait_at_a_removed_node_ends_though_nothing_changed() -> None:
     stage = Stage(4)
     gone = stage.followers[0]
-    stage.ask(gone, Kind.WATCH, None, b"missing", index=1000)
+    stage.ask(gone, OperationKind.WATCH, None, b"missing", index=1000)
     stage.run(0.1)
     assert gone.node is not None
     assert len(gone.node.group.watches) == 1

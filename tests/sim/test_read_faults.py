@@ -8,7 +8,7 @@ from quorate.base.answers import Answer
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.kv.queries import LongList
 from quorate.sim.cluster import Make
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.readfaults import FailingReads, HoldableTables, ReadFaults
 from quorate.sim.run import run
 from quorate.sim.swarm import Plan, plan_of
@@ -47,7 +47,7 @@ def test_seeds_draw_each_of_these_faults_and_many_draw_none() -> None:
 
 
 def operation(number: int = 1, client: str = "c") -> Operation:
-    return Operation(number, client, "a", Kind.READ, 0.0)
+    return Operation(number, client, "a", OperationKind.READ, 0.0)
 
 
 def failing(faults: ReadFaults, *open_now: Operation) -> FailingReads:
@@ -115,7 +115,7 @@ def test_tables_refuse_to_be_held_and_close_what_is_held_early() -> None:
 @pytest.mark.parametrize("said", ["another", ""])
 def test_another_error_than_the_one_that_was_met_is_found(said: str) -> None:
     court = Court()
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
     read.planted = "this one"
     with pytest.raises(ViolationError, match="than it was told"):
         court.judge.refuse(read, 0.0, said, is_definite=True)
@@ -123,7 +123,7 @@ def test_another_error_than_the_one_that_was_met_is_found(said: str) -> None:
 
 def test_an_answer_to_a_read_that_failed_is_found() -> None:
     court = Court()
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
     read.planted = "this one"
     with pytest.raises(ViolationError, match="was not told so"):
         court.judge.read(read, 0.0, court.model.slot, ())
@@ -131,7 +131,7 @@ def test_an_answer_to_a_read_that_failed_is_found() -> None:
 
 def test_the_error_that_was_met_is_accepted() -> None:
     court = Court()
-    read = court.ask(Kind.READ)
+    read = court.ask(OperationKind.READ)
     read.planted = "this one"
     court.judge.refuse(read, 0.0, "this one", is_definite=True)
-    assert read.end is End.REFUSED
+    assert read.end is OperationStatus.REFUSED

@@ -8,7 +8,7 @@ from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, NodeSettings
 from quorate.kv.commands import KvDeleteTree, KvSet
 from quorate.kv.tables import KV
-from quorate.sim.operations import Kind
+from quorate.sim.operations import OperationKind
 from quorate.sim.rescue import rescued
 from quorate.sim.script import Stage
 
@@ -65,7 +65,7 @@ def test_what_survives_is_applied_under_the_settings_of_its_cluster(
     stage.cluster.retired.add(gone.name)
     answers = stage.change("remove", gone.me, stage.leader)
     stage.until(lambda: answers == [None])
-    stage.done(stage.ask(stage.leader, Kind.WRITE, command, b"x"))
+    stage.done(stage.ask(stage.leader, OperationKind.WRITE, command, b"x"))
     stage.level()
     slot = stage.cluster.oracle.prefix
     for host in stage.cluster.living:

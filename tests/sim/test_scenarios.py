@@ -11,14 +11,14 @@ from quorate.base.messages import (
     HeartbeatAnswer,
     SnapshotChunk,
 )
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.script import Stage
 from quorate.sim.shapes import SHAPES
 
 SHORT_TAIL = NodeSettings(limits=Limits(tail_slots_max=5))
 
 
-def end_of(operation: Operation) -> End:
+def end_of(operation: Operation) -> OperationStatus:
     return operation.end
 
 
@@ -83,9 +83,9 @@ def test_an_answer_to_an_earlier_round_confirms_no_read_of_a_deposed_leader() ->
     stage.let_go(late)
     stage.run(0.2)
 
-    assert read.end is not End.DONE
+    assert read.end is not OperationStatus.DONE
     stage.heal(pairs)
-    stage.until(lambda: read.end is not End.OPEN)
+    stage.until(lambda: read.end is not OperationStatus.OPEN)
     stage.level()
 
 
@@ -110,8 +110,8 @@ def test_an_answer_to_a_first_try_confirms_no_later_read() -> None:
     stage.let_go(late)
     stage.run(0.1)
 
-    assert first.end is End.DONE
-    assert second.end is End.OPEN
+    assert first.end is OperationStatus.DONE
+    assert second.end is OperationStatus.OPEN
     stage.heal(pairs)
     stage.done(second)
     stage.level()
@@ -123,12 +123,12 @@ def test_a_node_far_behind_catches_up_by_snapshot_and_its_clients_do_not_wait_fo
     answers = stage.catch((Accept, Fetched), receiver=behind)
     write = stage.write(behind)
     stage.writes(leader, 20)
-    assert write.end is End.OPEN
+    assert write.end is OperationStatus.OPEN
 
     stage.let_go(answers)
-    stage.until(lambda: write.end is not End.OPEN, within_s=3.0)
+    stage.until(lambda: write.end is not OperationStatus.OPEN, within_s=3.0)
 
-    assert end_of(write) is End.UNKNOWN
+    assert end_of(write) is OperationStatus.UNKNOWN
     stage.done(stage.write(behind))
     stage.level()
 
@@ -154,7 +154,7 @@ def test_nothing_is_acknowledged_while_only_one_disk_holds_it() -> None:
     write = stage.write(stage.leader)
     stage.run(0.5)
 
-    assert write.end is End.OPEN
+    assert write.end is OperationStatus.OPEN
     stage.let_go(votes)
     stage.done(write)
     stage.level()
@@ -189,7 +189,7 @@ def test_a_late_old_batch_is_adopted_by_whoever_finds_it() -> None:
     stage.run(0.2)
     stage.heal(pairs)
 
-    stage.until(lambda: lonely.end is not End.OPEN)
+    stage.until(lambda: lonely.end is not OperationStatus.OPEN)
     stage.level()
 
 
@@ -249,7 +249,7 @@ def test_one_full_disk_stops_nobody_and_comes_back_by_itself() -> None:
     full.set_full(is_full=True)
     stage.writes(stage.leader, 5)
     refused = stage.write(full)
-    assert refused.end is End.REFUSED
+    assert refused.end is OperationStatus.REFUSED
 
     full.set_full(is_full=False)
 
@@ -271,11 +271,11 @@ def test_a_leaping_clock_and_a_wrong_wall_clock_change_nothing() -> None:
 def test_a_blocking_read_of_a_missing_key_wakes_for_that_key_only() -> None:
     stage = Stage()
     follower = stage.followers[0]
-    watch = stage.ask(follower, Kind.WATCH, None, b"missing", index=1)
+    watch = stage.ask(follower, OperationKind.WATCH, None, b"missing", index=1)
     stage.run(0.1)
     stage.done(stage.write(stage.leader, b"missing-not"))
     stage.run(0.1)
-    assert watch.end is End.OPEN
+    assert watch.end is OperationStatus.OPEN
 
     stage.done(stage.write(stage.leader, b"missing"))
 

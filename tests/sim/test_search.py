@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.search import ABSENT, Call, calls_of, is_linearizable, until_quiet
 
 
@@ -128,7 +128,9 @@ def test_reads_that_go_back_in_time_are_found() -> None:
 
 
 def test_a_blocking_read_of_what_a_host_has_promises_no_order() -> None:
-    read = Operation(1, "c", "a", Kind.WATCH, 0.0, None, b"q1", end=End.DONE, value=())
+    read = Operation(
+        1, "c", "a", OperationKind.WATCH, 0.0, None, b"q1", end=OperationStatus.DONE, value=()
+    )
     assert len(calls_of([read], b"q1")) == 1
     read.is_stale = True
     assert calls_of([read], b"q1") == []

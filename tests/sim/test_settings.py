@@ -7,7 +7,7 @@ from quorate.base.config import ClusterConfig, NodeSettings
 from quorate.kv.commands import KvDeleteTree
 from quorate.node.settings import FIXED
 from quorate.sim.host import Host
-from quorate.sim.operations import Kind
+from quorate.sim.operations import OperationKind
 from quorate.sim.script import Stage
 from quorate.sim.world import ViolationError
 
@@ -19,7 +19,7 @@ def stopped() -> tuple[Stage, list[Host]]:
     """A cluster that has deleted more than `removals_max` rows at once, and lost its power."""
     stage = Stage(settings=NodeSettings(cluster=BEFORE))
     stage.done(*(stage.write(stage.leader, b"t/%d" % number) for number in range(5)))
-    stage.done(stage.ask(stage.leader, Kind.WRITE, KvDeleteTree(b"t/"), b"t/"))
+    stage.done(stage.ask(stage.leader, OperationKind.WRITE, KvDeleteTree(b"t/"), b"t/"))
     stage.level()
     hosts = list(stage.cluster.living)
     for host in hosts:

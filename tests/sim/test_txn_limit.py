@@ -4,7 +4,7 @@ import pytest
 
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, NodeSettings
-from quorate.base.txn import TxnDone, TxnItem, TxnOp
+from quorate.base.txn import TxnItem, TxnOp, TxnResult
 from quorate.kv import modeltxn
 from quorate.kv.commands import KvSet
 from quorate.kv.model import keys_of
@@ -28,11 +28,11 @@ def test_the_model_lets_results_be_as_large_as_the_settings_say() -> None:
     assert sorted(keys_of(court.model).kv) == [b"k", b"l"]
 
 
-def outcome_of(court: Court, command: Command) -> TxnDone:
+def outcome_of(court: Court, command: Command) -> TxnResult:
     slot = court.choose(command)
     outcome = court.model.outcomes[slot][0]
     assert outcome is not None
-    assert isinstance(outcome.value, TxnDone)
+    assert isinstance(outcome.value, TxnResult)
     return outcome.value
 
 

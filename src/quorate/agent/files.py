@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from quorate.agent import hcl
-from quorate.agent.keys import BLOCKS, KEYS, Kind
+from quorate.agent.keys import BLOCKS, KEYS, ValueKind
 from quorate.base.errors import RequestError
 from quorate.client import durations
 
@@ -76,17 +76,17 @@ class ConfigValues:
     def add(self, key: str, value: Any, faults: list[str]) -> None:
         """Check, convert and merge the value of a key; what is wrong is added to `faults`."""
         kind = KEYS[key].kind
-        if kind is Kind.UNUSED:
+        if kind is ValueKind.UNUSED:
             if value not in _NOTHING and not key.startswith("acl."):  # details of what is refused
                 self.warnings.append(f"{key} is not used by this version of Quorate; it is ignored")
             return
         must_be, type_ = kind.value
-        given = reduce(merged, _blocks(value), None) if kind is Kind.NAMES else value
+        given = reduce(merged, _blocks(value), None) if kind is ValueKind.NAMES else value
         try:
             found: Any = msgspec.convert(given, type_)
-            if kind is Kind.DURATION:
+            if kind is ValueKind.DURATION:
                 found = durations.parse(found)
-            elif kind is Kind.NUMBER and not math.isfinite(found):
+            elif kind is ValueKind.NUMBER and not math.isfinite(found):
                 raise msgspec.ValidationError  # noqa: TRY301 - as the library would
         except msgspec.ValidationError:
             faults.append(f"{key} must be {must_be}")

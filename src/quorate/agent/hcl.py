@@ -56,14 +56,14 @@ def loads(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         values: dict[str, Any] = json.loads(text)
         return values
-    return _Reader(text).document()
+    return _HclParser(text).document()
 
 
 def _list(value: Any) -> list[Any]:
     return list(value)
 
 
-class _Reader:
+class _HclParser:
     """Reads one text from the front."""
 
     def __init__(self, text: str) -> None:

@@ -15,7 +15,7 @@ from quorate.agent import protection
 from quorate.base.config import MIB, ClusterConfig, Limits, Timing
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What the value of a key must be: in words, and its type."""
 
     TEXT = ("a string", str)
@@ -32,7 +32,7 @@ class Kind(Enum):
 class Key(NamedTuple):
     """What is known of one key."""
 
-    kind: Kind
+    kind: ValueKind
     setting: str = ""  # that it alone sets; see `settings.AgentSettings`
     flag: str = ""  # on the command line
     about: str = ""  # the help of that
@@ -46,8 +46,8 @@ VALUE_BYTES_MAX = 8 * MIB
 """Highest `kv_max_value_size`: a batch that holds such a value must fit into a frame."""
 
 Live = partial(Key, is_reloaded=True)
-SWITCH, TEXT, TEXTS, NAMES = Kind.SWITCH, Kind.TEXT, Kind.TEXTS, Kind.NAMES
-WHOLE, DURATION = Kind.WHOLE, Kind.DURATION
+SWITCH, TEXT, TEXTS, NAMES = ValueKind.SWITCH, ValueKind.TEXT, ValueKind.TEXTS, ValueKind.NAMES
+WHOLE, DURATION = ValueKind.WHOLE, ValueKind.DURATION
 
 _EXPECT = "Found a cluster as soon as N nodes have met."
 _JOIN = "Address of another node's server port; repeatable."
@@ -174,10 +174,10 @@ _NUMBERS = {"cluster": ClusterConfig, "timing": Timing, "limits": Limits}
 """Blocks below `quorate`: each field of these structs is a key."""
 
 KEYS: dict[str, Key] = {
-    **dict.fromkeys(protection.names(_UNUSED), Key(Kind.UNUSED)),
-    **dict.fromkeys(protection.GUARDED, Key(Kind.GUARDED)),
+    **dict.fromkeys(protection.names(_UNUSED), Key(ValueKind.UNUSED)),
+    **dict.fromkeys(protection.GUARDED, Key(ValueKind.GUARDED)),
     **{
-        f"quorate.{block}.{name}": Key(Kind.WHOLE if field is int else Kind.NUMBER)
+        f"quorate.{block}.{name}": Key(ValueKind.WHOLE if field is int else ValueKind.NUMBER)
         for block, struct in _NUMBERS.items()
         for name, field in struct.__annotations__.items()
     },

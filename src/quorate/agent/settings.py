@@ -15,7 +15,7 @@ import msgspec
 from quorate.agent import protection
 from quorate.agent.bootstrapping import bootstrap_mode
 from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
-from quorate.agent.keys import TABLE, Kind
+from quorate.agent.keys import TABLE, ValueKind
 from quorate.agent.logs import LEVELS
 from quorate.agent.sockets import SocketSettings
 from quorate.agent.templates import TemplateError, expand, own_addresses
@@ -201,7 +201,7 @@ class _Builder:
             if key.most is not None and value > key.most:
                 self.faults.append(f"{name} must be at most {key.most}")
             if key.default is not None:
-                found[key.setting] = tuple(value) if key.kind is Kind.TEXTS else value
+                found[key.setting] = tuple(value) if key.kind is ValueKind.TEXTS else value
         return found
 
     def _port(self, name: str, default: int) -> int | None:

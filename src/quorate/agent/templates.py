@@ -47,7 +47,7 @@ class TemplateError(Exception):
     """A template cannot be read, or finds no address; the text says why."""
 
 
-class Place(NamedTuple):
+class InterfaceAddress(NamedTuple):
     """One address of this machine."""
 
     name: str  # of its interface
@@ -68,7 +68,7 @@ class Place(NamedTuple):
         )
 
 
-Places = list[Place]
+Places = list[InterfaceAddress]
 Value = Places | str
 Entry = TypeVar("Entry")
 
@@ -146,7 +146,7 @@ def _texts(places: Places, is_all: bool) -> str:
 
 
 # The plurals look at every address, whatever the state and the routes of its interface.
-_PLURALS: dict[str, Callable[[Place], bool]] = {
+_PLURALS: dict[str, Callable[[InterfaceAddress], bool]] = {
     "GetPrivateIPs": lambda place: place.is_in(_SPECIAL) and not place.is_in(_LOCAL),
     "GetPublicIPs": lambda place: not place.is_in(_SPECIAL),
 }
@@ -198,7 +198,7 @@ def _count(text: str) -> int:
         raise TemplateError(f"{text!r} is no number") from None
 
 
-Test = Callable[[Place], object]
+Test = Callable[[InterfaceAddress], object]
 
 _NAME, _ADDRESS = attrgetter("name"), attrgetter("text")
 _OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
@@ -215,7 +215,7 @@ def _known(table: Mapping[str, Entry], name: str, otherwise: str) -> Entry:
     return found
 
 
-def _by(pattern: str, attribute: Callable[[Place], str]) -> Test:
+def _by(pattern: str, attribute: Callable[[InterfaceAddress], str]) -> Test:
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -264,18 +264,18 @@ _TESTS: dict[str, Callable[[str], Test]] = {
     "rfcs": _by_rfcs,
 }
 
-_ATTRIBUTES: dict[str, Callable[[Place], str]] = {
+_ATTRIBUTES: dict[str, Callable[[InterfaceAddress], str]] = {
     "address": _ADDRESS,
     "name": _NAME,
     "network": lambda place: str(place.address.network.network_address),
 }
 
 
-def _attribute(place: Place, name: str) -> str:
+def _attribute(place: InterfaceAddress, name: str) -> str:
     return _known(_ATTRIBUTES, name, f"attribute {name!r} is not built")(place)
 
 
-_KEYS: dict[str, Callable[[Place], Any]] = {
+_KEYS: dict[str, Callable[[InterfaceAddress], Any]] = {
     "address": lambda place: (place.address.version, place.address.ip),
     "default": lambda place: not place.is_default,
     "name": _NAME,
@@ -311,7 +311,7 @@ def own_addresses() -> Places:
                 address = ip_interface(f"{each.address.partition('%')[0]}/{_prefix(each.netmask)}")
             except ValueError:  # the address of the hardware
                 continue
-            places.append(Place(name, address, flags, name == default))
+            places.append(InterfaceAddress(name, address, flags, name == default))
     return places
 
 

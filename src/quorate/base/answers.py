@@ -48,7 +48,7 @@ class LongAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     changed: int
     subjects: tuple[bytes, ...]
-    search: "Callable[[Reading], Iterator[int]] | None" = None
+    search: "Callable[[StateView], Iterator[int]] | None" = None
 
 
 class Renewal(msgspec.Struct, Generic[T], frozen=True):
@@ -63,7 +63,7 @@ class Renewal(msgspec.Struct, Generic[T], frozen=True):
     command: Command | None
 
 
-class Reading(Protocol):
+class StateView(Protocol):
     """One state of the tables, as the reads of a domain see it; `machine.queries` fills it.
 
     Attributes:

@@ -13,7 +13,7 @@ import msgspec
 from quorate.base.ids import Ballot, NodeId, Slot
 
 
-class Kind(IntEnum):
+class BatchKind(IntEnum):
     """First byte of every batch."""
 
     NOOP = 0
@@ -116,10 +116,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     shown: tuple[Shown, ...] = ()
 
 
-NOOP = bytes([Kind.NOOP])
+NOOP = bytes([BatchKind.NOOP])
 """A batch that changes nothing and carries nothing."""
 
-_CONFIGURATION = bytes([Kind.CONFIGURATION])
+_CONFIGURATION = bytes([BatchKind.CONFIGURATION])
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Batch)
@@ -128,15 +128,15 @@ _decoder = msgspec.msgpack.Decoder(Batch)
 def encode_batch(batch: Batch) -> bytes:
     """Encode; the kind follows from what the batch carries."""
     if batch.configuration is not None:
-        kind = Kind.CONFIGURATION
+        kind = BatchKind.CONFIGURATION
     elif batch.bundles:
-        kind = Kind.BUNDLES
+        kind = BatchKind.BUNDLES
     else:
-        kind = Kind.NOOP
+        kind = BatchKind.NOOP
     return bytes([kind]) + _encoder.encode(batch)
 
 
-def kind_of(data: bytes) -> Kind:
+def kind_of(data: bytes) -> BatchKind:
     """The kind of an encoded batch.
 
     Raises:
@@ -144,7 +144,7 @@ def kind_of(data: bytes) -> Kind:
     """
     if not data:
         raise ValueError("an empty batch")
-    return Kind(data[0])
+    return BatchKind(data[0])
 
 
 def is_configuration(data: bytes) -> bool:
@@ -159,6 +159,6 @@ def decode_batch(data: bytes) -> Batch:
         ValueError: The bytes are no batch (msgspec's DecodeError is one).
     """
     kind = kind_of(data)
-    if len(data) == 1 and kind is Kind.NOOP:
+    if len(data) == 1 and kind is BatchKind.NOOP:
         return Batch(Ballot(0, NodeId("")), 0, 0)
     return _decoder.decode(memoryview(data)[1:])

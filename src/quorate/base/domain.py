@@ -16,7 +16,7 @@ from quorate.base.command import Command
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import Slot
 from quorate.base.ports import Rng, Rows, TableRows
-from quorate.base.txn import TxnDone, TxnItem
+from quorate.base.txn import TxnItem, TxnResult
 
 T = TypeVar("T")
 
@@ -185,14 +185,14 @@ class Model(Protocol):
         ...
 
 
-class Query(msgspec.Struct, frozen=True):
+class SimulatedRead(msgspec.Struct, frozen=True):
     """A read that clients of the simulator make, and what they must see.
 
     Attributes:
-        see: What a client sees of one state of the tables: (`Reading`, key), as a value that can be
-            compared.
-        indexed: The read whose indexes and subjects these are: (`Reading`, key). None: nobody waits
-            for a change of it.
+        see: What a client sees of one state of the tables: (`StateView`, key), as a value that can
+            be compared.
+        indexed: The read whose indexes and subjects these are: (`StateView`, key). None: nobody
+            waits for a change of it.
         expect: The same by the model: (model, slot, key); of the state after that slot.
         key: Draws what is read.
     """
@@ -231,9 +231,9 @@ class Simulation(msgspec.Struct, frozen=True):
     model: Mapping[type[Any], Callable[[Any, Any], Any]] = {}
     state: Callable[[Model], Any] | None = None
     end_slot: Callable[[Model], None] | None = None
-    transact: Callable[[Model, Any], TxnDone] | None = None
+    transact: Callable[[Model, Any], TxnResult] | None = None
     acts: Mapping[str, Callable[[Rng, str], Command]] = {}
-    queries: Mapping[str, Query] = {}
+    queries: Mapping[str, SimulatedRead] = {}
     save: Callable[[Any], Any] | None = None
     restore: Callable[[Any, Any], None] | None = None
 

@@ -1,9 +1,9 @@
 """What a pure room may ask of its body.
 
-The order of the list is the law of persistence: a Reply leaves only after every Persist before
-it, in this list or an earlier one, is durable. A Send never waits. `node.gate` keeps that law for
-whole nodes: what a body sees are Persist and Send, and `Persisted` tells the gate how far the
-disk is. So no body can get the order wrong, and a seed can break what holds it.
+The order of the list is the law of persistence: a SendWhenDurable leaves only after every Persist
+before it, in this list or an earlier one, is durable. A Send never waits. `node.gate` keeps that
+law for whole nodes: what a body sees are Persist and Send, and `Persisted` tells the gate how far
+the disk is. So no body can get the order wrong, and a seed can break what holds it.
 
 Effects on what each group has of its own (records, messages, tables) say which group they are for.
 Others need not: a ticket is the caller's, links and the log file belong to the whole node.
@@ -32,7 +32,7 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
     group: GroupNumber = GROUP
 
 
-class Reply(msgspec.Struct, frozen=True, gc=False):
+class SendWhenDurable(msgspec.Struct, frozen=True, gc=False):
     """Say something that is true only if the disk remembers it. Seen inside `node` only."""
 
     to: NodeId
@@ -190,7 +190,7 @@ class Halt(msgspec.Struct, frozen=True):
 
 Effect = (
     Persist
-    | Reply
+    | SendWhenDurable
     | Send
     | Applied
     | Refused

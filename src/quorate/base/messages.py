@@ -2,8 +2,8 @@
 
 | Message | Leaves as | Rests on |
 |---|---|---|
-| Prepare, Promise, Accepted | Reply | a durable ballot, promise or vote |
-| Found, FoundStored, FoundDone, FoundCancelled, Identity | Reply | a durable founding |
+| Prepare, Promise, Accepted | SendWhenDurable | a durable ballot, promise or vote |
+| Found, FoundStored, FoundDone, FoundCancelled, Identity | SendWhenDurable | a durable founding |
 | everything else | Send | nothing that is not yet durable |
 
 Tags are part of the wire format: never reuse or renumber one.
@@ -23,7 +23,7 @@ class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=1):
     slot_first: Slot
 
 
-class Held(msgspec.Struct, frozen=True, array_like=True):
+class SlotState(msgspec.Struct, frozen=True, array_like=True):
     """What an acceptor holds in a slot above its watermark.
 
     `is_chosen`: it knows the batch chosen (fetched), which is not a vote and beats every vote.
@@ -51,7 +51,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     watermark: Slot
     page: int
     pages: int
-    held: tuple[Held, ...]
+    held: tuple[SlotState, ...]
     slot_from: Slot = Slot(0)
     told: Slot = Slot(0)
 

@@ -22,7 +22,7 @@ SECONDS = (
 """Upper bounds of the buckets of every duration: from a quick sync to a lost leader."""
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """The kinds of Prometheus, as far as they are used."""
 
     COUNTER = "counter"
@@ -107,7 +107,7 @@ class Declaration(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     text: str
     unit: Unit = Unit.NONE
     labels: tuple[str, ...] = ()
@@ -131,17 +131,17 @@ class Declaration(msgspec.Struct, frozen=True):
 
 def counter(name: str, text: str, *labels: str, unit: Unit = Unit.NONE) -> Declaration:
     """A figure that only rises while the process lives."""
-    return Declaration(name, Kind.COUNTER, text, unit, labels)
+    return Declaration(name, MetricKind.COUNTER, text, unit, labels)
 
 
 def gauge(name: str, text: str, *labels: str, unit: Unit = Unit.NONE) -> Declaration:
     """A figure as it is now."""
-    return Declaration(name, Kind.GAUGE, text, unit, labels)
+    return Declaration(name, MetricKind.GAUGE, text, unit, labels)
 
 
 def histogram(name: str, text: str, *labels: str) -> Declaration:
     """Durations and how often they were that long."""
-    return Declaration(name, Kind.HISTOGRAM, text, Unit.SECONDS, labels)
+    return Declaration(name, MetricKind.HISTOGRAM, text, Unit.SECONDS, labels)
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -161,7 +161,7 @@ class Metric(msgspec.Struct, frozen=True):
         return self.declaration.name
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MetricKind:
         """What may be done with it."""
         return self.declaration.kind
 

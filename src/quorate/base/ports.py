@@ -314,7 +314,7 @@ class Submit(Protocol):
         ...
 
 
-class Query(Protocol):
+class ReadIndex(Protocol):
     """Read road."""
 
     def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
@@ -383,7 +383,7 @@ class Admin(Protocol):
         ...
 
 
-class Local(Submit, Query, Watch, Admin, Protocol):
+class Local(Submit, ReadIndex, Watch, Admin, Protocol):
     """All that a gateway may ask of the node it lives on."""
 
     @property

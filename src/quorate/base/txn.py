@@ -50,15 +50,15 @@ class TxnItem(msgspec.Struct, frozen=True, array_like=True):
         return len(self.value or b"")
 
 
-class TxnFault(msgspec.Struct, frozen=True, array_like=True):
+class TxnOpFailure(msgspec.Struct, frozen=True, array_like=True):
     """Why operation number `op_index` failed, in Consul's words."""
 
     op_index: int
     what: str
 
 
-class TxnDone(msgspec.Struct, frozen=True, array_like=True):
+class TxnResult(msgspec.Struct, frozen=True, array_like=True):
     """The value of a transaction: items if it took effect, faults if it did not."""
 
     items: tuple[TxnItem, ...] = ()
-    faults: tuple[TxnFault, ...] = ()
+    faults: tuple[TxnOpFailure, ...] = ()

@@ -34,7 +34,15 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import CRITICAL, OUTPUTS, PASSING, SERF_HEALTH, Check, Node, Service
+from quorate.catalog.fields import (
+    CRITICAL,
+    OUTPUTS,
+    PASSING,
+    SERF_HEALTH,
+    Check,
+    NodeFields,
+    Service,
+)
 from quorate.catalog.subjects import of_host, of_hosts, of_node, of_service
 from quorate.catalog.tables import (
     CHECKS,
@@ -146,14 +154,14 @@ def make_room(rows: Rows, name: str, node: str) -> Generator[None, None, None]:
         yield from remove_node(rows, twin.name)
 
 
-def _put_node(rows: Rows, name: str, details: Node) -> None:
+def _put_node(rows: Rows, name: str, details: NodeFields) -> None:
     row = store_node(rows, name, details)
     if row is not None:
         rows.note_subject(NODES, of_node(name))
         _note_host(rows, NODES, name)
 
 
-def store_node(rows: Rows, name: str, details: Node) -> NodeRow | None:
+def store_node(rows: Rows, name: str, details: NodeFields) -> NodeRow | None:
     """Write the row of a node; None: it is there as it should be."""
     old = node_of(rows, name)
     row = NodeRow(

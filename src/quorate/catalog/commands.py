@@ -4,7 +4,7 @@ Source: Consul's catalog API, https://developer.hashicorp.com/consul/api-docs/ca
 """
 
 from quorate.base.command import Command
-from quorate.catalog.fields import Check, Node, Service
+from quorate.catalog.fields import Check, NodeFields, Service
 
 
 class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
@@ -23,7 +23,7 @@ class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
     """
 
     node: str
-    details: Node | None = None
+    details: NodeFields | None = None
     service: Service | None = None
     checks: tuple[Check, ...] = ()
     is_member: bool = False

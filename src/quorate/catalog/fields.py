@@ -19,7 +19,7 @@ OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or un
 """What `serfHealth` says with each status."""
 
 
-class Node(msgspec.Struct, array_like=True, frozen=True):
+class NodeFields(msgspec.Struct, array_like=True, frozen=True):
     """A node, less its name. With an empty `id` it keeps the one that it has."""
 
     id: str

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple, cast
 
-from quorate.base.answers import Reading
+from quorate.base.answers import StateView
 from quorate.base.command import Command
-from quorate.base.domain import Model, Query, Simulation
+from quorate.base.domain import Model, SimulatedRead, Simulation
 from quorate.base.facts import (
     CheckRemoved,
     CheckStatus,
@@ -21,7 +21,7 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import Check, Node, Service
+from quorate.catalog.fields import Check, NodeFields, Service
 from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
 from quorate.catalog.tables import CheckRow, InstanceRow
 
@@ -147,7 +147,7 @@ def _refused(mine: Nodes, name: str, command: CatalogRegister) -> Failure | None
     return None
 
 
-def _name(model: Model, name: str, shown: str, details: Node) -> None:
+def _name(model: Model, name: str, shown: str, details: NodeFields) -> None:
     mine = nodes_of(model)
     holder = mine.nodes.get(name)
     node = details.id or (holder.id if holder is not None else "")
@@ -262,7 +262,7 @@ def _copy(model: Model, slot: int) -> Copy:
     return model.copies[slot]["catalog"] if slot else ({}, {}, {})
 
 
-def _see_nodes(reading: Reading, _: bytes) -> tuple[NodeSeen, ...]:
+def _see_nodes(reading: StateView, _: bytes) -> tuple[NodeSeen, ...]:
     return tuple(
         NodeSeen(
             row.name,
@@ -283,7 +283,7 @@ def _expect_nodes(model: Model, slot: int, _: bytes) -> tuple[NodeSeen, ...]:
 Instances = tuple[tuple[ServiceSeen, NodeSeen, tuple[CheckSeen, ...]], ...]
 
 
-def _see_instances(reading: Reading, service: bytes) -> Instances:
+def _see_instances(reading: StateView, service: bytes) -> Instances:
     by_name = {row.name: row for row in _see_nodes(reading, b"")}
     return tuple(
         (_service(one.row), by_name[one.node.name], tuple(map(_checked, one.checks)))
@@ -316,7 +316,7 @@ def _by_place(item: tuple[Place, object]) -> Place:
 Hosted = tuple[ServiceSeen | CheckSeen, ...]
 
 
-def _see_hosted(reading: Reading, node: bytes) -> Hosted:
+def _see_hosted(reading: StateView, node: bytes) -> Hosted:
     name = node.decode()
     services = map(_service, each_service_of_node(reading, name).value)
     return (*services, *map(_checked, each_check(reading, name).value))
@@ -354,7 +354,7 @@ def _one_of(chance: Rng, choices: tuple[str, ...]) -> str:
 
 def _act_node(chance: Rng, text: str) -> Command:
     id_ = _one_of(chance, ("", "id0", "id0", "id1"))
-    node = Node(id_, _one_of(chance, ("10.1.0.1", "10.1.0.2")), "dc1", {}, {"by": text})
+    node = NodeFields(id_, _one_of(chance, ("10.1.0.1", "10.1.0.2")), "dc1", {}, {"by": text})
     is_member = chance.random() < 0.5
     return CatalogRegister(_one_of(chance, _NODES), node, is_member=is_member)
 
@@ -378,7 +378,7 @@ def _act_service(chance: Rng, text: str) -> Command:
         for place in range(chance.randrange(3))
     )
     said = Service(id_, _one_of(chance, _SERVICES), tags=tags)
-    details = Node("", "10.1.0.3", "dc1", {}, {}) if chance.random() < 0.2 else None
+    details = NodeFields("", "10.1.0.3", "dc1", {}, {}) if chance.random() < 0.2 else None
     return CatalogRegister(node, details, said, checks)
 
 
@@ -405,16 +405,16 @@ SIMULATION = Simulation(
         "service leaves": _act_service_leave,
     },
     queries={
-        "nodes": Query(
+        "nodes": SimulatedRead(
             _see_nodes, _expect_nodes, lambda _: b"", lambda reading, _: each_node(reading)
         ),
-        "instances": Query(
+        "instances": SimulatedRead(
             _see_instances,
             _expect_instances,
             lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
             lambda reading, service: each_instance(reading, service.decode()),
         ),
-        "hosted": Query(
+        "hosted": SimulatedRead(
             _see_hosted,
             _expect_hosted,
             lambda chance: _one_of(chance, _NODES).encode(),

@@ -23,7 +23,7 @@ from quorate.catalog.apply import (
     store_node,
 )
 from quorate.catalog.commands import NodeHealth, NodeRegister, ServiceRegister
-from quorate.catalog.fields import PASSING, SERF_HEALTH, SERVER_SERVICE, Node, Service
+from quorate.catalog.fields import PASSING, SERF_HEALTH, SERVER_SERVICE, NodeFields, Service
 from quorate.catalog.subjects import of_node, of_service
 from quorate.catalog.tables import (
     CHECKS,
@@ -53,7 +53,7 @@ def on_node_register(rows: Rows, command: NodeRegister) -> Generator[None, None,
         if failure is not None:
             return failure
     yield from make_room(rows, name, command.id)
-    details = Node(
+    details = NodeFields(
         command.id, command.address, command.datacenter, command.tagged_addresses, command.meta
     )
     if store_node(rows, name, details) is not None:

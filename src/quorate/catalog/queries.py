@@ -5,7 +5,7 @@ from itertools import chain
 
 import msgspec
 
-from quorate.base.answers import Answer, Reading, T
+from quorate.base.answers import Answer, StateView, T
 from quorate.base.ports import TableRows
 from quorate.base.schema import SUBJECTS, index_of
 from quorate.base.subjects import exactly
@@ -44,42 +44,42 @@ class Instance(msgspec.Struct, frozen=True):
         return self.row.service
 
 
-def each_node(reading: Reading) -> Answer[Iterator[NodeRow]]:
+def each_node(reading: StateView) -> Answer[Iterator[NodeRow]]:
     """All nodes, by name, read one by one."""
     return reading.of_table(nodes(reading.rows), NODES)
 
 
-def node_get(reading: Reading, name: str) -> Answer[NodeRow | None]:
+def node_get(reading: StateView, name: str) -> Answer[NodeRow | None]:
     """One node by name, in any case."""
     row = node_of(reading.rows, name)
     return _of_node(reading, name, row, is_there=row is not None)
 
 
-def node_row(reading: Reading, name: str) -> NodeRow | None:
+def node_row(reading: StateView, name: str) -> NodeRow | None:
     """As `node_get`, for who has its indexes already."""
     return node_of(reading.rows, name)
 
 
-def each_service(reading: Reading) -> Answer[Iterator[InstanceRow]]:
+def each_service(reading: StateView) -> Answer[Iterator[InstanceRow]]:
     """All instances of all services, by name, node and id, read one by one."""
     return reading.of_table(services(reading.rows), SERVICES)
 
 
-def each_service_of_node(reading: Reading, name: str) -> Answer[Iterator[InstanceRow]]:
+def each_service_of_node(reading: StateView, name: str) -> Answer[Iterator[InstanceRow]]:
     """The instances on a node, by id, read one by one."""
     row = node_of(reading.rows, name)
     found = services_of_node(reading.rows, name)
     return _of_node(reading, name, found, is_there=row is not None)
 
 
-def each_check(reading: Reading, name: str) -> Answer[Iterator[CheckRow]]:
+def each_check(reading: StateView, name: str) -> Answer[Iterator[CheckRow]]:
     """All checks of a node, by id, read one by one."""
     row = node_of(reading.rows, name)
     found = checks_of_node(reading.rows, name)
     return _of_node(reading, name, found, is_there=row is not None)
 
 
-def each_instance(reading: Reading, name: str) -> Answer[Iterator[Instance]]:
+def each_instance(reading: StateView, name: str) -> Answer[Iterator[Instance]]:
     """The instances of a service with nodes and checks, by node and id, read one by one.
 
     Cost: O(nodes that host them), up to `HOSTS_MAX`, before the first is read.
@@ -114,7 +114,7 @@ def _instances(rows: TableRows, name: str) -> Iterator[Instance]:
             yield Instance(node, row, list(checks_about(rows, row.node, row.service.id)))
 
 
-def _of_node(reading: Reading, name: str, value: T, *, is_there: bool) -> Answer[T]:
+def _of_node(reading: StateView, name: str, value: T, *, is_there: bool) -> Answer[T]:
     subject = of_node(name)
     changed = reading.noted(subject)
     header = changed if is_there else reading.table_index(NODES)

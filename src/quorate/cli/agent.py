@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from quorate.agent.files import ConfigSources, merged
-from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, UNUSED_SWITCHES, UNUSED_VALUES, Kind
+from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, UNUSED_SWITCHES, UNUSED_VALUES, ValueKind
 from quorate.base.errors import RequestError
 from quorate.cli import flags
-from quorate.cli.commands import Command
+from quorate.cli.commands import CliCommand
 from quorate.cli.flags import KINDS, SWITCH, About, Flag
 
 _TEXT, _TEXTS = KINDS[str], KINDS[tuple[str, ...]]
 _SETTERS = FLAGS | HIDDEN_FLAGS
 _KINDS = {
-    Kind.SWITCH: SWITCH,
-    Kind.WHOLE: KINDS[int],
-    Kind.TEXTS: _TEXTS,
-    Kind.NAMES: flags.Kind("KEY:VALUE", str, is_repeatable=True),
+    ValueKind.SWITCH: SWITCH,
+    ValueKind.WHOLE: KINDS[int],
+    ValueKind.TEXTS: _TEXTS,
+    ValueKind.NAMES: flags.FlagKind("KEY:VALUE", str, is_repeatable=True),
 }
 """The kind of a flag, by the kind of its key; text if it is none of these."""
 
@@ -37,7 +37,7 @@ def _flags() -> Iterator[Flag]:
             yield Flag(name, About(""), kind)
 
 
-class _Agent(Command):
+class _Agent(CliCommand):
     def sources(self, words: Sequence[str]) -> ConfigSources | None:
         """Read a command line; None if it asks for help, which is printed.
 
@@ -85,12 +85,12 @@ class _Agent(Command):
             raise SystemExit(run(sources))
 
 
-def _value(kind: Kind, value: Any) -> Any:
+def _value(kind: ValueKind, value: Any) -> Any:
     """The value of a flag, as a file would give it for the flag's key."""
-    if kind is Kind.NAMES:
+    if kind is ValueKind.NAMES:
         name, _, text = value.partition(":")
         return {name: text}
-    return [value] if kind is Kind.TEXTS else value
+    return [value] if kind is ValueKind.TEXTS else value
 
 
 def _text() -> None:

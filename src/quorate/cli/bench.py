@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, NamedTuple
 
 from quorate.base.errors import QuorateError
-from quorate.cli.connect import Connection, connected
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import Json, columns, fail, note, progress, show
 from quorate.client.aio.client import AsyncClient
 
@@ -17,7 +17,7 @@ KEYS = 1000
 
 @connected("bench", "", "Error! Not measured", takes_time=True)
 def bench(
-    connection: Connection,
+    connection: ConnectionFlags,
     *,
     seconds: Annotated[float, "Length of each part."] = 3.0,
     concurrency: Annotated[int, "Calls at once."] = 64,

@@ -16,8 +16,8 @@ from quorate.base.errors import (
     RequestError,
     UnavailableError,
 )
-from quorate.cli.commands import Group, command
-from quorate.cli.connect import Connection, connected
+from quorate.cli.commands import CommandGroup, command
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import Json, columns, fail, fail_with, note, progress, say, show
 from quorate.client import durations
 from quorate.client.sync.client import Client
@@ -55,7 +55,7 @@ class ListedMember(msgspec.Struct, rename="pascal"):
     version: str
 
 
-class Overview(msgspec.Struct, rename="pascal"):
+class ClusterOverview(msgspec.Struct, rename="pascal"):
     """The members by name, and why there is no leader if there is none."""
 
     cluster: str
@@ -66,9 +66,11 @@ class Overview(msgspec.Struct, rename="pascal"):
     members: list[ListedMember]
 
 
-def overview(client: Client) -> Overview:
+def overview(client: Client) -> ClusterOverview:
     """What the asked node knows."""
-    found = msgspec.json.decode(client.call("GET", "/v1/operator/cluster").body, type=Overview)
+    found = msgspec.json.decode(
+        client.call("GET", "/v1/operator/cluster").body, type=ClusterOverview
+    )
     found.members.sort(key=lambda each: each.name)
     return found
 
@@ -102,7 +104,7 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
 
 
 @connected("cluster list")
-def list_(connection: Connection, *, json: Json = False) -> None:
+def list_(connection: ConnectionFlags, *, json: Json = False) -> None:
     """List every member: its role, whether it is alive, how far behind, and when last heard.
 
     Answered by the asked node from what it knows, also while there is no leader.
@@ -138,7 +140,7 @@ def _row(member: ListedMember) -> list[str]:
 
 @connected("cluster add", "NODE", "Error waiting for the node", takes_time=True)
 def add(
-    connection: Connection,
+    connection: ConnectionFlags,
     node: str,
     *,
     timeout: Annotated[str, "How long to wait for it; 0: try once."] = "5m",
@@ -194,7 +196,7 @@ def _promote(client: Client, word: str, deadline_s: float) -> None:
 
 @connected("cluster remove", "NODE", "Error removing the node")
 def remove(
-    connection: Connection,
+    connection: ConnectionFlags,
     node: str,
     *,
     force: Annotated[bool, "Also if fewer than a majority would be alive."] = False,
@@ -244,7 +246,7 @@ def _check_majority(client: Client, target: Voter) -> None:
 
 
 @connected("cluster transfer", "[NODE]", "Error transferring leadership")
-def transfer(connection: Connection, node: str = "") -> None:
+def transfer(connection: ConnectionFlags, node: str = "") -> None:
     """Let another node lead: the one named, by name or id, or whichever is best.
 
     Examples:
@@ -302,4 +304,4 @@ def recover(
     show(made, [text], json)
 
 
-cluster = Group("cluster", list_, add, remove, transfer, recover)
+cluster = CommandGroup("cluster", list_, add, remove, transfer, recover)

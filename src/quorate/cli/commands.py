@@ -58,7 +58,7 @@ class UsageError(Exception):
         )
 
 
-class Command:
+class CliCommand:
     """One command.
 
     Args:
@@ -154,15 +154,15 @@ class Command:
 
 def command(
     path: str, takes: str = "", *, is_verbatim: bool = False
-) -> Callable[[Function], Command]:
-    """Make a command of a function; see `Command`."""
-    return lambda function: Command(path, function, takes, is_verbatim=is_verbatim)
+) -> Callable[[Function], CliCommand]:
+    """Make a command of a function; see `CliCommand`."""
+    return lambda function: CliCommand(path, function, takes, is_verbatim=is_verbatim)
 
 
-class Group:
+class CommandGroup:
     """Commands below one noun, in the order of its help."""
 
-    def __init__(self, path: str, *commands: Command) -> None:
+    def __init__(self, path: str, *commands: CliCommand) -> None:
         self.path = path
         self.commands = {each.path.rpartition(" ")[2]: each for each in commands}
 
@@ -195,10 +195,10 @@ class Group:
             raise UsageError(self.path, "COMMAND [FLAGS] [ARGUMENTS]", fault)
 
 
-def load(noun: str) -> Command | Group:
+def load(noun: str) -> CliCommand | CommandGroup:
     """The command or commands of a noun; its module is imported when it is asked for."""
     module = importlib.import_module(f"quorate.cli.{_MODULES.get(noun, noun)}")
-    found: Command | Group = getattr(module, noun)
+    found: CliCommand | CommandGroup = getattr(module, noun)
     return found
 
 

@@ -5,7 +5,7 @@ The script holds all words itself, so that completing starts no Python.
 
 from collections.abc import Mapping, Sequence
 
-from quorate.cli.commands import NOUNS, Command, command, load
+from quorate.cli.commands import NOUNS, CliCommand, command, load
 from quorate.cli.output import fail, say
 
 
@@ -29,7 +29,7 @@ def all_words() -> dict[str, list[str]]:
     words: dict[str, list[str]] = {"": sorted([*NOUNS, "help"])}
     for noun in NOUNS:
         found = load(noun)
-        if isinstance(found, Command):
+        if isinstance(found, CliCommand):
             words[noun] = _flags(found)
             continue
         words[noun] = words[f"help {noun}"] = sorted(found.commands)
@@ -39,7 +39,7 @@ def all_words() -> dict[str, list[str]]:
     return words
 
 
-def _flags(command: Command) -> list[str]:
+def _flags(command: CliCommand) -> list[str]:
     return sorted(flag.spelled.split()[0] for flag in command.shown)
 
 

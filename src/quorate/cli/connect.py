@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from quorate.base.errors import QuorateError, RequestError
-from quorate.cli.commands import Command
+from quorate.cli.commands import CliCommand
 from quorate.cli.flags import About, flags_of
 from quorate.cli.output import fail, fail_with, patience, reason
 from quorate.client import endpoints, environment
@@ -23,7 +23,7 @@ REASON_S = 2.0  # what a node knows of itself it says at once
 DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
 
 
-class Connection(msgspec.Struct, dict=True):
+class ConnectionFlags(msgspec.Struct, dict=True):
     """What the shared flags say; the environment says the rest."""
 
     http_addr: Annotated[
@@ -140,9 +140,9 @@ def _knock(endpoint: endpoints.Endpoint) -> None:
         )
 
 
-_FIELDS = Connection.__struct_fields__
+_FIELDS = ConnectionFlags.__struct_fields__
 _FLAGS = tuple(
-    flags_of(Connection, dict(zip(_FIELDS, Connection.__struct_defaults__, strict=True)))
+    flags_of(ConnectionFlags, dict(zip(_FIELDS, ConnectionFlags.__struct_defaults__, strict=True)))
 )
 
 
@@ -153,16 +153,16 @@ def connected(
     *,
     takes_time: bool = False,
     is_verbatim: bool = False,
-) -> Callable[[Callable[..., None]], Command]:
-    """Make a command of a function whose first argument is the connection; see `Command`.
+) -> Callable[[Callable[..., None]], CliCommand]:
+    """Make a command of a function whose first argument is the connection; see `CliCommand`.
 
     `doing` begins the message when the cluster refuses or cannot be reached. What `takes_time`
     waits by its nature, or tells by itself how far it is.
     """
 
-    def wrapped(function: Callable[..., None]) -> Command:
+    def wrapped(function: Callable[..., None]) -> CliCommand:
         def run(*words: str, **values: Any) -> None:
-            connection = Connection(**{name: values.pop(name) for name in _FIELDS})
+            connection = ConnectionFlags(**{name: values.pop(name) for name in _FIELDS})
             waiting = patience(connection.named, connection.reason)
             try:
                 with nullcontext() if takes_time else waiting:
@@ -172,7 +172,7 @@ def connected(
             finally:
                 connection.close()
 
-        return Command(path, function, takes, flags=_FLAGS, call=run, is_verbatim=is_verbatim)
+        return CliCommand(path, function, takes, flags=_FLAGS, call=run, is_verbatim=is_verbatim)
 
     return wrapped
 

@@ -32,7 +32,7 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
-class Kind(NamedTuple):
+class FlagKind(NamedTuple):
     """What stands behind a flag: how it is called, read and explained; whether it may repeat."""
 
     takes: str
@@ -41,15 +41,15 @@ class Kind(NamedTuple):
     is_repeatable: bool = False
 
 
-SWITCH = Kind("", _switch)
-KINDS: dict[Any, Kind] = {
+SWITCH = FlagKind("", _switch)
+KINDS: dict[Any, FlagKind] = {
     bool: SWITCH,
-    str: Kind("VALUE", str),
-    int: Kind("N", whole_number, "a whole number"),
-    float: Kind("N", float, "a number"),
-    Path | None: Kind("PATH", Path),
-    tuple[str, ...]: Kind("VALUE", str, is_repeatable=True),
-    tuple[Path, ...]: Kind("PATH", Path, is_repeatable=True),
+    str: FlagKind("VALUE", str),
+    int: FlagKind("N", whole_number, "a whole number"),
+    float: FlagKind("N", float, "a number"),
+    Path | None: FlagKind("PATH", Path),
+    tuple[str, ...]: FlagKind("VALUE", str, is_repeatable=True),
+    tuple[Path, ...]: FlagKind("PATH", Path, is_repeatable=True),
 }
 """By the annotation of a parameter."""
 
@@ -68,7 +68,7 @@ class Flag(NamedTuple):
 
     name: str
     about: About
-    kind: Kind
+    kind: FlagKind
     default: Any = None
     parameter: str = ""  # that gets its value
 

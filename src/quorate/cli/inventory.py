@@ -26,7 +26,7 @@ class Stat(NamedTuple):
     bytes: int
 
 
-class Shown(NamedTuple):
+class SnapshotSummary(NamedTuple):
     """A snapshot file for people and programs: about the whole, by kind, by parts of keys."""
 
     facts: dict[str, Any]
@@ -65,7 +65,7 @@ def read_archive(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, 
         raise ArchiveError(f"{META} cannot be read") from error
 
 
-def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
+def read_inventory(path: Path, *, depth: int, prefix: str) -> SnapshotSummary:
     """Read a snapshot file from end to end; see `read_archive` for errors.
 
     Keys that begin with `prefix` are counted by `depth` parts of their names.
@@ -77,13 +77,15 @@ def read_inventory(path: Path, *, depth: int, prefix: str) -> Shown:
             raise ArchiveError("it holds no state")
         with mmap.mmap(state.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[: len(MAGIC)] != MAGIC:  # a file of Consul's has the same frame
-                return Shown(meta | {"State": "foreign"}, [], [])
+                return SnapshotSummary(meta | {"State": "foreign"}, [], [])
             try:
                 found = inventory(DOMAINS, content, depth, prefix)
             except RequestError as error:
                 raise ArchiveError(error.text) from error
     tables = {DOMAINS.tables[number].title: each for number, each in found.tables.items()}
-    return Shown(_facts(meta, found, archive.sizes[STATE]), _stats(tables), _stats(found.keys))
+    return SnapshotSummary(
+        _facts(meta, found, archive.sizes[STATE]), _stats(tables), _stats(found.keys)
+    )
 
 
 def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, NamedTuple
 
 from quorate.cli import kvfiles
-from quorate.cli.commands import Group
-from quorate.cli.connect import Connection, connected, read_value
+from quorate.cli.commands import CommandGroup
+from quorate.cli.connect import ConnectionFlags, connected, read_value
 from quorate.cli.flags import About
 from quorate.cli.kvfiles import key_below
 from quorate.cli.output import Json, columns, fail, note, say, say_bytes, say_json, show
@@ -24,7 +24,7 @@ Recurse = Annotated[bool, "All keys below KEY."]
 
 @connected("kv get", "KEY")
 def get(
-    connection: Connection,
+    connection: ConnectionFlags,
     key: str = "",
     *,
     recurse: Recurse = False,
@@ -64,7 +64,7 @@ def get(
             say_bytes(each.key.encode() + b":" + value if recurse else value)
 
 
-def _say_names(connection: Connection, prefix: str, separator: str, json: bool) -> None:
+def _say_names(connection: ConnectionFlags, prefix: str, separator: str, json: bool) -> None:
     names = connection.client.kv.keys(prefix, separator=separator, stale=connection.stale)
     show(names, names, json)
 
@@ -85,7 +85,7 @@ def _say_details(entry: KvEntry, value: bytes) -> None:
 
 @connected("kv list", "[PREFIX]")
 def list_(
-    connection: Connection,
+    connection: ConnectionFlags,
     prefix: str = "",
     *,
     separator: Annotated[str, "Cut names after it: / lists a folder."] = "",
@@ -122,7 +122,7 @@ def list_(
 
 @connected("kv put", "KEY [VALUE]", "Error! Failed writing data", is_verbatim=True)
 def put(
-    connection: Connection,
+    connection: ConnectionFlags,
     *words: str,
     cas: Cas = False,
     modify_index: ModifyIndex = 0,
@@ -188,7 +188,7 @@ def _decoded(text: bytes) -> bytes:
 
 @connected("kv delete", "KEY", "Error! Did not delete key")
 def delete(
-    connection: Connection,
+    connection: ConnectionFlags,
     key: str = "",
     *,
     recurse: Recurse = False,
@@ -242,7 +242,7 @@ def changes(states: Iterable[Iterable[KvEntry]]) -> Iterator[list[Change]]:
 
 @connected("kv watch", "KEY", takes_time=True)
 def watch(
-    connection: Connection,
+    connection: ConnectionFlags,
     key: str = "",
     *,
     recurse: Recurse = False,
@@ -275,4 +275,4 @@ def watch(
             return
 
 
-kv = Group("kv", get, list_, put, delete, kvfiles.export, kvfiles.import_, watch)
+kv = CommandGroup("kv", get, list_, put, delete, kvfiles.export, kvfiles.import_, watch)

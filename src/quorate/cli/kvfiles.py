@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from quorate.base.errors import QuorateError
-from quorate.cli.connect import Connection, connected, read_value
+from quorate.cli.connect import ConnectionFlags, connected, read_value
 from quorate.cli.output import fail, note, progress, say, show
 
 
@@ -36,7 +36,7 @@ def key_below(name: str, what: str, *, may_be_empty: bool) -> str:
 
 
 @connected("kv export", "[PREFIX]")
-def export(connection: Connection, prefix: str = "") -> None:
+def export(connection: ConnectionFlags, prefix: str = "") -> None:
     """Print the keys below a prefix as JSON, all keys if there is none.
 
     Examples:
@@ -62,7 +62,7 @@ def joined(prefix: str, key: str) -> str:
 
 @connected("kv import", "DATA", "Error! Failed writing data", takes_time=True)
 def import_(
-    connection: Connection,
+    connection: ConnectionFlags,
     data: str,
     *,
     prefix: Annotated[str, "A folder to put every key into."] = "",

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, NamedTuple
 
 from quorate.base.errors import QuorateError
-from quorate.cli.connect import Connection, connected
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.lockguard import Guard, fork_guard
 from quorate.cli.output import fail, note
 from quorate.cli.output import say as echo
@@ -36,7 +36,7 @@ _FORWARDED = (
 
 @connected("lock", "PREFIX COMMAND...", "Error! Lock not taken", takes_time=True, is_verbatim=True)
 def lock(
-    connection: Connection,
+    connection: ConnectionFlags,
     *words: str,
     n: Annotated[int, "How many may hold it at once."] = 1,
     name: Annotated[str, "Stored with the lock, for people."] = "",
@@ -67,7 +67,9 @@ def lock(
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
     connection.client.close()  # it spoke up at once if nobody is there
     child = ["/bin/sh", "-c", " ".join(child)] if shell else child
-    plan = Plan(prefix, n, name, wait_s, child, passes_stdin=pass_stdin, is_verbose=verbose)
+    plan = LockedCommand(
+        prefix, n, name, wait_s, child, passes_stdin=pass_stdin, is_verbose=verbose
+    )
     guard = fork_guard()  # before there is another thread
     try:
         how, told = asyncio.run(_locked(connection.node, connection.secret, plan, guard))
@@ -89,7 +91,7 @@ class NotLockedError(Exception):
     """The lock was not had in time, or was lost; the text says which."""
 
 
-class Plan(NamedTuple):
+class LockedCommand(NamedTuple):
     """What to run, and under which lock."""
 
     prefix: str
@@ -101,14 +103,14 @@ class Plan(NamedTuple):
     is_verbose: bool
 
 
-class Outcome(NamedTuple):
+class ChildOutcome(NamedTuple):
     """What became of the child."""
 
     how: str  # empty if it succeeded, else `exit status 3` or `signal: SIGTERM`
     told: signal.Signals | None  # what we got and passed on
 
 
-async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
+async def _locked(node: str, token: str, plan: LockedCommand, guard: Guard) -> ChildOutcome:
     def say(text: str) -> None:
         if plan.is_verbose:
             echo(text)
@@ -130,7 +132,7 @@ async def _locked(node: str, token: str, plan: Plan, guard: Guard) -> Outcome:
 
 
 @asynccontextmanager
-async def _held(client: AsyncClient, plan: Plan) -> AsyncGenerator[Held, None]:
+async def _held(client: AsyncClient, plan: LockedCommand) -> AsyncGenerator[Held, None]:
     """Hold the lock or a place in the semaphore; leave no keys behind."""
     if plan.limit > 1:
         async with client.semaphore(
@@ -149,7 +151,9 @@ async def _held(client: AsyncClient, plan: Plan) -> AsyncGenerator[Held, None]:
         await client.kv.delete(key, index=entry.modify_index)
 
 
-async def _child(plan: Plan, client: AsyncClient, held: Held, guard: Guard) -> Outcome:
+async def _child(
+    plan: LockedCommand, client: AsyncClient, held: Held, guard: Guard
+) -> ChildOutcome:
     environment = os.environ | {"CONSUL_LOCK_HELD": "true", "QUORATE_LOCK_FENCE": str(held.fence)}
     told: list[signal.Signals] = []
 
@@ -175,7 +179,7 @@ async def _child(plan: Plan, client: AsyncClient, held: Held, guard: Guard) -> O
             await guard.stop()
         for number in _FORWARDED:
             loop.remove_signal_handler(number)
-    return Outcome(how, told[-1] if told else None)
+    return ChildOutcome(how, told[-1] if told else None)
 
 
 async def _beat(client: AsyncClient, held: Held, guard: Guard) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from quorate.base.errors import QuorateError
-from quorate.cli.commands import HELP, NOUNS, Group, UsageError, load, overview
+from quorate.cli.commands import HELP, NOUNS, CommandGroup, UsageError, load, overview
 
 EXIT_ERROR = 1
 EXIT_UNKNOWN_COMMAND = 127
@@ -63,7 +63,9 @@ def _explained(words: list[str]) -> str:
         from quorate.cli.guidance import advice
 
         loaded = {noun: load(noun) for noun in NOUNS}
-        groups = {noun: app.commands for noun, app in loaded.items() if isinstance(app, Group)}
+        groups = {
+            noun: app.commands for noun, app in loaded.items() if isinstance(app, CommandGroup)
+        }
         meant = advice(words, NOUNS, groups)
         known = f"Commands: {', '.join(NOUNS)}"
         text = f"quorate has no command {word!r}\n{meant or known}"

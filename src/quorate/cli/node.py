@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.cli.cluster import overview
-from quorate.cli.connect import Connection, connected
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
 from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
@@ -23,7 +23,7 @@ EXIT_NOBODY = 2  # Consul's
 
 @connected("members", "", "Error retrieving members")
 def members(
-    connection: Connection,
+    connection: ConnectionFlags,
     *,
     status: Annotated[str, About("Only nodes with such a status.", "REGEX")] = ".*",
     filter_: Annotated[str, "Only nodes for which this holds: Name == n1."] = "",
@@ -72,7 +72,7 @@ def _row(member: MemberInfo, *, wan: bool, detailed: bool) -> list[str]:
 
 
 @connected("info")
-def info(connection: Connection, *, json: Json = False) -> None:
+def info(connection: ConnectionFlags, *, json: Json = False) -> None:
     """Show a node's figures, by section.
 
     Examples:
@@ -93,7 +93,7 @@ def info(connection: Connection, *, json: Json = False) -> None:
 
 @connected("monitor", "", "Error starting monitor", takes_time=True)
 def monitor(
-    connection: Connection,
+    connection: ConnectionFlags,
     *,
     log_level: Annotated[str, "trace, debug, info, warn or err, and what is worse."] = "info",
     log_json: Annotated[bool, "JSON objects, one a line."] = False,
@@ -130,7 +130,7 @@ def monitor(
 
 
 @connected("reload", "", "Error reloading")
-def reload(connection: Connection) -> None:
+def reload(connection: ConnectionFlags) -> None:
     """Have the asked node read its files again; what needs a new start is in its log.
 
     Examples:
@@ -142,7 +142,7 @@ def reload(connection: Connection) -> None:
 
 
 @connected("leave", "", "Error leaving", takes_time=True)
-def leave(connection: Connection) -> None:
+def leave(connection: ConnectionFlags) -> None:
     """Have the asked node leave its cluster for good, and stop.
 
     It hands leadership over first. It is refused, and nothing is done, if fewer than a majority of

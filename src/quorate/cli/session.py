@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from quorate.cli.commands import Group
-from quorate.cli.connect import Connection, connected
+from quorate.cli.commands import CommandGroup
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import Json, columns, fail, say, show
 from quorate.client import durations
 from quorate.client.structs import Session
@@ -11,7 +11,7 @@ from quorate.client.structs import Session
 
 @connected("session create", "", "Error creating session")
 def create(
-    connection: Connection,
+    connection: ConnectionFlags,
     *,
     name: Annotated[str, "For people."] = "",
     ttl: Annotated[str, "Ends unless renewed within this, such as 15s; 0: never."] = "0",
@@ -42,7 +42,7 @@ def create(
 
 @connected("session list", "", "Error listing sessions")
 def list_(
-    connection: Connection,
+    connection: ConnectionFlags,
     *,
     node: Annotated[str, "Only those of this node."] = "",
     json: Json = False,
@@ -73,7 +73,7 @@ def _facts(session: Session) -> dict[str, str]:
 
 
 @connected("session info", "ID", "Error reading session")
-def info(connection: Connection, id_: str, *, json: Json = False) -> None:
+def info(connection: ConnectionFlags, id_: str, *, json: Json = False) -> None:
     """Show one session; exit code 1 if it does not exist.
 
     Examples:
@@ -83,7 +83,7 @@ def info(connection: Connection, id_: str, *, json: Json = False) -> None:
 
 
 @connected("session renew", "ID", "Error renewing session")
-def renew(connection: Connection, id_: str, *, json: Json = False) -> None:
+def renew(connection: ConnectionFlags, id_: str, *, json: Json = False) -> None:
     """Start a session's TTL anew; exit code 1 if it has ended.
 
     Examples:
@@ -99,7 +99,7 @@ def _show(name: str, found: Session | None, json: bool) -> None:
 
 
 @connected("session destroy", "ID", "Error destroying session")
-def destroy(connection: Connection, id_: str) -> None:
+def destroy(connection: ConnectionFlags, id_: str) -> None:
     """End a session; its locks are released or their keys deleted. Harmless if it has ended.
 
     Examples:
@@ -109,4 +109,4 @@ def destroy(connection: Connection, id_: str) -> None:
     say(f"Success! Destroyed session: {id_}")
 
 
-session = Group("session", create, list_, info, renew, destroy)
+session = CommandGroup("session", create, list_, info, renew, destroy)

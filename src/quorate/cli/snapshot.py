@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from quorate.cli.commands import Group, command
-from quorate.cli.connect import Connection, connected
+from quorate.cli.commands import CommandGroup, command
+from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
-from quorate.cli.inventory import Shown, read_archive, read_inventory
+from quorate.cli.inventory import SnapshotSummary, read_archive, read_inventory
 from quorate.cli.output import Json, columns, fail, progress, readable, reason, say, show
 from quorate.gateways.http.archive import ArchiveError
 
 
 @connected("snapshot save", "FILE", "Error saving snapshot", takes_time=True)
-def save(connection: Connection, file: str = "", *, json: Json = False) -> None:
+def save(connection: ConnectionFlags, file: str = "", *, json: Json = False) -> None:
     """Write the whole state into FILE, which appears only when it is complete.
 
     Examples:
@@ -34,7 +34,7 @@ def save(connection: Connection, file: str = "", *, json: Json = False) -> None:
 
 
 @connected("snapshot restore", "FILE", "Error restoring snapshot", takes_time=True)
-def restore(connection: Connection, file: str = "") -> None:
+def restore(connection: ConnectionFlags, file: str = "") -> None:
     """Replace the whole state of the cluster by FILE's; what is there now is lost.
 
     Examples:
@@ -74,7 +74,7 @@ def inspect(
     show(value, _lines(shown, with_keys=kvdetails), json or format_ == "json")
 
 
-def _lines(shown: Shown, *, with_keys: bool) -> Iterator[str]:
+def _lines(shown: SnapshotSummary, *, with_keys: bool) -> Iterator[str]:
     yield from columns([[f" {name}", str(value)] for name, value in shown.facts.items()])
     for heading, stats in [("Type", shown.stats), *([("Key Name", shown.keys)] * with_keys)]:
         if stats:
@@ -102,4 +102,4 @@ def _reading(path: Path, doing: str, end: str = "") -> Generator[None]:
         fail(f"Error opening snapshot file: open {path}: {reason(error)}")
 
 
-snapshot = Group("snapshot", save, restore, inspect)
+snapshot = CommandGroup("snapshot", save, restore, inspect)

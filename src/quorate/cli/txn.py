@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from quorate.base.errors import RequestError
-from quorate.cli.connect import Connection, connected, read_value
+from quorate.cli.connect import ConnectionFlags, connected, read_value
 from quorate.cli.output import fail, note, say, say_json
 from quorate.client.structs import KvEntry, TxnDone
 
@@ -34,7 +34,7 @@ _STEPS = msgspec.json.Decoder(list[Step])
 
 @connected("txn", "[STEPS]", "Error! Transaction not done")
 def txn(
-    connection: Connection,
+    connection: ConnectionFlags,
     steps: str = "-",
     *,
     json: Annotated[bool, "Print the answer as JSON, as Consul's API has it."] = False,

@@ -19,7 +19,7 @@ from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
 from quorate.client.failures import connect_failure, foreign_service, silent_close
 from quorate.client.replies import Reply, ReplyReader
-from quorate.client.requests import Request, encode
+from quorate.client.requests import ClientRequest, encode
 from quorate.client.resolving import addresses_of
 from quorate.client.transport import Settings, host_lines
 
@@ -37,7 +37,7 @@ class _Connection:
         self._poll = select.poll()  # select() takes no descriptor above 1023
         self._poll.register(opened, select.POLLIN)
         self._reader = ReplyReader(self._on_reply, self._on_reply_begun)
-        self._request: Request | None = None
+        self._request: ClientRequest | None = None
         self._reply: Reply | None = None
         self.is_reusable = True
 
@@ -47,7 +47,7 @@ class _Connection:
             return False
         return not self._poll.poll(0)  # readable here means closed
 
-    def exchange(self, request: Request, data: bytes, until_s: float) -> Reply:
+    def exchange(self, request: ClientRequest, data: bytes, until_s: float) -> Reply:
         self._request = request
         self._reply = None
         self._send(data, until_s)
@@ -121,7 +121,7 @@ class _Connection:
         self._reply = reply
 
 
-class Transport:
+class ClientTransport:
     """All connections of one client."""
 
     def __init__(self, settings: Settings) -> None:
@@ -133,15 +133,15 @@ class Transport:
         self._is_closed = False
         forks.register(self)
 
-    def __reduce__(self) -> tuple[type["Transport"], tuple[Settings]]:
+    def __reduce__(self) -> tuple[type["ClientTransport"], tuple[Settings]]:
         """Another process, or a copy, gets the settings and makes connections of its own."""
-        return Transport, (self._settings,)
+        return ClientTransport, (self._settings,)
 
     def now_s(self) -> float:
         """The time that `until_s` is compared with."""
         return time.monotonic()
 
-    def exchange(self, endpoint: Endpoint, request: Request, until_s: float) -> Reply:
+    def exchange(self, endpoint: Endpoint, request: ClientRequest, until_s: float) -> Reply:
         """Send a request and wait for the reply.
 
         Raises:

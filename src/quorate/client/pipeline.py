@@ -20,18 +20,18 @@ from quorate.client.errors import ExchangeError
 from quorate.client.failures import foreign_service, silent_close
 from quorate.client.forks import close_copy
 from quorate.client.replies import Reply, ReplyReader
-from quorate.client.requests import Request, encode
+from quorate.client.requests import ClientRequest, encode
 
 INFINITY = float("inf")
 
 
-class Call:
+class PendingRequest:
     """A request on its way, and who waits for the reply."""
 
     __slots__ = ("begun_s", "future", "request", "until_s")
 
     def __init__(
-        self, request: Request, future: asyncio.Future[Reply], begun_s: float, until_s: float
+        self, request: ClientRequest, future: asyncio.Future[Reply], begun_s: float, until_s: float
     ) -> None:
         self.request = request
         self.future = future
@@ -66,8 +66,8 @@ class Pipe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
         self._is_flush_due = False
-        self._unsent: list[Call] = []
-        self._sent: deque[Call] = deque()
+        self._unsent: list[PendingRequest] = []
+        self._sent: deque[PendingRequest] = deque()
         self._reader = ReplyReader(self._on_reply, self._on_reply_begun)
 
     @property
@@ -75,7 +75,7 @@ class Pipe(asyncio.Protocol):
         """How many calls are in the row."""
         return len(self._unsent) + len(self._sent)
 
-    def submit(self, request: Request, until_s: float) -> asyncio.Future[Reply]:
+    def submit(self, request: ClientRequest, until_s: float) -> asyncio.Future[Reply]:
         """Put a request into the row.
 
         Args:
@@ -87,7 +87,7 @@ class Pipe(asyncio.Protocol):
         """
         loop = self._loop
         future: asyncio.Future[Reply] = loop.create_future()
-        self._unsent.append(Call(request, future, loop.time(), until_s))
+        self._unsent.append(PendingRequest(request, future, loop.time(), until_s))
         if not self._is_flush_due and self._transport is not None and not self._is_paused:
             self._is_flush_due = True
             loop.call_soon(self._flush)
@@ -180,10 +180,10 @@ class Pipe(asyncio.Protocol):
             self.is_open = False
             self._ended(self)
 
-    def _fail(self, call: Call, text: str, *, is_sent: bool) -> None:
+    def _fail(self, call: PendingRequest, text: str, *, is_sent: bool) -> None:
         self._settle(call, ExchangeError(text, is_sent=is_sent))
 
-    def _settle(self, call: Call, failure: ExchangeError) -> None:
+    def _settle(self, call: PendingRequest, failure: ExchangeError) -> None:
         if not call.future.done():
             call.future.set_exception(
                 ExchangeError(str(failure), is_sent=failure.is_sent, is_futile=failure.is_futile)

@@ -16,7 +16,7 @@ from quorate.base.errors import (
     UnavailableError,
 )
 from quorate.client.failures import SERVER_PORT
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 
 _HTTP = b"HTTP/"
 _FIRST_BYTES = 24
@@ -177,7 +177,7 @@ class ReplyReader:
         self._deliver(Reply(status, headers, whole), self._parser.should_keep_alive())
 
 
-def error_of(reply: Reply, request: Request) -> QuorateError:
+def error_of(reply: Reply, request: ClientRequest) -> QuorateError:
     """The error that a reply means: by its headers, else (another server) by status and text.
 
     A write's failure of which nobody says that it is definite is `outcome_unknown`.
@@ -202,7 +202,7 @@ def error_of(reply: Reply, request: Request) -> QuorateError:
     return error
 
 
-def _code_by_words(status: int, said: str, request: Request) -> str:
+def _code_by_words(status: int, said: str, request: ClientRequest) -> str:
     """The code for the reply of a server that sends none."""
     if 300 <= status < 400:
         return "remote"

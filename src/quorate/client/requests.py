@@ -32,7 +32,7 @@ class Lane(IntEnum):
     """Blocking queries and long bodies."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class ClientRequest(msgspec.Struct, frozen=True):
     """One request, without what depends on the endpoint.
 
     Attributes:
@@ -64,7 +64,7 @@ class Request(msgspec.Struct, frozen=True):
             self.begin()
         return self.sink
 
-    def limited(self, limit_s: float) -> "Request":
+    def limited(self, limit_s: float) -> "ClientRequest":
         """The same, to be answered within so many seconds by nodes that find no leader.
 
         A node that knows the limit withdraws what was not proposed by then and says so; without
@@ -79,7 +79,7 @@ class Request(msgspec.Struct, frozen=True):
         return self.head.split(b" HTTP/")[0].split(b"?")[0].decode("latin-1")
 
 
-def encode(request: Request, host_lines: bytes) -> bytes:
+def encode(request: ClientRequest, host_lines: bytes) -> bytes:
     """The bytes on the wire. `host_lines` are the header lines that every request carries."""
     body = request.body
     if body:
@@ -188,7 +188,7 @@ def put_request(
     value: Data,
     *,
     is_repeatable: bool = False,
-) -> Request:
+) -> ClientRequest:
     """The request that writes a key.
 
     Raises:
@@ -200,7 +200,7 @@ def put_request(
     body = arguments.data("value", value)
     if len(body) > VALUE_BYTES_MAX:
         raise RequestError("too_large", f"a value has {len(body)} bytes, at most {VALUE_BYTES_MAX}")
-    return Request(
+    return ClientRequest(
         head("PUT", kv_path(key), what), body, lane_of(body), is_repeatable, is_write=True
     )
 

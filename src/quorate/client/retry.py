@@ -19,7 +19,7 @@ from quorate.client.errors import ExchangeError
 from quorate.client.failures import NOTHING_LISTENS
 from quorate.client.log import LOG
 from quorate.client.replies import Reply, error_of
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 
 PAUSE_FIRST_S = 0.05  # a leader is elected within a second or so: first tries come soon
 PAUSE_MAX_S = 1.0
@@ -40,14 +40,14 @@ _HINT = (
 )
 
 
-def may_repeat(error: QuorateError, request: Request) -> bool:
+def may_repeat(error: QuorateError, request: ClientRequest) -> bool:
     """Whether to try again after this error."""
     if isinstance(error, OutcomeUnknownError):
         return request.is_repeatable
     return isinstance(error, UnavailableError) and error.code in _PASSING
 
 
-def error_of_failure(failure: ExchangeError, request: Request) -> QuorateError:
+def error_of_failure(failure: ExchangeError, request: ClientRequest) -> QuorateError:
     """The error that the lack of a reply means."""
     text = f"{request.title}: {failure}"
     if failure.is_sent and not request.is_repeatable:
@@ -71,7 +71,7 @@ def pause_s(error: QuorateError, tries: int, endpoints: int) -> float:
     return max(retry_after_s, spread_s)
 
 
-def with_limit(request: Request, rest_s: float) -> Request:
+def with_limit(request: ClientRequest, rest_s: float) -> ClientRequest:
     """The request as it is sent when only `rest_s` are left: with a limit if needed (RTY-4)."""
     if rest_s - request.wait_s * WAIT_SPREAD >= HOLD_S + HOLD_SLACK_S:
         return request
@@ -92,7 +92,7 @@ class Trouble:
 
     def __init__(
         self,
-        request: Request,
+        request: ClientRequest,
         endpoints: int,
         begun_s: float,
         until_s: float,

@@ -122,7 +122,7 @@ class MemberInfo(msgspec.Struct, frozen=True):
     tags: dict[str, str]
 
 
-class KvRow(msgspec.Struct, rename="pascal"):
+class KvJson(msgspec.Struct, rename="pascal"):
     """A key as it stands in JSON."""
 
     key: str
@@ -146,7 +146,7 @@ class KvRow(msgspec.Struct, rename="pascal"):
         )
 
 
-class SessionRow(msgspec.Struct, rename="pascal"):
+class SessionJson(msgspec.Struct, rename="pascal"):
     """A session as it stands in JSON: delays in nanoseconds, the TTL as a duration."""
 
     id: str = msgspec.field(name="ID")
@@ -180,20 +180,20 @@ class SessionId(msgspec.Struct):
     id: str = msgspec.field(name="ID")
 
 
-class TxnItem(msgspec.Struct):
+class TxnItemJson(msgspec.Struct):
     """One result of a transaction."""
 
-    kv: KvRow | None = msgspec.field(name="KV", default=None)
+    kv: KvJson | None = msgspec.field(name="KV", default=None)
 
 
-class TxnRow(msgspec.Struct, rename="pascal"):
+class TxnJson(msgspec.Struct, rename="pascal"):
     """The answer to a transaction as it stands in JSON."""
 
-    results: list[TxnItem] | None = None
+    results: list[TxnItemJson] | None = None
     errors: list[TxnFault] | None = None
 
 
-class MemberRow(msgspec.Struct, rename="pascal"):
+class MemberJson(msgspec.Struct, rename="pascal"):
     """A member as it stands in JSON."""
 
     name: str
@@ -209,10 +209,10 @@ class MemberRow(msgspec.Struct, rename="pascal"):
         return MemberInfo(self.name, self.addr, self.port, status, self.tags or {})
 
 
-KV_ROWS = msgspec.json.Decoder(list[KvRow])
-SESSION_ROWS = msgspec.json.Decoder(list[SessionRow])
+KV_ROWS = msgspec.json.Decoder(list[KvJson])
+SESSION_ROWS = msgspec.json.Decoder(list[SessionJson])
 SESSION_ID = msgspec.json.Decoder(SessionId)
-TXN_ROW = msgspec.json.Decoder(TxnRow)
-MEMBER_ROWS = msgspec.json.Decoder(list[MemberRow])
+TXN_ROW = msgspec.json.Decoder(TxnJson)
+MEMBER_ROWS = msgspec.json.Decoder(list[MemberJson])
 NAMES = msgspec.json.Decoder(list[str])
 NAME = msgspec.json.Decoder(str)

@@ -21,7 +21,7 @@ from quorate.client.errors import ExchangeError
 from quorate.client.failures import connect_failure
 from quorate.client.pipeline import INFINITY, Pipe
 from quorate.client.replies import Reply
-from quorate.client.requests import Lane, Request
+from quorate.client.requests import ClientRequest, Lane
 from quorate.client.resolving import no_host_name
 from quorate.net.connector import PLAIN
 
@@ -85,7 +85,7 @@ class _Pool:
         return [pipe for lane in self.lanes for pipe in lane]
 
 
-class AsyncTransport:
+class AsyncClientTransport:
     """All connections of one client, on one loop."""
 
     def __init__(self, settings: Settings) -> None:
@@ -99,9 +99,9 @@ class AsyncTransport:
         self._is_closed = False
         forks.register(self)
 
-    def __reduce__(self) -> tuple[type["AsyncTransport"], tuple[Settings]]:
+    def __reduce__(self) -> tuple[type["AsyncClientTransport"], tuple[Settings]]:
         """Another process, or a copy, gets the settings and makes connections of its own."""
-        return AsyncTransport, (self._settings,)
+        return AsyncClientTransport, (self._settings,)
 
     def now_s(self) -> float:
         """The time that `until_s` is compared with; every call begins here.
@@ -114,7 +114,7 @@ class AsyncTransport:
         return self._running().time()
 
     def exchange(
-        self, endpoint: Endpoint, request: Request, until_s: float
+        self, endpoint: Endpoint, request: ClientRequest, until_s: float
     ) -> asyncio.Future[Reply]:
         """Send a request; await the reply.
 

@@ -27,7 +27,7 @@ _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM
 """This one client is gone, or filtered: go on with the next."""
 
 
-class Acceptor:
+class ConnectionAcceptor:
     """Accepts on one socket.
 
     Args:

@@ -107,7 +107,7 @@ class Account:
         self._budget.count_held(-size)
 
 
-class Holding:
+class ConnectionMemory:
     """What one connection holds; takes from its account in steps, and only beyond the allowance.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import cast
 
-from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, Holding
+from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, ConnectionMemory
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.listener import Listener
 from quorate.httpserver.receiving import Receiver
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._ready: list[Request] = []
         self._worker = Worker(server, self._pending)
         self._drawer = Drawer(server.slices, self._write, self._drawn)
-        self._holding: Holding | None = None  # None: not admitted, or gone
+        self._holding: ConnectionMemory | None = None  # None: not admitted, or gone
         self._unsent_bytes = 0  # what the transport held when the client took nothing more
         self._dropped_bytes = 0
         self.is_deaf = False
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
             transport.write(self._server.application.refusal(CROWDED))
             transport.close()
             return
-        self._holding = Holding(account)
+        self._holding = ConnectionMemory(account)
         transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
         self.due = self._server.tick + self._server.config.idle_timeout_s
 
@@ -236,7 +236,7 @@ class Connection(asyncio.Protocol):
         request.size += size
         return True
 
-    def _refuse_what_does_not_fit(self, holding: Holding) -> None:
+    def _refuse_what_does_not_fit(self, holding: ConnectionMemory) -> None:
         """If too much is held for this client, refuse the newest requests, and let them go.
 
         If earlier ones wait for their answers, nothing more is understood, or refusals would pile

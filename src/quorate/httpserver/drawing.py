@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from quorate.base.errors import StorageError
 from quorate.httpserver.request import Piece
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 
 MORE = memoryview(b"")
 """Instead of a piece: work was done, and there is more. An empty piece: nothing is there yet."""
@@ -29,7 +29,7 @@ class Drawer:
     __slots__ = ("_chunks", "_drawn", "_is_queued", "_slices", "_write")
 
     def __init__(
-        self, slices: Slices, write: Callable[[Piece], bool], drawn: Callable[[bool], None]
+        self, slices: SliceQueue, write: Callable[[Piece], bool], drawn: Callable[[bool], None]
     ) -> None:
         self._slices = slices
         self._write = write

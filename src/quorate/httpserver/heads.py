@@ -24,7 +24,7 @@ _NEVER = frozenset({b"connection", b"expect", b"te", b"transfer-encoding", b"upg
 _KEEP_ALIVE = b"keep-alive"  # says what HTTP/1.1 means anyway
 
 
-class Head(NamedTuple):
+class ParsedHeaders(NamedTuple):
     """What some header lines mean."""
 
     headers: tuple[Header, ...]
@@ -39,7 +39,7 @@ class Heads:
     """
 
     def __init__(self, body_bytes_max: int) -> None:
-        self._known: dict[bytes, Head] = {}
+        self._known: dict[bytes, ParsedHeaders] = {}
         self._body_bytes_max = min(_BODY_BYTES_MAX, body_bytes_max)
 
     def read(self, data: bytes) -> tuple[bytes, bytes, tuple[Header, ...], bytes] | None:
@@ -81,4 +81,4 @@ class Heads:
                 return
         if len(self._known) >= HEADS_MAX:
             del self._known[next(iter(self._known))]
-        self._known[data[begin:end]] = Head(tuple(headers), len(body))
+        self._known[data[begin:end]] = ParsedHeaders(tuple(headers), len(body))

@@ -8,7 +8,7 @@ from quorate.httpserver.budget import Account
 from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.heads import Heads
 from quorate.httpserver.request import Request
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 
 
 class Served(Protocol):
@@ -50,7 +50,7 @@ class Listener(Protocol):
     heads: Heads
     tick: int
     is_stopping: bool
-    slices: Slices
+    slices: SliceQueue
 
     @property
     def config(self) -> ServerConfig:

@@ -32,7 +32,7 @@ _FRAMING_FACTOR = 8
 """Chunks may have this much framing per byte; even bodies in pieces of one byte need only six."""
 
 
-class Read(Protocol):
+class RequestReceiver(Protocol):
     """Who gets what was read: a connection."""
 
     def on_body(self, length: int, expects: bool) -> BodySink | None:
@@ -99,7 +99,7 @@ class RequestReader:
         "target",
     )
 
-    def __init__(self, owner: Read, config: ServerConfig) -> None:
+    def __init__(self, owner: RequestReceiver, config: ServerConfig) -> None:
         self._owner = owner
         self._header_bytes_max = config.header_bytes_max
         self._headers_max = config.headers_max

@@ -60,7 +60,7 @@ class Receiving(Answerable, Protocol):
 
 
 class Receiver:
-    """Fills `reading.Read` for one connection.
+    """Fills `reading.RequestReceiver` for one connection.
 
     Args:
         connection: Whose.
@@ -91,7 +91,7 @@ class Receiver:
     # --- the reader's calls --------------------------------------------------------------------
 
     def on_body(self, length: int, expects: bool) -> BodySink | None:
-        """See `reading.Read`."""
+        """See `reading.RequestReceiver`."""
         application, config, reader = self._server.application, self._server.config, self.reader
         head = RequestHead(reader.method, reader.target, reader.headers, length)
         try:
@@ -117,7 +117,7 @@ class Receiver:
         return sink
 
     def on_request(self) -> None:
-        """See `reading.Read`."""
+        """See `reading.RequestReceiver`."""
         reader, connection = self.reader, self._connection
         request = Request(
             connection,
@@ -136,7 +136,7 @@ class Receiver:
         connection.on_request(request)
 
     def refuse(self, reason: Refusal) -> None:
-        """See `reading.Read`: nothing that follows is understood."""
+        """See `reading.RequestReceiver`: nothing that follows is understood."""
         if not self._connection.is_deaf:
             self._connection.stop_reading()
             request = Request(self._connection, b"", b"", [], b"", is_last=True)
@@ -144,7 +144,7 @@ class Receiver:
             request.answer(self._server.application.refusal(reason))
 
     def refuse_body(self, length: int) -> None:
-        """See `reading.Read`."""
+        """See `reading.RequestReceiver`."""
         self._refuse(lambda request: self._server.application.refuse_long(request, length))
 
     def _refuse(self, answer: Callable[[Request], None]) -> None:

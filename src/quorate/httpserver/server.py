@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from quorate.base.errors import InvariantError
-from quorate.httpserver.accepting import Acceptor
+from quorate.httpserver.accepting import ConnectionAcceptor
 from quorate.httpserver.application import Application, Middleware, composed
 from quorate.httpserver.budget import Account, Budget, BudgetCounters, budget_of
 from quorate.httpserver.config import ServerConfig
@@ -19,7 +19,7 @@ from quorate.httpserver.heads import Heads
 from quorate.httpserver.listener import Served
 from quorate.httpserver.refusals import FULL
 from quorate.httpserver.request import Request
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 from quorate.net import connector as net
 from quorate.net.connector import Connector
 from quorate.net.listening import listeners
@@ -59,7 +59,7 @@ class HttpServer:
         *,
         middleware: Iterable[Middleware] = (),
         budget: Budget | None = None,
-        slices: Slices | None = None,
+        slices: SliceQueue | None = None,
         warn: Warn | None = None,
         connector: Connector = net.PLAIN,
     ) -> None:
@@ -71,11 +71,11 @@ class HttpServer:
         self.tick = 1
         self.is_stopping = False
         self._budget = budget_of(config) if budget is None else budget
-        self.slices = Slices() if slices is None else slices
+        self.slices = SliceQueue() if slices is None else slices
         self.slices.report_to(self.application.on_fault)
         self._connections: set[Served] = set()
         self._is_empty = asyncio.Event()
-        self._acceptors: list[Acceptor] = []
+        self._acceptors: list[ConnectionAcceptor] = []
         self._warn = warn
         self._warned = BudgetCounters()
         self._waiting: set[Served] = set()  # for memory
@@ -108,7 +108,7 @@ class HttpServer:
 
     def _accept_on(self, listener: socket.socket) -> None:
         self._acceptors.append(
-            Acceptor(
+            ConnectionAcceptor(
                 listener,
                 self._budget,
                 lambda: self.application.refusal(FULL),

@@ -21,7 +21,7 @@ def soon(step: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_soon(step)
 
 
-class Slices:
+class SliceQueue:
     """The queue.
 
     Args:

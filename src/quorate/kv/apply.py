@@ -14,7 +14,7 @@ from quorate.kv.tables import (
     KV,
     KV_LOCKS,
     KV_TOMB,
-    KvEntry,
+    KvPair,
     KvRow,
     decode_row,
     encode_row,
@@ -73,7 +73,7 @@ def remove_if(rows: Rows, key: bytes, index: int) -> bool:
     return True
 
 
-def remove_entry(rows: Rows, entry: KvEntry) -> None:
+def remove_entry(rows: Rows, entry: KvPair) -> None:
     """Remove a key that is there as it was just read."""
     _remove(rows, entry.key, entry.row)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from quorate.base.domain import Model
-from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.base.txn import TxnItem, TxnOp, TxnOpFailure, TxnResult
 
 
 class _Row(Protocol):
@@ -48,26 +48,26 @@ class _Failed(NamedTuple):
 _Result = list[TxnItem] | _Failed
 
 
-def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
+def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnResult:
     """All operations, or none of them."""
     kv, dirty, index = dict(state.kv), dict(state.dirty), model.index
     items: list[TxnItem] = []
-    faults: list[TxnFault] = []
+    faults: list[TxnOpFailure] = []
     most, size = model.txn_result_bytes_max, 0
     for number, op in enumerate(ops):
         verb = _VERBS.get(op.verb)
         if verb is None:
-            faults.append(TxnFault(number, f"unknown KV operation: {op.verb}"))
+            faults.append(TxnOpFailure(number, f"unknown KV operation: {op.verb}"))
             continue
         result = verb(state, op, _name(op)) if op.key else _Failed("Must provide key")
         if isinstance(result, _Failed):
-            faults.append(TxnFault(number, result.what))
+            faults.append(TxnOpFailure(number, result.what))
             continue
         items += result
         size += sum(_size(item) for item in result)
         if size > most:
             faults.append(
-                TxnFault(
+                TxnOpFailure(
                     number,
                     f"the results of a transaction must not exceed {most} bytes "
                     "(txn_result_bytes_max): read less in one transaction",
@@ -77,11 +77,11 @@ def transact(model: Model, state: _State, ops: Sequence[TxnOp]) -> TxnDone:
     if faults:
         state.put_back(kv, dirty)
         model.untake(index)
-        return TxnDone(faults=tuple(faults))
+        return TxnResult(faults=tuple(faults))
     for op in ops:
         if op.verb in {"set", "cas"}:
             state.note_effect(op.value)
-    return TxnDone(items=tuple(items))
+    return TxnResult(items=tuple(items))
 
 
 def _size(item: TxnItem) -> int:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-from quorate.base.answers import Answer, LongAnswer, Reading, T
+from quorate.base.answers import Answer, LongAnswer, StateView, T
 from quorate.base.schema import index_of, prefix_end
 from quorate.base.subjects import beginning, exactly
 from quorate.kv.subjects import of_key
-from quorate.kv.tables import KV, KV_TOMB, KvEntry, KvRow, entries, looked_at, row_of
+from quorate.kv.tables import KV, KV_TOMB, KvPair, KvRow, entries, looked_at, row_of
 
 LIST_ROWS = 512
 LIST_BYTES = 128 * 1024
@@ -31,31 +31,31 @@ class LongList(LongAnswer, frozen=True):
     separator: bytes | None
 
 
-def kv_at_once(reading: Reading, key: bytes) -> tuple[KvRow, int] | None:
+def kv_at_once(reading: StateView, key: bytes) -> tuple[KvRow, int] | None:
     """The row of one key and `kv_get`'s header, for who does not wait; None if it is absent."""
     row = row_of(reading.rows, key)
     return None if row is None else (row, max(row.modify_index, reading.restored, 1))
 
 
-def kv_get(reading: Reading, key: bytes) -> Answer[KvEntry | None]:
+def kv_get(reading: StateView, key: bytes) -> Answer[KvPair | None]:
     """One key."""
     wait = (exactly(of_key(key)),)
     row = row_of(reading.rows, key)
     if row is not None:
-        return reading.answer(KvEntry(key, row), row.modify_index, row.modify_index, wait)
+        return reading.answer(KvPair(key, row), row.modify_index, row.modify_index, wait)
     grave = reading.rows.get(KV_TOMB, key)
     changed = max(0 if grave is None else index_of(grave), reading.floor)
     return reading.answer(None, changed, reading.table_index(KV), wait)
 
 
-def kv_list(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]]:
+def kv_list(reading: StateView, prefix: bytes) -> Answer[list[KvPair]]:
     """All keys with this byte prefix, in the order of bytes."""
     found = list(entries(reading.rows, prefix))
     newest = max((entry.row.modify_index for entry in found), default=0)
     return _under(reading, prefix, found, newest)
 
 
-def kv_keys(reading: Reading, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
+def kv_keys(reading: StateView, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
     """Names with this prefix, cut after the first separator behind it, each once."""
     names: list[bytes] = []
     newest, skip = 0, len(prefix)
@@ -67,31 +67,31 @@ def kv_keys(reading: Reading, prefix: bytes, separator: bytes = b"") -> Answer[l
     return _under(reading, prefix, names, newest)
 
 
-def kv_list_in_turn(reading: Reading, prefix: bytes) -> Answer[list[KvEntry]] | LongList:
+def kv_list_in_turn(reading: StateView, prefix: bytes) -> Answer[list[KvPair]] | LongList:
     """As `kv_list`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
     return long_list(reading, prefix) if is_long else kv_list(reading, prefix)
 
 
 def kv_keys_in_turn(
-    reading: Reading, prefix: bytes, separator: bytes = b""
+    reading: StateView, prefix: bytes, separator: bytes = b""
 ) -> Answer[list[bytes]] | LongList:
     """As `kv_keys`, if one turn can make it."""
     is_long = _is_long(reading, prefix)
     return long_list(reading, prefix, separator) if is_long else kv_keys(reading, prefix, separator)
 
 
-def keys_index(reading: Reading) -> int:
+def keys_index(reading: StateView) -> int:
     """The index of the newest change of any key, at least 1."""
     return max(reading.table_index(KV), reading.restored, 1)
 
 
-def batches(reading: Reading, long: LongList) -> Iterator[list[KvEntry] | list[bytes]]:
+def batches(reading: StateView, long: LongList) -> Iterator[list[KvPair] | list[bytes]]:
     """A long list, piece by piece; a piece is empty if all rows it looked at are gone.
 
     Its header is `keys_index`.
     """
-    found: list[KvEntry] = []
+    found: list[KvPair] = []
     names: list[bytes] = []
     last: bytes | None = None
     rows, size = 0, 0
@@ -114,7 +114,7 @@ def batches(reading: Reading, long: LongList) -> Iterator[list[KvEntry] | list[b
         yield found or names
 
 
-def changes(reading: Reading, prefix: bytes) -> Iterator[int]:
+def changes(reading: StateView, prefix: bytes) -> Iterator[int]:
     """Indexes whose highest is `Answer.changed` of a long list; one for each piece of work."""
     yield max(reading.floor, reading.restored)
     newest = rows = 0
@@ -131,7 +131,7 @@ def changes(reading: Reading, prefix: bytes) -> Iterator[int]:
     yield newest
 
 
-def _is_long(reading: Reading, prefix: bytes) -> bool:
+def _is_long(reading: StateView, prefix: bytes) -> bool:
     """Whether more rows, bytes or tombstones have this prefix than one turn should read."""
     size = 0
     stored = reading.rows.range(KV, prefix, prefix_end(prefix))
@@ -145,7 +145,7 @@ def _is_long(reading: Reading, prefix: bytes) -> bool:
     return next(islice(graves, LIST_ROWS, None), None) is not None
 
 
-def long_list(reading: Reading, prefix: bytes, separator: bytes | None = None) -> LongList:
+def long_list(reading: StateView, prefix: bytes, separator: bytes | None = None) -> LongList:
     """A list of keys as one that is too long for one turn, whether it is or not."""
     return LongList(
         prefix,
@@ -156,7 +156,7 @@ def long_list(reading: Reading, prefix: bytes, separator: bytes | None = None) -
     )
 
 
-def _under(reading: Reading, prefix: bytes, value: T, newest: int) -> Answer[T]:
+def _under(reading: StateView, prefix: bytes, value: T, newest: int) -> Answer[T]:
     """A prefix: what is there, what was removed, and what may have been forgotten."""
     wait = (beginning(of_key(prefix)),)
     table = reading.table_index(KV)

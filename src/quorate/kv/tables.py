@@ -40,7 +40,7 @@ class KvRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     value: bytes
 
 
-class KvEntry(msgspec.Struct, frozen=True, gc=False):
+class KvPair(msgspec.Struct, frozen=True, gc=False):
     """A key with its row, as read."""
 
     key: bytes
@@ -66,18 +66,18 @@ def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
     return any(index < one.index and key.startswith(one.prefix) for one in removals)
 
 
-def entries(rows: TableRows, prefix: bytes) -> Iterator[KvEntry]:
+def entries(rows: TableRows, prefix: bytes) -> Iterator[KvPair]:
     """Every key with this byte prefix, in the order of bytes. Cost: rows that are gone count."""
     return (entry for entry in looked_at(rows, prefix) if entry is not None)
 
 
-def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvEntry | None]:
+def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvPair | None]:
     """As `entries`, from `first` on, with None for each row that is gone: to pause meanwhile."""
     removals = rows.removals
 
-    def look(pair: tuple[bytes, bytes]) -> KvEntry | None:
+    def look(pair: tuple[bytes, bytes]) -> KvPair | None:
         key, row = pair[0], decode_row(pair[1])
-        return None if removals and is_gone(removals, key, row) else KvEntry(key, row)
+        return None if removals and is_gone(removals, key, row) else KvPair(key, row)
 
     # A `map`, for a generator would hold a row until the next is asked for.
     return map(look, rows.range(KV, max(first, prefix), prefix_end(prefix)))

@@ -27,7 +27,7 @@ from quorate.kv.subjects import of_tree
 from quorate.kv.tables import (
     KV,
     KV_LOCKS,
-    KvEntry,
+    KvPair,
     decode_row,
     is_gone,
     lock_key,
@@ -54,7 +54,7 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
     Yields whenever this turn's share of work is done.
     """
     most = rows.removals_left
-    doomed: list[KvEntry] = []
+    doomed: list[KvPair] = []
     for entry in looked_at(rows, prefix):
         if rows.spend(_READ):
             yield
@@ -76,11 +76,11 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
 
 def _note(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
     index = rows.take_index()
-    own: list[KvEntry] = []  # TRE-2
+    own: list[KvPair] = []  # TRE-2
     for key in rows.written(KV, prefix):
         row = row_of(rows, key)
         if row is not None and row.modify_index == index:
-            own.append(KvEntry(key, row))
+            own.append(KvPair(key, row))
     yield from _remove_all(rows, own)
     rows.note_removal(prefix)
     rows.touch(KV, of_tree(prefix))
@@ -89,7 +89,7 @@ def _note(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
 def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
     first = prefix
     while True:
-        piece: list[KvEntry] = []
+        piece: list[KvPair] = []
         for entry in looked_at(rows, prefix, first):
             if rows.spend(_READ):
                 yield
@@ -103,7 +103,7 @@ def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
         first = piece[-1].key + b"\0"
 
 
-def _remove_all(rows: Rows, doomed: list[KvEntry]) -> Generator[None, None, None]:
+def _remove_all(rows: Rows, doomed: list[KvPair]) -> Generator[None, None, None]:
     for entry in doomed:
         remove_entry(rows, entry)
         if rows.spend(_WRITE):
@@ -118,13 +118,13 @@ def sweep_removed(rows: Rows, rows_max: int) -> Generator[None, None, int]:
     if not rows.removals or rows_max <= 0:
         return 0
     removal = rows.removals[0]
-    doomed: list[KvEntry] = []
+    doomed: list[KvPair] = []
     looked, last = 0, removal.cursor
     for key, data in rows.range(KV, removal.cursor, prefix_end(removal.prefix)):
         looked, last = looked + 1, key
         row = decode_row(data)
         if is_gone(rows.removals, key, row):
-            doomed.append(KvEntry(key, row))
+            doomed.append(KvPair(key, row))
         if rows.spend(_READ):
             yield
         if looked == rows_max:

@@ -13,7 +13,7 @@ from typing import Any
 from quorate.client.bulk import write_all
 from quorate.lab.demowork import Copy, Writing, library_files, lost, read_copy
 from quorate.lab.guests import greet_with_py_consul, greet_with_quorate
-from quorate.lab.launch import HOST, LaunchError, LocalCluster, LocalNode
+from quorate.lab.launch import HOST, LaunchError, LocalCluster, NodeProcess
 from quorate.lab.proxy import Cables, Socket, process_with_socket
 
 FRONT = "127.0.0.2"  # where the nodes find each other: the proxies that can be told to be silent
@@ -131,7 +131,7 @@ class Demo:
         pause_s = writing.tally.longest_pause_s(began_s - NOTICE_S)
         return f"writes stood still for {pause_s:.2f} s"
 
-    async def _leader(self) -> LocalNode:
+    async def _leader(self) -> NodeProcess:
         return await asyncio.to_thread(self._cluster.wait_for_leader, BACK_S)
 
     def _result(

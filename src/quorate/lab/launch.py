@@ -58,7 +58,7 @@ def quorate_command() -> list[str]:
     return [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
 
 
-class LocalNode:
+class NodeProcess:
     """One `quorate agent` as a process, with its data and its log in `directory`.
 
     `expect` nodes found the cluster; 0 if it joins one. `join` are the peer addresses of the other
@@ -176,7 +176,7 @@ class LocalNode:
 
 
 class LocalCluster:
-    """Some nodes on this machine that found a cluster together; see `LocalNode`.
+    """Some nodes on this machine that found a cluster together; see `NodeProcess`.
 
     At the host `advertise` the nodes find each other, if there is something in between.
     """
@@ -194,7 +194,7 @@ class LocalCluster:
         peers = [f"{advertise}:{each.server}" for each in ports]
         extra = [*extra, "-advertise", advertise] if advertise != HOST else extra
         self.nodes = [
-            LocalNode(
+            NodeProcess(
                 f"n{number + 1}", directory, own, [peer for peer in peers if peer != peers[number]],
                 count, extra, program,
             )
@@ -211,7 +211,7 @@ class LocalCluster:
             node.start()
         self.wait_for_leader(timeout_s)
 
-    def wait_for_leader(self, timeout_s: float = 20.0) -> LocalNode:
+    def wait_for_leader(self, timeout_s: float = 20.0) -> NodeProcess:
         """Wait until every running node names the same leader; return it.
 
         Raises:
@@ -244,7 +244,7 @@ class LocalCluster:
             node.stop()
 
 
-def _leader_port(node: LocalNode) -> int:
+def _leader_port(node: NodeProcess) -> int:
     """The peer port of the leader a node knows; 0 if it knows none or does not answer."""
     try:
         answer = node.get("/v1/status/leader")

@@ -9,7 +9,7 @@ from quorate.base.txn import TxnOp
 
 
 class Txn(Command, frozen=True, array_like=True, tag=41):
-    """Apply all operations, or none. Value: a `TxnDone`."""
+    """Apply all operations, or none. Value: a `TxnResult`."""
 
     ops: tuple[TxnOp, ...]
 

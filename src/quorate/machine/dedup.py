@@ -19,7 +19,7 @@ from quorate.base.chain import Chain
 from quorate.base.ids import NodeId, Slot
 from quorate.base.ports import View
 from quorate.base.schema import Meta, index_key, index_of, prefix_end
-from quorate.machine.rows import Rows
+from quorate.machine.rows import BatchRows
 from quorate.machine.state import meta_key
 
 Counted = tuple[int, int]
@@ -124,7 +124,7 @@ class Origins:
         for origin in sorted(self.chain.members.keys() - chain.members.keys()):
             self._new_counted[origin] = None
 
-    def store(self, rows: Rows) -> None:
+    def store(self, rows: BatchRows) -> None:
         """Write what changed; a handful of rows at most."""
         for origin, counted in self._new_counted.items():
             key = _ORIGINS + origin.encode()

@@ -21,7 +21,7 @@ from quorate.base.errors import StorageError
 from quorate.base.ports import Tables, Transaction, View
 from quorate.base.schema import prefix_end
 from quorate.machine.domains import Domains
-from quorate.machine.rows import WRITE_UNITS, Rows, ViewRows
+from quorate.machine.rows import WRITE_UNITS, BatchRows, ViewRows
 from quorate.machine.state import DERIVED_KEY, STATE_KEY, State, decode_state, prefixes
 
 _PIECE = 32
@@ -99,7 +99,7 @@ def _commit(tables: Tables, rows: Sequence[tuple[bytes, bytes | None]]) -> None:
             return
 
 
-def derive_all(rows: Rows) -> Generator[None, None, None]:
+def derive_all(rows: BatchRows) -> Generator[None, None, None]:
     """Make all indexes of a generation that just became the current one and has none.
 
     Yields whenever this turn's share of work is done.
@@ -141,13 +141,13 @@ def in_pieces(
         first = piece[-1][0] + b"\0"
 
 
-def own_rows(rows: Rows, generation: int) -> Iterator[tuple[bytes, bytes]]:
+def own_rows(rows: BatchRows, generation: int) -> Iterator[tuple[bytes, bytes]]:
     """All rows of indexes in a generation, with full keys."""
     for number in sorted(rows.domains.derived_versions):
         yield from _table(rows.transaction, generation, number)
 
 
-def other_rows(rows: Rows, generation: int) -> Iterator[tuple[bytes, bytes]]:
+def other_rows(rows: BatchRows, generation: int) -> Iterator[tuple[bytes, bytes]]:
     """All rows of a generation but those of indexes, with full keys."""
     place = prefixes(generation)
     first = bytes((generation,))

@@ -16,7 +16,7 @@ from itertools import islice
 
 import msgspec
 
-from quorate.base.batches import Batch, Bundle, Configuration, Kind, Shown, decode_batch
+from quorate.base.batches import Batch, BatchKind, Bundle, Configuration, Shown, decode_batch
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import StorageError, invariant, violated
@@ -26,7 +26,7 @@ from quorate.base.ports import Tables, Transaction
 from quorate.machine import derived
 from quorate.machine.dedup import Counted, Origins, Verdict
 from quorate.machine.domains import Domains
-from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows, ViewRows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, BatchRows, Bounds, ViewRows
 from quorate.machine.shown import read_shown, store_shown
 from quorate.machine.state import (
     STATE_KEY,
@@ -38,7 +38,7 @@ from quorate.machine.timers import Timers
 
 _NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(BatchKind)
 _Job = tuple[Slot, Batch, Configuration | None, NodeId | None]
 _TIMERS_PIECE = 256
 GROUP = 8
@@ -67,7 +67,7 @@ class BundleResult(msgspec.Struct, frozen=True):
     count: int
 
 
-class Application(msgspec.Struct, frozen=True):
+class ApplyResult(msgspec.Struct, frozen=True):
     """What applying a batch gives.
 
     Attributes:
@@ -83,7 +83,7 @@ class Application(msgspec.Struct, frozen=True):
     has_shown: bool
 
 
-class Counters(msgspec.Struct):
+class MachineCounters(msgspec.Struct):
     """Since this machine was made; for metrics."""
 
     batches: int = 0
@@ -116,8 +116,8 @@ class Machine:
         self._domains = domains
         self._bounds = Bounds(turn_units, settings.removals_max, settings.txn_result_bytes_max)
         self._settings = settings
-        self.counters = Counters()
-        self._work: Generator[None, None, Application] | None = None
+        self.counters = MachineCounters()
+        self._work: Generator[None, None, ApplyResult] | None = None
         self._job: _Job | None = None
         self._tries = 0
         self.shown_version = 0
@@ -213,7 +213,7 @@ class Machine:
         """Store a configuration that no batch brought: at slot 0 it governs from slot 1."""
         transaction = self._tables.begin()
         try:
-            rows = Rows(transaction, self._domains, self._state, self._state.stamp_ms)
+            rows = BatchRows(transaction, self._domains, self._state, self._state.stamp_ms)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = msgspec.structs.replace(self._state, digest=rows.digest)
@@ -229,7 +229,7 @@ class Machine:
 
     def apply(
         self, slot: Slot, data: bytes, configuration: Configuration | None, own: NodeId | None
-    ) -> Application:
+    ) -> ApplyResult:
         """Apply the batch of the next slot, however long it takes; see `begin` and `step`.
 
         Raises:
@@ -261,7 +261,7 @@ class Machine:
         self._tries = _TRIES
         self._work = self._apply(*self._job)
 
-    def step(self) -> Application | None:
+    def step(self) -> ApplyResult | None:
         """Go on with the batch that was begun, for one turn's share; None: there is more to do.
 
         Raises:
@@ -275,7 +275,7 @@ class Machine:
             next(work)
         except StopIteration as end:
             self._work = None
-            application: Application = end.value
+            application: ApplyResult = end.value
             return application
         except StorageError as error:
             self._work, self._tries = None, self._tries - 1
@@ -301,13 +301,13 @@ class Machine:
 
     def _apply(
         self, slot: Slot, batch: Batch, configuration: Configuration | None, own: NodeId | None
-    ) -> Generator[None, None, Application]:
+    ) -> Generator[None, None, ApplyResult]:
         before = self._state
         counters = msgspec.structs.replace(self.counters)
         transaction = self._tables.begin()
         try:
             stamp_ms = max(before.stamp_ms, batch.stamp_ms)
-            rows = Rows(transaction, self._domains, before, stamp_ms, self._bounds)
+            rows = BatchRows(transaction, self._domains, before, stamp_ms, self._bounds)
             bundles, count = yield from self._bundles(rows, batch, own, counters)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
@@ -334,10 +334,10 @@ class Machine:
             self._timers.upkeep_applied()
         self._timers.sample(state.stamp_ms, state.index)
         touched = rows.touched + rows.touched_tables(before.index)
-        return Application(touched, bundles, count, shown is not None)
+        return ApplyResult(touched, bundles, count, shown is not None)
 
     def _bundles(
-        self, rows: Rows, batch: Batch, own: NodeId | None, counters: Counters
+        self, rows: BatchRows, batch: Batch, own: NodeId | None, counters: MachineCounters
     ) -> Generator[None, None, tuple[list[BundleResult], int]]:
         """Apply the bundles in order; what became of each, and how many commands they hold."""
         results: list[BundleResult] = []
@@ -377,7 +377,7 @@ class Machine:
             position += count
         return results, position
 
-    def _store(self, transaction: Transaction, rows: Rows, slot: Slot, wall_ms: int) -> State:
+    def _store(self, transaction: Transaction, rows: BatchRows, slot: Slot, wall_ms: int) -> State:
         before = self._state
         state = State(
             applied=slot,
@@ -410,7 +410,7 @@ class Machine:
             return _NOTHING
 
 
-def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
+def _timers_of(rows: BatchRows) -> Generator[None, None, Timers]:
     """The deadlines of a restored state, all of which were just set."""
     timers, told = Timers(rows.domains), iter(rows.timers)
     while piece := list(islice(told, _TIMERS_PIECE)):
@@ -420,7 +420,7 @@ def _timers_of(rows: Rows) -> Generator[None, None, Timers]:
     return timers
 
 
-def _decoded(rows: Rows, bundle: Bundle, counters: Counters) -> list[Command] | None:
+def _decoded(rows: BatchRows, bundle: Bundle, counters: MachineCounters) -> list[Command] | None:
     """The commands of a bundle; None if it does not hold as many as it says (MAC-4)."""
     try:
         commands = rows.domains.decode(bundle.body)
@@ -434,7 +434,7 @@ def _decoded(rows: Rows, bundle: Bundle, counters: Counters) -> list[Command] | 
 
 
 def _run(
-    rows: Rows, commands: list[Command], outcomes: list[Outcome] | None
+    rows: BatchRows, commands: list[Command], outcomes: list[Outcome] | None
 ) -> Generator[None, None, None]:
     """Apply a bundle's commands in order, some of which may take long."""
     handlers, long_handlers = rows.domains.handlers, rows.domains.long_handlers

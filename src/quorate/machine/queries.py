@@ -1,6 +1,6 @@
 """Reads of one state of the tables: what all domains' queries have in common.
 
-Each domain's reads are functions in its `queries`, on a `base.answers.Reading`; `Reader` is one.
+Each domain's reads are functions in its `queries`, on a `base.answers.StateView`; `Reader` is one.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ _state = lru_cache(maxsize=2)(decode_state)  # many reads look at one state
 
 
 class Reader:
-    """Reads of one state. Make one per evaluation; cheap. Fills `base.answers.Reading`.
+    """Reads of one state. Make one per evaluation; cheap. Fills `base.answers.StateView`.
 
     Args:
         view: The tables; must not change while the reader is used.
@@ -61,20 +61,20 @@ class Reader:
         return self._state.applied
 
     def answer(self, value: T, changed: int, header: int, wait: tuple[bytes, ...]) -> Answer[T]:
-        """See `base.answers.Reading.answer`."""
+        """See `base.answers.StateView.answer`."""
         changed = max(changed, self.restored)
         return Answer(value, changed, max(header, changed, 1), wait)
 
     def of_table(self, value: T, table: int) -> Answer[T]:
-        """See `base.answers.Reading.of_table`."""
+        """See `base.answers.StateView.of_table`."""
         index = self.table_index(table)
         return self.answer(value, index, index, (subjects.exactly(subjects.of_table(table)),))
 
     def table_index(self, table: int) -> int:
-        """See `base.answers.Reading.table_index`."""
+        """See `base.answers.StateView.table_index`."""
         return self._state.indexes.get(table, 0)
 
     def noted(self, subject: bytes) -> int:
-        """See `base.answers.Reading.noted`."""
+        """See `base.answers.StateView.noted`."""
         data = self.rows.get(SUBJECTS, subject)
         return self.floor if data is None else index_of(data)

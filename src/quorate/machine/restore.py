@@ -14,7 +14,7 @@ from quorate.base.outcomes import Failure
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
 from quorate.machine.derived import derive_all, in_pieces
 from quorate.machine.domains import Domains
-from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Rows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, BatchRows
 from quorate.machine.state import (
     GENERATIONS_MAX,
     META_GENERATION,
@@ -37,7 +37,7 @@ def is_sound(domains: Domains, key: bytes, value: bytes) -> bool:
     return True
 
 
-def on_restore_begin(rows: Rows, command: RestoreBegin) -> bool | Failure:
+def on_restore_begin(rows: BatchRows, command: RestoreBegin) -> bool | Failure:
     """Apply `RestoreBegin`."""
     before = _under_way(rows)
     if before is not None:
@@ -50,7 +50,7 @@ def on_restore_begin(rows: Rows, command: RestoreBegin) -> bool | Failure:
     return True
 
 
-def on_restore_rows(rows: Rows, command: RestoreRows) -> Generator[None, None, bool | Failure]:
+def on_restore_rows(rows: BatchRows, command: RestoreRows) -> Generator[None, None, bool | Failure]:
     """Apply `RestoreRows`. A row that does not decode spoils the whole restore."""
     restore = _under_way(rows)
     if restore is None or restore.restore_id != command.restore_id or restore.is_broken:
@@ -70,7 +70,7 @@ def on_restore_rows(rows: Rows, command: RestoreRows) -> Generator[None, None, b
     return True
 
 
-def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, None, bool]:
+def on_restore_commit(rows: BatchRows, command: RestoreCommit) -> Generator[None, None, bool]:
     """Apply `RestoreCommit`."""
     restore = _under_way(rows)
     if restore is None or restore.restore_id != command.restore_id:
@@ -89,10 +89,10 @@ def on_restore_commit(rows: Rows, command: RestoreCommit) -> Generator[None, Non
     return True
 
 
-def _under_way(rows: Rows) -> Restore | None:
+def _under_way(rows: BatchRows) -> Restore | None:
     data = rows.transaction.get(RESTORE_KEY)
     return None if data is None else decode_restore(data)
 
 
-def _store(rows: Rows, restore: Restore) -> None:
+def _store(rows: BatchRows, restore: Restore) -> None:
     rows.put_full(RESTORE_KEY, encode_restore(restore))

@@ -79,7 +79,7 @@ class _UndoState(msgspec.Struct, frozen=True, gc=False):
     floor: int
 
 
-class Rows:
+class BatchRows:
     """Fills `base.ports.Rows` for one batch.
 
     Args:

@@ -2,8 +2,8 @@
 
 What the operations do is the domains': each offers its verbs (`base.domain.Operations`), and here
 they are joined and undone. Every operation is evaluated, and every failing one is listed, in order.
-A transaction that fails is undone from the old values that `Rows` kept. One of reads only runs on
-any view and is never logged. What the results of one transaction hold is limited: the operation
+A transaction that fails is undone from the old values that `BatchRows` kept. One of reads only runs
+on any view and is never logged. What the results of one transaction hold is limited: the operation
 that goes over the limit fails, and those behind it are not evaluated.
 
 Handlers here yield when their turn's share of work is done; so does each verb that may read or
@@ -18,10 +18,10 @@ from functools import partial
 from quorate.base.domain import PAUSE, OperationError, Operations, Step
 from quorate.base.ports import TableRows
 from quorate.base.removals import NO_LIMIT
-from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.base.txn import TxnItem, TxnOp, TxnOpFailure, TxnResult
 from quorate.machine.commands import Txn, TxnUnlimited
 from quorate.machine.domains import Domains
-from quorate.machine.rows import READ_UNITS, WRITE_UNITS, Bounds, Rows
+from quorate.machine.rows import READ_UNITS, WRITE_UNITS, BatchRows, Bounds
 
 TURN_UNITS = Bounds().turn_units
 
@@ -38,12 +38,12 @@ def is_read_only(domains: Domains, ops: Iterable[TxnOp]) -> bool:
     return all(op.verb in _offered(domains, op).reads for op in ops)
 
 
-def on_txn(rows: Rows, command: Txn) -> Generator[None, None, TxnDone]:
+def on_txn(rows: BatchRows, command: Txn) -> Generator[None, None, TxnResult]:
     """Apply `Txn`."""
     return (yield from _run(rows, command.ops, rows.result_bytes_max))
 
 
-def on_txn_unlimited(rows: Rows, command: TxnUnlimited) -> Generator[None, None, TxnDone]:
+def on_txn_unlimited(rows: BatchRows, command: TxnUnlimited) -> Generator[None, None, TxnResult]:
     """Apply `TxnUnlimited`."""
     left = rows.limit_removals(NO_LIMIT)
     done = yield from _run(rows, command.ops, NO_LIMIT)
@@ -51,7 +51,9 @@ def on_txn_unlimited(rows: Rows, command: TxnUnlimited) -> Generator[None, None,
     return done
 
 
-def _run(rows: Rows, ops: Iterable[TxnOp], result_bytes_max: int) -> Generator[None, None, TxnDone]:
+def _run(
+    rows: BatchRows, ops: Iterable[TxnOp], result_bytes_max: int
+) -> Generator[None, None, TxnResult]:
     rows.open_undo()
     results = _Results(result_bytes_max)
     done = yield from _evaluate(ops, partial(_apply, rows), results, rows.spend)
@@ -64,7 +66,7 @@ def _run(rows: Rows, ops: Iterable[TxnOp], result_bytes_max: int) -> Generator[N
 
 def read(
     domains: Domains, rows: TableRows, ops: Iterable[TxnOp], result_bytes_max: int
-) -> Generator[None, None, TxnDone]:
+) -> Generator[None, None, TxnResult]:
     """Evaluate a transaction of reads only; other verbs fail as unknown.
 
     Yields after each piece of `TURN_UNITS`.
@@ -114,8 +116,8 @@ def _evaluate(
     run: Callable[[TxnOp], Iterable[Step]],
     results: _Results,
     spend: Callable[[int], bool],
-) -> Generator[None, None, TxnDone]:
-    faults: list[TxnFault] = []
+) -> Generator[None, None, TxnResult]:
+    faults: list[TxnOpFailure] = []
     for number, op in enumerate(ops):
         if spend(WRITE_UNITS):
             yield
@@ -126,13 +128,13 @@ def _evaluate(
                 if step is PAUSE or spend(_units_of(step)):
                     yield
         except OperationError as fault:  # an answer, listed; the others are evaluated all the same
-            faults.append(TxnFault(number, str(fault)))
+            faults.append(TxnOpFailure(number, str(fault)))
             if isinstance(fault, _TooLargeError):
                 break
-    return TxnDone(faults=tuple(faults)) if faults else TxnDone(items=tuple(results.items))
+    return TxnResult(faults=tuple(faults)) if faults else TxnResult(items=tuple(results.items))
 
 
-def _apply(rows: Rows, op: TxnOp) -> Iterable[Step]:
+def _apply(rows: BatchRows, op: TxnOp) -> Iterable[Step]:
     offered = _offered(rows.domains, op)
     write = offered.writes.get(op.verb)
     if write is None:

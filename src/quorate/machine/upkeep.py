@@ -10,14 +10,14 @@ from itertools import islice
 from quorate.base.schema import GRAVEYARD, SUBJECTS, index_of
 from quorate.machine import derived
 from quorate.machine.commands import Sweep, SweepAll, TombstonesReap
-from quorate.machine.rows import Rows
+from quorate.machine.rows import BatchRows
 
 _INDEX_BYTES = 8
 _UNITS = 8  # of a row that goes
 _PIECE = 32
 
 
-def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, None, None]:
+def on_tombstones_reap(rows: BatchRows, command: TombstonesReap) -> Generator[None, None, None]:
     """Apply `TombstonesReap`: oldest first, so that the floor says what may be missing."""
     rows.note_upkeep()
     graves = rows.domains.graves
@@ -37,17 +37,17 @@ def on_tombstones_reap(rows: Rows, command: TombstonesReap) -> Generator[None, N
             yield
 
 
-def on_sweep(rows: Rows, command: Sweep) -> Generator[None, None, int]:
+def on_sweep(rows: BatchRows, command: Sweep) -> Generator[None, None, int]:
     """Apply `Sweep`: what domains need no more, then rows of old generations."""
     return (yield from _sweep(rows, max(command.rows_max, 0), is_all=False))
 
 
-def on_sweep_all(rows: Rows, command: SweepAll) -> Generator[None, None, int]:
+def on_sweep_all(rows: BatchRows, command: SweepAll) -> Generator[None, None, int]:
     """Apply `SweepAll`."""
     return (yield from _sweep(rows, max(command.rows_max, 0), is_all=True))
 
 
-def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]:
+def _sweep(rows: BatchRows, most: int, *, is_all: bool) -> Generator[None, None, int]:
     rows.note_upkeep()
     swept = 0
     for upkeep in rows.domains.upkeep:
@@ -67,7 +67,7 @@ def _sweep(rows: Rows, most: int, *, is_all: bool) -> Generator[None, None, int]
     return swept
 
 
-def _sweep_derived(rows: Rows, generation: int) -> Generator[None, None, None]:
+def _sweep_derived(rows: BatchRows, generation: int) -> Generator[None, None, None]:
     """Delete the rows of secondary indexes; they do not count, as some versions have none."""
     while piece := [key for key, _ in islice(derived.own_rows(rows, generation), _PIECE)]:
         for key in piece:
@@ -86,7 +86,7 @@ def _in_pieces(rows: Callable[[], Iterable[tuple[bytes, bytes]]], most: int) -> 
         most -= len(piece)
 
 
-def _forget(rows: Rows, table: int, key: bytes, index: int) -> None:
+def _forget(rows: BatchRows, table: int, key: bytes, index: int) -> None:
     """Drop what is remembered of a removal, unless it changed again since."""
     stored = rows.get(table, key)
     if stored is not None and index_of(stored) <= index:

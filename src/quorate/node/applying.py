@@ -12,7 +12,7 @@ from quorate.base.batches import NOOP, Configuration
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import Accept, Fetched, Message, TransferNow
-from quorate.machine.machine import Application, Machine
+from quorate.machine.machine import ApplyResult, Machine
 from quorate.machine.rows import WRITE_UNITS
 from quorate.paxos.release import Released
 
@@ -32,7 +32,7 @@ class AppliedSlot(NamedTuple):
 
     slot: Slot
     configuration: Configuration | None
-    application: Application
+    application: ApplyResult
 
 
 class Applying:

@@ -42,7 +42,7 @@ SOURCE_IDLE_S = 60.0
 """A source lets go of its view when the asker was silent for this long."""
 
 
-class Serving(msgspec.Struct):
+class OutgoingTransfer(msgspec.Struct):
     """One transfer, at its source."""
 
     transfer: int
@@ -59,7 +59,7 @@ class Source:
     def __init__(self, tables: Tables, limits: Limits) -> None:
         self._tables = tables
         self._limits = limits
-        self._servings: dict[NodeId, Serving] = {}
+        self._servings: dict[NodeId, OutgoingTransfer] = {}
 
     def on_ask(
         self, sender: NodeId, message: SnapshotAsk, applied: Slot, now_s: float
@@ -69,7 +69,7 @@ class Source:
         if message.number == 0 and (serving is None or serving.transfer != message.transfer):
             self._close(sender)
             view = self._tables.hold()
-            serving = Serving(message.transfer, view, view.range(b""), applied, now_s)
+            serving = OutgoingTransfer(message.transfer, view, view.range(b""), applied, now_s)
             self._servings[sender] = serving
         if serving is None or serving.transfer != message.transfer:
             return [self._refuse(sender, message, "that transfer is not open here")]
@@ -98,7 +98,7 @@ class Source:
         for peer in list(self._servings):
             self._close(peer)
 
-    def _next(self, serving: Serving, number: int) -> SnapshotChunk:
+    def _next(self, serving: OutgoingTransfer, number: int) -> SnapshotChunk:
         rows: list[tuple[bytes, bytes]] = []
         size, is_last = 0, False
         while size < self._limits.chunk_bytes_max:

@@ -27,7 +27,7 @@ import msgspec
 
 from quorate.base.batches import Configuration, Member
 from quorate.base.config import Bootstrap
-from quorate.base.effects import Close, Effect, Note, Persist, Reply
+from quorate.base.effects import Close, Effect, Note, Persist, SendWhenDurable
 from quorate.base.ids import NodeId
 from quorate.base.messages import (
     Found,
@@ -240,7 +240,7 @@ class Founding:
         pending = self._pending
         if pending is None or pending.cluster_id != message.cluster_id:
             if message.cluster_id in self._given_up:
-                return [Reply(sender, message)]
+                return [SendWhenDurable(sender, message)]
             return []
         if self._has_begun:
             return self._cancel(f"{self._peering.name_of(sender)} does not take part")
@@ -275,34 +275,38 @@ class Founding:
         if founded is not None and founded.cluster_id == cluster_id:
             is_abandoned = founded.is_abandoned
             answer = FoundAbandoned(cluster_id) if is_abandoned else FoundStored(cluster_id, sender)
-            return [Reply(sender, answer)]
+            return [SendWhenDurable(sender, answer)]
         is_joining = bool(self._joining.asked or self._peering.clusters)
         is_wrong = self._me not in voters or len(voters) != self._expect or is_joining
         is_wrong = is_wrong or cluster_id in self._given_up
         if founded is None and not is_wrong and voters[0].id == sender:
             stored = self._store(cluster_id, voters, complete=False)
-            return [*stored, Reply(sender, FoundStored(cluster_id, sender))]
+            return [*stored, SendWhenDurable(sender, FoundStored(cluster_id, sender))]
         stored_id = founded.cluster_id if founded is not None else ""
         return [
             Note("founding refused", {"asked": self._peering.name_of(sender), "stored": stored_id}),
-            Reply(sender, FoundCancelled(cluster_id)),
+            SendWhenDurable(sender, FoundCancelled(cluster_id)),
         ]
 
     def _on_stored(self, sender: NodeId, message: FoundStored) -> list[Effect]:
         founded = self.founded
         if founded is None or founded.cluster_id != message.cluster_id:
             is_begun_here = message.proposer == self._me.id  # and not held: so given up
-            return [Reply(sender, FoundCancelled(message.cluster_id))] if is_begun_here else []
+            return (
+                [SendWhenDurable(sender, FoundCancelled(message.cluster_id))]
+                if is_begun_here
+                else []
+            )
         done = FoundDone(founded.cluster_id)
         if founded.complete:
-            return [Reply(sender, done)]
+            return [SendWhenDurable(sender, done)]
         if not self._has_begun:  # BST-2
             return []
         self._stored.add(sender)
         if not founded.configuration.voter_ids <= self._stored | {self._me.id}:
             return []
         others = sorted(founded.configuration.voter_ids - {self._me.id})
-        return self._complete() + [Reply(peer, done) for peer in others]
+        return self._complete() + [SendWhenDurable(peer, done) for peer in others]
 
     # --- a founding that is not complete -------------------------------------------------------
 
@@ -333,12 +337,20 @@ class Founding:
         others = founded.configuration.voter_ids - {self._me.id}
         if founded.is_abandoned:
             abandoned = FoundAbandoned(founded.cluster_id)
-            return [Reply(peer, abandoned) for peer in sorted(others & self._peering.uninitialised)]
+            return [
+                SendWhenDurable(peer, abandoned)
+                for peer in sorted(others & self._peering.uninitialised)
+            ]
         if not self._has_begun:  # whoever knows it complete says so
             stored = FoundStored(founded.cluster_id, self._began)
-            return [Reply(peer, stored) for peer in sorted(others & self._peering.linked.keys())]
+            return [
+                SendWhenDurable(peer, stored)
+                for peer in sorted(others & self._peering.linked.keys())
+            ]
         found = Found(founded.cluster_id, founded.configuration)
-        return [Reply(peer, found) for peer in sorted(others & self._peering.uninitialised)]
+        return [
+            SendWhenDurable(peer, found) for peer in sorted(others & self._peering.uninitialised)
+        ]
 
     def _check(self, founded: Founded, now_s: float) -> list[Effect]:
         """Give it up if it leads nowhere: at once (BST-5), or when enough others do (BST-6)."""
@@ -380,7 +392,7 @@ class Founding:
         names = ", ".join(sorted(self._peering.name_of(node) for node in self._abandoned))
         effects = self._cancel(f"abandoned by {names}")
         told = FoundAbandoned(founded.cluster_id)
-        return effects + [Reply(peer, told) for peer in sorted(voters - {self._me.id})]
+        return effects + [SendWhenDurable(peer, told) for peer in sorted(voters - {self._me.id})]
 
     def _completed_elsewhere(self) -> list[Effect]:
         """Another founder has it complete: so is it here, unless it was abandoned (BST-6)."""
@@ -408,7 +420,7 @@ class Founding:
         if founded is None:
             return []
         others = sorted(founded.configuration.voter_ids - {self._me.id})
-        told = [Reply(peer, FoundCancelled(founded.cluster_id)) for peer in others]
+        told = [SendWhenDurable(peer, FoundCancelled(founded.cluster_id)) for peer in others]
         has_begun = self._has_begun
         self._remember_given_up(founded.cluster_id)
         self._forget()

@@ -1,11 +1,11 @@
-"""Gate: which Reply may leave.
+"""Gate: which SendWhenDurable may leave.
 
 Replies are held until every Persist asked for before them is durable. The body never sees a
-Reply: what may leave becomes a Send, what is for ourselves comes back as a message. So the law of
-persistence has one keeper, and it is pure.
+SendWhenDurable: what may leave becomes a Send, what is for ourselves comes back as a message. So
+the law of persistence has one keeper, and it is pure.
 
-GAT-1: a Reply leaves only when `Persisted(mark)` has come with mark >= the number of records asked
-    for when the Reply was issued.
+GAT-1: a SendWhenDurable leaves only when `Persisted(mark)` has come with mark >= the number of
+    records asked for when the SendWhenDurable was issued.
 GAT-2: Replies leave in the order in which they were issued.
 """
 
@@ -26,7 +26,7 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Everything asked for is durable: a Reply need not wait."""
+        """Everything asked for is durable: a SendWhenDurable need not wait."""
         return self.durable == self.asked
 
     def ask(self) -> None:
@@ -34,7 +34,7 @@ class Gate:
         self.asked += 1
 
     def hold(self, to: NodeId, message: Message) -> bool:
-        """Keep a Reply until the records asked for so far are durable; False if they are."""
+        """Keep a message until the records asked for so far are durable; False if they are."""
         if self.durable == self.asked:
             return False
         self._held.append((self.asked, to, message))

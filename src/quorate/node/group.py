@@ -22,8 +22,8 @@ from quorate.base.effects import (
     Note,
     Persist,
     Refused,
-    Reply,
     Send,
+    SendWhenDurable,
     Wake,
 )
 from quorate.base.errors import StorageError, UnavailableError
@@ -409,7 +409,7 @@ class Group:
         while True:
             for effect in queue:  # which grows meanwhile
                 one = effect
-                if type(one) is Reply:
+                if type(one) is SendWhenDurable:
                     if gate.hold(one.to, one.message):
                         continue
                     one = Send(one.to, one.message)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.base.batches import Member
-from quorate.base.effects import Close, Effect, Reply
+from quorate.base.effects import Close, Effect, SendWhenDurable
 from quorate.base.events import Received
 from quorate.base.ids import GROUP, NodeId
 from quorate.base.messages import (
@@ -147,7 +147,7 @@ class Peering:
         if message.is_answer:
             peer.is_told = True
         else:
-            effects.append(Reply(sender, Identity(self.cluster_id, is_answer=True)))
+            effects.append(SendWhenDurable(sender, Identity(self.cluster_id, is_answer=True)))
         if message.cluster_id and message.cluster_id != peer.cluster_id:
             peer.cluster_id = message.cluster_id
             effects += self._judged(peer)
@@ -171,7 +171,7 @@ class Peering:
             return []
         self._due_s = now_s + REPEAT_S
         return [
-            Reply(node, Identity(self.cluster_id))
+            SendWhenDurable(node, Identity(self.cluster_id))
             for node, peer in self._peers.items()
             if not peer.is_told
         ]

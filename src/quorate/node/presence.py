@@ -21,7 +21,7 @@ from quorate.catalog.fields import (
     PASSING,
     SERF_HEALTH,
     SERVER_SERVICE,
-    Node,
+    NodeFields,
     Service,
 )
 from quorate.paxos.leadership import Leadership
@@ -40,7 +40,7 @@ def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
         CONSUL_META: CONSUL_VERSION,
         QUORATE_META: QUORATE_VERSION,
     }
-    node = Node(me.id, host, settings.datacenter, tagged, meta)
+    node = NodeFields(me.id, host, settings.datacenter, tagged, meta)
     service = Service(
         SERVER_SERVICE,
         SERVER_SERVICE,

@@ -4,8 +4,8 @@ It answers two questions, and only these: "will you listen to this ballot?" (Pre
 and "will you vote for this batch?" (Accept -> Accepted).
 
 ACC-1: `promised` never decreases, over restarts too; a vote raises it.
-ACC-2: nobody hears of a promise or a vote before it is durable: both leave as Reply after their
-    Persist. A Nack promises nothing and leaves as Send.
+ACC-2: nobody hears of a promise or a vote before it is durable: both leave as SendWhenDurable after
+    their Persist. A Nack promises nothing and leaves as Send.
 ACC-3: a promise tells everything held above the watermark, and the watermark itself; what lies at
     or below it is chosen and can be fetched. It never answers "empty" for what it once held.
 ACC-4: what was fetched as chosen is reported as chosen, never as a vote.
@@ -23,10 +23,10 @@ Source: Lamport, "Paxos Made Simple" (2001), section 2.2.
 from collections.abc import Mapping
 
 from quorate.base.config import ClusterConfig, Limits
-from quorate.base.effects import Effect, Persist, Reply, Send
+from quorate.base.effects import Effect, Persist, Send, SendWhenDurable
 from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
+from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise, SlotState
 from quorate.base.records import Promised, Vote
 
 PAGE_BYTES_MAX = 1024 * 1024
@@ -79,8 +79,8 @@ class Acceptor:
             led: Which leader said that all is chosen up to where (ACC-5).
 
         Returns:
-            `[Persist, Reply…]`, one Reply a page; only the Nack if a higher ballot was promised.
-            A repeated Prepare is promised again without a new record.
+            `[Persist, SendWhenDurable…]`, one SendWhenDurable a page; only the Nack if a higher
+            ballot was promised. A repeated Prepare is promised again without a new record.
         """
         ballot = message.ballot
         if ballot < self.promised:
@@ -98,7 +98,7 @@ class Acceptor:
             promise = Promise(
                 ballot, first, self.watermark, page, len(pages), whole, slot_from, told
             )
-            effects.append(Reply(sender, promise))
+            effects.append(SendWhenDurable(sender, promise))
             slot_from = Slot(held[-1].slot + 1) if held else slot_from
         return effects
 
@@ -106,9 +106,9 @@ class Acceptor:
         """Answer phase 2a.
 
         Returns:
-            `[Persist, Reply]` when granted (no Persist if this very vote exists already or the
-            slot lies at or below the watermark); a Nack when a higher ballot was promised; nothing
-            when the slot is too far ahead.
+            `[Persist, SendWhenDurable]` when granted (no Persist if this very vote exists already
+            or the slot lies at or below the watermark); a Nack when a higher ballot was promised;
+            nothing when the slot is too far ahead.
 
         Raises:
             InvariantError: One ballot brought two batches for one slot.
@@ -118,7 +118,7 @@ class Acceptor:
             return [Send(sender, Nack(ballot, self.promised))]
         if slot > self.watermark + self._alpha_slots and self._is_too_far(slot):
             return []
-        reply = Reply(sender, Accepted(ballot, slot))
+        reply = SendWhenDurable(sender, Accepted(ballot, slot))
         if slot <= self.watermark:
             if ballot == self.promised:
                 return [reply]
@@ -160,17 +160,17 @@ class Acceptor:
             return True
         return self.votes_bytes > self._bytes_ahead_max and slot not in self.votes
 
-    def _pages(self, slot_first: Slot, chosen: Mapping[Slot, bytes]) -> list[list[Held]]:
-        pages: list[list[Held]] = [[]]
+    def _pages(self, slot_first: Slot, chosen: Mapping[Slot, bytes]) -> list[list[SlotState]]:
+        pages: list[list[SlotState]] = [[]]
         size = 0
         for slot in sorted(self.votes.keys() | chosen.keys()):
             if slot < slot_first or slot <= self.watermark:
                 continue
             if slot in chosen:
-                held = Held(slot, NO_BALLOT, chosen[slot], is_chosen=True)
+                held = SlotState(slot, NO_BALLOT, chosen[slot], is_chosen=True)
             else:
                 vote = self.votes[slot]
-                held = Held(slot, vote.ballot, vote.batch)
+                held = SlotState(slot, vote.ballot, vote.batch)
             if pages[-1] and size + len(held.batch) > PAGE_BYTES_MAX:
                 pages.append([])
                 size = 0

@@ -8,7 +8,7 @@ before. Who does not answer is asked again; what a promise means is in `proposer
 from collections.abc import Iterable
 from math import inf
 
-from quorate.base.effects import Effect, Reply
+from quorate.base.effects import Effect, SendWhenDurable
 from quorate.base.ids import NodeId
 from quorate.base.messages import Prepare
 from quorate.paxos.proposer import Phase1
@@ -40,7 +40,7 @@ class Campaign:
         effects: list[Effect] = []
         for peer in peers:
             self._asked_s[peer] = now_s
-            effects.append(Reply(peer, self._question))
+            effects.append(SendWhenDurable(peer, self._question))
         return effects
 
     def ask(self, voters: frozenset[NodeId], now_s: float) -> list[Effect]:

@@ -17,7 +17,7 @@ LRN-6: a node says that a configuration is in force when, after a power cut, it 
 
 from collections.abc import Mapping
 
-from quorate.base.effects import Effect, Reply, Send
+from quorate.base.effects import Effect, Send, SendWhenDurable
 from quorate.base.errors import invariant
 from quorate.base.ids import NOBODY, NodeId, Slot
 from quorate.base.messages import ConfigurationDurable, HeartbeatAnswer
@@ -124,4 +124,4 @@ class Durable:
     def _said(self) -> list[Effect]:
         if not self._is_whole or self._in_force <= self.number:
             return []
-        return [Reply(self._me, ConfigurationDurable(self._in_force))]
+        return [SendWhenDurable(self._me, ConfigurationDurable(self._in_force))]

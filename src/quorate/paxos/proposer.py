@@ -19,7 +19,7 @@ import msgspec
 from quorate.base.batches import NOOP
 from quorate.base.errors import invariant
 from quorate.base.ids import Ballot, NodeId, Slot
-from quorate.base.messages import Held, Promise
+from quorate.base.messages import Promise, SlotState
 from quorate.paxos.quorum import is_phase1_quorum, phase2_size
 
 
@@ -41,7 +41,7 @@ class Phase1:
         self.told = Slot(0)  # all up to here is chosen, by the word of leaders of lower ballots
         self._enough_for: frozenset[NodeId] | None = None
         self._pages: dict[NodeId, dict[int, Promise]] = {}
-        self._held: dict[Slot, Held] = {}
+        self._held: dict[Slot, SlotState] = {}
 
     def on_promise(self, sender: NodeId, message: Promise) -> bool:
         """Take a page; True when it completes the sender's promise (PRO-5)."""
@@ -101,7 +101,7 @@ class Phase1:
                 self.slot_last = max(self.slot_last, held.slot)
 
 
-def _beats(one: Held, other: Held) -> bool:
+def _beats(one: SlotState, other: SlotState) -> bool:
     return (one.is_chosen, one.ballot) > (other.is_chosen, other.ballot)
 
 

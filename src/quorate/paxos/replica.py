@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from quorate.base.config import NodeSettings
-from quorate.base.effects import Effect, Note, Persist, Reply, Send
+from quorate.base.effects import Effect, Note, Persist, Send, SendWhenDurable
 from quorate.base.errors import invariant
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
@@ -289,7 +289,7 @@ class Replica:
         return self.stand(now_s) if is_enough else questions
 
     def stand(self, now_s: float) -> list[Effect]:
-        """Begin phase 1 under a ballot above all we have seen (PRO-1: Prepare leaves as Reply)."""
+        """Begin phase 1 under a ballot above all seen; Prepare waits for the disk (PRO-1)."""
         invariant(self.leadership is None, "PRO-3: a node campaigns under one ballot at a time")
         self.election.end_poll()
         self.election.postpone(now_s)
@@ -366,7 +366,7 @@ class Replica:
         is_new = message.ballot > self.acceptor.promised
         ahead = self.learning.store_ahead(message.ballot) if is_new else []
         effects = self.acceptor.on_prepare(sender, message, self.learner.chosen, self.learner.led)
-        if sender != self.me and isinstance(effects[0], Persist | Reply):
+        if sender != self.me and isinstance(effects[0], Persist | SendWhenDurable):
             self.election.postpone(now_s)
         return ahead + effects + self._yield(now_s)
 

@@ -37,7 +37,7 @@ from quorate.runtime.home import Home, HomeSettings
 from quorate.runtime.local import LocalNode
 from quorate.runtime.measures import gathered
 from quorate.runtime.snapshots import durable_slot
-from quorate.runtime.snapshotter import Copies, Snapshotter
+from quorate.runtime.snapshotter import SnapshotInstaller, Snapshotter
 from quorate.runtime.transport import Transport
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, settings_shown
 
@@ -107,7 +107,9 @@ class Body:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._snapshotter = Snapshotter(home.snapshots, home.tables, self._post)
-        self._copies = Copies(home.snapshots, home.tables, self._post, self._install_failed)
+        self._copies = SnapshotInstaller(
+            home.snapshots, home.tables, self._post, self._install_failed
+        )
         self._shortages = RESERVE.shortages
         self._snapshot_due_s = float("-inf")
         self._log_bytes_before = 0  # what the log held when the last snapshot was done

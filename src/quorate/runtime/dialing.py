@@ -27,7 +27,7 @@ LASTING_S = 2.0
 """A link that stood for less was perhaps refused by the other end: the next try waits longer."""
 
 
-class Owner(Protocol):
+class DialerOwner(Protocol):
     """What a dialer asks of `Transport`."""
 
     def wants(self, address: str, leads_to: NodeId | None) -> bool:
@@ -57,7 +57,7 @@ class Dialer:
         outcome: What came of the last try, for people; "" if none was made.
     """
 
-    def __init__(self, owner: Owner, address: str, rng: Rng, connector: Connector) -> None:
+    def __init__(self, owner: DialerOwner, address: str, rng: Rng, connector: Connector) -> None:
         self._owner = owner
         self._address = address
         self._rng = rng

@@ -33,8 +33,8 @@ from quorate.base.effects import (
     Persist,
     ReadReady,
     Refused,
-    Reply,
     Send,
+    SendWhenDurable,
     Truncate,
     Wake,
 )
@@ -108,7 +108,7 @@ class Disk(Protocol):
         ...
 
 
-class Links(Protocol):
+class MessageSender(Protocol):
     """Where messages go; `runtime.transport.Transport` fills it."""
 
     def send(self, to: NodeId, message: Message, group: GroupNumber) -> None:
@@ -128,7 +128,7 @@ class Links(Protocol):
         ...
 
 
-class Copies(Protocol):
+class SnapshotSink(Protocol):
     """Where rows of a peer's snapshot go."""
 
     def install(self, effect: Install, done: Callable[[], None]) -> None:
@@ -136,7 +136,7 @@ class Copies(Protocol):
         ...
 
 
-class Counters(msgspec.Struct):
+class DriverCounters(msgspec.Struct):
     """Since this driver was made."""
 
     events: int = 0
@@ -169,8 +169,8 @@ class Driver:
         node: Brain,
         *,
         disk: Disk,
-        links: Links,
-        copies: Copies,
+        links: MessageSender,
+        copies: SnapshotSink,
         tick_s: float,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -195,7 +195,7 @@ class Driver:
         self._ticker: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.is_over = False
-        self.counters = Counters()
+        self.counters = DriverCounters()
         self.turn_durations = Histogram()
         self.lags = Histogram()
         self.commit_durations = Histogram()
@@ -218,7 +218,7 @@ class Driver:
             Close: self._close,
             Note: self._note,
             Halt: self._halt,
-            Reply: self._reply,
+            SendWhenDurable: self._reply,
         }
 
     @property
@@ -413,8 +413,8 @@ class Driver:
     def _close(self, effect: Close) -> None:
         self._links.refuse(effect.peer, effect.why)
 
-    def _reply(self, _: Reply) -> None:
-        violated("a node lets no Reply out: its gate turns it into a Send")
+    def _reply(self, _: SendWhenDurable) -> None:
+        violated("a node lets no SendWhenDurable out: its gate turns it into a Send")
 
     # --- clients -------------------------------------------------------------------------------
 

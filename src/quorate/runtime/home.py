@@ -25,7 +25,7 @@ from quorate.runtime.mapfile import STEP_BYTES
 from quorate.runtime.snapshots import open_tables
 from quorate.runtime.tables import FILE_NAME, LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
-from quorate.wire.journal import Identity
+from quorate.wire.journal import LogIdentity
 
 MANY_ROWS = 500_000
 """Reading so many takes long enough to be told."""
@@ -71,7 +71,7 @@ class Home:
         self._cluster = cluster
         self._has_wal_started = False
         try:
-            identity = Identity(
+            identity = LogIdentity(
                 self.directory.node_id, self.directory.incarnation, self.directory.nonce
             )
             self.wal = Wal(

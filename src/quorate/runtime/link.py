@@ -29,7 +29,7 @@ _HTTP_REQUEST = re.compile(rb"[A-Z]{3,10} [/*a-zA-Z]")
 _TLS_HANDSHAKE = b"\x16\x03"
 
 
-class Owner(Protocol):
+class LinkOwner(Protocol):
     """Who is told what happens on a link; `Transport` fills it."""
 
     @property
@@ -82,7 +82,7 @@ class Link(asyncio.Protocol):
         stuck_since_s: When the other end began to take nothing; None while it takes.
     """
 
-    def __init__(self, owner: Owner, address: str = "") -> None:
+    def __init__(self, owner: LinkOwner, address: str = "") -> None:
         self._owner = owner
         self._reader = FrameReader()
         self._hello_reader: HelloReader | None = HelloReader()

@@ -52,7 +52,7 @@ class LocalNode:
         metrics: Gathers the figures of all parts.
 
     Attributes:
-        tables: See `base.ports.Query.tables`.
+        tables: See `base.ports.ReadIndex.tables`.
         is_stopping: New requests are refused; those under way go on.
     """
 
@@ -117,7 +117,7 @@ class LocalNode:
         self._driver.wake()
 
     def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
-        """See `base.ports.Query.read`."""
+        """See `base.ports.ReadIndex.read`."""
         if self.is_stopping or self._driver.is_over:
             done(_STOPPING)
             return

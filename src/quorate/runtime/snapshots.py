@@ -40,7 +40,7 @@ _SYNC_EVERY_BYTES = 16 * 1024 * 1024
 """Synced in pieces, so that the log's own sync never waits behind a gigabyte of ours."""
 
 
-class Header(msgspec.Struct, array_like=True, frozen=True):
+class SnapshotHeader(msgspec.Struct, array_like=True, frozen=True):
     """What a snapshot begins with; of format 1 that is the slot alone."""
 
     slot: Slot
@@ -48,15 +48,15 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     group: GroupNumber = GROUP
 
 
-class Trailer(msgspec.Struct, array_like=True, frozen=True):
+class SnapshotTrailer(msgspec.Struct, array_like=True, frozen=True):
     """What it ends with."""
 
     rows: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_header = msgspec.msgpack.Decoder(Header).decode
-_decode_trailer = msgspec.msgpack.Decoder(Trailer).decode
+_decode_header = msgspec.msgpack.Decoder(SnapshotHeader).decode
+_decode_trailer = msgspec.msgpack.Decoder(SnapshotTrailer).decode
 
 
 class SnapshotWriter:
@@ -82,7 +82,7 @@ class SnapshotWriter:
         except OSError as error:
             raise storage_error(error, f"writing {self._unfinished}") from error
         self._write(MAGIC)
-        self._frame(sealed(_encode(Header(slot, SNAPSHOT_FILE.newest)), crc32c))
+        self._frame(sealed(_encode(SnapshotHeader(slot, SNAPSHOT_FILE.newest)), crc32c))
 
     def put(self, chunk: Chunk, rows: int) -> None:
         """Append a chunk as it is.
@@ -98,7 +98,7 @@ class SnapshotWriter:
     def finish(self) -> Path:
         """Make it durable under its name. Cost: a sync of what was not yet synced."""
         self._frame(sealed(b"", crc32c))
-        self._frame(sealed(_encode(Trailer(self.rows)), crc32c))
+        self._frame(sealed(_encode(SnapshotTrailer(self.rows)), crc32c))
         try:
             os.fsync(self._file.fileno())
             self._file.close()
@@ -294,7 +294,7 @@ def _read(path: Path, file: BinaryIO) -> Iterator[tuple[Row, ...]]:
         raise StorageError("corrupt", f"{path} holds {rows} rows and claims {trailer.rows}")
 
 
-def _judge_header(path: Path, header: Header) -> None:
+def _judge_header(path: Path, header: SnapshotHeader) -> None:
     SNAPSHOT_FILE.check(str(path), header.format)
     if header.group != GROUP:
         raise StorageError(

@@ -248,7 +248,7 @@ class _Copy:
         return False
 
 
-class Copies:
+class SnapshotInstaller:
     """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
 
     The same chunks are written as a snapshot of this node, so that after a power cut it need not

@@ -59,7 +59,7 @@ COMPLAINTS_MAX = 1000
 _LEFT_UNFINISHED = "it is no member, and left a message unfinished while others needed the space"
 
 
-class Counters(msgspec.Struct):
+class TransportCounters(msgspec.Struct):
     """Since this transport was made."""
 
     sent: int = 0
@@ -127,7 +127,7 @@ class Transport:
         self._is_stopped = False
         self._lonely_s = LONELY_S
         self._lonely: asyncio.TimerHandle | None = None
-        self.counters = Counters()
+        self.counters = TransportCounters()
 
     # --- life ----------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from quorate.base.metrics import Histogram
 from quorate.base.records import Record
 from quorate.runtime.fileops import Files
 from quorate.wire.fileops import FileOp, Sync
-from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 
 SyncMode = Literal["auto", "thread", "inline", "none"]
@@ -114,7 +114,7 @@ class Wal:
     def __init__(
         self,
         directory: Path,
-        identity: Identity,
+        identity: LogIdentity,
         settings: WalSettings,
         *,
         is_begun: bool = False,

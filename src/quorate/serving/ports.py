@@ -6,11 +6,11 @@ from typing import Protocol, runtime_checkable
 from quorate.base.context import RequestContext
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Outcome
-from quorate.base.ports import HeldView, Query, Submit, Watch
+from quorate.base.ports import HeldView, ReadIndex, Submit, Watch
 from quorate.base.slices import Step
 
 
-class Backend(Submit, Query, Watch, Protocol):
+class Backend(Submit, ReadIndex, Watch, Protocol):
     """The node, or the way to one, as far as serving needs it; `base.ports.Local` fills it."""
 
     @property
@@ -44,7 +44,7 @@ class Slices(Protocol):
         ...
 
 
-class Held(Protocol):
+class Closable(Protocol):
     """Something to close."""
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Caller(Protocol):
         """It waits no more: nobody need be told if it goes."""
         ...
 
-    def own(self, held: Held) -> None:
+    def own(self, held: Closable) -> None:
         """Have something closed when the answer has left, or when nobody will get it."""
         ...
 

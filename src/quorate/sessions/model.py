@@ -2,8 +2,8 @@
 
 from typing import NamedTuple, cast
 
-from quorate.base.answers import Reading
-from quorate.base.domain import Model, Query, Simulation
+from quorate.base.answers import StateView
+from quorate.base.domain import Model, SimulatedRead, Simulation
 from quorate.base.facts import (
     CheckRemoved,
     CheckStatus,
@@ -19,7 +19,7 @@ from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpi
 from quorate.sessions.queries import each_session
 
 
-class Session(NamedTuple):
+class ModelSession(NamedTuple):
     """A session as far as the model cares."""
 
     id: str
@@ -35,9 +35,9 @@ class Sessions:
     """All sessions that live."""
 
     def __init__(self, _: Model) -> None:
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, ModelSession] = {}
 
-    def put_back(self, sessions: dict[str, Session], stamp_ms: int) -> None:
+    def put_back(self, sessions: dict[str, ModelSession], stamp_ms: int) -> None:
         """As they were; each gets its full time."""
         self.sessions = {
             name: session._replace(renewed_ms=stamp_ms) for name, session in sessions.items()
@@ -71,7 +71,7 @@ def _create(model: Model, command: SessionCreate) -> str | Failure:
     if command.id in sessions_of(model).sessions:
         return Failure("already_exists", f"Session '{command.id}' exists already")
     model.take()
-    sessions_of(model).sessions[command.id] = Session(
+    sessions_of(model).sessions[command.id] = ModelSession(
         command.id,
         node,
         command.ttl_ms,
@@ -112,7 +112,7 @@ def _expire(model: Model, command: SessionExpire) -> bool:
 # --- facts and questions ----------------------------------------------------------------------
 
 
-def _end(model: Model, session: Session) -> None:
+def _end(model: Model, session: ModelSession) -> None:
     model.take()
     mine = sessions_of(model)
     del mine.sessions[session.id]
@@ -143,20 +143,20 @@ def _is_alive(model: Model, question: IsSessionAlive) -> bool:
 # --- snapshots of users -----------------------------------------------------------------------
 
 
-def _save(model: Model) -> dict[str, Session]:
+def _save(model: Model) -> dict[str, ModelSession]:
     return dict(sessions_of(model).sessions)
 
 
-def _restore(model: Model, saved: dict[str, Session]) -> None:
+def _restore(model: Model, saved: dict[str, ModelSession]) -> None:
     sessions_of(model).put_back(saved, model.stamp_ms)
 
 
 # --- what clients read ------------------------------------------------------------------------
 
 
-def _see(reading: Reading, _: bytes) -> tuple[Session, ...]:
+def _see(reading: StateView, _: bytes) -> tuple[ModelSession, ...]:
     return tuple(
-        Session(
+        ModelSession(
             row.id,
             row.node.lower(),
             row.ttl_ms,
@@ -169,7 +169,7 @@ def _see(reading: Reading, _: bytes) -> tuple[Session, ...]:
     )
 
 
-def _expect(model: Model, slot: int, _: bytes) -> tuple[Session, ...]:
+def _expect(model: Model, slot: int, _: bytes) -> tuple[ModelSession, ...]:
     return tuple(sorted(model.copies[slot]["sessions"].values())) if slot else ()
 
 
@@ -191,5 +191,5 @@ SIMULATION = Simulation(
         NodeLeaving: _node_leaving,
         IsSessionAlive: _is_alive,
     },
-    queries={"sessions": Query(_see, _expect, _no_key)},
+    queries={"sessions": SimulatedRead(_see, _expect, _no_key)},
 )

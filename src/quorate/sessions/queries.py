@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from quorate.base.answers import Answer, Reading, Renewal
+from quorate.base.answers import Answer, Renewal, StateView
 from quorate.base.subjects import exactly
 from quorate.sessions.commands import SessionRenew
 from quorate.sessions.subjects import of_node_sessions, of_session
@@ -16,7 +16,7 @@ from quorate.sessions.tables import (
 )
 
 
-def session_get(reading: Reading, session: str) -> Answer[SessionRow | None]:
+def session_get(reading: StateView, session: str) -> Answer[SessionRow | None]:
     """One session by id."""
     subject = of_session(session)
     row = session_of(reading.rows, session)
@@ -25,7 +25,7 @@ def session_get(reading: Reading, session: str) -> Answer[SessionRow | None]:
     return reading.answer(row, changed, header, (exactly(subject),))
 
 
-def each_session(reading: Reading, node: str | None = None) -> Answer[Iterator[SessionRow]]:
+def each_session(reading: StateView, node: str | None = None) -> Answer[Iterator[SessionRow]]:
     """All sessions, or those of a node, by id, read one by one."""
     if node is None:
         return reading.of_table(sessions(reading.rows), SESSIONS)
@@ -35,7 +35,7 @@ def each_session(reading: Reading, node: str | None = None) -> Answer[Iterator[S
     return reading.answer(rows, reading.noted(subject), header, (exactly(subject),))
 
 
-def session_renewal(reading: Reading, stamp_ms: int, session: str) -> Renewal[SessionRow] | None:
+def session_renewal(reading: StateView, stamp_ms: int, session: str) -> Renewal[SessionRow] | None:
     """What the renewal of a session at this log time needs; None: there is no such session."""
     row = session_of(reading.rows, session)
     if row is None:

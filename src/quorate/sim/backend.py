@@ -99,7 +99,7 @@ class Alarm:
         self.is_cancelled = True
 
 
-class Backend:
+class SimBackend:
     """Fills `serving.ports.Backend` and `serving.ports.Slices` for one life of a host.
 
     Args:
@@ -111,7 +111,7 @@ class Backend:
         tables: Its rows as of now, as its clients read them.
 
     Attributes:
-        tables: See `base.ports.Query.tables`.
+        tables: See `base.ports.ReadIndex.tables`.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Backend:
             done(error)
 
     def read(self, context: RequestContext, done: Callable[[Any], None]) -> None:
-        """See `base.ports.Query.read`."""
+        """See `base.ports.ReadIndex.read`."""
         ticket, due_s = Ticket(self._operation_of(context), done), self._due_s(context)
         self._host.do(lambda node, _: node.read(ticket, due_s))
 

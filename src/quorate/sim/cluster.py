@@ -21,7 +21,7 @@ from quorate.sim.desk import Desk
 from quorate.sim.habits import Habits
 from quorate.sim.host import Host
 from quorate.sim.judge import Judge
-from quorate.sim.model import Model
+from quorate.sim.model import ReferenceModel
 from quorate.sim.network import Network, Weather
 from quorate.sim.operations import Operation
 from quorate.sim.oracle import Memory, Oracle
@@ -58,7 +58,7 @@ class Make(msgspec.Struct, frozen=True):
     domains: Domains = DOMAINS
 
 
-class Cluster:
+class SimCluster:
     """Everything that a run consists of.
 
     Args:
@@ -398,7 +398,7 @@ class Cluster:
             if wrong:
                 raise ViolationError(f"secondary indexes of {host.name}: {wrong[:3]}")
 
-    def _compare_queries(self, host: Host, reader: Reader, model: Model) -> None:
+    def _compare_queries(self, host: Host, reader: Reader, model: ReferenceModel) -> None:
         for name, query in self.desk.queries.items() if reader.applied == model.slot else ():
             for key in dict.fromkeys(query.key(self._chance) for _ in range(8)):
                 if query.see(reader, key) != query.expect(model, model.slot, key):

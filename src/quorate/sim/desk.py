@@ -11,27 +11,27 @@ from typing import Any
 from quorate.base.answers import Answer, LongAnswer, Renewal
 from quorate.base.command import Command
 from quorate.base.context import Consistency, Principal, RequestContext
-from quorate.base.domain import Query
+from quorate.base.domain import SimulatedRead
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Rng, View
 from quorate.kv.model import Row
 from quorate.kv.queries import LongList, batches, keys_index, kv_get, kv_list, long_list
-from quorate.kv.tables import KvEntry
+from quorate.kv.tables import KvPair
 from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
 from quorate.machine.snapshot import content
 from quorate.serving import reads, renewals
 from quorate.serving.evaluations import Evaluated, Evaluations
 from quorate.serving.held import HeldState, when_held
-from quorate.serving.ports import Held
+from quorate.serving.ports import Closable
 from quorate.serving.serving import Serving
 from quorate.sessions.queries import session_renewal
 from quorate.sessions.tables import SessionRow
 from quorate.sim.archives import commands_of
-from quorate.sim.backend import Backend, Server, Ticket
+from quorate.sim.backend import Server, SimBackend, Ticket
 from quorate.sim.judge import Judge, told
-from quorate.sim.operations import ARCHIVE, Kind, Operation
+from quorate.sim.operations import ARCHIVE, Operation, OperationKind
 from quorate.sim.readfaults import NO_FAULTS, FailingReads, HoldableTables, ReadFaults
 from quorate.sim.world import World
 
@@ -92,7 +92,7 @@ class Desk:
     def serve(self, host: Server, hold_s: float) -> None:
         """A life of a host begins."""
         tables = self.failing.tables(host.tables)
-        backend = Backend(self._world, host, hold_s, self.operation_of, self._chance, tables)
+        backend = SimBackend(self._world, host, hold_s, self.operation_of, self._chance, tables)
         serving = Serving(backend, backend.call_later, backend, Evaluations(), self._chance)
         self._served[host.name] = (host.life, serving)
 
@@ -115,31 +115,31 @@ class Desk:
             self.refuse(operation, "the host is down")
             return
         operation.wait_s = patience_s
-        if operation.kind is not Kind.STALE:
-            more_s = patience_s / 8 + GRACE_S if operation.kind is Kind.WATCH else 0.0
+        if operation.kind is not OperationKind.STALE:
+            more_s = patience_s / 8 + GRACE_S if operation.kind is OperationKind.WATCH else 0.0
             operation.deadline_s = host.now_s + patience_s + more_s
         self._judge.note(host.name, host.now_s)
-        caller = Caller(self, self._world, host, operation, context_of(operation, number))
+        caller = SimCaller(self, self._world, host, operation, context_of(operation, number))
         try:
             self._carry_out(serving, caller, operation)
         except QuorateError as error:  # refused at the door
             caller.fail(error)
 
-    def _carry_out(self, serving: Serving, caller: "Caller", operation: Operation) -> None:
+    def _carry_out(self, serving: Serving, caller: "SimCaller", operation: Operation) -> None:
         command = operation.command
         if command is not None:
             is_urgent = type(command).__name__.startswith("Session")
             then = partial(self._applied, operation)
             conclude = partial(caller.conclude, then=then)
             serving.submit(caller.context, command, conclude, urgent=is_urgent)
-        elif operation.kind is Kind.RENEW:
+        elif operation.kind is OperationKind.RENEW:
             look, done = partial(self._look, operation), partial(self._renewed, serving, operation)
             renewals.renew(serving, caller, look, done)
         elif operation.query == ARCHIVE:
             step = partial(self._archive, operation)
             reads.confirmed(serving, caller, partial(when_held, serving, caller, step))
         else:
-            is_watch = operation.kind is Kind.WATCH
+            is_watch = operation.kind is OperationKind.WATCH
             query = reads.Query(
                 partial(self._evaluated, operation),
                 operation.index if is_watch else 0,
@@ -148,7 +148,7 @@ class Desk:
                 is_list=operation.is_list,
             )
             reads.read(serving, caller, query)
-        if operation.kind is Kind.WATCH and self._chance.random() < GONE:
+        if operation.kind is OperationKind.WATCH and self._chance.random() < GONE:
             leaves_s = self._chance.random() * operation.wait_s
             self._world.after(leaves_s, caller.leave)
 
@@ -210,7 +210,7 @@ class Desk:
         self._judge.note(host.name, host.now_s)
         own = [operation for operation in self.open if operation.host == host.name]
         for operation in own:
-            if operation.kind is Kind.READ and host.now_s > operation.deadline_s:
+            if operation.kind is OperationKind.READ and host.now_s > operation.deadline_s:
                 self._judge.is_late(operation)
         waiting = [operation for operation in own if operation.watch_id]
         if len(node.group.watches) != len(waiting):
@@ -325,7 +325,7 @@ class Desk:
         return self._chance.random() < share
 
 
-class Caller:
+class SimCaller:
     """Fills `serving.reads.ReadCaller`.
 
     Attributes:
@@ -347,7 +347,7 @@ class Caller:
         self._operation = operation
         self.context = context
         self._on_lost: Callable[[], None] | None = None
-        self._owned: Held | None = None
+        self._owned: Closable | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -418,7 +418,7 @@ class Caller:
         self._on_lost = None
         self._desk.waiting.pop(self._operation.number, None)
 
-    def own(self, held: Held) -> None:
+    def own(self, held: Closable) -> None:
         """See `serving.ports.Caller.own`."""
         self._owned = held
 
@@ -444,7 +444,7 @@ class Caller:
 
 def context_of(operation: Operation, number: int) -> RequestContext:
     """Under which terms an operation is asked."""
-    is_stale = operation.kind is Kind.STALE or operation.is_stale
+    is_stale = operation.kind is OperationKind.STALE or operation.is_stale
     return RequestContext(
         Principal(operation.client),
         Consistency.STALE if is_stale else Consistency.DEFAULT,
@@ -454,7 +454,7 @@ def context_of(operation: Operation, number: int) -> RequestContext:
     )
 
 
-def _seen(entry: KvEntry) -> tuple[bytes, Row]:
+def _seen(entry: KvPair) -> tuple[bytes, Row]:
     row = entry.row
     return entry.key, Row(
         row.create_index, row.modify_index, row.lock_index, row.flags, row.session, row.value
@@ -466,6 +466,6 @@ def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:
     return {name: act for domain in domains.all for name, act in domain.simulation.acts.items()}
 
 
-def queries_of(domains: Domains) -> dict[str, Query]:
+def queries_of(domains: Domains) -> dict[str, SimulatedRead]:
     """What domains say that clients may read besides keys, by name."""
     return {name: one for domain in domains.all for name, one in domain.simulation.queries.items()}

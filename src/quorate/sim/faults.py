@@ -13,7 +13,7 @@ from random import Random
 
 import msgspec
 
-from quorate.sim.cluster import Cluster
+from quorate.sim.cluster import SimCluster
 from quorate.sim.host import Host
 from quorate.sim.shapes import SHAPES, Pairs, both
 
@@ -30,7 +30,7 @@ class Fault(msgspec.Struct, frozen=True):
 class Injector:
     """Brings faults to a cluster, and counts them by kind."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: SimCluster) -> None:
         self._cluster = cluster
         self._world = cluster.world
         self.counts: dict[str, int] = {}
@@ -60,14 +60,14 @@ class Injector:
 
 
 Undo = Callable[[], None]
-Inject = Callable[[Cluster, Random, Fault], Undo | None]
+Inject = Callable[[SimCluster, Random, Fault], Undo | None]
 
 
 def _nothing() -> None:
     """Nothing to undo."""
 
 
-def _host(cluster: Cluster, dice: Random) -> Host | None:
+def _host(cluster: SimCluster, dice: Random) -> Host | None:
     """A host that runs; the leader in one of three cases."""
     living = cluster.living
     leader = cluster.leader
@@ -79,7 +79,7 @@ def _host(cluster: Cluster, dice: Random) -> Host | None:
 # --- network ----------------------------------------------------------------------------------
 
 
-def _partition(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _partition(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     names = [name for name, host in cluster.hosts.items() if host.lives]
     if len(names) < 2:
         return None
@@ -90,7 +90,7 @@ def _partition(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return lambda: cluster.network.heal(pairs)
 
 
-def _flapping(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _flapping(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     names = [name for name, host in cluster.hosts.items() if host.lives]
     if len(names) < 2:
         return None
@@ -114,7 +114,7 @@ def _flapping(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _slow_link(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _slow_link(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     names = list(cluster.hosts)
     if len(names) < 2:
         return None
@@ -126,7 +126,7 @@ def _slow_link(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 # --- processes --------------------------------------------------------------------------------
 
 
-def _crash(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _crash(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -144,7 +144,7 @@ def _up(host: Host) -> None:
     host.start()
 
 
-def _all_at_once(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _all_at_once(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     hosts = cluster.living
     is_power_cut = fault.kind == "power_cut_all"
     for host in hosts:
@@ -157,7 +157,7 @@ def _all_at_once(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return start
 
 
-def _rolling(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _rolling(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     hosts = cluster.living
     for place, host in enumerate(hosts):
         at_s = fault.for_s * place / len(hosts)
@@ -171,7 +171,7 @@ def _rolling(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _pause(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _pause(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -182,7 +182,7 @@ def _pause(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 # --- clocks -----------------------------------------------------------------------------------
 
 
-def _freeze(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _freeze(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -190,7 +190,7 @@ def _freeze(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return lambda: host.clock.thaw(cluster.world.now)
 
 
-def _leap(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _leap(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -199,7 +199,7 @@ def _leap(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return _nothing
 
 
-def _drift(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _drift(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -210,7 +210,7 @@ def _drift(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 # --- disks ------------------------------------------------------------------------------------
 
 
-def _slow_disk(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _slow_disk(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -222,7 +222,7 @@ def _slow_disk(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _sync_failure(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _sync_failure(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -235,7 +235,7 @@ def _healthy_again(host: Host) -> None:
     host.start()
 
 
-def _full(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _full(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None:
         return None
@@ -243,7 +243,7 @@ def _full(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return lambda: host.set_full(is_full=False)
 
 
-def _may_lose(cluster: Cluster, host: Host) -> bool:
+def _may_lose(cluster: SimCluster, host: Host) -> bool:
     """May this directory be lost? Not while another one is not replaced yet.
 
     Replaced means that an operator has the answers that the lost one is removed, and that the new
@@ -271,7 +271,7 @@ def _may_lose(cluster: Cluster, host: Host) -> bool:
     )
 
 
-def _wipe(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _wipe(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     host = _host(cluster, dice)
     if host is None or not _may_lose(cluster, host):
         return None
@@ -279,7 +279,7 @@ def _wipe(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return _nothing
 
 
-def _bit_flip(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _bit_flip(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     """Rot in the log of a node that is down; whatever it costs, it costs this directory only."""
     host = _host(cluster, dice)
     if host is None or not _may_lose(cluster, host):
@@ -293,7 +293,7 @@ def _bit_flip(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return lambda: cluster.try_rotten(host)
 
 
-def _rolled_back(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _rolled_back(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     """A copy of a directory is made, and put in the place of the directory some time later.
 
     Which old copies are found is said in `docs/protocol/rollback.md`; no other one is put back:
@@ -316,7 +316,7 @@ def _rolled_back(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
 # --- membership -------------------------------------------------------------------------------
 
 
-def _transfer(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _transfer(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     model = cluster.oracle.model
     if model is None:
         return None
@@ -325,7 +325,7 @@ def _transfer(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return _nothing
 
 
-def _add(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _add(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     hosts = [host for name, host in cluster.hosts.items() if name not in cluster.visitors]
     fresh = [host for host in hosts if not host.lives]
     if not fresh or cluster.oracle.model is None:
@@ -334,7 +334,7 @@ def _add(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
     return _nothing
 
 
-def _remove(cluster: Cluster, dice: Random, fault: Fault) -> Undo | None:
+def _remove(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     model = cluster.oracle.model
     if model is None or not cluster.is_settled or len(model.chain) > 1:
         return None

@@ -23,8 +23,8 @@ from quorate.base.effects import (
     Persist,
     ReadReady,
     Refused,
-    Reply,
     Send,
+    SendWhenDurable,
     Truncate,
     Wake,
 )
@@ -408,8 +408,8 @@ class Host:
                     self.world.say(f"{self.name} halted: {reason[:90]}")
                     self.crash(is_power_cut=False)
                     self.is_lost = True
-                case Reply():
-                    violated("a body never sees a Reply")
+                case SendWhenDurable():
+                    violated("a body never sees a SendWhenDurable")
 
     def _send(self, effect: Send) -> None:
         watermark = (

@@ -17,8 +17,8 @@ from quorate.kv.commands import KvDeleteTree
 from quorate.kv.model import Row, keys_of
 from quorate.machine.commands import RestoreCommit, Txn
 from quorate.sessions.model import is_alive_at
-from quorate.sim.model import Model
-from quorate.sim.operations import ARCHIVE, End, Kind, Operation, Subject
+from quorate.sim.model import ReferenceModel
+from quorate.sim.operations import ARCHIVE, Operation, OperationKind, OperationStatus, Subject
 from quorate.sim.world import ViolationError
 
 Seen = tuple[tuple[bytes, Row], ...]
@@ -31,7 +31,7 @@ class Judge:
     """The history of all clients, judged as it grows."""
 
     def __init__(self) -> None:
-        self.model: Model | None = None
+        self.model: ReferenceModel | None = None
         self.operations: list[Operation] = []
         self.counts = {"done": 0, "refused": 0, "unknown": 0, "reads": 0, "watches": 0}
         self.counts |= {"archives": 0, "restores": 0}
@@ -72,7 +72,9 @@ class Judge:
 
     def refuse(self, operation: Operation, now_s: float, error: str, *, is_definite: bool) -> None:
         """A client gets an error."""
-        self._close(operation, now_s, End.REFUSED if is_definite else End.UNKNOWN)
+        self._close(
+            operation, now_s, OperationStatus.REFUSED if is_definite else OperationStatus.UNKNOWN
+        )
         operation.error = error
         if operation.planted and operation.planted != error:
             raise ViolationError(f"{told(operation)} met another error than it was told: {error}")
@@ -87,7 +89,7 @@ class Judge:
     ) -> None:
         """A write took effect at this place, with this outcome."""
         model = self._model()
-        self._close(operation, now_s, End.DONE)
+        self._close(operation, now_s, OperationStatus.DONE)
         operation.slot, operation.position, operation.value = slot, position, outcome
         self.counts["done"] += 1
         if slot > model.slot:
@@ -139,13 +141,13 @@ class Judge:
             clock_s: Of a stale answer: what the host's clock shows. None: it was confirmed.
         """
         if self.model is None and clock_s is not None and not seen:
-            self._close(operation, now_s, End.DONE)
+            self._close(operation, now_s, OperationStatus.DONE)
             operation.value = seen
             return
         model = self._model()
-        self._close(operation, now_s, End.DONE)
+        self._close(operation, now_s, OperationStatus.DONE)
         operation.slot, operation.position, operation.value = slot, float("inf"), seen
-        self.counts["watches" if operation.kind is Kind.WATCH else "reads"] += 1
+        self.counts["watches" if operation.kind is OperationKind.WATCH else "reads"] += 1
         if operation.session:
             if bool(seen) != is_alive_at(model, operation.session, slot):
                 raise ViolationError(f"{told(operation)}: the model says {not seen}")
@@ -153,7 +155,7 @@ class Judge:
             self.counts["archives"] += 1  # what it holds is judged when it has been restored
         elif seen != (expected := expected_read(model, operation, slot)):
             raise ViolationError(f"{told(operation)}: the model says {expected}, not {seen}")
-        if operation.kind is Kind.WATCH:
+        if operation.kind is OperationKind.WATCH:
             self._missed_nothing(model, operation, now_s, is_stale=clock_s is not None)
         if clock_s is not None:
             self._is_young(operation, clock_s)
@@ -174,7 +176,7 @@ class Judge:
         self.read(operation, now_s, slot, seen)
 
     def _missed_nothing(
-        self, model: Model, operation: Operation, now_s: float, *, is_stale: bool
+        self, model: ReferenceModel, operation: Operation, now_s: float, *, is_stale: bool
     ) -> None:
         """A blocking read that tells no newer index has seen no change since the one it brought."""
         if not operation.index or operation.told_index > operation.index:
@@ -242,21 +244,21 @@ class Judge:
         if self.model is not None and value in keys_of(self.model).effects_of:
             raise ViolationError(f"the write of {value!r} was refused and took effect all the same")
 
-    def _model(self) -> Model:
+    def _model(self) -> ReferenceModel:
         if self.model is None:
             raise ViolationError("an answer before there was a cluster")
         return self.model
 
-    def _close(self, operation: Operation, now_s: float, end: End) -> None:
-        if operation.end is not End.OPEN:
+    def _close(self, operation: Operation, now_s: float, end: OperationStatus) -> None:
+        if operation.end is not OperationStatus.OPEN:
             raise ViolationError(f"{told(operation)} was answered twice")
-        if operation.planted and end is not End.REFUSED:
+        if operation.planted and end is not OperationStatus.REFUSED:
             raise ViolationError(f"{told(operation)} failed, and was not told so")
         self._events += 1
         operation.ended, operation.ended_s, operation.end = self._events, now_s, end
 
 
-def expected_read(model: Model, operation: Operation, slot: int) -> Any:
+def expected_read(model: ReferenceModel, operation: Operation, slot: int) -> Any:
     """What a read of the tables as of `slot` must see."""
     if operation.query:
         return model.queries[operation.query].expect(model, slot, operation.key)
@@ -266,13 +268,13 @@ def expected_read(model: Model, operation: Operation, slot: int) -> Any:
     return () if row is None else ((operation.key, row),)
 
 
-def _asked_at(model: Model, operation: Operation) -> int:
+def _asked_at(model: ReferenceModel, operation: Operation) -> int:
     """The slot after which every change is newer than the index that a blocking read brought."""
     slots = (slot for slot, index in model.indexes.items() if index >= operation.index)
     return min(slots, default=model.slot)
 
 
-def _is_changed(model: Model, operation: Operation, after: int, upto: int) -> bool:
+def _is_changed(model: ReferenceModel, operation: Operation, after: int, upto: int) -> bool:
     """Whether what a blocking read waits for is another in `upto` than it was in `after`."""
     if operation.query:
         query, key = model.queries[operation.query], operation.key
@@ -307,7 +309,7 @@ def _same(expected: Outcome, outcome: Outcome) -> bool:
     return expected.index == outcome.index and expected.value == outcome.value
 
 
-def _is_in_removed_tree(model: Model, operation: Operation, slot: int) -> bool:
+def _is_in_removed_tree(model: ReferenceModel, operation: Operation, slot: int) -> bool:
     """Whether a tree was removed that the key would have been in: then its watchers may wake."""
     for number in range(operation.since + 1, slot + 1):
         for command in model.commands.get(number, ()):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from quorate.base.batches import Bundle, Configuration, Member, decode_batch
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig
-from quorate.base.domain import Domain, Query
+from quorate.base.domain import Domain, SimulatedRead
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Outcome
@@ -29,7 +29,7 @@ from quorate.sim.world import ViolationError
 T = TypeVar("T")
 
 
-class Model:
+class ReferenceModel:
     """The state after each slot, in order.
 
     Args:
@@ -51,7 +51,7 @@ class Model:
         self, configuration: Configuration, settings: ClusterConfig, domains: Domains
     ) -> None:
         self._decode = domains.decode
-        self._handlers: dict[type[Any], list[Callable[[Model, Any], Any]]] = {
+        self._handlers: dict[type[Any], list[Callable[[ReferenceModel, Any], Any]]] = {
             each: [handler] for each, handler in _APPLY.items()
         }
         self.own: dict[str, Any] = {}
@@ -59,11 +59,11 @@ class Model:
         self.archives: dict[str, int] = {}
         self.restores: list[int] = []
         self._restoring = ("", 0)  # id, rows so far
-        self.queries: dict[str, Query] = {}
-        self._saves: dict[str, Callable[[Model], Any]] = {}
-        self._restored: dict[str, Callable[[Model, Any], None]] = {}
-        self.transact: Callable[[Model, Sequence[Any]], Any] = _no_operations
-        self._ends: list[Callable[[Model], None]] = []
+        self.queries: dict[str, SimulatedRead] = {}
+        self._saves: dict[str, Callable[[ReferenceModel], Any]] = {}
+        self._restored: dict[str, Callable[[ReferenceModel, Any], None]] = {}
+        self.transact: Callable[[ReferenceModel, Sequence[Any]], Any] = _no_operations
+        self._ends: list[Callable[[ReferenceModel], None]] = []
         for domain in domains.all:
             self._add(domain)
         self.slot = Slot(0)
@@ -235,15 +235,15 @@ class Model:
         self._is_taken = False
 
 
-def _txn(model: Model, command: Txn) -> Any:
+def _txn(model: ReferenceModel, command: Txn) -> Any:
     return model.transact(model, command.ops)
 
 
-def _reap(model: Model, command: TombstonesReap) -> None:
+def _reap(model: ReferenceModel, command: TombstonesReap) -> None:
     return None
 
 
-def _no_operations(_: Model, ops: Sequence[Any]) -> Any:
+def _no_operations(_: ReferenceModel, ops: Sequence[Any]) -> Any:
     raise ViolationError(f"nobody offers operations: {ops}")
 
 
@@ -256,23 +256,23 @@ class Swept:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _sweep(model: Model, command: Sweep) -> Swept:
+def _sweep(model: ReferenceModel, command: Sweep) -> Swept:
     return Swept()
 
 
-def _restore_begin(model: Model, command: RestoreBegin) -> bool:
+def _restore_begin(model: ReferenceModel, command: RestoreBegin) -> bool:
     return model.begin_restore(command.restore_id)
 
 
-def _restore_rows(model: Model, command: RestoreRows) -> bool:
+def _restore_rows(model: ReferenceModel, command: RestoreRows) -> bool:
     return model.take_rows(command.restore_id, len(command.rows))
 
 
-def _restore_commit(model: Model, command: RestoreCommit) -> bool:
+def _restore_commit(model: ReferenceModel, command: RestoreCommit) -> bool:
     return model.end_restore(command)
 
 
-_APPLY: dict[type[Any], Callable[[Model, Any], Any]] = {
+_APPLY: dict[type[Any], Callable[[ReferenceModel, Any], Any]] = {
     Txn: _txn,
     RestoreBegin: _restore_begin,
     RestoreRows: _restore_rows,

@@ -14,7 +14,7 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Message
 from quorate.base.records import Founded, Record
 from quorate.machine.state import State
-from quorate.sim.cluster import Cluster
+from quorate.sim.cluster import SimCluster
 from quorate.sim.oracle import Oracle
 from quorate.sim.workload import Appetite
 from quorate.sim.world import ViolationError
@@ -93,11 +93,11 @@ class Neighbour:
         founders: How many found the second one.
     """
 
-    def __init__(self, first: Cluster, founders: int) -> None:
+    def __init__(self, first: SimCluster, founders: int) -> None:
         make = msgspec.structs.replace(
             first.make, founders=founders, spares=0, early=0, expect=0, appetite=Appetite(clients=0)
         )
-        self.cluster = Cluster(first.world, make, names=NAMES, network=first.network)
+        self.cluster = SimCluster(first.world, make, names=NAMES, network=first.network)
         self._first = first
         self.visitor = list(first.hosts.values())[-1]
         oracles = (first.oracle, self.cluster.oracle)
@@ -141,12 +141,12 @@ class Neighbour:
         if ids[0] & ids[1]:
             raise ViolationError(f"members of both clusters: {sorted(ids[0] & ids[1])}")
 
-    def _homes(self) -> list[Cluster]:
+    def _homes(self) -> list[SimCluster]:
         """The clusters whose newest configuration names the visitor."""
         me = self.visitor.me.id
         return [cluster for cluster in (self._first, self.cluster) if me in _ids(cluster)]
 
 
-def _ids(cluster: Cluster) -> set[NodeId]:
+def _ids(cluster: SimCluster) -> set[NodeId]:
     model = cluster.oracle.model
     return {member.id for member in model.chain[-1][1].members} if model else set()

@@ -47,7 +47,7 @@ class Rule(msgspec.Struct):
     caught: list[tuple[str, Received]] = []  # to whom, and what it would have heard
 
 
-class End(Protocol):
+class NetworkHost(Protocol):
     """What the network needs of a host."""
 
     name: str
@@ -72,7 +72,7 @@ class Network:
     def __init__(self, world: World, weather: Weather) -> None:
         self.world = world
         self.weather = weather
-        self.ends: dict[str, End] = {}
+        self.ends: dict[str, NetworkHost] = {}
         self.counts = {"sent": 0, "lost": 0, "links": 0}
         self.rules: list[Rule] = []
         self._chance = world.chance("network")
@@ -201,7 +201,7 @@ class Network:
         else:
             self.world.after(self._pause(), self._dial, one, other)
 
-    def _shake(self, here: End, there: End) -> bool:
+    def _shake(self, here: NetworkHost, there: NetworkHost) -> bool:
         mine, theirs = here.hello(), there.hello()
         try:
             judge_hello(mine, theirs)
@@ -211,7 +211,9 @@ class Network:
             return False
         return True
 
-    def _join(self, here: End, there: End, link: int, said: str, hello: Hello) -> None:
+    def _join(
+        self, here: NetworkHost, there: NetworkHost, link: int, said: str, hello: Hello
+    ) -> None:
         self._links[here.name, there.name] = link
         self._peers[here.name, there.name] = hello.member.id
         self._last_s.pop((here.name, there.name), None)
@@ -225,7 +227,9 @@ class Network:
 
     # --- messages -----------------------------------------------------------------------------
 
-    def send(self, sender: End, receiver: str, message: Message, group: GroupNumber) -> None:
+    def send(
+        self, sender: NetworkHost, receiver: str, message: Message, group: GroupNumber
+    ) -> None:
         """Put a message of a group on its way; without a link it is lost."""
         name, weather = sender.name, self.weather
         event = Received(sender.hello().member.id, message, group)

@@ -9,7 +9,7 @@ import msgspec
 from quorate.base.command import Command
 
 
-class Kind(Enum):
+class OperationKind(Enum):
     """What an operation is."""
 
     WRITE = "write"
@@ -19,7 +19,7 @@ class Kind(Enum):
     RENEW = "renew"  # of a session: a read, then a write if that is needed
 
 
-class End(Enum):
+class OperationStatus(Enum):
     """How an operation stands."""
 
     OPEN = "open"
@@ -66,7 +66,7 @@ class Operation(msgspec.Struct):
     number: int
     client: str
     host: str
-    kind: Kind
+    kind: OperationKind
     began_s: float
     command: Command | None = None
     key: bytes = b""
@@ -94,7 +94,7 @@ class Operation(msgspec.Struct):
     stamp_ms: int = 0
     restored: dict[bytes, tuple[bytes, int]] = {}
     planted: str = ""
-    end: End = End.OPEN
+    end: OperationStatus = OperationStatus.OPEN
     error: str = ""
 
     @property
@@ -105,7 +105,9 @@ class Operation(msgspec.Struct):
     @property
     def is_linearizable(self) -> bool:
         """Whether it is a read that must see all that was known when it began."""
-        return self.kind is Kind.READ or (self.kind is Kind.WATCH and not self.is_stale)
+        return self.kind is OperationKind.READ or (
+            self.kind is OperationKind.WATCH and not self.is_stale
+        )
 
     @property
     def may_have_written(self) -> bool:

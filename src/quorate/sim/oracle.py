@@ -24,7 +24,7 @@ from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.machine.state import State
 from quorate.paxos.replica import Replica
-from quorate.sim.model import Model
+from quorate.sim.model import ReferenceModel
 from quorate.sim.world import ViolationError
 
 
@@ -59,7 +59,7 @@ class Oracle:
         self._settings = settings
         self.domains = domains
         self._on_chosen = on_chosen
-        self.model: Model | None = None
+        self.model: ReferenceModel | None = None
         self.cluster_id = ""
         self.chosen: dict[Slot, bytes] = {}
         self.prefix = Slot(0)
@@ -82,7 +82,7 @@ class Oracle:
         """A node stored a founding that is complete."""
         if self.model is None:
             self.cluster_id = cluster_id
-            self.model = Model(configuration, self._settings, self.domains)
+            self.model = ReferenceModel(configuration, self._settings, self.domains)
         elif cluster_id != self.cluster_id:
             raise ViolationError(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
 

@@ -22,16 +22,16 @@ from quorate.node.node import Node
 from quorate.node.recovering import Replayed, new_log, replayed, rows_of, state_of
 from quorate.paxos.survivors import Surviving, Survivor, surviving
 from quorate.sessions.tables import SESSIONS
-from quorate.sim.cluster import Cluster
+from quorate.sim.cluster import SimCluster
 from quorate.sim.host import Host
 from quorate.sim.oracle import Oracle
 from quorate.sim.tables import DictTables
 from quorate.sim.world import ViolationError
-from quorate.wire.journal import Identity
+from quorate.wire.journal import LogIdentity
 from quorate.wire.recovery import Recovery
 
 
-def rescued(cluster: Cluster, hosts: Sequence[Host], rng: Random) -> Replayed | None:
+def rescued(cluster: SimCluster, hosts: Sequence[Host], rng: Random) -> Replayed | None:
     """Make a new cluster out of copies of these directories; None if none of them can be used.
 
     Args:
@@ -72,10 +72,10 @@ def _content(rows: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {key: b"" if key[0] in timed else value for key, value in rows}
 
 
-def _survivor(cluster: Cluster, host: Host) -> Survivor | None:
+def _survivor(cluster: SimCluster, host: Host) -> Survivor | None:
     """What a host's directory holds now; None if it is none of this cluster, or damaged."""
     store = host.store
-    identity = Identity(store.node_id, store.incarnation + 1, 0)
+    identity = LogIdentity(store.node_id, store.incarnation + 1, 0)
     recovery = Recovery(
         store.disk.files, store.disk.read, identity, store.layout, is_begun=store.has_log
     )
@@ -120,7 +120,7 @@ def _judge_state(oracle: Oracle, result: Surviving, old: Replayed) -> None:
         raise ViolationError(f"replayed to slot {old.state.applied}, with another digest")
 
 
-def rescue_some(cluster: Cluster, seed: object) -> None:
+def rescue_some(cluster: SimCluster, seed: object) -> None:
     """Take any directories of a run, as chance says, and judge what is made of them.
 
     Raises:

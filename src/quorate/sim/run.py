@@ -12,11 +12,11 @@ import msgspec
 
 from quorate.base.errors import InvariantError
 from quorate.kv.commands import KvSet
-from quorate.sim.cluster import Cluster
+from quorate.sim.cluster import SimCluster
 from quorate.sim.faults import Injector
 from quorate.sim.host import Host
 from quorate.sim.neighbour import Neighbour
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.rescue import rescue_some
 from quorate.sim.search import TooLongError, judge_keys
 from quorate.sim.swarm import Plan
@@ -66,7 +66,7 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
         listener: Gets each line of the trace.
     """
     world = World(plan.seed, listener)
-    cluster = Cluster(world, plan.make)
+    cluster = SimCluster(world, plan.make)
     neighbour = Neighbour(cluster, plan.make.neighbours) if plan.make.neighbours else None
     injector = Injector(cluster)
     failure = ""
@@ -112,7 +112,7 @@ def _place(error: BaseException) -> str:
     return place
 
 
-def _faulty(plan: Plan, cluster: Cluster, injector: Injector) -> None:
+def _faulty(plan: Plan, cluster: SimCluster, injector: Injector) -> None:
     cluster.start()
     injector.schedule(plan.faults)
     cluster.world.run(plan.horizon_s)
@@ -120,7 +120,7 @@ def _faulty(plan: Plan, cluster: Cluster, injector: Injector) -> None:
     injector.is_over = True
 
 
-def _calm(cluster: Cluster) -> None:
+def _calm(cluster: SimCluster) -> None:
     world = cluster.world
     world.say("calm")
     cluster.calm()
@@ -129,12 +129,12 @@ def _calm(cluster: Cluster) -> None:
     _until_level(cluster)
     for host in cluster.members:
         if host.name not in cluster.visitors:  # whose clients may be another cluster's
-            _probe(cluster, host, Kind.WRITE)
-            _probe(cluster, host, Kind.READ)
+            _probe(cluster, host, OperationKind.WRITE)
+            _probe(cluster, host, OperationKind.READ)
     _until_level(cluster)
 
 
-def idle(cluster: Cluster) -> None:
+def idle(cluster: SimCluster) -> None:
     """Nobody asks for anything: a node then says little more than heartbeats.
 
     Raises:
@@ -150,19 +150,21 @@ def idle(cluster: Cluster) -> None:
 
 
 def _is_open(operation: Operation) -> bool:
-    return operation.end is End.OPEN
+    return operation.end is OperationStatus.OPEN
 
 
-def _probe(cluster: Cluster, host: Host, kind: Kind) -> None:
+def _probe(cluster: SimCluster, host: Host, kind: OperationKind) -> None:
     """One more operation must succeed, though perhaps not at the first try."""
     world, error = cluster.world, ""
     for _ in range(PROBES_MAX):
         number = -1 - len(cluster.judge.operations)
-        command = KvSet(b"probe", f"probe{number}".encode()) if kind is Kind.WRITE else None
+        command = (
+            KvSet(b"probe", f"probe{number}".encode()) if kind is OperationKind.WRITE else None
+        )
         operation = Operation(number, "probe", host.name, kind, world.now, command, b"probe")
         cluster.probe(host, operation)
         world.run_while(partial(_is_open, operation), world.now + 12)
-        if operation.end is End.DONE:
+        if operation.end is OperationStatus.DONE:
             return
         error = operation.error
         world.run(world.now + 1.0)
@@ -171,7 +173,7 @@ def _probe(cluster: Cluster, host: Host, kind: Kind) -> None:
     )
 
 
-def _until_level(cluster: Cluster) -> None:
+def _until_level(cluster: SimCluster) -> None:
     world = cluster.world
     if not world.run_while(lambda: not cluster.is_level, world.now + CALM_S):
         raise ViolationError(
@@ -179,7 +181,7 @@ def _until_level(cluster: Cluster) -> None:
         )
 
 
-def _judge(cluster: Cluster) -> None:
+def _judge(cluster: SimCluster) -> None:
     cluster.judge.finish()
     cluster.compare_dumps()
     judge_keys(cluster.judge.operations, b"q", CALLS_MAX)

@@ -12,11 +12,11 @@ from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.messages import Message
 from quorate.kv.commands import KvSet
-from quorate.sim.cluster import Cluster, Make
+from quorate.sim.cluster import Make, SimCluster
 from quorate.sim.habits import Habits
 from quorate.sim.host import Host
 from quorate.sim.network import Rule, Weather
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.shapes import Pairs, both
 from quorate.sim.store import Speed
 from quorate.sim.workload import Appetite
@@ -62,7 +62,7 @@ class Stage:
             habits=Habits(flush_share=1.0, snapshot_s=snapshot_s),
             appetite=Appetite(clients=0),
         )
-        self.cluster = Cluster(self.world, make)
+        self.cluster = SimCluster(self.world, make)
         self.cluster.start()
         self.until(lambda: self.cluster.leader is not None)
         self.run(0.5)
@@ -114,7 +114,12 @@ class Stage:
     # --- clients ------------------------------------------------------------------------------
 
     def ask(
-        self, host: Host, kind: Kind, command: Command | None, key: bytes = b"", index: int = 0
+        self,
+        host: Host,
+        kind: OperationKind,
+        command: Command | None,
+        key: bytes = b"",
+        index: int = 0,
     ) -> Operation:
         """Bring an operation to a host, without waiting for the answer."""
         number = len(self.cluster.judge.operations) + 1
@@ -126,11 +131,11 @@ class Stage:
     def write(self, host: Host, key: bytes = b"key") -> Operation:
         """Bring a write of a fresh value to a host, without waiting for the answer."""
         value = f"v{len(self.cluster.judge.operations)}".encode()
-        return self.ask(host, Kind.WRITE, KvSet(key, value))
+        return self.ask(host, OperationKind.WRITE, KvSet(key, value))
 
     def read(self, host: Host, key: bytes = b"key") -> Operation:
         """Begin a linearizable read."""
-        return self.ask(host, Kind.READ, None, key)
+        return self.ask(host, OperationKind.READ, None, key)
 
     def done(self, *operations: Operation) -> None:
         """Let time pass until these succeeded.
@@ -138,9 +143,11 @@ class Stage:
         Raises:
             ViolationError: One did not.
         """
-        self.until(lambda: all(operation.end is not End.OPEN for operation in operations))
+        self.until(
+            lambda: all(operation.end is not OperationStatus.OPEN for operation in operations)
+        )
         for operation in operations:
-            if operation.end is not End.DONE:
+            if operation.end is not OperationStatus.DONE:
                 raise ViolationError(f"operation {operation.number}: {operation.error}")
 
     def writes(self, host: Host, number: int) -> list[Operation]:

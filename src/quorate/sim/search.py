@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from quorate.kv.commands import KvCas, KvDelete, KvSet
 from quorate.machine.commands import RestoreCommit
-from quorate.sim.operations import End, Kind, Operation
+from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.world import ViolationError
 
 STEPS_MAX = 1_000_000
@@ -55,7 +55,7 @@ def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
     """
     calls: list[Call] = []
     for operation in operations:
-        is_known = operation.end is End.DONE
+        is_known = operation.end is OperationStatus.DONE
         ended = operation.ended if is_known else inf
         if operation.is_linearizable:
             if is_known:
@@ -63,7 +63,7 @@ def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
                 content = (seen[0][1].value, seen[0][1].modify) if seen else ABSENT
                 calls.append(Call(operation.began, ended, "get", None, 0, content))
             continue
-        if operation.end is End.REFUSED or operation.kind is not Kind.WRITE:
+        if operation.end is OperationStatus.REFUSED or operation.kind is not OperationKind.WRITE:
             continue
         outcome = operation.value
         result = (outcome.value is True, outcome.index) if is_known else None

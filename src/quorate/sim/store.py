@@ -21,7 +21,7 @@ from quorate.sim.disk import SimDisk
 from quorate.sim.tables import DictTables, Saved
 from quorate.sim.world import World
 from quorate.wire.fileops import FileOp
-from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 
 SYNC_S_MAX = 8.0
@@ -145,7 +145,7 @@ class Store:
         self._life += 1
         self.incarnation += 1
         life = self._chance.getrandbits(64)
-        identity = Identity(self.node_id, self.incarnation, life)
+        identity = LogIdentity(self.node_id, self.incarnation, life)
         recovery = Recovery(
             self.disk.files, self.disk.read, identity, self.layout, is_begun=self.has_log
         )

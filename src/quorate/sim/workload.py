@@ -30,7 +30,7 @@ from quorate.sessions.commands import SessionCreate, SessionDestroy
 from quorate.sim.archives import keys_in
 from quorate.sim.backend import Server
 from quorate.sim.desk import Desk
-from quorate.sim.operations import ARCHIVE, End, Kind, Operation, Subject
+from quorate.sim.operations import ARCHIVE, Operation, OperationKind, OperationStatus, Subject
 from quorate.sim.world import World
 
 TXN_VERBS = (
@@ -110,10 +110,14 @@ class Client:
             self._written += 1
             self.write(own(self._chance, f"{self.name}-{self._written}"))
         elif query is not None:
-            kind = self._chance.choice((Kind.READ, Kind.READ, Kind.STALE, Kind.WATCH))
+            kind = self._chance.choice(
+                (OperationKind.READ, OperationKind.READ, OperationKind.STALE, OperationKind.WATCH)
+            )
             key = query.key(self._chance)
-            if kind is not Kind.WATCH or query.indexed is None:
-                self.ask(Kind.READ if kind is Kind.WATCH else kind, key=key, query=act)
+            if kind is not OperationKind.WATCH or query.indexed is None:
+                self.ask(
+                    OperationKind.READ if kind is OperationKind.WATCH else kind, key=key, query=act
+                )
             else:
                 self.wait_for(key, query=act)
         else:
@@ -121,7 +125,7 @@ class Client:
 
     # --- helpers of the acts ------------------------------------------------------------------
 
-    def ask(self, kind: Kind, **fields: Any) -> None:
+    def ask(self, kind: OperationKind, **fields: Any) -> None:
         """Bring one operation to some host."""
         hosts = self._hosts()
         if not hosts:
@@ -139,19 +143,19 @@ class Client:
 
     def write(self, command: Command) -> None:
         """Bring one command."""
-        self.ask(Kind.WRITE, command=command)
+        self.ask(OperationKind.WRITE, command=command)
 
     def wait_for(self, key: bytes, **fields: Any) -> None:
         """Wait for what is newer than what this client was told last."""
         is_list, is_long = fields.get("is_list", False), fields.get("is_long", False)
         index = self._told.get((fields.get("query", ""), key, is_list, is_long), 0)
         is_stale = self._chance.random() < 0.2
-        self.ask(Kind.WATCH, key=key, index=index, is_stale=is_stale, **fields)
+        self.ask(OperationKind.WATCH, key=key, index=index, is_stale=is_stale, **fields)
 
     def act_stale(self) -> None:
         """A read of what a host has, if that is not too old."""
         age_s_max = self._chance.choice((inf, inf, 0.2, 1.0, 5.0))
-        self.ask(Kind.STALE, key=self.key(), age_s_max=age_s_max)
+        self.ask(OperationKind.STALE, key=self.key(), age_s_max=age_s_max)
 
     def key(self, group: str = "k") -> bytes:
         """One of the few keys."""
@@ -176,7 +180,7 @@ class Client:
         if self._plan:
             self._go_on(operation)
             return
-        if operation.end is End.DONE:
+        if operation.end is OperationStatus.DONE:
             self._learn(operation)
         self.begin()
 
@@ -186,7 +190,7 @@ class Client:
             self._told[operation.subject] = operation.told_index
         if operation.query == ARCHIVE:
             self._archive = (operation.slot, value)
-        elif operation.kind is Kind.RENEW:
+        elif operation.kind is OperationKind.RENEW:
             is_there = value if command is None else value.value is True
             if not is_there:
                 self._forget(operation.session)
@@ -213,7 +217,7 @@ class Client:
 
     def act_archive(self) -> None:
         """Take a snapshot of the whole state, as it is at some read point."""
-        self.ask(Kind.READ, query=ARCHIVE)
+        self.ask(OperationKind.READ, query=ARCHIVE)
 
     def act_restore(self) -> None:
         """Make an older snapshot the state again, command by command, as a gateway does."""
@@ -232,11 +236,11 @@ class Client:
         restored = {}
         if isinstance(command, RestoreCommit) and self._archive is not None:
             restored = keys_in(self._archive[1])
-        self.ask(Kind.WRITE, command=command, restored=restored)
+        self.ask(OperationKind.WRITE, command=command, restored=restored)
 
     def _go_on(self, operation: Operation) -> None:
         """The next command of a restore, if this one was taken."""
-        if operation.end is End.DONE and operation.value.value is True:
+        if operation.end is OperationStatus.DONE and operation.value.value is True:
             self._world.after(self._chance.expovariate(1 / 0.02), self._next)
         else:
             self._plan = []
@@ -270,7 +274,7 @@ class Client:
 
     def act_renew(self) -> None:
         """Renew a session."""
-        self.ask(Kind.RENEW, session=self.session())
+        self.ask(OperationKind.RENEW, session=self.session())
 
     def act_watch(self) -> None:
         """A blocking read of a key, or of all keys, from where this client saw it last."""
@@ -306,7 +310,7 @@ class Client:
         """What the second tier judges: plain writes and reads of keys under `q`."""
         chance, key = self._chance, self.key("q")
         if chance.random() < 0.4:
-            self.ask(Kind.READ, key=key)
+            self.ask(OperationKind.READ, key=key)
         elif chance.random() < 0.5:
             self.write(KvSet(key, self.value()))
         elif chance.random() < 0.7:
@@ -345,8 +349,8 @@ _ACTS: dict[str, Callable[[Client], None]] = {
     "renew": Client.act_renew,
     "txn": Client.act_txn,
     "watch": Client.act_watch,
-    "read": lambda client: client.ask(Kind.READ, key=client.key()),
-    "list": lambda client: client.ask(Kind.READ, key=b"k", is_list=True),
+    "read": lambda client: client.ask(OperationKind.READ, key=client.key()),
+    "list": lambda client: client.ask(OperationKind.READ, key=b"k", is_list=True),
     "stale": Client.act_stale,
     "plain": Client.act_plain,
     "archive": Client.act_archive,

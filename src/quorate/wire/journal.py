@@ -40,8 +40,8 @@ from quorate.wire.records import (
     FORMAT,
     LAST,
     OPENING,
-    Head,
     Place,
+    SegmentHead,
     Stored,
     StoredKind,
     chain_seed,
@@ -88,7 +88,7 @@ class Layout(msgspec.Struct, frozen=True):
         return self.spares_max if size >= self.segment_bytes else self.spares_ready
 
 
-class Identity(msgspec.Struct, frozen=True):
+class LogIdentity(msgspec.Struct, frozen=True):
     """Whose log this is, and in which of its lives.
 
     Attributes:
@@ -156,7 +156,7 @@ class Journal:
     The first call must be `open`.
     """
 
-    def __init__(self, identity: Identity, layout: Layout, past: Past) -> None:
+    def __init__(self, identity: LogIdentity, layout: Layout, past: Past) -> None:
         self._identity = identity
         self._layout = layout
         self._number = past.number
@@ -340,7 +340,7 @@ class Journal:
         """What a segment must say so that all older ones may go (law WAL-2)."""
         newest = self._segments[-1] if self._segments else Segment(0, 0)
         me = self._identity
-        head = Head(FORMAT, me.node, me.incarnation, newest.number, newest.end)
+        head = SegmentHead(FORMAT, me.node, me.incarnation, newest.number, newest.end)
         opening = [stored_head(head)]
         if self._promised != NO_BALLOT:
             opening.append(stored(Promised(self._promised), COPY))

@@ -54,7 +54,7 @@ COPY = 4
 """Flag: repeats what an older segment said, so that the older one may go."""
 
 
-class Head(msgspec.Struct, frozen=True, array_like=True):
+class SegmentHead(msgspec.Struct, frozen=True, array_like=True):
     """Body of the record that opens a segment.
 
     Attributes:
@@ -69,7 +69,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     previous_end: int
 
 
-class Header(NamedTuple):
+class RecordHeader(NamedTuple):
     """A header whose own CRC was right."""
 
     crc: int
@@ -117,7 +117,7 @@ CLOSE_BYTES = FIXED_BYTES
 
 _SEED = Struct("<QQ")
 _encode = msgspec.msgpack.Encoder().encode
-_decode_head = msgspec.msgpack.Decoder(Head).decode
+_decode_head = msgspec.msgpack.Decoder(SegmentHead).decode
 
 
 class _Founding(msgspec.Struct, array_like=True):
@@ -153,12 +153,12 @@ def stored(record: Record, flags: int = 0, group: GroupNumber = GROUP) -> Stored
     return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags, group)
 
 
-def stored_head(head: Head) -> Stored:
+def stored_head(head: SegmentHead) -> Stored:
     """The stored form of a segment's head."""
     return Stored(StoredKind.HEAD, Slot(0), NO_BALLOT, Slot(0), _encode(head), COPY)
 
 
-def record_of(header: Header, body: bytes) -> Record | None:
+def record_of(header: RecordHeader, body: bytes) -> Record | None:
     """The record that was stored; None for HEAD and CLOSE, which are the journal's own.
 
     Raises:
@@ -182,7 +182,7 @@ def record_of(header: Header, body: bytes) -> Record | None:
             raise ValueError(f"a record of unknown kind {header.kind}")
 
 
-def head_of(body: bytes) -> Head:
+def head_of(body: bytes) -> SegmentHead:
     """The head of a segment.
 
     Raises:
@@ -241,7 +241,7 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
     return crc, [header, body, _PADDING[padding]] if padding else [header, body]
 
 
-def header_at(data: bytes, offset: int) -> Header | None:
+def header_at(data: bytes, offset: int) -> RecordHeader | None:
     """The header at `offset`, of either layout, if one is there, whole, and right by its CRC."""
     if not 0 <= offset <= len(data) - FIXED_BYTES_2:
         return None
@@ -264,7 +264,7 @@ def header_at(data: bytes, offset: int) -> Header | None:
     except UnicodeDecodeError:  # not ours: `encode` writes UTF-8
         return None
     end = body_offset + body_bytes
-    return Header(
+    return RecordHeader(
         crc,
         previous_crc,
         body_crc,
@@ -283,7 +283,7 @@ def header_at(data: bytes, offset: int) -> Header | None:
     )
 
 
-def body_of(data: bytes, header: Header) -> bytes | None:
+def body_of(data: bytes, header: RecordHeader) -> bytes | None:
     """The body behind a header, or None if it is damaged or cut off."""
     body = data[header.body_offset : header.body_offset + header.body_bytes]
     if len(body) != header.body_bytes or crc32c(body) != header.body_crc:

@@ -20,9 +20,9 @@ from quorate.wire.fileops import FileOp, Remove, SyncDirectory
 from quorate.wire.journal import (
     SEGMENT_PREFIX,
     SPARE_PREFIX,
-    Identity,
     Journal,
     Layout,
+    LogIdentity,
     Past,
     Segment,
     segment_name,
@@ -31,15 +31,15 @@ from quorate.wire.journal import (
 from quorate.wire.records import (
     COPY,
     OPENING,
-    Head,
-    Header,
+    RecordHeader,
+    SegmentHead,
     StoredKind,
     body_of,
     head_of,
     header_at,
     record_of,
 )
-from quorate.wire.walk import Fault, Walk
+from quorate.wire.walk import RecordFault, Walk
 
 ReadFile = Callable[[str, int, int], bytes]
 """(name, offset, length): those bytes of a file, fewer at its end."""
@@ -69,7 +69,7 @@ class Recovery:
         self,
         files: Mapping[str, int],
         read: ReadFile,
-        identity: Identity,
+        identity: LogIdentity,
         layout: Layout,
         *,
         is_begun: bool = False,
@@ -83,7 +83,7 @@ class Recovery:
         self._segments = _numbered(files, SEGMENT_PREFIX)
         self._past = Past(max([0, *self._segments, *_numbered(files, SPARE_PREFIX)]))
         self._chain: list[tuple[int, int]] = []  # (number, end), oldest first
-        self._repeated: list[tuple[Header, bytes]] = []
+        self._repeated: list[tuple[RecordHeader, bytes]] = []
         self._again: list[Record] = []
         self._is_read = False
         self.warnings: list[str] = []
@@ -162,7 +162,7 @@ class Recovery:
         data = self._read(name, 0, self._files[name])
         newest = self._judge_head(number, data)
         walk = Walk(data, number, len(data))
-        last_commit: list[tuple[Header, bytes]] = []
+        last_commit: list[tuple[RecordHeader, bytes]] = []
         for header, body in walk:
             if last_commit and header.commit != last_commit[0][0].commit:
                 last_commit = []
@@ -198,7 +198,7 @@ class Recovery:
                 "what follows was never acknowledged and is dropped"
             )
 
-    def _judge_head(self, number: int, data: bytes) -> Head | None:
+    def _judge_head(self, number: int, data: bytes) -> SegmentHead | None:
         """The head of a segment, if it is whole; refused if this life may not read on."""
         header = header_at(data, 0)
         if header is None or header.kind != StoredKind.HEAD or header.segment != number:
@@ -232,7 +232,9 @@ class Recovery:
             name = segment_name(number)
             head = self._judge_head(number, self._read(name, 0, HEAD_BYTES_MAX))
             if head is None:
-                raise _rot(name, Fault(0, "its head is damaged", Slot(0)), "the segment counts")
+                raise _rot(
+                    name, RecordFault(0, "its head is damaged", Slot(0)), "the segment counts"
+                )
             number, end = head.previous, head.previous_end
         older = [other for other in self._segments if other < number]
         if older:
@@ -243,7 +245,7 @@ class Recovery:
                 "the node from the cluster and let it join again with an empty directory",
             )
 
-    def _walked(self, number: int, end: int) -> Iterator[tuple[Header, bytes]]:
+    def _walked(self, number: int, end: int) -> Iterator[tuple[RecordHeader, bytes]]:
         """All records of a segment that counts up to `end`; any fault before that is rot."""
         name = segment_name(number)
         walk = Walk(self._read(name, 0, end), number, end)
@@ -251,7 +253,7 @@ class Recovery:
         if walk.fault is not None:
             raise _rot(name, walk.fault, "newer ones prove that it was whole")
 
-    def _recalled(self, header: Header, body: bytes, with_copies: bool) -> Record | None:
+    def _recalled(self, header: RecordHeader, body: bytes, with_copies: bool) -> Record | None:
         if header.flags & COPY and not with_copies:
             return None
         with _understood(segment_name(header.segment)):
@@ -285,7 +287,7 @@ def _numbered(files: Mapping[str, int], prefix: str) -> list[int]:
     return sorted(int(ending) for ending in endings if len(ending) == 16 and ending.isdecimal())
 
 
-def _rot(name: str, fault: Fault, proof: str) -> StorageError:
+def _rot(name: str, fault: RecordFault, proof: str) -> StorageError:
     slot = f" (slot {fault.slot})" if fault.slot else ""
     return StorageError(
         "corrupt",

@@ -9,7 +9,7 @@ from quorate.wire.records import (
     LAST,
     MAGIC_START,
     OPENING,
-    Header,
+    RecordHeader,
     StoredKind,
     body_of,
     chain_seed,
@@ -17,7 +17,7 @@ from quorate.wire.records import (
 )
 
 
-class Fault(NamedTuple):
+class RecordFault(NamedTuple):
     """Where the walk ended. `slot` is known if the header there is whole, else 0."""
 
     offset: int
@@ -50,19 +50,19 @@ class Walk:
         self.commit = 0
         self.commit_offset = 0
         self.is_complete = True
-        self.fault: Fault | None = None
+        self.fault: RecordFault | None = None
 
-    def __iter__(self) -> Iterator[tuple[Header, bytes]]:
+    def __iter__(self) -> Iterator[tuple[RecordHeader, bytes]]:
         """Each good record: its header and its body."""
         while self.offset < self._end:
             header = header_at(self._data, self.offset)
             reason = self._objection(header)
             if header is None or reason:
-                self.fault = Fault(self.offset, reason, Slot(0))
+                self.fault = RecordFault(self.offset, reason, Slot(0))
                 return
             body = body_of(self._data, header)
             if body is None or header.end > self._end:
-                self.fault = Fault(self.offset, "its body is damaged", header.slot)
+                self.fault = RecordFault(self.offset, "its body is damaged", header.slot)
                 return
             self._accept(header)
             yield header, body
@@ -87,7 +87,7 @@ class Walk:
                 offset = header.end  # what a user wrote may look like a record: skip bodies
         return None
 
-    def _objection(self, header: Header | None) -> str:
+    def _objection(self, header: RecordHeader | None) -> str:
         if header is None:
             return "its header is damaged or missing"
         if self._life is None:
@@ -101,7 +101,7 @@ class Walk:
             return "it does not follow the record before it"
         return ""
 
-    def _accept(self, header: Header) -> None:
+    def _accept(self, header: RecordHeader) -> None:
         if header.commit != self.commit:
             self.commit = header.commit
             self.commit_offset = self.offset
@@ -109,7 +109,7 @@ class Walk:
         self._previous_crc = header.crc
         self.offset = header.end
 
-    def _is_later(self, header: Header) -> bool:
+    def _is_later(self, header: RecordHeader) -> bool:
         if self.commit == 0:
             return not header.flags & OPENING
         torn = self.commit + 1 if self.is_complete else self.commit

@@ -4,11 +4,19 @@ from ipaddress import ip_interface
 
 import pytest
 
-from quorate.agent.templates import Place, TemplateError, default_interface, expand, own_addresses
+from quorate.agent.templates import (
+    InterfaceAddress,
+    TemplateError,
+    default_interface,
+    expand,
+    own_addresses,
+)
 
 
-def place(name: str, address: str, *, is_default: bool = False, flags: str = "up") -> Place:
-    return Place(name, ip_interface(address), frozenset(flags.split()), is_default)
+def place(
+    name: str, address: str, *, is_default: bool = False, flags: str = "up"
+) -> InterfaceAddress:
+    return InterfaceAddress(name, ip_interface(address), frozenset(flags.split()), is_default)
 
 
 PLACES = [

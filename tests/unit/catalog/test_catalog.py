@@ -13,7 +13,7 @@ from quorate.catalog.commands import (
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.catalog.fields import OUTPUTS, SERF_HEALTH, SERVER_SERVICE, Node, Service
+from quorate.catalog.fields import OUTPUTS, SERF_HEALTH, SERVER_SERVICE, NodeFields, Service
 from tests.unit.machine.lab import Lab
 
 
@@ -22,7 +22,7 @@ class Words:
 
     @staticmethod
     def node(id_: str, name: str, address: str = "", meta: str = "", port: int = 0) -> Command:
-        details = Node(id_, address, "dc1", {"lan": "x"}, {"a": meta})
+        details = NodeFields(id_, address, "dc1", {"lan": "x"}, {"a": meta})
         service = Service(SERVER_SERVICE, SERVER_SERVICE, port=port) if port else None
         return CatalogRegister(name, details, service, is_member=True)
 

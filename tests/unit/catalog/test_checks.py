@@ -16,7 +16,7 @@ from quorate.catalog.commands import (
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.catalog.fields import CRITICAL, PASSING, SERF_HEALTH, Check, Node, Service
+from quorate.catalog.fields import CRITICAL, PASSING, SERF_HEALTH, Check, NodeFields, Service
 from quorate.catalog.queries import HOSTS_MAX, Instance
 from quorate.catalog.tables import decode_instance, hosts_of, stored_instance
 from quorate.domains import DOMAINS
@@ -33,7 +33,7 @@ def lab() -> Lab:
 
 
 def node(name: str, address: str = "", id_: str = "") -> Command:
-    details = Node(id_ or name, address, "dc1", {}, {})
+    details = NodeFields(id_ or name, address, "dc1", {}, {})
     return CatalogRegister(name.capitalize(), details, is_member=True)
 
 
@@ -160,7 +160,7 @@ def test_what_lacks_its_node_or_instance_is_refused_and_changes_nothing(lab: Lab
         "bad_request", "Missing check ID"
     )
     lab.do(CheckUpdate("bob", SERF_HEALTH, CRITICAL, "out"))
-    thief = CatalogRegister("bob", Node("eve", "", "dc1", {}, {}), checks=(own(),))
+    thief = CatalogRegister("bob", NodeFields("eve", "", "dc1", {}, {}), checks=(own(),))
     assert lab.do(thief) == no_service  # the instance would go with the node
     assert lab.do(CheckUpdate("bob", "x", PASSING, "")) is False
     assert lab.do(CheckUpdate("nobody", SERF_HEALTH, PASSING, "")) is False
@@ -200,11 +200,11 @@ def test_checks_follow_an_instance_that_becomes_one_of_another_service(lab: Lab)
 
 
 def test_a_node_without_an_id_keeps_the_one_that_it_has(lab: Lab) -> None:
-    lab.do(CatalogRegister("bob", Node("", "10.0.0.5", "dc1", {}, {})))
+    lab.do(CatalogRegister("bob", NodeFields("", "10.0.0.5", "dc1", {}, {})))
     row = lab.read.node("bob").value
     assert row is not None
     assert (row.id, row.address) == ("bob", "10.0.0.5")
-    lab.do(CatalogRegister("Carl", Node("", "", "dc1", {}, {})))
+    lab.do(CatalogRegister("Carl", NodeFields("", "", "dc1", {}, {})))
     assert lab.read.checks_of_node("carl").value == []
     lab.do(node("carl", id_="c"))
     row = lab.read.node("carl").value

@@ -17,7 +17,7 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import CRITICAL, SERF_HEALTH, Check, Node, Service
+from quorate.catalog.fields import CRITICAL, SERF_HEALTH, Check, NodeFields, Service
 from quorate.catalog.tables import checks_about, hosts_of, node_by_id
 from quorate.domains import DOMAINS
 from quorate.machine.derived import differences
@@ -99,7 +99,7 @@ def furnished(name: str) -> list[Command]:
         Check(f"c{number}", "a check", "passing", service_id="web" if number else "")
         for number in range(CHECKS_PER_NODE - 1)
     )
-    node = Node(f"id-{name}", "10.0.0.1", "dc1", {}, {})
+    node = NodeFields(f"id-{name}", "10.0.0.1", "dc1", {}, {})
     sessions = [
         SessionCreate(f"{name}-{number}", "", name, 0, "release", "", 0, (SERF_HEALTH, "c1"))
         for number in range(SESSIONS_PER_NODE)
@@ -125,7 +125,7 @@ SCRIPT: dict[str, list[Command]] = {
     "an instance that goes, with its checks": [ServiceDeregister("n0013", "web")],
     "a node that goes, with its sessions": [NodeDeregister("n0015")],
     "a node whose id is known under another name": [
-        CatalogRegister("renamed", Node("id-n0017", "10.0.0.1", "dc1", {}, {}))
+        CatalogRegister("renamed", NodeFields("id-n0017", "10.0.0.1", "dc1", {}, {}))
     ],
     "a session that begins": [
         SessionCreate("fresh", "", "n0019", 0, "release", "", 0, (SERF_HEALTH,))

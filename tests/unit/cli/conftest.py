@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from quorate.cli.connect import Connection
+from quorate.cli.connect import ConnectionFlags
 from quorate.cli.main import main
 from tests.unit.cli.fakes import FakeClient
 
@@ -27,7 +27,7 @@ class Run(Protocol):
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     fake = FakeClient()
 
-    monkeypatch.setattr(Connection, "client", fake)
+    monkeypatch.setattr(ConnectionFlags, "client", fake)
     return fake
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.base.errors import RequestError
-from quorate.cli.connect import Connection
+from quorate.cli.connect import ConnectionFlags
 from quorate.cli.main import main
 
 
@@ -91,16 +91,16 @@ def test_an_environment_that_asks_for_no_tls_is_harmless(
 ) -> None:
     monkeypatch.setenv("CONSUL_HTTP_SSL", value)
     monkeypatch.setenv("CONSUL_CACERT", "")
-    Connection().check()
+    ConnectionFlags().check()
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Connection().node == "127.0.0.1:8500"
+    assert ConnectionFlags().node == "127.0.0.1:8500"
     monkeypatch.setenv("CONSUL_HTTP_ADDR", "http://a:1")
-    assert Connection().node == "a:1"
-    assert Connection(http_addr="b:2").node == "b:2"
+    assert ConnectionFlags().node == "a:1"
+    assert ConnectionFlags(http_addr="b:2").node == "b:2"
     monkeypatch.setenv("CONSUL_HTTP_ADDR", "unix:///run/q.sock")
-    assert Connection().node == "unix:///run/q.sock"
+    assert ConnectionFlags().node == "unix:///run/q.sock"
 
 
 def test_a_file_with_a_token_wins_over_a_token(
@@ -108,21 +108,21 @@ def test_a_file_with_a_token_wins_over_a_token(
 ) -> None:
     file = tmp_path / "token"
     file.write_text("from file\n")
-    assert Connection().secret == ""
+    assert ConnectionFlags().secret == ""
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", "from environment")
-    assert Connection().secret == "from environment"
+    assert ConnectionFlags().secret == "from environment"
     monkeypatch.setenv("CONSUL_HTTP_TOKEN_FILE", str(file))
-    assert Connection().secret == "from file"
-    assert Connection(token="from flag").secret == "from flag"
-    assert Connection(token="from flag", token_file=str(file)).secret == "from file"
+    assert ConnectionFlags().secret == "from file"
+    assert ConnectionFlags(token="from flag").secret == "from flag"
+    assert ConnectionFlags(token="from flag", token_file=str(file)).secret == "from file"
     with pytest.raises(RequestError, match="-token-file"):
-        _ = Connection(token_file="/none").secret
+        _ = ConnectionFlags(token_file="/none").secret
 
 
 def test_headers_say_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Connection().headers == {}
+    assert ConnectionFlags().headers == {}
     monkeypatch.setenv("CONSUL_HTTP_AUTH", "ann:pw")
-    assert Connection(token="t").headers == {
+    assert ConnectionFlags(token="t").headers == {
         "X-Consul-Token": "t",
         "Authorization": "Basic YW5uOnB3",
     }

@@ -11,7 +11,7 @@ from quorate.client.errors import ExchangeError
 from quorate.client.pipeline import Pipe
 from quorate.client.replies import ReplyReader
 from quorate.client.requests import LONG_BODY_BYTES, put_request
-from quorate.client.transport import AsyncTransport, Settings
+from quorate.client.transport import AsyncClientTransport, Settings
 from tests.limits import HANG_S
 from tests.unit.client import leaping
 from tests.unit.client.fakes import CUT, Answer, Seen, always, nodes, reply, until
@@ -259,7 +259,7 @@ def test_a_node_that_owes_a_reply_for_long_is_reported_and_its_dead_connection_d
         left: list[Endpoint] = []
         async with nodes(None) as [silent]:
             endpoint = endpoints.parse(silent.address)
-            transport = AsyncTransport(Settings(stall_s=0.05, stalled=left.append))
+            transport = AsyncClientTransport(Settings(stall_s=0.05, stalled=left.append))
             request = put_request("a", "", b"1")
             waiting = transport.exchange(endpoint, request, transport.now_s() + 0.3)
             with pytest.raises(ExchangeError) as caught:

@@ -15,15 +15,15 @@ from quorate.base.errors import (
 from quorate.client import AsyncClient, endpoints
 from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 from quorate.client.retry import Trouble, error_of_failure, may_repeat, pause_s
 from quorate.wire.hello import MAGIC
 from tests.limits import HANG_S
 from tests.unit.client.fakes import Answer, Node, Seen, always, nodes, refusal, reply
 
 HOUR_S, LONG_S = 3600, 7200
-WRITE = Request(b"PUT /v1/kv/a HTTP/1.1\r\n")
-READ = Request(b"GET /v1/kv/a HTTP/1.1\r\n", is_repeatable=True)
+WRITE = ClientRequest(b"PUT /v1/kv/a HTTP/1.1\r\n")
+READ = ClientRequest(b"GET /v1/kv/a HTTP/1.1\r\n", is_repeatable=True)
 BARE: dict[str, object] = {"X-Consul-Index": None}
 NODE = endpoints.parse("n1")
 NO_LEADER = refusal(500, "no_quorum", "No cluster leader")
@@ -32,7 +32,9 @@ NO_LEADER = refusal(500, "no_quorum", "No cluster leader")
 OK = reply(200, b"true", {"X-Quorate-Index": 7})
 
 
-def error(status: int, body: bytes, request: Request = WRITE, **headers: bytes) -> QuorateError:
+def error(
+    status: int, body: bytes, request: ClientRequest = WRITE, **headers: bytes
+) -> QuorateError:
     spelt = {b"X-" + name.replace("_", "-").encode(): value for name, value in headers.items()}
     return error_of(Reply(status, spelt, body), request)
 
@@ -365,7 +367,7 @@ def test_what_another_web_server_answers_is_taken_for_no_value(answer: bytes) ->
 
 # --- writes that are sent again --------------------------------------------------------------
 
-AGAIN = Request(b"PUT /v1/kv/a?acquire=s HTTP/1.1\r\n", is_repeatable=True, is_write=True)
+AGAIN = ClientRequest(b"PUT /v1/kv/a?acquire=s HTTP/1.1\r\n", is_repeatable=True, is_write=True)
 LOST = ExchangeError("n1: no reply within 1 s", is_sent=True)
 UNSENT = ExchangeError("n1: no connection", is_sent=False)
 REFUSED = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader\n")

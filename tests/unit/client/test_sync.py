@@ -14,7 +14,7 @@ import pytest
 from quorate import Client, Paxos
 from quorate.base.errors import OutcomeUnknownError, RequestError, UnavailableError
 from quorate.client import KvEntry, LockHeldError, LockLostError, endpoints
-from quorate.client.blocking import Transport
+from quorate.client.blocking import ClientTransport
 from quorate.client.requests import put_request
 from quorate.client.transport import Settings
 from tests.limits import HANG_S
@@ -145,7 +145,7 @@ def test_connections_of_busier_times_are_dropped_when_they_were_idle_for_long() 
 
     with nodes_in_thread(when_all_are_here) as [node]:
         endpoint = endpoints.parse(node.address)
-        transport = Transport(Settings(idle_s=0.0, stalled=lambda _: None))
+        transport = ClientTransport(Settings(idle_s=0.0, stalled=lambda _: None))
         with ThreadPoolExecutor(count) as pool:
             assert list(pool.map(exchange, range(count))) == [200] * count
         end_s = transport.now_s() + HANG_S

@@ -8,7 +8,7 @@ from quorate.base.errors import PeerError, RequestError, UnavailableError
 from quorate.client import AsyncClient, Client, Reply, bodies, durations, endpoints
 from quorate.client.endpoints import Ring
 from quorate.client.replies import error_of
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 from tests.unit.client import leaping
 
 
@@ -112,7 +112,7 @@ def test_a_host_name_that_is_none_is_told_at_once_by_both_clients() -> None:
 def test_a_header_that_is_no_number_of_64_bits_counts_as_absent(value: bytes) -> None:
     reply = Reply(429, {b"X-Consul-Index": value, b"Retry-After": value}, b"full")
     assert reply.index == 0
-    error = error_of(reply, Request(b"GET /v1/kv/a HTTP/1.1\r\n"))
+    error = error_of(reply, ClientRequest(b"GET /v1/kv/a HTTP/1.1\r\n"))
     assert isinstance(error, UnavailableError)
     assert error.retry_after_s == 0
 

@@ -31,7 +31,7 @@ from quorate.httpserver.connection import Connection
 from quorate.httpserver.heads import Heads
 from quorate.httpserver.listener import Served
 from quorate.httpserver.request import Request
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 from quorate.machine.domains import Domains
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
@@ -243,7 +243,7 @@ class Desk:
         with_node: bool = True,
         domains: Domains = DOMAINS,
         routes: Sequence[Route] = ROUTES,
-        slices: Slices | None = None,
+        slices: SliceQueue | None = None,
         local: FakeLocal | None = None,
     ) -> None:
         self.config = HttpConfig() if config is None else config
@@ -254,7 +254,7 @@ class Desk:
         self.local = FakeLocal(with_node=with_node, domains=domains) if local is None else local
         self.timers: list[FakeTimer] = []
         common = shared(self.config)
-        at_once = Slices(lambda step: step())  # so that answers are there
+        at_once = SliceQueue(lambda step: step())  # so that answers are there
         self.slices = at_once if slices is None else slices
         common = common._replace(slices=self.slices)
         self.context = Context(self.local, self.config, self._call_later, common)

@@ -14,7 +14,7 @@ from quorate.base.slices import LATER
 from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.request import PIECE_BYTES
-from quorate.httpserver.slices import TURN_S, Slices
+from quorate.httpserver.slices import TURN_S, SliceQueue
 from quorate.kv import queries
 from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
@@ -50,7 +50,7 @@ class SlowDesk(Desk):
 
     def __init__(self) -> None:
         self.turns = Turns()
-        super().__init__(slices=Slices(self.turns.soon, self.turns.clock))
+        super().__init__(slices=SliceQueue(self.turns.soon, self.turns.clock))
 
     def finish(self) -> list[int]:
         """Make turns until nothing is left to do; the bytes that each wrote."""
@@ -289,7 +289,7 @@ def test_nothing_is_drawn_for_a_client_that_has_gone() -> None:
     """What the pieces are made of is closed by then: to draw one is an error."""
     turns = Turns()
     drawn: list[bool] = []
-    drawer = Drawer(Slices(turns.soon, turns.clock), bool, drawn.append)
+    drawer = Drawer(SliceQueue(turns.soon, turns.clock), bool, drawn.append)
     drawer.draw(iter([b"one", b"two", b"three"]))
     drawer.end()
     while turns.due:
@@ -393,7 +393,7 @@ def test_a_long_list_waits_for_a_batch_that_is_half_applied(slow: SlowDesk) -> N
 
 def test_what_has_to_wait_for_another_turn_does_not_use_up_this_one() -> None:
     turns, asked = Turns(), list[int]()
-    slices = Slices(turns.soon, turns.clock)
+    slices = SliceQueue(turns.soon, turns.clock)
 
     def waits() -> int:
         asked.append(len(asked))
@@ -408,7 +408,7 @@ def test_what_has_to_wait_for_another_turn_does_not_use_up_this_one() -> None:
 
 def test_a_step_that_fails_is_told_and_the_others_go_on() -> None:
     turns, told, done = Turns(), list[BaseException](), list[int]()
-    slices = Slices(turns.soon, turns.clock)
+    slices = SliceQueue(turns.soon, turns.clock)
     slices.on_error = told.append
 
     def fails() -> bool:

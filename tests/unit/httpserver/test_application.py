@@ -21,7 +21,7 @@ from quorate.httpserver.ordering import Order, order_of_method
 from quorate.httpserver.refusals import CONTINUE, Refusal, plain
 from quorate.httpserver.request import Request
 from quorate.httpserver.server import HttpServer
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 from tests.unit.gateways.desk import FakeLocal, FakeTransport, Reply, parsed, request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -102,7 +102,7 @@ class Table:
     """A server with one connection and no network."""
 
     def __init__(self, store: Store, middleware: Iterable[Middleware] = ()) -> None:
-        slices = Slices(lambda step: step())
+        slices = SliceQueue(lambda step: step())
         self.server = HttpServer(store, ServerConfig(), middleware=middleware, slices=slices)
         self.transport = FakeTransport()
         self.connection = Connection(self.server)

@@ -9,7 +9,7 @@ from quorate.httpserver.budget import (
     STEP_BYTES,
     Account,
     Budget,
-    Holding,
+    ConnectionMemory,
 )
 
 MIB = 1024 * 1024
@@ -29,7 +29,7 @@ def budget_of(held_bytes_max: int = 8 * MIB, client_bytes_max: int = 4 * MIB) ->
 
 def test_a_connection_holds_a_little_without_being_counted() -> None:
     budget = budget_of()
-    holding = Holding(entered(budget))
+    holding = ConnectionMemory(entered(budget))
     holding.held_bytes = FREE_BYTES
     assert holding.fits()
     assert budget.held_bytes == 0
@@ -38,7 +38,7 @@ def test_a_connection_holds_a_little_without_being_counted() -> None:
 
 def test_beyond_that_it_takes_whole_steps() -> None:
     budget = budget_of()
-    holding = Holding(entered(budget))
+    holding = ConnectionMemory(entered(budget))
     holding.held_bytes = FREE_BYTES + 1
     assert holding.fits()
     assert budget.held_bytes == STEP_BYTES
@@ -48,7 +48,7 @@ def test_beyond_that_it_takes_whole_steps() -> None:
 
 def test_what_is_too_much_is_refused_and_not_counted() -> None:
     budget = budget_of(client_bytes_max=STEP_BYTES)
-    holding = Holding(entered(budget))
+    holding = ConnectionMemory(entered(budget))
     holding.held_bytes = FREE_BYTES + STEP_BYTES
     assert holding.fits()
     holding.held_bytes += 1
@@ -59,7 +59,7 @@ def test_what_is_too_much_is_refused_and_not_counted() -> None:
 def test_what_is_held_already_is_counted_all_the_same() -> None:
     budget = budget_of(client_bytes_max=STEP_BYTES)
     account = entered(budget)
-    holding = Holding(account)
+    holding = ConnectionMemory(account)
     holding.hold(4 * MIB)
     assert budget.held_bytes >= 4 * MIB - FREE_BYTES
     assert account.is_spent
@@ -135,7 +135,7 @@ def test_an_address_without_connections_is_forgotten() -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-200_000, 400_000)), max_size=60))
 def test_the_budget_is_the_sum_of_what_connections_hold(moves: list[tuple[int, int]]) -> None:
     budget = budget_of()
-    holdings = [Holding(entered(budget, host)) for host in ("a", "a", "b")]
+    holdings = [ConnectionMemory(entered(budget, host)) for host in ("a", "a", "b")]
     for which, change in moves:
         holding = holdings[which]
         holding.held_bytes = max(0, holding.held_bytes + change)

@@ -10,17 +10,17 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
-from quorate.base.txn import TxnDone, TxnOp
+from quorate.base.txn import TxnOp, TxnResult
 from quorate.catalog import queries as catalog
 from quorate.catalog.commands import NodeRegister
 from quorate.catalog.queries import Instance
 from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 from quorate.domains import DOMAINS
 from quorate.kv import queries as kv
-from quorate.kv.tables import KvEntry, KvRow
+from quorate.kv.tables import KvPair, KvRow
 from quorate.machine import txn
 from quorate.machine.domains import Domains
-from quorate.machine.machine import Application, Machine
+from quorate.machine.machine import ApplyResult, Machine
 from quorate.machine.queries import Reader
 from quorate.machine.watches import Watches
 from quorate.sessions import queries as sessions
@@ -50,22 +50,22 @@ class Lists(Reader):
 
     __slots__ = ()
 
-    def kv_get(self, key: bytes) -> Answer[KvEntry | None]:
+    def kv_get(self, key: bytes) -> Answer[KvPair | None]:
         return kv.kv_get(self, key)
 
     def kv_at_once(self, key: bytes) -> tuple[KvRow, int] | None:
         return kv.kv_at_once(self, key)
 
-    def kv_list(self, prefix: bytes) -> Answer[list[KvEntry]]:
+    def kv_list(self, prefix: bytes) -> Answer[list[KvPair]]:
         return kv.kv_list(self, prefix)
 
     def kv_keys(self, prefix: bytes, separator: bytes = b"") -> Answer[list[bytes]]:
         return kv.kv_keys(self, prefix, separator)
 
-    def kv_list_in_turn(self, prefix: bytes) -> Answer[list[KvEntry]] | kv.LongList:
+    def kv_list_in_turn(self, prefix: bytes) -> Answer[list[KvPair]] | kv.LongList:
         return kv.kv_list_in_turn(self, prefix)
 
-    def batches(self, long: kv.LongList) -> Iterator[list[KvEntry] | list[bytes]]:
+    def batches(self, long: kv.LongList) -> Iterator[list[KvPair] | list[bytes]]:
         return kv.batches(self, long)
 
     def changes(self, long: kv.LongList) -> Iterator[int]:
@@ -74,7 +74,7 @@ class Lists(Reader):
     def session_get(self, session: str) -> Answer[SessionRow | None]:
         return sessions.session_get(self, session)
 
-    def txn_read(self, ops: Iterable[TxnOp]) -> Generator[None, None, TxnDone]:
+    def txn_read(self, ops: Iterable[TxnOp]) -> Generator[None, None, TxnResult]:
         return txn.read(DOMAINS, self.rows, ops, ClusterConfig().txn_result_bytes_max)
 
     def node(self, name: str) -> Answer[NodeRow | None]:
@@ -135,7 +135,7 @@ class Lab:
     def read(self) -> "Lists":
         return Lists(self.tables)
 
-    def apply(self, *commands: Command) -> Application:
+    def apply(self, *commands: Command) -> ApplyResult:
         sequence = self.machine.last_sequence(ANN)[1] + 1
         body = join_commands([encode_command(command) for command in commands])
         bundle = Bundle(ANN, 1, sequence, len(commands), body)

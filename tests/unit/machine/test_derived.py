@@ -9,7 +9,7 @@ from quorate.base.domain import Derived, Domain, Table
 from quorate.base.errors import StorageError
 from quorate.base.ports import View
 from quorate.catalog.commands import CatalogRegister, NodeDeregister
-from quorate.catalog.fields import SERF_HEALTH, Check, Node, Service
+from quorate.catalog.fields import SERF_HEALTH, Check, NodeFields, Service
 from quorate.catalog.tables import NODE_IDS, SERVICE_CHECKS
 from quorate.domains import DOMAINS
 from quorate.machine import derived
@@ -18,7 +18,7 @@ from quorate.machine.derived import differences
 from quorate.machine.engine import assembled
 from quorate.machine.machine import Machine
 from quorate.machine.queries import Reader
-from quorate.machine.rows import Rows
+from quorate.machine.rows import BatchRows
 from quorate.machine.snapshot import content, inventory, restore_commands
 from quorate.machine.state import DERIVED_KEY, STATE_KEY, State, decode_state, prefixes
 from quorate.sessions.commands import SessionDestroy
@@ -34,7 +34,7 @@ def furnished() -> Lab:
     for name in ("bob", "carl"):
         service = Service("web", "web")
         checks = (Check("up", "", "passing", service_id="web"),)
-        details = Node(name, "", "dc1", {}, {})
+        details = NodeFields(name, "", "dc1", {}, {})
         lab.do(CatalogRegister(name, details, service, checks, is_member=True))
         lab.session(f"{name}-1", node=name, checks=("up", SERF_HEALTH, "up"))
         lab.session(f"{name}-2", node=name.upper())
@@ -237,7 +237,7 @@ def test_a_sweep_counts_and_digests_as_if_there_were_none(most: int) -> None:
 def test_what_is_undone_is_undone_in_the_index() -> None:
     lab = furnished()
     transaction = lab.tables.begin()
-    rows = Rows(transaction, DOMAINS, decode_state(lab.tables.get(STATE_KEY) or b""), 0)
+    rows = BatchRows(transaction, DOMAINS, decode_state(lab.tables.get(STATE_KEY) or b""), 0)
     before = dict(transaction.range(b""))
     listed = [key for key, _ in rows.range(NODE_SESSIONS, b"")]
     rows.open_undo()
@@ -250,7 +250,7 @@ def test_what_is_undone_is_undone_in_the_index() -> None:
 
 
 def test_an_index_leaves_no_trace_in_the_digest() -> None:
-    rows = Rows(DictTables().begin(), DOMAINS, State(), 0)
+    rows = BatchRows(DictTables().begin(), DOMAINS, State(), 0)
     digest = rows.digest
     rows.add_derived(NODE_SESSIONS, b"k")
     rows.remove_derived(NODE_SESSIONS, b"k")

@@ -18,9 +18,9 @@ from quorate.base.command import Command
 from quorate.base.config import ClusterConfig
 from quorate.base.ports import Tables
 from quorate.base.subjects import BEGINNING, EVERYTHING
-from quorate.base.txn import TxnDone, TxnOp
+from quorate.base.txn import TxnOp, TxnResult
 from quorate.catalog.commands import CatalogRegister, CheckUpdate
-from quorate.catalog.fields import Node
+from quorate.catalog.fields import NodeFields
 from quorate.domains import DOMAINS
 from quorate.kv.commands import (
     KvAcquire,
@@ -38,8 +38,8 @@ from quorate.machine.commands import RestoreRows, Sweep, TombstonesReap, Txn
 from quorate.machine.snapshot import content, dump, restore_commands, verify
 from quorate.machine.state import STATE_KEY, decode_state
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
-from quorate.sessions.model import Session, sessions_of
-from quorate.sim.model import Model
+from quorate.sessions.model import ModelSession, sessions_of
+from quorate.sim.model import ReferenceModel
 from tests.unit.machine.lab import FOUNDERS, Lab
 
 KEYS = st.sampled_from([b"a", b"a/", b"a/b", b"a/\xff", b"b", b"\xff" * 600])
@@ -66,10 +66,12 @@ class Clients(RuleBasedStateMachine):
         super().__init__()
         self.lab = self.new_lab()
         self.lab.add_shadow()
-        self.model = Model(FOUNDERS, self.cluster, DOMAINS)
+        self.model = ReferenceModel(FOUNDERS, self.cluster, DOMAINS)
         self.saved: tuple[int, bytes] | None = None
         self.restores = 0
-        self.do(CatalogRegister("Ann", Node("ann", "10.0.0.1", "dc1", {}, {}), is_member=True))
+        self.do(
+            CatalogRegister("Ann", NodeFields("ann", "10.0.0.1", "dc1", {}, {}), is_member=True)
+        )
         self.create("s1", ("Ann", ()), 3_000, "release", TTL_MS)
         self.create("s2", ("ann", ("serfHealth",)), 0, "delete", 0)
 
@@ -192,7 +194,7 @@ class Clients(RuleBasedStateMachine):
                 self.do(command)
         assert not any(map(self.is_due, sessions_of(self.model).sessions.values()))
 
-    def is_due(self, session: Session) -> bool:
+    def is_due(self, session: ModelSession) -> bool:
         return session.ttl_ms > 0 and session.renewed_ms + 2 * TTL_MS <= self.lab.stamp_ms
 
     @rule(key=KEYS, other=KEYS, value=VALUES, is_good=st.booleans())
@@ -209,7 +211,7 @@ class Clients(RuleBasedStateMachine):
         except UnicodeDecodeError:
             return  # the model's texts have no other keys
         done = self.do(Txn(ops))
-        assert isinstance(done, TxnDone)
+        assert isinstance(done, TxnResult)
         assert [fault.op_index for fault in done.faults] == ([] if is_good else [3])
 
     @rule(keep=st.integers(0, 5))

@@ -17,7 +17,7 @@ from quorate.kv.tables import KV
 from quorate.machine.engine import assembled
 from quorate.machine.machine import Machine
 from quorate.machine.queries import Reader
-from quorate.machine.rows import Rows
+from quorate.machine.rows import BatchRows
 from quorate.machine.state import STATE_KEY, State, decode_state, encode_state
 from quorate.sessions.queries import each_session
 from quorate.sessions.tables import SESSIONS
@@ -126,7 +126,7 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
     answer = each_session(Reader(tables))
     assert (answer.changed, answer.header) == (0, 1)
 
-    rows = Rows(tables.begin(), DOMAINS, state, 0)
+    rows = BatchRows(tables.begin(), DOMAINS, state, 0)
     rows.index = 45
     rows.touch(SESSIONS, b"x")
     assert rows.indexes == {1: 44, 5: 45}
@@ -136,11 +136,11 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
 def test_an_index_of_a_table_not_known_here_is_kept() -> None:
     state = msgspec.structs.replace(STATE_NOW, indexes={1: 44, 200: 17})
     assert decode_state(encode_state(state)) == state
-    assert Rows(DictTables().begin(), DOMAINS, state, 0).indexes == {1: 44, 200: 17}
+    assert BatchRows(DictTables().begin(), DOMAINS, state, 0).indexes == {1: 44, 200: 17}
 
 
 def test_undo_takes_back_the_first_index_of_a_table() -> None:
-    rows = Rows(DictTables().begin(), DOMAINS, State(), 0)
+    rows = BatchRows(DictTables().begin(), DOMAINS, State(), 0)
     rows.open_undo()
     rows.take_index()
     rows.touch(KV, b"k")
@@ -150,6 +150,6 @@ def test_undo_takes_back_the_first_index_of_a_table() -> None:
 
 def test_a_state_that_is_replaced_has_an_index_for_every_table() -> None:
     more = Domain(name="example", tables=(Table(240, "MORE", "More", is_indexed=True),))
-    rows = Rows(DictTables().begin(), assembled((*DOMAINS.all[1:], more)), State(), 0)
+    rows = BatchRows(DictTables().begin(), assembled((*DOMAINS.all[1:], more)), State(), 0)
     rows.replace_all()
     assert rows.indexes == {1: 1, 5: 1, 6: 1, 7: 1, 8: 1, 240: 1}

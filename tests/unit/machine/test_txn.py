@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from quorate.base.txn import TxnDone, TxnFault, TxnItem, TxnOp
+from quorate.base.txn import TxnItem, TxnOp, TxnOpFailure, TxnResult
 from quorate.domains import DOMAINS
 from quorate.kv.commands import KvAcquire, KvSet
 from quorate.kv.verbs import quoted
@@ -20,9 +20,9 @@ def lab() -> Lab:
     return Lab()
 
 
-def txn(lab: Lab, *ops: TxnOp) -> TxnDone:
+def txn(lab: Lab, *ops: TxnOp) -> TxnResult:
     done = lab.do(Txn(ops))
-    assert isinstance(done, TxnDone)
+    assert isinstance(done, TxnResult)
     return done
 
 
@@ -35,7 +35,7 @@ def test_all_rows_of_one_transaction_have_one_index(lab: Lab) -> None:
     index = lab.machine.index
     done = txn(lab, TxnOp("set", b"a", b"1", 3), TxnOp("set", b"b", b"2"), TxnOp("get", b"a"))
     assert lab.machine.index == index + 1
-    assert done == TxnDone(
+    assert done == TxnResult(
         items=(
             TxnItem(b"a", None, 3, 0, "", index + 1, index + 1),
             TxnItem(b"b", None, 0, 0, "", index + 1, index + 1),
@@ -72,7 +72,7 @@ def test_a_failed_one_leaves_no_trace(lab: Lab) -> None:
         TxnOp("delete", b"held"),
         TxnOp("get", b"absent"),
     )
-    assert done == TxnDone(faults=(TxnFault(6, 'key "absent" doesn\'t exist'),))
+    assert done == TxnResult(faults=(TxnOpFailure(6, 'key "absent" doesn\'t exist'),))
     after = dump(DOMAINS, lab.tables)
     assert {name: rows for name, rows in after.items() if name[:4] != "meta"} == {
         name: rows for name, rows in before.items() if name[:4] != "meta"
@@ -99,9 +99,9 @@ def test_every_failing_operation_is_listed_in_order(lab: Lab) -> None:
         TxnOp("check-session", b"z", session="s"),
     )
     assert done.faults == (
-        TxnFault(0, 'key "x" doesn\'t exist'),
-        TxnFault(2, 'failed to check index, key "y" doesn\'t exist'),
-        TxnFault(3, 'failed to check session, key "z" doesn\'t exist'),
+        TxnOpFailure(0, 'key "x" doesn\'t exist'),
+        TxnOpFailure(2, 'failed to check index, key "y" doesn\'t exist'),
+        TxnOpFailure(3, 'failed to check session, key "z" doesn\'t exist'),
     )
 
 
@@ -170,12 +170,12 @@ def test_setting_the_stored_value_again_keeps_its_index(lab: Lab) -> None:
     assert lab.machine.index == index
 
 
-def finished(work: Generator[None, None, TxnDone]) -> TxnDone:
+def finished(work: Generator[None, None, TxnResult]) -> TxnResult:
     while True:
         try:
             next(work)
         except StopIteration as end:
-            done: TxnDone = end.value
+            done: TxnResult = end.value
             return done
 
 
@@ -189,8 +189,8 @@ def test_reads_alone_need_no_log(lab: Lab) -> None:
     assert [item.value for item in done.items] == [b"1", None]
     faults = finished(lab.read.txn_read((TxnOp("set", b"k"), TxnOp("get", b"x")))).faults
     assert faults == (
-        TxnFault(0, "unknown KV operation: set"),
-        TxnFault(1, 'key "x" doesn\'t exist'),
+        TxnOpFailure(0, "unknown KV operation: set"),
+        TxnOpFailure(1, 'key "x" doesn\'t exist'),
     )
 
 

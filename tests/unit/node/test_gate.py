@@ -1,4 +1,4 @@
-"""Which Reply may leave."""
+"""Which SendWhenDurable may leave."""
 
 import pytest
 

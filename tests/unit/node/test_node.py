@@ -1,6 +1,6 @@
 """One node: how its parts hang together."""
 
-from quorate.base.batches import NOOP, Batch, Bundle, Kind, decode_batch, encode_batch
+from quorate.base.batches import NOOP, Batch, BatchKind, Bundle, decode_batch, encode_batch
 from quorate.base.config import ClusterConfig
 from quorate.base.effects import Note
 from quorate.base.events import Installed, SpaceChanged
@@ -126,7 +126,7 @@ def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
     stamps = [
         decode_batch(record.batch).stamp_ms
         for record in lone.records
-        if isinstance(record, Vote) and record.batch[0] != Kind.NOOP
+        if isinstance(record, Vote) and record.batch[0] != BatchKind.NOOP
     ]
     assert stamps
     assert max(stamps) < 3000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quorate.base.effects import Close, Note, Reply
+from quorate.base.effects import Close, Note, SendWhenDurable
 from quorate.base.events import Connected, Received
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
@@ -234,7 +234,7 @@ def test_a_reply_to_an_identity_rests_on_what_is_stored() -> None:
     peering = Peering(member(1).id)
     peering.on_connected(member(2), "", None)
     effects = peering.on_identity(member(2).id, Identity("a"))
-    assert effects == [Reply(member(2).id, Identity("", is_answer=True))]
+    assert effects == [SendWhenDurable(member(2).id, Identity("", is_answer=True))]
 
 
 def test_a_message_of_a_group_that_is_not_here_changes_nothing_and_ends_the_link() -> None:

@@ -9,9 +9,9 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
-from quorate.base.batches import Configuration, Kind, Member, decode_batch, kind_of
+from quorate.base.batches import BatchKind, Configuration, Member, decode_batch, kind_of
 from quorate.base.config import ClusterConfig, Limits, NodeSettings
-from quorate.base.effects import Effect, Halt, Persist, Reply, Send
+from quorate.base.effects import Effect, Halt, Persist, Send, SendWhenDurable
 from quorate.base.errors import QuorateError
 from quorate.base.events import Connected, Disconnected, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
@@ -85,7 +85,7 @@ class Oracle:
     def _advance(self) -> None:
         while (batch := self.chosen.get(Slot(self.watermark + 1))) is not None:
             self.watermark = Slot(self.watermark + 1)
-            if kind_of(batch) is Kind.CONFIGURATION:
+            if kind_of(batch) is BatchKind.CONFIGURATION:
                 configuration = decode_batch(batch).configuration
                 assert configuration is not None
                 self.membership.judge(self.watermark, configuration)
@@ -208,7 +208,7 @@ class Site:
             effect = queue.popleft()
             if isinstance(effect, Persist):
                 self.persist(effect.record)
-            elif isinstance(effect, Reply):
+            elif isinstance(effect, SendWhenDurable):
                 if self.gate.is_open or self.world.replies_early:
                     queue.extend(self.say(effect.to, effect.message))
                 else:
@@ -281,7 +281,7 @@ class Site:
         leadership = self.alive.leadership
         if leadership is not None and leadership.room() > 0:
             self.world.batches += 1
-            batch = bytes([Kind.BUNDLES]) + b"%d" % self.world.batches
+            batch = bytes([BatchKind.BUNDLES]) + b"%d" % self.world.batches
             self.obey(leadership.propose(batch, self.world.now_s))
 
     def change(self, verb: str, number: int) -> bool:

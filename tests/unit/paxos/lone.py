@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from quorate.base.batches import Configuration
 from quorate.base.config import NodeSettings
-from quorate.base.effects import Effect, Halt, Note, Persist, Reply, Send
+from quorate.base.effects import Effect, Halt, Note, Persist, Send, SendWhenDurable
 from quorate.base.events import Connected, Disconnected, Received
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
@@ -119,9 +119,9 @@ class Lone:
                 self.gate.asked += 1
                 if self.disk:
                     self.gate.on_persisted(self.gate.asked)
-            elif isinstance(effect, Reply) and not self.gate.is_open:
+            elif isinstance(effect, SendWhenDurable) and not self.gate.is_open:
                 self.gate.hold(effect.to, effect.message)
-            elif isinstance(effect, Reply | Send):
+            elif isinstance(effect, SendWhenDurable | Send):
                 self._say(effect.to, effect.message)
             elif isinstance(effect, Note):
                 self.notes.append(effect)

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from quorate.base.config import ClusterConfig, Limits
-from quorate.base.effects import Persist, Reply, Send
+from quorate.base.effects import Persist, Send, SendWhenDurable
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise
 from quorate.base.records import Promised, Vote
@@ -20,9 +20,9 @@ NONE = Slot(0)
 def test_a_slot_known_chosen_is_granted_without_a_vote_and_still_raises_the_promise() -> None:
     made = Acceptor(Slot(5), 10)
     first = made.on_accept(BOB, Accept(HIGH, Slot(5), NONE, b"x"))
-    assert first == [Persist(Promised(HIGH)), Reply(BOB, Accepted(HIGH, Slot(5)))]
+    assert first == [Persist(Promised(HIGH)), SendWhenDurable(BOB, Accepted(HIGH, Slot(5)))]
     again = made.on_accept(BOB, Accept(HIGH, Slot(4), NONE, b"x"))
-    assert again == [Reply(BOB, Accepted(HIGH, Slot(4)))]
+    assert again == [SendWhenDurable(BOB, Accepted(HIGH, Slot(4)))]
     assert made.votes == {}
     assert made.on_prepare(ANN, Prepare(LOW, Slot(1)), {}) == [Send(ANN, Nack(LOW, HIGH))]
 
@@ -31,8 +31,8 @@ def test_a_repeated_prepare_is_promised_again_without_a_record() -> None:
     made = Acceptor(NONE, 10)
     first = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
     again = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
-    assert [type(effect) for effect in first] == [Persist, Reply]
-    assert [type(effect) for effect in again] == [Reply]
+    assert [type(effect) for effect in first] == [Persist, SendWhenDurable]
+    assert [type(effect) for effect in again] == [SendWhenDurable]
 
 
 def test_accepts_too_far_ahead_are_ignored() -> None:
@@ -45,7 +45,7 @@ def test_a_vote_keeps_its_own_ballot_when_more_is_promised() -> None:
     made = Acceptor(NONE, 10)
     made.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
     reply = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})[-1]
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, SendWhenDurable)
     assert isinstance(reply.message, Promise)
     assert [(held.ballot, held.batch) for held in reply.message.held] == [(LOW, b"x")]
 
@@ -63,7 +63,7 @@ def test_an_accept_that_comes_again_drops_no_vote_behind_it() -> None:
     for slot in (1, 2, 3):
         made.on_accept(ANN, Accept(LOW, Slot(slot), NONE, b"x"))
     again = made.on_accept(ANN, Accept(LOW, Slot(1), NONE, b"x"))
-    assert again == [Reply(ANN, Accepted(LOW, Slot(1)))]
+    assert again == [SendWhenDurable(ANN, Accepted(LOW, Slot(1)))]
     assert sorted(made.votes) == [1, 2, 3]
 
 
@@ -101,10 +101,10 @@ def test_votes_above_a_hole_are_bounded_in_bytes_and_in_slots(size: int) -> None
     higher = Ballot(2, NodeId("bob"))
     for slot in (1, 16, 51):  # what a leader with this watermark needs; and what is held
         effects = made.on_accept(higher.node, Accept(higher, Slot(slot), Slot(0), bytes(size)))
-        assert isinstance(effects[-1], Reply)
+        assert isinstance(effects[-1], SendWhenDurable)
     made.forget(Slot(20))
     effects = made.on_accept(higher.node, Accept(higher, Slot(60), Slot(20), bytes(size)))
-    assert isinstance(effects[-1], Reply), "it has caught up"
+    assert isinstance(effects[-1], SendWhenDurable), "it has caught up"
 
 
 class Unread(dict[Slot, Vote]):

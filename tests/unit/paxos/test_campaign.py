@@ -1,6 +1,6 @@
 """Whom a ballot asks for a promise, and when again."""
 
-from quorate.base.effects import Effect, Reply
+from quorate.base.effects import Effect, SendWhenDurable
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Promise
 from quorate.paxos.campaign import Campaign
@@ -22,8 +22,10 @@ def promise(phase1: Phase1, *nodes: NodeId) -> None:
 
 
 def asked(effects: list[Effect]) -> list[NodeId]:
-    assert all(isinstance(effect, Reply) for effect in effects), "PRO-1: it waits for our record"
-    return [effect.to for effect in effects if isinstance(effect, Reply)]
+    assert all(isinstance(effect, SendWhenDurable) for effect in effects), (
+        "PRO-1: it waits for our record"
+    )
+    return [effect.to for effect in effects if isinstance(effect, SendWhenDurable)]
 
 
 def test_who_did_not_promise_is_asked_again_after_a_while() -> None:

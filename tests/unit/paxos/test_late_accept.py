@@ -5,7 +5,7 @@ another batch is in the wrong if b >= c, and legal if b < c, be it never so late
 that a slot is chosen and not under which ballot.
 """
 
-from quorate.base.batches import NOOP, Kind
+from quorate.base.batches import NOOP, BatchKind
 from quorate.base.config import Limits, NodeSettings
 from quorate.base.formats import LOG, PROTOCOL
 from quorate.base.ids import Ballot, NodeId, Slot
@@ -16,10 +16,10 @@ from quorate.base.messages import (
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
-    Held,
     Poll,
     Prepare,
     Promise,
+    SlotState,
 )
 from quorate.base.records import Chosen
 from tests.unit.paxos.harness import Site, World
@@ -93,7 +93,7 @@ def recovering() -> Lone:
     """A candidate that must propose BATCH in slot 1 again, then learns that others chose it."""
     lone = Lone(5)
     lone.stand(2, 3)
-    lone.promise(2, held=(Held(Slot(1), Ballot(1, NodeId("n4")), BATCH),))
+    lone.promise(2, held=(SlotState(Slot(1), Ballot(1, NodeId("n4")), BATCH),))
     lone.promise(3)
     lone.fetched(4, 1, BATCH)
     assert lone.released == [(1, BATCH)]
@@ -183,7 +183,7 @@ class Seven:
 def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
     """The last of three ballots chose; the first learns of it, the second does not."""
     seven = Seven()
-    x = bytes([Kind.BUNDLES]) + b"x"
+    x = bytes([BatchKind.BUNDLES]) + b"x"
     seven.stand(7, 1, 2, 3)  # ballot 1/n7 serves
     for voter in (1, 2, 3):
         seven.bring(Accept, 7, voter)

@@ -10,10 +10,10 @@ from quorate.base.messages import (
     Fetch,
     Fetched,
     Heartbeat,
-    Held,
     Nack,
     Promise,
     ReadPoint,
+    SlotState,
     TransferNow,
 )
 from tests.unit.paxos.harness import member
@@ -125,7 +125,7 @@ def test_a_leader_that_recovers_may_learn_from_others_that_a_batch_is_chosen() -
     """Until its barrier is proposed; what a later ballot chose before never lets it be chosen."""
     lone = Lone(5)
     lone.stand(2, 3)
-    lone.promise(2, held=(Held(Slot(9), Ballot(1, NodeId("n4")), BATCH),))
+    lone.promise(2, held=(SlotState(Slot(9), Ballot(1, NodeId("n4")), BATCH),))
     lone.promise(3)
     assert lone.leadership.pipeline is not None
     assert lone.leadership.pipeline.slot_next == 9
@@ -179,7 +179,7 @@ def test_what_promises_report_is_proposed_again_and_holes_are_filled() -> None:
     old = Ballot(0, NodeId("n3"))
     lone.stand(2)
     lone.said.clear()
-    lone.promise(2, held=(Held(Slot(1), old, OTHER), Held(Slot(3), old, BATCH)))
+    lone.promise(2, held=(SlotState(Slot(1), old, OTHER), SlotState(Slot(3), old, BATCH)))
     assert [accept.batch for accept in lone.proposed()] == [OTHER, NOOP, BATCH, NOOP]
     assert not lone.replica.is_serving
     for slot in (1, 2, 3):
@@ -208,7 +208,7 @@ def test_a_late_old_batch_behind_newer_ones_is_adopted() -> None:
     lone.hear(2, Accept(second, Slot(2), Slot(0), OTHER))
     lone.stand(3)
     lone.said.clear()
-    lone.promise(3, held=(Held(Slot(1), first, BATCH),))
+    lone.promise(3, held=(SlotState(Slot(1), first, BATCH),))
     assert [accept.batch for accept in lone.proposed()][:2] == [BATCH, OTHER]
 
 
@@ -405,7 +405,7 @@ def test_a_slot_that_a_late_promise_fills_is_proposed_though_the_watermark_may_w
     leadership = lone.leadership
     assert leadership.tell_due_s < float("inf"), "the watermark waits for something to leave with"
     assert not leadership.is_flush_due
-    first, held = leadership.phase1.slot_first, Held(Slot(20), Ballot(1, NodeId("n4")), BATCH)
+    first, held = leadership.phase1.slot_first, SlotState(Slot(20), Ballot(1, NodeId("n4")), BATCH)
     leadership.on_promise(
         NodeId("n4"), Promise(lone.ballot, first, Slot(19), 0, 1, (held,)), lone.now_s
     )

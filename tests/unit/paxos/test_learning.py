@@ -13,13 +13,13 @@ from quorate.base.messages import (
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
-    Held,
     Message,
     Nack,
     Poll,
     PollAnswer,
     Prepare,
     Promise,
+    SlotState,
     TransferNow,
 )
 from quorate.base.records import Promised, Vote
@@ -326,7 +326,7 @@ def test_what_a_promise_tells_of_a_lower_ballot_counts_too() -> None:
     lone.hear(2, told)
     assert lone.proposed() == []
 
-    lone.hear(3, Promise(lone.ballot, first, Slot(0), 0, 1, (Held(Slot(1), ONE, BATCH),)))
+    lone.hear(3, Promise(lone.ballot, first, Slot(0), 0, 1, (SlotState(Slot(1), ONE, BATCH),)))
     assert [(accept.slot, accept.batch) for accept in lone.proposed()] == [(1, BATCH)]
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from quorate.base.batches import NOOP
-from quorate.base.effects import Reply
+from quorate.base.effects import SendWhenDurable
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Held, Prepare, Promise
+from quorate.base.messages import Prepare, Promise, SlotState
 from quorate.base.records import Vote
 from quorate.paxos.acceptor import PAGE_BYTES_MAX, Acceptor
 from quorate.paxos.proposer import Phase1, Pipeline
@@ -18,7 +18,7 @@ VOTERS = frozenset({ANN, BOB, CY})
 
 def pages(acceptor: Acceptor, chosen: dict[Slot, bytes] | None = None) -> list[Promise]:
     effects = acceptor.on_prepare(BOB, Prepare(MINE, ONE), chosen or {})
-    replies = [effect.message for effect in effects if isinstance(effect, Reply)]
+    replies = [effect.message for effect in effects if isinstance(effect, SendWhenDurable)]
     return [message for message in replies if isinstance(message, Promise)]
 
 
@@ -29,7 +29,7 @@ def big_votes(*slots: int) -> Acceptor:
     return made
 
 
-def promised(*held: Held) -> Promise:
+def promised(*held: SlotState) -> Promise:
     return Promise(MINE, ONE, Slot(0), 0, 1, held, ONE)
 
 
@@ -76,9 +76,11 @@ def test_the_answer_to_another_prepare_is_no_promise() -> None:
 
 def test_what_is_known_chosen_beats_the_highest_ballot_and_holes_are_noops() -> None:
     phase1 = Phase1(MINE, ONE)
-    phase1.on_promise(ANN, promised(Held(Slot(3), NO_BALLOT, b"chosen", is_chosen=True)))
-    phase1.on_promise(CY, promised(Held(Slot(2), OLD, b"low"), Held(Slot(3), OLD, b"late")))
-    phase1.on_promise(BOB, promised(Held(Slot(2), MINE, b"high")))
+    phase1.on_promise(ANN, promised(SlotState(Slot(3), NO_BALLOT, b"chosen", is_chosen=True)))
+    phase1.on_promise(
+        CY, promised(SlotState(Slot(2), OLD, b"low"), SlotState(Slot(3), OLD, b"late"))
+    )
+    phase1.on_promise(BOB, promised(SlotState(Slot(2), MINE, b"high")))
     assert [phase1.batch_for(Slot(slot)) for slot in (1, 2, 3)] == [NOOP, b"high", b"chosen"]
     assert phase1.is_enough(VOTERS)
     assert not phase1.is_enough(frozenset({ANN, NodeId("x"), NodeId("y"), NodeId("z")}))

@@ -5,10 +5,10 @@ from itertools import combinations
 import pytest
 
 from quorate.base.batches import NOOP, Configuration, Member
-from quorate.base.effects import Persist, Reply, Send
+from quorate.base.effects import Persist, Send, SendWhenDurable
 from quorate.base.errors import InvariantError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Accepted, Held, Nack, Prepare, Promise
+from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise, SlotState
 from quorate.base.records import Promised, Vote
 from quorate.node.gate import Gate
 from quorate.paxos.acceptor import PAGE_BYTES_MAX, Acceptor
@@ -43,10 +43,10 @@ def test_a_promise_reports_every_vote_from_the_asked_slot_on() -> None:
     effects = acceptor(Vote(LOW, Slot(3), Slot(0), b"old"), vote).on_prepare(
         BOB, Prepare(HIGH, Slot(4)), {}
     )
-    held = (Held(Slot(7), LOW, b"x"),)
+    held = (SlotState(Slot(7), LOW, b"x"),)
     assert effects == [
         Persist(Promised(HIGH)),
-        Reply(BOB, Promise(HIGH, Slot(4), Slot(0), 0, 1, held, Slot(4))),
+        SendWhenDurable(BOB, Promise(HIGH, Slot(4), Slot(0), 0, 1, held, Slot(4))),
     ]
 
 
@@ -67,7 +67,7 @@ def test_a_repeated_accept_writes_nothing_and_is_answered() -> None:
     first = made.on_accept(BOB, Accept(HIGH, ONE, Slot(0), b"x"))
     again = made.on_accept(BOB, Accept(HIGH, ONE, Slot(0), b"x"))
     assert isinstance(first[0], Persist)
-    assert again == [Reply(BOB, Accepted(HIGH, ONE))]
+    assert again == [SendWhenDurable(BOB, Accepted(HIGH, ONE))]
 
 
 def test_one_ballot_never_brings_two_batches_for_a_slot() -> None:
@@ -81,9 +81,9 @@ def test_what_was_fetched_is_promised_as_chosen_not_as_a_vote() -> None:
         BOB, Prepare(HIGH, ONE), {ONE: b"chosen"}
     )
     reply = effects[1]
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, SendWhenDurable)
     assert isinstance(reply.message, Promise)
-    assert reply.message.held == (Held(ONE, NO_BALLOT, b"chosen", is_chosen=True),)
+    assert reply.message.held == (SlotState(ONE, NO_BALLOT, b"chosen", is_chosen=True),)
 
 
 def test_a_large_promise_comes_in_pages_and_counts_only_whole() -> None:
@@ -94,7 +94,7 @@ def test_a_large_promise_comes_in_pages_and_counts_only_whole() -> None:
     complete = [
         phase1.on_promise(ANN, reply.message)
         for reply in replies
-        if isinstance(reply, Reply) and isinstance(reply.message, Promise)
+        if isinstance(reply, SendWhenDurable) and isinstance(reply.message, Promise)
     ]
     assert complete == [False, False, True]
     assert phase1.slot_last == Slot(3)
@@ -103,10 +103,10 @@ def test_a_large_promise_comes_in_pages_and_counts_only_whole() -> None:
 def test_the_batch_of_the_highest_ballot_wins_and_holes_are_noops() -> None:
     phase1 = Phase1(Ballot(9, CY), ONE)
     phase1.on_promise(
-        ANN, Promise(Ballot(9, CY), ONE, Slot(0), 0, 1, (Held(Slot(2), LOW, b"low"),))
+        ANN, Promise(Ballot(9, CY), ONE, Slot(0), 0, 1, (SlotState(Slot(2), LOW, b"low"),))
     )
     phase1.on_promise(
-        BOB, Promise(Ballot(9, CY), ONE, Slot(0), 0, 1, (Held(Slot(2), HIGH, b"high"),))
+        BOB, Promise(Ballot(9, CY), ONE, Slot(0), 0, 1, (SlotState(Slot(2), HIGH, b"high"),))
     )
     assert phase1.batch_for(Slot(2)) == b"high"
     assert phase1.batch_for(ONE) == NOOP

@@ -7,7 +7,7 @@ import pytest
 
 from quorate.base.batches import NOOP
 from quorate.base.chain import Chain
-from quorate.base.effects import Effect, Persist, Reply
+from quorate.base.effects import Effect, Persist, SendWhenDurable
 from quorate.base.errors import InvariantError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Prepare
@@ -77,8 +77,8 @@ def own_vote_at_once(patch: Patch) -> None:
         effects = real(self, sender, message)
         if message.ballot.node != sender:
             return effects
-        return [e for e in effects if isinstance(e, Reply)] + [
-            e for e in effects if not isinstance(e, Reply)
+        return [e for e in effects if isinstance(e, SendWhenDurable)] + [
+            e for e in effects if not isinstance(e, SendWhenDurable)
         ]
 
     patch.setattr(Acceptor, "on_accept", on_accept)

@@ -28,7 +28,7 @@ from quorate.runtime.tables import LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.checksum import crc32c
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
-from quorate.wire.journal import Identity, Layout
+from quorate.wire.journal import Layout, LogIdentity
 from tests.limits import HANG_S
 from tests.unit.wire.journals import persists
 
@@ -154,7 +154,7 @@ def test_the_log_waits_for_descriptors_and_goes_on(tmp_path: Path) -> None:
     waits = threading.Event()
     wal = Wal(
         tmp_path,
-        Identity(NODE, 1, 1001),
+        LogIdentity(NODE, 1, 1001),
         WalSettings(Layout(segment_bytes=4096, spares_ready=0), sync="thread", poll_s=0.001),
         files=Told(tmp_path, waits),
     )

@@ -20,8 +20,8 @@ from quorate.base.effects import (
     Persist,
     ReadReady,
     Refused,
-    Reply,
     Send,
+    SendWhenDurable,
     Truncate,
     Wake,
 )
@@ -480,7 +480,7 @@ def test_a_halt_ends_the_node_and_what_stands_behind_it_is_not_done() -> None:
 
 def test_a_reply_that_slipped_through_the_gate_is_a_bug() -> None:
     async def play(world: World) -> None:
-        world.obey(Reply(BOB, WORD))
+        world.obey(SendWhenDurable(BOB, WORD))
 
     assert [type(end) for end in played(play).ends] == [InvariantError]
 

@@ -18,7 +18,7 @@ from quorate.machine.state import STATE_KEY, State, encode_state
 from quorate.runtime import snapshots
 from quorate.runtime.mapfile import MapFile
 from quorate.runtime.snapshots import SnapshotWriter, open_tables, prune, read_snapshot
-from quorate.runtime.snapshotter import Copies, Snapshotter
+from quorate.runtime.snapshotter import SnapshotInstaller, Snapshotter
 from quorate.runtime.tables import LmdbTables
 from quorate.sim.tables import DictTables
 from quorate.wire.checksum import crc32c
@@ -243,7 +243,7 @@ def test_whatever_breaks_a_copy_is_told_and_its_chunks_never_block(
 ) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
     before = list(tables.range(b""))
-    copies = Copies(tmp_path, tables, loop.post, failures.append)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, failures.append)
     rows = ((b"\1\1x", b"1"),)
     with monkeypatch.context() as patched:
         patched.setattr(tables, broken, raising(error))
@@ -266,7 +266,7 @@ def test_whatever_breaks_a_copy_is_told_and_its_chunks_never_block(
 
 def test_a_copy_without_a_thread_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
-    copies = Copies(tmp_path, tables, loop.post, failures.append)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, failures.append)
     monkeypatch.setattr(Thread, "start", raising(RuntimeError("can't start new thread")))
     copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), never)
     copies.install(install(1, Slot(30), ((b"\1\1y", b"1"),), False, True), never)
@@ -291,7 +291,7 @@ def test_the_loop_renames_syncs_and_closes_no_tables(
     monkeypatch.setattr(Path, "replace", noting("rename", Path.replace))
     monkeypatch.setattr(MapFile, "close", noting("close", MapFile.close))
     monkeypatch.setattr(MapFile, "sync", noting("sync", MapFile.sync))
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     rows = tuple(some_rows(30))
     copies.install(install(1, Slot(30), rows, True, True), lambda: done.append(True))
     loop.run()
@@ -350,7 +350,7 @@ def test_rot_in_the_tables_fails_the_snapshot_and_is_told(tmp_path: Path) -> Non
 
 def test_a_peers_snapshot_replaces_the_tables_and_is_kept_as_ours(tmp_path: Path) -> None:
     tables, loop, done = filled(tmp_path, 7), Loop(), list[int]()
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     rows = tuple(some_rows(30))
     pieces = [rows[:700], rows[700:1_400], rows[1_400:]]
     for number, piece in enumerate(pieces):
@@ -369,7 +369,7 @@ def test_a_peers_snapshot_replaces_the_tables_and_is_kept_as_ours(tmp_path: Path
 
 def test_the_chunks_of_a_peer_are_on_disk_as_they_came(tmp_path: Path) -> None:
     tables, loop, done = filled(tmp_path, 7), Loop(), list[bool]()
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     rows = some_rows(30)
     came = sealed(b"\xdd" + len(rows).to_bytes(4, "big") + chunk_of(rows, crc32c).data[3:], crc32c)
     assert rows_of(came.data) == tuple(rows)
@@ -385,7 +385,7 @@ def test_the_chunks_of_a_peer_are_on_disk_as_they_came(tmp_path: Path) -> None:
 
 def test_a_transfer_begun_anew_forgets_the_first(tmp_path: Path) -> None:
     tables, loop, done = filled(tmp_path, 7), Loop(), list[int]()
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: done.append(1))
     rows = tuple(some_rows(31))
     copies.install(install(2, Slot(31), rows, True, True), lambda: done.append(2))
@@ -412,7 +412,7 @@ def test_the_rows_of_a_peers_snapshot_are_written_in_another_thread(
 
     monkeypatch.setattr(tables, "install_rows", write_rows)
     monkeypatch.setattr(tables, "sync_install", sync_rows)
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     copies.install(
         install(1, Slot(30), tuple(some_rows(30)), True, True), lambda: done.append(True)
     )
@@ -432,7 +432,7 @@ def test_a_peers_snapshot_that_finds_no_space_is_told_and_the_rest_of_it_is_drop
         raise StorageError("disk_full", "no room")
 
     monkeypatch.setattr(tables, "install_rows", full)
-    copies = Copies(tmp_path, tables, loop.post, failures.append)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, failures.append)
     copies.install(install(1, Slot(30), ((b"\1\1x", b"1"),), True, False), lambda: None)
     loop.run()
     assert [codes(error) for error in failures] == ["disk_full"]
@@ -453,7 +453,7 @@ def test_a_disk_that_is_far_behind_blocks_nobody_and_tells_what_is_stored(
         write(rows)
 
     monkeypatch.setattr(tables, "install_rows", write_rows)
-    copies = Copies(tmp_path, tables, loop.post, unexpected)
+    copies = SnapshotInstaller(tmp_path, tables, loop.post, unexpected)
     for number in range(100):  # with a bound they would block this thread for ever
         row = (b"\1\1%03d" % number, b"1")
         piece_of_it = install(1, Slot(30), (row,), number == 0, False)

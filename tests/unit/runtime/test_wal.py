@@ -14,7 +14,7 @@ from quorate.base.records import Record, Vote
 from quorate.runtime.fileops import Files
 from quorate.runtime.wal import SyncMode, Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
-from quorate.wire.journal import Identity, Layout
+from quorate.wire.journal import Layout, LogIdentity
 from tests.limits import HANG_S
 from tests.unit.wire.journals import persists
 
@@ -71,7 +71,7 @@ class Body:
         self._posted: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
         self.wal = Wal(
             directory,
-            Identity(NODE, incarnation, 1000 + incarnation),
+            LogIdentity(NODE, incarnation, 1000 + incarnation),
             WalSettings(
                 LAYOUT,
                 sync=sync,
@@ -111,7 +111,7 @@ class Body:
 
 
 def recovered(directory: Path, incarnation: int = 9) -> list[Record]:
-    wal = Wal(directory, Identity(NODE, incarnation, 5), WalSettings(LAYOUT))
+    wal = Wal(directory, LogIdentity(NODE, incarnation, 5), WalSettings(LAYOUT))
     return list(wal.records())
 
 
@@ -504,7 +504,7 @@ def test_a_log_that_is_not_started_is_closed_by_nobody_and_written_by_none(
 
 
 def test_without_syncs_it_still_survives_a_kill(tmp_path: Path) -> None:
-    wal = Wal(tmp_path, Identity(NODE, 1, 7), WalSettings(LAYOUT, sync="none"))
+    wal = Wal(tmp_path, LogIdentity(NODE, 1, 7), WalSettings(LAYOUT, sync="none"))
     assert list(wal.records()) == []
     wal.start(lambda *_: None, lambda _: None, lambda _: None, lambda _: None)
     assert wal.append(persists([vote(1)]))

@@ -12,7 +12,7 @@ from quorate.base.slices import Step
 from quorate.machine.queries import Reader
 from quorate.machine.watches import Watches
 from quorate.serving.evaluations import Evaluated, Evaluations
-from quorate.serving.ports import Held
+from quorate.serving.ports import Closable
 from quorate.serving.reads import Told
 from quorate.serving.serving import Serving
 from tests.unit.machine.lab import Lab, fired
@@ -137,7 +137,7 @@ class Asker:
         self.is_wanted = True
         self.may_wait = True
         self.on_lost: Callable[[], None] | None = None
-        self.owned: Held | None = None
+        self.owned: Closable | None = None
 
     def fail(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -170,7 +170,7 @@ class Asker:
     def end_wait(self) -> None:
         self.on_lost = None
 
-    def own(self, held: Held) -> None:
+    def own(self, held: Closable) -> None:
         self.owned = held
 
     def release(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.base.answers import Answer, LongAnswer, Reading
+from quorate.base.answers import Answer, LongAnswer, StateView
 from quorate.base.context import PLAIN, PLAIN_STALE, Consistency, Principal, RequestContext
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.subjects import exactly
@@ -315,7 +315,7 @@ def test_a_read_that_fails_when_it_is_woken_waits_no_more(stage: Stage) -> None:
 def test_a_read_whose_search_fails_waits_no_more(stage: Stage) -> None:
     asker, error = Asker(), StorageError("corrupt", "damaged")
 
-    def search(_: Reading) -> Iterator[int]:
+    def search(_: StateView) -> Iterator[int]:
         raise error
 
     def evaluate(reader: Reader) -> LongAnswer:

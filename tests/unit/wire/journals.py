@@ -7,7 +7,7 @@ from quorate.base.effects import Persist
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Founded, Promised, Record, Vote
 from quorate.sim.disk import SimDisk
-from quorate.wire.journal import Identity, Journal, Layout
+from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
@@ -16,8 +16,8 @@ FOUNDED = Founded("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)),
 FIRST = "wal-0000000000000002"  # number 1 was that of the spare it was made of
 
 
-def identity(incarnation: int) -> Identity:
-    return Identity(NODE, incarnation, life=1000 + incarnation)
+def identity(incarnation: int) -> LogIdentity:
+    return LogIdentity(NODE, incarnation, life=1000 + incarnation)
 
 
 def vote(slot: int, size: int = 100, round_: int = 1) -> Vote:

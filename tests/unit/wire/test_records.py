@@ -12,9 +12,9 @@ from quorate.wire.records import (
     FIXED_BYTES,
     LAST,
     MAGIC,
-    Head,
-    Header,
     Place,
+    RecordHeader,
+    SegmentHead,
     Stored,
     StoredKind,
     body_of,
@@ -42,7 +42,7 @@ def bytes_of(record: Stored, previous_crc: int = 9) -> bytes:
     return b"".join(encode(record, previous_crc, PLACE)[1])
 
 
-def header_of(data: bytes) -> Header:
+def header_of(data: bytes) -> RecordHeader:
     header = header_at(data, 0)
     assert header is not None
     return header
@@ -86,7 +86,7 @@ def test_the_batch_of_a_vote_is_not_copied() -> None:
 
 
 def test_the_journals_own_records_are_nobodys() -> None:
-    head = Head(1, NODE, 3, 0, 0)
+    head = SegmentHead(1, NODE, 3, 0, 0)
     data = bytes_of(stored_head(head))
     body = body_of(data, header_of(data))
     assert body is not None

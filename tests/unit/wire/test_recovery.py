@@ -9,7 +9,7 @@ from quorate.base.ids import GroupNumber, NodeId, Slot
 from quorate.base.records import Record
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import Create, Rename, Sync, SyncDirectory, Write
-from quorate.wire.journal import Identity, Layout, segment_name
+from quorate.wire.journal import Layout, LogIdentity, segment_name
 from quorate.wire.records import FORMAT, MAGIC, MAGIC_2, head_of, header_at
 from quorate.wire.recovery import Recovery
 from tests.unit.wire import older
@@ -299,7 +299,7 @@ def test_the_log_of_another_node_is_refused() -> None:
     disk = SimDisk()
     written(disk, [vote(1)])
     with pytest.raises(StorageError, match=f"^{FIRST} is the log of node") as caught:
-        Recovery(disk.files, disk.read, Identity(NodeId("other"), 2, 5), SMALL)
+        Recovery(disk.files, disk.read, LogIdentity(NodeId("other"), 2, 5), SMALL)
     assert caught.value.code == "foreign"
 
 

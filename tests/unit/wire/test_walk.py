@@ -4,8 +4,8 @@ from quorate.base.ids import Slot
 from quorate.wire.records import (
     LAST,
     OPENING,
-    Head,
     Place,
+    SegmentHead,
     Stored,
     chain_seed,
     encode,
@@ -16,7 +16,7 @@ from quorate.wire.walk import Walk
 from tests.unit.wire.journals import NODE, promise, vote
 
 NUMBER, LIFE = 5, 77
-HEAD = stored_head(Head(1, NODE, 1, 0, 0))
+HEAD = stored_head(SegmentHead(1, NODE, 1, 0, 0))
 ROOM = bytes(1024)
 
 Group = list[Stored]

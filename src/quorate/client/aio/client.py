@@ -20,8 +20,8 @@ from quorate.client.arguments import Data
 from quorate.client.endpoints import Ring
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
-from quorate.client.requests import Lane, Request, call_path, head, query
-from quorate.client.transport import AsyncTransport, Settings
+from quorate.client.requests import ClientRequest, Lane, call_path, head, query
+from quorate.client.transport import AsyncClientTransport, Settings
 
 DEADLINE_S = 10.0  # longer than an election, and than a node holds what finds no leader
 ATTEMPT_S = 3.0
@@ -81,7 +81,7 @@ class AsyncClient:
         if not (secret.isprintable() and secret.isascii()):
             raise RequestError("bad_request", "a token has only printable ASCII characters")
         ring = Ring(environment.addresses(os.environ) if endpoints is None else endpoints)
-        self._transport = AsyncTransport(
+        self._transport = AsyncClientTransport(
             Settings(
                 token=secret,
                 authorization=environment.authorization(os.environ),
@@ -223,7 +223,7 @@ class AsyncClient:
         arguments.one_of("method", method, ("GET", "PUT", "POST", "DELETE"))
         for name, value in parameters.items():
             arguments.parameter(name, value)
-        request = Request(
+        request = ClientRequest(
             head(method, call_path(path), query(**parameters)),
             arguments.data("body", body),
             Lane.ALONE,

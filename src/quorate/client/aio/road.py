@@ -8,10 +8,10 @@ from quorate.client.endpoints import Endpoint, Ring
 from quorate.client.errors import ExchangeError
 from quorate.client.log import LOG
 from quorate.client.replies import Reply
-from quorate.client.requests import Lane, Request
+from quorate.client.requests import ClientRequest, Lane
 from quorate.client.retry import HOLD_S, HOLD_SLACK_S, Trouble, with_limit
 from quorate.client.times import async_sleep
-from quorate.client.transport import AsyncTransport
+from quorate.client.transport import AsyncClientTransport
 
 FOREVER = float("inf")
 
@@ -27,7 +27,7 @@ class AsyncRoad:
     """
 
     def __init__(
-        self, ring: Ring, transport: AsyncTransport, deadline_s: float, attempt_s: float
+        self, ring: Ring, transport: AsyncClientTransport, deadline_s: float, attempt_s: float
     ) -> None:
         self.deadline_s = deadline_s
         self.now_s = transport.now_s
@@ -40,7 +40,7 @@ class AsyncRoad:
 
     async def call(
         self,
-        request: Request,
+        request: ClientRequest,
         deadline_s: float | None = None,
         attempt_s: float | None = None,
         patience_s: float = FOREVER,
@@ -131,7 +131,7 @@ class AsyncRoad:
             LOG.warning("left %s for %s", endpoint.name, self._ring.current.name)
         return trouble.next_try_after(outcome, endpoint, try_begun_s, self.now_s())
 
-    def _attempt_of(self, request: Request, attempt_s: float | None) -> float:
+    def _attempt_of(self, request: ClientRequest, attempt_s: float | None) -> float:
         if attempt_s is not None:
             return attempt_s
         return FOREVER if request.lane is Lane.ALONE else self._attempt_s

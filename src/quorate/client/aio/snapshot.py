@@ -6,7 +6,7 @@ from quorate.base.errors import PeerError
 from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.files import Arriving
-from quorate.client.requests import Lane, Request, head, query
+from quorate.client.requests import ClientRequest, Lane, head, query
 from quorate.client.times import async_run
 
 DEADLINE_S = 600.0  # a state of some gigabytes
@@ -50,7 +50,7 @@ class AsyncSnapshots:
         limit_s = arguments.seconds("deadline_s", deadline_s)
         with Arriving(arguments.path("path", path)) as file:
             await self._check(limit_s, is_stale=is_stale)
-            request = Request(
+            request = ClientRequest(
                 head("GET", b"/v1/snapshot", query(stale=is_stale)),
                 lane=Lane.ALONE,
                 is_repeatable=True,
@@ -77,7 +77,7 @@ class AsyncSnapshots:
         limit_s = arguments.seconds("deadline_s", deadline_s)
         body = await async_run(arguments.path("path", path).read_bytes)
         await self._check(limit_s, is_stale=False)
-        request = Request(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
+        request = ClientRequest(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
         bodies.done(await self._road.call(request, limit_s, patience_s=self._road.deadline_s))
 
     async def _check(self, limit_s: float, *, is_stale: bool) -> None:
@@ -86,7 +86,7 @@ class AsyncSnapshots:
         what = query(raw=True, stale=is_stale)
         lane = Lane.LOCAL if is_stale else Lane.SHARED
         await self._road.call(
-            Request(
+            ClientRequest(
                 head("GET", b"/v1/kv/" + PROBE_KEY, what),
                 lane=lane,
                 is_repeatable=True,

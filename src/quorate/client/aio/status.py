@@ -2,7 +2,7 @@
 
 from quorate.client import bodies
 from quorate.client.aio.road import AsyncRoad
-from quorate.client.requests import Lane, Request, head
+from quorate.client.requests import ClientRequest, Lane, head
 from quorate.client.structs import MemberInfo
 
 
@@ -32,5 +32,5 @@ class AsyncStatus:
         return bodies.members(await self._road.call(_ask(b"/v1/agent/members"), deadline_s))
 
 
-def _ask(path: bytes) -> Request:
-    return Request(head("GET", path), lane=Lane.LOCAL, is_repeatable=True)
+def _ask(path: bytes) -> ClientRequest:
+    return ClientRequest(head("GET", path), lane=Lane.LOCAL, is_repeatable=True)

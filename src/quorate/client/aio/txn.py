@@ -6,7 +6,7 @@ from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.arguments import FLAGS_MAX, Data
-from quorate.client.requests import Request, head, lane_of
+from quorate.client.requests import ClientRequest, head, lane_of
 from quorate.client.structs import TxnDone
 
 OPERATIONS_MAX = 128
@@ -133,7 +133,7 @@ class AsyncTxn:
                 f"a transaction has {len(self._operations)} operations, at most {OPERATIONS_MAX}",
             )
         body = arguments.json("key", self._operations)
-        request = Request(
+        request = ClientRequest(
             head("PUT", b"/v1/txn"),
             body,
             lane_of(body),

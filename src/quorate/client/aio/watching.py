@@ -13,7 +13,7 @@ from quorate.base.errors import PeerError
 from quorate.client.aio.road import AsyncRoad
 from quorate.client.arguments import seconds
 from quorate.client.replies import Reply
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 from quorate.client.retry import WAIT_SPREAD
 
 State = TypeVar("State")
@@ -44,7 +44,7 @@ class AsyncWatch(Generic[State]):
     def __init__(
         self,
         road: AsyncRoad,
-        ask: Callable[[int, float], Request],
+        ask: Callable[[int, float], ClientRequest],
         read: Callable[[Reply], State],
         patience_s: float,
         subject: str,

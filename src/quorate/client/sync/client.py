@@ -8,11 +8,11 @@ from typing import Self
 from quorate.base.errors import RequestError
 from quorate.client import arguments, environment
 from quorate.client.arguments import Data
-from quorate.client.blocking import Transport
+from quorate.client.blocking import ClientTransport
 from quorate.client.endpoints import Ring
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
-from quorate.client.requests import Lane, Request, call_path, head, query
+from quorate.client.requests import ClientRequest, Lane, call_path, head, query
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
@@ -82,7 +82,7 @@ class Client:
         if not (secret.isprintable() and secret.isascii()):
             raise RequestError("bad_request", "a token has only printable ASCII characters")
         ring = Ring(environment.addresses(os.environ) if endpoints is None else endpoints)
-        self._transport = Transport(
+        self._transport = ClientTransport(
             Settings(
                 token=secret,
                 authorization=environment.authorization(os.environ),
@@ -224,7 +224,7 @@ class Client:
         arguments.one_of("method", method, ("GET", "PUT", "POST", "DELETE"))
         for name, value in parameters.items():
             arguments.parameter(name, value)
-        request = Request(
+        request = ClientRequest(
             head(method, call_path(path), query(**parameters)),
             arguments.data("body", body),
             Lane.ALONE,

@@ -8,8 +8,8 @@ from quorate.client.arguments import Data
 from quorate.client.durations import spell
 from quorate.client.replies import Reply
 from quorate.client.requests import (
+    ClientRequest,
     Lane,
-    Request,
     flags_of,
     head,
     kv_path,
@@ -147,12 +147,12 @@ class Kv:
             deadline_s: See the class.
         """
         cas = None if index is None else arguments.whole("index", index)
-        request = Request(head("DELETE", _named(key), query(cas=cas)))
+        request = ClientRequest(head("DELETE", _named(key), query(cas=cas)))
         return bodies.written(self._road.call(request, deadline_s))
 
     def delete_tree(self, prefix: str, *, deadline_s: float | None = None) -> Written:
         """Remove all keys that begin with a prefix, at once. An empty prefix removes all keys."""
-        request = Request(head("DELETE", kv_path(prefix), query(recurse=True)))
+        request = ClientRequest(head("DELETE", kv_path(prefix), query(recurse=True)))
         return bodies.written(self._road.call(request, deadline_s))
 
     # --- locks, as the store sees them --------------------------------------------------------
@@ -241,14 +241,14 @@ def _flag(stale: bool) -> bool:
     return stale if stale is False else arguments.flag("stale", stale)
 
 
-def _read(key: str, what: str, lane: Lane) -> Request:
+def _read(key: str, what: str, lane: Lane) -> ClientRequest:
     path = kv_path(key) if lane is Lane.ALONE else _named(key)
-    return Request(head("GET", path, what), lane=lane, is_repeatable=True, accepts=404)
+    return ClientRequest(head("GET", path, what), lane=lane, is_repeatable=True, accepts=404)
 
 
-def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) -> Request:
+def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) -> ClientRequest:
     waited_s = max(wait_s, 0.001) if index else 0.0
     what = query(recurse=recurse, index=index or None, wait=spell(waited_s) if index else None)
-    return Request(
+    return ClientRequest(
         head("GET", path, what), lane=Lane.ALONE, is_repeatable=True, accepts=404, wait_s=waited_s
     )

@@ -2,7 +2,7 @@
 
 from quorate.client import arguments, bodies
 from quorate.client.durations import spell
-from quorate.client.requests import Lane, Request, head, query, session_path
+from quorate.client.requests import ClientRequest, Lane, head, query, session_path
 from quorate.client.structs import Behavior, Session
 from quorate.client.sync.road import Road
 
@@ -66,7 +66,7 @@ class Sessions:
             body["TTL"] = spell(arguments.seconds("ttl_s", ttl_s, *arguments.TTL_S))
         if arguments.text("node", node):
             body["Node"] = node
-        request = Request(head("PUT", b"/v1/session/create"), arguments.json("name", body))
+        request = ClientRequest(head("PUT", b"/v1/session/create"), arguments.json("name", body))
         return bodies.session_id(self._road.call(request, deadline_s))
 
     def renew(
@@ -79,7 +79,7 @@ class Sessions:
             deadline_s: Seconds from now; the client's own if None.
             attempt_s: How long one node may take before the next is asked.
         """
-        request = Request(
+        request = ClientRequest(
             head("PUT", session_path("renew", session)),
             is_repeatable=True,
             is_write=True,
@@ -91,7 +91,7 @@ class Sessions:
 
     def destroy(self, session: str, *, deadline_s: float | None = None) -> None:
         """End a session now; what it holds is released or deleted. Harmless if it has ended."""
-        request = Request(
+        request = ClientRequest(
             head("PUT", session_path("destroy", session)), is_repeatable=True, is_write=True
         )
         bodies.written(self._road.call(request, deadline_s))
@@ -112,5 +112,7 @@ class Sessions:
 
     def _read(self, path: bytes, stale: bool, deadline_s: float | None) -> list[Session]:
         lane = Lane.LOCAL if arguments.flag("stale", stale) else Lane.SHARED
-        request = Request(head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True)
+        request = ClientRequest(
+            head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True
+        )
         return bodies.sessions(self._road.call(request, deadline_s))

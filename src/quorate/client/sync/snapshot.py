@@ -5,7 +5,7 @@ from pathlib import Path
 from quorate.base.errors import PeerError
 from quorate.client import arguments, bodies
 from quorate.client.files import Arriving
-from quorate.client.requests import Lane, Request, head, query
+from quorate.client.requests import ClientRequest, Lane, head, query
 from quorate.client.sync.road import Road
 from quorate.client.times import run
 
@@ -48,7 +48,7 @@ class Snapshots:
         limit_s = arguments.seconds("deadline_s", deadline_s)
         with Arriving(arguments.path("path", path)) as file:
             self._check(limit_s, is_stale=is_stale)
-            request = Request(
+            request = ClientRequest(
                 head("GET", b"/v1/snapshot", query(stale=is_stale)),
                 lane=Lane.ALONE,
                 is_repeatable=True,
@@ -75,7 +75,7 @@ class Snapshots:
         limit_s = arguments.seconds("deadline_s", deadline_s)
         body = run(arguments.path("path", path).read_bytes)
         self._check(limit_s, is_stale=False)
-        request = Request(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
+        request = ClientRequest(head("PUT", b"/v1/snapshot"), body, Lane.ALONE)
         bodies.done(self._road.call(request, limit_s, patience_s=self._road.deadline_s))
 
     def _check(self, limit_s: float, *, is_stale: bool) -> None:
@@ -84,7 +84,7 @@ class Snapshots:
         what = query(raw=True, stale=is_stale)
         lane = Lane.LOCAL if is_stale else Lane.SHARED
         self._road.call(
-            Request(
+            ClientRequest(
                 head("GET", b"/v1/kv/" + PROBE_KEY, what),
                 lane=lane,
                 is_repeatable=True,

@@ -1,7 +1,7 @@
 """Status: what the nodes say of themselves. Answered by one node, without asking others."""
 
 from quorate.client import bodies
-from quorate.client.requests import Lane, Request, head
+from quorate.client.requests import ClientRequest, Lane, head
 from quorate.client.structs import MemberInfo
 from quorate.client.sync.road import Road
 
@@ -32,5 +32,5 @@ class Status:
         return bodies.members(self._road.call(_ask(b"/v1/agent/members"), deadline_s))
 
 
-def _ask(path: bytes) -> Request:
-    return Request(head("GET", path), lane=Lane.LOCAL, is_repeatable=True)
+def _ask(path: bytes) -> ClientRequest:
+    return ClientRequest(head("GET", path), lane=Lane.LOCAL, is_repeatable=True)

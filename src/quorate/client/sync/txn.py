@@ -5,7 +5,7 @@ from typing import Self
 from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
 from quorate.client.arguments import FLAGS_MAX, Data
-from quorate.client.requests import Request, head, lane_of
+from quorate.client.requests import ClientRequest, head, lane_of
 from quorate.client.structs import TxnDone
 from quorate.client.sync.road import Road
 
@@ -133,7 +133,7 @@ class Txn:
                 f"a transaction has {len(self._operations)} operations, at most {OPERATIONS_MAX}",
             )
         body = arguments.json("key", self._operations)
-        request = Request(
+        request = ClientRequest(
             head("PUT", b"/v1/txn"),
             body,
             lane_of(body),

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from quorate.base.errors import PeerError
 from quorate.client.arguments import seconds
 from quorate.client.replies import Reply
-from quorate.client.requests import Request
+from quorate.client.requests import ClientRequest
 from quorate.client.retry import WAIT_SPREAD
 from quorate.client.sync.road import Road
 
@@ -44,7 +44,7 @@ class Watch(Generic[State]):
     def __init__(
         self,
         road: Road,
-        ask: Callable[[int, float], Request],
+        ask: Callable[[int, float], ClientRequest],
         read: Callable[[Reply], State],
         patience_s: float,
         subject: str,

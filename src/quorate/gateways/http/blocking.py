@@ -197,7 +197,7 @@ def read(
         is_compared: What is watched is wider than what is shown: only another value is a change.
         listing: How a list is shown that is too long for one turn; needed if there may be such.
     """
-    caller = _Reader(context, request, mode, render, listing)
+    caller = _HttpReadCaller(context, request, mode, render, listing)
     is_list = listing is not None
     query = Query(evaluate, mode.index, mode.wait_s, is_compared, is_list)
     reads.read(context.serving, caller, query)
@@ -208,7 +208,7 @@ def confirmed(context: Context, request: Request, step: Callable[[], None]) -> N
     reads.confirmed(context.serving, HttpCaller(context, request), step)
 
 
-class _Reader(HttpCaller):
+class _HttpReadCaller(HttpCaller):
     """Who reads over HTTP; fills `serving.reads.ReadCaller`."""
 
     __slots__ = ("_listing", "_mode", "_render")

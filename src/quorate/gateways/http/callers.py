@@ -7,7 +7,7 @@ from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.gateways.http.context import Context
 from quorate.httpserver.request import Request
-from quorate.serving.ports import Held
+from quorate.serving.ports import Closable
 
 _WAITING_BYTES = 3072  # a watcher, its timer and what they refer to
 _COPIES = 3  # of a name, besides the target itself: decoded, as a watched key, as its place there
@@ -68,7 +68,7 @@ class HttpCaller:
         """See `serving.ports.Caller.end_wait`."""
         self._request.waits_no_more()
 
-    def own(self, held: Held) -> None:
+    def own(self, held: Closable) -> None:
         """See `serving.ports.Caller.own`."""
         self._request.own(held)
 

@@ -28,7 +28,7 @@ from quorate.kv.commands import (
     KvSet,
 )
 from quorate.kv.queries import kv_at_once, kv_get, kv_keys_in_turn, kv_list_in_turn
-from quorate.kv.tables import KvEntry, KvRow
+from quorate.kv.tables import KvPair, KvRow
 from quorate.serving.evaluations import Evaluated
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
@@ -195,7 +195,7 @@ def _render_list(context: Context, request: Request, answer: Evaluated, lines: b
         context.send_shared(request, answer, lambda: _shown_entries(answer.value), lines)
 
 
-def _shown_entries(entries: list[KvEntry]) -> list[KvShown]:
+def _shown_entries(entries: list[KvPair]) -> list[KvShown]:
     return [shown(entry.key, entry.row) for entry in entries]
 
 

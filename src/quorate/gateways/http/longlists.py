@@ -17,7 +17,7 @@ from quorate.base.errors import StorageError
 from quorate.base.slices import LATER
 from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.streams import HERE, Batch, Member, send_list
+from quorate.gateways.http.streams import HERE, Batch, JsonMember, send_list
 from quorate.httpserver.request import Request
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LongList, batches
 from quorate.machine.queries import Reader
@@ -114,7 +114,7 @@ def object_in_turn(
         return LongRows(find, pieces, frame, b"{}", changed=found.changed, subjects=found.subjects)
     whole: dict[str, Any] = {}
     for piece in pieces(reader, iter([few])):
-        if isinstance(piece, Member):
+        if isinstance(piece, JsonMember):
             whole[piece.name] = list(chain.from_iterable(piece.pieces))
         else:
             whole.update(piece)

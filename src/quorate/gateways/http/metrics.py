@@ -22,7 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from quorate.base.metrics import SECONDS, Histogram, Kind, Metric, Sample
+from quorate.base.metrics import SECONDS, Histogram, Metric, MetricKind, Sample
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
 from quorate.httpserver.request import Request
@@ -68,12 +68,12 @@ class _Families(Collector):
 def _family(metric: Metric) -> Family:
     name = f"{PREFIX}_{metric.name}"
     labels = [label for label, _ in metric.samples[0].labels]
-    if metric.kind is Kind.HISTOGRAM:
+    if metric.kind is MetricKind.HISTOGRAM:
         family = HistogramMetricFamily(name, metric.text, labels=labels)
         for sample, durations in _histograms(metric):
             family.add_metric(_values(sample), list(_buckets(durations)), durations.total_s)
         return family
-    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    kind = CounterMetricFamily if metric.kind is MetricKind.COUNTER else GaugeMetricFamily
     plain = kind(name, metric.text, labels=labels)
     for sample in metric.samples:
         if not isinstance(sample.value, Histogram):
@@ -120,7 +120,7 @@ def _as_json(metrics: Sequence[Metric]) -> dict[str, Any]:
             labels, value = dict(sample.labels), sample.value
             if isinstance(value, Histogram):
                 body["Samples"].append(_summary(name, value.count, value.total_s, labels))
-            elif metric.kind is Kind.COUNTER:
+            elif metric.kind is MetricKind.COUNTER:
                 body["Counters"].append(_summary(name, value, value, labels))
             else:
                 value = value if value < float("inf") else -1  # JSON has no infinity

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.transfers import Snapshots
 from quorate.httpserver.budget import Budget, budget_of
-from quorate.httpserver.slices import Slices
+from quorate.httpserver.slices import SliceQueue
 from quorate.httpserver.spool import Space
 from quorate.serving.evaluations import Evaluations
 
@@ -22,7 +22,7 @@ class Shared(NamedTuple):
 
     budget: Budget
     snapshots: Snapshots
-    slices: Slices
+    slices: SliceQueue
     evaluations: Evaluations
 
 
@@ -30,4 +30,4 @@ def shared(config: HttpConfig) -> Shared:
     """What the listeners with this configuration share."""
     budget = budget_of(config)
     space = Space(config.spool_dir, config.free_bytes_min, "a snapshot")
-    return Shared(budget, Snapshots(space, config.snapshots_max), Slices(), Evaluations())
+    return Shared(budget, Snapshots(space, config.snapshots_max), SliceQueue(), Evaluations())

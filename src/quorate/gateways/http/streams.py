@@ -17,7 +17,7 @@ from quorate.httpserver.request import Request
 from quorate.httpserver.streaming import stream
 
 
-class Member(NamedTuple):
+class JsonMember(NamedTuple):
     """A member of an object whose value is a list that is too long for one piece.
 
     Attributes:
@@ -29,7 +29,7 @@ class Member(NamedTuple):
     pieces: Iterator[list[Any]]
 
 
-Batch = list[Any] | dict[str, Any] | Member
+Batch = list[Any] | dict[str, Any] | JsonMember
 """Values of one piece; may be empty."""
 
 HERE = uuid4().hex
@@ -76,7 +76,7 @@ def _joined(
     before, cut = begin, 2 if is_pretty else 1
     margin = b"\n" + b" " * (INDENT * depth) if is_pretty else b""
     for batch in batches:
-        if isinstance(batch, Member):
+        if isinstance(batch, JsonMember):
             own = go_json(batch.name) + (b": " if is_pretty else b":")
             yield before + (margin + b" " * INDENT if is_pretty else b"") + own
             before = b","

@@ -5,7 +5,7 @@ from heapq import merge
 from itertools import islice
 
 from quorate.gateways.http.errors import spent
-from quorate.gateways.http.streams import Member
+from quorate.gateways.http.streams import JsonMember
 from quorate.httpserver.drawing import CutShortError
 from quorate.httpserver.request import Request
 
@@ -48,10 +48,10 @@ class TagSets:
                     raise spent()
                 raise CutShortError("too many tags for what may be held for a client")
 
-    def take_long(self) -> Iterator[Member]:
+    def take_long(self) -> Iterator[JsonMember]:
         """The sets that take more than a turn; they are here no more when they were drawn."""
         for name in [name for name, own in self._of.items() if len(own) > IN_TURN]:
-            yield Member(name, _in_order(self._of.pop(name)))
+            yield JsonMember(name, _in_order(self._of.pop(name)))
 
     def take(self) -> dict[str, list[str]]:
         """All others, which are here no more."""

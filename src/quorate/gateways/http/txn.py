@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from quorate.base.outcomes import Outcome
-from quorate.base.txn import TxnDone, TxnItem, TxnOp
+from quorate.base.txn import TxnItem, TxnOp, TxnResult
 from quorate.domains import DOMAINS
 from quorate.gateways.http.answers import JSON
 from quorate.gateways.http.blocking import confirmed, mode_of
@@ -62,7 +62,7 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
 def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
     mode_of(context, request, params, knows_namespaces=False)
 
-    def then(reader: Reader, done: TxnDone) -> None:
+    def then(reader: Reader, done: TxnResult) -> None:
         knows, heard_ms = True, 0
         if request.context.is_stale:
             knows, heard_ms = context.contact()
@@ -77,7 +77,7 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
         }
         _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
 
-    def evaluated(reader: Reader) -> Generator[None, None, TxnDone]:
+    def evaluated(reader: Reader) -> Generator[None, None, TxnResult]:
         return read(DOMAINS, reader.rows, ops, context.config.txn_result_bytes_max)
 
     def step() -> None:
@@ -87,7 +87,7 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
 
 
 def _answer(
-    context: Context, request: Request, done: TxnDone, more: dict[str, Any], lines: bytes
+    context: Context, request: Request, done: TxnResult, more: dict[str, Any], lines: bytes
 ) -> None:
     if done.faults:
         errors = [{"OpIndex": fault.op_index, "What": fault.what} for fault in done.faults]
