@@ -601,3 +601,30 @@ def test_each_label_of_a_rule_is_defined_once_and_each_cited_one_is() -> None:
 def test_the_list_of_labels_says_which_module_defines_each() -> None:
     page = (REPOSITORY / "docs/protocol/rules.md").read_text()
     assert labels_not_listed(page, texts_with_labels()) == []
+
+
+# --- names of classes -------------------------------------------------------------------------
+
+
+def class_names_used_twice(found: list[Module]) -> list[str]:
+    """Classes that share a name, wherever in the source they are.
+
+    A name stands for one thing: whoever reads it, searches for it or finds it in a traceback need
+    not ask which of two is meant. A class that fills a Protocol is another thing than the Protocol.
+    """
+    places: dict[str, list[str]] = {}
+    for module in found:
+        if module.path.startswith(GENERATED):
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{module.path}:{node.lineno}")
+    return [
+        f"{name}: {', '.join(where)}; give the less public one a more exact name"
+        for name, where in sorted(places.items())
+        if len(where) > 1
+    ]
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    assert class_names_used_twice(list(modules())) == []

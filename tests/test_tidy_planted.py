@@ -155,3 +155,29 @@ def test_a_list_of_labels_that_is_not_that_of_the_modules_is_seen() -> None:
     assert tidy.labels_not_listed("| ACC-1-ACC-2 | one | `paxos/a.py` |", [ONE])
     assert tidy.labels_not_listed("| ACC-1 | one | `paxos/b.py` |", [ONE])
     assert tidy.labels_not_listed("", [ONE])
+
+
+def modules_of(*texts: tuple[str, str]) -> list[tidy.Module]:
+    return [tidy.parsed("", f"src/quorate/{path}", text) for path, text in texts]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("wire/b.py", "class Link: ..."),
+        ("kv/b.py", "class Link(Protocol): ..."),
+        ("kv/a.py", "class Link: ...\nclass Link: ..."),
+        ("client/aio/b.py", "def f():\n    class Link: ..."),
+    ],
+)
+def test_a_class_with_the_name_of_another_is_seen(path: str, text: str) -> None:
+    assert tidy.class_names_used_twice(modules_of(("kv/c.py", "class Link: ..."), (path, text)))
+
+
+def test_classes_with_names_of_their_own_are_spared() -> None:
+    found = modules_of(
+        ("client/aio/a.py", "class Link: ..."),
+        ("client/sync/a.py", "class Link: ..."),  # generated
+        ("kv/a.py", "class Links: ..."),
+    )
+    assert tidy.class_names_used_twice(found) == []
