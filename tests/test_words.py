@@ -3,8 +3,10 @@
 Whoever has cleaned a package or a page adds it here.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -70,6 +72,52 @@ def test_a_clean_page_has_no_coined_word(page: str) -> None:
 def test_what_is_clean_exists() -> None:
     assert [each for each in CLEAN if not list(files(each))] == []
     assert [each for each in PAGES if not (ROOT / each).is_file()] == []
+
+
+# --- the glossary --------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """One line of the glossary."""
+
+    section: str
+    terms: list[str]
+    meaning: str
+    elsewhere: str
+
+
+def glossary() -> Iterator[Row]:
+    """Its lines; one may define several terms, joined by commas."""
+    section = ""
+    for line in (ROOT / "docs/glossary.md").read_text().splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ")
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and cells[0] not in {"Term", "---"}:
+            assert len(cells) == 3, line
+            yield Row(section, cells[0].split(", "), cells[1], cells[2])
+
+
+def test_every_term_of_the_glossary_is_used() -> None:
+    pages = [page for page in ROOT.glob("docs/**/*.md") if page.name != "glossary.md"]
+    paths = [*SOURCE.rglob("*.py"), *ROOT.glob("scripts/*.py"), *pages, ROOT / "ARCHITECTURE.md"]
+    text = split(" ".join(path.read_text() for path in paths))
+    text = " ".join(text.replace("-", " ").split())
+    unused = [
+        term
+        for row in glossary()
+        for term in row.terms
+        if row.section != "To come" and split(term).replace("-", " ") not in text
+    ]
+    assert unused == []
+
+
+def test_every_line_of_the_glossary_is_whole() -> None:
+    rows = list(glossary())
+    assert [row.terms for row in rows if not (row.meaning and row.elsewhere)] == []
+    terms = [(row.section, term) for row in rows for term in row.terms]
+    twice = [term for term, times in Counter(terms).items() if times > 1]
+    assert twice == [("Members", "learner")]  # of Paxos, and of a configuration
 
 
 # --- the rules, each fed an offence and something innocent ---------------------------------------

@@ -50,7 +50,20 @@ def _in(*packages: str) -> frozenset[str]:
     return frozenset(packages)
 
 
+PURE = _in(
+    "base", "chunks", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving"
+)
+
 ENTRIES: tuple[Entry, ...] = (
+    # what the glossary says otherwise
+    Entry(r"slaves?|primar(?:y|ies)|masters?", "replica, leader", NAMES),
+    Entry(r"terms?|views? number", "ballot", NAMES, only=PURE),
+    Entry(r"vote requests?|acks?|rejects?", "prepare, accepted, nack", NAMES, only=PURE),
+    Entry(r"clients? ids?", "origin", NAMES, only=PURE),
+    Entry(r"abdicat(?:e|es|ion)", "transfer", NAMES),
+    Entry(r"pillars?", "domain", only=PURE),
+    Entry(r"hooks?|triggers?", "fact, reaction", NAMES, only=PURE),
+    Entry(r"type codes?", "tag", NAMES, only=PURE),
     # a cluster and its members
     Entry(r"nobody'?s", "uninitialised"),
     Entry(r"found(?:ing|ed|ers?)", "bootstrap, bootstrapped, initial members"),
@@ -62,7 +75,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(r"meetings?|^meet$", "bootstrap discovery", NAMES),
     Entry(r"^peering$", "peer identity, links (Consul's cluster peering is something else)", NAMES),
     Entry(r"lonel(?:y|iness)", "isolated"),
-    Entry(r"nobody", "no node (`NO_NODE`), none", NAMES),
+    Entry(r"^(?:exit )?nobody(?: serves)?$", "no node (`NO_NODE`), none", NAMES),
     Entry(r"life(?! cycle)", "incarnation, epoch, run; lifetime of a session"),
     Entry(
         r"lives(?! (?:in|on|at|here|below|behind|beside|only|under|outside|as|elsewhere))",

@@ -1,4 +1,4 @@
-"""Chain: the configurations in force and to come, and which of them governs which slot.
+"""The configuration chain: those in force and to come, and which of them governs which slot.
 
 A configuration chosen in slot i governs from slot i + alpha on; the first one, at slot 0, from slot
 1. One that governs no slot above the watermark any more is dropped. `paxos.membership` judges which
