@@ -4,21 +4,21 @@ import msgspec
 import pytest
 
 from quorate.base.records import Founded
+from quorate.sim.behaviour import Behaviour
 from quorate.sim.cluster import Make, SimCluster
-from quorate.sim.habits import Habits
 from quorate.sim.host import Host
 from quorate.sim.neighbour import EitherOracle, Neighbour
 from quorate.sim.run import run
-from quorate.sim.script import CALM, QUICK
+from quorate.sim.script import QUICK, RELIABLE
 from quorate.sim.swarm import Plan, plan_of
-from quorate.sim.workload import Appetite
+from quorate.sim.workload import WorkloadProfile
 from quorate.sim.world import ViolationError, World
 
 MAKE = Make(
-    weather=CALM,
+    conditions=RELIABLE,
     speed=QUICK,
-    habits=Habits(flush_share=1.0, snapshot_s=1e9),
-    appetite=Appetite(clients=0),
+    behaviour=Behaviour(flush_share=1.0, snapshot_s=1e9),
+    profile=WorkloadProfile(clients=0),
 )
 
 
@@ -44,7 +44,7 @@ def all_belong(cluster: SimCluster, count: int) -> bool:
 
 @pytest.mark.parametrize("early", [1, 2])
 def test_nodes_that_start_together_with_three_that_bootstrap_become_members(early: int) -> None:
-    cluster = made(founders=3, spares=early, early=early)
+    cluster = made(initial_nodes=3, spares=early, early=early)
     cluster.start()
     until(cluster, lambda: all_belong(cluster, 3 + early))
 
@@ -52,13 +52,13 @@ def test_nodes_that_start_together_with_three_that_bootstrap_become_members(earl
 @pytest.mark.parametrize("size", [4, 5])
 def test_of_more_than_expected_the_others_join(size: int) -> None:
     for seed in range(5):
-        cluster = made(seed, founders=size, expect=3)
+        cluster = made(seed, initial_nodes=size, expect=3)
         cluster.start()
         until(cluster, lambda cluster=cluster, size=size: all_belong(cluster, size))
 
 
 def test_a_node_whose_links_stand_all_the_time_joins_without_a_reconnect() -> None:
-    cluster = made(founders=3, spares=1, early=1)
+    cluster = made(initial_nodes=3, spares=1, early=1)
     fourth = cluster.hosts["d"]
     cluster.start()
     world = cluster.world
@@ -74,10 +74,10 @@ def test_a_node_whose_links_stand_all_the_time_joins_without_a_reconnect() -> No
 def test_a_founder_that_crashes_in_between_is_waited_for(
     victim: str, after_ms: int, is_power_cut: bool
 ) -> None:
-    cluster = made(f"{victim}{after_ms}", founders=3, spares=1, early=1)
+    cluster = made(f"{victim}{after_ms}", initial_nodes=3, spares=1, early=1)
     cluster.start()
     world, host = cluster.world, cluster.hosts[victim]
-    until(cluster, lambda: sum(bool(each.life) for each in cluster.hosts.values()) == 4)
+    until(cluster, lambda: sum(bool(each.epoch) for each in cluster.hosts.values()) == 4)
     world.run(world.now + after_ms / 1000)
     host.crash(is_power_cut=is_power_cut)
     world.after(2.0, host.start)
@@ -89,10 +89,10 @@ def test_a_founder_that_crashes_in_between_is_waited_for(
 @pytest.mark.parametrize("after_ms", [20, 60, 200])
 def test_a_founder_that_never_comes_back_is_done_without(victim: str, after_ms: int) -> None:
     """Four that expect three: whichever is lost, at whichever point, three are left."""
-    cluster = made(f"{victim}{after_ms}", founders=4, expect=3)
+    cluster = made(f"{victim}{after_ms}", initial_nodes=4, expect=3)
     cluster.start()
     world = cluster.world
-    until(cluster, lambda: sum(bool(each.life) for each in cluster.hosts.values()) >= 3)
+    until(cluster, lambda: sum(bool(each.epoch) for each in cluster.hosts.values()) >= 3)
     world.run(world.now + after_ms / 1000)
     lost = cluster.hosts[victim]
     lost.crash(is_power_cut=True)
@@ -105,22 +105,22 @@ def all_of(hosts: list[Host]) -> bool:
     return all(belongs(host) for host in hosts)
 
 
-@pytest.mark.parametrize("founders", [2, 3])
-def test_an_empty_node_that_knows_two_clusters_is_a_member_of_one(founders: int) -> None:
+@pytest.mark.parametrize("initial_nodes", [2, 3])
+def test_an_empty_node_that_knows_two_clusters_is_a_member_of_one(initial_nodes: int) -> None:
     for seed in range(6):
-        cluster = made(seed, founders=founders, spares=1)
-        neighbour = Neighbour(cluster, founders)
+        cluster = made(seed, initial_nodes=initial_nodes, spares=1)
+        neighbour = Neighbour(cluster, initial_nodes)
         cluster.start()
         neighbour.start()
         cluster.world.run(20.0)
-        neighbour.judge()
-        home = belongs(neighbour.visitor)
-        assert home in (cluster.oracle.cluster_id, neighbour.cluster.oracle.cluster_id)
+        neighbour.check()
+        joined = belongs(neighbour.visitor)
+        assert joined in (cluster.oracle.cluster_id, neighbour.cluster.oracle.cluster_id)
 
 
 def test_a_node_that_belongs_to_two_clusters_is_seen_by_the_checker() -> None:
     """The checker's own test: a directory that joins both."""
-    cluster = made(founders=1, spares=1)
+    cluster = made(initial_nodes=1, spares=1)
     neighbour = Neighbour(cluster, 1)
     cluster.start()
     neighbour.start()

@@ -19,9 +19,9 @@ from quorate.sim.host import Host
 from quorate.sim.network import Rule
 from quorate.sim.operations import Operation, OperationKind
 from quorate.sim.run import idle
-from quorate.sim.script import CALM, Stage
+from quorate.sim.script import RELIABLE, Stage
 
-ECHOING = msgspec.structs.replace(CALM, duplicates=0.5, tail_s=0.05)
+ECHOING = msgspec.structs.replace(RELIABLE, duplicates=0.5, tail_s=0.05)
 
 
 def counted(stage: Stage, *kinds: type[Message]) -> list[Message]:
@@ -54,7 +54,7 @@ def test_what_closed_an_old_configuration_is_known_after_a_power_cut() -> None:
     The last slots of the old one were known to be chosen by a heartbeat alone. If that is gone
     with the power, only a quorum of the old configuration could tell, and there is none.
     """
-    stage = Stage(3, is_founded_alone=True)
+    stage = Stage(3, is_bootstrapped_alone=True)
     stage.until(are_all_voters(stage))
     stage.run(0.2)
     lost, *left = stage.cluster.hosts.values()
@@ -71,7 +71,7 @@ def test_what_closed_an_old_configuration_is_known_after_a_power_cut() -> None:
 def test_an_answer_that_comes_twice_is_no_reason_to_ask_twice() -> None:
     """Each answer once led to a question, each duplicate too: a storm."""
     settings = NodeSettings(limits=Limits(fetch_bytes_max=1))
-    stage = Stage(settings=settings, weather=ECHOING)
+    stage = Stage(settings=settings, conditions=ECHOING)
     behind = stage.followers[0]
     lost = stage.catch((Accept, Fetched), receiver=behind)
     stage.writes(stage.leader, 60)
@@ -85,8 +85,8 @@ def test_an_answer_that_comes_twice_is_no_reason_to_ask_twice() -> None:
 
 def test_a_gap_among_forwards_that_come_twice_is_no_storm() -> None:
     settings = NodeSettings(limits=Limits(gather_commands_min=1))
-    weather = msgspec.structs.replace(ECHOING, is_fifo=False, jitter_s=0.02)
-    stage = Stage(settings=settings, weather=weather)
+    conditions = msgspec.structs.replace(ECHOING, is_fifo=False, jitter_s=0.02)
+    stage = Stage(settings=settings, conditions=conditions)
     origin = stage.followers[0]
     sent = counted(stage, Forward, ForwardGap)
 
@@ -101,9 +101,9 @@ def test_a_gap_among_forwards_that_come_twice_is_no_storm() -> None:
     assert len(sent) <= 80 * 8
 
 
-@pytest.mark.parametrize("founders", [1, 3, 5])
-def test_an_idle_cluster_says_little(founders: int) -> None:
-    stage = Stage(founders)
+@pytest.mark.parametrize("initial_nodes", [1, 3, 5])
+def test_an_idle_cluster_says_little(initial_nodes: int) -> None:
+    stage = Stage(initial_nodes)
     stage.writes(stage.leader, 3)
     stage.level()
 

@@ -1,4 +1,4 @@
-"""Reads that fail because the seed says so: who asks is told, and nothing is kept for it."""
+"""Reads that fail because the seed says so: the client gets the error, and nothing is kept."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from quorate.sim.readfaults import FailingReads, HoldableTables, ReadFaults
 from quorate.sim.run import run
 from quorate.sim.swarm import Plan, plan_of
 from quorate.sim.tables import DictTables
-from quorate.sim.workload import Appetite
-from quorate.sim.world import ViolationError, chance
-from tests.sim.test_checkers import Court
+from quorate.sim.workload import WorkloadProfile
+from quorate.sim.world import ViolationError, seeded_rng
+from tests.sim.test_checkers import CheckedLog
 
 MANY = ReadFaults(evaluations=0.2, searches=0.2, holds=0.4)
 WEIGHTS = {"set": 1.0, "plain": 3.0, "read": 1.0, "watch": 6.0, "archive": 0.3}
-READERS = Appetite(clients=6, think_s=0.05, weights=WEIGHTS)
+READERS = WorkloadProfile(clients=6, think_s=0.05, weights=WEIGHTS)
 
 
 def plan(seed: int, faults: ReadFaults) -> Plan:
-    make = Make(read_faults=faults, appetite=READERS)
+    make = Make(read_faults=faults, profile=READERS)
     return Plan(seed, make, (), 15.0)
 
 
@@ -52,7 +52,7 @@ def operation(number: int = 1, client: str = "c") -> Operation:
 
 def failing(faults: ReadFaults, *open_now: Operation) -> FailingReads:
     by_client = {each.client: each for each in open_now}
-    return FailingReads(faults, chance(1, "test"), by_client.get)
+    return FailingReads(faults, seeded_rng(1, "test"), by_client.get)
 
 
 def test_an_evaluation_that_fails_marks_its_operation() -> None:
@@ -114,24 +114,24 @@ def test_tables_refuse_to_be_held_and_close_what_is_held_early() -> None:
 
 @pytest.mark.parametrize("said", ["another", ""])
 def test_another_error_than_the_one_that_was_met_is_found(said: str) -> None:
-    court = Court()
-    read = court.ask(OperationKind.READ)
+    checked = CheckedLog()
+    read = checked.ask(OperationKind.READ)
     read.planted = "this one"
-    with pytest.raises(ViolationError, match="than it was told"):
-        court.judge.refuse(read, 0.0, said, is_definite=True)
+    with pytest.raises(ViolationError, match="than it returned"):
+        checked.checker.refuse(read, 0.0, said, is_definite=True)
 
 
 def test_an_answer_to_a_read_that_failed_is_found() -> None:
-    court = Court()
-    read = court.ask(OperationKind.READ)
+    checked = CheckedLog()
+    read = checked.ask(OperationKind.READ)
     read.planted = "this one"
-    with pytest.raises(ViolationError, match="was not told so"):
-        court.judge.read(read, 0.0, court.model.slot, ())
+    with pytest.raises(ViolationError, match="returned no error"):
+        checked.checker.read(read, 0.0, checked.model.slot, ())
 
 
 def test_the_error_that_was_met_is_accepted() -> None:
-    court = Court()
-    read = court.ask(OperationKind.READ)
+    checked = CheckedLog()
+    read = checked.ask(OperationKind.READ)
     read.planted = "this one"
-    court.judge.refuse(read, 0.0, "this one", is_definite=True)
+    checked.checker.refuse(read, 0.0, "this one", is_definite=True)
     assert read.end is OperationStatus.REFUSED

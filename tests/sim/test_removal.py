@@ -50,10 +50,10 @@ def test_no_answer_while_the_configuration_before_may_need_who_was_removed() -> 
     stage = Stage(4)
     gone, *others = stage.followers
     answers = stage.change("remove", gone.me, stage.leader)
-    deaf = [stage.catch(HeartbeatAnswer, sender=other) for other in others]
+    inbound_cut = [stage.catch(HeartbeatAnswer, sender=other) for other in others]
     stage.run(0.9)
     assert answers == []
-    for rule in deaf:
+    for rule in inbound_cut:
         stage.let_go(rule)
     stage.until(lambda: bool(answers))
     assert answers == [None]
@@ -63,12 +63,12 @@ def test_a_change_that_a_new_leader_finds_made_is_answered_by_that_one() -> None
     """Whoever made it is gone before it could answer: nobody is left without an answer."""
     stage = Stage(5)
     leader, (gone, *others) = stage.leader, stage.followers
-    deaf = stage.catch(HeartbeatAnswer, receiver=leader)
+    inbound_cut = stage.catch(HeartbeatAnswer, receiver=leader)
     answers = stage.change("remove", gone.me, others[0])
     stage.run(0.5)
     assert answers == []
     leader.crash(is_power_cut=False)
-    stage.let_go(deaf)
+    stage.let_go(inbound_cut)
     stage.until(lambda: bool(answers))
     assert answers == [None]
     only(stage, *others)

@@ -12,8 +12,8 @@ from quorate.base.messages import (
     SnapshotChunk,
 )
 from quorate.sim.operations import Operation, OperationKind, OperationStatus
+from quorate.sim.partitions import PARTITIONS
 from quorate.sim.script import Stage
-from quorate.sim.shapes import SHAPES
 
 SHORT_TAIL = NodeSettings(limits=Limits(tail_slots_max=5))
 
@@ -198,7 +198,7 @@ def test_a_leader_replaced_by_a_fresh_disk_answers_no_read_from_before() -> None
     stage.writes(stage.leader, 3)
     lost = stage.followers[0]
     stage.cluster.wipe(lost)
-    stage.until(lambda: stage.cluster.is_settled and len(stage.cluster.members) == 3)
+    stage.until(lambda: stage.cluster.is_membership_stable and len(stage.cluster.members) == 3)
 
     stage.done(*(stage.read(host) for host in stage.cluster.members if host.is_running))
     stage.level()
@@ -283,13 +283,13 @@ def test_a_blocking_read_of_a_missing_key_wakes_for_that_key_only() -> None:
     assert [key for key, _ in watch.value] == [b"missing"]
 
 
-@pytest.mark.parametrize("shape", ["quorum_loss", "constrained", "chained"])
-def test_a_partly_connected_cluster_goes_on(shape: str) -> None:
+@pytest.mark.parametrize("partition", ["quorum_loss", "constrained", "chained"])
+def test_a_partly_connected_cluster_goes_on(partition: str) -> None:
     stage = Stage(5)
     names = list(stage.cluster.hosts)
     stage.done(stage.write(stage.leader))
     before = stage.cluster.oracle.prefix
-    stage.cluster.network.cut(SHAPES[shape](names, stage.leader.name))
+    stage.cluster.network.cut(PARTITIONS[partition](names, stage.leader.name))
     stage.run(6.0)
 
     leader = stage.leader

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from quorate.sim.operations import Operation, OperationKind, OperationStatus
-from quorate.sim.search import ABSENT, Call, calls_of, is_linearizable, until_quiet
+from quorate.sim.search import ABSENT, Call, calls_of, is_linearizable, until_quiescent
 
 
 def brute(calls: list[Call]) -> bool:
@@ -53,25 +53,25 @@ def number(call: Call) -> int:
     return int(call.result[1]) if call.result is not None else 0
 
 
-def random_history(dice: random.Random, *, has_unknown: bool) -> list[Call]:
+def random_history(rng: random.Random, *, has_unknown: bool) -> list[Call]:
     """Calls with plausible results, not all of them right."""
     calls: list[Call] = []
-    for place in range(dice.randrange(1, 6)):
-        began = dice.randrange(12) + place / 100
-        ended = began + dice.randrange(1, 8)
-        verb = dice.choice(("set", "get", "get", "cas", "delete", "restore"))
+    for place in range(rng.randrange(1, 6)):
+        began = rng.randrange(12) + place / 100
+        ended = began + rng.randrange(1, 8)
+        verb = rng.choice(("set", "get", "get", "cas", "delete", "restore"))
         value = f"v{place}".encode()
-        is_unknown = has_unknown and verb == "delete" and dice.random() < 0.5
+        is_unknown = has_unknown and verb == "delete" and rng.random() < 0.5
         if verb == "get":
-            seen = dice.choice((ABSENT, *((f"v{n}".encode(), n + 1) for n in range(4))))
+            seen = rng.choice((ABSENT, *((f"v{n}".encode(), n + 1) for n in range(4))))
             calls.append(Call(began, ended, "get", None, 0, seen))
         elif verb == "restore":
-            old = dice.choice((ABSENT, (b"v0", 1), (b"v1", 2)))
-            result = None if dice.random() < 0.3 and has_unknown else (dice.random() < 0.7, 0)
+            old = rng.choice((ABSENT, (b"v0", 1), (b"v1", 2)))
+            result = None if rng.random() < 0.3 and has_unknown else (rng.random() < 0.7, 0)
             calls.append(Call(began, ended if result else inf, "restore", *old, result))
         elif verb == "cas":
-            done = (dice.random() < 0.6, place + 1)
-            calls.append(Call(began, ended, "cas", value, dice.randrange(5), done))
+            done = (rng.random() < 0.6, place + 1)
+            calls.append(Call(began, ended, "cas", value, rng.randrange(5), done))
         else:
             result = None if is_unknown else (True, place + 1)
             content = value if verb == "set" else None
@@ -81,10 +81,10 @@ def random_history(dice: random.Random, *, has_unknown: bool) -> list[Call]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_search_agrees_with_brute_force_on_tiny_histories(seed: int) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     verdicts: set[bool] = set()
     for _ in range(60):
-        calls = random_history(dice, has_unknown=seed % 2 == 0)
+        calls = random_history(rng, has_unknown=seed % 2 == 0)
         verdict = is_linearizable(calls)
         assert verdict == brute(calls), calls
         verdicts.add(verdict)
@@ -140,9 +140,9 @@ def test_a_long_history_is_cut_where_nothing_is_under_way() -> None:
     calls = [Call(n, n + 0.5, "set", b"%d" % n, 0, (True, n)) for n in range(1, 20)]
     overlapping = [*calls, Call(9.2, 10.2, "get", None, 0, (b"10", 10))]
 
-    assert len(until_quiet(calls, 10)) == 9
-    assert all(call.ended < 11 for call in until_quiet(overlapping, 11))
-    assert until_quiet(calls, 50) == calls
+    assert len(until_quiescent(calls, 10)) == 9
+    assert all(call.ended < 11 for call in until_quiescent(overlapping, 11))
+    assert until_quiescent(calls, 50) == calls
 
 
 def test_a_restore_puts_the_key_back_or_takes_it_away() -> None:

@@ -61,7 +61,7 @@ def test_the_others_may_change_when_all_nodes_are_started_again(name: str) -> No
 
 def test_a_node_with_other_settings_gets_no_link_to_those_of_a_cluster() -> None:
     stage = Stage(spares=1)
-    spare = next(host for host in stage.cluster.hosts.values() if not host.life)
+    spare = next(host for host in stage.cluster.hosts.values() if not host.epoch)
     set_cluster([spare], ClusterConfig(window_slots=2))
     spare.format()
     spare.start()
@@ -73,7 +73,7 @@ def test_a_node_with_other_settings_gets_no_link_to_those_of_a_cluster() -> None
 
 def test_a_directory_that_belongs_to_no_cluster_may_be_started_under_any_settings() -> None:
     stage = Stage(spares=1)
-    spare = next(host for host in stage.cluster.hosts.values() if not host.life)
+    spare = next(host for host in stage.cluster.hosts.values() if not host.epoch)
     set_cluster([spare], ClusterConfig(removals_max=3))
     spare.format()
     spare.start()

@@ -3,14 +3,14 @@
 import pytest
 
 from quorate.paxos.leadership import Leadership
+from quorate.sim.behaviour import Behaviour
 from quorate.sim.cluster import Make
-from quorate.sim.habits import Habits
 from quorate.sim.run import run
 from quorate.sim.swarm import Plan, plan_of
-from quorate.sim.workload import Appetite
+from quorate.sim.workload import WorkloadProfile
 
-APPETITE = Appetite(weights={"set": 1.0, "read": 1.0})
-CHECKING = Make(habits=Habits(flush_share=1.0, is_checking_turns=True), appetite=APPETITE)
+WORKLOAD = WorkloadProfile(weights={"set": 1.0, "read": 1.0})
+CHECKING = Make(behaviour=Behaviour(flush_share=1.0, is_checking_turns=True), profile=WORKLOAD)
 
 
 def test_where_no_turn_is_called_for_none_is_missing() -> None:
@@ -25,5 +25,5 @@ def test_a_turn_that_is_due_and_not_called_for_is_found(monkeypatch: pytest.Monk
 
 
 def test_some_seeds_try_it_and_most_do_not() -> None:
-    checking = [plan_of(seed).make.habits.is_checking_turns for seed in range(200)]
+    checking = [plan_of(seed).make.behaviour.is_checking_turns for seed in range(200)]
     assert 25 < sum(checking) < 75

@@ -12,25 +12,25 @@ from quorate.machine.commands import Txn
 from quorate.sim.cluster import Make
 from quorate.sim.run import run
 from quorate.sim.swarm import Plan, plan_of
-from quorate.sim.workload import Appetite
-from tests.sim.test_checkers import Court
+from quorate.sim.workload import WorkloadProfile
+from tests.sim.test_checkers import CheckedLog
 
 
 def test_the_model_lets_results_be_as_large_as_the_settings_say() -> None:
-    court = Court(ClusterConfig(txn_result_bytes_max=2 * 130))
-    court.choose(KvSet(b"k", b"1"), KvSet(b"l", b"2"))
+    checked = CheckedLog(ClusterConfig(txn_result_bytes_max=2 * 130))
+    checked.choose(KvSet(b"k", b"1"), KvSet(b"l", b"2"))
     reads: tuple[TxnOp, ...] = (TxnOp("get", b"k"), TxnOp("get", b"l"))
-    assert len(outcome_of(court, Txn(reads)).items) == 2
+    assert len(outcome_of(checked, Txn(reads)).items) == 2
     reads = (TxnOp("delete", b"k"), TxnOp("get", b"m"), TxnOp("set", b"l", b"3"), *2 * reads[1:])
-    faults = outcome_of(court, Txn((*reads, TxnOp("get", b"m")))).faults
+    faults = outcome_of(checked, Txn((*reads, TxnOp("get", b"m")))).faults
     assert [fault.op_index for fault in faults] == [1, 4], "and what follows is not tried"
     assert "exceed 260 bytes (txn_result_bytes_max)" in faults[1].what
-    assert sorted(keys_of(court.model).kv) == [b"k", b"l"]
+    assert sorted(keys_of(checked.model).kv) == [b"k", b"l"]
 
 
-def outcome_of(court: Court, command: Command) -> TxnResult:
-    slot = court.choose(command)
-    outcome = court.model.outcomes[slot][0]
+def outcome_of(checked: CheckedLog, command: Command) -> TxnResult:
+    slot = checked.choose(command)
+    outcome = checked.model.outcomes[slot][0]
     assert outcome is not None
     assert isinstance(outcome.value, TxnResult)
     return outcome.value
@@ -42,9 +42,9 @@ def uncounted(_: TxnItem) -> int:
 
 def test_seeds_reach_the_limit_of_results() -> None:
     """With a limit that few transactions pass, a model that knows none is contradicted."""
-    appetite = Appetite(think_s=0.05, weights={"set": 1.0, "txn": 2.0})
+    profile = WorkloadProfile(think_s=0.05, weights={"set": 1.0, "txn": 2.0})
     settings = NodeSettings(cluster=ClusterConfig(txn_result_bytes_max=300))
-    plan = Plan(1, Make(settings=settings, appetite=appetite), (), 6.0)
+    plan = Plan(1, Make(settings=settings, profile=profile), (), 6.0)
     assert run(plan).failure == ""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(modeltxn, "_size", uncounted)

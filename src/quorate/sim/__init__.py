@@ -1,1 +1,1 @@
-"""Another body for the same node: one seed, one thread, time made up."""
+"""A deterministic simulator of clusters: the same node, one thread, virtual time, one seed."""

@@ -9,7 +9,7 @@ import os
 import random
 import sys
 
-from quorate.sim.fleet import sail
+from quorate.sim.fleet import run_seeds
 from quorate.sim.minimise import minimise
 from quorate.sim.run import Result, run
 from quorate.sim.swarm import HORIZON_S, Plan, plan_of
@@ -27,12 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.twice:
         return both(first, options.seeds or 1, options.jobs)
     seconds = options.seconds if options.seconds or options.seeds else 60.0
-    summary = sail(first, seconds, options.seeds, options.jobs)
+    summary = run_seeds(first, seconds, options.seeds, options.jobs)
     print("\n".join(summary.lines()))
     if not summary.failures:
         print(f"seeds {first} to {first + summary.seeds - 1} ok")
         return 0
-    worst = min(summary.failures, key=lambda result: result.deeds)
+    worst = min(summary.failures, key=lambda result: result.actions)
     return one(worst.seed, None, has_trace=False, is_small=True)
 
 

@@ -1,4 +1,4 @@
-"""Archives: snapshots for users, as a gateway restores them."""
+"""Archives: snapshots for users, and their restore as a gateway does it."""
 
 from collections.abc import Iterator
 

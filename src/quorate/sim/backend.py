@@ -1,7 +1,7 @@
-"""Backend: a host's node, its loop and its clients, as the serving that ships asks them.
+"""Backend: what `serving` needs of a host: its node, its event loop and its clients.
 
-Everything here belongs to one life of a host: what comes back after it is dropped. While the host
-stands still nothing of it happens; timers fire when it goes on.
+Everything here belongs to one epoch of a host: what completes after it is dropped. While the host
+is paused nothing here runs; timers fire when it resumes.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from quorate.sim.operations import Operation
 from quorate.sim.world import World
 
 PAUSED_S = 0.1
-"""A host that stands still is looked at again after this time."""
+"""A paused host is checked again after this time."""
 
 SLICE_S = 0.003
 
 
 class Server(Protocol):
-    """A host, as far as its clients know it.
+    """A host, as its clients see it.
 
     Attributes:
-        life: Which of its lives this is; 0: it is down.
+        epoch: The number of its start; 0: it is down.
     """
 
     name: str
     node: Node | None
-    life: int
+    epoch: int
 
     @property
     def tables(self) -> CurrentView:
@@ -41,25 +41,25 @@ class Server(Protocol):
 
     @property
     def is_running(self) -> bool:
-        """It lives and does not stand still."""
+        """It runs and is not paused."""
         ...
 
     @property
     def now_s(self) -> float:
-        """Monotonic seconds, as it believes."""
+        """Monotonic seconds, as it reads them."""
         ...
 
-    def do(self, deed: Callable[[Node, float], Any]) -> None:
-        """Let a wish reach the node, as part of a turn."""
+    def do(self, action: Callable[[Node, float], Any]) -> None:
+        """Pass a request to the node, as part of a turn."""
         ...
 
 
 class Ticket:
-    """What the node carries, and gives back.
+    """What the node is given with a request, and returns with its result.
 
     Attributes:
-        operation: Of whom; None: of one that is over.
-        done: Called with the answer.
+        operation: Whose; None: of one that is over.
+        done: Called with the result.
     """
 
     __slots__ = ("done", "operation")
@@ -86,7 +86,7 @@ class Watching:
             self._operation.stops_watching()
 
 
-class Alarm:
+class SimTimer:
     """Fills `serving.ports.Timer`."""
 
     __slots__ = ("is_cancelled",)
@@ -100,14 +100,14 @@ class Alarm:
 
 
 class SimBackend:
-    """Fills `serving.ports.Backend` and `serving.ports.Slices` for one life of a host.
+    """Fills `serving.ports.Backend` and `serving.ports.Slices` for one epoch of a host.
 
     Args:
         world: Time.
         host: Whose.
-        hold_s: How long its node holds what finds no leader.
-        operation_of: Gives the operation under way that a context is of, by its trace.
-        chance: Spreads slices.
+        hold_s: How long its node holds requests while there is no leader.
+        operation_of: Gives the operation of a context, by its trace.
+        rng: For the times of slices.
         tables: Its rows as of now, as its clients read them.
 
     Attributes:
@@ -120,16 +120,16 @@ class SimBackend:
         host: Server,
         hold_s: float,
         operation_of: Callable[[RequestContext], Operation],
-        chance: Random,
+        rng: Random,
         tables: CurrentView,
     ) -> None:
         self.tables = tables
         self._world = world
         self._host = host
-        self._life = host.life
+        self._epoch = host.epoch
         self._hold_s = hold_s
         self._operation_of = operation_of
-        self._chance = chance
+        self._rng = rng
 
     @property
     def now_s(self) -> float:
@@ -143,8 +143,8 @@ class SimBackend:
 
     @property
     def is_over(self) -> bool:
-        """The life is."""
-        return self._host.life != self._life
+        """The epoch has ended."""
+        return self._host.epoch != self._epoch
 
     def submit(
         self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
@@ -155,7 +155,7 @@ class SimBackend:
         data, ticket, due_s = encode_command(command), Ticket(operation, done), self._due_s(context)
         try:
             self._host.do(lambda node, _: node.submit(data, ticket, due_s, urgent))
-        except UnavailableError as error:  # refused at the door
+        except UnavailableError as error:  # refused before it was proposed
             done(error)
 
     def read(self, context: RequestContext, done: Callable[[Any], None]) -> None:
@@ -179,13 +179,13 @@ class SimBackend:
 
     # --- the loop ------------------------------------------------------------------------------
 
-    def call_later(self, delay_s: float, step: Callable[[], None]) -> Alarm:
+    def call_later(self, delay_s: float, step: Callable[[], None]) -> SimTimer:
         """See `serving.ports.CallLater`."""
-        alarm = Alarm()
+        alarm = SimTimer()
         self._world.after(max(0.0, delay_s), self._fire, alarm, step)
         return alarm
 
-    def _fire(self, alarm: Alarm, step: Callable[[], None]) -> None:
+    def _fire(self, alarm: SimTimer, step: Callable[[], None]) -> None:
         if self.is_over or alarm.is_cancelled:
             return
         if self._host.is_running:
@@ -195,9 +195,9 @@ class SimBackend:
 
     def add(self, step: Step) -> None:
         """See `serving.ports.Slices.add`."""
-        self.call_later(self._chance.random() * SLICE_S, lambda: self._slice(step))
+        self.call_later(self._rng.random() * SLICE_S, lambda: self._slice(step))
 
     def _slice(self, step: Step) -> None:
         if more := step():
-            delay_s = SLICE_S if more == LATER else self._chance.random() * SLICE_S
+            delay_s = SLICE_S if more == LATER else self._rng.random() * SLICE_S
             self.call_later(delay_s, lambda: self._slice(step))

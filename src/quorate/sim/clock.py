@@ -1,6 +1,6 @@
-"""Clock: what one node believes about time.
+"""Clock: the time that one node reads.
 
-Its monotonic seconds have their own zero and their own speed, may stand still and may leap
+Its monotonic seconds have their own zero and their own rate, may stop and may jump
 ahead (a suspended machine), but never go back. Its wall clock may do anything.
 """
 
@@ -28,7 +28,7 @@ class NodeClock:
         return self._base_s + (now_s - self._since_s) * self._rate
 
     def wall(self, now_s: float) -> int:
-        """Milliseconds since 1970, as this node believes."""
+        """Milliseconds since 1970, as this node reads them."""
         return self._wall_ms + int(now_s * 1000)
 
     def set_rate(self, now_s: float, rate: float) -> None:
@@ -38,16 +38,16 @@ class NodeClock:
 
     @property
     def is_frozen(self) -> bool:
-        """Does it stand still?"""
+        """Whether it is stopped."""
         return self._is_frozen
 
     def freeze(self, now_s: float) -> None:
-        """Stand still."""
+        """Stop."""
         self._rebase(now_s)
         self._is_frozen = True
 
     def thaw(self, now_s: float) -> None:
-        """Go on from where it stood."""
+        """Go on from where it stopped."""
         if self._is_frozen:
             self._is_frozen = False
             self._since_s = now_s

@@ -1,4 +1,4 @@
-"""Cluster: all hosts of a run, the clients, the checkers, and an operator who replaces the lost."""
+"""Cluster: all hosts of a run, the clients, checkers, and an operator who replaces lost ones."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,18 +16,18 @@ from quorate.kv.queries import kv_list
 from quorate.machine.derived import differences
 from quorate.machine.domains import Domains
 from quorate.machine.queries import Reader
+from quorate.sim.behaviour import Behaviour
 from quorate.sim.clock import NodeClock
-from quorate.sim.desk import Desk
-from quorate.sim.habits import Habits
+from quorate.sim.gateway import SimGateway
+from quorate.sim.history import HistoryChecker
 from quorate.sim.host import Host
-from quorate.sim.judge import Judge
 from quorate.sim.model import ReferenceModel
-from quorate.sim.network import Network, Weather
+from quorate.sim.network import Network, NetworkConditions
 from quorate.sim.operations import Operation
 from quorate.sim.oracle import Memory, Oracle
 from quorate.sim.readfaults import NO_FAULTS, ReadFaults
 from quorate.sim.store import Directory, Speed
-from quorate.sim.workload import Appetite, Client
+from quorate.sim.workload import Client, WorkloadProfile
 from quorate.sim.world import ViolationError, World
 from quorate.wire.journal import Layout
 
@@ -35,24 +35,26 @@ NAMES = "abcdefgh"
 WALL_MS = 1_700_000_000_000
 
 GUARDED_S = 3.0
-"""For so long after an old copy was put back no other fault comes: those who remember are there."""
+"""For this time after an old copy was put back there is no other fault."""
 
 
 class Make(msgspec.Struct, frozen=True):
-    """What a cluster is made of; drawn by the seed."""
+    """What a cluster is made of; drawn from the seed."""
 
-    founders: int = 3
+    initial_nodes: int = 3
     spares: int = 0  # hosts that are not there at first
-    is_founded_alone: bool = False  # one founds, the others join; else all expect each other
-    expect: int = 0  # so many of the founders found, the others join; 0: all of them
-    early: int = 0  # spares that start together with the founders
-    neighbours: int = 0  # founders of a second cluster, which the last spare knows as well
+    is_bootstrapped_alone: bool = (
+        False  # one bootstraps, the others join; else all expect each other
+    )
+    expect: int = 0  # so many of them bootstrap, the others join; 0: all
+    early: int = 0  # spares that start together with the initial nodes
+    neighbours: int = 0  # initial nodes of a second cluster, which the last spare knows too
     settings: NodeSettings = NodeSettings()
     layout: Layout = Layout(segment_bytes=16 * 1024)
     speed: Speed = Speed()
-    weather: Weather = Weather()
-    habits: Habits = Habits()
-    appetite: Appetite = Appetite()
+    conditions: NetworkConditions = NetworkConditions()
+    behaviour: Behaviour = Behaviour()
+    profile: WorkloadProfile = WorkloadProfile()
     read_faults: ReadFaults = NO_FAULTS
     drift: float = 0.0  # clocks run at 1 ± this
     domains: Domains = DOMAINS
@@ -62,7 +64,7 @@ class SimCluster:
     """Everything that a run consists of.
 
     Args:
-        world: Time and chance.
+        world: Time and random numbers.
         make: What to build.
         names: One for each host.
         network: That of another cluster, to share; None: an own one.
@@ -72,80 +74,85 @@ class SimCluster:
         self, world: World, make: Make, *, names: str = NAMES, network: Network | None = None
     ) -> None:
         self.world, self.make = world, make
-        self.judge = Judge()
-        self.desk = Desk(world, self.judge, make.domains, make.read_faults)
+        self.checker = HistoryChecker()
+        self.gateway = SimGateway(world, self.checker, make.domains, make.read_faults)
         self.oracle = Oracle(make.settings.cluster, self._on_chosen, make.domains)
-        self.network = network or Network(world, make.weather)
-        self._chance = world.chance("cluster" if network is None else "neighbour cluster")
+        self.network = network or Network(world, make.conditions)
+        self._rng = world.rng("cluster" if network is None else "neighbour cluster")
         self._numbers = count(1)
         self.hosts: dict[str, Host] = {}
         self.retired: set[str] = set()  # hosts that must not be in the configuration any more
         self.visitors: set[str] = set()  # hosts that may belong to another cluster: see `neighbour`
         self._to_remove: dict[NodeId, Member] = {}  # until it is answered that they are removed
         self._to_promote: Member | None = None  # the same for a vote
-        self.has_old_copies = False  # some directory may have lost what it said it holds
+        self.has_old_copies = False  # some directory may lack what its node reported to hold
         self.guarded_until_s = 0.0  # no new fault before
         self.faults_active = 0
-        names = names[: make.founders + make.spares]
+        names = names[: make.initial_nodes + make.spares]
         for place, name in enumerate(names):
-            self.hosts[name] = self._host(name, place, tuple(names[: make.founders]))
+            self.hosts[name] = self._host(name, place, tuple(names[: make.initial_nodes]))
         self.clients = [
             Client(
-                world, self.desk, self.askable, f"c{n}", make.appetite, lambda: next(self._numbers)
+                world,
+                self.gateway,
+                self.askable,
+                f"c{n}",
+                make.profile,
+                lambda: next(self._numbers),
             )
-            for n in range(make.appetite.clients)
+            for n in range(make.profile.clients)
         ]
 
-    def _host(self, name: str, place: int, founders: tuple[str, ...]) -> Host:
-        make, chance = self.make, self._chance
+    def _host(self, name: str, place: int, initial_nodes: tuple[str, ...]) -> Host:
+        make, rng = self.make, self._rng
         is_first = place == 0
-        is_founder = place < make.founders
-        habits = msgspec.structs.replace(
-            make.habits,
-            expect=(make.expect or make.founders)
-            if is_founder and not make.is_founded_alone
+        is_initial = place < make.initial_nodes
+        behaviour = msgspec.structs.replace(
+            make.behaviour,
+            expect=(make.expect or make.initial_nodes)
+            if is_initial and not make.is_bootstrapped_alone
             else 0,
-            is_alone=is_first and (make.is_founded_alone or make.founders == 1),
-            seeds=tuple(n for n in founders if n != name),
+            is_alone=is_first and (make.is_bootstrapped_alone or make.initial_nodes == 1),
+            seeds=tuple(n for n in initial_nodes if n != name),
         )
-        rate = 1.0 + make.drift * (2 * chance.random() - 1)
-        clock = NodeClock(chance.random() * 1000, rate, WALL_MS + chance.randrange(10**6))
+        rate = 1.0 + make.drift * (2 * rng.random() - 1)
+        clock = NodeClock(rng.random() * 1000, rate, WALL_MS + rng.randrange(10**6))
         host = Host(
             self.world,
             self.network,
             self.oracle,
-            self.desk,
+            self.gateway,
             name,
             make.settings,
             make.layout,
             make.speed,
             clock,
-            habits,
+            behaviour,
         )
         host.format()
         return host
 
     def _on_chosen(self, slot: Slot, batch: bytes) -> None:
-        if self.judge.model is None:
-            self.judge.model = self.oracle.model
+        if self.checker.model is None:
+            self.checker.model = self.oracle.model
 
-    # --- lives --------------------------------------------------------------------------------
+    # --- starts and stops ---------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start all founders, one soon after the other, spares that are early, and the clients."""
-        for name in list(self.hosts)[: self.make.founders + self.make.early]:
-            self.world.after(self._chance.random() * 0.5, self.hosts[name].start)
+        """Start all initial nodes within half a second, spares that are early, and the clients."""
+        for name in list(self.hosts)[: self.make.initial_nodes + self.make.early]:
+            self.world.after(self._rng.random() * 0.5, self.hosts[name].start)
         for client in self.clients:
             client.begin()
         self.world.after(0.5, self._look)
         self.world.after(1.0, self._operate)
 
     def askable(self) -> Sequence[Host]:
-        """Hosts that clients know."""
+        """Hosts that clients call."""
         return [
             host
             for name, host in self.hosts.items()
-            if host.lives and not host.is_lost and name not in self.retired | self.visitors
+            if host.starts and not host.is_lost and name not in self.retired | self.visitors
         ]
 
     @property
@@ -155,7 +162,7 @@ class SimCluster:
 
     @property
     def leader(self) -> Host | None:
-        """A host that serves as leader, the one with the highest ballot if several believe so."""
+        """A host that serves as leader; if several do, the one with the highest ballot."""
         serving = [
             host
             for host in self.living
@@ -164,15 +171,15 @@ class SimCluster:
         return max(serving, key=_ballot_of, default=None)
 
     @property
-    def is_founded(self) -> bool:
-        """Every founder belongs to the cluster, as the host knows itself."""
-        founders = [self.hosts[name] for name in list(self.hosts)[: self.make.founders]]
-        return all(host.node is not None and host.node.cluster_id for host in founders)
+    def is_bootstrapped(self) -> bool:
+        """Whether every initial node belongs to the cluster, by its own state."""
+        initial_nodes = [self.hosts[name] for name in list(self.hosts)[: self.make.initial_nodes]]
+        return all(host.node is not None and host.node.cluster_id for host in initial_nodes)
 
     def _look(self) -> None:
-        """Look at those who sleep."""
+        """Check the watchers that wait."""
         for host in self.living:
-            self.desk.look(host)
+            self.gateway.look(host)
         self.world.after(0.5, self._look)
 
     # --- the operator -------------------------------------------------------------------------
@@ -184,47 +191,47 @@ class SimCluster:
         self._to_remove[host.me.id] = host.me
         host.crash(is_power_cut=True)
         host.format()
-        host.habits = msgspec.structs.replace(host.habits, expect=0, is_alone=False)
-        self.world.say(f"{host.name} has an empty disk, now {host.me.id}")
-        self.world.after(0.5 + self._chance.random(), host.start)
+        host.behaviour = msgspec.structs.replace(host.behaviour, expect=0, is_alone=False)
+        self.world.log(f"{host.name} has an empty disk, now {host.me.id}")
+        self.world.after(0.5 + self._rng.random(), host.start)
 
-    def try_rotten(self, host: Host) -> None:
-        """Start a host; if its log is damaged and it refuses, replace it."""
+    def start_or_replace(self, host: Host) -> None:
+        """Start a host; if it refuses its damaged log, replace it."""
         host.start()
         if host.is_lost:
-            self.world.after(self._chance.random() * 3, self.wipe, host)
+            self.world.after(self._rng.random() * 3, self.wipe, host)
 
     def roll_back(self, host: Host, old: Directory) -> None:
-        """Put an old copy in the place of a host's directory and start it.
+        """Replace a host's directory by an old copy and start it.
 
-        If it forgot what others remember it must halt, and soon; then it is replaced.
+        If it lacks what others have recorded it must halt, and soon; then it is replaced.
         """
         before = self.oracle.rolled_back(host.me.id)
         host.crash(is_power_cut=False)
         host.store.roll_back(old)
         self.has_old_copies, host.in_force = True, 0
-        host.is_rolled_back = True  # it may halt; whether it must is judged below
+        host.is_rolled_back = True  # it may halt; whether it must is checked below
         host.start()
         self._compare_old_copy(host, host.me.id, before, old.snapshot[0])
 
     def _compare_old_copy(self, host: Host, node_id: NodeId, before: Memory, saved: Slot) -> None:
-        """What did it forget? Its log tells, as soon as a start got so far as to read it."""
+        """What does it lack? That is known as soon as a start has read its log."""
         if host.me.id != node_id:
             return  # replaced meanwhile
         self.guarded_until_s = self.world.now + GUARDED_S
-        if not (host.life or host.is_lost):
+        if not (host.epoch or host.is_lost):
             self.world.after(0.1, self._compare_old_copy, host, node_id, before, saved)
             return
         promised, slot = self.oracle.memory(node_id).began
         has_forgotten = promised < before.promised or (
             max(slot, saved) < max(before.votes, default=Slot(0))
         )
-        self.world.say(f"{host.name} is an old copy; it forgot: {has_forgotten}")
+        self.world.log(f"{host.name} is an old copy; it lacks records: {has_forgotten}")
         host.is_rolled_back = has_forgotten
-        self.world.after(GUARDED_S, self._judge_old_copy, host, host.me.id, has_forgotten)
+        self.world.after(GUARDED_S, self._check_old_copy, host, host.me.id, has_forgotten)
 
-    def is_quiet(self, host: Host) -> bool:
-        """Do all members run, in good health, and linked with this one?"""
+    def is_fault_free(self, host: Host) -> bool:
+        """Whether all members run, without a fault, and are linked with this one."""
         network = self.network
         for other in self.members:
             other.disarm()
@@ -240,7 +247,7 @@ class SimCluster:
         return True
 
     def is_remembered(self, host: Host) -> bool:
-        """Has another member seen all that the disk of this one has been asked to hold?"""
+        """Whether another member has recorded all that this one asked its disk to hold."""
         memory, me = self.oracle.memory(host.me.id), host.me.id
         highest = max(memory.votes, default=Slot(0))
         for other in self.members:
@@ -251,7 +258,7 @@ class SimCluster:
                     return True
         return False
 
-    def _judge_old_copy(self, host: Host, node_id: NodeId, has_forgotten: bool) -> None:
+    def _check_old_copy(self, host: Host, node_id: NodeId, has_forgotten: bool) -> None:
         if host.me.id != node_id:
             return  # replaced meanwhile
         if has_forgotten and not host.is_lost:
@@ -260,12 +267,12 @@ class SimCluster:
             self.wipe(host)
 
     def retire(self, host: Host) -> None:
-        """A member leaves for good: it is shut down when it is answered that it is removed."""
+        """A member leaves for good: it is stopped when its removal is answered."""
         self.retired.add(host.name)
         self._to_remove[host.me.id] = host.me
 
     def _answered(self, verb: str, member: Member, error: QuorateError | None) -> None:
-        """What an operator does when a change is made, and may rely on."""
+        """What an operator does when a change is answered."""
         if verb == "promote" and error is None:  # a refusal may be of the second try, not the first
             self._to_promote = None
         if verb != "remove" or error is not None or member.id not in self._to_remove:
@@ -273,16 +280,16 @@ class SimCluster:
         del self._to_remove[member.id]
         host = self.hosts[member.name]
         if host.name in self.retired and host.me.id == member.id:
-            delay_s = self._chance.choice((0.0, 0.0, 2.0)) * self._chance.random()
+            delay_s = self._rng.choice((0.0, 0.0, 2.0)) * self._rng.random()
             self.world.after(delay_s, partial(host.crash, is_power_cut=False))
 
     @property
-    def is_settled(self) -> bool:
-        """Nobody is left who should not be a member, and no change is without its answer."""
+    def is_membership_stable(self) -> bool:
+        """No removal is left to do, and every change is answered."""
         return not self._to_remove and self._to_promote is None
 
     def _operate(self) -> None:
-        """Ask for what is still to be done, on any host that runs."""
+        """Request the changes that are still to be made, on any host that runs."""
         self.world.after(1.0, self._operate)
         model = self.oracle.model
         if model is None:
@@ -298,29 +305,29 @@ class SimCluster:
         elif self._to_promote is not None:
             self.change("promote", self._to_promote)
         elif newest.learners and not self.make.settings.auto_promote:
-            self._to_promote = newest.learners[self._chance.randrange(len(newest.learners))]
+            self._to_promote = newest.learners[self._rng.randrange(len(newest.learners))]
             self.change("promote", self._to_promote)
 
     def change(self, verb: str, member: Member) -> None:
-        """Ask some host for a change of membership."""
+        """Request a change of membership from some host."""
         hosts = self.living
         if not hosts:
             return
-        host = hosts[self._chance.randrange(len(hosts))]
+        host = hosts[self._rng.randrange(len(hosts))]
 
         def done(error: QuorateError | None) -> None:
             why = "" if error is None else f": {error.code}"
-            self.world.say(f"{host.name} closed {verb} {member.name}{why}")
+            self.world.log(f"{host.name} closed {verb} {member.name}{why}")
             self._answered(verb, member, error)
 
         host.do(lambda node, now_s: node.change(verb, member, done, now_s + 5.0))
 
     # --- the end ------------------------------------------------------------------------------
 
-    def calm(self) -> None:
-        """No fault is left: the liveness phase begins."""
+    def end_faults(self) -> None:
+        """End all faults: the liveness phase begins."""
         self.network.heal_all()
-        self.desk.failing.is_over = True
+        self.gateway.failing.is_over = True
         for host in self.hosts.values():
             now = self.world.now
             host.clock.thaw(now)
@@ -330,29 +337,29 @@ class SimCluster:
             host.disarm()
             host.set_full(is_full=False)
             host.resume()
-            if host.lives and host.name not in self.retired:
+            if host.starts and host.name not in self.retired:
                 if host.is_lost:
                     self.wipe(host)
-                elif not host.life:
-                    self.world.after(self._chance.random() * 0.2, self.try_rotten, host)
+                elif not host.epoch:
+                    self.world.after(self._rng.random() * 0.2, self.start_or_replace, host)
 
-    def quiet(self) -> None:
-        """Clients stop asking."""
+    def stop_clients(self) -> None:
+        """Clients send no more requests."""
         for client in self.clients:
             client.is_stopped = True
 
     @property
     def members(self) -> list[Host]:
-        """Hosts that the newest configuration names."""
+        """Hosts in the newest configuration."""
         model = self.oracle.model
         ids = {m.id for m in model.chain[-1][1].members} if model else set[NodeId]()
         return [host for host in self.hosts.values() if host.me.id in ids]
 
     @property
     def is_level(self) -> bool:
-        """All members have applied all that is chosen, and nobody waits for anything."""
+        """Whether all members have applied all that is chosen, and no operation is open."""
         members = self.members
-        if not members or self.desk.open or not self.is_settled:
+        if not members or self.gateway.open or not self.is_membership_stable:
             return False
         return self.leader is not None and all(
             host.node is not None and host.node.group.machine.applied == self.oracle.prefix
@@ -360,30 +367,30 @@ class SimCluster:
         )
 
     def behind(self) -> str:
-        """Who is not level, in words."""
+        """Which members are behind, as text."""
         states = [
             f"{host.name}: {'down' if host.node is None else host.node.group.machine.applied}"
             for host in self.members
         ]
         return (
             f"chosen {self.oracle.prefix}, {', '.join(states)}, leader "
-            f"{self.leader.name if self.leader else None}, open {len(self.desk.open)}, "
-            f"settled {self.is_settled}"
+            f"{self.leader.name if self.leader else None}, open {len(self.gateway.open)}, "
+            f"membership stable {self.is_membership_stable}"
         )
 
     def probe(self, host: Host, operation: Operation) -> None:
         """One more operation, for the liveness phase."""
-        self.desk.ask(host, operation, 10.0, lambda _: None)
+        self.gateway.ask(host, operation, 10.0, lambda _: None)
 
     def compare_dumps(self) -> None:
         """Every member's keys, as a client would list them, against the model's."""
         model = self.oracle.model
         if model is None:
-            raise ViolationError("no cluster came to be")
+            raise ViolationError("no cluster was bootstrapped")
         for host in self.members:
             if host.node is None:
                 continue
-            reader = self.desk.reader(host.tables)
+            reader = self.gateway.reader(host.tables)
             found = {
                 entry.key: (entry.row.value, entry.row.modify_index, entry.row.session)
                 for entry in kv_list(reader, b"").value
@@ -394,13 +401,13 @@ class SimCluster:
             if reader.applied == model.slot and found != expected:
                 raise ViolationError(f"the keys of {host.name} are not those of the model")
             self._compare_queries(host, reader, model)
-            wrong = differences(self.desk.domains, host.tables)
+            wrong = differences(self.gateway.domains, host.tables)
             if wrong:
                 raise ViolationError(f"secondary indexes of {host.name}: {wrong[:3]}")
 
     def _compare_queries(self, host: Host, reader: Reader, model: ReferenceModel) -> None:
-        for name, query in self.desk.queries.items() if reader.applied == model.slot else ():
-            for key in dict.fromkeys(query.key(self._chance) for _ in range(8)):
+        for name, query in self.gateway.queries.items() if reader.applied == model.slot else ():
+            for key in dict.fromkeys(query.key(self._rng) for _ in range(8)):
                 if query.see(reader, key) != query.expect(model, model.slot, key):
                     raise ViolationError(f"{name} {key!r} of {host.name} is not that of the model")
 

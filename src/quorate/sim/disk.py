@@ -1,9 +1,9 @@
-"""A disk made of memory that obeys the journal and fails on request.
+"""A disk in memory that executes the operations of the journal, and fails on request.
 
 What is written is seen at once and survives a killed process; it survives a power cut for sure
 only once synced. Until then each 512-byte sector, and each change of a name, may or may not
-have reached the disk, independent of all others: harsher than real disks, so order that code
-relies on without asking for it is found.
+have reached the disk, independent of all others. Real disks do less, so code that relies on an
+order without a sync is found.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class SimDisk:
             self.do(operation)
 
     def do(self, operation: FileOp) -> None:
-        """Do one operation; a simulation may let time pass, or end the node, between two."""
+        """Do one operation; a simulation may let time pass, or stop the node, between two."""
         match operation:
             case Create(name, size):
                 self._create(operation, name, size)
@@ -93,7 +93,7 @@ class SimDisk:
         return copy
 
     def kill(self) -> None:
-        """The process ends, the system goes on: nothing is lost."""
+        """The process ends, the operating system runs on: nothing is lost."""
 
     def power_cut(self, rng: Rng) -> None:
         """Everything ends; of what was not synced, any part may be gone."""

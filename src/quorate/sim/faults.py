@@ -1,10 +1,10 @@
 """Faults: what goes wrong, when, and for how long.
 
-A run's faults are a list drawn before it begins. Each brings its own chance, so that leaving one
-out changes nothing in the others: a failing list can be shortened.
+A run's faults are a list drawn before it begins. Each has its own seed, so that leaving one out
+changes nothing in the others: a failing list can be shortened.
 
-What the protocol cannot survive is not asked for: a directory is lost only while no other one
-is, and only when a quorum keeps its memory.
+What the protocol cannot survive is not injected: a directory is lost only while no other one is,
+and only when a quorum keeps its records.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +15,20 @@ import msgspec
 
 from quorate.sim.cluster import SimCluster
 from quorate.sim.host import Host
-from quorate.sim.shapes import SHAPES, Pairs, both
+from quorate.sim.partitions import PARTITIONS, Pairs, both
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault: at `at_s`, of this kind, undone after `for_s`; `dice` decides the rest."""
+    """One fault: at `at_s`, of this kind, undone after `for_s`; `seed` determines the rest."""
 
     at_s: float
     kind: str
     for_s: float
-    dice: int
+    seed: int
 
 
 class Injector:
-    """Brings faults to a cluster, and counts them by kind."""
+    """Injects faults into a cluster, and counts them by kind."""
 
     def __init__(self, cluster: SimCluster) -> None:
         self._cluster = cluster
@@ -37,19 +37,19 @@ class Injector:
         self.is_over = False
 
     def schedule(self, faults: Sequence[Fault]) -> None:
-        """Let these faults come when they are due."""
+        """Inject these faults when they are due."""
         for fault in faults:
             self._world.after(fault.at_s, self._inject, fault)
 
     def _inject(self, fault: Fault) -> None:
         if self.is_over or self._world.now < self._cluster.guarded_until_s:
             return
-        dice = Random(fault.dice)
-        undo = FAULTS[fault.kind](self._cluster, dice, fault)
+        rng = Random(fault.seed)
+        undo = FAULTS[fault.kind](self._cluster, rng, fault)
         if undo is None:
             return
         self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
-        self._world.say(f"fault {fault.kind} for {fault.for_s:.2f}")
+        self._world.log(f"fault {fault.kind} for {fault.for_s:.2f}")
         self._cluster.faults_active += 1
         self._world.after(fault.for_s, self._undo, undo)
 
@@ -67,34 +67,34 @@ def _nothing() -> None:
     """Nothing to undo."""
 
 
-def _host(cluster: SimCluster, dice: Random) -> Host | None:
+def _host(cluster: SimCluster, rng: Random) -> Host | None:
     """A host that runs; the leader in one of three cases."""
     living = cluster.living
     leader = cluster.leader
-    if leader is not None and dice.random() < 0.33:
+    if leader is not None and rng.random() < 0.33:
         return leader
-    return living[dice.randrange(len(living))] if living else None
+    return living[rng.randrange(len(living))] if living else None
 
 
 # --- network ----------------------------------------------------------------------------------
 
 
-def _partition(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    names = [name for name, host in cluster.hosts.items() if host.lives]
+def _partition(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    names = [name for name, host in cluster.hosts.items() if host.starts]
     if len(names) < 2:
         return None
-    dice.shuffle(names)
+    rng.shuffle(names)
     leader = cluster.leader
-    pairs = SHAPES[fault.kind](names, leader.name if leader else names[0])
+    pairs = PARTITIONS[fault.kind](names, leader.name if leader else names[0])
     cluster.network.cut(pairs)
     return lambda: cluster.network.heal(pairs)
 
 
-def _flapping(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    names = [name for name, host in cluster.hosts.items() if host.lives]
+def _flapping(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    names = [name for name, host in cluster.hosts.items() if host.starts]
     if len(names) < 2:
         return None
-    one, other = dice.sample(names, 2)
+    one, other = rng.sample(names, 2)
     pairs: Pairs = both([(one, other)])
     state = {"is_cut": False, "is_over": False}
 
@@ -103,7 +103,7 @@ def _flapping(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
             return
         (cluster.network.heal if state["is_cut"] else cluster.network.cut)(pairs)
         state["is_cut"] = not state["is_cut"]
-        cluster.world.after(dice.random(), flap)
+        cluster.world.after(rng.random(), flap)
 
     def undo() -> None:
         state["is_over"] = True
@@ -114,37 +114,37 @@ def _flapping(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _slow_link(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _slow_link(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     names = list(cluster.hosts)
     if len(names) < 2:
         return None
-    one, other = dice.sample(names, 2)
-    cluster.network.slow_down(one, other, dice.random() * dice.choice((0.05, 0.5, 3.0)))
+    one, other = rng.sample(names, 2)
+    cluster.network.slow_down(one, other, rng.random() * rng.choice((0.05, 0.5, 3.0)))
     return lambda: cluster.network.slow_down(one, other, 0.0)
 
 
 # --- processes --------------------------------------------------------------------------------
 
 
-def _crash(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _crash(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
     is_power_cut = fault.kind == "power_cut"
-    if dice.random() < 0.7:
-        host.arm(dice.randrange(60), is_power_cut=is_power_cut)
+    if rng.random() < 0.7:
+        host.arm(rng.randrange(60), is_power_cut=is_power_cut)
         return lambda: _up(host)
     host.crash(is_power_cut=is_power_cut)
     return host.start
 
 
 def _up(host: Host) -> None:
-    """Back, if it has died; if not, it need not die any more."""
+    """Start it if it has crashed; else cancel the crash."""
     host.disarm()
     host.start()
 
 
-def _all_at_once(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _all_at_once(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     hosts = cluster.living
     is_power_cut = fault.kind == "power_cut_all"
     for host in hosts:
@@ -152,17 +152,17 @@ def _all_at_once(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None
 
     def start() -> None:
         for host in hosts:
-            cluster.world.after(dice.random() * 0.3, host.start)
+            cluster.world.after(rng.random() * 0.3, host.start)
 
     return start
 
 
-def _rolling(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _rolling(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     hosts = cluster.living
     for place, host in enumerate(hosts):
         at_s = fault.for_s * place / len(hosts)
         cluster.world.after(at_s, partial(host.crash, is_power_cut=False))
-        cluster.world.after(at_s + fault.for_s / len(hosts) * dice.random(), host.start)
+        cluster.world.after(at_s + fault.for_s / len(hosts) * rng.random(), host.start)
 
     def undo() -> None:
         for host in hosts:
@@ -171,8 +171,8 @@ def _rolling(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _pause(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _pause(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
     host.pause()
@@ -182,39 +182,39 @@ def _pause(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
 # --- clocks -----------------------------------------------------------------------------------
 
 
-def _freeze(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _freeze(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
     host.clock.freeze(cluster.world.now)
     return lambda: host.clock.thaw(cluster.world.now)
 
 
-def _leap(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _leap(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
-    host.clock.leap(cluster.world.now, dice.random() * dice.choice((0.5, 5.0, 60.0)))
-    host.clock.leap_wall(dice.randrange(-(10**9), 10**9))
+    host.clock.leap(cluster.world.now, rng.random() * rng.choice((0.5, 5.0, 60.0)))
+    host.clock.leap_wall(rng.randrange(-(10**9), 10**9))
     return _nothing
 
 
-def _drift(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _drift(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
-    host.clock.set_rate(cluster.world.now, dice.choice((0.5, 0.9, 1.1, 2.0)))
+    host.clock.set_rate(cluster.world.now, rng.choice((0.5, 0.9, 1.1, 2.0)))
     return lambda: host.clock.set_rate(cluster.world.now, 1.0)
 
 
 # --- disks ------------------------------------------------------------------------------------
 
 
-def _slow_disk(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _slow_disk(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
-    host.store.slowness = dice.choice((10.0, 100.0, 1000.0))
+    host.store.slowness = rng.choice((10.0, 100.0, 1000.0))
 
     def undo() -> None:
         host.store.slowness = 1.0
@@ -222,8 +222,8 @@ def _slow_disk(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
     return undo
 
 
-def _sync_failure(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _sync_failure(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
     host.store.disk.sync_failures = 1
@@ -235,8 +235,8 @@ def _healthy_again(host: Host) -> None:
     host.start()
 
 
-def _full(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _full(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None:
         return None
     host.set_full(is_full=True)
@@ -246,16 +246,16 @@ def _full(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
 def _may_lose(cluster: SimCluster, host: Host) -> bool:
     """May this directory be lost? Not while another one is not replaced yet.
 
-    Replaced means that an operator has the answers that the lost one is removed, and that the new
-    one votes (rule MEM-4). Nodes that promote by themselves answer nobody, and an old copy of a
-    directory may have lost what an answer relied upon: then all others must know it.
+    Replaced means that an operator was answered that the lost one is removed, and that the new
+    one votes (rule MEM-4). Automatic promotion answers no operator, and an old copy of a directory
+    may lack what an answer relied on: then all others must know it.
     """
     model = cluster.oracle.model
-    if model is None or not cluster.is_settled:
+    if model is None or not cluster.is_membership_stable:
         return False
     if cluster.visitors:
-        return False  # an empty node may be led into the other cluster: see `neighbour`
-    if any(other.is_lost or other.has_rot for other in cluster.hosts.values()):
+        return False  # an empty node may join the other cluster: see `neighbour`
+    if any(other.is_lost or other.is_corrupted for other in cluster.hosts.values()):
         return False
     begin, newest = model.newest
     if len(newest.voters) < 3 or newest.learners or newest.member(host.me.id) is None:
@@ -271,43 +271,43 @@ def _may_lose(cluster: SimCluster, host: Host) -> bool:
     )
 
 
-def _wipe(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    host = _host(cluster, dice)
+def _wipe(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    host = _host(cluster, rng)
     if host is None or not _may_lose(cluster, host):
         return None
     cluster.wipe(host)
     return _nothing
 
 
-def _bit_flip(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    """Rot in the log of a node that is down; whatever it costs, it costs this directory only."""
-    host = _host(cluster, dice)
+def _bit_flip(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    """Corruption of the log of a node that is down; it costs at most this directory."""
+    host = _host(cluster, rng)
     if host is None or not _may_lose(cluster, host):
         return None
     if not host.store.close():
-        return None  # the very last commit cannot be told from a torn one: only a clean stop counts
+        return None  # damage in the last commit looks like a torn write: only a clean stop counts
     host.crash(is_power_cut=False)
-    host.has_rot = True
-    name, offset = host.store.disk.bit_flip(dice)
-    cluster.world.say(f"{host.name} has a bit flipped in {name} at {offset}")
-    return lambda: cluster.try_rotten(host)
+    host.is_corrupted = True
+    name, offset = host.store.disk.bit_flip(rng)
+    cluster.world.log(f"{host.name} has a bit flipped in {name} at {offset}")
+    return lambda: cluster.start_or_replace(host)
 
 
-def _rolled_back(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
-    """A copy of a directory is made, and put in the place of the directory some time later.
+def _rolled_back(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
+    """A copy of a directory is made, and replaces the directory some time later.
 
-    Which old copies are found is said in `docs/protocol/rollback.md`; no other one is put back:
-    somebody who runs and is linked remembers what was forgotten, and no other fault is about.
+    `docs/protocol/rollback.md` says which old copies are detected; no other one is put back: a node
+    that runs and is linked has recorded what was lost, and no other fault is active.
     """
-    host = _host(cluster, dice)
+    host = _host(cluster, rng)
     if host is None or not _may_lose(cluster, host):
         return None
-    old, life, node_id = host.store.copied(), host.life, host.me.id
+    old, epoch, node_id = host.store.copied(), host.epoch, host.me.id
 
     def undo() -> None:
-        is_same = host.life == life and host.me.id == node_id
-        is_quiet = not cluster.faults_active and cluster.is_quiet(host)
-        if is_same and is_quiet and _may_lose(cluster, host) and cluster.is_remembered(host):
+        is_same = host.epoch == epoch and host.me.id == node_id
+        is_fault_free = not cluster.faults_active and cluster.is_fault_free(host)
+        if is_same and is_fault_free and _may_lose(cluster, host) and cluster.is_remembered(host):
             cluster.roll_back(host, old)
 
     return undo
@@ -316,39 +316,39 @@ def _rolled_back(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None
 # --- membership -------------------------------------------------------------------------------
 
 
-def _transfer(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _transfer(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     model = cluster.oracle.model
     if model is None:
         return None
     voters = model.chain[-1][1].voters
-    cluster.change("transfer", voters[dice.randrange(len(voters))])
+    cluster.change("transfer", voters[rng.randrange(len(voters))])
     return _nothing
 
 
-def _add(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _add(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     hosts = [host for name, host in cluster.hosts.items() if name not in cluster.visitors]
-    fresh = [host for host in hosts if not host.lives]
+    fresh = [host for host in hosts if not host.starts]
     if not fresh or cluster.oracle.model is None:
         return None
     fresh[0].start()
     return _nothing
 
 
-def _remove(cluster: SimCluster, dice: Random, fault: Fault) -> Undo | None:
+def _remove(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     model = cluster.oracle.model
-    if model is None or not cluster.is_settled or len(model.chain) > 1:
+    if model is None or not cluster.is_membership_stable or len(model.chain) > 1:
         return None
     newest = model.chain[-1][1]
     hosts = [h for h in cluster.living if h.me.id in newest.voter_ids]
     if len(newest.voters) <= 3 or not hosts:
         return None
-    host = hosts[dice.randrange(len(hosts))]
+    host = hosts[rng.randrange(len(hosts))]
     cluster.retire(host)
     return _nothing
 
 
 FAULTS: dict[str, Inject] = {
-    **dict.fromkeys(SHAPES, _partition),
+    **dict.fromkeys(PARTITIONS, _partition),
     "flapping": _flapping,
     "slow_link": _slow_link,
     "kill": _crash,
@@ -370,4 +370,4 @@ FAULTS: dict[str, Inject] = {
     "add": _add,
     "remove": _remove,
 }
-"""How each kind of fault is brought about; returns how it is undone, None if it cannot be now."""
+"""Injects each kind of fault; returns how it is undone, None if it cannot be injected now."""

@@ -1,4 +1,4 @@
-"""Fleet: many seeds on all cores, with a line of progress and a summary."""
+"""Fleet: runs many seeds on all cores, with a line of progress and a summary."""
 
 import multiprocessing
 import sys
@@ -17,7 +17,7 @@ PROGRESS_EVERY_S = 5.0
 
 
 class Summary(msgspec.Struct):
-    """What a fleet has done."""
+    """What the runs have done."""
 
     seeds: int = 0
     simulated_s: float = 0.0
@@ -36,7 +36,7 @@ class Summary(msgspec.Struct):
             self.failures.append(result)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """As text."""
         faults = ", ".join(f"{kind} {n}" for kind, n in sorted(self.faults.items()))
         operations = ", ".join(f"{kind} {n}" for kind, n in sorted(self.operations.items()))
         rate = self.seeds / self.took_s if self.took_s else 0.0
@@ -49,11 +49,11 @@ class Summary(msgspec.Struct):
 
 
 def run_seed(seed: int) -> Result:
-    """One seed, in a process of the fleet."""
+    """Run one seed, in a process of the pool."""
     return run(plan_of(seed, HORIZON_S))
 
 
-def sail(
+def run_seeds(
     first: int, for_s: float | None, seeds: int | None, jobs: int, out: TextIO = sys.stdout
 ) -> Summary:
     """Run consecutive seeds until time or number is up.
@@ -65,7 +65,7 @@ def sail(
         jobs: Processes.
         out: Gets progress and failures.
     """
-    summary, began_s, told_s = Summary(), time.monotonic(), time.monotonic()
+    summary, began_s, reported_s = Summary(), time.monotonic(), time.monotonic()
     until_s = began_s + for_s if for_s is not None else float("inf")
     numbers = iter(range(first, first + seeds) if seeds is not None else count(first))
     waiting: deque[AsyncResult[Result]] = deque()
@@ -83,8 +83,8 @@ def sail(
             now_s = time.monotonic()
             if result.failure:
                 print(f"seed {result.seed} failed: {result.failure}", file=out, flush=True)
-            if now_s - told_s >= PROGRESS_EVERY_S:
-                told_s = now_s
+            if now_s - reported_s >= PROGRESS_EVERY_S:
+                reported_s = now_s
                 print(
                     f"{now_s - began_s:5.0f} s  {summary.seeds} seeds, "
                     f"{summary.simulated_s / 3600:.1f} h simulated, "

@@ -1,7 +1,7 @@
-"""Minimise: a failing run with fewer faults and a nearer end that fails alike.
+"""Minimise: a failing run with fewer faults and an earlier end that still fails (delta debugging).
 
-Each fault brings its own chance, so leaving some out changes nothing in the rest but what follows
-from them. First the horizon is cut to shortly after the last fault that matters, then halves,
+Each fault has its own seed, so leaving some out changes nothing in the rest but what follows from
+them. First the horizon is cut to shortly after the last fault that matters, then halves,
 quarters … of the list are left out as long as the run still fails.
 
 Source: Zeller, Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002).

@@ -1,8 +1,8 @@
 """Model: what the log means, written a second time and as simply as possible.
 
 What is common to all commands is here: which bundles count, indexes, configurations. What each
-command means, its domain says in its own model (`base.domain.Simulation`), which shares no code
-with what applies it.
+command means is in the model of its domain (`base.domain.Simulation`), which shares no code with
+what applies it.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,15 +33,15 @@ class ReferenceModel:
     """The state after each slot, in order.
 
     Args:
-        configuration: The founding one.
+        configuration: The first one.
         settings: Of the cluster.
         domains: Whose commands it applies.
 
     Attributes:
         own: State of domains that bring their own model, by name.
         copies: What domains saved after each slot.
-        archives: The slot of whose state a restore brings the rows, by its id; whoever begins a
-            restore says so here.
+        archives: The slot of the state that a restore brings, by its id; set by what begins a
+            restore.
         restores: The slots in which a restore became the state.
         queries: Of all domains, by name.
         txn_result_bytes_max: See `base.config`.
@@ -171,7 +171,7 @@ class ReferenceModel:
     # --- commands -----------------------------------------------------------------------------
 
     def apply(self, command: Command) -> Any:
-        """Apply one command; what it gives back."""
+        """Apply one command; returns its value."""
         (handler,) = self._handlers[type(command)]
         return handler(self, command)
 
@@ -181,13 +181,13 @@ class ReferenceModel:
             react(self, fact)
 
     def ask(self, question: Question[T]) -> T:
-        """What the domain that knows says."""
+        """The answer of the domain that has it."""
         (handler,) = self._handlers[type(question)]
         answer: T = handler(self, question)
         return answer
 
     def fail(self, text: str) -> NoReturn:
-        """What was applied must not be."""
+        """End the run: a command was applied that must not be."""
         raise ViolationError(text)
 
     def take(self) -> int:
@@ -244,11 +244,11 @@ def _reap(model: ReferenceModel, command: TombstonesReap) -> None:
 
 
 def _no_operations(_: ReferenceModel, ops: Sequence[Any]) -> Any:
-    raise ViolationError(f"nobody offers operations: {ops}")
+    raise ViolationError(f"no domain has these operations: {ops}")
 
 
 class Swept:
-    """Equal to any number: how many rows a sweep removed is no affair of the model."""
+    """Equal to any number: how many rows a sweep removed is not in the model."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, int)

@@ -1,8 +1,8 @@
-"""Neighbour: a second cluster on the same network, and a host that knows the way to both.
+"""Neighbour: a second cluster on the same network, and a host that has addresses of both.
 
-The host may come to belong to either, once for each directory it has. Both oracles watch: what it
-stores, promises and votes counts for the cluster that its directory belongs to, and nothing of one
-cluster may be seen in the other.
+The host may join either, once for each directory it has. Both oracles check it: what it stores,
+promises and votes counts for the cluster that its directory belongs to, and nothing of one cluster
+may appear in the other.
 """
 
 from collections.abc import Iterable
@@ -16,18 +16,18 @@ from quorate.base.records import Founded, Record
 from quorate.machine.state import State
 from quorate.sim.cluster import SimCluster
 from quorate.sim.oracle import Oracle
-from quorate.sim.workload import Appetite
+from quorate.sim.workload import WorkloadProfile
 from quorate.sim.world import ViolationError
 
 NAMES = "pqrs"
 """Of the hosts of the second cluster."""
 
-HOME_S = 60.0
-"""Simulated seconds within which the visitor must be a member, when all is well."""
+JOIN_S = 60.0
+"""Simulated seconds within which the visitor must be a member, without faults."""
 
 
 class EitherOracle(Oracle):
-    """Tells what a host does to the oracle of the cluster that its directory belongs to.
+    """Reports what a host does to the oracle of the cluster that its directory belongs to.
 
     Args:
         settings: As those of both clusters.
@@ -59,10 +59,10 @@ class EitherOracle(Oracle):
                 if self._of.setdefault(node, oracle) is not oracle:
                     raise ViolationError(f"{node} belongs to two clusters")
 
-    def says(self, node: NodeId, watermark: Slot, message: Message) -> None:
-        """See `Oracle.says`."""
+    def sends(self, node: NodeId, watermark: Slot, message: Message) -> None:
+        """See `Oracle.sends`."""
         if node in self._of:
-            self._of[node].says(node, watermark, message)
+            self._of[node].sends(node, watermark, message)
 
     def promises(self, node: NodeId, promised: Ballot) -> None:
         """See `Oracle.promises`."""
@@ -86,26 +86,31 @@ class EitherOracle(Oracle):
 
 
 class Neighbour:
-    """The second cluster, and the visitor: the last spare of the first one.
+    """The second cluster, and the visitor, which is the last spare of the first one.
 
     Args:
         first: The cluster whose last spare knows both.
-        founders: How many found the second one.
+        initial_nodes: How many bootstrap the second one.
     """
 
-    def __init__(self, first: SimCluster, founders: int) -> None:
+    def __init__(self, first: SimCluster, initial_nodes: int) -> None:
         make = msgspec.structs.replace(
-            first.make, founders=founders, spares=0, early=0, expect=0, appetite=Appetite(clients=0)
+            first.make,
+            initial_nodes=initial_nodes,
+            spares=0,
+            early=0,
+            expect=0,
+            profile=WorkloadProfile(clients=0),
         )
         self.cluster = SimCluster(first.world, make, names=NAMES, network=first.network)
         self._first = first
         self.visitor = list(first.hosts.values())[-1]
         oracles = (first.oracle, self.cluster.oracle)
         self.visitor.oracle = EitherOracle(make.settings.cluster, oracles)
-        seeds = [*self.visitor.habits.seeds, *self.cluster.hosts]
-        first.world.chance("neighbour").shuffle(seeds)
-        self.visitor.habits = msgspec.structs.replace(
-            self.visitor.habits, seeds=tuple(seeds), expect=0, is_alone=False
+        seeds = [*self.visitor.behaviour.seeds, *self.cluster.hosts]
+        first.world.rng("neighbour").shuffle(seeds)
+        self.visitor.behaviour = msgspec.structs.replace(
+            self.visitor.behaviour, seeds=tuple(seeds), expect=0, is_alone=False
         )
         first.visitors.add(self.visitor.name)
         self.cluster.hosts[self.visitor.name] = self.visitor
@@ -114,34 +119,38 @@ class Neighbour:
     def start(self) -> None:
         """Start the second cluster, and the visitor when both exist.
 
-        Before that the visitor would lead nodes of one cluster into the other: a node that expects
-        others, and hears of a cluster, joins it.
+        Before that the visitor would make nodes of one cluster join the other: a node that expects
+        others, and learns of a cluster, joins it.
         """
         self.cluster.start()
         self._first.world.after(0.5, self._begin)
 
     def _begin(self) -> None:
         world = self._first.world
-        if all(cluster.is_founded for cluster in (self._first, self.cluster)):
-            world.after(5.0 * world.chance("visitor").random(), self.visitor.start)
+        if all(cluster.is_bootstrapped for cluster in (self._first, self.cluster)):
+            world.after(5.0 * world.rng("visitor").random(), self.visitor.start)
         else:
             world.after(0.5, self._begin)
 
-    def judge(self) -> None:
+    def check(self) -> None:
         """The visitor belongs to one cluster, unless that has removed it; no node is in both.
 
         Raises:
-            ViolationError: It is not so.
+            ViolationError: Otherwise.
         """
         world, name = self._first.world, self.visitor.name
         may_be_out = name in self._first.retired | self.cluster.retired
-        if not may_be_out and not world.run_while(lambda: not self._homes(), world.now + HOME_S):
-            raise ViolationError("liveness: the node that knows two clusters is in none of them")
+        if not may_be_out and not world.run_while(
+            lambda: not self._clusters_of_visitor(), world.now + JOIN_S
+        ):
+            raise ViolationError(
+                "liveness: the node that has addresses of two clusters is in none of them"
+            )
         ids = [_ids(cluster) for cluster in (self._first, self.cluster)]
         if ids[0] & ids[1]:
             raise ViolationError(f"members of both clusters: {sorted(ids[0] & ids[1])}")
 
-    def _homes(self) -> list[SimCluster]:
+    def _clusters_of_visitor(self) -> list[SimCluster]:
         """The clusters whose newest configuration names the visitor."""
         me = self.visitor.me.id
         return [cluster for cluster in (self._first, self.cluster) if me in _ids(cluster)]

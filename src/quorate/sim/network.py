@@ -1,8 +1,8 @@
-"""Network: links between hosts, and what goes wrong on them.
+"""Network: links between hosts, and their faults.
 
-A link is one connection: both ends learn that it stands, each may learn at another time that it
-broke, and what is on the way then is lost or comes late. Within a link messages keep their
-order, as TCP does, unless the seed wants it worse.
+A link is one connection: both ends learn that it is established, each may learn at another time
+that it broke, and what is in flight then is lost or comes late. Within a link messages keep their
+order, as with TCP, unless the seed says otherwise.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from quorate.wire.hello import Hello, judge_hello
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Weather(msgspec.Struct, frozen=True):
-    """How a network behaves; drawn by the seed. Times in seconds, the rest are shares."""
+class NetworkConditions(msgspec.Struct, frozen=True):
+    """How a network behaves; drawn from the seed. Times in seconds, the rest are shares."""
 
     delay_s: float = 0.0005
     jitter_s: float = 0.0005
@@ -40,43 +40,43 @@ class Weather(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct):
-    """For scripts: what becomes of messages that match. Held ones can be let go later."""
+    """For scripts: what becomes of messages that match. Held ones can be delivered later."""
 
     matches: Callable[[str, str, Message], bool]
     is_held: bool = False
-    caught: list[tuple[str, Received]] = []  # to whom, and what it would have heard
+    caught: list[tuple[str, Received]] = []  # the receiver, and what it would have received
 
 
 class NetworkHost(Protocol):
     """What the network needs of a host."""
 
     name: str
-    life: int  # 0 while it is down
+    epoch: int  # 0 while it is down
 
     def hello(self) -> Hello:
-        """What it says in handshakes now."""
+        """What it sends in handshakes now."""
         ...
 
     def wants(self, name: str) -> bool:
-        """Does it keep a link to that host?"""
+        """Whether it keeps a link to that host."""
         ...
 
-    def deliver(self, life: int, event: Event) -> None:
-        """Something happened, for that life of it."""
+    def deliver(self, epoch: int, event: Event) -> None:
+        """Something happened, for that epoch of it."""
         ...
 
 
 class Network:
     """All links. Hosts are known by name, an address; node ids come with each handshake."""
 
-    def __init__(self, world: World, weather: Weather) -> None:
+    def __init__(self, world: World, conditions: NetworkConditions) -> None:
         self.world = world
-        self.weather = weather
+        self.conditions = conditions
         self.ends: dict[str, NetworkHost] = {}
         self.counts = {"sent": 0, "lost": 0, "links": 0}
         self.rules: list[Rule] = []
-        self._chance = world.chance("network")
-        self._links: dict[tuple[str, str], int] = {}  # (who, to whom) -> link as that end sees it
+        self._rng = world.rng("network")
+        self._links: dict[tuple[str, str], int] = {}  # (end, other end) -> link as this end sees it
         self._peers: dict[tuple[str, str], NodeId] = {}
         self._number = 0
         self._last_s: dict[tuple[str, str], float] = {}
@@ -86,13 +86,13 @@ class Network:
     # --- faults -------------------------------------------------------------------------------
 
     def cut(self, pairs: list[tuple[str, str]]) -> None:
-        """From now on nothing gets from the first of each pair to the second."""
+        """From now on nothing passes from the first of each pair to the second."""
         for pair in pairs:
             self._cuts[pair] = self._cuts.get(pair, 0) + 1
         for one, other in sorted({(min(p), max(p)) for p in pairs}):
             if self.is_cut(one, other) or self.is_cut(other, one):
                 for pair in ((one, other), (other, one)):
-                    delay_s = self.weather.notice_s * self._chance.random()
+                    delay_s = self.conditions.notice_s * self._rng.random()
                     self.world.after(delay_s, self._notice, pair, self._links.get(pair, 0))
 
     def heal(self, pairs: list[tuple[str, str]]) -> None:
@@ -104,12 +104,12 @@ class Network:
         """No cut is left, nothing is slow, messages are lost no more."""
         self._cuts.clear()
         self._slow.clear()
-        self.weather = msgspec.structs.replace(
-            self.weather, loss=0.0, duplicates=0.0, late=0.0, tail=0.0
+        self.conditions = msgspec.structs.replace(
+            self.conditions, loss=0.0, duplicates=0.0, late=0.0, tail=0.0
         )
 
     def is_cut(self, sender: str, receiver: str) -> bool:
-        """Is this direction dead?"""
+        """Whether this direction is cut."""
         return self._cuts.get((sender, receiver), 0) > 0
 
     def slow_down(self, sender: str, receiver: str, delay_s: float) -> None:
@@ -117,7 +117,7 @@ class Network:
         self._slow[sender, receiver] = delay_s
 
     def _notice(self, pair: tuple[str, str], link: int) -> None:
-        """One end of a dead link finds out, unless the path is back."""
+        """One end of a dead link detects it, unless the path is back."""
         one, other = pair
         is_dead = self.is_cut(one, other) or self.is_cut(other, one)
         if link and self._links.get(pair) == link and is_dead:
@@ -126,73 +126,73 @@ class Network:
     # --- links --------------------------------------------------------------------------------
 
     def up(self, name: str) -> None:
-        """A host began a life: it dials, and others find it."""
+        """A host started: it dials, and others dial it."""
         for other in self.ends:
             if other != name:
-                self.world.after(self._chance.random() * 0.05, self._dial, name, other)
+                self.world.after(self._rng.random() * 0.05, self._dial, name, other)
 
     def down(self, name: str, *, is_silent: bool) -> None:
-        """A host's life ended. A silent end (power) is noticed later than a closed socket."""
+        """A host stopped. A silent stop (power) is noticed later than a closed socket."""
         for other in self.ends:
             self._links.pop((name, other), None)
             link = self._links.get((other, name), 0)
             if link:
-                delay_s = self.weather.notice_s if is_silent else self.weather.delay_s
-                self.world.after(delay_s * self._chance.random(), self._lose, other, name, link)
+                delay_s = self.conditions.notice_s if is_silent else self.conditions.delay_s
+                self.world.after(delay_s * self._rng.random(), self._lose, other, name, link)
 
     def redial(self, name: str) -> None:
-        """A host wants other links than before."""
+        """A host needs other links than before."""
         for other in self.ends:
             if other != name and (name, other) not in self._links:
-                self.world.after(self._chance.random() * 0.01, self._dial, name, other)
+                self.world.after(self._rng.random() * 0.01, self._dial, name, other)
 
     def close(self, one: str, other: str) -> None:
-        """One end wants its link no more: it knows at once, the other end soon."""
+        """One end closes its link: it knows at once, the other end soon."""
         link = self._links[one, other]
-        delay_s = self.weather.delay_s * self._chance.random()
+        delay_s = self.conditions.delay_s * self._rng.random()
         self.world.after(0.0, self._lose, one, other, link)
         self.world.after(delay_s, self._lose, other, one, link)
 
     def is_linked(self, one: str, other: str) -> bool:
-        """Does this end believe in a link?"""
+        """Whether this end has a link."""
         return (one, other) in self._links
 
     def _lose(self, one: str, other: str, link: int) -> None:
         if self._links.get((one, other)) == link:
             self._break(one, other)
 
-    def _hear_of_end(self, one: str, other: str, link: int) -> None:
-        """The other end has closed the link: heard as soon as the path carries anything."""
+    def _notice_end(self, one: str, other: str, link: int) -> None:
+        """The other end has closed the link: noticed as soon as the path carries anything."""
         if self._links.get((one, other)) != link:
             return
         if self.is_cut(other, one) or self.is_cut(one, other):
-            self.world.after(self.weather.notice_s, self._hear_of_end, one, other, link)
+            self.world.after(self.conditions.notice_s, self._notice_end, one, other, link)
         else:
             self._break(one, other)
 
     def _break(self, one: str, other: str) -> None:
         link = self._links.pop((one, other))
         if self._links.get((other, one)) == link:
-            delay_s = self.weather.delay_s * self._chance.random()
-            self.world.after(delay_s, self._hear_of_end, other, one, link)
+            delay_s = self.conditions.delay_s * self._rng.random()
+            self.world.after(delay_s, self._notice_end, other, one, link)
         end = self.ends[one]
-        end.deliver(end.life, Disconnected(self._peers[one, other]))
+        end.deliver(end.epoch, Disconnected(self._peers[one, other]))
         self.world.after(self._pause(), self._dial, one, other)
 
     def _pause(self) -> float:
-        return self.weather.redial_s * (0.2 + self._chance.random())
+        return self.conditions.redial_s * (0.2 + self._rng.random())
 
     def _dial(self, one: str, other: str) -> None:
-        """Try to make a link, and try again later if it is wanted and there is none."""
+        """Try to establish a link, and try again later if it is wanted and there is none."""
         here, there = self.ends[one], self.ends[other]
-        if not here.life or not (here.wants(other) or there.wants(one)):
+        if not here.epoch or not (here.wants(other) or there.wants(one)):
             return
         ours, theirs = (one, other), (other, one)
         link = self._links.get(ours)
         if link and self._links.get(theirs) == link:
             return
         is_open = not (self.is_cut(one, other) or self.is_cut(other, one))
-        if there.life and is_open and self._shake(here, there):
+        if there.epoch and is_open and self._shake(here, there):
             self._number += 1
             self.counts["links"] += 1
             hello, answer = here.hello(), there.hello()
@@ -207,7 +207,7 @@ class Network:
             judge_hello(mine, theirs)
             judge_hello(theirs, mine)
         except PeerError as error:  # a refused handshake is no link; tried again later
-            self.world.say(f"{here.name} {there.name} refused: {error.text[:60]}")
+            self.world.log(f"{here.name} {there.name} refused: {error.text[:60]}")
             return False
         return True
 
@@ -217,70 +217,70 @@ class Network:
         self._links[here.name, there.name] = link
         self._peers[here.name, there.name] = hello.member.id
         self._last_s.pop((here.name, there.name), None)
-        delay_s = self.weather.delay_s * self._chance.random()
-        self.world.after(delay_s, self._tell, here.name, there.name, link, said, hello)
+        delay_s = self.conditions.delay_s * self._rng.random()
+        self.world.after(delay_s, self._connected, here.name, there.name, link, said, hello)
 
-    def _tell(self, one: str, other: str, link: int, said: str, hello: Hello) -> None:
+    def _connected(self, one: str, other: str, link: int, said: str, hello: Hello) -> None:
         if self._links.get((one, other)) == link:
             end = self.ends[one]
-            end.deliver(end.life, Connected(hello.member, hello.cluster_id, said))
+            end.deliver(end.epoch, Connected(hello.member, hello.cluster_id, said))
 
     # --- messages -----------------------------------------------------------------------------
 
     def send(
         self, sender: NetworkHost, receiver: str, message: Message, group: GroupNumber
     ) -> None:
-        """Put a message of a group on its way; without a link it is lost."""
-        name, weather = sender.name, self.weather
+        """Send a message of a group; without a link it is lost."""
+        name, conditions = sender.name, self.conditions
         event = Received(sender.hello().member.id, message, group)
         link = self._links.get((name, receiver))
         self.counts["sent"] += 1
-        chance = self._chance
+        rng = self._rng
         for rule in self.rules:
             if rule.matches(name, receiver, message):
                 rule.caught.append((receiver, event))
                 return
-        if link is None or self.is_cut(name, receiver) or chance.random() < weather.loss:
+        if link is None or self.is_cut(name, receiver) or rng.random() < conditions.loss:
             self.counts["lost"] += 1
             return
         delay_s = self._delay(name, receiver)
-        if chance.random() < weather.late:
-            late_s = delay_s + weather.late_s * chance.random()
+        if rng.random() < conditions.late:
+            late_s = delay_s + conditions.late_s * rng.random()
             self._go(name, receiver, link, event, late_s)
             return
-        if weather.is_fifo:
+        if conditions.is_fifo:
             due_s = max(self.world.now + delay_s, self._last_s.get((name, receiver), 0.0))
             self._last_s[name, receiver] = due_s
             delay_s = due_s - self.world.now
         self._go(name, receiver, link, event, delay_s)
-        if chance.random() < weather.duplicates:
-            again_s = delay_s + chance.random() * weather.tail_s
+        if rng.random() < conditions.duplicates:
+            again_s = delay_s + rng.random() * conditions.tail_s
             self._go(name, receiver, link, event, again_s)
 
     def let_go(self, rule: Rule) -> None:
-        """End a rule; what it held arrives now, whatever became of the links meanwhile."""
+        """End a rule; what it held is delivered now, whatever became of the links meanwhile."""
         self.rules.remove(rule)
         for receiver, event in rule.caught if rule.is_held else []:
             end = self.ends[receiver]
-            end.deliver(end.life, event)
+            end.deliver(end.epoch, event)
 
     def _go(self, sender: str, receiver: str, link: int, event: Received, delay_s: float) -> None:
-        life = self.ends[receiver].life
-        self.world.after(delay_s, self._arrive, sender, receiver, life, link, event)
+        epoch = self.ends[receiver].epoch
+        self.world.after(delay_s, self._arrive, sender, receiver, epoch, link, event)
 
     def _delay(self, sender: str, receiver: str) -> float:
-        weather, chance = self.weather, self._chance
-        delay_s = weather.delay_s + weather.jitter_s * chance.random()
-        if chance.random() < weather.tail:
-            delay_s += weather.tail_s * chance.random()
+        conditions, rng = self.conditions, self._rng
+        delay_s = conditions.delay_s + conditions.jitter_s * rng.random()
+        if rng.random() < conditions.tail:
+            delay_s += conditions.tail_s * rng.random()
         return delay_s + self._slow.get((sender, receiver), 0.0)
 
-    def _arrive(self, sender: str, name: str, life: int, link: int, event: Received) -> None:
+    def _arrive(self, sender: str, name: str, epoch: int, link: int, event: Received) -> None:
         end = self.ends[name]
-        if not life or end.life != life:
+        if not epoch or end.epoch != epoch:
             return
         if self._links.get((name, sender)) != link:
-            if self._chance.random() >= self.weather.outlives_link:
+            if self._rng.random() >= self.conditions.outlives_link:
                 self.counts["lost"] += 1
                 return
         elif self.is_cut(sender, name):
@@ -288,13 +288,13 @@ class Network:
             return
         data = _encoder.encode(event.message)
         self.world.trace.add(data)
-        if self.weather.is_framed:
+        if self.conditions.is_framed:
             stream = b"".join(encode_frame(event.message, event.group))
             group, message = FrameReader().feed(stream)[0]
             event = Received(event.sender, message, group)
         if self.world.trace.listener is not None:
-            self.world.say(f"{sender} -> {name} {shown(event.message)}")
-        end.deliver(life, event)
+            self.world.log(f"{sender} -> {name} {shown(event.message)}")
+        end.deliver(epoch, event)
 
 
 def shown(message: Message) -> str:

@@ -1,4 +1,4 @@
-"""Operations: what clients asked for, when, and what they were told."""
+"""Operations: what clients requested, when, and with which result."""
 
 from enum import Enum
 from math import inf
@@ -20,11 +20,11 @@ class OperationKind(Enum):
 
 
 class OperationStatus(Enum):
-    """How an operation stands."""
+    """The state of an operation."""
 
     OPEN = "open"
     DONE = "done"
-    REFUSED = "refused"  # surely did not happen
+    REFUSED = "refused"  # it did not happen, for certain
     UNKNOWN = "unknown"
 
 
@@ -39,7 +39,7 @@ class Operation(msgspec.Struct):
 
     Attributes:
         number: Its place among all operations.
-        client, host: Who asked whom.
+        client, host: The client, and the host it called.
         command: Of a write.
         key: Of a read: a key, or a prefix if `is_list`.
         query: Of a read: which query of a domain; "" for keys. `ARCHIVE`: a snapshot for users.
@@ -52,15 +52,15 @@ class Operation(msgspec.Struct):
         is_stale: Of a watch: of what the host has.
         is_long: Of a list: it is read as one that is too long for one turn.
         age_s_max: Of a stale read: from tables that are surely not older.
-        deadline_s: On its host's clock, when nobody waits for it any more.
-        told_index: The index that its answer told.
-        index_bound: The highest that was told of the same before it began.
+        deadline_s: On its host's clock, when its client stops waiting.
+        reported_index: The index in its response.
+        index_bound: The highest that was reported for the same subject before it began.
         since: Of a watch: the slot from which on it waits.
         watch_id: Of a watch that waits.
-        looks_late: How often it was seen open after its deadline.
-        stamp_ms: Of a renewal: log time at which it was looked at.
+        checks_late: How often it was found open after its deadline.
+        log_time_ms: Of a renewal: log time at which it was looked at.
         restored: Of the end of a restore: value and ModifyIndex of the keys that it brings.
-        planted: The error that it met because the seed said so: it must be told of that one.
+        planted: The error that the seed injected; its client must get that one.
     """
 
     number: int
@@ -86,12 +86,12 @@ class Operation(msgspec.Struct):
     is_long: bool = False
     age_s_max: float = inf
     deadline_s: float = inf
-    told_index: int = 0
+    reported_index: int = 0
     index_bound: int = 0
     since: int = -1
     watch_id: int = 0
-    looks_late: int = 0
-    stamp_ms: int = 0
+    checks_late: int = 0
+    log_time_ms: int = 0
     restored: dict[bytes, tuple[bytes, int]] = {}
     planted: str = ""
     end: OperationStatus = OperationStatus.OPEN
@@ -99,23 +99,23 @@ class Operation(msgspec.Struct):
 
     @property
     def subject(self) -> Subject:
-        """What it reads, as far as indexes can be compared: a long list tells that of all keys."""
+        """What it reads, as far as indexes compare: a long list reports the index of all keys."""
         return (self.query, self.key, self.is_list, self.is_long)
 
     @property
     def is_linearizable(self) -> bool:
-        """Whether it is a read that must see all that was known when it began."""
+        """Whether it is a read that must reflect all that was known when it began."""
         return self.kind is OperationKind.READ or (
             self.kind is OperationKind.WATCH and not self.is_stale
         )
 
     @property
     def may_have_written(self) -> bool:
-        """Whether a command of it was handed to a node."""
+        """Whether a command of it was submitted to a node."""
         return self.command is not None
 
     def writes(self, command: Command) -> None:
-        """This is what it hands to a node: of a renewal, that is known only now."""
+        """This is what it submits to a node: of a renewal, that is known only now."""
         self.command = command
 
     def watches(self, watch_id: int, slot: int) -> None:
@@ -123,10 +123,10 @@ class Operation(msgspec.Struct):
         self.watch_id, self.since = watch_id, slot
 
     def stops_watching(self) -> None:
-        """It was woken, or waits no more."""
+        """It was woken, or no longer waits."""
         self.watch_id = 0
 
     @property
     def place(self) -> tuple[int, float]:
-        """Where it stands in the order that the log gives."""
+        """Its place in the order of the log."""
         return (self.slot, self.position)

@@ -1,14 +1,14 @@
-"""Oracle: what is chosen, by counting durable votes itself; and who contradicts it.
+"""Oracle: what is chosen, by counting durable votes itself; and which node contradicts it.
 
-It sees every record the moment a disk holds it, which no node can. From that it knows what is
-chosen before anybody does, and checks at every step that nobody says, applies or answers what
-the disks do not bear out.
+It sees every record at the moment a disk holds it, which no node can. From that it knows what is
+chosen before any node does, and checks at every step that no node sends, applies or answers what
+the disks do not support.
 
-Laws checked here:
+Checked here:
 
 - one batch per slot and ballot; what is chosen never changes;
-- promises of a node never fall, over restarts too, and no durable record is forgotten;
-- Prepare, Promise, Accepted leave only when the disk holds what they rest on;
+- promises of a node never fall, over restarts too, and no durable record is lost;
+- Prepare, Promise and Accepted are sent only when the disk holds what they depend on;
 - what is applied is chosen by a durable quorum of the configuration that governs its slot;
 - replicas have equal digests at equal slots, apply every slot once, and their index never falls.
 """
@@ -29,14 +29,14 @@ from quorate.sim.world import ViolationError
 
 
 class Memory:
-    """What one node id must remember."""
+    """What one node id must not lose."""
 
     def __init__(self) -> None:
         self.promised = NO_BALLOT  # durable
-        self.seen = NO_BALLOT  # the highest promise it ever showed in memory
+        self.seen = NO_BALLOT  # the highest promise it ever had in memory
         self.votes: dict[Slot, Ballot] = {}  # durable, above what was truncated
-        self.has_founded = False
-        self.began = (NO_BALLOT, Slot(0))  # what its log held when its newest life began
+        self.has_bootstrap = False
+        self.began = (NO_BALLOT, Slot(0))  # what its log held when it last started
         self.applied = Slot(0)
         self.index = 0
 
@@ -46,7 +46,7 @@ class Oracle:
 
     Args:
         settings: Of the cluster.
-        on_chosen: Told of each chosen slot, in order.
+        on_chosen: Called with each chosen slot, in order.
         domains: Of all nodes.
     """
 
@@ -70,26 +70,28 @@ class Oracle:
         self._undecided: dict[Slot, None] = {}
 
     def memory(self, node: NodeId) -> Memory:
-        """What this node must remember."""
+        """What this node must not lose."""
         memory = self.memories.get(node)
         if memory is None:
             memory = self.memories[node] = Memory()
         return memory
 
-    # --- founding -----------------------------------------------------------------------------
+    # --- bootstrap ----------------------------------------------------------------------------
 
-    def found(self, cluster_id: str, configuration: Configuration) -> None:
-        """A node stored a founding that is complete."""
+    def bootstrapped(self, cluster_id: str, configuration: Configuration) -> None:
+        """A node stored a complete bootstrap."""
         if self.model is None:
             self.cluster_id = cluster_id
             self.model = ReferenceModel(configuration, self._settings, self.domains)
         elif cluster_id != self.cluster_id:
-            raise ViolationError(f"two clusters were founded: {self.cluster_id} and {cluster_id}")
+            raise ViolationError(
+                f"two clusters were bootstrapped: {self.cluster_id} and {cluster_id}"
+            )
 
     # --- disks --------------------------------------------------------------------------------
 
     def durable(self, node: NodeId, records: Iterable[Record]) -> None:
-        """A disk holds these now."""
+        """A disk holds these records now."""
         memory = self.memory(node)
         for record in records:
             if isinstance(record, Promised):
@@ -98,9 +100,9 @@ class Oracle:
                 memory.promised = max(memory.promised, record.ballot)
                 self._vote(node, record, memory)
             elif isinstance(record, Founded):
-                memory.has_founded = True
+                memory.has_bootstrap = True
                 if record.complete:
-                    self.found(record.cluster_id, record.configuration)
+                    self.bootstrapped(record.cluster_id, record.configuration)
             elif record.slot in self.chosen and self.chosen[record.slot] != record.batch:
                 raise ViolationError(f"{node} stored another batch as chosen in slot {record.slot}")
 
@@ -112,7 +114,7 @@ class Oracle:
         self._decide(vote.slot)
 
     def proposed(self, slot: Slot, ballot: Ballot, batch: bytes) -> None:
-        """Somebody said that this ballot proposes this batch in this slot."""
+        """A node sent that this ballot proposes this batch in this slot."""
         known = self._batches.setdefault((slot, ballot), batch)
         if known is not batch and known != batch:
             raise ViolationError(f"ballot {ballot} proposed two batches in slot {slot}")
@@ -130,7 +132,7 @@ class Oracle:
     def _choose(self, slot: Slot, batch: bytes) -> None:
         known = self.chosen.setdefault(slot, batch)
         if known is not batch and known != batch:
-            raise ViolationError(f"slot {slot} was chosen twice, differently")
+            raise ViolationError(f"two batches were chosen in slot {slot}")
         while (following := self.chosen.get(Slot(self.prefix + 1))) is not None:
             self.prefix = Slot(self.prefix + 1)
             if self.model is not None:
@@ -153,45 +155,47 @@ class Oracle:
             if isinstance(record, Vote):
                 votes[record.slot] = max(votes.get(record.slot, NO_BALLOT), record.ballot)
         if promised < memory.promised:
-            raise ViolationError(f"{node} forgot its promise of {memory.promised}: {promised}")
-        if memory.has_founded and not any(isinstance(r, Founded) for r in records):
-            raise ViolationError(f"{node} forgot which cluster it belongs to")
+            raise ViolationError(f"{node} lost its promise of {memory.promised}: {promised}")
+        if memory.has_bootstrap and not any(isinstance(r, Founded) for r in records):
+            raise ViolationError(f"{node} lost which cluster it belongs to")
         for slot, ballot in memory.votes.items():
             if slot > after and votes.get(slot, NO_BALLOT) < ballot:
-                raise ViolationError(f"{node} forgot its vote in slot {slot} under {ballot}")
+                raise ViolationError(f"{node} lost its vote in slot {slot} under {ballot}")
         memory.seen = promised
         memory.began = (promised, max(votes, default=Slot(0)))
         self.durable(node, records)
 
     def rolled_back(self, node: NodeId) -> Memory:
-        """An old copy is put in the place of a directory: it may have forgotten; what it had."""
+        """A directory is replaced by an old copy, which may lack records; what it held before."""
         return self.memories.pop(node, None) or Memory()
 
-    def says(self, node: NodeId, watermark: Slot, message: Message) -> None:
-        """A message leaves a node: does the disk bear it out?"""
+    def sends(self, node: NodeId, watermark: Slot, message: Message) -> None:
+        """A node sends a message: check that its disk supports it."""
         if isinstance(message, Accept):
             self.proposed(message.slot, message.ballot, message.batch)
         elif isinstance(message, Prepare | Promise):
             if self.memory(node).promised < message.ballot:
-                raise ViolationError(f"{node} says {type(message).__name__} before it is durable")
+                raise ViolationError(f"{node} sends {type(message).__name__} before it is durable")
         elif isinstance(message, Accepted):
             memory = self.memory(node)
             vote = memory.votes.get(message.slot, NO_BALLOT)
             is_old = message.slot <= watermark and memory.promised >= message.ballot
             if vote < message.ballot and not is_old:
-                raise ViolationError(f"{node} says Accepted of {message.slot} before it is durable")
-        elif isinstance(message, FoundStored) and not self.memory(node).has_founded:
-            raise ViolationError(f"{node} says FoundStored before it is durable")
+                raise ViolationError(
+                    f"{node} sends Accepted of {message.slot} before it is durable"
+                )
+        elif isinstance(message, FoundStored) and not self.memory(node).has_bootstrap:
+            raise ViolationError(f"{node} sends FoundStored before it is durable")
 
     def promises(self, node: NodeId, promised: Ballot) -> None:
-        """What a node holds itself to, in memory."""
+        """The promise that a node has in memory."""
         memory = self.memory(node)
         if promised < memory.seen:
             raise ViolationError(f"the promise of {node} fell from {memory.seen} to {promised}")
         memory.seen = promised
 
     def look(self, node: NodeId, replica: Replica, looked: Slot) -> Slot:
-        """What a look into a replica may never show; it was last taken when up to `looked`."""
+        """Check a replica; slots up to `looked` were checked before."""
         self.promises(node, replica.acceptor.promised)
         for slot in range(looked + 1, replica.watermark + 1):
             batch = replica.learner.tail.get(Slot(slot))
@@ -200,7 +204,7 @@ class Oracle:
         return replica.watermark
 
     def tables_at(self, node: NodeId, slot: Slot, index: int) -> None:
-        """A life begins, or a snapshot was installed: the tables are there now."""
+        """A node started, or a snapshot was installed: the tables have this state now."""
         memory = self.memory(node)
         memory.applied, memory.index = slot, index
 

@@ -1,9 +1,9 @@
-"""Read faults: what of clients' reads fails because a seed says so.
+"""Read faults: reads of clients that fail because the seed says so.
 
 An evaluation or a search may fail, tables may refuse to be held, and a held state may be closed
-under its reader, as one that pins too much is. Who reads must be answered with that error and
-nothing else, and nothing may be kept for it afterwards: no watch, no account of what waits, no held
-state. The judge and the desk look for these.
+during a read, as one that pins too much is. The read must end with that error and no other, and
+nothing may be kept for it afterwards: no watch, no account of what waits, no held state. The
+history checker and the gateway check this.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ from quorate.serving.ports import Holdable
 from quorate.sim.operations import Operation
 
 READS_MAX = 30
-"""A held state that is closed under its reader allows fewer reads than this."""
+"""A held state that is closed during a read allows fewer reads than this."""
 
 
 class ReadFaults(msgspec.Struct, frozen=True):
-    """Shares of what fails; drawn by the seed."""
+    """Shares of what fails; drawn from the seed."""
 
     evaluations: float = 0.0
     searches: float = 0.0  # of their steps
@@ -39,7 +39,7 @@ class FailingReads:
 
     Args:
         faults: How many.
-        chance: Of its own: it shifts nothing else.
+        rng: Its own stream: it shifts nothing else.
         open_of: Gives the operation of a client that is not answered yet.
 
     Attributes:
@@ -47,16 +47,16 @@ class FailingReads:
     """
 
     def __init__(
-        self, faults: ReadFaults, chance: Random, open_of: Callable[[str], Operation | None]
+        self, faults: ReadFaults, rng: Random, open_of: Callable[[str], Operation | None]
     ) -> None:
         self._faults = faults
-        self._chance = chance
+        self._rng = rng
         self._open_of = open_of
         self.is_over = False
 
     def draws(self, share: float) -> bool:
         """True for this share."""
-        return bool(share) and not self.is_over and self._chance.random() < share
+        return bool(share) and not self.is_over and self._rng.random() < share
 
     def evaluated(self, operation: Operation, answer: Any) -> Any:
         """An answer as it was evaluated, with the steps of its search; or it fails.
@@ -74,7 +74,7 @@ class FailingReads:
         self, client: str, search: Callable[[Any], Iterator[int]], reading: Any
     ) -> Iterator[int]:
         for index in search(reading):
-            # Equal questions of one client share an answer, so it may be an earlier one's.
+            # Equal reads of one client share an answer, so it may be that of an earlier one.
             self._may_fail(self._faults.searches, self._open_of(client))
             yield index
 
@@ -84,12 +84,12 @@ class FailingReads:
             raise UnavailableError("overloaded", operation.planted, 1.0)
 
     def tables(self, tables: CurrentView) -> "CurrentView":
-        """The tables of a host as its clients' reads see them."""
+        """The tables of a host, for the reads of its clients."""
         return HoldableTables(tables, self, self._faults.holds) if self._faults.holds else tables
 
     def reads_left(self, share: float) -> int:
         """How many reads a held state allows."""
-        return self._chance.randrange(READS_MAX) if self.draws(share) else 1 << 30
+        return self._rng.randrange(READS_MAX) if self.draws(share) else 1 << 30
 
 
 class HoldableTables:
@@ -135,7 +135,7 @@ class HoldableTables:
 
 
 class FailingView:
-    """Fills `base.ports.HeldView`; after so many reads it is closed under its reader."""
+    """Fills `base.ports.HeldView`; after a number of reads it is closed."""
 
     def __init__(self, view: HeldView, reads_left: int, on_closed: Callable[[], None]) -> None:
         self._view = view
@@ -165,4 +165,4 @@ class FailingView:
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise StorageError("locked", "the seed closed this state under its reader")
+            raise StorageError("locked", "the seed closed this state during a read")

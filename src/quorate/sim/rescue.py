@@ -1,10 +1,10 @@
-"""Rescue: copies of some directories are taken in the faulty phase, and a new cluster made.
+"""Rescue: some directories are copied during the faulty phase, and a new cluster is made of them.
 
-As an operator does who has lost a majority for good; the copies are those of hosts that run, stand
-still or are down, so in any state that a kill leaves. Nothing in the run changes by it. Judged are:
+As an operator does who has lost a majority for good; the copies are those of hosts that run, are
+paused or are down, so in any state that a kill leaves. The run itself is not changed. Checked is:
 
-- what the survivors prove to be chosen is chosen, and nothing is missing that all of those hold who
-  had to vote for it;
+- what the survivors prove to be chosen is chosen, and nothing is missing that all of those hold
+  that had to vote for it;
 - a result without a wrong guess has the digest that the cluster had at its last slot;
 - the new log makes a cluster of one with the same rows.
 """
@@ -35,12 +35,12 @@ def rescued(cluster: SimCluster, hosts: Sequence[Host], rng: Random) -> Replayed
     """Make a new cluster out of copies of these directories; None if none of them can be used.
 
     Args:
-        cluster: It goes on as if nothing had been.
+        cluster: It is not changed.
         hosts: The survivors.
-        rng: For the nodes that replay; they do not speak.
+        rng: For the nodes that replay; they send nothing.
 
     Raises:
-        ViolationError: Something is lost, or something is there that never was.
+        ViolationError: Something is lost, or something is there that was never chosen.
     """
     found = [(host, each) for host in hosts if (each := _survivor(cluster, host)) is not None]
     if not found:
@@ -48,13 +48,15 @@ def rescued(cluster: SimCluster, hosts: Sequence[Host], rng: Random) -> Replayed
     survivors = [each for _, each in found]
     result = surviving(survivors)
     base = found[result.base][0]
-    _judge_choice(cluster.oracle, {host.me.id for host, _ in found}, survivors, result)
+    _check_choice(cluster.oracle, {host.me.id for host, _ in found}, survivors, result)
     tables = DictTables(base.store.tables.save())
-    own, life, domains = base.me.id, base.store.incarnation + 1, cluster.oracle.domains
+    own, incarnation, domains = base.me.id, base.store.incarnation + 1, cluster.oracle.domains
     settings = base.settings.cluster
     survivor = survivors[result.base]
-    old = replayed(own, life, survivor, tables, result, rng, cluster=settings, domains=domains)
-    _judge_state(cluster.oracle, result, old)
+    old = replayed(
+        own, incarnation, survivor, tables, result, rng, cluster=settings, domains=domains
+    )
+    _check_state(cluster.oracle, result, old)
     made = DictTables()
     member = Member(NodeId("rescued"), "rescued", "rescued:8300")
     records = list(new_log(member, 1, "rescued", old, "rescue", 0))
@@ -67,13 +69,13 @@ def rescued(cluster: SimCluster, hosts: Sequence[Host], rng: Random) -> Replayed
 
 
 def _content(rows: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Every row; without what a restore counts anew: the times of sessions and lock-delays."""
+    """Every row; without what a restore restarts: the times of sessions and lock-delays."""
     timed = {SESSIONS, KV_DELAY}
     return {key: b"" if key[0] in timed else value for key, value in rows}
 
 
 def _survivor(cluster: SimCluster, host: Host) -> Survivor | None:
-    """What a host's directory holds now; None if it is none of this cluster, or damaged."""
+    """What a host's directory holds now; None if it is not of this cluster, or damaged."""
     store = host.store
     identity = LogIdentity(store.node_id, store.incarnation + 1, 0)
     recovery = Recovery(
@@ -84,20 +86,22 @@ def _survivor(cluster: SimCluster, host: Host) -> Survivor | None:
     except StorageError:
         return None
     cluster_id = cluster.oracle.cluster_id
-    founded = (each.cluster_id for each in records if isinstance(each, Founded) and each.complete)
-    if cluster_id not in founded:
+    bootstrapped = (
+        each.cluster_id for each in records if isinstance(each, Founded) and each.complete
+    )
+    if cluster_id not in bootstrapped:
         return None
     return Survivor(state_of(store.tables).applied, records)
 
 
-def _judge_choice(
+def _check_choice(
     oracle: Oracle, present: set[NodeId], survivors: Sequence[Survivor], result: Surviving
 ) -> None:
-    """What is proven is chosen; what a majority cannot have without a survivor is there."""
+    """What is proven is chosen; what no majority could choose without a survivor is there."""
     tail = {each.slot: each.batch for each in result.tail}
     for slot, batch in tail.items():
         if slot not in result.guessed and oracle.chosen.get(slot) != batch:
-            raise ViolationError(f"slot {slot} is said to be proven, and is not what was chosen")
+            raise ViolationError(f"slot {slot} is reported as proven, and is not what was chosen")
     slot = survivors[result.base].applied
     while (slot := Slot(slot + 1)) <= oracle.prefix and _meets(oracle, slot, present):
         if tail.get(slot) != oracle.chosen[slot]:
@@ -105,7 +109,7 @@ def _judge_choice(
 
 
 def _meets(oracle: Oracle, slot: Slot, present: set[NodeId]) -> bool:
-    """Whether every majority that may have chosen in a slot has one of these among it."""
+    """Whether every majority that may have chosen in a slot includes one of these."""
     governing = oracle.model.governing(slot) if oracle.model else None
     if governing is None:
         return False
@@ -113,7 +117,7 @@ def _meets(oracle: Oracle, slot: Slot, present: set[NodeId]) -> bool:
     return 2 * len(set(voters) - present) <= len(voters)
 
 
-def _judge_state(oracle: Oracle, result: Surviving, old: Replayed) -> None:
+def _check_state(oracle: Oracle, result: Surviving, old: Replayed) -> None:
     is_right = all(oracle.chosen.get(each.slot) == each.batch for each in result.tail)
     known = oracle.digests.get(old.state.applied)
     if is_right and known is not None and known != old.state.digest:
@@ -121,14 +125,14 @@ def _judge_state(oracle: Oracle, result: Surviving, old: Replayed) -> None:
 
 
 def rescue_some(cluster: SimCluster, seed: object) -> None:
-    """Take any directories of a run, as chance says, and judge what is made of them.
+    """Take random directories of a run, and check what is made of them.
 
     Raises:
         ViolationError: See `rescued`.
     """
     if cluster.has_old_copies or cluster.oracle.model is None:
-        return  # a survivor that forgot what it voted for proves nothing
+        return  # a survivor that lost its votes proves nothing
     rng = Random(f"rescue {seed}")
-    hosts = [host for host in cluster.members if not host.has_rot]
+    hosts = [host for host in cluster.members if not host.is_corrupted]
     for count in range(1, len(hosts) + 1):
         rescued(cluster, rng.sample(hosts, count), rng)

@@ -1,8 +1,9 @@
-"""Run: one plan from beginning to verdict.
+"""Run: executes one plan and gives its result.
 
-First the faulty phase: clients ask, faults come and go, checkers look at every step. Then the
-calm: all faults end, and within a bound every member must be level, every open operation must
-be closed, and fresh writes and reads must succeed at every member.
+First the faulty phase: clients send requests, faults begin and end, checkers run at every step.
+Then the liveness phase: all faults end, and within a bound every member must have applied
+everything, every open operation must be closed, and new writes and reads must succeed at every
+member.
 """
 
 from collections.abc import Callable
@@ -18,48 +19,49 @@ from quorate.sim.host import Host
 from quorate.sim.neighbour import Neighbour
 from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.rescue import rescue_some
-from quorate.sim.search import TooLongError, judge_keys
+from quorate.sim.search import TooLongError, check_keys
 from quorate.sim.swarm import Plan
 from quorate.sim.world import ViolationError, World
 
-CALM_S = 30.0
-"""Simulated seconds within which a healed cluster must be level, as `docs/protocol/paxos.md` says
-under "Liveness"; it seldom takes ten. A sync that is under way takes up to eight of them, and an
-end that waits to notice a dead link up to five."""
+LIVENESS_S = 30.0
+"""Simulated seconds within which every member must have applied everything, as
+`docs/protocol/paxos.md` says under "Liveness"; it seldom takes ten. A sync that is under way takes
+up to eight of them, and the
+detection of a dead link up to five."""
 
-SETTLING_S = 3.0
-"""After the last operation what a node still says of it has been said."""
+QUIESCENCE_S = 3.0
+"""After the last operation: until then the nodes have sent what followed from it."""
 
 IDLE_S = 2.0
 IDLE_MESSAGES = 50
 """Messages per simulated second and host in an idle cluster, at most. A leader of five sends 40
-heartbeats and gets as many answers: 16 per host; the rest is for nodes that ask to be let in."""
+heartbeats and gets as many answers: 16 per host; the rest is for nodes that ask to join."""
 
 UNDECIDED = "undecided"
-"""How a failure begins that is one of the checker: it gave up."""
+"""How a failure begins if the checker gave up."""
 
 PROBES_MAX = 4
-"""Tries of one operation in the calm: it may be refused while leadership is handed over."""
+"""Tries of one operation in the liveness phase: a transfer of leadership may refuse it."""
 
 CALLS_MAX = 60
-"""Calls of one key that the second tier judges together."""
+"""Calls of one key that the linearizability checker takes together."""
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What became of a run. `failure` is "" if it was well."""
+    """The result of a run. `failure` is "" if there was none."""
 
     seed: int
     failure: str
     digest: int
     simulated_s: float
-    deeds: int
+    actions: int
     slots: int
     operations: dict[str, int]
     faults: dict[str, int]
 
 
 def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
-    """Run a plan; it never raises what a checker or the code under test found wrong.
+    """Run a plan; a failure of a checker or of the code under test is in the result.
 
     Args:
         plan: What to run.
@@ -74,36 +76,36 @@ def run(plan: Plan, listener: Callable[[str], None] | None = None) -> Result:
         if neighbour is not None:
             neighbour.start()
         _faulty(plan, cluster, injector)
-        _calm(cluster)
-        _judge(cluster)
+        _liveness_phase(cluster)
+        _check(cluster)
         if neighbour is not None:
-            _calm(neighbour.cluster)
-            neighbour.judge()
+            _liveness_phase(neighbour.cluster)
+            neighbour.check()
         else:
             idle(cluster)
-    except ViolationError as found:  # the verdict of this run
+    except ViolationError as found:  # the result of this run
         failure = str(found)
-    except TooLongError as found:  # not a verdict, but not well either
+    except TooLongError as found:  # not a result, but a failure
         failure = f"{UNDECIDED}: {found}"
-    except (Exception, InvariantError) as error:  # noqa: BLE001 - a bug under test is a verdict too
+    except (Exception, InvariantError) as error:  # noqa: BLE001 - a bug is a result too
         failure = f"{type(error).__name__}: {error}{_place(error)}"
     if failure:
-        world.say(f"failed: {failure}")
+        world.log(f"failed: {failure}")
     counts = {kind: n for kind, n in sorted(injector.counts.items()) if n}
     return Result(
         plan.seed,
         failure,
         world.trace.digest,
         world.now,
-        world.deeds,
+        world.actions,
         cluster.oracle.prefix,
-        cluster.judge.counts,
+        cluster.checker.counts,
         counts,
     )
 
 
 def _place(error: BaseException) -> str:
-    """The innermost place in our own code, for the last line."""
+    """The innermost place in the project's code, for the last line."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -120,28 +122,28 @@ def _faulty(plan: Plan, cluster: SimCluster, injector: Injector) -> None:
     injector.is_over = True
 
 
-def _calm(cluster: SimCluster) -> None:
+def _liveness_phase(cluster: SimCluster) -> None:
     world = cluster.world
-    world.say("calm")
-    cluster.calm()
+    world.log("liveness phase")
+    cluster.end_faults()
     world.run(world.now + 1.0)
-    cluster.quiet()
+    cluster.stop_clients()
     _until_level(cluster)
     for host in cluster.members:
-        if host.name not in cluster.visitors:  # whose clients may be another cluster's
+        if host.name not in cluster.visitors:  # its clients may be those of another cluster
             _probe(cluster, host, OperationKind.WRITE)
             _probe(cluster, host, OperationKind.READ)
     _until_level(cluster)
 
 
 def idle(cluster: SimCluster) -> None:
-    """Nobody asks for anything: a node then says little more than heartbeats.
+    """Without requests a node sends little more than heartbeats.
 
     Raises:
         ViolationError: More messages per simulated second than `IDLE_MESSAGES` per host.
     """
     world = cluster.world
-    world.run(world.now + SETTLING_S)
+    world.run(world.now + QUIESCENCE_S)
     before = cluster.network.counts["sent"]
     world.run(world.now + IDLE_S)
     sent = cluster.network.counts["sent"] - before
@@ -154,10 +156,10 @@ def _is_open(operation: Operation) -> bool:
 
 
 def _probe(cluster: SimCluster, host: Host, kind: OperationKind) -> None:
-    """One more operation must succeed, though perhaps not at the first try."""
+    """One more operation must succeed, if not at the first try."""
     world, error = cluster.world, ""
     for _ in range(PROBES_MAX):
-        number = -1 - len(cluster.judge.operations)
+        number = -1 - len(cluster.checker.operations)
         command = (
             KvSet(b"probe", f"probe{number}".encode()) if kind is OperationKind.WRITE else None
         )
@@ -169,19 +171,20 @@ def _probe(cluster: SimCluster, host: Host, kind: OperationKind) -> None:
         error = operation.error
         world.run(world.now + 1.0)
     raise ViolationError(
-        f"liveness: a {kind.value} at {host.name} failed in the calm: {error}; {cluster.behind()}"
+        f"liveness: a {kind.value} at {host.name} failed without faults: {error}; "
+        f"{cluster.behind()}"
     )
 
 
 def _until_level(cluster: SimCluster) -> None:
     world = cluster.world
-    if not world.run_while(lambda: not cluster.is_level, world.now + CALM_S):
+    if not world.run_while(lambda: not cluster.is_level, world.now + LIVENESS_S):
         raise ViolationError(
-            f"liveness: not level after {CALM_S:.0f} s of calm: {cluster.behind()}"
+            f"liveness: behind after {LIVENESS_S:.0f} s without faults: {cluster.behind()}"
         )
 
 
-def _judge(cluster: SimCluster) -> None:
-    cluster.judge.finish()
+def _check(cluster: SimCluster) -> None:
+    cluster.checker.finish()
     cluster.compare_dumps()
-    judge_keys(cluster.judge.operations, b"q", CALLS_MAX)
+    check_keys(cluster.checker.operations, b"q", CALLS_MAX)

@@ -1,7 +1,8 @@
-"""Script: a cluster on a stage, for scenarios where chance has no say.
+"""Script: a cluster for directed scenarios, without random faults.
 
-The same world as that of the seeds, with a calm network and quick disks, and a hand on every
-message: drop, hold, let go, cut, crash, pause. All checkers watch as they do in a seed.
+The same simulation as that of the seeds, with a reliable network and fast disks; the scenario
+drops, holds and delivers messages, cuts links, crashes and pauses hosts. All checkers run as with a
+seed.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,55 +13,55 @@ from quorate.base.config import NodeSettings
 from quorate.base.errors import QuorateError
 from quorate.base.messages import Message
 from quorate.kv.commands import KvSet
+from quorate.sim.behaviour import Behaviour
 from quorate.sim.cluster import Make, SimCluster
-from quorate.sim.habits import Habits
 from quorate.sim.host import Host
-from quorate.sim.network import Rule, Weather
+from quorate.sim.network import NetworkConditions, Rule
 from quorate.sim.operations import Operation, OperationKind, OperationStatus
-from quorate.sim.shapes import Pairs, both
+from quorate.sim.partitions import Pairs, both
 from quorate.sim.store import Speed
-from quorate.sim.workload import Appetite
+from quorate.sim.workload import WorkloadProfile
 from quorate.sim.world import ViolationError, World
 
-CALM = Weather(delay_s=0.001, jitter_s=0.0, tail=0.0, notice_s=0.2)
+RELIABLE = NetworkConditions(delay_s=0.001, jitter_s=0.0, tail=0.0, notice_s=0.2)
 QUICK = Speed(sync_s=0.001, jitter_s=0.0)
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 class Stage:
-    """A cluster that has found its first leader.
+    """A cluster that has its first leader.
 
     Args:
-        founders: How many hosts found it; named a, b, c …
+        initial_nodes: How many hosts bootstrap it; named a, b, c …
         spares: Hosts that are not there at first.
         settings: Of all nodes.
-        seed: Decides ids and time-outs.
+        seed: Determines ids and timeouts.
         snapshot_s: Mean time between snapshots.
-        weather: Of the network.
-        is_founded_alone: The first host founds, the others join.
+        conditions: Of the network.
+        is_bootstrapped_alone: The first host bootstraps, the others join.
     """
 
     def __init__(
         self,
-        founders: int = 3,
+        initial_nodes: int = 3,
         *,
         spares: int = 0,
         settings: NodeSettings | None = None,
         seed: object = "stage",
         snapshot_s: float = 1e9,
-        weather: Weather = CALM,
-        is_founded_alone: bool = False,
+        conditions: NetworkConditions = RELIABLE,
+        is_bootstrapped_alone: bool = False,
     ) -> None:
         self.world = World(seed)
         make = Make(
-            founders=founders,
+            initial_nodes=initial_nodes,
             spares=spares,
             settings=settings or NodeSettings(),
-            weather=weather,
-            is_founded_alone=is_founded_alone,
+            conditions=conditions,
+            is_bootstrapped_alone=is_bootstrapped_alone,
             speed=QUICK,
-            habits=Habits(flush_share=1.0, snapshot_s=snapshot_s),
-            appetite=Appetite(clients=0),
+            behaviour=Behaviour(flush_share=1.0, snapshot_s=snapshot_s),
+            profile=WorkloadProfile(clients=0),
         )
         self.cluster = SimCluster(self.world, make)
         self.cluster.start()
@@ -73,19 +74,19 @@ class Stage:
         """Let time pass."""
         self.world.run(self.world.now + seconds)
 
-    def until(self, is_so: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
-        """Let time pass until something is so.
+    def until(self, is_so: Callable[[], bool], within_s: float = TIMEOUT_S) -> None:
+        """Let time pass until a condition holds.
 
         Raises:
-            ViolationError: It did not come to be in time.
+            ViolationError: It did not hold in time.
         """
         if not self.world.run_while(lambda: not is_so(), self.world.now + within_s):
-            raise ViolationError(f"it did not come to be: {self.cluster.behind()}")
+            raise ViolationError(f"the condition did not hold in time: {self.cluster.behind()}")
 
     def level(self) -> None:
-        """Let time pass until every member has applied everything, then judge all."""
+        """Let time pass until every member has applied everything, then check all."""
         self.until(lambda: self.cluster.is_level, within_s=60.0)
-        self.cluster.judge.finish()
+        self.cluster.checker.finish()
         self.cluster.compare_dumps()
 
     # --- who ----------------------------------------------------------------------------------
@@ -96,14 +97,14 @@ class Stage:
 
     @property
     def leader(self) -> Host:
-        """Who serves as leader now.
+        """The host that serves as leader now.
 
         Raises:
-            ViolationError: Nobody does.
+            ViolationError: None does.
         """
         leader = self.cluster.leader
         if leader is None:
-            raise ViolationError("nobody leads")
+            raise ViolationError("there is no leader")
         return leader
 
     @property
@@ -121,16 +122,16 @@ class Stage:
         key: bytes = b"",
         index: int = 0,
     ) -> Operation:
-        """Bring an operation to a host, without waiting for the answer."""
-        number = len(self.cluster.judge.operations) + 1
+        """Send an operation to a host, without waiting for the result."""
+        number = len(self.cluster.checker.operations) + 1
         operation = Operation(number, "script", host.name, kind, self.world.now, command, key)
         operation.index = index
         self.cluster.probe(host, operation)
         return operation
 
     def write(self, host: Host, key: bytes = b"key") -> Operation:
-        """Bring a write of a fresh value to a host, without waiting for the answer."""
-        value = f"v{len(self.cluster.judge.operations)}".encode()
+        """Send a write of a new value to a host, without waiting for the result."""
+        value = f"v{len(self.cluster.checker.operations)}".encode()
         return self.ask(host, OperationKind.WRITE, KvSet(key, value))
 
     def read(self, host: Host, key: bytes = b"key") -> Operation:
@@ -151,7 +152,7 @@ class Stage:
                 raise ViolationError(f"operation {operation.number}: {operation.error}")
 
     def writes(self, host: Host, number: int) -> list[Operation]:
-        """So many writes, one after the other."""
+        """Do this number of writes, one after the other."""
         operations: list[Operation] = []
         for _ in range(number):
             operations.append(self.write(host))
@@ -159,10 +160,10 @@ class Stage:
         return operations
 
     def change(self, verb: str, member: Member, host: Host) -> list[QuorateError | None]:
-        """Ask for a change of membership; the answer is appended to the list."""
-        answers: list[QuorateError | None] = []
-        host.do(lambda node, now_s: node.change(verb, member, answers.append, now_s + PATIENCE_S))
-        return answers
+        """Request a change of membership; the result is appended to the list."""
+        results: list[QuorateError | None] = []
+        host.do(lambda node, now_s: node.change(verb, member, results.append, now_s + TIMEOUT_S))
+        return results
 
     # --- network ------------------------------------------------------------------------------
 
@@ -188,7 +189,7 @@ class Stage:
         return rule
 
     def let_go(self, rule: Rule) -> None:
-        """End a rule; what it held arrives now."""
+        """End a rule; what it held is delivered now."""
         self.cluster.network.let_go(rule)
 
     def cut(self, host: Host, others: Sequence[Host]) -> Pairs:

@@ -1,9 +1,9 @@
-"""Search: the second tier, a linearizability checker that knows nothing of slots.
+"""Search: a linearizability checker that does not use slots.
 
-Wing and Gong's search with Lowe's cache: try to order the operations of one key so that each
-takes effect between its beginning and its end and the results fit a single key. States already
-met with the same set of operations done are not tried again. Operations whose outcome is unknown
-stay open for ever: they may take effect at any time after they began, or never.
+Wing and Gong's search with Lowe's cache: try to order the operations of one key so that each takes
+effect between its beginning and its end and the results fit a single key. States already reached
+with the same set of operations done are not tried again. Operations whose outcome is unknown stay
+open for ever: they may take effect at any time after they began, or never.
 
 Source: Wing, Gong, "Testing and Verifying Concurrent Objects" (1993); Lowe, "Testing for
 linearizability" (2017).
@@ -22,7 +22,7 @@ STEPS_MAX = 1_000_000
 """A search longer than this proves nothing; the caller must use shorter histories."""
 
 ANY_INDEX = -1
-"""The index of a write whose outcome nobody was told."""
+"""The index of a write whose outcome is unknown to its client."""
 
 ABSENT: "Content" = (None, 0)
 Content = tuple[bytes | None, int]
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
 
 class TooLongError(Exception):
-    """The search gave up; that is a failure of the harness, not a verdict."""
+    """The search gave up; that is a failure of the checker, not a result."""
 
 
 def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
@@ -78,15 +78,15 @@ def calls_of(operations: Sequence[Operation], key: bytes) -> list[Call]:
             case KvDelete():
                 calls.append(Call(operation.began, ended, "delete", None, 0, result))
             case _:
-                raise ViolationError("the second tier judges plain writes only")
+                raise ViolationError("the linearizability checker takes plain writes only")
     return calls
 
 
 def is_linearizable(calls: Sequence[Call]) -> bool:
-    """Is there an order that explains all results?
+    """Whether there is an order that explains all results.
 
     Raises:
-        TooLongError: The history is too wide to tell.
+        TooLongError: The history has too many concurrent calls.
     """
     order = sorted(calls)
     full = (1 << len(order)) - 1
@@ -172,30 +172,30 @@ def _index(call: Call) -> int:
     return ANY_INDEX if call.result is None else int(call.result[1])
 
 
-def until_quiet(calls: Sequence[Call], calls_max: int) -> Sequence[Call]:
-    """All of a short history; of a longer one what comes before its last early quiet point.
+def until_quiescent(calls: Sequence[Call], calls_max: int) -> Sequence[Call]:
+    """All of a short history; of a longer one what precedes a late quiescent point.
 
-    What is unknown stays open for ever, also beyond the point; so nothing is lost by the cut.
+    Calls with an unknown outcome stay open for ever, also beyond the point: nothing is lost.
     """
     order = sorted(calls)
     if len(order) <= calls_max:
         return order
-    quiet, last_end = 0, 0.0
+    quiescent, last_end = 0, 0.0
     for place, call in enumerate(order[:calls_max]):
         if call.began > last_end:
-            quiet = place
+            quiescent = place
         if call.result is not None:
             last_end = max(last_end, call.ended)
-    return order[:quiet]
+    return order[:quiescent]
 
 
-def judge_keys(operations: Sequence[Operation], prefix: bytes, calls_max: int) -> int:
-    """Judge each key below a prefix by itself; how many were judged.
+def check_keys(operations: Sequence[Operation], prefix: bytes, calls_max: int) -> int:
+    """Check each key below a prefix separately; returns how many.
 
     Args:
         operations: Of all clients.
         prefix: Of keys that see plain writes and reads only.
-        calls_max: Of a longer history the part before a quiet point is judged.
+        calls_max: Of a longer history the part before a quiescent point is checked.
     """
     by_key: dict[bytes, list[Operation]] = {}
     restores = [one for one in operations if isinstance(one.command, RestoreCommit)]
@@ -205,6 +205,6 @@ def judge_keys(operations: Sequence[Operation], prefix: bytes, calls_max: int) -
         if key.startswith(prefix) and is_read_of_key:
             by_key.setdefault(key, []).append(operation)
     for key, some in sorted(by_key.items()):
-        if not is_linearizable(until_quiet(calls_of([*some, *restores], key), calls_max)):
+        if not is_linearizable(until_quiescent(calls_of([*some, *restores], key), calls_max)):
             raise ViolationError(f"the history of {key!r} is not linearizable")
     return len(by_key)

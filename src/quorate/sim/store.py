@@ -1,8 +1,8 @@
-"""Store: what one host remembers, and how it loses it.
+"""Store: the data directory of one host, and how it is lost.
 
-A log obeyed on a simulated disk, tables that survive a kill and fall back to the last snapshot
-at a power cut, and the counters of the data directory. Records that wait become one commit, as
-with the real body; a crash in the middle of one leaves any prefix of its operations.
+A log on a simulated disk, tables that survive a kill and return to the last snapshot at a power
+cut, and the counters of the data directory. Records that wait become one commit, as in
+`runtime.wal`; a crash in the middle of one leaves any prefix of its operations.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,20 +25,20 @@ from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 
 SYNC_S_MAX = 8.0
-"""No sync takes longer, however slow the disk: the calm must be able to outlast it."""
+"""No sync takes longer, however slow the disk: the liveness phase must be able to outlast it."""
 
 COPY_S_MAX = 3.0
 """No copy of the few rows of a simulation takes longer than this."""
 
 CHUNK_S = 0.001
-"""So long a chunk for such a copy takes to be stored."""
+"""How long a chunk for such a copy takes to be stored."""
 
 RELEASE_EVERY = 8
-"""Now and then a recycled segment is given back; by count, as no chance should hang on it."""
+"""Now and then a recycled segment is released; by count, so that no random number depends on it."""
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """How fast a disk is; drawn by the seed. Seconds."""
+    """How fast a disk is; drawn from the seed. Seconds."""
 
     sync_s: float = 0.001
     jitter_s: float = 0.002
@@ -46,16 +46,16 @@ class Speed(msgspec.Struct, frozen=True):
     stall_s: float = 0.5
 
 
-def _nobody() -> None:
-    """Nobody listens yet."""
+def _ignore() -> None:
+    """No listener yet."""
 
 
 class Crash(BaseException):
-    """The process ends here, in the middle of whatever it does."""
+    """The process ends here, in the middle of its work."""
 
 
 class WatchedTables(DictTables):
-    """Tables that tell of each state committed, and may crash between two transactions."""
+    """Tables that report each state committed, and may crash between two transactions."""
 
     def __init__(self, at_boundary: Callable[[], None], on_state: Callable[[State], None]) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class WatchedTables(DictTables):
         return super().begin()
 
     def merge(self, changes: Any) -> None:
-        """Make changes current, and tell of the state they bring."""
+        """Make changes current, and report the state after them."""
         super().merge(changes)
         data = changes.get(STATE_KEY)
         if data is not None:
@@ -92,14 +92,14 @@ class Commit(msgspec.Struct):
 
 
 class Store:
-    """The data directory of one host, from one node id to the next.
+    """The data directory of one host, for one node id after the other.
 
     Args:
-        world: Time and chance.
+        world: Time and random numbers.
         name: Of the host.
         layout: Of the log.
         speed: Of the disk.
-        tables: Where apply writes to.
+        tables: Where the machine writes.
     """
 
     def __init__(
@@ -114,18 +114,18 @@ class Store:
         self.node_id = NodeId("")
         self.incarnation = 0
         self.has_log = False
-        self.cluster: ClusterConfig | None = None  # of the newest life, as in node.json
+        self.cluster: ClusterConfig | None = None  # of the newest start, as in node.json
         self.snapshot: tuple[Slot, Saved] = (Slot(0), {})
         self.journal: Journal | None = None
-        self._chance = world.chance(f"disk {name}")
+        self._rng = world.rng(f"disk {name}")
         self._waiting: list[Persist] = []
         self._asked = 0
         self._commit: Commit | None = None
         self._truncate_to = Slot(0)
-        self._life = 0
-        self.on_failure: Callable[[], None] = _nobody
+        self._epoch = 0
+        self.on_failure: Callable[[], None] = _ignore
 
-    # --- lives --------------------------------------------------------------------------------
+    # --- starts and stops ---------------------------------------------------------------------
 
     def format(self, node_id: NodeId) -> None:
         """A new empty directory under a new id."""
@@ -136,24 +136,24 @@ class Store:
         self.cluster = None
 
     def recover(self) -> list[Record]:
-        """Begin a life: read the log, make durable what it says, and open it for writing.
+        """Start: read the log, make durable what it holds, and open it for writing.
 
         Raises:
             StorageError: The log cannot be trusted.
             Crash: The process ends in the middle of it.
         """
-        self._life += 1
+        self._epoch += 1
         self.incarnation += 1
-        life = self._chance.getrandbits(64)
-        identity = LogIdentity(self.node_id, self.incarnation, life)
+        epoch = self._rng.getrandbits(64)
+        identity = LogIdentity(self.node_id, self.incarnation, epoch)
         recovery = Recovery(
             self.disk.files, self.disk.read, identity, self.layout, is_begun=self.has_log
         )
         records = list(recovery.records())
         self.journal, operations = recovery.finish()
-        is_cut_short = self._chance.random() < 0.02
+        is_cut_short = self._rng.random() < 0.02
         if is_cut_short:
-            operations = operations[: self._chance.randrange(len(operations) + 1)]
+            operations = operations[: self._rng.randrange(len(operations) + 1)]
         try:
             self.disk.obey(operations)
         except StorageError as error:  # the disk failed: not the log's fault, so try again
@@ -166,17 +166,17 @@ class Store:
         return records
 
     def end(self, *, is_power_cut: bool) -> None:
-        """The life ended; what was on the way to the disk may be partly done."""
-        self._life += 1
+        """The process ended; what was being written may be partly done."""
+        self._epoch += 1
         commit, self._commit = self._commit, None
         if commit is not None:
-            done = self._chance.randrange(len(commit.operations) + 1)
+            done = self._rng.randrange(len(commit.operations) + 1)
             self.disk.sync_failures = 0
             self.disk.obey(commit.operations[:done])
         self.journal = None
         self._waiting = []
         if is_power_cut:
-            self.disk.power_cut(self._chance)
+            self.disk.power_cut(self._rng)
             self.tables.power_cut(self.snapshot[1])
         else:
             self.disk.kill()
@@ -187,7 +187,7 @@ class Store:
         return Directory(self.disk.copied(), self.snapshot, self.incarnation)
 
     def roll_back(self, old: Directory) -> None:
-        """Put an old copy in the place of the directory; no process uses it."""
+        """Replace the directory by an old copy; no process uses it."""
         self.disk, self.snapshot, self.incarnation = old.disk, old.snapshot, old.incarnation
         self.tables.power_cut(old.snapshot[1])
 
@@ -201,7 +201,7 @@ class Store:
             self._begin_commit(done)
 
     def truncate(self, slot: Slot) -> None:
-        """Let go of old segments, when no commit is under way."""
+        """Remove old segments, when no commit is under way."""
         self._truncate_to = max(self._truncate_to, slot)
         if self._commit is None:
             self._tidy()
@@ -213,11 +213,11 @@ class Store:
         asked, self._waiting = self._waiting, []
         records = [persist.record for persist in asked]
         self._commit = Commit(journal.append(asked), records, self._asked)
-        self.world.after(self._duration(), self._end_commit, self._life, done)
+        self.world.after(self._duration(), self._end_commit, self._epoch, done)
 
-    def _end_commit(self, life: int, done: Callable[[int, list[Record]], None]) -> None:
+    def _end_commit(self, epoch: int, done: Callable[[int, list[Record]], None]) -> None:
         commit = self._commit
-        if life != self._life or commit is None:
+        if epoch != self._epoch or commit is None:
             return
         self._commit = None
         if not self._obey(commit.operations):
@@ -240,27 +240,27 @@ class Store:
             journal.prepared(has_succeeded=True)
         elif self._asked % RELEASE_EVERY == 0 and not self._obey(journal.release()):
             return
-        if self._chance.random() < 0.05:
+        if self._rng.random() < 0.05:
             self._obey(journal.close_idle())
 
     def _obey(self, operations: Sequence[FileOp]) -> bool:
         """Do them; False if the disk failed, which ends the process."""
         try:
             self.disk.obey(operations)
-        except StorageError:  # a failed sync: whoever owns this store dies of it
+        except StorageError:  # a failed sync: the host that owns this store stops
             self.on_failure()
             return False
         return True
 
     def _duration(self) -> float:
-        chance, speed = self._chance, self.speed
-        seconds = speed.sync_s + speed.jitter_s * chance.random()
-        if chance.random() < speed.stall:
-            seconds += speed.stall_s * chance.random()
+        rng, speed = self._rng, self.speed
+        seconds = speed.sync_s + speed.jitter_s * rng.random()
+        if rng.random() < speed.stall:
+            seconds += speed.stall_s * rng.random()
         return min(seconds * self.slowness, SYNC_S_MAX)
 
     def close(self) -> bool:
-        """Prove that all was synced, as a clean stop does; False if something is on its way."""
+        """Record that all was synced, as a clean stop does; False if something is being written."""
         if self._commit is not None or self.journal is None:
             return False
         return self._obey(self.journal.close_idle())
@@ -270,13 +270,13 @@ class Store:
     def take_snapshot(self, slot: Slot, done: Callable[[Slot], None]) -> None:
         """Copy the tables as they are now; `done(slot)` when the copy is durable."""
         saved = self.tables.save()
-        self.world.after(self._copying_s(), self._keep, self._life, slot, saved, done)
+        self.world.after(self._copying_s(), self._keep, self._epoch, slot, saved, done)
 
     def _copying_s(self) -> float:
         return min(10 * self._duration(), COPY_S_MAX)
 
-    def _keep(self, life: int, slot: Slot, saved: Saved, done: Callable[[Slot], None]) -> None:
-        if life == self._life and slot > self.snapshot[0]:
+    def _keep(self, epoch: int, slot: Slot, saved: Saved, done: Callable[[Slot], None]) -> None:
+        if epoch == self._epoch and slot > self.snapshot[0]:
             self.snapshot = (slot, saved)
             done(slot)
 
@@ -291,11 +291,11 @@ class Store:
         self.world.after(CHUNK_S, call, *arguments)
 
     def install(self, slot: Slot, done: Callable[[], None]) -> None:
-        """The copy beside the tables replaces them and is durable, some time from now."""
-        self.world.after(self._copying_s(), self._replace, self._life, slot, done)
+        """Later the copy beside the tables replaces them, and is durable."""
+        self.world.after(self._copying_s(), self._replace, self._epoch, slot, done)
 
-    def _replace(self, life: int, slot: Slot, done: Callable[[], None]) -> None:
-        if life == self._life:
+    def _replace(self, epoch: int, slot: Slot, done: Callable[[], None]) -> None:
+        if epoch == self._epoch:
             self.tables.finish_install()
             self.snapshot = (slot, self.tables.save())
             done()

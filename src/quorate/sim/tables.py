@@ -1,7 +1,7 @@
-"""Tables in memory: the sorted dict behind the simulator, and the second body of the port.
+"""Tables in memory: a sorted dict, the second implementation of the port `base.ports.Tables`.
 
-Commits survive a kill, as LMDB's map does; a power cut takes everything back to a saved copy.
-Pure Python; what fails, fails because a test or a seed said so (`is_full`, `damage`).
+Commits survive a kill, as with LMDB; a power cut returns everything to a saved copy. What fails,
+fails because a test or a seed says so (`is_full`, `damage`).
 """
 
 from bisect import bisect_left
@@ -111,7 +111,7 @@ class DictTables:
         self._damaged.clear()
 
     def damage(self, key: bytes) -> None:
-        """Rot: reading this row fails until it is written again."""
+        """Corruption: reading this row fails until it is written again."""
         self._damaged.add(key)
 
     # --- for transactions -----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Twice: does a seed give the same trace in every process?
 
 Each seed runs in two processes whose hashes of strings differ, and the digests of the traces are
-compared. What depends on the order of a set, on memory addresses or on a real clock shows.
+compared. This finds what depends on the order of a set, on memory addresses or on a real clock.
 """
 
 import os
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     first, seeds, horizon_s = int(arguments[0]), int(arguments[1]), float(arguments[2])
     for seed in range(first, first + seeds):
         result = run(plan_of(seed, horizon_s))
-        line = f"{seed} {result.digest:08x} {result.deeds} {result.failure or 'ok'}"
+        line = f"{seed} {result.digest:08x} {result.actions} {result.failure or 'ok'}"
         print(line.splitlines()[0], flush=True)  # noqa: T201 - what the parent process compares
     return 0
 
@@ -42,18 +42,18 @@ def differing(first: int, seeds: int, jobs: int, horizon_s: float = HORIZON_S) -
     chunks = [(at, min(size, first + seeds - at)) for at in range(first, first + seeds, size)]
     tasks = [(hash_seed, *chunk) for chunk in chunks for hash_seed in HASH_SEEDS]
     with ThreadPoolExecutor(max(2, jobs)) as pool:
-        said = list(pool.map(_lines, tasks, [horizon_s] * len(tasks)))
+        outputs = list(pool.map(_lines, tasks, [horizon_s] * len(tasks)))
     different: list[int] = []
-    for one, other in zip(said[::2], said[1::2], strict=True):
+    for one, other in zip(outputs[::2], outputs[1::2], strict=True):
         pairs = zip(one, other, strict=True)
-        different += [int(line.split()[0]) for line, twin in pairs if line != twin]
+        different += [int(line.split()[0]) for line, other_line in pairs if line != other_line]
     return different
 
 
 def _lines(task: tuple[str, int, int], horizon_s: float) -> list[str]:
     hash_seed, first, seeds = task
     arguments = (str(first), str(seeds), str(horizon_s))
-    done = subprocess.run(  # noqa: S603 - ourselves
+    done = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, "-m", "quorate.sim.twice", *arguments],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         stdout=subprocess.PIPE,

@@ -1,9 +1,9 @@
-"""Workload: clients that fight over few keys, in every way the API knows.
+"""Workload: clients that contend for a few keys, with every operation of the API.
 
-What is not about keys and sessions, the domains bring (`base.domain.Simulation`). Each client does
-one thing at a time on some node, waits for the answer, thinks, goes on. Values
-are unique, so that a write that takes effect twice or after it was refused gives itself away.
-Keys under `q` see only plain writes and reads: their histories go to the second tier.
+What is not about keys and sessions comes from the domains (`base.domain.Simulation`). Each client
+does one operation at a time on some node, waits for the result, pauses, and does the next. Values
+are unique, so that a write that takes effect twice, or after it was refused, is found. Keys under
+`q` get only plain writes and reads: their histories are checked for linearizability (`search`).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from quorate.machine.commands import RestoreCommit, Txn
 from quorate.sessions.commands import SessionCreate, SessionDestroy
 from quorate.sim.archives import keys_in
 from quorate.sim.backend import Server
-from quorate.sim.desk import Desk
+from quorate.sim.gateway import SimGateway
 from quorate.sim.operations import ARCHIVE, Operation, OperationKind, OperationStatus, Subject
 from quorate.sim.world import World
 
@@ -51,13 +51,13 @@ TXN_VERBS = (
 )
 
 
-class Appetite(msgspec.Struct, frozen=True):
-    """What clients do, and how often; drawn by the seed. `weights` by name of the act."""
+class WorkloadProfile(msgspec.Struct, frozen=True):
+    """What clients do, and how often; drawn from the seed. `weights` by name of the act."""
 
     clients: int = 3
     think_s: float = 0.3
     keys: int = 4
-    patience_s: float = 4.0
+    timeout_s: float = 4.0
     is_sticky: bool = False  # each client stays at one host
     weights: dict[str, float] = {}
 
@@ -67,29 +67,29 @@ class Client:
 
     Args:
         world: Time.
-        desk: Where it asks.
-        hosts: Gives the hosts it may ask now.
+        gateway: Takes its requests.
+        hosts: Gives the hosts it may call now.
         name: Its name.
-        appetite: What it does.
+        profile: What it does.
         numbers: Gives operations their numbers.
     """
 
     def __init__(
         self,
         world: World,
-        desk: Desk,
+        gateway: SimGateway,
         hosts: Callable[[], Sequence[Server]],
         name: str,
-        appetite: Appetite,
+        profile: WorkloadProfile,
         numbers: Callable[[], int],
     ) -> None:
-        self._world, self._desk, self._hosts = world, desk, hosts
-        self.name, self._appetite, self._numbers = name, appetite, numbers
-        self._chance: Random = world.chance(f"client {name}")
+        self._world, self._gateway, self._hosts = world, gateway, hosts
+        self.name, self._profile, self._numbers = name, profile, numbers
+        self._rng: Random = world.rng(f"client {name}")
         self._sessions: list[str] = []
         self._indexes: dict[bytes, int] = {}
-        self._told: dict[Subject, int] = {}
-        self._home = self._chance.randrange(1 << 16)
+        self._reported: dict[Subject, int] = {}
+        self._preferred = self._rng.randrange(1 << 16)
         self._written = 0
         self._archive: tuple[int, bytes] | None = None  # its slot and content
         self._plan: list[Command] = []  # what is left of a restore under way
@@ -97,23 +97,23 @@ class Client:
         self.is_busy = False
 
     def begin(self) -> None:
-        """Think, then act, for as long as the run goes on."""
-        self._world.after(self._chance.expovariate(1 / self._appetite.think_s), self._act)
+        """Pause, then act, for as long as the run goes on."""
+        self._world.after(self._rng.expovariate(1 / self._profile.think_s), self._act)
 
     def _act(self) -> None:
         if self.is_stopped:
             return
-        weights = self._appetite.weights
-        act = self._chance.choices(list(weights), list(weights.values()))[0]
-        own, query = self._desk.acts.get(act), self._desk.queries.get(act)
+        weights = self._profile.weights
+        act = self._rng.choices(list(weights), list(weights.values()))[0]
+        own, query = self._gateway.acts.get(act), self._gateway.queries.get(act)
         if own is not None:
             self._written += 1
-            self.write(own(self._chance, f"{self.name}-{self._written}"))
+            self.write(own(self._rng, f"{self.name}-{self._written}"))
         elif query is not None:
-            kind = self._chance.choice(
+            kind = self._rng.choice(
                 (OperationKind.READ, OperationKind.READ, OperationKind.STALE, OperationKind.WATCH)
             )
-            key = query.key(self._chance)
+            key = query.key(self._rng)
             if kind is not OperationKind.WATCH or query.indexed is None:
                 self.ask(
                     OperationKind.READ if kind is OperationKind.WATCH else kind, key=key, query=act
@@ -126,54 +126,54 @@ class Client:
     # --- helpers of the acts ------------------------------------------------------------------
 
     def ask(self, kind: OperationKind, **fields: Any) -> None:
-        """Bring one operation to some host."""
+        """Send one operation to some host."""
         hosts = self._hosts()
         if not hosts:
             self._plan = []
             self.begin()
             return
-        place = self._home if self._appetite.is_sticky else self._chance.randrange(1 << 16)
+        place = self._preferred if self._profile.is_sticky else self._rng.randrange(1 << 16)
         host = hosts[place % len(hosts)]
         operation = Operation(
             self._numbers(), self.name, host.name, kind, self._world.now, **fields
         )
         self.is_busy = True
-        patience_s = self._appetite.patience_s * (0.1 + self._chance.random())
-        self._desk.ask(host, operation, patience_s, self._done)
+        timeout_s = self._profile.timeout_s * (0.1 + self._rng.random())
+        self._gateway.ask(host, operation, timeout_s, self._done)
 
     def write(self, command: Command) -> None:
-        """Bring one command."""
+        """Send one command."""
         self.ask(OperationKind.WRITE, command=command)
 
     def wait_for(self, key: bytes, **fields: Any) -> None:
-        """Wait for what is newer than what this client was told last."""
+        """Wait for what is newer than the index that this client received last."""
         is_list, is_long = fields.get("is_list", False), fields.get("is_long", False)
-        index = self._told.get((fields.get("query", ""), key, is_list, is_long), 0)
-        is_stale = self._chance.random() < 0.2
+        index = self._reported.get((fields.get("query", ""), key, is_list, is_long), 0)
+        is_stale = self._rng.random() < 0.2
         self.ask(OperationKind.WATCH, key=key, index=index, is_stale=is_stale, **fields)
 
     def act_stale(self) -> None:
         """A read of what a host has, if that is not too old."""
-        age_s_max = self._chance.choice((inf, inf, 0.2, 1.0, 5.0))
+        age_s_max = self._rng.choice((inf, inf, 0.2, 1.0, 5.0))
         self.ask(OperationKind.STALE, key=self.key(), age_s_max=age_s_max)
 
     def key(self, group: str = "k") -> bytes:
         """One of the few keys."""
-        return f"{group}{self._chance.randrange(self._appetite.keys)}".encode()
+        return f"{group}{self._rng.randrange(self._profile.keys)}".encode()
 
     def value(self) -> bytes:
-        """A value that nobody else writes; now and then a large one."""
+        """A value that no other client writes; now and then a large one."""
         self._written += 1
-        padding = b"." * self._chance.choice((0, 0, 0, 0, 0, 20, 300))
+        padding = b"." * self._rng.choice((0, 0, 0, 0, 0, 20, 300))
         return f"{self.name}-{self._written}".encode() + padding
 
     def index_of(self, key: bytes) -> int:
         """The index at which this client last saw a key; now and then another."""
-        return self._chance.choice((self._indexes.get(key, 0), self._indexes.get(key, 0), 0))
+        return self._rng.choice((self._indexes.get(key, 0), self._indexes.get(key, 0), 0))
 
     def session(self) -> str:
         """One of its sessions, or one that never was."""
-        return self._chance.choice(self._sessions) if self._sessions else "unknown"
+        return self._rng.choice(self._sessions) if self._sessions else "unknown"
 
     def _done(self, operation: Operation) -> None:
         self.is_busy = False
@@ -186,8 +186,8 @@ class Client:
 
     def _learn(self, operation: Operation) -> None:
         command, value = operation.command, operation.value
-        if operation.told_index:
-            self._told[operation.subject] = operation.told_index
+        if operation.reported_index:
+            self._reported[operation.subject] = operation.reported_index
         if operation.query == ARCHIVE:
             self._archive = (operation.slot, value)
         elif operation.kind is OperationKind.RENEW:
@@ -216,7 +216,7 @@ class Client:
     # --- snapshots for users ------------------------------------------------------------------
 
     def act_archive(self) -> None:
-        """Take a snapshot of the whole state, as it is at some read point."""
+        """Take a snapshot of the whole state, as of some read index."""
         self.ask(OperationKind.READ, query=ARCHIVE)
 
     def act_restore(self) -> None:
@@ -227,8 +227,8 @@ class Client:
         slot, data = self._archive
         self._written += 1
         restore_id = f"{self.name}-{self._written}"
-        rows_max = self._chance.choice((1, 3, 1000))
-        self._plan = self._desk.restore(restore_id, slot, data, rows_max)
+        rows_max = self._rng.choice((1, 3, 1000))
+        self._plan = self._gateway.restore(restore_id, slot, data, rows_max)
         self._next()
 
     def _next(self) -> None:
@@ -241,7 +241,7 @@ class Client:
     def _go_on(self, operation: Operation) -> None:
         """The next command of a restore, if this one was taken."""
         if operation.end is OperationStatus.DONE and operation.value.value is True:
-            self._world.after(self._chance.expovariate(1 / 0.02), self._next)
+            self._world.after(self._rng.expovariate(1 / 0.02), self._next)
         else:
             self._plan = []
             self.begin()
@@ -250,25 +250,25 @@ class Client:
 
     def act_session(self) -> None:
         """Create a session."""
-        chance = self._chance
+        rng = self._rng
         if len(self._sessions) >= 3:
             self.write(SessionDestroy(self.session()))
             return
         hosts = self._hosts()
-        node = hosts[chance.randrange(len(hosts))].name if hosts else "nobody"
-        if chance.random() < 0.3:
-            node = chance.choice(("x0", "X1", "x2"))  # that clients register, see `catalog.model`
-        ttl_ms = chance.choice((0, 1000, 3000, 10_000))
+        node = hosts[rng.randrange(len(hosts))].name if hosts else "nobody"
+        if rng.random() < 0.3:
+            node = rng.choice(("x0", "X1", "x2"))  # that clients register, see `catalog.model`
+        ttl_ms = rng.choice((0, 1000, 3000, 10_000))
         self.write(
             SessionCreate(
-                f"{chance.getrandbits(64):016x}",
+                f"{rng.getrandbits(64):016x}",
                 "",
                 node,
-                chance.choice((0, 500, 15_000)),
-                chance.choice(("release", "delete")),
+                rng.choice((0, 500, 15_000)),
+                rng.choice(("release", "delete")),
                 f"{ttl_ms}ms" if ttl_ms else "",
                 ttl_ms,
-                chance.choice(((), ("serfHealth",))),
+                rng.choice(((), ("serfHealth",))),
             )
         )
 
@@ -278,42 +278,42 @@ class Client:
 
     def act_watch(self) -> None:
         """A blocking read of a key, or of all keys, from where this client saw it last."""
-        if self._chance.random() < 0.3:
-            is_long = self._chance.random() < 0.5
-            self.wait_for(self._chance.choice((b"k", b"k1", b"")), is_list=True, is_long=is_long)
+        if self._rng.random() < 0.3:
+            is_long = self._rng.random() < 0.5
+            self.wait_for(self._rng.choice((b"k", b"k1", b"")), is_list=True, is_long=is_long)
         else:
-            self.wait_for(self.key(self._chance.choice("kkq")))
+            self.wait_for(self.key(self._rng.choice("kkq")))
 
     def act_txn(self) -> None:
         """Some operations, all or nothing."""
-        chance = self._chance
+        rng = self._rng
         ops: list[TxnOp] = []
-        for _ in range(1 + chance.randrange(4)):
-            verb, key = chance.choice(TXN_VERBS), self.key()
+        for _ in range(1 + rng.randrange(4)):
+            verb, key = rng.choice(TXN_VERBS), self.key()
             ops.append(
                 TxnOp(
                     verb,
                     key,
                     self.value(),
-                    chance.randrange(3),
+                    rng.randrange(3),
                     self.index_of(key),
-                    self.session() if chance.random() < 0.9 else "",
+                    self.session() if rng.random() < 0.9 else "",
                 )
             )
         self.write(Txn(tuple(ops)))
 
     def act_tree(self) -> None:
-        """Delete all keys but those of the second tier."""
-        self.write(KvDeleteTree(self._chance.choice((b"k", b"k1", b"l"))))
+        """Delete all keys but those under `q`."""
+        self.write(KvDeleteTree(self._rng.choice((b"k", b"k1", b"l"))))
 
     def act_plain(self) -> None:
-        """What the second tier judges: plain writes and reads of keys under `q`."""
-        chance, key = self._chance, self.key("q")
-        if chance.random() < 0.4:
+        """Plain writes and reads of keys under `q`, for the linearizability checker."""
+        rng, key = self._rng, self.key("q")
+        if rng.random() < 0.4:
             self.ask(OperationKind.READ, key=key)
-        elif chance.random() < 0.5:
+        elif rng.random() < 0.5:
             self.write(KvSet(key, self.value()))
-        elif chance.random() < 0.7:
+        elif rng.random() < 0.7:
             self.write(KvCas(key, self.value(), 0, self.index_of(key)))
         else:
             self.write(KvDelete(key))

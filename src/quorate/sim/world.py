@@ -1,7 +1,8 @@
-"""World: virtual time, and chance that a seed decides.
+"""World: virtual time, and random numbers that follow from a seed.
 
-One heap of (time, number, deed). Nothing else moves time, and nothing here asks a real clock.
-Chance is split per concern, so that one more draw in one place shifts nothing in another.
+One heap of (time, number, action). Nothing else moves time, and nothing here reads a real clock.
+Each concern has its own stream of random numbers, so that one more draw in one place shifts nothing
+in another.
 """
 
 import random
@@ -10,23 +11,23 @@ from heapq import heappop, heappush
 from typing import Any
 from zlib import crc32
 
-DEEDS_MAX = 500_000
-"""A run with more deeds than this is a storm of messages; a lively one has a tenth of it."""
+ACTIONS_MAX = 500_000
+"""A run with more actions than this has run away; a busy one has a tenth of it."""
 
-Deed = Callable[..., None]
+Action = Callable[..., None]
 
 
 class ViolationError(Exception):
-    """A checker found that a promise was broken."""
+    """A checker found that a guarantee was broken."""
 
 
-def chance(seed: object, concern: str) -> random.Random:
-    """A stream of chance; equal in every process, for it is seeded by text (SHA-512)."""
+def seeded_rng(seed: object, concern: str) -> random.Random:
+    """A stream of random numbers; equal in every process, for it is seeded by text (SHA-512)."""
     return random.Random(f"{seed}:{concern}")
 
 
 class Trace:
-    """What happened, as one number; and as lines, if somebody listens."""
+    """What happened, as one number; and as lines, if there is a listener."""
 
     def __init__(self, listener: Callable[[str], None] | None = None) -> None:
         self.digest = 0
@@ -36,41 +37,41 @@ class Trace:
         """Mix bytes into the digest."""
         self.digest = crc32(data, self.digest)
 
-    def say(self, now_s: float, text: str) -> None:
-        """Mix a line into the digest, and show it."""
+    def log(self, now_s: float, text: str) -> None:
+        """Mix a line into the digest, and pass it to the listener."""
         self.digest = crc32(text.encode(), self.digest)
         if self.listener is not None:
             self.listener(f"{now_s:10.4f} {text}")
 
 
 class World:
-    """Time and the list of what is to come.
+    """Time, and the actions that are scheduled.
 
     Args:
-        seed: Decides all chance.
+        seed: Determines all random numbers.
         listener: Gets each line of the trace.
     """
 
     def __init__(self, seed: object, listener: Callable[[str], None] | None = None) -> None:
         self.seed = seed
         self.now = 0.0
-        self.deeds = 0
+        self.actions = 0
         self.trace = Trace(listener)
-        self._heap: list[tuple[float, int, Deed, tuple[Any, ...]]] = []
+        self._heap: list[tuple[float, int, Action, tuple[Any, ...]]] = []
         self._number = 0
 
-    def chance(self, concern: str) -> random.Random:
-        """A stream of chance for one concern."""
-        return chance(self.seed, concern)
+    def rng(self, concern: str) -> random.Random:
+        """The stream of random numbers of one concern."""
+        return seeded_rng(self.seed, concern)
 
-    def after(self, delay_s: float, deed: Deed, *args: Any) -> None:
-        """Do something later; what is due at the same time goes in the order asked for."""
+    def after(self, delay_s: float, action: Action, *args: Any) -> None:
+        """Schedule an action; those due at the same time run in the order of these calls."""
         self._number += 1
-        heappush(self._heap, (self.now + delay_s, self._number, deed, args))
+        heappush(self._heap, (self.now + delay_s, self._number, action, args))
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line of the trace."""
-        self.trace.say(self.now, text)
+        self.trace.log(self.now, text)
 
     def run(self, until_s: float) -> None:
         """Let time pass up to `until_s`."""
@@ -89,8 +90,8 @@ class World:
         return True
 
     def _do_next(self) -> None:
-        self.now, _, deed, args = heappop(self._heap)
-        self.deeds += 1
-        if self.deeds > DEEDS_MAX:
-            raise ViolationError(f"a storm: {self.deeds} deeds within {self.now:.1f} s")
-        deed(*args)
+        self.now, _, action, args = heappop(self._heap)
+        self.actions += 1
+        if self.actions > ACTIONS_MAX:
+            raise ViolationError(f"too many actions: {self.actions} within {self.now:.1f} s")
+        action(*args)

@@ -8,8 +8,8 @@ from quorate.base.batches import Member
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import GroupNumber, NodeId
 from quorate.base.messages import ReadAsk
-from quorate.sim.network import Network, Weather
-from quorate.sim.shapes import both
+from quorate.sim.network import Network, NetworkConditions
+from quorate.sim.partitions import both
 from quorate.sim.world import World
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello
 
@@ -20,7 +20,7 @@ class FakeEnd:
     """A host that notes what it is told."""
 
     def __init__(self, network: Network, name: str) -> None:
-        self.name, self.life = name, 1
+        self.name, self.epoch = name, 1
         self.is_wanted = True
         self.heard: list[type[Event]] = []
         self.events: list[Event] = []
@@ -33,16 +33,16 @@ class FakeEnd:
     def wants(self, name: str) -> bool:
         return self.is_wanted
 
-    def deliver(self, life: int, event: Event) -> None:
-        assert life == self.life
+    def deliver(self, epoch: int, event: Event) -> None:
+        assert epoch == self.epoch
         self.heard.append(type(event))
         self.events.append(event)
 
 
-def linked(seed: int, **weather: Any) -> tuple[World, Network, FakeEnd, FakeEnd]:
+def linked(seed: int, **conditions: Any) -> tuple[World, Network, FakeEnd, FakeEnd]:
     """Two hosts with a link, which nobody would make again."""
     world = World(seed)
-    network = Network(world, Weather(notice_s=1.0, **weather))
+    network = Network(world, NetworkConditions(notice_s=1.0, **conditions))
     one, other = FakeEnd(network, "a"), FakeEnd(network, "b")
     network.up("a")
     world.run(1.0)

@@ -1,7 +1,7 @@
-"""Shapes: which ways a network falls apart. Each gives the directed pairs that are cut.
+"""Partitions: ways to partition a network. Each gives the directed pairs that are cut.
 
-Among them the three of Omni-Paxos (2023): *quorum loss*, all are linked to one hub alone, which
-is not the leader; *constrained*, the leader is alone and the others meet only at a hub; *chained*,
+Among them the three of Omni-Paxos (2023): *quorum loss*, all are linked to one hub only, which is
+not the leader; *constrained*, the leader is isolated and the others reach only a hub; *chained*,
 all in a row with the leader at an end.
 """
 
@@ -35,17 +35,17 @@ def halves(names: Sequence[str], leader: str) -> Pairs:
 
 
 def isolated(names: Sequence[str], leader: str) -> Pairs:
-    """The leader hears nobody."""
+    """The leader is cut off in both directions."""
     return between([leader], [name for name in names if name != leader])
 
 
-def deaf(names: Sequence[str], leader: str) -> Pairs:
-    """The leader is heard, but hears nobody."""
+def inbound_cut(names: Sequence[str], leader: str) -> Pairs:
+    """The leader receives nothing; what it sends arrives."""
     return [(name, leader) for name in names if name != leader]
 
 
-def mute(names: Sequence[str], leader: str) -> Pairs:
-    """The leader hears all, but nobody hears it."""
+def outbound_cut(names: Sequence[str], leader: str) -> Pairs:
+    """The leader receives everything; what it sends is lost."""
     return [(leader, name) for name in names if name != leader]
 
 
@@ -56,25 +56,25 @@ def single(names: Sequence[str], leader: str) -> Pairs:
 
 
 def ring(names: Sequence[str], leader: str) -> Pairs:
-    """Each sees its two neighbours only: overlapping majorities of five."""
+    """Each reaches its two neighbours only: overlapping majorities of five."""
     return without(names, list(zip(names, [*names[1:], names[0]], strict=True)))
 
 
 def bridge(names: Sequence[str], leader: str) -> Pairs:
-    """Two groups that meet in one node."""
+    """Two groups that share one node."""
     order = _leader_first(names, leader)
     middle = len(order) // 2
     return between(order[:middle], order[middle + 1 :])
 
 
 def quorum_loss(names: Sequence[str], leader: str) -> Pairs:
-    """All are linked to one hub alone, and the leader is not the hub."""
+    """All are linked to one hub only, and the leader is not the hub."""
     hub = _leader_first(names, leader)[-1]
     return without(names, [(hub, name) for name in names if name != hub])
 
 
 def constrained(names: Sequence[str], leader: str) -> Pairs:
-    """The leader is alone; the others meet only at a hub."""
+    """The leader is isolated; the others reach only a hub."""
     order = _leader_first(names, leader)
     return without(names, [(order[-1], name) for name in order[1:-1]])
 
@@ -89,13 +89,13 @@ def _leader_first(names: Sequence[str], leader: str) -> list[str]:
     return [leader, *[name for name in names if name != leader]] if leader in names else list(names)
 
 
-SHAPES: dict[str, Callable[[Sequence[str], str], Pairs]] = {
-    shape.__name__: shape
-    for shape in (
+PARTITIONS: dict[str, Callable[[Sequence[str], str], Pairs]] = {
+    partition.__name__: partition
+    for partition in (
         halves,
         isolated,
-        deaf,
-        mute,
+        inbound_cut,
+        outbound_cut,
         single,
         ring,
         bridge,

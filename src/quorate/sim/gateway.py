@@ -1,7 +1,7 @@
-"""Desk: where clients meet hosts: a gateway without a protocol, on the serving that ships.
+"""Gateway: clients call hosts through it, without a protocol, on the same `serving` as HTTP.
 
-It translates: an operation becomes a context with an evaluation or a command (`serving`), and what
-comes of it goes past the judge before the client hears it.
+An operation becomes a context with an evaluation or a command, and the history checker sees its
+result before the client does.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from quorate.sessions.queries import session_renewal
 from quorate.sessions.tables import SessionRow
 from quorate.sim.archives import commands_of
 from quorate.sim.backend import Server, SimBackend, Ticket
-from quorate.sim.judge import Judge, told
+from quorate.sim.history import HistoryChecker, described
 from quorate.sim.operations import ARCHIVE, Operation, OperationKind
 from quorate.sim.readfaults import NO_FAULTS, FailingReads, HoldableTables, ReadFaults
 from quorate.sim.world import World
@@ -38,43 +38,47 @@ from quorate.sim.world import World
 Done = Callable[[Operation], None]
 
 GRACE_S = 5.0
-"""For so long after its own wait a blocking read waits for its last read point."""
+"""How long after its own wait a blocking read waits for its last read index."""
 
 SLOW = 0.1
-"""The share of answers for which the client is not ready at once."""
+"""The share of responses for which the client is not ready at once."""
 
 GONE = 0.05
-"""The share of blocking reads whose client leaves before they are answered."""
+"""The share of blocking reads whose client disconnects before they are answered."""
 
-CROWDED = 0.02
+REFUSED_WAITS = 0.02
 """The share of waits that are refused, as if too much was held for the client already."""
 
 
-class Desk:
+class SimGateway:
     """All operations under way.
 
     Attributes:
         domains: Whose commands they are.
-        acts: What clients may do besides what `sim.workload` knows, as domains say.
+        acts: What clients may do besides what `sim.workload` has, from the domains.
         queries: What they may read besides.
-        is_jumping: Wakes may come without a change: a snapshot was installed.
-        failing: What of reads fails.
-        waiting: The host of each operation for which it is counted that it waits, by its number.
+        is_jumping: Watchers may be woken without a change: a snapshot was installed.
+        failing: The reads that fail.
+        waiting: The host of each operation that is counted as waiting, by its number.
     """
 
     def __init__(
-        self, world: World, judge: Judge, domains: Domains, faults: ReadFaults = NO_FAULTS
+        self,
+        world: World,
+        checker: HistoryChecker,
+        domains: Domains,
+        faults: ReadFaults = NO_FAULTS,
     ) -> None:
         self.acts = acts_of(domains)
         self.queries = queries_of(domains)
         self.domains = domains
         self._world = world
-        self._judge = judge
+        self._checker = checker
         self._open: dict[int, tuple[Operation, Done]] = {}
-        self._chance = world.chance("desk")
+        self._rng = world.rng("desk")
         self._served: dict[str, tuple[int, Serving]] = {}
         self.is_jumping = False
-        self.failing = FailingReads(faults, world.chance("read faults"), self._open_of)
+        self.failing = FailingReads(faults, world.rng("read faults"), self._open_of)
         self.waiting: dict[int, str] = {}
 
     @property
@@ -90,39 +94,39 @@ class Desk:
         return Reader(view)
 
     def serve(self, host: Server, hold_s: float) -> None:
-        """A life of a host begins."""
+        """A host started."""
         tables = self.failing.tables(host.tables)
-        backend = SimBackend(self._world, host, hold_s, self.operation_of, self._chance, tables)
-        serving = Serving(backend, backend.call_later, backend, Evaluations(), self._chance)
-        self._served[host.name] = (host.life, serving)
+        backend = SimBackend(self._world, host, hold_s, self.operation_of, self._rng, tables)
+        serving = Serving(backend, backend.call_later, backend, Evaluations(), self._rng)
+        self._served[host.name] = (host.epoch, serving)
 
     def operation_of(self, context: RequestContext) -> Operation:
-        """The operation that asks."""
-        return self._judge.operations[int(context.trace_id)]
+        """The operation of a context."""
+        return self._checker.operations[int(context.trace_id)]
 
     def is_open(self, operation: Operation) -> bool:
         """It is not answered yet."""
         return operation.number in self._open
 
-    # --- wishes -------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------
 
-    def ask(self, host: Server, operation: Operation, patience_s: float, done: Done) -> None:
-        """Bring an operation to a host; `done` is called once, whatever becomes of it."""
-        number = self._judge.begin(operation)
+    def ask(self, host: Server, operation: Operation, timeout_s: float, done: Done) -> None:
+        """Send an operation to a host; `done` is called once, whatever becomes of it."""
+        number = self._checker.begin(operation)
         self._open[operation.number] = (operation, done)
-        life, serving = self._served.get(host.name, (0, None))
-        if not host.is_running or serving is None or life != host.life:
+        epoch, serving = self._served.get(host.name, (0, None))
+        if not host.is_running or serving is None or epoch != host.epoch:
             self.refuse(operation, "the host is down")
             return
-        operation.wait_s = patience_s
+        operation.wait_s = timeout_s
         if operation.kind is not OperationKind.STALE:
-            more_s = patience_s / 8 + GRACE_S if operation.kind is OperationKind.WATCH else 0.0
-            operation.deadline_s = host.now_s + patience_s + more_s
-        self._judge.note(host.name, host.now_s)
+            more_s = timeout_s / 8 + GRACE_S if operation.kind is OperationKind.WATCH else 0.0
+            operation.deadline_s = host.now_s + timeout_s + more_s
+        self._checker.note(host.name, host.now_s)
         caller = SimCaller(self, self._world, host, operation, context_of(operation, number))
         try:
             self._carry_out(serving, caller, operation)
-        except QuorateError as error:  # refused at the door
+        except QuorateError as error:  # refused before it was proposed
             caller.fail(error)
 
     def _carry_out(self, serving: Serving, caller: "SimCaller", operation: Operation) -> None:
@@ -148,16 +152,16 @@ class Desk:
                 is_list=operation.is_list,
             )
             reads.read(serving, caller, query)
-        if operation.kind is OperationKind.WATCH and self._chance.random() < GONE:
-            leaves_s = self._chance.random() * operation.wait_s
+        if operation.kind is OperationKind.WATCH and self._rng.random() < GONE:
+            leaves_s = self._rng.random() * operation.wait_s
             self._world.after(leaves_s, caller.leave)
 
     def restore(self, restore_id: str, slot: int, data: bytes, rows_max: int) -> list[Command]:
         """What to propose so that an archive, of the state after `slot`, becomes the state."""
-        self._judge.begin_restore(restore_id, slot)
+        self._checker.begin_restore(restore_id, slot)
         return list(commands_of(self.domains, restore_id, data, rows_max))
 
-    # --- what the node says ---------------------------------------------------------------------
+    # --- effects of the node --------------------------------------------------------------------
 
     def applied(
         self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome], slot: int, position: int
@@ -167,7 +171,7 @@ class Desk:
             operation = ticket.operation
             if operation is None:
                 continue
-            place = self._judge.place(operation, slot, position)
+            place = self._checker.place(operation, slot, position)
             position = place + 1
             if self.is_open(operation):
                 operation.slot, operation.position = slot, place
@@ -178,10 +182,10 @@ class Desk:
         for ticket in tickets:
             ticket.done(error)
 
-    def ready(self, tickets: Sequence[Ticket], stamp_ms: int) -> None:
+    def ready(self, tickets: Sequence[Ticket], log_time_ms: int) -> None:
         """Reads may be answered now."""
         for ticket in tickets:
-            ticket.done(stamp_ms)
+            ticket.done(log_time_ms)
 
     def wake(self, host: Server, tickets: Sequence[Ticket]) -> None:
         """Watched subjects changed."""
@@ -190,50 +194,50 @@ class Desk:
             operation = ticket.operation
             if operation is not None and node is not None:
                 applied = node.group.machine.applied
-                is_over = node.group.refusal is not None  # it was removed: every wait at it ends
-                self._judge.woken(operation, applied, is_jump=self.is_jumping or is_over)
+                is_over = node.group.refusal is not None  # it was removed: every wait there ends
+                self._checker.woken(operation, applied, is_jump=self.is_jumping or is_over)
                 operation.stops_watching()
                 ticket.done()
 
     def lost(self, name: str) -> None:
-        """A host died: its clients do not know."""
+        """A host stopped: its clients do not know their outcomes."""
         self.waiting = {number: host for number, host in self.waiting.items() if host != name}
         for operation in self.open:
             if operation.host == name:
                 self.refuse(operation, "the host died", is_definite=not operation.may_have_written)
 
     def look(self, host: Server) -> None:
-        """Does anybody at this host sleep who should have been woken, or wait for too long?"""
+        """Check that no operation at this host should have been woken, or waits for too long."""
         node = host.node
         if node is None:
             return
-        self._judge.note(host.name, host.now_s)
+        self._checker.note(host.name, host.now_s)
         own = [operation for operation in self.open if operation.host == host.name]
         for operation in own:
             if operation.kind is OperationKind.READ and host.now_s > operation.deadline_s:
-                self._judge.is_late(operation)
+                self._checker.is_late(operation)
         waiting = [operation for operation in own if operation.watch_id]
         if len(node.group.watches) != len(waiting):
-            self._judge.fail(f"{len(node.group.watches)} watch {host.name}, {len(waiting)} wait")
-        self._kept_nothing(host, own)
+            self._checker.fail(f"{len(node.group.watches)} watch {host.name}, {len(waiting)} wait")
+        self._check_leftovers(host, own)
         if not node.group.watches.is_waking:  # else they are being woken, turn by turn
             for operation in waiting:
-                self._judge.waits(operation, node.group.machine.applied)
+                self._checker.waits(operation, node.group.machine.applied)
 
-    def _kept_nothing(self, host: Server, own: Sequence[Operation]) -> None:
-        """Is anything kept for operations that are over, or does one not know how it ended?"""
+    def _check_leftovers(self, host: Server, own: Sequence[Operation]) -> None:
+        """Check that nothing is kept for operations that are over, and that failures were reported."""
         for operation in own:
             if operation.planted:
-                self._judge.fail(f"{told(operation)} failed, and nobody was told")
+                self._checker.fail(f"{described(operation)} failed, and its client got no error")
         for number, name in self.waiting.items():
             if name == host.name and number not in self._open:
-                self._judge.fail(f"operation {number} is over, and {name} counts that it waits")
-        _, serving = self._served.get(host.name, (0, None))  # none: the other cluster's clients ask
+                self._checker.fail(f"operation {number} is over, and {name} counts that it waits")
+        _, serving = self._served.get(host.name, (0, None))  # none: clients of the other cluster
         tables = None if serving is None else serving.backend.tables
         if isinstance(tables, HoldableTables) and tables.held > len(own):
-            self._judge.fail(f"{tables.held} states are held at {host.name}, {len(own)} ask")
+            self._checker.fail(f"{tables.held} states are held at {host.name}, {len(own)} are open")
 
-    # --- what serving asks for --------------------------------------------------------------------
+    # --- for serving ------------------------------------------------------------------------------
 
     def _evaluated(self, operation: Operation, reader: Reader) -> Answer[Any] | LongAnswer:
         answer: Answer[Any] | LongAnswer = self.failing.evaluated(
@@ -253,15 +257,15 @@ class Desk:
         data, slot = b"".join(content(self.domains, held.view)), Reader(held.view).applied
         held.close()
         if self.is_open(operation):
-            self._judge.read(operation, self._world.now, slot, data)
+            self._checker.read(operation, self._world.now, slot, data)
             self.close(operation)
 
     def _look(
-        self, operation: Operation, reader: Reader, stamp_ms: int
+        self, operation: Operation, reader: Reader, log_time_ms: int
     ) -> Renewal[SessionRow] | None:
-        operation.stamp_ms = stamp_ms
+        operation.log_time_ms = log_time_ms
         self.failing.evaluated(operation, None)
-        return session_renewal(reader, stamp_ms, operation.session)
+        return session_renewal(reader, log_time_ms, operation.session)
 
     def _renewed(
         self,
@@ -275,12 +279,12 @@ class Desk:
             return
         row = None if found is None else found.value
         slot, now_s = serving.reader().applied, self._world.now
-        self._judge.renewed(operation, now_s, slot, row)
+        self._checker.renewed(operation, now_s, slot, row)
         self.close(operation)
 
     def _applied(self, operation: Operation, outcome: Outcome) -> None:
         slot, place = operation.slot, int(operation.position)
-        self._judge.answer(operation, self._world.now, slot, place, outcome)
+        self._checker.answer(operation, self._world.now, slot, place, outcome)
         self.close(operation)
 
     def answered(
@@ -302,27 +306,27 @@ class Desk:
         if not operation.query:
             entries = value if operation.is_list else [value]
             value = tuple(_seen(entry) for entry in entries if entry is not None)
-        operation.told_index = told.index(reader, header)
+        operation.reported_index = told.index(reader, header)
         clock_s = host.now_s if told.is_stale else None
-        self._judge.read(operation, self._world.now, reader.applied, value, clock_s)
+        self._checker.read(operation, self._world.now, reader.applied, value, clock_s)
         self.close(operation)
 
     # --- ends ---------------------------------------------------------------------------------
 
     def refuse(self, operation: Operation, text: str, *, is_definite: bool = True) -> None:
         """A client gets an error."""
-        self._judge.refuse(operation, self._world.now, text, is_definite=is_definite)
+        self._checker.refuse(operation, self._world.now, text, is_definite=is_definite)
         self.close(operation)
 
     def close(self, operation: Operation) -> None:
-        """A client has its answer."""
+        """An operation has its result."""
         _, done = self._open.pop(operation.number)
         self._world.trace.add(b"%d %d" % (operation.number, operation.slot))
         self._world.after(0.0, done, operation)
 
-    def is_lucky(self, share: float) -> bool:
-        """Draws: true for this share."""
-        return self._chance.random() < share
+    def draws(self, share: float) -> bool:
+        """A random draw: true for this share."""
+        return self._rng.random() < share
 
 
 class SimCaller:
@@ -334,16 +338,16 @@ class SimCaller:
 
     def __init__(
         self,
-        desk: Desk,
+        gateway: SimGateway,
         world: World,
         host: Server,
         operation: Operation,
         context: RequestContext,
     ) -> None:
-        self._desk = desk
+        self._gateway = gateway
         self._world = world
         self._host = host
-        self._life = host.life
+        self._epoch = host.epoch
         self._operation = operation
         self.context = context
         self._on_lost: Callable[[], None] | None = None
@@ -352,18 +356,18 @@ class SimCaller:
     @property
     def is_lost(self) -> bool:
         """See `serving.ports.Caller.is_lost`."""
-        return not self._desk.is_open(self._operation)
+        return not self._gateway.is_open(self._operation)
 
     def leave(self) -> None:
-        """It waits no more for its answer."""
-        if not self.is_lost and self._host.life == self._life:
+        """It disconnects before its answer."""
+        if not self.is_lost and self._host.epoch == self._epoch:
             on_lost, self._on_lost = self._on_lost, None
-            self._desk.refuse(self._operation, "the client left")
+            self._gateway.refuse(self._operation, "the client left")
             if on_lost is not None:
                 on_lost()
 
     def fail(self, error: BaseException) -> None:
-        """See `serving.ports.Caller.fail`; what is no refusal is a finding.
+        """See `serving.ports.Caller.fail`; anything but a refusal ends the run.
 
         Raises:
             BaseException: That one.
@@ -373,7 +377,7 @@ class SimCaller:
         if not self.is_lost:
             operation = self._operation
             is_definite = error.definite or not operation.may_have_written
-            self._desk.refuse(operation, error.text, is_definite=is_definite)
+            self._gateway.refuse(operation, error.text, is_definite=is_definite)
 
     def run(self, step: Callable[[], None]) -> None:
         """See `serving.ports.Caller.run`."""
@@ -384,13 +388,13 @@ class SimCaller:
 
     def when_wanted(self, step: Callable[[], None]) -> None:
         """See `serving.ports.Caller.when_wanted`: now and then the client is slow."""
-        if self._desk.is_lucky(SLOW):
+        if self._gateway.draws(SLOW):
             self._world.after(0.05, self._go_on, step)
         elif not self.is_lost:
             self.run(step)
 
     def _go_on(self, step: Callable[[], None]) -> None:
-        if self.is_lost or self._host.life != self._life:
+        if self.is_lost or self._host.epoch != self._epoch:
             return
         if self._host.is_running:
             self.run(step)
@@ -405,18 +409,18 @@ class SimCaller:
             then(outcome)
 
     def begin_wait(self, on_lost: Callable[[], None]) -> bool:
-        """See `serving.ports.Caller.begin_wait`: now and then there is no room."""
-        if self._desk.is_lucky(CROWDED):
-            self._desk.refuse(self._operation, "too much waits")
+        """See `serving.ports.Caller.begin_wait`: now and then the wait is refused."""
+        if self._gateway.draws(REFUSED_WAITS):
+            self._gateway.refuse(self._operation, "too much waits")
             return False
         self._on_lost = on_lost
-        self._desk.waiting[self._operation.number] = self._host.name
+        self._gateway.waiting[self._operation.number] = self._host.name
         return True
 
     def end_wait(self) -> None:
         """See `serving.ports.Caller.end_wait`."""
         self._on_lost = None
-        self._desk.waiting.pop(self._operation.number, None)
+        self._gateway.waiting.pop(self._operation.number, None)
 
     def own(self, held: Closable) -> None:
         """See `serving.ports.Caller.own`."""
@@ -439,11 +443,11 @@ class SimCaller:
     def answer(self, found: Evaluated, reader: Reader, told: reads.Told) -> None:
         """See `serving.reads.ReadCaller.answer`."""
         if not self.is_lost:
-            self._desk.answered(self._host, self._operation, found, reader, told)
+            self._gateway.answered(self._host, self._operation, found, reader, told)
 
 
 def context_of(operation: Operation, number: int) -> RequestContext:
-    """Under which terms an operation is asked."""
+    """The request context of an operation."""
     is_stale = operation.kind is OperationKind.STALE or operation.is_stale
     return RequestContext(
         Principal(operation.client),
@@ -462,10 +466,10 @@ def _seen(entry: KvPair) -> tuple[bytes, Row]:
 
 
 def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:
-    """What domains say that clients may do besides what `sim.workload` knows, by name."""
+    """What clients may do besides what `sim.workload` has, from the domains, by name."""
     return {name: act for domain in domains.all for name, act in domain.simulation.acts.items()}
 
 
 def queries_of(domains: Domains) -> dict[str, SimulatedRead]:
-    """What domains say that clients may read besides keys, by name."""
+    """What clients may read besides keys, from the domains, by name."""
     return {name: one for domain in domains.all for name, one in domain.simulation.queries.items()}
