@@ -1,4 +1,4 @@
-# One word for each habit. Every target makes .venv by itself when it is missing or out of date.
+# One target for each task. Every target makes .venv by itself when it is missing or out of date.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,9 +7,9 @@ PYTHON ?= python3
 
 # How long `make sim` runs, in seconds.
 FOR ?= 60
-# Where `make soak` begins; by default where nobody has been.
+# The first seed of `make soak`; by default one that was never run.
 SEED ?= $(shell date +%s)0000
-# What `make check` leaves out, because it takes longer than a breath.
+# What `make check` leaves out, because it takes long.
 FAST := not integration and not slow
 
 .DEFAULT_GOAL := help
@@ -31,18 +31,18 @@ demo: $(STAMP)  ## three nodes on this machine: write, kill the leader, read
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: lint  ## lint, types, floors, spelling and the fast tests
+check: lint  ## lint, types, layers, spelling and the fast tests
 	$(BIN)/pyright
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q -n 2 -m "$(FAST)" tests/test_*.py $(wildcard tests/unit tests/golden)
 
-lint: $(STAMP)  ## format, lint, types, floors
+lint: $(STAMP)  ## format, lint, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: $(STAMP)  ## measure, beside the rivals installed on this machine
+bench: $(STAMP)  ## measure, beside other systems installed on this machine
 	$(BIN)/python -m benchmarks
 
 sim: $(STAMP)  ## simulate fresh seeds for FOR=60 seconds

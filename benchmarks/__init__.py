@@ -1,4 +1,4 @@
-"""Measurements of whole clusters, beside the rivals installed on this machine.
+"""Measurements of whole clusters, beside other systems installed on this machine.
 
 Not part of the package: `python -m benchmarks` from the repository.
 """

@@ -1,8 +1,8 @@
-"""How long writes stand still when the leader is killed with -9.
+"""How long writes stall when the leader is killed with -9.
 
 Sixteen writers, together about a thousand writes a second, go to the two members that stay. A
 write not answered after a quarter of a second is given up and the next one is sent over a new
-connection, so that a request the old leader took into its grave does not hide that writes work
+connection, so that a request that the old leader never answered does not hide that writes work
 again. The gap is the longest time between two acknowledged writes.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.systems import MEMBERS, System
 WRITERS = 16
 PERIOD_S = 0.016  # of one writer: together 1,000 writes a second
 GIVE_UP_S = 0.25
-SETTLE_S = 1.0  # writing before the kill
+WARMUP_S = 1.0  # writing before the kill
 OVER_S = 1.0  # writing after the first acknowledged write behind the kill
 WAIT_S_MAX = 30.0
 
@@ -52,7 +52,7 @@ def measure(system: System, times: int) -> FailOver:
         staying = [system.address(each) for each in range(MEMBERS) if each != leader]
         gaps_s.append(uvloop.run(_longest_gap(system, leader, staying, requests)))
         system.restart(leader)
-        time.sleep(SETTLE_S)
+        time.sleep(WARMUP_S)
     return FailOver(gaps_s)
 
 
@@ -131,7 +131,7 @@ async def _longest_gap(
         for number in range(WRITERS)
     ]
     try:
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(WARMUP_S)
         await asyncio.to_thread(system.kill, leader)
         killed_s = time.perf_counter()
         # What was on its way may still be acknowledged; the real gap begins behind it.
@@ -144,6 +144,6 @@ async def _longest_gap(
             writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*writers)
-    around = [each for each in acknowledged_s if each > killed_s - SETTLE_S / 2]
+    around = [each for each in acknowledged_s if each > killed_s - WARMUP_S / 2]
     ends = [*around, time.perf_counter()] if len(around) < 2 else around
     return max(later - earlier for earlier, later in itertools.pairwise(ends))

@@ -32,7 +32,7 @@ from benchmarks import report
 from benchmarks.systems import MEMBERS, Quorate
 
 PACE_S = 0.01  # of one writer: one write each 10 ms, if they are answered as fast
-SETTLE_S = 1.0
+PAUSE_S = 1.0
 TIMEOUT_S = 60.0
 TXN_OPS = 128
 PIPELINED = 50  # blocking queries of one connection
@@ -98,7 +98,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 def write_on(addresses: Sequence[str], stop: Any, found: Any) -> None:
-    """Write through every address until told to stop; runs in a process of its own."""
+    """Write through every address until stopped; runs in a process of its own."""
     seen: list[Write] = []
     threads = [
         threading.Thread(target=_write_one, args=(address, number, stop, seen))
@@ -144,7 +144,7 @@ class _Watch:
 
     def __enter__(self) -> "_Watch":
         self._process.start()
-        time.sleep(SETTLE_S)
+        time.sleep(PAUSE_S)
         self._before = [page(address) for address in self._addresses]
         self._began_s = time.monotonic()
         self._looker.start()
@@ -153,7 +153,7 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._ended_s = time.monotonic()
         self._after = [page(address) for address in self._addresses]
-        time.sleep(SETTLE_S)
+        time.sleep(PAUSE_S)
         self._stop.set()
         self._seen: list[Write] = self._found.get(timeout=2 * TIMEOUT_S)
         self._process.join()
@@ -331,7 +331,7 @@ async def _wait_all(
         reader, writer = await asyncio.open_connection(host, int(port), local_addr=(own, 0))
         writer.write(request * count)
         connections.append((reader, writer, count))
-    await asyncio.sleep(2 * SETTLE_S)
+    await asyncio.sleep(2 * PAUSE_S)
     ready.put(True)
     await asyncio.to_thread(go.wait)
     await asyncio.to_thread(ask, address, "PUT", "/v1/kv/watched/00000000", b"new")

@@ -25,8 +25,8 @@ async def lead(name: str, fence: int) -> None:
         await asyncio.sleep(2)
 
 
-async def stand(client: AsyncClient, name: str) -> None:
-    """Stand for leadership again and again."""
+async def campaign(client: AsyncClient, name: str) -> None:
+    """Campaign for leadership again and again."""
     while True:
         try:
             async with client.election(KEY, name.encode(), ttl_s=10) as leading:
@@ -36,11 +36,11 @@ async def stand(client: AsyncClient, name: str) -> None:
 
 
 async def main() -> None:
-    """Stand and follow until interrupted."""
+    """Campaign and follow until interrupted."""
     name, *endpoints = sys.argv[1:] or ["somebody"]
     async with AsyncClient(endpoints or None) as client, asyncio.TaskGroup() as tasks:
         tasks.create_task(follow(client))
-        tasks.create_task(stand(client, name))
+        tasks.create_task(campaign(client, name))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from quorate.base.metrics import Metric, MetricKind, Unit
 from quorate.cli.agent import parse_flags
 from quorate.gateways.http.metrics import exposition
 from tests.integration.oneloop import Cluster
-from tests.unit.gateways.desk import Desk
+from tests.unit.gateways.harness import GatewayHarness
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -36,7 +36,7 @@ def measured_metrics() -> list[Metric]:
 
 def exposed() -> set[str]:
     """Every name that a node exposes, with the suffixes of histograms."""
-    texts = [Desk().ask("GET", "/metrics").text, exposition(measured_metrics()).decode()]
+    texts = [GatewayHarness().ask("GET", "/metrics").text, exposition(measured_metrics()).decode()]
     return {
         re.split(r"[{ ]", line)[0]
         for text in texts
@@ -75,7 +75,7 @@ def test_the_page_on_metrics_lists_every_name_and_no_other() -> None:
 
 def test_what_is_exposed_is_what_is_declared() -> None:
     """Each once, and with its kind, help and labels; nothing is declared that no node exposes."""
-    metrics = [*Desk().context.metrics(), *measured_metrics()]
+    metrics = [*GatewayHarness().context.metrics(), *measured_metrics()]
     assert {each.name for each in metrics} == set(measured.DECLARED)
     for each in metrics:
         assert each.declaration is measured.DECLARED[each.name]

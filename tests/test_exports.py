@@ -54,7 +54,7 @@ def test_the_root_stays_small() -> None:
 
 
 @pytest.mark.parametrize("module", ["quorate", "quorate.client"])
-def test_importing_a_guest_loads_no_server_library(module: str) -> None:
+def test_importing_the_client_loads_no_server_library(module: str) -> None:
     """In a process of its own, for this one has loaded everything already."""
     program = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run(

@@ -45,7 +45,7 @@ KNOWS_A_DOMAIN = {
 def names_a_domain(module: Module) -> list[str]:
     """Engine, node, serving and runtime know a domain only from the list that they are given."""
     path = module.path.removeprefix("src/quorate/")
-    if module.room in TRANSLATORS | DOMAIN_PACKAGES or path in KNOWS_A_DOMAIN:
+    if module.package in TRANSLATORS | DOMAIN_PACKAGES or path in KNOWS_A_DOMAIN:
         return []
     return [
         f"{module.path}:{line}: names {name}"
@@ -85,7 +85,7 @@ def test_every_question_to_a_node_says_who_asks(question: Callable[..., object])
 
 
 def shared_contexts(module: Module) -> list[str]:
-    """A handler passes on the context of its request: it does not take one from the shelf."""
+    """A handler passes on the context of its request: it does not make one."""
     if module.path.removeprefix("src/quorate/") in SHARES_A_CONTEXT:
         return []
     return [
@@ -162,7 +162,7 @@ def test_effects_and_events_say_their_group_and_it_is_number_0(each: type[msgspe
 
 def self_calls(module: Module) -> list[str]:
     """A turn goes on until nothing is left, in a loop: however much there is, the stack is flat."""
-    if module.room not in {"paxos", "node"}:
+    if module.package not in {"paxos", "node"}:
         return []
     return [
         f"{module.path}:{call.lineno}: {function.name} calls itself; loop"
@@ -195,7 +195,7 @@ def unused_names(everything: Iterable[Module]) -> list[str]:
     return [
         f"{module.path}: {node.name}"
         for module in everything
-        if module.room in PROTOCOL and module.path.removeprefix("src/quorate/") not in NOT_RUN
+        if module.package in PROTOCOL and module.path.removeprefix("src/quorate/") not in NOT_RUN
         for node in ast.walk(module.tree)
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         and node.name not in used

@@ -20,7 +20,7 @@ import quorate
 SOURCE = Path(quorate.__file__).parent
 REPOSITORY = Path(__file__).parent.parent
 
-FLOORS: tuple[frozenset[str], ...] = (
+LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
     frozenset({"wire", "chunks", "security", "balancing", "monitoring"}),
     frozenset(
@@ -34,12 +34,12 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"agent", "lab", "recovery"}),
     frozenset({"cli", "testing"}),
 )
-FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-PURE_FLOOR_MAX = 4
-PURE_ROOMS = {room for room, floor in FLOOR_OF.items() if floor <= PURE_FLOOR_MAX}
+LAYER_OF = {package: number for number, packages in enumerate(LAYERS) for package in packages}
+PURE_LAYER_MAX = 4
+PURE_PACKAGES = {package for package, layer in LAYER_OF.items() if layer <= PURE_LAYER_MAX}
 
 PURE_THIRD_PARTY = {"msgspec"}
-THIRD_PARTY_OF_ROOM = {"wire": {"google_crc32c", "blake3"}}
+THIRD_PARTY_OF_PACKAGE = {"wire": {"google_crc32c", "blake3"}}
 IMPURE_MODULES = {
     # I/O and the world outside
     "asyncio", "concurrent", "ctypes", "fcntl", "http", "io", "logging", "mmap",
@@ -48,7 +48,7 @@ IMPURE_MODULES = {
     "urllib.request",
     # clocks
     "sched", "time",
-    # dice, and what depends on memory addresses or the collector
+    # randomness, and what depends on memory addresses or the collector
     "gc", "random", "secrets", "uuid", "weakref",
 }  # fmt: skip
 IMPURE_CALLS = {
@@ -58,10 +58,10 @@ IMPURE_CALLS = {
     "hash": "use a checksum: hash() differs between processes",
     "id": "use an identifier: id() is a memory address",
 }
-LAZY_ROOMS = {"cli"}  # a command's module is imported when that command is run
+LAZY_PACKAGES = {"cli"}  # a command's module is imported when that command is run
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
-SELF_WRITING_ROOMS = {
+SELF_WRITING_PACKAGES = {
     "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving", "runtime",
     "gateways", "httpserver", "net",
 }  # fmt: skip
@@ -73,7 +73,7 @@ WRITES_OTHERS = {
     "gateways/http/archive.py",  # tarfile's TarInfo is made by its attributes
 }
 
-TRANSLATING_ROOMS = {"gateways", "sim"}  # what they have clients for goes through serving
+TRANSLATING_PACKAGES = {"gateways", "sim"}  # what they have clients for goes through serving
 DECIDED_IN_SERVING = {"needs_renewal", "SessionRenew", "Watches"}
 WAITING = {"sim/backend.py"}  # fills the port
 
@@ -93,7 +93,7 @@ ORDERED_COPIES = {"list", "tuple", "iter", "enumerate", "zip", "map", "filter", 
 class Module(NamedTuple):
     """One source file, parsed."""
 
-    room: str
+    package: str
     path: str
     text: str
     tree: ast.Module
@@ -103,17 +103,17 @@ Rule = Callable[[Module], list[str]]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def parsed(room: str, path: str, text: str) -> Module:
-    return Module(room, path, text, ast.parse(text))
+def parsed(package: str, path: str, text: str) -> Module:
+    return Module(package, path, text, ast.parse(text))
 
 
 def modules() -> Iterator[Module]:
-    """Every module of the package; the root package itself belongs to the room ''."""
+    """Every module of the package; the root package itself belongs to the package ''."""
     for path in sorted(SOURCE.rglob("*.py")):
         inside = path.relative_to(SOURCE)
-        room = inside.parts[0] if len(inside.parts) > 1 else inside.stem
-        room = room if len(inside.parts) > 1 or room in FLOOR_OF else ""
-        yield parsed(room, f"src/quorate/{inside}", path.read_text())
+        package = inside.parts[0] if len(inside.parts) > 1 else inside.stem
+        package = package if len(inside.parts) > 1 or package in LAYER_OF else ""
+        yield parsed(package, f"src/quorate/{inside}", path.read_text())
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -141,40 +141,40 @@ def called_name(node: ast.AST) -> str:
 
 
 def imports_go_down(module: Module) -> list[str]:
-    """Never up, never sideways; and every room has a floor."""
-    if module.room == "":
+    """Never up, never sideways; and every package has a layer."""
+    if module.package == "":
         return []  # the root only re-exports; test_exports watches that it stays light
-    if module.room not in FLOOR_OF:
-        return [f"{module.path}: room {module.room!r} has no floor"]
+    if module.package not in LAYER_OF:
+        return [f"{module.path}: package {module.package!r} has no layer"]
     offences: list[str] = []
     for line, name in imports(module.tree):
         if not name.startswith("quorate."):
             continue
         other = name.split(".")[1]
-        if other == module.room or other not in FLOOR_OF:
+        if other == module.package or other not in LAYER_OF:
             continue
-        if FLOOR_OF[other] >= FLOOR_OF[module.room]:
-            offences.append(f"{module.path}:{line}: {module.room} may not know {other}")
+        if LAYER_OF[other] >= LAYER_OF[module.package]:
+            offences.append(f"{module.path}:{line}: {module.package} may not know {other}")
     return offences
 
 
-def pure_rooms_import_nothing_impure(module: Module) -> list[str]:
-    """No I/O, clock, dice or thread, and one library."""
-    if module.room not in PURE_ROOMS:
+def pure_packages_import_nothing_impure(module: Module) -> list[str]:
+    """No I/O, clock, randomness or thread, and one library."""
+    if module.package not in PURE_PACKAGES:
         return []
-    allowed = PURE_THIRD_PARTY | THIRD_PARTY_OF_ROOM.get(module.room, set()) | {"quorate"}
+    allowed = PURE_THIRD_PARTY | THIRD_PARTY_OF_PACKAGE.get(module.package, set()) | {"quorate"}
     offences: list[str] = []
     for line, name in imports(module.tree):
         top = name.split(".")[0]
         impure = any(name == bad or name.startswith(f"{bad}.") for bad in IMPURE_MODULES)
         if impure or (top not in sys.stdlib_module_names and top not in allowed):
-            offences.append(f"{module.path}:{line}: {name} in a pure room; use a port or effect")
+            offences.append(f"{module.path}:{line}: {name} in a pure package; use a port or effect")
     return offences
 
 
-def pure_rooms_call_nothing_impure(module: Module) -> list[str]:
+def pure_packages_call_nothing_impure(module: Module) -> list[str]:
     """The built-in functions that reach outside, or differ from run to run."""
-    if module.room not in PURE_ROOMS:
+    if module.package not in PURE_PACKAGES:
         return []
     offences: list[str] = []
     for node in ast.walk(module.tree):
@@ -189,13 +189,13 @@ def pure_rooms_call_nothing_impure(module: Module) -> list[str]:
 
 
 def no_import_hides(module: Module) -> list[str]:
-    """A cycle that has to be hidden is a type in the wrong room."""
+    """A cycle that has to be hidden is a type in the wrong package."""
     offences = [
-        f"{module.path}: {name}; move the type to the room where it belongs"
+        f"{module.path}: {name}; move the type to the package where it belongs"
         for name in ("TYPE_" + "CHECKING",)
         if name in module.text
     ]
-    if module.room not in LAZY_ROOMS:
+    if module.package not in LAZY_PACKAGES:
         for function in functions(module.tree):
             offences += [
                 f"{module.path}:{line}: {name} imported inside {function.name}"
@@ -259,13 +259,13 @@ def no_assert_in_source(module: Module) -> list[str]:
     ]
 
 
-def nobody_writes_attributes_of_others(module: Module) -> list[str]:
+def no_module_writes_attributes_of_others(module: Module) -> list[str]:
     """An object's attributes change by its own methods, which say why.
 
     Spared is a record that is written where it is defined: a field of a Struct of this module.
     """
     is_exempt = module.path.removeprefix("src/quorate/") in WRITES_OTHERS
-    if module.room not in SELF_WRITING_ROOMS or is_exempt:
+    if module.package not in SELF_WRITING_PACKAGES or is_exempt:
         return []
     return list(writes_to_others(module))
 
@@ -295,9 +295,9 @@ def record_fields(tree: ast.Module) -> Iterator[str]:
                     yield line.target.id
 
 
-def no_set_is_iterated_in_pure_rooms(module: Module) -> list[str]:
+def no_set_is_iterated_in_pure_packages(module: Module) -> list[str]:
     """The order of a set of strings differs from process to process; sort it first."""
-    if module.room not in PURE_ROOMS:
+    if module.package not in PURE_PACKAGES:
         return []
     offences: list[str] = []
     for scope, sets in scopes(module.tree):
@@ -381,7 +381,10 @@ def ordered_uses(tree: ast.AST) -> Iterator[ast.expr]:
 
 def only_serving_waits(module: Module) -> list[str]:
     """How requests are carried out is there once: others translate, or fill its ports."""
-    if module.room not in TRANSLATING_ROOMS or module.path.removeprefix("src/quorate/") in WAITING:
+    if (
+        module.package not in TRANSLATING_PACKAGES
+        or module.path.removeprefix("src/quorate/") in WAITING
+    ):
         return []
     offences = [
         f"{module.path}:{line} imports {name}: serving decides that"
@@ -398,15 +401,15 @@ def only_serving_waits(module: Module) -> list[str]:
 RULES: tuple[Rule, ...] = (
     only_serving_waits,
     imports_go_down,
-    pure_rooms_import_nothing_impure,
-    pure_rooms_call_nothing_impure,
+    pure_packages_import_nothing_impure,
+    pure_packages_call_nothing_impure,
     no_import_hides,
     files_and_functions_stay_short,
     public_names_have_docstrings,
     nothing_is_left_over,
     no_assert_in_source,
-    nobody_writes_attributes_of_others,
-    no_set_is_iterated_in_pure_rooms,
+    no_module_writes_attributes_of_others,
+    no_set_is_iterated_in_pure_packages,
 )
 
 
@@ -430,12 +433,15 @@ def test_every_module_that_may_write_to_others_does() -> None:
     assert writing >= WRITES_OTHERS
 
 
-@pytest.mark.parametrize("room", sorted(TRANSLATING_ROOMS))
+@pytest.mark.parametrize("package", sorted(TRANSLATING_PACKAGES))
 @pytest.mark.parametrize("name", ["reads", "renewals", "serving.Serving"])
-def test_what_ships_is_what_is_simulated(room: str, name: str) -> None:
+def test_what_ships_is_what_is_simulated(package: str, name: str) -> None:
     """Both carry out what clients ask by the same code, and nothing else is exempt from that."""
     imported = {
-        found for module in modules() if module.room == room for _, found in imports(module.tree)
+        found
+        for module in modules()
+        if module.package == package
+        for _, found in imports(module.tree)
     }
     assert f"quorate.serving.{name}" in imported
 
@@ -463,8 +469,8 @@ def test_the_repository_holds_no_large_files() -> None:
     assert offences == []
 
 
-def rooms_missing_in_contracts(rooms: set[str], settings: dict[str, Any]) -> list[str]:
-    """import-linter cannot name a room that is not there yet; this remembers to add it."""
+def packages_missing_in_contracts(packages: set[str], settings: dict[str, Any]) -> list[str]:
+    """import-linter cannot name a package that does not exist yet; this test says when."""
     contracts = {
         contract["source_modules"][0]: contract
         for contract in settings["tool"]["importlinter"]["contracts"]
@@ -473,11 +479,11 @@ def rooms_missing_in_contracts(rooms: set[str], settings: dict[str, Any]) -> lis
     named_pure = contracts["quorate.base"]["source_modules"]
     named_server = contracts["quorate.client"]["forbidden_modules"]
     offences: list[str] = []
-    for room in rooms & PURE_ROOMS:
-        if f"quorate.{room}" not in named_pure:
-            offences.append(f"{room}: not in the contract of the pure")
-        if f"quorate.{room}" not in named_server and room != "base":
-            offences.append(f"{room}: not in the contract of the client")
+    for package in packages & PURE_PACKAGES:
+        if f"quorate.{package}" not in named_pure:
+            offences.append(f"{package}: not in the contract of the pure")
+        if f"quorate.{package}" not in named_server and package != "base":
+            offences.append(f"{package}: not in the contract of the client")
     return sorted(offences)
 
 
@@ -485,9 +491,9 @@ def settings() -> dict[str, Any]:
     return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 
-def test_every_room_is_named_in_the_import_contracts() -> None:
-    rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
-    assert rooms_missing_in_contracts(rooms, settings()) == []
+def test_every_package_is_named_in_the_import_contracts() -> None:
+    packages = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    assert packages_missing_in_contracts(packages, settings()) == []
 
 
 # --- rules by label ---------------------------------------------------------------------------

@@ -19,14 +19,14 @@ OFFENCES: list[tuple[tidy.Rule, str, str]] = [
     (tidy.imports_go_down, "kv", "from quorate import paxos"),
     (tidy.imports_go_down, "gateways", "def f():\n    from quorate.runtime import wal"),
     (tidy.imports_go_down, "attic", "x = 1"),
-    (tidy.pure_rooms_import_nothing_impure, "paxos", "import time"),
-    (tidy.pure_rooms_import_nothing_impure, "node", "from os import path"),
-    (tidy.pure_rooms_import_nothing_impure, "machine", "import lmdb"),
-    (tidy.pure_rooms_import_nothing_impure, "kv", "import google_crc32c"),
-    (tidy.pure_rooms_import_nothing_impure, "kv", "from urllib import request"),
-    (tidy.pure_rooms_call_nothing_impure, "machine", "x = hash('a')"),
-    (tidy.pure_rooms_call_nothing_impure, "wire", "open('a')"),
-    (tidy.pure_rooms_call_nothing_impure, "kv", "x = datetime.datetime.now(UTC)"),
+    (tidy.pure_packages_import_nothing_impure, "paxos", "import time"),
+    (tidy.pure_packages_import_nothing_impure, "node", "from os import path"),
+    (tidy.pure_packages_import_nothing_impure, "machine", "import lmdb"),
+    (tidy.pure_packages_import_nothing_impure, "kv", "import google_crc32c"),
+    (tidy.pure_packages_import_nothing_impure, "kv", "from urllib import request"),
+    (tidy.pure_packages_call_nothing_impure, "machine", "x = hash('a')"),
+    (tidy.pure_packages_call_nothing_impure, "wire", "open('a')"),
+    (tidy.pure_packages_call_nothing_impure, "kv", "x = datetime.datetime.now(UTC)"),
     (tidy.no_import_hides, "node", f"from typing import {GUARD}"),
     (tidy.no_import_hides, "runtime", "def f():\n    import lmdb"),
     (tidy.files_and_functions_stay_short, "node", LONG_FUNCTION),
@@ -41,32 +41,32 @@ OFFENCES: list[tuple[tidy.Rule, str, str]] = [
     ),
     (tidy.nothing_is_left_over, "kv", f"x = 1  # {MARK} later"),
     (tidy.no_assert_in_source, "runtime", "assert True"),
-    (tidy.nobody_writes_attributes_of_others, "node", "replica.linked |= peers"),
-    (tidy.nobody_writes_attributes_of_others, "node", "self.replica.digest = 1"),
-    (tidy.nobody_writes_attributes_of_others, "paxos", "home.a, (home.b, c) = 1, (2, 3)"),
-    (tidy.nobody_writes_attributes_of_others, "machine", "rows.index: int = 1"),
-    (tidy.nobody_writes_attributes_of_others, "runtime", "del link.peer"),
-    (tidy.nobody_writes_attributes_of_others, "runtime", "for link.peer in peers: pass"),
-    (tidy.nobody_writes_attributes_of_others, "gateways", "with f() as request.spool: pass"),
-    (tidy.nobody_writes_attributes_of_others, "gateways", "f()[0].data = b''"),
+    (tidy.no_module_writes_attributes_of_others, "node", "replica.linked |= peers"),
+    (tidy.no_module_writes_attributes_of_others, "node", "self.replica.digest = 1"),
+    (tidy.no_module_writes_attributes_of_others, "paxos", "home.a, (home.b, c) = 1, (2, 3)"),
+    (tidy.no_module_writes_attributes_of_others, "machine", "rows.index: int = 1"),
+    (tidy.no_module_writes_attributes_of_others, "runtime", "del link.peer"),
+    (tidy.no_module_writes_attributes_of_others, "runtime", "for link.peer in peers: pass"),
+    (tidy.no_module_writes_attributes_of_others, "gateways", "with f() as request.spool: pass"),
+    (tidy.no_module_writes_attributes_of_others, "gateways", "f()[0].data = b''"),
     (
-        tidy.nobody_writes_attributes_of_others,
+        tidy.no_module_writes_attributes_of_others,
         "paxos",
         "class A:\n  slot: int\ndef f(a: A): a.slot = 1",
     ),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in set('ab'): pass"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in {1, 2}: pass"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = [x for x in {a for a in 'ab'}]"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a', 'b'}\nz = list(y)"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y: set[str] = f()\nz = [*y]"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "for x in set('ab'): pass"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "for x in {1, 2}: pass"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "y = [x for x in {a for a in 'ab'}]"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "y = {'a', 'b'}\nz = list(y)"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "y: set[str] = f()\nz = [*y]"),
     (
-        tidy.no_set_is_iterated_in_pure_rooms,
+        tidy.no_set_is_iterated_in_pure_packages,
         "paxos",
         "def f(a: set[str]) -> str: return ','.join(a)",
     ),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in set(a) - b: pass"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "for x in set(a) - b: pass"),
     (
-        tidy.no_set_is_iterated_in_pure_rooms,
+        tidy.no_set_is_iterated_in_pure_packages,
         "paxos",
         "class A:\n def f(self):\n  self.a: set[int] = g()\n def h(self):\n  return tuple(self.a)",
     ),
@@ -75,10 +75,10 @@ OFFENCES: list[tuple[tidy.Rule, str, str]] = [
 INNOCENT: list[tuple[tidy.Rule, str, str]] = [
     (tidy.imports_go_down, "kv", "from quorate.base import ids\nfrom quorate.kv import tables"),
     (tidy.imports_go_down, "cli", "from quorate import __version__"),
-    (tidy.pure_rooms_import_nothing_impure, "runtime", "import time, lmdb"),
-    (tidy.pure_rooms_import_nothing_impure, "wire", "import google_crc32c, msgspec, zlib"),
-    (tidy.pure_rooms_import_nothing_impure, "kv", "from urllib.parse import quote"),
-    (tidy.pure_rooms_call_nothing_impure, "machine", "self.open('a')"),
+    (tidy.pure_packages_import_nothing_impure, "runtime", "import time, lmdb"),
+    (tidy.pure_packages_import_nothing_impure, "wire", "import google_crc32c, msgspec, zlib"),
+    (tidy.pure_packages_import_nothing_impure, "kv", "from urllib.parse import quote"),
+    (tidy.pure_packages_call_nothing_impure, "machine", "self.open('a')"),
     (tidy.no_import_hides, "cli", "def f():\n    import lmdb"),
     (tidy.public_names_have_docstrings, "kv", '"""M."""\ndef _f(): ...'),
     (
@@ -86,29 +86,33 @@ INNOCENT: list[tuple[tidy.Rule, str, str]] = [
         "kv",
         '"""M."""\nclass A:\n    """A."""\n    @x.setter\n    def f(self): ...',
     ),
-    (tidy.nobody_writes_attributes_of_others, "paxos", "class A:\n def f(self): self.a = b.a"),
+    (tidy.no_module_writes_attributes_of_others, "paxos", "class A:\n def f(self): self.a = b.a"),
     (
-        tidy.nobody_writes_attributes_of_others,
+        tidy.no_module_writes_attributes_of_others,
         "paxos",
         "class A(msgspec.Struct, gc=False):\n  slot: int\ndef f(a: A): a.slot = 1",
     ),
-    (tidy.nobody_writes_attributes_of_others, "cli", "options.name = 'a'"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "for x in sorted({1, 2}): pass"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a'}\nz = sorted(x for x in y)"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "y = {'a'}\nz = len(y)\nw = 'a' in y"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "paxos", "def f(y: set[str]): ...\nfor x in y: pass"),
-    (tidy.no_set_is_iterated_in_pure_rooms, "runtime", "for x in {1, 2}: pass"),
+    (tidy.no_module_writes_attributes_of_others, "cli", "options.name = 'a'"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "for x in sorted({1, 2}): pass"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "y = {'a'}\nz = sorted(x for x in y)"),
+    (tidy.no_set_is_iterated_in_pure_packages, "paxos", "y = {'a'}\nz = len(y)\nw = 'a' in y"),
+    (
+        tidy.no_set_is_iterated_in_pure_packages,
+        "paxos",
+        "def f(y: set[str]): ...\nfor x in y: pass",
+    ),
+    (tidy.no_set_is_iterated_in_pure_packages, "runtime", "for x in {1, 2}: pass"),
 ]
 
 
-@pytest.mark.parametrize(("rule", "room", "text"), OFFENCES)
-def test_an_offence_is_seen(rule: tidy.Rule, room: str, text: str) -> None:
-    assert rule(tidy.parsed(room, "planted.py", text))
+@pytest.mark.parametrize(("rule", "package", "text"), OFFENCES)
+def test_an_offence_is_seen(rule: tidy.Rule, package: str, text: str) -> None:
+    assert rule(tidy.parsed(package, "planted.py", text))
 
 
-@pytest.mark.parametrize(("rule", "room", "text"), INNOCENT)
-def test_the_innocent_are_spared(rule: tidy.Rule, room: str, text: str) -> None:
-    assert rule(tidy.parsed(room, "planted.py", text)) == []
+@pytest.mark.parametrize(("rule", "package", "text"), INNOCENT)
+def test_the_innocent_are_spared(rule: tidy.Rule, package: str, text: str) -> None:
+    assert rule(tidy.parsed(package, "planted.py", text)) == []
 
 
 def test_every_rule_is_fed_an_offence() -> None:
@@ -121,8 +125,8 @@ def test_a_large_binary_is_seen_and_a_small_one_is_spared() -> None:
     assert tidy.too_large("a.bin", b"\0" * tidy.BINARY_BYTES_MAX) == []
 
 
-def test_a_room_that_no_contract_names_is_seen() -> None:
-    missing = tidy.rooms_missing_in_contracts({"kv", "balancing"}, tidy.settings())
+def test_a_package_that_no_contract_names_is_seen() -> None:
+    missing = tidy.packages_missing_in_contracts({"kv", "balancing"}, tidy.settings())
     assert missing == [
         "balancing: not in the contract of the client",
         "balancing: not in the contract of the pure",

@@ -26,7 +26,7 @@ from quorate.sim.run import run
 from quorate.sim.swarm import plan_of
 from quorate.sim.tables import DictTables
 from tests.docblocks import blocks
-from tests.unit.gateways.desk import Desk
+from tests.unit.gateways.harness import GatewayHarness
 from tests.unit.machine.lab import Lab, fired
 
 PAGE = Path(__file__).parent.parent / "CONTRIBUTING.md"
@@ -126,15 +126,15 @@ def test_a_recovery_of_a_lost_cluster_applies_its_commands_and_keeps_its_rows(to
 
 def test_its_endpoint_writes_reads_and_waits(toy: Toy) -> None:
     routes = sys.modules["quorate.gateways.http.routes"].ROUTES
-    desk = Desk(domains=toy.domains, routes=(*routes, *toy.http.ROUTES))
+    harness = GatewayHarness(domains=toy.domains, routes=(*routes, *toy.http.ROUTES))
 
-    assert desk.ask("PUT", "/v1/note/a?ttl_ms=500", b"hello").body == b"true"
-    reply = desk.ask("GET", "/v1/note/a")
+    assert harness.ask("PUT", "/v1/note/a?ttl_ms=500", b"hello").body == b"true"
+    reply = harness.ask("GET", "/v1/note/a")
     assert reply.body == b'"hello"'
-    desk.post("GET", f"/v1/note/a?index={reply.headers['X-Consul-Index']}")
-    assert desk.replies() == []
-    desk.local.apply(toy.notes.NoteSet("a", "changed", 500))
-    assert [one.body for one in desk.replies()] == [b'"changed"']
+    harness.post("GET", f"/v1/note/a?index={reply.headers['X-Consul-Index']}")
+    assert harness.replies() == []
+    harness.local.apply(toy.notes.NoteSet("a", "changed", 500))
+    assert [one.body for one in harness.replies()] == [b'"changed"']
 
 
 def with_model(toy: Toy, model: Callable[[Any, Any], bool]) -> Domains:

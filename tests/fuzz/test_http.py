@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.routes import ROUTES
-from tests.unit.gateways.desk import Desk, parsed, request
+from tests.unit.gateways.harness import GatewayHarness, parsed, request
 
 PATHS = [route.pattern.partition(":")[0] for route in ROUTES]
 METHODS = ["GET", "PUT", "DELETE", "POST", "OPTIONS", "HEAD", "PATCH"]
@@ -51,18 +51,18 @@ bodies = st.recursive(
 ).map(lambda value: json.dumps(value).encode())
 
 
-def is_sound(desk: Desk) -> None:
+def is_sound(harness: GatewayHarness) -> None:
     """All that was written is whole answers, and no timer or watch is left behind."""
-    data = b"".join(desk.transport.written)
+    data = b"".join(harness.transport.written)
     written = data.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
     for reply in parsed(written):
         assert 200 <= reply.status < 600
         assert "X-Consul-Index" not in reply.headers or reply.headers["X-Consul-Index"] != "0"
         if "Content-Encoding" not in reply.headers and reply.body:
             assert len(reply.body) == int(reply.headers["Content-Length"])
-    desk.connection.connection_lost(None)
-    assert len(desk.local.watches) == 0
-    assert all(timer.is_cancelled for timer in desk.timers)
+    harness.connection.connection_lost(None)
+    assert len(harness.local.watches) == 0
+    assert all(timer.is_cancelled for timer in harness.timers)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6))
@@ -73,11 +73,11 @@ def is_sound(desk: Desk) -> None:
 @example([b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"])
 @example([b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"])
 def test_any_bytes(pieces: list[bytes]) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for piece in pieces:
-        if not desk.transport.is_closed:
-            desk.send(piece)
-    is_sound(desk)
+        if not harness.transport.is_closed:
+            harness.send(piece)
+    is_sound(harness)
 
 
 @given(
@@ -92,19 +92,19 @@ def test_any_request_on_any_path(
     method: str, path: str, tail: str, query: str, body: bytes, cut: int
 ) -> None:
     if path == "/v1/snapshot":
-        path = "/v1/status/leader"  # works in threads, which this desk has not
-    desk = Desk(HttpConfig(value_bytes_max=200, txn_bytes_max=300))
+        path = "/v1/status/leader"  # works in threads, which this harness has not
+    harness = GatewayHarness(HttpConfig(value_bytes_max=200, txn_bytes_max=300))
     data = request(method, f"{path}{tail}?{query}", body)
-    desk.send(data[:cut])
+    harness.send(data[:cut])
     if data[cut:]:
-        desk.send(data[cut:])
-    is_sound(desk)
+        harness.send(data[cut:])
+    is_sound(harness)
 
 
 @given(st.sampled_from(["/v1/txn", "/v1/session/create", "/v1/agent/service/register"]), bodies)
 def test_any_json_where_json_is_wanted(path: str, body: bytes) -> None:
-    desk = Desk()
-    reply = desk.ask("PUT", path, body)
+    harness = GatewayHarness()
+    reply = harness.ask("PUT", path, body)
     assert reply.status in (200, 400, 409, 413, 500, 501)
     assert reply.text != "internal error"
 
@@ -118,9 +118,9 @@ def test_pipelined_requests_cut_anywhere_are_answered_in_order(
         for place, method in enumerate(methods)
     )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=10)))
-    desk = Desk()
+    harness = GatewayHarness()
     for first, last in zip([0, *cuts], [*cuts, len(whole)], strict=True):
         if last > first:
-            desk.send(whole[first:last])
-    statuses: list[Any] = [reply.status for reply in desk.replies()]
+            harness.send(whole[first:last])
+    statuses: list[Any] = [reply.status for reply in harness.replies()]
     assert statuses == [200 if method == "PUT" else 404 for method in methods]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quorate.httpserver.connection import Connection
 from quorate.httpserver.heads import Heads
-from tests.unit.gateways.desk import FakeTransport
+from tests.unit.gateways.harness import FakeTransport
 from tests.unit.httpserver.test_application import Store, Table
 
 FIRST_LINES = [

@@ -48,9 +48,9 @@ for _ in range(flips):
 
 def rows_of() -> dict[bytes, bytes]:
     """Rows of all sizes, over more than one level of pages."""
-    dice = random.Random(2)
+    rng = random.Random(2)
     return {
-        b"\1\1key/%05d" % number: dice.randbytes(dice.choice((0, 10, 300, 300, 3000)))
+        b"\1\1key/%05d" % number: rng.randbytes(rng.choice((0, 10, 300, 300, 3000)))
         for number in range(0, 4000, 2)
     }
 

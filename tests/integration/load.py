@@ -1,4 +1,4 @@
-"""Load: clients that work on a cluster all the time, remember what they were told, and judge it.
+"""Load: clients that work on a cluster all the time, record every result, and check it.
 
 Some read, write, compare and delete a few shared keys, whose histories must be linearizable. Some
 write keys of their own that nobody writes again: of these, what was acknowledged must be there in
@@ -33,7 +33,7 @@ class History:
         calls: Of each shared key; those that surely did not happen are left out.
         acknowledged, refused, unknown: Own keys by what became of their writes.
         written_s: When own writes were acknowledged.
-        errors: What clients were told instead of an answer, and how often.
+        errors: The errors that clients got, and how often.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Load:
         endpoints: Of the nodes; each client begins with another one and goes on to the next when
             it fails.
         clients: How many.
-        is_pinned: Each client knows one node only, and has patience with it.
+        is_pinned: Each client knows one node only, and waits for it.
         history: To be gone on with; None: a new one.
         first: Number of the first client: no two of a history may have the same.
     """

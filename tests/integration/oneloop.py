@@ -57,7 +57,7 @@ class ClusterNode:
 
     @property
     def is_running(self) -> bool:
-        """It lives, and nothing has broken it."""
+        """It runs, and has not failed."""
         return self._body is not None and not self._body.ended.done()
 
     @property
@@ -81,7 +81,7 @@ class ClusterNode:
         return self.local.status()
 
     async def start(self) -> None:
-        """Bring it to life, on what it left behind if it lived before.
+        """Start it, on its directory if it ran before.
 
         Raises:
             StorageError: Its directory cannot be used.
@@ -98,7 +98,7 @@ class ClusterNode:
             await body.stop()
 
     async def kill(self) -> None:
-        """End it as if its process were killed: nobody is told, nothing is handed over."""
+        """End it as if its process were killed: no peer is notified, nothing is handed over."""
         body, self._body = self._body, None
         if body is not None:
             await body.close()

@@ -32,7 +32,7 @@ from tests.limits import HANG_S
 MIB = 1024 * 1024
 SMALL: dict[str, object] = {"wal_segment_bytes": 2 * MIB, "free_bytes_min": 16 * MIB}
 POLL_S = 0.02
-PATIENT: dict[str, object] = {"performance": {"raft_multiplier": 5}}
+SLOW_MACHINE: dict[str, object] = {"performance": {"raft_multiplier": 5}}
 """Configuration of nodes that hold on to their leader when the machine is busy with others."""
 
 Story = Callable[["Stage"], Awaitable[None]]

@@ -293,7 +293,7 @@ def test_the_only_voter_does_not_leave_its_learners_alone(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["closed", "nohup"])
-def test_a_development_node_ends_with_its_terminal_unless_told_otherwise(is_kept: bool) -> None:
+def test_a_development_node_ends_with_its_terminal_by_default(is_kept: bool) -> None:
     ours, theirs = os.openpty()
 
     def begin() -> None:
@@ -374,7 +374,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "years of work"
 
 
-def test_a_wish_for_protection_is_refused_and_named() -> None:
+def test_a_request_for_protection_is_refused_and_named() -> None:
     text = refused("-dev", "-encrypt=d1N0MSI3zWWBgVsJN6tgtbnWY9YglR5YW/sQ1qeUth4=")
     assert "encrypt asks for encryption between nodes" in text
     assert "Nothing was started" in text
@@ -424,7 +424,7 @@ def test_a_directory_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "node.json").read_text() == content
 
 
-def test_the_faults_of_flags_and_files_are_told_without_starting(tmp_path: Path) -> None:
+def test_the_faults_of_flags_and_files_are_reported_without_starting(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"servr": true}')
     assert "invalid config key servr" in refused("-dev", f"-config-file={path}")

@@ -1,4 +1,4 @@
-"""Whole nodes in one loop: real disks, real sockets, nobody's processes."""
+"""Whole nodes in one loop: real disks, real sockets, no processes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -54,7 +54,7 @@ def played(play: Callable[[], Coroutine[Any, Any, None]]) -> None:
     uvloop.run(play())
 
 
-def test_what_one_node_was_told_every_node_tells() -> None:
+def test_what_one_node_acknowledged_every_node_has() -> None:
     async def play() -> None:
         async with Cluster(3) as cluster:
             for number, node in enumerate(cluster.nodes):
@@ -188,7 +188,9 @@ def test_a_row_damaged_while_a_node_is_down_is_whole_again_when_it_runs(tmp_path
     played(play)
 
 
-def test_a_damaged_row_ends_the_node_and_the_next_life_has_whole_tables(tmp_path: Path) -> None:
+def test_a_damaged_row_ends_the_node_and_the_next_incarnation_has_whole_tables(
+    tmp_path: Path,
+) -> None:
     async def play() -> None:
         async with Cluster(1, directory=tmp_path) as cluster:
             node = cluster.nodes[0]

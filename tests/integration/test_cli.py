@@ -196,7 +196,7 @@ class Orphan:
     Args:
         shell: Where it runs.
         name: Of the lock.
-        command: What it does after it has told who it is.
+        command: What it does after it has identified itself.
     """
 
     def __init__(self, shell: Shell, name: str, command: str = "sleep 3600; true") -> None:
@@ -297,7 +297,7 @@ def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("number", ["INT", "TERM"])
-def test_who_waits_for_a_lock_can_be_told_to_stop(shell: Shell, number: str) -> None:
+def test_who_waits_for_a_lock_can_be_stopped_by_a_signal(shell: Shell, number: str) -> None:
     key = f"locks/waiter-{number}"
     holder = shell.start("lock", "-pass-stdin", key, "echo in; read x")
     assert holder.stdout is not None

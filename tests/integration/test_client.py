@@ -79,7 +79,7 @@ def ran(play: Callable[[AsyncClient], Awaitable[None]], endpoints: list[str]) ->
 # --- keys and values --------------------------------------------------------------------------
 
 
-def test_what_one_node_was_told_each_node_tells(cluster: LocalCluster) -> None:
+def test_what_one_node_acknowledged_each_node_has(cluster: LocalCluster) -> None:
     async def play(client: AsyncClient) -> None:
         index = await client.kv.put("kv/a", b"1", flags=7)
         for node in cluster.nodes:

@@ -34,7 +34,7 @@ def calls(client: Client, folder: Path) -> Calls:
 
 
 @pytest.fixture
-def lonely(tmp_path: Path) -> Generator[tuple[int, int], None, None]:
+def isolated(tmp_path: Path) -> Generator[tuple[int, int], None, None]:
     """One of three nodes, the only one that runs: its HTTP port and its process."""
     port = free_port()
     flags = ("-server", "-bootstrap-expect=3", "-bind=127.0.0.1", f"-data-dir={tmp_path / 'data'}")
@@ -44,17 +44,17 @@ def lonely(tmp_path: Path) -> Generator[tuple[int, int], None, None]:
 
 
 def test_a_node_that_is_not_bootstrapped_gives_its_reason_within_every_limit(
-    lonely: tuple[int, int], tmp_path: Path
+    isolated: tuple[int, int], tmp_path: Path
 ) -> None:
-    with Client(f"127.0.0.1:{lonely[0]}", deadline_s=LIMIT_S) as client:
+    with Client(f"127.0.0.1:{isolated[0]}", deadline_s=LIMIT_S) as client:
         for call in calls(client, tmp_path).values():
             with pytest.raises(UnavailableError, match="waiting for 2 of 3 nodes") as caught:
                 call()
             assert caught.value.definite
 
 
-def test_the_command_line_says_at_once_what_it_waits_for(lonely: tuple[int, int]) -> None:
-    environment = os.environ | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{lonely[0]}"}
+def test_the_command_line_says_at_once_what_it_waits_for(isolated: tuple[int, int]) -> None:
+    environment = os.environ | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{isolated[0]}"}
     words = [*MAIN, "kv", "get", "a"]
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -67,9 +67,9 @@ def test_the_command_line_says_at_once_what_it_waits_for(lonely: tuple[int, int]
 
 
 def test_a_node_that_is_stopped_does_not_hold_its_clients(
-    lonely: tuple[int, int], tmp_path: Path
+    isolated: tuple[int, int], tmp_path: Path
 ) -> None:
-    port, pid = lonely
+    port, pid = isolated
     os.kill(pid, signal.SIGSTOP)
     try:
         with Client(f"127.0.0.1:{port}", deadline_s=LIMIT_S) as client:
@@ -80,7 +80,7 @@ def test_a_node_that_is_stopped_does_not_hold_its_clients(
         os.kill(pid, signal.SIGCONT)
 
 
-def test_the_server_port_of_a_node_is_told_at_once() -> None:
+def test_the_server_port_of_a_node_is_reported_at_once() -> None:
     server_port, http_port = free_port(), free_port()
     flags = ("-dev", f"-server-port={server_port}", f"-http-port={http_port}")
     why = f"this is a node's server port; its HTTP API is at 127.0.0.1:{http_port}"

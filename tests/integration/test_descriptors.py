@@ -1,4 +1,4 @@
-"""A node with few file descriptors, and clients that want them all: refused, counted and told."""
+"""A node with few file descriptors, and clients that want them all: refused, counted and logged."""
 
 import json
 import os

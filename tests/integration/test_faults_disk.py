@@ -1,4 +1,4 @@
-"""What disks do to one node of three: tear, rot and lose files, while the others go on."""
+"""What disks do to one node of three: tear, corrupt and lose files, while the others go on."""
 
 import asyncio
 import base64
@@ -64,7 +64,7 @@ def test_a_torn_tail_of_the_log_is_dropped_and_nothing_is_lost(tmp_path: Path, h
 
 @pytest.mark.parametrize("which", [0, -1], ids=["oldest", "newest"])
 @pytest.mark.parametrize("part", ["header", "body"])
-def test_rot_in_the_log_is_named_and_the_node_can_be_replaced(
+def test_corruption_in_the_log_is_named_and_the_node_can_be_replaced(
     tmp_path: Path, which: int, part: str
 ) -> None:
     async def story(stage: Stage) -> None:
@@ -159,7 +159,7 @@ def test_who_lost_everything_and_was_not_removed_is_one_more_until_that_is_done(
 # --- the tables -------------------------------------------------------------------------------
 
 
-def test_rot_in_tables_is_found_when_a_node_starts(tmp_path: Path) -> None:
+def test_corruption_in_tables_is_found_when_a_node_starts(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         victim = await a_follower(stage)
         await damage.fill(stage)
@@ -174,7 +174,9 @@ def test_rot_in_tables_is_found_when_a_node_starts(tmp_path: Path) -> None:
     played(tmp_path, story)
 
 
-def test_rot_while_a_node_runs_is_not_served_and_the_tables_are_made_anew(tmp_path: Path) -> None:
+def test_corruption_while_a_node_runs_is_not_served_and_the_tables_are_made_anew(
+    tmp_path: Path,
+) -> None:
     async def story(stage: Stage) -> None:
         victim = await a_follower(stage)
         await damage.fill(stage)
@@ -200,7 +202,7 @@ async def served(node: NodeProcess, key: str) -> bytes | None:
     return base64.b64decode(answer[0]["Value"])
 
 
-def test_rot_that_nobody_reads_is_found_by_the_next_snapshot(tmp_path: Path) -> None:
+def test_corruption_that_nobody_reads_is_found_by_the_next_snapshot(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         victim = await a_follower(stage)
         await damage.fill(stage)

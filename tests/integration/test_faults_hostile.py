@@ -26,7 +26,7 @@ from quorate.wire.hello import (
     config_hash,
     encode_hello,
 )
-from tests.integration.stage import MIB, PATIENT, Stage, played
+from tests.integration.stage import MIB, SLOW_MACHINE, Stage, played
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -68,12 +68,12 @@ async def said(connection: Connection, data: bytes) -> None:
 async def rest_of(connection: Connection) -> bytes:
     """All that comes until the other end closes, which it must."""
     reader, _ = connection
-    heard = b""
+    received = b""
     with contextlib.suppress(ConnectionError, RuntimeError):  # uvloop's word for closed
         async with asyncio.timeout(HANG_S):
             while data := await reader.read(65536):
-                heard += data
-    return heard
+                received += data
+    return received
 
 
 async def borne(stage: Stage, victim: NodeProcess, attack: Awaitable[None]) -> None:
@@ -137,7 +137,7 @@ def test_what_breaks_the_peer_protocol_costs_its_connection_only(tmp_path: Path)
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_a_stream_without_end_is_cut_off(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_stream_without_end_is_cut_off(tmp_path: Path) -> None:
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_connections_that_say_nothing_keep_no_node_out(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_connections_that_say_nothing_keep_no_node_out(tmp_path: Path) -> None:
         async def attack() -> None:
             async with connected(victim.ports.server, 300) as silent:
                 other.kill()
-                await stage.start(other)  # its place among the strangers may be taken
+                await stage.start(other)  # its place among unknown connections may be taken
                 await asyncio.gather(*map(rest_of, silent))
 
         before = resident_bytes(victim)
@@ -174,7 +174,7 @@ def test_connections_that_say_nothing_keep_no_node_out(tmp_path: Path) -> None:
         assert resident_bytes(victim) - before < GROWTH_BYTES_MAX
         await stage.says(victim, "said no whole Hello within")
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_half_a_frame_and_then_silence_is_borne(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_half_a_frame_and_then_silence_is_borne(tmp_path: Path) -> None:
         await borne(stage, victim, attack())
         await stage.says(victim, "peer refused", "left a message unfinished")
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 # --- the port for clients ---------------------------------------------------------------------
@@ -254,14 +254,17 @@ def test_what_is_no_good_http_is_answered_and_closed(tmp_path: Path) -> None:
                     async with connected(victim.ports.http) as found:
                         for connection in found:
                             await said(connection, data)
-                            heard = await rest_of(connection)
-                            assert heard.startswith(b"HTTP/1.1 " + status), (name, heard[:200])
+                            received = await rest_of(connection)
+                            assert received.startswith(b"HTTP/1.1 " + status), (
+                                name,
+                                received[:200],
+                            )
 
         await borne(stage, victim, attack())
         async with AsyncClient(victim.address) as client:
             assert await client.kv.get("bad") is None
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_half_a_body_writes_nothing(tmp_path: Path) -> None:
@@ -279,7 +282,7 @@ def test_half_a_body_writes_nothing(tmp_path: Path) -> None:
         async with AsyncClient(victim.address) as client:
             assert await client.kv.get("half") is None
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> None:
@@ -287,12 +290,12 @@ def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> No
         victim = await stage.leader()
 
         async def drip(connection: Connection) -> bytes:
-            hearing = asyncio.create_task(rest_of(connection))
+            receiving = asyncio.create_task(rest_of(connection))
             await said(connection, b"GET /v1/kv/slow HTTP/1.1\r\n")
-            while not hearing.done():
+            while not receiving.done():
                 await said(connection, b"X: y\r\n")
-                await asyncio.wait([hearing], timeout=0.2)
-            return await hearing
+                await asyncio.wait([receiving], timeout=0.2)
+            return await receiving
 
         async def attack() -> None:
             async with connected(victim.ports.http, 100) as found:
@@ -301,7 +304,7 @@ def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> No
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) -> None:
@@ -319,7 +322,7 @@ def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) ->
 
         await borne(stage, victim, attack())
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 GREEDY: dict[str, bytes] = {
@@ -358,4 +361,4 @@ def test_answers_that_nobody_takes_are_borne(tmp_path: Path, asked: bytes) -> No
 
             await borne(stage, victim, attack())
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)

@@ -82,7 +82,7 @@ def test_a_node_of_another_cluster_that_dials_ours_is_refused(tmp_path: Path) ->
             partner.kill()
             lost = NodeProcess("n1", folder, stranger.ports, peers(stage), 0, sized(stage))
             others.nodes[:] = [lost]
-            lost.start()  # its partner is gone, so it dials whom it was told to join: us
+            lost.start()  # its partner is gone, so it dials the address to join: ours
             await stage.says(lost, "peer refused", "belongs to cluster")
             for node in stage.nodes:
                 await stage.says(node, "peer refused", "belongs to cluster")
@@ -140,8 +140,10 @@ def test_a_copied_directory_is_refused_and_the_original_goes_on(
     played(tmp_path, story)
 
 
-def test_a_copy_with_a_newer_life_is_another_node_and_the_original_goes_on(tmp_path: Path) -> None:
-    """Its number takes the links of the original, but it has shown less: it is told so."""
+def test_a_copy_with_a_newer_incarnation_is_another_node_and_the_original_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Its number takes the links of the original, but it has shown less: it is notified."""
 
     async def story(stage: Stage) -> None:
         original = stage.others(await stage.leader())[0]
@@ -269,7 +271,7 @@ def test_of_several_addresses_for_clients_the_one_in_use_is_named(tmp_path: Path
     assert f"port {ports.http} on 127.0.0.3 is in use" in said
 
 
-def test_all_faults_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_a_configuration_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "wrong.json"
     timing = {"heartbeat_s": 2.0, "election_timeout_s": 1.0, "dead_s": 0.5}
     wrong = {"quorate": {"timing": timing, "wal_segment_bytes": 1}, "servr": True, "bind_adr": ""}

@@ -15,18 +15,18 @@ APART_S = 3.0  # longer than an election takes
 
 def test_a_leader_cut_off_serves_nothing_stale_and_comes_back(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
-        lonely = await stage.leader()
-        others = stage.others(lonely)
+        isolated = await stage.leader()
+        others = stage.others(isolated)
         late = Load(
-            [lonely.address], clients=6, is_pinned=True, history=stage.load.history, first=100
+            [isolated.address], clients=6, is_pinned=True, history=stage.load.history, first=100
         )
-        stage.wires.part([lonely], others)
+        stage.wires.part([isolated], others)
         late.start()  # they ask the one that is cut off, from the first moment on
         try:
             await stage.leader(others)
             await stage.load.writes(100)
             stage.wires.heal()
-            await stage.caught_up(lonely)
+            await stage.caught_up(isolated)
         finally:
             await late.stop()
 
@@ -36,11 +36,11 @@ def test_a_leader_cut_off_serves_nothing_stale_and_comes_back(tmp_path: Path) ->
 def test_a_follower_cut_off_disturbs_nobody_and_catches_up(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         leader = await stage.leader()
-        lonely, other = stage.others(leader)
-        stage.wires.part([lonely], [leader, other])
+        isolated, other = stage.others(leader)
+        stage.wires.part([isolated], [leader, other])
         await asyncio.sleep(APART_S)
         stage.wires.heal()
-        await stage.caught_up(lonely)
+        await stage.caught_up(isolated)
         assert await stage.leader() is leader  # who came back did not depose it
 
     played(tmp_path, story, is_wired=True)
@@ -57,7 +57,7 @@ def test_nodes_that_are_all_apart_go_on_when_they_meet_again(tmp_path: Path) -> 
     played(tmp_path, story, is_wired=True)
 
 
-def test_a_bridge_between_two_that_do_not_hear_each_other_keeps_the_cluster_going(
+def test_a_bridge_between_two_that_do_not_reach_each_other_keeps_the_cluster_going(
     tmp_path: Path,
 ) -> None:
     async def story(stage: Stage) -> None:
@@ -74,7 +74,7 @@ def test_a_bridge_between_two_that_do_not_hear_each_other_keeps_the_cluster_goin
 
 
 @pytest.mark.parametrize("way", ["from", "to"])
-def test_a_leader_heard_one_way_only_is_replaced(tmp_path: Path, way: str) -> None:
+def test_a_leader_reachable_one_way_only_is_replaced(tmp_path: Path, way: str) -> None:
     async def story(stage: Stage) -> None:
         leader = await stage.leader()
         others = stage.others(leader)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.lab.launch import HOST, NodeProcess
-from tests.integration.stage import PATIENT, Stage, log_of, played
+from tests.integration.stage import SLOW_MACHINE, Stage, log_of, played
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -82,7 +82,7 @@ def test_senseless_requests_are_refused_and_nobody_notices(tmp_path: Path) -> No
             assert SECRET not in log_of(node)
             assert "internal error" not in log_of(node)
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_pipelined_reads_and_writes_of_a_key_take_effect_in_their_order(tmp_path: Path) -> None:

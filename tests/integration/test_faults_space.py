@@ -14,7 +14,7 @@ from quorate.client import AsyncClient
 from quorate.lab.launch import HOST, NodeProcess
 from tests.integration import damage
 from tests.integration.shim import Shim
-from tests.integration.stage import MIB, PATIENT, Stage, log_of, played
+from tests.integration.stage import MIB, SLOW_MACHINE, Stage, log_of, played
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -214,7 +214,7 @@ def test_a_slow_disk_of_a_follower_slows_nobody(tmp_path: Path, shim: Shim) -> N
         assert await stage.leader() is leader
         assert stage.load.history.errors == {}
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_a_slow_disk_of_the_leader_costs_speed_only(tmp_path: Path, shim: Shim) -> None:
@@ -225,7 +225,7 @@ def test_a_slow_disk_of_the_leader_costs_speed_only(tmp_path: Path, shim: Shim) 
         assert await stage.leader() is leader
         assert stage.load.history.errors == {}
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 def test_slow_disks_of_all_nodes_cost_speed_only(tmp_path: Path, shim: Shim) -> None:
@@ -237,7 +237,7 @@ def test_slow_disks_of_all_nodes_cost_speed_only(tmp_path: Path, shim: Shim) -> 
         assert await stage.leader() is leader
         assert stage.load.history.errors == {}
 
-    played(tmp_path, story, config=PATIENT)
+    played(tmp_path, story, config=SLOW_MACHINE)
 
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
@@ -245,7 +245,7 @@ def test_a_disk_that_hangs_stops_one_node_at_most(tmp_path: Path, shim: Shim, wh
     async def story(stage: Stage) -> None:
         leader = await stage.leader()
         victim = leader if who == "leader" else stage.others(leader)[0]
-        shim.order(victim, sync_s=4.0)  # a node that syncs in its loop hears nothing meanwhile
+        shim.order(victim, sync_s=4.0)  # a node that syncs in its loop receives nothing meanwhile
         await stage.load.writes(300)
         shim.order(victim)
         await stage.caught_up(victim)

@@ -1,4 +1,4 @@
-"""The demo's network cables."""
+"""The demo's proxied links."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ async def answered(streams: Streams, within_s: float = HANG_S) -> bytes:
 
 
 def played(story: Callable[[Cables, Dial], Awaitable[None]], dialer: str = "") -> None:
-    """Run a story with a node that echoes behind a cable; everybody who dials is `dialer`."""
+    """Run a story with a node that echoes behind a proxied link; whoever dials is `dialer`."""
 
     async def play() -> None:
         port, other = free_ports(2)
@@ -67,7 +67,7 @@ def played(story: Callable[[Cables, Dial], Awaitable[None]], dialer: str = "") -
     asyncio.run(play())
 
 
-def test_bytes_pass_until_the_cable_is_pulled_and_again_over_a_new_connection() -> None:
+def test_bytes_pass_until_the_link_is_cut_and_again_over_a_new_connection() -> None:
     async def story(cables: Cables, dial: Dial) -> None:
         old = await dial()
         assert await answered(old) == b"hello"
@@ -81,7 +81,7 @@ def test_bytes_pass_until_the_cable_is_pulled_and_again_over_a_new_connection() 
     played(story)
 
 
-def test_a_pulled_cable_silences_what_its_node_dialed_too() -> None:
+def test_a_cut_link_cuts_what_its_node_dialed_too() -> None:
     async def story(cables: Cables, dial: Dial) -> None:
         dialed = await dial()
         assert await answered(dialed) == b"hello"

@@ -98,7 +98,7 @@ def test_a_node_is_not_started_under_other_values_of_fixed_settings(tmp_path: Pa
     asyncio.run(script())
 
 
-def test_a_node_with_other_settings_is_refused_and_told_which_differ(tmp_path: Path) -> None:
+def test_a_node_with_other_settings_is_refused_and_reported_which_differ(tmp_path: Path) -> None:
     async def script() -> None:
         first, log = await leading(tmp_path / "a", BEFORE), Log()
         address = first.member.address

@@ -1,7 +1,7 @@
 """Wires between nodes, each direction of which can be cut: TCP proxies in front of peer ports.
 
 A cut direction stands still without an end, as a network does that drops everything. Healing ends
-the connections that stood still, so that the nodes connect anew. Who dials is told by the Hello
+the connections that were stalled, so that the nodes connect anew. Which node dials is in the Hello
 that each node begins with.
 """
 

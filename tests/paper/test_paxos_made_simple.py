@@ -111,7 +111,7 @@ def test_an_acceptor_must_be_able_to_accept_more_than_one_proposal() -> None:
 def test_p2_once_a_value_is_chosen_every_higher_proposal_chosen_has_it(
     order: tuple[int, ...],
 ) -> None:
-    """P2, P2a, P2b: chosen, accepted, issued; over all majorities and who hears the votes."""
+    """P2, P2a, P2b: chosen, accepted, issued; over all majorities and receivers of the votes."""
     for firsts in product(MAJORITIES, repeat=3):
         for seconds in product(MAJORITIES, repeat=3):
             world = World()

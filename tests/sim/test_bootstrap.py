@@ -65,13 +65,15 @@ def test_a_node_whose_links_stand_all_the_time_joins_without_a_reconnect() -> No
     world.run(0.6)
     before = cluster.network.counts["links"]
     until(cluster, lambda: bool(belongs(fourth)))
-    assert cluster.network.counts["links"] - before <= 3  # founders that had not met the others
+    assert (
+        cluster.network.counts["links"] - before <= 3
+    )  # initial nodes that had no link to the others
 
 
 @pytest.mark.parametrize("victim", ["a", "b", "c"])
 @pytest.mark.parametrize("after_ms", [1, 20, 60, 200, 550])
 @pytest.mark.parametrize("is_power_cut", [False, True])
-def test_a_founder_that_crashes_in_between_is_waited_for(
+def test_an_initial_node_that_crashes_in_between_is_waited_for(
     victim: str, after_ms: int, is_power_cut: bool
 ) -> None:
     cluster = made(f"{victim}{after_ms}", initial_nodes=3, spares=1, early=1)
@@ -87,7 +89,7 @@ def test_a_founder_that_crashes_in_between_is_waited_for(
 
 @pytest.mark.parametrize("victim", ["a", "b", "c"])
 @pytest.mark.parametrize("after_ms", [20, 60, 200])
-def test_a_founder_that_never_comes_back_is_done_without(victim: str, after_ms: int) -> None:
+def test_an_initial_node_that_never_comes_back_is_done_without(victim: str, after_ms: int) -> None:
     """Four that expect three: whichever is lost, at whichever point, three are left."""
     cluster = made(f"{victim}{after_ms}", initial_nodes=4, expect=3)
     cluster.start()

@@ -264,7 +264,7 @@ def test_what_a_blocking_read_of_services_missed_is_found(checked: CheckedLog) -
         checked.checker.read(asked, 2.0, slot, seen)
 
 
-def test_unchanged_by_a_host_that_has_not_heard_is_found(checked: CheckedLog) -> None:
+def test_unchanged_by_a_host_that_does_not_know_is_found(checked: CheckedLog) -> None:
     checked.write(KvSet(b"k", b"one"))
     asked = watch(checked, 1)
     checked.write(KvSet(b"k", b"two"))  # known at time 0, before its wait was over
@@ -273,7 +273,7 @@ def test_unchanged_by_a_host_that_has_not_heard_is_found(checked: CheckedLog) ->
         checked.checker.read(asked, 2.0, 1, row(1, b"one"))
 
 
-def test_unchanged_before_the_wait_is_over_is_as_good_as_its_read_point(
+def test_unchanged_before_the_wait_is_over_is_as_good_as_its_read_index(
     checked: CheckedLog,
 ) -> None:
     checked.write(KvSet(b"k", b"one"))

@@ -136,7 +136,7 @@ def no_snapshot(slot: Slot, done: Callable[[Slot], None]) -> None:
 def test_a_node_that_takes_itself_for_the_one_who_knows_more_asks_nodes_it_does_not_know() -> None:
     """It led while all others were replaced, lost its power, and has a hole from before that.
 
-    Who is left needs its vote, and knows less than it was told by itself. For it they are no
+    Who is left needs its vote, and knows less than it reported itself. For it they are no
     members, until it has asked them. The hole: tables that outlived a kill were ahead of the log.
     """
     stage = Stage(3, spares=2)

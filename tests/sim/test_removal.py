@@ -46,7 +46,7 @@ def test_who_was_removed_may_go_at_once_and_another_one_be_lost(
 
 
 def test_no_answer_while_the_configuration_before_may_need_who_was_removed() -> None:
-    """The others have not heard that the last slots of the older configuration are chosen."""
+    """The others do not know that the last slots of the older configuration are chosen."""
     stage = Stage(4)
     gone, *others = stage.followers
     answers = stage.change("remove", gone.me, stage.leader)
@@ -75,7 +75,7 @@ def test_a_change_that_a_new_leader_finds_made_is_answered_by_that_one() -> None
     goes_on(stage, *others)
 
 
-def test_a_removed_node_hears_that_it_is_removed_though_its_leader_is_gone() -> None:
+def test_a_removed_node_learns_that_it_is_removed_though_its_leader_is_gone() -> None:
     """It follows nobody any more, so it asks all it is linked to."""
     stage = Stage(5)
     leader, (gone, *others) = stage.leader, stage.followers

@@ -65,8 +65,8 @@ def test_an_old_copy_is_found_by_the_replicated_state_when_all_were_restarted() 
     read_all(stage, others)
 
 
-def test_what_a_third_node_only_heard_of_is_not_lost_with_an_old_copy() -> None:
-    """Who wrote with the old copy is away; the third node holds no batch, but heard of the choice.
+def test_what_a_third_node_only_knows_of_is_not_lost_with_an_old_copy() -> None:
+    """Who wrote with the old copy is away; the third node holds no batch, but knows of the choice.
 
     Nobody leads, rather than that it is lost, until the one that holds it is back.
     """

@@ -1,4 +1,4 @@
-"""Directed scenarios: what chance finds rarely, each with all checkers watching."""
+"""Directed scenarios: what seeds find rarely, each with all checkers on."""
 
 import pytest
 
@@ -179,7 +179,7 @@ def test_a_late_old_batch_is_adopted_by_whoever_finds_it() -> None:
     old = stage.leader
     one, *rest = stage.followers
     late = stage.catch(Accept, sender=old, is_held=True)
-    lonely = stage.write(old)
+    isolated = stage.write(old)
     stage.run(0.05)
     pairs = stage.cut(old, [one, *rest])
     stage.until(lambda: stage.cluster.leader not in (None, old))
@@ -189,7 +189,7 @@ def test_a_late_old_batch_is_adopted_by_whoever_finds_it() -> None:
     stage.run(0.2)
     stage.heal(pairs)
 
-    stage.until(lambda: lonely.end is not OperationStatus.OPEN)
+    stage.until(lambda: isolated.end is not OperationStatus.OPEN)
     stage.level()
 
 

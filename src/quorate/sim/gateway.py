@@ -225,7 +225,7 @@ class SimGateway:
                 self._checker.waits(operation, node.group.machine.applied)
 
     def _check_leftovers(self, host: Server, own: Sequence[Operation]) -> None:
-        """Check that nothing is kept for operations that are over, and that failures were reported."""
+        """Check that nothing is kept for closed operations, and that failures were reported."""
         for operation in own:
             if operation.planted:
                 self._checker.fail(f"{described(operation)} failed, and its client got no error")

@@ -69,7 +69,7 @@ def test_a_follower_that_does_not_read_holds_so_many_lines_and_learns_of_the_res
     assert f"number={LINES_MAX + 6}" in lines[-1]
 
 
-def test_who_follows_no_more_is_told_nothing() -> None:
+def test_who_follows_no_more_gets_nothing() -> None:
     logs = Logs("error", is_json=False)
     follower = logs.follow("info", lambda: None, is_json=False)
     other = logs.follow("info", lambda: None, is_json=False)

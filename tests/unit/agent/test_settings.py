@@ -73,7 +73,7 @@ def test_files_merge_in_order_and_flags_win(tmp_path: Path) -> None:
     assert settings.http_port == 9500
 
 
-def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_told(
+def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_reported(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "2.hcl").write_text('node_name = "two"  # a comment\nretry_join = ["b:2"]')
@@ -90,7 +90,7 @@ def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_told(
 
 
 @pytest.mark.parametrize("form", ["", "-config-format=hcl"])
-def test_a_link_to_nothing_in_a_folder_stops_the_start_and_a_pipe_is_told(
+def test_a_link_to_nothing_in_a_folder_stops_the_start_and_a_pipe_is_reported(
     tmp_path: Path, form: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe.hcl")
@@ -197,7 +197,7 @@ def test_a_value_that_asks_for_nothing_is_harmless(tmp_path: Path, keys: dict[st
     read(tmp_path, "-dev", f=keys)
 
 
-def test_a_later_file_may_take_a_wish_for_protection_back(tmp_path: Path) -> None:
+def test_a_later_file_may_take_a_request_for_protection_back(tmp_path: Path) -> None:
     read(tmp_path, "-dev", a={"acl": {"enabled": True}}, b={"acl": {"enabled": False}})
     assert "acl.enabled" in refused(
         tmp_path, "-dev", a={"acl": {"enabled": False}}, b={"acl": {"enabled": True}}
@@ -520,7 +520,7 @@ def test_the_gateway_has_the_limits_of_the_cluster(tmp_path: Path) -> None:
 # --- who is let in --------------------------------------------------------------------------------
 
 
-def test_a_node_that_does_not_say_what_it_is_joins_and_is_told_as_what(tmp_path: Path) -> None:
+def test_a_node_that_does_not_say_what_it_is_joins_and_its_role_is_logged(tmp_path: Path) -> None:
     settings, warnings = read(tmp_path, "-data-dir /d -retry-join 10.0.0.1")
     assert (settings.expect, settings.is_alone) == (0, False)
     assert any("joins as a server that holds everything" in warning for warning in warnings)

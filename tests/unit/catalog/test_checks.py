@@ -1,4 +1,4 @@
-"""Checks of nodes and of instances: who is told, which sessions end, what is refused."""
+"""Checks of nodes and of instances: who is notified, which sessions end, what is refused."""
 
 from functools import partial
 

@@ -128,7 +128,7 @@ def test_headers_say_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_a_socket_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_socket_that_is_not_there_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kv", "get", "-http-addr=unix:///none/q.sock", "x"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("Error connecting to unix:///none/q.sock: no such file or directory")

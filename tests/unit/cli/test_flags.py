@@ -126,7 +126,7 @@ def test_a_repeatable_flag_keeps_the_order_of_its_values() -> None:
     assert [value for _, value in line.given] == [Path("b"), Path("a")]
 
 
-def test_every_fault_is_told_in_its_order() -> None:
+def test_every_fault_is_reported_in_its_order() -> None:
     line = read_line(["-x", "stray", "-flags=q"], FLAGS, refusal="no arguments")
     assert line.faults == [
         "flag provided but not defined: -x",

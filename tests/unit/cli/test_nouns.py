@@ -74,7 +74,7 @@ def test_an_unknown_command_prints_the_known_ones(run: Run) -> None:
         ("-dev", "flags come after: quorate agent -dev"),
     ],
 )
-def test_a_flag_before_the_command_is_told_where_it_belongs(
+def test_a_flag_before_the_command_is_shown_where_it_belongs(
     run: Run, words: str, said: str
 ) -> None:
     answer = run(*words.split())
@@ -164,7 +164,7 @@ def test_a_group_alone_lists_its_commands_and_fails(run: Run) -> None:
         ("services register", "is not part of this version"),
     ],
 )
-def test_who_types_another_command_is_told_where_it_is(run: Run, typed: str, meant: str) -> None:
+def test_who_types_another_command_is_shown_where_it_is(run: Run, typed: str, meant: str) -> None:
     said = run(*typed.split())
     assert (said.code, said.out) == (127, "")
     assert meant in said.err

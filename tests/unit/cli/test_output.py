@@ -70,21 +70,21 @@ def told(
     return capsys.readouterr().err
 
 
-def test_a_long_wait_is_told_on_a_terminal(
+def test_a_long_wait_is_reported_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = told("", monkeypatch, capsys, is_tty=True)
     assert text == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
 
 
-def test_a_wait_without_a_reason_is_not_told_to_a_file(
+def test_a_wait_without_a_reason_is_not_reported_to_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told("", monkeypatch, capsys, is_tty=False) == ""
 
 
 @pytest.mark.parametrize("is_tty", [True, False])
-def test_the_reason_of_a_wait_is_told_everywhere(
+def test_the_reason_of_a_wait_is_reported_everywhere(
     is_tty: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = told("waiting for 2 of 3 nodes", monkeypatch, capsys, is_tty=is_tty)

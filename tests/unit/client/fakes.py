@@ -67,7 +67,7 @@ class _Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body = b""
-        self._answers: deque[Answer] = deque()
+        self._responses: deque[Answer] = deque()
         self.requests = 0
         self.transport: asyncio.Transport | None = None
 
@@ -102,18 +102,18 @@ class _Connection(asyncio.Protocol):
         self.requests += 1
         self._node.seen.append(seen)
         answer = self._node.script(seen)
-        self._answers.append(answer)
+        self._responses.append(answer)
         if isinstance(answer, asyncio.Future):
             answer.add_done_callback(lambda _: self._drain())
 
     def _drain(self) -> None:
-        while self._answers and self.transport is not None:
-            answer = self._answers[0]
+        while self._responses and self.transport is not None:
+            answer = self._responses[0]
             if isinstance(answer, asyncio.Future):
                 answer = answer.result() if answer.done() else None
             if answer is None:
                 return
-            self._answers.popleft()
+            self._responses.popleft()
             if answer.endswith(CUT):
                 self.transport.write(answer.removesuffix(CUT))
                 self.transport.close()

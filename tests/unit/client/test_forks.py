@@ -167,7 +167,7 @@ def test_a_child_does_not_hold_the_lock_of_its_parent_and_cannot_end_it() -> Non
         assert store.sessions == {}
 
 
-def test_a_child_that_leaves_the_block_is_told_and_ends_nothing() -> None:
+def test_a_child_that_leaves_the_block_is_reported_and_ends_nothing() -> None:
     store = Store()
     with nodes_in_thread(store) as [node], Client(node.address) as client:
         lock = client.election("e", "parent")
@@ -267,21 +267,21 @@ def test_an_async_client_without_a_loop_says_so() -> None:
 
 
 def pickled(client: Client) -> Client:
-    twin: Client = pickle.loads(pickle.dumps(client))
-    return twin
+    duplicate: Client = pickle.loads(pickle.dumps(client))
+    return duplicate
 
 
 def deeply_copied(client: Client) -> Client:
     return copy.deepcopy(client)
 
 
-@pytest.mark.parametrize("twin", [pickled, deeply_copied])
+@pytest.mark.parametrize("duplicate", [pickled, deeply_copied])
 def test_a_pickled_or_copied_client_has_the_same_settings_and_its_own_connections(
-    twin: Callable[[Client], Client],
+    duplicate: Callable[[Client], Client],
 ) -> None:
     with nodes_in_thread(echo) as [node], Client(node.address, token="t0k") as client:
         client.kv.read("a")
-        with twin(client) as other:
+        with duplicate(client) as other:
             assert other.kv.read("b") == b"b"
         assert client.kv.read("c") == b"c"
         assert [seen.headers["X-Consul-Token"] for seen in node.seen] == ["t0k"] * 3

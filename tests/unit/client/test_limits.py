@@ -285,7 +285,7 @@ def test_a_lock_without_an_answer_tells_what_was_waited_for() -> None:
     leaping.run(work())
 
 
-def test_a_lock_that_another_holds_is_told_so_though_the_cluster_falls_silent() -> None:
+def test_a_lock_that_another_holds_is_reported_though_the_cluster_falls_silent() -> None:
     async def work() -> None:
         async with (
             nodes(dies_after(3)) as [node],

@@ -169,7 +169,7 @@ def test_a_held_lock_is_renewed() -> None:
     asyncio.run(run())
 
 
-def test_a_body_that_ends_after_the_loss_is_told_of_it() -> None:
+def test_a_body_that_ends_after_the_loss_is_notified_of_it() -> None:
     async def run() -> None:
         store = Store()
         async with nodes(store) as [node], AsyncClient(node.address) as client:

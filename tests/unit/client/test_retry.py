@@ -41,11 +41,11 @@ def error(
 
 def test_a_definite_refusal_is_tried_at_the_next_node_and_the_choice_is_sticky() -> None:
     async def run() -> None:
-        async with nodes(NO_LEADER, OK) as [lonely, other]:
-            async with AsyncClient([lonely.address, other.address]) as client:
+        async with nodes(NO_LEADER, OK) as [isolated, other]:
+            async with AsyncClient([isolated.address, other.address]) as client:
                 for _ in range(3):
                     assert await client.kv.put("a", b"1") == 7
-            assert (len(lonely.seen), len(other.seen)) == (1, 3)
+            assert (len(isolated.seen), len(other.seen)) == (1, 3)
 
     asyncio.run(run())
 
@@ -59,7 +59,7 @@ def test_an_error_repeats_what_the_server_said_with_its_status() -> None:
     assert caught.value.response == error.response
 
 
-def test_a_removed_node_is_left_for_another_one_and_told_of_at_once_if_there_is_none() -> None:
+def test_a_removed_node_is_left_for_another_one_and_reported_at_once_if_there_is_none() -> None:
     removed = refusal(503, "removed", "this node, n3, was removed from cluster c: ask another one")
 
     async def run() -> None:
@@ -100,11 +100,11 @@ def test_a_refused_connection_is_definite_and_tried_elsewhere() -> None:
 
 def test_many_calls_that_fail_together_move_on_by_one_node() -> None:
     async def run() -> None:
-        async with nodes(NO_LEADER, OK, OK) as [lonely, second, third]:
-            addresses = [node.address for node in (lonely, second, third)]
+        async with nodes(NO_LEADER, OK, OK) as [isolated, second, third]:
+            addresses = [node.address for node in (isolated, second, third)]
             async with AsyncClient(addresses) as client:
                 await asyncio.gather(*(client.kv.put(f"k{n}", b"1") for n in range(50)))
-            assert (len(lonely.seen), len(second.seen), len(third.seen)) == (50, 50, 0)
+            assert (len(isolated.seen), len(second.seen), len(third.seen)) == (50, 50, 0)
 
     asyncio.run(run())
 
@@ -224,7 +224,7 @@ def test_pauses_begin_when_all_nodes_were_asked_and_grow_to_a_limit() -> None:
     assert pause_s(UnavailableError("overloaded", "", 4.0), 3, 3) == 4.0
 
 
-# --- what is told at the deadline ---------------------------------------------------------------
+# --- what is raised at the deadline -------------------------------------------------------------
 
 
 def test_a_write_short_of_time_carries_its_deadline_and_an_ordinary_one_does_not() -> None:
@@ -242,10 +242,10 @@ def test_a_write_short_of_time_carries_its_deadline_and_an_ordinary_one_does_not
 
 def test_every_try_after_the_first_carries_the_time_that_is_left() -> None:
     async def run() -> None:
-        async with nodes(NO_LEADER, OK) as [lonely, other]:
-            async with AsyncClient([lonely.address, other.address], deadline_s=7.5) as client:
+        async with nodes(NO_LEADER, OK) as [isolated, other]:
+            async with AsyncClient([isolated.address, other.address], deadline_s=7.5) as client:
                 assert await client.kv.put("a", b"1") == 7
-            assert "X-Quorate-Deadline" not in lonely.seen[0].headers
+            assert "X-Quorate-Deadline" not in isolated.seen[0].headers
             left_ms = int(other.seen[0].headers["X-Quorate-Deadline"].removesuffix("ms"))
             assert 0 < left_ms <= 6500
 
@@ -302,7 +302,7 @@ def test_a_try_that_went_well_for_long_may_be_repeated_however_late_it_is() -> N
 # --- where no node answers ----------------------------------------------------------------------
 
 
-def test_nothing_that_listens_is_told_at_once_by_its_address() -> None:
+def test_nothing_that_listens_is_reported_at_once_by_its_address() -> None:
     async def run() -> None:
         async with nodes(OK, OK) as [gone, gone_too]:
             await gone.stop()
@@ -332,7 +332,7 @@ def test_nothing_that_listens_is_told_at_once_by_its_address() -> None:
         (b"SSH-2.0-OpenSSH_9.6\r\n", "this is no HTTP port: it says b'SSH-2.0"),
     ],
 )
-def test_another_service_is_told_at_once_and_definite(greeting: bytes, told: str) -> None:
+def test_another_service_is_reported_at_once_and_definite(greeting: bytes, told: str) -> None:
     async def run() -> None:
         async with nodes(greeting) as [node], AsyncClient(node.address, deadline_s=1e6) as client:
             for call in (client.kv.put("a", b"1"), client.kv.get("a")):
@@ -343,7 +343,7 @@ def test_another_service_is_told_at_once_and_definite(greeting: bytes, told: str
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_told_at_once_with_its_place(status: int) -> None:
+def test_a_redirect_is_reported_at_once_with_its_place(status: int) -> None:
     async def run() -> None:
         answer = reply(status, b"", {"Location": "https://other/v1"})
         async with nodes(answer) as [node], AsyncClient(node.address, deadline_s=1e6) as client:
@@ -411,7 +411,7 @@ def test_every_try_of_a_write_tells_its_limit_so_that_the_node_withdraws_it() ->
     asyncio.run(run())
 
 
-def test_a_lock_that_was_not_had_is_told_as_such_though_a_try_had_no_answer() -> None:
+def test_a_lock_that_was_not_had_is_reported_as_such_though_a_try_had_no_answer() -> None:
     async def run() -> None:
         def script(seen: Seen) -> Answer:
             if seen.path == "/v1/session/create":

@@ -63,8 +63,8 @@ def test_threads_may_share_a_client() -> None:
 def test_a_definite_failure_is_tried_at_the_next_node() -> None:
     no_leader = refusal(500, "no_quorum", "No cluster leader")
     with (
-        nodes_in_thread(no_leader, OK) as [lonely, other],
-        Client([lonely.address, other.address]) as client,
+        nodes_in_thread(no_leader, OK) as [isolated, other],
+        Client([isolated.address, other.address]) as client,
     ):
         assert client.kv.put("a", b"1") == 7
         assert client.endpoint == other.address
@@ -107,7 +107,9 @@ def test_a_connection_that_the_node_closed_meanwhile_is_noticed_before_a_write()
         assert client.kv.put("a", b"1") == 7
 
 
-def test_a_reply_that_comes_before_the_whole_request_is_heard_though_the_connection_ends() -> None:
+def test_a_reply_that_comes_before_the_whole_request_is_received_though_the_connection_ends() -> (
+    None
+):
     def refuse(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
@@ -196,7 +198,7 @@ def test_a_lock_excludes_hands_out_fences_and_is_released() -> None:
         assert store.sessions == {}
 
 
-def test_a_lost_lock_is_told_by_check_by_callback_and_at_the_end() -> None:
+def test_a_lost_lock_is_reported_by_check_by_callback_and_at_the_end() -> None:
     store = Store()
     reasons: SimpleQueue[str] = SimpleQueue()
     with nodes_in_thread(store) as [node], Client(node.address) as client:

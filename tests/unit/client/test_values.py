@@ -94,7 +94,7 @@ def test_a_duration_out_of_range_is_refused(duration_s: float) -> None:
         durations.spell(duration_s)
 
 
-def test_a_host_name_that_is_none_is_told_at_once_by_both_clients() -> None:
+def test_a_host_name_that_is_none_is_reported_at_once_by_both_clients() -> None:
     async def work() -> None:
         loop = asyncio.get_running_loop()
         begun_s = loop.time()

@@ -126,7 +126,7 @@ def test_a_tree_is_watched_as_a_whole() -> None:
     asyncio.run(run())
 
 
-def test_a_watch_gives_up_when_its_patience_is_over_and_can_go_on() -> None:
+def test_a_watch_gives_up_when_its_timeout_is_over_and_can_go_on() -> None:
     async def run() -> None:
         async with nodes(CUT) as [node], AsyncClient(node.address) as client:
             watch = client.kv.watch("a", patience_s=0.24)

@@ -64,7 +64,7 @@ def test_any_tar_shows_what_is_inside() -> None:
         assert tar.getnames() == ["meta.json", "state.bin", "SHA256SUMS"]
 
 
-def test_the_length_is_told_before_the_first_byte() -> None:
+def test_the_length_is_reported_before_the_first_byte() -> None:
     with closing(pack([STATE], {}, SPACE)) as file:
         assert file.size == len(file.rewind().read())
 

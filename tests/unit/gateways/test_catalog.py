@@ -8,100 +8,101 @@ import pytest
 from quorate.base.config import NodeSettings
 from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, NODE_ID_META, QUORATE_VERSION
 from quorate.node.presence import registration
-from tests.unit.gateways.desk import BOB, ME, Desk
+from tests.unit.gateways.harness import BOB, ME, GatewayHarness
 
 
 def test_each_server_is_an_instance_of_the_service_consul() -> None:
-    desk = Desk()
-    desk.local.register(ME, BOB)
-    assert json.loads(desk.ask("GET", "/v1/catalog/services").body) == {"consul": []}
-    found = json.loads(desk.ask("GET", "/v1/catalog/service/consul").body)
+    harness = GatewayHarness()
+    harness.local.register(ME, BOB)
+    assert json.loads(harness.ask("GET", "/v1/catalog/services").body) == {"consul": []}
+    found = json.loads(harness.ask("GET", "/v1/catalog/service/consul").body)
     assert [(one["Node"], one["ServiceID"], one["ServicePort"]) for one in found] == [
         ("Ann", "consul", 8300),
         ("Bob", "consul", 8300),
     ]
-    healthy = json.loads(desk.ask("GET", "/v1/health/service/consul?passing").body)
+    healthy = json.loads(harness.ask("GET", "/v1/health/service/consul?passing").body)
     assert [one["Service"]["Port"] for one in healthy] == [8300, 8300]
-    node = json.loads(desk.ask("GET", "/v1/catalog/node/Bob").body)
+    node = json.loads(harness.ask("GET", "/v1/catalog/node/Bob").body)
     assert list(node["Services"]) == ["consul"]
     bob = "/v1/catalog/service/consul?node-meta=zone:Bob"
-    assert [one["Node"] for one in json.loads(desk.ask("GET", bob).body)] == ["Bob"]
-    assert json.loads(desk.ask("GET", "/v1/catalog/datacenters").body) == ["dc1"]
+    assert [one["Node"] for one in json.loads(harness.ask("GET", bob).body)] == ["Bob"]
+    assert json.loads(harness.ask("GET", "/v1/catalog/datacenters").body) == ["dc1"]
 
 
 def test_the_service_of_the_servers_is_not_the_agents() -> None:
-    desk = Desk()
-    desk.local.register(ME)
-    assert desk.ask("GET", "/v1/agent/services").body == b"{}"
-    assert desk.ask("PUT", "/v1/agent/service/deregister/consul").status == 404
+    harness = GatewayHarness()
+    harness.local.register(ME)
+    assert harness.ask("GET", "/v1/agent/services").body == b"{}"
+    assert harness.ask("PUT", "/v1/agent/service/deregister/consul").status == 404
     body = json.dumps({"Name": "x", "ID": "consul"}).encode()
-    assert desk.ask("PUT", "/v1/agent/service/register", body).status == 400
-    assert json.loads(desk.ask("GET", "/v1/catalog/services").body) == {"consul": []}
+    assert harness.ask("PUT", "/v1/agent/service/register", body).status == 400
+    assert json.loads(harness.ask("GET", "/v1/catalog/services").body) == {"consul": []}
 
 
 def test_services_are_listed_with_the_tags_of_all_their_instances() -> None:
-    desk = Desk()
-    desk.local.register(ME)
+    harness = GatewayHarness()
+    harness.local.register(ME)
     for body in [
         {"Name": "web", "ID": "w1", "Tags": ["b", "a"]},
         {"Name": "web", "ID": "w2", "Tags": ["c", "a"], "Kind": "anything"},
     ]:
         assert (
-            desk.ask("PUT", "/v1/agent/service/register", json.dumps(body).encode()).status == 200
+            harness.ask("PUT", "/v1/agent/service/register", json.dumps(body).encode()).status
+            == 200
         )
-    all_of_them = json.loads(desk.ask("GET", "/v1/catalog/services").body)
+    all_of_them = json.loads(harness.ask("GET", "/v1/catalog/services").body)
     assert all_of_them == {"consul": [], "web": ["a", "b", "c"]}
     by_filter = "/v1/catalog/services?filter=ServiceID%20==%20w2"
-    assert json.loads(desk.ask("GET", by_filter).body) == {"web": ["a", "c"]}
-    assert json.loads(desk.ask("GET", "/v1/catalog/services?node-meta=zone:Bob").body) == {}
-    tagged = json.loads(desk.ask("GET", "/v1/catalog/service/web?tag=B&tag=a").body)
+    assert json.loads(harness.ask("GET", by_filter).body) == {"web": ["a", "c"]}
+    assert json.loads(harness.ask("GET", "/v1/catalog/services?node-meta=zone:Bob").body) == {}
+    tagged = json.loads(harness.ask("GET", "/v1/catalog/service/web?tag=B&tag=a").body)
     assert [one["ServiceID"] for one in tagged] == ["w1"]
-    kinds = json.loads(desk.ask("GET", "/v1/catalog/service/web").body)
+    kinds = json.loads(harness.ask("GET", "/v1/catalog/service/web").body)
     assert [one["ServiceKind"] for one in kinds] == ["", "anything"]
-    assert json.loads(desk.ask("GET", "/v1/agent/services").body)["w2"]["Kind"] == "anything"
+    assert json.loads(harness.ask("GET", "/v1/agent/services").body)["w2"]["Kind"] == "anything"
 
 
-def test_versions_are_told_per_member_as_each_wrote_them() -> None:
-    desk = Desk()
-    desk.local.voters = (ME, BOB)
+def test_versions_are_reported_per_member_as_each_wrote_them() -> None:
+    harness = GatewayHarness()
+    harness.local.voters = (ME, BOB)
     old = registration(BOB, NodeSettings())
     assert old.details is not None
     meta = {**old.details.meta, "quorate-version": "0.0.9", "consul-version": "1.21.4"}
     details = msgspec.structs.replace(old.details, meta=meta)
-    desk.local.register(ME)
-    desk.local.apply(msgspec.structs.replace(old, details=details))
-    members = json.loads(desk.ask("GET", "/v1/agent/members").body)
+    harness.local.register(ME)
+    harness.local.apply(msgspec.structs.replace(old, details=details))
+    members = json.loads(harness.ask("GET", "/v1/agent/members").body)
     assert [member["Tags"]["build"] for member in members] == [
         f"{CONSUL_VERSION}:quorate-{QUORATE_VERSION}",
         "1.21.4:quorate-0.0.9",
     ]
-    health = json.loads(desk.ask("GET", "/v1/operator/autopilot/health").body)
+    health = json.loads(harness.ask("GET", "/v1/operator/autopilot/health").body)
     assert [server["Version"] for server in health["Servers"]] == [CONSUL_VERSION, "1.21.4"]
 
 
 def test_a_configured_id_is_shown_wherever_a_node_is_and_decides_nothing() -> None:
-    desk = Desk(with_node=False)
+    harness = GatewayHarness(with_node=False)
     shown = "6b1c2f10-0000-4000-8000-00000000dead"
     settings = NodeSettings(meta={"rack": "r1", NODE_ID_META: shown})
-    desk.local.apply(registration(ME, settings))
-    about = json.loads(desk.ask("GET", "/v1/agent/self").body)
+    harness.local.apply(registration(ME, settings))
+    about = json.loads(harness.ask("GET", "/v1/agent/self").body)
     assert about["Config"]["NodeID"] == about["DebugConfig"]["NodeID"] == shown
     assert about["Member"]["Tags"]["id"] == shown
     assert about["DebugConfig"]["NodeMeta"] == {"rack": "r1"}
-    [node] = json.loads(desk.ask("GET", "/v1/catalog/nodes").body)
+    [node] = json.loads(harness.ask("GET", "/v1/catalog/nodes").body)
     assert (node["ID"], node["Meta"]["rack"]) == (shown, "r1")
-    [service] = json.loads(desk.ask("GET", "/v1/health/service/consul").body)
+    [service] = json.loads(harness.ask("GET", "/v1/health/service/consul").body)
     assert service["Node"]["ID"] == shown
-    [server] = json.loads(desk.ask("GET", "/v1/operator/raft/configuration").body)["Servers"]
+    [server] = json.loads(harness.ask("GET", "/v1/operator/raft/configuration").body)["Servers"]
     assert server["ID"] == ME.id
 
 
 @pytest.mark.parametrize("is_registered", [False, True])
 def test_a_node_says_its_versions_and_settings(is_registered: bool) -> None:
-    desk = Desk(with_node=False)
+    harness = GatewayHarness(with_node=False)
     if is_registered:
-        desk.local.register(ME)
-    about = json.loads(desk.ask("GET", "/v1/agent/self").body)
+        harness.local.register(ME)
+    about = json.loads(harness.ask("GET", "/v1/agent/self").body)
     config, debug, meta = about["Config"], about["DebugConfig"], about["Meta"]
     assert (config["Version"], debug["Version"]) == (CONSUL_VERSION, CONSUL_VERSION)
     assert config["Revision"] == f"quorate-{QUORATE_VERSION}"

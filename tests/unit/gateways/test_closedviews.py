@@ -7,12 +7,12 @@ import pytest
 from quorate.base.ports import HeldView
 from quorate.kv.commands import KvSet
 from quorate.serving.held import ANEW_MAX
-from tests.unit.gateways.test_longlists import MANY, SlowDesk, fill
+from tests.unit.gateways.test_longlists import MANY, SlowHarness, fill
 
 READS = ["/v1/kv/?recurse", "/v1/kv/?keys", "/v1/kv/?keys&separator=/"]
 
 
-class Pressed(SlowDesk):
+class Pressed(SlowHarness):
     """Closes so many of the views that are held, before anything was read of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, closing: int) -> None:
@@ -35,23 +35,23 @@ class Pressed(SlowDesk):
 def test_a_long_read_begins_anew_on_a_fresh_state(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    quiet, desk = Pressed(monkeypatch, 0), Pressed(monkeypatch, ANEW_MAX)
-    for one in (quiet, desk):
+    quiet, harness = Pressed(monkeypatch, 0), Pressed(monkeypatch, ANEW_MAX)
+    for one in (quiet, harness):
         one.post("GET", target)
         one.finish()
-    (expected,), (reply,) = quiet.replies(), desk.replies()
-    assert desk.closed == ANEW_MAX
+    (expected,), (reply,) = quiet.replies(), harness.replies()
+    assert harness.closed == ANEW_MAX
     assert (reply.status, reply.body) == (200, expected.body)
 
 
 @pytest.mark.parametrize("target", READS)
-def test_a_read_whose_states_are_all_closed_is_told_to_come_back(
+def test_a_read_whose_states_are_all_closed_is_asked_to_come_back(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    desk = Pressed(monkeypatch, 1_000)
-    desk.post("GET", target)
-    desk.finish()
-    (reply,) = desk.replies()
+    harness = Pressed(monkeypatch, 1_000)
+    harness.post("GET", target)
+    harness.finish()
+    (reply,) = harness.replies()
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (429, "overloaded")
     assert reply.headers["Retry-After"] == "1"
 
@@ -60,15 +60,15 @@ def test_a_read_whose_states_are_all_closed_is_told_to_come_back(
 def test_a_reader_that_waits_for_a_change_of_a_long_list_gets_it(
     monkeypatch: pytest.MonkeyPatch, closing: int
 ) -> None:
-    desk = Pressed(monkeypatch, closing)
-    index = desk.local.lab.machine.index
-    desk.local.apply(KvSet(b"zz", b"another prefix"))
-    desk.post("GET", f"/v1/kv/a/?keys&index={index}")
-    desk.finish()
-    assert desk.replies() == []
-    desk.local.apply(KvSet(b"a/00007", b"new"))
-    desk.finish()
-    (reply,) = desk.replies()
+    harness = Pressed(monkeypatch, closing)
+    index = harness.local.lab.machine.index
+    harness.local.apply(KvSet(b"zz", b"another prefix"))
+    harness.post("GET", f"/v1/kv/a/?keys&index={index}")
+    harness.finish()
+    assert harness.replies() == []
+    harness.local.apply(KvSet(b"a/00007", b"new"))
+    harness.finish()
+    (reply,) = harness.replies()
     assert reply.status == 200
     assert len(json.loads(reply.body)) == MANY
 
@@ -77,10 +77,10 @@ def test_a_reader_that_waits_for_a_change_of_a_long_list_gets_it(
 def test_so_does_a_long_transaction_of_reads(
     monkeypatch: pytest.MonkeyPatch, closing: int, status: int
 ) -> None:
-    desk = Pressed(monkeypatch, closing)
+    harness = Pressed(monkeypatch, closing)
     body = json.dumps([{"KV": {"Verb": "get-tree", "Key": "a/"}}] * 40).encode()
-    desk.post("PUT", "/v1/txn", body)
-    desk.finish()
-    (reply,) = desk.replies()
-    assert desk.closed >= ANEW_MAX
+    harness.post("PUT", "/v1/txn", body)
+    harness.finish()
+    (reply,) = harness.replies()
+    assert harness.closed >= ANEW_MAX
     assert reply.status == status

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
 from quorate.gateways.http.process import Follower
-from tests.unit.gateways.desk import Desk
+from tests.unit.gateways.harness import GatewayHarness
 
 
 class FakeFollower:
@@ -56,10 +56,10 @@ def process() -> FakeProcess:
 
 
 @pytest.fixture
-def desk(process: FakeProcess) -> Desk:
-    desk = Desk()
-    desk.context.process = process
-    return desk
+def harness(process: FakeProcess) -> GatewayHarness:
+    harness = GatewayHarness()
+    harness.context.process = process
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -67,72 +67,80 @@ def desk(process: FakeProcess) -> Desk:
     [("PUT", "/v1/agent/reload"), ("PUT", "/v1/agent/leave"), ("GET", "/v1/agent/monitor")],
 )
 def test_a_gateway_without_a_process_says_so(method: str, path: str) -> None:
-    assert Desk().ask(method, path).status == 500
+    assert GatewayHarness().ask(method, path).status == 500
 
 
-def test_a_reload_is_done_or_refused_with_the_reason(desk: Desk, process: FakeProcess) -> None:
-    reply = desk.ask("PUT", "/v1/agent/reload")
+def test_a_reload_is_done_or_refused_with_the_reason(
+    harness: GatewayHarness, process: FakeProcess
+) -> None:
+    reply = harness.ask("PUT", "/v1/agent/reload")
     assert (reply.status, reply.body, process.reloads) == (200, b"", 1)
     process.refusal = RequestError("bad_request", "invalid config key x")
-    reply = desk.ask("PUT", "/v1/agent/reload")
+    reply = harness.ask("PUT", "/v1/agent/reload")
     assert (reply.status, reply.text) == (500, "invalid config key x")
 
 
-def test_leaving_is_done_or_refused_with_the_reason(desk: Desk, process: FakeProcess) -> None:
-    assert desk.ask("PUT", "/v1/agent/leave").status == 200
+def test_leaving_is_done_or_refused_with_the_reason(
+    harness: GatewayHarness, process: FakeProcess
+) -> None:
+    assert harness.ask("PUT", "/v1/agent/leave").status == 200
     process.refusal = UnavailableError("too_few_nodes", "no majority")
-    reply = desk.ask("PUT", "/v1/agent/leave")
+    reply = harness.ask("PUT", "/v1/agent/leave")
     assert (reply.status, reply.text) == (500, "no majority")
     assert reply.headers["X-Quorate-Error"] == "too_few_nodes"
 
 
-def test_the_log_comes_in_pieces_as_it_is_written(desk: Desk, process: FakeProcess) -> None:
-    desk.post("GET", "/v1/agent/monitor?loglevel=debug&logjson")
+def test_the_log_comes_in_pieces_as_it_is_written(
+    harness: GatewayHarness, process: FakeProcess
+) -> None:
+    harness.post("GET", "/v1/agent/monitor?loglevel=debug&logjson")
     assert process.asked == [("debug", True)]
-    head = b"".join(desk.transport.written)
+    head = b"".join(harness.transport.written)
     assert head.endswith(b"Transfer-Encoding: chunked\r\n\r\n")
-    desk.transport.written.clear()
+    harness.transport.written.clear()
     [follower] = process.followers
     follower.says(b"one\n")
     follower.says(b"two\nthree\n")
-    assert b"".join(desk.transport.written) == b"4\r\none\n\r\na\r\ntwo\nthree\n\r\n"
-    desk.transport.written.clear()
+    assert b"".join(harness.transport.written) == b"4\r\none\n\r\na\r\ntwo\nthree\n\r\n"
+    harness.transport.written.clear()
     follower.close()
     follower.says(b"")
-    assert b"".join(desk.transport.written) == b"0\r\n\r\n"
-    desk.transport.written.clear()
-    assert desk.ask("GET", "/v1/status/leader").status == 200  # the connection goes on
+    assert b"".join(harness.transport.written) == b"0\r\n\r\n"
+    harness.transport.written.clear()
+    assert harness.ask("GET", "/v1/status/leader").status == 200  # the connection goes on
 
 
 def test_a_client_that_does_not_read_is_written_nothing_more(
-    desk: Desk, process: FakeProcess
+    harness: GatewayHarness, process: FakeProcess
 ) -> None:
-    desk.post("GET", "/v1/agent/monitor")
+    harness.post("GET", "/v1/agent/monitor")
     [follower] = process.followers
-    desk.transport.written.clear()
-    desk.connection.pause_writing()
+    harness.transport.written.clear()
+    harness.connection.pause_writing()
     follower.says(b"one\n")
-    assert desk.transport.written == []
-    desk.connection.resume_writing()
-    assert b"".join(desk.transport.written) == b"4\r\none\n\r\n"
+    assert harness.transport.written == []
+    harness.connection.resume_writing()
+    assert b"".join(harness.transport.written) == b"4\r\none\n\r\n"
 
 
-def test_a_client_that_went_is_followed_no_more(desk: Desk, process: FakeProcess) -> None:
-    desk.post("GET", "/v1/agent/monitor")
-    desk.connection.connection_lost(None)
+def test_a_client_that_went_is_followed_no_more(
+    harness: GatewayHarness, process: FakeProcess
+) -> None:
+    harness.post("GET", "/v1/agent/monitor")
+    harness.connection.connection_lost(None)
     [follower] = process.followers
     follower.says(b"one\n")
     assert follower.is_over
 
 
-def test_an_unknown_level_is_refused(desk: Desk) -> None:
-    reply = desk.ask("GET", "/v1/agent/monitor?loglevel=loud")
+def test_an_unknown_level_is_refused(harness: GatewayHarness) -> None:
+    reply = harness.ask("GET", "/v1/agent/monitor?loglevel=loud")
     assert (reply.status, reply.text) == (400, "Unknown log level: loud")
 
 
 def test_another_configuration_is_used_from_the_next_request_on() -> None:
-    desk = Desk()
-    assert "X-A" not in desk.ask("GET", "/v1/status/leader").headers
-    changed = desk.config.__class__(response_headers=(("X-A", "1"),))
-    desk.context.reconfigure(changed)
-    assert desk.ask("GET", "/v1/status/leader").headers["X-A"] == "1"
+    harness = GatewayHarness()
+    assert "X-A" not in harness.ask("GET", "/v1/status/leader").headers
+    changed = harness.config.__class__(response_headers=(("X-A", "1"),))
+    harness.context.reconfigure(changed)
+    assert harness.ask("GET", "/v1/status/leader").headers["X-A"] == "1"

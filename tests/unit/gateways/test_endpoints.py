@@ -21,7 +21,7 @@ from quorate.gateways.http.errors import STATUS_OF, http_error
 from quorate.gateways.http.routes import ROUTES
 from quorate.kv.commands import KvSet
 from quorate.sessions.commands import SessionRenew
-from tests.unit.gateways.desk import BOB, ME, Desk
+from tests.unit.gateways.harness import BOB, ME, GatewayHarness
 
 
 def kinds(root: type[QuorateError]) -> list[type[QuorateError]]:
@@ -52,9 +52,9 @@ def test_every_code_has_a_status() -> None:
 def test_a_failed_write_says_how_and_whether_it_may_still_happen(
     error: QuorateError, status: int, text: str, definite: str
 ) -> None:
-    desk = Desk()
-    desk.local.refusal = error
-    reply = desk.ask("PUT", "/v1/kv/a", b"1")
+    harness = GatewayHarness()
+    harness.local.refusal = error
+    reply = harness.ask("PUT", "/v1/kv/a", b"1")
     assert (reply.status, reply.text) == (status, text)
     assert reply.headers["X-Quorate-Error"] == error.code
     assert reply.headers["X-Quorate-Definite"] == definite
@@ -66,19 +66,19 @@ def test_a_failed_write_says_how_and_whether_it_may_still_happen(
 def test_who_has_no_leader_says_why_behind_the_words_that_clients_look_for(
     method: str, target: str, code: str
 ) -> None:
-    desk = Desk()
-    desk.local.refusal = UnavailableError(code, "x")
-    desk.local.reason = "waiting for 2 of 3 nodes to bootstrap"
-    reply = desk.ask(method, target, b"1")
+    harness = GatewayHarness()
+    harness.local.refusal = UnavailableError(code, "x")
+    harness.local.reason = "waiting for 2 of 3 nodes to bootstrap"
+    reply = harness.ask(method, target, b"1")
     assert reply.text == "No cluster leader: waiting for 2 of 3 nodes to bootstrap"
     assert reply.headers["X-Quorate-Error"] == code
 
 
 def test_only_an_error_about_the_leader_says_why_there_is_none() -> None:
-    desk = Desk()
-    desk.local.refusal = UnavailableError("stopping", "this node is stopping")
-    desk.local.reason = "no leader since 3 s"
-    assert desk.ask("PUT", "/v1/kv/a", b"1").text == "this node is stopping"
+    harness = GatewayHarness()
+    harness.local.refusal = UnavailableError("stopping", "this node is stopping")
+    harness.local.reason = "no leader since 3 s"
+    assert harness.ask("PUT", "/v1/kv/a", b"1").text == "this node is stopping"
 
 
 def test_a_full_queue_says_when_to_come_back() -> None:
@@ -100,15 +100,15 @@ def test_an_internal_error_has_an_id_and_is_definite_only_for_reads(
     def broken(*_: object) -> None:
         raise ValueError("a secret")
 
-    desk = Desk()
-    monkeypatch.setattr(desk.local.lab.tables, "get", broken)
-    reply = desk.ask(method, target)
+    harness = GatewayHarness()
+    monkeypatch.setattr(harness.local.lab.tables, "get", broken)
+    reply = harness.ask(method, target)
     assert reply.status == 500
     assert "fault1" in reply.text
     assert "secret" not in reply.text
     assert reply.headers["X-Quorate-Error"] == code
     assert reply.headers["X-Quorate-Definite"] == definite
-    assert [type(fault) for fault in desk.local.faults] == [ValueError]
+    assert [type(fault) for fault in harness.local.faults] == [ValueError]
 
 
 def test_an_internal_error_after_apply_is_not_called_definite(
@@ -117,10 +117,10 @@ def test_an_internal_error_after_apply_is_not_called_definite(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("a secret")
 
-    desk = Desk()
-    monkeypatch.setattr(desk.context.answers, "value", broken)
-    reply = desk.ask("PUT", "/v1/kv/a?flags=1", b"1")
-    assert len(desk.local.submitted) == 1
+    harness = GatewayHarness()
+    monkeypatch.setattr(harness.context.answers, "value", broken)
+    reply = harness.ask("PUT", "/v1/kv/a?flags=1", b"1")
+    assert len(harness.local.submitted) == 1
     assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
 
 
@@ -130,11 +130,11 @@ def test_damage_seen_after_apply_is_not_called_definite_and_ends_the_node(
     def broken(*_: object, **__: object) -> None:
         raise StorageError("corrupt", "a row does not match its checksum")
 
-    desk = Desk()
-    monkeypatch.setattr(desk.context.answers, "value", broken)
+    harness = GatewayHarness()
+    monkeypatch.setattr(harness.context.answers, "value", broken)
     with pytest.raises(StorageError):
-        desk.post("PUT", "/v1/kv/a?flags=1", b"1")
-    [reply] = desk.replies()
+        harness.post("PUT", "/v1/kv/a?flags=1", b"1")
+    [reply] = harness.replies()
     assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
 
 
@@ -142,16 +142,16 @@ def test_damage_seen_after_apply_is_not_called_definite_and_ends_the_node(
 
 
 def test_every_write_tells_its_index() -> None:
-    desk = Desk()
-    first = int(desk.ask("PUT", "/v1/kv/a", b"1").headers["X-Quorate-Index"])
-    assert int(desk.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
-    assert int(desk.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
-    lost = desk.ask("PUT", "/v1/kv/a?cas=1", b"3")
+    harness = GatewayHarness()
+    first = int(harness.ask("PUT", "/v1/kv/a", b"1").headers["X-Quorate-Index"])
+    assert int(harness.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
+    assert int(harness.ask("PUT", "/v1/kv/a", b"2").headers["X-Quorate-Index"]) == first + 1
+    lost = harness.ask("PUT", "/v1/kv/a?cas=1", b"3")
     assert (lost.body, lost.headers["X-Quorate-Index"]) == (b"false", str(first + 1))
 
 
 def test_a_key_may_be_any_bytes_that_a_path_can_carry() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for target, key in {
         "/v1/kv/%ff%fe": b"\xff\xfe",
         "/v1/kv/%2Fa": b"/a",
@@ -160,22 +160,25 @@ def test_a_key_may_be_any_bytes_that_a_path_can_carry() -> None:
         "/v1/kv/a+b": b"a+b",
         "/v1/kv/a%3Fb": b"a?b",
     }.items():
-        assert desk.ask("PUT", target, b"v").body == b"true"
-        last = desk.local.submitted[-1]
+        assert harness.ask("PUT", target, b"v").body == b"true"
+        last = harness.local.submitted[-1]
         assert isinstance(last, KvSet)
         assert last.key == key
 
 
-def test_what_no_printer_prints_is_refused_unless_told() -> None:
-    assert Desk().ask("PUT", "/v1/kv/a%00b", b"v").status == 400
-    assert Desk(HttpConfig(takes_unprintable=True)).ask("PUT", "/v1/kv/a%00b", b"v").status == 200
+def test_what_no_printer_prints_is_refused_unless_asked_to() -> None:
+    assert GatewayHarness().ask("PUT", "/v1/kv/a%00b", b"v").status == 400
+    assert (
+        GatewayHarness(HttpConfig(takes_unprintable=True)).ask("PUT", "/v1/kv/a%00b", b"v").status
+        == 200
+    )
 
 
 def test_long_answers_are_packed_for_those_who_take_that() -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/kv/a", b"x" * 2000)
-    plain = desk.ask("GET", "/v1/kv/a")
-    packed = desk.ask("GET", "/v1/kv/a", b"", "Accept-Encoding: gzip")
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"x" * 2000)
+    plain = harness.ask("GET", "/v1/kv/a")
+    packed = harness.ask("GET", "/v1/kv/a", b"", "Accept-Encoding: gzip")
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == plain.body
     assert len(packed.body) < len(plain.body)
@@ -195,9 +198,9 @@ def test_long_answers_are_packed_for_those_who_take_that() -> None:
     ],
 )  # fmt: skip
 def test_the_accepted_encodings_are_weighed(value: str, is_packed: bool) -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/kv/a", b"x" * 5000)
-    reply = desk.ask("GET", "/v1/kv/a?raw", b"", f"Accept-Encoding: {value}")
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"x" * 5000)
+    reply = harness.ask("GET", "/v1/kv/a?raw", b"", f"Accept-Encoding: {value}")
     assert (reply.headers.get("Content-Encoding") == "gzip") is is_packed
     assert reply.headers["Vary"] == "Accept-Encoding"
 
@@ -208,53 +211,56 @@ def test_json_has_no_characters_that_mean_something_in_html() -> None:
 
 
 def test_pretty_indents_and_ends_the_line() -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/kv/a", b"1")
-    assert desk.ask("GET", "/v1/kv/?keys&pretty").text == '[\n    "a"\n]\n'
-    assert Desk(HttpConfig(is_pretty=True)).ask("GET", "/v1/status/peers").text.count("\n") == 2
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"1")
+    assert harness.ask("GET", "/v1/kv/?keys&pretty").text == '[\n    "a"\n]\n'
+    assert (
+        GatewayHarness(HttpConfig(is_pretty=True)).ask("GET", "/v1/status/peers").text.count("\n")
+        == 2
+    )
 
 
 # --- sessions ---------------------------------------------------------------------------------
 
 
-def session(desk: Desk, **fields: object) -> str:
-    reply = desk.ask("PUT", "/v1/session/create", json.dumps(fields).encode())
+def session(harness: GatewayHarness, **fields: object) -> str:
+    reply = harness.ask("PUT", "/v1/session/create", json.dumps(fields).encode())
     assert reply.status == 200, reply.text
     made: str = json.loads(reply.body)["ID"]
     return made
 
 
 def test_a_young_session_is_renewed_without_a_word_in_the_log() -> None:
-    desk = Desk()
-    made = session(desk, TTL="20s", NodeChecks=[])
-    before = len(desk.local.submitted)
-    assert desk.ask("PUT", f"/v1/session/renew/{made}").status == 200
-    assert len(desk.local.submitted) == before
-    assert desk.local.reads == 1
+    harness = GatewayHarness()
+    made = session(harness, TTL="20s", NodeChecks=[])
+    before = len(harness.local.submitted)
+    assert harness.ask("PUT", f"/v1/session/renew/{made}").status == 200
+    assert len(harness.local.submitted) == before
+    assert harness.local.reads == 1
 
 
 def test_a_session_past_half_its_time_is_renewed_in_the_log_before_others() -> None:
-    desk = Desk()
-    made = session(desk, TTL="20s", NodeChecks=[])
-    desk.local.lab.stamp_ms += 10_000
-    desk.local.apply(KvSet(b"clock", b"moves"))
-    assert desk.ask("PUT", f"/v1/session/renew/{made}").status == 200
-    assert desk.local.submitted[-1] == SessionRenew(made)
-    assert desk.local.urgent[-1]
+    harness = GatewayHarness()
+    made = session(harness, TTL="20s", NodeChecks=[])
+    harness.local.lab.stamp_ms += 10_000
+    harness.local.apply(KvSet(b"clock", b"moves"))
+    assert harness.ask("PUT", f"/v1/session/renew/{made}").status == 200
+    assert harness.local.submitted[-1] == SessionRenew(made)
+    assert harness.local.urgent[-1]
 
 
-def test_a_renewal_needs_a_confirmed_read_point() -> None:
-    desk = Desk()
-    made = session(desk, TTL="20s", NodeChecks=[])
-    desk.local.refusal = UnavailableError("no_quorum", "x")
-    assert desk.ask("PUT", f"/v1/session/renew/{made}").text == "No cluster leader"
+def test_a_renewal_needs_a_confirmed_read_index() -> None:
+    harness = GatewayHarness()
+    made = session(harness, TTL="20s", NodeChecks=[])
+    harness.local.refusal = UnavailableError("no_quorum", "x")
+    assert harness.ask("PUT", f"/v1/session/renew/{made}").text == "No cluster leader"
 
 
 def test_a_small_number_as_lock_delay_is_seconds() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for given, shown in ((15, 15_000_000_000), (2_000_000_000, 2_000_000_000), (0, 0)):
-        made = session(desk, LockDelay=given, NodeChecks=[])
-        (found,) = json.loads(desk.ask("GET", f"/v1/session/info/{made}").body)
+        made = session(harness, LockDelay=given, NodeChecks=[])
+        (found,) = json.loads(harness.ask("GET", f"/v1/session/info/{made}").body)
         assert found["LockDelay"] == shown
 
 
@@ -262,16 +268,16 @@ def test_a_small_number_as_lock_delay_is_seconds() -> None:
 
 
 def test_a_failed_transaction_says_so_in_its_headers_too() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     body = json.dumps([{"KV": {"Verb": "get", "Key": "none"}}]).encode()
-    reply = desk.ask("PUT", "/v1/txn", body)
+    reply = harness.ask("PUT", "/v1/txn", body)
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (409, "precondition")
 
 
 def test_operations_on_the_catalog_are_refused() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     body = json.dumps([{"Node": {"Verb": "get", "Node": {"Node": "x"}}}]).encode()
-    reply = desk.ask("PUT", "/v1/txn", body)
+    reply = harness.ask("PUT", "/v1/txn", body)
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (400, "unsupported")
 
 
@@ -279,25 +285,25 @@ def test_operations_on_the_catalog_are_refused() -> None:
 
 
 def test_a_service_is_registered_found_and_removed() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     body = json.dumps({"Name": "web", "Port": 80, "Tags": ["Blue"], "Address": "10.1.1.1"})
-    assert desk.ask("PUT", "/v1/agent/service/register", body.encode()).body == b""
-    (found,) = json.loads(desk.ask("GET", "/v1/health/service/web?passing&tag=blue").body)
+    assert harness.ask("PUT", "/v1/agent/service/register", body.encode()).body == b""
+    (found,) = json.loads(harness.ask("GET", "/v1/health/service/web?passing&tag=blue").body)
     assert found["Service"]["TaggedAddresses"]["lan_ipv4"] == {"Address": "10.1.1.1", "Port": 80}
     assert found["Checks"][0]["CheckID"] == "serfHealth"
-    assert json.loads(desk.ask("GET", "/v1/health/service/web?tag=red").body) == []
-    own = json.loads(desk.ask("GET", "/v1/agent/services?filter=Service==web").body)
+    assert json.loads(harness.ask("GET", "/v1/health/service/web?tag=red").body) == []
+    own = json.loads(harness.ask("GET", "/v1/agent/services?filter=Service==web").body)
     assert own["web"]["Tags"] == ["Blue"]
-    node = json.loads(desk.ask("GET", "/v1/catalog/node/ann").body)
+    node = json.loads(harness.ask("GET", "/v1/catalog/node/ann").body)
     assert list(node["Services"]) == ["web"]
-    assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 200
-    assert desk.ask("PUT", "/v1/agent/service/deregister/web").status == 404
+    assert harness.ask("PUT", "/v1/agent/service/deregister/web").status == 200
+    assert harness.ask("PUT", "/v1/agent/service/deregister/web").status == 404
 
 
 def test_a_bare_service_is_shown_with_exactly_these_fields() -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/agent/service/register", b'{"Name":"bare"}')
-    assert json.loads(desk.ask("GET", "/v1/agent/services").body) == {
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/agent/service/register", b'{"Name":"bare"}')
+    assert json.loads(harness.ask("GET", "/v1/agent/services").body) == {
         "bare": {
             "ID": "bare",
             "Service": "bare",
@@ -327,24 +333,24 @@ def test_a_bare_service_is_shown_with_exactly_these_fields() -> None:
 def test_a_service_that_makes_no_sense_is_refused(
     fields: dict[str, object], status: int, text: str
 ) -> None:
-    reply = Desk().ask("PUT", "/v1/agent/service/register", json.dumps(fields).encode())
+    reply = GatewayHarness().ask("PUT", "/v1/agent/service/register", json.dumps(fields).encode())
     assert reply.status == status
     assert reply.text.startswith(text)
 
 
 def test_a_filter_keeps_what_fits_and_what_it_cannot_read_is_refused() -> None:
-    desk = Desk()
-    desk.local.apply(NodeRegister("b", "Bob", "10.0.0.2", "dc1", {}, {"zone": "a"}))
+    harness = GatewayHarness()
+    harness.local.apply(NodeRegister("b", "Bob", "10.0.0.2", "dc1", {}, {"zone": "a"}))
 
     def names(text: str) -> list[str]:
-        found = json.loads(desk.ask("GET", f"/v1/catalog/nodes?filter={text}").body)
+        found = json.loads(harness.ask("GET", f"/v1/catalog/nodes?filter={text}").body)
         return [node["Node"] for node in found]
 
     assert names("Node==Bob") == ["Bob"]
     assert names("Meta.zone%20!=%20%22a%22") == ["Ann"]
     assert names("") == ["Ann", "Bob"]
     for text in ("Foo==x", "Node==a%20and%20ID==b", "Node"):
-        reply = desk.ask("GET", f"/v1/catalog/nodes?filter={text}")
+        reply = harness.ask("GET", f"/v1/catalog/nodes?filter={text}")
         assert reply.status == 500
         assert reply.text.startswith("Failed to create boolean expression evaluator: ")
 
@@ -357,53 +363,53 @@ ANN_APPEARS = NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {})
     [("/v1/agent/service/register", b'{"Name":"web"}'), ("/v1/session/create", b"")],
 )
 def test_who_asks_before_the_node_is_in_its_catalog_waits_for_it(path: str, body: bytes) -> None:
-    desk = Desk(with_node=False)
-    desk.post("PUT", path, body)
-    assert desk.replies() == []
-    desk.local.apply(ANN_APPEARS)
-    (reply,) = desk.replies()
+    harness = GatewayHarness(with_node=False)
+    harness.post("PUT", path, body)
+    assert harness.replies() == []
+    harness.local.apply(ANN_APPEARS)
+    (reply,) = harness.replies()
     assert reply.status == 200
-    assert all(timer.is_cancelled for timer in desk.timers)
+    assert all(timer.is_cancelled for timer in harness.timers)
 
 
 def test_a_node_that_never_appears_is_not_waited_for_for_ever() -> None:
-    desk = Desk(with_node=False)
-    desk.post("PUT", "/v1/session/create")
-    desk.local.now_s += 3
-    desk.timers[0].step()
-    (reply,) = desk.replies()
+    harness = GatewayHarness(with_node=False)
+    harness.post("PUT", "/v1/session/create")
+    harness.local.now_s += 3
+    harness.timers[0].step()
+    (reply,) = harness.replies()
     assert (reply.status, reply.text) == (500, "apply failed: Missing node registration")
-    assert len(desk.local.watches) == 0
+    assert len(harness.local.watches) == 0
 
 
 def test_who_leaves_is_not_registered_later() -> None:
-    desk = Desk(with_node=False)
-    desk.post("PUT", "/v1/session/create")
-    desk.connection.connection_lost(None)
-    desk.local.apply(ANN_APPEARS)
-    assert len(desk.local.submitted) == 1
+    harness = GatewayHarness(with_node=False)
+    harness.post("PUT", "/v1/session/create")
+    harness.connection.connection_lost(None)
+    harness.local.apply(ANN_APPEARS)
+    assert len(harness.local.submitted) == 1
 
 
 def test_another_node_is_not_waited_for() -> None:
-    desk = Desk()
-    reply = desk.ask("PUT", "/v1/session/create", b'{"Node":"Bob"}')
+    harness = GatewayHarness()
+    reply = harness.ask("PUT", "/v1/session/create", b'{"Node":"Bob"}')
     assert reply.text == "apply failed: Missing node registration"
 
 
 # --- operators --------------------------------------------------------------------------------
 
 
-def two_members(desk: Desk) -> None:
-    desk.local.voters = (ME, BOB)
-    desk.local.healthy = frozenset({ME.id, BOB.id})
+def two_members(harness: GatewayHarness) -> None:
+    harness.local.voters = (ME, BOB)
+    harness.local.healthy = frozenset({ME.id, BOB.id})
 
 
 def test_a_member_is_removed_by_id_or_address() -> None:
-    desk = Desk()
-    two_members(desk)
+    harness = GatewayHarness()
+    two_members(harness)
     for parameter in ("id=bob", "address=10.0.0.2:8300"):
-        assert desk.ask("DELETE", f"/v1/operator/raft/peer?{parameter}").status == 200
-    assert desk.local.changes == [("remove", BOB), ("remove", BOB)]
+        assert harness.ask("DELETE", f"/v1/operator/raft/peer?{parameter}").status == 200
+    assert harness.local.changes == [("remove", BOB), ("remove", BOB)]
 
 
 @pytest.mark.parametrize(
@@ -416,41 +422,41 @@ def test_a_member_is_removed_by_id_or_address() -> None:
     ],
 )
 def test_a_refused_change_says_why(error: QuorateError, status: int) -> None:
-    desk = Desk()
-    two_members(desk)
-    desk.local.refusal = error
-    reply = desk.ask("DELETE", "/v1/operator/raft/peer?id=bob")
+    harness = GatewayHarness()
+    two_members(harness)
+    harness.local.refusal = error
+    reply = harness.ask("DELETE", "/v1/operator/raft/peer?id=bob")
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (status, error.code)
 
 
 def test_leadership_goes_to_whom_is_named_or_to_one_that_is_well() -> None:
-    desk = Desk()
-    assert desk.ask("POST", "/v1/operator/raft/transfer-leader").text == "cannot find peer"
-    two_members(desk)
+    harness = GatewayHarness()
+    assert harness.ask("POST", "/v1/operator/raft/transfer-leader").text == "cannot find peer"
+    two_members(harness)
     for query in ("", "?id=bob"):
-        reply = desk.ask("POST", f"/v1/operator/raft/transfer-leader{query}")
+        reply = harness.ask("POST", f"/v1/operator/raft/transfer-leader{query}")
         assert json.loads(reply.body) == {"Success": True}
-    assert desk.local.changes == [("transfer", BOB), ("transfer", BOB)]
+    assert harness.local.changes == [("transfer", BOB), ("transfer", BOB)]
 
 
 def test_a_silent_member_is_failed_and_the_cluster_unwell() -> None:
-    desk = Desk()
-    two_members(desk)
-    assert desk.ask("GET", "/v1/operator/autopilot/health").status == 200
-    desk.local.healthy = frozenset({ME.id})
-    reply = desk.ask("GET", "/v1/operator/autopilot/health")
+    harness = GatewayHarness()
+    two_members(harness)
+    assert harness.ask("GET", "/v1/operator/autopilot/health").status == 200
+    harness.local.healthy = frozenset({ME.id})
+    reply = harness.ask("GET", "/v1/operator/autopilot/health")
     assert reply.status == 429
     assert [one["SerfStatus"] for one in json.loads(reply.body)["Servers"]] == ["alive", "failed"]
-    members = json.loads(desk.ask("GET", "/v1/agent/members").body)
+    members = json.loads(harness.ask("GET", "/v1/agent/members").body)
     assert [(one["Name"], one["Status"]) for one in members] == [("Ann", 1), ("Bob", 4)]
 
 
 def test_the_cluster_is_listed_as_this_node_knows_it_also_without_a_leader() -> None:
-    desk = Desk()
-    two_members(desk)
-    desk.local.leader = None
-    desk.local.healthy = frozenset({ME.id})
-    body = json.loads(desk.ask("GET", "/v1/operator/cluster").body)
+    harness = GatewayHarness()
+    two_members(harness)
+    harness.local.leader = None
+    harness.local.healthy = frozenset({ME.id})
+    body = json.loads(harness.ask("GET", "/v1/operator/cluster").body)
     assert (body["Node"], body["Leader"]) == (ME.name, "")
     assert [(one["Name"], one["Alive"], one["LastHeard"]) for one in body["Members"]] == [
         ("Ann", True, None), ("Bob", False, None),
@@ -459,30 +465,30 @@ def test_the_cluster_is_listed_as_this_node_knows_it_also_without_a_leader() -> 
 
 
 def test_the_agent_tells_of_itself_under_exactly_these_names() -> None:
-    desk = Desk()
-    body = json.loads(desk.ask("GET", "/v1/agent/self").body)
+    harness = GatewayHarness()
+    body = json.loads(harness.ask("GET", "/v1/agent/self").body)
     assert list(body) == ["Config", "DebugConfig", "Coord", "Member", "Stats", "Meta", "xDS"]
     assert body["Stats"]["consul"]["leader_addr"] == ME.address
-    assert int(body["Stats"]["quorate"]["digest"], 16) == desk.local.status().digest
+    assert int(body["Stats"]["quorate"]["digest"], 16) == harness.local.status().digest
 
 
 # --- routes -----------------------------------------------------------------------------------
 
 
 def test_every_route_says_what_it_takes() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for route in ROUTES:
         path = route.pattern.partition(":")[0] + ("x" if ":" in route.pattern else "")
-        assert desk.ask("OPTIONS", path).headers["Allow"].encode() == route.allow
-        assert desk.ask("PATCH", path).status == 405
+        assert harness.ask("OPTIONS", path).headers["Allow"].encode() == route.allow
+        assert harness.ask("PATCH", path).status == 405
 
 
 def test_what_is_blocked_is_blocked_in_any_spelling() -> None:
-    desk = Desk(HttpConfig(blocked_paths=("/v1/kv/secret",)))
+    harness = GatewayHarness(HttpConfig(blocked_paths=("/v1/kv/secret",)))
     for target in ("/v1/kv/secret/a", "/v1/kv/secre%74/a", "/v1/kv/x%2F..%2Fsecret"):
-        assert desk.ask("GET", target).status == 403
-    assert desk.ask("GET", "/v1/kv/other").status == 404
+        assert harness.ask("GET", target).status == 403
+    assert harness.ask("GET", "/v1/kv/other").status == 404
 
 
 def test_a_target_may_name_the_host() -> None:
-    assert Desk().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200
+    assert GatewayHarness().ask("GET", "http://somewhere:8500/v1/status/leader").status == 200

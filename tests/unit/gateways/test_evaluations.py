@@ -9,22 +9,22 @@ from quorate.gateways.http.blocking import question
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import kv_list_in_turn
 from quorate.machine.queries import Reader
-from tests.unit.gateways.desk import Desk, request
+from tests.unit.gateways.harness import GatewayHarness, request
 
 
 @pytest.fixture
-def desk() -> Desk:
-    made = Desk()
+def harness() -> GatewayHarness:
+    made = GatewayHarness()
     for number in range(20):
         made.local.apply(KvSet(b"a/%02d" % number, b"v" * 100))
     return made
 
 
-def waiting(desk: Desk, target: str, count: int, *headers: str) -> None:
-    index = desk.local.lab.machine.index
-    before = len(desk.local.watches)
-    desk.send(request("GET", f"{target}&index={index}&wait=9m", b"", *headers) * count)
-    assert len(desk.local.watches) == before + count
+def waiting(harness: GatewayHarness, target: str, count: int, *headers: str) -> None:
+    index = harness.local.lab.machine.index
+    before = len(harness.local.watches)
+    harness.send(request("GET", f"{target}&index={index}&wait=9m", b"", *headers) * count)
+    assert len(harness.local.watches) == before + count
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -46,28 +46,28 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_change_is_evaluated_and_encoded_once_for_all_who_wait_for_the_same(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting(desk, "/v1/kv/a/?recurse", 100)
-    waiting(desk, "/v1/kv/a/?recurse&pretty", 50)
+    waiting(harness, "/v1/kv/a/?recurse", 100)
+    waiting(harness, "/v1/kv/a/?recurse&pretty", 50)
     done = counted(monkeypatch)
-    desk.local.apply(KvSet(b"a/05", b"new"))
-    replies = desk.replies()
+    harness.local.apply(KvSet(b"a/05", b"new"))
+    replies = harness.replies()
     assert len(replies) == 150
     assert [json.loads(reply.body)[5]["Value"] for reply in replies] == ["bmV3"] * 150
     assert len({reply.body for reply in replies}) == 2
     assert done == ["evaluated", "encoded"] * 2
-    waiting(desk, "/v1/kv/a/?recurse", 1)
-    desk.local.apply(KvSet(b"a/05", b"newer"))
-    (reply,) = desk.replies()
+    waiting(harness, "/v1/kv/a/?recurse", 1)
+    harness.local.apply(KvSet(b"a/05", b"newer"))
+    (reply,) = harness.replies()
     assert json.loads(reply.body)[5]["Value"] == "bmV3ZXI="
 
 
-def test_what_is_packed_is_packed_for_those_who_want_it(desk: Desk) -> None:
-    waiting(desk, "/v1/kv/a/?recurse", 2, "Accept-Encoding: gzip")
-    waiting(desk, "/v1/kv/a/?recurse", 2)
-    desk.local.apply(KvSet(b"a/05", b"new"))
-    assert ["Content-Encoding" in reply.headers for reply in desk.replies()] == [
+def test_what_is_packed_is_packed_for_those_who_want_it(harness: GatewayHarness) -> None:
+    waiting(harness, "/v1/kv/a/?recurse", 2, "Accept-Encoding: gzip")
+    waiting(harness, "/v1/kv/a/?recurse", 2)
+    harness.local.apply(KvSet(b"a/05", b"new"))
+    assert ["Content-Encoding" in reply.headers for reply in harness.replies()] == [
         True,
         True,
         False,
@@ -75,11 +75,11 @@ def test_what_is_packed_is_packed_for_those_who_want_it(desk: Desk) -> None:
     ]
 
 
-def test_those_who_ask_for_something_else_get_that(desk: Desk) -> None:
+def test_those_who_ask_for_something_else_get_that(harness: GatewayHarness) -> None:
     for target in ("/v1/kv/a/05?x", "/v1/kv/a/05?raw", "/v1/kv/a/?keys", "/v1/kv/?recurse"):
-        waiting(desk, target, 2)
-    desk.local.apply(KvSet(b"a/05", b"new"))
-    bodies = [reply.body for reply in desk.replies()]
+        waiting(harness, target, 2)
+    harness.local.apply(KvSet(b"a/05", b"new"))
+    bodies = [reply.body for reply in harness.replies()]
     assert bodies[::2] == bodies[1::2]
     assert len(set(bodies)) == 4
     assert bodies[2] == b"new"
@@ -94,7 +94,7 @@ def test_those_who_ask_for_something_else_get_that(desk: Desk) -> None:
         (b"/v1/kv/akeys", b"/v1/kv/a?keys"),
     ],
 )
-def test_different_questions_are_told_apart(one: bytes, other: bytes) -> None:
+def test_different_questions_are_distinguished(one: bytes, other: bytes) -> None:
     assert question(one) != question(other)
 
 

@@ -9,26 +9,26 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, STEP_BYTES
 from quorate.httpserver.connection import Connection
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import Desk, FakeTransport, parsed, request
+from tests.unit.gateways.harness import FakeTransport, GatewayHarness, parsed, request
 
 KIB = 1024
 SMALL = HttpConfig(client_bytes_max=256 * KIB, held_bytes_max=512 * KIB)
 
 
-def held(desk: Desk) -> int:
-    return desk.context.shared.budget.held_bytes
+def held(harness: GatewayHarness) -> int:
+    return harness.context.shared.budget.held_bytes
 
 
-def refused(desk: Desk) -> int:
-    return desk.context.shared.budget.counters.requests_refused
+def refused(harness: GatewayHarness) -> int:
+    return harness.context.shared.budget.counters.requests_refused
 
 
-def connections(desk: Desk, count: int) -> list[tuple[Connection, FakeTransport]]:
+def connections(harness: GatewayHarness, count: int) -> list[tuple[Connection, FakeTransport]]:
     """So many connections of one client."""
     made: list[tuple[Connection, FakeTransport]] = []
     for _ in range(count):
-        desk.connect()
-        made.append((desk.connection, desk.transport))
+        harness.connect()
+        made.append((harness.connection, harness.transport))
     return made
 
 
@@ -42,66 +42,66 @@ def statuses(transport: FakeTransport) -> list[int]:
 
 
 def test_an_ordinary_request_is_not_counted() -> None:
-    desk = Desk(SMALL)
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"x" * (FREE_BYTES - 2 * REQUEST_BYTES - 200))
-    assert held(desk) == 0
-    desk.local.release()
-    assert desk.replies()[0].body == b"true"
+    harness = GatewayHarness(SMALL)
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"x" * (FREE_BYTES - 2 * REQUEST_BYTES - 200))
+    assert held(harness) == 0
+    harness.local.release()
+    assert harness.replies()[0].body == b"true"
 
 
 def test_half_a_body_counts_until_it_is_whole_and_answered() -> None:
-    desk = Desk(SMALL)
+    harness = GatewayHarness(SMALL)
     body = b"x" * 100_000
     whole = request("PUT", "/v1/kv/a", body)
-    desk.send(whole[:90_000])
-    assert 90_000 - FREE_BYTES <= held(desk) <= 90_000 + STEP_BYTES
-    desk.local.is_held = True
-    desk.send(whole[90_000:])
-    assert held(desk) >= 100_000 - FREE_BYTES
-    desk.local.release()
-    assert desk.replies()[0].body == b"true"
-    assert held(desk) == 0
+    harness.send(whole[:90_000])
+    assert 90_000 - FREE_BYTES <= held(harness) <= 90_000 + STEP_BYTES
+    harness.local.is_held = True
+    harness.send(whole[90_000:])
+    assert held(harness) >= 100_000 - FREE_BYTES
+    harness.local.release()
+    assert harness.replies()[0].body == b"true"
+    assert held(harness) == 0
 
 
 def test_half_a_body_is_given_back_with_the_connection() -> None:
-    desk = Desk(SMALL)
-    desk.send(request("PUT", "/v1/kv/a", b"x" * 100_000)[:90_000])
-    desk.connection.connection_lost(None)
-    assert held(desk) == 0
+    harness = GatewayHarness(SMALL)
+    harness.send(request("PUT", "/v1/kv/a", b"x" * 100_000)[:90_000])
+    harness.connection.connection_lost(None)
+    assert held(harness) == 0
 
 
 def test_bodies_beyond_the_limit_are_refused_and_nothing_is_done() -> None:
-    desk = Desk(SMALL)
+    harness = GatewayHarness(SMALL)
     half = request("PUT", "/v1/kv/a", b"x" * 200_000)[:100_000]
-    opened = connections(desk, 4)
+    opened = connections(harness, 4)
     for connection, _ in opened:
         connection.data_received(half)
     answers = [statuses(transport) for _, transport in opened]
     assert answers == [[], [], [429], [429]]
-    assert refused(desk) == 2
-    assert desk.local.submitted == []
-    assert held(desk) <= SMALL.client_bytes_max
+    assert refused(harness) == 2
+    assert harness.local.submitted == []
+    assert held(harness) <= SMALL.client_bytes_max
 
 
 def test_a_body_beyond_the_limit_is_refused_too_if_its_headers_are_known() -> None:
-    desk = Desk(HttpConfig(client_bytes_max=1))
-    desk.ask("PUT", "/v1/kv/a", b"x" * 6_000)
-    desk.local.is_held = True
+    harness = GatewayHarness(HttpConfig(client_bytes_max=1))
+    harness.ask("PUT", "/v1/kv/a", b"x" * 6_000)
+    harness.local.is_held = True
     data = request("PUT", "/v1/kv/a", b"x" * 6_000)
-    desk.send(data)
-    desk.send(data)
-    desk.local.release()
-    assert [reply.status for reply in desk.replies()] == [200, 429]
-    assert held(desk) == 0
+    harness.send(data)
+    harness.send(data)
+    harness.local.release()
+    assert [reply.status for reply in harness.replies()] == [200, 429]
+    assert held(harness) == 0
 
 
 @pytest.mark.parametrize("size", [FREE_BYTES, 60_000])
 def test_so_is_one_that_comes_alone(size: int) -> None:
-    roomy = Desk()
+    roomy = GatewayHarness()
     data = request("PUT", "/v1/kv/a", b"x" * size)
     roomy.send(data)
-    strict = Desk(HttpConfig(client_bytes_max=1))
+    strict = GatewayHarness(HttpConfig(client_bytes_max=1))
     strict.heads = roomy.heads  # the account was not spent when it was learned
     strict.send(data)
     assert [reply.status for reply in strict.replies()] == [429]
@@ -109,64 +109,64 @@ def test_so_is_one_that_comes_alone(size: int) -> None:
 
 
 def test_a_refusal_says_why_and_when_to_come_back() -> None:
-    desk = Desk(HttpConfig(client_bytes_max=1))
-    desk.send(request("PUT", "/v1/kv/a", b"x" * 100_000))
-    (reply,) = desk.replies()
+    harness = GatewayHarness(HttpConfig(client_bytes_max=1))
+    harness.send(request("PUT", "/v1/kv/a", b"x" * 100_000))
+    (reply,) = harness.replies()
     assert reply.status == 429
     assert (reply.headers["Retry-After"], reply.headers["X-Quorate-Definite"]) == ("1", "true")
     assert "http_client_bytes_max" in reply.text
-    assert not desk.transport.is_closed  # it was whole: the next one can be read
-    assert desk.ask("PUT", "/v1/kv/a", b"small").body == b"true"
+    assert not harness.transport.is_closed  # it was whole: the next one can be read
+    assert harness.ask("PUT", "/v1/kv/a", b"small").body == b"true"
 
 
 def test_half_headers_count_like_bodies() -> None:
-    desk = Desk(SMALL)
+    harness = GatewayHarness(SMALL)
     half = b"GET /v1/kv/" + b"a" * 60_000
     answers: list[list[int]] = []
-    for connection, transport in connections(desk, 8):
+    for connection, transport in connections(harness, 8):
         connection.data_received(half)
         answers.append(statuses(transport))
     assert answers[:3] == [[], [], []]
     assert answers[-1] == [429]
-    assert held(desk) <= SMALL.client_bytes_max
+    assert held(harness) <= SMALL.client_bytes_max
 
 
 def test_half_headers_behind_a_whole_request_count_too() -> None:
-    desk = Desk(SMALL)
+    harness = GatewayHarness(SMALL)
     data = request("GET", "/v1/status/leader", b"", "X-A: b") + b"GET /v1/kv/" + b"a" * 60_000
-    for connection, _ in connections(desk, 8):
+    for connection, _ in connections(harness, 8):
         connection.data_received(data)
-    assert refused(desk) > 0
-    assert SMALL.client_bytes_max // 2 < held(desk) <= SMALL.client_bytes_max
+    assert refused(harness) > 0
+    assert SMALL.client_bytes_max // 2 < held(harness) <= SMALL.client_bytes_max
 
 
 def test_many_short_header_lines_count_as_what_they_take() -> None:
-    desk = Desk()
-    desk.local.is_held = True
+    harness = GatewayHarness()
+    harness.local.is_held = True
     lines = [f"{n}:" for n in range(900)]
-    desk.post("PUT", "/v1/kv/a", b"1", *lines)
-    assert held(desk) > 100_000
+    harness.post("PUT", "/v1/kv/a", b"1", *lines)
+    assert held(harness) > 100_000
 
 
 @pytest.mark.parametrize("size", [1001, 20_000])
 def test_too_many_header_lines_are_refused(size: int) -> None:
-    desk = Desk()
-    desk.post("PUT", "/v1/kv/a", b"1", *["a:" for _ in range(size)])
-    assert [reply.status for reply in desk.replies()] == [431]
-    assert desk.local.submitted == []
+    harness = GatewayHarness()
+    harness.post("PUT", "/v1/kv/a", b"1", *["a:" for _ in range(size)])
+    assert [reply.status for reply in harness.replies()] == [431]
+    assert harness.local.submitted == []
 
 
 def test_a_body_in_tiny_chunks_takes_no_more_than_its_bytes() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(20_000):
-        desk.send(b"2\r\nab\r\n")
-    assert held(desk) < 40_000 + STEP_BYTES
-    desk.send(b"0\r\n\r\n")
-    desk.local.release()
-    assert desk.replies()[0].body == b"true"
-    assert desk.ask("GET", "/v1/kv/a?raw").body == b"ab" * 20_000
+        harness.send(b"2\r\nab\r\n")
+    assert held(harness) < 40_000 + STEP_BYTES
+    harness.send(b"0\r\n\r\n")
+    harness.local.release()
+    assert harness.replies()[0].body == b"true"
+    assert harness.ask("GET", "/v1/kv/a?raw").body == b"ab" * 20_000
 
 
 @pytest.mark.parametrize(
@@ -175,100 +175,100 @@ def test_a_body_in_tiny_chunks_takes_no_more_than_its_bytes() -> None:
     ids=["trailers", "extension", "one trailer"],
 )
 def test_what_surrounds_a_body_in_chunks_is_bounded(endless: bytes) -> None:
-    desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    harness = GatewayHarness()
+    harness.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     if endless:
-        desk.send(b"1\r\na\r\n0\r\n")
-        desk.send(b"" if endless.endswith(b"\r\n") else b"X-Trailer: ")
+        harness.send(b"1\r\na\r\n0\r\n")
+        harness.send(b"" if endless.endswith(b"\r\n") else b"X-Trailer: ")
     else:
-        desk.send(b"1;extension=")
+        harness.send(b"1;extension=")
         endless = b"y" * 1000
     for _ in range(1500):
-        desk.send(endless)
-    assert [reply.status for reply in desk.replies()] == [431]
-    assert desk.local.submitted == []
+        harness.send(endless)
+    assert [reply.status for reply in harness.replies()] == [431]
+    assert harness.local.submitted == []
 
 
 def test_trailers_are_no_headers() -> None:
-    desk = Desk()
-    desk.send(
+    harness = GatewayHarness()
+    harness.send(
         b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"1\r\na\r\n0\r\nX-Consul-Namespace: other\r\n\r\n"
     )
-    assert desk.replies()[0].body == b"true"
+    assert harness.replies()[0].body == b"true"
 
 
 # --- requests that wait -----------------------------------------------------------------------
 
 
 def test_blocking_queries_on_long_keys_are_counted_by_what_they_hold() -> None:
-    desk = Desk(HttpConfig(client_bytes_max=4 * 1024 * KIB))
-    index = int(desk.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
+    harness = GatewayHarness(HttpConfig(client_bytes_max=4 * 1024 * KIB))
+    index = int(harness.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
     key = "k" * 40_000
     waits = request("GET", f"/v1/kv/{key}?index={index}", b"")
-    for connection, _ in connections(desk, 40):
+    for connection, _ in connections(harness, 40):
         connection.data_received(waits * 4)
-    waiting = len(desk.local.watches)
+    waiting = len(harness.local.watches)
     assert 10 < waiting < 40
-    assert waiting * 4 * len(key) <= held(desk) <= 4 * 1024 * KIB
-    assert 0 < refused(desk) <= 160 - waiting
+    assert waiting * 4 * len(key) <= held(harness) <= 4 * 1024 * KIB
+    assert 0 < refused(harness) <= 160 - waiting
 
 
 def test_blocking_queries_that_are_refused_say_so_and_the_others_still_fire() -> None:
-    desk = Desk(HttpConfig(client_bytes_max=300 * KIB))
-    index = int(desk.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
+    harness = GatewayHarness(HttpConfig(client_bytes_max=300 * KIB))
+    index = int(harness.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
     wait = request("GET", f"/v1/kv/x?index={index}", b"", "X-Long: " + "y" * 20_000)
-    desk.send(wait * 20)
-    assert 0 < len(desk.local.watches) < 20
-    desk.local.apply(KvSet(b"x", b"2"))
-    replies = desk.replies()
+    harness.send(wait * 20)
+    assert 0 < len(harness.local.watches) < 20
+    harness.local.apply(KvSet(b"x", b"2"))
+    replies = harness.replies()
     assert {reply.status for reply in replies} == {200, 429}
     assert len(replies) == 20
-    assert held(desk) == 0
+    assert held(harness) == 0
 
 
 def test_what_waits_is_given_back_when_the_client_goes() -> None:
-    desk = Desk()
-    index = int(desk.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
-    desk.send(request("GET", f"/v1/kv/{'k' * 30_000}?index={index}", b"") * 5)
-    assert held(desk) > 5 * 4 * 30_000 - FREE_BYTES
-    desk.connection.connection_lost(None)
-    assert held(desk) == 0
-    assert len(desk.local.watches) == 0
+    harness = GatewayHarness()
+    index = int(harness.ask("PUT", "/v1/kv/x", b"1").headers["X-Quorate-Index"])
+    harness.send(request("GET", f"/v1/kv/{'k' * 30_000}?index={index}", b"") * 5)
+    assert held(harness) > 5 * 4 * 30_000 - FREE_BYTES
+    harness.connection.connection_lost(None)
+    assert held(harness) == 0
+    assert len(harness.local.watches) == 0
 
 
 def test_pipelined_requests_beyond_the_limit_are_refused_without_being_begun() -> None:
-    desk = Desk(HttpConfig(client_bytes_max=100 * KIB))
-    desk.local.is_held = True
+    harness = GatewayHarness(HttpConfig(client_bytes_max=100 * KIB))
+    harness.local.is_held = True
     one = request("PUT", "/v1/kv/a", b"x" * 10_000)
     for _ in range(20):
-        desk.send(one)
-    begun = len(desk.local.submitted)
+        harness.send(one)
+    begun = len(harness.local.submitted)
     assert 5 < begun < 12
-    desk.local.release()
-    replies = desk.replies()
+    harness.local.release()
+    replies = harness.replies()
     assert [reply.status for reply in replies] == [200] * begun + [429]  # and then it ended
     assert replies[-1].headers["Connection"] == "close"
-    assert held(desk) == 0
+    assert held(harness) == 0
 
 
 # --- answers that wait ------------------------------------------------------------------------
 
 
-def with_listing(config: HttpConfig) -> Desk:
-    """A desk whose keys below `big/` make an answer of about 130 KiB."""
-    desk = Desk(config)
+def with_listing(config: HttpConfig) -> GatewayHarness:
+    """A gateway whose keys below `big/` make an answer of about 130 KiB."""
+    harness = GatewayHarness(config)
     for number in range(10):
-        desk.local.apply(KvSet(b"big/%d" % number, bytes(10_000)))
-    return desk
+        harness.local.apply(KvSet(b"big/%d" % number, bytes(10_000)))
+    return harness
 
 
-def stuck(desk: Desk) -> None:
+def stuck(harness: GatewayHarness) -> None:
     """From now on no client takes more than one piece."""
 
     def connect() -> None:
-        desk_connect()
-        connection, transport = desk.connection, desk.transport
+        harness_connect()
+        connection, transport = harness.connection, harness.transport
         write = transport.write
 
         def write_once(data: bytes) -> None:
@@ -278,90 +278,90 @@ def stuck(desk: Desk) -> None:
 
         transport.write = write_once  # type: ignore[method-assign]
 
-    desk_connect = desk.connect
-    desk.connect = connect  # type: ignore[method-assign]
+    harness_connect = harness.connect
+    harness.connect = connect  # type: ignore[method-assign]
 
 
 def test_clients_that_do_not_read_a_listing_are_refused_before_it_is_made() -> None:
-    desk = with_listing(HttpConfig(client_bytes_max=600 * KIB))
-    stuck(desk)
-    opened = connections(desk, 20)
+    harness = with_listing(HttpConfig(client_bytes_max=600 * KIB))
+    stuck(harness)
+    opened = connections(harness, 20)
     for connection, _ in opened:
         connection.data_received(request("GET", "/v1/kv/big/?recurse"))
     firsts = [transport.written[0][:12] for _, transport in opened]
     made = firsts.count(b"HTTP/1.1 200")
     assert 3 <= made <= 6
     assert firsts[made:] == [b"HTTP/1.1 429"] * (20 - made)
-    assert held(desk) < 600 * KIB + 2 * 140 * KIB  # at most one more than there is room for
+    assert held(harness) < 600 * KIB + 2 * 140 * KIB  # at most one more than there is room for
 
 
 def test_a_client_that_is_spent_may_still_write_and_renew() -> None:
-    desk = with_listing(HttpConfig(client_bytes_max=1))
-    stuck(desk)
-    for connection, _ in connections(desk, 2):
+    harness = with_listing(HttpConfig(client_bytes_max=1))
+    stuck(harness)
+    for connection, _ in connections(harness, 2):
         connection.data_received(request("GET", "/v1/kv/big/?recurse"))
-    desk.connect = type(desk).connect.__get__(desk)  # type: ignore[method-assign]
-    desk.connect()
-    assert desk.ask("PUT", "/v1/kv/a", b"1").body == b"true"
-    assert json.loads(desk.ask("GET", "/v1/kv/a").body)[0]["Key"] == "a"
-    assert desk.ask("GET", "/v1/kv/big/?recurse").status == 429
-    assert desk.ask("GET", "/v1/kv/big/?keys").status == 429
+    harness.connect = type(harness).connect.__get__(harness)  # type: ignore[method-assign]
+    harness.connect()
+    assert harness.ask("PUT", "/v1/kv/a", b"1").body == b"true"
+    assert json.loads(harness.ask("GET", "/v1/kv/a").body)[0]["Key"] == "a"
+    assert harness.ask("GET", "/v1/kv/big/?recurse").status == 429
+    assert harness.ask("GET", "/v1/kv/big/?keys").status == 429
 
 
 def test_others_are_served_while_one_client_is_spent() -> None:
-    desk = with_listing(HttpConfig(client_bytes_max=1))
-    stuck(desk)
-    for connection, _ in connections(desk, 2):
+    harness = with_listing(HttpConfig(client_bytes_max=1))
+    stuck(harness)
+    for connection, _ in connections(harness, 2):
         connection.data_received(request("GET", "/v1/kv/big/?recurse"))
-    desk.connect = type(desk).connect.__get__(desk)  # type: ignore[method-assign]
+    harness.connect = type(harness).connect.__get__(harness)  # type: ignore[method-assign]
     other = FakeTransport("10.9.9.9")
-    connection = Connection(desk)
+    connection = Connection(harness)
     connection.connection_made(other)  # type: ignore[arg-type]
     connection.data_received(request("GET", "/v1/kv/big/?recurse"))
     assert statuses(other) == [200]
 
 
 def test_a_long_answer_leaves_in_pieces_and_is_given_back_when_it_has_left() -> None:
-    desk = with_listing(HttpConfig())
-    stuck(desk)
-    desk.connect()
-    desk.post("GET", "/v1/kv/big/?recurse")
-    counts = [held(desk)]
-    while desk.transport.unsent_bytes:
-        desk.transport.unsent_bytes = 0
-        desk.connection.resume_writing()
-        counts.append(held(desk))
+    harness = with_listing(HttpConfig())
+    stuck(harness)
+    harness.connect()
+    harness.post("GET", "/v1/kv/big/?recurse")
+    counts = [held(harness)]
+    while harness.transport.unsent_bytes:
+        harness.transport.unsent_bytes = 0
+        harness.connection.resume_writing()
+        counts.append(held(harness))
     assert counts[0] > 130_000
     assert counts[-1] == 0
-    (reply,) = desk.replies()
+    (reply,) = harness.replies()
     shown = json.loads(reply.body)
     assert [base64.b64decode(each["Value"]) for each in shown] == [bytes(10_000)] * 10
 
 
 def test_an_answer_to_a_write_is_never_refused() -> None:
     """Its refusal would say that it did not happen."""
-    desk = with_listing(HttpConfig(client_bytes_max=1))
-    stuck(desk)
-    for connection, _ in connections(desk, 2):
+    harness = with_listing(HttpConfig(client_bytes_max=1))
+    stuck(harness)
+    for connection, _ in connections(harness, 2):
         connection.data_received(request("GET", "/v1/kv/big/?recurse"))
-    desk.connect = type(desk).connect.__get__(desk)  # type: ignore[method-assign]
-    desk.connect()
+    harness.connect = type(harness).connect.__get__(harness)  # type: ignore[method-assign]
+    harness.connect()
     ops = [{"KV": {"Verb": "set", "Key": "a", "Value": ""}}]
     ops += [{"KV": {"Verb": "get-tree", "Key": "big/"}}]
-    reply = desk.ask("PUT", "/v1/txn", json.dumps(ops).encode())
+    reply = harness.ask("PUT", "/v1/txn", json.dumps(ops).encode())
     assert reply.status == 200
     assert len(json.loads(reply.body)["Results"]) == 11
 
 
 def test_an_answer_that_waits_for_an_earlier_one_is_counted() -> None:
-    desk = Desk()
-    desk.local.apply(KvSet(b"a", bytes(200)))
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/b", b"1")
-    first, desk.local.held = desk.local.held, []
-    before = desk.context.shared.budget.held_bytes
-    desk.send(request("GET", "/v1/status/leader") * 100)
-    assert held(desk) > before
+    harness = GatewayHarness()
+    harness.local.apply(KvSet(b"a", bytes(200)))
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/b", b"1")
+    first, harness.local.held = harness.local.held, []
+    before = harness.context.shared.budget.held_bytes
+    harness.send(request("GET", "/v1/status/leader") * 100)
+    assert held(harness) > before
     first[0]()
-    assert len(desk.replies()) == 101
-    assert held(desk) == 0
+    assert len(harness.replies()) == 101
+    assert held(harness) == 0

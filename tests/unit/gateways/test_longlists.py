@@ -19,7 +19,7 @@ from quorate.kv import queries
 from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
 from quorate.machine.queries import Reader
-from tests.unit.gateways.desk import Desk, FakeTransport, request
+from tests.unit.gateways.harness import FakeTransport, GatewayHarness, request
 from tests.unit.machine.lab import Lab
 
 MANY = 3 * LIST_ROWS + 7
@@ -45,7 +45,7 @@ class Turns:
             step()
 
 
-class SlowDesk(Desk):
+class SlowHarness(GatewayHarness):
     """A gateway whose slices take turns that the test makes."""
 
     def __init__(self) -> None:
@@ -62,22 +62,24 @@ class SlowDesk(Desk):
         return sizes
 
 
-def fill(desk: Desk, count: int = MANY, prefix: str = "a/", value: bytes = b"v") -> None:
+def fill(
+    harness: GatewayHarness, count: int = MANY, prefix: str = "a/", value: bytes = b"v"
+) -> None:
     for number in range(count):
-        desk.local.apply(KvSet(f"{prefix}{number:05d}".encode(), value))
+        harness.local.apply(KvSet(f"{prefix}{number:05d}".encode(), value))
 
 
 @pytest.fixture
-def desk() -> Desk:
-    made = Desk()
+def harness() -> GatewayHarness:
+    made = GatewayHarness()
     fill(made)
     made.local.apply(KvSet(b"b", b"v"))
     return made
 
 
 @pytest.fixture
-def slow() -> SlowDesk:
-    made = SlowDesk()
+def slow() -> SlowHarness:
+    made = SlowHarness()
     fill(made)
     return made
 
@@ -85,40 +87,40 @@ def slow() -> SlowDesk:
 # --- what is sent -----------------------------------------------------------------------------
 
 
-def test_a_long_list_is_the_same_list_in_chunks(desk: Desk) -> None:
-    reply = desk.ask("GET", "/v1/kv/a/?recurse")
+def test_a_long_list_is_the_same_list_in_chunks(harness: GatewayHarness) -> None:
+    reply = harness.ask("GET", "/v1/kv/a/?recurse")
     assert reply.headers["Transfer-Encoding"] == "chunked"
     assert "Content-Length" not in reply.headers
     shown = json.loads(reply.body)
     assert [each["Key"] for each in shown] == [f"a/{number:05d}" for number in range(MANY)]
-    short = json.loads(desk.ask("GET", "/v1/kv/a/00003?recurse").body)
+    short = json.loads(harness.ask("GET", "/v1/kv/a/00003?recurse").body)
     assert shown[3] == short[0]
 
 
-def test_a_long_list_has_an_index_that_a_reader_can_wait_with(desk: Desk) -> None:
-    index = desk.ask("GET", "/v1/kv/a/?recurse").headers["X-Consul-Index"]
-    assert int(index) == desk.local.lab.machine.index
-    desk.post("GET", f"/v1/kv/a/?recurse&index={index}")
-    assert desk.replies() == []
-    desk.local.apply(KvSet(b"a/00001", b"new"))
-    (reply,) = desk.replies()
+def test_a_long_list_has_an_index_that_a_reader_can_wait_with(harness: GatewayHarness) -> None:
+    index = harness.ask("GET", "/v1/kv/a/?recurse").headers["X-Consul-Index"]
+    assert int(index) == harness.local.lab.machine.index
+    harness.post("GET", f"/v1/kv/a/?recurse&index={index}")
+    assert harness.replies() == []
+    harness.local.apply(KvSet(b"a/00001", b"new"))
+    (reply,) = harness.replies()
     assert json.loads(reply.body)[1]["Value"] == "bmV3"
     assert int(reply.headers["X-Consul-Index"]) > int(index)
 
 
-def test_names_of_a_long_list_are_cut_at_separators(desk: Desk) -> None:
-    fill(desk, prefix="a/c/")
-    names = json.loads(desk.ask("GET", "/v1/kv/a/?keys").body)
+def test_names_of_a_long_list_are_cut_at_separators(harness: GatewayHarness) -> None:
+    fill(harness, prefix="a/c/")
+    names = json.loads(harness.ask("GET", "/v1/kv/a/?keys").body)
     assert len(names) == 2 * MANY
-    cut = json.loads(desk.ask("GET", "/v1/kv/a/?keys&separator=/").body)
+    cut = json.loads(harness.ask("GET", "/v1/kv/a/?keys&separator=/").body)
     assert cut == [f"a/{number:05d}" for number in range(MANY)] + ["a/c/"]
-    assert json.loads(desk.ask("GET", "/v1/kv/?keys&separator=/").body) == ["a/", "b"]
+    assert json.loads(harness.ask("GET", "/v1/kv/?keys&separator=/").body) == ["a/", "b"]
 
 
-def test_a_long_list_is_indented_and_packed_on_demand(desk: Desk) -> None:
-    plain = desk.ask("GET", "/v1/kv/a/?recurse").body
-    pretty = desk.ask("GET", "/v1/kv/a/?recurse&pretty").body
-    packed = desk.ask("GET", "/v1/kv/a/?recurse", b"", "Accept-Encoding: gzip")
+def test_a_long_list_is_indented_and_packed_on_demand(harness: GatewayHarness) -> None:
+    plain = harness.ask("GET", "/v1/kv/a/?recurse").body
+    pretty = harness.ask("GET", "/v1/kv/a/?recurse&pretty").body
+    packed = harness.ask("GET", "/v1/kv/a/?recurse", b"", "Accept-Encoding: gzip")
     assert pretty.startswith(b'[\n    {\n        "LockIndex": 0,\n')
     assert pretty.endswith(b"    }\n]\n")
     assert json.loads(pretty) == json.loads(plain)
@@ -126,35 +128,35 @@ def test_a_long_list_is_indented_and_packed_on_demand(desk: Desk) -> None:
     assert gzip.decompress(packed.body) == plain
 
 
-def test_the_pretty_form_is_that_of_a_short_list(desk: Desk) -> None:
-    short = desk.ask("GET", "/v1/kv/a/00001?recurse&pretty").body
-    begin = desk.ask("GET", "/v1/kv/a/0000?recurse&pretty").body
-    long = desk.ask("GET", "/v1/kv/a/?recurse&pretty").body
+def test_the_pretty_form_is_that_of_a_short_list(harness: GatewayHarness) -> None:
+    short = harness.ask("GET", "/v1/kv/a/00001?recurse&pretty").body
+    begin = harness.ask("GET", "/v1/kv/a/0000?recurse&pretty").body
+    long = harness.ask("GET", "/v1/kv/a/?recurse&pretty").body
     assert long[: len(begin) - 3] == begin[:-3]
     assert short.count(b"\n") == 10
 
 
-def test_a_client_that_closes_gets_the_list_without_chunks(desk: Desk) -> None:
-    desk.post("GET", "/v1/kv/a/?recurse", b"", "Connection: close")
-    head, _, body = b"".join(desk.transport.written).partition(b"\r\n\r\n")
+def test_a_client_that_closes_gets_the_list_without_chunks(harness: GatewayHarness) -> None:
+    harness.post("GET", "/v1/kv/a/?recurse", b"", "Connection: close")
+    head, _, body = b"".join(harness.transport.written).partition(b"\r\n\r\n")
     assert b"Transfer-Encoding" not in head
     assert b"Connection: close" in head
     assert len(json.loads(body)) == MANY
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
 def test_a_list_of_rows_that_are_all_gone_is_absent() -> None:
-    desk = Desk()
-    desk.local.lab = Lab(settings=ClusterConfig(removals_max=1))
-    fill(desk)
-    desk.local.apply(KvDeleteTree(b"a/"))
-    assert isinstance(desk.local.lab.read.kv_list_in_turn(b"a/"), LongList)
-    assert desk.ask("GET", "/v1/kv/a/?recurse").status == 404
-    assert desk.ask("GET", "/v1/kv/a/?keys").status == 404
-    assert desk.ask("GET", "/v1/kv/?keys").body == b"[]"
+    harness = GatewayHarness()
+    harness.local.lab = Lab(settings=ClusterConfig(removals_max=1))
+    fill(harness)
+    harness.local.apply(KvDeleteTree(b"a/"))
+    assert isinstance(harness.local.lab.read.kv_list_in_turn(b"a/"), LongList)
+    assert harness.ask("GET", "/v1/kv/a/?recurse").status == 404
+    assert harness.ask("GET", "/v1/kv/a/?keys").status == 404
+    assert harness.ask("GET", "/v1/kv/?keys").body == b"[]"
 
 
-def test_the_answers_behind_a_long_list_wait_for_it(slow: SlowDesk) -> None:
+def test_the_answers_behind_a_long_list_wait_for_it(slow: SlowHarness) -> None:
     slow.send(request("GET", "/v1/kv/a/?recurse") + request("GET", "/v1/kv/a/00001"))
     slow.finish()
     long, short = slow.replies()
@@ -165,7 +167,7 @@ def test_the_answers_behind_a_long_list_wait_for_it(slow: SlowDesk) -> None:
 # --- turns ------------------------------------------------------------------------------------
 
 
-def test_no_turn_sends_more_than_its_share(slow: SlowDesk) -> None:
+def test_no_turn_sends_more_than_its_share(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     sizes = slow.finish()
     (reply,) = slow.replies()
@@ -175,7 +177,7 @@ def test_no_turn_sends_more_than_its_share(slow: SlowDesk) -> None:
     assert len(sizes) > MANY / BATCH_ROWS / steps
 
 
-def test_forty_readers_share_the_turns_of_one(slow: SlowDesk) -> None:
+def test_forty_readers_share_the_turns_of_one(slow: SlowHarness) -> None:
     transports: list[FakeTransport] = []
     for _ in range(40):
         slow.connect()
@@ -189,7 +191,7 @@ def test_forty_readers_share_the_turns_of_one(slow: SlowDesk) -> None:
     assert all(one.written[-1] == b"0\r\n\r\n" for one in transports)
 
 
-def test_a_long_list_is_of_one_state_however_long_it_takes(slow: SlowDesk) -> None:
+def test_a_long_list_is_of_one_state_however_long_it_takes(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     slow.turns.one()
     slow.local.apply(KvDelete(b"a/01500"))
@@ -200,7 +202,7 @@ def test_a_long_list_is_of_one_state_however_long_it_takes(slow: SlowDesk) -> No
     assert keys == [f"a/{number:05d}" for number in range(MANY)]
 
 
-def test_a_client_that_does_not_read_stops_its_list_and_no_other(slow: SlowDesk) -> None:
+def test_a_client_that_does_not_read_stops_its_list_and_no_other(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     slow.turns.one()
     slow.connection.pause_writing()
@@ -216,7 +218,7 @@ def test_a_client_that_does_not_read_stops_its_list_and_no_other(slow: SlowDesk)
 
 def test_of_a_list_that_a_client_does_not_take_no_more_than_a_row_is_held() -> None:
     """Besides what was written: neither the piece again, nor how it was shown, nor its rows."""
-    slow, size = SlowDesk(), 400_000
+    slow, size = SlowHarness(), 400_000
     fill(slow, 8, value=b"v" * size)
     tracemalloc.start()
     try:
@@ -237,7 +239,7 @@ def test_of_a_list_that_a_client_does_not_take_no_more_than_a_row_is_held() -> N
     assert len(json.loads(reply.body)) == 8
 
 
-def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:
+def test_a_client_that_goes_ends_its_list(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     slow.turns.one()
     slow.connection.connection_lost(None)
@@ -247,7 +249,7 @@ def test_a_client_that_goes_ends_its_list(slow: SlowDesk) -> None:
     assert len(slow.transport.written) == written
 
 
-def test_a_long_list_is_not_drawn_on_while_too_much_is_held(slow: SlowDesk) -> None:
+def test_a_long_list_is_not_drawn_on_while_too_much_is_held(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/kv/a/?recurse")
     account = slow.context.shared.budget.enter("127.0.0.1")
     assert account is not None
@@ -267,9 +269,9 @@ def test_a_long_list_is_not_drawn_on_while_too_much_is_held(slow: SlowDesk) -> N
 
 def test_a_reader_that_waits_for_its_turn_holds_no_row_of_a_long_list() -> None:
     """A generator at its `yield` would: thousands of readers that take nothing each kept one."""
-    desk = Desk()
-    fill(desk, 4, "big/", bytes(300_000))
-    reader = Reader(desk.local.tables)
+    harness = GatewayHarness()
+    fill(harness, 4, "big/", bytes(300_000))
+    reader = Reader(harness.local.tables)
     gc.collect()
     tracemalloc.start()
     try:
@@ -299,7 +301,7 @@ def test_nothing_is_drawn_for_a_client_that_has_gone() -> None:
     assert drawn == []
 
 
-def test_whether_a_long_list_has_changed_is_found_out_in_turns(slow: SlowDesk) -> None:
+def test_whether_a_long_list_has_changed_is_found_out_in_turns(slow: SlowHarness) -> None:
     index = slow.local.lab.machine.index
     slow.local.apply(KvSet(b"other", b"v"))
     slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
@@ -315,7 +317,7 @@ def test_whether_a_long_list_has_changed_is_found_out_in_turns(slow: SlowDesk) -
     assert len(slow.replies()) == 1, "it has changed already"
 
 
-def test_a_change_during_the_search_is_not_missed(slow: SlowDesk) -> None:
+def test_a_change_during_the_search_is_not_missed(slow: SlowHarness) -> None:
     index = slow.local.lab.machine.index
     slow.local.apply(KvSet(b"other", b"v"))
     slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
@@ -326,7 +328,7 @@ def test_a_change_during_the_search_is_not_missed(slow: SlowDesk) -> None:
     assert json.loads(reply.body)[0]["Value"] == "bmV3"
 
 
-def test_a_removal_is_a_change_of_a_long_list(slow: SlowDesk) -> None:
+def test_a_removal_is_a_change_of_a_long_list(slow: SlowHarness) -> None:
     index = slow.local.lab.machine.index
     slow.local.apply(KvDelete(b"a/00002"))
     slow.post("GET", f"/v1/kv/a/?recurse&index={index}")
@@ -335,7 +337,9 @@ def test_a_removal_is_a_change_of_a_long_list(slow: SlowDesk) -> None:
     assert len(json.loads(reply.body)) == MANY - 1
 
 
-def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(slow: SlowDesk) -> None:
+def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(
+    slow: SlowHarness,
+) -> None:
     index = slow.local.lab.machine.index
     slow.local.apply(KvSet(b"other", b"v"))
     slow.post("GET", f"/v1/kv/a/?recurse&index={index}&wait=1s")
@@ -346,7 +350,7 @@ def test_a_waiting_reader_of_a_long_list_is_answered_when_its_time_is_over(slow:
     assert len(json.loads(reply.body)) == MANY
 
 
-def test_a_pipeline_of_reads_is_worked_off_over_several_turns(slow: SlowDesk) -> None:
+def test_a_pipeline_of_reads_is_worked_off_over_several_turns(slow: SlowHarness) -> None:
     slow.local.apply(KvSet(b"medium", b"v" * 20_000))
     asked = [request("GET", "/v1/kv/medium"), request("GET", "/v1/kv/a/00001?raw")]
     most = int(TURN_S / 0.001) + 2
@@ -358,7 +362,7 @@ def test_a_pipeline_of_reads_is_worked_off_over_several_turns(slow: SlowDesk) ->
     assert [len(reply.body) > 20_000 for reply in replies] == [True, False] * 20
 
 
-def test_a_pipeline_whose_client_goes_is_not_worked_off(slow: SlowDesk) -> None:
+def test_a_pipeline_whose_client_goes_is_not_worked_off(slow: SlowHarness) -> None:
     slow.send(request("GET", "/v1/kv/a/00001") * 40)
     reads = slow.local.reads
     slow.connection.connection_lost(None)
@@ -366,7 +370,7 @@ def test_a_pipeline_whose_client_goes_is_not_worked_off(slow: SlowDesk) -> None:
     assert slow.local.reads == reads
 
 
-def test_pipelines_of_many_clients_share_the_turns_of_one(slow: SlowDesk) -> None:
+def test_pipelines_of_many_clients_share_the_turns_of_one(slow: SlowHarness) -> None:
     transports: list[FakeTransport] = []
     for _ in range(10):
         slow.connect()
@@ -379,7 +383,7 @@ def test_pipelines_of_many_clients_share_the_turns_of_one(slow: SlowDesk) -> Non
     assert [len(one.written) for one in transports] == [20] * 10
 
 
-def test_a_long_list_waits_for_a_batch_that_is_half_applied(slow: SlowDesk) -> None:
+def test_a_long_list_waits_for_a_batch_that_is_half_applied(slow: SlowHarness) -> None:
     transaction = slow.local.tables.begin()
     slow.post("GET", "/v1/kv/a/?recurse")
     for _ in range(20):
@@ -406,7 +410,7 @@ def test_what_has_to_wait_for_another_turn_does_not_use_up_this_one() -> None:
     assert turns.due == []
 
 
-def test_a_step_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_step_that_fails_is_reported_and_the_others_go_on() -> None:
     turns, told, done = Turns(), list[BaseException](), list[int]()
     slices = SliceQueue(turns.soon, turns.clock)
     slices.on_error = told.append
@@ -429,15 +433,15 @@ def test_a_step_that_fails_is_told_and_the_others_go_on() -> None:
 # --- transactions -----------------------------------------------------------------------------
 
 
-def txn(desk: Desk, *ops: dict[str, str]) -> str:
-    desk.post("PUT", "/v1/txn", json.dumps([{"KV": op} for op in ops]).encode())
-    if isinstance(desk, SlowDesk):
-        desk.finish()
-    (reply,) = desk.replies()
+def txn(harness: GatewayHarness, *ops: dict[str, str]) -> str:
+    harness.post("PUT", "/v1/txn", json.dumps([{"KV": op} for op in ops]).encode())
+    if isinstance(harness, SlowHarness):
+        harness.finish()
+    (reply,) = harness.replies()
     return reply.text
 
 
-def test_a_transaction_with_long_results_is_sent_in_pieces(slow: SlowDesk) -> None:
+def test_a_transaction_with_long_results_is_sent_in_pieces(slow: SlowHarness) -> None:
     said = json.loads(txn(slow, {"Verb": "get-tree", "Key": "a/"}))
     assert [each["KV"]["Key"] for each in said["Results"]] == [f"a/{n:05d}" for n in range(MANY)]
     assert said["Errors"] is None
@@ -447,7 +451,7 @@ def test_a_transaction_with_long_results_is_sent_in_pieces(slow: SlowDesk) -> No
     assert len(written["Results"]) == MANY + 1
 
 
-def test_a_transaction_with_long_results_is_indented_in_pieces(slow: SlowDesk) -> None:
+def test_a_transaction_with_long_results_is_indented_in_pieces(slow: SlowHarness) -> None:
     ops = json.dumps([{"KV": {"Verb": "get-tree", "Key": "a/"}}]).encode()
     texts: list[bytes] = []
     for target in ("/v1/txn", "/v1/txn?pretty"):
@@ -459,13 +463,13 @@ def test_a_transaction_with_long_results_is_indented_in_pieces(slow: SlowDesk) -
     assert texts[1] == msgspec.json.format(texts[0], indent=4) + b"\n"
 
 
-def test_a_transaction_that_reads_too_much_is_told_which_limit_there_is() -> None:
-    desk = SlowDesk()
-    fill(desk, 40, value=b"v" * 500_000)
+def test_a_transaction_that_reads_too_much_is_notified_which_limit_there_is() -> None:
+    harness = SlowHarness()
+    fill(harness, 40, value=b"v" * 500_000)
     body = json.dumps([{"KV": {"Verb": "get-tree", "Key": "a/"}}] * 128).encode()
-    desk.post("PUT", "/v1/txn", body)
-    desk.finish()
-    (reply,) = desk.replies()
+    harness.post("PUT", "/v1/txn", body)
+    harness.finish()
+    (reply,) = harness.replies()
     assert reply.status == 409
     (error,) = json.loads(reply.body)["Errors"]
     assert error["OpIndex"] == 0
@@ -475,19 +479,19 @@ def test_a_transaction_that_reads_too_much_is_told_which_limit_there_is() -> Non
 
 @pytest.mark.parametrize("is_read", [True, False], ids=["read", "write"])
 def test_the_limit_of_results_is_that_of_the_cluster(is_read: bool) -> None:
-    desk = Desk(HttpConfig(txn_result_bytes_max=9))
-    desk.local.lab = Lab(settings=ClusterConfig(txn_result_bytes_max=9))
-    fill(desk, 1, value=b"v" * 20)
+    harness = GatewayHarness(HttpConfig(txn_result_bytes_max=9))
+    harness.local.lab = Lab(settings=ClusterConfig(txn_result_bytes_max=9))
+    fill(harness, 1, value=b"v" * 20)
     ops = [{"Verb": "set", "Key": "x", "Value": ""}, {"Verb": "get-tree", "Key": "a/"}]
-    (error,) = json.loads(txn(desk, *ops[is_read:]))["Errors"]
+    (error,) = json.loads(txn(harness, *ops[is_read:]))["Errors"]
     assert "must not exceed 9 bytes" in error["What"]
 
 
 def test_a_long_value_leaves_in_pieces_too() -> None:
-    desk = SlowDesk()
-    desk.local.apply(KvSet(b"big", b"v" * 500_000))
-    desk.post("GET", "/v1/kv/big?raw")
-    sizes = desk.finish()
+    harness = SlowHarness()
+    harness.local.apply(KvSet(b"big", b"v" * 500_000))
+    harness.post("GET", "/v1/kv/big?raw")
+    sizes = harness.finish()
     assert max(sizes) <= (TURN_S / 0.001 + 1) * (PIECE_BYTES + BATCH_BYTES)
-    (reply,) = desk.replies()
+    (reply,) = harness.replies()
     assert len(reply.body) == 500_000

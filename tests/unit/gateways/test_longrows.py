@@ -18,7 +18,7 @@ from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.httpserver.slices import TURN_S
 from quorate.serving import evaluations
 from quorate.sessions.commands import SessionCreate, SessionDestroy
-from tests.unit.gateways.test_longlists import SlowDesk
+from tests.unit.gateways.test_longlists import SlowHarness
 
 MANY = 2 * ROWS_MAX + 9
 DEFINITION = {
@@ -53,13 +53,13 @@ PLAIN = [*(target for target, _ in TARGETS), *OBJECTS, *NOTHING]
 ALIKE = [*PLAIN, *(f"{target}{'&' if '?' in target else '?'}pretty" for target in PLAIN)]
 
 
-def session(desk: SlowDesk, name: str, node: str = "Ann") -> None:
-    desk.local.apply(SessionCreate(name, name, node, 0, "release", "", 0, (SERF_HEALTH,)))
+def session(harness: SlowHarness, name: str, node: str = "Ann") -> None:
+    harness.local.apply(SessionCreate(name, name, node, 0, "release", "", 0, (SERF_HEALTH,)))
 
 
 @pytest.fixture(scope="module")
-def filled() -> SlowDesk:
-    made = SlowDesk()
+def filled() -> SlowHarness:
+    made = SlowHarness()
     for number in range(MANY):
         meta = {"zone": "b" if number == 5 else "a"}
         made.local.apply(NodeRegister(f"id{number}", f"n{number:03d}", "10.0.0.1", "dc1", {}, meta))
@@ -73,22 +73,22 @@ def filled() -> SlowDesk:
 
 
 @pytest.fixture
-def slow(filled: SlowDesk) -> SlowDesk:
+def slow(filled: SlowHarness) -> SlowHarness:
     filled.finish()
     filled.connect()
     return filled
 
 
-def finished(desk: SlowDesk) -> Any:
-    desk.finish()
-    (reply,) = desk.replies()
+def finished(harness: SlowHarness) -> Any:
+    harness.finish()
+    (reply,) = harness.replies()
     assert reply.status == 200
     return reply
 
 
 @pytest.mark.parametrize(("target", "count"), TARGETS)
 def test_a_long_list_of_rows_is_made_over_several_turns(
-    slow: SlowDesk, target: str, count: int
+    slow: SlowHarness, target: str, count: int
 ) -> None:
     slow.post("GET", target)
     assert slow.transport.written == []
@@ -107,7 +107,7 @@ def unsliced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("asked", ALIKE)
 def test_what_is_made_in_slices_is_byte_for_byte_what_one_turn_makes(
-    slow: SlowDesk, monkeypatch: pytest.MonkeyPatch, asked: str
+    slow: SlowHarness, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
     slow.post("GET", asked)
     sliced = finished(slow)
@@ -121,7 +121,7 @@ def test_what_is_made_in_slices_is_byte_for_byte_what_one_turn_makes(
 
 
 @pytest.mark.parametrize("target", OBJECTS)
-def test_a_long_object_is_made_over_several_turns(slow: SlowDesk, target: str) -> None:
+def test_a_long_object_is_made_over_several_turns(slow: SlowHarness, target: str) -> None:
     slow.post("GET", target)
     assert slow.transport.written == []
     assert len(slow.finish()) > MANY / 32 / (TURN_S / 0.001 + 1)
@@ -137,7 +137,7 @@ def test_a_long_object_is_made_over_several_turns(slow: SlowDesk, target: str) -
         assert body["Own"] == sorted(f"t{number}" for number in range(1, MANY, 2))
 
 
-def test_the_services_of_a_node_that_goes_meanwhile(slow: SlowDesk) -> None:
+def test_the_services_of_a_node_that_goes_meanwhile(slow: SlowHarness) -> None:
     for number in range(MANY):
         if not number:
             slow.local.apply(NodeRegister("gone", "gone", "10.0.0.1", "dc1", {}, {}))
@@ -149,21 +149,21 @@ def test_the_services_of_a_node_that_goes_meanwhile(slow: SlowDesk) -> None:
 
 
 def test_few_rows_that_are_long_are_made_in_slices_too() -> None:
-    desk = SlowDesk()
+    harness = SlowHarness()
     for number in range(8):
         definition = {**DEFINITION, "ID": f"l{number}", "Meta": {"x": "y" * 100_000}}
-        desk.local.apply(
+        harness.local.apply(
             ServiceRegister("Ann", f"l{number}", "long", json.dumps(definition).encode())
         )
     for target in ("/v1/catalog/service/long", "/v1/health/service/long", *OBJECTS):
-        desk.post("GET", target)
-        sizes = desk.finish()
-        desk.replies()
+        harness.post("GET", target)
+        sizes = harness.finish()
+        harness.replies()
         assert max(sizes) < 350_000, target  # three pieces
         assert target == "/v1/catalog/services" or sum(sizes) > 800_000, target
 
 
-def test_a_reader_waits_for_a_change_of_a_long_object(slow: SlowDesk) -> None:
+def test_a_reader_waits_for_a_change_of_a_long_object(slow: SlowHarness) -> None:
     slow.post("GET", "/v1/catalog/node/Ann")
     index = int(finished(slow).headers["X-Consul-Index"])
     slow.post("GET", f"/v1/catalog/node/Ann?index={index}")
@@ -177,7 +177,7 @@ def test_a_reader_waits_for_a_change_of_a_long_object(slow: SlowDesk) -> None:
     slow.local.apply(ServiceDeregister("Ann", "new"))
 
 
-def test_a_long_list_shows_rows_as_a_short_one_does(slow: SlowDesk) -> None:
+def test_a_long_list_shows_rows_as_a_short_one_does(slow: SlowHarness) -> None:
     slow.post("GET", SESSIONS)
     listed = json.loads(finished(slow).body)
     slow.post("GET", "/v1/session/info/s003")
@@ -187,7 +187,7 @@ def test_a_long_list_shows_rows_as_a_short_one_does(slow: SlowDesk) -> None:
     assert one["Node"] == "n003"
 
 
-def test_a_long_list_of_rows_is_of_one_state(slow: SlowDesk) -> None:
+def test_a_long_list_of_rows_is_of_one_state(slow: SlowHarness) -> None:
     slow.post("GET", SESSIONS)
     slow.turns.one()
     slow.turns.one()
@@ -200,7 +200,7 @@ def test_a_long_list_of_rows_is_of_one_state(slow: SlowDesk) -> None:
 @pytest.mark.parametrize(
     "target", [SESSIONS, "/v1/session/node/ann", "/v1/catalog/nodes", "/v1/health/service/web"]
 )
-def test_a_reader_waits_for_a_change_of_a_long_list_of_rows(slow: SlowDesk, target: str) -> None:
+def test_a_reader_waits_for_a_change_of_a_long_list_of_rows(slow: SlowHarness, target: str) -> None:
     slow.post("GET", target)
     reply = finished(slow)
     index, count = int(reply.headers["X-Consul-Index"]), len(json.loads(reply.body))
@@ -225,29 +225,29 @@ def test_a_reader_waits_for_a_change_of_a_long_list_of_rows(slow: SlowDesk, targ
 
 
 def test_a_reader_that_waits_does_not_keep_what_it_compares_with() -> None:
-    desk = SlowDesk()
+    harness = SlowHarness()
     for number in range(100):
         meta = {"zone": f"{number}" * 200}
-        desk.local.apply(NodeRegister(f"id{number}", f"n{number}", "10.0.0.1", "dc1", {}, meta))
-    index = desk.local.lab.machine.index
+        harness.local.apply(NodeRegister(f"id{number}", f"n{number}", "10.0.0.1", "dc1", {}, meta))
+    index = harness.local.lab.machine.index
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for number in range(190):
-        desk.post("GET", f"/v1/catalog/nodes?index={index}&filter=Node!=x{number}")
-        desk.finish()
-        desk.connect()
+        harness.post("GET", f"/v1/catalog/nodes?index={index}&filter=Node!=x{number}")
+        harness.finish()
+        harness.connect()
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert len(desk.local.watches) == 190
+    assert len(harness.local.watches) == 190
     assert taken < 190 * 12_000 + evaluations.BYTES_MAX * 8
 
 
 TAGS = 30_000
 
 
-def tagged(count: int, each: int) -> SlowDesk:
+def tagged(count: int, each: int) -> SlowHarness:
     """One service with `count` instances, each with so many tags that no other has."""
-    made = SlowDesk()
+    made = SlowHarness()
     for number in range(count):
         tags = [f"tag{number}-{place}" for place in range(each)]
         own = json.dumps({**DEFINITION, "ID": f"i{number}", "Tags": tags}).encode()
@@ -257,32 +257,32 @@ def tagged(count: int, each: int) -> SlowDesk:
 
 
 @pytest.mark.parametrize("pretty", ["", "?pretty"])
-def test_the_tags_of_one_service_are_told_in_pieces(
+def test_the_tags_of_one_service_are_reported_in_pieces(
     monkeypatch: pytest.MonkeyPatch, pretty: str
 ) -> None:
-    desk = tagged(100, TAGS // 100)
+    harness = tagged(100, TAGS // 100)
     target = f"/v1/catalog/services{pretty}"
-    desk.post("GET", target)
-    sizes = desk.finish()
-    (reply,) = desk.replies()
+    harness.post("GET", target)
+    sizes = harness.finish()
+    (reply,) = harness.replies()
     assert len(json.loads(reply.body)["one"]) == TAGS
     assert max(sizes) < 64 * 1024
     unsliced(monkeypatch)
-    desk.post("GET", target)
-    desk.finish()
-    (again,) = desk.replies()
+    harness.post("GET", target)
+    harness.finish()
+    (again,) = harness.replies()
     assert "Content-Length" in again.headers
     assert reply.body == again.body
 
 
 def test_tags_that_nobody_may_hold_are_refused_or_cut_short() -> None:
-    desk = tagged(100, TAGS // 100)
-    holding = desk.connection._holding  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    harness = tagged(100, TAGS // 100)
+    holding = harness.connection._holding  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     assert holding is not None
     account = holding.account
     spare = account._budget.client_bytes_max  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     assert account.take(spare - 1024 * 1024)
-    desk.post("GET", "/v1/catalog/services")
-    desk.finish()
-    (reply,) = desk.replies()
+    harness.post("GET", "/v1/catalog/services")
+    harness.finish()
+    (reply,) = harness.replies()
     assert reply.status == 429

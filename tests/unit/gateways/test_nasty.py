@@ -15,7 +15,7 @@ from quorate.gateways.http.params import QUERY_PARTS_MAX, TEXT_BYTES_MAX
 from quorate.gateways.http.routes import ROUTES, Route
 from quorate.kv.commands import KvSet
 from quorate.sessions.commands import SessionCreate
-from tests.unit.gateways.desk import Desk, Reply
+from tests.unit.gateways.harness import GatewayHarness, Reply
 
 NOT_TEXT = {
     "no UTF-8": "%ff", "half a letter": "a%c3", "overlong": "%c0%80", "surrogate": "%ed%a0%80",
@@ -65,24 +65,24 @@ def calls() -> list[tuple[str, str]]:
     ]
 
 
-def a_desk() -> Desk:
-    desk = Desk()
-    desk.local.apply(KvSet(b"a", b"1"))
-    desk.local.apply(SessionCreate("s", "", "Ann", 0, "release", "", 0, (SERF_HEALTH,)))
-    return desk
+def a_harness() -> GatewayHarness:
+    harness = GatewayHarness()
+    harness.local.apply(KvSet(b"a", b"1"))
+    harness.local.apply(SessionCreate("s", "", "Ann", 0, "release", "", 0, (SERF_HEALTH,)))
+    return harness
 
 
-def sent(desk: Desk, data: bytes) -> Reply | None:
+def sent(harness: GatewayHarness, data: bytes) -> Reply | None:
     """The answer to a request; None if it waits for a change."""
-    desk.connect()
-    desk.send(data)
-    found = desk.replies()
+    harness.connect()
+    harness.send(data)
+    found = harness.replies()
     assert len(found) <= 1
     if not found:
-        assert len(desk.local.watches), data[:200]
-        desk.connection.connection_lost(None)
+        assert len(harness.local.watches), data[:200]
+        harness.connection.connection_lost(None)
         return None
-    assert desk.local.faults == [], data[:200]
+    assert harness.local.faults == [], data[:200]
     assert "internal error" not in found[0].body.decode("utf-8", "replace")
     assert found[0].status != 501
     return found[0]
@@ -99,17 +99,17 @@ def filled(pattern: str, name: str = "a") -> str:
 
 @pytest.mark.parametrize(("method", "pattern"), calls())
 def test_any_parameter_may_be_anything(method: str, pattern: str) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for name in PARAMETERS:
         for value in VALUES:
-            sent(desk, request_of(method, f"{filled(pattern)}?{name}={value}", b"1"))
+            sent(harness, request_of(method, f"{filled(pattern)}?{name}={value}", b"1"))
 
 
 @pytest.mark.parametrize(("method", "pattern"), calls())
 def test_any_part_of_a_path_may_be_anything(method: str, pattern: str) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for value in VALUES:
-        reply = sent(desk, request_of(method, filled(pattern, value), b"1"))
+        reply = sent(harness, request_of(method, filled(pattern, value), b"1"))
         is_text = value not in NOT_TEXT.values()
         if ":" in pattern and "/kv/" not in pattern and not is_text:
             assert reply is not None
@@ -118,11 +118,11 @@ def test_any_part_of_a_path_may_be_anything(method: str, pattern: str) -> None:
 
 @pytest.mark.parametrize(("method", "pattern"), calls())
 def test_any_header_may_be_anything(method: str, pattern: str) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for name in HEADERS:
         for value in HEADER_VALUES:
             header = b"%b: %b\r\n" % (name.encode(), value)
-            sent(desk, request_of(method, filled(pattern) + "?cached", b"1", header))
+            sent(harness, request_of(method, filled(pattern) + "?cached", b"1", header))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_any_header_may_be_anything(method: str, pattern: str) -> None:
 def test_a_parameter_that_is_no_text_is_named(
     method: str, target: str, name: str, what: str
 ) -> None:
-    reply = sent(a_desk(), request_of(method, f"{target}?{name}={NOT_TEXT[what]}", b"1"))
+    reply = sent(a_harness(), request_of(method, f"{target}?{name}={NOT_TEXT[what]}", b"1"))
     assert reply is not None
     assert reply.status == 400
     assert f'"{name}"' in reply.text
@@ -151,7 +151,7 @@ def test_a_parameter_that_is_no_text_is_named(
 
 
 def test_parameters_are_counted() -> None:
-    reply = sent(a_desk(), request_of("GET", "/v1/kv/a?" + "&a" * QUERY_PARTS_MAX))
+    reply = sent(a_harness(), request_of("GET", "/v1/kv/a?" + "&a" * QUERY_PARTS_MAX))
     assert reply is not None
     assert (reply.status, str(QUERY_PARTS_MAX) in reply.text) == (400, True)
 
@@ -206,46 +206,46 @@ NUMBER_FIELDS = [
 
 @pytest.mark.parametrize(("path", "template", "field"), TEXT_FIELDS)
 def test_a_field_that_is_no_text_is_named(path: str, template: bytes, field: str) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for value in NOT_TEXT_IN_JSON:
         if field == "Key" and value == rb'"\u0000"':
             continue  # a key may hold anything
-        reply = sent(desk, request_of("PUT", path, template % value))
+        reply = sent(harness, request_of("PUT", path, template % value))
         assert reply is not None
         assert (reply.status, field in reply.text) == (400, True), (value[:20], reply)
-    assert desk.local.submitted == []
+    assert harness.local.submitted == []
 
 
 @pytest.mark.parametrize(("path", "template", "field"), NUMBER_FIELDS)
 def test_a_field_that_is_no_number_is_named(path: str, template: bytes, field: str) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for value in NO_NUMBER:
-        reply = sent(desk, request_of("PUT", path, template % value))
+        reply = sent(harness, request_of("PUT", path, template % value))
         assert reply is not None
         assert (reply.status, field in reply.text) == (400, True), (value[:20], reply)
-    assert desk.local.submitted == []
+    assert harness.local.submitted == []
 
 
 @pytest.mark.parametrize("template", [b"%b", b'{"LockDelay": %b}', b'[{"KV": {"Flags": %b}}]'])
 @pytest.mark.parametrize("path", [SESSION, TXN, SERVICE])
 def test_what_is_no_json_is_refused(path: str, template: bytes) -> None:
-    desk = a_desk()
+    harness = a_harness()
     for value in NO_JSON:
         body = template % value
         if not body:
             continue
-        reply = sent(desk, request_of("PUT", path, body))
+        reply = sent(harness, request_of("PUT", path, body))
         assert reply is not None
         assert reply.status in {400, 413}, (value[:20], reply)
-    assert desk.local.submitted == []
+    assert harness.local.submitted == []
 
 
 @pytest.mark.parametrize(
     "value", [b"-1", b"-1.5", b'"-5s"', b"1e309", b"-1e309", b"1e300", b'""', b'"1"', b"9" * 4000]
 )
 def test_a_lock_delay_out_of_range_is_named(value: bytes) -> None:
-    desk = a_desk()
-    reply = sent(desk, request_of("PUT", SESSION, b'{"LockDelay": %b}' % value))
+    harness = a_harness()
+    reply = sent(harness, request_of("PUT", SESSION, b'{"LockDelay": %b}' % value))
     assert reply is not None
     assert reply.status == 400
     assert "LockDelay" in reply.text or "duration" in reply.text
@@ -267,23 +267,23 @@ def test_a_body_of_too_many_values_is_not_even_decoded(
             return raw_decode(text, start)
 
     monkeypatch.setattr(bodies, "_decoder", Counting())
-    reply = sent(a_desk(), request_of("PUT", path, body))
+    reply = sent(a_harness(), request_of("PUT", path, body))
     assert reply is not None
     assert reply.status == 400
     assert decoded == ([len(body)] if len(body) < 10 else [])
 
 
 def test_what_stands_in_a_text_is_no_value() -> None:
-    desk = a_desk()
+    harness = a_harness()
     key = ',[{\\"' * 6000
     body = json.dumps([{"KV": {"Verb": "set", "Key": key, "Value": "YQ=="}}]).encode()
-    reply = sent(desk, request_of("PUT", TXN, body))
+    reply = sent(harness, request_of("PUT", TXN, body))
     assert reply is not None
     assert reply.status == 200
 
 
 def test_lists_are_counted() -> None:
-    desk = a_desk()
+    harness = a_harness()
     cases: list[tuple[str, dict[str, object]]] = [
         (SESSION, {"NodeChecks": [SERF_HEALTH] * 2000}),
         (SESSION, {"ServiceChecks": [{"ID": "a"}] * 2000}),
@@ -292,20 +292,20 @@ def test_lists_are_counted() -> None:
         (SERVICE, {"Name": "a", "TaggedAddresses": dict.fromkeys(map(str, range(2000)))}),
     ]
     for path, body in cases:
-        reply = sent(desk, request_of("PUT", path, json.dumps(body).encode()))
+        reply = sent(harness, request_of("PUT", path, json.dumps(body).encode()))
         assert reply is not None
         assert reply.status == 400
-    assert desk.local.submitted == []
+    assert harness.local.submitted == []
 
 
 def test_a_key_may_be_long_but_not_longer_than_the_tables_take() -> None:
-    desk = a_desk()
-    limit = desk.config.key_bytes_max
+    harness = a_harness()
+    limit = harness.config.key_bytes_max
     for size, status in [(limit, 200), (limit + 1, 400)]:
-        reply = sent(desk, request_of("PUT", "/v1/kv/" + "x" * size, b"1"))
+        reply = sent(harness, request_of("PUT", "/v1/kv/" + "x" * size, b"1"))
         assert reply is not None
         assert reply.status == status
         body = json.dumps([{"KV": {"Verb": "set", "Key": "x" * size, "Value": "YQ=="}}]).encode()
-        reply = sent(desk, request_of("PUT", TXN, body))
+        reply = sent(harness, request_of("PUT", TXN, body))
         assert reply is not None
         assert reply.status == status

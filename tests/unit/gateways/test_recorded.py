@@ -1,4 +1,4 @@
-"""The recorded conversations that need no time, on a desk: the same data, without a process."""
+"""The recorded conversations that need no time, on a harness: the same data, without a process."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.kv.commands import KvDelete, KvSet
 from tests.compat.consul.cases import cases
 from tests.compat.consul.player import Ask, Player, body_of, path_of, seen
-from tests.unit.gateways.desk import ME, Desk
+from tests.unit.gateways.harness import ME, GatewayHarness
 
 FACTS = {
     "node": ME.name,
@@ -32,12 +32,12 @@ def is_timeless(case: dict[str, Any]) -> bool:
     return not any(IN_TIME & set(step) for step in steps)
 
 
-def asking(desk: Desk) -> Ask:
+def asking(harness: GatewayHarness) -> Ask:
     def ask(request: dict[str, Any]) -> dict[str, Any]:
         headers = [f"{name}: {value}" for name, value in request.get("headers", {}).items()]
         body = body_of(request) or b""
-        desk.connect()
-        reply = desk.ask(request["method"], path_of(request), body, *headers)
+        harness.connect()
+        reply = harness.ask(request["method"], path_of(request), body, *headers)
         return seen(reply.status, reply.headers.items(), reply.body, 0.0)
 
     return ask
@@ -45,10 +45,10 @@ def asking(desk: Desk) -> Ask:
 
 @pytest.mark.parametrize("case", [param for param in cases() if is_timeless(param.values[0])])
 def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any]) -> None:
-    desk = Desk(HttpConfig(is_pretty=True))
-    desk.local.register(ME)
+    harness = GatewayHarness(HttpConfig(is_pretty=True))
+    harness.local.register(ME)
     if not case.get("fresh"):  # then something was done before
         for number in range(10):
-            desk.local.apply(KvSet(b"before", b"%d" % number))
-        desk.local.apply(KvDelete(b"before"))
-    Player(asking(desk), FACTS).play(case)
+            harness.local.apply(KvSet(b"before", b"%d" % number))
+        harness.local.apply(KvDelete(b"before"))
+    Player(asking(harness), FACTS).play(case)

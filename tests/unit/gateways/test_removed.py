@@ -10,17 +10,17 @@ from quorate.base.errors import UnavailableError
 from quorate.base.ids import NodeId
 from quorate.base.ports import Status
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import BOB, ME, Desk, FakeLocal
+from tests.unit.gateways.harness import BOB, ME, FakeLocal, GatewayHarness
 
 REMOVED = UnavailableError("removed", "this node, ann, was removed from cluster c")
 EVE = Member(NodeId("eve"), "eve", "10.0.0.9:8300")
 
 
-def removed() -> Desk:
-    desk = Desk()
-    desk.local.apply(KvSet(b"a", b"1"))
-    desk.local.refusal = desk.local.removal = REMOVED
-    return desk
+def removed() -> GatewayHarness:
+    harness = GatewayHarness()
+    harness.local.apply(KvSet(b"a", b"1"))
+    harness.local.refusal = harness.local.removal = REMOVED
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_removed_node_takes_no_write() -> None:
 
 
 @pytest.mark.parametrize("mode", ["", "stale&"])
-def test_who_waits_at_a_node_is_told_when_it_is_removed(mode: str) -> None:
-    desk = Desk()
-    desk.local.apply(KvSet(b"a", b"1"))
-    desk.post("GET", f"/v1/kv/a?{mode}index=1000")
-    assert desk.replies() == []
-    desk.local.refusal = desk.local.removal = REMOVED
-    desk.local.apply(KvSet(b"a", b"2"))  # everybody is woken
-    (reply,) = desk.replies()
+def test_who_waits_at_a_node_is_notified_when_it_is_removed(mode: str) -> None:
+    harness = GatewayHarness()
+    harness.local.apply(KvSet(b"a", b"1"))
+    harness.post("GET", f"/v1/kv/a?{mode}index=1000")
+    assert harness.replies() == []
+    harness.local.refusal = harness.local.removal = REMOVED
+    harness.local.apply(KvSet(b"a", b"2"))  # everybody is woken
+    (reply,) = harness.replies()
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (503, "removed")
 
 
@@ -74,9 +74,9 @@ class Left(FakeLocal):
 
 
 def states(local: FakeLocal) -> dict[str, int]:
-    desk = Desk()
-    desk.local = desk.context.local = local
-    members = json.loads(desk.ask("GET", "/v1/agent/members").body)
+    harness = GatewayHarness()
+    harness.local = harness.context.local = local
+    members = json.loads(harness.ask("GET", "/v1/agent/members").body)
     return {member["Name"]: member["Status"] for member in members}
 
 
@@ -97,10 +97,10 @@ def test_a_removed_node_shows_itself_as_left() -> None:
 
 def test_a_removal_can_be_asked_for_again_by_id() -> None:
     """Its answer may have been lost: only the answer says that the node may be shut down."""
-    desk = Desk()
-    desk.local = desk.context.local = Left()
-    assert desk.ask("DELETE", "/v1/operator/raft/peer?id=eve").status == 200
-    assert desk.local.changes == [("remove", EVE)]
+    harness = GatewayHarness()
+    harness.local = harness.context.local = Left()
+    assert harness.ask("DELETE", "/v1/operator/raft/peer?id=eve").status == 200
+    assert harness.local.changes == [("remove", EVE)]
     for query in ("id=nobody", f"address={EVE.address}"):
-        assert desk.ask("DELETE", f"/v1/operator/raft/peer?{query}").status == 500
-    assert desk.ask("PUT", "/v1/operator/raft/peer?id=eve").status == 500
+        assert harness.ask("DELETE", f"/v1/operator/raft/peer?{query}").status == 500
+    assert harness.ask("PUT", "/v1/operator/raft/peer?id=eve").status == 500

@@ -8,7 +8,7 @@ from quorate.base.context import PLAIN, Consistency, RequestContext
 from quorate.gateways.http.routes import ROUTES, Route
 from quorate.httpserver.request import Request
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import BOB, ME, Desk
+from tests.unit.gateways.harness import BOB, ME, GatewayHarness
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -32,18 +32,20 @@ REQUESTS = [
 
 def contexts(method: str, target: str, *headers: str) -> list[RequestContext]:
     """What the node was handed, for one request."""
-    desk = Desk()
-    desk.local.voters = (ME, BOB)
-    desk.post(method, target, b"{}", *headers)
-    assert desk.local.contexts
-    return desk.local.contexts
+    harness = GatewayHarness()
+    harness.local.voters = (ME, BOB)
+    harness.post(method, target, b"{}", *headers)
+    assert harness.local.contexts
+    return harness.local.contexts
 
 
 @pytest.mark.parametrize(("method", "target"), REQUESTS)
 def test_a_deadline_of_the_client_goes_with_every_question(method: str, target: str) -> None:
     found = contexts(method, target, "X-Quorate-Deadline: 2500s")
     for each in found:
-        assert 0 <= Desk().local.now_s + 2500 - each.deadline_s < 1000  # since the request came
+        assert (
+            0 <= GatewayHarness().local.now_s + 2500 - each.deadline_s < 1000
+        )  # since the request came
 
 
 @pytest.mark.parametrize(("method", "target"), REQUESTS)
@@ -79,20 +81,20 @@ SAYS_TOO_LITTLE = {
 def test_no_endpoint_asks_the_node_without_the_context_of_its_request(
     method: str, route: Route
 ) -> None:
-    desk = Desk()
-    desk.post(method, route.pattern.replace("/:", "/"), b"{}", f"Traceparent: {PARENT}")
+    harness = GatewayHarness()
+    harness.post(method, route.pattern.replace("/:", "/"), b"{}", f"Traceparent: {PARENT}")
 
-    assert {each.trace_id for each in desk.local.contexts} <= {TRACE}
-    assert bool(desk.local.contexts) is (route.pattern not in ASKS_NOTHING | SAYS_TOO_LITTLE)
+    assert {each.trace_id for each in harness.local.contexts} <= {TRACE}
+    assert bool(harness.local.contexts) is (route.pattern not in ASKS_NOTHING | SAYS_TOO_LITTLE)
 
 
 def test_what_makes_a_handler_fail_is_reported_with_its_trace() -> None:
     def broken(*_: object) -> None:
         raise ValueError
 
-    desk = Desk(routes=(*ROUTES, Route("/v1/broken", {"GET": broken})))
-    assert desk.ask("GET", "/v1/broken", b"", f"traceparent: {PARENT}").status == 500
-    assert [each.trace_id for each in desk.local.contexts] == [TRACE]
+    harness = GatewayHarness(routes=(*ROUTES, Route("/v1/broken", {"GET": broken})))
+    assert harness.ask("GET", "/v1/broken", b"", f"traceparent: {PARENT}").status == 500
+    assert [each.trace_id for each in harness.local.contexts] == [TRACE]
 
 
 @pytest.mark.parametrize(
@@ -104,23 +106,23 @@ def test_what_makes_a_handler_fail_is_reported_with_its_trace() -> None:
     ],
 )
 def test_the_quick_path_has_a_context_too(query: str, consistency: Consistency) -> None:
-    desk = Desk()
-    desk.local.apply(KvSet(b"a", b"1"))
+    harness = GatewayHarness()
+    harness.local.apply(KvSet(b"a", b"1"))
     seen: list[RequestContext] = []
-    handle = desk.handle
+    handle = harness.handle
 
     def seeing(request: Request) -> None:
         handle(request)
         seen.append(request.context)
 
-    desk.handle = seeing
-    assert desk.ask("GET", f"/v1/kv/a{query}").status == 200
+    harness.handle = seeing
+    assert harness.ask("GET", f"/v1/kv/a{query}").status == 200
     assert [each.consistency for each in seen] == [consistency]
 
 
 @pytest.mark.parametrize("value", ["", "3", "-1s", "0", "soon", "\xff"])
 def test_what_is_no_deadline_is_refused_by_name(value: str) -> None:
-    reply = Desk().ask("GET", "/v1/kv/a", b"", f"X-Quorate-Deadline: {value}")
+    reply = GatewayHarness().ask("GET", "/v1/kv/a", b"", f"X-Quorate-Deadline: {value}")
     assert reply.status == 400
     assert "X-Quorate-Deadline" in reply.text
 

@@ -14,7 +14,7 @@ from quorate.gateways.http.server import ConsulServer
 from quorate.httpserver.spool import Space
 from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC
-from tests.unit.gateways.desk import FakeLocal, Reply, parsed, request
+from tests.unit.gateways.harness import FakeLocal, Reply, parsed, request
 
 HOST = "127.0.0.1"
 

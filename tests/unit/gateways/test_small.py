@@ -8,13 +8,13 @@ import pytest
 
 from quorate.gateways.http.caroots import ROOT_NAME
 from quorate.gateways.http.config import HttpConfig
-from tests.unit.gateways.desk import Desk
+from tests.unit.gateways.harness import GatewayHarness
 
 
 @pytest.mark.parametrize("path", ["/v1/agent/connect/ca/roots", "/v1/connect/ca/roots"])
 def test_there_is_one_active_root_that_says_what_it_is(path: str) -> None:
-    desk = Desk()
-    reply = desk.ask("GET", path)
+    harness = GatewayHarness()
+    reply = harness.ask("GET", path)
     body = json.loads(reply.body)
     [root] = body["Roots"]
     assert body["ActiveRootID"] == root["ID"]
@@ -22,31 +22,31 @@ def test_there_is_one_active_root_that_says_what_it_is(path: str) -> None:
     der = ssl.PEM_cert_to_DER_cert(root["RootCert"])
     assert hashlib.sha1(der, usedforsecurity=False).hexdigest() == root["ID"].replace(":", "")
     assert b"Placeholder root: signs nothing" in der
-    desk.post("GET", f"{path}?index={reply.headers['X-Consul-Index']}")
-    assert desk.replies() == []  # it blocks: nothing changes
+    harness.post("GET", f"{path}?index={reply.headers['X-Consul-Index']}")
+    assert harness.replies() == []  # it blocks: nothing changes
 
 
 def test_the_root_is_there_as_a_certificate_too() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/v1/connect/ca/roots?pem=true")
+    harness = GatewayHarness()
+    reply = harness.ask("GET", "/v1/connect/ca/roots?pem=true")
     assert reply.headers["Content-Type"] == "application/pem-certificate-chain"
     assert reply.text.startswith("-----BEGIN CERTIFICATE-----")
-    assert desk.ask("GET", "/v1/connect/ca/roots?pem=maybe").status == 400
+    assert harness.ask("GET", "/v1/connect/ca/roots?pem=maybe").status == 400
 
 
 def test_the_root_page_says_what_this_is() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/")
+    harness = GatewayHarness()
+    reply = harness.ask("GET", "/")
     assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
-    assert desk.config.version in reply.text
-    assert desk.ask("POST", "/").headers["Allow"] == "OPTIONS,GET,HEAD"
+    assert harness.config.version in reply.text
+    assert harness.ask("POST", "/").headers["Allow"] == "OPTIONS,GET,HEAD"
 
 
 def test_a_bad_age_is_refused_and_other_words_about_caching_are_not() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for value, status in [("max-age=abc", 400), ("max-age=-1", 400), ("stale-if-error=-1", 200)]:
         for target in ("/v1/health/service/consul", "/v1/catalog/services?cached"):
-            assert desk.ask("GET", target, b"", f"Cache-Control: {value}").status == status
+            assert harness.ask("GET", target, b"", f"Cache-Control: {value}").status == status
 
 
 OTHER_ORIGIN = (
@@ -56,10 +56,12 @@ OTHER_ORIGIN = (
 ORIGIN = "Origin: http://local.example:8101"
 
 
-def opened() -> Desk:
-    desk = Desk(HttpConfig(response_headers=OTHER_ORIGIN, blocked_paths=("/v1/snapshot",)))
-    desk.ask("PUT", "/v1/kv/long", b"x" * 5000)
-    return desk
+def opened() -> GatewayHarness:
+    harness = GatewayHarness(
+        HttpConfig(response_headers=OTHER_ORIGIN, blocked_paths=("/v1/snapshot",))
+    )
+    harness.ask("PUT", "/v1/kv/long", b"x" * 5000)
+    return harness
 
 
 @pytest.mark.parametrize(

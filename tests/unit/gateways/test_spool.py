@@ -19,7 +19,7 @@ from quorate.httpserver.spool import (
 
 
 class SlowSpace(Space):
-    """Writes wait for a gate, and fail when told to."""
+    """Writes wait for a gate, and fail on request."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(str(directory), 0)
@@ -74,7 +74,7 @@ def test_the_space_is_looked_at_while_a_file_grows(tmp_path: Path) -> None:
     file.close()
 
 
-def test_whoever_sends_faster_than_the_disk_takes_is_told_to_wait(tmp_path: Path) -> None:
+def test_whoever_sends_faster_than_the_disk_takes_is_paused(tmp_path: Path) -> None:
     async def scene() -> None:
         space = SlowSpace(tmp_path)
         spool = Snapshots(space, 1).coming(0)
@@ -114,7 +114,7 @@ def test_one_thread_writes_at_a_time_also_at_the_end(tmp_path: Path) -> None:
     played(scene)
 
 
-def test_a_full_disk_is_told_and_nothing_more_is_taken(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_more_is_taken(tmp_path: Path) -> None:
     async def scene() -> None:
         space = SlowSpace(tmp_path)
         space.failure = StorageError("disk_full", "no space")

@@ -14,7 +14,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import Shared, shared
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import FakeLocal, request, until
+from tests.unit.gateways.harness import FakeLocal, request, until
 from tests.unit.gateways.test_server import Caller
 
 HOST = "127.0.0.1"
@@ -77,9 +77,9 @@ def open_files(directory: Path) -> int:
 def test_a_snapshot_too_long_for_memory_is_put_back_from_disk(tmp_path: Path) -> None:
     async def scene(place: Place) -> None:
         caller = await place.connect()
-        dice = random.Random(1)
+        rng = random.Random(1)
         for number in range(60):
-            place.local.apply(KvSet(b"k%d" % number, dice.randbytes(20_000)))
+            place.local.apply(KvSet(b"k%d" % number, rng.randbytes(20_000)))
         value = (await caller.ask(request("GET", "/v1/kv/k7?raw"))).body
         saved = (await caller.ask(request("GET", "/v1/snapshot"))).body
         assert len(saved) > 1_000_000

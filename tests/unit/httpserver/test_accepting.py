@@ -19,7 +19,7 @@ from quorate.gateways.http.sharing import shared
 from quorate.httpserver.budget import Budget
 from quorate.httpserver.listener import Served
 from quorate.net.listening import listeners
-from tests.unit.gateways.desk import FakeLocal, parsed, request, until
+from tests.unit.gateways.harness import FakeLocal, parsed, request, until
 
 HOST = "127.0.0.1"
 ASK = request("GET", "/v1/status/leader")
@@ -27,7 +27,7 @@ Scene = Callable[[ConsulServer, Budget], Awaitable[None]]
 
 
 def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
-    """Run a scene with a server; returns what it told people."""
+    """Run a scene with a server; returns what it logged."""
     told: list[str] = []
 
     def note(what: str, **_: object) -> None:
@@ -172,7 +172,7 @@ def test_without_even_the_descriptor_held_back_accepting_goes_on_by_itself() -> 
     play(scene)
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     async def run() -> None:
         (first,) = await listeners(HOST, 0)
         with first, pytest.raises(OSError, match="in use"):

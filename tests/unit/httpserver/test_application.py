@@ -22,7 +22,7 @@ from quorate.httpserver.refusals import CONTINUE, Refusal, plain
 from quorate.httpserver.request import Request
 from quorate.httpserver.server import HttpServer
 from quorate.httpserver.slices import SliceQueue
-from tests.unit.gateways.desk import FakeLocal, FakeTransport, Reply, parsed, request
+from tests.unit.gateways.harness import FakeLocal, FakeTransport, Reply, parsed, request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -8,131 +8,131 @@ from quorate.base.errors import UnavailableError
 from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.request import Request
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import Desk, request
+from tests.unit.gateways.harness import GatewayHarness, request
 
 
 def test_answers_leave_in_the_order_of_requests_whatever_is_ready_first() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.send(request("PUT", "/v1/kv/a", b"1") + request("GET", "/v1/status/leader"))
-    assert desk.replies() == []
-    assert [type(command) for command in desk.local.submitted] == [KvSet]
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.send(request("PUT", "/v1/kv/a", b"1") + request("GET", "/v1/status/leader"))
+    assert harness.replies() == []
+    assert [type(command) for command in harness.local.submitted] == [KvSet]
 
-    desk.local.release()
+    harness.local.release()
 
-    assert [reply.body for reply in desk.replies()] == [b"true", b'"10.0.0.1:8300"']
+    assert [reply.body for reply in harness.replies()] == [b"true", b'"10.0.0.1:8300"']
 
 
 def test_pipelined_requests_are_worked_on_at_once() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
-    assert len(desk.local.submitted) == 5
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
+    assert len(harness.local.submitted) == 5
 
 
 def test_a_request_may_come_byte_by_byte() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     for byte in request("PUT", "/v1/kv/a/b", b"value"):
-        desk.send(bytes((byte,)))
-    (reply,) = desk.replies()
+        harness.send(bytes((byte,)))
+    (reply,) = harness.replies()
     assert (reply.status, reply.body) == (200, b"true")
-    assert desk.ask("GET", "/v1/kv/a/b?raw").body == b"value"
+    assert harness.ask("GET", "/v1/kv/a/b?raw").body == b"value"
 
 
 def test_a_body_may_come_in_chunks() -> None:
-    desk = Desk()
-    desk.send(
+    harness = GatewayHarness()
+    harness.send(
         b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
-    assert desk.replies()[0].body == b"true"
-    assert desk.ask("GET", "/v1/kv/a?raw").body == b"abcde"
+    assert harness.replies()[0].body == b"true"
+    assert harness.ask("GET", "/v1/kv/a?raw").body == b"abcde"
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
-    (reply,) = desk.replies()
+    harness = GatewayHarness(HttpConfig(value_bytes_max=10))
+    harness.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+    (reply,) = harness.replies()
     assert reply.status == 413
     assert reply.headers["Connection"] == "close"
     assert reply.text.startswith("Request body(11 bytes) too large, max size: 10 bytes.")
-    assert desk.transport.has_eof
-    assert desk.local.submitted == []
+    assert harness.transport.has_eof
+    assert harness.local.submitted == []
 
 
 def test_a_body_in_chunks_is_refused_when_it_becomes_too_long() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-    desk.send(b"b\r\n01234567890\r\n")
-    assert [reply.status for reply in desk.replies()] == [413]
-    desk.send(b"5\r\nabcde\r\n0\r\n\r\n")
-    assert desk.replies() == []
+    harness = GatewayHarness(HttpConfig(value_bytes_max=10))
+    harness.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    harness.send(b"b\r\n01234567890\r\n")
+    assert [reply.status for reply in harness.replies()] == [413]
+    harness.send(b"5\r\nabcde\r\n0\r\n\r\n")
+    assert harness.replies() == []
 
 
 def test_what_came_before_a_refused_body_is_answered_first() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.local.is_held = True
-    desk.send(
+    harness = GatewayHarness(HttpConfig(value_bytes_max=10))
+    harness.local.is_held = True
+    harness.send(
         request("PUT", "/v1/kv/a", b"1")
         + b"PUT /v1/kv/b HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"
     )
-    assert desk.replies() == []
-    desk.local.release()
-    assert [reply.status for reply in desk.replies()] == [200, 413]
+    assert harness.replies() == []
+    harness.local.release()
+    assert [reply.status for reply in harness.replies()] == [200, 413]
 
 
 def test_who_waits_to_be_asked_for_the_body_is_asked() -> None:
-    desk = Desk()
-    desk.send(
+    harness = GatewayHarness()
+    harness.send(
         b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
     )
-    assert desk.transport.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
-    desk.transport.written.clear()
-    desk.send(b"x")
-    assert desk.replies()[0].body == b"true"
+    assert harness.transport.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    harness.transport.written.clear()
+    harness.send(b"x")
+    assert harness.replies()[0].body == b"true"
 
 
 def test_who_waits_with_too_long_a_body_is_refused_at_once() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=10))
-    desk.send(
+    harness = GatewayHarness(HttpConfig(value_bytes_max=10))
+    harness.send(
         b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"
     )
-    assert [reply.status for reply in desk.replies()] == [413]
+    assert [reply.status for reply in harness.replies()] == [413]
 
 
 def test_what_is_no_http_is_refused_and_closed() -> None:
-    desk = Desk()
-    desk.send(b"\x16\x03\x01 hello\r\n\r\n")
-    (reply,) = desk.replies()
+    harness = GatewayHarness()
+    harness.send(b"\x16\x03\x01 hello\r\n\r\n")
+    (reply,) = harness.replies()
     assert reply.status == 400
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
 @pytest.mark.parametrize("method", ["FOO", "get", "GETX", "BREW", "M-SEARCH-2", "PROPFIND"])
 def test_an_unknown_method_is_not_allowed(method: str) -> None:
-    desk = Desk()
-    reply = desk.ask(method, "/v1/kv/a", b"body")
+    harness = GatewayHarness()
+    reply = harness.ask(method, "/v1/kv/a", b"body")
     assert (reply.status, reply.text) == (405, f"method {method} not allowed")
     assert reply.headers["Allow"] == "OPTIONS,GET,PUT,DELETE"
-    assert desk.local.submitted == []
+    assert harness.local.submitted == []
 
 
 def test_an_unknown_method_ends_the_connection_after_its_answer() -> None:
-    desk = Desk()
-    desk.send(request("FOO", "/v1/kv/a") + request("GET", "/v1/status/leader"))
-    [reply] = desk.replies()
+    harness = GatewayHarness()
+    harness.send(request("FOO", "/v1/kv/a") + request("GET", "/v1/status/leader"))
+    [reply] = harness.replies()
     assert (reply.status, reply.headers["Connection"]) == (405, "close")
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
 def test_an_unknown_method_behind_other_requests_is_refused_after_their_answers() -> None:
-    desk = Desk()
-    desk.send(request("GET", "/v1/status/leader") + request("FOO", "/v1/kv/a"))
-    assert [reply.status for reply in desk.replies()] == [200, 400]
+    harness = GatewayHarness()
+    harness.send(request("GET", "/v1/status/leader") + request("FOO", "/v1/kv/a"))
+    assert [reply.status for reply in harness.replies()] == [200, 400]
 
 
 def test_an_unknown_method_on_an_unknown_path_is_not_found() -> None:
-    assert Desk().ask("FOO", "/v1/nope").status == 404
+    assert GatewayHarness().ask("FOO", "/v1/nope").status == 404
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_an_unknown_method_on_an_unknown_path_is_not_found() -> None:
     ],
 )
 def test_only_the_versions_1_are_spoken(data: bytes, status: int) -> None:
-    desk = Desk()
-    desk.send(data)
-    assert [reply.status for reply in desk.replies()] == [status]
+    harness = GatewayHarness()
+    harness.send(data)
+    assert [reply.status for reply in harness.replies()] == [status]
 
 
 @pytest.mark.parametrize(
@@ -168,185 +168,185 @@ def test_only_the_versions_1_are_spoken(data: bytes, status: int) -> None:
     ],
 )
 def test_a_body_comes_plain_or_in_chunks_and_in_no_other_coding(lines: bytes, status: int) -> None:
-    desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n1\r\na\r\n0\r\n\r\n")
-    assert [reply.status for reply in desk.replies()] == [status]
-    assert len(desk.local.submitted) == (status == 200)
+    harness = GatewayHarness()
+    harness.send(b"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n1\r\na\r\n0\r\n\r\n")
+    assert [reply.status for reply in harness.replies()] == [status]
+    assert len(harness.local.submitted) == (status == 200)
 
 
 def test_an_old_client_sends_no_chunks() -> None:
-    desk = Desk()
-    desk.send(b"PUT /v1/kv/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
-    assert [reply.status for reply in desk.replies()] == [501]
-    assert desk.local.submitted == []
+    harness = GatewayHarness()
+    harness.send(b"PUT /v1/kv/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n")
+    assert [reply.status for reply in harness.replies()] == [501]
+    assert harness.local.submitted == []
 
 
 def test_headers_without_end_are_refused() -> None:
-    desk = Desk(HttpConfig(header_bytes_max=1000))
-    desk.send(b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n")
+    harness = GatewayHarness(HttpConfig(header_bytes_max=1000))
+    harness.send(b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n")
     for _ in range(20):
-        desk.send(b"X-More: " + b"y" * 100 + b"\r\n")
-    assert [reply.status for reply in desk.replies()] == [431]
+        harness.send(b"X-More: " + b"y" * 100 + b"\r\n")
+    assert [reply.status for reply in harness.replies()] == [431]
 
 
 def test_a_path_without_end_is_refused() -> None:
-    desk = Desk(HttpConfig(header_bytes_max=1000))
-    desk.send(b"GET /v1/kv/" + b"a" * 2000)
-    assert [reply.status for reply in desk.replies()] == [431]
+    harness = GatewayHarness(HttpConfig(header_bytes_max=1000))
+    harness.send(b"GET /v1/kv/" + b"a" * 2000)
+    assert [reply.status for reply in harness.replies()] == [431]
 
 
 def test_a_client_that_wants_to_leave_is_let_go_after_its_answer() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/v1/status/leader", b"", "Connection: close")
+    harness = GatewayHarness()
+    reply = harness.ask("GET", "/v1/status/leader", b"", "Connection: close")
     assert reply.headers["Connection"] == "close"
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
-def test_an_old_client_is_told_that_the_connection_stays() -> None:
-    desk = Desk()
-    desk.send(b"GET /v1/status/leader HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-    assert desk.replies()[0].headers["Connection"] == "keep-alive"
-    desk.send(b"GET /v1/status/leader HTTP/1.0\r\n\r\n")
-    assert desk.replies()[0].headers["Connection"] == "close"
+def test_an_old_client_is_notified_that_the_connection_stays() -> None:
+    harness = GatewayHarness()
+    harness.send(b"GET /v1/status/leader HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert harness.replies()[0].headers["Connection"] == "keep-alive"
+    harness.send(b"GET /v1/status/leader HTTP/1.0\r\n\r\n")
+    assert harness.replies()[0].headers["Connection"] == "close"
 
 
 def test_an_upgrade_is_answered_in_our_own_language_and_closed() -> None:
-    desk = Desk()
-    reply = desk.ask("GET", "/v1/status/leader", b"", "Connection: Upgrade", "Upgrade: h2c")
+    harness = GatewayHarness()
+    reply = harness.ask("GET", "/v1/status/leader", b"", "Connection: Upgrade", "Upgrade: h2c")
     assert reply.status == 200
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
 def test_a_client_that_sends_no_more_still_gets_its_answers() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"1")
-    assert desk.connection.eof_received()
-    desk.local.release()
-    assert desk.replies()[0].headers["Connection"] == "close"
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"1")
+    assert harness.connection.eof_received()
+    harness.local.release()
+    assert harness.replies()[0].headers["Connection"] == "close"
 
 
 def test_a_client_that_waits_for_a_change_and_sends_no_more_is_gone() -> None:
-    desk = Desk()
-    desk.post("GET", "/v1/kv/a?index=1000")
-    assert not desk.connection.eof_received()
+    harness = GatewayHarness()
+    harness.post("GET", "/v1/kv/a?index=1000")
+    assert not harness.connection.eof_received()
 
 
 def test_half_a_request_is_no_reason_to_stay() -> None:
-    desk = Desk()
-    desk.send(b"GET /v1/kv/")
-    assert not desk.connection.eof_received()
+    harness = GatewayHarness()
+    harness.send(b"GET /v1/kv/")
+    assert not harness.connection.eof_received()
 
 
 def test_an_answer_for_a_client_that_went_is_dropped() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"1")
-    desk.connection.connection_lost(None)
-    desk.local.release()
-    assert desk.transport.written == []
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"1")
+    harness.connection.connection_lost(None)
+    harness.local.release()
+    assert harness.transport.written == []
 
 
 def test_reading_pauses_while_too_much_is_unanswered() -> None:
-    desk = Desk(HttpConfig(pipeline_max=4))
-    desk.local.is_held = True
-    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
-    assert desk.transport.is_paused
-    desk.local.release()
-    assert not desk.transport.is_paused
-    assert len(desk.replies()) == 5
+    harness = GatewayHarness(HttpConfig(pipeline_max=4))
+    harness.local.is_held = True
+    harness.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(5)))
+    assert harness.transport.is_paused
+    harness.local.release()
+    assert not harness.transport.is_paused
+    assert len(harness.replies()) == 5
 
 
 def test_reading_pauses_while_the_client_takes_nothing() -> None:
-    desk = Desk()
-    desk.connection.pause_writing()
-    assert desk.transport.is_paused
-    desk.connection.resume_writing()
-    assert not desk.transport.is_paused
+    harness = GatewayHarness()
+    harness.connection.pause_writing()
+    assert harness.transport.is_paused
+    harness.connection.resume_writing()
+    assert not harness.transport.is_paused
 
 
 def test_no_more_is_worked_on_than_the_client_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     handled: list[bytes] = []
 
     def handle(asked: Request) -> None:
         handled.append(asked.target)
         if len(handled) % 2 == 0:
-            desk.connection.pause_writing()
+            harness.connection.pause_writing()
         asked.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    monkeypatch.setattr(desk, "handle", handle)
-    desk.send(b"".join(request("GET", f"/{n}", b"") for n in range(5)))
+    monkeypatch.setattr(harness, "handle", handle)
+    harness.send(b"".join(request("GET", f"/{n}", b"") for n in range(5)))
     assert handled == [b"/0", b"/1"]
-    desk.connection.resume_writing()
+    harness.connection.resume_writing()
     assert handled == [b"/0", b"/1", b"/2", b"/3"]
-    desk.connection.resume_writing()
-    assert len(handled) == len(desk.replies()) == 5
-    assert not desk.transport.is_paused
+    harness.connection.resume_writing()
+    assert len(handled) == len(harness.replies()) == 5
+    assert not harness.transport.is_paused
 
 
 def test_a_request_whose_headers_are_known_waits_for_a_client_that_takes_nothing() -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     data = request("PUT", "/v1/kv/a", b"1")
-    desk.send(data)
-    desk.connection.pause_writing()
-    desk.send(data)
-    assert len(desk.local.submitted) == 1
-    desk.connection.resume_writing()
-    assert len(desk.local.submitted) == len(desk.replies()) == 2
+    harness.send(data)
+    harness.connection.pause_writing()
+    harness.send(data)
+    assert len(harness.local.submitted) == 1
+    harness.connection.resume_writing()
+    assert len(harness.local.submitted) == len(harness.replies()) == 2
 
 
 def test_reading_goes_on_when_the_last_answer_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few may wait."""
-    desk = Desk(HttpConfig(pipeline_max=1))
+    harness = GatewayHarness(HttpConfig(pipeline_max=1))
     handled: list[Request] = []
-    monkeypatch.setattr(desk, "handle", handled.append)
-    desk.send(request("GET", "/0") + request("GET", "/1"))
-    assert desk.transport.is_paused
+    monkeypatch.setattr(harness, "handle", handled.append)
+    harness.send(request("GET", "/0") + request("GET", "/1"))
+    assert harness.transport.is_paused
     for asked in handled:  # the second one comes when the first one is answered
         asked.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert len(desk.replies()) == 2
-    assert not desk.transport.is_paused
+    assert len(harness.replies()) == 2
+    assert not harness.transport.is_paused
 
 
 def test_no_more_is_worked_on_at_once_than_the_limit_says() -> None:
-    desk = Desk(HttpConfig(pipeline_max=4))
-    desk.local.is_held = True
-    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(10)))
-    assert len(desk.local.submitted) == 4
-    desk.local.release()
-    assert [reply.status for reply in desk.replies()] == [200] * 10
+    harness = GatewayHarness(HttpConfig(pipeline_max=4))
+    harness.local.is_held = True
+    harness.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(10)))
+    assert len(harness.local.submitted) == 4
+    harness.local.release()
+    assert [reply.status for reply in harness.replies()] == [200] * 10
 
 
 def test_what_nobody_worked_on_is_forgotten_with_the_connection() -> None:
-    desk = Desk(HttpConfig(pipeline_max=1))
-    desk.local.is_held = True
-    desk.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(3)))
-    desk.connection.connection_lost(None)
-    desk.local.release()
-    assert len(desk.local.submitted) == 1
+    harness = GatewayHarness(HttpConfig(pipeline_max=1))
+    harness.local.is_held = True
+    harness.send(b"".join(request("PUT", f"/v1/kv/{n}", b"1") for n in range(3)))
+    harness.connection.connection_lost(None)
+    harness.local.release()
+    assert len(harness.local.submitted) == 1
 
 
 def test_a_long_answer_is_drawn_as_the_client_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     drawn: list[bytes] = []
 
     def chunks() -> Iterator[bytes]:
         for chunk in (b"a", b"b", b"c"):
             drawn.append(chunk)
             if chunk == b"b":
-                desk.connection.pause_writing()
+                harness.connection.pause_writing()
             yield chunk
 
     def handle(asked: Request) -> None:
         asked.answer(b"HTTP/1.1 200 OK\r\n\r\n", chunks())
 
-    monkeypatch.setattr(desk, "handle", handle)
-    desk.post("GET", "/")
+    monkeypatch.setattr(harness, "handle", handle)
+    harness.post("GET", "/")
     assert drawn == [b"a", b"b"]
-    desk.connection.resume_writing()
+    harness.connection.resume_writing()
     assert drawn == [b"a", b"b", b"c"]
-    assert b"".join(desk.transport.written).endswith(b"\r\n\r\nabc")
+    assert b"".join(harness.transport.written).endswith(b"\r\n\r\nabc")
 
 
 @pytest.mark.parametrize(
@@ -358,28 +358,28 @@ def test_a_long_answer_is_drawn_as_the_client_takes_it(monkeypatch: pytest.Monke
     ],
 )
 def test_who_takes_too_long_is_ended(sent: bytes, seconds: int) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     if sent:
-        desk.send(sent)
-    assert desk.connection.due == desk.tick + seconds
-    desk.connection.expire()
-    assert desk.transport.is_closed
-    assert bool(desk.transport.written) == bool(sent)
+        harness.send(sent)
+    assert harness.connection.due == harness.tick + seconds
+    harness.connection.expire()
+    assert harness.transport.is_closed
+    assert bool(harness.transport.written) == bool(sent)
 
 
 def test_who_waits_for_an_answer_is_never_too_slow() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"1")
-    assert desk.connection.due == 0
-    desk.local.release()
-    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"1")
+    assert harness.connection.due == 0
+    harness.local.release()
+    assert harness.connection.due == harness.tick + harness.config.idle_timeout_s
 
 
-def test_one_connection_too_many_is_told_and_closed() -> None:
-    desk = Desk()
-    desk.is_full = True
-    other = Desk()
+def test_one_connection_too_many_is_refused_and_closed() -> None:
+    harness = GatewayHarness()
+    harness.is_full = True
+    other = GatewayHarness()
     other.is_full = True
     other.connection.connection_made(other.transport)  # type: ignore[arg-type]
     assert b" 429 " in other.transport.written[0]
@@ -387,48 +387,48 @@ def test_one_connection_too_many_is_told_and_closed() -> None:
 
 
 def test_a_stopping_gateway_ends_each_connection_with_its_answer() -> None:
-    desk = Desk()
-    desk.is_stopping = True
-    assert desk.ask("GET", "/v1/status/leader").headers["Connection"] == "close"
+    harness = GatewayHarness()
+    harness.is_stopping = True
+    assert harness.ask("GET", "/v1/status/leader").headers["Connection"] == "close"
 
 
 def test_an_error_before_an_answer_leaves_the_connection_usable() -> None:
-    desk = Desk()
-    desk.local.refusal = UnavailableError("no_quorum", "no")
-    assert desk.ask("PUT", "/v1/kv/a", b"1").status == 500
-    desk.local.refusal = None
-    assert desk.ask("PUT", "/v1/kv/a", b"1").status == 200
+    harness = GatewayHarness()
+    harness.local.refusal = UnavailableError("no_quorum", "no")
+    assert harness.ask("PUT", "/v1/kv/a", b"1").status == 500
+    harness.local.refusal = None
+    assert harness.ask("PUT", "/v1/kv/a", b"1").status == 200
 
 
 def test_a_client_that_takes_nothing_is_not_kept_for_ever() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"1")
-    desk.connection.pause_writing()
-    assert desk.connection.due == desk.tick + desk.config.send_timeout_s
-    desk.connection.expire()
-    assert desk.transport.is_aborted  # a close would wait for the client
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"1")
+    harness.connection.pause_writing()
+    assert harness.connection.due == harness.tick + harness.config.send_timeout_s
+    harness.connection.expire()
+    assert harness.transport.is_aborted  # a close would wait for the client
 
 
 def test_a_client_that_takes_again_has_all_the_time_its_answer_needs() -> None:
-    desk = Desk()
-    desk.local.is_held = True
-    desk.post("PUT", "/v1/kv/a", b"1")
-    desk.connection.pause_writing()
-    desk.connection.resume_writing()
-    assert desk.connection.due == 0
-    desk.local.release()
-    assert desk.replies()[0].body == b"true"
-    desk.connection.pause_writing()
-    desk.connection.resume_writing()
-    assert desk.connection.due == desk.tick + desk.config.idle_timeout_s
+    harness = GatewayHarness()
+    harness.local.is_held = True
+    harness.post("PUT", "/v1/kv/a", b"1")
+    harness.connection.pause_writing()
+    harness.connection.resume_writing()
+    assert harness.connection.due == 0
+    harness.local.release()
+    assert harness.replies()[0].body == b"true"
+    harness.connection.pause_writing()
+    harness.connection.resume_writing()
+    assert harness.connection.due == harness.tick + harness.config.idle_timeout_s
 
 
 def test_who_sent_no_more_before_its_query_began_to_wait_is_taken_for_gone() -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/kv/k", b"1")
-    desk.local.is_held = True  # the read point comes later than the client's end
-    desk.post("GET", "/v1/kv/k?index=1000000")
-    assert desk.connection.eof_received()
-    desk.local.release()
-    assert desk.transport.is_aborted
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/k", b"1")
+    harness.local.is_held = True  # the read index comes later than the client's end
+    harness.post("GET", "/v1/kv/k?index=1000000")
+    assert harness.connection.eof_received()
+    harness.local.release()
+    assert harness.transport.is_aborted

@@ -8,7 +8,7 @@ import pytest
 
 from quorate.gateways.http.config import HttpConfig
 from quorate.kv.commands import KvSet
-from tests.unit.gateways.desk import Desk, request
+from tests.unit.gateways.harness import GatewayHarness, request
 
 
 @contextmanager
@@ -31,18 +31,18 @@ def nothing_left() -> Generator[None]:
             gc.enable()
 
 
-def filled() -> Desk:
-    desk = Desk(HttpConfig())
+def filled() -> GatewayHarness:
+    harness = GatewayHarness(HttpConfig())
     for number in range(700):
-        desk.local.apply(KvSet(b"big/%d" % number, b"x" * 400))
-    return desk
+        harness.local.apply(KvSet(b"big/%d" % number, b"x" * 400))
+    return harness
 
 
-def forget_timers(desk: Desk) -> None:
+def forget_timers(harness: GatewayHarness) -> None:
     """As the loop does with what ran or was cancelled."""
-    for timer in desk.timers:
-        timer.step = desk.timers.clear
-    desk.timers.clear()
+    for timer in harness.timers:
+        timer.step = harness.timers.clear
+    harness.timers.clear()
 
 
 HALF = request("PUT", "/v1/kv/a", b"x" * 1000)[:-1]
@@ -75,41 +75,41 @@ SENT = {
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
 @pytest.mark.parametrize("state", ["plain", "held", "full", "woken", "timed out"])
 def test_a_connection_that_ends_is_gone_with_its_requests(sent: bytes, state: str) -> None:
-    desk = filled()
-    desk.connection.connection_lost(None)
+    harness = filled()
+    harness.connection.connection_lost(None)
     with nothing_left():
-        desk.connect()
-        desk.local.is_held = state == "held"
+        harness.connect()
+        harness.local.is_held = state == "held"
         if state == "full":
-            desk.connection.pause_writing()
+            harness.connection.pause_writing()
         if sent:
-            desk.send(sent)
+            harness.send(sent)
         if state == "woken":
-            desk.local.apply(KvSet(b"a", b"2"))
+            harness.local.apply(KvSet(b"a", b"2"))
         if state == "timed out":
-            for timer in desk.timers:
+            for timer in harness.timers:
                 if not timer.is_cancelled:
                     timer.step()
-        desk.connection.connection_lost(None)
-        forget_timers(desk)
-        desk.local.release()
-        desk.connect()
+        harness.connection.connection_lost(None)
+        forget_timers(harness)
+        harness.local.release()
+        harness.connect()
 
 
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
 def test_an_answered_request_is_gone_though_the_connection_stays(sent: bytes) -> None:
-    desk = filled()
+    harness = filled()
     with nothing_left():
-        desk.send(sent or b"\r\n")
-        desk.replies()
-        forget_timers(desk)
+        harness.send(sent or b"\r\n")
+        harness.replies()
+        forget_timers(harness)
 
 
 def test_the_check_finds_what_waits_for_the_collector() -> None:
     def knot() -> None:
-        desk = Desk()
-        desk.timers.append(desk)  # type: ignore[arg-type]
-        desk.context.count_routes(desk.context)  # type: ignore[arg-type]
+        harness = GatewayHarness()
+        harness.timers.append(harness)  # type: ignore[arg-type]
+        harness.context.count_routes(harness.context)  # type: ignore[arg-type]
 
     run: Callable[[], None] = knot
     with pytest.raises(AssertionError), nothing_left():

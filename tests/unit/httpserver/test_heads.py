@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.heads import HEADS_MAX, LINES_BYTES_MAX, Heads
 from quorate.httpserver.request import Request
-from tests.unit.gateways.desk import Desk, request
+from tests.unit.gateways.harness import GatewayHarness, request
 
 BODY_BYTES_MAX = 512 * 1024
 PUT = request("PUT", "/v1/kv/a", b"value", "Accept: */*")
@@ -35,14 +35,14 @@ class Ear:
     """A connection whose requests are only listened to."""
 
     def __init__(self, heads: Heads | None = None) -> None:
-        self.desk = Desk()
-        self.desk.heads = heads or Heads(BODY_BYTES_MAX)
+        self.harness = GatewayHarness()
+        self.harness.heads = heads or Heads(BODY_BYTES_MAX)
         self.requests: list[Request] = []
-        self.desk.handle = self.requests.append
+        self.harness.handle = self.requests.append
 
     def hear(self, data: bytes) -> tuple[list[Seen], bytes]:
         """The requests that were understood, and what was answered to the rest."""
-        self.desk.send(data)
+        self.harness.send(data)
         seen = [
             (
                 each.method,
@@ -54,7 +54,7 @@ class Ear:
             )
             for each in self.requests
         ]
-        written = b"".join(self.desk.transport.written)
+        written = b"".join(self.harness.transport.written)
         return seen, re.sub(rb"Date: [^\r]*", b"Date:", written)
 
 
@@ -114,10 +114,10 @@ def test_a_body_over_the_limit_is_never_learned() -> None:
 
 
 def test_a_body_that_one_path_may_have_is_not_let_in_by_another() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=4))
-    assert desk.ask("PUT", "/v1/txn", b"12345").status == 400
-    assert desk.ask("PUT", "/v1/kv/a", b"12345").status == 413
-    assert desk.local.submitted == []
+    harness = GatewayHarness(HttpConfig(value_bytes_max=4))
+    assert harness.ask("PUT", "/v1/txn", b"12345").status == 400
+    assert harness.ask("PUT", "/v1/kv/a", b"12345").status == 413
+    assert harness.local.submitted == []
 
 
 def test_a_body_in_chunks_teaches_nothing() -> None:
@@ -145,12 +145,12 @@ def test_lines_that_say_more_than_keep_alive_go_to_the_parser() -> None:
 
 
 def test_a_server_that_stops_ends_a_connection_whose_lines_it_knows() -> None:
-    desk = Desk()
-    desk.ask("GET", "/v1/status/leader")
-    desk.is_stopping = True
-    reply = desk.ask("GET", "/v1/status/leader")
+    harness = GatewayHarness()
+    harness.ask("GET", "/v1/status/leader")
+    harness.is_stopping = True
+    reply = harness.ask("GET", "/v1/status/leader")
     assert reply.headers["Connection"] == "close"
-    assert desk.transport.has_eof
+    assert harness.transport.has_eof
 
 
 def test_only_so_many_are_remembered_and_none_that_is_long() -> None:

@@ -16,7 +16,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.httpserver.ordering import Order, order_of_method
 from quorate.kv.commands import KvSet
 from quorate.sessions.commands import SessionDestroy
-from tests.unit.gateways.desk import Desk, FakeLocal, Reply, request
+from tests.unit.gateways.harness import FakeLocal, GatewayHarness, Reply, request
 
 CLOCK = "quorate.gateways.http.requestcontext.monotonic"
 UNORDERED = "X-Quorate-Unordered: true"
@@ -25,126 +25,126 @@ GET = request("GET", "/v1/kv/a?raw")
 DESTROY = request("PUT", "/v1/session/destroy/s")
 
 
-def held(*pieces: bytes) -> Desk:
+def held(*pieces: bytes) -> GatewayHarness:
     """A gateway whose node answers nothing yet."""
-    desk = Desk()
-    desk.local.is_held = True
+    harness = GatewayHarness()
+    harness.local.is_held = True
     for piece in pieces:
-        desk.send(piece)
-    return desk
+        harness.send(piece)
+    return harness
 
 
-def released(desk: Desk) -> list[tuple[int, bytes]]:
-    desk.local.release()
-    return [(reply.status, reply.body) for reply in desk.replies()]
+def released(harness: GatewayHarness) -> list[tuple[int, bytes]]:
+    harness.local.release()
+    return [(reply.status, reply.body) for reply in harness.replies()]
 
 
 @pytest.mark.parametrize("pieces", [[PUT + GET], [PUT, GET]])
 def test_a_read_begins_when_the_write_before_it_is_answered(pieces: list[bytes]) -> None:
-    desk = held(*pieces)
-    assert (len(desk.local.submitted), desk.local.reads) == (1, 0)
-    assert released(desk) == [(200, b"true"), (200, b"1")]
+    harness = held(*pieces)
+    assert (len(harness.local.submitted), harness.local.reads) == (1, 0)
+    assert released(harness) == [(200, b"true"), (200, b"1")]
 
 
 @pytest.mark.parametrize("pieces", [[GET + PUT], [GET, PUT]])
 def test_a_write_begins_when_the_read_before_it_is_answered(pieces: list[bytes]) -> None:
-    desk = held(*pieces)
-    assert (desk.local.submitted, desk.local.reads) == ([], 1)
-    assert released(desk) == [(404, b""), (200, b"true")]
+    harness = held(*pieces)
+    assert (harness.local.submitted, harness.local.reads) == ([], 1)
+    assert released(harness) == [(404, b""), (200, b"true")]
 
 
 def test_reads_are_carried_out_at_the_same_time() -> None:
-    desk = held(GET * 3 + request("HEAD", "/v1/kv/a") + GET)
-    assert desk.local.reads == 4  # a HEAD of a key is refused without asking the node
+    harness = held(GET * 3 + request("HEAD", "/v1/kv/a") + GET)
+    assert harness.local.reads == 4  # a HEAD of a key is refused without asking the node
 
 
 def test_writes_of_keys_are_given_to_the_node_at_once_and_in_order() -> None:
-    desk = held(
+    harness = held(
         PUT
         + request("PUT", "/v1/kv/a?cas=0", b"2")
         + request("DELETE", "/v1/kv/a")
         + request("PUT", "/v1/kv/b", b"3")
     )
-    kinds = [type(command).__name__ for command in desk.local.submitted]
+    kinds = [type(command).__name__ for command in harness.local.submitted]
     assert kinds == ["KvSet", "KvCas", "KvDelete", "KvSet"]
-    assert released(desk) == [(200, b"true"), (200, b"false"), (200, b"true"), (200, b"true")]
+    assert released(harness) == [(200, b"true"), (200, b"false"), (200, b"true"), (200, b"true")]
 
 
 @pytest.mark.parametrize("before", [PUT, GET, DESTROY])
 def test_a_write_that_may_do_more_before_it_is_logged_is_alone(before: bytes) -> None:
-    desk = held(before + DESTROY + PUT)
-    assert len(desk.local.held) == 1
-    desk.local.release()
-    assert [type(command) for command in desk.local.submitted][-2:] == [SessionDestroy, KvSet]
-    assert len(desk.replies()) == 3
+    harness = held(before + DESTROY + PUT)
+    assert len(harness.local.held) == 1
+    harness.local.release()
+    assert [type(command) for command in harness.local.submitted][-2:] == [SessionDestroy, KvSet]
+    assert len(harness.replies()) == 3
 
 
 def test_what_needs_no_order_waits_for_nothing() -> None:
     free = request("GET", "/v1/kv/a?raw", b"", UNORDERED)
-    desk = held(PUT + free + request("PUT", "/v1/session/destroy/s", b"", UNORDERED) + free)
-    assert (len(desk.local.submitted), desk.local.reads) == (2, 2)
+    harness = held(PUT + free + request("PUT", "/v1/session/destroy/s", b"", UNORDERED) + free)
+    assert (len(harness.local.submitted), harness.local.reads) == (2, 2)
 
 
 @pytest.mark.parametrize("plain", [PUT, GET])
 def test_who_asks_for_order_waits_also_for_those_that_do_not(plain: bytes) -> None:
     free = request("GET", "/v1/kv/a", b"", UNORDERED)
-    desk = held(PUT + free + plain)
-    assert (len(desk.local.submitted), desk.local.reads) == (1, 1)
-    desk.local.release()
-    assert len(desk.replies()) == 3
+    harness = held(PUT + free + plain)
+    assert (len(harness.local.submitted), harness.local.reads) == (1, 1)
+    harness.local.release()
+    assert len(harness.replies()) == 3
 
 
 def test_what_is_refused_behind_them_keeps_nobody_waiting() -> None:
-    desk = held(PUT + GET + b"\x16\x03\x01\r\n\r\n")
-    assert released(desk)[:2] == [(200, b"true"), (200, b"1")]
-    desk = held(PUT + GET + b"\x16\x03\x01\r\n\r\n")
-    desk.local.release()
-    assert [reply.status for reply in desk.replies()] == [200, 200, 400]
+    harness = held(PUT + GET + b"\x16\x03\x01\r\n\r\n")
+    assert released(harness)[:2] == [(200, b"true"), (200, b"1")]
+    harness = held(PUT + GET + b"\x16\x03\x01\r\n\r\n")
+    harness.local.release()
+    assert [reply.status for reply in harness.replies()] == [200, 200, 400]
 
 
 def test_a_write_behind_a_blocking_query_begins_when_that_is_answered() -> None:
-    desk = Desk()
-    desk.ask("PUT", "/v1/kv/a", b"0")
-    desk.send(request("GET", "/v1/kv/a?index=1000&wait=1s") + PUT)
-    assert len(desk.local.submitted) == 1
-    desk.timers[-1].step()
-    assert [reply.status for reply in desk.replies()] == [200, 200]
-    assert len(desk.local.submitted) == 2
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"0")
+    harness.send(request("GET", "/v1/kv/a?index=1000&wait=1s") + PUT)
+    assert len(harness.local.submitted) == 1
+    harness.timers[-1].step()
+    assert [reply.status for reply in harness.replies()] == [200, 200]
+    assert len(harness.local.submitted) == 2
 
 
 def test_what_has_not_begun_never_begins_when_the_client_has_gone() -> None:
-    desk = held(PUT + GET + DESTROY)
-    desk.connection.connection_lost(None)
-    desk.local.release()
-    assert (len(desk.local.submitted), desk.local.reads) == (1, 0)
+    harness = held(PUT + GET + DESTROY)
+    harness.connection.connection_lost(None)
+    harness.local.release()
+    assert (len(harness.local.submitted), harness.local.reads) == (1, 0)
 
 
 def test_a_long_answer_is_whole_before_a_write_behind_it_begins() -> None:
-    desk = Desk(HttpConfig(value_bytes_max=400_000))
-    desk.ask("PUT", "/v1/kv/a", b"x" * 300_000)
-    desk.connection.pause_writing()
-    desk.send(GET + PUT)
-    desk.connection.resume_writing()
-    long, done = desk.replies()
+    harness = GatewayHarness(HttpConfig(value_bytes_max=400_000))
+    harness.ask("PUT", "/v1/kv/a", b"x" * 300_000)
+    harness.connection.pause_writing()
+    harness.send(GET + PUT)
+    harness.connection.resume_writing()
+    long, done = harness.replies()
     assert (long.body, done.body) == (b"x" * 300_000, b"true")
-    assert len(desk.local.submitted) == 2
+    assert len(harness.local.submitted) == 2
 
 
 def test_a_deadline_counts_from_when_the_request_came(monkeypatch: pytest.MonkeyPatch) -> None:
     late = request("PUT", "/v1/kv/a", b"2", "X-Quorate-Deadline: 100s")
-    desk = held(DESTROY + late + late)
+    harness = held(DESTROY + late + late)
     began_s = monotonic()
     monkeypatch.setattr(CLOCK, lambda: began_s + 60)
-    desk.local.release()
-    assert [reply.status for reply in desk.replies()] == [200, 200, 200]
-    assert 30 < desk.local.contexts[-1].deadline_s - desk.local.now_s <= 40
+    harness.local.release()
+    assert [reply.status for reply in harness.replies()] == [200, 200, 200]
+    assert 30 < harness.local.contexts[-1].deadline_s - harness.local.now_s <= 40
 
-    desk = held(DESTROY + late)
+    harness = held(DESTROY + late)
     monkeypatch.setattr(CLOCK, lambda: began_s + 160)
-    desk.local.release()
-    _, refused = desk.replies()
+    harness.local.release()
+    _, refused = harness.replies()
     assert (refused.status, refused.headers["X-Quorate-Definite"]) == (429, "true")
-    assert not any(isinstance(command, KvSet) for command in desk.local.submitted)
+    assert not any(isinstance(command, KvSet) for command in harness.local.submitted)
 
 
 def test_only_what_is_defined_to_change_nothing_is_safe() -> None:
@@ -185,11 +185,11 @@ class Shuffled(FakeLocal):
 
 
 def answers_one_by_one(parts: list[bytes]) -> list[tuple[int, bytes]]:
-    desk = Desk()
+    harness = GatewayHarness()
     replies: list[Reply] = []
     for part in parts:
-        desk.send(part)
-        replies += desk.replies()
+        harness.send(part)
+        replies += harness.replies()
     return [(reply.status, reply.body) for reply in replies]
 
 
@@ -217,14 +217,14 @@ def test_answers_are_those_of_one_after_the_other(
     parts: list[bytes], cuts: list[int], chances: list[int]
 ) -> None:
     local = Shuffled()
-    desk = Desk(local=local)
+    harness = GatewayHarness(local=local)
     whole = b"".join(parts)
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     draws = iter(chances)
     for first, last in pairwise(places):
-        desk.send(whole[first:last])
+        harness.send(whole[first:last])
         local.step(next(draws, 0))
     while local.step(next(draws, 0)):
         pass
-    found = [(reply.status, reply.body) for reply in desk.replies()]
+    found = [(reply.status, reply.body) for reply in harness.replies()]
     assert found == answers_one_by_one(parts)

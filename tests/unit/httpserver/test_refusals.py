@@ -3,7 +3,7 @@
 import pytest
 
 from quorate.gateways.http.config import HttpConfig
-from tests.unit.gateways.desk import Desk, Reply, request
+from tests.unit.gateways.harness import GatewayHarness, Reply, request
 
 NO_HOST = "400 Bad Request: missing required Host header"
 BAD_HOST = "400 Bad Request: malformed Host header"
@@ -26,14 +26,14 @@ BAD_HOST = "400 Bad Request: malformed Host header"
     ],
 )
 def test_a_request_names_one_host(method: str, version: str, lines: str, text: str) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     data = f"{method} /v1/kv/a HTTP/{version}\r\n{lines}\r\n".encode()
-    desk.send(data + request("PUT", "/v1/kv/a", b"1"))
-    (reply,) = desk.replies()
+    harness.send(data + request("PUT", "/v1/kv/a", b"1"))
+    (reply,) = harness.replies()
     assert (reply.status, reply.text) == (400, text)
     assert reply.headers["Connection"] == "close"
-    assert desk.transport.has_eof
-    assert desk.local.submitted == []
+    assert harness.transport.has_eof
+    assert harness.local.submitted == []
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_a_request_names_one_host(method: str, version: str, lines: str, text: s
     ],
 )  # fmt: skip
 def test_any_host_will_do(line: str) -> None:
-    desk = Desk()
+    harness = GatewayHarness()
     data = f"GET /v1/status/leader HTTP/1.1\r\n{line}\r\n".encode()
     for _ in range(2):  # the second one's header lines are known
-        desk.send(data)
-        assert [reply.status for reply in desk.replies()] == [200]
+        harness.send(data)
+        assert [reply.status for reply in harness.replies()] == [200]
 
 
 def test_a_request_that_names_its_host_in_the_target_needs_the_header_all_the_same() -> None:
-    assert Desk().ask("GET", "http://x/v1/status/leader").status == 200
-    desk = Desk()
-    desk.send(b"GET http://x/v1/status/leader HTTP/1.1\r\n\r\n")
-    assert [reply.text for reply in desk.replies()] == [NO_HOST]
+    assert GatewayHarness().ask("GET", "http://x/v1/status/leader").status == 200
+    harness = GatewayHarness()
+    harness.send(b"GET http://x/v1/status/leader HTTP/1.1\r\n\r\n")
+    assert [reply.text for reply in harness.replies()] == [NO_HOST]
 
 
 CONFIGURED = (("Strict-Transport-Security", "max-age=1"), ("X-Team", "core"))
@@ -84,15 +84,15 @@ ALONE = b"GET /v1/status/leader HTTP/1.1\r\n"
 def test_every_answer_has_the_headers_that_the_operator_wants(
     data: bytes, status: int, code: str | None
 ) -> None:
-    desk = Desk(HttpConfig(response_headers=CONFIGURED))
-    desk.send(data)
-    (reply,) = desk.replies()
+    harness = GatewayHarness(HttpConfig(response_headers=CONFIGURED))
+    harness.send(data)
+    (reply,) = harness.replies()
     assert (reply.status, reply.headers.get("X-Quorate-Error")) == (status, code)
-    check_usual_headers(desk, reply)
+    check_usual_headers(harness, reply)
 
 
-def check_usual_headers(desk: Desk, reply: Reply) -> None:
-    usual = desk.ask_anew("GET", "/v1/kv/none").headers
+def check_usual_headers(harness: GatewayHarness, reply: Reply) -> None:
+    usual = harness.ask_anew("GET", "/v1/kv/none").headers
     assert set(CONFIGURED) <= set(reply.headers.items())
     assert reply.headers["Date"] == usual["Date"]
     if reply.status != 404:  # of a path that is none of the API Consul says nothing
@@ -101,14 +101,14 @@ def check_usual_headers(desk: Desk, reply: Reply) -> None:
 
 
 def test_what_is_refused_without_a_request_has_the_usual_headers_too() -> None:
-    slow = Desk(HttpConfig(response_headers=CONFIGURED))
+    slow = GatewayHarness(HttpConfig(response_headers=CONFIGURED))
     slow.send(b"GET /v1/kv/")
     slow.connection.expire()
     (reply,) = slow.replies()
     assert (reply.status, reply.headers["Connection"]) == (408, "close")
     check_usual_headers(slow, reply)
 
-    crowded = Desk(HttpConfig(response_headers=CONFIGURED))
+    crowded = GatewayHarness(HttpConfig(response_headers=CONFIGURED))
     crowded.is_full = True
     crowded.connect()
     (reply,) = crowded.replies()
@@ -116,7 +116,7 @@ def test_what_is_refused_without_a_request_has_the_usual_headers_too() -> None:
     crowded.is_full = False
     check_usual_headers(crowded, reply)
 
-    spent = Desk(HttpConfig(response_headers=CONFIGURED, client_bytes_max=64 * 1024))
+    spent = GatewayHarness(HttpConfig(response_headers=CONFIGURED, client_bytes_max=64 * 1024))
     spent.send(request("PUT", "/v1/kv/a", b"x" * 300_000)[:-1])
     (reply,) = spent.replies()
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (429, "overloaded")
@@ -124,7 +124,7 @@ def test_what_is_refused_without_a_request_has_the_usual_headers_too() -> None:
 
 
 def test_other_headers_for_answers_are_those_of_refusals_from_then_on() -> None:
-    desk = Desk(HttpConfig(response_headers=(("X-Team", "old"),)))
-    desk.application.reconfigure(HttpConfig(response_headers=(("X-Team", "new"),)))
-    desk.send(ALONE + b"\r\n")
-    assert [reply.headers["X-Team"] for reply in desk.replies()] == ["new"]
+    harness = GatewayHarness(HttpConfig(response_headers=(("X-Team", "old"),)))
+    harness.application.reconfigure(HttpConfig(response_headers=(("X-Team", "new"),)))
+    harness.send(ALONE + b"\r\n")
+    assert [reply.headers["X-Team"] for reply in harness.replies()] == ["new"]

@@ -29,7 +29,7 @@ from quorate.sessions.tables import SessionRow
 from quorate.sim.tables import DictTables
 
 ANN = NodeId("ann")
-FOUNDERS = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
+INITIAL = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
 
 
 def fired(watches: Watches, touched: list[bytes]) -> list[Any]:
@@ -104,7 +104,7 @@ def _listed(answer: Answer[Iterator[T]]) -> Answer[list[T]]:
 
 
 class Lab:
-    """Drives one machine; `stamp_ms` is the logged time of the next batch.
+    """Drives one machine; `stamp_ms` is the log time of the next batch.
 
     With `shadow` a second machine applies the same batches as another node's, and must not differ.
     """
@@ -127,7 +127,7 @@ class Lab:
         self.batch = b""
         self.shadow: Machine | None = None
         if self.machine.applied == 0:
-            self.machine.found("cluster", FOUNDERS)
+            self.machine.found("cluster", INITIAL)
             if with_node:
                 self.do(NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {}))
 

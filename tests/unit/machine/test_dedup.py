@@ -23,7 +23,7 @@ def judged(origins: Origins, incarnation: int, sequence: int, origin: NodeId = A
     return verdict
 
 
-def test_a_bundle_counts_once_and_a_repeat_is_told_from_a_gap() -> None:
+def test_a_bundle_counts_once_and_a_repeat_is_distinguished_from_a_gap() -> None:
     known = origins()
     assert judged(known, 1, 1) is Verdict.COUNTS
     assert judged(known, 1, 1) is Verdict.REPEATED
@@ -33,7 +33,7 @@ def test_a_bundle_counts_once_and_a_repeat_is_told_from_a_gap() -> None:
     assert known.last(ANN) == (1, 2)
 
 
-def test_a_new_life_begins_at_one() -> None:
+def test_a_new_incarnation_begins_at_one() -> None:
     known = origins()
     assert judged(known, 3, 1) is Verdict.COUNTS
     assert judged(known, 4, 2) is Verdict.GAP
@@ -41,7 +41,7 @@ def test_a_new_life_begins_at_one() -> None:
     assert judged(known, 3, 2) is Verdict.REPEATED
 
 
-def test_strangers_never_count() -> None:
+def test_bundles_of_non_members_never_count() -> None:
     assert judged(origins(), 1, 1, NodeId("eve")) is Verdict.STRANGER
 
 

@@ -46,7 +46,7 @@ def test_a_gap_is_not_applied_until_it_is_filled() -> None:
     assert apply(machine, 2).is_applied
 
 
-def test_a_new_life_begins_with_one_and_ends_the_old_one() -> None:
+def test_a_new_incarnation_begins_with_one_and_ends_the_old_one() -> None:
     machine = founded()
     apply(machine, 1)
     assert not apply(machine, 2, incarnation=2).is_applied

@@ -28,7 +28,7 @@ from quorate.machine.snapshot import dump
 from quorate.runtime.tables import LmdbTables
 from quorate.sessions.commands import SessionDestroy
 from quorate.sim.tables import DictTables, DictTransaction
-from tests.unit.machine.lab import ANN, FOUNDERS, Lab
+from tests.unit.machine.lab import ANN, INITIAL, Lab
 
 BOB, EVE = NodeId("bob"), NodeId("eve")
 ALPHA = ClusterConfig().alpha_slots
@@ -236,7 +236,7 @@ def test_rows_copied_in_key_order_make_the_same_machine() -> None:
 # --- a full disk ------------------------------------------------------------------------------
 
 
-def test_a_batch_that_finds_no_room_changes_nothing_and_can_be_applied_later() -> None:
+def test_a_batch_that_finds_no_space_changes_nothing_and_can_be_applied_later() -> None:
     tables = DictTables()
     lab = Lab(tables)
     before, rows = lab.machine.digest, dump(DOMAINS, tables)
@@ -290,7 +290,7 @@ def test_configurations_are_kept_while_they_govern_or_will() -> None:
     assert [at for at, _ in machine.configurations] == [0, slot]
     pass_noops(machine, 1)
     assert [at for at, _ in machine.configurations] == [slot]
-    assert FOUNDERS not in [configuration for _, configuration in machine.configurations]
+    assert INITIAL not in [configuration for _, configuration in machine.configurations]
 
 
 def test_a_member_to_come_may_write_already_and_a_leaving_one_until_it_has_left() -> None:
@@ -317,6 +317,6 @@ def test_a_member_to_come_may_write_already_and_a_leaving_one_until_it_has_left(
     assert list(origins) == [ANN.encode()]
 
 
-def test_only_empty_tables_can_be_founded() -> None:
+def test_only_empty_tables_can_be_bootstrapped() -> None:
     with pytest.raises(InvariantError):
-        Lab().machine.found("again", FOUNDERS)
+        Lab().machine.found("again", INITIAL)

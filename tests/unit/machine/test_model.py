@@ -40,7 +40,7 @@ from quorate.machine.state import STATE_KEY, decode_state
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sessions.model import ModelSession, sessions_of
 from quorate.sim.model import ReferenceModel
-from tests.unit.machine.lab import FOUNDERS, Lab
+from tests.unit.machine.lab import INITIAL, Lab
 
 KEYS = st.sampled_from([b"a", b"a/", b"a/b", b"a/\xff", b"b", b"\xff" * 600])
 PREFIXES = st.sampled_from([b"", b"a", b"a/", b"b", b"x", b"\xff"])
@@ -66,7 +66,7 @@ class Clients(RuleBasedStateMachine):
         super().__init__()
         self.lab = self.new_lab()
         self.lab.add_shadow()
-        self.model = ReferenceModel(FOUNDERS, self.cluster, DOMAINS)
+        self.model = ReferenceModel(INITIAL, self.cluster, DOMAINS)
         self.saved: tuple[int, bytes] | None = None
         self.restores = 0
         self.do(
@@ -292,14 +292,14 @@ class Clients(RuleBasedStateMachine):
         return set(dump(DOMAINS, self.lab.tables).get("KV_LOCKS", {}))
 
     @invariant()
-    def who_does_not_wait_is_told_the_same(self) -> None:
+    def a_reader_that_does_not_wait_gets_the_same(self) -> None:
         for key in self.versions():
             answer, found = self.lab.read.kv_get(key), self.lab.read.kv_at_once(key)
             entry = answer.value
             assert found == (None if entry is None else (entry.row, answer.header))
 
     @invariant()
-    def absent_keys_remember_their_removal_or_show_the_floor(self) -> None:
+    def absent_keys_keep_their_removal_or_the_lower_bound(self) -> None:
         for key, versions in self.versions().items():
             slot, row = versions[-1]
             answer = self.lab.read.kv_get(key)

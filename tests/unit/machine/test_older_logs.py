@@ -4,7 +4,7 @@ Nodes that start with a newer version have applied different parts of such a log
 one. If the rest had other effects, their tables would differ and nodes would halt.
 
 `data/format1.msgpack.gz` was written by the machine of format 1: pairs of a batch and the digest
-after it, the first without a batch for the founding. The batches hold sessions that end in every
+after it, the first without a batch for the bootstrap. The batches hold sessions that end in every
 way with locks held, large trees that go, alone and in a transaction, results above 16 MiB, changes
 of membership, upkeep and a restore. `data/format3.msgpack.gz` was written by that of format 3:
 nodes that come, go and change names, services whose definitions are JSON, checks that fail,

@@ -237,7 +237,7 @@ def test_a_service_of_which_nothing_is_left_shows_the_table(lab: Lab) -> None:
 # --- forgotten removals -----------------------------------------------------------------------
 
 
-def test_a_reader_older_than_the_floor_is_answered_at_once(lab: Lab) -> None:
+def test_a_reader_older_than_the_forgotten_removals_is_answered_at_once(lab: Lab) -> None:
     lab.do(KvSet(b"k", b""), KvSet(b"stays", b""))
     old = lab.machine.index
     lab.do(KvDelete(b"k"))

@@ -1,4 +1,4 @@
-"""Deadlines of sessions in logged time: what is due is told, at a bounded cost for each call."""
+"""Deadlines of sessions in log time: what is due is reported, at a bounded cost per call."""
 
 from collections.abc import Iterator
 
@@ -84,7 +84,7 @@ def test_what_was_cancelled_leaves_nothing_on_a_node_that_never_leads() -> None:
         st.tuples(st.sampled_from("abc"), st.integers(-1, 5_000), st.integers(0, 700)), max_size=60
     )
 )
-def test_what_is_due_is_told_once_until_it_is_told_again(
+def test_what_is_due_is_reported_once_until_it_is_reported_again(
     moves: list[tuple[str, int, int]],
 ) -> None:
     timers, rows, now_ms = Timers(DOMAINS), Known(), 0

@@ -14,7 +14,7 @@ from quorate.gateways.http.server import ConsulServer
 from quorate.net.connector import PLAIN, Connector
 from quorate.net.listening import first_listener, listeners
 from tests.limits import HANG_S
-from tests.unit.gateways.desk import FakeLocal, parsed, request
+from tests.unit.gateways.harness import FakeLocal, parsed, request
 from tests.unit.net.tls import client_context, connector
 
 HOST = "127.0.0.1"
@@ -25,7 +25,7 @@ Runner = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Ear(asyncio.Protocol):
-    """Keeps what it hears."""
+    """Keeps what it receives."""
 
     def __init__(self) -> None:
         self.heard = b""

@@ -41,7 +41,7 @@ def founders(size: int) -> Configuration:
 
 
 class Lone:
-    """Node n1 of a founded cluster of `size`; 0: nobody's directory."""
+    """Node n1 of a cluster of `size`; 0: with an uninitialised directory."""
 
     def __init__(
         self,

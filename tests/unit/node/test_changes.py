@@ -126,7 +126,9 @@ def test_a_learner_is_promoted_unasked_if_the_settings_say_so() -> None:
     assert newest(lone).voters == (member(1), member(2))
 
 
-def test_a_learner_that_has_not_caught_up_is_not_promoted_and_the_asker_is_told_at_once() -> None:
+def test_a_learner_that_has_not_caught_up_is_not_promoted_and_the_asker_is_notified_at_once() -> (
+    None
+):
     lone = learner(auto_promote=False)
     lone.said(ChangeAnswer)
     lone.hear(2, ChangeAsk(9, "promote", member(2)))

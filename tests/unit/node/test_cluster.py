@@ -25,7 +25,7 @@ def alive(cluster: Cluster, node: NodeId) -> Node:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_a_cluster_is_founded_and_writes_from_every_node(size: int) -> None:
+def test_a_cluster_is_bootstrapped_and_writes_from_every_node(size: int) -> None:
     cluster = Cluster(size, seed=1)
     cluster.run(4)
     assert cluster.leader() is not None

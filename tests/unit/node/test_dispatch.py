@@ -34,7 +34,7 @@ def test_a_message_goes_to_the_part_that_lists_it_and_others_to_the_replica_if_t
     assert dispatch.take(ME, Overview(()), 2.0) == [Note("replica", {"sender": ME, "now_s": 2.0})]
 
 
-def test_what_may_not_be_heard_reaches_nobody() -> None:
+def test_what_may_not_be_received_is_dispatched_to_no_part() -> None:
     peering = Peering(ME)
     dispatch = Dispatch(peering)
     dispatch.serve({Join: told("join"), Identity: told("identity")})

@@ -24,7 +24,7 @@ def recovered(records: list[Record]) -> Node:
     return Node(ANN, 2, local(), DictTables(), records, chance, 0.0, wall_ms=lambda: 0)
 
 
-def test_a_promise_before_the_founding_in_a_truncated_log_is_not_forgotten() -> None:
+def test_a_promise_before_the_bootstrap_in_a_truncated_log_is_not_forgotten() -> None:
     """Seed 965: the head of a later segment repeats the promise first."""
     promise = Ballot(17, BOB.id)
     replica = recovered([Promised(promise), FOUNDED]).group.replica
@@ -32,7 +32,7 @@ def test_a_promise_before_the_founding_in_a_truncated_log_is_not_forgotten() -> 
     assert replica.acceptor.promised == promise
 
 
-def test_a_promise_that_never_saw_a_complete_founding_waits_for_one() -> None:
+def test_a_promise_that_never_saw_a_complete_bootstrap_waits_for_one() -> None:
     pending = Founded("cluster", FOUNDED.configuration, complete=False)
     vote = Vote(Ballot(3, BOB.id), Slot(1), Slot(0), b"x")
     assert recovered([vote, pending]).group.replica is None
@@ -53,7 +53,7 @@ def test_a_gap_that_this_node_has_passed_is_not_answered() -> None:
 
 
 def test_a_refused_snapshot_is_asked_for_again() -> None:
-    """Seed 492: the failure was told for ever, so no other transfer began."""
+    """Seed 492: the failure was reported for ever, so no other transfer began."""
     asker = Asker(1)
     asker.begin(BOB.id, 0.0)
     refusal = SnapshotChunk((1 << 32) + 1, 0, Slot(0), b"", 0, True, "not open here")

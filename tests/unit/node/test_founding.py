@@ -1,4 +1,4 @@
-"""How a directory that is nobody's comes to belong to a cluster."""
+"""How an uninitialised directory comes to belong to a cluster."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ def founded(lone: Lone) -> list[Founded]:
 
 
 def begun_by(number: int, size: int = 3) -> Configuration:
-    """The founders, with the one first who began."""
+    """The initial nodes, with the one first that began."""
     voters = founders(size).voters
     first = member(number)
     return Configuration(1, 0, (first, *(voter for voter in voters if voter != first)))
@@ -39,7 +39,7 @@ def propose(lone: Lone) -> str:
     return record.cluster_id
 
 
-def test_a_founding_counts_only_when_all_have_stored_it() -> None:
+def test_a_bootstrap_counts_only_when_all_have_stored_it() -> None:
     lone = blank()
     cluster_id = propose(lone)
     assert len(lone.said(Found)) >= 2
@@ -61,7 +61,7 @@ def test_an_offer_leaves_only_when_the_own_directory_has_stored_it() -> None:
     assert lone.said(Found) != []
 
 
-def test_a_proposer_that_crashed_goes_on_with_the_same_founding() -> None:
+def test_a_proposer_that_crashed_goes_on_with_the_same_bootstrap() -> None:
     lone = blank()
     cluster_id = propose(lone)
     lone.hear(2, FoundStored(cluster_id))
@@ -76,7 +76,7 @@ def test_a_proposer_that_crashed_goes_on_with_the_same_founding() -> None:
     assert again.node.cluster_id == cluster_id
 
 
-def test_a_directory_stores_one_founding_in_its_life() -> None:
+def test_a_directory_stores_one_bootstrap_only() -> None:
     lone = blank()
     lone.hear(2, Found("first", begun_by(2)))
     lone.hear(3, Found("second", begun_by(3)))
@@ -89,7 +89,7 @@ def test_a_directory_stores_one_founding_in_its_life() -> None:
     assert lone.node.cluster_id == "first"
 
 
-def test_a_founding_without_this_node_is_not_stored() -> None:
+def test_a_bootstrap_without_this_node_is_not_stored() -> None:
     lone = blank()
     others = founders(4).voters[1:]
     lone.hear(2, Found("c", type(founders(3))(1, 0, others)))
@@ -103,7 +103,7 @@ def test_nobody_is_found_with_who_expects_another_number() -> None:
     assert founded(lone) == []
 
 
-def test_a_founder_that_missed_the_last_word_asks_for_it_or_learns_it_from_a_handshake() -> None:
+def test_an_initial_node_that_missed_the_last_message_asks_or_learns_it_from_a_handshake() -> None:
     voters = tuple(member(number) for number in range(3))
     for word in ("message", "handshake"):
         lone = Lone(0, expect=3)
@@ -119,7 +119,7 @@ def test_a_founder_that_missed_the_last_word_asks_for_it_or_learns_it_from_a_han
         assert lone.node.cluster_id == "c"
 
 
-def test_a_founder_that_is_done_says_so_to_who_asks() -> None:
+def test_an_initial_node_that_is_done_says_so_to_who_asks() -> None:
     lone = Lone(3)
     lone.hear(2, FoundStored("c"))
     assert lone.said(FoundDone, to=2) == [FoundDone("c")]
@@ -140,7 +140,7 @@ def test_a_node_that_finds_a_cluster_joins_it_instead() -> None:
     assert lone.node.group.replica is not None
 
 
-def test_a_founder_whose_directory_was_replaced_stands_in_nobodys_way() -> None:
+def test_an_initial_node_whose_directory_was_replaced_stands_in_no_ones_way() -> None:
     """A dead id below all others would keep everybody waiting for its proposal."""
     lone = Lone(0, expect=3)
     dead = msgspec.structs.replace(member(0), address=member(2).address)
@@ -156,7 +156,7 @@ def test_a_founder_whose_directory_was_replaced_stands_in_nobodys_way() -> None:
     assert record.configuration.voter_ids == {"n1", "n2", "n3"}
 
 
-def test_a_lone_founder_founds_once() -> None:
+def test_a_lone_node_bootstraps_once() -> None:
     lone = Lone(0, is_alone=True)
     (record,) = founded(lone)
     assert record.complete

@@ -24,7 +24,7 @@ from tests.unit.node.lone import Lone, founders, member
 
 
 def voters(*numbers: int) -> Configuration:
-    """Founders, the one first who began."""
+    """The initial nodes, the one first that began."""
     return Configuration(1, 0, tuple(member(number) for number in numbers))
 
 
@@ -60,7 +60,7 @@ def abandoned(lone: Lone) -> list[str]:
 # --- who began ------------------------------------------------------------------------------------
 
 
-def test_who_began_gives_up_when_a_founder_refuses() -> None:
+def test_who_began_gives_up_when_an_initial_node_refuses() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     first = newest(lone)
@@ -73,7 +73,7 @@ def test_who_began_gives_up_when_a_founder_refuses() -> None:
     assert newest(lone).cluster_id not in ("", first.cluster_id)
 
 
-def test_who_gave_up_says_so_to_a_founder_that_still_waits_after_a_restart_too() -> None:
+def test_who_gave_up_says_so_to_an_initial_node_that_still_waits_after_a_restart_too() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     first = newest(lone).cluster_id
@@ -84,7 +84,7 @@ def test_who_gave_up_says_so_to_a_founder_that_still_waits_after_a_restart_too()
     assert again.said(FoundCancelled, to=2) == [FoundCancelled(first)]
 
 
-def test_who_began_goes_on_without_a_founder_that_does_not_come_back() -> None:
+def test_who_began_goes_on_without_an_initial_node_that_does_not_come_back() -> None:
     lone = met(2, 3, 4)
     lone.wait(0.01)
     first = newest(lone).cluster_id
@@ -95,7 +95,7 @@ def test_who_began_goes_on_without_a_founder_that_does_not_come_back() -> None:
     assert last.configuration.voter_ids == {"n1", "n3", "n4"}
 
 
-def test_who_began_waits_for_a_founder_without_whom_there_are_too_few() -> None:
+def test_who_began_waits_for_an_initial_node_without_whom_there_are_too_few() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     first = newest(lone).cluster_id
@@ -105,7 +105,7 @@ def test_who_began_waits_for_a_founder_without_whom_there_are_too_few() -> None:
     assert given_up(lone) == []
 
 
-def test_a_founder_whose_directory_is_lost_is_replaced_by_the_one_at_its_address() -> None:
+def test_an_initial_node_whose_directory_is_lost_is_replaced_by_the_one_at_its_address() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     first = newest(lone).cluster_id
@@ -121,7 +121,7 @@ def test_a_founder_whose_directory_is_lost_is_replaced_by_the_one_at_its_address
     assert last.configuration.voter_ids == {"n1", "n3", "n8"}
 
 
-def test_who_began_joins_the_cluster_of_a_founder_that_belongs_to_another_one() -> None:
+def test_who_began_joins_the_cluster_of_an_initial_node_that_belongs_to_another_one() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     lone.connect(3, "other")
@@ -148,7 +148,7 @@ def stored(*linked: int) -> Lone:
     return lone
 
 
-def test_a_founder_gives_up_when_who_began_says_so_and_for_nobody_else() -> None:
+def test_an_initial_node_gives_up_when_who_began_says_so_and_for_nobody_else() -> None:
     lone = stored(2)
     lone.hear(2, FoundCancelled("x"))
     assert newest(lone).cluster_id == "x"
@@ -166,7 +166,7 @@ def test_only_who_began_counts() -> None:
     assert lone.node.cluster_id == ""
 
 
-def test_a_founder_waits_for_who_began_as_long_as_nothing_else_is_to_be_had() -> None:
+def test_an_initial_node_waits_for_who_began_as_long_as_nothing_else_is_to_be_had() -> None:
     lone = stored(2)
     lone.disconnect(0)
     lone.wait(10 * PATIENCE_S)
@@ -176,7 +176,7 @@ def test_a_founder_waits_for_who_began_as_long_as_nothing_else_is_to_be_had() ->
     assert lone.node.cluster_id == "x"
 
 
-def test_founders_whose_beginner_is_gone_for_good_found_with_another_one() -> None:
+def test_initial_nodes_whose_proposer_is_gone_for_good_bootstrap_with_another_one() -> None:
     lone = stored(2)
     lone.disconnect(0)
     lone.connect(3, "")
@@ -191,7 +191,7 @@ def test_founders_whose_beginner_is_gone_for_good_found_with_another_one() -> No
     assert newest(lone).configuration.voter_ids == {"n1", "n2", "n3"}
 
 
-def test_a_founder_whose_beginner_has_lost_its_directory_begins_anew() -> None:
+def test_an_initial_node_whose_proposer_has_lost_its_directory_begins_anew() -> None:
     lone = stored(2)
     lone.event(Connected(Member(NodeId("n8"), "n0", member(0).address), ""))
     lone.wait(0.1)
@@ -200,7 +200,7 @@ def test_a_founder_whose_beginner_has_lost_its_directory_begins_anew() -> None:
     assert given_up(lone) == ["abandoned by n1, n2"]
 
 
-def test_a_founder_joins_a_cluster_that_exists_if_who_began_does_not_come_back() -> None:
+def test_an_initial_node_joins_a_cluster_that_exists_if_who_began_does_not_come_back() -> None:
     lone = stored(2)
     lone.connect(5, "other")
     lone.wait(1.0)
@@ -227,7 +227,7 @@ def left_behind() -> Lone:
     return lone
 
 
-def test_a_founder_alone_does_not_leave_what_the_other_two_may_have_completed() -> None:
+def test_an_initial_node_alone_does_not_leave_what_the_other_two_may_have_completed() -> None:
     """Else n0 and n2 are a cluster that writes, and n1 makes another one of the same nodes."""
     lone = left_behind()
     assert abandoned(lone) == [f"n0 not heard for {PATIENCE_S:g} s"]
@@ -253,7 +253,7 @@ def test_what_was_abandoned_is_given_up_when_the_rest_is_no_quorum() -> None:
     lone.connect(2, "")
     lone.said(FoundAbandoned)
     lone.wait(1.0)
-    assert lone.said(FoundAbandoned, to=2) != []  # told until something comes of it
+    assert lone.said(FoundAbandoned, to=2) != []  # sent until something comes of it
     lone.hear(2, FoundAbandoned("x"))
     assert newest(lone).cluster_id == ""
     assert lone.said(FoundAbandoned, to=2) == [FoundAbandoned("x")]
@@ -261,7 +261,7 @@ def test_what_was_abandoned_is_given_up_when_the_rest_is_no_quorum() -> None:
     assert newest(lone).cluster_id == ""
 
 
-def test_an_abandoned_founding_is_not_confirmed_to_who_began_it() -> None:
+def test_an_abandoned_bootstrap_is_not_confirmed_to_who_began_it() -> None:
     lone = left_behind()
     lone.connect(0, "")
     lone.said(FoundStored)
@@ -281,7 +281,7 @@ def test_what_was_given_up_is_never_stored_again_after_a_restart_too() -> None:
     assert again.node.founding.founded is None
     assert again.said(FoundCancelled, to=0) == [FoundCancelled("x")]
     again.connect(2, "")
-    again.hear(2, FoundAbandoned("x"))  # who still waits is told that this one left it, too
+    again.hear(2, FoundAbandoned("x"))  # a node that still waits learns that this one left it, too
     assert again.said(FoundAbandoned, to=2) == [FoundAbandoned("x")]
 
 
@@ -296,7 +296,7 @@ def test_who_abandoned_has_still_abandoned_after_a_restart() -> None:
     assert newest(again).cluster_id == "", "those two are all but n0"
 
 
-def test_who_began_gives_up_when_a_founder_has_abandoned_it() -> None:
+def test_who_began_gives_up_when_an_initial_node_has_abandoned_it() -> None:
     lone = met(2, 3)
     lone.wait(0.01)
     first = newest(lone).cluster_id
@@ -304,7 +304,7 @@ def test_who_began_gives_up_when_a_founder_has_abandoned_it() -> None:
     assert given_up(lone) == ["n3 does not take part"]
 
 
-def test_of_two_founders_one_alone_may_leave_since_the_other_has_no_quorum() -> None:
+def test_of_two_initial_nodes_one_alone_may_leave_since_the_other_has_no_quorum() -> None:
     lone = Lone(0, expect=2)
     lone.connect(0, "")
     lone.hear(0, Found("x", voters(0, 1)))
@@ -314,7 +314,7 @@ def test_of_two_founders_one_alone_may_leave_since_the_other_has_no_quorum() -> 
     assert given_up(lone) == ["abandoned by n1"]
 
 
-def test_a_founder_refuses_what_it_can_not_store_so_that_nobody_waits_for_it() -> None:
+def test_an_initial_node_refuses_what_it_can_not_store_so_that_nobody_waits_for_it() -> None:
     lone = stored(2)
     lone.connect(3, "")
     lone.hear(3, Found("y", voters(3, 1, 2)))
@@ -322,7 +322,7 @@ def test_a_founder_refuses_what_it_can_not_store_so_that_nobody_waits_for_it() -
     assert newest(lone).cluster_id == "x"
 
 
-def test_a_cluster_of_its_own_ends_a_founding_that_is_not_complete() -> None:
+def test_a_cluster_of_its_own_ends_a_bootstrap_that_is_not_complete() -> None:
     lone = stored(2)
     again = Lone(0, is_alone=True, incarnation=2, records=lone.records)
     assert newest(again).complete
@@ -342,7 +342,7 @@ def test_what_was_given_up_is_not_taken_up_by_a_restart() -> None:
 # --- before anything is stored --------------------------------------------------------------------
 
 
-def test_nodes_of_which_others_told_are_dialed_so_that_a_hub_is_enough() -> None:
+def test_nodes_that_others_reported_are_dialed_so_that_a_hub_is_enough() -> None:
     lone = Lone(0, expect=3)
     meet(lone, 2, 3)
     lone.wait(0.6)
@@ -351,7 +351,7 @@ def test_nodes_of_which_others_told_are_dialed_so_that_a_hub_is_enough() -> None
     assert all(effect.cluster_id == "" for effect in lone.all(Configured))
 
 
-def test_a_lower_id_of_which_others_told_is_waited_for_but_not_for_ever() -> None:
+def test_a_lower_id_that_others_reported_is_waited_for_but_not_for_ever() -> None:
     lone = Lone(0, expect=3)
     meet(lone, 2, 0)
     meet(lone, 3, 0)
@@ -371,7 +371,7 @@ def test_a_lower_id_that_does_not_begin_is_not_waited_for_for_ever() -> None:
     assert len(lone.said(Found, to=0)) >= 1
 
 
-def test_of_five_that_expect_three_the_others_join_when_they_hear_of_the_cluster() -> None:
+def test_of_five_that_expect_three_the_others_join_when_they_learn_of_the_cluster() -> None:
     lone = met(2, 3, 4, 5)
     lone.wait(0.01)
     first = newest(lone)
@@ -385,7 +385,7 @@ def test_of_five_that_expect_three_the_others_join_when_they_hear_of_the_cluster
     assert fifth.said(Join, to=2) != []
 
 
-def test_other_expectations_are_told_once_and_nobody_founds_with_them() -> None:
+def test_other_expectations_are_reported_once_and_no_node_bootstraps_with_them() -> None:
     lone = Lone(0, expect=3)
     for number in (2, 3):
         lone.connect(number, "")
@@ -399,7 +399,7 @@ def test_other_expectations_are_told_once_and_nobody_founds_with_them() -> None:
     assert foundings(lone) == []
 
 
-def test_a_founding_of_another_size_is_refused() -> None:
+def test_a_bootstrap_of_another_size_is_refused() -> None:
     lone = Lone(0, expect=3)
     lone.connect(2, "")
     lone.hear(2, Found("x", voters(2, 1)))

@@ -1,4 +1,4 @@
-"""Gather: what waits for company, and for how long."""
+"""Batch delay: what waits for more commands, and for how long."""
 
 from math import inf
 
@@ -30,7 +30,7 @@ def test_what_comes_first_waits_for_nearly_all_others() -> None:
     assert gather.due_s == inf
 
 
-def test_nothing_waits_longer_than_the_company_would_take() -> None:
+def test_nothing_waits_longer_than_others_would_take() -> None:
     gather = busy(20)
     assert not gather.may_leave(1, 1.0)
     due_s = gather.due_s
@@ -63,7 +63,7 @@ def test_waiting_in_vain_is_tried_ever_more_rarely() -> None:
     assert sum(waits) < 12
 
 
-def test_company_that_came_is_waited_for_again() -> None:
+def test_a_bundle_that_came_is_waited_for_again() -> None:
     gather = busy(100)
     for turn in range(20):
         now_s = float(turn)

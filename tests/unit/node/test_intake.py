@@ -27,7 +27,7 @@ def test_a_bundle_is_taken_only_if_it_follows_the_last_one() -> None:
     assert not made
 
 
-def test_a_new_life_of_an_origin_begins_at_one() -> None:
+def test_a_new_incarnation_of_an_origin_begins_at_one() -> None:
     made = intake()
     assert made.offer(bundle(2, incarnation=4)) == ForwardGap(4, 1)
     assert made.offer(bundle(1, incarnation=4)) is None

@@ -239,7 +239,7 @@ def test_a_damaged_row_met_by_apply_halts_the_node_once() -> None:
     assert [halt.code for halt in lone.halts()] == ["corrupt"]
 
 
-def test_a_disk_full_at_the_founding_is_waited_for() -> None:
+def test_a_disk_full_at_the_bootstrap_is_waited_for() -> None:
     lone = Lone(0)
     lone.tables.is_full = True
     lone.connect(2, CLUSTER)
@@ -252,7 +252,7 @@ def test_a_disk_full_at_the_founding_is_waited_for() -> None:
     assert lone.configured()
 
 
-def test_questions_of_a_new_life_have_new_numbers() -> None:
+def test_requests_of_a_new_incarnation_have_new_numbers() -> None:
     numbers: list[int] = []
     for incarnation in (1, 2):
         lone = Lone(incarnation=incarnation)
@@ -263,7 +263,7 @@ def test_questions_of_a_new_life_have_new_numbers() -> None:
     assert numbers[1] > numbers[0] + 1000
 
 
-def test_a_reader_at_a_full_follower_hears_soon_that_its_disk_is_full() -> None:
+def test_a_reader_at_a_full_follower_learns_soon_that_its_disk_is_full() -> None:
     lone = Lone()
     lone.heartbeat(2)
     lone.event(SpaceChanged(is_full=True))
@@ -275,7 +275,7 @@ def test_a_reader_at_a_full_follower_hears_soon_that_its_disk_is_full() -> None:
     assert lone.refused() == {"read": "read_only"}
 
 
-def test_a_reader_hears_it_also_if_only_the_tables_found_no_space() -> None:
+def test_a_reader_learns_it_also_if_only_the_tables_found_no_space() -> None:
     lone = Lone(0, is_alone=True)
     lone.wait(2.0)
     lone.tables.is_full = True

@@ -53,7 +53,7 @@ def test_a_command_larger_than_the_cap_stands_alone() -> None:
     assert [made.number(0.0).count, made.number(0.0).count] == [1, 1]
 
 
-def test_a_numbered_bundle_is_never_withdrawn_only_its_clients_are_told() -> None:
+def test_a_numbered_bundle_is_never_withdrawn_only_its_clients_are_notified() -> None:
     made = origin()
     made.submit(b"a", "a", 1.0)
     bundle = made.number(0.0)
@@ -77,7 +77,7 @@ def test_what_has_no_number_is_refused_definitely_at_its_deadline() -> None:
     assert made.number(1.5).count == 1
 
 
-def test_a_client_that_shares_a_bundle_with_the_nodes_own_commands_is_told_in_time() -> None:
+def test_a_client_that_shares_a_bundle_with_the_nodes_own_commands_is_notified_in_time() -> None:
     made = origin()
     made.submit(b"own", None, float("inf"), urgent=True)
     made.submit(b"a", "a", 1.0)
@@ -135,7 +135,7 @@ def test_bundles_go_again_after_a_time_that_grows() -> None:
     assert Origin(ME, 1, SETTINGS).overdue(9.0) == []
 
 
-def test_a_full_door_refuses_but_not_what_is_urgent() -> None:
+def test_a_full_intake_refuses_but_not_what_is_urgent() -> None:
     made = origin("a", "b", "c", "d")
     with pytest.raises(UnavailableError) as refused:
         made.submit(b"e", "e", FAR)
@@ -168,7 +168,7 @@ def busy(clients: int = 10) -> Origin:
     return made
 
 
-def test_a_command_waits_for_company_but_not_an_urgent_one_nor_what_comes_with_it() -> None:
+def test_a_command_waits_for_others_but_not_an_urgent_one_nor_what_comes_with_it() -> None:
     made = busy()
     made.submit(b"a", "a", FAR)
     assert not made.may_number(1.0)
@@ -178,7 +178,7 @@ def test_a_command_waits_for_company_but_not_an_urgent_one_nor_what_comes_with_i
     assert made.gather.due_s == inf
 
 
-def test_a_command_waits_for_no_company_if_half_a_batch_of_bytes_is_there() -> None:
+def test_a_command_waits_for_no_others_if_half_a_batch_of_bytes_is_there() -> None:
     made = busy()
     made.submit(b"a" * (NodeSettings().cluster.batch_bytes_max // 2), "a", FAR)
     assert not made.may_number(1.0)
@@ -186,7 +186,7 @@ def test_a_command_waits_for_no_company_if_half_a_batch_of_bytes_is_there() -> N
     assert made.may_number(1.0)
 
 
-def test_commands_one_after_the_other_are_no_company() -> None:
+def test_commands_one_after_the_other_are_not_waited_for_together() -> None:
     made = Origin(ME, 7, NodeSettings())
     for number in range(1, 50):
         made.submit(b"a", number, FAR)
@@ -195,7 +195,7 @@ def test_commands_one_after_the_other_are_no_company() -> None:
         made.on_applied(number, outcomes(1), Slot(number), 0)
 
 
-def test_a_command_held_for_company_is_refused_at_its_deadline_and_nothing_is_due_then() -> None:
+def test_a_command_held_for_others_is_refused_at_its_deadline_and_nothing_is_due_then() -> None:
     made = busy()
     made.submit(b"a", "a", 1.0001)
     assert not made.may_number(1.0)

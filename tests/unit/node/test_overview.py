@@ -8,7 +8,7 @@ from tests.unit.node.lone import Lone, lead, member
 
 
 def led(lone: Lone, seconds: float) -> list[Overview]:
-    """Lead for so long, heard by n2 alone; what the leader told it meanwhile."""
+    """Lead for so long, reaching n2 alone; what the leader sent it meanwhile."""
     ballot = lead(lone).ballot
     found: list[Overview] = []
     for _ in range(round(seconds / 0.2)):
@@ -21,7 +21,7 @@ def led(lone: Lone, seconds: float) -> list[Overview]:
     return found
 
 
-def test_a_follower_shows_what_the_leader_told_and_lets_it_grow_old() -> None:
+def test_a_follower_shows_what_the_leader_reported_and_lets_it_grow_old() -> None:
     lone = Lone(3)
     lone.heartbeat(2)
     heard = (
@@ -53,7 +53,7 @@ def test_the_leader_tells_what_it_knows_once_a_second() -> None:
     assert all(each.watermark == 1 for each in found[-1].members)
 
 
-def test_a_member_that_was_never_heard_has_no_progress() -> None:
+def test_a_member_that_never_answered_has_no_progress() -> None:
     lone = Lone(3)
     led(lone, 1.0)
     status = lone.node.status(lone.now_s)

@@ -1,4 +1,4 @@
-"""Which cluster each link belongs to, and what may be heard on it."""
+"""Which cluster each link belongs to, and what may be received on it."""
 
 import pytest
 
@@ -89,7 +89,7 @@ def test_the_welcome_of_a_cluster_that_was_not_asked_is_refused() -> None:
     lone = uninitialised("a", "b")
     lone.hear(3, Welcome("b", founders(3)))
     lone.wait(1.0)
-    lone.hear(3, Welcome("b", founders(3)))  # its link is closed, and this was on the way
+    lone.hear(3, Welcome("b", founders(3)))  # its link is closed, and this was in flight
     lone.hear(2, Welcome("b", founders(3)))
     assert lone.records == []
     assert len(notes(lone, "welcome refused")) >= 1
@@ -127,7 +127,7 @@ def test_a_cluster_that_does_not_answer_is_given_up_only_if_there_is_another_one
 
 
 @pytest.mark.parametrize("message", FOREIGN, ids=lambda message: type(message).__name__)
-def test_nothing_of_another_cluster_is_heard_though_its_link_stood_before(
+def test_nothing_of_another_cluster_is_received_though_its_link_stood_before(
     message: Message,
 ) -> None:
     lone = uninitialised("a", "")
@@ -177,7 +177,7 @@ def test_a_cluster_that_came_to_be_while_a_link_stood_is_announced_and_then_aske
     assert lone.said(Join, to=2) != []
 
 
-def test_a_founder_announces_its_cluster_on_every_link_until_it_is_answered() -> None:
+def test_an_initial_node_announces_its_cluster_on_every_link_until_it_is_answered() -> None:
     lone = Lone(0, is_alone=True, disk=False)
     lone.event(Connected(member(2), "", ""))
     lone.wait(1.0)
@@ -192,7 +192,7 @@ def test_a_founder_announces_its_cluster_on_every_link_until_it_is_answered() ->
     assert lone.said(Identity, to=2) == []
     lone.event(Connected(member(3), "", cluster_id))
     lone.wait(1.2)
-    assert lone.said(Identity, to=3) == []  # the Hello told it
+    assert lone.said(Identity, to=3) == []  # it was in the Hello
 
 
 def test_an_announcement_that_a_hello_has_overtaken_changes_nothing() -> None:
@@ -202,7 +202,7 @@ def test_an_announcement_that_a_hello_has_overtaken_changes_nothing() -> None:
     assert lone.sends() != []
 
 
-def test_members_are_heard_even_behind_the_end_of_their_link() -> None:
+def test_members_are_received_even_behind_the_end_of_their_link() -> None:
     lone = Lone(3)
     lone.disconnect(2)
     lone.heartbeat(2)
@@ -219,7 +219,7 @@ def test_who_is_remembered_as_a_member_of_the_cluster_is_bounded() -> None:
     assert member(1).id in peering.heard
 
 
-def test_a_founding_is_no_concern_of_a_member() -> None:
+def test_a_bootstrap_is_no_concern_of_a_member() -> None:
     lone = Lone(3)
     lone.connect(9, "")
     lone.said(Identity)

@@ -18,7 +18,7 @@ def asked(made: Reads, ticket: str, now_s: float = 0.0) -> int:
     return question.number
 
 
-def test_the_answer_to_a_question_of_an_earlier_life_answers_nothing() -> None:
+def test_the_answer_to_a_request_of_an_earlier_incarnation_answers_nothing() -> None:
     """It may have waited at the leader while writes were acknowledged."""
     before = [asked(reads(1), f"r{n}") for n in range(5)][-1]
     made = reads(2)
@@ -87,7 +87,7 @@ def test_reads_are_refused_at_their_deadline_wherever_they_wait() -> None:
     assert made.on_applied(Slot(5)) == []
 
 
-def test_on_a_full_disk_a_read_hears_soon_why_it_is_not_answered() -> None:
+def test_on_a_full_disk_a_read_learns_soon_why_it_is_not_answered() -> None:
     made = reads()
     number = asked(made, "pointed")
     made.on_point(number, Slot(5), 0, applied=Slot(0))

@@ -65,7 +65,7 @@ def test_a_removed_node_asks_nobody_to_be_let_in_again() -> None:
     assert lone.said(Join) == []
 
 
-def test_a_learner_that_hears_no_leader_asks_so_that_it_hears_if_it_was_removed() -> None:
+def test_a_learner_that_has_no_leader_asks_so_that_it_learns_if_it_was_removed() -> None:
     learning = Configuration(1, 0, (member(2), member(3)), (member(1),))
     lone = Lone(2, records=[Founded(CLUSTER, learning, complete=True)])
     lone.said(Join)

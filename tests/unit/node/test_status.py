@@ -11,7 +11,7 @@ def reason(lone: Lone) -> str:
     return lone.node.status(lone.now_s).reason
 
 
-def test_a_bootstrapping_node_says_how_many_are_missing_and_whom_it_heard() -> None:
+def test_a_bootstrapping_node_says_how_many_are_missing_and_which_it_reached() -> None:
     lone = Lone(0, expect=3)
     assert reason(lone) == "waiting for 2 of 3 nodes to bootstrap: none heard"
     lone.connect(2, "")
@@ -19,7 +19,7 @@ def test_a_bootstrapping_node_says_how_many_are_missing_and_whom_it_heard() -> N
     assert reason(lone) == "waiting for 1 of 3 nodes to bootstrap: heard n2"
 
 
-def test_a_founder_says_whose_confirmation_it_waits_for() -> None:
+def test_an_initial_node_says_whose_confirmation_it_waits_for() -> None:
     lone = Lone(0, expect=3)
     for number in (2, 3):
         lone.connect(number, "")
@@ -28,7 +28,7 @@ def test_a_founder_says_whose_confirmation_it_waits_for() -> None:
     assert reason(lone) == "bootstrapping: waiting for n2, n3 to confirm the new cluster"
 
 
-def test_a_founder_that_did_not_begin_waits_for_the_one_that_did() -> None:
+def test_an_initial_node_that_did_not_begin_waits_for_the_one_that_did() -> None:
     lone = Lone(0, expect=3)
     lone.connect(0, "")
     voters = (member(0), member(1), member(2))
@@ -56,7 +56,7 @@ def test_a_member_without_a_leader_says_since_when_and_who_is_missing() -> None:
     assert reason(lone) == "no leader since 12 s: n2, n3 not heard"
 
 
-def test_a_member_that_hears_a_quorum_says_that_an_election_is_under_way() -> None:
+def test_a_member_that_reaches_a_quorum_says_that_an_election_is_under_way() -> None:
     lone = Lone(3)
     lone.disconnect(3)
     lone.wait(2.0)
@@ -91,7 +91,7 @@ def test_a_removed_node_says_so() -> None:
     assert status.reason == f"this node was removed from cluster {CLUSTER}"
 
 
-def test_a_full_disk_is_told_first_where_no_leader_is_known() -> None:
+def test_a_full_disk_is_reported_first_where_no_leader_is_known() -> None:
     lone = Lone(3)
     lone.disconnect(2)
     lone.disconnect(3)

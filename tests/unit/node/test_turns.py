@@ -167,7 +167,7 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
     assert batch.stamp_ms >= 70_000
 
 
-def test_a_node_that_waits_for_its_batch_hears_of_it_at_once() -> None:
+def test_a_node_that_waits_for_its_batch_learns_of_it_at_once() -> None:
     lone, leadership = settled()
     lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
     (accept,) = lone.said(Accept, to=3)
@@ -176,7 +176,7 @@ def test_a_node_that_waits_for_its_batch_hears_of_it_at_once() -> None:
     assert lone.node.turn_due_s == inf
 
 
-def test_the_others_hear_soon_of_a_batch_that_only_the_leader_waits_for() -> None:
+def test_the_others_learn_soon_of_a_batch_that_only_the_leader_waits_for() -> None:
     lone, leadership = settled()
     lone.submit(WRITE, "write")
     lone.flush()
@@ -209,7 +209,7 @@ def gathering() -> tuple[Lone, Leadership]:
     return lone, leadership
 
 
-def test_what_is_held_for_company_leaves_when_it_is_due() -> None:
+def test_what_is_held_for_others_leaves_when_it_is_due() -> None:
     lone, _ = gathering()
     assert lone.now_s < lone.node.turn_due_s <= lone.now_s + LONGEST_S
     lone.now_s = lone.node.turn_due_s
@@ -218,7 +218,7 @@ def test_what_is_held_for_company_leaves_when_it_is_due() -> None:
     assert lone.node.turn_due_s == inf
 
 
-def test_what_is_held_for_company_leaves_with_a_batch_that_leaves_anyway() -> None:
+def test_what_is_held_for_others_leaves_with_a_batch_that_leaves_anyway() -> None:
     lone, _ = gathering()
     lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
     (accept,) = lone.said(Accept, to=3)

@@ -116,7 +116,7 @@ class Site:
         assert self.replica is not None
         return self.replica
 
-    # --- life ----------------------------------------------------------------------------
+    # --- starts and stops ------------------------------------------------------------------
 
     def start(self) -> None:
         world, applied = self.world, Slot(len(self.tables))
@@ -354,18 +354,18 @@ class World:
 
     def step(self, faults: float) -> None:
         """One thing happens."""
-        dice = self.rng.random()
-        if dice < faults:
+        draw = self.rng.random()
+        if draw < faults:
             self.misfortune()
-        elif dice < 0.75 and self.on_way:
+        elif draw < 0.75 and self.on_way:
             self.deliver()
-        elif dice < 0.85:
+        elif draw < 0.85:
             waiting = [site for site in self.living() if site.unsynced]
             if waiting:
                 site = self.rng.choice(waiting)
                 site.sync()
                 site.flush()
-        elif dice < 0.93:
+        elif draw < 0.93:
             self.tick()
         elif self.living():
             site = self.rng.choice(self.serving() or self.living())
@@ -400,12 +400,12 @@ class World:
 
     def misfortune(self) -> None:
         site = self.rng.choice(list(self.sites.values()))
-        dice = self.rng.random()
+        draw = self.rng.random()
         if site.replica is None:
             site.start()
-        elif dice < 0.35:
+        elif draw < 0.35:
             site.stop(power=self.rng.random() < 0.5)
-        elif dice < 0.5:
+        elif draw < 0.5:
             site.save()
         else:
             self.toggle(site, self.rng.choice(list(self.sites.values())))
@@ -433,7 +433,7 @@ class World:
                 site.flush()
 
     def heal(self) -> None:
-        """Everybody lives, every link stands."""
+        """Every node runs, every link is up."""
         self.loss, self.is_fifo = 0.0, True
         for pair in sorted(sorted(pair) for pair in self.cut):
             self.toggle(self.sites[pair[0]], self.sites[pair[1]])

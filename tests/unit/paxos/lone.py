@@ -141,7 +141,7 @@ class Lone:
         whom = None if to is None else member(to).id
         return [m for node, m in said if isinstance(m, kind) and whom in (None, node)]
 
-    # --- roads that many tests walk --------------------------------------------------------
+    # --- steps that many tests share -------------------------------------------------------
 
     def stand(self, *granters: int) -> Ballot:
         """Become a candidate by the grants of these peers."""

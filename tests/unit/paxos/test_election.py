@@ -25,7 +25,7 @@ def test_only_a_newer_ballot_is_a_new_leader() -> None:
     assert (made.leader, made.is_leader_serving, made.heard_s) == (SECOND, True, 0.3)
 
 
-def test_nobody_is_granted_while_a_leader_is_heard() -> None:
+def test_nobody_is_granted_while_there_is_a_leader() -> None:
     made = election()
     made.on_leader(FIRST, 0.0)
     assert not made.may_grant(LOW, HIGH, 0.9)
@@ -60,7 +60,7 @@ def test_only_grants_of_the_poll_under_way_count() -> None:
     assert made.on_grant(BOB, number) == set()
 
 
-def test_a_poll_outbid_is_hurried_but_not_while_a_leader_is_heard() -> None:
+def test_a_pre_vote_that_was_outbid_is_repeated_at_once_but_not_while_there_is_a_leader() -> None:
     made = election()
     made.postpone(0.0)
     made.hurry(0.0)

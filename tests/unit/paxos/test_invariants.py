@@ -79,7 +79,7 @@ def in_force_before_it_is() -> None:
 
 
 def recognized_before_it_began() -> None:
-    """RCL-3: the life begins anew after others have recognized it."""
+    """RCL-3: the node starts anew after others have recognized it."""
     recall = Recall(ME, 2, 7, Blank())
     recall.on_recognized(OTHERS[0], Recognized(2, 7, False, 1, Ballot(0, NodeId("")), Slot(0)))
     recall.begin(Ballot(1, ME), Slot(4), 1.0)

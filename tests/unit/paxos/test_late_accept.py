@@ -117,7 +117,7 @@ def test_a_leader_tells_of_what_it_proposed_only_when_its_own_votes_chose_it() -
     assert told(lone) == 2
 
 
-def test_a_leader_that_gets_no_votes_for_what_others_chose_makes_room_for_another() -> None:
+def test_a_leader_that_gets_no_votes_for_what_others_chose_steps_down_for_another() -> None:
     """They keep that batch no more, and cannot see whether it is the same."""
     lone = recovering()
     for _ in range(30):
@@ -198,7 +198,7 @@ def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
     seven.bring(Fetched, 7, 1)
     seven.bring(Accept, 1, 2)  # n2 votes for it
     assert Slot(2) in seven[2].alive.acceptor.votes
-    seven.stand(3, 4, 5, 6)  # ballot 2/n3 has heard of nothing in slot 2: its barrier goes there
+    seven.stand(3, 4, 5, 6)  # ballot 2/n3 knows of nothing in slot 2: its barrier goes there
     seven.stand(7, 4, 5, 6)  # ballot 3/n7 proposes it again, and gets it chosen
     seven.lose(Slot(3))
     for voter in (4, 5, 6):

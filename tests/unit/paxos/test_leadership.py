@@ -104,9 +104,9 @@ def test_a_leader_whose_barrier_was_chosen_by_another_leads_no_more() -> None:
 
 @pytest.mark.parametrize("slot", [2, 3])
 def test_a_leader_that_learns_from_others_what_it_did_not_choose_leads_no_more(slot: int) -> None:
-    """A later ballot chose it, be it the same batch: ballots between need not have heard of it.
+    """A later ballot chose it, be it the same batch: ballots between need not know of it.
 
-    Told under its own ballot it would be taken for something that they must have heard of.
+    Reported under its own ballot it would be taken for something that they must know.
     """
     lone = Lone(5)
     ballot = lone.lead(2, 3)
@@ -227,7 +227,7 @@ def test_a_candidate_without_promises_gives_up_in_time() -> None:
     assert "no quorum heard" in [note.fields.get("why") for note in lone.notes]
 
 
-def test_a_leader_that_hears_no_quorum_steps_down() -> None:
+def test_a_leader_that_reaches_no_quorum_steps_down() -> None:
     lone = Lone()
     lone.lead(2)
     lone.wait(1.1)
@@ -284,7 +284,7 @@ def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> N
     assert "transfer failed" in [note.what for note in lone.notes]
 
 
-def test_an_heir_is_told_to_take_over_now_and_then_not_in_every_turn() -> None:
+def test_an_heir_is_notified_to_take_over_now_and_then_not_in_every_turn() -> None:
     lone = Lone()
     ballot = lone.lead(2)
     lone.leadership.transfer.begin(NodeId("n3"), lone.now_s)
@@ -447,11 +447,11 @@ def test_a_slow_peer_catches_up_with_a_leader_that_is_never_idle() -> None:
                 if message.round:
                     lone.answer(2, message.round, watermark=slot)
                     lone.answer(3, message.round, watermark=known)
-                known = message.watermark  # it fetches what it is told of
+                known = message.watermark  # it fetches what is reported to it
     assert max(taken) > 100
 
 
-def test_a_change_is_told_at_once() -> None:
+def test_a_change_is_reported_at_once() -> None:
     lone = with_learner()
     lone.lead(2)
     newest = lone.replica.membership.derive("promote", FOURTH)
@@ -462,7 +462,7 @@ def test_a_change_is_told_at_once() -> None:
     assert {beat.watermark for beat in lone.take(Heartbeat, to=4)} == {12}
 
 
-def test_there_is_room_for_a_window_and_no_more() -> None:
+def test_there_is_space_for_a_window_and_no_more() -> None:
     lone = Lone(3)
     lone.lead(2)
     window = lone.settings.cluster.window_slots

@@ -40,7 +40,7 @@ def test_a_slot_never_changes() -> None:
 
 
 @pytest.mark.parametrize("more", [0, 10])
-def test_own_votes_of_the_tellers_ballot_are_chosen_by_its_watermark(more: int) -> None:
+def test_own_votes_of_the_reporting_leaders_ballot_are_chosen_by_its_watermark(more: int) -> None:
     made = learner()
     votes = {Slot(slot): vote(HIGH, slot) for slot in (1, 2, 4)} | {Slot(3): vote(LOW, 3)}
     votes |= {Slot(slot): vote(HIGH, slot) for slot in range(20, 20 + more)}
@@ -53,7 +53,7 @@ def test_own_votes_of_the_tellers_ballot_are_chosen_by_its_watermark(more: int) 
     assert released(made) == [3, 4]
 
 
-def test_what_is_missing_is_asked_of_who_told_of_it() -> None:
+def test_what_is_missing_is_asked_of_the_node_that_reported_it() -> None:
     made = learner(5)
     assert not made.has_hole
     made.hear_of(Slot(5), ANN)

@@ -107,7 +107,7 @@ def configuration(slot: int) -> tuple[Slot, Configuration]:
 
 
 def test_the_word_that_closed_a_configuration_is_stored() -> None:
-    """Slot 9 is the last one of the old configuration; only a heartbeat told that it is chosen."""
+    """Slot 9 is the last one of the old configuration; only a heartbeat reported it chosen."""
     lone = Lone(2, applied=8, chain=[configuration(2)])
     lone.hear(2, Accept(TWO, Slot(9), Slot(8), NOOP))
     stored = [record for record in lone.records if isinstance(record, Promised)]
@@ -201,7 +201,7 @@ def test_a_late_batch_of_a_ballot_below_is_neither_accepted_nor_a_contradiction(
 
 
 def test_a_leader_whose_slot_a_later_one_had_chosen_claims_nothing_of_it() -> None:
-    """Ballots between its own and the one that chose need not have heard of the choice."""
+    """Ballots between its own and the one that chose need not know of the choice."""
     lone = Lone()
     ballot = lone.lead(2, 3)
     slot = lone.leadership.pipeline.slot_next if lone.leadership.pipeline else Slot(0)
@@ -225,7 +225,7 @@ def test_a_leader_that_stepped_down_knows_what_it_had_chosen() -> None:
     assert "slot 1 was chosen twice" in halt.reason
 
 
-def test_of_a_batch_no_longer_kept_only_the_watermark_is_told() -> None:
+def test_of_a_batch_no_longer_kept_only_the_watermark_is_reported() -> None:
     """Whether it is the same cannot be seen: an answer that counts as a vote would be a guess."""
     short = NodeSettings(limits=Limits(tail_slots_max=1))
     lone = knowing(BATCH, BATCH, settings=short)
@@ -233,7 +233,7 @@ def test_of_a_batch_no_longer_kept_only_the_watermark_is_told() -> None:
     assert lone.said == [(NodeId("n3"), HeartbeatAnswer(THREE, Slot(2), 0, Slot(0), 0, 1))]
 
 
-def test_a_leader_told_that_more_is_known_fetches_it() -> None:
+def test_a_leader_notified_that_more_is_known_fetches_it() -> None:
     lone = Lone()
     lone.lead(2, 3)
     lone.said.clear()
@@ -252,7 +252,7 @@ def test_an_answer_that_contradicts_stops_the_node() -> None:
     assert "n3 says by Fetched" in halt.reason
 
 
-# --- strangers -----------------------------------------------------------------------------------
+# --- nodes that are no members -------------------------------------------------------------------
 
 STRANGE: list[Message] = [
     Accept(THREE, Slot(1), Slot(0), BATCH),
@@ -280,7 +280,7 @@ def test_who_is_no_member_gets_no_promise_and_no_vote_and_is_not_followed(
     assert lone.replica.leadership is None
 
 
-def test_a_leader_goes_on_though_a_stranger_speaks_of_a_higher_ballot() -> None:
+def test_a_leader_goes_on_though_a_non_member_reports_a_higher_ballot() -> None:
     lone = Lone()
     lone.lead(2, 3)
     lone.connect(7)
@@ -290,7 +290,7 @@ def test_a_leader_goes_on_though_a_stranger_speaks_of_a_higher_ballot() -> None:
     assert lone.replica.is_serving
 
 
-def test_who_is_not_linked_is_not_heard_at_all() -> None:
+def test_who_is_not_linked_is_ignored() -> None:
     lone = Lone(applied=3)
     lone.said.clear()
     lone.hear(7, Poll(9, 1, Slot(9)))
@@ -303,7 +303,7 @@ def test_who_is_not_linked_is_not_heard_at_all() -> None:
 
 
 def test_nobody_proposes_where_a_batch_is_known_to_be_chosen_and_nobody_holds_it() -> None:
-    """Two nodes heard that slot 1 is chosen; who promised holds nothing there: one forgot."""
+    """Two nodes know that slot 1 is chosen; the one that promised holds nothing: one forgot."""
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
     lone.disconnect(2)

@@ -37,7 +37,7 @@ def test_pages_of_two_answers_that_leave_a_slot_out_are_no_promise() -> None:
     """Else a noop would be proposed over an accepted batch."""
     acceptor = big_votes(1, 2, 3, 4)
     first = pages(acceptor)
-    acceptor.forget(Slot(2))  # the old leader told that 1 and 2 are chosen, in between
+    acceptor.forget(Slot(2))  # the old leader reported that 1 and 2 are chosen, in between
     fetched = b"y" * PAGE_BYTES_MAX  # and 5 and 6 were fetched
     again = pages(acceptor, {Slot(5): fetched, Slot(6): fetched})
     assert len(first) == len(again) > 1
@@ -111,14 +111,14 @@ def test_slots_others_chose_are_proposed_no_more_and_stay_on_the_way_until_voted
 
 
 @pytest.mark.parametrize(("now_s", "patience_s"), [(0.05, 0.1), (0.1, 0.2), (7.0, 0.2)])
-def test_patience_doubles_with_each_resend(now_s: float, patience_s: float) -> None:
+def test_the_timeout_doubles_with_each_resend(now_s: float, patience_s: float) -> None:
     pipeline = Pipeline(MINE, ONE)
     slot = pipeline.open(b"x", VOTERS, 0.0, 0.1)
     pipeline.overdue(now_s)
     assert pipeline.flights[slot].patience_s == patience_s
 
 
-def test_patience_ends_at_five_seconds() -> None:
+def test_the_timeout_ends_at_five_seconds() -> None:
     pipeline = Pipeline(MINE, ONE)
     slot = pipeline.open(b"x", VOTERS, 0.0, 4.0)
     assert [found for found, _ in pipeline.overdue(10.0)] == [slot]

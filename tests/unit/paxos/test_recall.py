@@ -71,7 +71,7 @@ def test_who_kept_its_directory_is_recognized() -> None:
     [
         Restarted(2, 101, LOW, Slot(8)),  # a vote is gone
         Restarted(2, 101, NO_BALLOT, Slot(9)),  # a promise is gone
-        Restarted(1, 101, LOW, Slot(9)),  # another life of the same number
+        Restarted(1, 101, LOW, Slot(9)),  # another start of the same number
     ],
 )
 def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
@@ -87,7 +87,7 @@ def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
     assert made.refused == set()
 
 
-def test_what_comes_late_from_an_earlier_life_refuses_nobody() -> None:
+def test_what_comes_late_from_an_earlier_incarnation_refuses_nobody() -> None:
     made = recall()
     said(made, FIRST)
     said(made, Restarted(2, 101, LOW, Slot(9)))
@@ -95,8 +95,8 @@ def test_what_comes_late_from_an_earlier_life_refuses_nobody() -> None:
     assert made.refused == set(), "but the life that is heard is not held responsible"
 
 
-def test_what_is_shown_before_a_life_has_said_its_name_is_not_counted_for_the_one_before() -> None:
-    """A message may overtake it: then what the new life shows would be missing in its own start."""
+def test_what_is_shown_before_an_incarnation_is_known_is_not_counted_for_the_one_before() -> None:
+    """A message may overtake it: then what the new incarnation shows would be missing in it."""
     made = recall()
     said(made, FIRST)
     made.unlink(TWO)
@@ -130,7 +130,7 @@ def test_what_the_replicated_state_learns_later_is_compared_again() -> None:
     assert [one.node for one in made.report(HIGH)] == [ME], "a life that forgot is not reported"
 
 
-def test_who_is_told_that_it_forgot_halts_and_says_what_to_do() -> None:
+def test_who_is_notified_that_it_forgot_halts_and_says_what_to_do() -> None:
     made = recall(incarnation=3)
     made.begin(LOW, Slot(5), 1.0)
     answer = Recognized(3, 11, True, 3, HIGH, Slot(9))
@@ -153,7 +153,7 @@ def test_so_many_recognize_that_every_quorum_has_one_of_them(voters: int, needed
     assert made.confirm([ids], 0.5)
 
 
-def test_a_first_life_a_lone_voter_and_a_learner_wait_for_nobody() -> None:
+def test_a_first_incarnation_a_lone_voter_and_a_learner_wait_for_nobody() -> None:
     assert recall(incarnation=1).is_confirmed
     made = recall(incarnation=2)
     made.begin(LOW, Slot(5), 1.0)
@@ -197,7 +197,7 @@ def test_a_report_says_what_everybody_showed_and_is_due_when_there_is_more() -> 
 
 
 def test_who_is_no_member_is_neither_reported_nor_remembered_for_ever() -> None:
-    """Whoever is linked says which life it is; only members vote and promise."""
+    """Every linked node sends its incarnation; only members vote and promise."""
     made = recall()
     said(made, FIRST)
     made.note(TWO, LOW, Slot(9))
@@ -229,7 +229,7 @@ def test_a_blank_state_knows_nobody() -> None:
 
 
 def returning(lone: Lone) -> None:
-    """Make this replica one of a later life, which nobody has recognized."""
+    """Make this replica one of a later incarnation, which no node has recognized."""
     made = recall(incarnation=2)
     made.begin(NO_BALLOT, Slot(0), lone.now_s + 1.0)
     lone.replica.recall = made
@@ -258,7 +258,9 @@ def test_a_returning_node_polls_only_when_it_is_recognized_or_nobody_is_there() 
     assert lone.take(Poll) != []
 
 
-def test_a_life_says_what_its_log_holds_and_not_what_its_tables_outlived_a_kill_with() -> None:
+def test_an_incarnation_says_what_its_log_holds_and_not_what_its_tables_outlived_a_kill_with() -> (
+    None
+):
     """They applied what was fetched before the log held it; a power cut would take that away."""
     records: list[Record] = [Promised(LOW), Vote(LOW, Slot(3), Slot(2), b"\x01x")]
     lone = Lone(applied=5, records=records)
@@ -304,7 +306,7 @@ def test_a_returning_node_confirms_no_read_until_it_is_recognized() -> None:
 
 
 def test_any_of_the_memories_is_enough_to_refuse() -> None:
-    """RCL-1: a life that proposed, one that the tables name, one that was met: each is enough."""
+    """RCL-1: an incarnation that proposed, one in the tables, one that was met: each is enough."""
     old = Restarted(4, 104, HIGH, Slot(90))
     proposed = recall(Tables(Shown(TWO, 2, 102, LOW, Slot(5)), lived=5))
     assert said(proposed, old).is_refused
@@ -315,7 +317,7 @@ def test_any_of_the_memories_is_enough_to_refuse() -> None:
     assert said(met, old).is_refused
 
 
-def test_who_is_found_out_later_is_told_so() -> None:
+def test_who_is_found_out_later_is_notified_so() -> None:
     tables = Tables()
     made = recall(tables)
     assert not said(made, FIRST).is_refused

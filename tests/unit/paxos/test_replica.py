@@ -26,7 +26,7 @@ TWO, THREE = Ballot(1, NodeId("n2")), Ballot(2, NodeId("n3"))
 
 
 def test_a_node_that_lags_behind_a_candidate_does_not_judge_its_membership() -> None:
-    """It may have joined in slots not known here; a farewell would leave nobody to elect it."""
+    """It may have joined in slots not known here; a removal notice would leave none to elect it."""
     lone = Lone(3, applied=10)
     lone.connect(7)
     lone.wait(3.5)
@@ -53,7 +53,9 @@ def test_a_candidate_that_lags_behind_a_voter_catches_up_from_it() -> None:
     assert lone.take(Fetch, to=3) == [Fetch(Slot(1), Slot(4))]
 
 
-def test_a_removed_node_that_polls_is_told_farewell_and_gets_no_vote() -> None:
+def test_a_removed_node_that_asks_for_a_pre_vote_is_notified_of_its_removal_and_gets_no_vote() -> (
+    None
+):
     lone = Lone(3, applied=10)
     lone.connect(7)
     lone.wait(3.5)
@@ -64,14 +66,14 @@ def test_a_removed_node_that_polls_is_told_farewell_and_gets_no_vote() -> None:
     assert lone.take(Farewell, to=7) == [Farewell(1)]
 
 
-def test_a_node_told_farewell_by_a_newer_configuration_stands_no_more() -> None:
+def test_a_node_notified_of_its_removal_by_a_newer_configuration_campaigns_no_more() -> None:
     lone = Lone(3)
     lone.hear(2, Farewell(2))
     lone.wait(5)
     assert lone.take(Poll) == []
 
 
-def test_a_farewell_of_a_node_that_knows_less_means_nothing() -> None:
+def test_the_removal_notice_of_a_node_that_knows_less_means_nothing() -> None:
     lone = Lone(3)
     lone.hear(2, Farewell(1))
     lone.wait(5)
@@ -107,7 +109,7 @@ def test_a_follower_releases_its_own_votes_by_the_leaders_watermark() -> None:
     assert lone.replica.ballot == TWO
 
 
-def test_an_old_leader_is_told_of_the_higher_ballot_by_its_rounds_only() -> None:
+def test_an_old_leader_is_notified_of_the_higher_ballot_by_its_rounds_only() -> None:
     lone = Lone()
     lone.hear(3, Prepare(THREE, Slot(1)))
     lone.hear(2, Heartbeat(TWO, Slot(0), 0, is_serving=True))
@@ -117,7 +119,7 @@ def test_an_old_leader_is_told_of_the_higher_ballot_by_its_rounds_only() -> None
     assert lone.replica.serving(lone.now_s)[0] is None
 
 
-def test_only_a_serving_leader_that_is_heard_takes_bundles() -> None:
+def test_only_a_serving_leader_that_reaches_a_quorum_takes_bundles() -> None:
     lone = Lone()
     lone.hear(2, Heartbeat(TWO, Slot(0), 1, is_serving=False))
     assert lone.replica.serving(lone.now_s)[0] is None
@@ -131,7 +133,7 @@ def test_only_a_serving_leader_that_is_heard_takes_bundles() -> None:
     assert lone.replica.serving(lone.now_s)[0] == "n1"
 
 
-def test_a_node_told_to_take_over_stands_without_polling() -> None:
+def test_a_node_notified_to_take_over_campaigns_without_a_pre_vote() -> None:
     lone = Lone()
     lone.hear(2, TransferNow(TWO))
     assert lone.replica.leadership is None, "that node does not lead"

@@ -98,7 +98,7 @@ def any_vote_is_chosen(patch: Patch) -> None:
     patch.setattr(Learner, "on_watermark", on_watermark)
 
 
-def own_wish(patch: Patch) -> None:
+def own_value(patch: Patch) -> None:
     """M19: a noop is proposed over an accepted batch."""
 
     def batch_for(self: Phase1, slot: Slot) -> bytes:  # noqa: ARG001
@@ -173,7 +173,7 @@ def search(*, replies_early: bool) -> None:
         forgetful_promise,
         own_vote_at_once,
         any_vote_is_chosen,
-        own_wish,
+        own_value,
         one_vote_is_enough,
         change_at_once,
         no_barrier,

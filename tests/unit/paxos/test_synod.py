@@ -15,7 +15,7 @@ class Try(NamedTuple):
     """One proposer: who promised it what, the value it proposes, whom it has asked to accept."""
 
     ballot: int
-    wish: str
+    own_value: str
     promises: frozenset[tuple[int, Supported | None]] = frozenset()
     value: str | None = None
     asked: frozenset[int] = frozenset()
@@ -46,7 +46,7 @@ def steps(state: State, *, adopts: bool = True) -> Iterator[State]:
                 acceptor.accept(one.ballot, one.value)
                 yield after(state, p, one._replace(asked=one.asked | {a}), a, acceptor)
         if one.value is None:
-            proposer = SynodProposer(one.ballot, one.wish, ACCEPTORS)
+            proposer = SynodProposer(one.ballot, one.own_value, ACCEPTORS)
             for who, accepted in one.promises:
                 proposer.on_promise(who, accepted if adopts else None)
             value = proposer.propose()

@@ -24,7 +24,7 @@ def test_who_knows_most_succeeds_and_of_equals_the_lowest_id() -> None:
     assert best_successor({}) is None
 
 
-def test_a_successor_is_told_when_it_has_caught_up_and_again_after_a_while() -> None:
+def test_a_successor_is_notified_when_it_has_caught_up_and_again_after_a_while() -> None:
     transfer = Transfer(BALLOT, TIMING)
     assert transfer.step(peers(5), Slot(5), 0.0) == []
     transfer.begin(B, 0.0)

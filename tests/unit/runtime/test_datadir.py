@@ -17,14 +17,14 @@ FIRST_BOOT, SECOND_BOOT = "boot-1", "boot-2"
 
 
 def lived(path: Path, boot_id: str = FIRST_BOOT) -> datadir.DataDir:
-    """A life that has ended; its lock is free again."""
+    """A start that has ended; its lock is free again."""
     held = open_datadir(path, boot_id=boot_id)
     held.close()
     return held
 
 
 def begun(path: Path, cluster: ClusterConfig | None) -> None:
-    """A life that began a log, and has ended."""
+    """A start that began a log, and has ended."""
     held = open_datadir(path, cluster=cluster)
     held.mark_log_begun(cluster)
     held.close()
@@ -36,7 +36,9 @@ def refused(path: Path) -> StorageError:
     return caught.value
 
 
-def test_a_blank_directory_gets_an_id_once_and_a_new_life_at_every_start(tmp_path: Path) -> None:
+def test_a_blank_directory_gets_an_id_once_and_a_new_incarnation_at_every_start(
+    tmp_path: Path,
+) -> None:
     lives = [lived(tmp_path / "deep" / "data") for _ in range(3)]
     assert len({life.node_id for life in lives}) == 1
     assert len(lives[0].node_id) == 36
@@ -137,7 +139,7 @@ def failing(number: int) -> object:
     ("number", "code"), [(errno.EACCES, "permission"), (errno.ENOSPC, "disk_full")]
 )
 @pytest.mark.parametrize("call", ["mkdir", "iterdir", "rename", "read_bytes"])
-def test_what_the_system_refuses_is_told_with_a_code_of_ours(
+def test_what_the_system_refuses_is_reported_with_a_code_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str, call: str
 ) -> None:
     before = lived(tmp_path)
@@ -147,14 +149,14 @@ def test_what_the_system_refuses_is_told_with_a_code_of_ours(
     assert lived(tmp_path).node_id == before.node_id
 
 
-def test_a_file_system_without_locks_is_told(
+def test_a_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
     assert refused(tmp_path).code == "corrupt"
 
 
-def test_a_life_that_could_not_be_counted_does_not_begin(
+def test_an_incarnation_that_could_not_be_counted_does_not_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lived(tmp_path)
@@ -172,7 +174,7 @@ def test_that_a_log_was_begun_is_remembered(tmp_path: Path) -> None:
     assert lived(tmp_path).log_begun
 
 
-def test_the_newest_life_that_began_to_write_the_log_is_remembered(tmp_path: Path) -> None:
+def test_the_newest_incarnation_that_began_to_write_the_log_is_remembered(tmp_path: Path) -> None:
     assert lived(tmp_path).log_begun_in == 0
     held = open_datadir(tmp_path)
     held.mark_log_begun()
@@ -181,7 +183,7 @@ def test_the_newest_life_that_began_to_write_the_log_is_remembered(tmp_path: Pat
     assert lived(tmp_path).log_begun_in == 2  # the third began none
 
 
-def test_the_cluster_settings_of_the_newest_life_that_has_some_are_remembered(
+def test_the_cluster_settings_of_the_newest_start_that_has_some_are_remembered(
     tmp_path: Path,
 ) -> None:
     assert lived(tmp_path).cluster == ClusterConfig()
@@ -234,7 +236,7 @@ def test_the_clean_mark_is_gone_before_the_first_transaction(tmp_path: Path) -> 
     assert not lived(tmp_path, SECOND_BOOT).tables_trusted()
 
 
-def test_a_later_life_without_a_transaction_changes_no_mark(tmp_path: Path) -> None:
+def test_a_later_incarnation_without_a_transaction_changes_no_mark(tmp_path: Path) -> None:
     open_running(tmp_path)
     lived(tmp_path, SECOND_BOOT)
     assert not lived(tmp_path, SECOND_BOOT).tables_trusted()

@@ -226,7 +226,7 @@ def test_tables_are_replaced_in_a_shortage_with_the_reserve(tmp_path: Path) -> N
     tables.close()
 
 
-def test_every_error_of_lmdb_for_a_shortage_is_told_as_one() -> None:
+def test_every_error_of_lmdb_for_a_shortage_is_reported_as_one() -> None:
     for number in (errno.EMFILE, errno.ENFILE):
         error = lmdb.Error("place")
         vars(error)["code"] = number
@@ -242,7 +242,7 @@ def test_a_snapshot_is_neither_begun_nor_passed_over_in_a_shortage(tmp_path: Pat
     assert code_of(lambda: prune(tmp_path)) == "too_many_files"
 
 
-def test_a_snapshot_that_lacked_descriptors_is_told_as_failed(tmp_path: Path) -> None:
+def test_a_snapshot_that_lacked_descriptors_is_reported_as_failed(tmp_path: Path) -> None:
     tables = LmdbTables(tmp_path, step_bytes=MIB)
     posted: Queue[Callable[[], None]] = Queue()
     snapshotter = Snapshotter(tmp_path, tables, posted.put)

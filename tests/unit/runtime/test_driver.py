@@ -173,7 +173,7 @@ def played(play: Callable[[World], Coroutine[Any, Any, None]]) -> World:
     return asyncio.run(whole())
 
 
-def test_many_who_wait_for_one_read_point_get_their_answers_over_several_turns() -> None:
+def test_many_who_wait_for_one_read_index_get_their_answers_over_several_turns() -> None:
     got: list[tuple[int, object]] = []
     counts: list[int] = []
 
@@ -216,7 +216,7 @@ def test_what_breaks_in_a_later_turn_ends_the_node_too() -> None:
     played(play)
 
 
-def test_each_effect_of_the_contract_has_a_deed() -> None:
+def test_each_effect_of_the_contract_has_an_action() -> None:
     async def play(world: World) -> None:
         assert world.driver.deeds == frozenset(get_args(Effect))
 
@@ -275,7 +275,7 @@ def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied
     assert tape.index("settle") > tape.index("send bob")
 
 
-def test_what_waits_for_no_disk_leaves_before_one_that_is_hurried() -> None:
+def test_what_waits_for_no_disk_leaves_before_one_that_is_urgent() -> None:
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD), Persist(RECORD))
         world.driver.hurry()
@@ -321,7 +321,7 @@ def test_no_turn_ends_behind_what_was_applied_late_and_lets_nothing_go_on() -> N
     played(play)
 
 
-def test_nothing_to_remember_is_no_reason_to_hurry() -> None:
+def test_nothing_to_remember_is_no_reason_to_flush() -> None:
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD))
         world.driver.hurry()

@@ -132,7 +132,7 @@ def test_without_durability_nothing_is_synced(
     assert files.read("a", 0, 1) == b"x"
 
 
-def test_a_missing_directory_is_told(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     files = Files(tmp_path / "none")
     for attempt in (files.files, files.free_bytes, lambda: files.read("a", 0, 1)):
         with pytest.raises(StorageError):

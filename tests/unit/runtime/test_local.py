@@ -63,7 +63,7 @@ def test_where_no_leader_can_be_a_request_is_answered_soon(role: str) -> None:
     assert held_s(role, None, deadline_s=0.5) == [0.5, 0.5]
 
 
-def test_a_full_disk_is_told_soon_where_no_leader_is_known() -> None:
+def test_a_full_disk_is_reported_soon_where_no_leader_is_known() -> None:
     assert held_s("follower", None, has_no_room=True) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
     assert held_s("follower", "bob", has_no_room=True) == [HOLD_S, HOLD_S]
 

@@ -70,7 +70,7 @@ class Scene:
     async def settled(self, held_bytes: int) -> None:
         """Wait until so much of unfinished messages has come."""
         async with asyncio.timeout(HANG_S):
-            while self.ann.transport.unfinished_bytes != held_bytes:  # noqa: ASYNC110 - not told
+            while self.ann.transport.unfinished_bytes != held_bytes:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.001)
 
     async def run(self, play: Callable[["Scene"], Awaitable[None]]) -> None:
@@ -161,8 +161,8 @@ def test_outsiders_take_no_link_from_a_member(monkeypatch: pytest.MonkeyPatch) -
     played_out(play)
 
 
-def test_an_earlier_life_is_refused_beside_a_link_and_heard_without_one() -> None:
-    """Without one it is linked, so that it can be told what it has forgotten."""
+def test_an_earlier_incarnation_is_refused_beside_a_link_and_accepted_without_one() -> None:
+    """Without one it is linked, so that it can be notified of what it has forgotten."""
 
     async def play(scene: Scene) -> None:
         bob = await scene.linked(BOB, 5)

@@ -1,4 +1,4 @@
-"""Snapshots on disk: complete or not there, rot named and passed over, taken beside the node."""
+"""Snapshots on disk: complete or not there, corruption named and skipped, taken beside the node."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -159,7 +159,7 @@ def test_tables_not_trusted_are_made_anew_from_the_newest_snapshot(tmp_path: Pat
     loaded.tables.close()
 
 
-def test_a_rotten_snapshot_is_named_and_the_older_one_taken(tmp_path: Path) -> None:
+def test_a_corrupt_snapshot_is_named_and_the_older_one_taken(tmp_path: Path) -> None:
     write(tmp_path, 6)
     damage(write(tmp_path, 7), -40)
     loaded = open_tables(tmp_path, tmp_path, is_trusted=False, open_file=opened)
@@ -205,7 +205,7 @@ def codes(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("error", [MemoryError(), InvariantError("x"), OSError(5, "io")])
-def test_whatever_breaks_a_snapshot_is_told_and_the_next_one_may_begin(
+def test_whatever_breaks_a_snapshot_is_reported_and_the_next_one_may_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     tables, loop = filled(tmp_path, 7), Loop()
@@ -223,7 +223,7 @@ def test_whatever_breaks_a_snapshot_is_told_and_the_next_one_may_begin(
     tables.close()
 
 
-def test_a_snapshot_without_a_thread_is_told_and_holds_no_view(
+def test_a_snapshot_without_a_thread_is_reported_and_holds_no_view(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
@@ -238,7 +238,7 @@ def test_a_snapshot_without_a_thread_is_told_and_holds_no_view(
 
 @pytest.mark.parametrize("broken", ["begin_install", "install_rows", "sync_install"])
 @pytest.mark.parametrize("error", [MemoryError(), InvariantError("x"), OSError(5, "io")])
-def test_whatever_breaks_a_copy_is_told_and_its_chunks_never_block(
+def test_whatever_breaks_a_copy_is_reported_and_its_chunks_never_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: BaseException
 ) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
@@ -264,7 +264,9 @@ def test_whatever_breaks_a_copy_is_told_and_its_chunks_never_block(
     tables.close()
 
 
-def test_a_copy_without_a_thread_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_without_a_thread_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()
     copies = SnapshotInstaller(tmp_path, tables, loop.post, failures.append)
     monkeypatch.setattr(Thread, "start", raising(RuntimeError("can't start new thread")))
@@ -336,7 +338,7 @@ def test_a_stopped_snapshot_leaves_nothing(tmp_path: Path) -> None:
     tables.close()
 
 
-def test_rot_in_the_tables_fails_the_snapshot_and_is_told(tmp_path: Path) -> None:
+def test_corruption_in_the_tables_fails_the_snapshot_and_is_reported(tmp_path: Path) -> None:
     filled(tmp_path, 7).close()
     path = tmp_path / "tables.mdb"
     path.write_bytes(path.read_bytes().replace(b"value 7", b"vbluf 7"))
@@ -422,7 +424,7 @@ def test_the_rows_of_a_peers_snapshot_are_written_in_another_thread(
     tables.close()
 
 
-def test_a_peers_snapshot_that_finds_no_space_is_told_and_the_rest_of_it_is_dropped(
+def test_a_peers_snapshot_that_finds_no_space_is_reported_and_the_rest_of_it_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables, loop, failures = filled(tmp_path, 7), Loop(), list[BaseException]()

@@ -65,7 +65,7 @@ def test_a_flipped_bit_in_a_value_is_named_and_never_served(tmp_path: Path) -> N
     tables.close()
 
 
-def test_a_value_under_another_key_is_rot_too(tables: LmdbTables, tmp_path: Path) -> None:
+def test_a_value_under_another_key_is_corruption_too(tables: LmdbTables, tmp_path: Path) -> None:
     put(tables, (b"\1\5s", b"value"))
     tables.close()
     flip(tmp_path, b"\1\5s")
@@ -150,7 +150,7 @@ def test_a_failed_transaction_fails_at_commit_too(
     tables.close()
 
 
-def test_no_room_for_the_first_step_is_told_at_once(
+def test_no_space_for_the_first_step_is_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Disk(monkeypatch, 0)

@@ -30,7 +30,7 @@ WORD = FoundDone("cluster")
 
 
 class Peer:
-    """A transport, and what it told its node."""
+    """A transport, and what it passed to its node."""
 
     def __init__(
         self,
@@ -179,13 +179,13 @@ def test_two_that_dial_each_other_keep_one_link_and_both_can_use_it() -> None:
     played(play)
 
 
-def test_a_break_is_told_once_and_the_link_comes_back() -> None:
+def test_a_break_is_reported_once_and_the_link_comes_back() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
         bob = await Peer(BOB, join=(ann.address,)).start()
         await bob.until(lambda p: p.is_linked(ann))
         await ann.until(lambda p: p.is_linked(bob))
-        ann.configure(bob)  # not before: of two links at once the better one is told, too
+        ann.configure(bob)  # not before: of two links at once the better one is reported, too
         bob.configure(ann)
         bob.transport.drop(ANN)
         await ann.until(lambda p: p.count(Connected) == 2)
@@ -260,7 +260,9 @@ def test_a_node_that_is_to_join_only_itself_says_so_once() -> None:
         ann = await Peer(ANN, join=("itself",)).start()
         await ann.until(lambda p: bool(p.said("no other node to join")))
         assert "Give the addresses of other nodes" in ann.said("no other node to join")[0]
-        eve = await Peer(EVE, join=(ann.address,)).start()  # whoever dials it is heard all the same
+        eve = await Peer(
+            EVE, join=(ann.address,)
+        ).start()  # whoever dials it is accepted all the same
         await ann.until(lambda p: p.is_linked(eve))
         assert len(ann.said("no other node to join")) == 1
         await stopped(ann, eve)
@@ -272,7 +274,7 @@ def test_a_node_that_is_to_join_only_itself_says_so_once() -> None:
     "request_head",
     [b"GET /v1/kv/a HTTP/1.1\r\nHost: x\r\n\r\n", b"PUT http://n/ HTTP/1.1\r\n", b"OPTIONS * HT"],
 )
-def test_a_client_of_http_is_told_which_port_is_meant(request_head: bytes) -> None:
+def test_a_client_of_http_is_given_the_port_that_is_meant(request_head: bytes) -> None:
     async def play() -> None:
         ann = Peer(ANN)
         member = msgspec.structs.replace(ann.hello.member, http="127.0.0.1:8500")
@@ -320,7 +322,7 @@ def test_what_is_no_hello_costs_its_connection_only(first: bytes, why: str) -> N
     played(play)
 
 
-def test_damaged_frames_cost_the_link_and_the_node_is_told_so() -> None:
+def test_damaged_frames_cost_the_link_and_the_node_is_notified_so() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
         stranger = Peer(BOB)
@@ -378,7 +380,7 @@ def test_connections_that_say_nothing_keep_no_node_out() -> None:
     played(play)
 
 
-def test_of_too_many_strangers_a_host_that_has_many_loses_one() -> None:
+def test_of_too_many_unknown_connections_a_host_that_has_many_loses_one() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
         patient = await raw(ann, "127.0.0.2")
@@ -487,7 +489,7 @@ def test_what_a_cut_off_peer_says_waits_until_the_cut_is_mended() -> None:
         bob.transport.cut_off(frozenset({"ann"}))
         ann.say(BOB, WORD)
         bob.say(ANN, WORD)
-        await ann.until(lambda p: len(p.heard()) == 1)  # only bob is deaf
+        await ann.until(lambda p: len(p.heard()) == 1)  # only bob reads nothing
         assert bob.heard() == []
         assert bob.is_linked(ann)
         bob.transport.cut_off(frozenset())

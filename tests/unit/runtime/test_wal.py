@@ -83,9 +83,9 @@ class Body:
             files=self.files,
         )
         self.recovered: list[Record] = []
-        self.rounds = 0  # of the keeper; between them it leaves the lock alone
+        self.rounds = 0  # of the maintenance thread; between them it leaves the lock alone
 
-    def start(self, *, has_keeper: bool = True) -> "Body":
+    def start(self, *, has_maintenance: bool = True) -> "Body":
         self.recovered = list(self.wal.records())
         self.wal.start(
             self._post,
@@ -93,7 +93,7 @@ class Body:
             self.failures.append,
             self.space.append,
         )
-        if has_keeper:
+        if has_maintenance:
             self.until(lambda: self.rounds > 0)
         return self
 
@@ -115,7 +115,7 @@ def recovered(directory: Path, incarnation: int = 9) -> list[Record]:
     return list(wal.records())
 
 
-def test_what_was_told_durable_is_there_in_the_next_life(tmp_path: Path) -> None:
+def test_what_was_reported_durable_is_there_in_the_next_incarnation(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     assert not body.wal.append(persists([vote(1), vote(2)]))
     assert not body.wal.append(persists([vote(3)]))
@@ -150,7 +150,7 @@ def test_all_that_waits_is_one_group_commit(tmp_path: Path) -> None:
     body.wal.close()
 
 
-def test_nothing_is_told_durable_before_its_sync_returned(tmp_path: Path) -> None:
+def test_nothing_is_reported_durable_before_its_sync_returned(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     body.files.gate.clear()
     body.wal.append(persists([vote(1)]))
@@ -237,7 +237,7 @@ def test_a_truncation_never_overtakes_what_the_loop_left_to_the_thread(
     """It may have to close the newest group, which must not be written before that group is."""
     monkeypatch.setattr(threading.Thread, "start", do_nothing)  # the test is the thread
     monkeypatch.setattr(threading.Thread, "join", do_nothing)
-    body = Body(tmp_path, sync="inline").start(has_keeper=False)
+    body = Body(tmp_path, sync="inline").start(has_maintenance=False)
     wal = body.wal
     assert wal.append(persists([vote(1, 9000)]))
     assert not wal.append(persists([vote(2, 9000)]))  # the thread shall begin a segment
@@ -261,7 +261,7 @@ def test_nothing_appended_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sync", ["thread", "inline"])
-def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
+def test_a_failed_sync_is_reported_once_and_nothing_is_synced_again(
     tmp_path: Path, sync: SyncMode
 ) -> None:
     """M28."""
@@ -270,7 +270,7 @@ def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
 
     def refuse(operation: FileOp) -> StorageError | None:
         if isinstance(operation, Create | SyncDirectory):
-            return None  # the keeper's, for a segment that nobody wrote to
+            return None  # of the maintenance thread, for a segment that nobody wrote to
         tried.append(operation)
         return StorageError("corrupt", "EIO") if is_ill and isinstance(operation, Sync) else None
 
@@ -292,7 +292,7 @@ def test_a_failed_sync_is_told_once_and_nothing_is_synced_again(
 
 @pytest.mark.parametrize("sync", ["inline", "thread"])
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "io"), InvariantError("x")])
-def test_whatever_a_write_raises_is_told_once_and_nothing_is_written_again(
+def test_whatever_a_write_raises_is_reported_once_and_nothing_is_written_again(
     tmp_path: Path, sync: SyncMode, error: BaseException
 ) -> None:
     body = Body(tmp_path, sync=sync).start()
@@ -333,7 +333,7 @@ def test_a_sync_that_failed_is_not_tried_until_it_succeeds(tmp_path: Path, sync:
     assert body.wal.mark == 0
 
 
-def test_a_bug_in_a_thread_is_told_too(tmp_path: Path) -> None:
+def test_a_bug_in_a_thread_is_reported_too(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
 
     body.files.refuse = buggy
@@ -355,7 +355,7 @@ def full(kind: type[FileOp]) -> Callable[[FileOp], StorageError | None]:
     return lambda op: StorageError("disk_full", "full") if isinstance(op, kind) else None
 
 
-def test_a_full_disk_is_told_while_there_is_still_room_for_ballots(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_while_there_is_still_space_for_ballots(tmp_path: Path) -> None:
     body = Body(tmp_path, poll_s=0.01).start()
     body.until(lambda: body.wal.spares == 1)
     body.files.refuse = full(Create)
@@ -463,7 +463,7 @@ def test_what_finds_no_space_takes_that_of_a_recycled_segment(tmp_path: Path) ->
     assert recovered(tmp_path)[-1] == vote(31)
 
 
-def test_an_idle_log_is_closed_by_the_keeper(tmp_path: Path) -> None:
+def test_an_idle_log_is_closed_by_the_maintenance_thread(tmp_path: Path) -> None:
     body = Body(tmp_path, poll_s=0.01).start()
     body.wal.append(persists([vote(1)]))
     body.durable(1)
@@ -472,7 +472,7 @@ def test_an_idle_log_is_closed_by_the_keeper(tmp_path: Path) -> None:
     assert recovered(tmp_path) == [vote(1)]
 
 
-def test_a_clean_stop_closes_the_last_group_so_that_rot_is_noticed(tmp_path: Path) -> None:
+def test_a_clean_stop_closes_the_last_group_so_that_corruption_is_noticed(tmp_path: Path) -> None:
     body = Body(tmp_path).start()
     body.wal.append(persists([vote(1)]))
     body.durable(1)

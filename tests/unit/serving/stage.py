@@ -55,7 +55,7 @@ class Stage:
     """Fills `serving.ports.Backend`, and is the loop.
 
     Attributes:
-        points: Read points that are asked for and not there yet.
+        points: Read indexes that are requested and not there yet.
         commands: Likewise commands.
         steps: Slices that are not done.
         contexts: What each question came with.
@@ -108,7 +108,7 @@ class Stage:
         return outcome
 
     def point(self, answer: int | QuorateError | None = None) -> None:
-        """The oldest read point comes."""
+        """The oldest read index comes."""
         self.points.pop(0)(self.lab.machine.stamp_ms if answer is None else answer)
 
     def turn(self) -> None:
@@ -118,7 +118,7 @@ class Stage:
 
 
 class Asker:
-    """Fills `serving.reads.ReadCaller`, and remembers what it was told.
+    """Fills `serving.reads.ReadCaller`, and records what it was given.
 
     Attributes:
         answers: (value, index) of each answer.

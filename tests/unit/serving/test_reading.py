@@ -41,7 +41,7 @@ def test_something_newer_is_an_answer() -> None:
     assert made.evaluated(6, never, tables=9) is Act.ANSWER
 
 
-def test_a_wake_is_followed_by_a_look_without_a_new_read_point() -> None:
+def test_a_wake_is_followed_by_a_look_without_a_new_read_index() -> None:
     made = waiting()
     assert made.woken(9) is Act.EVALUATE
     assert made.evaluated(5, never, tables=9) is Act.WAIT  # it was something else
@@ -49,7 +49,7 @@ def test_a_wake_is_followed_by_a_look_without_a_new_read_point() -> None:
     assert made.evaluated(10, never, tables=9) is Act.ANSWER
 
 
-def test_unchanged_is_said_only_under_a_fresh_read_point() -> None:
+def test_unchanged_is_said_only_under_a_fresh_read_index() -> None:
     made = waiting()
     assert made.timed_out() is Act.CONFIRM
     assert made.confirmed() is Act.FINISH

@@ -104,7 +104,7 @@ def test_a_node_that_is_cut_off_certifies_nothing(stage: Stage) -> None:
 
 @pytest.mark.parametrize("context", [PLAIN, PLAIN_STALE])
 @pytest.mark.parametrize("end", ["wake", "time"])
-def test_who_waits_at_a_node_that_is_removed_is_told(
+def test_who_waits_at_a_node_that_is_removed_is_notified(
     stage: Stage, context: RequestContext, end: str
 ) -> None:
     asker = waiting(stage, context)
@@ -162,7 +162,7 @@ def test_an_answer_is_made_when_it_is_wanted_of_what_is_there_then(stage: Stage)
     assert values(asker) == [b"3"]
 
 
-def test_the_index_told_never_falls_below_the_one_that_was_brought(stage: Stage) -> None:
+def test_the_reported_index_never_falls_below_the_one_that_was_brought(stage: Stage) -> None:
     index = stage.apply(KvSet(b"b", b"1")).index
     asker = Asker()
     reads.read(stage.serving, asker, Query(of_a, index, 10.0))

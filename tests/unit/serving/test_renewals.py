@@ -1,4 +1,4 @@
-"""Renewals under a read point, with their shortcut; and commands that come too early."""
+"""Renewals under a read index, with their shortcut; and commands that come too early."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ CONTEXT = RequestContext(trace_id="t1")
 
 
 class Renewing:
-    """One renewal, and what it was told."""
+    """One renewal, and its result."""
 
     def __init__(self, found: Renewal[str] | None) -> None:
         self.stage, self.asker = Stage(), Asker(CONTEXT)
@@ -38,7 +38,7 @@ class Renewing:
         renewals.renew(self.stage.serving, self.asker, look, done)
 
 
-def test_a_young_row_is_acknowledged_under_a_read_point_alone() -> None:
+def test_a_young_row_is_acknowledged_under_a_read_index_alone() -> None:
     found = Renewal("row", None)
     made = Renewing(found)
     assert made.done == []
@@ -126,7 +126,7 @@ def test_what_came_meanwhile_needs_no_wait() -> None:
     assert (len(stage.commands), len(stage.watches)) == (1, 0)
 
 
-def test_patience_ends_with_the_outcome_there_is() -> None:
+def test_the_timeout_ends_with_the_outcome_there_is() -> None:
     stage = Stage()
     outcomes = attempted(stage, Asker())
     conclude(stage, EARLY)

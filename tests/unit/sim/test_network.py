@@ -17,7 +17,7 @@ PAIRS = both([("a", "b")])
 
 
 class FakeEnd:
-    """A host that notes what it is told."""
+    """A host that records what it is given."""
 
     def __init__(self, network: Network, name: str) -> None:
         self.name, self.epoch = name, 1
@@ -60,7 +60,7 @@ def half_open(world: World, network: Network) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_other_end_of_a_link_that_was_closed_hears_of_it_when_the_path_is_back(
+def test_the_other_end_of_a_link_that_was_closed_learns_of_it_when_the_path_is_back(
     seed: int,
 ) -> None:
     """A socket that was closed answers with a reset, though nobody wants a link any more."""

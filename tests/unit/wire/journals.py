@@ -54,7 +54,7 @@ def found(disk: SimDisk, incarnation: int = 9) -> list[Record]:
 
 
 def begun(disk: SimDisk, incarnation: int = 1, layout: Layout = SMALL) -> Journal:
-    """A journal in its first or a later life, ready to be written."""
+    """A journal after its first or a later start, ready to be written."""
     past = recovery(disk, incarnation, layout)
     for _ in past.records():
         pass

@@ -116,7 +116,7 @@ def test_a_peer_of_the_same_cluster_is_welcome() -> None:
     assert judge_hello(MINE, altered(THEIRS, incarnation=6, nonce=9), THEIRS) == 1
 
 
-def test_a_node_that_is_nobodys_may_talk_to_everyone() -> None:
+def test_an_uninitialised_node_may_talk_to_everyone() -> None:
     assert judge_hello(altered(MINE, cluster_id=""), THEIRS) == 1
     assert judge_hello(MINE, altered(THEIRS, cluster_id="")) == 1
 
@@ -135,18 +135,18 @@ def test_without_a_common_version_the_older_one_is_to_be_upgraded() -> None:
         judge_hello(altered(MINE, version_min=2, version_max=2), THEIRS)
 
 
-def test_an_older_life_is_an_old_copy() -> None:
+def test_an_older_incarnation_is_an_old_copy() -> None:
     text = refused(THEIRS, altered(THEIRS, incarnation=6, nonce=333))
     assert "life 5" in text
     assert "life 6" in text
     assert "empty directory" in text
 
 
-def test_the_same_life_in_another_process_is_refused() -> None:
+def test_the_same_incarnation_in_another_process_is_refused() -> None:
     assert "runs twice" in refused(THEIRS, altered(THEIRS, nonce=223))
 
 
-def test_the_own_address_is_told_from_a_copy_of_the_own_directory() -> None:
+def test_the_own_address_is_distinguished_from_a_copy_of_the_own_directory() -> None:
     assert "this node itself" in refused(altered(MINE, member=ANN))
     assert "copy" in refused(altered(MINE, nonce=112))
 

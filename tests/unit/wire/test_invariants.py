@@ -29,7 +29,7 @@ class Clumsy(Journal):
 
 
 def a_second_opening(journal: Clumsy) -> None:
-    """WAL-3: the last commit of the life before would be written behind this life's."""
+    """WAL-3: the last commit of the start before would be written behind this one's."""
     journal.open([promise(1)])
 
 

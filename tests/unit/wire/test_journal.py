@@ -156,7 +156,7 @@ def test_each_old_segment_goes_durably_before_the_next() -> None:
     ]  # fmt: skip
 
 
-def test_promise_and_founding_outlive_the_segment_that_held_them() -> None:
+def test_promise_and_bootstrap_outlive_the_segment_that_held_them() -> None:
     """M26."""
     disk = SimDisk()
     journal = written(disk, [FOUNDED, promise(7)], *[[vote(s, 900)] for s in range(1, 13)])
@@ -168,7 +168,7 @@ def test_promise_and_founding_outlive_the_segment_that_held_them() -> None:
 
 
 def test_the_opening_group_is_proven_synced_before_older_segments_go() -> None:
-    """Rot in a group that nothing follows is taken for a torn write, and the promise with it."""
+    """Corruption in the last group is taken for a torn write, and the promise with it."""
     disk = SimDisk()
     journal = written(disk, [promise(7)], [vote(1, 3500)], [vote(2, 3500)])
     operations = journal.truncate(Slot(1))
@@ -189,7 +189,7 @@ def test_an_idle_journal_closes_its_last_group_once() -> None:
     assert found(disk) == [vote(1), vote(2)]
 
 
-def test_there_is_always_room_to_close() -> None:
+def test_there_is_always_space_to_close() -> None:
     for size in range(3300, 3900):
         disk = SimDisk()
         journal = written(disk, [vote(1, size)])
@@ -256,7 +256,7 @@ GROWING = Layout(segment_bytes=8192, segment_bytes_first=1024, spares_ready=1, s
 
 
 def made(disk: SimDisk, journal: Journal) -> None:
-    """What the keeper does: make segments ahead until none lacks."""
+    """What the maintenance thread does: make segments ahead until none lacks."""
     while operations := journal.prepare():
         disk.obey(operations)
         journal.prepared(has_succeeded=True)

@@ -85,7 +85,7 @@ def test_the_batch_of_a_vote_is_not_copied() -> None:
     assert any(buffer is record.batch for buffer in buffers)
 
 
-def test_the_journals_own_records_are_nobodys() -> None:
+def test_the_journals_own_records_have_no_owner() -> None:
     head = SegmentHead(1, NODE, 3, 0, 0)
     data = bytes_of(stored_head(head))
     body = body_of(data, header_of(data))
@@ -180,7 +180,7 @@ def test_a_header_whose_node_is_no_text_is_none_even_with_the_right_sum() -> Non
     assert header_at(MAGIC + crc.to_bytes(4, "little") + checked, 0) is None
 
 
-def test_the_seed_differs_by_segment_and_by_life() -> None:
+def test_the_seed_differs_by_segment_and_by_incarnation() -> None:
     seeds = {chain_seed(number, life) for number in range(50) for life in range(50)}
     assert len(seeds) == 2500
 

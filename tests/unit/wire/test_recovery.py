@@ -94,7 +94,7 @@ def test_what_was_never_proven_synced_is_written_again_and_the_old_segment_left_
     assert found(disk) == [vote(1), vote(2)]
 
 
-def test_a_failed_sync_is_healed_by_the_next_life() -> None:
+def test_a_failed_sync_is_healed_by_the_next_incarnation() -> None:
     """The pages are marked clean, so syncing the old file again would write nothing (M28)."""
     for seed in range(20):
         disk = SimDisk()
@@ -128,7 +128,7 @@ def test_a_segment_torn_at_birth_is_dropped_and_the_one_before_it_counts_whole()
     assert found(disk) == [promise(3), vote(1), vote(2)]
 
 
-def test_a_life_that_wrote_nothing_leaves_no_segment_behind() -> None:
+def test_an_incarnation_that_wrote_nothing_leaves_no_segment_behind() -> None:
     disk = SimDisk()
     written(disk, [promise(3), vote(1)], [vote(2)])
     for incarnation in range(2, 12):
@@ -198,7 +198,7 @@ def test_a_commit_without_its_end_brings_a_warning_and_what_is_whole_of_it_count
     assert list(past.records()) == [vote(1), vote(2)]
 
 
-def test_damage_is_told_with_its_place_its_kind_and_how_it_is_known() -> None:
+def test_damage_is_reported_with_its_place_its_kind_and_how_it_is_known() -> None:
     def text_after(byte: int, commits: int = 7) -> str:
         disk = SimDisk()
         written(disk, *([vote(slot, 900)] for slot in range(1, commits + 1)))
@@ -227,7 +227,7 @@ def test_damage_is_told_with_its_place_its_kind_and_how_it_is_known() -> None:
     )
 
 
-def test_rot_in_the_newest_segment_names_file_offset_and_slot() -> None:
+def test_corruption_in_the_newest_segment_names_file_offset_and_slot() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2)], [vote(3)])
     offset = places(disk, FIRST)[2]
@@ -240,7 +240,7 @@ def test_rot_in_the_newest_segment_names_file_offset_and_slot() -> None:
         assert word in error.text
 
 
-def test_rot_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
+def test_corruption_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
     disk = SimDisk()
     journal = written(disk, [vote(1)], [vote(2)])
     disk.obey(journal.close_idle())
@@ -248,14 +248,14 @@ def test_rot_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
     assert "slot 2" in refused(disk).text
 
 
-def test_rot_in_the_head_of_the_newest_segment_is_noticed() -> None:
+def test_corruption_in_the_head_of_the_newest_segment_is_noticed() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2)])
     disk.flip(FIRST, 20)
     assert "offset 0" in refused(disk).text
 
 
-def test_rot_in_an_older_segment_is_noticed_while_reading() -> None:
+def test_corruption_in_an_older_segment_is_noticed_while_reading() -> None:
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 8)])
     disk.flip(FIRST, places(disk, FIRST)[1] + 40)
@@ -264,14 +264,14 @@ def test_rot_in_an_older_segment_is_noticed_while_reading() -> None:
         list(past.records())
 
 
-def test_a_damaged_head_of_an_older_segment_is_rot() -> None:
+def test_a_damaged_head_of_an_older_segment_is_corruption() -> None:
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 8)])
     disk.flip(FIRST, 20)
     assert "its head is damaged" in refused(disk).text
 
 
-def test_a_shortened_older_segment_is_rot() -> None:
+def test_a_shortened_older_segment_is_corruption() -> None:
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 8)])
     disk_read = disk.read
@@ -396,7 +396,7 @@ def test_records_of_old_segments_are_read_one_segment_at_a_time() -> None:
 
 
 def test_a_renamed_spare_with_its_stale_head_is_no_segment() -> None:
-    """The name was durable, what the new life wrote was not: its old head must not speak."""
+    """The name was durable, what the new start wrote was not: its old head must not count."""
     disk = SimDisk()
     journal = written(disk, [promise(3)], *[[vote(slot, 900)] for slot in range(1, 7)])
     disk.obey(journal.truncate(Slot(3)))
@@ -405,7 +405,7 @@ def test_a_renamed_spare_with_its_stale_head_is_no_segment() -> None:
     assert found(disk) == [promise(3)] + [vote(slot, 900) for slot in range(4, 7)]
 
 
-def test_the_identity_of_a_life_is_in_its_segments() -> None:
+def test_the_identity_of_an_incarnation_is_in_its_segments() -> None:
     disk = SimDisk()
     written(disk, [vote(1)])
     header = header_at(disk.read(FIRST, 0, 4096), 0)
@@ -453,7 +453,7 @@ def test_the_promise_of_an_older_log_outlives_its_segments() -> None:
     assert found(disk)[:2] == [promise(3), FOUNDED]
 
 
-def test_a_torn_write_and_rot_are_told_apart_in_an_older_log() -> None:
+def test_a_torn_write_and_corruption_are_distinguished_in_an_older_log() -> None:
     torn = older_log([vote(1)], [vote(2)])
     end = len(torn.read(FIRST, 0, 4096).rstrip(b"\0"))
     torn.flip(FIRST, end - 20, 1)

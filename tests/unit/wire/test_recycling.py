@@ -61,7 +61,7 @@ def numbers_in(data: bytes) -> set[int]:
     return {header.segment for header in headers if header is not None}
 
 
-def test_a_segment_that_goes_becomes_a_spare_that_the_next_life_knows() -> None:
+def test_a_segment_that_goes_becomes_a_spare_that_the_next_incarnation_knows() -> None:
     disk = SimDisk()
     journal, _ = wrapped(disk)
     spares = names(disk, "spare-")
@@ -88,7 +88,7 @@ def test_once_the_log_has_wrapped_no_segment_is_made_and_none_removed() -> None:
     assert sum(isinstance(each, Rename) for each in operations) > 40
 
 
-def test_recycling_takes_no_more_room_than_the_log_needed_at_once() -> None:
+def test_recycling_takes_no_more_space_than_the_log_needed_at_once() -> None:
     disk = SimDisk()
     journal = begun(disk, 1, LAYOUT)
     most = 0
@@ -144,7 +144,7 @@ def test_segments_below_the_full_size_are_kept_only_as_those_made_ahead() -> Non
 def test_the_name_of_a_file_bears_a_number_above_all_that_was_ever_written_in_it(
     lives: int,
 ) -> None:
-    """So whatever is stale in a segment names a lower number, in whichever life it was written."""
+    """So whatever is stale in a segment names a lower number, in whichever start it was written."""
     disk = SimDisk()
     wrapped(disk, lives)
     for name in disk.files:
@@ -223,10 +223,10 @@ def promised(records: list[Record]) -> Ballot:
     return max(record.ballot for record in records if isinstance(record, Promised | Vote))
 
 
-# --- and rot is still told from a torn write ---------------------------------------------------
+# --- and corruption still differs from a torn write --------------------------------------------
 
 
-def test_a_sector_that_fell_back_to_its_stale_content_is_rot() -> None:
+def test_a_sector_that_fell_back_to_its_stale_content_is_corruption() -> None:
     """The disk had said that it was written; commits behind it prove that it was."""
     disk = SimDisk()
     journal, slot = wrapped(disk)

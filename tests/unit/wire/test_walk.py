@@ -15,9 +15,9 @@ from quorate.wire.records import (
 from quorate.wire.walk import Walk
 from tests.unit.wire.journals import NODE, promise, vote
 
-NUMBER, LIFE = 5, 77
+NUMBER, EPOCH = 5, 77
 HEAD = stored_head(SegmentHead(1, NODE, 1, 0, 0))
-ROOM = bytes(1024)
+SPACE = bytes(1024)
 
 Group = list[Stored]
 
@@ -25,7 +25,7 @@ Group = list[Stored]
 class Writer:
     """Lays records as a journal does, or as one that errs."""
 
-    def __init__(self, number: int = NUMBER, life: int = LIFE) -> None:
+    def __init__(self, number: int = NUMBER, life: int = EPOCH) -> None:
         self.number, self.life = number, life
         self.data = b""
         self.crc = chain_seed(number, life)
@@ -56,23 +56,23 @@ def three_commits() -> tuple[bytes, list[int]]:
         writer.write(stored(vote(2)), stored(vote(3))),
         writer.write(stored(vote(4))),
     ]
-    return writer.data + ROOM, begins
+    return writer.data + SPACE, begins
 
 
-def test_all_good_records_are_met_up_to_the_room_behind_them() -> None:
+def test_all_good_records_are_met_up_to_the_space_behind_them() -> None:
     data, begins = three_commits()
     walk, slots = walked(data)
 
     assert slots == [0, 1, 2, 3, 4]
     assert (walk.commit, walk.commit_offset, walk.is_complete) == (3, begins[2], True)
     assert walk.fault is not None
-    assert walk.fault.offset == len(data) - len(ROOM)
+    assert walk.fault.offset == len(data) - len(SPACE)
     assert walk.later_commit_at() is None
 
 
 def test_a_segment_whose_end_is_known_has_no_fault() -> None:
     data, _ = three_commits()
-    walk, _ = walked(data, len(data) - len(ROOM))
+    walk, _ = walked(data, len(data) - len(SPACE))
     assert walk.fault is None
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_body_in_the_last_commit_is_torn_and_has_a_slot() -> None:
     assert walk.later_commit_at() is None
 
 
-def test_a_damaged_header_before_a_later_commit_is_rot() -> None:
+def test_a_damaged_header_before_a_later_commit_is_corruption() -> None:
     data, begins = three_commits()
     walk, _ = walked(flipped(data, begins[1] + 30))
     assert walk.fault is not None
@@ -107,7 +107,7 @@ def test_a_whole_record_of_the_same_commit_behind_a_bad_one_is_torn() -> None:
     assert not middle_lost.is_complete
 
 
-def test_a_bad_record_inside_a_commit_that_a_later_one_follows_is_rot() -> None:
+def test_a_bad_record_inside_a_commit_that_a_later_one_follows_is_corruption() -> None:
     data, begins = three_commits()
     second = begins[1] + (begins[2] - begins[1]) // 2
     walk, slots = walked(flipped(data, second + 5))
@@ -118,7 +118,7 @@ def test_a_bad_record_inside_a_commit_that_a_later_one_follows_is_rot() -> None:
 
 def test_without_a_head_any_commit_but_the_opening_one_is_proof() -> None:
     data, begins = three_commits()
-    opening_only, _ = walked(flipped(data, 10)[: begins[1]] + ROOM)
+    opening_only, _ = walked(flipped(data, 10)[: begins[1]] + SPACE)
     more, _ = walked(flipped(data, 10))
 
     assert opening_only.later_commit_at() is None
@@ -126,8 +126,8 @@ def test_without_a_head_any_commit_but_the_opening_one_is_proof() -> None:
 
 
 def test_a_stale_record_of_another_segment_never_passes() -> None:
-    """M25, first lock: even if its chain fitted, it names its segment and its life."""
-    for stale in ({"number": NUMBER - 1}, {"life": LIFE + 1}):
+    """M25, first lock: even if its chain fitted, it names its segment and its epoch."""
+    for stale in ({"number": NUMBER - 1}, {"life": EPOCH + 1}):
         writer = Writer()
         writer.write(HEAD)
         writer.write(stored(vote(1)), **stale)
@@ -140,8 +140,8 @@ def test_a_stale_record_of_another_segment_never_passes() -> None:
 
 
 def test_a_record_that_does_not_follow_its_predecessor_never_passes() -> None:
-    """M25, second lock: the chain begins with a seed of its segment and life."""
-    for seed in (0, chain_seed(NUMBER - 1, LIFE), chain_seed(NUMBER, LIFE + 1)):
+    """M25, second lock: the chain begins with a seed of its segment and epoch."""
+    for seed in (0, chain_seed(NUMBER - 1, EPOCH), chain_seed(NUMBER, EPOCH + 1)):
         writer = Writer()
         writer.crc = seed
         writer.write(HEAD)
@@ -177,7 +177,7 @@ def test_what_a_user_wrote_is_not_taken_for_a_later_commit() -> None:
     writer = Writer()
     writer.write(HEAD)
     begin = writer.write(stored(promise(1)), stored(msgspec.structs.replace(vote(2), batch=forged)))
-    data = flipped(writer.data, begin) + ROOM
+    data = flipped(writer.data, begin) + SPACE
 
     walk, _ = walked(data)
     assert walk.later_commit_at() is None

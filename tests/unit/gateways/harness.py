@@ -35,7 +35,7 @@ from quorate.httpserver.slices import SliceQueue
 from quorate.machine.domains import Domains
 from quorate.machine.watches import Watches
 from quorate.node.presence import registration
-from tests.unit.machine.lab import ANN, FOUNDERS, Lab, fired
+from tests.unit.machine.lab import ANN, INITIAL, Lab, fired
 
 CLUSTER = "8d3f3a44-0a3b-4b0e-9d4e-3c1f6b6f2a11"
 ME = Member(ANN, "Ann", "10.0.0.1:8300", "10.0.0.1:8500")
@@ -119,7 +119,7 @@ class FakeLocal:
 
     def status(self) -> Status:
         machine = self.lab.machine
-        configuration = FOUNDERS.__class__(1, 0, self.voters)
+        configuration = INITIAL.__class__(1, 0, self.voters)
         return Status(
             ME, CLUSTER, "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
             machine.applied, machine.applied, machine.index, machine.stamp_ms, machine.digest,
@@ -233,7 +233,7 @@ class FakeTransport:
         self.is_paused = False
 
 
-class Desk:
+class GatewayHarness:
     """A gateway with one connection; fills `connection.Listener`."""
 
     def __init__(

@@ -29,7 +29,7 @@ def test_a_session_is_made_renewed_listed_and_ended() -> None:
     asyncio.run(run())
 
 
-def test_a_session_depends_on_no_node_unless_told() -> None:
+def test_a_session_depends_on_no_node_unless_asked_to() -> None:
     async def run() -> None:
         async with nodes(Store()) as [node], AsyncClient(node.address) as client:
             await client.session.create()
