@@ -10,7 +10,7 @@ from quorate.base.effects import Persist, Send, SendWhenDurable
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accept, Accepted, Nack, Prepare, Promise
 from quorate.base.records import Promised, Vote
-from quorate.paxos.acceptor import Acceptor
+from quorate.paxos.acceptor import PAGE_BYTES_MAX, Acceptor
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
 LOW, HIGH = Ballot(1, ANN), Ballot(2, BOB)
@@ -25,6 +25,16 @@ def test_a_slot_known_chosen_is_granted_without_a_vote_and_still_raises_the_prom
     assert again == [SendWhenDurable(BOB, Accepted(HIGH, Slot(4)))]
     assert made.votes == {}
     assert made.on_prepare(ANN, Prepare(LOW, Slot(1)), {}) == [Send(ANN, Nack(LOW, HIGH))]
+
+
+def test_a_page_of_a_promise_is_filled_to_its_limit_and_never_beyond() -> None:
+    made = Acceptor(NONE, 20)
+    half = b"x" * (PAGE_BYTES_MAX // 2)
+    for slot in range(1, 6):
+        made.remember(Vote(LOW, Slot(slot), NONE, half))
+    effects = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
+    pages = [e.message for e in effects if isinstance(e, Reply) and isinstance(e.message, Promise)]
+    assert [[held.slot for held in page.held] for page in pages] == [[1, 2], [3, 4], [5]]
 
 
 def test_a_repeated_prepare_is_promised_again_without_a_record() -> None:

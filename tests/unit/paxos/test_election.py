@@ -40,6 +40,22 @@ def test_a_candidate_far_behind_is_granted_only_after_a_while() -> None:
     assert made.may_grant(HIGH, LOW, 3.0)
 
 
+def test_how_long_a_candidate_far_behind_waits_follows_from_the_timeout() -> None:
+    """Three timeouts after the leader was lost, whatever the clock shows."""
+    made = Election(Timing(election_timeout_s=2.0), random.Random(1), 1_000.0)
+    made.on_leader(FIRST, 1_000.0)
+    assert not made.may_grant(HIGH, LOW, 1_005.9)
+    assert made.may_grant(HIGH, LOW, 1_006.0)
+
+
+def test_a_leader_that_is_gone_serves_nobody() -> None:
+    made = election()
+    made.on_leader(FIRST, 0.0, is_serving=True)
+    made.forget(0.1)
+    assert not made.is_leader_serving
+    assert made.on_leader(FIRST, 0.2, is_serving=True)  # news, once more
+
+
 def test_a_broken_link_to_the_leader_counts_as_silence() -> None:
     made = election()
     made.on_leader(FIRST, 0.0)
