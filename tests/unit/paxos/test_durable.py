@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quorate.base.effects import Reply
+from quorate.base.effects import SendWhenDurable
 from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import ConfigurationDurable
 from quorate.paxos.durable import Durable
@@ -39,7 +39,7 @@ def made(watermark: int, *, proven: bool = True) -> tuple[Durable, FakeLearner]:
     return Durable(*parts), learner
 
 
-SAID = [Reply(ME, ConfigurationDurable(2))]
+SAID = [SendWhenDurable(ME, ConfigurationDurable(2))]
 
 
 def test_a_log_that_proves_its_tables_says_what_they_have_in_force() -> None:
