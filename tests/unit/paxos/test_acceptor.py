@@ -33,7 +33,11 @@ def test_a_page_of_a_promise_is_filled_to_its_limit_and_never_beyond() -> None:
     for slot in range(1, 6):
         made.remember(Vote(LOW, Slot(slot), NONE, half))
     effects = made.on_prepare(BOB, Prepare(HIGH, Slot(1)), {})
-    pages = [e.message for e in effects if isinstance(e, SendWhenDurable) and isinstance(e.message, Promise)]
+    pages = [
+        e.message
+        for e in effects
+        if isinstance(e, SendWhenDurable) and isinstance(e.message, Promise)
+    ]
     assert [[held.slot for held in page.held] for page in pages] == [[1, 2], [3, 4], [5]]
 
 
