@@ -15,16 +15,21 @@ from tests.words import BOTH, ENTRIES, NAMES, TEXT, Checker, Entry, Finding, spl
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/quorate"
 
-CLEAN: tuple[str, ...] = ("chunks", "domains", "net")
+CLEAN: tuple[str, ...] = ("chunks", "domains", "examples", "net")
 """Packages of the source, and other folders with Python files, from the root."""
 
 PAGES: tuple[str, ...] = (
     ".ci/run",
+    ".pre-commit-config.yaml",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
+    "Makefile",
     "deploy/container/Containerfile",
+    "deploy/grafana/quorate.json",
+    "deploy/prometheus/alerts.test.yml",
+    "deploy/prometheus/alerts.yml",
     "deploy/systemd/quorate.service",
     "docs/api/errors.md",
     "docs/benchmarks.md",
@@ -34,6 +39,7 @@ PAGES: tuple[str, ...] = (
     "docs/protocol/survivors.md",
     "docs/testing-your-service.md",
     "docs/tutorial.md",
+    "pyproject.toml",
 )
 """Markdown pages, and other texts."""
 

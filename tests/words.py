@@ -188,6 +188,12 @@ ENTRIES: tuple[Entry, ...] = (
 
 PUBLIC: Mapping[str, str] = MappingProxyType(
     {
+        "members_heard": "a metric",
+        "MEMBERS_HEARD": "its constant",
+        "leader_last_heard_seconds": "a metric",
+        "LEADER_LAST_HEARD_SECONDS": "its constant",
+        "QuorateMemberNotHeard": "an alert",
+        "LastHeard": "a field of `/v1/operator/paxos`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
         'seeded_rng(seed, "gather")': "likewise",
     }
