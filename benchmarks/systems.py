@@ -198,10 +198,10 @@ class Etcd:
         """See System."""
         deadline_s = time.monotonic() + 20
         while time.monotonic() < deadline_s:
-            answers = [self._status(member) for member in self._running()]
-            leaders = {answer.get("leader") for answer in answers}
+            responses = [self._status(member) for member in self._running()]
+            leaders = {answer.get("leader") for answer in responses}
             if len(leaders) == 1 and (leader := leaders.pop()) not in {None, "0"}:
-                for member, answer in zip(self._running(), answers, strict=True):
+                for member, answer in zip(self._running(), responses, strict=True):
                     if answer["header"]["member_id"] == leader:
                         return member
             time.sleep(0.02)

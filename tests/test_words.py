@@ -15,7 +15,7 @@ from tests.words import BOTH, ENTRIES, NAMES, TEXT, Checker, Entry, Finding, spl
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/quorate"
 
-CLEAN: tuple[str, ...] = ("chunks", "domains", "examples", "net")
+CLEAN: tuple[str, ...] = ("benchmarks", "chunks", "domains", "examples", "net")
 """Packages of the source, and other folders with Python files, from the root."""
 
 PAGES: tuple[str, ...] = (

@@ -193,7 +193,7 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "leader_last_heard_seconds": "a metric",
         "LEADER_LAST_HEARD_SECONDS": "its constant",
         "QuorateMemberNotHeard": "an alert",
-        "LastHeard": "a field of `/v1/operator/paxos`",
+        "LastHeard": "a field of `/v1/operator/cluster`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
         'seeded_rng(seed, "gather")': "likewise",
     }
