@@ -2,6 +2,7 @@ from quorate.client.aio.client import AsyncClient as AsyncClient
 from quorate.client.aio.elections import AsyncElection as AsyncElection
 from quorate.client.aio.kv import AsyncKv as AsyncKv
 from quorate.client.aio.locks import AsyncLock as AsyncLock
+from quorate.client.aio.operator import AsyncOperator as AsyncOperator
 from quorate.client.aio.semaphores import AsyncSemaphore as AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions as AsyncSessions
 from quorate.client.aio.snapshot import AsyncSnapshots as AsyncSnapshots
@@ -15,6 +16,9 @@ from quorate.client.handles import AsyncPaxos as AsyncPaxos
 from quorate.client.handles import Paxos as Paxos
 from quorate.client.holding import Held as Held
 from quorate.client.replies import Reply as Reply
+from quorate.client.structs import ClusterMember as ClusterMember
+from quorate.client.structs import ClusterOverview as ClusterOverview
+from quorate.client.structs import ConfiguredServer as ConfiguredServer
 from quorate.client.structs import KvEntry as KvEntry
 from quorate.client.structs import Leader as Leader
 from quorate.client.structs import MemberInfo as MemberInfo
@@ -26,6 +30,7 @@ from quorate.client.sync.client import Client as Client
 from quorate.client.sync.elections import Election as Election
 from quorate.client.sync.kv import Kv as Kv
 from quorate.client.sync.locks import Lock as Lock
+from quorate.client.sync.operator import Operator as Operator
 from quorate.client.sync.semaphores import Semaphore as Semaphore
 from quorate.client.sync.session import Sessions as Sessions
 from quorate.client.sync.snapshot import Snapshots as Snapshots
@@ -38,6 +43,7 @@ __all__ = [
     "AsyncElection",
     "AsyncKv",
     "AsyncLock",
+    "AsyncOperator",
     "AsyncPaxos",
     "AsyncSemaphore",
     "AsyncSessions",
@@ -46,6 +52,9 @@ __all__ = [
     "AsyncTxn",
     "AsyncWatch",
     "Client",
+    "ClusterMember",
+    "ClusterOverview",
+    "ConfiguredServer",
     "Election",
     "Held",
     "Kv",
@@ -55,6 +64,7 @@ __all__ = [
     "LockHeldError",
     "LockLostError",
     "MemberInfo",
+    "Operator",
     "Paxos",
     "Reply",
     "Semaphore",

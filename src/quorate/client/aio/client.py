@@ -10,6 +10,7 @@ from quorate.client import arguments, environment
 from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
+from quorate.client.aio.operator import AsyncOperator
 from quorate.client.aio.road import FOREVER, AsyncRoad
 from quorate.client.aio.semaphores import AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions
@@ -60,6 +61,7 @@ class AsyncClient:
         session: Sessions.
         status: What the nodes say of themselves.
         snapshot: Backups.
+        operator: Members, votes and leadership.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class AsyncClient:
         self.session = AsyncSessions(self._road)
         self.status = AsyncStatus(self._road)
         self.snapshot = AsyncSnapshots(self._road)
+        self.operator = AsyncOperator(self._road)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._road!r}; uses {self.endpoint}>"

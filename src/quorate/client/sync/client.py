@@ -16,6 +16,7 @@ from quorate.client.requests import ClientRequest, Lane, call_path, head, query
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
+from quorate.client.sync.operator import Operator
 from quorate.client.sync.road import FOREVER, Road
 from quorate.client.sync.semaphores import Semaphore
 from quorate.client.sync.session import Sessions
@@ -61,6 +62,7 @@ class Client:
         session: Sessions.
         status: What the nodes say of themselves.
         snapshot: Backups.
+        operator: Members, votes and leadership.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Client:
         self.session = Sessions(self._road)
         self.status = Status(self._road)
         self.snapshot = Snapshots(self._road)
+        self.operator = Operator(self._road)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._road!r}; uses {self.endpoint}>"

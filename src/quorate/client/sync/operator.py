@@ -1,0 +1,78 @@
+"""Operator: the members of the cluster, who votes, and who leads."""
+
+from quorate.client import arguments, bodies
+from quorate.client.requests import ClientRequest, Lane, head, query
+from quorate.client.structs import OVERVIEW, SERVERS, ClusterOverview, ConfiguredServer
+from quorate.client.sync.road import Road
+
+
+class Operator:
+    """Membership, for the programs that run a cluster.
+
+    Raises (every method):
+        UnavailableError: Definite: it was not done, and the deadline came.
+        OutcomeUnknownError: Indefinite, `promote`, `remove` and `transfer`: it may have been done.
+    """
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._road!r}>"
+
+    def overview(self, *, deadline_s: float | None = None) -> ClusterOverview:
+        """The cluster as the node that answers knows it, also while there is no leader."""
+        request = ClientRequest(
+            head("GET", b"/v1/operator/cluster"), lane=Lane.LOCAL, is_repeatable=True
+        )
+        found = bodies.decoded(OVERVIEW, self._road.call(request, deadline_s))
+        found.members.sort(key=lambda each: each.name)
+        return found
+
+    def servers(self, *, deadline_s: float | None = None) -> list[ConfiguredServer]:
+        """The members of the configuration in force; a linearizable read."""
+        request = ClientRequest(
+            head("GET", b"/v1/operator/raft/configuration"), lane=Lane.ALONE, is_repeatable=True
+        )
+        return bodies.decoded(SERVERS, self._road.call(request, deadline_s)).servers
+
+    def promote(self, member: str, *, deadline_s: float | None = None) -> None:
+        """Give a learner a vote; harmless if it has one.
+
+        Args:
+            member: Its id.
+            deadline_s: Seconds from now; the client's own if None.
+
+        Raises:
+            ConflictError: It has not caught up yet, or another change is under way.
+            NotFoundError: There is no such member.
+        """
+        self._change("PUT", b"/v1/operator/raft/peer", member, deadline_s)
+
+    def remove(self, member: str, *, deadline_s: float | None = None) -> None:
+        """Remove a member for good; when this returns, it may be shut down.
+
+        Args:
+            member: Its id.
+            deadline_s: Seconds from now; the client's own if None.
+
+        Raises:
+            NotFoundError: There is no such member.
+        """
+        self._change("DELETE", b"/v1/operator/raft/peer", member, deadline_s)
+
+    def transfer(self, member: str = "", *, deadline_s: float | None = None) -> None:
+        """Hand leadership over.
+
+        Args:
+            member: The id of the next leader; empty: the best one.
+            deadline_s: Seconds from now; the client's own if None.
+
+        Raises:
+            NotFoundError: There is no other voter that is alive, or no such member.
+        """
+        self._change("POST", b"/v1/operator/raft/transfer-leader", member, deadline_s)
+
+    def _change(self, method: str, path: bytes, member: str, deadline_s: float | None) -> None:
+        what = query(id=arguments.text("member", member) or None)
+        self._road.call(ClientRequest(head(method, path, what), lane=Lane.ALONE), deadline_s)
