@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from benchmarks import pools
 from quorate import __version__
-from quorate.lab.launch import HOST, LaunchError, LocalCluster, free_ports
+from quorate.lab.launch import LaunchError, LocalCluster
+from quorate.runtime.reserved import HOST, free_ports
 
 MEMBERS = 3
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.config import NodeSettings, local
@@ -24,6 +23,7 @@ from quorate.base.errors import NotFoundError, UnavailableError
 from quorate.base.ports import Local, Status
 from quorate.runtime.addresses import join_address
 from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.faultlog import silent_log
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
@@ -128,7 +128,7 @@ class Cluster:
         self._directory = directory
         self._settings = settings or local()
         self._is_durable = is_durable
-        self._log = log or _silent()
+        self._log = log or silent_log()
         self._temporary: Path | None = None
         self.nodes: list[ClusterNode] = []
 
@@ -246,10 +246,3 @@ def _free_addresses(count: int) -> list[str]:
     for one in held:
         one.close()
     return addresses
-
-
-def _silent() -> FilteringBoundLogger:
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical")
-    )
-    return log

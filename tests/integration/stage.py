@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import uvloop
 
 from quorate.lab.demowork import Copy, read_copy
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess
+from quorate.lab.launch import LocalCluster, NodeProcess
+from quorate.runtime.reserved import HOST
 from tests.integration.load import Load
 from tests.integration.wires import FRONT, Wires
 from tests.limits import HANG_S

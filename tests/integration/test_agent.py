@@ -205,7 +205,7 @@ def test_a_reload_changes_what_may_change_and_names_what_may_not(tmp_path: Path)
             http_config={"response_headers": {"X-New": "1"}, "block_endpoints": ["/v1/session"]},
         )
         process.send_signal(signal.SIGHUP)
-        assert said(process, "needs a new start")["keys"] == "datacenter"
+        assert said(process, "needs a restart")["keys"] == "datacenter"
         deadline_s = time.monotonic() + HANG_S
         while json.loads(api(port, "/v1/agent/self")[2])["Meta"].get("rack") != "r2":
             assert time.monotonic() < deadline_s

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess, Ports, free_ports, quorate_command
+from quorate.lab.launch import LocalCluster, NodeProcess, Ports, quorate_command
+from quorate.runtime.reserved import HOST, free_ports
 from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration

@@ -22,7 +22,8 @@ from quorate import (
     QuorateError,
     UnavailableError,
 )
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess, free_ports
+from quorate.lab.launch import LocalCluster, NodeProcess
+from quorate.runtime.reserved import HOST, free_ports
 from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess, quorate_command
+from quorate.lab.launch import LocalCluster, NodeProcess, quorate_command
+from quorate.runtime.reserved import HOST
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

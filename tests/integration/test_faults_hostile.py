@@ -16,7 +16,8 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import GroupNumber, NodeId
 from quorate.base.messages import ReadAsk
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, NodeProcess
+from quorate.lab.launch import NodeProcess
+from quorate.runtime.reserved import HOST
 from quorate.wire.frame import encode_frame
 from quorate.wire.hello import (
     MAGIC,

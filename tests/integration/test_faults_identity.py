@@ -13,7 +13,8 @@ import pytest
 
 from quorate.base.errors import QuorateError
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess, Ports, free_ports
+from quorate.lab.launch import LocalCluster, NodeProcess, Ports
+from quorate.runtime.reserved import HOST, free_ports
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import Stage, log_of, played

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, NodeProcess
+from quorate.lab.launch import NodeProcess
+from quorate.runtime.reserved import HOST
 from tests.integration.stage import SLOW_MACHINE, Stage, log_of, played
 from tests.limits import HANG_S
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from quorate.client import AsyncClient
-from quorate.lab.launch import HOST, NodeProcess
+from quorate.lab.launch import NodeProcess
+from quorate.runtime.reserved import HOST
 from tests.integration import damage
 from tests.integration.shim import Shim
 from tests.integration.stage import MIB, SLOW_MACHINE, Stage, log_of, played

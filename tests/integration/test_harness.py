@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.lab.launch import HOST, NodeProcess, Ports, free_ports
+from quorate.lab.launch import NodeProcess, Ports
+from quorate.runtime.reserved import HOST, free_ports
 from quorate.sim.search import ABSENT, Call
 from tests.integration.load import KEYS, History
 from tests.integration.wires import FRONT, Wires

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import HOST, LocalCluster, NodeProcess
+from quorate.lab.launch import LocalCluster, NodeProcess
+from quorate.runtime.reserved import HOST
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.lab.launch import HOST, NodeProcess
+from quorate.lab.launch import NodeProcess
+from quorate.runtime.reserved import HOST
 from tests.integration.stage import Stage, played
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from quorate import Client, QuorateError
-from quorate.lab.launch import HOST, free_ports, quorate_command
+from quorate.lab.launch import quorate_command
+from quorate.runtime.reserved import HOST, free_ports
 from quorate.testing import Cluster
 from tests.docblocks import Block, blocks, replaced, run_python, run_tests
 from tests.limits import HANG_S

@@ -1,4 +1,4 @@
-"""The demo's proxied links."""
+"""The demo's network partitions."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from quorate.lab.launch import free_ports
-from quorate.lab.proxy import Address, Cables, Socket, process_with_socket
+from quorate.lab.proxy import Address, Partitions, ProxiedNode, process_with_socket
+from quorate.runtime.reserved import free_ports
 from tests.limits import HANG_S, SILENT_S
 
 pytestmark = pytest.mark.integration
@@ -37,18 +37,18 @@ async def answered(streams: Streams, within_s: float = HANG_S) -> bytes:
         return b""
 
 
-def played(story: Callable[[Cables, Dial], Awaitable[None]], dialer: str = "") -> None:
-    """Run a story with a node that echoes behind a proxied link; whoever dials is `dialer`."""
+def played(story: Callable[[Partitions, Dial], Awaitable[None]], dialer: str = "") -> None:
+    """Run a story with a node that echoes behind a proxy; `dialer` opened every connection."""
 
     async def play() -> None:
         port, other = free_ports(2)
         server = await asyncio.start_server(echo, BACK, port)
         sockets = [
-            Socket("n1", (FRONT, port), (BACK, port)),
-            Socket("n2", (FRONT, other), (BACK, other)),
+            ProxiedNode("n1", (FRONT, port), (BACK, port)),
+            ProxiedNode("n2", (FRONT, other), (BACK, other)),
         ]
-        cables = Cables(sockets, lambda _: dialer)
-        await cables.start()
+        partitions = Partitions(sockets, lambda _: dialer)
+        await partitions.start()
         guests: list[Streams] = []
 
         async def dialed() -> Streams:
@@ -56,36 +56,36 @@ def played(story: Callable[[Cables, Dial], Awaitable[None]], dialer: str = "") -
             return guests[-1]
 
         try:
-            await story(cables, dialed)
+            await story(partitions, dialed)
         finally:
             for _, writer in guests:
                 writer.transport.abort()
-            await cables.stop()
+            await partitions.stop()
             server.close()
             await asyncio.sleep(0.05)  # for what was aborted to be closed
 
     asyncio.run(play())
 
 
-def test_bytes_pass_until_the_link_is_cut_and_again_over_a_new_connection() -> None:
-    async def story(cables: Cables, dial: Dial) -> None:
+def test_bytes_pass_until_the_node_is_cut_off_and_again_over_a_new_connection() -> None:
+    async def story(partitions: Partitions, dial: Dial) -> None:
         old = await dial()
         assert await answered(old) == b"hello"
-        cables.pull("n1")
+        partitions.cut_off("n1")
         with pytest.raises(TimeoutError):
             await answered(old, SILENT_S)  # silent, not closed
-        cables.plug("n1")
+        partitions.reconnect("n1")
         assert await answered(old) == b""
         assert await answered(await dial()) == b"hello"
 
     played(story)
 
 
-def test_a_cut_link_cuts_what_its_node_dialed_too() -> None:
-    async def story(cables: Cables, dial: Dial) -> None:
+def test_a_node_that_is_cut_off_gets_no_bytes_on_what_it_dialed_either() -> None:
+    async def story(partitions: Partitions, dial: Dial) -> None:
         dialed = await dial()
         assert await answered(dialed) == b"hello"
-        cables.pull("n2")
+        partitions.cut_off("n2")
         with pytest.raises(TimeoutError):
             await answered(dialed, SILENT_S)
 

@@ -1,15 +1,12 @@
 """`quorate cluster recover`: a new cluster out of what survived."""
 
 import asyncio
-import logging
 import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, NodeSettings, local
@@ -24,15 +21,14 @@ from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.recovery.directories import recover
 from quorate.runtime.body import Body, BodySettings, start_body
+from quorate.runtime.faultlog import silent_log
 from quorate.runtime.home import HomeSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
 pytestmark = pytest.mark.integration
 
-LOG: Any = structlog.wrap_logger(
-    structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-)
+LOG = silent_log()
 SMALL = HomeSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
 
 

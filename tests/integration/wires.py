@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from quorate.base.errors import PeerError
-from quorate.lab.launch import HOST, NodeProcess
+from quorate.lab.launch import NodeProcess
+from quorate.runtime.reserved import HOST
 from quorate.wire.hello import HelloReader
 
 FRONT = "127.0.0.2"

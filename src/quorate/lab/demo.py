@@ -11,26 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from quorate.client.bulk import write_all
-from quorate.lab.demowork import Copy, Writing, library_files, lost, read_copy
-from quorate.lab.guests import greet_with_py_consul, greet_with_quorate
-from quorate.lab.launch import HOST, LaunchError, LocalCluster, NodeProcess
-from quorate.lab.proxy import Cables, Socket, process_with_socket
+from quorate.lab.demowork import (
+    Copy,
+    Writing,
+    library_files,
+    lost,
+    read_copy,
+    use_own_client,
+    use_py_consul,
+)
+from quorate.lab.launch import LaunchError, LocalCluster, NodeProcess
+from quorate.lab.proxy import Partitions, ProxiedNode, process_with_socket
+from quorate.runtime.reserved import HOST
 
-FRONT = "127.0.0.2"  # where the nodes find each other: the proxies that can be told to be silent
+FRONT = "127.0.0.2"  # where the nodes reach each other: the proxies
 STEADY_S = 2.0  # of writing before, between and after the faults
 DOWN_S = 2.0  # how long the killed node stays away
 APART_S = 4.0  # how long a node is cut off: longer than an election takes
-NOTICE_S = 0.2  # what was on its way at a fault is acknowledged within this
-BACK_S = 20.0  # how long anything may take to come back
+NOTICE_S = 0.2  # writes in flight at a fault are acknowledged within this
+BACK_S = 20.0  # how long a recovery may take
 
 Progress = Callable[[str, float | None], AbstractContextManager[Any]]
 
 
-def make_room(directory: Path) -> None:
-    """Make the directory for the nodes, and see that nothing is there.
+def prepare_directory(directory: Path) -> None:
+    """Create the directory for the nodes, and check that it is empty and writable.
 
     Raises:
-        LaunchError: It cannot be made or read, or something is in it.
+        LaunchError: It cannot be used, or is not empty.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def make_room(directory: Path) -> None:
 
 
 class Demo:
-    """One run; to `keep` is to leave the nodes running at the end until Ctrl-C.
+    """One run; with `keep`, the nodes run on until Ctrl-C at the end.
 
     For `progress` see `cli.output.progress`.
     """
@@ -59,42 +67,42 @@ class Demo:
         self._nodes = self._cluster.nodes
         self._addresses = [node.address for node in self._nodes]
         ports = {node.name: node.ports.server for node in self._nodes}
-        sockets = [Socket(name, (FRONT, port), (HOST, port)) for name, port in ports.items()]
-        self._cables = Cables(sockets, self._dialer_of)
+        proxied = [ProxiedNode(name, (FRONT, port), (HOST, port)) for name, port in ports.items()]
+        self._partitions = Partitions(proxied, self._opener_of)
 
     async def run(self) -> dict[str, Any]:
-        """Play everything; returns what is to be shown.
+        """Run everything; returns the result.
 
         Raises:
             LaunchError: A node did not start.
-            TimeoutError: Something did not come back.
-            GuestError: A client got a wrong answer.
+            TimeoutError: The cluster did not recover in time.
+            WrongAnswerError: A client got a wrong answer.
         """
-        await self._cables.start()
+        await self._partitions.start()
         try:
             with step("starting three nodes"):
                 await asyncio.to_thread(self._cluster.start)
             files = await asyncio.to_thread(library_files)
             await asyncio.to_thread(self._import, files)
             with step("working with our own client: cas, a lock, a transaction"):
-                await asyncio.to_thread(greet_with_quorate, self._addresses)
+                await asyncio.to_thread(use_own_client, self._addresses)
             with step("working with py-consul, somebody else's client") as said:
-                said(await asyncio.to_thread(greet_with_py_consul, self._nodes[1].ports.http))
+                said(await asyncio.to_thread(use_py_consul, self._nodes[1].ports.http))
             writing = Writing(self._addresses)
             writing.start()
-            await self._play(writing)
+            await self._inject_faults(writing)
             await writing.stop()
             with step("reading everything back from every node"):
                 copies = [await read_copy(address) for address in self._addresses]
             result = self._result(files, writing, copies)
             if self._keep:
-                await self._stay()
+                await self._wait_for_interrupt()
             return result
         finally:
             await asyncio.to_thread(self._cluster.stop)
-            await self._cables.stop()
+            await self._partitions.stop()
 
-    def _dialer_of(self, address: tuple[str, int]) -> str:
+    def _opener_of(self, address: tuple[str, int]) -> str:
         pids = {node.name: node.pid for node in self._nodes if node.is_running()}
         return process_with_socket(address, pids)
 
@@ -105,8 +113,8 @@ class Demo:
         with self._progress("importing", len(files)) as advance:
             write_all(self._addresses, "", items, lambda: advance(1))
 
-    async def _play(self, writing: Writing) -> None:
-        """Kill a node, bring it back, cut another one off, let it in again; all under writes."""
+    async def _inject_faults(self, writing: Writing) -> None:
+        """Kill a node, restart it, cut another one off, reconnect it; all under writes."""
         await asyncio.sleep(STEADY_S)
         leader = await self._leader()
         with step(f"kill -9 of the leader, {leader.name}, in mid-write") as said:
@@ -117,10 +125,10 @@ class Demo:
             leader = await self._leader()
         await asyncio.sleep(STEADY_S)
         with step(f"cutting the new leader, {leader.name}, off from the others") as said:
-            said(await self._until_writing(writing, lambda: self._cables.pull(leader.name)))
+            said(await self._until_writing(writing, lambda: self._partitions.cut_off(leader.name)))
             await asyncio.sleep(APART_S)
         with step(f"letting {leader.name} talk to the others again"):
-            self._cables.plug(leader.name)
+            self._partitions.reconnect(leader.name)
             await self._leader()
         await asyncio.sleep(STEADY_S)
 
@@ -150,7 +158,7 @@ class Demo:
             "digests": dict(zip((node.name for node in self._nodes), digests, strict=True)),
         }
 
-    async def _stay(self) -> None:
+    async def _wait_for_interrupt(self) -> None:
         tell("the nodes stay until Ctrl-C; ask them:")
         for address in self._addresses:
             tell(f"  quorate members -http-addr={address}")
@@ -161,7 +169,7 @@ class Demo:
 
 @contextmanager
 def step(text: str) -> Generator[Any, None, None]:
-    """Say what is done, then how long it took, and the words that the body adds."""
+    """Print what is done, then how long it took, and the texts that the body adds."""
     began_s = time.monotonic()
     words: list[str] = []
     tell(f"{text} ... ", end="")
@@ -176,6 +184,6 @@ def step(text: str) -> Generator[Any, None, None]:
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """Say how far the demo is, on stderr."""
+    """Print progress on stderr."""
     sys.stderr.write(f"{text}{end}")
     sys.stderr.flush()

@@ -1,21 +1,23 @@
-"""What the demo does to a cluster: fills it, writes without pause, and checks every byte."""
+"""What the demo does to a cluster: fills it, writes without pause, and checks every answer."""
 
 import asyncio
 import hashlib
+import importlib
 import sysconfig
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quorate.base.errors import OutcomeUnknownError, QuorateError
 from quorate.client.aio.client import AsyncClient
 from quorate.client.structs import KvEntry
+from quorate.client.sync.client import Client
 
 FILE_BYTES_MAX = 512 * 1024  # the largest value
 WRITERS = 8
-WRITE_PAUSE_S = 0.004  # of one writer: the demo shall show faults, not speed
+WRITE_PAUSE_S = 0.004  # of one writer: the demo shows faults, not speed
 WRITE_DEADLINE_S = 20.0
 LEFT_OUT = {"site-packages", "__pycache__"}  # not the standard library
 
@@ -32,28 +34,28 @@ def library_files() -> dict[str, Path]:
 
 
 class Tally:
-    """What became of writes that went on while nodes failed."""
+    """The outcomes of writes that continued while nodes failed."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[str, bytes] = {}
         self.times_s: list[float] = []  # of what was acknowledged
         self.unknown: set[str] = set()
-        self.refused = 0  # surely not written
+        self.refused = 0  # definitely not written
 
     def longest_pause_s(self, since_s: float = 0.0) -> float:
-        """The longest time in which no write was acknowledged, all in all or since a moment."""
+        """The longest time without an acknowledged write, overall or since a moment."""
         times_s = [each for each in self.times_s if each >= since_s]
         return max((later - earlier for earlier, later in pairwise(times_s)), default=0.0)
 
 
 class Writing:
-    """Writers that go on until told to stop, each by a client of its own and with another node."""
+    """Writers that continue until `stop`, each with a client of its own, and another first node."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.tally = Tally()
         self._addresses = addresses
         self._stopping = asyncio.Event()
-        self._news = asyncio.Event()
+        self._acknowledged = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -61,20 +63,20 @@ class Writing:
         self._tasks = [asyncio.create_task(self._write(number)) for number in range(WRITERS)]
 
     async def stop(self) -> None:
-        """Let every writer finish the write it is at."""
+        """Let every writer finish the write that is in flight."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
 
     async def acknowledged_since(self, moment_s: float, count: int, timeout_s: float) -> None:
-        """Wait until writes work: until `count` were acknowledged since a moment.
+        """Wait until `count` writes were acknowledged since a moment.
 
         Raises:
-            TimeoutError: They do not.
+            TimeoutError: They were not.
         """
         async with asyncio.timeout(timeout_s):
             while sum(each > moment_s for each in self.tally.times_s[-count:]) < count:
-                self._news.clear()
-                await self._news.wait()
+                self._acknowledged.clear()
+                await self._acknowledged.wait()
 
     async def _write(self, number: int) -> None:
         turn = number % len(self._addresses)
@@ -95,7 +97,7 @@ class Writing:
                 else:
                     tally.acknowledged[key] = value
                     tally.times_s.append(time.monotonic())
-                    self._news.set()
+                    self._acknowledged.set()
                 await asyncio.sleep(WRITE_PAUSE_S)
 
 
@@ -107,7 +109,7 @@ class Copy(NamedTuple):
 
 
 def copy_of(entries: Iterable[KvEntry]) -> Copy:
-    """Sum up what a node has."""
+    """Summarise the keys of a node."""
     digest = hashlib.sha256()
     values: dict[str, bytes] = {}
     for entry in entries:
@@ -118,9 +120,9 @@ def copy_of(entries: Iterable[KvEntry]) -> Copy:
 
 
 async def read_copy(address: str) -> Copy:
-    """Read everything from one node's own tables, as far as all nodes have come.
+    """Read everything from one node's own tables.
 
-    One linearizable read makes the node catch up with every write acknowledged before it.
+    A linearizable read first makes the node apply every write acknowledged before it.
     """
     async with AsyncClient(address, deadline_s=60.0, attempt_s=60.0) as client:
         await client.kv.get("demo/")
@@ -128,5 +130,57 @@ async def read_copy(address: str) -> Copy:
 
 
 def lost(acknowledged: Mapping[str, bytes], copy: Copy) -> list[str]:
-    """Keys whose acknowledged value a copy does not have."""
+    """The keys whose acknowledged value a copy lacks."""
     return sorted(key for key, value in acknowledged.items() if copy.values.get(key) != value)
+
+
+# --- clients -----------------------------------------------------------------------------------
+
+
+class WrongAnswerError(Exception):
+    """A client got a wrong answer."""
+
+
+def _expect(holds: object, text: str) -> None:
+    if not holds:
+        raise WrongAnswerError(text)
+
+
+def use_own_client(addresses: Sequence[str]) -> None:
+    """Use our own client: conditional writes, a lock, a transaction, all read on another node.
+
+    Raises:
+        WrongAnswerError: An answer was wrong.
+    """
+    with Client(list(addresses)) as client, Client(addresses[-1]) as other:
+        first = client.kv.put("greeting/colour", b"green")
+        _expect(other.kv.read("greeting/colour") == b"green", "another node reads an old value")
+        _expect(client.kv.cas("greeting/colour", b"blue", first), "a right cas was refused")
+        _expect(not other.kv.cas("greeting/colour", b"red", first), "an outdated cas was taken")
+        with client.lock("greeting/lock", wait_s=10.0) as held:
+            done = other.txn().check_session("greeting/lock", held.session)
+            done.put("greeting/under-lock", b"yes").delete("greeting/colour")
+            _expect(done.commit(), "a transaction under our lock was refused")
+        _expect(other.kv.get("greeting/colour") is None, "a deleted key is still there")
+
+
+def use_py_consul(port: int) -> str:
+    """Use py-consul with a node, by its HTTP port, if it is installed; returns what was seen.
+
+    Raises:
+        WrongAnswerError: An answer was wrong.
+    """
+    try:
+        consul: Any = importlib.import_module("consul")
+    except ImportError:
+        return "not installed, skipped (pip install py-consul)"
+    store = consul.Consul(host="127.0.0.1", port=port)
+    _expect(store.kv.put("greeting/py-consul", "hello"), "py-consul: put was refused")
+    _, entry = store.kv.get("greeting/py-consul")
+    _expect(entry["Value"] == b"hello", "py-consul: get returned something else")
+    session = store.session.create(name="demo", ttl=10)
+    _expect(store.kv.put("greeting/held", "x", acquire=session), "py-consul: no lock")
+    _expect(not store.kv.put("greeting/py-consul", "y", cas=1), "py-consul: an old cas was taken")
+    store.session.destroy(session)
+    _, keys = store.kv.get("greeting/", keys=True)
+    return f"{len(keys)} keys seen"

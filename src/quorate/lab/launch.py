@@ -1,6 +1,5 @@
 """Real nodes on this machine, as processes of their own: for the demo and for measurements."""
 
-import atexit
 import http.client
 import json
 import os
@@ -8,25 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import ProxyHandler, build_opener
 
-from quorate.runtime.reserved import ReservedPort
+from quorate.runtime.reserved import HOST, free_ports
 
-HOST = "127.0.0.1"
-POLL_S = 0.02  # between two looks at a node that is starting
-LOG_LINES_SHOWN = 15  # of a node that did not come up
-RESERVED_MAX = 64  # ports; each costs a file descriptor
+POLL_S = 0.02  # between two requests to a node that is starting
+LOG_LINES_SHOWN = 15  # of a node that did not start
 
-_reserved: deque[ReservedPort] = deque()
-
-
-@atexit.register
-def _give_back() -> None:
-    while _reserved:
-        _reserved.popleft().close()
+_open = build_opener(ProxyHandler({})).open
 
 
 class LaunchError(Exception):
@@ -40,29 +31,20 @@ class Ports(NamedTuple):
     server: int
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports nobody listens on, and keep everybody else from getting them by chance.
-
-    The newest `RESERVED_MAX` stay reserved, see `runtime.reserved`: a node may be restarted on
-    its port on a machine where many clusters come and go.
-    """
-    for _ in range(count):
-        if len(_reserved) == RESERVED_MAX:
-            _reserved.popleft().close()
-        _reserved.append(ReservedPort(HOST))
-    return [port.number for port in list(_reserved)[-count:]]
-
-
 def quorate_command() -> list[str]:
-    """Say how to run this very Quorate in another process."""
+    """The command that runs this installation of Quorate in another process."""
     return [sys.executable, "-c", "import sys; from quorate.cli.main import main; sys.exit(main())"]
 
 
 class NodeProcess:
     """One `quorate agent` as a process, with its data and its log in `directory`.
 
-    `expect` nodes found the cluster; 0 if it joins one. `join` are the peer addresses of the other
-    nodes, `extra` further flags; `program` is what is run, this very Quorate if None.
+    `expect` nodes bootstrap the cluster; 0 if it joins one. `join` are the peer addresses of the
+    other nodes, `extra` further flags; `program` is what is run, this installation if None.
+
+    Attributes:
+        address: Of its HTTP API, without a scheme.
+        command: Its whole command line.
     """
 
     def __init__(
@@ -79,7 +61,8 @@ class NodeProcess:
         self.ports = ports
         self.data = directory / name
         self.log = directory / f"{name}.log"
-        self._command = [
+        self.address = f"{HOST}:{ports.http}"
+        self.command = [
             *(program or quorate_command()), "agent", "-server",
             *(["-bootstrap-expect", str(expect)] if expect else []),
             "-data-dir", str(self.data), "-node", name, "-bind", HOST, "-client", HOST,
@@ -87,16 +70,6 @@ class NodeProcess:
             *(word for address in join for word in ("-retry-join", address)), *extra,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def address(self) -> str:
-        """Where its HTTP API is, without a scheme."""
-        return f"{HOST}:{self.ports.http}"
-
-    @property
-    def command(self) -> list[str]:
-        """The words its process is started with."""
-        return list(self._command)
 
     @property
     def pid(self) -> int:
@@ -110,25 +83,25 @@ class NodeProcess:
         return self._process.pid
 
     def start(self) -> None:
-        """Start its process, in a group of its own so that Ctrl-C here does not reach it."""
+        """Start its process, in a session of its own: Ctrl-C here does not reach it."""
         self.data.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
 
     def is_running(self) -> bool:
-        """True while its process lives, also if frozen."""
+        """True while its process runs, also if stopped by a signal."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """How its process ended, minus the signal if by one; None while it lives."""
+        """How its process ended, minus the signal if by one; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to its process, if that lives."""
+        """Send a signal to its process, if it runs."""
         if self.is_running():
             os.kill(self.pid, number)
 
@@ -150,35 +123,24 @@ class NodeProcess:
             self.kill()
 
     def get(self, path: str, timeout_s: float = 1.0) -> object:
-        """Ask its HTTP API for JSON.
+        """Read JSON from its HTTP API.
 
         Raises:
-            OSError, http.client.HTTPException, ValueError: No answer, or none of that kind.
+            OSError, http.client.HTTPException, ValueError: No answer, an error, or no JSON.
         """
-        connection = http.client.HTTPConnection(HOST, self.ports.http, timeout=timeout_s)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read()
-            if response.status != http.client.OK:
-                raise ValueError(f"{path}: {response.status} {body.decode(errors='replace')}")
-            answer: object = json.loads(body)
-            return answer
-        finally:
-            connection.close()
+        with _open(f"http://{self.address}{path}", timeout=timeout_s) as response:
+            return json.load(response)
 
     def log_end(self) -> str:
         """The last lines of its log."""
-        if not self.log.exists():
-            return ""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(lines[-LOG_LINES_SHOWN:])
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-LOG_LINES_SHOWN:])
 
 
 class LocalCluster:
-    """Some nodes on this machine that found a cluster together; see `NodeProcess`.
+    """Some nodes on this machine that bootstrap a cluster together; see `NodeProcess`.
 
-    At the host `advertise` the nodes find each other, if there is something in between.
+    `advertise` is the host at which the nodes reach each other, if there are proxies in between.
     """
 
     def __init__(
@@ -222,10 +184,10 @@ class LocalCluster:
             running = [node for node in self.nodes if node.is_running()]
             if not running:
                 break
-            named = {_leader_port(node) for node in running}
-            led = [node for node in running if named == {node.ports.server}]
-            if led:
-                return led[0]
+            ports = {_leader_port(node) for node in running}
+            for node in running:
+                if ports == {node.ports.server}:
+                    return node
             time.sleep(POLL_S)
         ended = [node for node in self.nodes if not node.is_running()]
         node = (ended or self.nodes)[0]
@@ -236,7 +198,7 @@ class LocalCluster:
         )
 
     def stop(self) -> None:
-        """End every node; frozen ones too."""
+        """End every node; stopped ones (SIGSTOP) too."""
         for node in self.nodes:
             node.signal(signal.SIGCONT)
             node.signal(signal.SIGTERM)

@@ -1,15 +1,16 @@
-"""A network cable for each node, which can be pulled: TCP proxies in front of the peer ports.
+"""Network partitions between nodes: TCP proxies in front of their peer ports, which can block.
 
-Nodes dial each other through them, so that every connection between two nodes passes one. A
-pulled cable stops all bytes of its node, on connections it accepted and on those it dialed,
-without closing them: as a dead switch would. Plugging it in closes what stood still, so that the
-nodes connect anew.
+Nodes connect to each other through them, so every connection between two nodes passes one. To cut a
+node off holds back all its bytes, on connections that it accepted and that it opened, without
+closing them, as a failed switch would. Reconnecting it closes the blocked connections, so that the
+nodes open new ones.
 """
 
 import asyncio
 import contextlib
 import importlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 CHUNK_BYTES = 256 * 1024
@@ -17,93 +18,85 @@ CHUNK_BYTES = 256 * 1024
 Address = tuple[str, int]
 
 
-class Socket(NamedTuple):
+class ProxiedNode(NamedTuple):
     """Where one node listens."""
 
     name: str
-    front: Address  # where others dial it
-    back: Address  # where it really is
+    front: Address  # where the others connect to it
+    back: Address  # where it really listens
 
 
-class _Flow(NamedTuple):
-    """One connection: whose it is, and both halves of it."""
+class _Relayed(NamedTuple):
+    """One connection: the nodes that it joins, and both ends of it."""
 
     nodes: frozenset[str]
     ends: list[asyncio.StreamWriter]
 
 
-class Cables:
-    """The cables of all nodes.
+class Partitions:
+    """The proxies of all nodes.
 
-    `dialer_of` names the node that a connection comes from, by its address; "" if it is no node's.
+    `opener_of` names the node that opened a connection, by its address; "" if none did.
     """
 
-    def __init__(self, sockets: Sequence[Socket], dialer_of: Callable[[Address], str]) -> None:
-        self._sockets = sockets
-        self._dialer_of = dialer_of
-        self._plugged = {each.name: asyncio.Event() for each in sockets}
+    def __init__(self, nodes: Sequence[ProxiedNode], opener_of: Callable[[Address], str]) -> None:
+        self._nodes = nodes
+        self._opener_of = opener_of
+        self._connected = {node.name: asyncio.Event() for node in nodes}
         self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._flows: list[_Flow] = []
+        self._relayed: dict[asyncio.Task[Any] | None, _Relayed] = {}
 
     async def start(self) -> None:
-        """Plug all in and begin to listen."""
-        for each in self._sockets:
-            self._plugged[each.name].set()
-            self._servers.append(await self._listening(each))
+        """Begin to listen, with all nodes connected."""
+        for node in self._nodes:
+            self._connected[node.name].set()
+            relay = partial(self._relay, node)
+            self._servers.append(await asyncio.start_server(relay, *node.front))
 
     async def stop(self) -> None:
         """End all connections."""
         for server in self._servers:
             server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = [task for task in self._relayed if task is not None and task.cancel()]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def pull(self, name: str) -> None:
+    def cut_off(self, name: str) -> None:
         """Let no byte to or from a node through."""
-        self._plugged[name].clear()
+        self._connected[name].clear()
 
-    def plug(self, name: str) -> None:
-        """Let a node talk again, over new connections."""
-        for end in [end for flow in self._flows if name in flow.nodes for end in flow.ends]:
-            end.transport.abort()
-        self._plugged[name].set()
+    def reconnect(self, name: str) -> None:
+        """Let a node communicate again, over new connections."""
+        for nodes, ends in self._relayed.values():
+            if name in nodes and len(ends) > 1:
+                for end in ends:
+                    end.transport.abort()
+        self._connected[name].set()
 
-    async def _listening(self, socket: Socket) -> asyncio.Server:
-        async def on_dialed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.ensure_future(self._connect(socket, reader, writer))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-        return await asyncio.start_server(on_dialed, *socket.front)
-
-    async def _connect(
-        self, socket: Socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _relay(
+        self, node: ProxiedNode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        dialer = self._dialer_of(writer.get_extra_info("peername"))
-        nodes = frozenset({socket.name, dialer} & self._plugged.keys())
+        opener = self._opener_of(writer.get_extra_info("peername"))
+        nodes = frozenset({node.name, opener} & self._connected.keys())
         ends = [writer]
+        task = asyncio.current_task()
+        self._relayed[task] = _Relayed(nodes, ends)
         try:
             await self._passable(nodes)
-            far_reader, far_writer = await asyncio.open_connection(*socket.back)
-            ends.append(far_writer)
-            self._flows.append(flow := _Flow(nodes, ends))
-            try:
-                await asyncio.gather(
-                    self._pump(reader, far_writer, nodes), self._pump(far_reader, writer, nodes)
-                )
-            finally:
-                self._flows.remove(flow)
+            back_reader, back_writer = await asyncio.open_connection(*node.back)
+            ends.append(back_writer)
+            await asyncio.gather(
+                self._pump(reader, back_writer, nodes), self._pump(back_reader, writer, nodes)
+            )
         except OSError:
-            return  # as a dialer would see it without us; or one end broke, and the other learns it
+            return  # the opener sees what it would see without the proxy
         finally:
+            del self._relayed[task]
             for end in ends:
                 end.transport.abort()
 
     async def _passable(self, nodes: frozenset[str]) -> None:
         for name in sorted(nodes):
-            await self._plugged[name].wait()
+            await self._connected[name].wait()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nodes: frozenset[str]
@@ -118,7 +111,7 @@ class Cables:
 
 
 READS = 5
-"""The list of connections is read in pieces; what comes and goes meanwhile may hide a line."""
+"""The list of connections is read in pieces; concurrent changes may hide a line of it."""
 
 
 def process_with_socket(address: Address, pids: dict[str, int]) -> str:

@@ -1,9 +1,12 @@
 """Ports that stay reserved while nodes come and go: for clusters on one machine, and tests."""
 
+import atexit
 import socket
+from collections import deque
 
 HOST = "127.0.0.1"
 BACKLOG = 128
+RESERVED_MAX = 64  # ports that `free_ports` reserves; each costs a file descriptor
 
 
 class ReservedPort:
@@ -55,3 +58,25 @@ def _reusable() -> socket.socket:
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return made
+
+
+_reserved: deque[ReservedPort] = deque()
+
+
+@atexit.register
+def _close_reserved() -> None:
+    for port in _reserved:
+        port.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that are free, and keep other processes from being assigned them.
+
+    The newest `RESERVED_MAX` stay reserved until this process ends: a node may be restarted on its
+    port on a machine where many clusters start and stop.
+    """
+    for _ in range(count):
+        if len(_reserved) == RESERVED_MAX:
+            _reserved.popleft().close()
+        _reserved.append(ReservedPort())
+    return [port.number for port in list(_reserved)[-count:]]
