@@ -1,12 +1,12 @@
-"""HCL as Consul's files use it, which is the first version of that language.
+"""HCL as Consul's files use it, which is version 1 of that language.
 
-A reader of our own: the kept library (python-hcl2) reads the second version, a different language
-without quoted keys, several values a line, or numbers in hex; the one for the first (pyhcl) has
-not been maintained for years, and reads escapes and repeated blocks wrongly without a word.
+No maintained library reads it: python-hcl2 reads version 2, a different language without quoted
+keys, several values in a line, or hexadecimal numbers; pyhcl, for version 1, is unmaintained, and
+misreads escapes and repeated blocks without an error.
 
-Text of the file → the values that HashiCorp's reader gives a program: a block is a list of blocks,
-for it may be repeated; lists of one key append; other values of one key win over earlier ones.
-`tests/unit/agent/data/hcl.json` records what that reader said.
+The result is what HashiCorp's reader gives a program: a block is a list of blocks, since it may be
+repeated; lists of one key append; other values of a key replace earlier ones.
+`tests/unit/agent/data/hcl.json` records the results of that reader.
 
 Source: https://github.com/hashicorp/hcl/tree/hcl1 (README).
 """
@@ -27,14 +27,14 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_PLAIN = re.compile(r'[^"\\\n$]+')
-_ESCAPE = re.compile(
-    r'\\(?:([abfnrtv\\"])|([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))'
-)
+_ESCAPE = r'\\(?:([abfnrtv\\"])|([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))'
+_PART = re.compile(rf'[^"\\\n$]+|\$\{{|\$|{_ESCAPE}')
+_BRACE = re.compile("[{}]")
 _LETTERS = {
     "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\",
     '"': '"',
 }  # fmt: skip
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INT64 = range(-(2**63), 2**63)
 _WORDS = {"true": True, "false": False}
 _VALUES = frozenset({"whole", "float", "string", "bool"})
@@ -50,8 +50,8 @@ def loads(text: str) -> dict[str, Any]:
     """Read a text of HCL, or of JSON, which is HCL too.
 
     Raises:
-        ValueError: It is none; says at which line and column.
-        RecursionError: Blocks within blocks without end.
+        ValueError: It is malformed; the text names line and column.
+        RecursionError: Blocks are nested too deeply.
     """
     if text.lstrip().startswith("{"):
         values: dict[str, Any] = json.loads(text)
@@ -196,49 +196,30 @@ class _HclParser:
         return number
 
     def _string(self, begun: int) -> str:
+        """The rest of a string; from `${` up to the matching brace it stays as it is."""
         parts: list[str] = []
-        while True:
-            match = _PLAIN.match(self._text, self._at)
-            if match is not None:
-                parts.append(match[0])
-                self._at = match.end()
-            char = self._text[self._at : self._at + 1]
-            if char == '"':
-                self._at += 1
-                return "".join(parts)
-            if char == "$":
-                parts.append(self._dollar(begun))
-            elif char == "\\":
-                parts.append(self._escaped())
+        while match := _PART.match(self._text, self._at):
+            self._at = match.end()
+            if match[0] == "${":
+                self._skip_braces(begun)
+                parts.append(self._text[match.start() : self._at])
             else:
-                raise self._fault(begun, "the string does not end")
-
-    def _dollar(self, begun: int) -> str:
-        """A dollar; with braces all that is between them, as it stands."""
-        start = self._at
-        self._at += 1
-        if not self._text.startswith("{", self._at):
-            return "$"
-        depth = 0
-        for place in range(self._at, len(self._text)):
-            depth += {"{": 1, "}": -1}.get(self._text[place], 0)
-            if not depth:
-                self._at = place + 1
-                return self._text[start : self._at]
-        raise self._fault(begun, "the string does not end")
-
-    def _escaped(self) -> str:
-        match = _ESCAPE.match(self._text, self._at)
-        if match is None:
+                parts.append(_unescaped(match) if match[0].startswith("\\") else match[0])
+        if self._text.startswith("\\", self._at):
             raise self._fault(self._at, "illegal escape")
-        self._at = match.end()
-        letter, octal, *codes = match.groups()
-        if letter:
-            return _LETTERS[letter]
-        code = int(octal, 8) if octal else int(next(each for each in codes if each), 16)
-        if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            return "\N{REPLACEMENT CHARACTER}"
-        return chr(code)
+        if not self._text.startswith('"', self._at):
+            raise self._fault(begun, "the string does not end")
+        self._at += 1
+        return "".join(parts)
+
+    def _skip_braces(self, begun: int) -> None:
+        depth = 1
+        for brace in _BRACE.finditer(self._text, self._at):
+            depth += 1 if brace[0] == "{" else -1
+            if not depth:
+                self._at = brace.end()
+                return
+        raise self._fault(begun, "the string does not end")
 
     def _heredoc(self, head: str, begun: int) -> str:
         """The lines up to the one that holds only the word."""
@@ -262,3 +243,12 @@ class _HclParser:
 
     def _fault(self, place: int, text: str) -> ValueError:
         return ValueError(f"At {self._where(place)}: {text}")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """The character that an escape means; what is no Unicode scalar value is replaced."""
+    letter, octal, *codes = escape.groups()
+    if letter:
+        return _LETTERS[letter]
+    code = int(octal, 8) if octal else int(next(each for each in codes if each), 16)
+    return _REPLACEMENT if code > 0x10FFFF or 0xD800 <= code < 0xE000 else chr(code)

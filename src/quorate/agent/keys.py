@@ -35,11 +35,11 @@ class Key(NamedTuple):
     kind: ValueKind
     setting: str = ""  # that it alone sets; see `settings.AgentSettings`
     flag: str = ""  # on the command line
-    about: str = ""  # the help of that
-    default: Any = None  # of a setting that is the value as it stands; None: there is more to it
+    about: str = ""  # the flag's help
+    default: Any = None  # of a setting that is the plain value; None: it is computed
     least: int | None = None
     most: int | None = None
-    is_reloaded: bool = False  # a reload changes that setting; others need a new start
+    is_reloaded: bool = False  # a reload changes that setting; others need a restart
 
 
 VALUE_BYTES_MAX = 8 * MIB
@@ -49,26 +49,26 @@ Live = partial(Key, is_reloaded=True)
 SWITCH, TEXT, TEXTS, NAMES = ValueKind.SWITCH, ValueKind.TEXT, ValueKind.TEXTS, ValueKind.NAMES
 WHOLE, DURATION = ValueKind.WHOLE, ValueKind.DURATION
 
-_EXPECT = "Found a cluster as soon as N nodes have met."
+_EXPECT = "Bootstrap a cluster as soon as N nodes have met."
 _JOIN = "Address of another node's server port; repeatable."
-_META = "A fact about this node, for those who look for it; repeatable."
+_META = "Metadata of this node; repeatable."
 _CLIENT = "Where to listen for clients; several with spaces."
 _WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
 
 TABLE: dict[str, Key] = {
     "server": Key(SWITCH, "", "server", "Be a full member; there are no other agents yet."),
-    "bootstrap": Key(SWITCH, "is_alone", "bootstrap", "Found a cluster of one."),
+    "bootstrap": Key(SWITCH, "is_alone", "bootstrap", "Bootstrap a cluster of one."),
     "bootstrap_expect": Key(WHOLE, "expect", "bootstrap-expect", _EXPECT),
     "retry_join": Key(TEXTS, "join", "retry-join", _JOIN),
     "node_name": Key(TEXT, "node_name", "node", "Name of this node; the host's name if not given."),
-    "node_id": Key(TEXT, "", "node-id", "What the API shows as this node's id, a UUID."),
+    "node_id": Key(TEXT, "", "node-id", "The id of this node in the API, a UUID."),
     "node_meta": Live(NAMES, "node.meta", "node-meta", _META),
     "disable_host_node_id": Key(SWITCH),
     "bind_addr": Key(TEXT, "bind", "bind", "Where to listen for other nodes."),
-    "advertise_addr": Key(TEXT, "advertise", "advertise", "What other nodes are told to dial."),
+    "advertise_addr": Key(TEXT, "advertise", "advertise", "Address that other nodes use."),
     "client_addr": Key(TEXT, "clients", "client", _CLIENT),
     "addresses.http": Key(TEXT),
-    "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 switches it off."),
+    "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 disables it."),
     "ports.server": Key(WHOLE, "server_port", "server-port", "Port for other nodes."),
     "ports.serf_lan": Key(WHOLE),
     "data_dir": Key(TEXT, "data_dir", "data-dir", "Where this node keeps everything."),
@@ -100,7 +100,7 @@ TABLE: dict[str, Key] = {
     "quorate.snapshot_log_bytes": Key(WHOLE, "snapshot_log_bytes", default=256 * MIB, least=MIB),
     "quorate.free_bytes_min": Key(WHOLE, "free_bytes_min", default=128 * MIB, least=MIB),
 }
-"""Every key that is built; keys in blocks have dots between them. Flags are shown in this order."""
+"""Every supported key. The help shows the flags in this order."""
 
 _UNUSED: dict[str, str] = {
     "": (
@@ -198,7 +198,7 @@ FIXED = {
     "node.timing": "quorate.timing, performance",
     "node.limits": "quorate.limits",
 }
-"""Settings that need a new start, by their keys."""
+"""Settings that need a restart, by their keys."""
 
 
 HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
@@ -209,7 +209,7 @@ HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
     "serf-lan-allowed-cidrs": ("serf_lan_allowed_cidrs", ""),
     "serf-wan-allowed-cidrs": ("serf_wan_allowed_cidrs", ""),
 }
-"""The same for flags that the help does not show: most ask for protection."""
+"""The same for flags that are not in the help: most ask for protection."""
 
 FLAGS = {key.flag: (name, key.about) for name, key in TABLE.items() if key.flag}
 FLAGS["join"] = ("retry_join", "The same as -retry-join, by its old name.")
@@ -226,4 +226,4 @@ UNUSED_VALUES = (
     "retry-join-wan retry-max retry-max-wan segment serf-lan-bind serf-wan-bind serf-wan-port "
     "ui-content-path ui-dir"
 )
-"""Consul's flags for parts that are not there."""
+"""Consul's flags for parts that are not implemented."""

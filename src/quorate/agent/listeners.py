@@ -1,4 +1,4 @@
-"""HttpListeners: the gateways of a node. The one place where a body and a gateway meet."""
+"""The HTTP listeners of an agent. The one place that joins a node and a gateway."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from structlog.typing import FilteringBoundLogger
 
 from quorate import __version__
 from quorate.agent.settings import UNIX, AgentSettings
-from quorate.agent.sockets import UnixListener
 from quorate.base.ports import Local
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.process import Process
 from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
+from quorate.net.unix import UnixListener
 
 
 class HttpListeners:
@@ -29,7 +29,7 @@ class HttpListeners:
     async def open(
         self, local: Local, settings: AgentSettings, config: HttpConfig, process: Process
     ) -> None:
-        """Accept clients of a node; `process` is what they may ask something of besides.
+        """Accept clients of a node; `process` serves their requests about the process.
 
         Raises:
             OSError: An address cannot be used.
@@ -47,13 +47,13 @@ class HttpListeners:
             self._servers.append(server)
 
     def reconfigure(self, settings: AgentSettings) -> None:
-        """From now on go by what other settings say of limits and answers."""
+        """Use the limits and options of other settings from now on."""
         self._config = msgspec.structs.replace(self._config, **_shared(settings))
         for server in self._servers:
             server.reconfigure(self._config)
 
     async def close(self) -> None:
-        """Accept no more, and let those under way end."""
+        """Stop accepting, and complete the requests in flight."""
         while self._servers:
             await self._servers.pop().stop()
         while self._files:
@@ -61,10 +61,9 @@ class HttpListeners:
 
 
 def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -> HttpConfig:
-    """What the settings of an agent say about its HTTP gateway.
+    """The configuration of an agent's HTTP gateway.
 
-    Long bodies are kept in `data_dir` while they come; `connections_max` is what the limit of open
-    files leaves for clients.
+    Long bodies are spooled in `data_dir`; `connections_max` is what the limit of open files allows.
     """
     cluster, limits = settings.node.cluster, settings.node.limits
     return HttpConfig(
@@ -84,6 +83,6 @@ def http_config(settings: AgentSettings, data_dir: Path, connections_max: int) -
 
 
 def _shared(settings: AgentSettings) -> dict[str, Any]:
-    """What is called the same in both."""
+    """The fields that have the same names in both."""
     names = set(HttpConfig.__struct_fields__) & set(AgentSettings.__struct_fields__)
     return {name: getattr(settings, name) for name in names}

@@ -1,8 +1,7 @@
-"""How an agent logs: lines for people, or JSON objects; on stderr.
+"""The log of an agent: lines for people, or JSON objects; on stderr.
 
-An error is one line, without local variables and without the message of a foreign exception:
-either may hold a key's value or a token. A line that cannot be written (the terminal was closed,
-the reader of a pipe is gone, the disk is full) is dropped: the node goes on.
+An error is one line, see `runtime.faultlog`. A line that cannot be written (the terminal is closed,
+the reader of a pipe is gone, the disk is full) is dropped, and the node continues.
 """
 
 import contextlib
@@ -16,38 +15,26 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
-from quorate.base.errors import InvariantError, RequestError
-from quorate.runtime.faultlog import kinds_of, places_of
-
-
-def without_values(_: Any, __: str, event: EventDict) -> EventDict:
-    """Put the classes and places of an error in the place of its traceback."""
-    error = event.pop("exc_info", None)
-    if isinstance(error, BaseException):
-        event["error"] = kinds_of(error)
-        event["at"] = places_of(error)
-        if isinstance(error, InvariantError):
-            event["why"] = str(error)  # our own words
-    return event
-
+from quorate.base.errors import RequestError
+from quorate.runtime.faultlog import without_values
 
 LEVELS = {
     "trace": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
     "warning": logging.WARNING, "err": logging.ERROR, "error": logging.ERROR,
 }  # fmt: skip
-"""Consul's words for levels, and ours."""
+"""The names of levels, Consul's and ours."""
 
 LINES_MAX = 512
-"""So many lines wait for a follower that does not read; then the oldest are dropped and counted."""
+"""How many lines are kept for a follower that reads slowly; then the oldest are dropped."""
 
 
 class Stderr:
-    """Lines on stderr; they go past its buffer, so what could not be written is not tried again."""
+    """Lines on stderr, unbuffered: what could not be written is not written later."""
 
     def __init__(self) -> None:
         try:
             self._number: int | None = sys.stderr.fileno()
-        except OSError:  # a stand-in for it, in memory
+        except OSError:  # replaced by an object in memory
             self._number = None
 
     def msg(self, text: str) -> None:
@@ -64,9 +51,9 @@ class Stderr:
 
 
 class LogFollower:
-    """Somebody who reads the log while it is written; see `gateways.http.process.Follower`.
+    """A reader of the log while it is written; see `gateways.http.process.Follower`.
 
-    `level` is the least that is of interest; `wake` is called when there is something to take.
+    `level` is the lowest that it gets; `wake` is called when there are new lines.
     """
 
     def __init__(self, level: int, wake: Callable[[], None], *, is_json: bool) -> None:
@@ -77,8 +64,8 @@ class LogFollower:
         self._lines: deque[str] = deque(maxlen=LINES_MAX)
         self._dropped = 0
 
-    def tell(self, level: int, event: EventDict) -> None:
-        """Take an event, if it is of interest."""
+    def add(self, level: int, event: EventDict) -> None:
+        """Add an event, if its level is high enough."""
         if self.is_over or level < self._level:
             return
         if len(self._lines) == LINES_MAX:
@@ -87,7 +74,7 @@ class LogFollower:
         self._wake()
 
     def take(self) -> bytes:
-        """What was logged since it was last asked; empty if nothing was."""
+        """The lines since the last call; empty if there are none."""
         lines = list(self._lines)
         self._lines.clear()
         if self._dropped:
@@ -96,12 +83,12 @@ class LogFollower:
         return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
     def close(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         self.is_over = True
 
 
 class Logs:
-    """Where the log of an agent goes: to stderr, from a level on, and to whoever follows it."""
+    """The log of an agent: to stderr, from a level on, and to its followers."""
 
     def __init__(self, level: str, *, is_json: bool) -> None:
         self._level = LEVELS[level]
@@ -121,11 +108,11 @@ class Logs:
         )
 
     def say(self, text: str) -> None:
-        """Write text that is no event, on stderr only."""
+        """Write a text that is no event, on stderr only."""
         self._stderr.msg(text)
 
     def set_level(self, level: str) -> None:
-        """Show this on stderr from now on, and what is worse."""
+        """Write this level and higher ones to stderr from now on."""
         self._level = LEVELS[level]
 
     def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
@@ -138,16 +125,16 @@ class Logs:
         return follower
 
     def close(self) -> None:
-        """Let all followers go."""
+        """End all followers."""
         for follower in self._followers:
-            follower.tell(logging.CRITICAL, {"event": "the node stops", "level": "info"})
+            follower.add(logging.CRITICAL, {"event": "the node stops", "level": "info"})
             follower.close()
         self._followers.clear()
 
     def _pass_on(self, _: Any, __: str, event: EventDict) -> EventDict:
         level = LEVELS.get(str(event.get("level")), logging.CRITICAL)
         for follower in self._followers:
-            follower.tell(level, event)
+            follower.add(level, event)
         if any(follower.is_over for follower in self._followers):
             self._followers = [each for each in self._followers if not each.is_over]
         if level < self._level:

@@ -1,4 +1,4 @@
-"""The agent's process: what signals and clients may ask of it while it runs."""
+"""The agent's process: signals, and the requests of clients about it."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from quorate.base.errors import PeerError, QuorateError, RequestError
 from quorate.runtime.body import Body
 
 LEAVE_S = 6.0
-"""How long a node that stops by a signal tries to leave the cluster first."""
+"""How long a node that is stopped by a signal tries to leave the cluster first."""
 
 
 class AgentProcess:
@@ -37,11 +37,11 @@ class AgentProcess:
         self._body: Body | None = None
         self._listeners: HttpListeners | None = None
         self._leaving: asyncio.Task[None] | None = None
-        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup
+        is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # set by nohup
         self._had_terminal = has_terminal() and not is_kept
 
     def started(self, body: Body, listeners: HttpListeners) -> None:
-        """The node runs."""
+        """Note that the node runs."""
         self._body, self._listeners = body, listeners
 
     # --- the configuration ---------------------------------------------------------------------
@@ -54,7 +54,7 @@ class AgentProcess:
             return
         try:
             self.reload()
-        except RequestError:  # it is in the log
+        except RequestError:  # logged
             return
 
     def reload(self) -> None:
@@ -76,7 +76,7 @@ class AgentProcess:
         changed = [name for name in RELOADED if attrgetter(name)(new) != attrgetter(name)(old)]
         fixed = [name for name in FIXED if attrgetter(name)(new) != attrgetter(name)(old)]
         if fixed:
-            log.warning("needs a new start", keys=", ".join(FIXED[name] for name in fixed))
+            log.warning("needs a restart", keys=", ".join(FIXED[name] for name in fixed))
         self._use(new, changed)
         log.info("reloaded", changed=", ".join(RELOADED[name] for name in changed) or "nothing")
 
@@ -112,11 +112,11 @@ class AgentProcess:
 
         def left(error: QuorateError | None) -> None:
             if error is not None:
-                log.warning("stops, and has not left as far as is known", why=error.text)
+                log.warning("stopping; the node may not have left the cluster", why=error.text)
                 self._stop()
 
         def late() -> None:
-            log.warning("stops, and does not know if it has left", waited_s=LEAVE_S)
+            log.warning("stopping; whether the node has left is unknown", waited_s=LEAVE_S)
             self._stop()
 
         self.leave(left)
@@ -136,7 +136,7 @@ class AgentProcess:
         is_last = len(body.local.status().configuration.members) == 1
         try:
             error = await body.leave()
-        except Exception as fault:  # noqa: BLE001 - a task that ends by it tells nobody
+        except Exception as fault:  # noqa: BLE001 - nothing awaits this task
             error = PeerError("local", f"internal error {body.local.report(fault)}")
         if error is not None:
             log.warning("did not leave the cluster", why=error.text)
@@ -169,7 +169,7 @@ class AgentProcess:
 
 
 def has_terminal() -> bool:
-    """Whether this process has a terminal that can be reached."""
+    """Whether this process has a terminal that can be opened."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:  # none, or one that was closed

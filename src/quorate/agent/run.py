@@ -10,14 +10,10 @@
 """
 
 import asyncio
-import contextlib
-import errno
 import gc
 import signal
-import socket
 import sys
-import tempfile
-from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +25,19 @@ from quorate import __version__
 from quorate.agent.files import ConfigSources
 from quorate.agent.listeners import HttpListeners, http_config
 from quorate.agent.logs import Logs
-from quorate.agent.pidfile import PidFileError, pid_file
 from quorate.agent.process import AgentProcess
-from quorate.agent.settings import UNIX, AgentSettings, ConfigError, settings_of
-from quorate.agent.startup import startup_block
+from quorate.agent.settings import AgentSettings, ConfigError, settings_of
+from quorate.agent.starting import (
+    StartError,
+    cannot_listen,
+    data_directory,
+    peer_listener,
+    pid_file,
+    startup_block,
+)
 from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, StorageError
 from quorate.base.versions import CONSUL_VERSION
-from quorate.net.listening import first_listener
 from quorate.runtime import descriptors
 from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.datadir import renew_datadir
@@ -54,23 +55,19 @@ _ADVICE = "Nothing was started. quorate agent -h lists the flags"
 _ADVICE_DATA_DIR = "; -dev needs no data_dir"
 
 STOP_S = 9.0
-"""A clean stop takes no longer; then the node just ends, and the next start sorts it out."""
+"""How long a clean stop may take; then the node ends as by a crash, and recovers at its start."""
 
 DEV_SEGMENT_BYTES = 4 * 1024 * 1024
 DEV_TABLES_BYTES = 16 * 1024 * 1024
 FILES_WANTED = 4096
-"""With fewer open files a node says so."""
+"""Below this limit of open files a node logs a warning."""
 
 
 class OldCopyError(Exception):
-    """The data directory is an old copy: the node may go on under a new id only.
+    """The data directory is an old copy: the node may continue under a new id only.
 
     Its arguments are the addresses of the other members.
     """
-
-
-class StartError(Exception):
-    """The node can not start; the text says what to do."""
 
 
 def run(sources: ConfigSources) -> int:
@@ -86,31 +83,31 @@ def run(sources: ConfigSources) -> int:
         log.warning(warning)
     connections_max = _raise_limit_of_files(log)
     try:
-        with _data_dir(settings) as data_dir:
-            return _lives(sources, settings, data_dir, logs, connections_max)
-    except (StartError, PidFileError, StorageError) as error:
+        with data_directory(settings) as data_dir:
+            return _run_nodes(sources, settings, data_dir, logs, connections_max)
+    except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
-        return _told(error, log)
+        return _exit_code(error, log)
 
 
-def _lives(
+def _run_nodes(
     sources: ConfigSources,
     settings: AgentSettings,
     data_dir: Path,
     logs: Logs,
     connections_max: int,
 ) -> int:
-    """Run a node; a second one, under a new id, if its directory turns out to be an old copy."""
+    """Run a node; then another, under a new id, if its data directory proves to be an old copy."""
     for is_new in (False, True):
         try:
             return uvloop.run(_serve(sources, settings, data_dir, logs, connections_max))
         except OldCopyError as old:
-            if is_new:  # a directory that was just made: told, and nothing more to be tried
+            if is_new:  # a directory that was just created: it is in the log
                 break
             kept = renew_datadir(data_dir)
             logs.log.warning("starting again under a new id", set_aside=str(kept))
-            # It may only join: what it belonged to exists, so it founds nothing.
+            # It may only join: its cluster exists, so it bootstraps none.
             join = tuple(dict.fromkeys((*settings.join, *old.args)))
             settings = msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
     return EXIT_HALTED
@@ -122,7 +119,7 @@ def _refused(text: str) -> int:
 
 
 def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
-    """Have as many file descriptors as the system allows; returns how many clients may take."""
+    """Raise the limit of open files as far as possible; returns how many clients may use."""
     before, limit = descriptors.raise_limit()
     descriptors.RESERVE.fill()
     if limit != before:
@@ -146,28 +143,26 @@ async def _serve(
     loop.add_signal_handler(signal.SIGINT, process.interrupt)
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
-    listener = _listener(settings.bind, settings.server_port)
+    listener = peer_listener(settings.bind, settings.server_port)
     body = await start_body(_body_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, log, context))
     listeners, config = HttpListeners(log), http_config(settings, data_dir, connections_max)
-    try:
-        await listeners.open(body.local, settings, config, process)
-    except OSError as error:
-        await listeners.close()
-        await body.close(is_clean=True)
-        raise _cannot_listen(error, listeners.host, settings.http_port or 0) from error
-    process.started(body, listeners)
-    try:
-        with pid_file(settings.pid_file):
-            _tell_start(settings, data_dir, body, logs)
-            return await _run(body, listeners, stopping, logs)
-    except PidFileError:
-        await listeners.close()
-        await body.close(is_clean=True)
-        raise
+    with ExitStack() as stack:
+        try:
+            await listeners.open(body.local, settings, config, process)
+            stack.enter_context(pid_file(settings.pid_file))
+        except (OSError, StartError) as error:
+            await listeners.close()
+            await body.close(is_clean=True)
+            if isinstance(error, OSError):
+                raise cannot_listen(error, listeners.host, settings.http_port or 0) from error
+            raise
+        process.started(body, listeners)
+        _log_start(settings, data_dir, body, logs)
+        return await _until_stopped(body, listeners, stopping, logs)
 
 
-def _tell_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs) -> None:
+def _log_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs) -> None:
     logs.log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
@@ -177,10 +172,12 @@ def _tell_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs)
         logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
 
 
-async def _run(body: Body, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs) -> int:
-    """Be a node until a signal or the node itself ends that; returns the exit code."""
+async def _until_stopped(
+    body: Body, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs
+) -> int:
+    """Run until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
-    gc.freeze()  # what is here now stays: later collections need not look at it
+    gc.freeze()  # all objects so far live on: later collections need not visit them
     stop = asyncio.get_running_loop().create_task(stopping.wait())
     ends: list[asyncio.Future[Any]] = [stop, body.ended]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -190,7 +187,7 @@ async def _run(body: Body, listeners: HttpListeners, stopping: asyncio.Event, lo
 
 
 def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
-    """What the loop has to tell; of a callback it would tell the arguments, which are values."""
+    """Log what the loop reports, without the arguments of callbacks, which hold clients' values."""
     error = context.get("exception")
     if isinstance(error, BaseException):
         body.local.report(error)
@@ -217,14 +214,14 @@ async def _stop(body: Body, listeners: HttpListeners, log: FilteringBoundLogger)
         log.info("stopped")
         return 0
     why = body.ended.result()
-    code = _told(why, log)
+    code = _exit_code(why, log)
     if isinstance(why, Halt) and why.code == OLD_COPY:
         raise OldCopyError(*(each.address for each in members if each.id != body.member.id))
     return code
 
 
-def _told(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
-    """Say why the node ended by itself; returns the exit code."""
+def _exit_code(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
+    """Log why the node ended by itself; returns the exit code."""
     if isinstance(why, Halt):
         log.error("halted", code=why.code, why=why.reason)
         return EXIT_HALTED
@@ -249,38 +246,3 @@ def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
         join=settings.join, expect=settings.expect, is_alone=settings.is_alone, node=settings.node,
         home=HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes),
     )  # fmt: skip
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        return first_listener(host, port)
-    except OSError as error:
-        raise _cannot_listen(error, host, port) from error
-
-
-def _cannot_listen(error: OSError, host: str, port: int) -> StartError:
-    is_unix, where = host.startswith(UNIX), f"{host}, port {port}"
-    if not is_unix and error.errno == errno.EADDRINUSE:
-        return StartError(
-            f"port {port} on {host} is in use by another process: stop that one, or choose "
-            "another port with -http-port or -server-port"
-        )
-    if not is_unix and error.errno in {errno.EACCES, errno.EPERM}:
-        return StartError(f"no permission to listen on {where}: choose one above 1023")
-    why = error.strerror or str(error)
-    if not is_unix and error.errno == errno.EADDRNOTAVAIL:
-        why = (
-            "this machine has no such address; `ip addr` lists those that it has. 0.0.0.0 means "
-            "all of them"
-        )
-    return StartError(f"cannot listen on {host if is_unix else where}: {why}")
-
-
-@contextlib.contextmanager
-def _data_dir(settings: AgentSettings) -> Generator[Path]:
-    """The data directory; one of its own that goes with the process, if none was named."""
-    if settings.data_dir is not None:
-        yield settings.data_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="quorate-dev-", ignore_cleanup_errors=True) as path:
-        yield Path(path)

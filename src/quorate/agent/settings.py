@@ -17,12 +17,13 @@ from quorate.agent.bootstrapping import bootstrap_mode
 from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
 from quorate.agent.keys import TABLE, ValueKind
 from quorate.agent.logs import LEVELS
-from quorate.agent.sockets import SocketSettings
-from quorate.agent.templates import TemplateError, expand, own_addresses
+from quorate.agent.templates import TemplateError, expand
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
 from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
+from quorate.net.interfaces import own_addresses
+from quorate.net.unix import SocketSettings
 from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
 from quorate.runtime.wal import SyncMode
 

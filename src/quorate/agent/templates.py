@@ -1,36 +1,40 @@
-"""Addresses as templates: `{{ GetInterfaceIP "eth0" }}` and its relatives in Consul's files.
+"""Address templates: `{{ GetInterfaceIP "eth0" }}` and its relatives in Consul's files.
 
-A template names a source of addresses of this machine, and functions that choose among them,
-joined by `|`. What is built: every source, `include`, `exclude`, `sort`, `limit`, `offset`,
+A template names a source of addresses of this machine, and functions that select among them,
+joined by `|`. Supported are every source, `include`, `exclude`, `sort`, `limit`, `offset`,
 `unique`, `attr` and `join`; not the arithmetic (`math`).
 
-One answer differs on purpose: `GetInterfaceIP` of an interface that has only addresses which no
+One result differs on purpose: `GetInterfaceIP` of an interface that has only addresses that no
 router forwards (`lo`) gives the first of them, where Consul finds none.
 
 Source: https://pkg.go.dev/github.com/hashicorp/go-sockaddr/template.
 """
 
-import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface, ip_network
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from ipaddress import ip_network
 from operator import attrgetter
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-ROUTES = Path("/proc/net/route")
+from quorate.net.interfaces import InterfaceAddress
 
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
-_WORD = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|([A-Za-z_]\w*|-?\d+)|(\|))')
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`|([A-Za-z_]\w*|-?\d+)|(\|)')
+
+
+def _networks(text: str) -> list[Any]:
+    return [ip_network(network) for network in text.split()]
+
 
 # RFC 6890: blocks with a special purpose, and those of them that no router forwards
-_SPECIAL = (
+_SPECIAL = _networks(
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 "
     "192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
     "240.0.0.0/4 ::1/128 ::/128 64:ff9b::/96 ::ffff:0:0/96 100::/64 2001::/23 2001:db8::/32 "
     "2002::/16 fc00::/7 fe80::/10"
 )
-_LOCAL = (
+_LOCAL = _networks(
     "0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 198.51.100.0/24 "
     "203.0.113.0/24 240.0.0.0/4 ::1/128 ::/128 ::ffff:0:0/96 2001:db8::/32 2001:10::/28 fe80::/10"
 )
@@ -39,7 +43,7 @@ _RFCS = {
     "2544": "198.18.0.0/15", "3849": "2001:db8::/32", "3927": "169.254.0.0/16",
     "4193": "fc00::/7", "4291": "::1/128 ::/128 fe80::/10",
     "5737": "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24", "6598": "100.64.0.0/10",
-    "6890": _SPECIAL,
+    "6890": " ".join(map(str, _SPECIAL)),
 }  # fmt: skip
 
 
@@ -47,53 +51,33 @@ class TemplateError(Exception):
     """A template cannot be read, or finds no address; the text says why."""
 
 
-class InterfaceAddress(NamedTuple):
-    """One address of this machine."""
-
-    name: str  # of its interface
-    address: IPv4Interface | IPv6Interface  # with the size of its network
-    flags: frozenset[str]  # of the interface: `up`, `loopback`, `broadcast`, `multicast`, …
-    is_default: bool  # the default route leaves by this interface
-
-    @property
-    def text(self) -> str:
-        """The address alone."""
-        return str(self.address.ip)
-
-    def is_in(self, networks: str) -> bool:
-        """Whether it is in one of these networks, separated by spaces."""
-        return any(
-            self.address.version == network.version and self.address.ip in network
-            for network in map(ip_network, networks.split())
-        )
-
-
-Places = list[InterfaceAddress]
-Value = Places | str
+Addresses = list[InterfaceAddress]
+Value = Addresses | str
+Test = Callable[[InterfaceAddress], object]
 Entry = TypeVar("Entry")
 
 
-def expand(text: str, places: Callable[[], Places]) -> str:
-    """A text with each template, `{{ … }}` anywhere in it, replaced by what it gives.
+def expand(text: str, addresses: Callable[[], Addresses]) -> str:
+    """A text with each template, `{{ … }}` anywhere in it, replaced by its result.
 
     Raises:
         TemplateError: A template cannot be read, or gives nothing.
     """
     if "{{" not in text:
         return text
-    expanded = _TEMPLATE.sub(lambda found: _evaluated(found[1], places()), text)
+    expanded = _TEMPLATE.sub(lambda found: _evaluated(found[1], addresses()), text)
     if "{{" in expanded:
         raise TemplateError(f"{text!r}: a template does not end")
     return expanded.strip()
 
 
-def _evaluated(inner: str, places: Places) -> str:
-    (source, *arguments), *rest = _steps(inner)
-    value = _source(source, arguments, places)
-    for function, *arguments in rest:
+def _evaluated(inner: str, addresses: Addresses) -> str:
+    source, *functions = _calls(inner)
+    value = _called(_SOURCES, "source of addresses", source, addresses)
+    for call in functions:
         if isinstance(value, str):
-            raise TemplateError(f"{{{{{inner}}}}}: {function} cannot follow a text")
-        value = _chosen(function, arguments, value)
+            raise TemplateError(f"{{{{{inner}}}}}: {call[0]} cannot follow a text")
+        value = _called(_FUNCTIONS, "function", call, value)
     if isinstance(value, list):
         raise TemplateError(f'{{{{{inner}}}}} gives interfaces: end it with | attr "address"')
     if not value:
@@ -101,94 +85,103 @@ def _evaluated(inner: str, places: Places) -> str:
     return value
 
 
-def _steps(inner: str) -> list[list[str]]:
+def _calls(inner: str) -> list[list[str]]:
     """The words of each part between bars."""
-    steps: list[list[str]] = [[]]
-    rest = inner.strip().strip("-").strip()  # {{- and -}} only trim
-    at = 0
-    while at < len(rest):
-        match = _WORD.match(rest, at)
-        if match is None:
-            raise TemplateError(f"{{{{{inner}}}}}: {rest[at:].strip()!r} cannot be read")
-        quoted, raw, word, bar = match.groups()
+    calls: list[list[str]] = [[]]
+    text = inner.strip().strip("-")  # {{- and -}} only trim
+    if unread := _WORD.sub("", text).strip():
+        raise TemplateError(f"{{{{{inner}}}}}: {unread!r} cannot be read")
+    for quoted, raw, word, bar in _WORD.findall(text):
         if bar:
-            steps.append([])
-        elif quoted is not None:
-            steps[-1].append(re.sub(r"\\(.)", r"\1", quoted))
+            calls.append([])
         else:
-            steps[-1].append(raw if raw is not None else word)
-        at = match.end()
-    if not all(steps):
+            calls[-1].append(re.sub(r"\\(.)", r"\1", quoted) or raw or word)
+    if not all(calls):
         raise TemplateError(f"{{{{{inner}}}}}: a function is missing")
-    return steps
+    return calls
 
 
-# --- sources and choosers ------------------------------------------------------------------------
+Function = tuple[int, Callable[..., Value]]
+"""How many arguments a function takes besides the addresses, and what it does."""
 
 
-def _source(function: str, arguments: Sequence[str], places: Places) -> Value:
-    is_all = function.endswith("IPs")
-    if function in {"GetInterfaceIP", "GetInterfaceIPs"} and len(arguments) == 1:
-        found = _sorted(_matching("name", arguments[0], places), ["type", "size"])
-        forwarded = [each for each in found if not each.is_in(_LOCAL)]
-        return _texts(found if is_all else forwarded or found, is_all)
-    if function in _PLURALS and not arguments:
-        found = [each for each in _sorted(places, ["type", "size"]) if _PLURALS[function](each)]
-        return _texts(found, is_all)
-    source = _SOURCES.get(re.sub("^(GetPrivate|GetPublic)IP$", r"\1Interfaces", function))
-    if source is None or arguments:
-        raise TemplateError(f"{' '.join([function, *arguments])}: no such source of addresses")
-    return source(places) if function.endswith("Interfaces") else _texts(source(places), is_all)
+def _called(
+    table: Mapping[str, Function], kind: str, call: Sequence[str], addresses: Addresses
+) -> Value:
+    name, *arguments = call
+    count, function = table.get(name, (-1, list))
+    if len(arguments) != count:
+        raise TemplateError(f"{' '.join(call)}: no such {kind}")
+    return function(addresses, *arguments)
 
 
-def _texts(places: Places, is_all: bool) -> str:
-    return " ".join(each.text for each in (places if is_all else places[:1]))
+# --- sources -----------------------------------------------------------------------------------
 
 
-# The plurals look at every address, whatever the state and the routes of its interface.
-_PLURALS: dict[str, Callable[[InterfaceAddress], bool]] = {
-    "GetPrivateIPs": lambda place: place.is_in(_SPECIAL) and not place.is_in(_LOCAL),
-    "GetPublicIPs": lambda place: not place.is_in(_SPECIAL),
-}
+def _texts(addresses: Iterable[InterfaceAddress]) -> str:
+    return " ".join(each.text for each in addresses)
 
 
-def _usable(places: Places, *, is_private: bool) -> Places:
-    usable = [each for each in places if "up" in each.flags and not each.is_in(_LOCAL)]
-    ordered = _sorted(usable, ["default", "type", "size"])
+def _of_interface(addresses: Addresses, name: str) -> Addresses:
+    return _sorted(_selected(addresses, "name", name), "type,size")
+
+
+def _interface_ip(addresses: Addresses, name: str) -> str:
+    found = _of_interface(addresses, name)
+    return _texts(([each for each in found if not each.is_in(_LOCAL)] or found)[:1])
+
+
+def _usable(addresses: Addresses, *, is_private: bool) -> Addresses:
+    usable = [each for each in addresses if "up" in each.flags and not each.is_in(_LOCAL)]
+    ordered = _sorted(usable, "default,type,size")
     return [each for each in ordered if each.is_in(_SPECIAL) == is_private]
 
 
-_SOURCES: dict[str, Callable[[Places], Places]] = {
-    "GetAllInterfaces": list,
-    "GetDefaultInterfaces": lambda places: [each for each in places if each.is_default],
-    "GetPrivateInterfaces": lambda places: _usable(places, is_private=True),
-    "GetPublicInterfaces": lambda places: _usable(places, is_private=False),
+def _all(addresses: Addresses, *, is_private: bool) -> str:
+    """As `_usable`, whatever the state and the routes of an interface; private ones forwarded."""
+    return _texts(
+        each
+        for each in _sorted(addresses, "type,size")
+        if each.is_in(_SPECIAL) == is_private and not (is_private and each.is_in(_LOCAL))
+    )
+
+
+_SOURCES: dict[str, Function] = {
+    "GetAllInterfaces": (0, list),
+    "GetDefaultInterfaces": (0, lambda found: [each for each in found if each.is_default]),
+    "GetPrivateInterfaces": (0, partial(_usable, is_private=True)),
+    "GetPublicInterfaces": (0, partial(_usable, is_private=False)),
+    "GetPrivateIP": (0, lambda found: _texts(_usable(found, is_private=True)[:1])),
+    "GetPublicIP": (0, lambda found: _texts(_usable(found, is_private=False)[:1])),
+    "GetPrivateIPs": (0, partial(_all, is_private=True)),
+    "GetPublicIPs": (0, partial(_all, is_private=False)),
+    "GetInterfaceIP": (1, _interface_ip),
+    "GetInterfaceIPs": (1, lambda found, name: _texts(_of_interface(found, name))),
 }
 
-
-def _chosen(function: str, arguments: Sequence[str], places: Places) -> Value:
-    chooser = _CHOOSERS.get(function)
-    if chooser is None or len(arguments) != chooser[0]:
-        raise TemplateError(f"{' '.join([function, *arguments])}: no such function")
-    return chooser[1](places, arguments)
+# --- functions ---------------------------------------------------------------------------------
 
 
-def _unique(places: Places, words: Sequence[str]) -> Places:
-    found = {_attribute(each, words[0]): each for each in reversed(places)}
+def _selected(
+    addresses: Addresses, kind: str, value: str, *, is_excluded: bool = False
+) -> Addresses:
+    test = _known(_TESTS, kind, f"include or exclude by {kind!r} is not built")(value)
+    return [each for each in addresses if bool(test(each)) is not is_excluded]
+
+
+def _sorted(addresses: Addresses, keys: str) -> Addresses:
+    """Sorted by several keys, the first counts most; `-` before one reverses it."""
+    ordered = list(addresses)
+    for key in reversed(keys.split(",")):
+        name = key.strip()
+        by = _known(_KEYS, name.lstrip("+-"), f"sort by {key!r} is not built")
+        ordered.sort(key=by, reverse=name.startswith("-"))
+    return ordered
+
+
+def _unique(addresses: Addresses, name: str) -> Addresses:
+    found = {_attribute(each, name): each for each in reversed(addresses)}
     return list(found.values())[::-1]
-
-
-_CHOOSERS: dict[str, tuple[int, Callable[[Places, Sequence[str]], Value]]] = {
-    "include": (2, lambda places, words: _matching(words[0], words[1], places)),
-    "exclude": (2, lambda places, words: _matching(words[0], words[1], places, is_out=True)),
-    "sort": (1, lambda places, words: _sorted(places, words[0].split(","))),
-    "limit": (1, lambda places, words: places[: max(_count(words[0]), 0)]),
-    "offset": (1, lambda places, words: places[_count(words[0]) :]),
-    "unique": (1, _unique),
-    "attr": (1, lambda places, words: _attribute(places[0], words[0]) if places else ""),
-    "join": (2, lambda places, words: words[1].join(_attribute(each, words[0]) for each in places)),
-}
-"""Functions by name: how many arguments each takes, and what it does with the addresses."""
 
 
 def _count(text: str) -> int:
@@ -198,15 +191,16 @@ def _count(text: str) -> int:
         raise TemplateError(f"{text!r} is no number") from None
 
 
-Test = Callable[[InterfaceAddress], object]
-
-_NAME, _ADDRESS = attrgetter("name"), attrgetter("text")
-_OF_INTERFACE = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
-
-
-def _matching(kind: str, value: str, places: Places, *, is_out: bool = False) -> Places:
-    is_match = _known(_TESTS, kind, f"include or exclude by {kind!r} is not built")(value)
-    return [each for each in places if bool(is_match(each)) is not is_out]
+_FUNCTIONS: dict[str, Function] = {
+    "include": (2, _selected),
+    "exclude": (2, partial(_selected, is_excluded=True)),
+    "sort": (1, _sorted),
+    "limit": (1, lambda found, count: found[: max(_count(count), 0)]),
+    "offset": (1, lambda found, count: found[_count(count) :]),
+    "unique": (1, _unique),
+    "attr": (1, lambda found, name: _attribute(found[0], name) if found else ""),
+    "join": (2, lambda found, name, by: by.join(_attribute(each, name) for each in found)),
+}
 
 
 def _known(table: Mapping[str, Entry], name: str, otherwise: str) -> Entry:
@@ -215,120 +209,69 @@ def _known(table: Mapping[str, Entry], name: str, otherwise: str) -> Entry:
     return found
 
 
-def _by(pattern: str, attribute: Callable[[InterfaceAddress], str]) -> Test:
+def _by(attribute: str, pattern: str) -> Test:
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise TemplateError(f"expression {pattern!r}: {error}") from None
-    return lambda place: expression.search(attribute(place))
+    return lambda each: expression.search(_attribute(each, attribute))
+
+
+_INTERFACE_FLAGS = {"up", "broadcast", "multicast", "loopback", "point-to-point"}
 
 
 def _by_flags(value: str) -> Test:
-    """With all flags of interfaces that are wanted, or forwardable if that is."""
+    """Matches an interface that has all these flags; or a forwarded address, if that is one."""
     wanted = set(value.lower().split("|"))
-    if unknown := wanted - _OF_INTERFACE - {"forwardable"}:
+    if unknown := wanted - _INTERFACE_FLAGS - {"forwardable"}:
         raise TemplateError(f"flag {min(unknown)!r} is not known")
-    flags, is_forwardable = wanted & _OF_INTERFACE, "forwardable" in wanted
-    return lambda place: (
-        (flags and flags <= place.flags) or (is_forwardable and not place.is_in(_LOCAL))
+    flags, is_forwardable = wanted & _INTERFACE_FLAGS, "forwardable" in wanted
+    return lambda each: (
+        (flags and flags <= each.flags) or (is_forwardable and not each.is_in(_LOCAL))
     )
 
 
 def _by_type(value: str) -> Test:
     words = set(value.lower().split("|"))
-    return lambda place: {"ip", f"ipv{place.address.version}"} & words
+    return lambda each: {"ip", f"ipv{each.address.version}"} & words
 
 
 def _by_rfcs(value: str) -> Test:
-    networks = (_known(_RFCS, each, f"RFC {each} is not known") for each in value.split("|"))
-    joined = " ".join(networks)
-    return lambda place: place.is_in(joined)
+    texts = (_known(_RFCS, each, f"RFC {each} is not known") for each in value.split("|"))
+    networks = _networks(" ".join(texts))
+    return lambda each: each.is_in(networks)
 
 
 def _by_networks(value: str) -> Test:
     try:
-        networks = " ".join(str(ip_network(network)) for network in value.split("|"))
+        networks = [ip_network(network) for network in value.split("|")]
     except ValueError as error:
         raise TemplateError(f"network {value!r}: {error}") from None
-    return lambda place: place.is_in(networks)
+    return lambda each: each.is_in(networks)
 
 
 _TESTS: dict[str, Callable[[str], Test]] = {
-    "name": lambda value: _by(value, _NAME),
-    "address": lambda value: _by(value, _ADDRESS),
+    "name": partial(_by, "name"),
+    "address": partial(_by, "address"),
     "network": _by_networks,
     "type": _by_type,
-    "flag": _by_flags,
-    "flags": _by_flags,
-    "rfc": _by_rfcs,
-    "rfcs": _by_rfcs,
+    **dict.fromkeys(("flag", "flags"), _by_flags),
+    **dict.fromkeys(("rfc", "rfcs"), _by_rfcs),
 }
-
 _ATTRIBUTES: dict[str, Callable[[InterfaceAddress], str]] = {
-    "address": _ADDRESS,
-    "name": _NAME,
-    "network": lambda place: str(place.address.network.network_address),
+    "address": attrgetter("text"),
+    "name": attrgetter("name"),
+    "network": lambda each: str(each.address.network.network_address),
 }
-
-
-def _attribute(place: InterfaceAddress, name: str) -> str:
-    return _known(_ATTRIBUTES, name, f"attribute {name!r} is not built")(place)
-
-
 _KEYS: dict[str, Callable[[InterfaceAddress], Any]] = {
-    "address": lambda place: (place.address.version, place.address.ip),
-    "default": lambda place: not place.is_default,
-    "name": _NAME,
-    "private": lambda place: not place.is_in(_SPECIAL),
-    "size": lambda place: place.address.network.prefixlen,
-    "type": lambda place: place.address.version,
+    "address": lambda each: (each.address.version, each.address.ip),
+    "default": lambda each: not each.is_default,
+    "name": attrgetter("name"),
+    "private": lambda each: not each.is_in(_SPECIAL),
+    "size": lambda each: each.address.network.prefixlen,
+    "type": attrgetter("address.version"),
 }
 
 
-def _sorted(places: Places, keys: Sequence[str]) -> Places:
-    """Sorted by several keys, the first counts most; `-` before one turns it round."""
-    ordered = list(places)
-    for key in reversed(keys):
-        name = key.strip()
-        by = _known(_KEYS, name.lstrip("+-"), f"sort by {key!r} is not built")
-        ordered.sort(key=by, reverse=name.startswith("-"))
-    return ordered
-
-
-# --- this machine ------------------------------------------------------------------------------
-
-
-def own_addresses() -> Places:
-    """The addresses of this machine, in the order of its interfaces."""
-    psutil: Any = importlib.import_module("psutil")  # no types of its own
-    default = default_interface(ROUTES.read_text() if ROUTES.exists() else "")
-    states = psutil.net_if_stats()
-    places: Places = []
-    for name, found in psutil.net_if_addrs().items():
-        flags = frozenset(str(states[name].flags).split(",") if name in states else [])
-        for each in found:
-            try:
-                address = ip_interface(f"{each.address.partition('%')[0]}/{_prefix(each.netmask)}")
-            except ValueError:  # the address of the hardware
-                continue
-            places.append(InterfaceAddress(name, address, flags, name == default))
-    return places
-
-
-def _prefix(netmask: str | None) -> str:
-    """A netmask as `ip_interface` takes it: bits for IPv6, as it is for IPv4."""
-    if netmask is None:
-        return "32"
-    return str(ip_interface(netmask).packed.hex().count("f") * 4) if ":" in netmask else netmask
-
-
-def default_interface(routes: str) -> str:
-    """The interface of the default route in the kernel's table; empty if there is none."""
-    best = ("", -1)
-    for line in routes.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and fields[1] == fields[7] == "00000000":
-            metric = int(fields[6])
-            if best[1] < 0 or metric < best[1]:
-                best = (fields[0], metric)
-    return best[0]
+def _attribute(address: InterfaceAddress, name: str) -> str:
+    return _known(_ATTRIBUTES, name, f"attribute {name!r} is not built")(address)

@@ -1,13 +1,12 @@
 """Recovery of a cluster whose majority is lost for good: data directories in, a new one out.
 
-Offline, and on copies: the directories of the survivors are not changed. What of them counts, and
-what the new log holds, is decided by pure code (`paxos.survivors`, `node.recovering`), which the
-simulator runs as well. What only the lost nodes had is lost. Writes whose outcome was never known
-may turn up.
+Offline, and on copies: the directories of the survivors are not changed. Pure code
+(`paxos.survivors`, `node.recovering`), which the simulator runs as well, decides which of their
+records count, and what the new log contains. Data that only the lost nodes had is lost. Writes
+whose outcome was unknown may have taken place.
 """
 
 import fcntl
-import logging
 import random
 import shutil
 import time
@@ -17,8 +16,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
-import structlog
-from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import Member
 from quorate.base.effects import Persist
@@ -27,31 +24,31 @@ from quorate.base.ids import Slot
 from quorate.base.records import Founded
 from quorate.node.recovering import new_log, replayed, state_of
 from quorate.paxos.survivors import Survivor, surviving
+from quorate.runtime.faultlog import silent_log
 from quorate.runtime.home import Home, HomeSettings
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What was made: a cluster of one."""
+    """The new cluster of one node."""
 
     member: Member
     cluster_id: str
-    slot: Slot  # the last one of the old cluster that is in it
-    index: int  # goes on from here
+    slot: Slot  # the last one of the old cluster that it contains
+    index: int  # continues from here
     keys: int
-    guessed: int  # slots of which no survivor knew what was chosen
+    guessed: int  # slots whose chosen value no survivor knew
 
 
 def recover(paths: Sequence[Path], into: Path) -> Recovered:
-    """Found a new cluster out of what survived of an old one.
+    """Build a new cluster from the surviving data directories of an old one.
 
     Args:
-        paths: Data directories of nodes that do not run; as many as there are, the more the
-            better.
-        into: The new data directory: missing or empty. Copies lie beside it meanwhile.
+        paths: Data directories of nodes that do not run; all that survived.
+        into: The new data directory: missing or empty. Copies are made beside it meanwhile.
 
     Raises:
-        StorageError: A directory is used by a process, is none, or is damaged; `into` is not
-            empty, or lies in one of `paths`, which are not written to.
+        StorageError: A directory is in use, is no data directory, or is damaged; `into` is not
+            empty, or lies in one of `paths`, which are only read.
         ConflictError: `precondition`: they are not all of one cluster.
         RequestError: `bad_request`: one of them belongs to no cluster, or two are of one node.
     """
@@ -65,7 +62,7 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
         survivors: list[Survivor] = []
         clusters: set[str] = set()
         for number, path in enumerate(paths):
-            home = Home(_copied(path, work / str(number)), HomeSettings(), _log())
+            home = Home(_copied(path, work / str(number)), HomeSettings(), silent_log())
             stack.callback(home.close, is_clean=False)
             records = list(home.wal.records())
             founded = [each for each in records if isinstance(each, Founded) and each.complete]
@@ -108,19 +105,19 @@ def _check_paths(paths: Sequence[Path], into: Path) -> None:
 def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path) -> Recovered:
     found = surviving(survivors)
     base = homes[found.base]
-    rng = random.Random()  # noqa: S311 - the node that replays does not speak
+    rng = random.Random()  # noqa: S311 - the node that replays sends nothing
     own, life = base.directory.node_id, base.directory.incarnation
     survivor, cluster = survivors[found.base], base.directory.cluster
     old = replayed(own, life, survivor, base.tables, found, rng, cluster=cluster)
     cluster_id = str(uuid.uuid4())
-    home = Home(into, HomeSettings(), _log())
+    home = Home(into, HomeSettings(), silent_log())
     try:
         list(home.wal.records())
         member = msgspec.structs.replace(old.member, id=home.directory.node_id)
         incarnation, wall_ms = home.directory.incarnation, int(time.time() * 1000)
         name = str(uuid.uuid4())
         records = list(new_log(member, incarnation, cluster_id, old, name, wall_ms))
-        home.wal.start(_at_once, _unheard, _unheard, _unheard)
+        home.wal.start(lambda callback, *arguments: callback(*arguments), *[lambda _: None] * 3)
         home.log_started()
         for record in records:
             home.wal.append([Persist(record)])
@@ -133,9 +130,9 @@ def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path)
 
 
 def _copied(path: Path, target: Path) -> Path:
-    """Copy a directory while no process can use it, without a trace in it."""
+    """Copy a directory while no process can use it, without changing it."""
     with ExitStack() as stack:
-        with suppress(FileNotFoundError):  # of a copy somebody made
+        with suppress(FileNotFoundError):  # it is itself a copy
             lock = stack.enter_context((path / "lock").open("rb"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,20 +145,3 @@ def _copied(path: Path, target: Path) -> Path:
         except OSError as error:
             raise StorageError("disk_full", f"copying {path} to {target}: {error}") from error
     return target
-
-
-def _log() -> FilteringBoundLogger:
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
-    )
-    return log
-
-
-def _at_once(callback: object, *arguments: object) -> None:
-    if callable(callback):
-        callback(*arguments)
-
-
-def _unheard(_: object) -> None:
-    """Nobody waits for this."""

@@ -9,10 +9,13 @@ the log under it although only some of its occurrences are.
 from collections.abc import Iterator
 from pathlib import PurePath
 from types import TracebackType
+from typing import Any
 from zlib import crc32
 
-from structlog.typing import FilteringBoundLogger
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger
 
+from quorate.base.errors import InvariantError
 from quorate.base.ports import Clock
 
 PERIOD_S = 10.0
@@ -44,6 +47,25 @@ def _places(trace: TracebackType | None) -> Iterator[str]:
         code = trace.tb_frame.f_code
         yield f"{PurePath(code.co_filename).name}:{trace.tb_lineno} {code.co_name}"
         trace = trace.tb_next
+
+
+def without_values(_: Any, __: str, event: EventDict) -> EventDict:
+    """A processor of structlog: the classes and places of an error in place of its traceback."""
+    error = event.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        event["error"] = kinds_of(error)
+        event["at"] = places_of(error)
+        if isinstance(error, InvariantError):
+            event["why"] = str(error)  # our own text
+    return event
+
+
+def silent_log() -> FilteringBoundLogger:
+    """A log that writes nothing."""
+    log: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical")
+    )
+    return log
 
 
 class FaultLog:

@@ -23,13 +23,13 @@ from pathlib import Path
 from types import TracebackType
 
 import msgspec
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.batches import majority
 from quorate.base.config import NodeSettings, local
 from quorate.base.errors import NotFoundError, QuorateError, RequestError, UnavailableError
 from quorate.client import AsyncClient, Client
+from quorate.runtime.faultlog import silent_log
 from quorate.runtime.reserved import ReservedPort
 from quorate.testing.nodes import ClusterNode, made_nodes
 
@@ -77,7 +77,7 @@ class Cluster:
         self._directory = directory
         self._settings = settings or local()
         self._is_durable = is_durable
-        self._log = log or _silent()
+        self._log = log or silent_log()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._ports: list[ReservedPort] = []
         self._groups: list[frozenset[str]] = []
@@ -480,10 +480,3 @@ class AsyncCluster:
 def _names(catalog: bytes) -> set[str]:
     rows: list[dict[str, object]] = msgspec.json.decode(catalog)
     return {str(row["Node"]) for row in rows}
-
-
-def _silent() -> FilteringBoundLogger:
-    log: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger("critical")
-    )
-    return log

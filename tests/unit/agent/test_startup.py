@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from quorate.agent.settings import settings_of
-from quorate.agent.startup import startup_block
+from quorate.agent.starting import startup_block
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status

@@ -4,30 +4,25 @@ from ipaddress import ip_interface
 
 import pytest
 
-from quorate.agent.templates import (
-    InterfaceAddress,
-    TemplateError,
-    default_interface,
-    expand,
-    own_addresses,
-)
+from quorate.agent.templates import TemplateError, expand
+from quorate.net.interfaces import InterfaceAddress, default_interface, own_addresses
 
 
-def place(
-    name: str, address: str, *, is_default: bool = False, flags: str = "up"
+def address(
+    name: str, text: str, *, is_default: bool = False, flags: str = "up"
 ) -> InterfaceAddress:
-    return InterfaceAddress(name, ip_interface(address), frozenset(flags.split()), is_default)
+    return InterfaceAddress(name, ip_interface(text), frozenset(flags.split()), is_default)
 
 
-PLACES = [
-    place("lo", "127.0.0.1/8", flags="up loopback"),
-    place("lo", "::1/128", flags="up loopback"),
-    place("eth0", "10.1.2.3/24", is_default=True, flags="up broadcast multicast"),
-    place("eth0", "fe80::1/64", is_default=True, flags="up broadcast multicast"),
-    place("eth1", "192.168.7.8/16"),
-    place("eth1", "192.168.7.9/16"),
-    place("wan0", "8.8.4.4/28"),
-    place("off0", "10.9.9.9/8", flags=""),
+ADDRESSES = [
+    address("lo", "127.0.0.1/8", flags="up loopback"),
+    address("lo", "::1/128", flags="up loopback"),
+    address("eth0", "10.1.2.3/24", is_default=True, flags="up broadcast multicast"),
+    address("eth0", "fe80::1/64", is_default=True, flags="up broadcast multicast"),
+    address("eth1", "192.168.7.8/16"),
+    address("eth1", "192.168.7.9/16"),
+    address("wan0", "8.8.4.4/28"),
+    address("off0", "10.9.9.9/8", flags=""),
 ]
 
 
@@ -74,7 +69,7 @@ PLACES = [
     ],
 )
 def test_a_template_gives_addresses(template: str, expected: str) -> None:
-    assert expand(template, lambda: PLACES) == expected
+    assert expand(template, lambda: ADDRESSES) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +98,7 @@ def test_a_template_gives_addresses(template: str, expected: str) -> None:
 )
 def test_a_template_that_gives_nothing_is_refused(template: str) -> None:
     with pytest.raises(TemplateError, match=r"\w"):
-        expand(template, lambda: PLACES)
+        expand(template, lambda: ADDRESSES)
 
 
 def test_this_machine_has_a_loopback() -> None:

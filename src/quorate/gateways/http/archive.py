@@ -13,11 +13,13 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from quorate.httpserver.spool import Space, SpaceFile
 
 CHUNK_BYTES = 256 * 1024
+UNLIMITED_BYTES = 1 << 50
 SMALL_BYTES_MAX = 1024 * 1024
 """The longest `meta.json` or `SHA256SUMS`."""
 
@@ -116,6 +118,27 @@ def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) ->
         if (found.digests[name], name) not in wanted:
             raise ArchiveError(f"{_UNREADABLE}the digest of {name} is wrong")
     return found
+
+
+def verify(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, object], Scanned]:
+    """Read a file and check every digest in it; returns its `meta.json`, and what it contains.
+
+    Args:
+        path: The file.
+        state: Where its state is written; None: nowhere.
+
+    Raises:
+        ArchiveError: It is no archive of ours, or not whole.
+        OSError: It cannot be read.
+
+    Cost: unpacks the whole file once, in pieces.
+    """
+    with path.open("rb") as file:
+        found = unpack(file, UNLIMITED_BYTES, len if state is None else state.write)
+    try:
+        return dict(json.loads(found.small[META])), found
+    except ValueError as error:
+        raise ArchiveError(f"{META} cannot be read") from error
 
 
 def scan(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> Scanned:

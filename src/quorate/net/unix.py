@@ -1,4 +1,4 @@
-"""Unix sockets to listen on: files that may be left over, and belong to somebody."""
+"""Unix sockets to listen on: a file each, with an owner, that a dead process may leave behind."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ _OWNER_ONLY = 0o177  # as umask: until the owner and mode are set
 
 
 class SocketSettings(msgspec.Struct, frozen=True):
-    """Who may use Unix sockets of this node; empty means: as the system makes them."""
+    """Owner and mode of the files of Unix sockets; empty: the system's defaults."""
 
     user: str = ""
     group: str = ""
@@ -26,12 +26,12 @@ class SocketSettings(msgspec.Struct, frozen=True):
 
 
 class UnixListener:
-    """A bound and listening Unix socket, with its file; folders that are missing are made.
+    """A bound and listening Unix socket, with its file; missing folders are created.
 
-    A file that a dead process left is replaced.
+    A file that a dead process left behind is replaced.
 
     Raises:
-        OSError: It cannot be made; `EADDRINUSE` if somebody listens there.
+        OSError: It cannot be created; `EADDRINUSE` if a process listens there.
     """
 
     def __init__(self, path: Path, settings: SocketSettings) -> None:
@@ -40,13 +40,13 @@ class UnixListener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path = path
         self._inode = 0
-        is_ours = settings != SocketSettings()
+        has_owner = settings != SocketSettings()
         try:
-            before = os.umask(_OWNER_ONLY) if is_ours else -1
+            before = os.umask(_OWNER_ONLY) if has_owner else -1
             try:
                 self.socket.bind(str(path))
             finally:
-                if is_ours:
+                if has_owner:
                     os.umask(before)
             self._inode = path.stat().st_ino
             user = _id_of(settings.user, lambda name: pwd.getpwnam(name).pw_uid)
@@ -63,13 +63,13 @@ class UnixListener:
 
     def remove(self) -> None:
         """Remove the file, unless another process has put its own there."""
-        with contextlib.suppress(OSError):  # somebody else tidied up
+        with contextlib.suppress(OSError):  # it has been removed
             if self._inode and self._path.stat().st_ino == self._inode:
                 self._path.unlink()
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove the file of a process that is gone; leave every other file alone."""
+    """Remove the file of a process that has ended, and no other file."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
