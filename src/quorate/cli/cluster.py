@@ -1,11 +1,11 @@
-"""`quorate cluster`: who votes, and who leads."""
+"""`quorate cluster`: members, votes and leadership."""
 
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
+from msgspec.structs import asdict
 
 from quorate.base.batches import majority
 from quorate.base.errors import (
@@ -20,81 +20,28 @@ from quorate.cli.commands import CommandGroup, command
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import Json, columns, fail, fail_with, note, progress, say, show
 from quorate.client import durations
+from quorate.client.structs import ClusterMember, ConfiguredServer
 from quorate.client.sync.client import Client
 
-POLL_S = 0.2  # between two looks at who votes
-_NO_PEER = "cannot find peer"  # Consul's words for a leader that has nobody to hand over to
-REMOVE_S = 60.0  # so long it is asked again what became of a removal
+POLL_S = 0.2  # between two looks at the configuration
+_NO_PEER = "cannot find peer"  # Consul's words for a leader without another live voter
+REMOVE_S = 60.0  # how long a removal is retried whose outcome is unknown
 
 
-class Voter(msgspec.Struct, rename="pascal"):
-    """One node of the configuration, as the API has it."""
-
-    id: str = msgspec.field(name="ID")
-    node: str = ""
-    address: str = ""
-    leader: bool = False
-    voter: bool = True
+def _named(word: str, servers: list[ConfiguredServer]) -> list[ConfiguredServer]:
+    return [each for each in servers if word in {each.id, each.node, each.address}]
 
 
-class _Configuration(msgspec.Struct, rename="pascal"):
-    servers: list[Voter]
-
-
-class ListedMember(msgspec.Struct, rename="pascal"):
-    """A member as the asked node knows it."""
-
-    id: str = msgspec.field(name="ID")
-    name: str
-    address: str
-    role: str  # leader, follower or learner
-    voter: bool
-    alive: bool
-    lag: int | None  # slots that the asked node knows as chosen and this one does not
-    last_heard: float | None  # seconds since the leader heard it
-    version: str
-
-
-class ClusterOverview(msgspec.Struct, rename="pascal"):
-    """The members by name, and why there is no leader if there is none."""
-
-    cluster: str
-    node: str
-    role: str
-    leader: str
-    reason: str
-    members: list[ListedMember]
-
-
-def overview(client: Client) -> ClusterOverview:
-    """What the asked node knows."""
-    found = msgspec.json.decode(
-        client.call("GET", "/v1/operator/cluster").body, type=ClusterOverview
-    )
-    found.members.sort(key=lambda each: each.name)
-    return found
-
-
-def voters(client: Client) -> list[Voter]:
-    """Everybody in the configuration."""
-    reply = client.call("GET", "/v1/operator/raft/configuration")
-    return msgspec.json.decode(reply.body, type=_Configuration).servers
-
-
-def _called(word: str, candidates: list[Voter]) -> list[Voter]:
-    return [each for each in candidates if word in {each.id, each.node, each.address}]
-
-
-def chosen(candidates: list[Voter], word: str) -> Voter:
+def _one(servers: list[ConfiguredServer], word: str) -> ConfiguredServer:
     """Find a node by its id, name or address.
 
     Raises:
         NotFoundError: There is none.
         RequestError: There are several of that name.
     """
-    found = _called(word, candidates)
+    found = _named(word, servers)
     if not found:
-        names = ", ".join(sorted(each.node for each in candidates))
+        names = ", ".join(sorted(each.node for each in servers))
         text = f"no node {word!r} in the configuration; there are: {names}"
         raise NotFoundError("not_found", text)
     if len(found) > 1:
@@ -105,36 +52,36 @@ def chosen(candidates: list[Voter], word: str) -> Voter:
 
 @connected("cluster list")
 def list_(connection: ConnectionFlags, *, json: Json = False) -> None:
-    """List every member: its role, whether it is alive, how far behind, and when last heard.
+    """List every member: its role, whether it is alive, its lag, and when it was last heard.
 
-    Answered by the asked node from what it knows, also while there is no leader.
+    The node that is asked answers from what it knows, also while there is no leader.
 
     Examples:
         quorate cluster list
         quorate cluster list -json
     """
-    found = overview(connection.client)
-    members = [msgspec.structs.asdict(each) for each in found.members]
+    found = connection.client.operator.overview()
     heading = ["Node", "ID", "Role", "Alive", "Lag", "Last heard", "Version", "Address"]
     rows = (_row(each) for each in found.members)
-    show(msgspec.structs.asdict(found) | {"members": members}, columns([heading, *rows]), json)
+    value = asdict(found) | {"members": [asdict(each) for each in found.members]}
+    show(value, columns([heading, *rows]), json)
     if found.reason and not json:
         note(f"{found.node} knows no leader: {found.reason}")
-    for name in twins(found.members):
+    for name in duplicate_names(found.members):
         note(f"several members that are alive are called {name}: give each a name of its own")
 
 
-def twins(members: list[ListedMember]) -> list[str]:
-    """The names that more than one living member has."""
+def duplicate_names(members: list[ClusterMember]) -> list[str]:
+    """The names that more than one live member has."""
     names = Counter(each.name.lower() for each in members if each.alive)
     return [name for name, count in names.items() if count > 1]
 
 
-def _row(member: ListedMember) -> list[str]:
+def _row(member: ClusterMember) -> list[str]:
     alive = "yes" if member.alive else "no"
     lag = "-" if member.lag is None else str(member.lag)
-    heard = "-" if member.last_heard is None else f"{member.last_heard:.1f} s"
-    facts = [member.role, alive, lag, heard, member.version or "-", member.address]
+    last_heard = "-" if member.last_heard is None else f"{member.last_heard:.1f} s"
+    facts = [member.role, alive, lag, last_heard, member.version or "-", member.address]
     return [member.name, member.id, *facts]
 
 
@@ -145,20 +92,20 @@ def add(
     *,
     timeout: Annotated[str, "How long to wait for it; 0: try once."] = "5m",
 ) -> None:
-    """Let a node vote that has joined: wait for it, and until it has caught up.
+    """Give a vote to a node that has joined: wait until it has joined and caught up.
 
-    A node that was started with -retry-join is a learner: it holds everything and has no vote.
-    NODE is its name or id.
+    A node that was started with -retry-join is a learner: it replicates everything and has no
+    vote. NODE is its name or id.
 
     Examples:
         quorate cluster add n4
         quorate cluster add -timeout=0 n4
     """
     wait_s = durations.parse(timeout)
-    present = voters(connection.client)
-    found = _called(node, present)
+    servers = connection.client.operator.servers()
+    found = _named(node, servers)
     if not found:
-        joins = " ".join(f"-retry-join {each.address}" for each in present if each.voter)
+        joins = " ".join(f"-retry-join {each.address}" for each in servers if each.voter)
         note("Start it on its machine, with an empty data directory:")
         note(f"  quorate agent -server -node {node} -data-dir DIR -bind ADDRESS {joins}")
         if not wait_s:
@@ -173,20 +120,19 @@ def add(
 
 
 def _promote(client: Client, word: str, deadline_s: float) -> None:
-    """Ask until the node votes; a learner of that name goes before a voter, which may be lost.
+    """Retry until the node votes; a learner of that name comes before a voter, which may be lost.
 
-    A voter is asked for as well: the answer says that this is durable, too.
+    A voter is promoted as well: the answer confirms that its vote is durable.
     """
     why = "it has not joined yet"
     while True:
-        found = _called(word, voters(client))
+        found = _named(word, client.operator.servers())
         learners = [each for each in found if not each.voter]
         if found:
-            target = chosen(learners, word) if learners else found[0]
             try:
-                client.call("PUT", "/v1/operator/raft/peer", id=target.id)
+                client.operator.promote((_one(learners, word) if learners else found[0]).id)
             except (ConflictError, UnavailableError, OutcomeUnknownError) as error:
-                why = error.text  # not yet: asked again
+                why = error.text  # not yet
             else:
                 return
         if time.monotonic() >= deadline_s:
@@ -201,41 +147,44 @@ def remove(
     *,
     force: Annotated[bool, "Also if fewer than a majority would be alive."] = False,
 ) -> None:
-    """Take a node out of the configuration for good: it may come back only under a new id.
+    """Remove a node from the configuration for good: it may come back only under a new id.
 
-    NODE is its name, id or address. When this is answered, the node may be shut down, and its disk
-    thrown away.
+    NODE is its name, id or address. When this command has ended, the node may be shut down and its
+    disk discarded.
 
     Examples:
         quorate cluster remove n3
         quorate cluster remove 127.0.0.1:8320
     """
     client = connection.client
-    target = chosen(voters(client), node)
+    servers = client.operator.servers()
+    target = _one(servers, node)
     if not force:
-        _check_majority(client, target)
+        _check_majority(client, servers, target)
     _remove(client, target.id, time.monotonic() + REMOVE_S)
     say(f"Success! Removed node: {target.node or target.id}")
 
 
 def _remove(client: Client, node_id: str, deadline_s: float) -> None:
-    """Ask until it is known that the node is removed, and may be shut down."""
-    is_asked = False
+    """Retry until the node is known to be removed, and may be shut down."""
+    is_sent = False
     while True:
         try:
-            client.call("DELETE", "/v1/operator/raft/peer", id=node_id)
+            client.operator.remove(node_id)
         except (UnavailableError, OutcomeUnknownError) as error:
-            is_asked = is_asked or isinstance(error, OutcomeUnknownError)
-            if not is_asked or time.monotonic() >= deadline_s:
+            is_sent = is_sent or isinstance(error, OutcomeUnknownError)
+            if not is_sent or time.monotonic() >= deadline_s:
                 raise
         else:
             return
         time.sleep(POLL_S)
 
 
-def _check_majority(client: Client, target: Voter) -> None:
-    """Refuse a removal that would leave a configuration without a living majority."""
-    staying = [each for each in voters(client) if each.voter and each.id != target.id]
+def _check_majority(
+    client: Client, servers: list[ConfiguredServer], target: ConfiguredServer
+) -> None:
+    """Refuse a removal that would leave a configuration without a live majority."""
+    staying = [each for each in servers if each.voter and each.id != target.id]
     alive = {member.name for member in client.status.members() if member.status == "alive"}
     living = sum(each.node in alive for each in staying)
     if living < majority(len(staying)):
@@ -247,16 +196,15 @@ def _check_majority(client: Client, target: Voter) -> None:
 
 @connected("cluster transfer", "[NODE]", "Error transferring leadership")
 def transfer(connection: ConnectionFlags, node: str = "") -> None:
-    """Let another node lead: the one named, by name or id, or whichever is best.
+    """Transfer leadership to another node: the one given by name or id, or the best one.
 
     Examples:
         quorate cluster transfer
         quorate cluster transfer n2
     """
     client = connection.client
-    where: dict[str, Any] = {"id": chosen(voters(client), node).id} if node else {}
     try:
-        client.call("POST", "/v1/operator/raft/transfer-leader", **where)
+        client.operator.transfer(_one(client.operator.servers(), node).id if node else "")
     except QuorateError as error:
         if not error.text.endswith(_NO_PEER):
             raise
@@ -275,10 +223,10 @@ def recover(
     into: Annotated[Path | None, "The new data directory; must be missing or empty."] = None,
     json: Json = False,
 ) -> None:
-    """Found a new cluster out of data directories when a majority is lost for good.
+    """Build a new cluster from data directories when a majority is lost for good.
 
     Offline: every node of the old cluster must be stopped, for good. The old directories are
-    only read. What only the lost nodes had is lost.
+    only read. Data that only the lost nodes had is lost.
 
     Examples:
         quorate cluster recover -data-dir=/var/lib/q2 -into=/var/lib/quorate-new
@@ -292,7 +240,7 @@ def recover(
         made = recovered_from(data_dir, into)
     except QuorateError as error:
         fail_with(error, "Error! Nothing was recovered")
-    guessed = f"The last {made.guessed} slots may hold writes that nobody was told of.\n"
+    guessed = f"The last {made.guessed} slots may hold writes that were never acknowledged.\n"
     text = (
         f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}\n"
         f"{guessed if made.guessed else ''}"

@@ -19,19 +19,19 @@ from quorate.cli.output import fail
 NOUNS = {
     "agent": "Run a node.",
     "bench": "Measure a running cluster: puts, reads, stale reads.",
-    "cluster": "Change who votes, and who leads.",
+    "cluster": "List members, change votes and leadership.",
     "completion": "Print a script that completes commands and flags.",
-    "demo": "Start three nodes here, break what can break, count what was lost.",
-    "info": "Show the figures that a node keeps about itself.",
+    "demo": "Start three nodes here, inject faults, count lost writes.",
+    "info": "Show the statistics of a node.",
     "kv": "Read and write keys.",
-    "leave": "Have a node that runs leave its cluster, and stop.",
+    "leave": "Make a node leave its cluster, and stop.",
     "lock": "Run a command while holding a lock.",
     "members": "List the nodes of the cluster.",
-    "monitor": "Follow the log of a node that runs.",
-    "reload": "Have a node that runs read its configuration again.",
+    "monitor": "Follow the log of a node.",
+    "reload": "Make a node read its configuration again.",
     "session": "Create, list and end sessions.",
-    "snapshot": "Save, restore and look at snapshots.",
-    "txn": "Do several operations at once, or none of them.",
+    "snapshot": "Save, restore and inspect snapshots.",
+    "txn": "Do several operations, all or none.",
     "validate": "Check configuration files without starting a node.",
     "version": "Show the version.",
 }
@@ -50,7 +50,7 @@ Function = Callable[..., None]
 
 
 class UsageError(Exception):
-    """A command line that cannot be carried out; the text says how to write it."""
+    """An invalid command line; the text shows the usage."""
 
     def __init__(self, path: str, usage: str, fault: str) -> None:
         super().__init__(
@@ -65,8 +65,8 @@ class CliCommand:
         path: Its noun and verb, as typed.
         function: Its keyword arguments are its flags, and its docstring its help.
         takes: Its arguments, as the usage shows them; empty if there are none.
-        flags: Those besides.
-        call: Called in its place, with the arguments and flags, to add its first argument.
+        flags: More flags.
+        call: Called instead of it, with the arguments and flags, to add its first argument.
         is_verbatim: True if the first argument ends the flags.
     """
 
@@ -95,7 +95,7 @@ class CliCommand:
 
     @property
     def shown(self) -> list[Flag]:
-        """The flags that the help explains."""
+        """The flags that the help shows."""
         return [flag for flag in self.flags.values() if flag.about.text]
 
     @property
@@ -127,10 +127,10 @@ class CliCommand:
         return line
 
     def run(self, words: Sequence[str]) -> None:
-        """Carry out a command line.
+        """Run a command line.
 
         Raises:
-            UsageError: It is wrong; nothing was done.
+            UsageError: It is invalid; nothing was done.
         """
         line = self.read(words)
         if line is None:
@@ -148,7 +148,7 @@ class CliCommand:
         self._call(*line.arguments, **values)
 
     def error(self, fault: str) -> UsageError:
-        """What to raise if a command line is wrong."""
+        """The error for an invalid command line."""
         return UsageError(self.path, self.usage, fault)
 
 
@@ -160,7 +160,7 @@ def command(
 
 
 class CommandGroup:
-    """Commands below one noun, in the order of its help."""
+    """The commands of one noun, in the order of its help."""
 
     def __init__(self, path: str, *commands: CliCommand) -> None:
         self.path = path
@@ -172,11 +172,11 @@ class CommandGroup:
         return overview(self.path, NOUNS[self.path], summaries)
 
     def run(self, words: Sequence[str]) -> None:
-        """Carry out a command line.
+        """Run a command line.
 
         Raises:
             UsageError: There is no such command.
-            SystemExit: There is none at all: it was said which there are.
+            SystemExit: It names none: the help was printed.
         """
         if not words:
             sys.stderr.write(f"{self.help()}\n")
@@ -196,7 +196,7 @@ class CommandGroup:
 
 
 def load(noun: str) -> CliCommand | CommandGroup:
-    """The command or commands of a noun; its module is imported when it is asked for."""
+    """The command or group of a noun; its module is imported when it is needed."""
     module = importlib.import_module(f"quorate.cli.{_MODULES.get(noun, noun)}")
     found: CliCommand | CommandGroup = getattr(module, noun)
     return found

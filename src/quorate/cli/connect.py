@@ -1,4 +1,4 @@
-"""The flags every client command shares, and the client they lead to."""
+"""The flags that all client commands share, and the client that they configure."""
 
 import os
 import socket
@@ -14,17 +14,17 @@ import msgspec
 from quorate.base.errors import QuorateError, RequestError
 from quorate.cli.commands import CliCommand
 from quorate.cli.flags import About, flags_of
-from quorate.cli.output import fail, fail_with, patience, reason
+from quorate.cli.output import fail, fail_with, reason, waiting
 from quorate.client import endpoints, environment
 from quorate.client.sync.client import Client
 
-CONNECT_S = 3.0  # a node that takes longer to accept a connection is not there
-REASON_S = 2.0  # what a node knows of itself it says at once
-DEADLINE_S = 15.0  # longer than a fail-over; a node holds what needs a leader for 7 s
+CONNECT_S = 3.0  # a node that takes longer to accept a connection is unreachable
+REASON_S = 2.0  # a node reports its status at once
+DEADLINE_S = 15.0  # longer than a fail-over; a node holds requests that need a leader for 7 s
 
 
 class ConnectionFlags(msgspec.Struct, dict=True):
-    """What the shared flags say; the environment says the rest."""
+    """The values of the shared flags; the environment supplies the others."""
 
     http_addr: Annotated[
         str, About("The node to ask, or unix:///PATH; else CONSUL_HTTP_ADDR.", "HOST:PORT")
@@ -33,24 +33,24 @@ class ConnectionFlags(msgspec.Struct, dict=True):
     token_file: Annotated[str, "A file with the token; else CONSUL_HTTP_TOKEN_FILE."] = ""
     datacenter: Annotated[str, "Refuse a node of another data center."] = ""
     stale: Annotated[bool, "Read what this node has, even without a leader."] = False
-    ca_file: Annotated[str, "Whom to trust. Refused: TLS is not built."] = ""
-    ca_path: Annotated[str, "A folder of whom to trust. Refused: TLS is not built."] = ""
-    client_cert: Annotated[str, "Who we are. Refused: TLS is not built."] = ""
-    client_key: Annotated[str, "The key of who we are. Refused: TLS is not built."] = ""
-    tls_server_name: Annotated[str, "Who the node must be. Refused: TLS is not built."] = ""
+    ca_file: Annotated[str, "A CA certificate. Refused: TLS is not built."] = ""
+    ca_path: Annotated[str, "A folder of CA certificates. Refused: TLS is not built."] = ""
+    client_cert: Annotated[str, "A client certificate. Refused: TLS is not built."] = ""
+    client_key: Annotated[str, "Its private key. Refused: TLS is not built."] = ""
+    tls_server_name: Annotated[str, "The node's name. Refused: TLS is not built."] = ""
 
     @cached_property
     def client(self) -> Client:
-        """A client to the node; the command's end closes it.
+        """A client of the node; closed at the end of the command.
 
         Raises:
-            QuorateError: The address is none, nobody listens there, the node is of another data
-                center; or see `check`.
+            QuorateError: The address cannot be read, nothing listens there, the node is of another
+                data center; or see `check`.
         """
         self.check()
-        _knock(endpoints.parse(self.node))
+        _probe(endpoints.parse(self.node))
         client = Client(self.node, token=self.secret, deadline_s=DEADLINE_S)
-        if self.datacenter:  # one cluster is one data center: no other is reached through it
+        if self.datacenter:  # a cluster is one data center: no other is reachable through it
             about = msgspec.json.decode(
                 client.call("GET", "/v1/agent/self").body, type=dict[str, dict[str, Any]]
             )
@@ -61,7 +61,7 @@ class ConnectionFlags(msgspec.Struct, dict=True):
         return client
 
     def check(self) -> None:
-        """Refuse flags and variables that ask for protection which cannot be had.
+        """Refuse flags and variables that ask for protection that is not implemented.
 
         Raises:
             RequestError: `unsupported`: names the flag or variable.
@@ -77,27 +77,27 @@ class ConnectionFlags(msgspec.Struct, dict=True):
                 )
 
     def close(self) -> None:
-        """Close the client, if there is one: what follows connects in its own way."""
+        """Close the client, if there is one."""
         if "client" in self.__dict__:
             self.client.close()
 
     @property
     def named(self) -> str:
-        """The node to ask, for people."""
+        """The address of the node, as the user gave it."""
         return self.http_addr or environment.addresses(os.environ)[0]
 
     @property
     def node(self) -> str:
-        """The node to ask, as the client takes it.
+        """The address of the node, normalised.
 
         Raises:
-            RequestError: The address is none.
+            RequestError: It cannot be read.
         """
         return endpoints.parse(self.named).name
 
     @property
     def secret(self) -> str:
-        """The token: from the flags, else from the environment, else none; files win, as in Consul.
+        """The token of the flags, else of the environment, else ""; files win, as in Consul.
 
         Raises:
             RequestError: `bad_request`: the file cannot be read.
@@ -108,23 +108,22 @@ class ConnectionFlags(msgspec.Struct, dict=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header lines by which a request says who sends it."""
-        who = environment.authorization(os.environ)
-        found = {"X-Consul-Token": self.secret, "Authorization": who}
+        """The header lines that identify the sender of a request."""
+        authorization = environment.authorization(os.environ)
+        found = {"X-Consul-Token": self.secret, "Authorization": authorization}
         return {name: value for name, value in found.items() if value}
 
     def reason(self) -> str:
-        """Why the asked node knows no leader, by its own words; "" if it does, or says nothing."""
+        """Why the node that is asked knows no leader; "" if it knows one, or does not answer."""
         try:
             with Client(self.node, token=self.secret, deadline_s=REASON_S) as client:
-                body = client.call("GET", "/v1/operator/cluster").body
-            return str(msgspec.json.decode(body, type=dict[str, Any]).get("Reason", ""))
-        except (QuorateError, msgspec.MsgspecError):  # another server, or nobody: told elsewhere
+                return client.operator.overview().reason
+        except QuorateError:  # another server, or no answer: the command itself reports it
             return ""
 
 
-def _knock(endpoint: endpoints.Endpoint) -> None:
-    """Find out at once that nobody listens; the client itself would go on trying for a while."""
+def _probe(endpoint: endpoints.Endpoint) -> None:
+    """Fail at once if nothing listens; the client itself would retry for a while."""
     try:
         if endpoint.path:
             with socket.socket(socket.AF_UNIX) as probe:
@@ -156,16 +155,16 @@ def connected(
 ) -> Callable[[Callable[..., None]], CliCommand]:
     """Make a command of a function whose first argument is the connection; see `CliCommand`.
 
-    `doing` begins the message when the cluster refuses or cannot be reached. What `takes_time`
-    waits by its nature, or tells by itself how far it is.
+    `doing` begins the message of an error from the cluster. A command that `takes_time` waits by
+    its nature, or reports its progress itself.
     """
 
     def wrapped(function: Callable[..., None]) -> CliCommand:
         def run(*words: str, **values: Any) -> None:
             connection = ConnectionFlags(**{name: values.pop(name) for name in _FIELDS})
-            waiting = patience(connection.named, connection.reason)
+            reporting = waiting(connection.named, connection.reason)
             try:
-                with nullcontext() if takes_time else waiting:
+                with nullcontext() if takes_time else reporting:
                     function(connection, *words, **values)
             except QuorateError as error:
                 fail_with(error, doing)

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from quorate.cli.commands import command
 from quorate.cli.output import columns, fail, progress, show
-from quorate.lab.demo import Demo, make_room
-from quorate.lab.guests import GuestError
+from quorate.lab.demo import Demo, prepare_directory
+from quorate.lab.demowork import WrongAnswerError
 from quorate.lab.launch import LaunchError
 
 
@@ -31,17 +31,17 @@ def demo(
         quorate demo -json
         quorate demo -keep
     """
-    import_module("quorate.agent.run")  # what a node lacks is told here, before one is started
+    import_module("quorate.agent.run")  # missing libraries are reported before a node is started
     began_s = time.monotonic()
-    _end_as_by_ctrl_c()
+    _end_like_ctrl_c()
     with ExitStack() as stack:
         if directory is None:
             scratch = tempfile.TemporaryDirectory(prefix="quorate-demo-")
             directory = Path(stack.enter_context(scratch))
         try:
-            make_room(directory)
+            prepare_directory(directory)
             result = asyncio.run(Demo(directory, progress, keep=keep).run())
-        except (LaunchError, GuestError, TimeoutError) as error:
+        except (LaunchError, WrongAnswerError, TimeoutError) as error:
             fail(f"Error! The demo could not go on: {error}")
     result["seconds"] = round(time.monotonic() - began_s, 1)
     show(result, _lines(result), json)
@@ -49,14 +49,14 @@ def demo(
         fail("Error! Acknowledged writes were lost or copies differ. Please report this.")
 
 
-def _end_as_by_ctrl_c() -> None:
-    """Have SIGTERM and a closed terminal do what Ctrl-C does: the nodes end, too."""
+def _end_like_ctrl_c() -> None:
+    """Let SIGTERM and a closed terminal have the effect of Ctrl-C: the nodes end, too."""
 
     def interrupt(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup
             signal.signal(number, interrupt)
 
 
@@ -67,7 +67,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
             ["files imported", f"{result['files']:,} ({result['file_bytes'] / 1e6:.1f} MB)"],
             ["writes acknowledged", f"{result['writes_acknowledged']:,}"],
             ["writes lost", f"{result['writes_lost']}"],
-            ["outcome unknown", f"{result['writes_unknown']} (the client was told so)"],
+            ["outcome unknown", f"{result['writes_unknown']} (reported to the client)"],
             ["longest pause", f"{result['longest_pause_s']:.2f} s"],
             ["copies equal", "yes" if result["copies_equal"] else "NO"],
             *([f"  digest of {name}", digest] for name, digest in result["digests"].items()),

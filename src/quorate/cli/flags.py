@@ -1,8 +1,8 @@
-"""Flags in the grammar of Go's `flag` package, which users of Consul type.
+"""Flags in the grammar of Go's `flag` package, as Consul's command line has them.
 
 `-flag` and `--flag` are the same; a value follows `=` or a space; a switch needs none and may have
-`=true` or `=false`; `--` ends the flags. argparse and click know one dash as a cluster of letters,
-and complete what is not written out: this is shorter than making them stop.
+`=true` or `=false`; `--` ends the flags. argparse and click take one dash
+for a cluster of letters, and complete abbreviations (ADR 0026).
 """
 
 import re
@@ -33,7 +33,7 @@ def _switch(text: str) -> bool:
 
 
 class FlagKind(NamedTuple):
-    """What stands behind a flag: how it is called, read and explained; whether it may repeat."""
+    """The kind of a flag's value: its name in the help, its parser; whether the flag may repeat."""
 
     takes: str
     read: Callable[[str], Any]
@@ -55,7 +55,7 @@ KINDS: dict[Any, FlagKind] = {
 
 
 class About(NamedTuple):
-    """What an annotation says of a flag, where its help alone is not enough."""
+    """The help of a flag in an annotation, with the name and limits of its value."""
 
     text: str
     takes: str = ""
@@ -70,11 +70,11 @@ class Flag(NamedTuple):
     about: About
     kind: FlagKind
     default: Any = None
-    parameter: str = ""  # that gets its value
+    parameter: str = ""  # that receives its value
 
     @property
     def spelled(self) -> str:
-        """As the help shows it."""
+        """Its form in the help."""
         dashed = f"--{self.name}" if len(self.name) > 1 else f"-{self.name}"
         if self.kind is SWITCH:
             return f"{dashed} / --no-{self.name}" if self.default else dashed
@@ -82,7 +82,7 @@ class Flag(NamedTuple):
 
     @property
     def limits(self) -> str:
-        """Which numbers it takes; empty if any."""
+        """The numbers that it takes; empty if all."""
         least, most = self.about.least, self.about.most
         if least is None:
             return ""
@@ -91,8 +91,8 @@ class Flag(NamedTuple):
     @property
     def explained(self) -> str:
         """Its help, with its default and limits."""
-        is_told = self.kind is not SWITCH and self.default not in (None, "", ())
-        facts = [f"default {self.default}"] if is_told else []
+        is_shown = self.kind is not SWITCH and self.default not in (None, "", ())
+        facts = [f"default {self.default}"] if is_shown else []
         facts += [self.limits] if self.limits else []
         return f"{self.about.text}  [{'; '.join(facts)}]" if facts else self.about.text
 
@@ -100,7 +100,7 @@ class Flag(NamedTuple):
         """Read a value.
 
         Raises:
-            ValueError: It is none for this flag; the text says what it must be.
+            ValueError: It is no value of this flag; the text says what it must be.
         """
         name = f"-{self.name}"
         try:
@@ -135,7 +135,7 @@ def flags_of(declared: Any, defaults: Mapping[str, Any]) -> Iterator[Flag]:
 
 
 class Line(NamedTuple):
-    """What a command line says: flags in their order, arguments, and what is wrong with it."""
+    """A command line: flags in their order, arguments, and what is wrong with it."""
 
     given: list[tuple[Flag, Any]]
     arguments: list[str]
@@ -145,9 +145,9 @@ class Line(NamedTuple):
 def read_line(
     words: Sequence[str], flags: Mapping[str, Flag], *, refusal: str = "", is_verbatim: bool = False
 ) -> Line:
-    """Read what follows the name of a command; `refusal` is said of arguments, if there are none.
+    """Read what follows the name of a command; `refusal` is the error if it takes no arguments.
 
-    Where it `is_verbatim`, the first argument ends the flags: what follows is somebody else's.
+    With `is_verbatim`, the first argument ends the flags: what follows is another command's.
     """
     line = Line([], [], [])
     rest = list(words)

@@ -1,25 +1,21 @@
-"""What a snapshot file holds, as Consul's `snapshot inspect` counts it."""
+"""What a snapshot file contains, as Consul's `snapshot inspect` counts it."""
 
-import json
 import mmap
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from quorate.base.errors import RequestError
 from quorate.domains import DOMAINS
-from quorate.gateways.http.archive import META, STATE, ArchiveError, Scanned, unpack
+from quorate.gateways.http.archive import STATE, ArchiveError, verify
 from quorate.kv.tables import KV
 from quorate.machine.snapshot import MAGIC, Inventory, Share, inventory
 
-BYTES_MAX = 1 << 50
-"""No limit: the disk of whoever unpacks it is his."""
-
 
 class Stat(NamedTuple):
-    """How much there is of one kind."""
+    """How many rows and bytes there are of one kind."""
 
     name: str
     rows: int
@@ -27,14 +23,14 @@ class Stat(NamedTuple):
 
 
 class SnapshotSummary(NamedTuple):
-    """A snapshot file for people and programs: about the whole, by kind, by parts of keys."""
+    """The content of a snapshot file: in all, by kind, by parts of keys."""
 
     facts: dict[str, Any]
     stats: list[Stat]
     keys: list[Stat]
 
     def as_json(self, *, with_keys: bool) -> dict[str, Any]:
-        """In the form of Consul's."""
+        """In the form of Consul's JSON."""
         shape: dict[str, Any] = {"Meta": self.facts}
         for suffix, stats in [("", self.stats), *([("KV", self.keys)] * with_keys)]:
             shape[f"Stats{suffix}"] = [
@@ -44,34 +40,13 @@ class SnapshotSummary(NamedTuple):
         return shape
 
 
-def read_archive(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, Any], Scanned]:
-    """Unpack a snapshot file and check every sum in it; returns what it says of itself, and holds.
-
-    Args:
-        path: The file.
-        state: Where the state that it holds is written; None: nowhere.
-
-    Raises:
-        ArchiveError: It is none, or not whole.
-        OSError: It cannot be read.
-
-    Cost: unpacks the whole file once, in pieces: memory for a few of them, whatever it holds.
-    """
-    with path.open("rb") as file:
-        found = unpack(file, BYTES_MAX, len if state is None else state.write)
-    try:
-        return dict(json.loads(found.small[META])), found
-    except ValueError as error:
-        raise ArchiveError(f"{META} cannot be read") from error
-
-
 def read_inventory(path: Path, *, depth: int, prefix: str) -> SnapshotSummary:
-    """Read a snapshot file from end to end; see `read_archive` for errors.
+    """Read and verify a whole snapshot file; see `verify` for errors.
 
-    Keys that begin with `prefix` are counted by `depth` parts of their names.
+    Keys that begin with `prefix` are counted by the first `depth` parts of their names.
     """
     with tempfile.TemporaryFile() as state:
-        meta, archive = read_archive(path, state)
+        meta, archive = verify(path, state)
         state.flush()
         if not state.tell():
             raise ArchiveError("it holds no state")

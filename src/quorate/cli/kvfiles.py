@@ -82,7 +82,7 @@ def import_(
         fail(f"Cannot unmarshal data: {error}")
     for entry in entries:
         entry.key = joined(prefix, entry.key)
-    connection.client.close()  # it spoke up at once if nobody is there
+    connection.client.close()  # it has reported an unreachable node
     from quorate.client.bulk import write_all
 
     items = [(entry.key, entry.value, entry.flags) for entry in entries]

@@ -1,4 +1,4 @@
-"""`quorate lock`: run a command while holding a lock, or one of several places."""
+"""`quorate lock`: run a command while holding a lock or a semaphore."""
 
 import asyncio
 import math
@@ -11,27 +11,23 @@ from typing import Annotated, NamedTuple
 from quorate.base.errors import QuorateError
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.lockguard import Guard, fork_guard
-from quorate.cli.output import fail, note
-from quorate.cli.output import say as echo
+from quorate.cli.output import fail, note, say
 from quorate.client import durations
 from quorate.client.aio.client import AsyncClient
 from quorate.client.errors import LockHeldError, LockLostError, SemaphoreError
 from quorate.client.holding import Held
 
-EXIT_CHILD = 2  # Consul's: the child failed, whatever its own code was
-EXIT_SIGNAL = 128  # and the number of the signal that we got
+EXIT_CHILD = 2  # Consul's: the command failed, whatever its own code was
+EXIT_SIGNAL = 128  # and the number of the signal that ended us
 
 TTL_S = 15.0
-LOCK_DELAY_S = 15.0
-BEAT_S = 0.25  # how often the guard is told that the lock is held
-GAP_S = 1.0
-"""After a longer pause between two beats (we were stopped, or the machine is busy) the lock may be
-lost without our having noticed: it is asked for before the guard is told."""
+HEARTBEAT_S = 0.25
+PAUSE_S = 1.0
+"""After a longer pause between two heartbeats (this process was stopped, the machine is busy) the
+lock may be lost and nobody knows it yet: the cluster is asked before the next one."""
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
-_FORWARDED = (
-    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-)  # fmt: skip
+_FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @connected("lock", "PREFIX COMMAND...", "Error! Lock not taken", takes_time=True, is_verbatim=True)
@@ -44,7 +40,7 @@ def lock(
     try_: Annotated[str, "The same as --timeout."] = "0",
     shell: Annotated[bool, "Run COMMAND by /bin/sh."] = True,
     child_exit_code: Annotated[bool, "Exit with 2 if COMMAND fails."] = False,
-    monitor_retry: Annotated[int, "Accepted for Consul's sake."] = 3,  # ours tries on and on
+    monitor_retry: Annotated[int, "Accepted for Consul's sake."] = 3,  # this one always retries
     pass_stdin: Annotated[bool, "COMMAND reads our standard input."] = False,
     verbose: Annotated[bool, "Say what is done."] = False,
 ) -> None:
@@ -63,32 +59,30 @@ def lock(
         fail("Key prefix and child command must be specified")
     if n < 1:
         fail("Lock holder limit must be positive")
-    prefix, child = words[0].strip("/"), list(words[1:])
+    prefix, command = words[0].strip("/"), list(words[1:])
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
-    connection.client.close()  # it spoke up at once if nobody is there
-    child = ["/bin/sh", "-c", " ".join(child)] if shell else child
-    plan = LockedCommand(
-        prefix, n, name, wait_s, child, passes_stdin=pass_stdin, is_verbose=verbose
+    connection.client.close()  # it has reported an unreachable node
+    command = ["/bin/sh", "-c", " ".join(command)] if shell else command
+    job = LockedCommand(
+        prefix, n, name, wait_s, command, passes_stdin=pass_stdin, is_verbose=verbose
     )
     guard = fork_guard()  # before there is another thread
     try:
-        how, told = asyncio.run(_locked(connection.node, connection.secret, plan, guard))
+        failure, forwarded = asyncio.run(_run(connection.node, connection.secret, job, guard))
     except SemaphoreError as error:
         fail(error.text + f": say -n={error.limit}" * bool(error.limit))
-    except NotLockedError as error:
-        fail(str(error))
+    except LockHeldError:
+        fail("Shutdown triggered or timeout during lock acquisition")
+    except LockLostError as error:
+        fail(f"Lock lost, the command was stopped: {error.text}")
     finally:
         guard.close()
-    if how:
-        note(f"Error running handler: {how}")
-    if told is not None:
-        raise SystemExit(EXIT_SIGNAL + told)
-    if how:
-        raise SystemExit(EXIT_CHILD if child_exit_code else 0)
-
-
-class NotLockedError(Exception):
-    """The lock was not had in time, or was lost; the text says which."""
+    if failure:
+        note(f"Error running handler: {failure}")
+    if forwarded:
+        raise SystemExit(EXIT_SIGNAL + forwarded[-1])
+    if failure and child_exit_code:
+        raise SystemExit(EXIT_CHILD)
 
 
 class LockedCommand(NamedTuple):
@@ -98,104 +92,93 @@ class LockedCommand(NamedTuple):
     limit: int
     name: str
     wait_s: float
-    child: Sequence[str]
+    command: Sequence[str]
     passes_stdin: bool
     is_verbose: bool
 
-
-class ChildOutcome(NamedTuple):
-    """What became of the child."""
-
-    how: str  # empty if it succeeded, else `exit status 3` or `signal: SIGTERM`
-    told: signal.Signals | None  # what we got and passed on
+    def tell(self, text: str) -> None:
+        """Print progress, if that is wanted."""
+        if self.is_verbose:
+            say(text)
 
 
-async def _locked(node: str, token: str, plan: LockedCommand, guard: Guard) -> ChildOutcome:
-    def say(text: str) -> None:
-        if plan.is_verbose:
-            echo(text)
+Ended = tuple[str, Sequence[signal.Signals]]
+"""Why the command failed, empty if it succeeded; and the signals that it was forwarded."""
 
-    semaphore = f"semaphore (limit {plan.limit}) at prefix: {plan.prefix}"
-    say(f"Setting up {semaphore if plan.limit > 1 else f'lock at path: {plan.prefix}/.lock'}")
+
+async def _run(node: str, token: str, job: LockedCommand, guard: Guard) -> Ended:
+    semaphore = f"semaphore (limit {job.limit}) at prefix: {job.prefix}"
+    job.tell(f"Setting up {semaphore if job.limit > 1 else f'lock at path: {job.prefix}/.lock'}")
     async with AsyncClient(node, token=token) as client:
         try:
-            async with _held(client, plan) as held:
-                say("Lock taken, running the command")
-                outcome = await _child(plan, client, held, guard)
+            async with _held(client, job) as held:
+                job.tell("Lock taken, running the command")
+                ended = await _run_command(client, job, held, guard)
         except LockHeldError as error:
-            say(error.text)
-            raise NotLockedError("Shutdown triggered or timeout during lock acquisition") from error
-        except LockLostError as error:
-            raise NotLockedError(f"Lock lost, the command was stopped: {error.text}") from error
-        say("Lock given back")
-    return outcome
+            job.tell(error.text)
+            raise
+        job.tell("Lock given back")
+    return ended
 
 
 @asynccontextmanager
-async def _held(client: AsyncClient, plan: LockedCommand) -> AsyncGenerator[Held, None]:
-    """Hold the lock or a place in the semaphore; leave no keys behind."""
-    if plan.limit > 1:
-        async with client.semaphore(
-            plan.prefix, plan.limit, value=plan.name, ttl_s=TTL_S, wait_s=plan.wait_s
-        ) as held:
+async def _held(client: AsyncClient, job: LockedCommand) -> AsyncGenerator[Held, None]:
+    """Hold the lock or semaphore; leave no keys behind."""
+    name, wait_s = job.name, job.wait_s
+    if job.limit > 1:
+        semaphore = client.semaphore(job.prefix, job.limit, value=name, ttl_s=TTL_S, wait_s=wait_s)
+        async with semaphore as held:
             yield held
         return
-    key = f"{plan.prefix}/.lock"
-    lock = client.lock(
-        key, value=plan.name.encode(), ttl_s=TTL_S, wait_s=plan.wait_s, lock_delay_s=LOCK_DELAY_S
-    )
-    async with lock as held:
+    key = f"{job.prefix}/.lock"
+    async with client.lock(key, value=name, ttl_s=TTL_S, wait_s=wait_s) as held:
         yield held
     entry = await client.kv.get(key)
     if entry is not None and not entry.session:
         await client.kv.delete(key, index=entry.modify_index)
 
 
-async def _child(
-    plan: LockedCommand, client: AsyncClient, held: Held, guard: Guard
-) -> ChildOutcome:
+async def _run_command(client: AsyncClient, job: LockedCommand, held: Held, guard: Guard) -> Ended:
     environment = os.environ | {"CONSUL_LOCK_HELD": "true", "QUORATE_LOCK_FENCE": str(held.fence)}
-    told: list[signal.Signals] = []
+    forwarded: list[signal.Signals] = []
 
     def forward(number: signal.Signals) -> None:
-        told.append(number)
-        guard.signal(number)
+        forwarded.append(number)
+        guard.send(signal=number)
 
     loop = asyncio.get_running_loop()
     for number in _FORWARDED:
         loop.add_signal_handler(number, forward, number)
-    await guard.run(plan.child, environment, passes_stdin=plan.passes_stdin)
-    beats = asyncio.create_task(_beat(client, held, guard))
-    how = ""
-    has_ended = False
+    await guard.run(job.command, environment, passes_stdin=job.passes_stdin)
+    heartbeats = asyncio.create_task(_send_heartbeats(client, held, guard))
+    failure = None
     try:
-        how = await guard.ended()
-        has_ended = True
-        if _ENDING.intersection(told):
+        failure = await guard.ended()
+        if _ENDING.intersection(forwarded):
             guard.end_group()
     finally:
-        beats.cancel()
-        if not has_ended:  # the lock is lost
+        heartbeats.cancel()
+        if failure is None:  # the lock is lost
             await guard.stop()
         for number in _FORWARDED:
             loop.remove_signal_handler(number)
-    return ChildOutcome(how, told[-1] if told else None)
+    return failure, forwarded
 
 
-async def _beat(client: AsyncClient, held: Held, guard: Guard) -> None:
-    """Tell the guard again and again that the lock is held, as long as that is known."""
+async def _send_heartbeats(client: AsyncClient, held: Held, guard: Guard) -> None:
+    """Send heartbeats to the guard as long as the lock is known to be held."""
     loop = asyncio.get_running_loop()
     last_s = loop.time()
     while not held.is_lost:
-        if loop.time() - last_s < GAP_S or await _is_held(client, held):
-            guard.beat()
+        if loop.time() - last_s < PAUSE_S or await _is_held(client, held):
+            guard.send()
             last_s = loop.time()
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(HEARTBEAT_S)
 
 
 async def _is_held(client: AsyncClient, held: Held) -> bool:
     try:
-        entry = await client.kv.get(held.name, deadline_s=GAP_S)
-    except QuorateError:  # nobody knows: it is asked again
+        entry = await client.kv.get(held.name, deadline_s=PAUSE_S)
+    except QuorateError:  # not known: asked again
         return False
     return entry is not None and entry.session == held.session

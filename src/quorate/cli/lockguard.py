@@ -1,18 +1,18 @@
-"""The guard of `quorate lock`: a process that runs the command, and outlives us if it must.
+"""The guard of `quorate lock`: a process that runs the command, and can outlive the lock holder.
 
-A command may run only while somebody keeps its lock. The process that does so can end or stop in
-ways in which it can do nothing any more: SIGKILL, SIGSTOP, Ctrl-Z, a terminal that is gone. So
-it does not run the command itself. It forks a guard at its start, in a process group of its own,
-and tells it several times a second that the lock is held:
+The command may run only while its lock is held. The process that holds the lock can end or stop in
+ways that it cannot react to: SIGKILL, SIGSTOP, Ctrl-Z, a closed terminal. So it does not run the
+command itself. It forks a guard at its start, in a process group of its own, and sends it
+heartbeats while the lock is held:
 
-GRD-1: when the guard hears nothing for `SILENCE_S`, it stops the command (SIGSTOP) and lets it go
-    on when it hears again; the lock is held for longer than that after the last word.
-GRD-2: when the other end is gone, or says so, the guard ends the command: SIGTERM, and SIGKILL
-    after `TERMINATE_S`, to all of the command's process group. What is left of the group of a
-    command that a signal ended, as a shell's own children that ignore SIGINT, is killed, too.
+GRD-1: when the guard has received nothing for `SILENCE_S`, it stops the command (SIGSTOP); the next
+    heartbeat resumes it. The lock is certainly held for longer than that after the last heartbeat.
+GRD-2: when the connection is closed, or on request, the guard ends the command: SIGTERM, and
+    SIGKILL after `TERMINATE_S`, to the command's whole process group. What is left of that group
+    after a signal ended the command (children of a shell ignore SIGINT) is killed, too.
 GRD-3: when the guard itself is killed, the kernel kills the command (parent-death signal).
 
-Words go over a socket, a line of JSON each; what the guard says last is how the command ended.
+Messages go over a socket, a line of JSON each. The guard's last message is how the command ended.
 """
 
 import asyncio
@@ -20,108 +20,97 @@ import contextlib
 import ctypes
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from math import inf
 from typing import Any
 
 SILENCE_S = 1.2
 """Less than what a lock is certainly held for after it was last known to be: a tenth of 15 s."""
 
 TERMINATE_S = 5.0  # from SIGTERM to SIGKILL
-GRACE_S = 3.0  # how long we wait for the guard beyond that
+GRACE_S = 3.0  # how long to wait for the guard beyond that
 
 _PR_SET_PDEATHSIG = 1
-_LINE_BYTES_MAX = 1024 * 1024
+_LINE_BYTES_MAX = 16 * 1024 * 1024  # a command's whole environment is in one
 _CAUGHT = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN,
-    signal.SIGTTOU, signal.SIGCHLD,
+    signal.SIGTTOU,
 )  # fmt: skip
 
 
 class Guard:
-    """Our end. Made by `fork_guard`."""
+    """The lock holder's end of the connection. Made by `fork_guard`."""
 
     def __init__(self, pid: int, end: socket.socket) -> None:
         self._has_run = False
         self._pid = pid
         self._socket = end
-        self._heard = b""
+        self._received = b""
         self._group = 0  # of the command, if it has one of its own
 
     async def run(
         self, command: Sequence[str], environment: Mapping[str, str], *, passes_stdin: bool
     ) -> None:
-        """Have the command run. Its group is its own, or ours if it reads from our terminal."""
+        """Start the command, in a group of its own, or in ours if it reads from our terminal."""
         self._has_run = True
-        group = os.getpgrp() if passes_stdin else 0
-        word = {"run": list(command), "environment": dict(environment), "group": group}
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, _line(word | {"stdin": passes_stdin}))
+        message = {
+            "run": list(command),
+            "environment": dict(environment),
+            "group": os.getpgrp() if passes_stdin else 0,
+            "stdin": passes_stdin,
+        }
+        await asyncio.get_running_loop().sock_sendall(self._socket, _line(message))
 
-    def beat(self) -> None:
-        """Say that the lock is held."""
-        self._say({})
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the command."""
-        self._say({"signal": int(number)})
+    def send(self, **message: int) -> None:
+        """Send `signal=…` for the command, `stop=True` to end it, or nothing: a heartbeat."""
+        with contextlib.suppress(OSError):  # it is gone, or hangs: silence has the same effect
+            self._socket.send(_line(message))
 
     async def ended(self) -> str:
-        """Wait until the command has ended; empty if it succeeded, else how it did not."""
+        """Wait until the command has ended; returns why it failed, empty if it succeeded."""
         loop = asyncio.get_running_loop()
         while True:
-            line, end, rest = self._heard.partition(b"\n")
+            line, end, rest = self._received.partition(b"\n")
             if end:
-                self._heard = rest
-                word = json.loads(line)
-                if "ended" in word:
-                    return str(word["ended"])
-                self._group = int(word["group"])
+                self._received = rest
+                message = json.loads(line)
+                if "ended" in message:
+                    return str(message["ended"])
+                self._group = int(message["group"])
                 continue
-            try:
-                data = await loop.sock_recv(self._socket, _LINE_BYTES_MAX)
-            except ConnectionResetError:  # it was killed before it had read all that we said
-                data = b""
+            data = b""
+            with contextlib.suppress(ConnectionResetError):  # killed with messages unread
+                data = await loop.sock_recv(self._socket, 4096)
             if not data:
                 self.end_group()
                 return "signal: SIGKILL"
-            self._heard += data
+            self._received += data
 
     def end_group(self) -> None:
-        """Kill what the command left, if it has a group of its own.
-
-        For a command that was ended, not for one that ended by itself.
-        """
+        """Kill what is left of the command's group; only after a signal has ended the command."""
         if self._group:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
 
     async def stop(self) -> None:
-        """End the command, and wait until it has."""
-        self._say({"stop": True})
-        with contextlib.suppress(TimeoutError):  # then the guard is hung; its end is the command's
+        """End the command, and wait until it has ended."""
+        self.send(stop=True)
+        with contextlib.suppress(TimeoutError):  # then the guard hangs; its end is the command's
             await asyncio.wait_for(self.ended(), TERMINATE_S + GRACE_S)
 
     def close(self) -> None:
-        """Let the guard go; it ends what still runs."""
+        """Close the connection: the guard ends the command, if it still runs."""
         self._socket.close()
         if not self._has_run:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._pid, 0)
 
-    def _say(self, word: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it is gone, or hung: silence tells it the same
-            self._socket.send(_line(word))
 
-
-def _line(word: dict[str, Any]) -> bytes:
-    return json.dumps(word).encode() + b"\n"
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
 
 
 def fork_guard() -> Guard:
@@ -135,7 +124,10 @@ def fork_guard() -> Guard:
         try:
             ours.close()
             os.setpgid(0, 0)
-            _Guarding(theirs).run()
+            # Handlers that do nothing, not SIG_IGN: the command would inherit that.
+            for number in _CAUGHT:
+                signal.signal(number, lambda *_: None)
+            asyncio.run(_guard(theirs))
             code = 0
         finally:
             os._exit(code)
@@ -144,138 +136,92 @@ def fork_guard() -> Guard:
     return Guard(pid, ours)
 
 
-def _ignore(*_: object) -> None:
-    return
+async def _guard(end: socket.socket) -> None:
+    """The guard's process: run one command; nothing if the other end is closed before that."""
+    reader, writer = await asyncio.open_connection(sock=end, limit=_LINE_BYTES_MAX)
+    if not (line := await _read(reader)):
+        return
+    message = json.loads(line)
+    try:
+        child = _start(message, end.fileno())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        failure = f"{message['run'][0]}: {reason}"
+    else:
+        control = _Control(child, has_group=not message["group"])
+        following = asyncio.create_task(control.follow(reader))
+        code = await asyncio.to_thread(child.wait)
+        following.cancel()
+        failure = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        failure = failure if code else ""
+    with contextlib.suppress(OSError):  # the other end is gone
+        writer.write(_line({"ended": failure}))
+        await writer.drain()
 
 
-class _Guarding:
-    """What the guard does."""
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """The next line; empty if the other end is gone, even with messages that it has not read."""
+    try:
+        return await reader.readline()
+    except ConnectionResetError:
+        return b""
 
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        self._woken, waker = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(waker, False)
-        # Handlers that do nothing, not SIG_IGN: the command would inherit that.
-        for number in _CAUGHT:
-            signal.signal(number, _ignore)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        self._buffer = b""
-        self._child: subprocess.Popen[bytes] | None = None
-        self._has_group = False
-        self._heard_s = time.monotonic()
-        self._kill_s = inf
+
+def _start(message: Mapping[str, Any], end: int) -> subprocess.Popen[bytes]:
+    guard, group = os.getpid(), message["group"]
+    libc = ctypes.CDLL(None)
+
+    def die_with_the_guard() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:  # it died before that call
+            os._exit(1)
+        # Sent before the command can start others: the group finds them if the guard is killed.
+        with contextlib.suppress(OSError):
+            os.write(end, _line({"group": 0 if group else os.getpid()}))
+
+    return subprocess.Popen(  # noqa: S603 - what the user asked to run
+        message["run"],
+        env=message["environment"],
+        stdin=None if message["stdin"] else subprocess.DEVNULL,
+        process_group=group,
+        preexec_fn=die_with_the_guard,  # noqa: PLW1509 - there is one thread; it makes few calls
+    )
+
+
+class _Control:
+    """Sends a command the signals that messages, or their absence, call for."""
+
+    def __init__(self, child: subprocess.Popen[bytes], *, has_group: bool) -> None:
+        self._child = child
+        self._has_group = has_group
         self._is_stopped = False
         self._is_ending = False
-        self._is_alone = False  # the other end is gone
 
-    def run(self) -> None:
-        """Until the command has ended; or at once, if the other end goes before it was started."""
-        while True:
-            child = self._child
-            if child is not None and (code := child.poll()) is not None:
-                how = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-                self._say({"ended": how if code else ""})
-                return
-            sources = [self._woken] if self._is_alone else [self._woken, self._end.fileno()]
-            readable, _, _ = select.select(sources, [], [], self._wait_s())
-            if self._woken in readable:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._woken, 4096)
-            if self._end.fileno() in readable:
-                self._listen()
-            if self._is_alone and self._child is None:
-                return
-            self._look_at_time()
-
-    def _wait_s(self) -> float | None:
-        """Until something is due; None if nothing is."""
-        due_s = min(self._kill_s, self._silent_s())
-        return max(due_s - time.monotonic(), 0.0) if due_s < inf else None
-
-    def _silent_s(self) -> float:
-        """When to stop the command if nothing is heard; never if it is stopped or told to end."""
-        is_running = self._child and not self._is_stopped and not self._is_ending
-        return self._heard_s + SILENCE_S if is_running else inf
-
-    def _look_at_time(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._kill_s:
-            self._send(signal.SIGKILL)
-            self._kill_s = inf
-        elif now_s >= self._silent_s():
-            self._send(signal.SIGSTOP)
-            self._is_stopped = True
-
-    def _listen(self) -> None:
-        """Do what is said; end the command if the other end is gone."""
-        try:
-            data = self._end.recv(_LINE_BYTES_MAX)
-        except OSError:
-            data = b""
-        if not data:
-            self._is_alone = True
-            self._terminate()
-            return
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            self._do(json.loads(line))
-
-    def _do(self, word: dict[str, Any]) -> None:
-        self._heard_s = time.monotonic()
-        if "run" in word:
-            self._start(word)
-        elif "signal" in word:
-            self._send(signal.Signals(word["signal"]))
-        elif "stop" in word:
-            self._terminate()
-        elif self._is_stopped and not self._is_ending:
-            self._is_stopped = False
-            self._send(signal.SIGCONT)
-
-    def _start(self, word: dict[str, Any]) -> None:
-        self._has_group = not word["group"]
-        guard = os.getpid()
-        libc = ctypes.CDLL(None)
-
-        def die_with_the_guard() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != guard:  # it died before the kernel knew what we want
-                os._exit(1)
-            # Before the command can start others, which are found by it if the guard is killed.
-            self._say({"group": os.getpid() if self._has_group else 0})
-
-        try:
-            self._child = subprocess.Popen(  # noqa: S603 - what the user asked to run
-                word["run"],
-                env=word["environment"],
-                stdin=None if word["stdin"] else subprocess.DEVNULL,
-                process_group=word["group"],
-                preexec_fn=die_with_the_guard,  # noqa: PLW1509 - one thread; it makes few calls
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._say({"ended": f"{word['run'][0]}: {reason}"})
-            os._exit(0)
-
-    def _terminate(self) -> None:
-        """Begin to end the command."""
-        if self._child is None or self._is_ending:
-            return
-        self._is_ending = True
-        self._kill_s = time.monotonic() + TERMINATE_S
+    async def follow(self, reader: asyncio.StreamReader) -> None:
+        """Act on messages until the connection is closed; then end the command."""
+        while not self._is_ending:
+            try:
+                line = await asyncio.wait_for(_read(reader), SILENCE_S)
+            except TimeoutError:
+                self._send(signal.SIGSTOP)
+                self._is_stopped = True
+                line = await _read(reader)
+            message = json.loads(line) if line else {"stop": True}
+            if "signal" in message:
+                self._send(signal.Signals(message["signal"]))
+            elif "stop" in message:
+                self._is_ending = True
+            elif self._is_stopped:
+                self._is_stopped = False
+                self._send(signal.SIGCONT)
         self._send(signal.SIGTERM)
-        self._send(signal.SIGCONT)  # what is stopped takes no other signal
+        self._send(signal.SIGCONT)  # a stopped process takes no other signal
+        await asyncio.sleep(TERMINATE_S)
+        self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self._child is None:
-            return
         with contextlib.suppress(ProcessLookupError):
             if self._has_group:
                 os.killpg(self._child.pid, number)
             else:
                 self._child.send_signal(number)
-
-    def _say(self, word: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
-            self._end.sendall(_line(word))

@@ -1,4 +1,4 @@
-"""What is asked of one node: `members`, `info`, `monitor`, `reload`, `leave`."""
+"""Commands about one node: `members`, `info`, `monitor`, `reload`, `leave`."""
 
 import http.client
 import re
@@ -9,16 +9,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from quorate.cli.cluster import overview
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
 from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
 from quorate.client.structs import MemberInfo
 
-EXIT_NOBODY = 2  # Consul's
+EXIT_NONE = 2  # Consul's
 
-# --- who is there -----------------------------------------------------------------------------
+# --- members -----------------------------------------------------------------------------
 
 
 @connected("members", "", "Error retrieving members")
@@ -32,7 +31,7 @@ def members(
     wan: Annotated[bool, "Names with their data center."] = False,
     json: Json = False,
 ) -> None:
-    """List the nodes as the asked one sees them; exit code 2 if there is none to list.
+    """List the nodes as one of them sees them; exit code 2 if there is none to list.
 
     Examples:
         quorate members
@@ -54,7 +53,7 @@ def members(
     if found or json:
         show(found, columns([["Node", "Address", "Status", *kinds], *rows]), json)
     if not found:
-        raise SystemExit(EXIT_NOBODY)
+        raise SystemExit(EXIT_NONE)
 
 
 def _row(member: MemberInfo, *, wan: bool, detailed: bool) -> list[str]:
@@ -68,12 +67,12 @@ def _row(member: MemberInfo, *, wan: bool, detailed: bool) -> list[str]:
     return [*row, kind, build, tags.get("vsn", "2"), tags.get("dc", "dc1")]
 
 
-# --- what it says of itself -------------------------------------------------------------------
+# --- its state -------------------------------------------------------------------
 
 
 @connected("info")
 def info(connection: ConnectionFlags, *, json: Json = False) -> None:
-    """Show a node's figures, by section.
+    """Show the statistics of a node, by section.
 
     Examples:
         quorate info
@@ -98,13 +97,13 @@ def monitor(
     log_level: Annotated[str, "trace, debug, info, warn or err, and what is worse."] = "info",
     log_json: Annotated[bool, "JSON objects, one a line."] = False,
 ) -> None:
-    """Print what a node logs from now on, until Ctrl-C or its end, whatever its own level is.
+    """Print what a node logs from now on, until Ctrl-C or its end, at any level.
 
     Examples:
         quorate monitor
         quorate monitor -log-level=debug -log-json
     """
-    connection.client.close()  # it spoke up at once if nobody is there
+    connection.client.close()  # it has reported an unreachable node
     endpoint = endpoints.parse(connection.node)
     line = http.client.HTTPConnection(endpoint.host or "localhost", endpoint.port)
     target = f"/v1/agent/monitor?loglevel={quote(log_level, safe='')}"
@@ -126,12 +125,12 @@ def monitor(
     note("The node ended the monitor: it stops.")
 
 
-# --- what it is to do -------------------------------------------------------------------------
+# --- its process -------------------------------------------------------------------------
 
 
 @connected("reload", "", "Error reloading")
 def reload(connection: ConnectionFlags) -> None:
-    """Have the asked node read its files again; what needs a new start is in its log.
+    """Make a node read its files again; it logs which changes need a restart.
 
     Examples:
         quorate reload
@@ -143,11 +142,11 @@ def reload(connection: ConnectionFlags) -> None:
 
 @connected("leave", "", "Error leaving", takes_time=True)
 def leave(connection: ConnectionFlags) -> None:
-    """Have the asked node leave its cluster for good, and stop.
+    """Make a node leave its cluster for good, and stop.
 
-    It hands leadership over first. It is refused, and nothing is done, if fewer than a majority of
-    the others would be alive. Its data directory cannot come back; one that shall is only stopped.
-    The last member only stops: its data directory is the cluster, and goes on when it starts again.
+    It transfers leadership first. It is refused, and nothing is done, if fewer than a majority of
+    the others would be alive. Its data directory cannot be used again; to restart a node later,
+    only stop it. The last member only stops: the cluster continues when it starts again.
 
     Examples:
         quorate leave
@@ -155,7 +154,7 @@ def leave(connection: ConnectionFlags) -> None:
     """
     client = connection.client
     with progress("leaving", None):
-        is_last = len(overview(client).members) == 1
+        is_last = len(client.operator.overview().members) == 1
         client.call("PUT", "/v1/agent/leave")
     if is_last:
         note(

@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, everything else on stderr; colour never says anything.
+"""What commands print: data on stdout, everything else on stderr; no meaning is in colours alone.
 
 A failure says what happened, what is safe to do now, and what would help.
 """
@@ -13,15 +13,15 @@ import msgspec
 
 from quorate.base.errors import OutcomeUnknownError, QuorateError
 
-PATIENCE_S = 1.0  # a wait that is longer is told
-PROGRESS_AFTER_ITEMS = 200  # shorter work is over before a bar is drawn
+NOTICE_S = 1.0  # a longer wait is reported
+PROGRESS_AFTER_ITEMS = 200  # less work is done before a bar is drawn
 
 Json = Annotated[bool, "Print JSON, for programs."]
 
 _ADVICE = {
     "unreachable": "Name the HTTP address of a node with -http-addr or CONSUL_HTTP_ADDR, or start "
     "one with `quorate agent -dev`.",
-    "no_quorum": "`quorate cluster list` shows which nodes this one knows, and which it hears.",
+    "no_quorum": "`quorate cluster list` shows which nodes this one knows, and which are alive.",
     "not_leader": "No leader is elected right now; that takes about a second. Try again.",
     "overloaded": "The node has more to do than it can hold. Try again in a moment.",
     "read_only": "The node's disk is full: free space there; it goes on by itself.",
@@ -45,12 +45,12 @@ def say_bytes(data: bytes) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value for programs: one line of JSON."""
+    """Print a line of JSON."""
     say(msgspec.json.encode(value).decode())
 
 
 def show(value: Any, lines: Iterable[str], json: bool) -> None:
-    """Print a result: for programs as JSON, for people as lines."""
+    """Print a result: as JSON for programs, or as lines for people."""
     if json:
         say_json(value)
         return
@@ -59,7 +59,7 @@ def show(value: Any, lines: Iterable[str], json: bool) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the user something that is no data."""
+    """Print a line that is no data."""
     sys.stderr.write(f"{text}\n")
 
 
@@ -70,18 +70,18 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 
 def advice_on(error: QuorateError) -> list[str]:
-    """What is safe, and what would help, as sentences; empty if the error says it all."""
+    """Sentences about what is safe, and what would help; empty if the error needs none."""
     advice = [_UNKNOWN] if isinstance(error, OutcomeUnknownError) else []
     return [*advice, _ADVICE[error.code]] if error.code in _ADVICE else advice
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused, as Go's programs say it."""
+    """The system's error, as Go's programs write it."""
     return (error.strerror or str(error)).lower()
 
 
 def fail_with(error: QuorateError, doing: str) -> NoReturn:
-    """End the command because of an error from the cluster; `doing` begins what is said."""
+    """End the command because of an error from the cluster; the message begins with `doing`."""
     note(f"{doing}: {error.response or error.text}")
     for sentence in advice_on(error):
         note(sentence)
@@ -89,7 +89,7 @@ def fail_with(error: QuorateError, doing: str) -> NoReturn:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines in which every column is as wide as its widest cell; the first row is the heading."""
+    """The lines of a table in which every column is as wide as its widest cell."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -105,21 +105,21 @@ def readable(size: int) -> str:
 
 
 @contextmanager
-def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
-    """Say after a second that an answer is waited for, and why it does not come, if that is known.
+def waiting(node: str, find_reason: Callable[[], str]) -> Generator[None]:
+    """Report after a second that the command waits for an answer, and why, if that is known.
 
-    `ask` finds out why, in a thread; "" if that is not known, which is told only on a terminal.
+    `find_reason` is called in a thread. If it returns "", only a terminal gets the report.
     """
     is_over = threading.Event()
 
-    def tell() -> None:
-        why = ask()
+    def report() -> None:
+        why = find_reason()
         if is_over.is_set() or not (why or sys.stderr.isatty()):
             return
-        what = f"waiting: {whom} knows no leader: {why}" if why else f"waiting for {whom} to answer"
+        what = f"waiting: {node} knows no leader: {why}" if why else f"waiting for {node} to answer"
         note(f"{what}; Ctrl-C gives up")
 
-    timer = threading.Timer(PATIENCE_S, tell)
+    timer = threading.Timer(NOTICE_S, report)
     timer.daemon = True
     timer.start()
     try:
@@ -131,10 +131,10 @@ def patience(whom: str, ask: Callable[[], str]) -> Generator[None, None, None]:
 
 @contextmanager
 def progress(about: str, total: float | None) -> Generator[Callable[[float], object]]:
-    """Show a bar on stderr while the body runs; nothing where that is no terminal.
+    """Show a bar on stderr while the body runs; nothing if stderr is no terminal.
 
-    `total` is None if nobody knows how much there is to do. The body is given a function to be
-    told that so much more is done.
+    `total` is None if the amount of work is unknown. Yields a function that takes the amount of
+    work done since its last call.
     """
     if (total is not None and total < PROGRESS_AFTER_ITEMS) or not sys.stderr.isatty():
         yield lambda _: None
@@ -142,12 +142,13 @@ def progress(about: str, total: float | None) -> Generator[Callable[[float], obj
     from rich import progress as bars
     from rich.console import Console
 
-    shown = [
-        bars.TextColumn("{task.description}"),
+    with bars.Progress(
+        "{task.description}",
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeRemainingColumn(),
-    ]
-    with bars.Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task(about, total=total)
         yield lambda count: bar.advance(task, count)

@@ -8,14 +8,14 @@ from typing import Annotated
 from quorate.cli.commands import CommandGroup, command
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
-from quorate.cli.inventory import SnapshotSummary, read_archive, read_inventory
+from quorate.cli.inventory import SnapshotSummary, read_inventory
 from quorate.cli.output import Json, columns, fail, progress, readable, reason, say, show
-from quorate.gateways.http.archive import ArchiveError
+from quorate.gateways.http.archive import ArchiveError, verify
 
 
 @connected("snapshot save", "FILE", "Error saving snapshot", takes_time=True)
 def save(connection: ConnectionFlags, file: str = "", *, json: Json = False) -> None:
-    """Write the whole state into FILE, which appears only when it is complete.
+    """Write the whole state to FILE, which appears only when it is complete.
 
     Examples:
         quorate snapshot save backup.snap
@@ -28,7 +28,7 @@ def save(connection: ConnectionFlags, file: str = "", *, json: Json = False) -> 
         except OSError as error:
             fail(f"Error writing snapshot file: {path}: {reason(error)}")
     with _reading(path, "Error reading snapshot"):
-        _, archive = read_archive(path)
+        _, archive = verify(path)
     made = {"file": str(path), "index": index, "bytes": sum(archive.sizes.values())}
     show(made, [f"Saved and verified snapshot to index {index}"], json)
 
@@ -42,7 +42,7 @@ def restore(connection: ConnectionFlags, file: str = "") -> None:
     """
     path = _path(file)
     with _reading(path, "Error restoring snapshot", "\nNothing was changed."):
-        read_archive(path)
+        verify(path)
     client = connection.client
     with progress("restoring", None):
         client.snapshot.restore(path)
@@ -59,7 +59,7 @@ def inspect(
     kvfilter: Annotated[str, "With --kvdetails: only keys that begin so."] = "",
     json: Json = False,
 ) -> None:
-    """Show what FILE holds, and check that it is whole; needs no cluster.
+    """Show what FILE contains, and verify it; needs no cluster.
 
     Examples:
         quorate snapshot inspect backup.snap
@@ -93,7 +93,7 @@ def _path(file: str) -> Path:
 
 @contextmanager
 def _reading(path: Path, doing: str, end: str = "") -> Generator[None]:
-    """Tell what is wrong with a file that the body reads."""
+    """Report errors of a file that the body reads."""
     try:
         yield
     except ArchiveError as error:

@@ -11,7 +11,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quorate.lab.launch import HOST, free_ports, quorate_command
+from quorate.lab.launch import quorate_command
+from quorate.runtime.reserved import HOST, free_ports
 
 START_S = 120.0  # as `tests.limits.HANG_S`: other suites load this file by itself
 

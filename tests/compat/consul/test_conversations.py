@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from quorate.lab.launch import HOST
+from quorate.runtime.reserved import HOST
 from tests.compat.consul.cases import cases
 from tests.compat.consul.player import Player, asking
 from tests.compat.consul.servers import Server, started

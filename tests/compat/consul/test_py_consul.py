@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import consul
 import pytest
 
-from quorate.lab.launch import HOST
+from quorate.runtime.reserved import HOST
 from tests.compat.consul.servers import started
 
 pytestmark = pytest.mark.integration

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from quorate.catalog.commands import NodeRegister
-from quorate.cli.inventory import read_archive
 from quorate.cli.output import readable
 from quorate.domains import DOMAINS
-from quorate.gateways.http.archive import ArchiveError
+from quorate.gateways.http.archive import ArchiveError, verify
 from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC, content
 from tests.unit.cli.conftest import Run
@@ -43,7 +42,7 @@ def whole(state: bytes = b"state") -> dict[str, bytes]:
 def test_a_whole_archive_tells_what_it_holds(tmp_path: Path) -> None:
     file = tmp_path / "a.snap"
     file.write_bytes(packed(whole()))
-    meta, archive = read_archive(file)
+    meta, archive = verify(file)
     assert meta["Index"] == 18
     assert archive.sizes["state.bin"] == 5
 
@@ -78,7 +77,7 @@ def test_a_broken_archive_is_refused(tmp_path: Path, data: bytes, reason: str) -
     file = tmp_path / "a.snap"
     file.write_bytes(data)
     with pytest.raises(ArchiveError, match=reason):
-        read_archive(file)
+        verify(file)
 
 
 def test_an_archive_that_unpacks_to_much_takes_no_memory(tmp_path: Path) -> None:
@@ -93,7 +92,7 @@ def test_an_archive_that_unpacks_to_much_takes_no_memory(tmp_path: Path) -> None
     tracemalloc.start()
     try:
         with pytest.raises(ArchiveError):
-            read_archive(file)
+            verify(file)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()

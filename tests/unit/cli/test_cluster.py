@@ -2,11 +2,12 @@
 
 import pytest
 
-from quorate.cli.cluster import ListedMember, twins
+from quorate.cli.cluster import duplicate_names
+from quorate.client import ClusterMember
 
 
-def listed(name: str, *, alive: bool) -> ListedMember:
-    return ListedMember("id", name, "h:1", "follower", True, alive, 0, 0.1, "1")
+def listed(name: str, *, alive: bool) -> ClusterMember:
+    return ClusterMember("id", name, "h:1", "follower", True, alive, 0, 0.1, "1")
 
 
 @pytest.mark.parametrize(
@@ -16,4 +17,4 @@ def listed(name: str, *, alive: bool) -> ListedMember:
 def test_living_members_of_one_name_are_found(
     second: str, is_alive: bool, found: list[str]
 ) -> None:
-    assert twins([listed("ann", alive=True), listed(second, alive=is_alive)]) == found
+    assert duplicate_names([listed("ann", alive=True), listed(second, alive=is_alive)]) == found

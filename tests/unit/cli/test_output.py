@@ -55,7 +55,7 @@ def told(
 ) -> str:
     """What is said of a wait that lasts until it was looked into, and a bit longer."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_tty, raising=False)
-    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", 0.0)
+    monkeypatch.setattr("quorate.cli.output.NOTICE_S", 0.0)
     asked: list[threading.Thread] = []
 
     def ask() -> str:
@@ -64,7 +64,7 @@ def told(
         return why
 
     is_asked = threading.Event()
-    with output.patience("n1:8500", ask):
+    with output.waiting("n1:8500", ask):
         assert is_asked.wait(HANG_S)
         asked[0].join(HANG_S)
     return capsys.readouterr().err
@@ -92,13 +92,13 @@ def test_the_reason_of_a_wait_is_reported_everywhere(
 
 
 def test_a_short_wait_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.cli.output.PATIENCE_S", HANG_S)
+    monkeypatch.setattr("quorate.cli.output.NOTICE_S", HANG_S)
     is_asked = threading.Event()
 
     def ask() -> str:
         is_asked.set()
         return ""
 
-    with output.patience("n1:8500", ask):
+    with output.waiting("n1:8500", ask):
         pass
     assert not is_asked.is_set()
