@@ -24,7 +24,13 @@ from quorate.base.versions import NODE_ID_META
 from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
 from quorate.net.interfaces import own_addresses
 from quorate.net.unix import SocketSettings
-from quorate.runtime.addresses import is_unspecified, join_address, reachable_host, split_address
+from quorate.runtime.addresses import (
+    is_loopback,
+    is_unspecified,
+    join_address,
+    reachable_host,
+    split_address,
+)
 from quorate.runtime.wal import SyncMode
 
 HTTP_PORT = 8500
@@ -244,8 +250,8 @@ class _Builder:
         """
         advertised = self._get("advertise_addr", "")
         if advertised and not self._is_dev:
-            return advertised if _is_loopback(advertised) else "0.0.0.0"  # noqa: S104
-        remote = [each for each in self._get("retry_join", []) if not _is_loopback(each)]
+            return advertised if is_loopback(advertised) else "0.0.0.0"  # noqa: S104
+        remote = [each for each in self._get("retry_join", []) if not is_loopback(each)]
         if remote and not self._is_dev:
             self.warnings.append(
                 "neither bind_addr nor advertise_addr is given: the server port listens on "
@@ -373,9 +379,8 @@ class _Builder:
 
     def _wal_sync(self) -> SyncMode:
         text = self._get("quorate.wal_sync", "none" if self._is_dev else "auto")
-        for sync in SYNCS:
-            if text == sync:
-                return sync
+        if text in SYNCS:
+            return SYNCS[SYNCS.index(text)]
         self.faults.append(f"quorate.wal_sync must be one of {', '.join(SYNCS)}, not {text}")
         return "auto"
 
@@ -417,14 +422,3 @@ class _Builder:
             for name, value in self._values.items()
             if name.startswith(prefix)
         }
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether this address, perhaps with a port, is one of the own machine alone."""
-    plain = host.strip()
-    if plain.startswith("[") or plain.count(":") == 1:
-        plain = plain.lstrip("[").partition("]" if plain.startswith("[") else ":")[0]
-    try:
-        return ipaddress.ip_address(plain).is_loopback
-    except ValueError:  # a name, or a template
-        return plain == "localhost"

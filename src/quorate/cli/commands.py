@@ -107,15 +107,14 @@ class CliCommand:
         """What `-h` shows."""
         about, _, examples = self._text.partition("Examples:\n")
         rows = [(flag.spelled, flag.explained) for flag in self.shown]
+        lines = [f"    {line.strip()}" for line in examples.strip().splitlines()]
         parts = [
             f"Usage: quorate {self.path} {self.usage}",
             *(filled(part, 2) for part in re.split(r"\n\s*\n", about.strip())),
             listed("Flags", [*rows, _HELP_ROW]),
+            "\n".join(["  Examples:", *lines] if lines else []),
         ]
-        if examples:
-            lines = (f"    {line.strip()}" for line in examples.strip().splitlines())
-            parts.append("\n".join(["  Examples:", *lines]))
-        return "\n\n".join(parts)
+        return "\n\n".join(part for part in parts if part)
 
     def read(self, words: Sequence[str]) -> Line | None:
         """Read a command line; None if it asks for help, which is printed."""

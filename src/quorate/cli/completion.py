@@ -25,7 +25,7 @@ def completion(shell: str) -> None:
 
 
 def all_words() -> dict[str, list[str]]:
-    """What may follow each command: names of commands below it, or its flags."""
+    """What may follow each command: its subcommands, or its flags."""
     words: dict[str, list[str]] = {"": sorted([*NOUNS, "help"])}
     for noun in NOUNS:
         found = load(noun)
@@ -51,7 +51,7 @@ _LOOKING_UP = """\
   if [ -n "$after" ] || [ -z "$typed" ]; then break; fi
   case "$typed" in *" "*) typed="${typed%% *}" ;; *) typed="" ;; esac
   done"""
-"""Finds what may follow what was typed; arguments at its end are dropped."""
+"""Finds what may follow the typed words, without the arguments at their end."""
 
 _BASH = """\
 _quorate() {

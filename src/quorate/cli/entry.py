@@ -1,10 +1,10 @@
-"""The entry point of the command `quorate`: says what to install where the server's parts lack."""
+"""The entry point of the command `quorate`: says what to install if a library is missing."""
 
 import sys
 
 
 def main() -> int:
-    """Run the command line; the exit code says how it went."""
+    """Run the command line; returns the exit code."""
     try:
         from quorate.cli.main import main as run
 

@@ -1,4 +1,4 @@
-"""What was meant by a command that does not exist: a typo, or one that Consul has elsewhere."""
+"""Suggestions for unknown commands: a typo, or a command that has another name in Consul."""
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
@@ -32,10 +32,10 @@ ELSEWHERE: dict[str, str] = {
     }.items()
     for word in words.split(", ")
 }
-"""Commands of Consul's and etcd's, and what people try, which have another name here."""
+"""Commands of Consul and etcd, and others that users try, which have another name here."""
 
 _NEAR = 0.5
-"""So much alike are words that may be meant, from 0 to 1: `kb` is as near to `kv` as this."""
+"""The least similarity of a suggestion, from 0 to 1: that of `kb` and `kv`."""
 
 NOT_BUILT = frozenset(
     {
@@ -50,7 +50,7 @@ NOT_BUILT = frozenset(
 def advice(
     words: Sequence[str], nouns: Collection[str], verbs: Mapping[str, Collection[str]]
 ) -> str:
-    """What may have been meant by a command line whose first word is no command; empty if unknown.
+    """A suggestion for a command line whose first word is no command; empty if there is none.
 
     `nouns` are the commands there are, `verbs` those below some of them.
     """

@@ -1,4 +1,4 @@
-"""`quorate kv`: read and write keys, in Consul's words."""
+"""`quorate kv`: read and write keys, with Consul's flags and messages."""
 
 import binascii
 from base64 import b64decode, b64encode
@@ -57,9 +57,7 @@ def get(
     for number, each in enumerate(entries):
         value = b64encode(each.value) if base64 else each.value
         if detailed:
-            if number:
-                say("")
-            _say_details(each, value)
+            say_bytes(b"\n" * bool(number) + _details(each) + value)
         else:
             say_bytes(each.key.encode() + b":" + value if recurse else value)
 
@@ -69,18 +67,18 @@ def _say_names(connection: ConnectionFlags, prefix: str, separator: str, json: b
     show(names, names, json)
 
 
-def _say_details(entry: KvEntry, value: bytes) -> None:
-    facts = {
+def _details(entry: KvEntry) -> bytes:
+    """All that is stored with a value, a line each, and the beginning of the value's line."""
+    rows = {
         "CreateIndex": entry.create_index,
         "Flags": entry.flags,
         "Key": entry.key,
         "LockIndex": entry.lock_index,
         "ModifyIndex": entry.modify_index,
         "Session": entry.session or "-",
+        "Value": "",
     }
-    for name, fact in facts.items():
-        say(f"{name:<17}{fact}")
-    say_bytes(f"{'Value':<17}".encode() + value)
+    return "\n".join(f"{name:<17}{text}" for name, text in rows.items()).encode()
 
 
 @connected("kv list", "[PREFIX]")
@@ -130,7 +128,7 @@ def put(
     base64: Annotated[bool, "The value is given in base 64."] = False,
     session: Annotated[str, "For --acquire and --release."] = "",
     acquire: Annotated[bool, "Take the key as a lock."] = False,
-    release: Annotated[bool, "Give the lock back."] = False,
+    release: Annotated[bool, "Release the lock."] = False,
     json: Json = False,
 ) -> None:
     """Write a key; flags come before it. VALUE may be @FILE, or - for stdin.
@@ -221,14 +219,14 @@ def delete(
 
 
 class Change(NamedTuple):
-    """What became of one key; `entry` is None if it is gone."""
+    """The new state of one key; `entry` is None if it was deleted."""
 
     key: str
     entry: KvEntry | None
 
 
 def changes(states: Iterable[Iterable[KvEntry]]) -> Iterator[list[Change]]:
-    """What each state changed of the one before, keys in order; the first one adds all."""
+    """The differences between successive states, keys in order; the first one adds all."""
     before: dict[str, KvEntry] = {}
     for state in states:
         now = {entry.key: entry for entry in state}

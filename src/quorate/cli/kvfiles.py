@@ -24,10 +24,10 @@ _FILE = msgspec.json.Decoder(list[Exported])
 
 
 def key_below(name: str, what: str, *, may_be_empty: bool) -> str:
-    """Take an argument as a key or prefix; a slash before it is dropped.
+    """Read an argument as a key or prefix, without a slash before it.
 
-    No key begins with a slash by accident: who types one means the root. Kept, it would name
-    nothing, and a delete or an export of nothing would look like a success.
+    A user who types one means the root. With the slash it would match nothing, and a delete or an
+    export of nothing would look like a success.
     """
     name = name.removeprefix("/")
     if not (name or may_be_empty):
@@ -68,7 +68,7 @@ def import_(
     prefix: Annotated[str, "A folder to put every key into."] = "",
     json: Annotated[bool, "Print a summary as JSON."] = False,
 ) -> None:
-    """Write keys from what `export` printed. What was written before an error stays written.
+    """Write the keys that `export` printed. Keys written before an error stay written.
 
     DATA is @FILE, - for stdin, or the JSON itself.
 

@@ -1,4 +1,4 @@
-"""The command `quorate`: finds the command that is asked for, and tells how it ended."""
+"""The command `quorate`: runs a command; its result is the exit code."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ _VERSION = {"-v", "-version", "--version"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code says how it went."""
+    """Run a command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
     except QuorateError as error:
         sys.stderr.write(f"Error: {error.text}\n")
-    except BrokenPipeError:  # whoever read our output has enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_ERROR
 
@@ -54,7 +54,7 @@ def _help() -> str:
 
 
 def _explained(words: list[str]) -> str:
-    """What there is instead of what was asked for."""
+    """The message for an unknown command."""
     word = words[0]
     if word.startswith("-"):
         example = "agent -dev" if word.lstrip("-") == "dev" else f"COMMAND {word} …"

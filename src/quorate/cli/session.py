@@ -1,4 +1,4 @@
-"""`quorate session`: the promises to be alive on which locks rest."""
+"""`quorate session`: sessions, which hold locks while their owners renew them."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ def create(
     *,
     name: Annotated[str, "For people."] = "",
     ttl: Annotated[str, "Ends unless renewed within this, such as 15s; 0: never."] = "0",
-    lock_delay: Annotated[str, "Nobody gets its locks so long after it has expired."] = "15s",
+    lock_delay: Annotated[str, "How long its locks stay taken after it has expired."] = "15s",
     behavior: Annotated[str, "What becomes of its keys: release or delete."] = "release",
     node: Annotated[str, "The node it belongs to."] = "",
     check: Annotated[tuple[str, ...], "A check that ends it; repeatable."] = (),
@@ -84,7 +84,7 @@ def info(connection: ConnectionFlags, id_: str, *, json: Json = False) -> None:
 
 @connected("session renew", "ID", "Error renewing session")
 def renew(connection: ConnectionFlags, id_: str, *, json: Json = False) -> None:
-    """Start a session's TTL anew; exit code 1 if it has ended.
+    """Renew a session's TTL; exit code 1 if it has ended.
 
     Examples:
         quorate session renew 4ca8e74b-6350-7587-addf-a18084928f3c

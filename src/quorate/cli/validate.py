@@ -1,4 +1,4 @@
-"""`quorate validate`: configuration files, judged without starting a node."""
+"""`quorate validate`: check configuration files without starting a node."""
 
 from pathlib import Path
 from typing import Annotated

@@ -6,7 +6,7 @@ from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.commands import command
 from quorate.cli.output import fail, show
 
-_REST = {  # what programs that know Consul may look at
+_REST = {  # fields that clients of Consul may read
     "Revision": "",
     "Prerelease": "",
     "BuildDate": BUILD_DATE,

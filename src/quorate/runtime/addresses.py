@@ -65,6 +65,15 @@ def is_unspecified(host: str) -> bool:
         return False
 
 
+def is_loopback(text: str) -> bool:
+    """Whether an address, with or without a port, can be reached from this machine alone."""
+    try:
+        host, _ = split_address(text, 1)
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except (RequestError, ValueError):  # no address, or a name
+        return False
+
+
 def reachable_host(bind: str) -> str:
     """What to tell others when we listen on `bind`.
 
