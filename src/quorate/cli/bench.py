@@ -108,8 +108,8 @@ async def _measured(
             tasks.create_task(work())
     whole_s = time.perf_counter() - began_s
     took_s.sort()
-    latencies_ms = (
+    p50_ms, p99_ms, max_ms = (
         round(1000 * took_s[min(len(took_s) - 1, int(part * len(took_s)))], 3) if took_s else 0.0
         for part in (0.5, 0.99, 1.0)
     )
-    return Measured(name, round(len(took_s) / whole_s, 1), *latencies_ms, errors)
+    return Measured(name, round(len(took_s) / whole_s, 1), p50_ms, p99_ms, max_ms, errors)
