@@ -284,6 +284,53 @@ def test_leadership_is_handed_to_who_has_caught_up_and_kept_if_that_fails() -> N
     assert "transfer failed" in [note.what for note in lone.notes]
 
 
+def test_a_leader_hands_over_only_when_nothing_is_in_flight() -> None:
+    """Else its last batches would be chosen by another ballot, or not at all."""
+    lone = Lone()
+    ballot = lone.lead(2)
+    lone.obey(lone.leadership.propose(BATCH, lone.now_s))
+    lone.leadership.transfer.begin(NodeId("n3"), lone.now_s)
+    lone.answer(3, 1, watermark=1)
+    assert lone.take(TransferNow) == []
+    lone.accept(3, 2)
+    lone.answer(3, 2, watermark=2)
+    assert lone.take(TransferNow, to=3) == [TransferNow(ballot)]
+
+
+def with_answers(lone: Lone, seconds: float, *peers: int) -> None:
+    """Time passes in which these peers answer heartbeats."""
+    for _ in range(round(seconds * 10)):
+        lone.wait(0.1)
+        for peer in peers:
+            if lone.replica.leadership is not None:
+                lone.answer(peer, 0, watermark=lone.replica.watermark)
+
+
+TIMEOUT_S = NodeSettings().timing.election_timeout_s
+
+
+def test_a_leader_that_no_quorum_answers_steps_down_after_a_timeout_and_not_before() -> None:
+    lone = Lone(5)
+    lone.lead(2, 3)
+    with_answers(lone, 5 * TIMEOUT_S, 2, 3)
+    assert lone.replica.is_serving
+    with_answers(lone, 0.8 * TIMEOUT_S, 2)
+    assert lone.replica.is_serving
+    with_answers(lone, 0.4 * TIMEOUT_S, 2)
+    assert lone.replica.leadership is None
+
+
+def test_a_candidate_has_a_timeout_to_be_answered_and_two_to_be_promised() -> None:
+    lone = Lone(5)
+    ballot = lone.stand(2, 3)
+    lone.wait(0.8 * TIMEOUT_S)
+    assert lone.ballot == ballot
+    with_answers(lone, 1.1 * TIMEOUT_S, 2, 3, 4, 5)
+    assert lone.ballot == ballot
+    with_answers(lone, 0.2 * TIMEOUT_S, 2, 3, 4, 5)
+    assert lone.replica.leadership is None
+
+
 def test_an_heir_is_notified_to_take_over_now_and_then_not_in_every_turn() -> None:
     lone = Lone()
     ballot = lone.lead(2)

@@ -140,3 +140,12 @@ def test_the_tail_keeps_the_newest_within_its_caps() -> None:
     assert tail.run(Slot(12), Slot(20), bytes_max=4) == []
     with pytest.raises(InvariantError):
         tail.add(Slot(16), b"x")
+
+
+def test_a_run_of_the_tail_has_at_most_so_many_bytes() -> None:
+    tail = Tail(Slot(10), bytes_max=100, slots_max=10)
+    for slot in range(11, 18):
+        tail.add(Slot(slot), b"xx")
+    assert tail.run(Slot(11), Slot(20), bytes_max=7) == [b"xx"] * 3
+    assert tail.run(Slot(11), Slot(20), bytes_max=8) == [b"xx"] * 4
+    assert tail.run(Slot(11), Slot(12), bytes_max=8) == [b"xx"] * 2
