@@ -66,6 +66,15 @@ def test_no_build_that_did_not_keep_ldr_8_takes_part_in_a_ballot_with_this_one()
     assert PROTOCOL.oldest >= 4
 
 
+def test_another_batch_under_the_very_ballot_that_chose_one_halts_this_node() -> None:
+    lone = Lone(5)
+    lone.hear(2, Accept(TWO, Slot(1), Slot(0), BATCH))
+    lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
+    assert (lone.released, lone.halts) == ([(1, BATCH)], [])
+    lone.hear(2, Accept(TWO, Slot(1), Slot(1), OTHER))
+    assert len(lone.halts) == 1
+
+
 def test_what_was_fetched_beside_own_votes_takes_nothing_from_what_those_prove() -> None:
     lone = fetched_under_an_unknown_ballot()
     lone.hear(2, Accept(TWO, Slot(2), Slot(1), BATCH))
