@@ -2,7 +2,7 @@
 
 python examples/counter.py [host:port ...]
 """
-# ruff: noqa: T201 - it talks to people
+# ruff: noqa: T201 - it prints
 
 import asyncio
 import sys

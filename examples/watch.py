@@ -2,7 +2,7 @@
 
 python examples/watch.py PREFIX [host:port ...]
 """
-# ruff: noqa: T201 - it talks to people
+# ruff: noqa: T201 - it prints
 
 import sys
 

@@ -15,7 +15,15 @@ from tests.words import BOTH, ENTRIES, NAMES, TEXT, Checker, Entry, Finding, spl
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/quorate"
 
-CLEAN: tuple[str, ...] = ("benchmarks", "chunks", "domains", "examples", "net")
+CLEAN: tuple[str, ...] = (
+    "benchmarks",
+    "chunks",
+    "client",
+    "domains",
+    "examples",
+    "net",
+    "tests/unit/client",
+)
 """Packages of the source, and other folders with Python files, from the root."""
 
 PAGES: tuple[str, ...] = (

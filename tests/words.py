@@ -196,6 +196,9 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "LastHeard": "a field of `/v1/operator/cluster`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
         'seeded_rng(seed, "gather")': "likewise",
+        "patience_s": "an argument of the client's watches, `observe` and `decide`",
+        "pipes": "an argument of the client",
+        "last_heard": "a field of `/v1/operator/cluster`, and of the client's ClusterMember",
     }
 )
 """What is published or stored under such a word, each with what it is; it is not looked at."""

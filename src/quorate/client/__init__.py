@@ -1,10 +1,10 @@
-"""Guests: what a program needs to talk to a cluster, importable without the server.
+"""The client library: what a program needs to use a cluster, importable without the server.
 
 Loaded when first used, so that importing it costs nothing; `__init__.pyi` tells type checkers
 what there is.
 """
 # pyright: reportUnsupportedDunderAll=false
-# (it knows that `__getattr__` answers, but not for which names)
+# (it knows that there is a `__getattr__`, but not for which names)
 
 import importlib
 
@@ -97,5 +97,5 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value  # the next one finds it without us
+    globals()[name] = value  # later accesses do not call this function
     return value

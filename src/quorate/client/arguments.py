@@ -1,7 +1,7 @@
-"""Arguments: what callers hand in, checked at the edge, so that an error names what was wrong.
+"""Checks of the arguments of public methods, so that an error names the argument.
 
 A wrong type is a TypeError, a value out of range a RequestError (`bad_request`); both name the
-argument and what is wanted.
+argument and what is expected.
 """
 
 import re
@@ -16,18 +16,18 @@ from quorate.base.errors import RequestError
 Value = TypeVar("Value")
 
 Data = bytes | bytearray | memoryview | str
-"""What a value may be given as: bytes, or text, which is sent as UTF-8."""
+"""A value to be stored: bytes, or text, which is sent as UTF-8."""
 
 _PARAMETER = re.compile(r"[A-Za-z0-9_.-]+")
 
 INDEX_MAX = 2**63 - 1
 FLAGS_MAX = 2**64 - 1
-TTL_S = (0.001, 86_400.0)  # nodes are set to a higher minimum, 10 s unless configured
+TTL_S = (0.001, 86_400.0)  # the minimum of nodes is higher, 10 s unless configured
 LOCK_DELAY_S = (0.0, 60.0)
 
 
 def text(name: str, value: object) -> str:
-    """A text, as it is.
+    """Check a text and return it.
 
     Raises:
         TypeError: It is none.
@@ -107,7 +107,7 @@ def limit(name: str, value: object) -> float | None:
 
 
 def flag(name: str, value: object) -> bool:
-    """A truth value.
+    """A boolean.
 
     Raises:
         TypeError: It is none: "no" is not false.
@@ -121,7 +121,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     """Several texts.
 
     Raises:
-        TypeError: They are none; one text alone is none, for it would be taken for its letters.
+        TypeError: They are none; a single text is refused, as its letters would be taken.
     """
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         raise wrong_type(name, "a sequence of str", value)
@@ -150,14 +150,14 @@ def instance(name: str, value: object, wanted: type[Value]) -> Value:
 
 
 def one_of(name: str, value: object, allowed: Sequence[str]) -> str:
-    """One of several words.
+    """One of several allowed texts.
 
     Raises:
         RequestError: It is another one.
     """
     if value not in allowed:
-        words = ", ".join(repr(word) for word in allowed)
-        raise RequestError("bad_request", f"{name} is {value!r}; it must be one of {words}")
+        texts = ", ".join(repr(each) for each in allowed)
+        raise RequestError("bad_request", f"{name} is {value!r}; it must be one of {texts}")
     return cast(str, value)
 
 
@@ -175,7 +175,7 @@ def parameter(name: str, value: object) -> None:
     """A parameter of a query.
 
     Raises:
-        TypeError: Its value is no text, whole number, truth value or None.
+        TypeError: Its value is no text, whole number, boolean or None.
         RequestError: Its name has other characters than letters, digits, `-`, `_` and `.`.
     """
     if not _PARAMETER.fullmatch(name):

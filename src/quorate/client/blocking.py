@@ -1,8 +1,8 @@
 """Transport of the sync client: blocking sockets, one request at a time on each.
 
-It may be used from several threads: each exchange takes a connection out of a pool and puts it
-back. A connection that the node has closed meanwhile is noticed before it is used, so that its
-end is no riddle about a write. After a fork the child has an empty pool of its own.
+Several threads may use it: each exchange takes a connection out of a pool and returns it. Whether
+the node has closed a connection is checked before it is used, so that a write on it is not of
+unknown outcome. After a fork the child has an empty pool of its own.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ from quorate.client.resolving import addresses_of
 from quorate.client.transport import Settings, host_lines
 
 RECEIVE_BYTES = 64 * 1024
-WAIT_MAX_S = 86400.0  # what a socket takes as a timeout; a longer wait is begun anew
+WAIT_MAX_S = 86400.0  # the longest timeout of a socket; longer waits are repeated
 
 
 class _Connection:
-    """One socket and the reader of its replies."""
+    """One socket and the parser of its replies."""
 
     def __init__(self, endpoint: Endpoint, opened: socket.socket) -> None:
         self.used_s = time.monotonic()
@@ -70,7 +70,7 @@ class _Connection:
         self._socket.close()
 
     def shut(self) -> None:
-        """Wake a thread that waits on it."""
+        """Wake the thread that waits on it."""
         self.is_reusable = False
         with contextlib.suppress(OSError):  # it may be closed already
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -86,13 +86,13 @@ class _Connection:
                     raise self._late(is_sent=len(rest) < len(data)) from None
             except OSError as error:
                 if len(rest) < len(data):
-                    return  # the node may have answered before it closed the connection
-                raise ExchangeError(self._told(error), is_sent=False) from None
+                    return  # the node may have replied before it closed the connection
+                raise ExchangeError(self._lost_text(error), is_sent=False) from None
 
     def _receive(self, until_s: float) -> bytes:
         while True:
             left_s = until_s - time.monotonic()
-            if left_s <= 0:  # bytes that drip in do not prolong it
+            if left_s <= 0:  # also when bytes arrive one by one
                 raise self._late(is_sent=True)
             try:
                 self._socket.settimeout(min(left_s, WAIT_MAX_S))
@@ -100,7 +100,7 @@ class _Connection:
             except TimeoutError:
                 continue
             except OSError as error:
-                raise self._ended(self._told(error)) from None
+                raise self._ended(self._lost_text(error)) from None
 
     def _late(self, *, is_sent: bool) -> ExchangeError:
         return ExchangeError(f"{self._endpoint.name}: no reply in time", is_sent=is_sent)
@@ -110,7 +110,7 @@ class _Connection:
             return silent_close(self._endpoint, why)
         return ExchangeError(f"{self._endpoint.name}: {why}", is_sent=True)
 
-    def _told(self, error: OSError) -> str:
+    def _lost_text(self, error: OSError) -> str:
         return f"the connection was lost ({(error.strerror or str(error)).lower()})"
 
     def _on_reply_begun(self, status: int) -> Callable[[bytes], object] | None:
@@ -134,7 +134,7 @@ class ClientTransport:
         forks.register(self)
 
     def __reduce__(self) -> tuple[type["ClientTransport"], tuple[Settings]]:
-        """Another process, or a copy, gets the settings and makes connections of its own."""
+        """Another process, or a copy, has the settings and makes connections of its own."""
         return ClientTransport, (self._settings,)
 
     def now_s(self) -> float:
@@ -145,7 +145,7 @@ class ClientTransport:
         """Send a request and wait for the reply.
 
         Raises:
-            ExchangeError: No reply, with whether the request was sent.
+            ExchangeError: There is no reply; `is_sent` is whether the request was sent.
             UnavailableError: `stopping`: the client is closed.
         """
         lines = self._host_lines.get(endpoint)
@@ -168,7 +168,7 @@ class ClientTransport:
         return reply
 
     def close(self) -> None:
-        """Drop all connections; calls under way in other threads fail."""
+        """Drop all connections; requests of other threads fail."""
         with self._mutex:
             self._is_closed = True
             idle = [connection for pool in self._idle.values() for connection in pool]
@@ -180,7 +180,7 @@ class ClientTransport:
             connection.shut()
 
     def after_fork(self) -> None:
-        """Drop the parent's connections without a word to the nodes: the parent uses them."""
+        """Drop the parent's connections, which the parent goes on using."""
         idle = [connection for pool in self._idle.values() for connection in pool]
         busy = tuple(self._busy)
         self._mutex = threading.Lock()  # a thread of the parent may hold the old one
@@ -210,12 +210,12 @@ class ClientTransport:
                 pool = self._idle.setdefault(endpoint, deque())
                 pool.append(connection)
                 oldest_s = connection.used_s - self._settings.idle_s
-                while pool[0].used_s < oldest_s:  # they were needed in busier times
+                while pool[0].used_s < oldest_s:  # more are open than are needed
                     dropped.append(pool.popleft())
             else:
                 dropped.append(connection)
-        for one in dropped:
-            one.close()
+        for old in dropped:
+            old.close()
 
     def _connect(self, endpoint: Endpoint, until_s: float) -> _Connection:
         limit_s = min(self._settings.connect_s, _left_s(until_s))
@@ -231,11 +231,11 @@ class ClientTransport:
 
 
 def _open(endpoint: Endpoint, until_s: float) -> socket.socket:
-    """A connected socket: to the first address of the name that takes a connection.
+    """A socket connected to the first address of the name that accepts a connection.
 
     Raises:
         TimeoutError: None did in time.
-        OSError: Why the last one did not.
+        OSError: The error of the last one.
     """
     if endpoint.path:
         return _connected(socket.AF_UNIX, endpoint.path, until_s)
@@ -255,7 +255,7 @@ def _connected(family: int, address: object, until_s: float) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.settimeout(_left_s(until_s))
-        opened.connect(address)  # type: ignore[arg-type] # of its family: text, or a tuple
+        opened.connect(address)  # type: ignore[arg-type] # by family: a text or a tuple
     except BaseException:
         opened.close()
         raise
@@ -267,5 +267,5 @@ def _closed() -> UnavailableError:
 
 
 def _left_s(until_s: float) -> float:
-    """Seconds that are left, as a timeout: never 0, which would mean not to wait at all."""
+    """Seconds that are left, as a timeout: never 0, which would mean non-blocking."""
     return min(max(until_s - time.monotonic(), 1e-6), WAIT_MAX_S)

@@ -1,4 +1,4 @@
-"""Bodies: what a good reply says, in our structs."""
+"""Bodies of successful replies, decoded into the structs of the API."""
 
 from typing import TypeVar
 
@@ -26,15 +26,15 @@ Value = TypeVar("Value")
 
 
 def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
-    """What the body says.
+    """The decoded body.
 
     Raises:
-        PeerError: `remote`: it says something else than the API promises.
+        PeerError: `remote`: it is not what the API specifies.
     """
     try:
         return decoder.decode(reply.body)
     except msgspec.DecodeError as error:
-        raise PeerError("remote", f"the node's reply has an unknown shape: {error}") from None
+        raise PeerError("remote", f"the node's reply has an unknown form: {error}") from None
 
 
 def is_found(reply: Reply) -> bool:
@@ -58,8 +58,12 @@ def entry(reply: Reply) -> KvEntry | None:
 
 
 def leader(reply: Reply) -> Leader | None:
-    """Who leads, from the key of an election; None if nobody holds it."""
-    found = entry(reply)
+    """The leader, from the key of an election; None if no session holds it."""
+    return leader_of(entry(reply))
+
+
+def leader_of(found: KvEntry | None) -> Leader | None:
+    """The leader, from the entry of that key."""
     return Leader(found.value, found.session) if found is not None and found.session else None
 
 
@@ -89,29 +93,29 @@ def written(reply: Reply) -> Written:
     """Whether a write took place.
 
     Raises:
-        PeerError: `remote`: the body says neither.
+        PeerError: `remote`: the body is neither `true` nor `false`.
     """
-    said = reply.body.strip()
-    if said not in (b"true", b"false"):
+    body = reply.body.strip()
+    if body not in (b"true", b"false"):
         raise _foreign(reply)
-    return Written(said == b"true", reply.write_index)
+    return Written(body == b"true", reply.write_index)
 
 
 def done(reply: Reply) -> None:
-    """Nothing: what was asked for is done.
+    """Check the reply to a request that returns nothing.
 
     Raises:
-        PeerError: `remote`: the body says something.
+        PeerError: `remote`: the body is not empty.
     """
     if reply.body.strip():
         raise _foreign(reply)
 
 
 def _foreign(reply: Reply) -> PeerError:
-    said = reply.body.strip()[:40].decode("utf-8", "replace")
+    body = reply.body.strip()[:40].decode("utf-8", "replace")
     return PeerError(
         "remote",
-        f"the reply to a write (status {reply.status}) says {said!r}: "
+        f"the reply to a write (status {reply.status}) is {body!r}: "
         "is this the HTTP API of Quorate or Consul?",
     )
 
@@ -131,7 +135,7 @@ def sessions(reply: Reply) -> list[Session]:
     try:
         return [row.info() for row in rows]
     except RequestError as error:  # the node wrote the TTL, not the caller
-        raise PeerError("remote", f"the node's reply has a TTL that is none: {error}") from None
+        raise PeerError("remote", f"the node's reply has an invalid TTL: {error}") from None
 
 
 def members(reply: Reply) -> list[MemberInfo]:
@@ -140,7 +144,7 @@ def members(reply: Reply) -> list[MemberInfo]:
 
 
 def txn(reply: Reply) -> TxnDone:
-    """What became of a transaction."""
+    """The outcome of a transaction."""
     row = decoded(TXN_ROW, reply)
     entries = tuple(item.kv.entry() for item in row.results or () if item.kv is not None)
     return TxnDone(reply.status == 200, entries, tuple(row.errors or ()), reply.write_index)

@@ -1,4 +1,4 @@
-"""Writing many keys at once, by the async client: what commands import only when they need it."""
+"""Writing many keys concurrently; a module of its own, so that few commands import asyncio."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from quorate.base.errors import QuorateError
 from quorate.client.aio.client import AsyncClient
 
-WRITERS = 64  # that many puts share a node's bundles; more gain nothing
+WRITERS = 64  # concurrent puts, which share a node's bundles; more gain nothing
 DEADLINE_S = 30.0
 
 Item = tuple[str, bytes, int]  # key, value, flags
@@ -18,7 +18,7 @@ def write_all(
     """Write every item, and call `done` after each; stop at the first that fails.
 
     Raises:
-        QuorateError: One could not be written; those before it are, some after it may be.
+        QuorateError: One could not be written; those before it were, some after it may have been.
     """
     waiting = iter(items)
 

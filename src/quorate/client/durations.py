@@ -1,4 +1,4 @@
-"""Durations as Consul spells them: decimal numbers with units, such as `1m30s` or `250ms`."""
+"""Durations as Consul writes them: decimal numbers with units, such as `1m30s` or `250ms`."""
 
 import re
 

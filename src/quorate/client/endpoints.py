@@ -1,8 +1,8 @@
-"""Endpoints: which nodes a client may talk to, and which one it talks to now.
+"""Endpoints: the nodes that a client may use, and the one in use.
 
-The choice is sticky: one node is used until it fails, then the next in the order given. Sticky
-beats spreading here: a node gathers the writes of its clients into bundles, and what one call
-wrote the next one reads from the same tables without a wait.
+The choice is sticky: one node is used until it fails, then the next in the order given. That is
+better than spreading requests over the nodes: a node batches the writes of its clients into
+bundles, and what one call wrote, the next one reads from the same tables without a wait.
 """
 
 import re
@@ -18,13 +18,13 @@ _UNIX = "unix://"
 
 
 class Endpoint:
-    """The HTTP address of one node. Compared by identity, for it is a key on the hot path.
+    """The HTTP address of one node. Compared by identity, as it is a key on the hot path.
 
     Attributes:
         host: Name or address; empty for a Unix socket.
         port: 0 for a Unix socket.
         path: Of the Unix socket; empty for TCP.
-        name: For people, and as `Client` takes it.
+        name: For messages; `Client` takes it as an address.
         has_answered: It has sent at least one HTTP reply.
     """
 
@@ -45,14 +45,14 @@ class Endpoint:
 
     @property
     def host_header(self) -> str:
-        """What a request says in its header `Host`."""
+        """The value of the header `Host`."""
         return "localhost" if self.path else self.name
 
 
 def parse(text: str) -> Endpoint:
-    """Read `host`, `host:port`, `http://host:port` or `unix:///path`; IPv6 addresses in brackets.
+    """Parse `host`, `host:port`, `http://host:port` or `unix:///path`; IPv6 addresses in brackets.
 
-    A port alone, as in `:8500`, is one of this machine.
+    A port alone, as in `:8500`, means this machine.
 
     Raises:
         RequestError: `unsupported` for TLS; `bad_request` for anything else.
@@ -81,7 +81,7 @@ def _no_endpoint(text: str) -> RequestError:
     )
 
 
-class Ring:
+class EndpointList:
     """The endpoints in the order given, and the one in use.
 
     Args:
@@ -100,9 +100,9 @@ class Ring:
         self.current = self.endpoints[0]
 
     def leave(self, endpoint: Endpoint) -> bool:
-        """Go on to the next one, unless another caller has done so already, or there is none."""
+        """Select the next one, unless another caller has done so already, or there is none."""
         if endpoint is not self.current or len(self.endpoints) == 1:
             return False
-        place = self.endpoints.index(endpoint) + 1
-        self.current = self.endpoints[place % len(self.endpoints)]
+        index = self.endpoints.index(endpoint) + 1
+        self.current = self.endpoints[index % len(self.endpoints)]
         return True

@@ -1,9 +1,9 @@
-"""Environment: what Consul's variables say about the cluster to use, for programs and commands.
+"""Environment: the cluster to use, by Consul's variables, for programs and commands.
 
 Each setting is taken from the caller if given, else from its variable, else from the default.
 
-ENV-1: a variable that asks for protection which cannot be had (TLS) stops the client before it
-    connects, whatever else is set. Nothing is sent without protection that was asked for.
+ENV-1: a variable that asks for protection which Quorate does not have (TLS) stops the client before
+    it connects, whatever else is set. Nothing is sent without protection that was asked for.
 
 Source: https://developer.hashicorp.com/consul/commands#environment-variables.
 """
@@ -34,7 +34,7 @@ _OFF = frozenset({"", "0", "f", "false"})  # Go's words for false, in lower case
 
 
 def check(environ: Mapping[str, str]) -> None:
-    """Refuse an environment that asks for what cannot be had.
+    """Refuse an environment that asks for a feature which Quorate does not have.
 
     Raises:
         RequestError: `unsupported`: TLS, a namespace or a partition is asked for. The text names

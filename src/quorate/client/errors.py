@@ -1,13 +1,13 @@
-"""Errors of the client beyond the common tree, and the one its transports raise inside."""
+"""Errors of the client beyond the common tree, and the internal one that transports raise."""
 
 from quorate.base.errors import ConflictError
 
 
 class LockLostError(ConflictError):
-    """A lock was lost while it was held: whoever holds it now has a higher fence.
+    """A lock was lost while it was held: its next holder has a higher fence.
 
-    It is `stale_fence`. Work done since may have overlapped with another holder's, unless what
-    was worked on compares fences.
+    The code is `stale_fence`. Work done since may have overlapped with that of another holder,
+    unless the protected resource compares fences.
     """
 
     def __init__(self, text: str) -> None:
@@ -15,7 +15,7 @@ class LockLostError(ConflictError):
 
 
 class LockHeldError(ConflictError):
-    """A lock was not had within the time given, because another session holds it."""
+    """A lock was not acquired within the time given, because another session holds it."""
 
     def __init__(self, text: str) -> None:
         super().__init__("precondition", text)
@@ -38,8 +38,8 @@ class ExchangeError(Exception):
 
     Attributes:
         is_sent: The request, or a part of it, may have reached the node.
-        is_futile: No node answers at this address as things are: nothing listens there, or
-            another service does. The next try would fail in the same way.
+        is_futile: No node is reachable at this address: nothing listens there, or another
+            service does. The next try would fail in the same way.
     """
 
     def __init__(self, text: str, *, is_sent: bool, is_futile: bool = False) -> None:

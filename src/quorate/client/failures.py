@@ -1,4 +1,4 @@
-"""Failures: what it means, in words, that a connection could not be made or says no HTTP."""
+"""Errors of connections: one that could not be made, and one on which no HTTP arrives."""
 
 import errno
 import os
@@ -7,9 +7,9 @@ import socket
 from quorate.client.endpoints import PORT_DEFAULT, Endpoint
 from quorate.client.errors import ExchangeError
 
-SERVER_MAGIC = b"QUORATE\n"  # what a node's server port says first; see wire.hello
+SERVER_MAGIC = b"QUORATE\n"  # what a node's server port sends first; see wire.hello
 SERVER_PORT = b"server port "
-"""Stands before the HTTP address that a node's server port tells a client of HTTP."""
+"""Precedes the HTTP address in what a node's server port sends to an HTTP client."""
 
 NOTHING_LISTENS = "nothing listens there (connection refused)"
 _TLS_TYPES = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake
@@ -19,8 +19,8 @@ _OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 def connect_failure(endpoint: Endpoint, error: OSError) -> ExchangeError:
     """The error for a connection that could not be made.
 
-    It is futile to try again if nothing has ever answered at this address; a node that has
-    answered before may come back.
+    Another try is futile if no reply ever came from this address; a node that has replied before
+    may come back.
     """
     number = _errno(error)
     is_ours = number in _OUR_LIMITS
@@ -32,12 +32,12 @@ def connect_failure(endpoint: Endpoint, error: OSError) -> ExchangeError:
 
 
 def foreign_service(endpoint: Endpoint, data: bytes) -> ExchangeError:
-    """The error for an address where something else than HTTP is spoken.
+    """The error for an address whose service uses another protocol than HTTP.
 
     Args:
         endpoint: The address.
-        data: What came first on a new connection. What speaks another protocol has not
-            understood the request, so that failure is definite.
+        data: The first bytes that arrived on a new connection. Such a service cannot have
+            understood the request, so the failure is definite.
     """
     if data.startswith(SERVER_PORT):
         http = data[len(SERVER_PORT) :].decode("latin-1")
@@ -46,14 +46,14 @@ def foreign_service(endpoint: Endpoint, data: bytes) -> ExchangeError:
     elif data and (data.startswith(SERVER_MAGIC) or SERVER_MAGIC.startswith(data)):
         reason = f"this is a node's server port; its HTTP port is usually {PORT_DEFAULT}"
     elif data.startswith(_TLS_TYPES):
-        reason = "TLS is spoken here; Quorate's HTTP API does not have it yet"
+        reason = "this port uses TLS; Quorate's HTTP API does not have it yet"
     else:
-        reason = f"this is no HTTP port: it says {data!r}"
+        reason = f"this is no HTTP port: it sends {data!r}"
     return ExchangeError(f"{endpoint.name}: {reason}", is_sent=False, is_futile=True)
 
 
 def silent_close(endpoint: Endpoint, why: str) -> ExchangeError:
-    """The error for a connection that ended before anything came back on it."""
+    """The error for a connection that ended before anything was received on it."""
     if endpoint.has_answered:
         return ExchangeError(f"{endpoint.name}: {why}", is_sent=True)
     hint = "without an answer; is this the HTTP port of a node, without TLS?"
@@ -61,7 +61,7 @@ def silent_close(endpoint: Endpoint, why: str) -> ExchangeError:
 
 
 def _errno(error: OSError) -> int:
-    """The system's number; that of the parts if asyncio has joined several errors in a text."""
+    """The number of the error; asyncio joins the errors of several addresses into one text."""
     if isinstance(error, socket.gaierror) or error.errno is not None:
         return error.errno or 0
     text = str(error)

@@ -1,4 +1,4 @@
-"""Files that appear only when they are whole."""
+"""Files that appear only when they are complete."""
 
 import errno
 import os
@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Self
 
 
-class Arriving:
-    """A file under a temporary name beside its place, moved there by `keep`.
+class AtomicFile:
+    """A file under a temporary name in the directory of its path, renamed by `commit`.
 
-    The name is of this object alone: others may write to the same place at the same time, and the
-    last one to be kept stays.
+    The temporary name is unique: several may be written for the same path at the same time, and
+    the last one that is committed stays.
 
     Raises:
-        OSError: The place is a directory, or no file can be made beside it.
+        OSError: The path is a directory, or no file can be made beside it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,26 +35,26 @@ class Arriving:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the temporary file if it was not kept."""
+        """Remove the temporary file if it was not committed."""
         self._file.close()
         self._part.unlink(missing_ok=True)
 
     def rewind(self) -> None:
-        """Begin anew: what was written came from a try that failed."""
+        """Remove what was written: it came from a try that failed."""
         self._error = None
         self._file.seek(0)
         self._file.truncate()
 
     def write(self, data: bytes) -> None:
-        """Append. A failure is kept for `keep`: a parser calls this and would hide it."""
+        """Append. An error is raised by `commit`: the parser that calls this would hide it."""
         try:
             if self._error is None:
                 self._file.write(data)
         except OSError as error:
             self._error = error
 
-    def keep(self) -> None:
-        """Make it durable and give it its name.
+    def commit(self) -> None:
+        """Make the file durable and give it its name.
 
         Raises:
             OSError: It could not be written.

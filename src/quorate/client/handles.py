@@ -1,4 +1,4 @@
-"""Handles: the algorithms by name, over a cluster."""
+"""Classes named after an algorithm that use a cluster."""
 
 from quorate.client.aio.paxos import AsyncPaxos
 from quorate.client.sync.paxos import Paxos

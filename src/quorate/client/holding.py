@@ -1,7 +1,7 @@
-"""Holding: what both clients' locks are made of, apart from waiting.
+"""The parts of locks and semaphores that both clients share: all but the waiting.
 
-HLD-1: a lock is taken for lost when no renewal *begun* within nine tenths of its TTL has succeeded;
-    a session ends no earlier than a whole TTL after a renewal, so the holder knows first.
+HLD-1: a lock counts as lost when no renewal *begun* within nine tenths of its TTL has succeeded; a
+    session ends no earlier than a whole TTL after a renewal, so the holder notices it first.
 """
 
 import threading
@@ -26,20 +26,20 @@ from quorate.client.structs import KvEntry
 
 LOCK_FLAG = 0x2DDCCBC058A50C18  # marks a key as a lock, for all clients of Consul's API
 SEMAPHORE_FLAG = 0xE0F69A2BAA414DE0  # the same for the document of a semaphore
-SAFE = 0.9  # of the TTL; the rest is for clocks that do not run alike
+SAFE = 0.9  # of the TTL; the rest is for differences between clocks
 RENEWALS_PER_TTL = 3
 RETRY_S = 0.5  # after a failed renewal
-REFUSED_S = 0.25  # before a key is tried again that is free but refused: a lock-delay runs
+REFUSED_S = 0.25  # before the next try for a key that is free but refused, during a lock-delay
 RELEASE_S = 5.0  # how long an exit waits for a cluster that does not answer
-LOST_S = 0.5  # the same for a lock that is lost anyhow, or was not had
-GRACE_S = 0.25  # for the answer to a read that waits until the end of the time given
-PATIENCE_S = 60.0  # how long a cluster may not answer while a lock is waited for
+LOST_S = 0.5  # the same for a lock that is lost already, or was not acquired
+GRACE_S = 0.25  # for the reply to a read that waits until the deadline
+ANSWER_TIMEOUT_S = 60.0  # how long no node may reply while a lock is waited for
 
 Lost = Callable[[str], object]
 
 
 class LockPlan(msgspec.Struct, frozen=True):
-    """What a lock was asked to be; see `AsyncClient.lock`."""
+    """The arguments of a lock; see `AsyncClient.lock`."""
 
     name: str
     value: bytes
@@ -52,7 +52,7 @@ class LockPlan(msgspec.Struct, frozen=True):
 def lock_plan(
     name: str, value: Data, ttl_s: float, wait_s: float, lock_delay_s: float, on_lost: Lost | None
 ) -> LockPlan:
-    """A plan of checked arguments; see `AsyncClient.lock`.
+    """Check the arguments of a lock; see `AsyncClient.lock`.
 
     Raises:
         TypeError, RequestError: An argument is of another type or out of range; the text names it.
@@ -103,7 +103,7 @@ def holders_document(limit: int, sessions: AbstractSet[str]) -> bytes:
 
 
 class Usage:
-    """Whether a lock object is in use; it can be by one caller at a time. A copy is not."""
+    """Whether a lock object is in use; one caller can use it at a time. A copy is not in use."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -113,15 +113,15 @@ class Usage:
 
     @property
     def is_begun(self) -> bool:
-        """Somebody uses it, or waits for it."""
+        """The lock is held or waited for."""
         return self._mutex.locked()
 
     def begin(self) -> bool:
-        """Use it from now on; False if another does. Never waits."""
+        """Mark it as in use; False if it is already. Never waits."""
         return self._mutex.acquire(blocking=False)
 
     def end(self) -> None:
-        """Let others use it; called once after each `begin` that was true."""
+        """Mark it as free; called once after each `begin` that returned True."""
         self._mutex.release()
 
 
@@ -131,8 +131,8 @@ class Held:
     Attributes:
         name: The key.
         session: The session that holds it.
-        fence: The fencing token: higher than that of every earlier holder. Hand it to whatever
-            the lock protects, and have that refuse lower ones; only this makes a lock safe.
+        fence: The fencing token: higher than that of every earlier holder. Pass it to the
+            resource that the lock protects, which must refuse lower ones; only that is safe.
     """
 
     def __init__(self, name: str, session: str, fence: int) -> None:
@@ -144,7 +144,7 @@ class Held:
 
     def __reduce__(self) -> str:
         raise TypeError(
-            f"a lock that is held belongs to its process; hand out fence and session of {self!r}"
+            f"a lock that is held belongs to its process; pass on fence and session of {self!r}"
         )
 
     def __repr__(self) -> str:
@@ -153,7 +153,7 @@ class Held:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is known to be lost. False is no proof: only the fence is."""
+        """Whether it is known to be lost. False is no proof that it is held: only the fence is."""
         return bool(self._why)
 
     def check(self) -> None:
@@ -166,11 +166,11 @@ class Held:
             raise self.error()
 
     def error(self) -> LockLostError:
-        """The error that tells why it was lost."""
+        """The error with the reason of the loss."""
         return LockLostError(f"lock {self.name!r} was lost: {self._why}")
 
     def lose(self, why: str) -> None:
-        """Note that it is lost; called by its keeper."""
+        """Mark it as lost; called by the session renewal."""
         self._lost_why = self._lost_why or why
 
     @property

@@ -1,7 +1,7 @@
-"""Log: the client tells of retries, of changes to another node, and of lost locks.
+"""Log: retries, changes to another node, and lost locks.
 
-It uses the standard library's logger `quorate.client` and says nothing unless the program sets up
-logging. No value of a key is ever logged; names of keys are, as parts of paths.
+They go to the standard library's logger `quorate.client`, which is silent unless the program sets
+up logging. Values of keys are never logged; names of keys are, as parts of paths.
 """
 
 import logging

@@ -1,12 +1,12 @@
-"""Pipeline: one connection on which requests follow each other without waiting for replies.
+"""Pipeline: one connection on which requests are sent without waiting for earlier replies.
 
-Replies come in the order of the requests. What is asked for within one turn of the loop leaves
-in one write, and a node's replies of one turn come back in one read: with many callers the
-system calls, the dearest part, are shared.
+Replies arrive in the order of the requests. The requests of one iteration of the event loop are
+sent by one write, and the replies that a node sends together are received by one read: with many
+callers the system calls, which cost most, are shared.
 
-PIP-1: a request is *sent* from the moment its bytes go to the transport; before that, its failure
-    is definite.
-PIP-2: a caller who gave up leaves a ghost in the row, for its reply still comes.
+PIP-1: a request counts as *sent* once its bytes are given to the transport; before that, its
+    failure is definite.
+PIP-2: an abandoned request keeps its place in the queue, because its reply still arrives.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ INFINITY = float("inf")
 
 
 class PendingRequest:
-    """A request on its way, and who waits for the reply."""
+    """A request in flight, and the future of its reply."""
 
     __slots__ = ("begun_s", "future", "request", "until_s")
 
@@ -39,13 +39,13 @@ class PendingRequest:
         self.until_s = until_s
 
 
-class Pipe(asyncio.Protocol):
-    """One connection; also from before it is made, so that calls can queue.
+class PooledConnection(asyncio.Protocol):
+    """One connection; it takes requests before it is established, too.
 
     Args:
-        endpoint: Where it leads.
+        endpoint: The node.
         host_lines: Header lines of every request.
-        loop: The loop it lives on.
+        loop: The event loop that it belongs to.
         ended: Called once, when nothing more can be sent on it.
     """
 
@@ -54,7 +54,7 @@ class Pipe(asyncio.Protocol):
         endpoint: Endpoint,
         host_lines: bytes,
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[["Pipe"], None],
+        ended: Callable[["PooledConnection"], None],
     ) -> None:
         self.name = endpoint.name
         self.is_open = True
@@ -72,15 +72,15 @@ class Pipe(asyncio.Protocol):
 
     @property
     def load(self) -> int:
-        """How many calls are in the row."""
+        """How many requests are in the queue, abandoned ones included."""
         return len(self._unsent) + len(self._sent)
 
     def submit(self, request: ClientRequest, until_s: float) -> asyncio.Future[Reply]:
-        """Put a request into the row.
+        """Put a request into the queue.
 
         Args:
-            request: What to send.
-            until_s: The loop's time at which the caller stops waiting.
+            request: The request.
+            until_s: Its deadline, by the clock of the event loop.
 
         Returns:
             A future of the reply, whatever its status; or of ExchangeError.
@@ -106,30 +106,33 @@ class Pipe(asyncio.Protocol):
     # --- time ---------------------------------------------------------------------------------
 
     def expire(self, now_s: float) -> float:
-        """Let go of callers whose time is over.
+        """Fail the requests whose deadline is over.
 
         Returns:
-            The time at which the next one's will be; infinity if nobody waits.
+            The next deadline; infinity if there is none.
         """
         if any(call.until_s <= now_s for call in self._unsent):
             late = [call for call in self._unsent if call.until_s <= now_s]
             self._unsent = [call for call in self._unsent if call.until_s > now_s]
             for call in late:
                 why = "no connection in time" if self._transport is None else "not sent in time"
-                self._fail(call, f"{self.name}: {why}", is_sent=False)
+                self._fail_call(call, ExchangeError(f"{self.name}: {why}", is_sent=False))
         next_s = min((call.until_s for call in self._unsent), default=INFINITY)
         for call in self._sent:
             if call.future.done():
                 continue
             if call.until_s <= now_s:
                 waited_s = now_s - call.begun_s
-                self._fail(call, f"{self.name}: no reply within {waited_s:.3g} s", is_sent=True)
+                self._fail_call(
+                    call,
+                    ExchangeError(f"{self.name}: no reply within {waited_s:.3g} s", is_sent=True),
+                )
             else:
                 next_s = min(next_s, call.until_s)
         return next_s
 
     def is_dead(self, now_s: float, stall_s: float) -> bool:
-        """Whether only ghosts are left and the node has been silent for too long."""
+        """Whether only abandoned requests are left, and nothing was received for too long."""
         return (
             not self._unsent
             and self.head_age_s(now_s) > stall_s
@@ -137,9 +140,9 @@ class Pipe(asyncio.Protocol):
         )
 
     def head_age_s(self, now_s: float) -> float:
-        """For how long the oldest call in the row has waited; 0 if there is none.
+        """For how long the oldest request in the queue has waited; 0 if there is none.
 
-        Replies before it have come, so this is how long the node has said nothing to it.
+        The replies before it have arrived, so its own has been due for so long.
         """
         if self._sent:
             return now_s - max(self._sent[0].begun_s, self.used_s)
@@ -148,26 +151,26 @@ class Pipe(asyncio.Protocol):
     # --- ends ---------------------------------------------------------------------------------
 
     def abort(self, why: str) -> None:
-        """Drop the connection and fail what is in the row."""
+        """Drop the connection and fail the requests in the queue."""
         if self._transport is not None:
             self._transport.abort()
         self.fail(why)
 
     def fail(self, why: str) -> None:
-        """Fail what is in the row; nothing can be sent any more."""
+        """Fail the requests in the queue; nothing can be sent any more."""
         self.fail_with(ExchangeError(f"{self.name}: {why}", is_sent=True))
 
     def fail_with(self, failure: ExchangeError) -> None:
-        """Fail what is in the row; what was not sent yet fails definitely, whatever happened."""
+        """Fail the requests in the queue; those that were not sent fail definitely."""
         self._close()
         unsent, self._unsent = self._unsent, []
         sent, self._sent = self._sent, deque()
         for call in sent:
-            self._settle(call, failure)
+            self._fail_call(call, failure)
         if unsent:
-            unheard = ExchangeError(str(failure), is_sent=False, is_futile=failure.is_futile)
+            definite = ExchangeError(str(failure), is_sent=False, is_futile=failure.is_futile)
             for call in unsent:
-                self._settle(call, unheard)
+                self._fail_call(call, definite)
 
     def close_copy(self) -> None:
         """In a child after a fork: close our copy of the descriptor; the parent uses its own."""
@@ -180,40 +183,37 @@ class Pipe(asyncio.Protocol):
             self.is_open = False
             self._ended(self)
 
-    def _fail(self, call: PendingRequest, text: str, *, is_sent: bool) -> None:
-        self._settle(call, ExchangeError(text, is_sent=is_sent))
-
-    def _settle(self, call: PendingRequest, failure: ExchangeError) -> None:
+    def _fail_call(self, call: PendingRequest, failure: ExchangeError) -> None:
         if not call.future.done():
             call.future.set_exception(
                 ExchangeError(str(failure), is_sent=failure.is_sent, is_futile=failure.is_futile)
-            )  # one each: whoever raises it gives it a traceback
+            )  # one each: raising it sets its traceback
 
     # --- called by the loop -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what has queued up."""
+        """Send the requests in the queue."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        if not self.is_open:  # its callers have not waited for it
+        if not self.is_open:  # all requests have failed meanwhile
             self._transport.abort()
             return
         self._flush()
 
     def pause_writing(self) -> None:
-        """Keep requests back: what is not sent fails definitely."""
+        """Send no more requests: those that are not sent fail definitely."""
         self._is_paused = True
 
     def resume_writing(self) -> None:
-        """Send what was kept back."""
+        """Send the requests that have waited."""
         self._is_paused = False
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Read replies."""
+        """Parse replies."""
         self.used_s = self._loop.time()
         try:
             self._reader.feed(data)
-        except PeerError as error:  # the connection cannot be understood any more; others can
+        except PeerError as error:  # this connection cannot be parsed any more; others can
             if not self._reader.is_foreign:
                 self.abort(error.text)
                 return
@@ -222,7 +222,7 @@ class Pipe(asyncio.Protocol):
             self.fail_with(foreign_service(self._endpoint, self._reader.first))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody in the row."""
+        """Fail the requests in the queue."""
         self._transport = None
         why = f"the connection was lost ({exc})" if exc else "the node closed the connection"
         if self._reader.is_http or not self.is_open:

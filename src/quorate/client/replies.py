@@ -1,4 +1,4 @@
-"""Replies: from bytes to status, headers and body; and from bad ones to errors of the tree."""
+"""Replies: parsed into status, headers and body; those that are errors, into the error tree."""
 
 from collections.abc import Callable
 
@@ -48,15 +48,15 @@ _CODE_OF_STATUS = {
 }
 _NO_LEADER = ("No cluster leader", "No known Consul servers")
 INVALID_SESSION = "invalid session"
-"""How Quorate and Consul refuse to take a key for a session that does not exist."""
+"""In the reply of Quorate and Consul to an `acquire` for a session that does not exist."""
 
 
 class Reply:
-    """A whole reply.
+    """A complete reply.
 
     Attributes:
-        headers: Last value of each name, spelt as it came.
-        body: Empty if a sink took it.
+        headers: Last value of each name, spelt as it was received.
+        body: Empty if a sink received it.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -87,25 +87,25 @@ class Reply:
 
     @property
     def index(self) -> int:
-        """Index of the state that a read shows, at least 1; 0 from a node that tells none."""
+        """Index of the state that a read shows, at least 1; 0 if the reply has none."""
         return self.number(b"X-Consul-Index")
 
     @property
     def write_index(self) -> int:
-        """Index of the command that a write was."""
+        """Index of the command of a write; 0 if the reply has none."""
         return self.number(b"X-Quorate-Index")
 
 
 class ReplyReader:
-    """Cuts a stream of bytes into replies, pipelined or not.
+    """Parses a stream of bytes into replies, pipelined or not.
 
     Args:
-        deliver: Gets each whole reply, and whether the connection can be used after it.
-        started: Called when a reply's headers are there; returns the sink for its body or None.
+        deliver: Receives each complete reply, and whether the connection can be used after it.
+        started: Called when a reply's headers are complete; returns the sink for its body or None.
 
     Attributes:
-        is_http: The headers of at least one reply have come.
-        first: What came first, as far as it tells a protocol.
+        is_http: The headers of at least one reply were received.
+        first: The first bytes received, enough to identify a protocol.
     """
 
     def __init__(
@@ -124,14 +124,14 @@ class ReplyReader:
 
     @property
     def is_foreign(self) -> bool:
-        """What came is nothing that a server of HTTP begins with, damaged or not."""
+        """The first bytes are not the beginning of an HTTP reply, damaged or not."""
         return not (self.is_http or self.first.startswith(_HTTP) or _HTTP.startswith(self.first))
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived.
+        """Parse bytes that were received.
 
         Raises:
-            PeerError: `remote`: the other end does not speak HTTP.
+            PeerError: `remote`: they are no HTTP.
         """
         if len(self.first) < _FIRST_BYTES:
             self.first += data[: _FIRST_BYTES - len(self.first)]
@@ -178,12 +178,12 @@ class ReplyReader:
 
 
 def error_of(reply: Reply, request: ClientRequest) -> QuorateError:
-    """The error that a reply means: by its headers, else (another server) by status and text.
+    """The error for a reply: by its headers, or (from another server) by status and text.
 
-    A write's failure of which nobody says that it is definite is `outcome_unknown`.
+    A failed write is `outcome_unknown` unless the reply shows that the failure is definite.
     """
-    said = reply.body[:TEXT_CHARS_MAX].decode("utf-8", "replace").strip()
-    text = f"{request.title}: {said or f'status {reply.status} without a text'}"
+    message = reply.body[:TEXT_CHARS_MAX].decode("utf-8", "replace").strip()
+    text = f"{request.title}: {message or f'status {reply.status} without a text'}"
     if 300 <= reply.status < 400:
         place = reply.header(b"Location")[:TEXT_CHARS_MAX].decode("latin-1")
         text = f"{request.title}: redirected to {place!r}, where this client does not follow"
@@ -192,24 +192,24 @@ def error_of(reply: Reply, request: ClientRequest) -> QuorateError:
     if reply.header(b"X-Quorate-Definite") == b"false":
         code = "outcome_unknown"
     if code not in _CLASS_OF and code not in UnavailableError.codes:
-        code = _code_by_words(reply.status, said, request)
+        code = _code_by_text(reply.status, message, request)
     error = (
         UnavailableError(code, text, retry_after_s)
         if code in UnavailableError.codes
         else _CLASS_OF[code](code, text)
     )
-    error.response = f"Unexpected response code: {reply.status} ({said})"
+    error.response = f"Unexpected response code: {reply.status} ({message})"
     return error
 
 
-def _code_by_words(status: int, said: str, request: ClientRequest) -> str:
-    """The code for the reply of a server that sends none."""
+def _code_by_text(status: int, message: str, request: ClientRequest) -> str:
+    """The code for the reply of a server that sends none, by status and text."""
     if 300 <= status < 400:
         return "remote"
     if status in _CODE_OF_STATUS:
         return _CODE_OF_STATUS[status]
-    if said.startswith(_NO_LEADER):
+    if message.startswith(_NO_LEADER):
         return "no_quorum"
-    if INVALID_SESSION in said:
+    if INVALID_SESSION in message:
         return "not_found"
     return "unreachable" if request.is_repeatable else "outcome_unknown"

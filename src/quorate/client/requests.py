@@ -1,4 +1,4 @@
-"""Requests: what goes over the wire, and what the client must know about it to be careful."""
+"""Requests: their bytes, and the properties that decide about retries and connections."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from quorate.client.arguments import Data
 
 KEY_BYTES_MAX = 4096
 VALUE_BYTES_MAX = 512 * 1024
-LONG_BODY_BYTES = 64 * 1024  # from here on others should not wait behind it
+LONG_BODY_BYTES = 64 * 1024  # from here on a body has a connection of its own
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*")
 _UNCLEAN = re.compile(r"(?:^|/)\.{1,2}(?:/|$)|//")
@@ -22,27 +22,27 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Lane(IntEnum):
-    """Which requests may share a connection; on one, a reply waits for those before it."""
+    """Which requests share connections; on a connection, a reply waits for those before it."""
 
     SHARED = 0
-    """Writes, and reads that need a quorum: all wait for the same thing."""
+    """Writes, and reads that need a quorum: all of them wait for a leader."""
     LOCAL = 1
-    """What a node answers by itself; it must not wait behind what waits for a leader."""
-    ALONE = 2
-    """Blocking queries and long bodies."""
+    """What a node answers alone; it must not wait behind requests that wait for a leader."""
+    EXCLUSIVE = 2
+    """Blocking queries and long bodies: each has a connection of its own."""
 
 
 class ClientRequest(msgspec.Struct, frozen=True):
-    """One request, without what depends on the endpoint.
+    """One request, without the parts that depend on the endpoint.
 
     Attributes:
         head: Method, target and version: `PUT /v1/kv/a HTTP/1.1` with its line end.
-        is_repeatable: Doing it twice is the same as doing it once, whatever others do between.
-        is_write: If it is repeatable: it changes something, so that a lost reply leaves open
-            whether that happened. What is not repeatable counts as a write by itself.
-        accepts: Status beside 200 that is an answer, not an error; 0 for none.
-        wait_s: How long the node is asked to wait for something new before it answers.
-        sink: Gets the body of a good reply piece by piece instead of it being collected.
+        is_repeatable: It is idempotent, whatever other clients do in between.
+        is_write: It changes something, so that its outcome is unknown if the reply is lost. Needed
+            for repeatable requests only: all others count as writes.
+        accepts: Status beside 200 that is a result, not an error; 0 for none.
+        wait_s: How long the node is asked to wait for a change before it answers.
+        sink: Receives the body of a successful reply piece by piece; None: it is collected.
         begin: Called before the first piece of each try.
     """
 
@@ -57,7 +57,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     begin: Callable[[], object] | None = None
 
     def open_sink(self, status: int) -> Callable[[bytes], object] | None:
-        """Where the body of a reply with this status goes; None: collect it."""
+        """The sink for the body of a reply with this status; None: collect it."""
         if status != 200 or self.sink is None:
             return None
         if self.begin is not None:
@@ -65,17 +65,17 @@ class ClientRequest(msgspec.Struct, frozen=True):
         return self.sink
 
     def limited(self, limit_s: float) -> "ClientRequest":
-        """The same, to be answered within so many seconds by nodes that find no leader.
+        """The same request with a deadline for nodes that have no leader.
 
-        A node that knows the limit withdraws what was not proposed by then and says so; without
-        it, it would go on trying after the caller has gone.
+        Such a node withdraws what was not proposed by then and replies with a definite error;
+        without the deadline it would go on trying after the caller has given up.
         """
         line = b"X-Quorate-Deadline: %dms\r\n" % max(1, int(limit_s * 1000))
         return msgspec.structs.replace(self, head=self.head + line)
 
     @property
     def title(self) -> str:
-        """Method and path, for people."""
+        """Method and path, for messages."""
         return self.head.split(b" HTTP/")[0].split(b"?")[0].decode("latin-1")
 
 
@@ -95,8 +95,8 @@ def kv_path(key: str) -> bytes:
 
     Raises:
         TypeError: It is no text.
-        RequestError: `bad_request` for keys that no path can carry: nodes clean paths as every
-            web server does, so `a//b` would silently become `a/b`. `too_large` above 4 KiB.
+        RequestError: `bad_request` for keys that cannot be sent in a path: nodes normalise paths
+            as every web server does, so `a//b` would become `a/b`. `too_large` above 4 KiB.
     """
     if type(key) is not str:
         arguments.text("key", key)
@@ -122,11 +122,11 @@ def kv_path(key: str) -> bytes:
 
 
 def session_path(verb: str, name: str, argument: str = "session") -> bytes:
-    """The path of what is asked about a session or a node.
+    """The path of a request about a session or a node.
 
     Raises:
         TypeError: It is no text.
-        RequestError: `bad_request`: no name, or one that no path can carry.
+        RequestError: `bad_request`: no name, or one that cannot be sent in a path.
     """
     arguments.text(argument, name)
     if not name or "/" in name or _UNCLEAN.search(name) or _UNPRINTABLE.search(name):
@@ -140,7 +140,7 @@ def quoted(argument: str, text: str) -> str:
     """A text as part of a path or query.
 
     Raises:
-        RequestError: `bad_request`: it has lone surrogates, which no path can carry.
+        RequestError: `bad_request`: it has lone surrogates, which have no UTF-8.
     """
     try:
         return quote(text, safe="")
@@ -151,11 +151,11 @@ def quoted(argument: str, text: str) -> str:
 
 
 def call_path(path: str) -> bytes:
-    """A path that the caller has quoted.
+    """Check a path that the caller has quoted.
 
     Raises:
         TypeError: It is no text.
-        RequestError: `bad_request`: it cannot stand in a request line.
+        RequestError: `bad_request`: it is not valid in a request line.
     """
     arguments.text("path", path)
     if not _REQUEST_PATH.fullmatch(path):
@@ -206,11 +206,12 @@ def put_request(
 
 
 def lane_of(body: bytes) -> Lane:
-    """The lane of a write: long bodies go alone, as others would wait behind them.
+    """The lane of a write: a long body has a connection of its own.
 
-    A node may also close the connection after a body that is too long.
+    On a shared one, other requests would wait behind it, and would be lost when the node closes
+    the connection because the body is too long.
     """
-    return Lane.ALONE if len(body) >= LONG_BODY_BYTES else Lane.SHARED
+    return Lane.EXCLUSIVE if len(body) >= LONG_BODY_BYTES else Lane.SHARED
 
 
 def flags_of(flags: int) -> int | None:

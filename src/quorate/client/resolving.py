@@ -1,7 +1,7 @@
-"""Resolving: the addresses of a name, within a time limit.
+"""Name resolution within a time limit.
 
-The system's resolver takes no limit and waits for name servers for many seconds, so a name is
-looked up in a thread that may be left behind. An address needs no look-up and no thread.
+The system's resolver has no time limit and waits for name servers for many seconds, so a name is
+looked up in a thread that may go on after the limit. An address needs no look-up and no thread.
 """
 
 import socket
@@ -16,7 +16,7 @@ def addresses_of(host: str, port: int, limit_s: float) -> list[Address]:
     """The addresses of a host, in the order in which they should be tried.
 
     Raises:
-        TimeoutError: Nothing was heard within the limit.
+        TimeoutError: No result within the limit.
         OSError: There is no such name, or it cannot be looked up.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the client gives back: frozen structs with our names, read from Consul's JSON."""
+"""The results of the client: frozen structs, decoded from Consul's JSON."""
 
 from typing import Literal
 
@@ -31,7 +31,7 @@ class KvEntry(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """The answer to a conditional write; true if it took place.
+    """The result of a conditional write; true if it took place.
 
     Attributes:
         is_done: False: the condition did not hold and nothing was written.
@@ -46,10 +46,10 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Leader(msgspec.Struct, frozen=True):
-    """Who leads, by an election.
+    """The leader, by an election.
 
     Attributes:
-        value: What it wrote about itself.
+        value: The value that it wrote.
         session: Its session.
     """
 
@@ -58,13 +58,13 @@ class Leader(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session: a promise to be alive, on which locks rest.
+    """A session, which holds locks until it ends.
 
     Attributes:
         behavior: What happens to its keys when it ends: `release` or `delete` them.
         ttl_s: Seconds after which it may end unless renewed; 0 means never.
-        lock_delay_s: Seconds for which its keys cannot be taken when it ended by itself.
-        node_checks: Checks it depends on.
+        lock_delay_s: Seconds for which its keys cannot be acquired after it was invalidated.
+        node_checks: Checks that invalidate it.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class TxnFault(msgspec.Struct, frozen=True, rename={"place": "OpIndex", "text": "What"}):
-    """Why one operation kept its transaction from happening.
+    """Why one operation of a transaction failed, and with it the transaction.
 
     Attributes:
         place: Position of the operation, from 0.
@@ -90,7 +90,7 @@ class TxnFault(msgspec.Struct, frozen=True, rename={"place": "OpIndex", "text": 
 
 
 class TxnDone(msgspec.Struct, frozen=True):
-    """The answer to a transaction; true if it took place.
+    """The result of a transaction; true if it took place.
 
     Attributes:
         is_done: False: at least one condition did not hold, and nothing was written.
@@ -109,7 +109,7 @@ class TxnDone(msgspec.Struct, frozen=True):
 
 
 class MemberInfo(msgspec.Struct, frozen=True):
-    """A node of the cluster as its peers see it.
+    """A node of the cluster, as the failure detector of the queried node reports it.
 
     Attributes:
         status: `alive`, `leaving`, `left` or `failed`; `none` if unknown.
@@ -127,7 +127,7 @@ class ConfiguredServer(msgspec.Struct, frozen=True, rename="pascal"):
 
     Attributes:
         node: Its name.
-        address: Where the other nodes reach it.
+        address: Its address for the other nodes.
         voter: False for a learner.
     """
 
@@ -139,11 +139,11 @@ class ConfiguredServer(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class ClusterMember(msgspec.Struct, frozen=True, rename="pascal"):
-    """A member as the node that answers knows it.
+    """A member, as the queried node sees it.
 
     Attributes:
         role: `leader`, `follower` or `learner`.
-        lag: Slots that the answering node knows as chosen and this one does not; None if unknown.
+        lag: Slots that the queried node knows as chosen and this one does not; None if unknown.
         last_heard: Seconds since its last message; None if there was none.
     """
 
@@ -159,11 +159,11 @@ class ClusterMember(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class ClusterOverview(msgspec.Struct, frozen=True, rename="pascal"):
-    """The cluster as the node that answers knows it.
+    """The cluster, as the queried node sees it.
 
     Attributes:
         cluster: Its id.
-        node: The name of the node that answers; `role` is its own.
+        node: The name of the queried node; `role` is its own.
         leader: The name of the leader; empty if none is known.
         reason: Why none is known; empty if one is.
         members: By name.
@@ -178,13 +178,13 @@ class ClusterOverview(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class ServerList(msgspec.Struct, rename="pascal"):
-    """The configuration as it stands in JSON."""
+    """The configuration in JSON."""
 
     servers: list[ConfiguredServer]
 
 
 class KvJson(msgspec.Struct, rename="pascal"):
-    """A key as it stands in JSON."""
+    """A key in JSON."""
 
     key: str
     value: bytes | None = None
@@ -195,7 +195,7 @@ class KvJson(msgspec.Struct, rename="pascal"):
     session: str = ""
 
     def entry(self) -> KvEntry:
-        """The same in our words: an empty value is written as null."""
+        """The same as a KvEntry; in JSON an empty value is null."""
         return KvEntry(
             self.key,
             self.value or b"",
@@ -208,7 +208,7 @@ class KvJson(msgspec.Struct, rename="pascal"):
 
 
 class SessionJson(msgspec.Struct, rename="pascal"):
-    """A session as it stands in JSON: delays in nanoseconds, the TTL as a duration."""
+    """A session in JSON: the lock-delay in nanoseconds, the TTL as a duration."""
 
     id: str = msgspec.field(name="ID")
     name: str = ""
@@ -221,7 +221,7 @@ class SessionJson(msgspec.Struct, rename="pascal"):
     modify_index: int = 0
 
     def info(self) -> Session:
-        """The same in our words and units."""
+        """The same as a Session, in its units."""
         return Session(
             self.id,
             self.name,
@@ -236,7 +236,7 @@ class SessionJson(msgspec.Struct, rename="pascal"):
 
 
 class SessionId(msgspec.Struct):
-    """The answer to a creation."""
+    """The reply to the creation of a session."""
 
     id: str = msgspec.field(name="ID")
 
@@ -248,14 +248,14 @@ class TxnItemJson(msgspec.Struct):
 
 
 class TxnJson(msgspec.Struct, rename="pascal"):
-    """The answer to a transaction as it stands in JSON."""
+    """The reply to a transaction in JSON."""
 
     results: list[TxnItemJson] | None = None
     errors: list[TxnFault] | None = None
 
 
 class MemberJson(msgspec.Struct, rename="pascal"):
-    """A member as it stands in JSON."""
+    """A member in JSON."""
 
     name: str
     addr: str = ""
@@ -264,9 +264,9 @@ class MemberJson(msgspec.Struct, rename="pascal"):
     tags: dict[str, str] | None = None
 
     def info(self) -> MemberInfo:
-        """The same with the status as a word."""
-        words = ("none", "alive", "leaving", "left", "failed")
-        status = words[self.status] if 0 <= self.status < len(words) else "none"
+        """The same as a MemberInfo, with the status as a text."""
+        texts = ("none", "alive", "leaving", "left", "failed")
+        status = texts[self.status] if 0 <= self.status < len(texts) else "none"
         return MemberInfo(self.name, self.addr, self.port, status, self.tags or {})
 
 

@@ -1,4 +1,4 @@
-"""Waiting, once for each of the two clients; the generator swaps one for the other."""
+"""Sleeping and blocking work, for each of the two clients; the generator exchanges the names."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 async def async_sleep(duration_s: float) -> None:
-    """Wait, and let others run."""
+    """Wait without blocking the event loop."""
     await asyncio.sleep(duration_s)
 
 
@@ -19,10 +19,10 @@ def sleep(duration_s: float) -> None:
 
 
 async def async_run(work: Callable[[], Value]) -> Value:
-    """Do what takes long, such as reading or syncing a file, in a thread."""
+    """Do blocking work, such as reading or syncing a file, in a thread."""
     return await asyncio.to_thread(work)
 
 
 def run(work: Callable[[], Value]) -> Value:
-    """Do what takes long in this thread."""
+    """Do blocking work in this thread."""
     return work()

@@ -1,12 +1,12 @@
-"""Transport of the async client: connections per endpoint, and the clock of their calls.
+"""Transport of the async client: its connections, by endpoint, and the deadlines of requests.
 
-Calls that may share a connection do: up to `pipes` connections per lane and endpoint, the
-emptiest first, a new one only when all are in use. Blocking queries and long bodies have one
-each, kept for the next. One timer for all calls looks for those whose time is over, instead of
-one timer each.
+Requests share up to `connections_max` connections per lane and endpoint: the one with the shortest
+queue is used, and a new one is made only when all are in use. Blocking queries and long bodies
+have a connection each, which is used again by the next of them. One timer finds all requests
+whose deadline is over, instead of one timer each.
 
-A transport lives on one event loop at a time: the running one of its first call. When that loop
-is closed, or belongs to the parent of a fork, the next call begins anew on its own loop.
+A transport uses one event loop at a time: the running one at its first request. When that loop is
+closed, or belongs to the parent of a fork, the next request starts afresh on the running one.
 """
 
 import asyncio
@@ -19,50 +19,50 @@ from quorate.client import forks
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
 from quorate.client.failures import connect_failure
-from quorate.client.pipeline import INFINITY, Pipe
+from quorate.client.pipeline import INFINITY, PooledConnection
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane
 from quorate.client.resolving import no_host_name
 from quorate.net.connector import PLAIN
 
 UNORDERED = "X-Quorate-Unordered: true\r\n"
-"""A call whose caller waits for another one begins after it, so others need no order: a node may
-carry them out at the same time, though they share a connection."""
+"""A caller that needs an order awaits one call before the next, so a node may execute the requests
+of a connection concurrently."""
 
-SWEEP_S = 0.1  # how often calls are looked through while there are any
+SWEEP_S = 0.1  # how often deadlines are checked while there are requests
 
 _of_parents: list[
     object
-] = []  # kept in a child for ever: to end them would touch the parent's loop
+] = []  # kept in a child for ever: their finalizers would use the parent's loop
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What both transports need to know.
+    """The settings of both transports.
 
     Attributes:
         token: Sent with every request; empty for none.
         authorization: The value of that header; empty for none.
-        pipes: Connections per endpoint that concurrent calls share, at least 1.
+        connections_max: Connections per lane and endpoint that requests share, at least 1.
         connect_s: How long making a connection may take.
-        stall_s: A node that owes a reply for so long is left by new calls.
-        idle_s: An unused connection is not used again after so long: the node may be closing it.
-        stalled: Called when a node owes a reply for too long.
+        stall_s: When a reply is overdue for so long, new requests go to another node.
+        idle_s: A connection that was idle for so long is not used again: the node may close it.
+        stalled: Called when the reply of a node is overdue for `stall_s`.
     """
 
     token: str = ""
     authorization: str = ""
-    pipes: int = 2
+    connections_max: int = 2
     connect_s: float = 2.0
     stall_s: float = 5.0
     idle_s: float = 30.0
     stalled: Callable[[Endpoint], object]
 
     def __repr__(self) -> str:
-        return f"<Settings, pipes={self.pipes}>"  # no secrets
+        return f"<Settings, connections_max={self.connections_max}>"  # no secrets
 
 
 def host_lines(endpoint: Endpoint, settings: Settings) -> bytes:
-    """The header lines that every request to a node carries."""
+    """The header lines of every request to a node."""
     lines = f"Host: {endpoint.host_header}\r\n{UNORDERED}"
     if settings.token:
         lines += f"X-Consul-Token: {settings.token}\r\n"
@@ -79,14 +79,16 @@ class _Pool:
     def __init__(self, endpoint: Endpoint, settings: Settings) -> None:
         self.endpoint = endpoint
         self.host_lines = host_lines(endpoint, settings)
-        self.lanes: tuple[list[Pipe], list[Pipe], list[Pipe]] = ([], [], [])
+        self.lanes: tuple[
+            list[PooledConnection], list[PooledConnection], list[PooledConnection]
+        ] = ([], [], [])
 
-    def pipes(self) -> list[Pipe]:
-        return [pipe for lane in self.lanes for pipe in lane]
+    def connections(self) -> list[PooledConnection]:
+        return [connection for lane in self.lanes for connection in lane]
 
 
 class AsyncClientTransport:
-    """All connections of one client, on one loop."""
+    """All connections of one client, on one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -100,11 +102,11 @@ class AsyncClientTransport:
         forks.register(self)
 
     def __reduce__(self) -> tuple[type["AsyncClientTransport"], tuple[Settings]]:
-        """Another process, or a copy, gets the settings and makes connections of its own."""
+        """Another process, or a copy, has the settings and makes connections of its own."""
         return AsyncClientTransport, (self._settings,)
 
     def now_s(self) -> float:
-        """The time that `until_s` is compared with; every call begins here.
+        """The time that `until_s` is compared with; called first for every request.
 
         Raises:
             RequestError: `bad_request`: no event loop is running, or another one than that of
@@ -116,33 +118,33 @@ class AsyncClientTransport:
     def exchange(
         self, endpoint: Endpoint, request: ClientRequest, until_s: float
     ) -> asyncio.Future[Reply]:
-        """Send a request; await the reply.
+        """Send a request; the result is a future of the reply.
 
         Raises:
-            ExchangeError: From the future: no reply, with whether the request was sent.
+            ExchangeError: From the future: there is no reply; `is_sent` is whether it was sent.
             UnavailableError: `stopping`: the client is closed.
         """
         loop = self._loop or self._running()
         pool = self._pools.get(endpoint)
         if pool is None:
             pool = self._pools[endpoint] = _Pool(endpoint, self._settings)
-        pipe = self._pick(pool, request.lane)
-        future = pipe.submit(request, until_s)
-        if request.lane is Lane.ALONE:
-            future.add_done_callback(lambda done: self._after_alone(pipe, done))
+        connection = self._pick(pool, request.lane)
+        future = connection.submit(request, until_s)
+        if request.lane is Lane.EXCLUSIVE:
+            future.add_done_callback(lambda done: self._after_exclusive(connection, done))
         if self._timer is None or until_s < self._timer_s:
             self._arm(loop, min(until_s, loop.time() + SWEEP_S))
         return future
 
     async def close(self) -> None:
-        """Drop all connections; calls under way fail."""
+        """Drop all connections; requests in flight fail."""
         self._is_closed = True
         loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_abort, self._pools)
-            self._forget()  # nobody can wait on them here
-            self._loop = loop  # calls under way there go on to their ends
+            self._forget()  # its futures cannot be awaited here
+            self._loop = loop  # its requests end there
         _abort(self._pools)
         if self._timer is not None:
             self._timer.cancel()
@@ -153,25 +155,25 @@ class AsyncClientTransport:
         await asyncio.sleep(0)  # lets the loop close the sockets
 
     def after_fork(self) -> None:
-        """Drop the parent's connections without a word to the nodes: the parent uses them.
+        """Drop the parent's connections, which the parent goes on using.
 
-        Neither its loop nor what lives on it is touched: both share a selector with the parent.
+        The parent's loop and its objects are not used: their selector is shared with the parent.
         """
         for pool in self._pools.values():
-            for pipe in pool.pipes():
-                pipe.close_copy()
+            for connection in pool.connections():
+                connection.close_copy()
         _of_parents.append((self._pools, self._connecting, self._timer))
         self._forget()
 
     def _forget(self) -> None:
-        """Be as new, apart from being closed."""
+        """Return to the initial state, but stay closed if closed."""
         self._pools = {}
         self._connecting = set()
         self._timer = None
         self._loop = None
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        """The loop that runs, which is ours, or becomes so if we have none that is open."""
+        """The running loop; it becomes the transport's unless that has another one that is open."""
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
@@ -197,56 +199,57 @@ class AsyncClientTransport:
 
     # --- connections --------------------------------------------------------------------------
 
-    def _pick(self, pool: _Pool, lane: Lane) -> Pipe:
-        pipes = pool.lanes[lane]
-        limit = self._settings.pipes if lane is not Lane.ALONE else len(pipes) + 1
-        best: Pipe | None = None
+    def _pick(self, pool: _Pool, lane: Lane) -> PooledConnection:
+        connections = pool.lanes[lane]
+        is_shared = lane is not Lane.EXCLUSIVE
+        limit = self._settings.connections_max if is_shared else len(connections) + 1
+        best: PooledConnection | None = None
         best_load = 0
-        for pipe in pipes:
-            load = pipe.load
+        for connection in connections:
+            load = connection.load
             if best is None or load < best_load:
-                best, best_load = pipe, load
-        if best is None or (best_load and len(pipes) < limit):
+                best, best_load = connection, load
+        if best is None or (best_load and len(connections) < limit):
             return self._connect(pool, lane)
         if not best_load:
             oldest_s = (self._loop or self._running()).time() - self._settings.idle_s
             if best.used_s < oldest_s:
-                for pipe in tuple(pipes):
-                    if not pipe.load and pipe.used_s < oldest_s:
-                        pipe.abort("it was idle for long")
-                return self._pick(pool, lane)  # once: what is left is none of these
+                for connection in tuple(connections):
+                    if not connection.load and connection.used_s < oldest_s:
+                        connection.abort("it was idle for long")
+                return self._pick(pool, lane)  # at most once: no idle one of that age is left
         return best
 
-    def _connect(self, pool: _Pool, lane: Lane) -> Pipe:
+    def _connect(self, pool: _Pool, lane: Lane) -> PooledConnection:
         if self._is_closed:
             raise UnavailableError("stopping", "this client was closed")
         loop = self._loop or self._running()
-        pipes = pool.lanes[lane]
-        pipe = Pipe(pool.endpoint, pool.host_lines, loop, pipes.remove)
-        pipes.append(pipe)
-        task = loop.create_task(self._open(pool.endpoint, pipe))
+        connections = pool.lanes[lane]
+        connection = PooledConnection(pool.endpoint, pool.host_lines, loop, connections.remove)
+        connections.append(connection)
+        task = loop.create_task(self._open(pool.endpoint, connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
-        return pipe
+        return connection
 
-    async def _open(self, endpoint: Endpoint, pipe: Pipe) -> None:
+    async def _open(self, endpoint: Endpoint, connection: PooledConnection) -> None:
         try:
             async with asyncio.timeout(self._settings.connect_s):
                 if endpoint.path:
-                    await self._connector.dial_unix(lambda: pipe, endpoint.path)
+                    await self._connector.dial_unix(lambda: connection, endpoint.path)
                 else:
-                    await self._connector.dial(lambda: pipe, endpoint.host, endpoint.port)
+                    await self._connector.dial(lambda: connection, endpoint.host, endpoint.port)
         except TimeoutError:
-            pipe.fail(f"no connection within {self._settings.connect_s:g} s")
-        except OSError as error:  # refused, unreachable, no such host: its callers go on from here
-            pipe.fail_with(connect_failure(endpoint, error))
+            connection.fail(f"no connection within {self._settings.connect_s:g} s")
+        except OSError as error:  # refused, unreachable, no such host: the callers handle it
+            connection.fail_with(connect_failure(endpoint, error))
         except UnicodeError:
-            pipe.fail_with(connect_failure(endpoint, no_host_name()))
+            connection.fail_with(connect_failure(endpoint, no_host_name()))
 
-    def _after_alone(self, pipe: Pipe, done: asyncio.Future[Reply]) -> None:
-        """Nobody waits for it any more: hang up, so that the node stops working on it."""
+    def _after_exclusive(self, connection: PooledConnection, done: asyncio.Future[Reply]) -> None:
+        """An abandoned request: end its connection, so that the node stops working on it."""
         if done.cancelled() or isinstance(done.exception(), ExchangeError):
-            pipe.abort("its caller has gone")
+            connection.abort("its caller has given up")
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -265,24 +268,26 @@ class AsyncClientTransport:
         next_s = INFINITY
         is_busy = False
         for pool in self._pools.values():
-            for lane, pipes in zip(Lane, pool.lanes, strict=True):
-                for pipe in tuple(pipes):
-                    next_s = min(next_s, pipe.expire(now_s))
-                    is_busy = is_busy or pipe.load > 0
-                    if lane is not Lane.ALONE:
-                        self._look_for_stall(pool.endpoint, pipe, now_s)
+            for lane, connections in zip(Lane, pool.lanes, strict=True):
+                for connection in tuple(connections):
+                    next_s = min(next_s, connection.expire(now_s))
+                    is_busy = is_busy or connection.load > 0
+                    if lane is not Lane.EXCLUSIVE:
+                        self._look_for_stall(pool.endpoint, connection, now_s)
         if is_busy:
             self._arm(loop, min(next_s, now_s + SWEEP_S))
 
-    def _look_for_stall(self, endpoint: Endpoint, pipe: Pipe, now_s: float) -> None:
+    def _look_for_stall(
+        self, endpoint: Endpoint, connection: PooledConnection, now_s: float
+    ) -> None:
         stall_s = self._settings.stall_s
-        if pipe.head_age_s(now_s) > stall_s:
+        if connection.head_age_s(now_s) > stall_s:
             self._settings.stalled(endpoint)
-            if pipe.is_dead(now_s, stall_s):
-                pipe.abort("the node says nothing")
+            if connection.is_dead(now_s, stall_s):
+                connection.abort("the node sends nothing")
 
 
 def _abort(pools: dict[Endpoint, _Pool]) -> None:
     for pool in pools.values():
-        for pipe in pool.pipes():
-            pipe.abort("the client was closed")
+        for connection in pool.connections():
+            connection.abort("the client was closed")

@@ -1,9 +1,9 @@
-"""Clusters for users' tests: real nodes in threads of this process, with everything on loopback.
+"""Clusters for the tests of services: real nodes in threads of this process, on loopback.
 
-Importing this loads nothing of the server: pytest does so in every run, for the plugin's sake.
+Importing it does not load the server: pytest imports it in every run, because of the plugin.
 """
 # pyright: reportUnsupportedDunderAll=false
-# (it knows that `__getattr__` answers, but not for which names)
+# (it knows that there is a `__getattr__`, but not for which names)
 
 import importlib
 
@@ -23,5 +23,5 @@ def __getattr__(name: str) -> object:
             "in a clone: pip install '.[server]'"
         )
         raise ImportError(text) from error
-    globals()[name] = value  # the next one finds it without us
+    globals()[name] = value  # later accesses do not call this function
     return value

@@ -9,8 +9,8 @@
         await client.kv.put("colour", b"green")
         await cluster.kill(await cluster.leader())
 
-Slower than a fake and worth it: elections, logs and restarts are those of production. The nodes
-do not use the caller's event loop, whichever that is; the caller may block.
+It is slower than a fake, but elections, logs and restarts are those of production. The nodes do not
+use the caller's event loop; the caller may block.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from quorate.runtime.reserved import ReservedPort
 from quorate.testing.nodes import ClusterNode, made_nodes
 
 READY_S = 60.0
-"""Nodes of which a majority runs agree on a leader long before this, on a busy machine, too."""
+"""A cluster with a running majority elects a leader long before this, on a busy machine, too."""
 
 _POLL_S = 0.005
 
@@ -44,17 +44,17 @@ NodeRef = str | ClusterNode
 
 
 class Cluster:
-    """Some nodes that make a cluster together. The sync form; `async with` gives the other.
+    """A cluster of nodes, for synchronous programs; `async with` gives an AsyncCluster.
 
-    A program of many threads may use it from one at a time.
+    It is not thread-safe: one thread at a time may use it.
 
     Args:
-        size: How many nodes; 1 is ready in no time, 3 bear the loss of one.
-        directory: Where they keep everything; None: a directory that is removed in the end.
-        settings: The same for all nodes.
-        is_durable: True waits for the disk at each write, as production does. Without, writes
-            survive `kill` but would not survive a power cut of this machine.
-        log: Where the nodes tell what happens; None: nowhere.
+        size: How many nodes; 1 is ready soonest, 3 tolerate the failure of one.
+        directory: Where they store everything; None: a temporary directory.
+        settings: The settings of all nodes.
+        is_durable: True: each write waits for the disk, as in production. False: writes survive
+            `kill`, but not a power failure of this machine.
+        log: The logger of the nodes; None: they do not log.
 
     Attributes:
         nodes: All nodes, running or not.
@@ -82,17 +82,17 @@ class Cluster:
         self._ports: list[ReservedPort] = []
         self._groups: list[frozenset[str]] = []
         self._clients: list[Client] = []
-        self._first = b""  # a snapshot of the state before anybody wrote
+        self._first = b""  # a snapshot of the initial state
         self.nodes: tuple[ClusterNode, ...] = ()
 
-    # --- from the start to the end -------------------------------------------------------------
+    # --- start and end --------------------------------------------------------------------------
 
     def open(self) -> None:
         """Start every node, and wait until the cluster serves.
 
         Raises:
             RequestError: `bad_request`: it is open.
-            UnavailableError: `no_quorum`: it does not.
+            UnavailableError: `no_quorum`: it does not serve in time.
             StorageError: A directory cannot be used.
         """
         if self._ports:
@@ -103,9 +103,9 @@ class Cluster:
                 prefix="quorate-cluster-", ignore_cleanup_errors=True
             )
         self._ports = [ReservedPort() for _ in range(2 * self._size)]
-        homes = [self._home(f"n{number}") for number in range(1, self._size + 1)]
+        directories = [self._directory_of(f"n{number}") for number in range(1, self._size + 1)]
         self.nodes = made_nodes(
-            homes, self._ports, self._settings, self._log, is_durable=self._is_durable
+            directories, self._ports, self._settings, self._log, is_durable=self._is_durable
         )
         try:
             self._start_all()
@@ -116,7 +116,7 @@ class Cluster:
             raise
 
     def close(self) -> None:
-        """End every node at once, and remove what they kept in a directory of ours."""
+        """Kill every node, and remove their directory if it is temporary."""
         self._close_clients()
         try:
             self._end(self.nodes, is_clean=False)
@@ -160,28 +160,28 @@ class Cluster:
 
     @property
     def aio(self) -> "AsyncCluster":
-        """The same cluster for programs of asyncio."""
+        """The same cluster for asyncio."""
         return AsyncCluster(self)
 
     # --- clients -------------------------------------------------------------------------------
 
     @property
     def endpoints(self) -> list[str]:
-        """Where clients reach the nodes, `host:port` each."""
+        """The HTTP addresses of the nodes, `host:port` each."""
         return [node.endpoint for node in self.nodes]
 
     def client(self, node: NodeRef | None = None) -> Client:
-        """Make a client; the cluster closes it at the latest when it ends or is reset.
+        """Make a client; it is closed when the cluster is closed or reset, at the latest.
 
         Args:
-            node: The only node that it asks; None: it uses all of them.
+            node: The only node that it uses; None: all of them.
         """
         made = Client(self._endpoints(node))
         self._clients.append(made)
         return made
 
     def async_client(self, node: NodeRef | None = None) -> AsyncClient:
-        """Make a client for asyncio; the caller closes it, in the loop that used it."""
+        """Make a client for asyncio; the caller closes it, in the event loop that used it."""
         return AsyncClient(self._endpoints(node))
 
     def _endpoints(self, node: NodeRef | None) -> list[str]:
@@ -192,13 +192,13 @@ class Cluster:
         for client in clients:
             client.close()
 
-    # --- looking -------------------------------------------------------------------------------
+    # --- nodes and leader ------------------------------------------------------------------------
 
     def node(self, name: NodeRef) -> ClusterNode:
-        """A node by its name.
+        """The node with this name.
 
         Raises:
-            NotFoundError: There is none of that name.
+            NotFoundError: There is none with this name.
         """
         wanted = name if isinstance(name, str) else name.name
         for node in self.nodes:
@@ -209,7 +209,7 @@ class Cluster:
     def leader(self, timeout_s: float = READY_S) -> ClusterNode:
         """Wait until there is one leader, and return it.
 
-        Of a partitioned cluster: the leader of the largest group that runs.
+        In a partitioned cluster: the leader of the largest group of running nodes.
 
         Raises:
             UnavailableError: `no_quorum`: not within `timeout_s`.
@@ -224,7 +224,7 @@ class Cluster:
             time.sleep(_POLL_S)
 
     def wait_until_ready(self, timeout_s: float = READY_S) -> None:
-        """Wait until every node that runs and can reach the others serves clients.
+        """Wait until every running node that can reach the others serves clients.
 
         Raises:
             UnavailableError: `no_quorum`: not within `timeout_s`.
@@ -232,17 +232,17 @@ class Cluster:
         self.leader(timeout_s)
 
     def _agreed(self) -> tuple[ClusterNode | None, str]:
-        """The leader that all nodes of the largest group name; or None, and what they say."""
+        """The leader on which all nodes of the largest group agree; or None, and their states."""
         groups = self._groups or [frozenset(node.name for node in self.nodes)]
-        moving = [node for node in self.nodes if node.is_running and not node.is_paused]
-        sides = [[node for node in moving if node.name in group] for group in groups]
-        largest = max(sides, key=len)
-        said = [f"{node!r} {node.failure}".rstrip() for node in self.nodes if node not in largest]
+        running = [node for node in self.nodes if node.is_running and not node.is_paused]
+        running_groups = [[node for node in running if node.name in group] for group in groups]
+        largest = max(running_groups, key=len)
+        others = [f"{node!r} {node.failure}".rstrip() for node in self.nodes if node not in largest]
         if len(largest) < majority(self._size):
-            return None, ", ".join([f"{len(largest)} of {self._size} reach each other", *said])
+            return None, ", ".join([f"{len(largest)} of {self._size} reach each other", *others])
         try:
             statuses = {node.name: node.status for node in largest}
-        except UnavailableError as error:  # it ended meanwhile: the next look leaves it out
+        except UnavailableError as error:  # it ended meanwhile: the next check excludes it
             return None, error.text
         named = {status.leader.name if status.leader else "" for status in statuses.values()}
         name = named.pop() if len(named) == 1 else ""
@@ -250,12 +250,12 @@ class Cluster:
         if leads and all(status.is_serving for status in statuses.values()):
             return self.node(name), ""
         roles = [f"{name} is {status.role}" for name, status in statuses.items()]
-        return None, ", ".join([*roles, *said])
+        return None, ", ".join([*roles, *others])
 
     # --- faults --------------------------------------------------------------------------------
 
     def kill(self, node: NodeRef) -> None:
-        """End a node as `kill -9` does: nobody is told, nothing is handed over.
+        """End a node as `kill -9` does: without notice, and without transferring leadership.
 
         Raises:
             UnavailableError: `stopping`: it does not end.
@@ -263,7 +263,7 @@ class Cluster:
         self._end([self.node(node)], is_clean=False)
 
     def stop(self, node: NodeRef) -> None:
-        """End a node cleanly: it hands leadership over, and answers those who wait.
+        """End a node cleanly: it transfers leadership, and answers pending requests.
 
         Raises:
             UnavailableError: `stopping`: it does not end.
@@ -271,9 +271,9 @@ class Cluster:
         self._end([self.node(node)], is_clean=True)
 
     def start(self, node: NodeRef) -> None:
-        """Start a node that does not run, with what it has on its disk.
+        """Start a node that does not run, with the data on its disk.
 
-        Returns when it listens; it may have to catch up still, see `wait_until_ready`.
+        Returns when it listens; it may still have to catch up, see `wait_until_ready`.
 
         Raises:
             StorageError: Its directory cannot be used.
@@ -286,25 +286,25 @@ class Cluster:
         self.start(node)
 
     def pause(self, node: NodeRef) -> None:
-        """Have a node stand still, as a process does after SIGSTOP.
+        """Suspend a node, as SIGSTOP does with a process.
 
-        Its connections stay open, new ones are taken by the system, and nothing is answered.
+        Its connections stay open, the system accepts new ones, and no request is answered.
         """
         self.node(node).pause()
 
     def resume(self, node: NodeRef) -> None:
-        """Have a paused node go on."""
+        """Resume a paused node."""
         self.node(node).resume()
 
     def partition(self, *groups: NodeRef | Iterable[NodeRef]) -> None:
-        """Cut the network between groups of nodes; clients still reach every node.
+        """Interrupt the network between groups of nodes; clients still reach every node.
 
-        Nothing is heard across a cut, and no connection breaks: what was sent arrives after
-        `heal`, if the nodes have not given the connection up by then.
+        Nothing is delivered between groups, and no connection breaks: what was sent arrives after
+        `heal`, unless the nodes have closed the connection by then.
 
         Args:
-            groups: Each a node or several. Nodes in none of them make one more group. Earlier
-                cuts are forgotten.
+            groups: Each a node or several. Nodes in none of them are another group. It replaces
+                an earlier partition.
 
         Raises:
             RequestError: `bad_request`: a node is in two groups.
@@ -329,14 +329,14 @@ class Cluster:
         self._apply_cuts()
 
     def reset(self) -> None:
-        """Make the cluster as it was at first.
+        """Return the cluster to its initial state.
 
         All nodes run and reach each other; there are no keys, sessions, services or lock-delays.
-        Indexes go on. Clients that it has made are closed.
+        Indexes continue. Clients that it has made are closed.
 
-        A cluster that does not come back by itself is made anew, with the same endpoints.
+        A cluster that does not recover is replaced by a new one, with the same endpoints.
 
-        Cost: some milliseconds if no node has to come back.
+        Cost: some milliseconds if no node has to be started.
         """
         self._close_clients()
         self.heal()
@@ -348,10 +348,10 @@ class Cluster:
             self.wait_until_ready()
             self._restore()
         except (QuorateError, OSError):
-            self._make_anew()
+            self._replace()
 
     def _first_state(self) -> bytes:
-        """A snapshot of the state that knows every node: a moment after the start."""
+        """A snapshot of the initial state, once every node is in the catalog."""
         deadline_s = time.monotonic() + READY_S
         names = {node.name for node in self.nodes}
         with Client(self.endpoints) as client:
@@ -365,15 +365,15 @@ class Cluster:
         with Client(self.endpoints) as client:
             client.call("PUT", "/v1/snapshot", self._first)
 
-    def _make_anew(self) -> None:
+    def _replace(self) -> None:
         self._end(self.nodes, is_clean=False)
         for node in self.nodes:
-            shutil.rmtree(self._home(node.name), ignore_errors=True)
+            shutil.rmtree(self._directory_of(node.name), ignore_errors=True)
         self._start_all()
         self.wait_until_ready()
         self._restore()
 
-    # --- small parts ---------------------------------------------------------------------------
+    # --- helpers ---------------------------------------------------------------------------------
 
     def _start_all(self) -> None:
         for future in [node.begin() for node in self.nodes]:
@@ -382,7 +382,7 @@ class Cluster:
     def _end(self, nodes: Sequence[ClusterNode], *, is_clean: bool) -> None:
         for node in nodes:
             node.end(is_clean=is_clean)
-        with contextlib.ExitStack() as joins:  # all of them, whatever becomes of one
+        with contextlib.ExitStack() as joins:  # all of them, even if one fails
             for node in nodes:
                 joins.callback(node.join)
 
@@ -392,7 +392,7 @@ class Cluster:
             own = next((group for group in self._groups if node.name in group), names)
             node.cut_off(names - own)
 
-    def _home(self, name: str) -> Path:
+    def _directory_of(self, name: str) -> Path:
         parent = self._temporary.name if self._temporary is not None else self._directory
         return Path(parent or ".") / name
 

@@ -1,7 +1,7 @@
 """A node of a test cluster; each of its runs is a thread with an event loop of its own.
 
-A thread of its own per node makes the caller's program free to block, and a node free to stand
-still: a paused node is a loop that waits, just as a stopped process is.
+With a thread per node, the caller's program may block, and a node can be paused: its event loop is
+blocked, as that of a stopped process is.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
 CALL_S = 10.0
-"""A node that does not stand still answers a question long before this."""
+"""A node that is not paused answers a call long before this."""
 
 SEGMENT_BYTES = 1024 * 1024
 TABLES_STEP_BYTES = 4 * 1024 * 1024
@@ -45,14 +45,14 @@ class NodeThread(threading.Thread):
     Args:
         settings: Of the node.
         http: Of its HTTP gateway.
-        peer_port: Where other nodes reach it.
-        http_port: Where clients reach it.
-        cut_off: Names of the nodes it cannot hear, see `runtime.transport`.
-        log: Where it tells what happens.
+        peer_port: For other nodes.
+        http_port: For clients.
+        cut_off: Names of the nodes from which it receives nothing, see `runtime.transport`.
+        log: Its logger.
 
     Attributes:
-        started: Done when it listens; holds the error if it cannot.
-        failure: Why it ended by itself; "" otherwise.
+        started: Done when it listens; has the error if it cannot.
+        failure: Why it ended without a request to end; "" otherwise.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class NodeThread(threading.Thread):
         self._body: Body | None = None
         self._ending: asyncio.Future[bool] | None = None
         self._is_clean_end: bool | None = None  # None: nobody has asked for its end
-        self._moving = threading.Event()
-        self._moving.set()
+        self._resumed = threading.Event()
+        self._resumed.set()
         self.started: Future[None] = Future()
         self.failure = ""
 
@@ -87,7 +87,7 @@ class NodeThread(threading.Thread):
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - kept for whoever asks: a thread has no caller
+        except BaseException as error:  # noqa: BLE001 - kept in `failure`: a thread has no caller
             self.failure = repr(error)
             if not self.started.done():
                 self.started.set_exception(error)
@@ -120,14 +120,14 @@ class NodeThread(threading.Thread):
 
     @property
     def is_paused(self) -> bool:
-        """It stands still."""
-        return not self._moving.is_set()
+        """Whether it is paused."""
+        return not self._resumed.is_set()
 
     def call(self, function: Callable[[Body], T]) -> T:
-        """Have the node's thread call a function, and return what it returns.
+        """Call a function in the node's thread, and return its result.
 
         Raises:
-            UnavailableError: `stopping`: the node stands still, or has ended.
+            UnavailableError: `stopping`: the node is paused, or has ended.
         """
         body, loop, answer = self._body, self._loop, Future[T]()
         if body is None or loop is None or self.is_paused:
@@ -136,7 +136,7 @@ class NodeThread(threading.Thread):
         def work() -> None:
             try:
                 answer.set_result(function(body))
-            except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 answer.set_exception(error)
 
         try:
@@ -146,55 +146,57 @@ class NodeThread(threading.Thread):
             raise UnavailableError("stopping", f"{self._settings.name} has ended") from error
 
     def cut_off(self, names: frozenset[str]) -> None:
-        """Have it hear nothing from the nodes of these names, and everything from all others."""
+        """Have it receive nothing from the nodes with these names, and all from the others."""
         body, loop = self._body, self._loop
         if body is None or loop is None:
             return
         if not self.is_paused:
-            with contextlib.suppress(UnavailableError):  # it has ended: it hears nobody
+            with contextlib.suppress(UnavailableError):  # it has ended: it receives nothing
                 self.call(lambda body: body.cut_off(names))
             return
         with contextlib.suppress(RuntimeError):  # likewise
-            loop.call_soon_threadsafe(body.cut_off, names)  # before anything else, once it goes on
+            loop.call_soon_threadsafe(
+                body.cut_off, names
+            )  # before anything else, once it is resumed
 
     def pause(self) -> None:
-        """Have it stand still, as a process does after SIGSTOP; returns when it does."""
+        """Suspend it, as SIGSTOP does with a process; returns when it is suspended."""
         if self._loop is None or self.is_paused:
             return
-        standing = threading.Event()
+        paused = threading.Event()
 
-        def stand_still() -> None:
-            standing.set()
-            self._moving.wait()
+        def pause() -> None:
+            paused.set()
+            self._resumed.wait()
 
-        self._moving.clear()
+        self._resumed.clear()
         try:
-            self._loop.call_soon_threadsafe(stand_still)
-        except RuntimeError:  # it has ended: it moves no more
+            self._loop.call_soon_threadsafe(pause)
+        except RuntimeError:  # it has ended
             return
-        standing.wait(CALL_S)
+        paused.wait(CALL_S)
 
     def resume(self) -> None:
-        """Have it go on."""
-        self._moving.set()
+        """Resume it."""
+        self._resumed.set()
 
     def end(self, *, is_clean: bool) -> None:
-        """Have it end, if it starts, once it has; returns at once, `join` waits for it.
+        """Request its end, also while it starts; returns at once, `join` waits for it.
 
         Args:
-            is_clean: It hands leadership over and answers those who wait; else it ends as if its
+            is_clean: It transfers leadership and answers pending requests; else it ends as if its
                 process had been killed.
         """
         self._is_clean_end = is_clean
         loop, ending = self._loop, self._ending
         if loop is not None and ending is not None:
 
-            def tell() -> None:
+            def finish() -> None:
                 if not ending.done():
                     ending.set_result(is_clean)
 
             with contextlib.suppress(RuntimeError):  # it has ended already
-                loop.call_soon_threadsafe(tell)
+                loop.call_soon_threadsafe(finish)
         self.resume()
 
 
@@ -203,14 +205,14 @@ class ClusterNode:
 
     Args:
         settings: Of the node.
-        peer_port: Where the other nodes reach it.
-        http_port: Where clients reach it.
-        log: Where it tells what happens.
+        peer_port: For the other nodes.
+        http_port: For clients.
+        log: Its logger.
 
     Attributes:
         name: "n1", "n2", …
-        endpoint: Where clients reach it, `host:port`; the same over restarts.
-        address: Where the other nodes reach it, likewise.
+        endpoint: Its HTTP address, `host:port`; the same after a restart.
+        address: Its address for the other nodes, likewise.
     """
 
     def __init__(
@@ -234,32 +236,32 @@ class ClusterNode:
 
     @property
     def is_running(self) -> bool:
-        """It was started, and has not ended since. True also while it is paused."""
+        """Whether it was started, and has not ended since. True while it is paused, too."""
         return self._thread is not None and self._thread.is_alive()
 
     @property
     def is_paused(self) -> bool:
-        """It stands still."""
+        """Whether it is paused."""
         return self._thread is not None and self._thread.is_alive() and self._thread.is_paused
 
     @property
     def failure(self) -> str:
-        """Why it ended by itself; "" if it did not."""
+        """Why it ended without a request to end; "" if it did not."""
         return "" if self._thread is None else self._thread.failure
 
     @property
     def status(self) -> Status:
-        """What it knows of itself and the cluster.
+        """Its view of itself and the cluster.
 
         Raises:
-            UnavailableError: `stopping`: it does not run, or stands still.
+            UnavailableError: `stopping`: it does not run, or is paused.
         """
         if self._thread is None:
             raise UnavailableError("stopping", f"{self.name} does not run")
         return self._thread.call(lambda body: body.local.status())
 
     def begin(self) -> "Future[None]":
-        """Begin to start it, with what it has on its disk; the future is done when it listens."""
+        """Begin to start it, with the data on its disk; the future is done when it listens."""
         if self._thread is None or not self._thread.is_alive():
             http = HttpConfig(datacenter=self._settings.node.datacenter)
             self._thread = NodeThread(self._settings, http, *self._ports, self._cut_off, self._log)
@@ -275,7 +277,7 @@ class ClusterNode:
         """Wait until it has ended.
 
         Raises:
-            UnavailableError: `stopping`: it takes more than `STOP_S`, and goes on.
+            UnavailableError: `stopping`: it still runs after `STOP_S`.
         """
         if self._thread is None:
             return
@@ -308,14 +310,14 @@ class ClusterNode:
             self._thread.resume()
 
     def cut_off(self, names: frozenset[str]) -> None:
-        """Have it hear nothing from the nodes of these names, until called without them."""
+        """Have it receive nothing from the nodes with these names, until called without them."""
         self._cut_off = names
         if self._thread is not None:
             self._thread.cut_off(names)
 
 
 def made_nodes(
-    homes: Sequence[Path],
+    directories: Sequence[Path],
     ports: Sequence[ReservedPort],
     settings: NodeSettings,
     log: FilteringBoundLogger,
@@ -325,23 +327,25 @@ def made_nodes(
     """The nodes of a cluster; they do not run yet.
 
     Args:
-        homes: The directory of each; its last part is the node's name.
+        directories: The directory of each; its last part is the node's name.
         ports: As many for peers, and then as many for clients.
-        settings: The same for all.
-        log: Where they tell what happens.
+        settings: The settings of all.
+        log: Their logger.
         is_durable: They wait for the disk.
     """
-    size = len(homes)
+    size = len(directories)
     wal = WalSettings(
         layout=Layout(segment_bytes=SEGMENT_BYTES),
         sync="auto" if is_durable else "none",
         free_bytes_min=FREE_BYTES_MIN,
     )
     nodes: list[ClusterNode] = []
-    for home, peer_port, http_port in zip(homes, ports[:size], ports[size:], strict=True):
+    for directory, peer_port, http_port in zip(
+        directories, ports[:size], ports[size:], strict=True
+    ):
         body = BodySettings(
-            home,
-            home.name,
+            directory,
+            directory.name,
             peer_port.address,
             http=http_port.address,
             join=tuple(port.address for port in ports[:size] if port is not peer_port),
@@ -350,5 +354,5 @@ def made_nodes(
             node=settings,
             home=HomeSettings(wal, TABLES_STEP_BYTES),
         )
-        nodes.append(ClusterNode(body, peer_port, http_port, log.bind(node=home.name)))
+        nodes.append(ClusterNode(body, peer_port, http_port, log.bind(node=directory.name)))
     return tuple(nodes)

@@ -1,8 +1,8 @@
 """pytest plugin: fixtures that give tests a cluster.
 
-pytest loads it by itself where Quorate is installed. The server is loaded when a fixture is first
-used, so a test suite that uses none pays nothing. Each process of pytest-xdist has clusters of its
-own. The fixtures work in sync tests and in those of pytest-asyncio and anyio, whatever their loop.
+pytest loads it where Quorate is installed. The server is imported when a fixture is first used, so
+a test suite without them is not slower. Each process of pytest-xdist has clusters of its own. The
+fixtures work in sync tests and in those of pytest-asyncio and anyio, with any event loop.
 """
 
 from collections.abc import Iterator
@@ -29,14 +29,14 @@ def _size(config: pytest.Config) -> int:
 
 @pytest.fixture(scope="session")
 def quorate_shared_cluster(pytestconfig: pytest.Config) -> "Iterator[testing.Cluster]":
-    """One cluster for the whole session, with what earlier tests have left in it."""
+    """One cluster for the whole session, with the data of earlier tests."""
     with testing.Cluster(_size(pytestconfig)) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def quorate_cluster(quorate_shared_cluster: "testing.Cluster") -> "testing.Cluster":
-    """The cluster of the session, as if it were new: empty, whole, every node running."""
+    """The cluster of the session in its initial state: empty, every node running, no partition."""
     quorate_shared_cluster.reset()
     return quorate_shared_cluster
 
@@ -57,13 +57,13 @@ def quorate_fresh_cluster(pytestconfig: pytest.Config) -> "Iterator[testing.Clus
 
 @pytest.fixture(scope="session")
 def quorate_shared_node() -> "Iterator[testing.Cluster]":
-    """A cluster of one node for the whole session, with what earlier tests have left in it."""
+    """A cluster of one node for the whole session, with the data of earlier tests."""
     with testing.Cluster(1) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def quorate_node(quorate_shared_node: "testing.Cluster") -> "testing.Cluster":
-    """A cluster of one node, as if it were new: for tests that need a store and no faults."""
+    """A cluster of one node in its initial state, for tests that need a store and no faults."""
     quorate_shared_node.reset()
     return quorate_shared_node

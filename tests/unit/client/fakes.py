@@ -47,7 +47,7 @@ def reply(
         body = body.encode()
     elif not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Told"]
+    lines = [f"HTTP/1.1 {status} Reply"]
     shown = {"X-Consul-Index": 1} | (headers or {})
     lines += [f"{name}: {value}" for name, value in shown.items() if value is not None]
     lines += [f"Content-Length: {len(body)}", "", ""]
@@ -67,7 +67,7 @@ class _Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body = b""
-        self._responses: deque[Answer] = deque()
+        self._replies: deque[Answer] = deque()
         self.requests = 0
         self.transport: asyncio.Transport | None = None
 
@@ -102,18 +102,18 @@ class _Connection(asyncio.Protocol):
         self.requests += 1
         self._node.seen.append(seen)
         answer = self._node.script(seen)
-        self._responses.append(answer)
+        self._replies.append(answer)
         if isinstance(answer, asyncio.Future):
             answer.add_done_callback(lambda _: self._drain())
 
     def _drain(self) -> None:
-        while self._responses and self.transport is not None:
-            answer = self._responses[0]
+        while self._replies and self.transport is not None:
+            answer = self._replies[0]
             if isinstance(answer, asyncio.Future):
                 answer = answer.result() if answer.done() else None
             if answer is None:
                 return
-            self._responses.popleft()
+            self._replies.popleft()
             if answer.endswith(CUT):
                 self.transport.write(answer.removesuffix(CUT))
                 self.transport.close()

@@ -39,11 +39,11 @@ def in_child(work: Callable[[], object]) -> Any:
         try:
             os.close(reading)
             try:
-                told: object = (None, work())
+                result: object = (None, work())
             except Exception as caught:  # noqa: BLE001 - it is raised again in the parent
-                told = (caught, None)
+                result = (caught, None)
             with os.fdopen(writing, "wb") as pipe:
-                pickle.dump(told, pipe)
+                pickle.dump(result, pipe)
         finally:
             os._exit(0)
     os.close(writing)
@@ -167,7 +167,7 @@ def test_a_child_does_not_hold_the_lock_of_its_parent_and_cannot_end_it() -> Non
         assert store.sessions == {}
 
 
-def test_a_child_that_leaves_the_block_is_reported_and_ends_nothing() -> None:
+def test_a_child_that_leaves_the_block_gets_an_error_and_ends_nothing() -> None:
     store = Store()
     with nodes_in_thread(store) as [node], Client(node.address) as client:
         lock = client.election("e", "parent")
@@ -267,21 +267,21 @@ def test_an_async_client_without_a_loop_says_so() -> None:
 
 
 def pickled(client: Client) -> Client:
-    duplicate: Client = pickle.loads(pickle.dumps(client))
-    return duplicate
+    copy: Client = pickle.loads(pickle.dumps(client))
+    return copy
 
 
 def deeply_copied(client: Client) -> Client:
     return copy.deepcopy(client)
 
 
-@pytest.mark.parametrize("duplicate", [pickled, deeply_copied])
+@pytest.mark.parametrize("copy", [pickled, deeply_copied])
 def test_a_pickled_or_copied_client_has_the_same_settings_and_its_own_connections(
-    duplicate: Callable[[Client], Client],
+    copy: Callable[[Client], Client],
 ) -> None:
     with nodes_in_thread(echo) as [node], Client(node.address, token="t0k") as client:
         client.kv.read("a")
-        with duplicate(client) as other:
+        with copy(client) as other:
             assert other.kv.read("b") == b"b"
         assert client.kv.read("c") == b"c"
         assert [seen.headers["X-Consul-Token"] for seen in node.seen] == ["t0k"] * 3

@@ -133,7 +133,7 @@ def test_a_reply_of_another_shape_is_the_nodes_fault() -> None:
             nodes(reply(200, {"a": 1})) as [node],
             AsyncClient(node.address) as client,
         ):
-            with pytest.raises(PeerError, match="unknown shape"):
+            with pytest.raises(PeerError, match="unknown form"):
                 await client.kv.get("a")
 
     asyncio.run(run())

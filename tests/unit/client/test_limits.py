@@ -93,8 +93,8 @@ def later(delay_s: float, answer: bytes) -> asyncio.Future[bytes]:
 
 def without_leader(seen: Seen) -> Answer:
     """As a node does it: held for the time that the client gives, answered definitely."""
-    told = seen.headers.get("X-Quorate-Deadline", "").removesuffix("ms")
-    return later(min(HOLD_S, float(told) / 1000) if told else HOLD_S, NO_LEADER)
+    limit = seen.headers.get("X-Quorate-Deadline", "").removesuffix("ms")
+    return later(min(HOLD_S, float(limit) / 1000) if limit else HOLD_S, NO_LEADER)
 
 
 def without_leader_as_consul(_: Seen) -> Answer:
@@ -125,14 +125,14 @@ STATES: dict[str, Callable[[Seen], Answer] | bytes | None] = {
 }
 
 
-def dies_after(answers: int) -> Callable[[Seen], Answer]:
+def dies_after(replies: int) -> Callable[[Seen], Answer]:
     """A cluster that works for a few requests, and then says nothing; another holds the lock."""
     store = Store()
     store.sessions["other"] = {"ID": "other"}
     for key in ("l", "e", "m/other"):
         store.write(key, b"", "other")
     store.write("m/.lock", b'{"Limit":1,"Holders":{"other":true}}')
-    left = answers
+    left = replies
 
     def script(seen: Seen) -> Answer:
         nonlocal left
@@ -226,7 +226,7 @@ def test_every_call_ends_within_its_limit_when_no_node_of_three_is_of_use(tmp_pa
     leaping.run(work())
 
 
-@pytest.mark.parametrize("answers", [1, 2, 3, 4])
+@pytest.mark.parametrize("replies", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     "name",
     [
@@ -239,10 +239,10 @@ def test_every_call_ends_within_its_limit_when_no_node_of_three_is_of_use(tmp_pa
     ],
 )
 def test_a_call_of_several_requests_ends_in_time_when_the_cluster_dies_between_them(
-    name: str, answers: int, tmp_path: Path
+    name: str, replies: int, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        async with nodes(dies_after(answers)) as [node]:
+        async with nodes(dies_after(replies)) as [node]:
             assert await overdue([node.address], tmp_path, LIMIT_S + SLACK_S, [name]) == {}
 
     leaping.run(work())
@@ -285,7 +285,7 @@ def test_a_lock_without_an_answer_tells_what_was_waited_for() -> None:
     leaping.run(work())
 
 
-def test_a_lock_that_another_holds_is_reported_though_the_cluster_falls_silent() -> None:
+def test_a_lock_that_another_holds_is_reported_so_though_the_cluster_falls_silent() -> None:
     async def work() -> None:
         async with (
             nodes(dies_after(3)) as [node],

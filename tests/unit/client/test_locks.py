@@ -99,7 +99,7 @@ def test_a_key_that_is_free_but_refused_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "why"),
+    ("action", "why"),
     [
         (end, "session has ended"),
         (delete, "deleted"),
@@ -107,7 +107,7 @@ def test_a_key_that_is_free_but_refused_is_tried_again() -> None:
     ],
 )
 def test_a_lost_lock_cancels_the_body_and_says_why(
-    deed: Callable[[Store], object], why: str
+    action: Callable[[Store], object], why: str
 ) -> None:
     async def run() -> None:
         store = Store()
@@ -116,7 +116,7 @@ def test_a_lost_lock_cancels_the_body_and_says_why(
 
             async def hold() -> None:
                 async with client.lock("l", on_lost=reasons.append):
-                    deed(store)
+                    action(store)
                     await asyncio.Event().wait()
 
             with pytest.raises(LockLostError, match=why) as caught:
@@ -169,7 +169,7 @@ def test_a_held_lock_is_renewed() -> None:
     asyncio.run(run())
 
 
-def test_a_body_that_ends_after_the_loss_is_notified_of_it() -> None:
+def test_a_body_that_ends_after_the_loss_gets_the_error() -> None:
     async def run() -> None:
         store = Store()
         async with nodes(store) as [node], AsyncClient(node.address) as client:
@@ -380,7 +380,7 @@ def test_a_cluster_that_answers_nothing_gives_no_lock() -> None:
     asyncio.run(run())
 
 
-def test_an_election_tells_all_who_leads_and_when_nobody_does() -> None:
+def test_an_election_shows_all_who_leads_and_when_none_does() -> None:
     async def run() -> None:
         async with nodes(Store()) as [node], AsyncClient(node.address) as client:
             election = client.election("e", b"ann:9000")

@@ -29,7 +29,7 @@ def test_a_session_is_made_renewed_listed_and_ended() -> None:
     asyncio.run(run())
 
 
-def test_a_session_depends_on_no_node_unless_asked_to() -> None:
+def test_a_session_depends_on_no_node_by_default() -> None:
     async def run() -> None:
         async with nodes(Store()) as [node], AsyncClient(node.address) as client:
             await client.session.create()
@@ -58,7 +58,7 @@ def test_a_key_cannot_be_taken_for_an_unknown_session() -> None:
 
 
 def test_the_status_comes_in_our_words() -> None:
-    answers = {
+    replies = {
         "/v1/status/leader": "10.0.0.1:8300",
         "/v1/status/peers": ["10.0.0.1:8300"],
         "/v1/agent/members": [
@@ -68,7 +68,7 @@ def test_the_status_comes_in_our_words() -> None:
     }
 
     def script(seen: Seen) -> bytes:
-        return reply(200, json.dumps(answers[seen.path]))
+        return reply(200, json.dumps(replies[seen.path]))
 
     async def run() -> None:
         async with nodes(script) as [node], AsyncClient(node.address) as client:
@@ -83,7 +83,7 @@ def test_the_status_comes_in_our_words() -> None:
 
 
 def snapshots(answer: bytes) -> Script:
-    """A node that reads keys, and answers this when asked for a snapshot."""
+    """A node that reads keys, and replies this when asked for a snapshot."""
     return lambda seen: answer if seen.path == "/v1/snapshot" else reply(404)
 
 

@@ -70,10 +70,10 @@ def test_a_proposal_of_unknown_outcome_stays_unknown_though_the_next_is_refused(
 ) -> None:
     async def run() -> None:
         store = Store()
-        answers = iter([CUT])
+        replies = iter([CUT])
 
         def script(seen: Seen) -> Answer:
-            return next(answers, second) if seen.method == "PUT" else store(seen)
+            return next(replies, second) if seen.method == "PUT" else store(seen)
 
         async with nodes(script) as [node], AsyncClient(node.address) as client:
             with pytest.raises(OutcomeUnknownError):

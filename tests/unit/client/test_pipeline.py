@@ -8,7 +8,7 @@ from quorate.base.errors import OutcomeUnknownError, PeerError, UnavailableError
 from quorate.client import AsyncClient, endpoints
 from quorate.client.endpoints import Endpoint
 from quorate.client.errors import ExchangeError
-from quorate.client.pipeline import Pipe
+from quorate.client.pipeline import PooledConnection
 from quorate.client.replies import ReplyReader
 from quorate.client.requests import LONG_BODY_BYTES, put_request
 from quorate.client.transport import AsyncClientTransport, Settings
@@ -183,7 +183,7 @@ def test_a_deadline_ends_a_write_as_unknown_and_a_read_as_unreachable() -> None:
     asyncio.run(run())
 
 
-def test_the_reply_of_a_call_that_was_given_up_goes_to_nobody() -> None:
+def test_the_reply_of_a_call_that_was_given_up_is_dropped() -> None:
     async def run() -> None:
         late: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         async with nodes(lambda _: late) as [node], AsyncClient(node.address, pipes=1) as client:
@@ -291,21 +291,21 @@ class Wire(asyncio.Transport):
 def test_a_request_behind_the_last_reply_of_a_connection_was_not_sent() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        ended: list[Pipe] = []
-        pipe = Pipe(endpoints.parse("n1"), b"", loop, ended.append)
+        ended: list[PooledConnection] = []
+        connection = PooledConnection(endpoints.parse("n1"), b"", loop, ended.append)
         wire = Wire()
-        pipe.connection_made(wire)
-        first = pipe.submit(put_request("a", "", b"1"), loop.time() + HANG_S)
+        connection.connection_made(wire)
+        first = connection.submit(put_request("a", "", b"1"), loop.time() + HANG_S)
         await asyncio.sleep(0)
-        second = pipe.submit(put_request("b", "", b"2"), loop.time() + HANG_S)
-        pipe.data_received(reply(200, b"true", {"Connection": "close"}))
+        second = connection.submit(put_request("b", "", b"2"), loop.time() + HANG_S)
+        connection.data_received(reply(200, b"true", {"Connection": "close"}))
         await asyncio.sleep(0)
-        pipe.connection_lost(None)
+        connection.connection_lost(None)
         assert (await first).status == 200
         with pytest.raises(ExchangeError) as caught:
             await second
         assert (caught.value.is_sent, b"/v1/kv/b" in wire.written) == (False, False)
-        assert ended == [pipe]
+        assert ended == [connection]
 
     asyncio.run(run())
 

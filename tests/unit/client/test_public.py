@@ -16,7 +16,7 @@ OK = reply(200, b"true", {"X-Quorate-Index": 7})
 SECRET = "s3cret-t0ken"
 
 
-def test_a_client_takes_what_it_is_not_given_from_the_environment(
+def test_a_client_takes_what_is_not_given_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
@@ -46,16 +46,16 @@ def test_the_log_tells_of_tries_and_of_another_node_but_never_of_values(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def run() -> None:
-        no_leader = refusal(500, "no_quorum", "No cluster leader: n2 not heard")
+        no_leader = refusal(500, "no_quorum", "No cluster leader: n2 is silent")
         async with nodes(no_leader, OK) as [isolated, other]:
             both = [isolated.address, other.address]
             async with AsyncClient(both, token=SECRET) as client:
                 await client.kv.put("k", "the-value")
-            told = [(record.levelname, record.getMessage()) for record in caplog.records]
-            assert told == [
+            shown = [(record.levelname, record.getMessage()) for record in caplog.records]
+            assert shown == [
                 ("WARNING", f"left {isolated.address} for {other.address}"),
-                ("INFO", "waiting: PUT /v1/kv/k: No cluster leader: n2 not heard"),
-                ("DEBUG", "try 2 in 0 s, after: PUT /v1/kv/k: No cluster leader: n2 not heard"),
+                ("INFO", "waiting: PUT /v1/kv/k: No cluster leader: n2 is silent"),
+                ("DEBUG", "try 2 in 0 s, after: PUT /v1/kv/k: No cluster leader: n2 is silent"),
                 ("INFO", f"{other.address} answered after 2 tries"),
             ]
 

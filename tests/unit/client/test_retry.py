@@ -16,7 +16,7 @@ from quorate.client import AsyncClient, endpoints
 from quorate.client.errors import ExchangeError
 from quorate.client.replies import Reply, error_of
 from quorate.client.requests import ClientRequest
-from quorate.client.retry import Trouble, error_of_failure, may_repeat, pause_s
+from quorate.client.retry import RetryState, error_of_failure, may_repeat, pause_s
 from quorate.wire.hello import MAGIC
 from tests.limits import HANG_S
 from tests.unit.client.fakes import Answer, Node, Seen, always, nodes, refusal, reply
@@ -53,9 +53,9 @@ def test_a_definite_refusal_is_tried_at_the_next_node_and_the_choice_is_sticky()
 def test_an_error_repeats_what_the_server_said_with_its_status() -> None:
     error = error_of(Reply(500, {}, b"No cluster leader\n"), READ)
     assert error.response == "Unexpected response code: 500 (No cluster leader)"
-    trouble = Trouble(READ, 1, begun_s=0.0, until_s=1.0, patience_s=1.0)
+    retries = RetryState(READ, 1, begun_s=0.0, until_s=1.0, failing_s_max=1.0)
     with pytest.raises(UnavailableError, match="given up") as caught:
-        trouble.next_try_after(Reply(500, {}, b"No cluster leader\n"), NODE, 0.0, 1.0)
+        retries.next_try_after(Reply(500, {}, b"No cluster leader\n"), NODE, 0.0, 1.0)
     assert caught.value.response == error.response
 
 
@@ -196,7 +196,7 @@ def test_errors_of_other_servers_are_read_from_status_and_text() -> None:
     assert error(500, b"No cluster leader").code == "no_quorum"
 
 
-def test_a_failure_of_which_nobody_says_that_it_is_definite_is_unknown_for_writes_only() -> None:
+def test_a_failure_that_is_not_marked_as_definite_is_unknown_for_writes_only() -> None:
     assert error(502, b"Bad Gateway").code == "outcome_unknown"
     assert error(502, b"Bad Gateway", READ).code == "unreachable"
 
@@ -224,7 +224,7 @@ def test_pauses_begin_when_all_nodes_were_asked_and_grow_to_a_limit() -> None:
     assert pause_s(UnavailableError("overloaded", "", 4.0), 3, 3) == 4.0
 
 
-# --- what is raised at the deadline -------------------------------------------------------------
+# --- which error is raised at the deadline -------------------------------------------------------
 
 
 def test_a_write_short_of_time_carries_its_deadline_and_an_ordinary_one_does_not() -> None:
@@ -255,9 +255,9 @@ def test_every_try_after_the_first_carries_the_time_that_is_left() -> None:
 def test_the_reason_of_a_node_is_not_replaced_by_silence_at_the_deadline() -> None:
     async def run() -> None:
         reason = "No cluster leader: waiting for 2 of 3 nodes to bootstrap"
-        answers = iter([refusal(500, "no_quorum", reason)])
+        replies = iter([refusal(500, "no_quorum", reason)])
         async with (
-            nodes(lambda _: next(answers, None)) as [node],
+            nodes(lambda _: next(replies, None)) as [node],
             AsyncClient(node.address, attempt_s=0.05) as client,
         ):
             with pytest.raises(UnavailableError, match=reason) as caught:
@@ -269,37 +269,37 @@ def test_the_reason_of_a_node_is_not_replaced_by_silence_at_the_deadline() -> No
 
 
 def test_an_unknown_outcome_tells_what_was_said_before() -> None:
-    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=10.0, patience_s=10.0)
-    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 not heard")
-    trouble.next_try_after(refused, NODE, 0.0, 1.0)
-    with pytest.raises(OutcomeUnknownError, match=r"cut.*before that.*n2 not heard"):
-        trouble.next_try_after(ExchangeError("cut", is_sent=True), NODE, 1.0, 2.0)
+    retries = RetryState(WRITE, 1, begun_s=0.0, until_s=10.0, failing_s_max=10.0)
+    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 is silent")
+    retries.next_try_after(refused, NODE, 0.0, 1.0)
+    with pytest.raises(OutcomeUnknownError, match=r"cut.*before that.*n2 is silent"):
+        retries.next_try_after(ExchangeError("cut", is_sent=True), NODE, 1.0, 2.0)
 
 
 def test_a_write_is_not_begun_that_a_server_without_deadlines_would_hold_for_too_long() -> None:
-    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=10.0, patience_s=10.0)
+    retries = RetryState(WRITE, 1, begun_s=0.0, until_s=10.0, failing_s_max=10.0)
     with pytest.raises(UnavailableError, match="No cluster leader") as caught:
-        trouble.next_try_after(Reply(500, {}, b"No cluster leader"), NODE, 0.0, 7.0)
+        retries.next_try_after(Reply(500, {}, b"No cluster leader"), NODE, 0.0, 7.0)
     assert caught.value.definite
 
 
 def test_a_write_is_not_tried_again_when_its_answer_might_come_too_late() -> None:
-    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 not heard")
-    trouble = Trouble(WRITE, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
-    assert trouble.next_try_after(refused, NODE, 0.0, 2.0) > 0
-    with pytest.raises(UnavailableError, match="n2 not heard"):
-        trouble.next_try_after(refused, NODE, 2.1, 2.6)
+    refused = Reply(500, {b"X-Quorate-Error": b"no_quorum"}, b"No cluster leader: n2 is silent")
+    retries = RetryState(WRITE, 1, begun_s=0.0, until_s=3.0, failing_s_max=10.0)
+    assert retries.next_try_after(refused, NODE, 0.0, 2.0) > 0
+    with pytest.raises(UnavailableError, match="n2 is silent"):
+        retries.next_try_after(refused, NODE, 2.1, 2.6)
 
 
 def test_a_try_that_went_well_for_long_may_be_repeated_however_late_it_is() -> None:
-    trouble = Trouble(READ, 1, begun_s=0.0, until_s=600.0, patience_s=10.0)
+    retries = RetryState(READ, 1, begun_s=0.0, until_s=600.0, failing_s_max=10.0)
     cut = ExchangeError("cut", is_sent=True)
-    assert trouble.next_try_after(cut, NODE, 0.0, 300.0) > 0
+    assert retries.next_try_after(cut, NODE, 0.0, 300.0) > 0
     with pytest.raises(UnavailableError):
-        trouble.next_try_after(cut, NODE, 310.0, 310.0)
+        retries.next_try_after(cut, NODE, 310.0, 310.0)
 
 
-# --- where no node answers ----------------------------------------------------------------------
+# --- where no node replies ----------------------------------------------------------------------
 
 
 def test_nothing_that_listens_is_reported_at_once_by_its_address() -> None:
@@ -317,7 +317,7 @@ def test_nothing_that_listens_is_reported_at_once_by_its_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("greeting", "told"),
+    ("greeting", "text"),
     [
         (MAGIC + b"\x10\0\0\0", "this is a node's server port; its HTTP port is usually 8500"),
         (
@@ -328,15 +328,15 @@ def test_nothing_that_listens_is_reported_at_once_by_its_address() -> None:
             reply(400, "this is the server port", {"X-Quorate-Server-Port": ""}),
             "this is a node's server port; it has no HTTP port",
         ),
-        (b"\x15\x03\x03\0\x02\x02\x28", "TLS is spoken here"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "this is no HTTP port: it says b'SSH-2.0"),
+        (b"\x15\x03\x03\0\x02\x02\x28", "this port uses TLS"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "this is no HTTP port: it sends b'SSH-2.0"),
     ],
 )
-def test_another_service_is_reported_at_once_and_definite(greeting: bytes, told: str) -> None:
+def test_another_service_is_reported_at_once_and_definite(greeting: bytes, text: str) -> None:
     async def run() -> None:
         async with nodes(greeting) as [node], AsyncClient(node.address, deadline_s=1e6) as client:
             for call in (client.kv.put("a", b"1"), client.kv.get("a")):
-                with pytest.raises(UnavailableError, match=told):
+                with pytest.raises(UnavailableError, match=text):
                     await call
 
     asyncio.run(run())
@@ -379,26 +379,26 @@ NO_GATEWAY = Reply(504, {}, b"a proxy gave up\n")
 def test_a_write_without_an_answer_stays_indefinite_however_the_next_tries_end(
     lost: Reply | ExchangeError, last: Reply | ExchangeError
 ) -> None:
-    trouble = Trouble(AGAIN, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
-    trouble.next_try_after(lost, NODE, 0.0, 1.0)
+    retries = RetryState(AGAIN, 1, begun_s=0.0, until_s=3.0, failing_s_max=10.0)
+    retries.next_try_after(lost, NODE, 0.0, 1.0)
     with pytest.raises(OutcomeUnknownError, match="may have happened") as caught:
-        trouble.next_try_after(last, NODE, 2.0, 3.0)
+        retries.next_try_after(last, NODE, 2.0, 3.0)
     assert not caught.value.definite
     assert ("No cluster leader" in caught.value.text) == (last is REFUSED)
 
 
 @pytest.mark.parametrize("last", [UNSENT, REFUSED], ids=["unsent", "refused"])
 def test_a_write_that_every_node_refused_is_definite(last: Reply | ExchangeError) -> None:
-    trouble = Trouble(AGAIN, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
-    trouble.next_try_after(REFUSED, NODE, 0.0, 1.0)
+    retries = RetryState(AGAIN, 1, begun_s=0.0, until_s=3.0, failing_s_max=10.0)
+    retries.next_try_after(REFUSED, NODE, 0.0, 1.0)
     with pytest.raises(UnavailableError, match="No cluster leader"):
-        trouble.next_try_after(last, NODE, 2.0, 3.0)
+        retries.next_try_after(last, NODE, 2.0, 3.0)
 
 
 def test_a_read_without_an_answer_is_definite() -> None:
-    trouble = Trouble(READ, 1, begun_s=0.0, until_s=3.0, patience_s=10.0)
+    retries = RetryState(READ, 1, begun_s=0.0, until_s=3.0, failing_s_max=10.0)
     with pytest.raises(UnavailableError):
-        trouble.next_try_after(LOST, NODE, 0.0, 3.0)
+        retries.next_try_after(LOST, NODE, 0.0, 3.0)
 
 
 def test_every_try_of_a_write_tells_its_limit_so_that_the_node_withdraws_it() -> None:
@@ -411,7 +411,7 @@ def test_every_try_of_a_write_tells_its_limit_so_that_the_node_withdraws_it() ->
     asyncio.run(run())
 
 
-def test_a_lock_that_was_not_had_is_reported_as_such_though_a_try_had_no_answer() -> None:
+def test_a_lock_that_was_not_acquired_is_reported_as_such_though_a_try_had_no_answer() -> None:
     async def run() -> None:
         def script(seen: Seen) -> Answer:
             if seen.path == "/v1/session/create":

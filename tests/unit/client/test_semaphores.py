@@ -18,7 +18,7 @@ async def a_client(store: Store) -> AsyncGenerator[tuple[AsyncClient, Node], Non
         yield client, node
 
 
-Deed = Callable[[Store, str], object]
+Action = Callable[[Store, str], object]
 
 
 def end(store: Store, own: str) -> None:
@@ -125,8 +125,8 @@ def test_a_holder_whose_session_ends_loses_it() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("deed", [end, delete], ids=["its session ends", "its key is deleted"])
-def test_who_loses_its_own_key_while_it_waits_goes_on_waiting_with_another(deed: Deed) -> None:
+@pytest.mark.parametrize("action", [end, delete], ids=["its session ends", "its key is deleted"])
+def test_who_loses_its_own_key_while_it_waits_goes_on_waiting_with_another(action: Action) -> None:
     async def run() -> None:
         store = Store()
         reasons: list[str] = []
@@ -138,7 +138,7 @@ def test_who_loses_its_own_key_while_it_waits_goes_on_waiting_with_another(deed:
             task = asyncio.create_task(waiting.acquire())
             await until(lambda: waits(node))
             [own] = set(store.rows) - {"s/.lock", first.name}
-            deed(store, own)
+            action(store, own)
             await until(lambda: own not in store.rows and len(store.rows) == 3)
             await holder.release()
             held = await task

@@ -107,9 +107,7 @@ def test_a_connection_that_the_node_closed_meanwhile_is_noticed_before_a_write()
         assert client.kv.put("a", b"1") == 7
 
 
-def test_a_reply_that_comes_before_the_whole_request_is_received_though_the_connection_ends() -> (
-    None
-):
+def test_a_reply_that_comes_before_the_whole_request_is_used_though_the_connection_ends() -> None:
     def refuse(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.base.errors import PeerError, RequestError, UnavailableError
 from quorate.client import AsyncClient, Client, Reply, bodies, durations, endpoints
-from quorate.client.endpoints import Ring
+from quorate.client.endpoints import EndpointList
 from quorate.client.replies import error_of
 from quorate.client.requests import ClientRequest
 from tests.unit.client import leaping
@@ -49,16 +49,16 @@ def test_a_unix_socket_is_read() -> None:
 
 
 def test_the_ring_moves_once_however_many_complain() -> None:
-    ring = Ring(["a", "b", "c"])
-    first, second, third = ring.endpoints
-    ring.leave(first)
-    ring.leave(first)
-    assert ring.current is second
-    ring.leave(second)
-    ring.leave(first)  # a late complaint about a node that was left long ago
-    assert ring.current is third
-    ring.leave(third)
-    assert ring.current is first
+    endpoint_list = EndpointList(["a", "b", "c"])
+    first, second, third = endpoint_list.endpoints
+    endpoint_list.leave(first)
+    endpoint_list.leave(first)
+    assert endpoint_list.current is second
+    endpoint_list.leave(second)
+    endpoint_list.leave(first)  # a late complaint about a node that was left long ago
+    assert endpoint_list.current is third
+    endpoint_list.leave(third)
+    assert endpoint_list.current is first
 
 
 def test_a_client_without_endpoint_or_time_is_refused() -> None:

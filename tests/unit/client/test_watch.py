@@ -61,10 +61,10 @@ def test_a_new_index_with_the_same_state_is_not_given() -> None:
 
 
 def test_an_index_that_goes_back_begins_anew() -> None:
-    answers = iter([(90, b"MQ=="), (3, b"Mg=="), (3, b"Mg=="), (4, b"Mw==")])
+    replies = iter([(90, b"MQ=="), (3, b"Mg=="), (3, b"Mg=="), (4, b"Mw==")])
 
     def script(_: Seen) -> bytes:
-        index, body = next(answers)
+        index, body = next(replies)
         row = b'[{"Key":"a","Value":"%s","ModifyIndex":%d}]' % (body, index)
         return reply(200, row, {"X-Consul-Index": index})
 
@@ -126,7 +126,7 @@ def test_a_tree_is_watched_as_a_whole() -> None:
     asyncio.run(run())
 
 
-def test_a_watch_gives_up_when_its_timeout_is_over_and_can_go_on() -> None:
+def test_a_watch_gives_up_when_its_timeout_is_over_and_can_be_continued() -> None:
     async def run() -> None:
         async with nodes(CUT) as [node], AsyncClient(node.address) as client:
             watch = client.kv.watch("a", patience_s=0.24)

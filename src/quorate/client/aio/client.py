@@ -1,4 +1,4 @@
-"""The client: endpoints in, everything else from here."""
+"""The client of a cluster, from which all other objects are obtained."""
 
 import os
 from collections.abc import Sequence
@@ -11,55 +11,55 @@ from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
 from quorate.client.aio.operator import AsyncOperator
-from quorate.client.aio.road import FOREVER, AsyncRoad
+from quorate.client.aio.requester import FOREVER, AsyncRequester
 from quorate.client.aio.semaphores import AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions
 from quorate.client.aio.snapshot import AsyncSnapshots
 from quorate.client.aio.status import AsyncStatus
 from quorate.client.aio.txn import AsyncTxn
 from quorate.client.arguments import Data
-from quorate.client.endpoints import Ring
+from quorate.client.endpoints import EndpointList
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane, call_path, head, query
 from quorate.client.transport import AsyncClientTransport, Settings
 
-DEADLINE_S = 10.0  # longer than an election, and than a node holds what finds no leader
+DEADLINE_S = 10.0  # longer than an election, and than a node holds a request without a leader
 ATTEMPT_S = 3.0
 
 
 class AsyncClient:
-    """A guest of a cluster.
+    """A client of a cluster, for asyncio.
 
         async with AsyncClient(["10.0.0.1:8500", "10.0.0.2:8500"]) as client:
             await client.kv.put("colour", b"green")
 
     Any node serves any request. One is used until it fails, then the next in the order given.
-    What surely did not happen is tried again until the deadline; a write that may have happened
-    is not, it raises OutcomeUnknownError.
+    A request that was definitely not executed is tried again until the deadline; a write that may
+    have been executed is not, it raises OutcomeUnknownError.
 
-    It lives on one event loop at a time, that of its first call; when that loop is closed, the
-    next call begins on its own. After a fork the child makes connections of its own, and a copy
-    (by pickle, so by multiprocessing, too) makes its own as well.
+    It uses one event loop at a time, that of its first call; when that loop is closed, the next
+    call uses the running one. After a fork the child makes connections of its own, and so does
+    a copy (by pickle, so by multiprocessing, too).
 
     Args:
         endpoints: Nodes, as `host:port`, `http://host:port` or `unix:///path`; several in a list.
             None: those in CONSUL_HTTP_ADDR, separated by commas, else 127.0.0.1:8500.
         deadline_s: For calls that set none.
-        attempt_s: How long a read waits for one node before it asks the next.
+        attempt_s: How long a read waits for one node before the next is tried.
         token: Access token sent with every request; empty for none. None: the one in the file
             CONSUL_HTTP_TOKEN_FILE, else CONSUL_HTTP_TOKEN. It is part of a pickled client.
-        pipes: Connections per node that concurrent calls share.
+        pipes: How many connections per node concurrent calls share.
 
     Raises:
         TypeError: An argument is of another type; the text names it.
-        RequestError: An endpoint makes no sense, a number is out of range, or the environment
-            asks for what cannot be had (CONSUL_HTTP_SSL, CONSUL_CACERT and other variables).
+        RequestError: An endpoint is invalid, a number is out of range, or the environment asks for
+            what Quorate does not have (CONSUL_HTTP_SSL, CONSUL_CACERT and other variables).
 
     Attributes:
         kv: Keys and values.
         session: Sessions.
-        status: What the nodes say of themselves.
+        status: The cluster as the node in use sees it.
         snapshot: Backups.
         operator: Members, votes and leadership.
     """
@@ -82,36 +82,38 @@ class AsyncClient:
         secret = environment.token(os.environ) if token is None else arguments.text("token", token)
         if not (secret.isprintable() and secret.isascii()):
             raise RequestError("bad_request", "a token has only printable ASCII characters")
-        ring = Ring(environment.addresses(os.environ) if endpoints is None else endpoints)
+        endpoint_list = EndpointList(
+            environment.addresses(os.environ) if endpoints is None else endpoints
+        )
         self._transport = AsyncClientTransport(
             Settings(
                 token=secret,
                 authorization=environment.authorization(os.environ),
-                pipes=pipes,
-                stalled=ring.leave,
+                connections_max=pipes,
+                stalled=endpoint_list.leave,
             )
         )
-        self._road = AsyncRoad(ring, self._transport, deadline_s, attempt_s)
-        self._ring = ring
+        self._requester = AsyncRequester(endpoint_list, self._transport, deadline_s, attempt_s)
+        self._endpoint_list = endpoint_list
         self.deadline_s = deadline_s
         self.now_s = self._transport.now_s
-        self.kv = AsyncKv(self._road)
-        self.session = AsyncSessions(self._road)
-        self.status = AsyncStatus(self._road)
-        self.snapshot = AsyncSnapshots(self._road)
-        self.operator = AsyncOperator(self._road)
+        self.kv = AsyncKv(self._requester)
+        self.session = AsyncSessions(self._requester)
+        self.status = AsyncStatus(self._requester)
+        self.snapshot = AsyncSnapshots(self._requester)
+        self.operator = AsyncOperator(self._requester)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._road!r}; uses {self.endpoint}>"
+        return f"<{type(self).__name__} of {self._requester!r}; uses {self.endpoint}>"
 
     @property
     def endpoint(self) -> str:
         """The node in use now, as `host:port`."""
-        return self._ring.current.name
+        return self._endpoint_list.current.name
 
     def txn(self) -> AsyncTxn:
         """Begin a transaction."""
-        return AsyncTxn(self._road)
+        return AsyncTxn(self._requester)
 
     def lock(
         self,
@@ -127,13 +129,13 @@ class AsyncClient:
 
         Args:
             name: The key that is the lock.
-            value: Written to it while held, for people.
-            ttl_s: After a crash the lock is free when this, and at most twice this, has passed
-                since the last renewal: 10 to 86,400.
-            wait_s: How long to wait for it in all, whether another holds it or no node answers;
-                0: only try. Infinity: until it is free, but at most a minute for an answer.
-            lock_delay_s: How long it stays taken after a session ended by itself, so that a
-                holder cut off can notice; 0 to 60.
+            value: Written to it while held; a description.
+            ttl_s: After a crash of the holder, the lock becomes free when this, and at most twice
+                this, has passed since the last renewal: 10 to 86,400.
+            wait_s: How long to wait for it, whether another session holds it or no node replies;
+                0: only try. Infinity: until it is free, but at most a minute for a reply.
+            lock_delay_s: How long it cannot be acquired after a session was invalidated, so that a
+                disconnected holder can notice it; 0 to 60.
             on_lost: Called with the reason when it is lost while held.
 
         Raises:
@@ -155,11 +157,11 @@ class AsyncClient:
         lock_delay_s: float = 15.0,
         on_lost: Lost | None = None,
     ) -> AsyncElection:
-        """Stand for leadership: a lock whose value tells the others who leads.
+        """Campaign for leadership: a lock whose value identifies the leader to the others.
 
         Args:
-            name: The key that the election is about.
-            value: What others shall read while we lead, such as our address.
+            name: The key of the election.
+            value: What others read while this program leads, such as its address.
             ttl_s: See `lock`.
             wait_s: See `lock`.
             lock_delay_s: See `lock`.
@@ -186,7 +188,7 @@ class AsyncClient:
         Args:
             prefix: The keys of the semaphore begin with this and a slash; no others may.
             limit: How many may hold it at once; the same for all who use it.
-            value: Written to the holder's own key while held, for people.
+            value: Written to the holder's own key while held; a description.
             ttl_s: See `lock`.
             wait_s: See `lock`.
             on_lost: See `lock`.
@@ -207,7 +209,7 @@ class AsyncClient:
         attempt_s: float | None = None,
         **parameters: str | int | bool | None,
     ) -> Reply:
-        """Ask for something that has no method here.
+        """Execute a request for which there is no method.
 
         Args:
             method: `GET`, `PUT`, `POST` or `DELETE`.
@@ -221,7 +223,7 @@ class AsyncClient:
             The reply, whose status is 200.
 
         Raises:
-            QuorateError: Any other status, by what it means; no answer, as everywhere.
+            QuorateError: The error for any other status, or for a missing reply.
         """
         arguments.one_of("method", method, ("GET", "PUT", "POST", "DELETE"))
         for name, value in parameters.items():
@@ -229,14 +231,14 @@ class AsyncClient:
         request = ClientRequest(
             head(method, call_path(path), query(**parameters)),
             arguments.data("body", body),
-            Lane.ALONE,
+            Lane.EXCLUSIVE,
             is_repeatable=method == "GET",
         )
         attempt_s = arguments.limit("attempt_s", attempt_s)
-        return await self._road.call(request, deadline_s, attempt_s)
+        return await self._requester.call(request, deadline_s, attempt_s)
 
     async def close(self) -> None:
-        """Drop all connections; calls under way fail. Locks held end with their TTL."""
+        """Drop all connections; calls in flight fail. Locks that are held end with their TTL."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

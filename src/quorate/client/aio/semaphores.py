@@ -1,8 +1,8 @@
-"""Semaphores: at most so many holders at once, by the recipe of all clients of Consul's API.
+"""Semaphores: a limited number of holders at once, by the algorithm of all clients of Consul's API.
 
 Every holder has a key of its own below a prefix, locked by its session. The document
 `<prefix>/.lock`, changed only by `cas`, lists the sessions that hold the semaphore. A session that
-no longer locks its own key has ended: it does not count, and the next writer leaves it out.
+no longer locks its own key has ended: it does not count, and the next writer removes it.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ from quorate.client.aio.session import AsyncSessions
 from quorate.client.aio.watching import WAIT_S
 from quorate.client.errors import LockHeldError
 from quorate.client.holding import (
+    ANSWER_TIMEOUT_S,
     GRACE_S,
     LOST_S,
-    PATIENCE_S,
     SEMAPHORE_FLAG,
     Held,
     LockPlan,
@@ -56,32 +56,32 @@ class AsyncSemaphore(AsyncLock):
         self._callback = plan.on_lost
         self._is_inside = False
 
-    async def _take(self, begun_s: float) -> Held:
+    async def _wait(self, begun_s: float) -> Held:
         until_s = begun_s + self._plan.wait_s
         answer_s = until_s if self._plan.wait_s else begun_s + self._kv.deadline_s
         while True:
             own = f"{self._prefix}/{uuid.uuid4()}"
             self._plan = msgspec.structs.replace(self._plan, name=own)
-            held = await super()._take(begun_s)
+            held = await super()._wait(begun_s)
             try:
                 held.fence = await self._enter(held, until_s, answer_s)
             except BaseException:
-                await self._give_back(LOST_S)
+                await self._end_hold(LOST_S)
                 raise
             if held.fence and not held.is_lost:
                 self._is_inside = True
                 return held
-            await self._give_back(LOST_S)
+            await self._end_hold(LOST_S)
 
-    async def _give_back(self, limit_s: float) -> None:
-        """Leave the semaphore, release the key, end the session and remove what they wrote."""
+    async def _end_hold(self, limit_s: float) -> None:
+        """Leave the semaphore, release its own key, end the session, and remove the keys."""
         held = self._held
         self._is_inside = False
         until_s = self._kv.now_s() + limit_s
         if held is not None:
-            with contextlib.suppress(QuorateError):  # its session ends, which says the same
+            with contextlib.suppress(QuorateError):  # the end of its session has the same effect
                 await self._leave(held.session, self._kv.now_s() + limit_s / 3)
-        await super()._give_back(self._rest_s(until_s))
+        await super()._end_hold(self._rest_s(until_s))
         if held is not None:
             with contextlib.suppress(QuorateError):
                 await self._kv.delete(held.name, deadline_s=self._rest_s(until_s))
@@ -92,12 +92,12 @@ class AsyncSemaphore(AsyncLock):
             self._callback(why)
 
     async def _enter(self, held: Held, until_s: float, answer_s: float) -> int:
-        """Wait for room, and enter.
+        """Wait until there are fewer holders than the limit, and enter.
 
         Args:
-            held: The holder's own key; when it is lost, there is nothing to wait for.
-            until_s: When the caller no longer waits for room.
-            answer_s: When it no longer waits for a node.
+            held: The lock on the holder's own key.
+            until_s: The deadline of waiting for other holders.
+            answer_s: The deadline of waiting for a reply.
 
         Returns:
             The index of the document that lists the session; 0 if the own key was lost.
@@ -106,7 +106,7 @@ class AsyncSemaphore(AsyncLock):
         is_full = False
         while not held.is_lost:
             wait_s = self._rest_s(until_s)
-            limit_s = min(self._rest_s(answer_s) + GRACE_S, PATIENCE_S)
+            limit_s = min(self._rest_s(answer_s) + GRACE_S, ANSWER_TIMEOUT_S)
             try:
                 entries = await watch.look(min(wait_s, WAIT_S), deadline_s=limit_s)
             except UnavailableError:
@@ -145,7 +145,7 @@ class AsyncSemaphore(AsyncLock):
     async def _write(
         self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float
     ) -> None:
-        """Change the document if it is still this one; the caller looks at what became of it."""
+        """Change the document if it is still this one; the caller reads the result."""
         value = holders_document(self._limit, sessions)
         index = document.modify_index if document is not None else 0
         with contextlib.suppress(OutcomeUnknownError):

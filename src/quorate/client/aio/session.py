@@ -1,27 +1,27 @@
-"""Sessions: promises to be alive, on which locks rest."""
+"""Sessions, which hold locks."""
 
 from quorate.client import arguments, bodies
-from quorate.client.aio.road import AsyncRoad
+from quorate.client.aio.requester import AsyncRequester
 from quorate.client.durations import spell
 from quorate.client.requests import ClientRequest, Lane, head, query, session_path
 from quorate.client.structs import Behavior, Session
 
 
 class AsyncSessions:
-    """Sessions, one call each. `client.lock` keeps one alive by itself.
+    """Operations on sessions. `client.lock` makes and renews its own.
 
     Raises (every method):
         TypeError: An argument is of another type; the text names it.
-        UnavailableError: Definite: it was not done, and the deadline came.
-        OutcomeUnknownError: Indefinite, `create`, `renew` and `destroy`: it may have been done.
-            After `create` a session may exist that nobody knows; with a TTL it ends by itself.
+        UnavailableError: Definite: it was not executed before the deadline.
+        OutcomeUnknownError: Indefinite, `create`, `renew` and `destroy`: it may have been executed.
+            After `create` a session with an unknown id may exist; with a TTL it ends by itself.
     """
 
-    def __init__(self, road: AsyncRoad) -> None:
-        self._road = road
+    def __init__(self, requester: AsyncRequester) -> None:
+        self._requester = requester
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._road!r}>"
+        return f"<{type(self).__name__} of {self._requester!r}>"
 
     async def create(
         self,
@@ -37,14 +37,14 @@ class AsyncSessions:
         """Make a session.
 
         Args:
-            name: For people.
+            name: A description.
             ttl_s: It ends unless renewed within this, at the latest after twice as long: 10 to
                 86,400, or 0 for never.
-            behavior: What becomes of its keys when it ends.
-            lock_delay_s: How long nobody can take its keys when it ended by itself, at most 60.
-            node: The node it is bound to; empty: the one that answers.
-            node_checks: Checks that end it. Consul's default, `serfHealth`, would tie it to the
-                health of the node that happens to answer, so here the default is none.
+            behavior: What happens to its keys when it ends.
+            lock_delay_s: How long its keys cannot be acquired after it was invalidated, at most 60.
+            node: The node it is bound to; empty: the one that executes the request.
+            node_checks: Checks that invalidate it. Consul's default, `serfHealth`, would make it
+                depend on the health of the node that the client uses; here the default is none.
             deadline_s: Seconds from now; the client's own if None.
 
         Returns:
@@ -67,17 +67,17 @@ class AsyncSessions:
         if arguments.text("node", node):
             body["Node"] = node
         request = ClientRequest(head("PUT", b"/v1/session/create"), arguments.json("name", body))
-        return bodies.session_id(await self._road.call(request, deadline_s))
+        return bodies.session_id(await self._requester.call(request, deadline_s))
 
     async def renew(
         self, session: str, *, deadline_s: float | None = None, attempt_s: float | None = None
     ) -> Session | None:
-        """Start the TTL anew; None if the session has ended.
+        """Restart the TTL; None if the session has ended.
 
         Args:
             session: Its id.
             deadline_s: Seconds from now; the client's own if None.
-            attempt_s: How long one node may take before the next is asked.
+            attempt_s: How long one node may take before the next is tried.
         """
         request = ClientRequest(
             head("PUT", session_path("renew", session)),
@@ -86,20 +86,20 @@ class AsyncSessions:
             accepts=404,
         )
         attempt_s = arguments.limit("attempt_s", attempt_s)
-        found = bodies.sessions(await self._road.call(request, deadline_s, attempt_s))
+        found = bodies.sessions(await self._requester.call(request, deadline_s, attempt_s))
         return found[0] if found else None
 
     async def destroy(self, session: str, *, deadline_s: float | None = None) -> None:
-        """End a session now; what it holds is released or deleted. Harmless if it has ended."""
+        """End a session; its keys are released or deleted. Nothing happens if it has ended."""
         request = ClientRequest(
             head("PUT", session_path("destroy", session)), is_repeatable=True, is_write=True
         )
-        bodies.written(await self._road.call(request, deadline_s))
+        bodies.written(await self._requester.call(request, deadline_s))
 
     async def info(
         self, session: str, *, stale: bool = False, deadline_s: float | None = None
     ) -> Session | None:
-        """Look at a session; None if there is no such one."""
+        """Read a session; None if it does not exist."""
         found = await self._read(session_path("info", session), stale, deadline_s)
         return found[0] if found else None
 
@@ -115,4 +115,4 @@ class AsyncSessions:
         request = ClientRequest(
             head("GET", path, query(stale=stale)), lane=lane, is_repeatable=True
         )
-        return bodies.sessions(await self._road.call(request, deadline_s))
+        return bodies.sessions(await self._requester.call(request, deadline_s))

@@ -1,35 +1,35 @@
-"""Status: what the nodes say of themselves. Answered by one node, without asking others."""
+"""Status: the cluster as the node in use sees it; no other node is involved."""
 
 from quorate.client import bodies
-from quorate.client.aio.road import AsyncRoad
+from quorate.client.aio.requester import AsyncRequester
 from quorate.client.requests import ClientRequest, Lane, head
 from quorate.client.structs import MemberInfo
 
 
 class AsyncStatus:
-    """The cluster as one node sees it.
+    """The cluster as the node in use sees it.
 
     Raises (every method):
-        UnavailableError: No node answered within the deadline.
+        UnavailableError: No node replied within the deadline.
     """
 
-    def __init__(self, road: AsyncRoad) -> None:
-        self._road = road
+    def __init__(self, requester: AsyncRequester) -> None:
+        self._requester = requester
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._road!r}>"
+        return f"<{type(self).__name__} of {self._requester!r}>"
 
     async def leader(self, *, deadline_s: float | None = None) -> str:
-        """The leader's address between nodes; empty if none is known."""
-        return bodies.name(await self._road.call(_ask(b"/v1/status/leader"), deadline_s))
+        """The leader's address for other nodes; empty if none is known."""
+        return bodies.name(await self._requester.call(_ask(b"/v1/status/leader"), deadline_s))
 
     async def peers(self, *, deadline_s: float | None = None) -> list[str]:
-        """The addresses between nodes of all that vote."""
-        return bodies.names(await self._road.call(_ask(b"/v1/status/peers"), deadline_s))
+        """The addresses, for other nodes, of all voters."""
+        return bodies.names(await self._requester.call(_ask(b"/v1/status/peers"), deadline_s))
 
     async def members(self, *, deadline_s: float | None = None) -> list[MemberInfo]:
-        """All nodes, the dead ones too, with their state."""
-        return bodies.members(await self._road.call(_ask(b"/v1/agent/members"), deadline_s))
+        """All nodes, failed ones included, with their status."""
+        return bodies.members(await self._requester.call(_ask(b"/v1/agent/members"), deadline_s))
 
 
 def _ask(path: bytes) -> ClientRequest:

@@ -4,7 +4,7 @@ from typing import Self
 
 from quorate.base.errors import RequestError
 from quorate.client import arguments, bodies
-from quorate.client.aio.road import AsyncRoad
+from quorate.client.aio.requester import AsyncRequester
 from quorate.client.arguments import FLAGS_MAX, Data
 from quorate.client.requests import ClientRequest, head, lane_of
 from quorate.client.structs import TxnDone
@@ -13,20 +13,20 @@ OPERATIONS_MAX = 128
 
 
 class AsyncTxn:
-    """Collects operations, then has them done at once, or not at all.
+    """Collects operations, which `commit` executes all at once, or not at all.
 
         done = await client.txn().check_index("a", 7).put("b", b"2").delete("c").commit()
         if not done:
             print(done.faults)
 
-    Each operation sees the effect of those before it. Keys may hold what no path can carry.
+    Each operation sees the effects of those before it. Keys need not be valid in a path.
 
     Raises (every method):
         TypeError, RequestError: An argument is of another type or out of range; the text names it.
     """
 
-    def __init__(self, road: AsyncRoad) -> None:
-        self._road = road
+    def __init__(self, requester: AsyncRequester) -> None:
+        self._requester = requester
         self._operations: list[dict[str, dict[str, object]]] = []
         self._is_write = False
 
@@ -46,7 +46,7 @@ class AsyncTxn:
         )
 
     def cas(self, key: str, value: Data, index: int, *, flags: int = 0) -> Self:
-        """Write a key whose `modify_index` is `index` (0: that does not exist), or do nothing."""
+        """Write a key; fail the transaction unless its `modify_index` is `index` (0: absent)."""
         return self._add(
             "cas",
             key,
@@ -57,7 +57,7 @@ class AsyncTxn:
         )
 
     def delete(self, key: str, *, index: int | None = None) -> Self:
-        """Remove a key; with `index`, only if its `modify_index` is this, or do nothing."""
+        """Remove a key; with `index`, fail the transaction unless this is its `modify_index`."""
         if index is None:
             return self._add("delete", key, writes=True)
         return self._add("delete-cas", key, writes=True, Index=arguments.whole("index", index))
@@ -67,7 +67,7 @@ class AsyncTxn:
         return self._add("delete-tree", prefix, writes=True)
 
     def acquire(self, key: str, value: Data, session: str, *, flags: int = 0) -> Self:
-        """Take a key for a session and write it, or do nothing."""
+        """Acquire a key for a session and write it; fail the transaction if another holds it."""
         return self._add(
             "lock",
             key,
@@ -78,7 +78,7 @@ class AsyncTxn:
         )
 
     def release(self, key: str, value: Data, session: str, *, flags: int = 0) -> Self:
-        """Give a key back and write it, or do nothing if the session does not hold it."""
+        """Release a key and write it; fail the transaction if the session does not hold it."""
         return self._add(
             "unlock",
             key,
@@ -91,7 +91,7 @@ class AsyncTxn:
     # --- reads and conditions -----------------------------------------------------------------
 
     def get(self, key: str) -> Self:
-        """Read a key; if it does not exist, do nothing at all."""
+        """Read a key; fail the transaction if it does not exist."""
         return self._add("get", key)
 
     def get_or_empty(self, key: str) -> Self:
@@ -103,29 +103,29 @@ class AsyncTxn:
         return self._add("get-tree", prefix)
 
     def check_index(self, key: str, index: int) -> Self:
-        """Do nothing unless the key's `modify_index` is this."""
+        """Fail the transaction unless the key's `modify_index` is this."""
         return self._add("check-index", key, Index=arguments.whole("index", index))
 
     def check_session(self, key: str, session: str) -> Self:
-        """Do nothing unless this session holds the key: a write under a lock, fenced."""
+        """Fail the transaction unless this session holds the key: fences writes under a lock."""
         return self._add("check-session", key, Session=arguments.filled("session", session))
 
     def check_absent(self, key: str) -> Self:
-        """Do nothing if the key exists."""
+        """Fail the transaction if the key exists."""
         return self._add("check-not-exists", key)
 
-    # --- the deed -----------------------------------------------------------------------------
+    # --- execution ----------------------------------------------------------------------------
 
     async def commit(self, *, deadline_s: float | None = None) -> TxnDone:
-        """Have it done.
+        """Execute the transaction.
 
         Returns:
-            True in a condition if it took place; else `faults` says which operations failed.
+            True in a condition if it took place; else `faults` has the operations that failed.
 
         Raises:
             RequestError: `too_large`: more than 128 operations, or more than 512 KiB.
-            UnavailableError: Definite: it was not done, and the deadline came.
-            OutcomeUnknownError: Indefinite, if it writes: it may or may not have been done.
+            UnavailableError: Definite: it was not executed before the deadline.
+            OutcomeUnknownError: Indefinite, if it writes: it may or may not have been executed.
         """
         if len(self._operations) > OPERATIONS_MAX:
             raise RequestError(
@@ -140,12 +140,12 @@ class AsyncTxn:
             is_repeatable=not self._is_write,
             accepts=409,
         )
-        return bodies.txn(await self._road.call(request, deadline_s))
+        return bodies.txn(await self._requester.call(request, deadline_s))
 
     def _add(self, verb: str, key: str, *, writes: bool = False, **fields: object) -> Self:
         name = "prefix" if verb.endswith("-tree") else "key"
         named = arguments.filled(name, key)
-        arguments.data(name, named)  # or the whole transaction would fail when it is sent
+        arguments.data(name, named)  # else the whole transaction would fail when it is sent
         self._operations.append({"KV": {"Verb": verb, "Key": named, **fields}})
         self._is_write = self._is_write or writes
         return self

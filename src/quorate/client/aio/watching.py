@@ -1,16 +1,16 @@
-"""Watching: the states of something, one after another, by blocking reads.
+"""Watches: the successive states of a key or keys, by blocking queries.
 
-WCH-1: the first state comes at once; the last one is never missed, those between may be.
-WCH-2: no state is given twice in a row.
-WCH-3: an index that goes back (a restored or another cluster) makes the watch begin anew.
-WCH-4: a silence is noticed within `patience_s`: a node is asked to wait for a part of that only.
+WCH-1: the first state is returned at once; the last one is never missed, those in between may be.
+WCH-2: the same state is not returned twice in a row.
+WCH-3: if the index decreases (a restored or another cluster), the watch starts from the beginning.
+WCH-4: that no node replies is noticed within `patience_s`: each query waits for a part of it only.
 """
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from quorate.base.errors import PeerError
-from quorate.client.aio.road import AsyncRoad
+from quorate.client.aio.requester import AsyncRequester
 from quorate.client.arguments import seconds
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest
@@ -18,21 +18,21 @@ from quorate.client.retry import WAIT_SPREAD
 
 State = TypeVar("State")
 
-WAIT_S = 15.0  # a node that died without a word is noticed after this and the slack
-SLACK_S = 8.0  # a node holds a read that finds no leader for up to 7 s
-PATIENCE_S = 60.0
+WAIT_S = 15.0  # a node that failed silently is noticed after this and the slack
+SLACK_S = 8.0  # a node holds a read without a leader for up to 7 s
+WATCH_TIMEOUT_S = 60.0
 
 
 class AsyncWatch(Generic[State]):
     """An endless iterator over states; leave the loop to end it.
 
     Args:
-        road: The way to the cluster.
+        requester: Executes the queries.
         ask: Makes the request that waits for something newer than an index (0: do not wait),
             for some seconds.
         read: Makes the state from a reply.
-        patience_s: How long no node may answer; infinity for ever.
-        subject: What is watched, for people.
+        patience_s: How long no node may reply; infinity for ever.
+        subject: What is watched, for messages.
 
     Raises:
         TypeError, RequestError: `patience_s` is no number above zero.
@@ -43,7 +43,7 @@ class AsyncWatch(Generic[State]):
 
     def __init__(
         self,
-        road: AsyncRoad,
+        requester: AsyncRequester,
         ask: Callable[[int, float], ClientRequest],
         read: Callable[[Reply], State],
         patience_s: float,
@@ -51,10 +51,10 @@ class AsyncWatch(Generic[State]):
     ) -> None:
         self.index = 0
         self._subject = subject
-        self._road = road
+        self._requester = requester
         self._ask = ask
         self._read = read
-        self._patience_s = seconds("patience_s", patience_s, 0.001)
+        self._timeout_s = seconds("patience_s", patience_s, 0.001)
         self._seen: list[State] = []
 
     def __repr__(self) -> str:
@@ -70,8 +70,8 @@ class AsyncWatch(Generic[State]):
         """Wait for the next state.
 
         Raises:
-            UnavailableError: No node answered for `patience_s`. The watch can go on after it.
-            PeerError: The node answers without an index, so it cannot be watched.
+            UnavailableError: No node replied for `patience_s`. The watch can be continued.
+            PeerError: The reply has no index, so it is not from a key-value store.
         """
         while True:
             state = await self.look()
@@ -80,23 +80,23 @@ class AsyncWatch(Generic[State]):
                 return state
 
     async def look(self, wait_s: float = WAIT_S, *, deadline_s: float | None = None) -> State:
-        """The state when it has changed since the last look, or after `wait_s` as it is then.
+        """Query the state: once it has changed since the last query, or after `wait_s`.
 
         Args:
             wait_s: How long to wait for a change.
-            deadline_s: Seconds from now; None: what the watch was told as `patience_s`.
+            deadline_s: Seconds from now; None: the `patience_s` of the watch.
 
         Raises:
             UnavailableError, PeerError: As `__anext__`.
         """
-        limit_s = self._patience_s
+        limit_s = self._timeout_s
         if deadline_s is None:
             wait_s = min(wait_s, limit_s / 3)
         else:
             limit_s = min(limit_s, deadline_s)
         request = self._ask(self.index, wait_s)
         attempt_s = request.wait_s * WAIT_SPREAD + SLACK_S
-        reply = await self._road.call(request, limit_s, attempt_s)
+        reply = await self._requester.call(request, limit_s, attempt_s)
         if reply.index < 1:
             raise PeerError(
                 "remote",

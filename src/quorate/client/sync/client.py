@@ -1,4 +1,4 @@
-"""The client: endpoints in, everything else from here."""
+"""The client of a cluster, from which all other objects are obtained."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from quorate.base.errors import RequestError
 from quorate.client import arguments, environment
 from quorate.client.arguments import Data
 from quorate.client.blocking import ClientTransport
-from quorate.client.endpoints import Ring
+from quorate.client.endpoints import EndpointList
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane, call_path, head, query
@@ -17,7 +17,7 @@ from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
 from quorate.client.sync.operator import Operator
-from quorate.client.sync.road import FOREVER, Road
+from quorate.client.sync.requester import FOREVER, Requester
 from quorate.client.sync.semaphores import Semaphore
 from quorate.client.sync.session import Sessions
 from quorate.client.sync.snapshot import Snapshots
@@ -25,42 +25,42 @@ from quorate.client.sync.status import Status
 from quorate.client.sync.txn import Txn
 from quorate.client.transport import Settings
 
-DEADLINE_S = 10.0  # longer than an election, and than a node holds what finds no leader
+DEADLINE_S = 10.0  # longer than an election, and than a node holds a request without a leader
 ATTEMPT_S = 3.0
 
 
 class Client:
-    """A guest of a cluster.
+    """A client of a cluster, for asyncio.
 
         with Client(["10.0.0.1:8500", "10.0.0.2:8500"]) as client:
             client.kv.put("colour", b"green")
 
     Any node serves any request. One is used until it fails, then the next in the order given.
-    What surely did not happen is tried again until the deadline; a write that may have happened
-    is not, it raises OutcomeUnknownError.
+    A request that was definitely not executed is tried again until the deadline; a write that may
+    have been executed is not, it raises OutcomeUnknownError.
 
-    It lives on one event loop at a time, that of its first call; when that loop is closed, the
-    next call begins on its own. After a fork the child makes connections of its own, and a copy
-    (by pickle, so by multiprocessing, too) makes its own as well.
+    It uses one event loop at a time, that of its first call; when that loop is closed, the next
+    call uses the running one. After a fork the child makes connections of its own, and so does
+    a copy (by pickle, so by multiprocessing, too).
 
     Args:
         endpoints: Nodes, as `host:port`, `http://host:port` or `unix:///path`; several in a list.
             None: those in CONSUL_HTTP_ADDR, separated by commas, else 127.0.0.1:8500.
         deadline_s: For calls that set none.
-        attempt_s: How long a read waits for one node before it asks the next.
+        attempt_s: How long a read waits for one node before the next is tried.
         token: Access token sent with every request; empty for none. None: the one in the file
             CONSUL_HTTP_TOKEN_FILE, else CONSUL_HTTP_TOKEN. It is part of a pickled client.
-        pipes: Connections per node that concurrent calls share.
+        pipes: How many connections per node concurrent calls share.
 
     Raises:
         TypeError: An argument is of another type; the text names it.
-        RequestError: An endpoint makes no sense, a number is out of range, or the environment
-            asks for what cannot be had (CONSUL_HTTP_SSL, CONSUL_CACERT and other variables).
+        RequestError: An endpoint is invalid, a number is out of range, or the environment asks for
+            what Quorate does not have (CONSUL_HTTP_SSL, CONSUL_CACERT and other variables).
 
     Attributes:
         kv: Keys and values.
         session: Sessions.
-        status: What the nodes say of themselves.
+        status: The cluster as the node in use sees it.
         snapshot: Backups.
         operator: Members, votes and leadership.
     """
@@ -83,36 +83,38 @@ class Client:
         secret = environment.token(os.environ) if token is None else arguments.text("token", token)
         if not (secret.isprintable() and secret.isascii()):
             raise RequestError("bad_request", "a token has only printable ASCII characters")
-        ring = Ring(environment.addresses(os.environ) if endpoints is None else endpoints)
+        endpoint_list = EndpointList(
+            environment.addresses(os.environ) if endpoints is None else endpoints
+        )
         self._transport = ClientTransport(
             Settings(
                 token=secret,
                 authorization=environment.authorization(os.environ),
-                pipes=pipes,
-                stalled=ring.leave,
+                connections_max=pipes,
+                stalled=endpoint_list.leave,
             )
         )
-        self._road = Road(ring, self._transport, deadline_s, attempt_s)
-        self._ring = ring
+        self._requester = Requester(endpoint_list, self._transport, deadline_s, attempt_s)
+        self._endpoint_list = endpoint_list
         self.deadline_s = deadline_s
         self.now_s = self._transport.now_s
-        self.kv = Kv(self._road)
-        self.session = Sessions(self._road)
-        self.status = Status(self._road)
-        self.snapshot = Snapshots(self._road)
-        self.operator = Operator(self._road)
+        self.kv = Kv(self._requester)
+        self.session = Sessions(self._requester)
+        self.status = Status(self._requester)
+        self.snapshot = Snapshots(self._requester)
+        self.operator = Operator(self._requester)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._road!r}; uses {self.endpoint}>"
+        return f"<{type(self).__name__} of {self._requester!r}; uses {self.endpoint}>"
 
     @property
     def endpoint(self) -> str:
         """The node in use now, as `host:port`."""
-        return self._ring.current.name
+        return self._endpoint_list.current.name
 
     def txn(self) -> Txn:
         """Begin a transaction."""
-        return Txn(self._road)
+        return Txn(self._requester)
 
     def lock(
         self,
@@ -128,13 +130,13 @@ class Client:
 
         Args:
             name: The key that is the lock.
-            value: Written to it while held, for people.
-            ttl_s: After a crash the lock is free when this, and at most twice this, has passed
-                since the last renewal: 10 to 86,400.
-            wait_s: How long to wait for it in all, whether another holds it or no node answers;
-                0: only try. Infinity: until it is free, but at most a minute for an answer.
-            lock_delay_s: How long it stays taken after a session ended by itself, so that a
-                holder cut off can notice; 0 to 60.
+            value: Written to it while held; a description.
+            ttl_s: After a crash of the holder, the lock becomes free when this, and at most twice
+                this, has passed since the last renewal: 10 to 86,400.
+            wait_s: How long to wait for it, whether another session holds it or no node replies;
+                0: only try. Infinity: until it is free, but at most a minute for a reply.
+            lock_delay_s: How long it cannot be acquired after a session was invalidated, so that a
+                disconnected holder can notice it; 0 to 60.
             on_lost: Called with the reason when it is lost while held.
 
         Raises:
@@ -156,11 +158,11 @@ class Client:
         lock_delay_s: float = 15.0,
         on_lost: Lost | None = None,
     ) -> Election:
-        """Stand for leadership: a lock whose value tells the others who leads.
+        """Campaign for leadership: a lock whose value identifies the leader to the others.
 
         Args:
-            name: The key that the election is about.
-            value: What others shall read while we lead, such as our address.
+            name: The key of the election.
+            value: What others read while this program leads, such as its address.
             ttl_s: See `lock`.
             wait_s: See `lock`.
             lock_delay_s: See `lock`.
@@ -187,7 +189,7 @@ class Client:
         Args:
             prefix: The keys of the semaphore begin with this and a slash; no others may.
             limit: How many may hold it at once; the same for all who use it.
-            value: Written to the holder's own key while held, for people.
+            value: Written to the holder's own key while held; a description.
             ttl_s: See `lock`.
             wait_s: See `lock`.
             on_lost: See `lock`.
@@ -208,7 +210,7 @@ class Client:
         attempt_s: float | None = None,
         **parameters: str | int | bool | None,
     ) -> Reply:
-        """Ask for something that has no method here.
+        """Execute a request for which there is no method.
 
         Args:
             method: `GET`, `PUT`, `POST` or `DELETE`.
@@ -222,7 +224,7 @@ class Client:
             The reply, whose status is 200.
 
         Raises:
-            QuorateError: Any other status, by what it means; no answer, as everywhere.
+            QuorateError: The error for any other status, or for a missing reply.
         """
         arguments.one_of("method", method, ("GET", "PUT", "POST", "DELETE"))
         for name, value in parameters.items():
@@ -230,14 +232,14 @@ class Client:
         request = ClientRequest(
             head(method, call_path(path), query(**parameters)),
             arguments.data("body", body),
-            Lane.ALONE,
+            Lane.EXCLUSIVE,
             is_repeatable=method == "GET",
         )
         attempt_s = arguments.limit("attempt_s", attempt_s)
-        return self._road.call(request, deadline_s, attempt_s)
+        return self._requester.call(request, deadline_s, attempt_s)
 
     def close(self) -> None:
-        """Drop all connections; calls under way fail. Locks held end with their TTL."""
+        """Drop all connections; calls in flight fail. Locks that are held end with their TTL."""
         self._transport.close()
 
     def __enter__(self) -> Self:

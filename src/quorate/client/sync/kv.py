@@ -17,8 +17,8 @@ from quorate.client.requests import (
     query,
 )
 from quorate.client.structs import KvEntry, Written
-from quorate.client.sync.road import Road
-from quorate.client.sync.watching import PATIENCE_S, Watch
+from quorate.client.sync.requester import Requester
+from quorate.client.sync.watching import WATCH_TIMEOUT_S, Watch
 
 State = TypeVar("State")
 
@@ -27,25 +27,25 @@ class Kv:
     """The key-value store.
 
     Keys are text of at most 4 KiB; values are bytes, at most 512 KiB; a text is stored as UTF-8,
-    and comes back as bytes. Reads are linearizable
-    unless they say `stale`: then the node answers at once from what it has, even without a
-    leader. Every method takes `deadline_s`, seconds from the call; the client's own if None.
+    and read as bytes. Reads are linearizable unless they are `stale`: then the node answers at once
+    from its own state, even without a leader. Every method takes `deadline_s`, seconds from the
+    call; the client's own if None.
 
     Raises (every method):
         TypeError: An argument is of another type; the text names it.
         RequestError: The key or value cannot be sent.
-        PeerError: What answers is no HTTP API of Quorate or Consul.
-        UnavailableError: Definite: it was not done, and the deadline came.
-        OutcomeUnknownError: Indefinite, writes only: it may or may not have been done.
+        PeerError: The address serves no HTTP API of Quorate or Consul.
+        UnavailableError: Definite: it was not executed before the deadline.
+        OutcomeUnknownError: Indefinite, writes only: it may or may not have been executed.
     """
 
-    def __init__(self, road: Road) -> None:
-        self._road = road
-        self.now_s = road.now_s
-        self.deadline_s = road.deadline_s
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+        self.now_s = requester.now_s
+        self.deadline_s = requester.deadline_s
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._road!r}>"
+        return f"<{type(self).__name__} of {self._requester!r}>"
 
     # --- reads --------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ class Kv:
     ) -> KvEntry | None:
         """Read a key with all that is stored about it; None if it does not exist."""
         request = _read(key, query(stale=_flag(stale)), Lane.LOCAL if stale else Lane.SHARED)
-        return bodies.entry(self._road.call(request, deadline_s))
+        return bodies.entry(self._requester.call(request, deadline_s))
 
     def read(
         self, key: str, *, stale: bool = False, deadline_s: float | None = None
@@ -62,15 +62,15 @@ class Kv:
         """Read only the value of a key; None if the key does not exist. Cheaper than `get`."""
         what = query(raw=True, stale=_flag(stale))
         request = _read(key, what, Lane.LOCAL if stale else Lane.SHARED)
-        reply = self._road.call(request, deadline_s)
+        reply = self._requester.call(request, deadline_s)
         return reply.body if bodies.is_found(reply) else None
 
     def tree(
         self, prefix: str = "", *, stale: bool = False, deadline_s: float | None = None
     ) -> list[KvEntry]:
         """Read all keys that begin with a prefix, ordered by key; empty if there are none."""
-        request = _read(prefix, query(recurse=True, stale=_flag(stale)), Lane.ALONE)
-        return bodies.entries(self._road.call(request, deadline_s))
+        request = _read(prefix, query(recurse=True, stale=_flag(stale)), Lane.EXCLUSIVE)
+        return bodies.entries(self._requester.call(request, deadline_s))
 
     def keys(
         self,
@@ -80,23 +80,25 @@ class Kv:
         stale: bool = False,
         deadline_s: float | None = None,
     ) -> list[str]:
-        """Name all keys that begin with a prefix, in order.
+        """List the names of all keys that begin with a prefix, in order.
 
         Args:
             prefix: Empty means all.
-            separator: Names are cut after the first one past the prefix, each part once: with
-                "/" this lists a folder.
+            separator: Names are cut after its first occurrence behind the prefix, and listed once:
+                with "/" this lists a folder.
             stale: See the class.
             deadline_s: See the class.
         """
         cut = arguments.text("separator", separator) or None
         what = query(keys=True, separator=cut, stale=_flag(stale))
-        return bodies.key_names(self._road.call(_read(prefix, what, Lane.ALONE), deadline_s))
+        return bodies.key_names(
+            self._requester.call(_read(prefix, what, Lane.EXCLUSIVE), deadline_s)
+        )
 
     # --- writes -------------------------------------------------------------------------------
 
     def put(self, key: str, value: Data, *, flags: int = 0, deadline_s: float | None = None) -> int:
-        """Write a key, whatever it holds.
+        """Write a key unconditionally.
 
         Args:
             key: The key.
@@ -105,11 +107,11 @@ class Kv:
             deadline_s: See the class.
 
         Returns:
-            The index of the command; the current one if the key already held just this.
+            The index of the command; the current one if the key had this value and flags already.
         """
         what = query(flags=flags_of(flags)) if flags or type(flags) is not int else ""
         request = put_request(key, what, value)
-        return bodies.written(self._road.call(request, deadline_s)).index
+        return bodies.written(self._requester.call(request, deadline_s)).index
 
     def cas(
         self,
@@ -122,8 +124,8 @@ class Kv:
     ) -> Written:
         """Write a key only if it was not changed since it was read.
 
-        After OutcomeUnknownError do not simply repeat: if the first one took place, the second
-        is refused. Read the key and look.
+        After OutcomeUnknownError do not simply repeat it: if the first one took place, the second
+        fails. Read the key first.
 
         Args:
             key: The key.
@@ -134,12 +136,12 @@ class Kv:
         """
         what = query(cas=arguments.whole("index", index), flags=flags_of(flags))
         request = put_request(key, what, value)
-        return bodies.written(self._road.call(request, deadline_s))
+        return bodies.written(self._requester.call(request, deadline_s))
 
     def delete(
         self, key: str, *, index: int | None = None, deadline_s: float | None = None
     ) -> Written:
-        """Remove a key; done, too, if there is none.
+        """Remove a key; it succeeds, too, if the key does not exist.
 
         Args:
             key: The key.
@@ -148,14 +150,14 @@ class Kv:
         """
         cas = None if index is None else arguments.whole("index", index)
         request = ClientRequest(head("DELETE", _named(key), query(cas=cas)))
-        return bodies.written(self._road.call(request, deadline_s))
+        return bodies.written(self._requester.call(request, deadline_s))
 
     def delete_tree(self, prefix: str, *, deadline_s: float | None = None) -> Written:
         """Remove all keys that begin with a prefix, at once. An empty prefix removes all keys."""
         request = ClientRequest(head("DELETE", kv_path(prefix), query(recurse=True)))
-        return bodies.written(self._road.call(request, deadline_s))
+        return bodies.written(self._requester.call(request, deadline_s))
 
-    # --- locks, as the store sees them --------------------------------------------------------
+    # --- the operations that locks are made of ------------------------------------------------
 
     def acquire(
         self,
@@ -166,11 +168,11 @@ class Kv:
         flags: int = 0,
         deadline_s: float | None = None,
     ) -> Written:
-        """Take a key for a session, and write it. `client.lock` does the rest of the recipe.
+        """Acquire a key for a session, and write it; `client.lock` is a whole lock.
 
         Returns:
-            Done if the session holds the key now; `index` is the fencing token then. Not done if
-            another session holds it, or held it and the lock-delay runs.
+            True if the session holds the key now; `index` is the fencing token then. False if
+            another session holds it, or its lock-delay has not passed.
 
         Raises:
             NotFoundError: The session does not exist.
@@ -178,7 +180,7 @@ class Kv:
         session = arguments.filled("session", session)
         what = query(acquire=session, flags=flags_of(flags))
         request = put_request(key, what, value, is_repeatable=True)
-        return bodies.written(self._road.call(request, deadline_s))
+        return bodies.written(self._requester.call(request, deadline_s))
 
     def release(
         self,
@@ -189,41 +191,43 @@ class Kv:
         flags: int = 0,
         deadline_s: float | None = None,
     ) -> Written:
-        """Give a key back, and write it; not done if the session does not hold it."""
+        """Release a key, and write it; false if the session does not hold it."""
         session = arguments.filled("session", session)
         what = query(release=session, flags=flags_of(flags))
         request = put_request(key, what, value)
-        return bodies.written(self._road.call(request, deadline_s))
+        return bodies.written(self._requester.call(request, deadline_s))
 
     # --- watches ------------------------------------------------------------------------------
 
-    def watch(self, key: str, *, patience_s: float = PATIENCE_S) -> Watch[KvEntry | None]:
-        """Follow a key: its state now, then each change; None while it does not exist.
+    def watch(self, key: str, *, patience_s: float = WATCH_TIMEOUT_S) -> Watch[KvEntry | None]:
+        """Watch a key: its state now, then each change; None while it does not exist.
 
-        Quick changes may be seen as one, but the last state is never missed.
+        Changes in quick succession may be seen as one, but the last state is never missed.
 
         Args:
             key: The key.
-            patience_s: The watch raises UnavailableError when no node has answered for so long.
+            patience_s: The watch raises UnavailableError when no node has replied for so long.
         """
         return self.watch_as(key, bodies.entry, patience_s)
 
     def watch_as(self, key: str, read: Callable[[Reply], State], patience_s: float) -> Watch[State]:
-        """Follow what `read` makes of a key; states that are equal count as one."""
+        """Watch a key, of which `read` makes the states; equal states count as one."""
         path = _named(key)
         return Watch(
-            self._road,
+            self._requester,
             lambda index, wait_s: _blocking(path, index, wait_s),
             read,
             patience_s,
             repr(key),
         )
 
-    def watch_tree(self, prefix: str, *, patience_s: float = PATIENCE_S) -> Watch[list[KvEntry]]:
-        """Follow all keys that begin with a prefix; each state is the whole list, as `tree`."""
+    def watch_tree(
+        self, prefix: str, *, patience_s: float = WATCH_TIMEOUT_S
+    ) -> Watch[list[KvEntry]]:
+        """Watch all keys that begin with a prefix; each state is the whole list, as `tree`."""
         path = kv_path(prefix)
         return Watch(
-            self._road,
+            self._requester,
             lambda index, wait_s: _blocking(path, index, wait_s, recurse=True),
             bodies.entries,
             patience_s,
@@ -242,7 +246,7 @@ def _flag(stale: bool) -> bool:
 
 
 def _read(key: str, what: str, lane: Lane) -> ClientRequest:
-    path = kv_path(key) if lane is Lane.ALONE else _named(key)
+    path = kv_path(key) if lane is Lane.EXCLUSIVE else _named(key)
     return ClientRequest(head("GET", path, what), lane=lane, is_repeatable=True, accepts=404)
 
 
@@ -250,5 +254,9 @@ def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) 
     waited_s = max(wait_s, 0.001) if index else 0.0
     what = query(recurse=recurse, index=index or None, wait=spell(waited_s) if index else None)
     return ClientRequest(
-        head("GET", path, what), lane=Lane.ALONE, is_repeatable=True, accepts=404, wait_s=waited_s
+        head("GET", path, what),
+        lane=Lane.EXCLUSIVE,
+        is_repeatable=True,
+        accepts=404,
+        wait_s=waited_s,
     )

@@ -1,4 +1,4 @@
-"""Paxos by its three verbs, over a cluster."""
+"""Single decisions by the cluster, with the operations of Paxos."""
 
 from quorate.base.errors import (
     NotFoundError,
@@ -11,20 +11,20 @@ from quorate.client.arguments import Data
 from quorate.client.holding import GRACE_S
 from quorate.client.structs import KvEntry
 from quorate.client.sync.client import Client
-from quorate.client.sync.watching import PATIENCE_S, WAIT_S
+from quorate.client.sync.watching import WAIT_S, WATCH_TIMEOUT_S
 
 PREFIX = "paxos/"
 
 
 class Paxos:
-    """Decide values, each once and for ever: whatever is proposed, all learn the same one.
+    """Decide values, each once and for ever: of all proposals, every client learns the same one.
 
         paxos = Paxos(client)
         assert paxos.propose("epoch-7/owner", b"ann") == paxos.decide("epoch-7/owner")
 
-    It is thin: an instance of Paxos is a key that is written only while it does not exist, and
-    the cluster's log, itself chosen by Multi-Paxos, orders the proposals; the first one in it is
-    the decision. So nothing else may write or delete keys below the prefix.
+    An instance is a key that is written only if it does not exist; the cluster's log, which
+    Multi-Paxos replicates, orders the proposals, and the first one is the decision. So nothing else
+    may write or delete keys below the prefix.
 
     Args:
         client: A client of the cluster.
@@ -43,14 +43,14 @@ class Paxos:
     def propose(self, name: str, value: Data, *, deadline_s: float | None = None) -> bytes:
         """Try to have a value decided.
 
-        Safe to call again after any error: what is decided stays.
+        It may be called again after any error: a decision does not change.
 
         Returns:
-            The decided value, ours or another's.
+            The decided value, this or another one.
 
         Raises:
-            UnavailableError: Definite: our value was not proposed within the deadline.
-            OutcomeUnknownError: Indefinite: our value may be the decision, or become it.
+            UnavailableError: Definite: the value was not proposed within the deadline.
+            OutcomeUnknownError: Indefinite: the value may be the decision, or become it.
         """
         kv = self._client.kv
         key = self._key(name)
@@ -68,33 +68,33 @@ class Paxos:
                 entry = kv.get(key, deadline_s=max(until_s - self._client.now_s(), 0.0))
                 if entry is not None:
                     return entry.value
-        except QuorateError as error:  # an earlier proposal of ours may take place all the same
+        except QuorateError as error:  # an earlier try may still take effect
             raise unknown or error from None
         raise unknown or UnavailableError(
             "unreachable", f"no decision for {name!r} within {wait_s:g} s"
         )
 
     def accept(self, name: str, *, deadline_s: float | None = None) -> bytes | None:
-        """What a quorum has accepted for this name so far: the decided value, or None.
+        """The value that a quorum has accepted for this name: the decided one, or None.
 
-        It is linearizable: if it is None, nothing had been decided when the call began.
+        It is linearizable: if it is None, nothing was decided when the call began.
         """
         entry: KvEntry | None = self._client.kv.get(self._key(name), deadline_s=deadline_s)
         return None if entry is None else entry.value
 
     def decide(
-        self, name: str, *, deadline_s: float | None = None, patience_s: float = PATIENCE_S
+        self, name: str, *, deadline_s: float | None = None, patience_s: float = WATCH_TIMEOUT_S
     ) -> bytes:
         """Wait until a value is decided.
 
         Args:
             name: What is to be decided.
             deadline_s: Seconds from now; the client's own if None, infinity for ever.
-            patience_s: How long no node may answer.
+            patience_s: How long no node may reply.
 
         Raises:
             NotFoundError: Nothing was decided within the deadline.
-            UnavailableError: No node answered within the deadline, or for `patience_s`.
+            UnavailableError: No node replied within the deadline, or for `patience_s`.
         """
         key = self._key(name)
         wait_s = self._limit(deadline_s)
@@ -110,7 +110,7 @@ class Paxos:
             except UnavailableError:
                 if not watch.index or rest_s > look_s:
                     raise
-                entry = None  # a node has answered before: nothing was decided then
+                entry = None  # a node has replied before: nothing was decided then
             if entry is not None:
                 return entry.value
             if self._client.now_s() >= until_s:

@@ -1,4 +1,4 @@
-"""The keeper of the sync client, on a clock that moves only when a node is asked."""
+"""The session renewal of the sync client, on a clock that moves only when a node is asked."""
 
 import threading
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from queue import SimpleQueue
 import pytest
 
 from quorate.base.errors import UnavailableError
-from quorate.client import threads
+from quorate.client import renewthread
 from quorate.client.holding import SAFE, Held
-from quorate.client.threads import Keeper
+from quorate.client.renewthread import Renewer
 from tests.limits import HANG_S
 
 TTL_S = 0.03
@@ -40,14 +40,14 @@ class Script:
         self._clock.now_s += self._renewal_s
         return True
 
-    def look(self, deadline_s: float) -> str:
+    def read_key(self, deadline_s: float) -> str:
         return self._look(deadline_s)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(threads, "time", made)
+    monkeypatch.setattr(renewthread, "time", made)
     return made
 
 
@@ -59,10 +59,10 @@ def test_a_look_at_the_key_ends_before_the_renewed_session_may(clock: Clock) -> 
         ends_s.put(clock.now_s + deadline_s)
         return "enough"
 
-    keeper = Keeper(Script(clock, TTL_S / 2, look), TTL_S, began_s)
-    assert keeper.guard(Held("l", "s", 1), None)
+    renewer = Renewer(Script(clock, TTL_S / 2, look), TTL_S, began_s)
+    assert renewer.guard(Held("l", "s", 1), None)
     assert ends_s.get(timeout=HANG_S) <= began_s + TTL_S * SAFE
-    keeper.stop()
+    renewer.stop()
 
 
 def test_a_lock_whose_renewals_succeed_is_not_lost_because_a_look_fails(clock: Clock) -> None:
@@ -80,19 +80,19 @@ def test_a_lock_whose_renewals_succeed_is_not_lost_because_a_look_fails(clock: C
 
     begun_s = clock.now_s - TTL_S * SAFE + TTL_S / 4
     reasons: list[str] = []
-    keeper = Keeper(Script(clock, 0.0, look), TTL_S, begun_s)
+    renewer = Renewer(Script(clock, 0.0, look), TTL_S, begun_s)
     held = Held("l", "s", 1)
-    assert keeper.guard(held, reasons.append)
+    assert renewer.guard(held, reasons.append)
     assert went_on.wait(HANG_S)
-    keeper.stop()
+    renewer.stop()
     assert (held.is_lost, reasons) == (False, [])
 
 
 def test_what_was_lost_before_it_was_held_is_not_held(clock: Clock) -> None:
-    keeper = Keeper(Script(clock, 0.0, lambda _: ""), TTL_S, clock.now_s - TTL_S)
-    while not keeper.why:
+    renewer = Renewer(Script(clock, 0.0, lambda _: ""), TTL_S, clock.now_s - TTL_S)
+    while not renewer.why:
         threading.Event().wait(0.001)
     reasons: list[str] = []
-    assert not keeper.guard(Held("l", "s", 1), reasons.append)
+    assert not renewer.guard(Held("l", "s", 1), reasons.append)
     assert reasons == []
-    keeper.stop()
+    renewer.stop()

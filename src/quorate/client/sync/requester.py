@@ -1,66 +1,71 @@
-"""Road: a request's way to some node and back, within its deadline, over as many tries as it takes.
+"""Requester: gets a reply to a request within its deadline, from some node, in one or more tries.
 
-The good case is one line; everything else is in `_go_on`, and `quorate.client.retry` decides it.
+The successful first try is in `call`; further ones are in `_retry`, and `quorate.client.retry`
+decides about them.
 """
 
 from quorate.client.arguments import seconds
 from quorate.client.blocking import ClientTransport
-from quorate.client.endpoints import Endpoint, Ring
+from quorate.client.endpoints import Endpoint, EndpointList
 from quorate.client.errors import ExchangeError
 from quorate.client.log import LOG
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane
-from quorate.client.retry import HOLD_S, HOLD_SLACK_S, Trouble, with_limit
+from quorate.client.retry import HOLD_S, HOLD_SLACK_S, RetryState, with_limit
 from quorate.client.times import sleep
 
 FOREVER = float("inf")
 
 
-class Road:
-    """What every part of the client calls.
+class Requester:
+    """Executes the requests of all parts of the client.
 
     Args:
-        ring: The nodes, and the one in use.
+        endpoint_list: The nodes, and the one in use.
         transport: Connections to them.
         deadline_s: For calls that set none.
-        attempt_s: How long a repeatable request waits for one node before it asks the next.
+        attempt_s: How long a repeatable request waits for one node before the next is tried.
     """
 
     def __init__(
-        self, ring: Ring, transport: ClientTransport, deadline_s: float, attempt_s: float
+        self,
+        endpoint_list: EndpointList,
+        transport: ClientTransport,
+        deadline_s: float,
+        attempt_s: float,
     ) -> None:
         self.deadline_s = deadline_s
         self.now_s = transport.now_s
-        self._ring = ring
+        self._endpoint_list = endpoint_list
         self._transport = transport
         self._attempt_s = attempt_s
 
     def __repr__(self) -> str:
-        return ", ".join(endpoint.name for endpoint in self._ring.endpoints)
+        return ", ".join(endpoint.name for endpoint in self._endpoint_list.endpoints)
 
     def call(
         self,
         request: ClientRequest,
         deadline_s: float | None = None,
         attempt_s: float | None = None,
-        patience_s: float = FOREVER,
+        failing_s_max: float = FOREVER,
     ) -> Reply:
-        """Have a request answered.
+        """Execute a request.
 
         Args:
-            request: What to ask.
-            deadline_s: Seconds from now after which the caller no longer waits; the client's own
-                if None.
-            attempt_s: How long one node may take if the request is repeatable; the client's
-                own if None, and no limit for what has a connection of its own.
-            patience_s: How long tries may go on failing, for requests whose good tries take long.
+            request: The request.
+            deadline_s: Seconds from now; the client's own if None.
+            attempt_s: How long one node may take if the request is repeatable; if None, the
+                client's own, and without limit for a request with a connection of its own.
+            failing_s_max: How long tries may go on failing, for requests whose successful tries
+                are long.
 
         Returns:
             A reply with status 200, or the other one that the request accepts.
 
         Raises:
-            OutcomeUnknownError: Indefinite: a write was sent and no clear answer came.
-            QuorateError: Definite: it surely did not happen.
+            OutcomeUnknownError: Indefinite: a write was sent and no definite reply came.
+            QuorateError: Definite: it was not executed.
         """
         wait_s = self.deadline_s if deadline_s is None else seconds("deadline_s", deadline_s)
         begun_s = self.now_s()
@@ -70,11 +75,11 @@ class Road:
             try_until_s = until_s
         else:
             try_s = self._attempt_of(request, attempt_s)
-            # the first of several tries to read needs no limit: the next one brings the reason
+            # the first of several tries of a read needs no limit: the next one shows the reason
             is_limited = request.is_write or try_s >= wait_s
             first = with_limit(request, min(try_s, wait_s)) if is_limited else request
             try_until_s = min(until_s, begun_s + try_s)
-        endpoint = self._ring.current
+        endpoint = self._endpoint_list.current
         outcome: Reply | ExchangeError
         try:
             reply = self._transport.exchange(endpoint, first, try_until_s)
@@ -82,28 +87,30 @@ class Road:
                 endpoint.has_answered = True
                 return reply
             outcome = reply
-        except ExchangeError as failure:  # whether that may be repeated is seen below
+        except ExchangeError as failure:  # whether it may be repeated is decided below
             outcome = failure
-        trouble = Trouble(request, len(self._ring.endpoints), begun_s, until_s, patience_s)
-        return self._go_on(trouble, outcome, endpoint, begun_s, attempt_s)
+        retries = RetryState(
+            request, len(self._endpoint_list.endpoints), begun_s, until_s, failing_s_max
+        )
+        return self._retry(retries, outcome, endpoint, begun_s, attempt_s)
 
-    def _go_on(
+    def _retry(
         self,
-        trouble: Trouble,
+        retries: RetryState,
         outcome: Reply | ExchangeError,
         endpoint: Endpoint,
         try_begun_s: float,
         attempt_s: float | None,
     ) -> Reply:
-        """Try again, at the next node, until there is a reply; or raise."""
-        request = trouble.request
+        """Try again, at the next node, until there is a successful reply; or raise."""
+        request = retries.request
         while True:
-            wait_s = self._next(trouble, outcome, endpoint, try_begun_s)
+            wait_s = self._next(retries, outcome, endpoint, try_begun_s)
             if wait_s:
                 sleep(wait_s)
-            endpoint = self._ring.current
+            endpoint = self._endpoint_list.current
             try_begun_s = self.now_s()
-            rest_s = trouble.until_s - try_begun_s
+            rest_s = retries.until_s - try_begun_s
             if request.is_repeatable:
                 rest_s = min(rest_s, self._attempt_of(request, attempt_s))
             limited = with_limit(request, rest_s)
@@ -111,7 +118,7 @@ class Road:
                 reply = self._transport.exchange(endpoint, limited, try_begun_s + rest_s)
                 if reply.status in (200, request.accepts):
                     endpoint.has_answered = True
-                    LOG.info("%s answered after %d tries", endpoint.name, trouble.tries + 1)
+                    LOG.info("%s answered after %d tries", endpoint.name, retries.tries + 1)
                     return reply
                 outcome = reply
             except ExchangeError as failure:  # likewise
@@ -119,19 +126,19 @@ class Road:
 
     def _next(
         self,
-        trouble: Trouble,
+        retries: RetryState,
         outcome: Reply | ExchangeError,
         endpoint: Endpoint,
         try_begun_s: float,
     ) -> float:
         if isinstance(outcome, Reply):
             endpoint.has_answered = True
-        is_left = isinstance(outcome, ExchangeError) or trouble.is_passing(outcome)
-        if is_left and self._ring.leave(endpoint):
-            LOG.warning("left %s for %s", endpoint.name, self._ring.current.name)
-        return trouble.next_try_after(outcome, endpoint, try_begun_s, self.now_s())
+        is_left = isinstance(outcome, ExchangeError) or retries.is_temporary(outcome)
+        if is_left and self._endpoint_list.leave(endpoint):
+            LOG.warning("left %s for %s", endpoint.name, self._endpoint_list.current.name)
+        return retries.next_try_after(outcome, endpoint, try_begun_s, self.now_s())
 
     def _attempt_of(self, request: ClientRequest, attempt_s: float | None) -> float:
         if attempt_s is not None:
             return attempt_s
-        return FOREVER if request.lane is Lane.ALONE else self._attempt_s
+        return FOREVER if request.lane is Lane.EXCLUSIVE else self._attempt_s

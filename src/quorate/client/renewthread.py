@@ -1,4 +1,4 @@
-"""Keeper of the sync client: a thread that renews a session and looks at its key."""
+"""Session renewal of the sync client: a thread, which also reads the key of the lock."""
 
 import threading
 import time
@@ -11,41 +11,41 @@ from quorate.client.log import LOG
 JOIN_S = 0.5  # how long a stop waits for a renewal under way; the thread ends after it anyway
 
 
-class Holding(Protocol):
-    """What a keeper asks of a lock."""
+class Renewable(Protocol):
+    """What the renewal needs of a lock."""
 
     def renew(self, deadline_s: float) -> bool:
         """Renew the session once; False if it has ended."""
         ...
 
-    def look(self, deadline_s: float) -> str:
-        """Say why the key is no longer held; empty if it is."""
+    def read_key(self, deadline_s: float) -> str:
+        """Read the key: the reason why it is no longer held; empty if it is."""
         ...
 
 
-class Keeper:
-    """Keeps one session alive, and tells when that, or its key, is lost.
+class Renewer:
+    """Renews one session, and reports when it, or its key, is lost.
 
     Args:
-        holding: The lock.
+        lock: The lock.
         ttl_s: Of the session.
         begun_s: The monotonic time before the session was made.
     """
 
-    def __init__(self, holding: Holding, ttl_s: float, begun_s: float) -> None:
+    def __init__(self, lock: Renewable, ttl_s: float, begun_s: float) -> None:
         self.why = ""
-        self._holding = holding
+        self._lock = lock
         self._ttl_s = ttl_s
         self._valid_s = begun_s + ttl_s * SAFE
         self._held: Held | None = None
         self._on_lost: Lost | None = None
         self._mutex = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="quorate-lock", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name="quorate-lock", daemon=True)
         self._thread.start()
 
     def guard(self, held: Held, on_lost: Lost | None) -> bool:
-        """From now on the session holds a key; False if it has been lost before."""
+        """Note that the session holds a key; False if it is lost already."""
         with self._mutex:
             if self.why:
                 return False
@@ -54,14 +54,14 @@ class Keeper:
         return True
 
     def bind(self) -> None:
-        """A thread cannot be cancelled: the body asks `Held.check`, or uses `on_lost`."""
+        """Do nothing: a thread cannot be cancelled; it calls `Held.check`, or uses `on_lost`."""
 
     def unbind(self, kind: type[BaseException] | None) -> bool:
-        """Nothing was cancelled."""
+        """Whether the body ended without an error although the lock was lost."""
         return kind is None and bool(self.why)
 
     def stop(self) -> None:
-        """Let the session be: nothing is told to anybody any more."""
+        """Stop renewing; `on_lost` is not called any more."""
         self._stop.set()
         if threading.current_thread() is not self._thread:  # `on_lost` may end the lock itself
             self._thread.join(JOIN_S)
@@ -76,18 +76,18 @@ class Keeper:
         if on_lost is not None:
             on_lost(why)
 
-    def _keep(self) -> None:
+    def _renew(self) -> None:
         wait_s = self._ttl_s / RENEWALS_PER_TTL
-        trouble = "the program was too busy to renew its session"
+        reason = "the program was too busy to renew its session"
         while not self._stop.wait(min(wait_s, max(self._valid_s - time.monotonic(), 0.0))):
             begun_s = time.monotonic()
             if begun_s >= self._valid_s:
-                self._lose(trouble)
+                self._lose(reason)
                 return
             try:
-                why = self._renew_and_look(begun_s)
-            except QuorateError as error:  # the session is valid for a while: try again
-                trouble = f"its session could not be renewed in time ({error.text})"
+                why = self._renew_once(begun_s)
+            except QuorateError as error:  # the session is still valid: try again
+                reason = f"its session could not be renewed in time ({error.text})"
                 wait_s = RETRY_S
                 continue
             if self._stop.is_set():
@@ -97,12 +97,12 @@ class Keeper:
                 return
             wait_s = self._ttl_s / RENEWALS_PER_TTL
 
-    def _renew_and_look(self, begun_s: float) -> str:
-        """Renew the session, then look at the key; say why it is lost, or nothing if it is not."""
-        if not self._holding.renew(self._valid_s - begun_s):
+    def _renew_once(self, begun_s: float) -> str:
+        """Renew the session, then read the key; return why the lock is lost; empty if it is not."""
+        if not self._lock.renew(self._valid_s - begun_s):
             return "its session has ended"
-        self._valid_s = begun_s + self._ttl_s * SAFE  # whatever comes of the look
+        self._valid_s = begun_s + self._ttl_s * SAFE  # also if the key cannot be read
         if self._held is None:
             return ""
         left_s = max(self._valid_s - time.monotonic(), 0.0)
-        return self._holding.look(min(left_s, self._ttl_s / RENEWALS_PER_TTL))
+        return self._lock.read_key(min(left_s, self._ttl_s / RENEWALS_PER_TTL))
