@@ -1,6 +1,6 @@
 """What the server remembers of header lines reads every byte as the parser does.
 
-Two servers get the same data: one remembers (`httpserver.heads`), one only parses. Requests, what
+Two servers get the same data: one remembers (`httpserver.headercache`), one only parses. Requests, what
 is answered to the rest, and the end of a connection must be the same, whatever was remembered.
 """
 
@@ -11,7 +11,7 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from quorate.httpserver.connection import Connection
-from quorate.httpserver.heads import Heads
+from quorate.httpserver.headercache import HeaderCache
 from tests.unit.gateways.harness import FakeTransport
 from tests.unit.httpserver.test_application import Store, Table
 
@@ -102,7 +102,7 @@ class Ear:
     def __init__(self, *, remembers: bool) -> None:
         self.store = Store()
         self.table = Table(self.store)
-        self.table.server.heads = self.heads = CountingHeads(1024 if remembers else -1)
+        self.table.server.header_cache = self.header_cache = CountingCache(1024 if remembers else -1)
         self.written: list[bytes] = []
 
     def hear(self, data: bytes) -> None:
@@ -129,7 +129,7 @@ class Ear:
         ]
 
 
-class CountingHeads(Heads):
+class CountingCache(HeaderCache):
     """Counts what was read without the parser."""
 
     def __init__(self, body_bytes_max: int) -> None:
@@ -155,12 +155,12 @@ def test_remembering_changes_nothing(parts: list[bytes]) -> None:
         parsing.hear(data)
         assert remembering.seen() == parsing.seen(), data
         assert remembering.written == parsing.written, data
-    assert parsing.heads.hits == 0
-    event("something was remembered" if remembering.heads.hits else "nothing was remembered")
+    assert parsing.header_cache.hits == 0
+    event("something was remembered" if remembering.header_cache.hits else "nothing was remembered")
 
 
 def test_the_fuzz_reaches_what_is_remembered() -> None:
     ear = Ear(remembers=True)
     for data in (PLAIN, PLAIN, PLAIN):
         ear.hear(data)
-    assert ear.heads.hits == 2
+    assert ear.header_cache.hits == 2

@@ -1,10 +1,10 @@
 """Accepting: from a listening socket to connections, never more than there may be.
 
-The loop's own server accepts whatever has queued up, and hangs up without a word when the process
-has no file descriptor left. This one accepts a few per pass of the loop, turns away at once what is
-too much, and bridges a want of descriptors with one that it holds back: it is closed, the client
-that waits is accepted and refused, and it is opened again. So a client learns why, and the queue
-does not keep the loop busy.
+The server of asyncio accepts all that is queued, and closes connections without an answer when the
+process has no file descriptor left. This one accepts a limited number per iteration of the loop and
+refuses connections beyond the limit. When descriptors run out it closes one that it keeps in
+reserve, accepts and refuses the client that waits, and opens the reserve again. So a client is
+given the reason, and a full queue does not keep the loop busy.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ from quorate.net.connector import Connector
 
 ACCEPTED_PER_PASS = 32
 RETRY_S = 0.1
-"""After a failure that a refusal does not mend, accepting pauses for this long."""
+"""How long accepting pauses after a failure that refusing a client does not resolve."""
 
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM})
-"""This one client is gone, or filtered: go on with the next."""
+"""The client has closed its connection, or is filtered: go on with the next one."""
 
 
 class ConnectionAcceptor:
     """Accepts on one socket.
 
     Args:
-        listener: Listens, and does not block; given away.
-        budget: Says how many connections there may be.
-        refusal: Makes the answer to one too many.
+        listener: A listening, non-blocking socket; closed with this.
+        budget: Limits the number of connections.
+        refusal: Makes the answer to a connection beyond the limit.
         new_protocol: Makes the object that serves a connection.
-        connector: Makes connections of what is accepted.
+        connector: Makes connections from accepted sockets.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ConnectionAcceptor:
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
-        self._held = -1
+        self._reserved = -1
         self._pause: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._hold()
+        self._reserve()
         self._loop.add_reader(listener, self._accept_some)
 
     @property
@@ -75,7 +75,7 @@ class ConnectionAcceptor:
         self.listener.close()
         for task in list(self._tasks):
             task.cancel()
-        self._let_go()
+        self._release_reserve()
 
     def _accept_some(self) -> None:
         for _ in range(ACCEPTED_PER_PASS):
@@ -90,13 +90,13 @@ class ConnectionAcceptor:
                 return
             if self._budget.is_crowded:
                 self._budget.note_turned_away()
-                _turn_away(connected, self._refusal())
+                _refuse(connected, self._refusal())
             else:
                 self._serve(connected)
 
     def _serve(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        with contextlib.suppress(OSError):  # no TCP, or gone already
+        with contextlib.suppress(OSError):  # not TCP, or closed already
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol = self._new_protocol()
         self._budget.coming.add(protocol)
@@ -110,42 +110,42 @@ class ConnectionAcceptor:
         self._tasks.discard(task)
         self._budget.coming.discard(protocol)
         if not task.cancelled():
-            task.exception()  # the client was gone before it was served: nobody's loss
+            task.exception()  # retrieved; the client had closed the connection
 
-    # --- no descriptors ------------------------------------------------------------------------
+    # --- no descriptors left ---------------------------------------------------------------------
 
     def _failed(self, error: OSError) -> None:
-        """The system cannot accept: refuse one client with the descriptor held back, or pause."""
+        """The system cannot accept: refuse one client with the reserved descriptor, or pause."""
         self._budget.note_accept_failed()
         is_refused = False
-        if error.errno in _SHORTAGE and self._held >= 0:
-            self._let_go()
-            with contextlib.suppress(OSError):  # another took the descriptor, or the client left
+        if error.errno in _SHORTAGE and self._reserved >= 0:
+            self._release_reserve()
+            with contextlib.suppress(OSError):  # the descriptor was taken, or the client has closed
                 connected, _ = self.listener.accept()
-                _turn_away(connected, self._refusal())
+                _refuse(connected, self._refusal())
                 is_refused = True
-        self._hold()
+        self._reserve()
         if not is_refused:
             self._loop.remove_reader(self.listener)
             self._pause = self._loop.call_later(RETRY_S, self._resume)
 
     def _resume(self) -> None:
-        self._hold()
+        self._reserve()
         self._loop.add_reader(self.listener, self._accept_some)
 
-    def _hold(self) -> None:
-        if self._held < 0:
+    def _reserve(self) -> None:
+        if self._reserved < 0:
             with contextlib.suppress(OSError):  # none left: the next failure pauses
-                self._held = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                self._reserved = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def _let_go(self) -> None:
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
+    def _release_reserve(self) -> None:
+        if self._reserved >= 0:
+            os.close(self._reserved)
+            self._reserved = -1
 
 
-def _turn_away(connected: socket.socket, answer: bytes) -> None:
-    """Say why, as far as the client hears it, and hang up."""
+def _refuse(connected: socket.socket, answer: bytes) -> None:
+    """Send the refusal, as far as the socket takes it, and close."""
     with connected, contextlib.suppress(OSError):
         connected.setblocking(False)
         connected.send(answer)

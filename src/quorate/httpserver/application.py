@@ -1,12 +1,12 @@
-"""Application: what a server needs of the API it serves, and what may stand between the two.
+"""Application: what a server requires of the API it serves, and middleware between the two.
 
-A request reaches its application in one or two steps. If a body comes that is not here with the
-headers, `open_body` is asked before any of it is read: it may refuse the request, bound the body,
-or name a sink that takes it piece by piece. When the request is whole, `handle` gets it. The server
-catches what either raises, so that a fault costs one answer and never a connection's order.
+A request is given to its application in one or two steps. If the body has not arrived with the
+headers, `open_body` is called before any of it is read: it may refuse the request, limit the body,
+or name a sink that takes it piece by piece. When the request is complete, `handle` is called. The
+server catches what either raises, so that an error costs one answer and never the order of answers.
 
 Middleware wraps an application in another one. It is composed once, when the server is made, and
-nothing passes it by: what the server remembers of header lines saves parsing alone.
+every request passes it: the header cache saves parsing only.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,13 +19,13 @@ from quorate.httpserver.sink import BodySink
 
 
 class RequestHead(NamedTuple):
-    """A request of which the body is still to come.
+    """A request whose body has not arrived.
 
     Attributes:
         method: As it was sent.
         target: Path and query, not decoded.
         headers: Names as they were sent, values without space around them.
-        body_bytes: What was said of the body's length; 1 if nothing was.
+        body_bytes: The length of the body by its headers; 1 if they do not say it.
     """
 
     method: bytes
@@ -35,11 +35,11 @@ class RequestHead(NamedTuple):
 
 
 class BodyPlan(NamedTuple):
-    """What is to become of a body.
+    """How a body is received.
 
     Attributes:
-        bytes_max: A longer one is refused, as soon as that shows.
-        sink: Takes it while it comes; None: it is kept in memory, as `Request.body`.
+        bytes_max: A longer body is refused as soon as that is known.
+        sink: Takes the body as it arrives; None: it is kept in memory, as `Request.body`.
     """
 
     bytes_max: int
@@ -51,17 +51,17 @@ class Application(Protocol):
 
     @property
     def remembered_body_bytes_max(self) -> int:
-        """Whatever the request, a body of this length is taken, in memory.
+        """Whatever the request, a body of this length is accepted, in memory.
 
-        `open_body` need not be asked for it.
+        `open_body` need not be called for it.
         """
         ...
 
     def open_body(self, head: RequestHead) -> BodyPlan:
-        """Say what becomes of a body that is about to come.
+        """Say how a body that is about to arrive is received.
 
         Raises:
-            Exception: The request is refused: `refuse` answers it, and none of the body is read.
+            Exception: The request is refused: `refuse` answers it, and the body is not read.
         """
         ...
 
@@ -79,23 +79,23 @@ class Application(Protocol):
         ...
 
     def handle(self, request: Request, /) -> None:
-        """Answer a request that is whole, now or later: `Request.answer`."""
+        """Answer a complete request, now or later: `Request.answer`."""
         ...
 
     def refuse(self, request: Request, error: BaseException) -> None:
-        """Answer a request that cannot be taken: `open_body`, or its sink, says why."""
+        """Answer a request that `open_body` or its sink has refused with this error."""
         ...
 
     def refuse_long(self, request: Request, length: int) -> None:
-        """Answer a request whose body is too long: it has this length, or at least this one."""
+        """Answer a request whose body is too long: it has at least this length."""
         ...
 
     def refusal(self, reason: Refusal) -> bytes:
-        """The whole answer to what the server refuses by itself; `refusals.plain` is one."""
+        """The whole answer to what the server itself refuses; see `refusals.plain`."""
         ...
 
     def on_fault(self, error: BaseException) -> None:
-        """Something was raised that is no fault of a request; it was answered if it could be."""
+        """An error was raised that no request has caused; its request is answered, if any."""
         ...
 
     def tick(self) -> None:
@@ -108,10 +108,10 @@ Middleware = Callable[[Application], Application]
 
 
 class Wrapper:
-    """An application that asks another one. To be subclassed: a middleware changes what it must.
+    """An application that delegates to another one. To be subclassed by middleware.
 
     Args:
-        inner: The other one.
+        inner: The wrapped application.
     """
 
     def __init__(self, inner: Application) -> None:
@@ -160,7 +160,7 @@ class Wrapper:
 
 
 def composed(application: Application, middleware: Iterable[Middleware]) -> Application:
-    """An application behind its middleware, of which the first is asked first."""
+    """An application behind its middleware, of which the first is called first."""
     for wrap in reversed(tuple(middleware)):
         application = wrap(application)
     return application

@@ -1,17 +1,17 @@
 """Budget: the bytes that a node holds in memory for clients of its HTTP gateway.
 
-It counts requests that are being read or that wait, answers that wait to leave or that a client
-does not take, and what handlers say they hold for a request (`Request.hold`). Every connection has
-a small allowance that is not counted, so that an ordinary request costs a comparison and no more;
-beyond it a connection takes from the account of its client's address, in large steps.
+It counts requests that are being read or that wait, answers that wait to be sent or that a client
+does not read, and what handlers register for a request (`Request.hold`). Every connection has a
+small allowance that is not counted, so that an ordinary request costs only a comparison; beyond it
+a connection takes from the account of its client's address, in large steps.
 
-An account that is spent, or a node whose accounts together are, refuses what would make it hold
-more: a body that comes, a read that would wait, a long answer. A write that was begun is always
-answered: a refusal would say that it did not happen.
+While an account, or all accounts together, have reached their limit (they are spent), what would
+hold more is refused: a body that arrives, a read that would wait, a long answer. A write that was
+begun is always answered: a refusal would say that it did not happen.
 
-The last quarter of what there is for all is kept for clients that hold little: each may have its
-share of it, at most 1 MiB, and less the more clients there are. So a few that hold much cannot
-shut the others out, and many that hold little cannot pass the limit.
+The last quarter of the limit for all is reserved for clients that hold little: each may have a
+share of it, at most 1 MiB, and less the more clients there are. So a few clients that hold much
+cannot exclude the others, and many that hold little cannot exceed the limit.
 """
 
 import msgspec
@@ -21,12 +21,12 @@ from quorate.base.metrics import Metric
 from quorate.httpserver.config import ServerConfig
 
 FREE_BYTES = 8192
-"""What a connection holds without being counted."""
+"""The part of what a connection holds that is not counted."""
 
 SHARE_BYTES_MAX = 1024 * 1024
-"""The share of a client in what is kept for those that hold little, however few there are."""
+"""The largest share of a client in the part that is reserved for those that hold little."""
 
-_KEPT_PART = 4  # one of so many parts of the limit is kept for them
+_KEPT_PART = 4  # one in this many parts of the limit is reserved for them
 
 STEP_BYTES = 32 * 1024
 """Connections take and give back in steps of this size."""
@@ -43,7 +43,7 @@ class BudgetCounters(msgspec.Struct):
 
     Attributes:
         requests_refused: Answered 429 because an account was spent.
-        connections_refused: Turned away because there were too many, of one address or of all.
+        connections_refused: Refused because there were too many, of one address or of all.
         accepts_failed: The system had no file descriptor for a connection.
     """
 
@@ -70,16 +70,16 @@ class Account:
         self.held_bytes = 0
 
     def count_connections(self, more: int) -> None:
-        """It has so many more, or fewer."""
+        """Add to the number of connections; negative to subtract."""
         self.connections += more
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing more should be held for this client."""
+        """Whether nothing more may be held for this client."""
         return not self._may_hold(self.held_bytes + 1, self._budget.held_bytes + 1)
 
     def _may_hold(self, client_bytes: int, all_bytes: int) -> bool:
-        """Whether so much may be held for this client, if it is so much for all then."""
+        """Whether this client may hold so many bytes if all clients then hold `all_bytes`."""
         budget = self._budget
         return client_bytes <= budget.client_bytes_max and (
             all_bytes <= budget.open_bytes_max
@@ -87,11 +87,11 @@ class Account:
         )
 
     def take(self, size: int, *, is_forced: bool = False) -> bool:
-        """Count bytes as held; False, and nothing is counted, if that would be too much.
+        """Count bytes as held; False, and nothing is counted, if that would exceed a limit.
 
         Args:
             size: How many.
-            is_forced: They are held already, whatever the limit says.
+            is_forced: They are held already, so they are counted beyond the limit, too.
         """
         budget = self._budget
         client_bytes, all_bytes = self.held_bytes + size, budget.held_bytes + size
@@ -102,16 +102,16 @@ class Account:
         return True
 
     def give_back(self, size: int) -> None:
-        """Bytes are held no more."""
+        """Subtract bytes that are no longer held."""
         self.held_bytes -= size
         self._budget.count_held(-size)
 
 
 class ConnectionMemory:
-    """What one connection holds; takes from its account in steps, and only beyond the allowance.
+    """What one connection holds; it takes from its account in steps, beyond the allowance only.
 
     Args:
-        account: Of its client.
+        account: The account of its client.
 
     Attributes:
         account: See above.
@@ -128,7 +128,7 @@ class ConnectionMemory:
         self.allowed_bytes = FREE_BYTES
 
     def fits(self, reading_bytes: int = 0) -> bool:
-        """Make sure that all that is held is counted; False if it is too much.
+        """Have all that is held counted; False if that would exceed a limit.
 
         Args:
             reading_bytes: Held by a request that is not whole.
@@ -137,7 +137,7 @@ class ConnectionMemory:
         return held_bytes <= self.allowed_bytes or self._recount(held_bytes, is_forced=False)
 
     def recount(self, reading_bytes: int = 0) -> None:
-        """Count what is held, whatever the limit says; give back what is held no more."""
+        """Count what is held, also beyond the limit; give back what is no longer held."""
         self._recount(self.held_bytes + reading_bytes, is_forced=True)
 
     def hold(self, size: int) -> None:
@@ -147,13 +147,13 @@ class ConnectionMemory:
             self.recount()
 
     def end(self) -> None:
-        """The connection is gone."""
+        """The connection has ended."""
         self.held_bytes = 0
         self.recount()
 
     def _recount(self, held_bytes: int, *, is_forced: bool) -> bool:
         taken_bytes = max(0, held_bytes - FREE_BYTES)
-        if not is_forced:  # else a refusal, which must be counted, would make room for more
+        if not is_forced:  # a step taken for a refusal would allow more to be held
             taken_bytes += -taken_bytes % STEP_BYTES
         allowed_bytes = FREE_BYTES + taken_bytes
         lacking_bytes = allowed_bytes - self.allowed_bytes
@@ -209,11 +209,11 @@ class Budget:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are as many connections as there may be."""
+        """Whether the number of connections has reached its limit."""
         return self.connections + len(self.coming) >= self._connections_max
 
     def limit_clients(self, connections_per_client_max: int) -> None:
-        """From now on admit so many connections of one address; those there are stay."""
+        """Change the limit of connections of one address; existing ones stay."""
         self._connections_per_client_max = connections_per_client_max
 
     def enter(self, host: str) -> Account | None:
@@ -229,14 +229,14 @@ class Budget:
         return account
 
     def leave(self, account: Account) -> None:
-        """A connection is gone, and has given back what it held."""
+        """A connection has ended, and has given back what it held."""
         account.count_connections(-1)
         self.connections -= 1
         if not account.connections:
             self._accounts.pop(account.host, None)
 
     def count_held(self, more: int) -> None:
-        """The accounts hold so many bytes more, or fewer."""
+        """Add to the bytes that the accounts hold; negative to subtract."""
         self.held_bytes += more
 
     def note_refused(self) -> None:
@@ -244,7 +244,7 @@ class Budget:
         self.counters.requests_refused += 1
 
     def note_turned_away(self) -> None:
-        """A connection was refused: there were too many."""
+        """A connection was refused because there were too many."""
         self.counters.connections_refused += 1
 
     def note_accept_failed(self) -> None:

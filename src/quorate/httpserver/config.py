@@ -1,4 +1,4 @@
-"""What a server decides by itself: limits and timeouts, whatever the API."""
+"""Settings of an HTTP server: limits and timeouts, whatever the API."""
 
 import msgspec
 

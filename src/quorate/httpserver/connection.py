@@ -1,9 +1,9 @@
-"""One client's connection: from bytes to requests, and answers back in the same order.
+"""One client's connection: bytes become requests, and answers are sent in the order of requests.
 
-Knows HTTP/1.1 only. Requests that arrive behind one another are worked on at once: a handler
-gets a request, and calls `answer` now or later; answers leave in the order of requests. What is
-held for the client is counted (`budget`). No task, no future and no timer per request: the server's
-sweep, once a second, ends what takes too long. How bytes become requests: `receiving`.
+Speaks HTTP/1.1 only. A handler gets a request and calls `answer` now or later; which pipelined
+requests are handled at the same time is decided by `scheduling`. The memory held for the client is
+counted (`budget`). There is no task, no future and no timer per request: the server's sweep, once a
+second, ends connections that take too long. How bytes become requests: `receiving`.
 """
 
 import asyncio
@@ -13,31 +13,30 @@ from itertools import chain
 from typing import cast
 
 from quorate.httpserver.budget import FREE_BYTES, REQUEST_BYTES, ConnectionMemory
-from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.listener import Listener
 from quorate.httpserver.receiving import Receiver
 from quorate.httpserver.refusals import CONTINUE, CROWDED, SLOW, SPENT
 from quorate.httpserver.request import PIECE_BYTES, Piece, Request, pieces
-from quorate.httpserver.working import Worker
+from quorate.httpserver.scheduling import RequestScheduler
+from quorate.httpserver.writing import ResponseWriter
 
 _DROPPED_BYTES_MAX = 64 * 1024 * 1024
 _RESUME_SHARE = 2  # reading goes on when this fraction of the pipeline's limit is left
 UNSENT_BYTES_MAX = 16 * 1024
-"""With more unsent a client is taken for one that does not read; it is counted from there on."""
+"""With more unsent bytes the client counts as not reading, and the bytes as held for it."""
 
 
 class Connection(asyncio.Protocol):
     """See above.
 
     Attributes:
-        due: The server's tick at which it has taken too long; 0: never.
-        has_eof: The client sends no more.
-        is_deaf: Nothing more is understood: it closes after its answers.
+        due: The server's tick at which the connection has timed out; 0: never.
+        has_eof: The client has ended its side of the connection.
+        ignores_input: Nothing more is parsed; the connection closes after its answers.
     """
 
     __slots__ = (
         "_continue_owed",
-        "_drawer",
         "_dropped_bytes",
         "_holding",
         "_is_full",
@@ -46,13 +45,14 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_ready",
         "_receiver",
+        "_scheduler",
         "_server",
         "_transport",
         "_unsent_bytes",
-        "_worker",
+        "_writer",
         "due",
         "has_eof",
-        "is_deaf",
+        "ignores_input",
     )
 
     def __init__(self, server: Listener) -> None:
@@ -62,13 +62,13 @@ class Connection(asyncio.Protocol):
         self._reader = self._receiver.reader
         self._pending: deque[Request] = deque()
         self._ready: list[Request] = []
-        self._worker = Worker(server, self._pending)
-        self._drawer = Drawer(server.slices, self._write, self._drawn)
-        self._holding: ConnectionMemory | None = None  # None: not admitted, or gone
-        self._unsent_bytes = 0  # what the transport held when the client took nothing more
+        self._scheduler = RequestScheduler(server, self._pending)
+        self._writer = ResponseWriter(server.slices, self._write, self._on_written)
+        self._holding: ConnectionMemory | None = None  # None: not admitted, or lost
+        self._unsent_bytes = 0  # held by the transport since the client stopped reading
         self._dropped_bytes = 0
-        self.is_deaf = False
-        self._is_full = False  # the client does not take what we write
+        self.ignores_input = False
+        self._is_full = False  # the client does not read what is written
         self._is_paused = self.has_eof = False
         self._continue_owed = False
         self.due = 0
@@ -77,13 +77,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
+        transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         peer: object = transport.get_extra_info("peername")
         host = str(cast(tuple[object, ...], peer)[0]) if isinstance(peer, tuple) else ""
         self._transport = transport
         account = self._server.admit(self, host)
         if account is None:
-            self.is_deaf = True
+            self.ignores_input = True
             transport.write(self._server.application.refusal(CROWDED))
             transport.close()
             return
@@ -94,25 +94,25 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         reader, holding, server = self._reader, self._holding, self._server
-        if self.is_deaf or holding is None:
+        if self.ignores_input or holding is None:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > _DROPPED_BYTES_MAX:
                 self.abort()
             return
-        found = None if reader.is_receiving else server.heads.read(data)
+        found = None if reader.is_receiving else server.header_cache.read(data)
         if found is not None:
             request = Request(self, *found, server.is_stopping, REQUEST_BYTES + len(data))
             self._accept(request)
             is_within = holding.held_bytes <= holding.allowed_bytes
             if is_within and len(self._pending) == 1 and not self._is_full:
-                server.handle(request)  # nothing is before it
+                server.handle(request)  # no request is before it
                 return
             self._ready.append(request)
         else:
             self._receiver.feed(data)
-            if len(self._ready) == 1 and not reader.is_receiving and not self.is_deaf:
-                request = self._ready[0]  # it came alone and in one piece
-                server.heads.learn(data, request.headers, request.body)
+            if len(self._ready) == 1 and not reader.is_receiving and not self.ignores_input:
+                request = self._ready[0]  # it arrived alone and in one piece
+                server.header_cache.learn(data, request.headers, request.body)
         reading_bytes = reader.held_bytes if reader.is_receiving else 0
         if reader.has_begun_header():
             self.due = server.tick + server.config.header_timeout_s
@@ -121,18 +121,19 @@ class Connection(asyncio.Protocol):
         ready = self._ready
         if ready:
             self._ready = []
-            self._worker.add(ready)
-            self._worker.go_on()
+            self._scheduler.add(ready)
+            self._scheduler.go_on()
         if len(self._pending) > server.config.pipeline_max or reader.is_behind:
             self._pause()
 
     def eof_received(self) -> bool:
-        """Called by the loop: the client sends no more; it may still want its answers.
+        """Called by the loop: the client sends nothing more, but may still read its answers.
 
-        Whoever waits for a change is taken for gone: nobody would notice that client's end.
+        If one of its requests waits for a change, the connection ends: that the client has closed
+        it could not be noticed otherwise.
         """
         is_waiting = any(request.on_lost is not None for request in self._pending)
-        if not self._pending or is_waiting or self.is_deaf:
+        if not self._pending or is_waiting or self.ignores_input:
             return False
         self.has_eof = True
         self.drain()
@@ -146,37 +147,35 @@ class Connection(asyncio.Protocol):
             holding.end()
             self._server.forget(self, holding.account)
         pending, self._pending = self._pending, deque()
-        self._worker.forget()
-        self._drawer.end()
+        self._scheduler.forget()
+        self._writer.end()
         self._reader.end()
-        del (
-            self._receiver
-        )  # it and the parts above refer to this: a collector would have to free it
+        del self._receiver  # it refers to this: a reference cycle
         for request in pending:
             request.lose()
 
     def pause_writing(self) -> None:
-        """Called by the transport: the client takes nothing."""
-        self._is_full = self._worker.is_full = True
+        """Called by the transport: the client does not read."""
+        self._is_full = self._scheduler.is_full = True
         if self._transport is not None and self._holding is not None:
             self._unsent_bytes = self._transport.get_write_buffer_size()
             self._holding.hold(self._unsent_bytes)
-        if not self.is_deaf:
+        if not self.ignores_input:
             self.due = self._server.tick + self._server.config.send_timeout_s
         self._pause()
 
     def resume_writing(self) -> None:
-        """Called by the transport: it takes some again."""
-        self._is_full = self._worker.is_full = False
+        """Called by the transport: the client reads again."""
+        self._is_full = self._scheduler.is_full = False
         if self._holding is not None:
             self._holding.held_bytes -= self._unsent_bytes
             self._unsent_bytes = 0
-        if not self.is_deaf:
+        if not self.ignores_input:
             config = self._server.config
             wait_s = config.body_timeout_s if self._reader.is_receiving else config.idle_timeout_s
             self.due = 0 if self._pending else self._server.tick + wait_s
-        self._drawer.go_on()
-        self._worker.go_on()
+        self._writer.go_on()
+        self._scheduler.go_on()
         self.resume_reading()
 
     # --- the receiver's calls ------------------------------------------------------------------
@@ -214,7 +213,7 @@ class Connection(asyncio.Protocol):
 
     def stop_reading(self) -> None:
         """See `receiving.Receiving.stop_reading`."""
-        self.is_deaf = True
+        self.ignores_input = True
         self._reader.stop()
 
     # --- what is held --------------------------------------------------------------------------
@@ -237,17 +236,18 @@ class Connection(asyncio.Protocol):
         return True
 
     def _refuse_what_does_not_fit(self, holding: ConnectionMemory) -> None:
-        """If too much is held for this client, refuse the newest requests, and let them go.
+        """If too much is held for this client, refuse and release its newest requests.
 
-        If earlier ones wait for their answers, nothing more is understood, or refusals would pile
-        up behind them. Reading goes on, though: else nobody would notice that the client is gone.
+        If earlier requests still wait for their answers, nothing more is parsed, or refusals would
+        accumulate behind them. Bytes are still read: else the end of the connection would not be
+        noticed.
         """
         ready, reader = self._ready, self._reader
         count = len(ready)
         while ready and not holding.fits(reader.held_bytes):
             request = ready.pop()
             self._server.note_spent()
-            holding.held_bytes += request.shed(0)
+            holding.held_bytes += request.drop_content(0)
             request.release()
             request.answer(self._server.application.refusal(SPENT))
         if reader.is_receiving and not holding.fits(reader.held_bytes):
@@ -276,10 +276,10 @@ class Connection(asyncio.Protocol):
 
     def postpone(self, request: Request, step: Callable[[], None]) -> None:
         """See `request.Answerable.postpone`."""
-        self._worker.postpone(request, step)
+        self._scheduler.postpone(request, step)
 
     def finish(self, request: Request, data: bytes, chunks: Iterator[Piece] | None) -> None:
-        """Take the answer to a request; it leaves when those before it have left."""
+        """Take the answer to a request; it is sent when those before it have been sent."""
         pending, transport, holding = self._pending, self._transport, self._holding
         if request.data is not None or not pending or transport is None or holding is None:
             return
@@ -301,11 +301,11 @@ class Connection(asyncio.Protocol):
         request.chunks = chunks
         is_next = pending[0] is request
         if not is_next or len(data) > PIECE_BYTES:
-            holding.hold(request.shed(len(data)))
+            holding.hold(request.drop_content(len(data)))
         if is_next:
             self._flush()
-            if self._worker:
-                self._worker.go_on()
+            if self._scheduler:
+                self._scheduler.go_on()
             if self._is_paused:
                 self.resume_reading()
 
@@ -327,7 +327,7 @@ class Connection(asyncio.Protocol):
                     transport.write(data)
                 request.data = b""
             if request.chunks is not None:
-                self._drawer.draw(request.chunks)
+                self._writer.begin(request.chunks)
                 return
             pending.popleft()
             holding.held_bytes -= request.size
@@ -345,26 +345,26 @@ class Connection(asyncio.Protocol):
 
     def go_on(self) -> None:
         """See `listener.Served.go_on`."""
-        self._drawer.go_on()
+        self._writer.go_on()
 
     def _write(self, piece: Piece) -> bool:
-        """Write some of the first answer; whether the client takes more."""
+        """Write a piece of the first answer; returns whether the client reads on."""
         if self._transport is not None:
             self._transport.write(piece)
         return self._transport is not None and not self._is_full
 
-    def _drawn(self, is_whole: bool) -> None:
-        """The rest of the first answer has left, or broke off."""
+    def _on_written(self, is_whole: bool) -> None:
+        """The rest of the first answer has been written, or cannot be made."""
         if is_whole:
             self._pending[0].chunks = None
             self._flush()
-            self._worker.go_on()
+            self._scheduler.go_on()
             self.resume_reading()
         else:
             self.abort()
 
     def _rest(self) -> None:
-        """Everything is answered; more may come."""
+        """All requests are answered; more may arrive."""
         server, holding = self._server, self._holding
         if self._continue_owed and self._transport is not None:
             self._continue_owed = False
@@ -377,10 +377,10 @@ class Connection(asyncio.Protocol):
                 self.close()
 
     def _end(self) -> None:
-        """The last answer has left: close once the client could read it."""
+        """The last answer is written: close once the client could read it."""
         self.stop_reading()
         self._pending.clear()
-        self._worker.forget()
+        self._scheduler.forget()
         transport = self._transport
         if transport is not None and transport.can_write_eof() and not self.has_eof:
             self.resume_reading()
@@ -389,10 +389,10 @@ class Connection(asyncio.Protocol):
         elif transport is not None:
             transport.close()
 
-    # --- from the server -----------------------------------------------------------------------
+    # --- called by the server --------------------------------------------------------------------
 
     def drain(self) -> None:
-        """End it with the answers that will come by themselves; at once if there are none."""
+        """End it after the answers that do not wait for a change; at once if there are none."""
         if any(request.on_lost is None for request in self._pending):
             self.stop_reading()
             self._pending[-1].is_last = True
@@ -400,17 +400,17 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def expire(self) -> None:
-        """It took too long."""
+        """The connection has timed out."""
         self.due = 0
         if self._transport is None:
             return
-        if self._reader.is_receiving and not self._pending and not self.is_deaf:
+        if self._reader.is_receiving and not self._pending and not self.ignores_input:
             self._transport.write(self._server.application.refusal(SLOW))
         self.stop_reading()
         (self._transport.abort if self._is_full else self._transport.close)()
 
     def close(self) -> None:
-        """End it; what was written still leaves."""
+        """End it; what was written is still sent."""
         self.stop_reading()
         if self._transport is not None:
             self._transport.close()

@@ -1,4 +1,4 @@
-"""Listener: what a connection needs of its server, and what the server needs of it."""
+"""Listener: the interfaces between a connection and its server."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,30 +6,30 @@ from typing import Protocol
 from quorate.httpserver.application import Application
 from quorate.httpserver.budget import Account
 from quorate.httpserver.config import ServerConfig
-from quorate.httpserver.heads import Heads
+from quorate.httpserver.headercache import HeaderCache
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import SliceQueue
 
 
 class Served(Protocol):
-    """A connection, as far as the server knows it.
+    """A connection, as its server knows it.
 
     Attributes:
-        due: The server's tick at which it has taken too long; 0: never.
+        due: The server's tick at which it has timed out; 0: never.
     """
 
     due: int
 
     def go_on(self) -> None:
-        """Memory may be free again: draw more of a long answer."""
+        """Memory may be free again: write more of a long answer."""
         ...
 
     def drain(self) -> None:
-        """End with the answers that will come by themselves."""
+        """End after the answers that do not wait for a change."""
         ...
 
     def expire(self) -> None:
-        """It took too long."""
+        """It has timed out."""
         ...
 
     def abort(self) -> None:
@@ -38,50 +38,50 @@ class Served(Protocol):
 
 
 class Listener(Protocol):
-    """What a connection needs of its server.
+    """A server, as its connections know it.
 
     Attributes:
-        heads: What header lines meant.
+        header_cache: Header lines that were parsed before.
         tick: Seconds since the start.
         is_stopping: Each connection ends with its next answer.
-        slices: Turns for what takes long.
+        slices: Runs long work.
     """
 
-    heads: Heads
+    header_cache: HeaderCache
     tick: int
     is_stopping: bool
     slices: SliceQueue
 
     @property
     def config(self) -> ServerConfig:
-        """Limits."""
+        """The limits."""
         ...
 
     @property
     def application(self) -> Application:
-        """With its middleware; requests that are whole go to it by `handle`."""
+        """The application with its middleware; complete requests go to it by `handle`."""
         ...
 
     def admit(self, connection: Served, host: str) -> Account | None:
-        """Count it; None if this client has too many."""
+        """Count a connection; None if its client has too many."""
         ...
 
     def forget(self, connection: Served, account: Account) -> None:
-        """It is gone."""
+        """A connection has ended."""
         ...
 
     def wait_for_memory(self, connection: Served) -> None:
-        """Too much is held: have it go on when a second has passed."""
+        """The memory limit is reached: call `go_on` of the connection after about a second."""
         ...
 
     def note_spent(self) -> None:
-        """A request was refused because too much is held for its client, or for all."""
+        """A request was refused because of a memory limit."""
         ...
 
     def handle(self, request: Request, /) -> None:
-        """Work on a request, and answer it now or later."""
+        """Begin a request; it is answered now or later."""
         ...
 
     def go_on(self, step: Callable[[], None]) -> None:
-        """Do what was postponed."""
+        """Run a step that was postponed."""
         ...

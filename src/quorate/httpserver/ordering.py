@@ -1,8 +1,8 @@
 """Order: which requests of one connection may be carried out at the same time.
 
-A client that sends a request before the one in front of it is answered may expect that they take
-effect one after the other: a read behind a write shows that write. A server may work on several of
-them at once only where nobody can tell the difference.
+A client that sends a request before the previous one is answered may expect that they take effect
+one after the other: a read behind a write shows that write. A server may carry out several of them
+at the same time only where a client cannot observe it.
 
 ORD-1: a request begins when every request before it on its connection has been answered, or when
     all of them that have begun have the order of the request itself, which is `SAFE` or

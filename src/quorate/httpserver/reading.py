@@ -1,8 +1,8 @@
-"""Reading: one client's bytes become requests, one at a time, and every limit holds meanwhile.
+"""Reading: one client's bytes become requests, one at a time, within limits.
 
-Around the parser (llhttp). It knows what the unfinished request holds in memory, and that header
-lines, trailers and the framing of chunks are bounded like bodies: a client chooses how it cuts
-what it sends, and must not gain by it.
+Wraps the parser (llhttp). It counts what the incomplete request holds in memory, and limits header
+lines, trailers and the framing of chunks like bodies: a client chooses how it divides what it
+sends, and must not exceed a limit by that.
 """
 
 import re
@@ -33,30 +33,30 @@ _FRAMING_FACTOR = 8
 
 
 class RequestReceiver(Protocol):
-    """Who gets what was read: a connection."""
+    """Takes what was read; fills the place of a connection."""
 
     def on_body(self, length: int, expects: bool) -> BodySink | None:
-        """A body is about to come; the reader has the parts of its request.
+        """A body is about to arrive; the reader has the parts of its request.
 
         Args:
-            length: What was said of its length; at least 1 if nothing was.
-            expects: The client waits to be asked for it.
+            length: Its length by the headers; at least 1 if they do not say it.
+            expects: The client waits for `100 Continue`.
 
         Returns:
-            Where it goes; None: memory.
+            What takes it; None: memory.
         """
         ...
 
     def on_request(self) -> None:
-        """A request is whole; the reader has its parts until this returns."""
+        """A request is complete; the reader has its parts until this returns."""
         ...
 
     def refuse(self, reason: Refusal) -> None:
-        """What comes cannot be understood, or not be taken."""
+        """What arrived cannot be parsed, or not be accepted."""
         ...
 
     def refuse_body(self, length: int) -> None:
-        """The body is longer than it may be: it has at least this length."""
+        """The body is too long: it has at least this length."""
         ...
 
 
@@ -64,15 +64,15 @@ class RequestReader:
     """Reads requests of one connection.
 
     Args:
-        owner: See there. After a refusal nothing more is read: see `stop`.
-        config: For the limits.
+        owner: Takes requests. After a refusal nothing more is read: see `stop`.
+        config: The limits.
 
     Attributes:
-        is_receiving: A request has begun and is not whole.
-        target, headers, body: Of the request, as far as they came.
-        sink: Where its body goes, if not to memory.
-        needs_keep_alive: The answer must say that the connection stays.
-        size: What the request counts as held, once its headers are whole.
+        is_receiving: A request has begun and is not complete.
+        target, headers, body: Of the request, as far as received.
+        sink: Takes its body, if that is not kept in memory.
+        needs_keep_alive: The answer must say that the connection stays open.
+        size: The bytes that the request counts as held, once its headers are complete.
     """
 
     __slots__ = (
@@ -126,18 +126,18 @@ class RequestReader:
 
     @property
     def body(self) -> bytes:
-        """Of the request being read, as far as it came to memory."""
+        """Of the request being read, as far as it is in memory."""
         body = self._body
         return body if isinstance(body, bytes) else bytes(body)
 
     @property
     def is_last(self) -> bool:
-        """The client wants the connection to end with this request."""
+        """Whether the connection ends with this request."""
         return bool(self._unknown_method) or not self._parser.should_keep_alive()
 
     @property
     def held_bytes(self) -> int:
-        """What the unfinished request holds in memory."""
+        """The bytes that the incomplete request holds in memory."""
         if self.sink is not None:
             return self.size + self.sink.waiting_bytes
         if self._is_in_body:
@@ -146,29 +146,29 @@ class RequestReader:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the sink does not keep up with what comes."""
+        """Whether the sink does not keep up with what arrives."""
         return self.sink is not None and self.sink.is_full
 
     def has_begun_header(self) -> bool:
-        """Whether headers began, and did not end, since this was last asked."""
+        """Whether headers began, and did not end, since the last call."""
         has_begun, self._has_begun = self._has_begun, False
         return has_begun and self.is_receiving and not self._is_in_body
 
     def bound_body(self, bytes_max: int) -> None:
-        """The body that comes may have so many bytes."""
+        """Set the limit of the body that is about to arrive."""
         self._body_bytes_max = bytes_max
 
     def take_sink(self) -> BodySink | None:
-        """The sink, which belongs to the whole request from now on."""
+        """The sink, which belongs to the complete request from now on."""
         sink, self.sink = self.sink, None
         return sink
 
     def feed(self, data: bytes) -> None:
-        """Read on.
+        """Parse bytes that arrived.
 
         Raises:
-            httptools.HttpParserUpgrade: The client wants to speak something else.
-            httptools.HttpParserError: It does not speak HTTP.
+            httptools.HttpParserUpgrade: The client asks for another protocol.
+            httptools.HttpParserError: It is not HTTP.
         """
         if self._is_in_body:
             self._framing_bytes += len(data)
@@ -196,20 +196,20 @@ class RequestReader:
         self._parser.feed_data(_KNOWN_METHOD + data[len(method) :])
 
     def stop(self) -> None:
-        """Understand nothing more; what came of the unfinished request is let go."""
+        """Parse nothing more; release the incomplete request."""
         self._is_stopped = True
         if self.sink is not None:
             self.sink.close()
         self._clear()
 
     def end(self) -> None:
-        """As `stop`; `feed` may not be called any more."""
+        """As `stop`; `feed` may not be called afterwards."""
         self.stop()
-        del self._parser, self._owner  # both refer to this, and would keep it alive
+        del self._parser, self._owner  # both refer to this: a reference cycle
 
     def _check(self, came_bytes: int) -> None:
         if not self._is_in_body:
-            if not self._head_bytes:  # requests before it came along: its share is not known
+            if not self._head_bytes:  # its share of the data is not known: others were before it
                 self._head_bytes = min(came_bytes, self._header_bytes_max // 2)
             if self._head_bytes > self._header_bytes_max or len(self.headers) > self._headers_max:
                 self._owner.refuse(LONG_HEADERS)
@@ -232,7 +232,7 @@ class RequestReader:
         self.target = self.target + url if self.target else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser, for trailers, too: those say nothing to us."""
+        """Called by the parser, for trailers, too: those are counted and ignored."""
         if self._is_in_body:
             self._trailers += 1
         elif not self._is_stopped:
@@ -252,7 +252,7 @@ class RequestReader:
             if name_bytes == 4 and name.lower() == b"host":
                 hosts.append(value)
             elif name_bytes == 14 and name.lower() == b"content-length":
-                length = int(value)  # the parser has seen that it is a number
+                length = int(value)  # the parser has checked that it is a number
             elif name_bytes == 17 and name.lower() == b"transfer-encoding":
                 length = max(length, 1)
                 codings += value.strip().lower()

@@ -1,8 +1,8 @@
-"""Receiving: what a client sends becomes requests of its connection, or refusals.
+"""Receiving: bytes from a client become requests of its connection, or refusals.
 
-Between the parser and the connection: it asks the application what becomes of a body, gives bodies
-to their sinks, and answers what cannot be understood or taken. After a refusal nothing more is
-read, for nobody can say where the next request would begin.
+Between the parser and the connection: asks the application how a body is received, gives bodies to
+their sinks, and answers what cannot be parsed or accepted. After a refusal nothing more is parsed,
+as it is not known where the next request begins.
 """
 
 from collections.abc import Callable
@@ -19,43 +19,43 @@ from quorate.httpserver.sink import BodySink
 
 
 class Receiving(Answerable, Protocol):
-    """A connection, as far as what it receives is concerned."""
+    """A connection, as its receiver knows it."""
 
     @property
-    def is_deaf(self) -> bool:
-        """Nothing more is understood."""
+    def ignores_input(self) -> bool:
+        """Whether nothing more is parsed."""
         ...
 
     def on_request(self, request: Request) -> None:
-        """A request is whole."""
+        """A request is complete."""
         ...
 
     def on_refused(self, request: Request) -> None:
-        """A request that cannot be taken is about to be answered, after those before it."""
+        """A request is refused; its answer is sent after those before it."""
         ...
 
     def on_upgrade(self) -> None:
-        """The client wants to speak something else: the answer to its request is the last one."""
+        """The client asks for another protocol: the answer to its request is the last one."""
         ...
 
     def stop_reading(self) -> None:
-        """Understand nothing more."""
+        """Parse nothing more."""
         ...
 
     def wait_for(self, duration_s: int) -> None:
-        """The rest of what is coming must be here, or some of it, after this long."""
+        """Set the time within which the rest of the request, or some of it, must arrive."""
         ...
 
     def owe_continue(self) -> None:
-        """The client waits to be asked for a body."""
+        """The client waits for `100 Continue`."""
         ...
 
     def on_sink_changed(self) -> None:
-        """The sink of what is coming has taken some of it."""
+        """The sink of the request that is being received has taken some of its body."""
         ...
 
     def resume_reading(self) -> None:
-        """The sink of a whole request has taken some of it: go on if nothing else is in the way."""
+        """The sink of a complete request has taken some of its body: read on if possible."""
         ...
 
 
@@ -63,7 +63,7 @@ class Receiver:
     """Fills `reading.RequestReceiver` for one connection.
 
     Args:
-        connection: Whose.
+        connection: The connection.
         server: Its server.
 
     Attributes:
@@ -78,12 +78,12 @@ class Receiver:
         self.reader = RequestReader(self, server.config)
 
     def feed(self, data: bytes) -> None:
-        """Read on."""
+        """Parse bytes that arrived."""
         try:
             self.reader.feed(data)
-        except httptools.HttpParserUpgrade:  # we speak nothing else: answered, then closed
+        except httptools.HttpParserUpgrade:  # no other protocol is spoken: answered, then closed
             self._connection.on_upgrade()
-        except httptools.HttpParserError:  # no HTTP: what came before it is answered all the same
+        except httptools.HttpParserError:  # not HTTP; requests before it are answered
             self.refuse(BAD)
         if self.reader.sink is not None:
             self._connection.wait_for(self._server.config.body_timeout_s)
@@ -136,8 +136,8 @@ class Receiver:
         connection.on_request(request)
 
     def refuse(self, reason: Refusal) -> None:
-        """See `reading.RequestReceiver`: nothing that follows is understood."""
-        if not self._connection.is_deaf:
+        """See `reading.RequestReceiver`: nothing that follows is parsed."""
+        if not self._connection.ignores_input:
             self._connection.stop_reading()
             request = Request(self._connection, b"", b"", [], b"", is_last=True)
             self._connection.on_refused(request)
@@ -148,7 +148,7 @@ class Receiver:
         self._refuse(lambda request: self._server.application.refuse_long(request, length))
 
     def _refuse(self, answer: Callable[[Request], None]) -> None:
-        """Answer the request that is being read, and read nothing more."""
+        """Answer the request that is being received, and parse nothing more."""
         reader, connection = self.reader, self._connection
         request = Request(
             connection, reader.method, reader.target, reader.headers, b"", is_last=True
@@ -158,9 +158,9 @@ class Receiver:
         answer(request)
 
     def _sink_changed(self) -> None:
-        """The sink of the body that is coming has taken some of it, or takes nothing more."""
+        """The sink of the request that is being received has taken some of it, or has failed."""
         sink = self.reader.sink
-        if sink is None or self._connection.is_deaf:
+        if sink is None or self._connection.ignores_input:
             return
         error = sink.error
         if error is not None:

@@ -1,7 +1,7 @@
-"""Answers that a server gives by itself, without asking an application what the request means.
+"""Refusals: what the server itself answers with an error, before the application sees a request.
 
-The server decides that it refuses, and why; the application says how that reads on the wire
-(`Application.refusal`), so that these answers carry the header lines that all its answers carry.
+The server decides that it refuses, and why; the application formats the answer
+(`Application.refusal`), so that it has the header lines that all its answers have.
 """
 
 from http import HTTPStatus
@@ -15,9 +15,9 @@ class Refusal(NamedTuple):
 
     Attributes:
         status: HTTP's.
-        text: For people; the body.
-        retry_s: When the client may try again; 0: nothing is said of it.
-        ends_connection: There is no request whose connection would end by itself.
+        text: The body, for a human reader.
+        retry_s: The value of `Retry-After`; 0: none.
+        ends_connection: The answer needs `Connection: close`: it belongs to no request.
     """
 
     status: int
@@ -27,7 +27,7 @@ class Refusal(NamedTuple):
 
 
 BAD = Refusal(400, "400 Bad Request")
-"""What came is no HTTP."""
+"""What arrived is not HTTP."""
 
 NO_HOST = Refusal(400, "400 Bad Request: missing required Host header")
 """Source: RFC 9112, 3.2; the wording is that of Go's server."""
@@ -61,7 +61,7 @@ def lines_of(reason: Refusal) -> bytes:
 
 
 def plain(reason: Refusal) -> bytes:
-    """The whole answer of an application that has no wording of its own."""
+    """The answer of an application that has no texts of its own."""
     phrase, body = HTTPStatus(reason.status).phrase.encode(), reason.text.encode()
     return (
         b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\n%bContent-Length: %d\r\n"

@@ -1,4 +1,4 @@
-"""A request, and where its answer goes."""
+"""A request, and the connection that sends its answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
@@ -17,14 +17,14 @@ T = TypeVar("T", Order, None)
 Piece = bytes | memoryview
 
 PIECE_BYTES = 64 * 1024
-"""A longer answer leaves in pieces of this size, each when the client took the one before it."""
+"""A longer answer is sent in pieces of this size, each when the client has read the one before."""
 
 
 class Owned(Protocol):
     """Something that must be closed."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Release what it holds."""
         ...
 
 
@@ -32,7 +32,7 @@ class Answerable(Protocol):
     """A connection, as far as its requests know it.
 
     Attributes:
-        has_eof: The client sends no more, and may be gone: nobody would notice.
+        has_eof: The client has ended its side, so that its complete end could not be noticed.
     """
 
     has_eof: bool
@@ -46,52 +46,52 @@ class Answerable(Protocol):
         ...
 
     def wants(self, request: "Request") -> bool:
-        """Whether the answer to this request would leave at once."""
+        """Whether the answer to this request would be sent at once."""
         ...
 
     def resume_writing(self) -> None:
-        """Draw more of the answer that is leaving."""
+        """Write more of the answer that is being sent."""
         ...
 
     def postpone(self, request: "Request", step: Callable[[], None]) -> None:
-        """Have a step done when the answer to this request is wanted."""
+        """Run a step when the answer to this request is the next to be sent."""
         ...
 
     def wait_for_memory(self) -> None:
-        """Draw more of the answer that is leaving when a second has passed."""
+        """Write more of the answer that is being sent after about a second."""
         ...
 
     @property
     def is_spent(self) -> bool:
-        """Whether so much is held for the client, or for all, that long answers are refused."""
+        """Whether a memory limit is reached: long answers are refused."""
         ...
 
     def hold(self, request: "Request", size: int) -> bool:
-        """Count bytes as held for a request until it is answered; False if that is too much."""
+        """Count bytes as held for a request until it is answered; False: beyond the limit."""
         ...
 
 
 class Request(msgspec.Struct, eq=False):
-    """A whole request, and the place where its answer goes.
+    """A complete request, which takes its answer.
 
-    A struct, for it is made once per request: that costs a third of what `__init__` would.
+    A struct, as one is made per request: that costs a third of what `__init__` would.
 
     Attributes:
-        method: In capitals, as sent.
+        method: As sent.
         target: Path and query, as sent.
-        headers: Names as spelt, in order.
+        headers: Names as sent, in order.
         body: Empty if there was none.
-        is_lost: The client is gone; nobody will read the answer.
+        is_lost: The connection has ended; the answer cannot be sent.
         began_s: When it was complete, by `time.monotonic`; None: it waited for a change.
         traffic: Where its answer is counted, once its route is known.
-        data, chunks: The answer, as far as it has not left.
+        data, chunks: The part of the answer that is not sent.
         size: What is held for it in memory, in bytes; see `budget`.
-        sink: What took its body, if that is not in memory.
-        needs_keep_alive: The answer must say that the connection stays.
+        sink: Has taken its body, if that is not in memory.
+        needs_keep_alive: The answer must say that the connection stays open.
         owned: See `own`.
-        on_lost: Called if the client went before the answer; see `waits`.
-        context: Who asks, and under which terms.
-        order: What `Application.order_of` says, once it was asked.
+        on_lost: Called if the connection ends before the answer; see `begin_wait`.
+        context: The principal, and the terms of the request.
+        order: The result of `Application.order_of`, once it was called.
     """
 
     _connection: Answerable
@@ -114,26 +114,29 @@ class Request(msgspec.Struct, eq=False):
     order: Order | None = None
 
     def set_context(self, context: RequestContext) -> None:
-        """More is known of who asks, and how."""
+        """Replace the context: more is known of the request."""
         self.context = context
 
     def note_order(self, order: T) -> T:
-        """The worker knows how it relates to others; None: only that it began first."""
+        """Note its order; None: it is the first one in progress, so its order is not needed yet."""
         self.order = order
         return order
 
-    def waits(self, on_lost: Callable[[], None]) -> None:
-        """It is answered when something changes: tell if the client goes before that.
+    def begin_wait(self, on_lost: Callable[[], None]) -> None:
+        """Register that it is answered when something changes.
 
-        Who sends no more while it waits is taken for gone.
+        If the client ends its side of the connection meanwhile, the connection ends.
+
+        Args:
+            on_lost: Called if the connection ends before the answer.
         """
         self.on_lost = on_lost
         self.began_s = None
         if self._connection.has_eof:
             self._connection.abort()
 
-    def waits_no_more(self) -> None:
-        """Nobody need be told if the client goes."""
+    def end_wait(self) -> None:
+        """End the registration of `begin_wait`."""
         self.on_lost = None
 
     def ends_connection(self) -> None:
@@ -142,11 +145,11 @@ class Request(msgspec.Struct, eq=False):
 
     @property
     def is_spent(self) -> bool:
-        """Whether so much is held for this client, or for all, that a long answer is refused."""
+        """Whether the memory limit of the client, or of all, is reached."""
         return self._connection.is_spent
 
     def wait_for_memory(self) -> None:
-        """Have more of the answer drawn when a second has passed."""
+        """Have more of the answer written after about a second."""
         self._connection.wait_for_memory()
 
     def hold(self, size: int) -> bool:
@@ -156,15 +159,15 @@ class Request(msgspec.Struct, eq=False):
         addition and a comparison; more only when the connection holds much.
 
         Returns:
-            False, and nothing is counted: too much is held already; refuse with 429.
+            False, and nothing is counted: the limit is reached; refuse with 429.
         """
         return self._connection.hold(self, size)
 
-    def shed(self, answer_bytes: int) -> int:
-        """Let go of what it carries: it is answered, and the answer has to wait.
+    def drop_content(self, answer_bytes: int) -> int:
+        """Drop its headers and body: it is answered, and the answer has to wait.
 
         Returns:
-            By how much its size has changed: it now holds that answer.
+            By how much its size has changed: it now counts the answer.
         """
         self.target = self.body = b""
         self.headers = ()
@@ -172,33 +175,33 @@ class Request(msgspec.Struct, eq=False):
         return self.size - before_bytes
 
     def own(self, owned: Owned) -> None:
-        """Have something closed when the answer has left, or when nobody will get it.
+        """Have something closed when the answer is sent, or can never be sent.
 
-        A handler that has not answered yet when the client goes may use it until it answers. What
-        was owned before is not closed.
+        A handler that has not answered yet when the connection ends may use it until it answers.
+        What was owned before is not closed.
         """
         self.owned = owned
 
     def keep(self, sink: BodySink) -> None:
-        """This has its body; closed like what it owns."""
+        """Keep the sink that has its body; it is closed like what it owns."""
         self.sink = sink
         self.own(sink)
 
     def release(self) -> None:
-        """Close what is owned."""
+        """Close what it owns."""
         owned, self.owned = self.owned, None
         if owned is not None:
             owned.close()
 
     def is_wanted(self) -> bool:
-        """Whether the client takes, and got all earlier answers: this one would leave at once."""
+        """Whether its answer would be sent at once: earlier ones are sent, and the client reads."""
         return self._connection.wants(self)
 
     def postpone(self, step: Callable[[], None]) -> None:
-        """Make the answer later, when it is wanted; never if the client goes before that.
+        """Make the answer when it is the next to be sent; never if the connection ends before.
 
-        Answers that wait for their turn fill the memory, steps do not. A read loses nothing: later
-        tables are as good.
+        Answers that wait for earlier ones take memory, steps do not. A read may be evaluated later:
+        newer tables satisfy it, too.
 
         Args:
             step: Answers, as a handler does.
@@ -207,7 +210,7 @@ class Request(msgspec.Struct, eq=False):
             self._connection.postpone(self, step)
 
     def lose(self) -> None:
-        """The client has gone: whoever works on it learns of it, and no answer is kept."""
+        """The connection has ended: tell the handler, and keep no answer."""
         self.is_lost = True
         if self.data is not None:
             self.release()
@@ -225,12 +228,12 @@ class Request(msgspec.Struct, eq=False):
         return None
 
     def answer(self, data: bytes, chunks: Iterator[Piece] | None = None) -> None:
-        """Give the whole answer; what comes after the first one, or too late, is dropped.
+        """Give the whole answer; a second one, or one after the connection has ended, is dropped.
 
         Args:
             data: Status line, headers with Content-Length, and body.
-            chunks: The body, or what is left of it, drawn as the client takes it. An empty one
-                means that there is nothing yet: `go_on` draws again.
+            chunks: The body, or its rest, made as the client reads it. An empty chunk means that
+                none is available yet: call `go_on` when one is.
         """
         if self.is_lost:
             self.release()
@@ -238,12 +241,12 @@ class Request(msgspec.Struct, eq=False):
             self._connection.finish(self, data, chunks)
 
     def go_on(self) -> None:
-        """There is more of the answer."""
+        """More of the answer is available."""
         if not self.is_lost and self._connection.wants(self):
             self._connection.resume_writing()
 
     def fitted(self, data: bytes) -> bytes:
-        """An answer without a body for HEAD, and with the word that the connection owes, if any."""
+        """The answer without a body for HEAD, and with the `Connection` header that it needs."""
         if self.method == b"HEAD":
             data = data[: data.index(b"\r\n\r\n") + 4]
         if self.is_last and b"\r\nConnection: close\r\n" not in data[:512]:

@@ -1,4 +1,4 @@
-"""Server: accepts clients of one application, and ends what takes too long."""
+"""Server: accepts clients of one application, and ends connections that time out."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from quorate.httpserver.application import Application, Middleware, composed
 from quorate.httpserver.budget import Account, Budget, BudgetCounters, budget_of
 from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.connection import Connection
-from quorate.httpserver.heads import Heads
+from quorate.httpserver.headercache import HeaderCache
 from quorate.httpserver.listener import Served
 from quorate.httpserver.refusals import FULL
 from quorate.httpserver.request import Request
@@ -28,7 +28,7 @@ _SWEEP_S = 1.0
 _EXPIRED_PER_STEP = 16
 _RESUMED_PER_STEP = 16
 _WARNED_EVERY_S = 10
-"""What is refused for want of memory or descriptors is told in the log this often at most."""
+"""The shortest time between log messages about refusals for lack of memory or descriptors."""
 
 Warn = Callable[..., Any]
 
@@ -38,17 +38,18 @@ class HttpServer:
 
     Args:
         application: Answers requests.
-        config: Limits.
-        middleware: What requests pass before the application, the first of these first.
-        budget: Of connections and memory; None: its own. Servers that share one share its limits.
-        slices: Turns for what takes long; None: its own.
-        warn: Tells people what was refused, as a logger's method does.
-        connector: Makes connections of what is accepted.
+        config: The limits.
+        middleware: Is called before the application, the first of these first.
+        budget: Limits connections and memory; None: its own. Servers that share one share its
+            limits.
+        slices: Runs long work; None: its own.
+        warn: Logs what was refused, as the method of a logger does.
+        connector: Makes connections from accepted sockets.
 
     Attributes:
-        application: With its middleware.
-        heads: What header lines meant; shared by all connections.
-        tick: Seconds since the start, counted by sweeps; what connections measure time with.
+        application: The application with its middleware.
+        header_cache: Shared by all connections.
+        tick: Seconds since the start, counted by sweeps; the clock of connections.
         is_stopping: Each connection ends with its next answer.
     """
 
@@ -67,7 +68,7 @@ class HttpServer:
         self._handle = self.application.handle
         self.config = config
         self._connector = connector
-        self.heads = Heads(self.application.remembered_body_bytes_max)
+        self.header_cache = HeaderCache(self.application.remembered_body_bytes_max)
         self.tick = 1
         self.is_stopping = False
         self._budget = budget_of(config) if budget is None else budget
@@ -83,13 +84,13 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 if it does not."""
+        """The port on which it listens; 0 if it does not."""
         return self._acceptors[0].port if self._acceptors else 0
 
     def set_limits(self, config: ServerConfig) -> None:
-        """From now on go by other limits, without losing a connection."""
+        """Apply other limits, and keep all connections."""
         self.config = config
-        self.heads = Heads(self.application.remembered_body_bytes_max)  # bodies may be shorter now
+        self.header_cache = HeaderCache(self.application.remembered_body_bytes_max)
         self._budget.limit_clients(config.connections_per_client_max)
 
     async def start(self, host: str, port: int) -> None:
@@ -120,7 +121,7 @@ class HttpServer:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
 
     async def stop(self, *, is_clean: bool = True) -> None:
-        """Accept no more, let answers under way leave for a moment, then end every connection.
+        """Accept no more, let pending answers be sent for a moment, then end every connection.
 
         Args:
             is_clean: False ends every connection at once.
@@ -133,7 +134,7 @@ class HttpServer:
             for connection in list(self._connections):
                 connection.drain()
         if is_clean and self._connections:
-            with contextlib.suppress(TimeoutError):  # whoever still waits is cut off below
+            with contextlib.suppress(TimeoutError):  # what still waits is ended below
                 await asyncio.wait_for(self._is_empty.wait(), self.config.stop_s)
         for connection in list(self._connections):
             connection.abort()
@@ -162,7 +163,7 @@ class HttpServer:
     def handle(self, request: Request) -> None:
         """See `listener.Listener.handle`.
 
-        What it raises is given to the application: here it would only end a client's connection.
+        What it raises is passed to the application: here it would only end a connection.
         """
         try:
             self._handle(request)
@@ -170,7 +171,7 @@ class HttpServer:
             self.application.on_fault(error)
 
     def go_on(self, step: Callable[[], None]) -> None:
-        """See `listener.Listener.go_on`; errors go the way of those in `handle`."""
+        """See `listener.Listener.go_on`; errors are treated as in `handle`."""
         try:
             step()
         except (Exception, InvariantError) as error:  # noqa: BLE001 - likewise
@@ -195,11 +196,11 @@ class HttpServer:
         if waiting:
             self.slices.add(partial(self._resume, waiting))
         if self._warn is not None and self.tick % _WARNED_EVERY_S == 0:
-            self._tell_refusals(self._warn)
+            self._log_refusals(self._warn)
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self.sweep)
 
     def _expire(self, late: list[Served]) -> bool:
-        """Judge some of those whose time is over; thousands may be at once."""
+        """End some of the connections that have timed out; there may be thousands."""
         for connection in late[-_EXPIRED_PER_STEP:]:
             if 0 < connection.due <= self.tick:
                 connection.expire()
@@ -207,15 +208,15 @@ class HttpServer:
         return bool(late)
 
     def _resume(self, waiting: list[Served]) -> bool:
-        """Let some go on of those that wait for memory; thousands may."""
+        """Resume some of the connections that wait for memory; there may be thousands."""
         for connection in waiting[-_RESUMED_PER_STEP:]:
             if connection in self._connections:
                 connection.go_on()
         del waiting[-_RESUMED_PER_STEP:]
         return bool(waiting)
 
-    def _tell_refusals(self, warn: Warn) -> None:
-        """Say what was refused since it was last said."""
+    def _log_refusals(self, warn: Warn) -> None:
+        """Log what was refused since the last time."""
         now, before = self._budget.counters, self._warned
         self._warned = msgspec.structs.replace(now)
         if now.accepts_failed > before.accepts_failed:

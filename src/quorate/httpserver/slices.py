@@ -1,7 +1,7 @@
-"""Slices: work that is too long for one turn of the loop, done a piece at a time.
+"""Slices: work that is too long for one turn of the event loop, done a step at a time.
 
-All long answers of a node share one queue and take turns in it, so that forty of them delay the
-rest no more than one does.
+All long answers of a node share one queue and are served round-robin, so that forty of them delay
+other requests no more than one does.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from quorate.base.errors import InvariantError
 from quorate.base.slices import LATER, Step
 
 TURN_S = 0.003
-"""So much of each turn is spent on slices; a piece that was begun is finished."""
+"""The part of each turn that is spent on steps; a step that was begun is finished."""
 
 
 def soon(step: Callable[[], None]) -> None:
-    """Have the running loop do something in its next turn."""
+    """Run a step in the next turn of the running loop."""
     asyncio.get_running_loop().call_soon(step)
 
 
@@ -25,12 +25,12 @@ class SliceQueue:
     """The queue.
 
     Args:
-        call_soon: Has something done in the next turn.
+        call_soon: Runs a step in the next turn.
         clock: Monotonic seconds.
 
     Attributes:
         clock: See above.
-        on_error: Told what a step raised; the others go on.
+        on_error: Called with what a step raised; the other steps go on.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class SliceQueue:
         self.on_error: Callable[[BaseException], None] = _raise
 
     def report_to(self, on_error: Callable[[BaseException], None]) -> None:
-        """From now on tell this what a step raised."""
+        """From now on call this with what a step raised."""
         self.on_error = on_error
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def add(self, step: Step) -> None:
-        """Do this in later turns, until it says that there is no more."""
+        """Run a step in later turns, until it returns that it is complete."""
         self._steps.append(step)
         self._wake()
 
@@ -69,7 +69,7 @@ class SliceQueue:
             try:
                 if more := step():
                     (later if more == LATER else steps).append(step)
-            except (Exception, InvariantError) as error:  # noqa: BLE001 - answered; for the log
+            except (Exception, InvariantError) as error:  # noqa: BLE001 - answered already; for the log
                 self.on_error(error)
             if self.clock() >= end_s:
                 break

@@ -1,9 +1,9 @@
-"""Spool: long bodies go to disk while they come, and what is made of them stays there.
+"""Spool: long bodies are written to disk as they arrive.
 
-A thread writes what came since it was last asked; a client that sends faster than the disk takes
-is made to wait by whoever reads it (`is_full`). The files have no names, so that nothing is left
-of them however the process ends. There may be few at a time, and each leaves the disk the space
-that others need.
+A thread writes what has arrived since its last call; the connection of a client that sends faster
+than the disk writes is not read meanwhile (`is_full`). The files have no names, so that none
+remains however the process ends. Their number is limited, and each keeps the reserved disk space
+free.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from typing import IO
 from quorate.base.errors import StorageError
 
 WAITING_BYTES_MAX = 1024 * 1024
-"""A client is read no further while so much waits for the disk."""
+"""The connection is not read while so much waits for the disk."""
 
 CLOSED_BYTES_MAX = 8 * 1024 * 1024
 """A longer file is closed in another thread."""
 
 LOOK_BYTES = 4 * 1024 * 1024
-"""The space is looked at again after so many bytes."""
+"""The free space is checked again after so many bytes."""
 
 _CODES = {
     errno.EMFILE: "too_many_files",
@@ -33,16 +33,16 @@ _CODES = {
     errno.EDQUOT: "disk_full",
     errno.EFBIG: "disk_full",
 }
-_PREFIX = "spool-"  # of names that exist for an instant on file systems that need one
+_PREFIX = "spool-"  # of names that exist briefly on file systems that need one
 
 
 class Space:
-    """The directory for files without names, and what must stay free there.
+    """The directory for files without names, and the space that must stay free there.
 
     Args:
-        directory: "": where the system keeps temporary files.
-        free_bytes_min: What must stay free.
-        what: Is kept there, for error texts: "a snapshot".
+        directory: "": the directory for temporary files of the system.
+        free_bytes_min: The space that must stay free.
+        what: What the files hold, for error texts: "a snapshot".
     """
 
     def __init__(self, directory: str, free_bytes_min: int, what: str = "a body") -> None:
@@ -54,10 +54,10 @@ class Space:
                 left.unlink(missing_ok=True)
 
     def need(self, size: int) -> None:
-        """Make sure that this much may be written.
+        """Check that this much may be written.
 
         Raises:
-            StorageError: `disk_full`: it may not.
+            StorageError: `disk_full`: the space would not suffice.
         """
         status = os.statvfs(self._directory)
         if status.f_bavail * status.f_frsize - size < self._free_bytes_min:
@@ -68,7 +68,7 @@ class Space:
             raise StorageError("disk_full", text)
 
     def file(self) -> "SpaceFile":
-        """An empty file that is gone when it is closed.
+        """An empty file that is deleted when it is closed.
 
         Raises:
             StorageError: `too_many_files`, `disk_full`.
@@ -84,15 +84,15 @@ class Space:
 
 
 class SpaceFile:
-    """A file that leaves the disk its reserve.
+    """A file that keeps the reserved disk space free.
 
     Args:
         file: Empty; closed with this.
-        space: Where it is.
+        space: The directory that it is in.
 
     Attributes:
         file: To be read.
-        size: What was written.
+        size: The bytes that were written.
     """
 
     def __init__(self, file: IO[bytes], space: Space) -> None:
@@ -120,7 +120,7 @@ class SpaceFile:
         self.size += len(data)
 
     def flush(self) -> None:
-        """Nothing to do: what is read was written through this file."""
+        """Does nothing: it is read through the same file object."""
 
     def rewind(self) -> IO[bytes]:
         """The file, at its start."""
@@ -128,11 +128,11 @@ class SpaceFile:
         return self.file
 
     def close(self) -> None:
-        """Let it go. Cost: what is in it is freed; 1 GiB takes the system some 100 ms."""
+        """Close and so delete it. Cost: for 1 GiB the system takes some 100 ms."""
         self.file.close()
 
     def close_soon(self) -> None:
-        """Let it go, in another thread if it is long; for the loop's thread."""
+        """Close it, in another thread if it is long; for the loop's thread."""
         if self.size > CLOSED_BYTES_MAX:
             with contextlib.suppress(RuntimeError):  # the system has no thread for it
                 asyncio.get_running_loop().run_in_executor(None, self.close)
@@ -144,11 +144,11 @@ class Spool:
     """One body on its way to disk; a `sink.BodySink`. All methods are for the loop's thread.
 
     Args:
-        file: Where it goes; closed with this.
+        file: Takes the body; closed with this.
         on_closed: Called once, when it is closed.
 
     Attributes:
-        waiting_bytes: What is not written yet.
+        waiting_bytes: The bytes that are not written yet.
         error: Why the rest is not written.
     """
 
@@ -166,7 +166,7 @@ class Spool:
 
     @property
     def is_full(self) -> bool:
-        """Whether whoever sends should wait."""
+        """Whether the client should wait."""
         return self.waiting_bytes >= WAITING_BYTES_MAX
 
     def call_on_change(self, on_change: Callable[[], None]) -> None:
@@ -183,7 +183,7 @@ class Spool:
             self._begin()
 
     def whole(self, then: Callable[[], None]) -> None:
-        """Nothing more comes: go on when all is written, or failed (`error`)."""
+        """The body is complete: call `then` when all is written, or has failed (`error`)."""
         self._then = then
         self._go_on()
 
@@ -192,7 +192,7 @@ class Spool:
         return self._file.rewind()
 
     def close(self) -> None:
-        """Let it go; a write under way ends first."""
+        """Close it; a write in progress ends first."""
         if not self._is_closed:
             self._is_closed = True
             self._pieces = []
@@ -227,7 +227,7 @@ class Spool:
 
     def _go_on(self) -> None:
         if self._is_writing:
-            return  # one thread at a time; it comes back here
+            return  # one thread at a time; its end calls this again
         if self.error is None and self._pieces:
             self._begin()
         elif self._then is not None:

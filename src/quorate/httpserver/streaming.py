@@ -1,31 +1,31 @@
-"""Streaming: an answer of which the length is not known before its end.
+"""Streaming: an answer whose length is not known before its end.
 
-The head leaves first; the body is sent in chunks. To a client that closes after the answer, as
-those of HTTP/1.0 do, it goes as it is, and the end of the connection is its end.
+The header lines are sent first; the body is sent in chunks. If the connection ends after the
+answer, as with HTTP/1.0, the body is sent as it is, and its end is that of the connection.
 """
 
 import zlib
 from collections.abc import Iterable, Iterator
 
-from quorate.httpserver.drawing import MORE
 from quorate.httpserver.request import Piece, Request
+from quorate.httpserver.writing import MORE
 
-GZIP_LEVEL = 1  # the loop waits for it
+GZIP_LEVEL = 1  # compression runs in the loop
 _GZIP_WBITS = 31
 
 
 def stream(request: Request, head: bytes, body: Iterable[bytes], *, is_packed: bool) -> None:
-    """Answer with a body that is made piece by piece, as the client takes it.
+    """Answer with a body that is made piece by piece, as the client reads it.
 
-    None of it is made while too much is held for the client, or for all.
+    No piece is made while the memory limit of the client, or of all, is reached.
 
     Args:
-        request: Whose answer.
+        request: The request that is answered.
         head: Status line and header lines, without the empty line that ends them.
-        body: Each piece is made in a turn of its own; an empty one: nothing yet, but more comes.
-        is_packed: The body is packed with gzip, and the head says so.
+        body: Each piece is made in a turn of its own; an empty one: none yet, but more follow.
+        is_packed: Compress the body with gzip; the head says so.
     """
-    if request.needs_keep_alive:  # kept alive by HTTP/1.0, which knows no chunks
+    if request.needs_keep_alive:  # HTTP/1.0 has no chunks
         request.ends_connection()
     pieces: Iterator[bytes] = _packed(body) if is_packed else iter(body)
     if request.is_last:
@@ -37,7 +37,7 @@ def stream(request: Request, head: bytes, body: Iterable[bytes], *, is_packed: b
 
 
 def _within_budget(request: Request, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """The pieces, none of which is made while too much is held for this client or for all."""
+    """The pieces; none is made while a memory limit is reached."""
     while True:
         if request.is_spent:
             request.wait_for_memory()
@@ -47,7 +47,7 @@ def _within_budget(request: Request, pieces: Iterator[Piece]) -> Iterator[Piece]
             made = [next(pieces)]
         except StopIteration:
             return
-        yield made.pop()  # nothing of it stays here
+        yield made.pop()  # no reference to it remains here
 
 
 def _packed(body: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Traffic: how many requests there were on which route, how they ended, and how long they took.
 
-Blocking queries that waited for a change are counted but not timed: how long they took says when
-something changed, not how quick the node is.
+Blocking queries that waited for a change are counted but not timed: their duration says when
+something changed, not how fast the node is.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from quorate.base import measured
 from quorate.base.metrics import SECONDS, Histogram, Metric
 
 OTHER = "other"
-"""Label of what no route is for; clients choose paths and methods, so they are no labels."""
+"""Label of requests without a route: clients choose paths and methods, so these are no labels."""
 
 _CLASSES = 6  # 1xx to 5xx, by their digit
 _SHOWN = range(2, _CLASSES)
@@ -27,7 +27,7 @@ class RouteTraffic:
         route, method: Its labels.
         area: The first part of the path behind the version: `kv`, `session`, `agent` ...
         counts: Requests by the first byte of their status.
-        durations: From the whole request to its answer; shared by all routes of the area.
+        durations: From the complete request to its answer; shared by all routes of the area.
     """
 
     __slots__ = ("area", "counts", "durations", "method", "route")
@@ -47,7 +47,7 @@ class RouteTraffic:
             began_s: When the request was complete, by `time.monotonic`; None: it is not timed.
         """
         self.counts[head[_DIGIT]] += 1
-        if began_s is not None:  # `Histogram.observe` written out: this runs once per request
+        if began_s is not None:  # `Histogram.observe` inlined: this runs once per request
             durations = self.durations
             duration_s = monotonic() - began_s
             durations.counts[bisect_left(SECONDS, duration_s)] += 1
@@ -58,7 +58,7 @@ class Traffic:
     """All routes of a server.
 
     Args:
-        routes: Pattern and method of each; known from the start, so that the metrics are.
+        routes: Pattern and method of each; all of them, so that every metric exists from the start.
     """
 
     def __init__(self, routes: Iterable[tuple[str, str]]) -> None:
@@ -74,7 +74,7 @@ class Traffic:
         return RouteTraffic(route, method, area, durations)
 
     def of(self, route: str, method: str) -> RouteTraffic:
-        """Where to count; `other` for a method that the route does not have."""
+        """The counters of a route; `other` for a method that the route does not have."""
         return self._routes.get((route, method), self.other)
 
     def metrics(self) -> list[Metric]:

@@ -28,7 +28,7 @@ from quorate.gateways.http.server import ConsulApi
 from quorate.gateways.http.sharing import shared
 from quorate.httpserver.budget import Account
 from quorate.httpserver.connection import Connection
-from quorate.httpserver.heads import Heads
+from quorate.httpserver.headercache import HeaderCache
 from quorate.httpserver.listener import Served
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import SliceQueue
@@ -259,7 +259,7 @@ class GatewayHarness:
         common = common._replace(slices=self.slices)
         self.context = Context(self.local, self.config, self._call_later, common)
         self.application = ConsulApi(self.context, routes)
-        self.heads = Heads(self.application.remembered_body_bytes_max)
+        self.header_cache = HeaderCache(self.application.remembered_body_bytes_max)
         self.handle: Callable[[Request], None] = self.application.handle
         self.connect()
 

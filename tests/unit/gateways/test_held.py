@@ -102,7 +102,7 @@ def test_so_is_one_that_comes_alone(size: int) -> None:
     data = request("PUT", "/v1/kv/a", b"x" * size)
     roomy.send(data)
     strict = GatewayHarness(HttpConfig(client_bytes_max=1))
-    strict.heads = roomy.heads  # the account was not spent when it was learned
+    strict.header_cache = roomy.header_cache  # the account was not spent when it was learned
     strict.send(data)
     assert [reply.status for reply in strict.replies()] == [429]
     assert strict.local.submitted == []

@@ -12,9 +12,9 @@ import pytest
 from quorate.base.config import ClusterConfig
 from quorate.base.slices import LATER
 from quorate.gateways.http.config import HttpConfig
-from quorate.httpserver.drawing import Drawer
 from quorate.httpserver.request import PIECE_BYTES
 from quorate.httpserver.slices import TURN_S, SliceQueue
+from quorate.httpserver.writing import ResponseWriter
 from quorate.kv import queries
 from quorate.kv.commands import KvDelete, KvDeleteTree, KvSet
 from quorate.kv.queries import BATCH_BYTES, BATCH_ROWS, LIST_ROWS, LongList
@@ -291,12 +291,12 @@ def test_nothing_is_drawn_for_a_client_that_has_gone() -> None:
     """What the pieces are made of is closed by then: to draw one is an error."""
     turns = Turns()
     drawn: list[bool] = []
-    drawer = Drawer(SliceQueue(turns.soon, turns.clock), bool, drawn.append)
-    drawer.draw(iter([b"one", b"two", b"three"]))
-    drawer.end()
+    writer = ResponseWriter(SliceQueue(turns.soon, turns.clock), bool, drawn.append)
+    writer.begin(iter([b"one", b"two", b"three"]))
+    writer.end()
     while turns.due:
         turns.one()
-    drawer.go_on()
+    writer.go_on()
     assert turns.due == []
     assert drawn == []
 

@@ -61,12 +61,12 @@ class HttpCaller:
         if not request.hold(_WAITING_BYTES + _COPIES * len(request.target)):
             self._gateway.refuse_spent(request)
             return False
-        request.waits(on_lost)
+        request.begin_wait(on_lost)
         return True
 
     def end_wait(self) -> None:
         """See `serving.ports.Caller.end_wait`."""
-        self._request.waits_no_more()
+        self._request.end_wait()
 
     def own(self, held: Closable) -> None:
         """See `serving.ports.Caller.own`."""

@@ -6,8 +6,8 @@ from itertools import islice
 
 from quorate.gateways.http.errors import spent
 from quorate.gateways.http.streams import JsonMember
-from quorate.httpserver.drawing import CutShortError
 from quorate.httpserver.request import Request
+from quorate.httpserver.writing import CutShortError
 
 IN_TURN = 1024
 """So many tags are sorted in one turn; a set that has more is a member of its own."""

@@ -1,4 +1,4 @@
-"""Heads: a request read without the parser is the one that the parser would have read."""
+"""HeaderCache: a request read without the parser is the one that the parser would have read."""
 
 import re
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.gateways.http.config import HttpConfig
-from quorate.httpserver.heads import HEADS_MAX, LINES_BYTES_MAX, Heads
+from quorate.httpserver.headercache import CACHED_MAX, LINES_BYTES_MAX, HeaderCache
 from quorate.httpserver.request import Request
 from tests.unit.gateways.harness import GatewayHarness, request
 
@@ -34,9 +34,9 @@ Seen = tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool, bool]
 class Ear:
     """A connection whose requests are only listened to."""
 
-    def __init__(self, heads: Heads | None = None) -> None:
+    def __init__(self, heads: HeaderCache | None = None) -> None:
         self.harness = GatewayHarness()
-        self.harness.heads = heads or Heads(BODY_BYTES_MAX)
+        self.harness.header_cache = heads or HeaderCache(BODY_BYTES_MAX)
         self.requests: list[Request] = []
         self.harness.handle = self.requests.append
 
@@ -73,7 +73,7 @@ def test_what_was_learned_changes_nothing(
     target2: str,
     body2: bytes,
 ) -> None:
-    heads = Heads(BODY_BYTES_MAX)
+    heads = HeaderCache(BODY_BYTES_MAX)
     Ear(heads).hear(raw(method, target, headers, body))
     Ear(heads).hear(raw(method, target, [*headers, f"Content-Length: {len(body)}"], body))
     for later in (headers, [*headers, f"Content-Length: {len(body)}"]):
@@ -82,7 +82,7 @@ def test_what_was_learned_changes_nothing(
 
 
 def test_the_same_lines_are_read_without_the_parser() -> None:
-    heads = Heads(BODY_BYTES_MAX)
+    heads = HeaderCache(BODY_BYTES_MAX)
     assert heads.read(PUT) is None
     Ear(heads).hear(PUT)
     other = request("PUT", "/v1/kv/b", b"VALUE", "Accept: */*")
@@ -91,7 +91,7 @@ def test_the_same_lines_are_read_without_the_parser() -> None:
 
 
 def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
-    heads = Heads(BODY_BYTES_MAX)
+    heads = HeaderCache(BODY_BYTES_MAX)
     Ear(heads).hear(PUT)
     assert heads.read(PUT[:-1]) is None
     assert heads.read(PUT + b"G") is None
@@ -99,7 +99,7 @@ def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
 
 
 def test_a_request_in_pieces_teaches_nothing() -> None:
-    heads = Heads(BODY_BYTES_MAX)
+    heads = HeaderCache(BODY_BYTES_MAX)
     ear = Ear(heads)
     ear.hear(PUT[:-1])
     ear.hear(PUT[-1:])
@@ -108,7 +108,7 @@ def test_a_request_in_pieces_teaches_nothing() -> None:
 
 
 def test_a_body_over_the_limit_is_never_learned() -> None:
-    heads = Heads(4)
+    heads = HeaderCache(4)
     heads.learn(PUT, [(b"Content-Length", b"5")], b"value")
     assert heads.read(PUT) is None
 
@@ -124,7 +124,7 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
     """What follows the same lines may be longer or shorter, or no chunks at all."""
     for name in ("Transfer-Encoding", "transfer-encoding"):
         lines = f"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n{name}: chunked\r\n\r\n".encode()
-        heads = Heads(BODY_BYTES_MAX)
+        heads = HeaderCache(BODY_BYTES_MAX)
         ear = Ear(heads)
         ear.hear(lines + b"1\r\nv\r\n0\r\n\r\n")
         assert [each.body for each in ear.requests] == [b"v"]
@@ -134,7 +134,7 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
 
 def test_lines_that_say_more_than_keep_alive_go_to_the_parser() -> None:
     for line in ("Connection: close", "Expect: 100-continue", "Upgrade: h2c", "TE: trailers"):
-        heads = Heads(BODY_BYTES_MAX)
+        heads = HeaderCache(BODY_BYTES_MAX)
         Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", line))
         name, _, value = line.partition(": ")
         heads.learn(PUT, [(name.encode(), value.encode())], b"value")
@@ -154,9 +154,9 @@ def test_a_server_that_stops_ends_a_connection_whose_lines_it_knows() -> None:
 
 
 def test_only_so_many_are_remembered_and_none_that_is_long() -> None:
-    heads = Heads(BODY_BYTES_MAX)
+    heads = HeaderCache(BODY_BYTES_MAX)
     Ear(heads).hear(PUT)
-    for number in range(HEADS_MAX):
+    for number in range(CACHED_MAX):
         Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", f"Accept: {number}"))
     assert heads.read(PUT) is None
     assert heads.read(request("PUT", "/v1/kv/a", b"value", "Accept: 1")) is not None

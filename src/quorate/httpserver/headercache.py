@@ -1,9 +1,10 @@
-"""Heads: header lines that were parsed before need not be parsed again.
+"""Header cache: header lines that were parsed before need not be parsed again.
 
-A client sends the same lines with every request, but for the first one. So what a whole request
-in one piece of data had for header lines is remembered, and the next one with the very same bytes
-takes its meaning from here; that saves a fifth of the cost of reading a small request. Everything
-else goes to the parser: what is new, comes in pieces, is chunked, or ends the connection.
+A client sends the same header lines with every request; only the request line differs. The lines
+of a complete request that arrived in one piece of data are cached with what the parser made of
+them, and a later request with exactly the same bytes is read without the parser. That saves a fifth
+of the cost of reading a small request. All other requests are parsed: those with new header lines,
+in several pieces, chunked, or the last on their connection.
 """
 
 import re
@@ -12,8 +13,8 @@ from typing import NamedTuple
 
 from quorate.httpserver.request import Header
 
-HEADS_MAX = 256
-"""So many are remembered; the oldest goes first."""
+CACHED_MAX = 256
+"""The number of cached entries; the oldest is evicted first."""
 
 LINES_BYTES_MAX = 2048
 _BODY_BYTES_MAX = 64 * 1024
@@ -21,21 +22,21 @@ _BODY_BYTES_MAX = 64 * 1024
 _FIRST_LINE = re.compile(rb"(GET|PUT|DELETE) (/[A-Za-z0-9_./:?=&%-]*) HTTP/1\.1(?=\r\n)")
 _END = b"\r\n\r\n"
 _NEVER = frozenset({b"connection", b"expect", b"te", b"transfer-encoding", b"upgrade"})
-_KEEP_ALIVE = b"keep-alive"  # says what HTTP/1.1 means anyway
+_KEEP_ALIVE = b"keep-alive"  # the default of HTTP/1.1
 
 
 class ParsedHeaders(NamedTuple):
-    """What some header lines mean."""
+    """Parsed header lines."""
 
     headers: tuple[Header, ...]
     body_bytes: int
 
 
-class Heads:
+class HeaderCache:
     """The header lines of earlier requests, of all connections.
 
     Args:
-        body_bytes_max: Requests with a longer body are not remembered: they may have limits.
+        body_bytes_max: Requests with a longer body are not cached: limits may apply to them.
     """
 
     def __init__(self, body_bytes_max: int) -> None:
@@ -43,12 +44,12 @@ class Heads:
         self._body_bytes_max = min(_BODY_BYTES_MAX, body_bytes_max)
 
     def read(self, data: bytes) -> tuple[bytes, bytes, tuple[Header, ...], bytes] | None:
-        """Method, target, headers and body of the request that these bytes are, and no others.
+        """Method, target, headers and body, if the bytes are exactly one request that is cached.
 
-        None: ask the parser.
+        None: they must be parsed.
 
         Args:
-            data: What came, at the border between two requests.
+            data: Bytes that arrived where a request may begin.
         """
         first = _FIRST_LINE.match(data)
         if first is None:
@@ -62,12 +63,12 @@ class Heads:
         return method, target, head.headers, data[end + 4 :]
 
     def learn(self, data: bytes, headers: Sequence[Header], body: bytes) -> None:
-        """Remember the header lines of a request.
+        """Cache the header lines of a request.
 
         Args:
-            data: All its bytes, and no others, if it came in one piece; else it teaches nothing.
-            headers: What the parser made of them.
-            body: Likewise.
+            data: The bytes that were parsed; anything but exactly one request is not cached.
+            headers: The headers that the parser found.
+            body: The body that the parser found.
         """
         first = _FIRST_LINE.match(data)
         if first is None or len(body) > self._body_bytes_max:
@@ -79,6 +80,6 @@ class Heads:
         for name, value in headers:
             if name.lower() in _NEVER and value.lower() != _KEEP_ALIVE:
                 return
-        if len(self._known) >= HEADS_MAX:
+        if len(self._known) >= CACHED_MAX:
             del self._known[next(iter(self._known))]
         self._known[data[begin:end]] = ParsedHeaders(tuple(headers), len(body))

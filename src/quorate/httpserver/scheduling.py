@@ -1,9 +1,9 @@
-"""Working: which of a connection's requests are handled in this turn, and which later.
+"""Scheduling: which of a connection's pipelined requests are handled now, and which later.
 
-Which may be carried out at the same time: `ordering`. A few bytes ask for much: not more requests
-are handled than the limit says, nor than the client takes answers; a long answer is made only when
-it is the next to leave. What is left of a pipeline when a turn's share is over goes on in turns
-that all connections of the node share (`slices`).
+Which requests may be carried out at the same time is defined in `ordering`. A few bytes may request
+a lot of work: the number of requests in progress is limited, none is begun while the client does
+not read, and a long answer is made only when it is the next to be sent. Requests left over when the
+time for one turn is used up are handled in turns that all connections share (`slices`).
 """
 
 from collections import deque
@@ -15,15 +15,15 @@ from quorate.httpserver.request import Request
 from quorate.httpserver.slices import TURN_S
 
 
-class Worker:
-    """Has the requests of one connection handled, in order.
+class RequestScheduler:
+    """Begins the requests of one connection, in order.
 
     Args:
-        server: Handles them.
-        pending: Those that are not answered yet, oldest first; kept by the connection.
+        server: Handles requests.
+        pending: Requests that are not answered yet, oldest first; kept by the connection.
 
     Attributes:
-        is_full: The client does not take what is written: nothing is begun.
+        is_full: The client does not read what is written: no request is begun.
     """
 
     __slots__ = (
@@ -40,8 +40,8 @@ class Worker:
     def __init__(self, server: Listener, pending: deque[Request]) -> None:
         self._server = server
         self._pending: deque[Request] = pending
-        self._waiting: deque[Request] = deque()  # nobody has begun to work on them
-        self._postponed: dict[Request, Callable[[], None]] = {}  # what makes their answers
+        self._waiting: deque[Request] = deque()  # not begun yet
+        self._postponed: dict[Request, Callable[[], None]] = {}  # the steps that make their answers
         self._order = Order.ALONE  # of the requests that have begun
         self._is_working = self._is_queued = False
         self.is_full = False
@@ -50,7 +50,7 @@ class Worker:
         return bool(self._waiting or self._postponed)
 
     def add(self, requests: Iterable[Request]) -> None:
-        """These came; `go_on` begins with them."""
+        """Add requests that were received; `go_on` begins them."""
         self._waiting.extend(requests)
 
     def postpone(self, request: Request, step: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class Worker:
         self._postponed[request] = step
 
     def forget(self) -> None:
-        """Handle nothing more: no answer will leave."""
+        """Begin nothing more: the connection is lost."""
         self._pending = deque()
         for request in self._waiting:
             request.release()
@@ -66,7 +66,7 @@ class Worker:
         self._postponed.clear()
 
     def go_on(self) -> None:
-        """Have requests handled, for at most a turn's share; the rest in later turns."""
+        """Begin requests for at most `TURN_S`; the rest in later turns."""
         if self._is_working or self._is_queued:
             return
         self._is_working = True
@@ -74,7 +74,7 @@ class Worker:
         while self._one():
             if not (self._waiting or self._postponed):
                 break
-            if not end_s:  # a single request needs no look at the clock
+            if not end_s:  # a single request needs no reading of the clock
                 end_s = slices.clock() + TURN_S
             elif slices.clock() >= end_s:
                 self._is_queued = True
@@ -91,7 +91,7 @@ class Worker:
         return self._is_queued
 
     def _one(self) -> bool:
-        """Have one request handled; False if there is none that may be."""
+        """Begin one request, or make one postponed answer; False if none may be."""
         pending, waiting, postponed = self._pending, self._waiting, self._postponed
         if not pending or self.is_full:
             return False
