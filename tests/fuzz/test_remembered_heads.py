@@ -1,7 +1,7 @@
 """What the server remembers of header lines reads every byte as the parser does.
 
-Two servers get the same data: one remembers (`httpserver.headercache`), one only parses. Requests, what
-is answered to the rest, and the end of a connection must be the same, whatever was remembered.
+Two servers get the same data: one remembers (`httpserver.headercache`), one only parses. Requests,
+what is answered to the rest, and the end of a connection must be the same, whatever was remembered.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,9 @@ class Ear:
     def __init__(self, *, remembers: bool) -> None:
         self.store = Store()
         self.table = Table(self.store)
-        self.table.server.header_cache = self.header_cache = CountingCache(1024 if remembers else -1)
+        self.table.server.header_cache = self.header_cache = CountingCache(
+            1024 if remembers else -1
+        )
         self.written: list[bytes] = []
 
     def hear(self, data: bytes) -> None:

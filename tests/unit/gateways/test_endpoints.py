@@ -15,9 +15,9 @@ from quorate.base.errors import (
     UnavailableError,
 )
 from quorate.catalog.commands import NodeRegister
-from quorate.gateways.http.answers import go_json
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import STATUS_OF, http_error
+from quorate.gateways.http.responses import go_json
 from quorate.gateways.http.routes import ROUTES
 from quorate.kv.commands import KvSet
 from quorate.sessions.commands import SessionRenew
@@ -118,7 +118,7 @@ def test_an_internal_error_after_apply_is_not_called_definite(
         raise ValueError("a secret")
 
     harness = GatewayHarness()
-    monkeypatch.setattr(harness.context.answers, "value", broken)
+    monkeypatch.setattr(harness.context.responses, "value", broken)
     reply = harness.ask("PUT", "/v1/kv/a?flags=1", b"1")
     assert len(harness.local.submitted) == 1
     assert (reply.status, reply.headers["X-Quorate-Definite"]) == (500, "false")
@@ -131,7 +131,7 @@ def test_damage_seen_after_apply_is_not_called_definite_and_ends_the_node(
         raise StorageError("corrupt", "a row does not match its checksum")
 
     harness = GatewayHarness()
-    monkeypatch.setattr(harness.context.answers, "value", broken)
+    monkeypatch.setattr(harness.context.responses, "value", broken)
     with pytest.raises(StorageError):
         harness.post("PUT", "/v1/kv/a?flags=1", b"1")
     [reply] = harness.replies()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from quorate.gateways.http import answers, kv
+from quorate.gateways.http import kv, responses
 from quorate.gateways.http.blocking import question
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import kv_list_in_turn
@@ -30,7 +30,7 @@ def waiting(harness: GatewayHarness, target: str, count: int, *headers: str) -> 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was done, in order: lists evaluated, values encoded."""
     done: list[str] = []
-    evaluate, encode = kv_list_in_turn, answers.go_json
+    evaluate, encode = kv_list_in_turn, responses.go_json
 
     def evaluated(reader: Reader, prefix: bytes) -> object:
         done.append("evaluated")
@@ -41,7 +41,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return encode(value, is_pretty=is_pretty)
 
     monkeypatch.setattr(kv, "kv_list_in_turn", evaluated)
-    monkeypatch.setattr(answers, "go_json", encoded)
+    monkeypatch.setattr(responses, "go_json", encoded)
     return done
 
 

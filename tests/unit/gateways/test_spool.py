@@ -77,7 +77,7 @@ def test_the_space_is_looked_at_while_a_file_grows(tmp_path: Path) -> None:
 def test_whoever_sends_faster_than_the_disk_takes_is_paused(tmp_path: Path) -> None:
     async def scene() -> None:
         space = SlowSpace(tmp_path)
-        spool = Snapshots(space, 1).coming(0)
+        spool = Snapshots(space, 1).begin_upload(0)
         changed = asyncio.Event()
         spool.call_on_change(changed.set)
         while not spool.is_full:
@@ -100,7 +100,7 @@ def test_whoever_sends_faster_than_the_disk_takes_is_paused(tmp_path: Path) -> N
 def test_one_thread_writes_at_a_time_also_at_the_end(tmp_path: Path) -> None:
     async def scene() -> None:
         space = SlowSpace(tmp_path)
-        spool = Snapshots(space, 1).coming(0)
+        spool = Snapshots(space, 1).begin_upload(0)
         done = asyncio.Event()
         for number in range(100):
             spool.write(b"%06d" % number)
@@ -118,7 +118,7 @@ def test_a_full_disk_is_reported_and_nothing_more_is_taken(tmp_path: Path) -> No
     async def scene() -> None:
         space = SlowSpace(tmp_path)
         space.failure = StorageError("disk_full", "no space")
-        spool = Snapshots(space, 1).coming(0)
+        spool = Snapshots(space, 1).begin_upload(0)
         changed = asyncio.Event()
         spool.call_on_change(changed.set)
         spool.write(b"x")
@@ -146,7 +146,7 @@ def test_whatever_a_write_raises_is_kept_as_the_error(
 
     async def scene() -> None:
         snapshots = Snapshots(Space(str(tmp_path), 0), 2)
-        spool = snapshots.coming(0)
+        spool = snapshots.begin_upload(0)
         done = asyncio.Event()
         spool.write(b"some")
         spool.whole(done.set)
@@ -162,13 +162,13 @@ def test_a_spool_that_is_closed_while_it_is_written_gives_its_place_back(tmp_pat
     async def scene() -> None:
         space = SlowSpace(tmp_path)
         snapshots = Snapshots(space, 1)
-        spool = snapshots.coming(0)
+        spool = snapshots.begin_upload(0)
         spool.write(b"x")
         spool.close()
         spool.close()
         assert snapshots.count == 0
         space.gate.set()
-        other = snapshots.coming(0)
+        other = snapshots.begin_upload(0)
         other.close()
 
     played(scene)
@@ -177,13 +177,13 @@ def test_a_spool_that_is_closed_while_it_is_written_gives_its_place_back(tmp_pat
 def test_only_so_many_come_at_a_time(tmp_path: Path) -> None:
     async def scene() -> None:
         snapshots = Snapshots(Space(str(tmp_path), 0), 2)
-        spools = [snapshots.coming(0), snapshots.coming(0)]
+        spools = [snapshots.begin_upload(0), snapshots.begin_upload(0)]
         with pytest.raises(HttpError) as caught:
-            snapshots.coming(0)
+            snapshots.begin_upload(0)
         assert caught.value.status == 429
         assert b"Retry-After" in caught.value.lines()
         spools[0].close()
-        snapshots.coming(0).close()
+        snapshots.begin_upload(0).close()
         spools[1].close()
 
     played(scene)

@@ -1,4 +1,4 @@
-"""The agent's own facts: `/v1/agent/self`, `/v1/agent/members`.
+"""The agent: `/v1/agent/self`, `/v1/agent/members`.
 
 Ballot rounds are shown as Raft terms, slots as log indexes.
 
@@ -18,7 +18,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import SECOND_NS, Params, go_duration
-from quorate.gateways.http.shapes import Shape
+from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 
 ALIVE, LEFT, FAILED = 1, 3, 4
@@ -27,12 +27,12 @@ _COORDINATE = {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 1e-05}
 
 
 def about(context: Context, request: Request, _: Params, __: bytes) -> None:
-    """Configuration, member, figures of this node."""
+    """Configuration, membership and figures of this node."""
     status, config = context.local.status(), context.config
     me = status.node
     row = node_get(context.reader(), me.name).value
     meta = dict(row.meta) if row is not None else own_meta(config)
-    body: Shape = {
+    body: JsonView = {
         "Config": {
             "Datacenter": config.datacenter,
             "PrimaryDatacenter": config.datacenter,
@@ -47,7 +47,7 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
         },
         "DebugConfig": _debug(context, status, meta),
         "Coord": _COORDINATE,
-        "Member": member_shape(context, me, ALIVE, status),
+        "Member": member_view(context, me, ALIVE, status),
         "Stats": _stats(context, status),
         "Meta": meta,
         "xDS": {
@@ -56,11 +56,11 @@ def about(context: Context, request: Request, _: Params, __: bytes) -> None:
             "Ports": {"Plaintext": -1, "TLS": -1},
         },
     }
-    context.answers.value(request, body)
+    context.responses.value(request, body)
 
 
 def own_meta(config: HttpConfig) -> dict[str, str]:
-    """What this node says of itself in the catalog, as long as it is not there."""
+    """The metadata of this node while its row is not in the catalog."""
     return {
         "consul-network-segment": "",
         CONSUL_META: config.consul_version,
@@ -68,8 +68,8 @@ def own_meta(config: HttpConfig) -> dict[str, str]:
     }
 
 
-def _debug(context: Context, status: Status, meta: dict[str, str]) -> Shape:
-    """The configuration as it is in force, under Consul's names; durations as texts."""
+def _debug(context: Context, status: Status, meta: dict[str, str]) -> JsonView:
+    """The configuration in force, under Consul's names; durations as texts."""
     config, me = context.config, status.node
     host, port = split_address(me.address)
     http_host = split_address(me.http)[0]
@@ -98,7 +98,7 @@ def _debug(context: Context, status: Status, meta: dict[str, str]) -> Shape:
         "PrimaryDatacenter": config.datacenter,
         "Quorate": config.version,
         "Revision": f"quorate-{config.version}",
-        "SerfAdvertiseAddrLAN": f"tcp://{me.address}",  # there is no gossip: the server's
+        "SerfAdvertiseAddrLAN": f"tcp://{me.address}",  # there is no gossip: the server address
         "SerfBindAddrLAN": f"tcp://{me.address}",
         "ServerMode": True,
         "ServerPort": port,
@@ -113,24 +113,24 @@ def _seconds(duration_s: float) -> str:
 
 
 def members(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """The members of the cluster, and who is alive as far as this node hears."""
+    """The members of the cluster, and which of them this node considers alive."""
     if params.text("segment"):
         raise HttpError(500, "Network segments are not supported in this version of Consul")
     status = context.local.status()
     keep = filter_of(params, _MEMBER_FIELDS)
     found = [
-        member_shape(context, member, _state(member, status), status)
+        member_view(context, member, _state(member, status), status)
         for member in status.configuration.members or (status.node,)
     ]
-    found += [member_shape(context, member, LEFT, status) for member in _left(status)]
+    found += [member_view(context, member, LEFT, status) for member in _left(status)]
     if "wan" in params:
-        for shape in found:
-            shape["Name"] = f"{shape['Name']}.{context.config.datacenter}"
-    context.answers.value(request, kept(found, keep))
+        for view in found:
+            view["Name"] = f"{view['Name']}.{context.config.datacenter}"
+    context.responses.value(request, kept(found, keep))
 
 
 def _left(status: Status) -> list[Member]:
-    """Members that were removed and whose name nobody has taken since; this node, if it is one."""
+    """Removed members whose name is not used by another; this node, if it is one."""
     configuration = status.configuration
     names = {member.name for member in configuration.members}
     left = {member.name: member for member in configuration.left if member.name not in names}
@@ -146,7 +146,7 @@ def _state(member: Member, status: Status) -> int:
 
 
 def build_of(context: Context, member: Member) -> str:
-    """Both versions of a member, as it wrote them into the catalog when it started."""
+    """Both versions of a member, which it writes into the catalog when it starts."""
     row = node_get(context.reader(), member.name).value
     if row is not None and row.id == member.id:
         return build(row.meta.get(QUORATE_META, ""), row.meta.get(CONSUL_META, ""))
@@ -155,13 +155,13 @@ def build_of(context: Context, member: Member) -> str:
 
 
 def shown_id(context: Context, member: Member) -> str:
-    """The id of a member that the API shows: a configured one if its row says so."""
+    """The id of a member that the API shows: the configured one if its row has one."""
     row = node_get(context.reader(), member.name).value
     return row.shown_id if row is not None and row.id == member.id else member.id
 
 
-def member_shape(context: Context, member: Member, state: int, status: Status) -> Shape:
-    """A member as Serf would show it."""
+def member_view(context: Context, member: Member, state: int, status: Status) -> JsonView:
+    """A member in the format of Serf."""
     host, port = split_address(member.address)
     config = context.config
     tags = {
@@ -196,7 +196,7 @@ def member_shape(context: Context, member: Member, state: int, status: Status) -
     }
 
 
-def _stats(context: Context, status: Status) -> Shape:
+def _stats(context: Context, status: Status) -> JsonView:
     config = context.config
     is_leader = status.role == "leader"
     leader = status.leader

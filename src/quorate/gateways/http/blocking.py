@@ -1,6 +1,4 @@
-"""Reads in Consul's words: what parameters and headers ask for, and how the answer says it.
-
-What they mean is carried out by `serving.reads`.
+"""Reads: parameters and headers become a query of `serving.reads`, its result an HTTP response.
 
 Source: https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
@@ -41,13 +39,13 @@ _OWN = (b"index=", b"wait=")
 
 
 class Mode(msgspec.Struct, frozen=True):
-    """How a read is to be done, besides what its request's context says.
+    """The parameters of a read, besides the context of its request.
 
     Attributes:
-        is_cached: The caller takes what a cache has: a stale read that says its age.
-        index: Answer when something is newer than this; 0: at once.
-        wait_s: How long to wait for that.
-        is_named: Say the mode in the answer.
+        is_cached: The client accepts a cached response: a stale read whose response says its age.
+        index: Respond when a change is newer than this; 0: at once.
+        wait_s: How long to wait for such a change.
+        is_named: The response has `X-Consul-Effective-Consistency`.
     """
 
     is_cached: bool = False
@@ -65,20 +63,20 @@ def mode_of(
     is_named: bool = False,
     knows_namespaces: bool = True,
 ) -> Mode:
-    """Read the parameters that all reads have in common.
+    """Parse the parameters that all reads have in common.
 
-    How new a read must be goes into the context of its request.
+    The consistency that is asked for is stored in the context of the request.
 
     Args:
-        context: For defaults and limits.
-        request: For its headers.
-        params: Of its query.
-        takes_cached: This read may come from a cache.
-        is_named: This read says its mode.
-        knows_namespaces: It refuses those that the query names.
+        context: Has defaults and limits.
+        request: Has headers that count, too.
+        params: The parameters of the query.
+        takes_cached: The endpoint supports `cached`.
+        is_named: The response says the consistency.
+        knows_namespaces: The endpoint refuses namespaces in the query.
 
     Raises:
-        HttpError: They make no sense.
+        HttpError: A parameter is invalid, or two contradict each other.
     """
     check_enterprise(request, params if knows_namespaces else NO_PARAMS)
     age_s_max = _cache_age_s(request, takes_cached)
@@ -115,7 +113,7 @@ def _ask_for(request: Request, consistency: Consistency, age_s_max: float = inf)
 
 
 def question(target: bytes) -> bytes:
-    """The target without what each waiting reader says for itself."""
+    """The target without `index` and `wait`: equal for clients that wait for the same."""
     path, _, query = target.partition(b"?")
     return b"&".join([path + b"?", *(p for p in query.split(b"&") if not p.startswith(_OWN))])
 
@@ -150,7 +148,7 @@ def _waiting(context: Context, params: Params) -> tuple[int, float]:
 
 
 def _cache_age_s(request: Request, takes_cached: bool) -> float:
-    """The age that `Cache-Control` allows; infinite if it says nothing."""
+    """The age that `Cache-Control` allows; infinite if it sets none."""
     value = request.header(b"cache-control") if takes_cached else None
     if value is None:
         return inf
@@ -173,7 +171,7 @@ def _cache_age_s(request: Request, takes_cached: bool) -> float:
 
 
 Render = Callable[[Evaluated, bytes], None]
-"""Sends an answer; gets the header lines that tell the index."""
+"""Sends a response; gets the result and the header lines with its index."""
 
 
 def read(
@@ -186,16 +184,16 @@ def read(
     is_compared: bool = False,
     listing: Listing | None = None,
 ) -> None:
-    """Answer a read, now or when it has changed.
+    """Respond to a read, now or when its result has changed.
 
     Args:
-        context: The node to ask.
-        request: Who asks.
+        context: The gateway's.
+        request: The request.
         mode: See `mode_of`.
-        evaluate: Reads from one state.
-        render: See there.
-        is_compared: What is watched is wider than what is shown: only another value is a change.
-        listing: How a list is shown that is too long for one turn; needed if there may be such.
+        evaluate: Evaluates the read on one state.
+        render: See `Render`.
+        is_compared: More is watched than is shown: only a different value counts as a change.
+        listing: Formats a list that is too long for one turn; required if there may be one.
     """
     caller = _HttpReadCaller(context, request, mode, render, listing)
     is_list = listing is not None
@@ -204,12 +202,12 @@ def read(
 
 
 def confirmed(context: Context, request: Request, step: Callable[[], None]) -> None:
-    """Do a step when the tables are as new as the request wants them, and its answer is wanted."""
+    """Run a step when the tables are as new as required, and its response can be sent."""
     reads.confirmed(context.serving, HttpCaller(context, request), step)
 
 
 class _HttpReadCaller(HttpCaller):
-    """Who reads over HTTP; fills `serving.reads.ReadCaller`."""
+    """The caller of a read over HTTP; implements `serving.reads.ReadCaller`."""
 
     __slots__ = ("_listing", "_mode", "_render")
 
@@ -231,8 +229,8 @@ class _HttpReadCaller(HttpCaller):
         return question(self._request.target)
 
     def digest(self, found: Evaluated) -> bytes:
-        """See `serving.reads.ReadCaller.digest`: of what is sent of an answer."""
-        encode = partial(self._gateway.answers.encoded, found.value, asked=False)
+        """See `serving.reads.ReadCaller.digest`: of the response's body."""
+        encode = partial(self._gateway.responses.encoded, found.value, asked=False)
         return blake2b(found.body(False, encode), digest_size=16).digest()
 
     def answer(self, found: Evaluated, reader: Reader, told: Told) -> None:
@@ -246,12 +244,12 @@ class _HttpReadCaller(HttpCaller):
         elif self._listing is not None:
             send(gateway, request, answer, self._listing, partial(self._long_lines, told))
 
-    def _long_lines(self, told: Told, reader: Reader) -> bytes:
-        return self._lines_at(told, reader, keys_index(reader))
+    def _long_lines(self, facts: Told, reader: Reader) -> bytes:
+        return self._lines_at(facts, reader, keys_index(reader))
 
-    def _lines_at(self, told: Told, reader: Reader, header: int) -> bytes:
-        mode, index = self._mode, told.index(reader, header)
-        if told.is_stale:
+    def _lines_at(self, facts: Told, reader: Reader, header: int) -> bytes:
+        mode, index = self._mode, facts.index(reader, header)
+        if facts.is_stale:
             lines = self._gateway.stale_lines() + b"X-Consul-Index: %d\r\n" % index
             if mode.is_cached:
                 lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (self._gateway.contact()[1] // 1000)
@@ -260,12 +258,12 @@ class _HttpReadCaller(HttpCaller):
             if mode.is_cached:
                 lines += b"X-Cache: MISS\r\n"
         if mode.is_named:
-            lines += b"X-Consul-Effective-Consistency: %b\r\n" % self._word(told)
+            lines += b"X-Consul-Effective-Consistency: %b\r\n" % self._consistency(facts)
         return lines
 
-    def _word(self, told: Told) -> bytes:
-        """The mode as Consul calls it: what the caller asked for, a cache or not."""
-        if told.is_stale and not self._mode.is_cached:
+    def _consistency(self, facts: Told) -> bytes:
+        """The name that Consul gives to the consistency that was asked for, cached or not."""
+        if facts.is_stale and not self._mode.is_cached:
             return b"stale"
         is_consistent = self.context.consistency is Consistency.CONSISTENT
         return b"consistent" if is_consistent else b"leader"

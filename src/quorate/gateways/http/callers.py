@@ -1,4 +1,4 @@
-"""Callers: a request of this gateway as serving sees it (`serving.ports.Caller`)."""
+"""Callers: requests of this gateway as callers of `serving` (`serving.ports.Caller`)."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ from quorate.gateways.http.context import Context
 from quorate.httpserver.request import Request
 from quorate.serving.ports import Closable
 
-_WAITING_BYTES = 3072  # a watcher, its timer and what they refer to
-_COPIES = 3  # of a name, besides the target itself: decoded, as a watched key, as its place there
+_WAITING_BYTES = 3072  # a watch, its timer and what they refer to
+_COPIES = 3  # of a key, besides the target: decoded, as a watch key, in the table of watches
 
 
 class HttpCaller:
-    """Who asked over HTTP.
+    """The caller of an HTTP request.
 
     Args:
-        gateway: Of the gateway.
-        request: What was asked.
-        prefix: Goes before the text of a refusal.
+        gateway: The context of the gateway.
+        request: The request.
+        prefix: Is put before the text of a failed command.
     """
 
     __slots__ = ("_gateway", "_prefix", "_request")

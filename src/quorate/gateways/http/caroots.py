@@ -1,9 +1,9 @@
 """Roots of the service mesh: `/v1/agent/connect/ca/roots` and `/v1/connect/ca/roots`.
 
-Quorate has no service mesh. Clients that only ask whether an agent is ready, as the tests of
-Consul's Go client do, want one active root; so there is one, the same everywhere, whose name says
-what it is. Its private key was never stored, so nothing is signed by it and nothing ever will be:
-who trusts it trusts nobody more.
+Quorate has no service mesh. Clients that test whether an agent is ready, as the tests of Consul's
+Go client do, require one active root; so there is one, the same on every node, whose name says what
+it is. Its private key was never stored, so nothing is or will be signed by it: trusting it adds no
+trust.
 
 Source: https://developer.hashicorp.com/consul/api-docs/connect/ca.
 """
@@ -73,9 +73,9 @@ def _roots(
 
     def render(answer: Evaluated, lines: bytes) -> None:
         if is_pem:
-            context.answers.send(request, ROOT.encode(), kind=_PEM, lines=lines)
+            context.responses.send(request, ROOT.encode(), kind=_PEM, lines=lines)
         else:
-            context.answers.value(request, _shown(answer.value), lines=lines)
+            context.responses.value(request, _shown(answer.value), lines=lines)
 
     read(context, request, mode, evaluate, render)
 

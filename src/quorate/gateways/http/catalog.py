@@ -22,16 +22,16 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.rowreads import read_object, read_rows
-from quorate.gateways.http.shapes import (
-    NODE_FIELDS,
-    SERVICE_NODE_FIELDS,
-    Shape,
-    node_shape,
-    service_node_shape,
-    service_shape,
-)
 from quorate.gateways.http.streams import HERE, Batch
 from quorate.gateways.http.tagsets import TagSets
+from quorate.gateways.http.views import (
+    NODE_FIELDS,
+    SERVICE_NODE_FIELDS,
+    JsonView,
+    node_view,
+    service_node_view,
+    service_view,
+)
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
@@ -42,11 +42,11 @@ def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
     keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
     wanted = meta_of(params)
 
-    def show(row: NodeRow) -> Shape | None:
+    def show(row: NodeRow) -> JsonView | None:
         if not has_meta(row.meta, wanted):
             return None
-        shape = node_shape(row)
-        return shape if keep is None or keep(shape) else None
+        view = node_view(row)
+        return view if keep is None or keep(view) else None
 
     read_rows(context, request, mode, each_node, show, is_compared=True)
 
@@ -59,14 +59,14 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     text = path_text(name, "node name")
     keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
 
-    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, Shape]]:
+    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, JsonView]]:
         for piece in rows:
-            shapes = kept([service_shape(row) for row in piece], keep)
-            yield {shape["ID"]: shape for shape in shapes}
+            views = kept([service_view(row) for row in piece], keep)
+            yield {view["ID"]: view for view in views}
 
-    def frame(reader: Reader) -> Shape | None:
+    def frame(reader: Reader) -> JsonView | None:
         row = node_row(reader, text)
-        return None if row is None else {"Node": node_shape(row), "Services": HERE}
+        return None if row is None else {"Node": node_view(row), "Services": HERE}
 
     find = partial(each_service_of_node, name=text)
     read_object(context, request, mode, find, pieces, frame)
@@ -84,23 +84,23 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
         host = node_row(reader, row.node)
         if host is None or not has_meta(host.meta, wanted):
             return False
-        return keep is None or keep(service_node_shape(host, row))
+        return keep is None or keep(service_node_view(host, row))
 
     def pieces(reader: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[Batch]:
-        """Instances come by name, whatever its case: names are told when the last one was seen."""
+        """Instances come in the order of names: a name is sent after its last instance."""
         tags = TagSets(request)
         place = b""
         for piece in rows:
-            told: dict[str, list[str]] = {}
+            complete: dict[str, list[str]] = {}
             for row in piece:
                 name = row.service.name
                 if name_part(name) != place:
                     place = name_part(name)
                     yield from tags.take_long()
-                    told.update(tags.take())
+                    complete.update(tags.take())
                 if is_shown(reader, row):
                     tags.add(name, row.service.tags)
-            yield told
+            yield complete
         yield from tags.take_long()
         yield tags.take()
 
@@ -117,12 +117,12 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     wanted = meta_of(params)
     text = path_text(name, "service name")
 
-    def show(instance: Instance) -> Shape | None:
-        shape = service_node_shape(instance.node, instance.row)
-        own = {tag.lower() for tag in shape["ServiceTags"]}
+    def show(instance: Instance) -> JsonView | None:
+        view = service_node_view(instance.node, instance.row)
+        own = {tag.lower() for tag in view["ServiceTags"]}
         if not (has_meta(instance.node.meta, wanted) and all(tag in own for tag in tags)):
             return None
-        return shape if keep is None or keep(shape) else None
+        return view if keep is None or keep(view) else None
 
     is_compared = keep is not None
     find = partial(each_instance, name=text)
@@ -131,7 +131,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
 
 def datacenters(context: Context, request: Request, _: Params, __: bytes) -> None:
     """The names of all datacenters: this one."""
-    context.answers.value(request, [context.config.datacenter])
+    context.responses.value(request, [context.config.datacenter])
 
 
 def meta_of(params: Params) -> list[tuple[str, str]]:
@@ -141,5 +141,5 @@ def meta_of(params: Params) -> list[tuple[str, str]]:
 
 
 def has_meta(meta: dict[str, str], wanted: list[tuple[str, str]]) -> bool:
-    """Whether all pairs are there."""
+    """Whether metadata has all these pairs."""
     return all(meta.get(name) == value for name, value in wanted)

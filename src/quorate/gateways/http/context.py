@@ -1,4 +1,4 @@
-"""Context: what every handler works with, and how errors become answers wherever they arise."""
+"""Context: what every handler uses, and how errors become responses."""
 
 import asyncio
 import random
@@ -13,11 +13,11 @@ from quorate.base.metrics import Metric
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Local
 from quorate.gateways.http import sharing
-from quorate.gateways.http.answers import Answers
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error, spent
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.process import Process
+from quorate.gateways.http.responses import Responses
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.request import Request
 from quorate.httpserver.traffic import Traffic
@@ -29,7 +29,7 @@ DEFAULT_LINES = (
     b"X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\n"
 )
-"""What a default read says of the leader."""
+"""The headers of a default read about the leader."""
 
 _STALE_LINES = (
     b"X-Consul-Knownleader: %b\r\nX-Consul-Lastcontact: %d\r\n"
@@ -37,12 +37,12 @@ _STALE_LINES = (
 )
 _READS = (b"GET", b"HEAD", b"OPTIONS")
 _CHANCE = random.Random()  # noqa: S311 - spreads timers
-_STATUS_S = 0.005  # a status this old is still told to readers of stale data
-_HEARD_MS_MAX = 1_000_000_000_000
+_STATUS_S = 0.005  # a status up to this age is shown in stale reads
+_CONTACT_MS_MAX = 1_000_000_000_000
 
 
 def call_in_loop(delay_s: float, step: Callable[[], None]) -> Timer:
-    """Have the running loop do something later."""
+    """Run a step later in the running loop."""
     return asyncio.get_running_loop().call_later(delay_s, step)
 
 
@@ -50,21 +50,21 @@ NO_DATACENTER = "No path to datacenter"
 
 
 class Context:
-    """What a handler may use.
+    """What handlers use.
 
     Args:
         local, config: See below.
-        call_later: Has something done later.
+        call_later: Runs a step after a time.
         shared: See below; None: its own.
 
     Attributes:
-        local: The node this gateway lives on.
-        process: The process that the node is; None if there is none that could be asked.
-        config: Limits and spelling.
-        shared: What all listeners of the node have in common.
-        answers: Sends answers.
+        local: The node of this gateway.
+        process: The process of the node; None: the endpoints that need it are refused.
+        config: The settings.
+        shared: Shared by all listeners of the node.
+        responses: Sends responses.
         traffic: Counts them.
-        serving: Carries out what is asked.
+        serving: Carries out requests.
         reader: See `serving.serving.Serving.reader`.
     """
 
@@ -80,7 +80,7 @@ class Context:
         self.process = process
         self.config = config
         self.shared = sharing.shared(config) if shared is None else shared
-        self.answers = Answers(config)
+        self.responses = Responses(config)
         self.traffic = Traffic(())
         self.serving = Serving(
             local, call_later, self.shared.slices, self.shared.evaluations, _CHANCE
@@ -90,16 +90,16 @@ class Context:
         self._contact_s = float("-inf")
 
     def count_routes(self, traffic: Traffic) -> None:
-        """Answers are counted by these routes."""
+        """Count responses by these routes."""
         self.traffic = traffic
 
     def reconfigure(self, config: HttpConfig) -> None:
-        """From now on go by another configuration; requests that wait keep what they began with."""
+        """Apply another configuration; requests that wait keep the old one."""
         self.config = config
-        self.answers.reconfigure(config)
+        self.responses.reconfigure(config)
 
     def metrics(self) -> list[Metric]:
-        """What the node and this gateway count and measure."""
+        """The metrics of the node and of this gateway."""
         return [
             *self._about(),
             *self.local.metrics(),
@@ -113,17 +113,17 @@ class Context:
         return [measured.BUILD_INFO.by_labels([(versions, 1)])]
 
     def fail(self, request: Request, error: BaseException) -> None:
-        """Answer with an error; what is none of ours is logged, and answered as internal.
+        """Respond with an error; an unexpected exception is logged, and answered as internal.
 
         Raises:
-            StorageError: After the answer: the node must learn that its tables are damaged.
+            StorageError: After the response: the node must be notified of damaged tables.
         """
         if isinstance(error, HttpError):
-            self.answers.error(request, error)
+            self.responses.error(request, error)
             return
         if isinstance(error, QuorateError):
             reason = self.local.status().reason if error.code in LEADERLESS else ""
-            self.answers.error(request, http_error(error, reason))
+            self.responses.error(request, http_error(error, reason))
             if isinstance(error, StorageError) and error.code == "corrupt":
                 raise error
             return
@@ -133,19 +133,19 @@ class Context:
         if not is_read:
             text += "; whether the request took effect is not known"
         code = "local" if is_read else "outcome_unknown"
-        self.answers.error(request, HttpError(500, text, code=code, is_definite=is_read))
+        self.responses.error(request, HttpError(500, text, code=code, is_definite=is_read))
 
     def guarded(self, request: Request, step: Callable[[], None]) -> None:
-        """Do a step of a handler; whatever it raises becomes the answer."""
+        """Run a step of a handler; what it raises becomes the response."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
             self.fail(request, error)
 
     def when_wanted(self, request: Request, step: Callable[[], None]) -> None:
-        """Do a step that makes a long answer, as `guarded`, but not before it can leave.
+        """Run a step that makes a long response, as `guarded`, but not before it can be sent.
 
-        It is refused instead if too much is held for its client already.
+        It is refused instead if the memory limit of its client, or of all, is reached.
         """
         if request.is_wanted():
             self._make_long(request, step)
@@ -159,7 +159,7 @@ class Context:
             self.guarded(request, step)
 
     def refuse_spent(self, request: Request) -> None:
-        """Answer that too much is held for the client, or for all."""
+        """Respond that a memory limit is reached."""
         self.shared.budget.note_refused()
         self.fail(request, spent())
 
@@ -172,13 +172,13 @@ class Context:
         prefix: str = "",
         urgent: bool = False,
     ) -> None:
-        """Have a command applied, then go on with its outcome; an error or refusal is answered.
+        """Submit a command; its outcome is passed on, an error or failure is the response.
 
         Args:
-            request: Who asked for it.
-            command: What to apply.
+            request: The request that asks for it.
+            command: The command.
             then: Gets an outcome that is no failure.
-            prefix: Goes before the text of a refusal.
+            prefix: Is put before the text of a failure.
             urgent: See `base.ports.Submit.submit`.
         """
 
@@ -194,7 +194,7 @@ class Context:
         then: Callable[[Outcome], None],
         prefix: str = "",
     ) -> None:
-        """Go on with an outcome, see `submit`."""
+        """Process an outcome, see `submit`."""
         if isinstance(outcome, QuorateError):
             self.fail(request, outcome)
         elif isinstance(outcome.value, Failure):
@@ -203,12 +203,12 @@ class Context:
             self._go_on(request, outcome, then)
 
     def _go_on(self, request: Request, outcome: Outcome, then: Callable[[Outcome], None]) -> None:
-        """The command took effect: what fails from now on is not definite."""
+        """The command took effect: errors from here on are indefinite."""
         try:
             then(outcome)
         except QuorateError as error:
             late = HttpError(500, error.text, code="outcome_unknown", is_definite=False)
-            self.answers.error(request, late)
+            self.responses.error(request, late)
             if isinstance(error, StorageError) and error.code == "corrupt":
                 raise
         except Exception as error:  # noqa: BLE001 - it is answered
@@ -217,43 +217,43 @@ class Context:
     def send_shared(
         self, request: Request, found: Evaluated, shown: Callable[[], Any], lines: bytes
     ) -> None:
-        """Send an answer as JSON, encoded once for all who get this very one.
+        """Send a result as JSON, encoded once for all requests that share it.
 
         Args:
-            request: To whom.
-            found: As it was evaluated.
-            shown: Makes what is encoded of it.
+            request: The request to answer.
+            found: The result of the evaluation.
+            shown: Makes the value that is encoded.
             lines: Further header lines.
         """
-        answers = self.answers
-        asked = answers.asks_pretty(request)
+        responses = self.responses
+        asked = responses.asks_pretty(request)
 
         def encode() -> bytes:
-            return answers.encoded(shown(), asked=asked)
+            return responses.encoded(shown(), asked=asked)
 
         body = found.body(asked, encode)
-        answers.send(request, body, lines=lines)
+        responses.send(request, body, lines=lines)
 
     def contact(self) -> tuple[bool, int]:
-        """Whether a leader is known, and how many milliseconds ago it was heard."""
+        """Whether a leader is known, and the milliseconds since the last contact with it."""
         now_s = self.local.now_s
         if now_s - self._contact_s > _STATUS_S:
             status = self.local.status()
-            heard_ms = int(min(status.heard_s * 1000, _HEARD_MS_MAX))
-            self._contact = (status.leader is not None, heard_ms)
+            contact_ms = int(min(status.heard_s * 1000, _CONTACT_MS_MAX))
+            self._contact = (status.leader is not None, contact_ms)
             self._contact_s = now_s
         return self._contact
 
     def stale_lines(self) -> bytes:
-        """What a stale read says of the leader."""
-        knows, heard_ms = self.contact()
-        return _STALE_LINES % (b"true" if knows else b"false", heard_ms)
+        """The headers of a stale read about the leader."""
+        knows, contact_ms = self.contact()
+        return _STALE_LINES % (b"true" if knows else b"false", contact_ms)
 
     def check_datacenter(self, params: Params) -> None:
-        """Refuse what is meant for another datacenter.
+        """Refuse a request for another datacenter.
 
         Raises:
-            HttpError: 500: it is.
+            HttpError: 500: the query names another one.
         """
         name = params.text("datacenter") or params.text("dc")
         if name and name.lower() != self.config.datacenter:
@@ -261,7 +261,7 @@ class Context:
 
 
 def check_enterprise(request: Request, params: Params) -> None:
-    """Refuse namespaces and partitions; empty ones are let pass.
+    """Refuse namespaces and partitions; empty names are accepted.
 
     Raises:
         HttpError: 400: one is named.
@@ -279,9 +279,9 @@ def check_enterprise(request: Request, params: Params) -> None:
 
 
 def _check_header(name: bytes) -> None:
-    words = _ENTERPRISE.get(name.lower())
-    if words is not None:
-        header, feature = words
+    found = _ENTERPRISE.get(name.lower())
+    if found is not None:
+        header, feature = found
         raise HttpError(
             400, f'Invalid header: "{header}" - {feature} are a Consul Enterprise feature'
         )

@@ -1,6 +1,6 @@
-"""What a client may ask of the process: `/v1/agent/reload`, `/v1/agent/leave`, `/v1/agent/monitor`.
+"""Requests to the process: `/v1/agent/reload`, `/v1/agent/leave`, `/v1/agent/monitor`.
 
-The process is the agent's (`cli`); here is only what is said about it over HTTP.
+The process is the agent's (`process.Process`); here are only the endpoints.
 
 Source: https://developer.hashicorp.com/consul/api-docs/agent.
 """
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from quorate.base.errors import QuorateError, RequestError
-from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.process import Follower, Process
+from quorate.gateways.http.responses import TEXT
 from quorate.httpserver.request import Request
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -33,7 +33,7 @@ def reload(context: Context, request: Request, _: Params, __: bytes) -> None:
         _process(context).reload()
     except RequestError as error:
         raise HttpError(500, error.text, code=error.code) from error
-    context.answers.empty(request)
+    context.responses.empty(request)
 
 
 def leave(context: Context, request: Request, _: Params, __: bytes) -> None:
@@ -43,13 +43,13 @@ def leave(context: Context, request: Request, _: Params, __: bytes) -> None:
 
 def _left(context: Context, request: Request, error: QuorateError | None) -> None:
     if error is None:
-        context.answers.empty(request)
+        context.responses.empty(request)
     else:
         context.fail(request, HttpError(500, error.text, code=error.code))
 
 
 def monitor(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """The log, line by line as it is written, until the client goes or the node stops."""
+    """The log, line by line as it is written, until the connection ends or the node stops."""
     level = params.text("loglevel") or "info"
     followers: list[Follower] = []
 
@@ -63,12 +63,12 @@ def monitor(context: Context, request: Request, params: Params, _: bytes) -> Non
         followers.append(_process(context).follow(level, wake, is_json="logjson" in params))
     except RequestError as error:
         raise HttpError(400, error.text) from error
-    head = context.answers.head(200, TEXT) + CHUNKED
+    head = context.responses.head(200, TEXT) + CHUNKED
     request.answer(head, _chunks(followers[0]))
 
 
 def _chunks(follower: Follower) -> Iterator[bytes]:
-    """Pieces of a chunked body; an empty one says that nothing is there yet."""
+    """Pieces of a chunked body; an empty one: nothing was logged yet."""
     while True:
         is_over = follower.is_over
         if text := follower.take():

@@ -1,4 +1,4 @@
-"""Errors in Consul's words: which status a code gets, and what the caller is told besides."""
+"""Errors as Consul reports them: the status of each code, the text and the headers."""
 
 from quorate.base.errors import QuorateError, UnavailableError
 from quorate.base.outcomes import Failure
@@ -32,7 +32,7 @@ STATUS_OF = {
     "settings": 500,
     "permission": 500,
 }
-"""Status of each code of the error tree on this surface."""
+"""The HTTP status of each code of the error tree."""
 
 NO_LEADER = "No cluster leader"
 
@@ -54,18 +54,18 @@ _CODE_OF = {
 
 
 class TextError(ValueError):
-    """A text of the caller that cannot be read; where it stood decides on the status."""
+    """A value of the client that cannot be parsed; the status depends on where it was."""
 
 
 class HttpError(Exception):
-    """An answer that is an error, in Consul's words.
+    """An error response, with the text that Consul has.
 
     Attributes:
         status: HTTP's.
         text: The body.
-        code: Of the error tree; mistakes of the caller are `bad_request` whatever the status.
+        code: Of the error tree; errors of the client are `bad_request` whatever the status.
         headers: Further header lines, each with its line end.
-        is_definite: It surely did not happen.
+        is_definite: The request surely had no effect.
     """
 
     def __init__(
@@ -95,20 +95,20 @@ class HttpError(Exception):
 
 
 def spent() -> HttpError:
-    """The answer to what would make the node hold too much for a client, or for all."""
+    """The response to a request that would exceed a memory limit."""
     return HttpError(429, SPENT_TEXT, headers=b"Retry-After: 1\r\n")
 
 
 LEADERLESS = frozenset({"no_quorum", "not_leader"})
-"""Codes for which clients of Consul look for `NO_LEADER` in the text."""
+"""Codes whose text begins with `NO_LEADER`, which clients of Consul look for."""
 
 
 def http_error(error: QuorateError, reason: str = "") -> HttpError:
-    """The answer that an error of the tree becomes.
+    """The response for an error of the error tree.
 
     Args:
-        error: What happened.
-        reason: Why no leader is known, if that is what happened; for people.
+        error: The error.
+        reason: Why no leader is known, for the text of such an error.
     """
     code, text = error.code, error.text
     if code in LEADERLESS:
@@ -120,5 +120,5 @@ def http_error(error: QuorateError, reason: str = "") -> HttpError:
 
 
 def failed(failure: Failure, prefix: str = "") -> HttpError:
-    """The answer for a command that was applied and refused: 500, in Consul's words."""
+    """The response for a command that was applied and failed: 500, with Consul's text."""
     return HttpError(500, prefix + failure.text, code=failure.code)

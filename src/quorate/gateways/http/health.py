@@ -15,7 +15,7 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
 from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.rowreads import read_rows
-from quorate.gateways.http.shapes import CHECK_FIELDS, Shape, check_shape, instance_shape
+from quorate.gateways.http.views import CHECK_FIELDS, JsonView, check_view, instance_view
 from quorate.httpserver.request import Request
 
 _INSTANCE_FIELDS = frozenset({"Node", "Service"})
@@ -32,7 +32,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     meta = meta_of(params)
     text = path_text(name, "service name")
 
-    def show(instance: Instance) -> Shape | None:
+    def show(instance: Instance) -> JsonView | None:
         if is_passing and any(check.status != PASSING for check in instance.checks):
             return None
         if not has_meta(instance.node.meta, meta):
@@ -40,8 +40,8 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         own = {name.lower() for name in instance.service.tags}
         if not all(tag in own for tag in tags):
             return None
-        shape = instance_shape(instance)
-        return shape if keep is None or keep(shape) else None
+        view = instance_view(instance)
+        return view if keep is None or keep(view) else None
 
     is_compared = keep is not None
     find = partial(each_instance, name=text)
@@ -66,8 +66,8 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     keep = filter_of(params, CHECK_FIELDS, ERROR_LINES)
     text = path_text(name, "node name")
 
-    def show(row: CheckRow) -> Shape | None:
-        shape = check_shape(row, [])
-        return shape if keep is None or keep(shape) else None
+    def show(row: CheckRow) -> JsonView | None:
+        view = check_view(row, [])
+        return view if keep is None or keep(view) else None
 
     read_rows(context, request, mode, partial(each_check, name=text), show)

@@ -11,12 +11,12 @@ import msgspec
 from quorate.base.command import Command
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
-from quorate.gateways.http.answers import TEXT, go_json
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.context import DEFAULT_LINES, Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.longlists import Listing
 from quorate.gateways.http.params import Params, unsigned
+from quorate.gateways.http.responses import TEXT, go_json
 from quorate.httpserver.request import Request
 from quorate.kv.commands import (
     KvAcquire,
@@ -32,13 +32,13 @@ from quorate.kv.tables import KvPair, KvRow
 from quorate.serving.evaluations import Evaluated
 
 _RAW_LINES = b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: sandbox\r\n"
-_SAFE_QUICK = 1400  # longer values take the road on which they may be packed
+_SAFE_QUICK = 1400  # longer values are sent by `send_shared`, which may compress them
 _INDEX = b"%bX-Consul-Index: %d\r\n"
 _TRUE = b"X-Quorate-Index: %d\r\nContent-Length: 4\r\n\r\ntrue"
 
 
 class KvShown(msgspec.Struct, rename="pascal"):
-    """A key as callers see it."""
+    """A key as the API shows it."""
 
     lock_index: int
     key: str
@@ -50,7 +50,7 @@ class KvShown(msgspec.Struct, rename="pascal"):
 
 
 def shown(key: bytes, row: KvRow) -> KvShown:
-    """A key as callers see it."""
+    """A key as the API shows it."""
     return KvShown(
         row.lock_index,
         key.decode("utf-8", "replace"),
@@ -66,12 +66,12 @@ def shown(key: bytes, row: KvRow) -> KvShown:
 
 
 def quick_get(context: Context, request: Request, key: bytes) -> None:
-    """Read one key by default rules."""
+    """Read one key with the default consistency."""
     context.serving.confirm(request.context, partial(_got, context, request, key))
 
 
 def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
-    """Read one key as this node has it."""
+    """Read one key from the tables of this node, without a confirmation round."""
     context.serving.check_kept_up()
     if request.is_wanted():
         _send_key(context, request, key, context.stale_lines())
@@ -79,9 +79,9 @@ def quick_stale_get(context: Context, request: Request, key: bytes) -> None:
         request.postpone(partial(quick_stale_get, context, request, key))
 
 
-def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateError) -> None:
-    if isinstance(stamp, QuorateError):
-        context.fail(request, stamp)
+def _got(context: Context, request: Request, key: bytes, log_time_ms: int | QuorateError) -> None:
+    if isinstance(log_time_ms, QuorateError):
+        context.fail(request, log_time_ms)
     elif request.is_wanted():
         _send_key(context, request, key, DEFAULT_LINES)
     else:
@@ -90,7 +90,7 @@ def _got(context: Context, request: Request, key: bytes, stamp: int | QuorateErr
 
 def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> None:
     try:
-        answers = context.answers
+        responses = context.responses
         reader = context.reader()
         found = kv_at_once(reader, key)
         if found is None or len(found[0].value) > _SAFE_QUICK:
@@ -98,10 +98,10 @@ def _send_key(context: Context, request: Request, key: bytes, lines: bytes) -> N
             _render_key(context, request, Evaluated(answer), _INDEX % (lines, answer.header))
             return
         row, index = found
-        body = go_json([shown(key, row)], is_pretty=answers.is_pretty)
+        body = go_json([shown(key, row)], is_pretty=responses.is_pretty)
         request.answer(
             b"%b%bX-Consul-Index: %d\r\nContent-Length: %d\r\n\r\n%b"
-            % (answers.json_200, lines, index, len(body), body)
+            % (responses.json_200, lines, index, len(body), body)
         )
     except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
         context.fail(request, error)
@@ -115,7 +115,7 @@ def quick_put(context: Context, request: Request, key: bytes) -> None:
 
 def _put_done(context: Context, request: Request, outcome: Outcome | QuorateError) -> None:
     if type(outcome) is Outcome and outcome.value is True:
-        request.answer(context.answers.json_200 + _TRUE % outcome.index)
+        request.answer(context.responses.json_200 + _TRUE % outcome.index)
     else:
         context.submitted(request, outcome, partial(_answer_bool, context, request))
 
@@ -158,7 +158,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
 
     def render(answer: Evaluated, lines: bytes) -> None:
         if not answer.value and prefix:
-            context.answers.empty(request, status=404, lines=lines)
+            context.responses.empty(request, status=404, lines=lines)
             return
         context.send_shared(request, answer, lambda: _shown_names(answer.value), lines)
 
@@ -174,7 +174,7 @@ def _get_names(context: Context, request: Request, params: Params, prefix: bytes
 
 def _render_key(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if answer.value is None:
-        context.answers.empty(request, status=404, lines=lines)
+        context.responses.empty(request, status=404, lines=lines)
     else:
         key, row = answer.value.key, answer.value.row
         context.send_shared(request, answer, lambda: [shown(key, row)], lines)
@@ -182,15 +182,15 @@ def _render_key(context: Context, request: Request, answer: Evaluated, lines: by
 
 def _render_raw(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if answer.value is None:
-        context.answers.empty(request, status=404, lines=lines)
+        context.responses.empty(request, status=404, lines=lines)
     else:
         value = answer.value.row.value
-        context.answers.send(request, value, kind=TEXT, lines=lines + _RAW_LINES)
+        context.responses.send(request, value, kind=TEXT, lines=lines + _RAW_LINES)
 
 
 def _render_list(context: Context, request: Request, answer: Evaluated, lines: bytes) -> None:
     if not answer.value:
-        context.answers.empty(request, status=404, lines=lines)
+        context.responses.empty(request, status=404, lines=lines)
     else:
         context.send_shared(request, answer, lambda: _shown_entries(answer.value), lines)
 
@@ -207,7 +207,7 @@ def _shown_names(names: list[bytes]) -> list[str]:
 
 
 def put(context: Context, request: Request, params: Params, key: bytes) -> None:
-    """Write a key, also only if, or lock or unlock it."""
+    """Write a key, also conditionally (`cas`), or lock or unlock it."""
     check_enterprise(request, params)
     if not key:
         raise HttpError(400, "Missing key name")
@@ -236,7 +236,7 @@ def put(context: Context, request: Request, params: Params, key: bytes) -> None:
 
 
 def delete(context: Context, request: Request, params: Params, key: bytes) -> None:
-    """Remove a key, also only if, or all below a prefix."""
+    """Delete a key, also conditionally (`cas`), or all keys with a prefix."""
     check_enterprise(request, params)
     is_tree = "recurse" in params
     if not key and not is_tree:
@@ -275,7 +275,7 @@ def _number(params: Params, name: str) -> int:
 
 
 def too_long(length: int, limit: int) -> HttpError:
-    """The answer to a value that is too long."""
+    """The response to a value that is too long."""
     return HttpError(
         413,
         f"Request body({length} bytes) too large, max size: {limit} bytes. "
@@ -285,4 +285,4 @@ def too_long(length: int, limit: int) -> HttpError:
 
 def _answer_bool(context: Context, request: Request, outcome: Outcome) -> None:
     value: Any = outcome.value
-    context.answers.value(request, value, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+    context.responses.value(request, value, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)

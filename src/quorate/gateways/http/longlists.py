@@ -1,8 +1,8 @@
-"""Long lists: looked through and sent in slices, from one state of the tables.
+"""Long lists: evaluated and sent in slices, from one state of the tables.
 
-A list that a turn can make is made as ever, with the exact index of its newest change. A longer one
-is told with the index of the newest change of any key, which is not lower; a reader that waits with
-it misses nothing.
+A list that one turn can make has the exact index of its newest change. The response with a longer
+one has the index of the newest change of any key, which is not lower: a blocking query with it
+misses no change.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ _SLICE_ROWS = 32
 _size_of = msgspec.msgpack.Encoder().encode  # some 200 ns for each row
 
 Pieces = Callable[[Reader, Iterator[list[Any]]], Iterator[Batch]]
-"""Makes what is encoded of rows; a piece of it, which may be empty, for each piece of rows."""
+"""Makes what is encoded from rows: for each piece of rows a piece, which may be empty."""
 
 
 class LongRows(LongAnswer, frozen=True):
@@ -40,8 +40,8 @@ class LongRows(LongAnswer, frozen=True):
 
     Attributes:
         find: Finds the rows in a state, and its indexes.
-        pieces: See there.
-        frame: What is around it, see `streams.send_list`; None: `HERE`.
+        pieces: See `Pieces`.
+        frame: The value around the list, see `streams.send_list`; None: `HERE`.
         brackets: `{}` for an object.
     """
 
@@ -60,13 +60,13 @@ def _sliced(rows: Iterator[Any]) -> Iterator[list[Any]]:
         del row
         if len(piece) == _SLICE_ROWS or size >= BATCH_BYTES:
             full, piece, size = [piece], [], 0
-            yield full.pop()  # nothing of it stays here while a client takes it
+            yield full.pop()  # no reference remains here while a client reads it
     if piece:
         yield piece
 
 
 def _in_turn(rows: Iterator[Any]) -> list[Any] | None:
-    """All rows, if they are few and short enough for one turn."""
+    """All rows, if they are few and short enough for one turn; else None."""
     found: list[Any] = []
     size = 0
     for row in rows:
@@ -90,8 +90,8 @@ def rows_in_turn(
     few = _in_turn(found.value)
     if few is None:
         return LongRows(find, pieces, changed=found.changed, subjects=found.subjects)
-    shapes = [shown for row in few if (shown := show(row)) is not None]
-    return Answer(shapes, found.changed, found.header, found.subjects)
+    views = [shown for row in few if (shown := show(row)) is not None]
+    return Answer(views, found.changed, found.header, found.subjects)
 
 
 def object_in_turn(
@@ -106,7 +106,7 @@ def object_in_turn(
         find: Finds the rows in a state.
         pieces: Makes its parts.
         frame: See `LongRows`.
-        reader: The state.
+        reader: Reads the state.
     """
     found = find(reader)
     few = _in_turn(found.value)
@@ -127,11 +127,11 @@ def object_in_turn(
 
 
 class Listing(NamedTuple):
-    """How a list of keys is shown.
+    """The format of a list of keys.
 
     Attributes:
-        shown: Makes what is encoded of a piece.
-        is_found_if_empty: An empty one is `[]`, not 404.
+        shown: Makes what is encoded from a piece.
+        is_found_if_empty: The response to an empty list is `[]`, not 404.
     """
 
     shown: Callable[[Any], Batch]
@@ -145,13 +145,13 @@ def send(
     listing: Listing,
     lines: Callable[[Reader], bytes],
 ) -> None:
-    """Answer with a long list of keys, in slices.
+    """Respond with a long list of keys, in slices.
 
     Args:
-        context: Of the gateway.
-        request: Whose.
-        long: Which list.
-        listing: How it is shown.
+        context: The gateway's.
+        request: The request.
+        long: The list.
+        listing: Its format.
         lines: The header lines for the state that is sent.
     """
     shown = listing.shown
@@ -165,12 +165,12 @@ def send(
 def send_rows(
     context: Context, request: Request, long: LongRows, lines: Callable[[Reader, int], bytes]
 ) -> None:
-    """Answer with a long list of rows, in slices.
+    """Respond with a long list of rows, in slices.
 
     Args:
-        context: Of the gateway.
-        request: Whose.
-        long: Which list.
+        context: The gateway's.
+        request: The request.
+        long: The list.
         lines: The header lines for the state that is sent, and its index for this list.
     """
 
@@ -184,7 +184,7 @@ def send_rows(
 
 
 class _Begun(NamedTuple):
-    """A list about to be sent: its pieces, its header lines, and what is around it."""
+    """A list about to be sent: its pieces, its header lines, and the value around it."""
 
     batches: Iterator[Batch]
     lines: bytes
@@ -199,14 +199,14 @@ def _send(
     *,
     is_found_if_empty: bool,
 ) -> None:
-    """Send a list while it is made of one held state."""
+    """Send a list while it is made from one held state."""
     sending = _Sending(context, request, begin, is_found_if_empty=is_found_if_empty)
     caller = HttpCaller(context, request)
     context.shared.slices.add(partial(guarded, caller, sending.step))
 
 
 class _Sending:
-    """One list being made, up to its first piece; see `_send`."""
+    """A list up to its first piece; see `_send`."""
 
     def __init__(
         self,
@@ -224,15 +224,13 @@ class _Sending:
         self._anew = Anew()
 
     def step(self) -> int:
-        """Hold a state, find the first piece in it, and let that leave."""
+        """Hold a state, make the first piece from it, and send that."""
         context, request = self._context, self._request
         if request.is_lost or request.data is not None:
             request.release()
             return False
         if self._begun is not None and request.is_spent:
-            context.refuse_spent(
-                request
-            )  # others, begun at the same time, have taken what was left
+            context.refuse_spent(request)  # other lists have taken the rest meanwhile
             return False
         try:
             if self._begun is not None:
@@ -242,7 +240,7 @@ class _Sending:
                 return LATER
             request.own(held)
             self._begun = self._begin(Reader(held.view))
-        except StorageError as error:  # of this part only: the drawer keeps those of the rest
+        except StorageError as error:  # of this part; the response writer handles the rest
             self._anew.after(error)
             request.release()
             self._begun = None
@@ -253,16 +251,16 @@ class _Sending:
         context, request = self._context, self._request
         first = next(begun.batches, None)
         if first is None and not self._is_found_if_empty:
-            context.answers.empty(request, status=404, lines=begun.lines)
-        elif begun.frame is None:  # what the rows belong to went meanwhile
-            context.answers.value(request, None, lines=begun.lines)
+            context.responses.empty(request, status=404, lines=begun.lines)
+        elif begun.frame is None:  # the object of the rows was deleted meanwhile
+            context.responses.value(request, None, lines=begun.lines)
         elif first is not None and not first:
-            return True  # only rows that are gone so far
+            return True  # all rows so far were deleted meanwhile
         else:
-            whole = chain(iter((first or [],)), begun.batches)  # which does not keep the first
+            whole = chain(iter((first or [],)), begun.batches)  # keeps no reference to the first
             first = None
             send_list(
-                context.answers,
+                context.responses,
                 request,
                 whole,
                 frame=begun.frame,

@@ -35,20 +35,20 @@ _STARTED_S = time.monotonic()
 
 
 def metrics(context: Context, request: Request, params: Params, name: bytes) -> None:
-    """What this node counts and measures, as it is now, in the format that the caller takes."""
+    """The metrics of this node, in the format that the client accepts."""
     if _wants_prometheus(request, params):
         prometheus(context, request, params, name)
     else:
-        context.answers.value(request, _as_json(context.metrics()))
+        context.responses.value(request, _as_json(context.metrics()))
 
 
 def prometheus(context: Context, request: Request, _: Params, __: bytes) -> None:
-    """The same as Prometheus's text format, whatever the caller says that it takes."""
-    context.answers.send(request, exposition(context.metrics()), kind=_PROMETHEUS)
+    """The same in Prometheus's text format, whatever the client accepts."""
+    context.responses.send(request, exposition(context.metrics()), kind=_PROMETHEUS)
 
 
 def exposition(metrics: Sequence[Metric]) -> bytes:
-    """Prometheus's text format of these metrics and of the process."""
+    """These metrics and those of the process in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(metrics))
     ProcessCollector(registry=registry)
@@ -103,9 +103,9 @@ def _buckets(durations: Histogram) -> Iterator[tuple[str, float]]:
 
 
 def _as_json(metrics: Sequence[Metric]) -> dict[str, Any]:
-    """As Consul has it, but since the start where Consul counts per interval of ten seconds.
+    """Consul's format, but counted since the start, not per interval of ten seconds.
 
-    What would need every single value (`Min`, `Max`, `Stddev`) is left out.
+    What would require every single value (`Min`, `Max`, `Stddev`) is left out.
     """
     body: dict[str, Any] = {
         "Timestamp": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime()),

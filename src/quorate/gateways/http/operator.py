@@ -1,4 +1,4 @@
-"""Operators: `/v1/operator/*`: who votes, who leads, is it well.
+"""Operators: `/v1/operator/*`: members, votes, leadership, health.
 
 Source: https://developer.hashicorp.com/consul/api-docs/operator.
 """
@@ -17,27 +17,27 @@ from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import Params, quoted
-from quorate.gateways.http.shapes import Shape
+from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
-_NEVER = "2562047h47m16.854775807s"  # the longest that Go knows
+_NEVER = "2562047h47m16.854775807s"  # the longest duration of Go
 _STARTED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def configuration(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Who is a member, who votes, who leads."""
+    """The members, which of them vote, and the leader."""
     mode_of(context, request, params, knows_namespaces=False)
 
     def step() -> None:
         status = context.local.status()
         servers = [_server(member, status) for member in status.configuration.members]
-        context.answers.value(request, {"Servers": servers, "Index": 0})
+        context.responses.value(request, {"Servers": servers, "Index": 0})
 
     confirmed(context, request, step)
 
 
-def _server(member: Member, status: Status) -> Shape:
+def _server(member: Member, status: Status) -> JsonView:
     return {
         "ID": member.id,
         "Node": member.name,
@@ -50,7 +50,7 @@ def _server(member: Member, status: Status) -> Shape:
 
 
 def cluster(context: Context, request: Request, _: Params, __: bytes) -> None:
-    """Every member as this node knows it, at once: also while there is no leader."""
+    """Every member as this node knows it, without waiting: also while there is no leader."""
     status = context.local.status()
     reader = context.reader()
     body = {
@@ -61,10 +61,10 @@ def cluster(context: Context, request: Request, _: Params, __: bytes) -> None:
         "Reason": status.reason,
         "Members": [_member(each, status, reader) for each in status.configuration.members],
     }
-    context.answers.value(request, body)
+    context.responses.value(request, body)
 
 
-def _member(member: Member, status: Status, reader: Reader) -> Shape:
+def _member(member: Member, status: Status, reader: Reader) -> JsonView:
     seen = status.seen.get(member.id)
     row = node_get(reader, member.name).value
     is_leader = status.leader is not None and member.id == status.leader.id
@@ -79,7 +79,7 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
         "Voter": is_voter,
         "Alive": member.id in status.healthy,
         "Watermark": None if seen is None else seen.watermark,
-        "Lag": 0 if is_leader else lag,  # what this node last heard of it may be older than ours
+        "Lag": 0 if is_leader else lag,  # the leader's known watermark may be older than our own
         "LastHeard": None if seen is None else round(seen.heard_s, 3),
         "Version": "" if row is None else row.meta.get(QUORATE_META, ""),
     }
@@ -89,18 +89,18 @@ def _member(member: Member, status: Status, reader: Reader) -> Shape:
 
 
 def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Take a member out of the configuration; answered when it may be shut down."""
+    """Remove a member from the configuration; the response says that it may be shut down."""
     found = _peer(context, params, "remove")
     context.local.change(request.context, "remove", found, partial(_changed, context, request))
 
 
 def promote_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Let a learner vote. Not Consul's: its servers vote unasked. 500 until it has caught up."""
+    """Give a learner a vote; 500 until it has caught up. Consul has no such request."""
     found = _peer(context, params, "promote")
     context.local.change(request.context, "promote", found, partial(_changed, context, request))
 
 
-def _peer(context: Context, params: Params, deed: str) -> Member:
+def _peer(context: Context, params: Params, verb: str) -> Member:
     """The member that a query names by its id or its address."""
     context.check_datacenter(params)
     has_id, has_address = "id" in params, "address" in params
@@ -108,33 +108,33 @@ def _peer(context: Context, params: Params, deed: str) -> Member:
         raise HttpError(
             400,
             "Must specify either ?id with the server's ID or ?address with IP:port of peer "
-            f"to {deed}",
+            f"to {verb}",
         )
     if has_id and has_address:
         raise HttpError(400, "Must specify only one of ?id or ?address")
-    word = "id" if has_id else "address"
-    value = params.text(word)
+    key = "id" if has_id else "address"
+    value = params.text(key)
     configuration = context.local.status().configuration
     members = configuration.members
-    if deed == "remove" and has_id:  # asked again: the answer was lost, or too late
+    if verb == "remove" and has_id:  # repeated: the response was lost, or too late
         members = (*members, *configuration.left)
     found = next((m for m in members if (m.id if has_id else m.address) == value), None)
     if found is None:
         raise HttpError(
-            500, f"{word} {quoted(value)} was not found in the Raft configuration", code="not_found"
+            500, f"{key} {quoted(value)} was not found in the Raft configuration", code="not_found"
         )
     return found
 
 
 def _changed(context: Context, request: Request, error: QuorateError | None) -> None:
     if error is None:
-        context.answers.empty(request)
+        context.responses.empty(request)
     else:
-        context.fail(request, _told(error))
+        context.fail(request, _as_consul(error))
 
 
 def transfer(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Hand leadership to the member named, or to one that is well."""
+    """Transfer leadership to the named member, or to a healthy one."""
     context.check_datacenter(params)
     status = context.local.status()
     wanted = params.text("id")
@@ -146,8 +146,8 @@ def transfer(context: Context, request: Request, params: Params, _: bytes) -> No
             text = f"no server that votes has the id {wanted}"
             raise HttpError(500, text, code="not_found")
     else:
-        well = [m for m in others if m.id in status.healthy]
-        found = max(well, key=lambda m: status.watermark_of(m.id), default=None)
+        healthy = [m for m in others if m.id in status.healthy]
+        found = max(healthy, key=lambda m: status.watermark_of(m.id), default=None)
         if found is None:
             raise HttpError(500, "cannot find peer", code="not_found")
     context.local.change(
@@ -157,12 +157,12 @@ def transfer(context: Context, request: Request, params: Params, _: bytes) -> No
 
 def _transferred(context: Context, request: Request, error: QuorateError | None) -> None:
     if error is None:
-        context.answers.value(request, {"Success": True})
+        context.responses.value(request, {"Success": True})
     else:
-        context.fail(request, _told(error))
+        context.fail(request, _as_consul(error))
 
 
-def _told(error: QuorateError) -> Exception:
+def _as_consul(error: QuorateError) -> Exception:
     """A refused change is 500, as Consul has it."""
     if isinstance(error, ConflictError | NotFoundError | RequestError):
         return HttpError(500, error.text, code=error.code)
@@ -173,7 +173,7 @@ def _told(error: QuorateError) -> Exception:
 
 
 def health(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Whether every member is well, and how many more may fail; 429 if not."""
+    """Whether every member is healthy, and how many more may fail; 429 if not."""
     context.check_datacenter(params)
     status = context.local.status()
     voters = status.configuration.voters
@@ -186,10 +186,10 @@ def health(context: Context, request: Request, params: Params, _: bytes) -> None
         "FailureTolerance": max(well - quorum, 0) if has_leader else 0,
         "Servers": [_health(context, member, status) for member in status.configuration.members],
     }
-    context.answers.value(request, body, status=200 if is_well else 429)
+    context.responses.value(request, body, status=200 if is_well else 429)
 
 
-def _health(context: Context, member: Member, status: Status) -> Shape:
+def _health(context: Context, member: Member, status: Status) -> JsonView:
     is_well = member.id in status.healthy
     return {
         "ID": member.id,
@@ -208,6 +208,6 @@ def _health(context: Context, member: Member, status: Status) -> Shape:
 
 
 def _last_contact(node: NodeId, status: Status) -> str:
-    """How long ago the leader heard a member, as Go writes durations."""
+    """The time since the last contact with a member, as Go writes durations."""
     seen = status.seen.get(node)
     return _NEVER if seen is None else f"{seen.heard_s * 1000:.6g}ms" if seen.heard_s else "0s"

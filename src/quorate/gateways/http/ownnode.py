@@ -1,7 +1,7 @@
-"""Commands that name this node, which may be so young that the catalog does not know it yet.
+"""Commands that name this node, whose row may not be in the catalog yet.
 
-A leader is known a moment before the node's own row is applied. Who asks in between waits for
-the row instead of being told that the node does not exist.
+A leader is known a moment before the node's own row is applied. A request that arrives in between
+waits for the row, instead of failing because the node does not exist.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 from quorate.serving.attempts import Attempt
 
-PATIENCE_S = 2.0
-"""How long a node may take to appear in its own catalog."""
+TIMEOUT_S = 2.0
+"""How long a request waits for the row."""
 
 
 def submit_for_own_node(
@@ -29,7 +29,7 @@ def submit_for_own_node(
     then: Callable[[Outcome], None],
     prefix: str = "",
 ) -> None:
-    """See `Context.submit`; tried again when this node appears, if it was not there."""
+    """See `Context.submit`; tried again when the row of this node appears, if it was absent."""
     name = context.local.status().node.name
 
     def missing(reader: Reader) -> tuple[bytes, ...]:
@@ -43,5 +43,5 @@ def submit_for_own_node(
         then,
         is_early=lambda outcome: bool(outcome.value == NO_NODE),
         missing=missing,
-        patience_s=PATIENCE_S,
+        patience_s=TIMEOUT_S,
     ).begin()

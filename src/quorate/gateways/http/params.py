@@ -1,4 +1,4 @@
-"""What callers write, read as Consul reads it: queries, durations, numbers, paths."""
+"""Parameters: queries, durations, numbers and paths, parsed as Consul parses them."""
 
 import re
 from binascii import a2b_qp
@@ -25,7 +25,7 @@ _QUOTED = {
 
 
 TEXT_BYTES_MAX = 4096
-"""The longest text where a name, an id or a word is expected."""
+"""The longest text where a name or an id is expected."""
 
 QUERY_PARTS_MAX = 256
 _CACHED_BYTES_MAX = 512
@@ -33,7 +33,7 @@ _QUOTED_MAX = 200
 
 
 def text_fault(text: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
-    """Why this text, which may hold surrogates, cannot be taken; "" if it can."""
+    """Why a text, which may hold surrogates, is invalid; "" if it is valid."""
     size = len(text)
     if not text.isascii():
         try:
@@ -46,10 +46,10 @@ def text_fault(text: str, bytes_max: int = TEXT_BYTES_MAX) -> str:
 
 
 def path_text(name: bytes, what: str) -> str:
-    """What stands for the free part of a path, where that is a text.
+    """The free part of a path, where that is a text.
 
     Raises:
-        HttpError: 400: it is none.
+        HttpError: 400: it is invalid.
     """
     text = name.decode("utf-8", "surrogateescape")
     fault = text_fault(text)
@@ -59,7 +59,7 @@ def path_text(name: bytes, what: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text between double quotes, with escapes for what cannot be shown; a long one is cut."""
+    """A text in double quotes, with escapes for unprintable characters; a long one is cut."""
     more = ""
     if len(text) > _QUOTED_MAX:
         text, more = text[:_QUOTED_MAX], "..."

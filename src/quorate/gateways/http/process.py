@@ -1,4 +1,4 @@
-"""The process that a node is, as far as clients of its gateway may ask something of it."""
+"""The process of a node, as the endpoints of its gateway use it."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,31 +7,31 @@ from quorate.base.errors import QuorateError
 
 
 class Follower(Protocol):
-    """Somebody who reads the log while it is written.
+    """A reader of the process's log.
 
     Attributes:
-        is_over: Nothing more will come.
+        is_over: Nothing more will be logged.
     """
 
     is_over: bool
 
     def take(self) -> bytes:
-        """What was logged since it was last asked; empty if nothing was."""
+        """What was logged since the last call; empty if nothing was."""
         ...
 
     def close(self) -> None:
-        """Follow no more."""
+        """End the subscription."""
         ...
 
 
 class Process(Protocol):
-    """The process, as far as clients may ask something of it."""
+    """The process of a node."""
 
     def reload(self) -> None:
         """Read the configuration again.
 
         Raises:
-            RequestError: It is wrong; nothing was changed.
+            RequestError: It is invalid; nothing was changed.
         """
         ...
 
@@ -43,11 +43,11 @@ class Process(Protocol):
         """Follow the log.
 
         Args:
-            level: Consul's word for the least that is of interest.
-            wake: Called when there is something to take.
+            level: The lowest level, by Consul's name.
+            wake: Called when `take` has something to return.
             is_json: Lines are JSON objects.
 
         Raises:
-            RequestError: There is no such level.
+            RequestError: The level is unknown.
         """
         ...

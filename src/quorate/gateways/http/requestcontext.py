@@ -1,4 +1,4 @@
-"""What headers say of who asks and how: they become the `RequestContext` of a request.
+"""Headers with terms of a request: they become its `RequestContext`.
 
 `X-Quorate-Deadline: 2500ms` says how long the client waits, from when the request was complete. A
 request that finds no leader is held, for the node's own hold time unless its client waits for less.
@@ -23,7 +23,7 @@ from quorate.gateways.http.params import SECOND_NS, duration_ns
 from quorate.httpserver.request import Request
 
 LENGTHS = frozenset({11, 18})
-"""Of the names of headers that mean something here or in `context.check_enterprise`."""
+"""The lengths of the header names that count here or in `context.check_enterprise`."""
 
 _DEADLINE = b"x-quorate-deadline"
 _TRACE = b"traceparent"
@@ -32,17 +32,17 @@ _NO_TRACE = "0" * 32
 _LATE = "the deadline passed while requests before it on its connection were carried out"
 
 
-def told(request: Request, context: RequestContext, now_s: float) -> RequestContext:
-    """The context with what the headers of a request say.
+def with_headers(request: Request, context: RequestContext, now_s: float) -> RequestContext:
+    """The context with the deadline and the trace that the headers of a request set.
 
     Args:
-        request: Whose headers.
-        context: What is known besides.
-        now_s: Of the node's clock, which deadlines are told by.
+        request: The request.
+        context: Its context so far.
+        now_s: The time of the node's clock.
 
     Raises:
         HttpError: 400: the deadline is no positive duration.
-        UnavailableError: `overloaded`: it is over.
+        UnavailableError: `overloaded`: it has passed.
     """
     for name, value in request.headers:
         if len(name) not in LENGTHS:

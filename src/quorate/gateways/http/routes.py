@@ -1,4 +1,4 @@
-"""Routes: every path that is served, by pattern and method, and how a path finds its handler."""
+"""Routes: every path that is served, by pattern and method, and the router."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +21,11 @@ from quorate.gateways.http import (
     status,
     txn,
 )
-from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
-from quorate.gateways.http.requestcontext import LENGTHS, told
+from quorate.gateways.http.requestcontext import LENGTHS, with_headers
+from quorate.gateways.http.responses import TEXT
 from quorate.httpserver.request import Request
 from quorate.httpserver.traffic import Traffic
 
@@ -45,8 +45,8 @@ class Route(msgspec.Struct, frozen=True):
     """A path that is served.
 
     Attributes:
-        pattern: With `:name` for what is free; it is the rest of the path.
-        handlers: By method, in the order in which they are listed.
+        pattern: With `:name` for the free part, which is the rest of the path.
+        handlers: By method, in the order in which `Allow` lists them.
     """
 
     pattern: str
@@ -54,17 +54,17 @@ class Route(msgspec.Struct, frozen=True):
 
     @property
     def fixed(self) -> bytes:
-        """What such a path begins with, or is."""
+        """The path before its free part, or the whole path."""
         return self.pattern.partition(":")[0].encode()
 
     @property
     def is_open(self) -> bool:
-        """Something free follows."""
+        """Whether a free part follows."""
         return ":" in self.pattern
 
     @property
     def allow(self) -> bytes:
-        """The methods as a list."""
+        """The value of `Allow`."""
         return ",".join(("OPTIONS", *self.handlers)).encode()
 
 
@@ -112,8 +112,8 @@ class Router:
     """Finds the handler of a request, and calls it.
 
     Args:
-        context: What handlers work with.
-        routes: What is served; that of keys among them.
+        context: Passed to handlers.
+        routes: The routes, that of keys among them.
     """
 
     def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
@@ -137,12 +137,12 @@ class Router:
         }
 
     def reconfigure(self) -> None:
-        """Go by what the configuration says now."""
+        """Apply the configuration as it is now."""
         paths = self._context.config.blocked_paths
         self._blocked = tuple(path.encode() for path in paths)
 
     def handle(self, request: Request) -> None:
-        """Answer a request, now or later."""
+        """Respond to a request, now or later."""
         try:
             match = _PLAIN_KEY.fullmatch(request.target)
             if match is None or self._blocked:
@@ -160,7 +160,7 @@ class Router:
             self._context.fail(request, error)
 
     def route_of(self, path: bytes) -> tuple[Route | None, bytes]:
-        """The route of a decoded path, and what stands for its free part."""
+        """The route of a decoded path, and its free part."""
         route = self._exact.get(path)
         if route is not None:
             return route, b""
@@ -183,7 +183,7 @@ class Router:
         plain = clean_key(plain) if b"%" in path else plain
         if _UNPRINTABLE.search(plain) and not self._context.config.takes_unprintable:
             lines = HttpError(400, "").lines()
-            self._context.answers.empty(request, status=400, lines=lines)
+            self._context.responses.empty(request, status=400, lines=lines)
             return
         if self._blocked and plain.startswith(self._blocked):
             raise HttpError(403, "Endpoint is blocked by agent configuration")
@@ -191,16 +191,16 @@ class Router:
         if route is not None:
             self._call(route, request, query, name)
         elif plain.startswith(b"/v1/"):
-            self._context.answers.unknown(request, NO_ENDPOINT)
+            self._context.responses.unknown(request, NO_ENDPOINT)
         else:
-            self._context.answers.unknown(request, NO_API)
+            self._context.responses.unknown(request, NO_API)
 
     def _redirect(self, request: Request, path: bytes, query: bytes) -> None:
-        """What HTTP libraries do with a path that is not clean; a PUT becomes a GET by it."""
+        """Redirect an unclean path, as Go's library does; clients repeat a PUT as a GET."""
         place = cleaned(path) if path != _KV[:-1] else _KV
         if query:
             place += b"?" + query
-        self._context.answers.send(
+        self._context.responses.send(
             request,
             b"",
             status=301,
@@ -216,18 +216,18 @@ class Router:
             params = params_of(query) if query else NO_PARAMS
             if _is_special(request):
                 now_s = self._context.local.now_s
-                request.context = told(request, request.context, now_s)
+                request.context = with_headers(request, request.context, now_s)
             handler(self._context, request, params, name)
             return
         lines = b"Allow: %b\r\n" % route.allow
         if method == "OPTIONS":
-            self._context.answers.empty(request, lines=lines)
+            self._context.responses.empty(request, lines=lines)
         else:
             raise HttpError(405, f"method {method} not allowed", headers=lines)
 
 
 def split(target: bytes) -> tuple[bytes, bytes]:
-    """Path and query of a target, which may name a host before them."""
+    """Path and query of a target, which may be an absolute URI."""
     if not target.startswith(b"/") and b"://" in target:
         rest = target.partition(b"://")[2]
         target = b"/" + rest.partition(b"/")[2]
@@ -236,14 +236,14 @@ def split(target: bytes) -> tuple[bytes, bytes]:
 
 
 def clean_key(path: bytes) -> bytes:
-    """A decoded path, cleaned; an encoded slash right before a key stays."""
+    """A decoded path, cleaned; an encoded slash at the start of a key stays."""
     if path.startswith(_KV + b"/"):
         return _KV + cleaned(path[len(_KV) :])
     return cleaned(path)
 
 
 def _is_special(request: Request) -> bool:
-    """Whether a header may change what a plain request on a key means."""
+    """Whether a header may change the meaning of a plain request for a key."""
     for name, _ in request.headers:  # noqa: SIM110 - half the cost of `any` with a generator
         if len(name) in LENGTHS:
             return True

@@ -33,8 +33,8 @@ class ConsulApi:
     """Consul's API; fills `httpserver.application.Application`.
 
     Args:
-        context: What handlers work with.
-        routes: What is served; that of keys among them.
+        context: Passed to handlers.
+        routes: The routes, that of keys among them.
     """
 
     def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
@@ -44,7 +44,7 @@ class ConsulApi:
 
     @property
     def remembered_body_bytes_max(self) -> int:
-        """The smallest of all limits."""
+        """The smallest of all limits of bodies."""
         config = self._context.config
         return min(
             config.value_bytes_max,
@@ -54,21 +54,21 @@ class ConsulApi:
         )
 
     def reconfigure(self, config: HttpConfig) -> None:
-        """From now on go by another configuration."""
+        """Apply another configuration."""
         self._context.reconfigure(config)
         self._router.reconfigure()
 
     def open_body(self, head: RequestHead) -> BodyPlan:
-        """Bound a body by its path; a long one of a snapshot goes to disk.
+        """Limit a body by its path; that of a long snapshot is written to disk.
 
         Raises:
-            HttpError: Too many snapshots are on their way.
+            HttpError: Too many snapshots are being uploaded.
             StorageError: There is no space for it, or no file descriptor.
         """
         method, target, length = head.method, head.target, head.body_bytes
         bytes_max = limits.body_bytes_max(self._context.config, method, target)
         if length <= bytes_max and limits.is_spooled(method, target, length):
-            return BodyPlan(bytes_max, self._context.shared.snapshots.coming(length))
+            return BodyPlan(bytes_max, self._context.shared.snapshots.begin_upload(length))
         return BodyPlan(bytes_max)
 
     def order_of(self, request: Request) -> Order:
@@ -92,28 +92,28 @@ class ConsulApi:
 
     def refusal(self, reason: Refusal) -> bytes:
         """See `Application`."""
-        return self._context.answers.whole_error(error_of(reason))
+        return self._context.responses.whole_error(error_of(reason))
 
     def on_fault(self, error: BaseException) -> None:
-        """Give it to the node, in a turn of its own: damaged tables, broken invariants end that."""
+        """Pass it to the node in a turn of its own: damaged tables or invariants end the node."""
         self._context.local.read(OWN, partial(_raise, error))
 
     def tick(self) -> None:
         """See `Application`."""
-        self._context.answers.tick()
+        self._context.responses.tick()
 
 
 class ConsulServer(HttpServer):
     """One listening address of a node's Consul API.
 
     Args:
-        local: The node that answers.
-        config: Limits and spelling.
-        shared: What it shares with the other listeners of the node; None: it is alone.
-        warn: Tells people what was refused, as a logger's method does.
-        process: What clients may ask something of, besides the node.
-        middleware: What requests pass first; see `httpserver.application`.
-        connector: Makes connections of what is accepted.
+        local: The node that carries out requests.
+        config: The settings.
+        shared: Shared with the other listeners of the node; None: it is the only one.
+        warn: Logs what was refused, as the method of a logger does.
+        process: The process of the node, for the endpoints that need it.
+        middleware: Is called before the API; see `httpserver.application`.
+        connector: Makes connections from accepted sockets.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class ConsulServer(HttpServer):
         )
 
     def reconfigure(self, config: HttpConfig) -> None:
-        """From now on go by another configuration, without losing a connection."""
+        """Apply another configuration, and keep all connections."""
         self._api.reconfigure(config)
         self.set_limits(config)
 

@@ -32,7 +32,7 @@ from quorate.gateways.http.filters import Keep, filter_of, kept
 from quorate.gateways.http.longlists import LongRows, object_in_turn, send_rows
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
-from quorate.gateways.http.shapes import Shape, service_shape
+from quorate.gateways.http.views import JsonView, service_view
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
@@ -65,26 +65,26 @@ def services(context: Context, request: Request, params: Params, _: bytes) -> No
 
 
 def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
-    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, Shape]]:
+    def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, JsonView]]:
         for piece in rows:
-            shapes = [_shown(context, row) for row in piece if row.service.id != SERVER_SERVICE]
-            yield {shape["ID"]: shape for shape in kept(shapes, keep)}
+            views = [_shown(context, row) for row in piece if row.service.id != SERVER_SERVICE]
+            yield {view["ID"]: view for view in kept(views, keep)}
 
     find = partial(each_service_of_node, name=context.local.status().node.name)
     answer = object_in_turn(find, pieces, None, context.reader())
     if isinstance(answer, LongRows):
         send_rows(context, request, answer, lambda _, __: b"")
     else:
-        context.answers.value(request, answer.value)
+        context.responses.value(request, answer.value)
 
 
-def _shown(context: Context, row: InstanceRow) -> Shape:
-    shape = service_shape(row)
-    plain = {name: shape[name] for name in _SHOWN if name in shape}
+def _shown(context: Context, row: InstanceRow) -> JsonView:
+    view = service_view(row)
+    plain = {name: view[name] for name in _SHOWN if name in view}
     return {
         **plain,
-        "Meta": shape.get("Meta") or {},
-        "Port": shape.get("Port", 0),
+        "Meta": view.get("Meta") or {},
+        "Port": view.get("Port", 0),
         "Datacenter": context.config.datacenter,
     }
 
@@ -127,7 +127,7 @@ def _unknown(service: str) -> HttpError:
 
 
 def _answer(context: Context, request: Request, outcome: Outcome) -> None:
-    context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+    context.responses.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
 
 
 def _command(context: Context, fields: Fields) -> CatalogRegister:

@@ -1,6 +1,6 @@
-"""Sessions: `/v1/session/*`. Ids are drawn here and travel in the command.
+"""Sessions: `/v1/session/*`. Ids are drawn here and are part of the command.
 
-A renewal is acknowledged only under a confirmed read point, and logged only if the row is older
+A renewal is acknowledged only after a confirmed read index, and logged only if the row is older
 than half its TTL.
 
 Source: https://developer.hashicorp.com/consul/api-docs/session.
@@ -41,11 +41,11 @@ MS_NS = 1_000_000
 TTL_MAX_NS = 24 * 3600 * SECOND_NS
 LOCK_DELAY_NS = 15 * SECOND_NS
 LOCK_DELAY_PLAIN_MAX = 1000  # less counts as seconds, any more as nanoseconds
-CHECKS_MAX = 128  # each is looked up when the session is made, and at every change of a check
+CHECKS_MAX = 128  # each is looked up when the session is created, and at every change of a check
 
 
 class SessionShown(msgspec.Struct):
-    """A session as callers see it."""
+    """A session as the API shows it."""
 
     ID: str
     Name: str
@@ -60,7 +60,7 @@ class SessionShown(msgspec.Struct):
 
 
 def shown(row: SessionRow) -> SessionShown:
-    """A session as callers see it."""
+    """A session as the API shows it."""
     checks = [{"ID": check, "Namespace": ""} for check in row.service_checks]
     return SessionShown(
         row.id,
@@ -80,13 +80,13 @@ def shown(row: SessionRow) -> SessionShown:
 
 
 def info(context: Context, request: Request, params: Params, name: bytes) -> None:
-    """One session, as a list of it or none."""
+    """One session, as a list with one element or none."""
     mode = mode_of(context, request, params)
     session = _named(name, "session")
 
     def render(answer: Evaluated, lines: bytes) -> None:
         found = [] if answer.value is None else [shown(answer.value)]
-        context.answers.value(request, found, lines=lines)
+        context.responses.value(request, found, lines=lines)
 
     read(context, request, mode, lambda reader: session_get(reader, session), render)
 
@@ -115,7 +115,7 @@ def _named(name: bytes, what: str) -> str:
 
 
 def create(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """Make a session."""
+    """Create a session."""
     check_enterprise(request, params)
     context.check_datacenter(params)
     try:
@@ -126,7 +126,7 @@ def create(context: Context, request: Request, params: Params, _: bytes) -> None
 
     def then(outcome: Outcome) -> None:
         lines = b"X-Quorate-Index: %d\r\n" % outcome.index
-        context.answers.value(request, {"ID": outcome.value}, lines=lines)
+        context.responses.value(request, {"ID": outcome.value}, lines=lines)
 
     if command.node == context.local.status().node.name:
         submit_for_own_node(context, request, command, then, prefix="apply failed: ")
@@ -160,8 +160,8 @@ def _command(context: Context, fields: Fields) -> SessionCreate:
 def _lock_delay(fields: Fields) -> int:
     """The lock-delay in nanoseconds.
 
-    Consul takes a duration or a number, and reads either as seconds if it is below 1000 ns; what
-    is neither counts as zero, null as not given.
+    Consul accepts a duration or a number, and reads either as seconds if it is below 1000 ns; any
+    other type counts as zero, null as absent.
     """
     value = fields.get("lockdelay")
     if value is None:
@@ -223,13 +223,13 @@ def destroy(context: Context, request: Request, params: Params, name: bytes) -> 
 
     def then(outcome: Outcome) -> None:
         lines = b"X-Quorate-Index: %d\r\n" % outcome.index
-        context.answers.value(request, outcome.value, lines=lines)
+        context.responses.value(request, outcome.value, lines=lines)
 
     context.submit(request, SessionDestroy(session), then)
 
 
 def renew(context: Context, request: Request, params: Params, name: bytes) -> None:
-    """Start a session's time anew."""
+    """Renew a session: its TTL starts again."""
     check_enterprise(request, params)
     session = _named(name, "session")
     context.check_datacenter(params)
@@ -238,7 +238,7 @@ def renew(context: Context, request: Request, params: Params, name: bytes) -> No
         if found is None:
             raise _gone(session)
         lines = b"" if outcome is None else b"X-Quorate-Index: %d\r\n" % outcome.index
-        context.answers.value(request, [shown(found.value)], lines=lines)
+        context.responses.value(request, [shown(found.value)], lines=lines)
 
     look = partial(session_renewal, session=session)
     renewals.renew(context.serving, HttpCaller(context, request), look, done)

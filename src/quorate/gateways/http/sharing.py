@@ -1,4 +1,4 @@
-"""Sharing: what all listeners of one node have in common, so that their limits are the node's."""
+"""Sharing: what all listeners of one node share, so that limits hold for the node."""
 
 from typing import NamedTuple
 
@@ -11,13 +11,13 @@ from quorate.serving.evaluations import Evaluations
 
 
 class Shared(NamedTuple):
-    """See above.
+    """Shared by the listeners of a node.
 
     Attributes:
-        budget: Of memory and connections.
-        snapshots: The files being saved and put back.
-        slices: Long answers, made a piece at a time.
-        evaluations: What blocking queries that ask for the same share.
+        budget: Limits memory and connections.
+        snapshots: Limits snapshots that are saved and restored.
+        slices: Runs long work a step at a time.
+        evaluations: Results that equal blocking queries share.
     """
 
     budget: Budget
@@ -27,7 +27,7 @@ class Shared(NamedTuple):
 
 
 def shared(config: HttpConfig) -> Shared:
-    """What the listeners with this configuration share."""
+    """Make what the listeners with this configuration share."""
     budget = budget_of(config)
     space = Space(config.spool_dir, config.free_bytes_min, "a snapshot")
     return Shared(budget, Snapshots(space, config.snapshots_max), SliceQueue(), Evaluations())

@@ -1,8 +1,8 @@
 """Snapshots: `/v1/snapshot`: the whole state as a file, and back.
 
 Packing and unpacking happen in threads, on disk; the loop only holds a view, submits commands, and
-hands out a file as the client takes it. A restore is a row of ordinary commands; until the last
-one nobody sees anything of it. Few snapshots are under way at a time (`transfers.Snapshots`).
+sends the file. A restore is a sequence of ordinary commands; nothing of it is visible before the
+last one is applied. The number of snapshots in progress is limited (`transfers.Snapshots`).
 
 Source: https://developer.hashicorp.com/consul/api-docs/snapshot.
 """
@@ -42,7 +42,7 @@ _GROWTH_MAX = 4  # how much larger than the file its content may be
 
 
 class _Saved:
-    """A snapshot being saved: its place among the few, its view, and its file once it is made."""
+    """A snapshot that is saved: it is counted, has a view, and a file once it is made."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
@@ -51,17 +51,17 @@ class _Saved:
         snapshots.begin_save()
 
     def hold(self, held: HeldState) -> None:
-        """This view is what is saved."""
+        """Save this view."""
         self.held = held
 
     def pieces(self, file: SpaceFile) -> Iterator[bytes]:
-        """The file's bytes, as they are drawn."""
+        """The bytes of the file, read piece by piece."""
         self._file = file
         source = file.rewind()
         return iter(lambda: source.read(PIECE_BYTES), b"")
 
     def close(self) -> None:
-        """It was taken, or given up."""
+        """It was sent, or the connection has ended."""
         if self.held is not None:
             self.held.close()
         if self._file is not None:
@@ -70,7 +70,7 @@ class _Saved:
 
 
 def save(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """The whole state as a file."""
+    """Send the whole state as a file."""
     mode_of(context, request, params, knows_namespaces=False)
     confirmed(context, request, partial(_save, context, request))
 
@@ -100,7 +100,7 @@ def _save_held(context: Context, request: Request, saved: _Saved, held: HeldStat
             held.close()
 
     def then(file: SpaceFile) -> None:
-        head = context.answers.head(200, _KIND) + INDEX_LINES % index
+        head = context.responses.head(200, _KIND) + INDEX_LINES % index
         chunks = saved.pieces(file)
         request.answer(b"%bContent-Length: %d\r\n\r\n" % (head, file.size), chunks)
 
@@ -111,7 +111,7 @@ def _save_held(context: Context, request: Request, saved: _Saved, held: HeldStat
 
 
 class FileContent:
-    """A file that can be cut like bytes; fills `machine.snapshot.Content`.
+    """A file that can be sliced like bytes; implements `machine.snapshot.Content`.
 
     Args:
         file: Read by one thread at a time.
@@ -123,29 +123,29 @@ class FileContent:
         self._size = size
 
     def __len__(self) -> int:
-        """How long it is."""
+        """Its length in bytes."""
         return self._size
 
     def __getitem__(self, part: slice, /) -> bytes:
-        """Some of it: one read."""
+        """A slice: one read."""
         first, last, _ = part.indices(self._size)
         self._file.seek(first)
         return self._file.read(max(0, last - first))
 
 
 def _write_state(state: SpaceFile, piece: bytes) -> None:
-    """Take a piece of the state; what is none of ours is not even unpacked."""
+    """Write a piece of the state; a state of another product is refused by its first piece."""
     if not state.size:
         archive.check_state(piece, states.MAGIC)
     state.write(piece)
 
 
 class _Restored:
-    """A snapshot being put back: the one place for it, what came, and the state it holds."""
+    """A snapshot that is restored: only one at a time; has the upload and the unpacked state."""
 
-    def __init__(self, snapshots: Snapshots, came: Owned | None) -> None:
+    def __init__(self, snapshots: Snapshots, upload: Owned | None) -> None:
         self._snapshots = snapshots
-        self._came = came
+        self._upload = upload
         self._state: SpaceFile | None = None
         snapshots.begin_restore()
 
@@ -155,15 +155,15 @@ class _Restored:
         archive.unpack(file, bytes_max, partial(_write_state, state))
         return FileContent(state.rewind(), state.size)
 
-    def let_go(self) -> None:
-        """What came is not needed any more."""
-        came, self._came = self._came, None
-        if came is not None:
-            came.close()
+    def close_upload(self) -> None:
+        """Close the upload: it is not needed any more."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.close()
 
     def close(self) -> None:
-        """It was put back, or refused."""
-        self.let_go()
+        """It was restored, or refused."""
+        self.close_upload()
         if self._state is not None:
             self._state.close_soon()
         self._snapshots.end_restore()
@@ -198,13 +198,13 @@ def _restore(context: Context, request: Request, file: IO[bytes]) -> None:
             info = states.verify(DOMAINS, content, frame_bytes_max=config.command_bytes_max)
         except archive.ArchiveError as error:
             raise HttpError(500, f"{error}{_UNCHANGED}") from error
-        except RequestError as error:  # the file's fault, and yet a 500: so Consul says it
+        except RequestError as error:  # an error of the client, but 500 as in Consul
             text = f"failed to read snapshot file: {archive.STATE}: {error.text}{_UNCHANGED}"
             raise HttpError(500, text, code=error.code) from error
         return states.restore_commands(DOMAINS, content, restore_id, info)
 
     def then(commands: Iterator[Command]) -> None:
-        restored.let_go()
+        restored.close_upload()
         _submit_next(context, request, commands, None)
 
     _in_thread(context, request, work, then)
@@ -221,7 +221,7 @@ def _submit_next(
         if command is not None:
             context.submit(request, command, partial(_submit_next, context, request, commands))
         elif outcome is not None:
-            context.answers.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
+            context.responses.empty(request, lines=b"X-Quorate-Index: %d\r\n" % outcome.index)
 
     _in_thread(context, request, lambda: next(commands, None), then)
 
@@ -229,16 +229,16 @@ def _submit_next(
 def _in_thread(
     context: Context, request: Request, work: Callable[[], T], then: Callable[[T], None]
 ) -> None:
-    """Do work in a thread, and go on in the loop; whatever it raises becomes the answer.
+    """Run `work` in a thread, then `then` in the loop; what either raises becomes the response.
 
-    What must reach the node, too, is given to it: here it would only end a callback of the loop.
+    Errors that the node must know are passed to it: here they would only end a callback.
 
     Raises:
         RuntimeError: The system has no thread for it.
     """
 
     def done(future: asyncio.Future[T]) -> None:
-        if future.cancelled():  # the loop ends, and the client's connection with it
+        if future.cancelled():  # the loop ends, and with it the connection
             return
         error = future.exception()
         try:
@@ -246,7 +246,7 @@ def _in_thread(
                 context.guarded(request, partial(then, future.result()))
             else:
                 context.fail(request, error)
-        except (Exception, InvariantError) as fault:  # noqa: BLE001 - answered; for the node
+        except (Exception, InvariantError) as fault:  # noqa: BLE001 - answered already; for the node
             context.shared.slices.on_error(fault)
         if isinstance(error, InvariantError):
             context.shared.slices.on_error(error)

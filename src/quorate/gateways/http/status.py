@@ -1,11 +1,11 @@
-"""Who leads, and who is there: `/v1/status/*`. And what this is: `/`.
+"""The leader and the voters: `/v1/status/*`; and a page for people: `/`.
 
 Source: https://developer.hashicorp.com/consul/api-docs/status.
 """
 
-from quorate.gateways.http.answers import TEXT
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.params import Params
+from quorate.gateways.http.responses import TEXT
 from quorate.httpserver.request import Request
 
 _HOME = """\
@@ -15,9 +15,9 @@ There is no web page.
 
 
 def home(context: Context, request: Request, _: Params, __: bytes) -> None:
-    """What answers here, for a person with a browser or a check of a load balancer."""
+    """A line about this server, for a browser or the check of a load balancer."""
     text = _HOME.format(version=context.config.version)
-    context.answers.send(request, text.encode(), kind=TEXT)
+    context.responses.send(request, text.encode(), kind=TEXT)
 
 
 def leader(context: Context, request: Request, params: Params, _: bytes) -> None:
@@ -25,11 +25,11 @@ def leader(context: Context, request: Request, params: Params, _: bytes) -> None
     context.check_datacenter(params)
     status = context.local.status()
     found = status.leader
-    context.answers.value(request, "" if found is None else found.address)
+    context.responses.value(request, "" if found is None else found.address)
 
 
 def peers(context: Context, request: Request, params: Params, _: bytes) -> None:
-    """The addresses of those who vote."""
+    """The addresses of the voters."""
     context.check_datacenter(params)
     voters = context.local.status().configuration.voters
-    context.answers.value(request, [member.address for member in voters])
+    context.responses.value(request, [member.address for member in voters])

@@ -1,14 +1,14 @@
-"""Streams: JSON lists and objects too long to be made in one turn, sent while they are made."""
+"""Streams: JSON lists and objects too long for one turn, sent while they are made."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from quorate.gateways.http.answers import (
+from quorate.gateways.http.responses import (
     INDENT,
     JSON,
-    Answers,
+    Responses,
     asks_pretty,
     go_json,
     takes_gzip,
@@ -21,8 +21,8 @@ class JsonMember(NamedTuple):
     """A member of an object whose value is a list that is too long for one piece.
 
     Attributes:
-        name: Its name; no other piece has it.
-        pieces: Of the list; empty ones while it is being sorted.
+        name: Its name, which no other piece has.
+        pieces: The list in pieces; empty ones while it is being sorted.
     """
 
     name: str
@@ -30,14 +30,14 @@ class JsonMember(NamedTuple):
 
 
 Batch = list[Any] | dict[str, Any] | JsonMember
-"""Values of one piece; may be empty."""
+"""The values of one piece; may be empty."""
 
 HERE = uuid4().hex
-"""Stands in a frame for the list; no client can know it."""
+"""The placeholder for the list in a frame; a client cannot know it."""
 
 
 def send_list(
-    answers: Answers,
+    responses: Responses,
     request: Request,
     batches: Iterable[Batch],
     *,
@@ -45,18 +45,18 @@ def send_list(
     brackets: bytes = b"[]",
     lines: bytes = b"",
 ) -> None:
-    """Answer with a JSON list or object, drawn batch by batch as the client takes it.
+    """Respond with a JSON list or object, made batch by batch as the client reads it.
 
     Args:
-        answers: Knows heads and whether JSON is indented.
-        request: Whose.
+        responses: Makes the head, and says whether JSON is indented.
+        request: The request.
         batches: Each is encoded in one turn: at most some tens of KiB.
-        frame: What is around the list: `HERE` itself, or an object of which it is one member.
+        frame: The value around the list: `HERE` itself, or an object with it as one member.
         brackets: `{}`: batches are parts of an object.
         lines: Further header lines.
     """
     asked = asks_pretty(request.target)
-    is_pretty = asked or answers.is_pretty
+    is_pretty = asked or responses.is_pretty
     is_packed = takes_gzip(request)
     if is_packed:
         lines += b"Content-Encoding: gzip\r\n"
@@ -65,13 +65,13 @@ def send_list(
     body = _joined(batches, brackets, depth, is_pretty=is_pretty)
     after += b"\n" * asked
     body = chain((before,) if before else (), body, (after,) if after else ())
-    stream(request, answers.head(200, JSON) + lines, body, is_packed=is_packed)
+    stream(request, responses.head(200, JSON) + lines, body, is_packed=is_packed)
 
 
 def _joined(
     batches: Iterable[Batch], brackets: bytes, depth: int, *, is_pretty: bool
 ) -> Iterator[bytes]:
-    """The text of the list; a piece for each batch, and one for the end."""
+    """The JSON text of the list; a piece for each batch, and one for the end."""
     begin, end = brackets[:1], brackets[1:]
     before, cut = begin, 2 if is_pretty else 1
     margin = b"\n" + b" " * (INDENT * depth) if is_pretty else b""
@@ -84,10 +84,10 @@ def _joined(
         elif batch:
             text = go_json(batch, is_pretty=is_pretty)[1:-cut]
             if is_pretty and depth:
-                text = text.replace(b"\n", margin)  # in a string it is written as two letters
+                text = text.replace(b"\n", margin)  # within strings it is escaped
             made = [before + text]
             before = b","
-            del batch, text  # a client that takes nothing for long keeps one piece in memory
+            del batch, text  # while a client does not read, one piece stays in memory
             yield made.pop()
         else:
             yield b""

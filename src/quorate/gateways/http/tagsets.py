@@ -1,4 +1,4 @@
-"""Tag sets: the tags of all instances of a service, told in order, however many there are."""
+"""Tag sets: the tags of all instances of a service, in order, however many there are."""
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
@@ -10,7 +10,7 @@ from quorate.httpserver.request import Request
 from quorate.httpserver.writing import CutShortError
 
 IN_TURN = 1024
-"""So many tags are sorted in one turn; a set that has more is a member of its own."""
+"""The number of tags that are sorted in one turn; a longer set is a member of its own."""
 
 _PIECE = 512  # tags in one piece of such a set
 _TAG_BYTES = 128  # for a tag, besides its text
@@ -18,10 +18,10 @@ _STEP_BYTES = 64 * 1024
 
 
 class TagSets:
-    """The tags of the services whose instances are read now: one name, in whatever spellings.
+    """The tags of the services being read: one name, in several spellings of case.
 
     Args:
-        request: What is held in memory is counted for it.
+        request: The memory is counted for it.
     """
 
     def __init__(self, request: Request) -> None:
@@ -30,11 +30,11 @@ class TagSets:
         self._uncounted_bytes = 0
 
     def add(self, name: str, tags: Iterable[str]) -> None:
-        """An instance of a service has these tags.
+        """Add the tags of an instance of a service.
 
         Raises:
-            HttpError: 429: too much is held for the client, or for all.
-            CutShortError: The same, when some of the answer has left.
+            HttpError: 429: a memory limit is reached.
+            CutShortError: The same, after a part of the response was sent.
         """
         own = self._of.setdefault(name, {})
         for tag in tags:
@@ -49,12 +49,12 @@ class TagSets:
                 raise CutShortError("too many tags for what may be held for a client")
 
     def take_long(self) -> Iterator[JsonMember]:
-        """The sets that take more than a turn; they are here no more when they were drawn."""
+        """Remove and return the sets that take more than a turn."""
         for name in [name for name, own in self._of.items() if len(own) > IN_TURN]:
             yield JsonMember(name, _in_order(self._of.pop(name)))
 
     def take(self) -> dict[str, list[str]]:
-        """All others, which are here no more."""
+        """Remove and return all other sets."""
         taken, self._of = self._of, {}
         return {name: sorted(own) for name, own in taken.items()}
 

@@ -1,21 +1,21 @@
-"""Transfers: how many snapshots may be on their way in and out at once, and where they are kept."""
+"""Transfers: limits the snapshots that are downloaded and uploaded at the same time."""
 
 from quorate.gateways.http.errors import HttpError
 from quorate.httpserver.spool import Space, Spool
 
 
 class Snapshots:
-    """The snapshots that one node is saving and putting back for clients.
+    """The snapshots that one node saves and restores for clients.
 
     Args:
-        space: Where their files go.
-        count_max: So many may be saved, and as many be on their way in.
+        space: The directory for their files.
+        count_max: The number that may be saved, and the number that may be uploaded.
 
     Attributes:
         space: See above.
-        saving: How many are being saved, or wait for their client to take them.
-        count: How many are on their way in.
-        is_restoring: One is being put back.
+        saving: The number being saved, or being sent to their client.
+        count: The number being uploaded.
+        is_restoring: One is being restored.
     """
 
     def __init__(self, space: Space, count_max: int) -> None:
@@ -25,11 +25,11 @@ class Snapshots:
         self.count = 0
         self.is_restoring = False
 
-    def coming(self, length: int) -> Spool:
-        """Begin to take one in.
+    def begin_upload(self, length: int) -> Spool:
+        """Begin an upload.
 
         Args:
-            length: What is known of its length, for the space.
+            length: Its length, as far as known; checked against the free space.
 
         Raises:
             HttpError: 429: there are too many.
@@ -38,7 +38,7 @@ class Snapshots:
         if self.count >= self._count_max:
             raise busy(f"{self.count} snapshots are on their way to this node already")
         self.space.need(length)
-        spool = Spool(self.space.file(), self._came)
+        spool = Spool(self.space.file(), self._end_upload)
         self.count += 1
         return spool
 
@@ -53,27 +53,27 @@ class Snapshots:
         self.saving += 1
 
     def end_save(self) -> None:
-        """It was taken, or given up."""
+        """It was sent, or the connection has ended."""
         self.saving -= 1
 
     def begin_restore(self) -> None:
-        """Begin to put one back; `end_restore` follows.
+        """Begin to restore one; `end_restore` follows.
 
         Raises:
-            HttpError: 429: another one is under way.
+            HttpError: 429: another one is being restored.
         """
         if self.is_restoring:
             raise busy("another snapshot is being restored by this node")
         self.is_restoring = True
 
     def end_restore(self) -> None:
-        """It was put back, or refused."""
+        """It was restored, or refused."""
         self.is_restoring = False
 
-    def _came(self) -> None:
+    def _end_upload(self) -> None:
         self.count -= 1
 
 
 def busy(text: str) -> HttpError:
-    """The answer to one snapshot too many."""
+    """The response to a snapshot beyond the limit."""
     return HttpError(429, f"{text}: try again later", headers=b"Retry-After: 5\r\n")

@@ -11,7 +11,6 @@ import msgspec
 from quorate.base.outcomes import Outcome
 from quorate.base.txn import TxnItem, TxnOp, TxnResult
 from quorate.domains import DOMAINS
-from quorate.gateways.http.answers import JSON
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
     bytes_in,
@@ -28,6 +27,7 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.params import Params, quoted
+from quorate.gateways.http.responses import JSON
 from quorate.gateways.http.streams import HERE, Batch, send_list
 from quorate.httpserver.request import Request
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS
@@ -63,19 +63,19 @@ def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) 
     mode_of(context, request, params, knows_namespaces=False)
 
     def then(reader: Reader, done: TxnResult) -> None:
-        knows, heard_ms = True, 0
+        knows, contact_ms = True, 0
         if request.context.is_stale:
-            knows, heard_ms = context.contact()
+            knows, contact_ms = context.contact()
         more = {
             "Index": max(reader.index, 1),
-            "LastContact": heard_ms,
+            "LastContact": contact_ms,
             "KnownLeader": knows,
             "ConsistencyLevel": "",
             "NotModified": False,
             "Backend": 0,
             "ResultsFilteredByACLs": False,
         }
-        _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", heard_ms))
+        _answer(context, request, done, more, _LINES % (b"true" if knows else b"false", contact_ms))
 
     def evaluated(reader: Reader) -> Generator[None, None, TxnResult]:
         return read(DOMAINS, reader.rows, ops, context.config.txn_result_bytes_max)
@@ -93,14 +93,14 @@ def _answer(
         errors = [{"OpIndex": fault.op_index, "What": fault.what} for fault in done.faults]
         body = {"Results": None, "Errors": errors, **more}
         lines += HttpError(409, "").lines()
-        context.answers.value(request, body, status=409, kind=_CONFLICT, lines=lines)
+        context.responses.value(request, body, status=409, kind=_CONFLICT, lines=lines)
         return
     rest: dict[str, Any] = {"Errors": None, **more}
     if _is_long(done.items):
         frame = {"Results": HERE, **rest}
-        send_list(context.answers, request, _batches(done.items), frame=frame, lines=lines)
+        send_list(context.responses, request, _batches(done.items), frame=frame, lines=lines)
         return
-    context.answers.value(request, {"Results": _results(done.items), **rest}, lines=lines)
+    context.responses.value(request, {"Results": _results(done.items), **rest}, lines=lines)
 
 
 def _results(items: Iterable[TxnItem]) -> Batch:

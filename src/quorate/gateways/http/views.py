@@ -1,4 +1,4 @@
-"""Nodes, services and checks as callers see them.
+"""Views: nodes, services and checks as the API shows them.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/health`.
 """
@@ -10,7 +10,7 @@ from quorate.catalog.fields import Service
 from quorate.catalog.queries import Instance
 from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 
-Shape = dict[str, Any]
+JsonView = dict[str, Any]
 
 NODE_FIELDS = frozenset({"ID", "Node", "Address", "Datacenter", "TaggedAddresses", "Meta"})
 SERVICE_NODE_FIELDS = frozenset(
@@ -28,7 +28,7 @@ CHECK_FIELDS = frozenset(
 )  # fmt: skip
 
 
-def node_shape(row: NodeRow) -> Shape:
+def node_view(row: NodeRow) -> JsonView:
     """A node of the catalog."""
     return {
         "ID": row.shown_id,
@@ -42,44 +42,44 @@ def node_shape(row: NodeRow) -> Shape:
     }
 
 
-def service_shape(row: InstanceRow) -> Shape:
+def service_view(row: InstanceRow) -> JsonView:
     """An instance of a service, as part of something larger."""
-    said = row.service
-    shape: Shape = {"Kind": said.kind} if said.kind else {}
-    shape.update(ID=said.id, Service=said.name, Tags=said.tags, Address=said.address)
-    if said.tagged_addresses:
-        shape["TaggedAddresses"] = _tagged(said)
-    shape["Meta"] = said.meta or None
-    if said.port:
-        shape["Port"] = said.port
-    if said.socket_path:
-        shape["SocketPath"] = said.socket_path
-    shape["Weights"] = _weights(said)
-    shape["EnableTagOverride"] = said.enable_tag_override
-    shape["Proxy"] = _proxy()
-    shape["Connect"] = {}
-    shape["PeerName"] = ""
-    shape["CreateIndex"] = row.create_index
-    shape["ModifyIndex"] = row.modify_index
-    return shape
+    service = row.service
+    view: JsonView = {"Kind": service.kind} if service.kind else {}
+    view.update(ID=service.id, Service=service.name, Tags=service.tags, Address=service.address)
+    if service.tagged_addresses:
+        view["TaggedAddresses"] = _tagged(service)
+    view["Meta"] = service.meta or None
+    if service.port:
+        view["Port"] = service.port
+    if service.socket_path:
+        view["SocketPath"] = service.socket_path
+    view["Weights"] = _weights(service)
+    view["EnableTagOverride"] = service.enable_tag_override
+    view["Proxy"] = _proxy()
+    view["Connect"] = {}
+    view["PeerName"] = ""
+    view["CreateIndex"] = row.create_index
+    view["ModifyIndex"] = row.modify_index
+    return view
 
 
-def _tagged(said: Service) -> Shape | None:
-    tagged = said.tagged_addresses.items()
+def _tagged(service: Service) -> JsonView | None:
+    tagged = service.tagged_addresses.items()
     return {tag: {"Address": at.address, "Port": at.port} for tag, at in tagged} or None
 
 
-def _weights(said: Service) -> Shape:
-    return {"Passing": said.weights.passing, "Warning": said.weights.warning}
+def _weights(service: Service) -> JsonView:
+    return {"Passing": service.weights.passing, "Warning": service.weights.warning}
 
 
-def _proxy() -> Shape:
+def _proxy() -> JsonView:
     return {"Mode": "", "MeshGateway": {}, "Expose": {}}
 
 
-def service_node_shape(node: NodeRow, row: InstanceRow) -> Shape:
+def service_node_view(node: NodeRow, row: InstanceRow) -> JsonView:
     """An instance of a service and its node in one flat object."""
-    said = row.service
+    service = row.service
     return {
         "ID": node.shown_id,
         "Node": node.name,
@@ -87,18 +87,18 @@ def service_node_shape(node: NodeRow, row: InstanceRow) -> Shape:
         "Datacenter": node.datacenter,
         "TaggedAddresses": node.tagged_addresses or None,
         "NodeMeta": node.meta or None,
-        "ServiceKind": said.kind,
-        "ServiceID": said.id,
-        "ServiceName": said.name,
-        "ServiceTags": said.tags,
-        "ServiceAddress": said.address,
-        "ServiceTaggedAddresses": _tagged(said),
-        "ServiceWeights": _weights(said),
-        "ServiceMeta": said.meta,
-        "ServicePort": said.port,
+        "ServiceKind": service.kind,
+        "ServiceID": service.id,
+        "ServiceName": service.name,
+        "ServiceTags": service.tags,
+        "ServiceAddress": service.address,
+        "ServiceTaggedAddresses": _tagged(service),
+        "ServiceWeights": _weights(service),
+        "ServiceMeta": service.meta,
+        "ServicePort": service.port,
         "ServicePorts": None,
-        "ServiceSocketPath": said.socket_path,
-        "ServiceEnableTagOverride": said.enable_tag_override,
+        "ServiceSocketPath": service.socket_path,
+        "ServiceEnableTagOverride": service.enable_tag_override,
         "ServiceProxy": _proxy(),
         "ServiceConnect": {},
         "ServiceLocality": None,
@@ -107,7 +107,7 @@ def service_node_shape(node: NodeRow, row: InstanceRow) -> Shape:
     }
 
 
-def check_shape(row: CheckRow, tags: Sequence[str]) -> Shape:
+def check_view(row: CheckRow, tags: Sequence[str]) -> JsonView:
     """A check, with the tags of its service."""
     return {
         "Node": row.node,
@@ -129,13 +129,13 @@ def check_shape(row: CheckRow, tags: Sequence[str]) -> Shape:
     }
 
 
-def instance_shape(instance: Instance) -> Shape:
+def instance_view(instance: Instance) -> JsonView:
     """An instance with its node and every check that decides about it."""
     tags = instance.service.tags
     return {
-        "Node": node_shape(instance.node),
-        "Service": service_shape(instance.row),
+        "Node": node_view(instance.node),
+        "Service": service_view(instance.row),
         "Checks": [
-            check_shape(check, tags if check.service_id else ()) for check in instance.checks
+            check_view(check, tags if check.service_id else ()) for check in instance.checks
         ],
     }

@@ -1,6 +1,6 @@
-"""Answers as bytes: status lines and headers spelt as Consul spells them, JSON as Go writes it.
+"""Responses as bytes: status lines and headers spelt as Consul spells them, JSON as Go writes it.
 
-What is the same for many answers is joined once a second, with the date.
+Header lines that many responses share are formatted once a second, with the date.
 """
 
 import gzip
@@ -40,8 +40,8 @@ def go_json(value: Any, *, is_pretty: bool = False) -> bytes:
     return msgspec.json.format(data, indent=INDENT) if is_pretty else data
 
 
-class Answers:
-    """Makes and sends answers.
+class Responses:
+    """Makes and sends responses.
 
     Attributes:
         json_200: Start of the commonest answer, up to its last line end.
