@@ -20,8 +20,9 @@ from quorate.cli.commands import CommandGroup, command
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import Json, columns, fail, fail_with, note, progress, say, show
 from quorate.client import durations
-from quorate.client.structs import ClusterMember, ConfiguredServer
+from quorate.client.membership import ClusterMember, ConfiguredServer
 from quorate.client.sync.client import Client
+from quorate.client.sync.operator import Operator
 
 POLL_S = 0.2  # between two looks at the configuration
 _NO_PEER = "cannot find peer"  # Consul's words for a leader without another live voter
@@ -60,7 +61,7 @@ def list_(connection: ConnectionFlags, *, json: Json = False) -> None:
         quorate cluster list
         quorate cluster list -json
     """
-    found = connection.client.operator.overview()
+    found = Operator(connection.client).overview()
     heading = ["Node", "ID", "Role", "Alive", "Lag", "Last heard", "Version", "Address"]
     rows = (_row(each) for each in found.members)
     value = asdict(found) | {"members": [asdict(each) for each in found.members]}
@@ -102,7 +103,7 @@ def add(
         quorate cluster add -timeout=0 n4
     """
     wait_s = durations.parse(timeout)
-    servers = connection.client.operator.servers()
+    servers = Operator(connection.client).servers()
     found = _named(node, servers)
     if not found:
         joins = " ".join(f"-retry-join {each.address}" for each in servers if each.voter)
@@ -126,11 +127,11 @@ def _promote(client: Client, word: str, deadline_s: float) -> None:
     """
     why = "it has not joined yet"
     while True:
-        found = _named(word, client.operator.servers())
+        found = _named(word, Operator(client).servers())
         learners = [each for each in found if not each.voter]
         if found:
             try:
-                client.operator.promote((_one(learners, word) if learners else found[0]).id)
+                Operator(client).promote((_one(learners, word) if learners else found[0]).id)
             except (ConflictError, UnavailableError, OutcomeUnknownError) as error:
                 why = error.text  # not yet
             else:
@@ -157,7 +158,7 @@ def remove(
         quorate cluster remove 127.0.0.1:8320
     """
     client = connection.client
-    servers = client.operator.servers()
+    servers = Operator(client).servers()
     target = _one(servers, node)
     if not force:
         _check_majority(client, servers, target)
@@ -170,7 +171,7 @@ def _remove(client: Client, node_id: str, deadline_s: float) -> None:
     is_sent = False
     while True:
         try:
-            client.operator.remove(node_id)
+            Operator(client).remove(node_id)
         except (UnavailableError, OutcomeUnknownError) as error:
             is_sent = is_sent or isinstance(error, OutcomeUnknownError)
             if not is_sent or time.monotonic() >= deadline_s:
@@ -204,7 +205,7 @@ def transfer(connection: ConnectionFlags, node: str = "") -> None:
     """
     client = connection.client
     try:
-        client.operator.transfer(_one(client.operator.servers(), node).id if node else "")
+        Operator(client).transfer(_one(Operator(client).servers(), node).id if node else "")
     except QuorateError as error:
         if not error.text.endswith(_NO_PEER):
             raise

@@ -11,7 +11,6 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 from quorate.cli.flags import SWITCH, About, Flag, Line, flags_of, read_line
 from quorate.cli.output import fail
@@ -186,6 +185,8 @@ class CommandGroup:
         elif name in self.commands:
             self.commands[name].run(rest)
         else:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, self.commands, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             fault = f"No such command {name!r}.{hint}"

@@ -115,9 +115,11 @@ class ConnectionFlags(msgspec.Struct, dict=True):
 
     def reason(self) -> str:
         """Why the node that is asked knows no leader; "" if it knows one, or does not answer."""
+        from quorate.client.sync.operator import Operator
+
         try:
             with Client(self.node, token=self.secret, deadline_s=REASON_S) as client:
-                return client.operator.overview().reason
+                return Operator(client).overview().reason
         except QuorateError:  # another server, or no answer: the command itself reports it
             return ""
 

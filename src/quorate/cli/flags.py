@@ -7,7 +7,6 @@ for a cluster of letters, and complete abbreviations (ADR 0026).
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -176,6 +175,8 @@ def _read_flag(word: str, rest: list[str], flags: Mapping[str, Flag], line: Line
     is_off = name.startswith("no-") and text is None and name not in flags
     flag = flags.get(name.removeprefix("no-") if is_off else name)
     if flag is None or (is_off and flag.default is not True):
+        from difflib import get_close_matches
+
         near = get_close_matches(name, flags)
         line.faults.append(
             f"flag provided but not defined: -{name}"

@@ -14,6 +14,7 @@ from quorate.cli.flags import About
 from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
 from quorate.client.structs import MemberInfo
+from quorate.client.sync.operator import Operator
 
 EXIT_NONE = 2  # Consul's
 
@@ -154,7 +155,7 @@ def leave(connection: ConnectionFlags) -> None:
     """
     client = connection.client
     with progress("leaving", None):
-        is_last = len(client.operator.overview().members) == 1
+        is_last = len(Operator(client).overview().members) == 1
         client.call("PUT", "/v1/agent/leave")
     if is_last:
         note(

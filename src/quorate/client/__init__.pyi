@@ -15,10 +15,10 @@ from quorate.client.errors import SemaphoreError as SemaphoreError
 from quorate.client.handles import AsyncPaxos as AsyncPaxos
 from quorate.client.handles import Paxos as Paxos
 from quorate.client.holding import Held as Held
+from quorate.client.membership import ClusterMember as ClusterMember
+from quorate.client.membership import ClusterOverview as ClusterOverview
+from quorate.client.membership import ConfiguredServer as ConfiguredServer
 from quorate.client.replies import Reply as Reply
-from quorate.client.structs import ClusterMember as ClusterMember
-from quorate.client.structs import ClusterOverview as ClusterOverview
-from quorate.client.structs import ConfiguredServer as ConfiguredServer
 from quorate.client.structs import KvEntry as KvEntry
 from quorate.client.structs import Leader as Leader
 from quorate.client.structs import MemberInfo as MemberInfo

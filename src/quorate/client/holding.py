@@ -76,9 +76,6 @@ class _Document(msgspec.Struct, rename="pascal"):
     holders: dict[str, bool] = {}
 
 
-_DOCUMENT = msgspec.json.Decoder(_Document)
-
-
 def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
     """The sessions that hold a semaphore, by its document; none if there is no document yet.
 
@@ -88,7 +85,7 @@ def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
     if entry is None:
         return frozenset()
     try:
-        document = _DOCUMENT.decode(entry.value)
+        document = msgspec.json.decode(entry.value, type=_Document)
     except msgspec.MsgspecError as error:
         raise SemaphoreError(f"{entry.key} is no semaphore: {error}") from error
     if document.limit != limit:

@@ -122,67 +122,6 @@ class MemberInfo(msgspec.Struct, frozen=True):
     tags: dict[str, str]
 
 
-class ConfiguredServer(msgspec.Struct, frozen=True, rename="pascal"):
-    """A member of the configuration in force.
-
-    Attributes:
-        node: Its name.
-        address: Its address for the other nodes.
-        voter: False for a learner.
-    """
-
-    id: str = msgspec.field(name="ID")
-    node: str = ""
-    address: str = ""
-    leader: bool = False
-    voter: bool = True
-
-
-class ClusterMember(msgspec.Struct, frozen=True, rename="pascal"):
-    """A member, as the queried node sees it.
-
-    Attributes:
-        role: `leader`, `follower` or `learner`.
-        lag: Slots that the queried node knows as chosen and this one does not; None if unknown.
-        last_heard: Seconds since its last message; None if there was none.
-    """
-
-    id: str = msgspec.field(name="ID")
-    name: str
-    address: str
-    role: str
-    voter: bool
-    alive: bool
-    lag: int | None
-    last_heard: float | None
-    version: str
-
-
-class ClusterOverview(msgspec.Struct, frozen=True, rename="pascal"):
-    """The cluster, as the queried node sees it.
-
-    Attributes:
-        cluster: Its id.
-        node: The name of the queried node; `role` is its own.
-        leader: The name of the leader; empty if none is known.
-        reason: Why none is known; empty if one is.
-        members: By name.
-    """
-
-    cluster: str
-    node: str
-    role: str
-    leader: str
-    reason: str
-    members: list[ClusterMember]
-
-
-class ServerList(msgspec.Struct, rename="pascal"):
-    """The configuration in JSON."""
-
-    servers: list[ConfiguredServer]
-
-
 class KvJson(msgspec.Struct, rename="pascal"):
     """A key in JSON."""
 
@@ -275,7 +214,5 @@ SESSION_ROWS = msgspec.json.Decoder(list[SessionJson])
 SESSION_ID = msgspec.json.Decoder(SessionId)
 TXN_ROW = msgspec.json.Decoder(TxnJson)
 MEMBER_ROWS = msgspec.json.Decoder(list[MemberJson])
-SERVERS = msgspec.json.Decoder(ServerList)
-OVERVIEW = msgspec.json.Decoder(ClusterOverview)
 NAMES = msgspec.json.Decoder(list[str])
 NAME = msgspec.json.Decoder(str)

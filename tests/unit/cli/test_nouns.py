@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -294,7 +293,7 @@ def test_a_leader_that_has_nobody_to_hand_over_to_says_what_would_help(
     def refuse(*_: object, **__: object) -> None:
         raise NotFoundError("not_found", "POST /v1/x: cannot find peer")
 
-    monkeypatch.setattr(client, "operator", SimpleNamespace(transfer=refuse), raising=False)
+    monkeypatch.setattr(client, "call", refuse, raising=False)
     said = run("cluster", "transfer")
     assert said.code == 1
     assert "no other node has a vote and is alive" in said.err

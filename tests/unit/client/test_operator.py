@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from quorate.base.errors import ConflictError, PeerError
-from quorate.client import AsyncClient, ClusterMember, ConfiguredServer
+from quorate.client import AsyncClient, AsyncOperator, ClusterMember, ConfiguredServer
 from tests.unit.client.fakes import Answer, Seen, always, nodes, refusal, reply
 
 MEMBER = {
@@ -23,7 +23,7 @@ SERVER = {
 def test_an_overview_lists_the_members_by_name() -> None:
     async def run() -> None:
         async with nodes(always(reply(200, OVERVIEW))) as [node], AsyncClient(node.address) as c:
-            found = await c.operator.overview()
+            found = await AsyncOperator(c).overview()
             assert (found.cluster, found.leader, found.reason) == ("c", "n1", "")
             assert [each.name for each in found.members] == ["n1", "n2"]
             assert found.members[0] == ClusterMember(
@@ -38,9 +38,9 @@ def test_the_configuration_is_read_and_another_answer_is_refused() -> None:
         body = {"Servers": [SERVER], "Index": 0}
         async with nodes(always(reply(200, body))) as [node], AsyncClient(node.address) as client:
             server = ConfiguredServer("a", "n1", "10.0.0.1:8300", leader=True, voter=False)
-            assert await client.operator.servers() == [server]
-            with pytest.raises(PeerError, match="unknown form"):
-                await client.operator.overview()
+            assert await AsyncOperator(client).servers() == [server]
+            with pytest.raises(PeerError, match="unknown shape"):
+                await AsyncOperator(client).overview()
 
     asyncio.run(run())
 
@@ -54,11 +54,11 @@ def test_changes_are_sent_once_with_the_id_of_a_member() -> None:
 
     async def run() -> None:
         async with nodes(script) as [node], AsyncClient(node.address) as client:
-            await client.operator.remove("a")
-            await client.operator.transfer("b")
-            await client.operator.transfer()
+            await AsyncOperator(client).remove("a")
+            await AsyncOperator(client).transfer("b")
+            await AsyncOperator(client).transfer()
             with pytest.raises(ConflictError, match="not yet"):
-                await client.operator.promote("c")
+                await AsyncOperator(client).promote("c")
 
     asyncio.run(run())
     assert [(each.method, each.path.rpartition("/")[2], each.query.get("id")) for each in seen] == [

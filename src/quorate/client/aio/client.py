@@ -10,7 +10,6 @@ from quorate.client import arguments, environment
 from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
-from quorate.client.aio.operator import AsyncOperator
 from quorate.client.aio.requester import FOREVER, AsyncRequester
 from quorate.client.aio.semaphores import AsyncSemaphore
 from quorate.client.aio.session import AsyncSessions
@@ -61,7 +60,6 @@ class AsyncClient:
         session: Sessions.
         status: The cluster as the node in use sees it.
         snapshot: Backups.
-        operator: Members, votes and leadership.
     """
 
     def __init__(
@@ -101,7 +99,6 @@ class AsyncClient:
         self.session = AsyncSessions(self._requester)
         self.status = AsyncStatus(self._requester)
         self.snapshot = AsyncSnapshots(self._requester)
-        self.operator = AsyncOperator(self._requester)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._requester!r}; uses {self.endpoint}>"

@@ -1,13 +1,17 @@
 """Operator: members of the cluster, their votes, and leadership."""
 
 from quorate.client import arguments, bodies
-from quorate.client.aio.requester import AsyncRequester
-from quorate.client.requests import ClientRequest, Lane, head, query
-from quorate.client.structs import OVERVIEW, SERVERS, ClusterOverview, ConfiguredServer
+from quorate.client.aio.client import AsyncClient
+from quorate.client.membership import OVERVIEW, SERVERS, ClusterOverview, ConfiguredServer
 
 
 class AsyncOperator:
-    """Membership, for the programs that run a cluster.
+    """Membership of a cluster, for the programs that run it.
+
+        await AsyncOperator(client).remove(member)
+
+    Args:
+        client: A client of the cluster.
 
     Raises (every method):
         UnavailableError: Definite: it was not executed before the deadline.
@@ -15,27 +19,24 @@ class AsyncOperator:
             executed.
     """
 
-    def __init__(self, requester: AsyncRequester) -> None:
-        self._requester = requester
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._requester!r}>"
+        return f"<{type(self).__name__} of {self._client!r}>"
 
     async def overview(self, *, deadline_s: float | None = None) -> ClusterOverview:
-        """The cluster as the node in use sees it, also while there is no leader."""
-        request = ClientRequest(
-            head("GET", b"/v1/operator/cluster"), lane=Lane.LOCAL, is_repeatable=True
-        )
-        found = bodies.decoded(OVERVIEW, await self._requester.call(request, deadline_s))
+        """The cluster as the node that answers knows it, also while there is no leader."""
+        reply = await self._client.call("GET", "/v1/operator/cluster", deadline_s=deadline_s)
+        found = bodies.decoded(OVERVIEW, reply)
         found.members.sort(key=lambda each: each.name)
         return found
 
     async def servers(self, *, deadline_s: float | None = None) -> list[ConfiguredServer]:
         """The members of the configuration in force; a linearizable read."""
-        request = ClientRequest(
-            head("GET", b"/v1/operator/raft/configuration"), lane=Lane.EXCLUSIVE, is_repeatable=True
-        )
-        return bodies.decoded(SERVERS, await self._requester.call(request, deadline_s)).servers
+        path = "/v1/operator/raft/configuration"
+        reply = await self._client.call("GET", path, deadline_s=deadline_s)
+        return bodies.decoded(SERVERS, reply).servers
 
     async def promote(self, member: str, *, deadline_s: float | None = None) -> None:
         """Make a learner a voter; nothing happens if it is one.
@@ -48,7 +49,7 @@ class AsyncOperator:
             ConflictError: It has not caught up yet, or another change is in progress.
             NotFoundError: There is no such member.
         """
-        await self._change("PUT", b"/v1/operator/raft/peer", member, deadline_s)
+        await self._change("PUT", "peer", arguments.filled("member", member), deadline_s)
 
     async def remove(self, member: str, *, deadline_s: float | None = None) -> None:
         """Remove a member for good; when this returns, it may be shut down.
@@ -60,7 +61,7 @@ class AsyncOperator:
         Raises:
             NotFoundError: There is no such member.
         """
-        await self._change("DELETE", b"/v1/operator/raft/peer", member, deadline_s)
+        await self._change("DELETE", "peer", arguments.filled("member", member), deadline_s)
 
     async def transfer(self, member: str = "", *, deadline_s: float | None = None) -> None:
         """Transfer leadership.
@@ -72,12 +73,8 @@ class AsyncOperator:
         Raises:
             NotFoundError: There is no other voter that is alive, or no such member.
         """
-        await self._change("POST", b"/v1/operator/raft/transfer-leader", member, deadline_s)
+        await self._change("POST", "transfer-leader", arguments.text("member", member), deadline_s)
 
-    async def _change(
-        self, method: str, path: bytes, member: str, deadline_s: float | None
-    ) -> None:
-        what = query(id=arguments.text("member", member) or None)
-        await self._requester.call(
-            ClientRequest(head(method, path, what), lane=Lane.EXCLUSIVE), deadline_s
-        )
+    async def _change(self, method: str, name: str, member: str, deadline_s: float | None) -> None:
+        path = f"/v1/operator/raft/{name}"
+        await self._client.call(method, path, deadline_s=deadline_s, id=member or None)

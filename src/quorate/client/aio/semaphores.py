@@ -6,7 +6,7 @@ no longer locks its own key has ended: it does not count, and the next writer re
 """
 
 import contextlib
-import uuid
+import os
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -60,7 +60,7 @@ class AsyncSemaphore(AsyncLock):
         until_s = begun_s + self._plan.wait_s
         answer_s = until_s if self._plan.wait_s else begun_s + self._kv.deadline_s
         while True:
-            own = f"{self._prefix}/{uuid.uuid4()}"
+            own = f"{self._prefix}/{os.urandom(16).hex()}"
             self._plan = msgspec.structs.replace(self._plan, name=own)
             held = await super()._wait(begun_s)
             try:

@@ -16,7 +16,6 @@ from quorate.client.requests import ClientRequest, Lane, call_path, head, query
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
-from quorate.client.sync.operator import Operator
 from quorate.client.sync.requester import FOREVER, Requester
 from quorate.client.sync.semaphores import Semaphore
 from quorate.client.sync.session import Sessions
@@ -62,7 +61,6 @@ class Client:
         session: Sessions.
         status: The cluster as the node in use sees it.
         snapshot: Backups.
-        operator: Members, votes and leadership.
     """
 
     def __init__(
@@ -102,7 +100,6 @@ class Client:
         self.session = Sessions(self._requester)
         self.status = Status(self._requester)
         self.snapshot = Snapshots(self._requester)
-        self.operator = Operator(self._requester)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._requester!r}; uses {self.endpoint}>"
