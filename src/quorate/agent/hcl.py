@@ -13,6 +13,7 @@ Source: https://github.com/hashicorp/hcl/tree/hcl1 (README).
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _TOKEN = re.compile(
@@ -36,12 +37,11 @@ _LETTERS = {
 }  # fmt: skip
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _INT64 = range(-(2**63), 2**63)
-_WORDS = {"true": True, "false": False}
-_VALUES = frozenset({"whole", "float", "string", "bool"})
+_LITERALS = {"true": True, "false": False}
 
 
 class _Token(NamedTuple):
-    kind: str  # of the pattern above; also "string", "bool", "end"
+    kind: str  # "word", "string", "value", "end", or the mark that it is
     value: Any
     place: int
 
@@ -59,17 +59,16 @@ def loads(text: str) -> dict[str, Any]:
     return _HclParser(text).document()
 
 
-def _list(value: Any) -> list[Any]:
-    return list(value)
-
-
 class _HclParser:
-    """Reads one text from the front."""
+    """Parses one text from the front, with one token of lookahead."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._next = self._scan()
+        self._tokens = self._scan()
+        self._end = _Token("end", "", len(text))
+        self._next = next(self._tokens, self._end)
+        self._after = next(self._tokens, self._end)
 
     def document(self) -> dict[str, Any]:
         """The whole text."""
@@ -86,42 +85,31 @@ class _HclParser:
         while self._next.kind in {"word", "string"}:
             key = self._take()
             value = self._item(key)
-            old: Any = values.get(key.value)
-            if isinstance(old, list) and isinstance(value, list):
-                values[key.value] = [*_list(old), *_list(value)]
-            elif old is not None and isinstance(old, list) != isinstance(value, list):
+            old = values.get(key.value)
+            if old is not None and isinstance(old, list) != isinstance(value, list):
                 raise self._fault(key.place, f"{key.value!r} is a block here and a value elsewhere")
-            else:
-                values[key.value] = value
-            self._took(",")
+            values[key.value] = [*old, *value] if isinstance(old, list) else value
+            self._skip(",")
         return values
 
     def _item(self, key: _Token) -> Any:
-        """What stands behind a key: a value, or a block with further names."""
-        if self._took("="):
+        """What follows a key: a value, or a block, perhaps with more names before it."""
+        if self._skip("="):
             value = self._value()
             return [value] if isinstance(value, dict) else value
-        if self._next.kind in {"word", "string"}:
-            if self._is_label():
-                return [{self._take().value: self._item(key)}]
-        elif self._is_mark("{"):
+        if self._next.kind == "{":
             return [self._block()]
+        if self._next.kind in {"word", "string"} and self._after.kind in {"word", "string", "{"}:
+            return [{self._take().value: self._item(key)}]
         raise self._fault(self._next.place, f"key {key.value!r}: expected '{{' or '='")
-
-    def _is_label(self) -> bool:
-        """Whether the word ahead names a block: only a block or a further name may follow."""
-        ahead = _TOKEN.match(self._text, self._at)
-        while ahead is not None and ahead.lastgroup == "space":
-            ahead = _TOKEN.match(self._text, ahead.end())
-        return ahead is not None and (ahead.lastgroup in {"quote", "word"} or ahead[0] == "{")
 
     def _value(self) -> Any:
         token = self._next
-        if token.kind in _VALUES:
+        if token.kind in {"value", "string"}:
             return self._take().value
-        if self._is_mark("{"):
+        if token.kind == "{":
             return self._block()
-        if self._is_mark("["):
+        if token.kind == "[":
             return self._list()
         what = "nothing" if token.kind == "end" else repr(token.value)
         raise self._fault(token.place, f"expected a value, not {what}")
@@ -129,7 +117,7 @@ class _HclParser:
     def _block(self) -> dict[str, Any]:
         opened = self._take()
         values = self._items()
-        if not self._took("}"):
+        if not self._skip("}"):
             text = f"expected '}}' for the '{{' at {self._where(opened.place)}"
             raise self._fault(self._next.place, text)
         return values
@@ -137,52 +125,44 @@ class _HclParser:
     def _list(self) -> list[Any]:
         opened = self._take()
         items: list[Any] = []
-        while not self._took("]"):
+        while not self._skip("]"):
             items.append(self._value())
-            if not self._took(",") and not self._is_mark("]"):
+            if not self._skip(",") and self._next.kind != "]":
                 text = f"expected ',' or ']' for the '[' at {self._where(opened.place)}"
                 raise self._fault(self._next.place, text)
         return items
 
-    # --- words ---------------------------------------------------------------------------------
-
-    def _is_mark(self, mark: str) -> bool:
-        return self._next.kind == "mark" and self._next.value == mark
-
-    def _took(self, mark: str) -> bool:
-        """Whether this mark was next; it is taken then."""
-        return self._is_mark(mark) and bool(self._take())
+    # --- tokens --------------------------------------------------------------------------------
 
     def _take(self) -> _Token:
-        taken = self._next
-        self._next = self._scan()
+        taken, self._next = self._next, self._after
+        self._after = next(self._tokens, self._end)
         return taken
 
-    def _scan(self) -> _Token:
-        """The next word of the text."""
-        while True:
+    def _skip(self, mark: str) -> bool:
+        """Whether this mark was next; it is taken then."""
+        return self._next.kind == mark and bool(self._take())
+
+    def _scan(self) -> Iterator[_Token]:
+        while self._at < len(self._text):
             place = self._at
-            if place >= len(self._text):
-                return _Token("end", "", place)
             match = _TOKEN.match(self._text, place)
             if match is None:
                 raise self._fault(place, f"illegal character {self._text[place]!r}")
             self._at = match.end()
-            if match.lastgroup != "space":
-                return self._token(str(match.lastgroup), match[0], place)
-
-    def _token(self, kind: str, word: str, place: int) -> _Token:
-        if kind == "whole":
-            return _Token(kind, self._whole(word, place), place)
-        if kind == "float":
-            return _Token(kind, float(word), place)
-        if kind == "quote":
-            return _Token("string", self._string(place), place)
-        if kind == "heredoc":
-            return _Token("string", self._heredoc(word, place), place)
-        if word in _WORDS:
-            return _Token("bool", _WORDS[word], place)
-        return _Token(kind, word, place)
+            kind, text = str(match.lastgroup), match[0]
+            if kind == "quote":
+                yield _Token("string", self._string(place), place)
+            elif kind == "heredoc":
+                yield _Token("string", self._heredoc(text, place), place)
+            elif kind == "whole":
+                yield _Token("value", self._whole(text, place), place)
+            elif kind == "float":
+                yield _Token("value", float(text), place)
+            elif text in _LITERALS:
+                yield _Token("value", _LITERALS[text], place)
+            elif kind != "space":
+                yield _Token(text if kind == "mark" else kind, text, place)
 
     def _whole(self, word: str, place: int) -> int:
         digits = word.lstrip("-")
