@@ -194,6 +194,7 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "LEADER_LAST_HEARD_SECONDS": "its constant",
         "QuorateMemberNotHeard": "an alert",
         "LastHeard": "a field of `/v1/operator/cluster`",
+        "Last heard": "its column in `quorate cluster list`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
         'seeded_rng(seed, "gather")': "likewise",
         "patience_s": "an argument of the client's watches, `observe` and `decide`",

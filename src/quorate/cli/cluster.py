@@ -53,7 +53,7 @@ def _one(servers: list[ConfiguredServer], word: str) -> ConfiguredServer:
 
 @connected("cluster list")
 def list_(connection: ConnectionFlags, *, json: Json = False) -> None:
-    """List every member: its role, whether it is alive, its lag, and when it was last heard.
+    """List every member: its role, whether it is alive, its lag, and its last contact.
 
     The node that is asked answers from what it knows, also while there is no leader.
 
