@@ -1,8 +1,6 @@
 """HCL as Consul's files use it, which is version 1 of that language.
 
-No maintained library reads it: python-hcl2 reads version 2, a different language without quoted
-keys, several values in a line, or hexadecimal numbers; pyhcl, for version 1, is unmaintained, and
-misreads escapes and repeated blocks without an error.
+No maintained library reads it (ADR 0034).
 
 The result is what HashiCorp's reader gives a program: a block is a list of blocks, since it may be
 repeated; lists of one key append; other values of a key replace earlier ones.
