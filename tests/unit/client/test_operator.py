@@ -39,7 +39,7 @@ def test_the_configuration_is_read_and_another_answer_is_refused() -> None:
         async with nodes(always(reply(200, body))) as [node], AsyncClient(node.address) as client:
             server = ConfiguredServer("a", "n1", "10.0.0.1:8300", leader=True, voter=False)
             assert await AsyncOperator(client).servers() == [server]
-            with pytest.raises(PeerError, match="unknown shape"):
+            with pytest.raises(PeerError, match="unknown form"):
                 await AsyncOperator(client).overview()
 
     asyncio.run(run())
