@@ -177,6 +177,24 @@ def test_no_turn_calls_itself() -> None:
     assert [each for module in modules() for each in self_calls(module)] == []
 
 
+# --- a library is used by what it publishes -------------------------------------------------------
+
+
+def classes_by_name(module: Module) -> list[str]:
+    """A class that is looked for by its name in a string is one that its library keeps to itself."""
+    return [
+        f"{module.path}:{node.lineno}: {ast.unparse(node)}; compare classes"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Attribute)
+        and node.left.attr in ("__name__", "__qualname__")
+    ]
+
+
+def test_no_class_is_found_by_its_name() -> None:
+    assert [each for module in modules() for each in classes_by_name(module)] == []
+
+
 # --- what the protocol's packages define is what runs -------------------------------------------
 
 PROTOCOL = {"base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving"}
@@ -231,6 +249,7 @@ def test_what_the_protocol_defines_is_what_runs() -> None:
         (opened_sockets, "runtime/dialing.py", "await loop.create_connection(f, host, 1)"),
         (opened_sockets, "gateways/dns/server.py", "await asyncio.start_server(f, host)"),
         (self_calls, "node/node.py", "def flush(self):\n    return self.flush()"),
+        (classes_by_name, "cli/main.py", "any(kind.__name__ == 'ClickException' for kind in mro)"),
         (counted_majorities, "node/node.py", "enough = len(voters) // 2 + 1"),
     ],
 )
