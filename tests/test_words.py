@@ -24,6 +24,7 @@ CLEAN: tuple[str, ...] = (
     "examples",
     "lab",
     "net",
+    "paxos",
     "tests/unit/client",
 )
 """Packages of the source, and other folders with Python files, from the root."""
@@ -51,6 +52,7 @@ PAGES: tuple[str, ...] = (
     "docs/operating/limits.md",
     "docs/operating/metrics.md",
     "docs/operating/upgrade.md",
+    "docs/protocol/rollback.md",
     "docs/protocol/survivors.md",
     "docs/testing-your-service.md",
     "docs/tutorial.md",

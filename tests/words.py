@@ -196,6 +196,7 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "LastHeard": "a field of `/v1/operator/cluster`",
         "Last heard": "its column in `quorate cluster list`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
+        "reconnect_poll_s": "a key of `timing`",
         'seeded_rng(seed, "gather")': "likewise",
         "patience_s": "an argument of the client's watches, `observe` and `decide`",
         "pipes": "an argument of the client",

@@ -85,7 +85,7 @@ def test_deep_nesting_is_refused_by_an_error_and_not_by_the_stack(depth: int) ->
 
 @pytest.mark.parametrize("depth", [100, 100_000, 1_000_000])
 def test_deep_nesting_in_a_field_nobody_knows_is_no_danger(depth: int) -> None:
-    meta = b"\x94\x1b\x01\x02" + b"\x91" * depth + b"\xc0"  # a Farewell with fields to come
+    meta = b"\x94\x1b\x01\x02" + b"\x91" * depth + b"\xc0"  # a Removed with fields to come
 
     with may_fail(PeerError, "remote"):
         FrameReader().feed(framed(meta, b""))

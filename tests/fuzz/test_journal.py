@@ -31,13 +31,13 @@ class Died(Exception):
     """The node ended between two operations, or in one."""
 
 
-class Run:
+class Incarnation:
     """A node that writes to its log, dies, and compares what it finds with what it did.
 
     `asked` is all that was ever asked to be written and not taken back by a crash; the first
     `durable` of it were synced. Truncation may have removed its beginning.
 
-    Its first starts may write the older layout of a record, until it is upgraded at a start.
+    Its first epochs may write the older layout of a record, until it is upgraded at a start.
     """
 
     def __init__(self, seed: int, *, is_older: bool) -> None:
@@ -175,9 +175,9 @@ def promised(records: list[Record]) -> Ballot:
 @pytest.mark.parametrize("is_older", [False, True], ids=["format-3", "upgraded"])
 @pytest.mark.parametrize("seed", range(60))
 def test_no_crash_loses_what_was_synced_or_invents_anything(seed: int, is_older: bool) -> None:
-    life = Run(seed, is_older=is_older)
-    with life.layout:
-        life.run(150)
+    epoch = Incarnation(seed, is_older=is_older)
+    with epoch.layout:
+        epoch.run(150)
 
 
 few = settings(max_examples=100, deadline=None)
@@ -217,7 +217,7 @@ def test_every_record_comes_back_as_it_was(
 def test_one_flipped_bit_is_named_or_harmless(
     place: int, bit: int, is_closed: bool, is_older: bool
 ) -> None:
-    """Only in a last commit that nothing closes it looks like a torn write."""
+    """Only in a last commit that nothing closes it cannot be distinguished from a torn write."""
     rng = random.Random(place)
     disk = SimDisk()
     asked: list[Record] = []

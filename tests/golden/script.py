@@ -9,7 +9,7 @@ disk                              all records asked for are durable; `disk 1`: t
     to n2: Promise(…)
 n3 up, n3 down                    a link
 n2 accepts 2 to 9                 a peer votes for what this node proposed
-wait 0.25                         time passes; `wait for Poll`: until a line has that in it
+wait 0.25                         time passes; `wait for PreVote`: until a line has that in it
 propose "x"                       replica: the leader gets a batch
 snapshot, state                   replica: one of the tables is durable; show what the roles hold
 restart, power cut                the process is killed; or loses what was not durable too
@@ -70,9 +70,9 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _stage(line: str) -> Stage:
-    kind, *words = line.split()
+    kind, *parts = line.split()
     given: dict[str, Any] = {}
-    for name, _, value in (word.partition("=") for word in words):
+    for name, _, value in (part.partition("=") for part in parts):
         given[name] = int(value) if value.isdigit() else value
     return ReplicaStage(**given) if kind == "replica" else NodeStage(**given)
 
@@ -80,7 +80,7 @@ def _stage(line: str) -> Stage:
 def _act(stage: Stage, line: str) -> None:
     verb, _, rest = line.partition(" ")
     if verb.endswith(":"):
-        stage.hear(number_of(verb[:-1]), read(rest))
+        stage.take_from(number_of(verb[:-1]), read(rest))
     elif re.fullmatch(r"n\d", verb):
         _act_peer(stage, number_of(verb), rest)
     elif line == "restart":
@@ -107,7 +107,7 @@ def _act_peer(stage: Stage, number: int, what: str) -> None:
         if verb != "accepts":
             raise ValueError(f"no event of a peer: {what}")
         for slot in range(int(first), int(last) + 1):
-            stage.hear(number, Accepted(stage.ballot, Slot(slot)))
+            stage.take_from(number, Accepted(stage.ballot, Slot(slot)))
 
 
 def _act_own(stage: Stage, verb: str, rest: str) -> None:

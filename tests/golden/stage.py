@@ -19,7 +19,7 @@ from quorate.base.effects import (
 )
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Message, ReadAsk
+from quorate.base.messages import Message, ReadIndexRequest
 from quorate.base.records import Founded, Record
 from quorate.node.gate import Gate
 from quorate.node.node import Node
@@ -81,7 +81,7 @@ class Stage:
         self.hidden = tuple(hide.split())
         self.kept: list[Record] = []  # on the disk
         self.asked: list[Record] = []  # not yet
-        self.life = 1
+        self.incarnation = 1
         self.first = Configuration(1, 0, tuple(map(member, range(1, size + 1))))
 
     def show(self, what: str, to: str = "") -> None:
@@ -92,7 +92,7 @@ class Stage:
         self.asked.append(record)
         self.show(f"persist {write(record)}")
 
-    def hear(self, number: int, message: Message) -> None:
+    def take_from(self, number: int, message: Message) -> None:
         self.event(Received(member(number).id, message))
 
     def connect(self, number: int) -> None:
@@ -153,7 +153,7 @@ class Stage:
 
     def _begin_again(self) -> None:
         self.asked = []
-        self.life += 1
+        self.incarnation += 1
         self.begin()
 
 
@@ -198,7 +198,7 @@ class ReplicaStage(Stage):
     def begin(self) -> None:
         self.gate = Gate()
         membership = Membership(self.chain, self.settings.cluster.alpha_slots)
-        recall = Recall(ME, self.life, self.life, Blank())
+        recall = Recall(ME, self.incarnation, self.incarnation, Blank())
         random_ = random.Random(7)
         self.replica = Replica(
             ME, self.settings, membership, self.applied, random_, self.now_s, recall
@@ -216,9 +216,9 @@ class ReplicaStage(Stage):
 
     def event(self, event: Event) -> None:
         leadership = self.replica.leadership
-        if isinstance(event, Received) and isinstance(event.message, ReadAsk):
+        if isinstance(event, Received) and isinstance(event.message, ReadIndexRequest):
             if leadership is not None:  # as `node.group` does
-                leadership.ask_read(event.sender, event.message.number)
+                leadership.request_read_index(event.sender, event.message.number)
         else:
             self._obey(self.replica.receive(event, self.now_s))
         self._end_turn()
@@ -233,11 +233,11 @@ class ReplicaStage(Stage):
         self.kept += done
         for to, message in self.gate.on_persisted(self.gate.durable + len(done)):
             self._say(to, message)
-        self._obey(self.replica.flush(self.now_s))
+        self._obey(self.replica.end_turn(self.now_s))
 
     def propose(self, batch: bytes) -> None:
         leadership = self.replica.leadership
-        if leadership is None or leadership.room() == 0:
+        if leadership is None or leadership.capacity() == 0:
             self.show("no room")
             return
         self._obey(leadership.propose(batch, self.now_s))
@@ -263,7 +263,7 @@ class ReplicaStage(Stage):
         )
 
     def _end_turn(self) -> None:
-        self._obey(self.replica.flush(self.now_s))
+        self._obey(self.replica.end_turn(self.now_s))
         while self.asked and not self.is_disk_slow:
             self.disk(len(self.asked))
 
@@ -326,7 +326,7 @@ class NodeStage(Stage):
         self.mark = 0
         self.node = Node(
             member(1),
-            self.life,
+            self.incarnation,
             NodeSettings(),
             self.tables,
             self.kept,
@@ -386,7 +386,7 @@ class NodeStage(Stage):
 
 
 def shown(effect: Effect) -> str:
-    """An effect on the body, as a line."""
+    """An effect on the server, as a line."""
     if isinstance(effect, Note):
         return f"note {effect.what}: {fields(effect.fields)}".removesuffix(": ")
     if isinstance(effect, Halt):

@@ -96,9 +96,9 @@ def _value(node: ast.expr) -> Any:
         return tuple(map(_value, node.elts))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         made: Callable[..., Any] = WORDS[node.func.id]
-        named = {word.arg or "": _value(word.value) for word in node.keywords}
+        named = {each.arg or "": _value(each.value) for each in node.keywords}
         return made(*map(_value, node.args), **named)
-    raise ValueError(f"not a word of a script: {ast.unparse(node)}")
+    raise ValueError(f"not part of a script: {ast.unparse(node)}")
 
 
 # --- writing --------------------------------------------------------------------------------------

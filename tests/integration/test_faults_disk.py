@@ -78,7 +78,7 @@ def test_corruption_in_the_log_is_named_and_the_node_can_be_replaced(
         at = vote.body_offset + vote.body_bytes // 2 if part == "body" else vote.body_offset - 40
         damage.flip(segment, at)
         await refuses(
-            stage, victim, segment.name, "the record at offset", "is bad", "This is rot",
+            stage, victim, segment.name, "the record at offset", "is bad", "This is corruption",
             "remove it from the cluster and let it join again with an empty directory",
         )  # fmt: skip
         await damage.replace(stage, victim)

@@ -14,7 +14,7 @@ import pytest
 from quorate.base.batches import Member
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import GroupNumber, NodeId
-from quorate.base.messages import ReadAsk
+from quorate.base.messages import ReadIndexRequest
 from quorate.client import AsyncClient
 from quorate.lab.launch import NodeProcess
 from quorate.runtime.reserved import HOST
@@ -116,7 +116,7 @@ OPENINGS: dict[str, tuple[bytes, str]] = {
     "a huge frame": (hello_of(2) + announced(2**32 - 1), "peer announced a frame of"),
     "a damaged frame": (hello_of(3) + announced(100) + bytes(100), "frame was damaged"),
     "a group that is not here": (
-        hello_of(5) + b"".join(encode_frame(ReadAsk(1), GroupNumber(7))),
+        hello_of(5) + b"".join(encode_frame(ReadIndexRequest(1), GroupNumber(7))),
         "of group 7, and this node hosts group 0 only",
     ),
     "another cluster": (hello_of(4, "no-such-cluster"), "belongs to cluster no-such-cluster"),

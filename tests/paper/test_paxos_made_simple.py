@@ -1,4 +1,4 @@
-"""Lamport, "Paxos Made Simple" (2001), section 2: each requirement as a test, in our words.
+"""Lamport, "Paxos Made Simple" (2001), section 2: each requirement as a test.
 
 Acceptors and the proposer's phase 1 are the ones of the log; one slot stands for one instance.
 The requirements P2 to P2c are walked over every subset and order of a small world.
@@ -37,8 +37,8 @@ class World:
         """1a to each, 1b back from each that promises."""
         phase1 = Phase1(ballot(number), SLOT)
         for node in sorted(whom):
-            question = Prepare(ballot(number), SLOT)
-            for effect in self.acceptors[node].on_prepare(NODES[0], question, {}):
+            request = Prepare(ballot(number), SLOT)
+            for effect in self.acceptors[node].on_prepare(NODES[0], request, {}):
                 if isinstance(effect, SendWhenDurable) and isinstance(effect.message, Promise):
                     phase1.on_promise(node, effect.message)
         return phase1
@@ -46,17 +46,17 @@ class World:
     def accept(self, number: int, value: bytes, whom: frozenset[NodeId]) -> None:
         """2a to each; who votes is noted."""
         for node in sorted(whom):
-            question = Accept(ballot(number), SLOT, NONE, value)
-            effects = self.acceptors[node].on_accept(NODES[0], question)
+            request = Accept(ballot(number), SLOT, NONE, value)
+            effects = self.acceptors[node].on_accept(NODES[0], request)
             if any(isinstance(effect, SendWhenDurable) for effect in effects):
                 self.votes.setdefault((ballot(number), value), set()).add(node)
 
-    def propose(self, number: int, wish: bytes, first: frozenset[NodeId]) -> bytes | None:
+    def propose(self, number: int, own_value: bytes, first: frozenset[NodeId]) -> bytes | None:
         """What a proposer may propose after phase 1 with these acceptors."""
         phase1 = self.prepare(number, first)
         if not phase1.is_enough(VOTERS):
             return None
-        return phase1.batch_for(SLOT) if phase1.slot_last else wish
+        return phase1.batch_for(SLOT) if phase1.slot_last else own_value
 
     def chosen(self) -> set[bytes]:
         return {
@@ -111,7 +111,7 @@ def test_an_acceptor_must_be_able_to_accept_more_than_one_proposal() -> None:
 def test_p2_once_a_value_is_chosen_every_higher_proposal_chosen_has_it(
     order: tuple[int, ...],
 ) -> None:
-    """P2, P2a, P2b: chosen, accepted, issued; over all majorities and receivers of the votes."""
+    """P2, P2a, P2b: chosen, accepted, issued; over all majorities and who receives the votes."""
     for firsts in product(MAJORITIES, repeat=3):
         for seconds in product(MAJORITIES, repeat=3):
             world = World()
@@ -144,7 +144,7 @@ def test_phase_1a_a_proposer_asks_a_majority_for_a_promise_before_it_proposes() 
     assert world.propose(2, b"v", frozenset(NODES[:2])) == b"v"
 
 
-def test_phase_1b_an_acceptor_promises_and_tells_the_highest_proposal_it_accepted() -> None:
+def test_phase_1b_an_acceptor_promises_and_reports_the_highest_proposal_it_accepted() -> None:
     acceptor = Acceptor(NONE, 10)
     acceptor.on_accept(NODES[0], Accept(ballot(1), SLOT, NONE, b"old"))
     acceptor.on_accept(NODES[0], Accept(ballot(2), SLOT, NONE, b"new"))

@@ -172,8 +172,8 @@ def test_a_node_that_takes_itself_for_the_one_who_knows_more_asks_nodes_it_does_
     assert behind.node.group.replica is not None
     learner = back.node.group.replica.learner
     assert learner.has_hole
-    assert learner.teller == back.me.id
-    assert learner.told > behind.node.group.replica.watermark
+    assert learner.remote_node == back.me.id
+    assert learner.remote_watermark > behind.node.group.replica.watermark
     assert behind.me.id not in back.node.group.replica.membership.members
 
     stage.until(lambda: stage.cluster.leader is not None, within_s=10.0)

@@ -18,7 +18,7 @@ def test_where_no_turn_is_called_for_none_is_missing() -> None:
 
 
 def test_a_turn_that_is_due_and_not_called_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Leadership, "is_flush_due", False)
+    monkeypatch.setattr(Leadership, "is_turn_due", False)
     failure = run(Plan(1, CHECKING, (), 8.0)).failure
     assert failure.startswith("no turn of ")
     assert "is due, and it brings [Send(" in failure

@@ -83,12 +83,12 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
 class Shown(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a member has shown its disk to hold: a promise of `promised`, a vote in `slot`.
 
-    `incarnation` and `life` say in which of its lives; `life` is drawn at each start.
+    `incarnation` and `epoch` say in which of its lives; `epoch` is drawn at each start.
     """
 
     node: NodeId
     incarnation: int
-    life: int
+    epoch: int
     promised: Ballot
     slot: Slot
 

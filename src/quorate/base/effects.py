@@ -148,7 +148,7 @@ NOTES = (
     "snapshot asked",
     "snapshot installed",
     "snapshot refused",
-    "standing",
+    "campaigning",
     "stepped down",
     "transfer failed",
     "welcome refused",

@@ -22,7 +22,7 @@ GroupNumber = NewType("GroupNumber", int)
 GROUP = GroupNumber(0)
 """The group that every node hosts; there is no other yet."""
 
-NOBODY = NodeId("")
+NO_NODE = NodeId("")
 
 
 class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
@@ -32,5 +32,5 @@ class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False)
     node: NodeId
 
 
-NO_BALLOT = Ballot(0, NOBODY)
+NO_BALLOT = Ballot(0, NO_NODE)
 """Lower than every ballot that a node can hold."""

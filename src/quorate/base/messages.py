@@ -13,11 +13,11 @@ import msgspec
 
 from quorate.base.batches import Bundle, Configuration, Member
 from quorate.base.formats import STATE
-from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
+from quorate.base.ids import NO_NODE, Ballot, NodeId, Slot
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """1a: will you listen to `ballot`, for every slot from `slot_first` on?"""
+    """1a: asks for a promise of `ballot`, for every slot from `slot_first` on."""
 
     ballot: Ballot
     slot_first: Slot
@@ -36,14 +36,14 @@ class SlotState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """1b, one page of it: no lower ballot from now on; this is what I hold above `watermark`.
+    """1b, one page of it: no lower ballot from now on; the slots held above `watermark`.
 
     Counts only when pages 0 … pages-1 of the same `ballot` and `slot_first` have come. A page
-    tells everything held from `slot_from` to its last slot, the last page everything behind too:
-    so pages of answers given at different times fit together, or are seen not to.
+    lists everything held from `slot_from` to its last slot, the last page everything behind too:
+    so it can be checked that pages of answers given at different times fit together.
 
-    `told` is how far a leader of a lower ballot said that all is chosen, held here or not; 0 if no
-    such leader said more than `watermark`.
+    `leader_watermark` is the highest slot up to which a leader of a lower ballot reported all
+    chosen, whether the batches are held here or not; 0 if no such report exceeds `watermark`.
     """
 
     ballot: Ballot
@@ -53,7 +53,7 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, tag=2):
     pages: int
     held: tuple[SlotState, ...]
     slot_from: Slot = Slot(0)
-    told: Slot = Slot(0)
+    leader_watermark: Slot = Slot(0)
 
 
 class Accept(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -66,14 +66,14 @@ class Accept(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """2b: my vote for `slot` under `ballot` is durable."""
+    """2b: the sender's vote for `slot` under `ballot` is durable."""
 
     ballot: Ballot
     slot: Slot
 
 
 class Nack(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """I promised a higher ballot than `refused`. A hint; forgetting it harms nobody."""
+    """The sender promised a higher ballot than `refused`. A hint: losing it harms nothing."""
 
     refused: Ballot
     promised: Ballot
@@ -85,9 +85,9 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
     Attributes:
         round: Counter of the read round that this opens; 0 if it opens none. Never reused
             within a ballot.
-        is_serving: The barrier is chosen: bundles and read questions are welcome.
+        is_serving: The barrier is chosen: bundles and read index requests are accepted.
         digest_slot, digest: What most replicas agree the tables' digest was at that slot; 0 if
-            there is nothing to say.
+            there is none yet.
         durable: The leader's own disk holds a vote in this slot.
     """
 
@@ -101,7 +101,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """I have promised nothing above `ballot`; I know everything up to `watermark`.
+    """The sender promised nothing above `ballot`, and knows all up to `watermark` chosen.
 
     `round` is copied from the heartbeat. `digest` is the tables' digest at `digest_slot`.
     `in_force` is the number of the newest configuration in force by the sender's disk (rule LRN-6
@@ -116,16 +116,16 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, array_like=True, tag=7):
     in_force: int = 0
 
 
-class Poll(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """Pre-vote: would you promise a ballot of this round? `number` names this try."""
+class PreVote(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Asks whether the receiver would promise a ballot of this round; `number` names this try."""
 
     round: int
     number: int
     watermark: Slot
 
 
-class PollAnswer(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """Yes, or no because I hear a live leader or have promised more."""
+class PreVoteAnswer(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Granted, or refused: the sender has a live leader, or has promised a higher ballot."""
 
     number: int
     is_granted: bool
@@ -133,21 +133,21 @@ class PollAnswer(msgspec.Struct, frozen=True, array_like=True, tag=9):
     watermark: Slot
 
 
-class ReadAsk(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """Name a slot that my waiting reads must wait for. `number` is never reused in a life."""
+class ReadIndexRequest(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """Asks for the slot that the sender's waiting reads must wait for. No `number` is reused."""
 
     number: int
 
 
-class ReadPoint(msgspec.Struct, frozen=True, array_like=True, tag=11):
-    """The answer to question `number`: read after applying `slot`.
+class ReadIndexAnswer(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """The answer to request `number`: read after applying `slot`.
 
-    `stamp_ms` is the leader's logged time when the round began.
+    `log_time_ms` is the leader's log time when the round began.
     """
 
     number: int
     slot: Slot
-    stamp_ms: int
+    log_time_ms: int
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, tag=12):
@@ -183,7 +183,7 @@ class Fetched(msgspec.Struct, frozen=True, array_like=True, tag=15):
 
 
 class TransferNow(msgspec.Struct, frozen=True, array_like=True, tag=16):
-    """Stand for election at once, without polling: I, the leader of `ballot`, step aside."""
+    """Campaign at once, without a pre-vote: the sender, leader of `ballot`, hands over."""
 
     ballot: Ballot
 
@@ -246,7 +246,7 @@ class FoundStored(msgspec.Struct, frozen=True, array_like=True, tag=23):
     """My directory now belongs to that founding, durably; `proposer` is who began it."""
 
     cluster_id: str
-    proposer: NodeId = NOBODY
+    proposer: NodeId = NO_NODE
 
 
 class FoundDone(msgspec.Struct, frozen=True, array_like=True, tag=24):
@@ -268,8 +268,8 @@ class Join(msgspec.Struct, frozen=True, array_like=True, tag=26):
     member: Member
 
 
-class Farewell(msgspec.Struct, frozen=True, array_like=True, tag=27):
-    """You are no longer in the configuration; stand for election no more."""
+class Removed(msgspec.Struct, frozen=True, array_like=True, tag=27):
+    """The receiver is in no configuration from `number` on, and may not campaign any more."""
 
     number: int
 
@@ -312,34 +312,35 @@ class Overview(msgspec.Struct, frozen=True, array_like=True, tag=30):
 
 
 class Restarted(msgspec.Struct, frozen=True, array_like=True, tag=31):
-    """This is my life `incarnation`; when it began my log held a promise of `promised` and `slot`.
+    """What the sender's log held when its `incarnation` began: the highest promise and slot.
 
-    `life` is drawn at start. Said at the begin of every link (rule RCL-1 in `paxos.recall`).
+    `epoch` is drawn at start. Sent when a link is established (rule RCL-1 in `paxos.recall`).
     """
 
     incarnation: int
-    life: int
+    epoch: int
     promised: Ballot
     slot: Slot
 
 
 class Recognized(msgspec.Struct, frozen=True, array_like=True, tag=32):
-    """The answer to a Restarted with this `incarnation` and `life`.
+    """The answer to a Restarted with this `incarnation` and `epoch`.
 
-    `is_refused`: you have shown more than that, and have forgotten it. `promised` and `slot` are
-    the highest that I know of earlier lives, `lived` is the highest life.
+    `is_refused`: the other node has shown more than that, so it has lost some of it. `promised` and
+    `slot` are the highest that it showed in earlier incarnations, `incarnation_seen` is the
+    highest of these.
     """
 
     incarnation: int
-    life: int
+    epoch: int
     is_refused: bool
-    lived: int
+    incarnation_seen: int
     promised: Ballot
     slot: Slot
 
 
 class ConfigurationDurable(msgspec.Struct, frozen=True, array_like=True, tag=34):
-    """To oneself: by what the disk holds now, the configuration of this number is in force."""
+    """To itself: by what the disk holds now, the configuration of this number is in force."""
 
     number: int
 
@@ -352,10 +353,10 @@ Message = (
     | Nack
     | Heartbeat
     | HeartbeatAnswer
-    | Poll
-    | PollAnswer
-    | ReadAsk
-    | ReadPoint
+    | PreVote
+    | PreVoteAnswer
+    | ReadIndexRequest
+    | ReadIndexAnswer
     | Forward
     | ForwardGap
     | Fetch
@@ -371,7 +372,7 @@ Message = (
     | FoundDone
     | Welcome
     | Join
-    | Farewell
+    | Removed
     | Overview
     | Identity
     | FoundCancelled

@@ -20,7 +20,7 @@ from quorate.base.batches import Batch, BatchKind, Bundle, Configuration, Shown,
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, Limits
 from quorate.base.errors import StorageError, invariant, violated
-from quorate.base.ids import NOBODY, Ballot, Index, NodeId, Slot
+from quorate.base.ids import NO_NODE, Ballot, Index, NodeId, Slot
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Tables, Transaction
 from quorate.machine import derived
@@ -36,7 +36,7 @@ from quorate.machine.state import (
 )
 from quorate.machine.timers import Timers
 
-_NOTHING = Batch(Ballot(0, NOBODY), 0, 0)
+_NOTHING = Batch(Ballot(0, NO_NODE), 0, 0)
 _UNREADABLE = Failure("bad_request", "the bundle cannot be decoded")
 _KINDS = frozenset(BatchKind)
 _Job = tuple[Slot, Batch, Configuration | None, NodeId | None]

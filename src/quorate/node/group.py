@@ -32,8 +32,8 @@ from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
     Forward,
     Heartbeat,
-    ReadAsk,
-    ReadPoint,
+    ReadIndexAnswer,
+    ReadIndexRequest,
     SnapshotAsk,
     SnapshotChunk,
 )
@@ -133,8 +133,8 @@ class Group:
         """Which messages are taken here; those of Paxos are for the replica."""
         return {
             **self.forwarding.handlers,
-            ReadAsk: self._on_read_ask,
-            ReadPoint: self._on_read_point,
+            ReadIndexRequest: self._on_read_ask,
+            ReadIndexAnswer: self._on_read_point,
             SnapshotAsk: self._catch_up.on_ask,
             SnapshotChunk: self._on_snapshot_chunk,
             Heartbeat: self._on_heartbeat,
@@ -246,7 +246,7 @@ class Group:
         self.machine.reload()
         self.applying.clear()
         applied = self.machine.applied
-        effects = self.replica.jump(applied, self._membership(), now_s)
+        effects = self.replica.on_installed(applied, self._membership(), now_s)
         effects += self.replica.recall.review()  # RCL-5
         effects.append(Note("snapshot installed", {"slot": applied}))
         effects += self.origin.on_jump(*self.machine.last_sequence(self._me.id))
@@ -293,7 +293,7 @@ class Group:
         replica, way = self.replica, self.forwarding
         if replica is None or self.is_unsettled or replica.learner.has_hole:
             return True
-        if replica.leadership is not None and replica.leadership.is_flush_due:
+        if replica.leadership is not None and replica.leadership.is_turn_due:
             return True
         if way.leader is not None and (
             self.origin.has_waiting or way.intake or self.reads.has_waiting
@@ -307,7 +307,7 @@ class Group:
         due_s, replica = self.origin.gather.due_s, self.replica
         if replica is None or replica.leadership is None:
             return due_s
-        return min(due_s, replica.leadership.tell_due_s)
+        return min(due_s, replica.leadership.announce_due_s)
 
     def end_turn(self, now_s: float, wishes: Wishes | None = None) -> list[Effect]:
         """Propose or forward what waits, ask for read points, tell the watermark.
@@ -332,7 +332,7 @@ class Group:
                 effects += self._asks(leader, now_s)
             if wishes is not None:
                 effects += self.let_out(wishes(now_s), now_s, is_applying=False)
-            steps = replica.flush(now_s)
+            steps = replica.end_turn(now_s)
             if not steps:
                 return effects
             effects += self.let_out(steps, now_s, is_applying=False)
@@ -374,7 +374,7 @@ class Group:
             return self.let_out(effects, now_s, is_applying=False)
         while origin.has_waiting or intake:
             leadership = replica.leadership
-            if leadership is None or leadership.room() == 0 or self.is_full:  # APL-2
+            if leadership is None or leadership.capacity() == 0 or self.is_full:  # APL-2
                 break
             while origin.may_number(now_s, is_leaving=bool(intake)):
                 intake.offer(origin.number(now_s))
@@ -473,14 +473,16 @@ class Group:
 
     # --- messages ----------------------------------------------------------------------------
 
-    def _on_read_ask(self, sender: NodeId, message: ReadAsk, now_s: float) -> list[Effect]:
+    def _on_read_ask(self, sender: NodeId, message: ReadIndexRequest, now_s: float) -> list[Effect]:
         if self.replica is not None and self.replica.leadership is not None:
-            self.replica.leadership.ask_read(sender, message.number)
+            self.replica.leadership.request_read_index(sender, message.number)
         return []
 
-    def _on_read_point(self, sender: NodeId, message: ReadPoint, now_s: float) -> list[Effect]:
+    def _on_read_point(
+        self, sender: NodeId, message: ReadIndexAnswer, now_s: float
+    ) -> list[Effect]:
         applied = self.machine.applied
-        ready = self.reads.on_point(message.number, message.slot, message.stamp_ms, applied)
+        ready = self.reads.on_point(message.number, message.slot, message.log_time_ms, applied)
         return [] if ready is None else [ready]
 
     def _on_snapshot_chunk(
@@ -491,6 +493,6 @@ class Group:
         return self._catch_up.on_chunk(sender, message, self.replica, now_s)
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
-        effects = [] if self.replica is None else self.replica.hear(sender, message, now_s)
+        effects = [] if self.replica is None else self.replica.on_message(sender, message, now_s)
         halt = self.agreement.check(message.digest_slot, message.digest)
         return effects if halt is None else [*effects, halt]

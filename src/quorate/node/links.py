@@ -8,7 +8,7 @@ from quorate.base.batches import Member
 from quorate.base.effects import Effect, Send
 from quorate.base.events import Connected, Disconnected
 from quorate.base.ids import NodeId
-from quorate.base.messages import ChangeAsk, Farewell, Identity, Join, Message, Welcome
+from quorate.base.messages import ChangeAsk, Identity, Join, Message, Removed, Welcome
 from quorate.node.changes import JOIN, Changes
 from quorate.node.dispatch import Handlers
 from quorate.node.founding import Founding
@@ -82,7 +82,7 @@ class Links:
         effects: list[Effect] = []
         newest = replica.membership.newest
         if message.member.id in newest.removed:
-            return [Send(message.member.id, Farewell(newest.number))]
+            return [Send(message.member.id, Removed(newest.number))]
         if sender == message.member.id:
             effects.append(Send(sender, Welcome(founded.cluster_id, founded.configuration)))
             if sender not in self._peering.heard:

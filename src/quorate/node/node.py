@@ -149,7 +149,7 @@ class Node:
         group.found(founded, now_s, is_recovering=is_recovering)
         if group.replica is None:
             return False
-        self._dispatch.serve_other(group.replica.hear)
+        self._dispatch.serve_other(group.replica.on_message)
         return True
 
     def _begun(self) -> list[Effect]:
@@ -177,7 +177,7 @@ class Node:
             effects += self._begun()
         replica = self.group.replica
         if replica is not None and replica.membership.newest.voter_ids == frozenset({self.me.id}):
-            effects += self._let_out(replica.poll(now_s), now_s)
+            effects += self._let_out(replica.pre_vote(now_s), now_s)
         return effects
 
     @property
@@ -327,7 +327,7 @@ class Node:
         replica = self.group.replica
         if replica is None:
             return []
-        return replica.hear(sender, message, now_s) + self._changes.answers(replica)
+        return replica.on_message(sender, message, now_s) + self._changes.answers(replica)
 
     def _on_heartbeat_answer(
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
@@ -335,7 +335,7 @@ class Node:
         replica = self.group.replica
         if replica is None:
             return []
-        effects = replica.hear(sender, message, now_s)
+        effects = replica.on_message(sender, message, now_s)
         if replica.leadership is None:
             return effects
         effects += self._changes.answers(replica)

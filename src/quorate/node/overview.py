@@ -68,7 +68,7 @@ class Overviews:
 def _measured(leadership: Leadership, now_s: float) -> dict[NodeId, Seen]:
     """By our own heartbeats, which members answer that were heard at all."""
     return {
-        node: Seen(peer.match, now_s - peer.heard_s)
+        node: Seen(peer.match, now_s - peer.last_contact_s)
         for node, peer in leadership.peers.items()
         if peer.has_answered
     }

@@ -75,7 +75,7 @@ class Presence:
             peer = leadership.peers.get(member.id)
             if member.id == self._me or peer is None:
                 continue
-            is_dead = now_s - peer.heard_s >= self._dead_s
+            is_dead = now_s - peer.last_contact_s >= self._dead_s
             if not is_dead and not peer.has_answered:
                 continue  # a new leader has no verdict on those it has not heard yet
             verdict = CRITICAL if is_dead else PASSING

@@ -16,7 +16,7 @@ import msgspec
 from quorate.base.effects import ReadReady, Refused, Ticket
 from quorate.base.errors import UnavailableError
 from quorate.base.ids import NodeId, Slot
-from quorate.base.messages import ReadAsk
+from quorate.base.messages import ReadIndexRequest
 
 FULL_HOLD_S = 1.0
 """So long a read waits on a full disk: what is missing may have been voted for, or need no room."""
@@ -70,7 +70,7 @@ class Reads:
         self._waiting.append((ticket, deadline_s))
         self._deadline_s = min(self._deadline_s, deadline_s)
 
-    def question(self, leader: NodeId | None, now_s: float) -> ReadAsk | None:
+    def question(self, leader: NodeId | None, now_s: float) -> ReadIndexRequest | None:
         """The question to send to the serving leader now, if one is due (NRD-1)."""
         if leader is None or not (self._waiting or self._asked):
             return None
@@ -81,7 +81,7 @@ class Reads:
         self._asked.append((self._number, self._waiting))
         self._waiting = []
         self._asked_s, self._asked_whom = now_s, leader
-        return ReadAsk(self._number)
+        return ReadIndexRequest(self._number)
 
     def on_point(self, number: int, slot: Slot, stamp_ms: int, applied: Slot) -> ReadReady | None:
         """An answer came; the reads that may be answered at once (NRD-1, NRD-2)."""

@@ -49,7 +49,12 @@ class Reports:
     def tick(self, leadership: Leadership, stamp_ms: int, now_s: float) -> list[Effect]:
         """Propose an empty batch if there are news and nothing else is on the way."""
         pipeline = leadership.pipeline
-        if now_s < self._due_s or pipeline is None or pipeline.flights or leadership.room() == 0:
+        if (
+            now_s < self._due_s
+            or pipeline is None
+            or pipeline.in_flight
+            or leadership.capacity() == 0
+        ):
             return []
         shown = self.take(leadership, now_s)
         if not shown:

@@ -36,7 +36,7 @@ def status_of(
         healthy = frozenset(leadership.healthy(now_s))
     else:
         role = "follower" if replica.is_voter else "learner"
-        heard_s = now_s - replica.election.heard_s
+        heard_s = now_s - replica.election.last_contact_s
         healthy = frozenset({me.id, *replica.linked})
     if is_removed(replica):
         role, serving = "removed", None
@@ -53,7 +53,7 @@ def status_of(
 def is_removed(replica: Replica) -> bool:
     """The cluster has removed this node, as its log or a member says."""
     newest = replica.membership.newest
-    return replica.me in newest.removed or replica.farewell > newest.number
+    return replica.me in newest.removed or replica.removed_in > newest.number
 
 
 def names_of(members: tuple[Member, ...], ids: frozenset[NodeId] | set[NodeId]) -> str:

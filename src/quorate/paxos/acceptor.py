@@ -1,17 +1,17 @@
 """Acceptor: the part of Paxos that must not forget.
 
-It answers two questions, and only these: "will you listen to this ballot?" (Prepare -> Promise)
-and "will you vote for this batch?" (Accept -> Accepted).
+It answers two messages, and only these: Prepare, which asks for the promise of a ballot, with
+Promise, and Accept, which asks for a vote for a batch, with Accepted.
 
 ACC-1: `promised` never decreases, over restarts too; a vote raises it.
-ACC-2: nobody hears of a promise or a vote before it is durable: both leave as SendWhenDurable after
-    their Persist. A Nack promises nothing and leaves as Send.
-ACC-3: a promise tells everything held above the watermark, and the watermark itself; what lies at
+ACC-2: no promise or vote is sent before it is durable: both leave as SendWhenDurable after their
+    Persist. A Nack promises nothing and leaves as Send.
+ACC-3: a promise lists everything held above the watermark, and the watermark itself; what lies at
     or below it is chosen and can be fetched. It never answers "empty" for what it once held.
 ACC-4: what was fetched as chosen is reported as chosen, never as a vote.
-ACC-5: a promise also tells how far a leader of a *lower* ballot said that all is chosen. Every
-    phase-1 quorum of the ballot asked for must hold those batches; if it does not, somebody has
-    lost memory. Of a higher ballot it would not follow, so nothing is said of it.
+ACC-5: a promise also reports up to which slot a leader of a *lower* ballot reported all chosen.
+    Every phase-1 quorum of the ballot asked for must hold those batches; if it does not, one of its
+    nodes has lost what it stored. Of a higher ballot this does not follow, so none is reported.
 
 Votes at or below the watermark are dropped: their batches live in the learner's tail, in the
 tables, in the log. An Accept down there is granted without a new vote, and only if its batch is
@@ -39,7 +39,7 @@ class Acceptor:
     Args:
         watermark: Every slot up to here is known chosen.
         slots_ahead_max: Accepts further above the watermark are ignored, so that a replica that
-            fell behind holds no unbounded number of votes; it fetches instead.
+            fell behind holds a bounded number of votes; it fetches instead.
         bytes_ahead_max: So are they with more bytes of votes than this, but for the next
             `alpha_slots`: a leader that knows as much proposes no further, and needs the vote.
         alpha_slots: See `base.config`.
@@ -68,15 +68,15 @@ class Acceptor:
         sender: NodeId,
         message: Prepare,
         chosen: Mapping[Slot, bytes],
-        led: tuple[Ballot, Slot] = (NO_BALLOT, Slot(0)),
+        leader_watermark: tuple[Ballot, Slot] = (NO_BALLOT, Slot(0)),
     ) -> list[Effect]:
         """Answer phase 1a: promise, and report what is held above the watermark.
 
         Args:
-            sender: Who asks.
-            message: The question.
+            sender: The candidate.
+            message: Its Prepare.
             chosen: What the learner knows chosen above the watermark.
-            led: Which leader said that all is chosen up to where (ACC-5).
+            leader_watermark: The highest watermark that a leader reported, and its ballot (ACC-5).
 
         Returns:
             `[Persist, SendWhenDurable…]`, one SendWhenDurable a page; only the Nack if a higher
@@ -91,12 +91,20 @@ class Acceptor:
             self.remember(record)
             effects.append(Persist(record))
         first = slot_from = message.slot_first
-        told = led[1] if led[0] < ballot and led[1] > self.watermark else Slot(0)
+        leader, reported = leader_watermark
+        is_reported = leader < ballot and reported > self.watermark
         pages = self._pages(first, chosen)
         for page, held in enumerate(pages):
             whole = tuple(held)
             promise = Promise(
-                ballot, first, self.watermark, page, len(pages), whole, slot_from, told
+                ballot,
+                first,
+                self.watermark,
+                page,
+                len(pages),
+                whole,
+                slot_from,
+                reported if is_reported else Slot(0),
             )
             effects.append(SendWhenDurable(sender, promise))
             slot_from = Slot(held[-1].slot + 1) if held else slot_from
@@ -151,11 +159,12 @@ class Acceptor:
                     self.votes_bytes -= len(vote.batch)
         else:
             self.votes = {s: vote for s, vote in self.votes.items() if s > watermark}
-            self.votes_bytes = sum(len(vote.batch) for vote in self.votes.values())
+            left = self.votes.values()  # nearly always empty
+            self.votes_bytes = sum([len(vote.batch) for vote in left]) if left else 0
         self.watermark = max(self.watermark, watermark)
 
     def _is_too_far(self, slot: Slot) -> bool:
-        """Is a vote here one too many?"""
+        """Would a vote for this slot exceed the limits?"""
         if slot > self.watermark + self._slots_ahead_max:
             return True
         return self.votes_bytes > self._bytes_ahead_max and slot not in self.votes

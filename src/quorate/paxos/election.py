@@ -1,16 +1,16 @@
-"""Election: who may try to lead, and when. Safety does not rest on any of this.
+"""Election: which node may campaign, and when. Safety does not rest on any of this.
 
-A node that hears no leader polls first ("would you promise?"); peers refuse while they hear a
-live one, so a returning node deposes nobody (pre-vote). A leader that has not heard a quorum for
-an election timeout steps down (check-quorum), so a half-connected one does not linger. To stand
-at all a node needs a quorum of grants, so only quorum-connected nodes lead. A broken link to the
-leader counts as silence: the node polls after a short random delay.
+A node without a live leader sends a pre-vote first, which asks whether the voters would promise;
+peers refuse while they have a live leader, so a node that comes back deposes none. A leader that
+has not reached a quorum for an election timeout steps down (check-quorum), so a half-connected one
+does not go on. To campaign a node needs a quorum of grants, so only quorum-connected nodes lead. A
+lost link to the leader counts as a timeout: the node sends a pre-vote after a short random delay.
 
-ELE-1: a poll promises nothing and persists nothing.
-ELE-2: a node far behind is refused at first, so that little must travel; after three timeouts
+ELE-1: a pre-vote promises nothing and persists nothing.
+ELE-2: a node far behind is refused at first, so that little must be fetched; after three timeouts
     without a leader it is granted too: it may be the only one that a quorum can reach.
-ELE-3: a node says farewell to a stranger only if it knows as much of the log as the stranger: else
-    it may not have heard of the configuration that names it.
+ELE-3: a node answers that another one is no member only if it knows as much of the log as that
+    one: else it may lack the configuration that names it.
 
 Source: Ng, Haridi, Carbone, "Omni-Paxos" (2023), section 5; Ongaro (2014), section 9.6.
 """
@@ -19,7 +19,7 @@ from quorate.base.config import Timing
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.ports import Rng
 
-LAGGARD_PATIENCE = 3
+LAGGARD_TIMEOUTS = 3
 """Election timeouts without a leader after which a node far behind is granted too (ELE-2)."""
 
 FAR_BEHIND_SLOTS = 64
@@ -27,11 +27,11 @@ FAR_BEHIND_SLOTS = 64
 
 
 class Election:
-    """One replica's view of who leads, and its timers.
+    """Which node leads, as far as one replica knows, and the timers of its campaigns.
 
     Args:
         timing: See `base.config`.
-        rng: Chance for the timeouts.
+        rng: For random timeouts.
         now_s: The time of creation.
     """
 
@@ -41,22 +41,22 @@ class Election:
         self.leader = NO_BALLOT
         self.round_seen = 0
         self.is_leader_serving = False
-        self.heard_s = float("-inf")
+        self.last_contact_s = float("-inf")
         self._lost_s = now_s
         self.due_s = now_s + timing.election_timeout_s * (0.15 + 0.35 * rng.random())
-        self._poll_number = 0
+        self._pre_vote_number = 0
         self._grants: set[NodeId] = set()
 
     def note_round(self, round_: int) -> None:
-        """Somebody promised a ballot of this round, or we use it."""
+        """A node promised a ballot of this round, or this node uses it."""
         self.round_seen = max(self.round_seen, round_)
 
     def next_round(self, promised: int) -> int:
-        """A round above all that we have seen, and the one that our acceptor promised."""
+        """A round above all that were seen, and above `promised`, that of our acceptor."""
         return max(promised, self.round_seen, self.leader.round) + 1
 
     def on_leader(self, ballot: Ballot, now_s: float, is_serving: bool | None = None) -> bool:
-        """A message of a leader's ballot came; True if that leader is news.
+        """A message of a leader's ballot arrived; True if that leader was not known.
 
         `is_serving` None: the message did not say.
         """
@@ -68,64 +68,64 @@ class Election:
             if is_serving is not None:
                 is_news = is_news or (is_serving and not self.is_leader_serving)
                 self.is_leader_serving = is_serving
-            self.heard_s = now_s
+            self.last_contact_s = now_s
             self._lost_s = now_s
-            self.due_s = now_s + self._patience()
+            self.due_s = now_s + self._random_timeout_s()
         return is_news
 
     def on_link_lost(self, peer: NodeId, now_s: float) -> bool:
-        """True if that peer was the leader we heard: it counts as silent from now on."""
-        if self.leader.node != peer or not self.hears_leader(now_s):
+        """A link was lost; True if it was that to the live leader, which is live no more."""
+        if self.leader.node != peer or not self.has_live_leader(now_s):
             return False
         self.forget(now_s)
         self.due_s = now_s + self._rng.random() * self._timing.reconnect_poll_s
         return True
 
     def forget(self, now_s: float) -> None:
-        """The leader is gone, by its own word or a broken link."""
-        self.heard_s = float("-inf")
+        """The leader has stepped down, or the link to it is lost."""
+        self.last_contact_s = float("-inf")
         self.is_leader_serving = False
         self._lost_s = min(self._lost_s, now_s)
 
-    def hears_leader(self, now_s: float) -> bool:
-        """A leader spoke within the last election timeout."""
-        return now_s - self.heard_s < self._timing.election_timeout_s
+    def has_live_leader(self, now_s: float) -> bool:
+        """A message of the leader arrived within the last election timeout."""
+        return now_s - self.last_contact_s < self._timing.election_timeout_s
 
-    def begin_poll(self, me: NodeId, now_s: float) -> int:
-        """Number a new poll; our own grant is in. Tries again after a random while."""
-        self._poll_number += 1
+    def begin_pre_vote(self, me: NodeId, now_s: float) -> int:
+        """Number a new pre-vote, granted by this node. The next one is due after a random time."""
+        self._pre_vote_number += 1
         self._grants = {me}
-        self.due_s = now_s + self._patience() / 2
-        return self._poll_number
+        self.due_s = now_s + self._random_timeout_s() / 2
+        return self._pre_vote_number
 
     def on_grant(self, sender: NodeId, number: int) -> set[NodeId]:
-        """Count a grant of the current poll; who granted so far (empty for an old poll)."""
-        if number != self._poll_number or not self._grants:
+        """Count a grant of the current pre-vote; all its grants (none for an earlier one)."""
+        if number != self._pre_vote_number or not self._grants:
             return set()
         self._grants.add(sender)
         return self._grants
 
-    def end_poll(self) -> None:
-        """Enough, or no longer wanted: later grants count for nothing."""
+    def end_pre_vote(self) -> None:
+        """There are enough grants, or none are wanted: later ones do not count."""
         self._grants = set()
 
     def postpone(self, now_s: float) -> None:
-        """Begin a fresh timeout: we stand, or somebody else just did."""
-        self.due_s = now_s + self._patience()
+        """Begin a new timeout: this node campaigns, or another one does."""
+        self.due_s = now_s + self._random_timeout_s()
 
-    def hurry(self, now_s: float) -> None:
-        """Poll again soon, if nobody is heard leading; only for what happens a few times."""
-        if not self.hears_leader(now_s):
+    def expedite(self, now_s: float) -> None:
+        """Make the next pre-vote due soon, unless a leader is live; for rare events only."""
+        if not self.has_live_leader(now_s):
             soon_s = now_s + self._rng.random() * self._timing.reconnect_poll_s
             self.due_s = min(self.due_s, soon_s)
 
     def may_grant(self, mine: Slot, theirs: Slot, now_s: float) -> bool:
-        """Would we promise a candidate with watermark `theirs`, ours being `mine` (ELE-2)?"""
-        if self.hears_leader(now_s):
+        """Would this node, with watermark `mine`, promise one with `theirs` (ELE-2)?"""
+        if self.has_live_leader(now_s):
             return False
-        silence_s = now_s - self._lost_s
-        is_patient = silence_s < LAGGARD_PATIENCE * self._timing.election_timeout_s
-        return not (theirs + FAR_BEHIND_SLOTS < mine and is_patient)
+        leaderless_s = now_s - self._lost_s
+        may_wait = leaderless_s < LAGGARD_TIMEOUTS * self._timing.election_timeout_s
+        return not (theirs + FAR_BEHIND_SLOTS < mine and may_wait)
 
-    def _patience(self) -> float:
+    def _random_timeout_s(self) -> float:
         return self._timing.election_timeout_s * (1 + self._rng.random())

@@ -1,4 +1,4 @@
-"""Inputs: what a leader is given in each turn, for it is not a matter of Paxos."""
+"""Inputs: what a leader sends in each turn and is not decided by Paxos."""
 
 import msgspec
 
@@ -6,15 +6,15 @@ from quorate.base.ids import Slot
 
 
 class TurnInputs(msgspec.Struct, frozen=True, gc=False):
-    """What a leader says in the batches and heartbeats of a turn, and does not know by itself.
+    """What the batches and heartbeats of a turn carry; the node sets it.
 
     Attributes:
-        stamp_ms: Logged time.
+        log_time_ms: Log time.
         agreed_slot: The newest checkpoint that most voters agree on; 0 if there is none.
         agreed_digest: Of the tables, there.
     """
 
-    stamp_ms: int
+    log_time_ms: int
     agreed_slot: Slot
     agreed_digest: int
 

@@ -1,61 +1,71 @@
 """Learner: what is chosen, released in slot order.
 
 Slots may be chosen in any order; they are released strictly in order. A replica never counts
-votes itself: the leader tells a watermark.
+votes itself: the leader reports a watermark.
 
 LRN-1: a slot is released once, in order, and never changes.
-LRN-2: a replica takes its own vote for chosen by the watermark only if the vote has the ballot of
-    the leader who told it. A vote of another ballot may be for another batch: it fetches.
-    Then the batch was chosen under that ballot or a lower one (LDR-8), hence under none above this
-    node's promise. Of a batch that was fetched no ballot is known (LRN-5).
-LRN-3: nobody fills a hole on its own authority; only a leader may, after its phase 1.
+LRN-2: a replica takes its own vote for chosen by a reported watermark only if the vote has the
+    ballot of the leader that reported it. A vote of another ballot may be for another batch: then
+    the batch is fetched. A batch that is known by a vote was chosen under that ballot or a lower
+    one (LDR-8), hence under none above this node's promise. Of a batch that was fetched no ballot
+    is known (LRN-5).
+LRN-3: no replica fills a hole on its own authority; only a leader may, after its phase 1.
 """
 
 from collections.abc import Mapping
 
 from quorate.base.errors import invariant
-from quorate.base.ids import NO_BALLOT, NOBODY, Ballot, NodeId, Slot
+from quorate.base.ids import NO_BALLOT, NO_NODE, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Promised, Vote
 from quorate.paxos.log import Tail
 
 FETCHED_MIN = 1024
-"""Fetched slots are not searched for those that are kept no more while they are this few."""
+"""While there are no more fetched slots than this, those no longer kept are not dropped."""
 
 
 class ContradictionError(Exception):
-    """A batch is said to be chosen in a slot, where another one is known to be.
+    """A message reports another batch chosen in a slot than the one known to be chosen there.
 
     Attributes:
-        slot: Which.
+        slot: Of both batches.
         known: The batch held here.
-        said: The other one.
+        reported: The other one.
     """
 
-    def __init__(self, slot: Slot, known: bytes, said: bytes) -> None:
+    def __init__(self, slot: Slot, known: bytes, reported: bytes) -> None:
         super().__init__(f"slot {slot} was chosen differently")
-        self.slot, self.known, self.said = slot, known, said
+        self.slot, self.known, self.reported = slot, known, reported
 
 
 class Learner:
-    """Which slots are chosen, as one replica knows.
+    """Which slots one replica knows to be chosen.
 
     Args:
-        watermark: Every slot up to here was released in an earlier life.
-        tail: Where released batches go.
+        watermark: Every slot up to here was released by an earlier incarnation.
+        tail: Where released batches are kept.
+
+    Attributes:
+        watermark: Every slot up to here is chosen and released.
+        remote_watermark: The highest slot up to which any node reported all chosen.
+        remote_node: The node that reported it.
+        leader_watermark: The highest watermark that a leader reported, and its ballot.
+        chosen: Batches known to be chosen above the watermark.
+        logged: The highest slot of which the log of earlier incarnations holds a record.
+        tail: See above.
     """
 
     def __init__(self, watermark: Slot, tail: Tail) -> None:
         self.watermark = watermark
-        self.told = watermark
-        self.teller = NOBODY
-        self.led = (NO_BALLOT, Slot(0))  # who led when this was known chosen, by its own word
+        self.remote_watermark = watermark
+        self.remote_node = NO_NODE
+        self.leader_watermark = (NO_BALLOT, Slot(0))
         self.chosen: dict[Slot, bytes] = {}
-        self.logged = Slot(0)  # the highest slot of which the log of earlier lives holds a record
+        self.logged = Slot(0)
         self.tail = tail
         self._fetched: dict[Slot, None] = {}  # chosen under a ballot that is not known here
         self._fetched_most = FETCHED_MIN
-        self._past: dict[Slot, bytes] = {}  # proven by the log of earlier lives, newest first
-        self._past_bytes = 0
+        self._recovered: dict[Slot, bytes] = {}  # proven by the recovered log, newest first
+        self._recovered_bytes = 0
         self._old_votes: dict[Slot, Vote] = {}
         self._proven: dict[Slot, bytes] = {}
         self._proven_bytes = 0
@@ -63,20 +73,22 @@ class Learner:
     @property
     def has_hole(self) -> bool:
         """More is chosen than is known here: something must be fetched."""
-        return self.told > self.watermark and Slot(self.watermark + 1) not in self.chosen
+        return (
+            self.remote_watermark > self.watermark and Slot(self.watermark + 1) not in self.chosen
+        )
 
     def on_watermark(
-        self, ballot: Ballot, watermark: Slot, votes: Mapping[Slot, Vote], teller: NodeId
+        self, ballot: Ballot, watermark: Slot, votes: Mapping[Slot, Vote], reporter: NodeId
     ) -> None:
-        """The leader of `ballot` knows everything up to `watermark` chosen (LRN-2).
+        """`reporter`, leader of `ballot`, knows everything up to `watermark` chosen (LRN-2).
 
         Cost: O(slots between), or O(votes) if fewer.
         """
         if watermark <= self.watermark:
             return
-        self.hear_of(watermark, teller)
-        if watermark >= self.led[1]:
-            self.led = (ballot, watermark)
+        self.note_remote_watermark(watermark, reporter)
+        if watermark >= self.leader_watermark[1]:
+            self.leader_watermark = (ballot, watermark)
         if watermark == self.watermark + 1:  # nearly always
             slots = [watermark]
         elif watermark - self.watermark <= len(votes):
@@ -88,24 +100,24 @@ class Learner:
             if vote is not None and vote.ballot == ballot:
                 self.choose(slot, vote.batch)
 
-    def note_led(self, ballot: Ballot, slot: Slot) -> None:
-        """We led under `ballot`, and by our own count all up to `slot` is chosen."""
-        invariant(
-            slot <= self.watermark, "ACC-5: a leader's word goes no further than what it knows"
-        )
-        self.led = (ballot, slot)
+    def note_own_leadership(self, ballot: Ballot, slot: Slot) -> None:
+        """This node led under `ballot`, and by its own count all up to `slot` is chosen."""
+        invariant(slot <= self.watermark, "ACC-5: a leader reports no more than what it knows")
+        self.leader_watermark = (ballot, slot)
 
-    def hear_of(self, watermark: Slot, teller: NodeId) -> None:
-        """`teller` knows everything up to `watermark`: what is missing here can be fetched."""
-        if watermark > self.told or (watermark > self.watermark and self.teller == NOBODY):
-            self.told = max(self.told, watermark)
-            self.teller = teller
+    def note_remote_watermark(self, watermark: Slot, node: NodeId) -> None:
+        """`node` knows everything up to `watermark` chosen: what is missing here can be fetched."""
+        if watermark > self.remote_watermark or (
+            watermark > self.watermark and self.remote_node == NO_NODE
+        ):
+            self.remote_watermark = max(self.remote_watermark, watermark)
+            self.remote_node = node
 
     def choose(self, slot: Slot, batch: bytes) -> bool:
-        """Note that `batch` is chosen in `slot`; True if that was news.
+        """Note that `batch` is chosen in `slot`; True if that was not known before.
 
         Raises:
-            ContradictionError: Another batch was known chosen there.
+            ContradictionError: Another batch was known to be chosen there.
         """
         known = self.chosen.get(slot) if slot > self.watermark else self.held(slot)
         if known is not None and known != batch:
@@ -116,7 +128,7 @@ class Learner:
         return True
 
     def note_fetched(self, slot: Slot) -> None:
-        """Another node said that the batch of `slot` is chosen; under which ballot, it did not.
+        """The batch of `slot` was fetched as chosen: under which ballot is not known.
 
         Cost: O(1), now and then O(slots held).
         """
@@ -129,8 +141,8 @@ class Learner:
     def is_ballot_bounded(self, slot: Slot) -> bool:
         """Was the batch held of `slot` chosen under no ballot above the acceptor's promise?
 
-        So it is if it was not fetched: then our own vote for it was counted, or we counted it
-        (LRN-2).
+        It was if it was not fetched: then this node's own vote for it was counted, or this node
+        counted the votes as leader (LRN-2).
         """
         return slot not in self._fetched
 
@@ -143,7 +155,7 @@ class Learner:
         if slot > self.watermark:
             return self.chosen.get(slot)
         batch = self.tail.get(slot)
-        return self._past.get(slot) if batch is None else batch
+        return self._recovered.get(slot) if batch is None else batch
 
     def _keeps(self, slot: Slot) -> bool:
         return self.held(slot) is not None or slot in self._proven
@@ -152,12 +164,13 @@ class Learner:
         """On recovery, before it ends: does the log prove each slot above `after` up to `upto`?"""
         return all(slot in self._proven for slot in range(after + 1, upto + 1))
 
-    def recollect(self, record: Vote | Chosen | Promised) -> None:
-        """On recovery: the log still holds a slot that the tables have passed.
+    def replay_record(self, record: Vote | Chosen | Promised) -> None:
+        """On recovery: note what a record of the log proves.
 
-        What it proves chosen (LRN-2) goes into the tail by `end_recovery`, for peers that lag. By
-        whose word it is chosen is known again too, to find what contradicts it. Of a long log no
-        more is kept than twice the caps of the tail.
+        The slots that it proves chosen (LRN-2) and the tables hold already go into the tail by
+        `end_recovery`, for peers that lag. The ballots of leaders and their reports are restored
+        too, to detect contradictions. Of a long log no more is kept than twice the limits of the
+        tail.
         """
         if not isinstance(record, Promised):
             self.logged = max(self.logged, record.slot)
@@ -165,8 +178,8 @@ class Learner:
             self._prove(record.slot, record.batch)
             self.note_fetched(record.slot)
             return
-        if record.watermark > self.led[1]:
-            self.led = (record.ballot, record.watermark)
+        if record.watermark > self.leader_watermark[1]:
+            self.leader_watermark = (record.ballot, record.watermark)
         if isinstance(record, Vote) and record.slot <= self.watermark:
             self._old_votes[record.slot] = record
         for slot in [s for s in self._old_votes if s <= record.watermark]:
@@ -184,9 +197,8 @@ class Learner:
     def end_recovery(self, applied: Slot) -> None:
         """Rebuild the tail: the unbroken run of proven batches up to `applied`, then the rest.
 
-        The newest slot is often proven by no record: a heartbeat told that it is chosen. Then
-        there is no such run, and what is proven below is kept to be compared with, within the
-        caps of the tail.
+        The newest slot is often proven by no record: a heartbeat reported it. Then there is no such
+        run, and what is proven below is kept for comparison, within the limits of the tail.
         """
         newer: list[bytes] = []
         while (batch := self.tail.get(Slot(applied + len(newer) + 1))) is not None:
@@ -203,8 +215,8 @@ class Learner:
         invariant(
             self.tail.slot_last == self.watermark, "LRN-1: what is kept ends at the watermark"
         )
-        self._past = self.tail.newest_of(self._proven)
-        self._past_bytes = sum(map(len, self._past.values()))
+        self._recovered = self.tail.newest_of(self._proven)
+        self._recovered_bytes = sum(map(len, self._recovered.values()))
         self._old_votes.clear()
         self._proven.clear()
         self._proven_bytes = 0
@@ -216,24 +228,24 @@ class Learner:
         if batch is None:
             return None
         self.watermark = slot
-        self.told = max(self.told, slot)
+        self.remote_watermark = max(self.remote_watermark, slot)
         self.tail.add(slot, batch)
-        if self._past:
-            self._trim_past()
+        if self._recovered:
+            self._trim_recovered()
         return slot, batch
 
-    def _trim_past(self) -> None:
-        """The caps of the tail are for both: as it grows, the oldest of what is past goes."""
-        past, tail = self._past, self.tail
-        while past and tail.is_beyond(tail.bytes + self._past_bytes, len(tail) + len(past)):
-            _, batch = past.popitem()
-            self._past_bytes -= len(batch)
+    def _trim_recovered(self) -> None:
+        """Tail and recovered batches share the limits: as the tail grows, the oldest go."""
+        old, tail = self._recovered, self.tail
+        while old and tail.is_beyond(tail.bytes + self._recovered_bytes, len(tail) + len(old)):
+            _, batch = old.popitem()
+            self._recovered_bytes -= len(batch)
 
-    def jump(self, slot: Slot) -> None:
+    def on_installed(self, slot: Slot) -> None:
         """The tables were replaced by a snapshot of `slot`: everything up to it is released."""
         if slot <= self.watermark:
             return
         self.watermark = slot
-        self.told = max(self.told, slot)
+        self.remote_watermark = max(self.remote_watermark, slot)
         self.chosen = {s: batch for s, batch in self.chosen.items() if s > slot}
         self.tail.restart(slot)

@@ -1,6 +1,6 @@
 """Tail: the newest chosen batches, kept in memory for peers that lag.
 
-A peer that needs older ones takes a snapshot. So no slow peer costs memory beyond a fixed cap,
+A peer that needs older ones takes a snapshot. So a slow peer costs no memory beyond a fixed limit,
 and nothing here reads a disk.
 """
 
@@ -75,12 +75,12 @@ class Tail:
         return batches
 
     def newest_of(self, batches: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
-        """Of batches older than those kept, the newest ones for which the caps leave room."""
+        """Of batches older than those kept, the newest ones that the limits allow."""
         newest: dict[Slot, bytes] = {}
-        size, room = self.bytes, self._slots_max - len(self._batches)
+        size, count_max = self.bytes, self._slots_max - len(self._batches)
         for slot in sorted((slot for slot in batches if slot < self.slot_first), reverse=True):
             size += len(batches[slot])
-            if size > self._bytes_max or len(newest) >= room:
+            if size > self._bytes_max or len(newest) >= count_max:
                 break
             newest[slot] = batches[slot]
         return newest

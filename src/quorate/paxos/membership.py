@@ -1,13 +1,13 @@
 """Membership: which configuration governs which slot.
 
 The configuration chosen in slot i governs from slot i + alpha on, so that up to alpha slots may be
-on the way without anyone guessing who votes in them. One change at a time, and nothing but noops
+in flight and their voters be known. One change at a time, and nothing but noops
 between i and i + alpha ("stop sign").
 
 CFG-1: slot j is proposed only when every slot up to j - alpha is known chosen; so its configuration
     is known.
 CFG-2: a configuration counts only if its predecessor is still the newest one when its slot comes; a
-    late old batch may carry one whose time is over. Everyone judges alike: it depends on the
+    late old batch may carry one that is outdated. All nodes decide alike: it depends on the
     chosen log alone.
 CFG-3: before a leader proposes under a configuration it holds promises of its ballot from a phase-1
     quorum of it (checked in `leadership`).
@@ -34,7 +34,7 @@ class Membership:
     """The configurations in force and to come.
 
     Args:
-        chain: (slot in which it was chosen, configuration), oldest first; the founding one at 0.
+        chain: (slot in which it was chosen, configuration), oldest first; the first one at 0.
         alpha: Slots between being chosen and governing.
 
     Attributes:
@@ -66,7 +66,7 @@ class Membership:
         return max(known, default=0)
 
     def restart(self, other: "Membership") -> None:
-        """The tables were replaced by a snapshot: its configurations stand instead of ours."""
+        """The tables were replaced by a snapshot: its configurations replace ours."""
         self._take(other._chain)  # noqa: SLF001 - of the same class
 
     def judge(self, slot: Slot, configuration: Configuration) -> Configuration | None:
@@ -102,7 +102,7 @@ class Membership:
             ConflictError: definite: `already_exists`, nothing would change; `precondition`, the id
                 was removed once.
             NotFoundError: definite: no such member.
-            RequestError: definite: an unknown verb, or nobody would be left to vote.
+            RequestError: definite: an unknown verb, or no voter would be left.
         """
         now = self.newest
         voters, learners = list(now.voters), list(now.learners)

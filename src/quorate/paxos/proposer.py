@@ -1,9 +1,9 @@
 """Proposer: one ballot, from its promises to its last chosen slot.
 
 PRO-1: Prepare leaves only when its ballot is durable, so no ballot is used twice.
-PRO-2: Accept leaves at once, beside our own sync; our own vote passes through our own acceptor and
-    comes back as Accepted when it is durable, like everybody's.
-PRO-3: a node that restarts has forgotten which Accepts it sent, so it never resumes a ballot.
+PRO-2: Accept leaves at once, in parallel with the leader's own sync; the leader's own vote passes
+    through its own acceptor and comes back as Accepted when it is durable, as any other vote.
+PRO-3: a node that restarts does not know which Accepts it sent, so it never resumes a ballot.
 PRO-4: for a slot that a promise reports, the batch known chosen wins, else that of the highest
     ballot; for a hole below the highest slot reported, a noop. Nothing else may be proposed there.
 PRO-5: the answer to another Prepare is no promise for this one; pages of two answers are one
@@ -24,11 +24,17 @@ from quorate.paxos.quorum import is_phase1_quorum, phase2_size
 
 
 class Phase1:
-    """The promises for one ballot, and what they oblige us to.
+    """The promises for one ballot, and what must be proposed because of them.
 
     Args:
-        ballot: Ours.
-        slot_first: The first slot asked for: our watermark + 1.
+        ballot: Of this candidate.
+        slot_first: The first slot that the promises cover: the candidate's watermark + 1.
+
+    Attributes:
+        promised: The nodes whose promise is complete.
+        watermark_max, watermark_holder: The highest watermark of an acceptor, and that acceptor.
+        slot_last: The highest slot that any promise reported; 0 if none did.
+        leader_watermark: Leaders of lower ballots reported all up to here chosen (ACC-5).
     """
 
     def __init__(self, ballot: Ballot, slot_first: Slot) -> None:
@@ -37,8 +43,8 @@ class Phase1:
         self.promised: set[NodeId] = set()
         self.watermark_max = Slot(0)
         self.watermark_holder = ballot.node
-        self.slot_last = Slot(0)  # the highest slot that any promise reported; 0 if none did
-        self.told = Slot(0)  # all up to here is chosen, by the word of leaders of lower ballots
+        self.slot_last = Slot(0)
+        self.leader_watermark = Slot(0)
         self._enough_for: frozenset[NodeId] | None = None
         self._pages: dict[NodeId, dict[int, Promise]] = {}
         self._held: dict[Slot, SlotState] = {}
@@ -72,12 +78,14 @@ class Phase1:
         return NOOP if held is None else held.batch
 
     def is_lost(self, slot: Slot) -> bool:
-        """Is the batch of `slot` chosen, and held by nobody who promised (ACC-5)?
+        """Is the batch of `slot` chosen, and held by none of the nodes that promised (ACC-5)?
 
-        A phase-1 quorum that keeps its memory holds it. So one of these nodes has forgotten what
-        it acknowledged, and whatever were proposed here might contradict what was chosen.
+        A phase-1 quorum that lost nothing holds it. So one of these nodes has lost what it
+        acknowledged, and any proposal here might contradict what was chosen.
         """
-        return slot <= self.told and slot > self.watermark_max and slot not in self._held
+        return (
+            slot <= self.leader_watermark and slot > self.watermark_max and slot not in self._held
+        )
 
     def _is_whole(self, pages: dict[int, Promise], count: int) -> bool:
         """Do the pages leave no slot out? Those of answers given at different times may (PRO-5)."""
@@ -93,7 +101,7 @@ class Phase1:
         if page.watermark > self.watermark_max:
             self.watermark_max = page.watermark
             self.watermark_holder = sender
-        self.told = max(self.told, page.told)
+        self.leader_watermark = max(self.leader_watermark, page.leader_watermark)
         for held in page.held:
             best = self._held.get(held.slot)
             if best is None or _beats(held, best):
@@ -105,74 +113,80 @@ def _beats(one: SlotState, other: SlotState) -> bool:
     return (one.is_chosen, one.ballot) > (other.is_chosen, other.ballot)
 
 
-class Flight(msgspec.Struct, gc=False):
-    """A slot on the way."""
+class Proposal(msgspec.Struct, gc=False):
+    """A slot in flight: what was proposed in it, and which voters accepted it."""
 
     batch: bytes
     need: int
     voters: AbstractSet[NodeId]
     accepted: set[NodeId]
     sent_s: float
-    patience_s: float
+    timeout_s: float
 
 
 class Pipeline:
-    """Phase 2 of one ballot: slots on the way, and who has voted for each."""
+    """Phase 2 of one ballot: the slots in flight.
+
+    Attributes:
+        ballot: Of the leader.
+        slot_next: The next slot to be proposed.
+        in_flight: The proposals that are not chosen, by slot.
+    """
 
     def __init__(self, ballot: Ballot, slot_next: Slot) -> None:
         self.ballot = ballot
         self.slot_next = slot_next
-        self.flights: dict[Slot, Flight] = {}
+        self.in_flight: dict[Slot, Proposal] = {}
 
     def open(
-        self, batch: bytes, voters: AbstractSet[NodeId], now_s: float, patience_s: float
+        self, batch: bytes, voters: AbstractSet[NodeId], now_s: float, timeout_s: float
     ) -> Slot:
-        """Give a batch the next slot; the caller sends the Accepts."""
+        """Propose a batch in the next slot; the caller sends the Accepts."""
         slot = self.slot_next
         self.slot_next = Slot(slot + 1)
-        self.flights[slot] = Flight(
-            batch, phase2_size(len(voters)), voters, set(), now_s, patience_s
+        self.in_flight[slot] = Proposal(
+            batch, phase2_size(len(voters)), voters, set(), now_s, timeout_s
         )
         return slot
 
     def on_accepted(self, sender: NodeId, slot: Slot) -> bytes | None:
         """Count a vote; the batch if that chose the slot. Late and foreign votes change nothing."""
-        flight = self.flights.get(slot)
-        if flight is None or sender not in flight.voters:
+        proposal = self.in_flight.get(slot)
+        if proposal is None or sender not in proposal.voters:
             return None
-        flight.accepted.add(sender)
-        if len(flight.accepted) < flight.need:
+        proposal.accepted.add(sender)
+        if len(proposal.accepted) < proposal.need:
             return None
-        del self.flights[slot]
-        return flight.batch
+        del self.in_flight[slot]
+        return proposal.batch
 
     def is_contradicted(self, slot: Slot, batch: bytes, barrier: Slot) -> bool:
-        """Was a slot chosen otherwise than by us (LDR-5)? `barrier`: ours, 0 if not proposed."""
-        flight = self.flights.get(slot)
-        if 0 < barrier <= slot:  # our own votes leave no flight
-            return flight is not None or slot >= self.slot_next
-        return flight is not None and flight.batch != batch
+        """Does what was chosen contradict this ballot (LDR-5)? `barrier`: 0 if not proposed."""
+        proposal = self.in_flight.get(slot)
+        if 0 < barrier <= slot:  # a slot that this ballot chose is no longer in flight
+            return proposal is not None or slot >= self.slot_next
+        return proposal is not None and proposal.batch != batch
 
     def skip(self, watermark: Slot) -> None:
-        """Others told us these slots chosen: nothing is proposed there any more.
+        """Other nodes reported these slots chosen: nothing more is proposed there.
 
-        What is on the way there stays so, until votes for this ballot have chosen it too (LDR-8).
+        What is in flight there stays so, until votes for this ballot have chosen it too (LDR-8).
         """
         if self.slot_next <= watermark:
             self.slot_next = Slot(watermark + 1)
 
     def send_again(self) -> None:
-        """What was on the way to a peer is lost: every flight is overdue now."""
-        for flight in self.flights.values():
-            flight.sent_s = float("-inf")
+        """What was sent to a peer is lost: every proposal is overdue now."""
+        for proposal in self.in_flight.values():
+            proposal.sent_s = float("-inf")
 
-    def overdue(self, now_s: float) -> list[tuple[Slot, Flight]]:
-        """Flights unanswered for their patience, which doubles by this."""
-        late: list[tuple[Slot, Flight]] = []
-        for slot, flight in self.flights.items():
-            if now_s - flight.sent_s >= flight.patience_s:
-                invariant(flight.patience_s > 0, "patience doubles from something")
-                flight.sent_s = now_s
-                flight.patience_s = min(flight.patience_s * 2, 5.0)
-                late.append((slot, flight))
+    def overdue(self, now_s: float) -> list[tuple[Slot, Proposal]]:
+        """Proposals without enough votes for their timeout, which doubles by this."""
+        late: list[tuple[Slot, Proposal]] = []
+        for slot, proposal in self.in_flight.items():
+            if now_s - proposal.sent_s >= proposal.timeout_s:
+                invariant(proposal.timeout_s > 0, "a timeout that doubles is not 0")
+                proposal.sent_s = now_s
+                proposal.timeout_s = min(proposal.timeout_s * 2, 5.0)
+                late.append((slot, proposal))
         return late

@@ -1,8 +1,8 @@
 """Quorum: how many voters are enough?
 
-Only phase-1 and phase-2 quorums need to meet. Both are majorities today. Who asks for promises,
-polls or a read round uses `is_phase1_quorum`; who counts votes for a slot (`proposer.Pipeline`)
-takes `phase2_size` once, when the slot is opened. So unequal ones can come with a configuration.
+Only phase-1 and phase-2 quorums need to intersect. Both are majorities today. Promises, pre-votes
+and read rounds use `is_phase1_quorum`; `proposer.Pipeline`, which counts the votes for a slot,
+takes `phase2_size` once, when the slot is opened. So configurations may come to have unequal ones.
 
 QRM-1: every phase-1 quorum meets every phase-2 quorum (tested over all subsets for n <= 7).
 

@@ -1,8 +1,8 @@
-"""Release: what is known to be chosen leaves the log in slot order, and waits to be applied.
+"""Release: what is known to be chosen is handed on in slot order, and waits to be applied.
 
-Each configuration that comes by enters the chain here, and those that govern no slot above the
-watermark any more leave it. Rules LRN-1 (`learner`) and CFG-2 (`membership`) say how; LDR-5
-(`leadership`) says what a leader must ask.
+Each chosen configuration enters the chain here, and those that govern no slot above the watermark
+any more leave it, by rules LRN-1 (`learner`) and CFG-2 (`membership`); LDR-5 (`leadership`) says
+what a leader must check.
 """
 
 from quorate.base.batches import Configuration
@@ -17,12 +17,12 @@ Released = tuple[Slot, bytes, Configuration | None]
 
 
 class Release:
-    """The way from a replica's learner to whoever applies.
+    """The batches that a replica has learned and its machine has not taken yet.
 
     Args:
         membership: The configurations in force and to come; they change here.
-        acceptor: It forgets the votes of what is released.
-        learner: It knows what comes next.
+        acceptor: It drops the votes of what is released.
+        learner: It gives the next batch.
 
     Attributes:
         waiting: What is released and not taken yet. To be read only.
@@ -39,7 +39,7 @@ class Release:
         self.has_closed = False
 
     def run(self, leadership: Leadership | None) -> bool:
-        """Release what is known in order; True if it contradicts what we propose (LDR-5)."""
+        """Release what is known in order; True if it contradicts `leadership` (LDR-5)."""
         learner = self._learner
         before, is_contradicted = learner.watermark, False
         while (

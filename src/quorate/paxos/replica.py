@@ -1,11 +1,11 @@
 """Replica: one node's part in the log, all roles together.
 
-`receive(event, now_s)` and `tick(now_s)` give effects; `take_released()` gives what became chosen
-in slot order; `flush(now_s)` ends a turn and says what the turn as a whole calls for: the
-watermark to peers, the next read round. `leadership.py` has what only a leader does.
+`receive(event, now_s)` and `tick(now_s)` return effects; `take_released()` returns what became
+chosen, in slot order; `end_turn(now_s)` returns what a leader sends once per turn: the watermark,
+the next read round. `leadership.py` has what only a leader does.
 
-The roles are the seams: `acceptor` must not forget, `learner` releases in order, `election` says
-who may try, `leadership` proposes. This file only connects them.
+Each role is a module: `acceptor` keeps promises and votes, `learner` releases in order, `election`
+decides when to campaign, `leadership` proposes. This module connects them.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,18 +20,18 @@ from quorate.base.messages import (
     Accept,
     Accepted,
     ConfigurationDurable,
-    Farewell,
     Fetch,
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
     Message,
     Nack,
-    Poll,
-    PollAnswer,
     Prepare,
+    PreVote,
+    PreVoteAnswer,
     Promise,
     Recognized,
+    Removed,
     Restarted,
     TransferNow,
 )
@@ -47,16 +47,16 @@ from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.learning import Learning
 from quorate.paxos.log import Tail
 from quorate.paxos.membership import Membership
-from quorate.paxos.polls import Polls
+from quorate.paxos.prevotes import PreVotes
 from quorate.paxos.recall import Blank, Recall
 from quorate.paxos.release import Release, Released
 
 Handlers = dict[type, Callable[[NodeId, Any, float], list[Effect]]]  # by type of message
 
-NOBODY_SERVES: tuple[None, Ballot] = (None, NO_BALLOT)
+NOT_SERVED: tuple[None, Ballot] = (None, NO_BALLOT)
 
-UNKNOWN = "nobody heard knows what is chosen"
-FORGOTTEN = "a batch is known to be chosen and no node heard holds it: one has lost its memory"
+UNKNOWN = "no reachable node knows what is chosen"
+FORGOTTEN = "no reachable node holds a batch that is known to be chosen: one has lost its data"
 OVERTAKEN = "a slot that others chose gets no votes"
 """Why a leader steps down (LDR-6, LDR-7, LDR-8)."""
 
@@ -65,13 +65,17 @@ class Replica:
     """Acceptor, learner, and now and then leader.
 
     Args:
-        me: Our id.
+        me: The id of this node.
         settings: See `base.config`.
         membership: The configurations in force and to come, as of `applied`.
         applied: The tables hold everything up to here.
-        rng: Chance for timeouts.
+        rng: For random timeouts.
         now_s: The time of creation.
-        recall: What others have shown, and what this life is; None: a first life.
+        recall: What others have shown, and which incarnation this is; None: the first one.
+
+    Attributes:
+        removed_in: A member reported a configuration of this number that this node is not in.
+        linked: The nodes with an established link.
     """
 
     def __init__(
@@ -94,24 +98,23 @@ class Replica:
         self.learner = Learner(applied, tail)
         self.election = Election(settings.timing, rng, now_s)
         self.leadership: Leadership | None = None
-        self._checkpoint = (Slot(0), 0)
-        self.farewell = 0
+        self._checkpoint, self.removed_in = (Slot(0), 0), 0
         self.linked: set[NodeId] = set()
         roles = (membership, self.acceptor, self.learner)
         self.release = Release(*roles)
         self.learning = Learning(me, settings, *roles, self.linked, self._proposing)
         self.durable = Durable(me, membership, self.learner, self.learning, self.election)
-        self.polls = Polls(me, *roles, self.election)
+        self.pre_votes = PreVotes(me, *roles, self.election)
         self._wait_until_s = now_s + settings.timing.election_timeout_s
-        self._failed_why = ""  # our last election failed for this, and nobody led since
+        self._failed_why = ""
         self.recall = recall or Recall(me, 1, 0, Blank())
         of_all: Handlers = {
-            Poll: lambda sender, message, now_s: self.polls.on_poll(
+            PreVote: lambda sender, message, now_s: self.pre_votes.on_pre_vote(
                 sender, message, now_s, is_serving=self.is_serving
             ),
             Fetch: lambda sender, message, _: self.learning.on_fetch(sender, message),
             Fetched: self._on_fetched,
-            Farewell: self._on_farewell,
+            Removed: self._on_removed,
             Restarted: lambda sender, message, _: self.recall.on_restarted(sender, message),
             Recognized: lambda sender, message, _: self.recall.on_recognized(sender, message),
         }
@@ -124,15 +127,19 @@ class Replica:
             Prepare: self._on_prepare,
             Promise: self._on_promise,
             Nack: self._on_nack,
-            PollAnswer: self._on_poll_answer,
+            PreVoteAnswer: self._on_pre_vote_answer,
             TransferNow: self._on_transfer_now,
-            ConfigurationDurable: self._on_in_force,
+            ConfigurationDurable: lambda sender, message, _: (
+                self.durable.on_stored(message) if sender == self.me else []
+            ),
         }
-        ahead = (Accept, Heartbeat, PollAnswer)
-        self._of_non_members: Handlers = of_all | dict.fromkeys(ahead, self._on_non_member)
+        self._of_non_members: Handlers = of_all | dict.fromkeys(
+            (Accept, Heartbeat, PreVoteAnswer),
+            lambda sender, message, _: self.learning.on_non_member(sender, message),
+        )
         self._refused: Handlers = {Restarted: of_all[Restarted]}
 
-    # --- what the node asks ------------------------------------------------------------------
+    # --- for the node ------------------------------------------------------------------------
 
     @property
     def watermark(self) -> Slot:
@@ -141,13 +148,13 @@ class Replica:
 
     @property
     def ballot(self) -> Ballot:
-        """The ballot we lead under, or that of the leader we know of."""
+        """The ballot that this node leads under, or that of the leader it knows."""
         return self.leadership.ballot if self.leadership else self.election.leader
 
     @property
     def is_voter(self) -> bool:
-        """May we stand for election: do we vote in the newest configuration or the next slot's?"""
-        if self.farewell > self.membership.newest.number:
+        """May we campaign: do we vote in the newest configuration or the next slot's?"""
+        if self.removed_in > self.membership.newest.number:
             return False
         next_slot = Slot(self.watermark + 1)
         return (
@@ -157,23 +164,23 @@ class Replica:
 
     @property
     def is_serving(self) -> bool:
-        """We lead, and our barrier is chosen."""
+        """This node leads, and its barrier is chosen."""
         return self.leadership is not None and self.leadership.is_serving
 
     def serving(self, now_s: float) -> tuple[NodeId | None, Ballot]:
-        """Who takes bundles and read questions now, as far as we know, and under which ballot."""
+        """Which node takes bundles and read index requests now, and under which ballot."""
         leadership = self.leadership
         if leadership is not None:
-            return (self.me, leadership.ballot) if leadership.is_serving else NOBODY_SERVES
+            return (self.me, leadership.ballot) if leadership.is_serving else NOT_SERVED
         election = self.election
-        if election.is_leader_serving and election.hears_leader(now_s):
+        if election.is_leader_serving and election.has_live_leader(now_s):
             return election.leader.node, election.leader
-        return NOBODY_SERVES
+        return NOT_SERVED
 
     def remember(self, record: Record) -> None:
         """Replay one record of the log, in order, before the first event."""
         if isinstance(record, Vote | Chosen | Promised):
-            self.learner.recollect(record)
+            self.learner.replay_record(record)
         if isinstance(record, Vote | Promised):
             self.acceptor.remember(record)
             self.learner.on_watermark(
@@ -184,58 +191,56 @@ class Replica:
         self.release.run(self.leadership)
 
     def end_recovery(self, applied: Slot, snapshot: Slot) -> None:
-        """All records are replayed; the tables began with `applied`, a durable `snapshot` below."""
+        """All records are replayed; the tables held `applied`, a durable snapshot `snapshot`."""
         self.durable.begin(snapshot, applied)
         self.learner.end_recovery(applied)
         self.release.forget_closed()
-        durable = max(snapshot, self.learner.logged)  # tables after a kill may hold more (RCL-4)
+        durable = max(snapshot, self.learner.logged)  # tables may hold more after a kill (RCL-4)
         self.recall.begin(self.acceptor.promised, durable, self._wait_until_s)
 
     def take_released(self) -> list[Released]:
         """What became chosen since the last call, in slot order; the caller applies it."""
         return self.release.take()
 
-    def jump(self, slot: Slot, membership: Membership, now_s: float) -> list[Effect]:
+    def on_installed(self, slot: Slot, membership: Membership, now_s: float) -> list[Effect]:
         """The tables were replaced by a snapshot of `slot`."""
-        self.learner.jump(slot)
+        self.learner.on_installed(slot)
         self.acceptor.forget(slot)
         self.membership.restart(membership)
         self.learning.drop_snapshot_source()
         self.release.go_on()
-        self.learning.fetcher.hurry()
+        self.learning.fetcher.reset_pause()
         effects: list[Effect] = []
-        if self.leadership and self.leadership.pipeline:  # who leads chooses, and need not jump
+        if self.leadership and self.leadership.pipeline:  # a leader chooses what it needs
             why = "a snapshot holds what others chose"
             effects += self.step_down(now_s, why, is_contradicted=True)
-        return effects + self._settle(now_s) + self.durable.on_snapshot(slot)
+        return effects + self._release_chosen(now_s) + self.durable.on_snapshot(slot)
 
     def note_checkpoint(self, slot: Slot, digest: int) -> None:
-        """The tables have this digest at `slot`; answers to heartbeats say so from now on."""
+        """The tables have this digest at `slot`; answers to heartbeats report it from now on."""
         self._checkpoint = (slot, digest)
 
     def adopt_links(self, peers: Iterable[NodeId]) -> None:
-        """Links to these stood before this node was a replica."""
+        """Links to these were established before this node was a replica."""
         self.linked.update(peers)
 
     # --- events ------------------------------------------------------------------------------
 
     def receive(self, event: Event, now_s: float) -> list[Effect]:
-        """Take one event; a Halt if what came contradicts what is known to be chosen."""
+        """Take one event; a Halt if a message contradicts what is known to be chosen."""
         if isinstance(event, Received):
-            return self.hear(event.sender, event.message, now_s)
+            return self.on_message(event.sender, event.message, now_s)
         if isinstance(event, Connected):
             return self._on_connected(event.peer.id, now_s)
-        if isinstance(event, Disconnected):
-            return self._on_disconnected(event.peer, now_s)
-        return []
+        return self._on_disconnected(event.peer, now_s) if isinstance(event, Disconnected) else []
 
-    def hear(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        """Take a message; one of no concern to a replica changes nothing.
+    def on_message(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
+        """Take a message; one that is not for a replica changes nothing.
 
-        Members are heard. Who is none, as far as is known here, is heard if its link stands, and
-        then only of what a node behind needs to catch up, and what a node removed must be told:
-        it gets no promise and no vote, and is not followed. Who leads goes on to be heard to the
-        end of its ballot, for it may have been removed meanwhile.
+        Messages of members are taken. Of a linked node that is no member, as far as is known here,
+        only those are taken that a node needs to catch up, or to learn that it was removed: it
+        gets no promise and no vote, and is not followed. Messages of the leader are taken until its
+        ballot ends, for it may have been removed meanwhile.
         """
         if sender in self.membership.members or sender in (self.me, self.election.leader.node):
             handlers = self._handlers
@@ -249,8 +254,8 @@ class Replica:
         try:
             effects = handler(sender, message, now_s)
         except ContradictionError as found:
-            return [contradiction(found, sender, message, self.learner.led)]
-        return effects + self._settle(now_s) if self.learner.chosen else effects
+            return [contradiction(found, sender, message, self.learner.leader_watermark)]
+        return effects + self._release_chosen(now_s) if self.learner.chosen else effects
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: heartbeats, resends, elections, fetches."""
@@ -258,71 +263,71 @@ class Replica:
         if self.leadership:
             effects += self.leadership.tick(now_s)
             is_short = self.leadership.is_short
-            if not self.leadership.hears_quorum(now_s):
-                effects += self.step_down(now_s, FORGOTTEN if is_short else "no quorum heard")
+            if not self.leadership.has_live_quorum(now_s):
+                effects += self.step_down(now_s, FORGOTTEN if is_short else "no quorum reachable")
             elif self.leadership.is_stuck(now_s):
                 unknown = OVERTAKEN if self.leadership.is_overtaken else UNKNOWN
                 effects += self.step_down(now_s, FORGOTTEN if is_short else unknown)
         elif now_s >= self.election.due_s and self.is_voter and self._may_vote(now_s):
-            effects += self.poll(now_s)
+            effects += self.pre_vote(now_s)
         effects += self.recall.ask(sorted(self.linked), now_s)
         effects += self.learning.fetch(now_s)
-        return effects + self._settle(now_s)
+        return effects + self._release_chosen(now_s)
 
-    def flush(self, now_s: float) -> list[Effect]:
-        """End a turn: what the leader owes its peers, and the next steps that became possible."""
+    def end_turn(self, now_s: float) -> list[Effect]:
+        """End a turn: what a leader sends its peers, and the next steps that became possible."""
         effects: list[Effect] = []
         leadership, learner = self.leadership, self.learner
         if leadership is not None:
-            effects = leadership.flush(now_s)
+            effects = leadership.end_turn(now_s)
             if learner.chosen:
-                effects += self._settle(now_s)
-        if learner.told > learner.watermark and learner.has_hole:
+                effects += self._release_chosen(now_s)
+        if learner.remote_watermark > learner.watermark and learner.has_hole:
             effects += self.learning.fetch(now_s)
         return effects
 
     # --- elections ---------------------------------------------------------------------------
 
-    def poll(self, now_s: float) -> list[Effect]:
-        """Ask the voters whether they would promise (pre-vote)."""
-        is_enough, questions = self.polls.begin(now_s)
-        return self.stand(now_s) if is_enough else questions
+    def pre_vote(self, now_s: float) -> list[Effect]:
+        """Ask the voters whether they would promise."""
+        is_enough, requests = self.pre_votes.begin(now_s)
+        return self.campaign(now_s) if is_enough else requests
 
-    def stand(self, now_s: float) -> list[Effect]:
+    def campaign(self, now_s: float) -> list[Effect]:
         """Begin phase 1 under a ballot above all seen; Prepare waits for the disk (PRO-1)."""
         invariant(self.leadership is None, "PRO-3: a node campaigns under one ballot at a time")
-        self.election.end_poll()
+        self.election.end_pre_vote()
         self.election.postpone(now_s)
         ballot = Ballot(self.election.next_round(self.acceptor.promised.round), self.me)
         self.election.note_round(ballot.round)
         followers = Followers(self.me, self.settings, self.linked)
         roles = (self.membership, self.acceptor, self.learner, followers, self.recall)
         self.leadership = Leadership(self.me, self.settings, *roles, ballot=ballot, now_s=now_s)
-        fields = {"round": ballot.round, "watermark": self.watermark}
+        note = Note("campaigning", {"round": ballot.round, "watermark": self.watermark})
         return [
-            *self.learning.store_claim(),
-            *([] if self._failed_why else [Note("standing", fields)]),
+            *self.learning.log_report(),
+            *([] if self._failed_why else [note]),
             *self.leadership.prepare(self.peers(), now_s),
         ]
 
     def step_down(self, now_s: float, why: str, *, is_contradicted: bool = False) -> list[Effect]:
-        """Lead no more; what is on the way may still be chosen by others, or be already (LDR-5)."""
+        """Stop leading; what is in flight may still be chosen by others, or be already (LDR-5)."""
         leadership = self.leadership
         if leadership is None:
             return []
         self.leadership = None
         effects: list[Effect] = []
-        if is_contradicted:  # our own votes may be for other batches: they get no word of ours
+        if is_contradicted:  # our own votes may be for other batches: no report is logged for them
             self.durable.on_contradicted()
         elif leadership.pipeline is not None:
-            effects += self.learning.keep_claim(leadership.ballot)
-        if leadership.chosen_last >= self.learner.led[1] and not is_contradicted:
+            effects += self.learning.keep_own_report(leadership.ballot)
+        if leadership.chosen_last >= self.learner.leader_watermark[1] and not is_contradicted:
             led_to = min(leadership.chosen_last, self.watermark)
-            self.learner.note_led(leadership.ballot, led_to)
+            self.learner.note_own_leadership(leadership.ballot, led_to)
         self.election.postpone(now_s)
         is_news, self._failed_why = why != self._failed_why, "" if leadership.is_serving else why
-        is_said = is_news or leadership.is_serving
-        return effects + ([Note("stepped down", {"why": why})] if is_said else [])
+        is_logged = is_news or leadership.is_serving
+        return effects + ([Note("stepped down", {"why": why})] if is_logged else [])
 
     def _proposing(self) -> Ballot | None:
         leadership = self.leadership
@@ -332,10 +337,12 @@ class Replica:
         """All other members."""
         return [node for node in self.membership.members if node != self.me]
 
-    def _on_poll_answer(self, sender: NodeId, message: PollAnswer, now_s: float) -> list[Effect]:
+    def _on_pre_vote_answer(
+        self, sender: NodeId, message: PreVoteAnswer, now_s: float
+    ) -> list[Effect]:
         is_leading = self.leadership is not None
-        is_enough = self.polls.on_answer(sender, message, now_s, is_leading=is_leading)
-        return self.stand(now_s) if is_enough else []
+        is_enough = self.pre_votes.on_answer(sender, message, now_s, is_leading=is_leading)
+        return self.campaign(now_s) if is_enough else []
 
     def _on_transfer_now(self, sender: NodeId, message: TransferNow, now_s: float) -> list[Effect]:
         if self.leadership or message.ballot != self.election.leader or not self.is_voter:
@@ -343,29 +350,31 @@ class Replica:
         if not self._may_vote(now_s):
             return []
         self.election.forget(now_s)
-        return self.stand(now_s)
+        return self.campaign(now_s)
 
-    def _on_farewell(self, sender: NodeId, message: Farewell, now_s: float) -> list[Effect]:
-        self.farewell = max(self.farewell, message.number)
+    def _on_removed(self, sender: NodeId, message: Removed, now_s: float) -> list[Effect]:
+        self.removed_in = max(self.removed_in, message.number)
         return []
 
     # --- phase 1 and 2, both sides -----------------------------------------------------------
 
     def _may_vote(self, now_s: float) -> bool:
-        """May we promise, vote, and say that we promised nothing higher (RCL-3)?"""
-        recall, membership = self.recall, self.membership
-        if recall.is_confirmed:
+        """May we promise, vote, and confirm that we promised nothing higher (RCL-3)?"""
+        if self.recall.is_confirmed:
             return True
-        governing = membership.governing(Slot(self.watermark + 1))
-        return recall.confirm((governing.voter_ids, membership.newest.voter_ids), now_s)
+        newest = self.membership.newest
+        governing = self.membership.governing(Slot(self.watermark + 1))
+        return self.recall.confirm((governing.voter_ids, newest.voter_ids), now_s)
 
     def _on_prepare(self, sender: NodeId, message: Prepare, now_s: float) -> list[Effect]:
         if not self._may_vote(now_s):
             return []
         self.recall.note(sender, message.ballot, Slot(0))
         is_new = message.ballot > self.acceptor.promised
-        ahead = self.learning.store_ahead(message.ballot) if is_new else []
-        effects = self.acceptor.on_prepare(sender, message, self.learner.chosen, self.learner.led)
+        ahead = self.learning.log_ahead(message.ballot) if is_new else []
+        effects = self.acceptor.on_prepare(
+            sender, message, self.learner.chosen, self.learner.leader_watermark
+        )
         if sender != self.me and isinstance(effects[0], Persist | SendWhenDurable):
             self.election.postpone(now_s)
         return ahead + effects + self._yield(now_s)
@@ -390,7 +399,7 @@ class Replica:
         is_known = self.learner.knows(message.slot) and ballot >= promised
         if is_known and not learning.may_grant(message):
             return [Send(sender, self._progress(ballot, 0))]
-        ahead = learning.store_ahead(ballot) if ballot > promised else []
+        ahead = learning.log_ahead(ballot) if ballot > promised else []
         voted = acceptor.on_accept(sender, message)
         is_stored = bool(voted) and type(voted[0]) is Persist
         effects = ahead + voted if ahead else voted
@@ -426,7 +435,7 @@ class Replica:
         return effects
 
     def _progress(self, ballot: Ballot, counter: int) -> HeartbeatAnswer:
-        """How far this node is; `counter` 0 answers no round."""
+        """This node's watermark and what it has stored; `counter` 0 answers no round."""
         durable = self.durable.number
         return HeartbeatAnswer(ballot, self.watermark, counter, *self._checkpoint, durable)
 
@@ -437,17 +446,12 @@ class Replica:
             return self.leadership.on_heartbeat_answer(sender, message, now_s)
         return []
 
-    def _on_in_force(
-        self, sender: NodeId, message: ConfigurationDurable, now_s: float
-    ) -> list[Effect]:
-        return self.durable.on_stored(message) if sender == self.me else []
-
     def _follow(self, ballot: Ballot, now_s: float, is_serving: bool | None) -> bool:
         self._failed_why = ""
         return self.election.on_leader(ballot, now_s, is_serving)
 
     def _yield(self, now_s: float) -> list[Effect]:
-        """A ballot above ours was promised or leads: we do not."""
+        """Step down if a ballot above ours was promised, or leads."""
         if self.leadership is None:
             return []
         above = max(self.acceptor.promised, self.election.leader)
@@ -455,8 +459,8 @@ class Replica:
 
     # --- learning and catching up ------------------------------------------------------------
 
-    def _settle(self, now_s: float) -> list[Effect]:
-        """Release what is due; a leader whose slot went to another batch leads no more (LDR-5)."""
+    def _release_chosen(self, now_s: float) -> list[Effect]:
+        """Release what is due; a leader whose slot went to another batch steps down (LDR-5)."""
         if not self.learner.chosen:
             return []
         effects: list[Effect] = []
@@ -464,25 +468,20 @@ class Replica:
             effects = self.step_down(now_s, "another batch was chosen", is_contradicted=True)
         if self.release.has_closed:
             self.release.forget_closed()
-            effects += self.durable.on_turned()
+            effects += self.durable.on_configuration_closed()
         return effects
-
-    def _on_non_member(
-        self, sender: NodeId, message: Accept | Heartbeat | PollAnswer, now_s: float
-    ) -> list[Effect]:
-        return self.learning.on_non_member(sender, message)
 
     def _on_fetched(self, sender: NodeId, message: Fetched, now_s: float) -> list[Effect]:
         before = self.watermark
         effects = self.learning.on_fetched(sender, message)
-        effects += self._settle(now_s)
+        effects += self._release_chosen(now_s)
         return effects + (self.learning.on_progress(now_s) if self.watermark > before else [])
 
     # --- links -------------------------------------------------------------------------------
 
     def _on_connected(self, peer: NodeId, now_s: float) -> list[Effect]:
         self.linked.add(peer)
-        self.learning.fetcher.hurry()
+        self.learning.fetcher.reset_pause()
         self.recall.unlink(peer)
         if self.leadership:
             self.leadership.on_link(peer, is_linked=True)

@@ -3,11 +3,11 @@
 SRV-1: what a survivor knows to be chosen counts.
 SRV-2: of other slots a vote counts whose own leader said that the slot is chosen: it proposed
        this batch and knew it chosen (LRN-2), so the slot is proven. Votes of higher ballots hold
-       the same batch, but for logs of builds that did not keep LDR-8. The word of a leader in whose
-       ballot no survivor voted proves nothing: it may have learned of the slot from others. Without
-       such a vote that of the highest ballot counts, as with a new leader, and is a guess: a lost
-       majority may have chosen a batch of a ballot that no survivor voted in.
-SRV-3: the log ends before the first slot of which nobody holds anything.
+       the same batch, but for logs of builds that did not keep LDR-8. The report of a leader in
+       whose ballot no survivor voted proves nothing: it may have learned of the slot from others.
+       Without such a vote that of the highest ballot counts, as with a new leader, and is a guess:
+       a lost majority may have chosen a batch of a ballot that no survivor voted in.
+SRV-3: the log ends before the first slot of which no survivor holds anything.
 
 If the survivors meet every majority, the result holds all that was ever chosen (Lamport, "Paxos
 Made Simple", 2.2). If not, what only the lost nodes held is lost.

@@ -1,7 +1,7 @@
 """Synod: single-decree Paxos, the textbook one, small enough to read in one sitting.
 
-Some acceptors shall decide one value, although proposers compete, messages are lost, doubled and
-reordered, and anyone may stop. A proposer asks a majority to *prepare*; adopts the value of the
+Some acceptors shall decide one value, although proposers compete, messages are lost, duplicated and
+reordered, and any node may stop. A proposer asks a majority to *prepare*; adopts the value of the
 highest ballot that any of them has accepted, if one has; and *proposes* it. A value is *decided*
 when a majority has accepted it under one ballot, and then every later proposer adopts it.
 
@@ -56,11 +56,11 @@ class SynodAcceptor:
 
 
 class SynodProposer:
-    """One try of one proposer, under a ballot that nobody else uses."""
+    """One try of one proposer, under a ballot that no other one uses."""
 
     def __init__(self, ballot: BallotNumber, value: str, acceptors: int) -> None:
         self.ballot = ballot
-        self.wish = value
+        self.own_value = value
         self._majority = majority(acceptors)
         self._promises: dict[int, Supported | None] = {}
 
@@ -69,14 +69,14 @@ class SynodProposer:
         self._promises[acceptor] = accepted
 
     def propose(self) -> str | None:
-        """The value to propose: adopted if any promise reported one, else our own wish.
+        """The value to propose: adopted if any promise reported one, else its own.
 
         None while there is no majority of promises.
         """
         if len(self._promises) < self._majority:
             return None
         reported = [supported for supported in self._promises.values() if supported is not None]
-        return max(reported).value if reported else self.wish
+        return max(reported).value if reported else self.own_value
 
 
 def decide(supports: Iterable[Supported | None], acceptors: int) -> str | None:

@@ -1,1 +1,1 @@
-"""Bytes and messages, one into the other; knows neither sockets nor files."""
+"""Bytes and messages, each from the other; without sockets and files."""

@@ -1,6 +1,6 @@
 """CRC32C: finds accidents, not attackers.
 
-The library takes `bytes` only (no memoryview), so whoever checks slices first. Measured on the
+The library takes `bytes` only (no memoryview), so callers slice first. Measured on the
 2-core test machine: 0.1 µs for a header, 0.25 µs for 4 KiB, 0.1 ms for 1 MiB.
 """
 
@@ -28,5 +28,5 @@ def crc32c(data: bytes) -> int:
 
 
 def crc32c_extended(crc: int, data: bytes) -> int:
-    """The CRC32C of what `crc` is the sum of, followed by `data`."""
+    """The CRC32C of the bytes that have the CRC `crc`, followed by `data`."""
     return _extend(crc, data)

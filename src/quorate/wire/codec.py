@@ -1,11 +1,11 @@
-"""Messages as a small *meta* and the bytes that ride behind it.
+"""Messages as a small *meta* and the bytes that follow it.
 
-Four messages carry much: Accept, Fetched, SnapshotChunk and Forward. Their big field leaves as
-it is, as the body of a frame, and their meta is a twin struct without it, under the same tag.
-All others are meta only. The tags are those of `base.messages`: part of the wire format.
+Four messages are large: Accept, Fetched, SnapshotChunk and Forward. Their big field is sent as it
+is, as the body of a frame, and their meta is another struct without it, under the same tag. All
+others are meta only. The tags are those of `base.messages`: part of the wire format.
 
-A hostile meta costs no more than its length: the types fix how deep it nests, and what the
-types do not know is skipped under the interpreter's own recursion limit.
+A hostile meta costs no more than its length: the types fix how deep it nests, and unknown fields
+are skipped under the interpreter's own recursion limit.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ from quorate.base.messages import (
     Accepted,
     ChangeAnswer,
     ChangeAsk,
-    Farewell,
     Fetch,
     Fetched,
     Forward,
@@ -40,13 +39,14 @@ from quorate.base.messages import (
     Message,
     Nack,
     Overview,
-    Poll,
-    PollAnswer,
     Prepare,
+    PreVote,
+    PreVoteAnswer,
     Promise,
-    ReadAsk,
-    ReadPoint,
+    ReadIndexAnswer,
+    ReadIndexRequest,
     Recognized,
+    Removed,
     Restarted,
     SnapshotAsk,
     SnapshotChunk,
@@ -101,10 +101,10 @@ Meta = (
     | Nack
     | Heartbeat
     | HeartbeatAnswer
-    | Poll
-    | PollAnswer
-    | ReadAsk
-    | ReadPoint
+    | PreVote
+    | PreVoteAnswer
+    | ReadIndexRequest
+    | ReadIndexAnswer
     | ForwardMeta
     | ForwardGap
     | Fetch
@@ -120,7 +120,7 @@ Meta = (
     | FoundDone
     | Welcome
     | Join
-    | Farewell
+    | Removed
     | Overview
     | Identity
     | FoundCancelled
@@ -140,7 +140,7 @@ def encode_message(message: Message) -> tuple[bytes, Sequence[bytes]]:
 
 
 def decode_message(meta: bytes, body: bytes) -> Message:
-    """Put together what `encode_message` took apart. `body` is kept, not copied, where it can be.
+    """The message of which `encode_message` made this. `body` is kept, not copied, if possible.
 
     Raises:
         PeerError: `remote`: the bytes are no message.

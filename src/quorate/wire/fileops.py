@@ -1,6 +1,6 @@
-"""What the journal asks of a disk, as data. `runtime.fileops` and `sim.disk` obey.
+"""What the journal asks of a disk, as data. `runtime.fileops` and `sim.disk` execute it.
 
-The order of a list is the law: an operation begins when the one before it has succeeded. One
+The order of a list is binding: an operation begins when the one before it has succeeded. One
 that fails ends the list. Names are plain file names inside the one directory of the log.
 """
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Create(msgspec.Struct, frozen=True, gc=False):
-    """Make a file of `size` zero bytes, all of them written, not merely promised.
+    """Make a file of `size` zero bytes, all of them written, not merely reserved.
 
     When this returns the content is durable; the name is not, before SyncDirectory. What is
     already there under that name is a leftover and is replaced.
@@ -46,7 +46,7 @@ class SyncDirectory(msgspec.Struct, frozen=True, gc=False):
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
-    """Forget a file."""
+    """Delete a file."""
 
     name: str
 

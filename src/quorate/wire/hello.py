@@ -1,13 +1,13 @@
-r"""The handshake: the first thing both ends of a connection say, and what each makes of it.
+r"""The handshake: the first bytes that both ends of a connection send, and how each checks them.
 
-Both send their Hello at once and judge the other's. Behind it `wire.frame` takes over.
+Both send their Hello at once and check the other's. What follows is of `wire.frame`.
 
 ```text
  | QUORATE\n (8 bytes) | length (u32) | crc32c of the Hello (u32) | Hello (msgpack) |
 ```
 
-New fields are appended to Hello, with a default; old nodes skip them. What cannot be said that
-way changes the protocol version; nodes speak the highest that both know.
+New fields are appended to Hello, with a default; old nodes skip them. Any other change needs a new
+protocol version; nodes speak the highest that both know.
 """
 
 from hashlib import sha256
@@ -33,17 +33,18 @@ _PREFACE_BYTES = len(MAGIC) + _LENGTH_AND_CRC.size
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """Who I am, and what must be equal between us.
+    """Which node sends it, and what must be equal on both nodes.
 
     Attributes:
-        version_min, version_max: Protocol versions I speak.
-        cluster_id: What my data directory belongs to; "" if it is nobody's yet.
-        member: My id, name and addresses.
-        incarnation: Which of my lives this is; rises at each start.
+        version_min, version_max: Protocol versions that the sender speaks.
+        cluster_id: What its data directory belongs to; "" if it is uninitialised.
+        member: Its id, name and addresses.
+        incarnation: Rises at each of its starts.
         nonce: Drawn at start. Two processes on copies of one directory share id and
             incarnation, but not this.
-        config_hash: `config_hash` of my ClusterConfig.
-        cluster: Its fields, so that the other end can say which differ; empty from older versions.
+        config_hash: `config_hash` of its ClusterConfig.
+        cluster: The fields of that, so that the other end can report which differ; empty from older
+            versions.
     """
 
     version_min: int
@@ -126,14 +127,15 @@ def _decoded(data: bytes, crc: int) -> Hello:
         raise PeerError("remote", f"the other end sent no valid handshake: {error}") from error
 
 
-def judge_hello(mine: Hello, theirs: Hello, standing: Hello | None = None) -> int:
-    """Decide whether to talk to whoever said `theirs`.
+def judge_hello(mine: Hello, theirs: Hello, present: Hello | None = None) -> int:
+    """Decide whether to talk to the node that sent `theirs`.
 
     Args:
-        mine: What this node says.
-        theirs: What the other end said.
-        standing: What the other end of a link said that stands to this peer already. Without one an
-            earlier life is heard, so that it can be told what it has forgotten (`paxos.recall`).
+        mine: What this node sends.
+        theirs: What the other end sent.
+        present: What was received on a link to this peer that is established already. Without one
+            an earlier incarnation is accepted, so that it can be notified of what it has lost
+            (`paxos.recall`).
 
     Returns:
         The protocol version to speak: the highest that both know.
@@ -158,20 +160,20 @@ def judge_hello(mine: Hello, theirs: Hello, standing: Hello | None = None) -> in
             "cluster have the same. Give a node that is to join those of its cluster (block "
             "quorate.cluster, limits.kv_max_value_size), then start it again",
         )
-    if standing is None:
+    if present is None:
         return version
-    incarnation = standing.incarnation
+    incarnation = present.incarnation
     if theirs.incarnation < incarnation:
         raise PeerError(
             "remote",
-            f"{peer} says it lives its life {theirs.incarnation}, but life {incarnation} of it "
-            "was seen: its data directory is an old copy and has forgotten its promises. Remove "
-            "the node from the cluster and let it join again with an empty directory",
+            f"{peer} reports incarnation {theirs.incarnation}, but its incarnation {incarnation} "
+            "was seen: its data directory is an old copy and has lost promises. Remove the node "
+            "from the cluster and let it join again with an empty directory",
         )
-    if theirs.incarnation == incarnation and theirs.nonce != standing.nonce:
+    if theirs.incarnation == incarnation and theirs.nonce != present.nonce:
         raise PeerError(
             "remote",
-            f"{peer} runs twice: another process shows the same id and life {incarnation}. "
+            f"{peer} runs twice: another process has the same id and incarnation {incarnation}. "
             "One of them uses a copy of the other's data directory: stop that one, delete the copy",
         )
     return version

@@ -3,25 +3,25 @@
 The log is a row of segments, each a file of fixed size made ahead and, when its slots are no
 longer needed, used again. The first ones are small: each segment that fills up doubles the size
 of those to be made, up to `Layout.segment_bytes`. What is appended together is a *commit*: one
-write, one sync. Four laws, on which `wire.recovery` rests:
+write, one sync. Four rules, on which `wire.recovery` relies:
 
 WAL-1: a commit is written only after the one before it was synced. So a whole record of a later
-    commit proves that the commits before it were on the disk: damage in them is rot.
+    commit proves that the commits before it were on the disk: damage in them is corruption.
 WAL-2: a segment is used only under a durable name, and its first commit (*opening*) begins with
     its head, the highest promise and the founding. So any older segment may go.
-WAL-3: nothing is ever written into a segment of an earlier life. What the last life wrote in its
-    last commit was perhaps never acknowledged, perhaps never synced, and perhaps is only in the
-    page cache after a failed sync: it is written again, whole, in the first commit of this life,
-    and the head says where the older segment ends.
+WAL-3: nothing is ever written into a segment of an earlier incarnation. Its last commit may never
+    have been acknowledged or synced, and may be in the page cache only, after a failed sync: it is
+    written again, whole, in the first commit of this incarnation, and the head says where the older
+    segment ends.
 WAL-4: the oldest segment goes first, and each goes durably before the next.
 
-A recycled segment is not filled with zeros again: its stale records name another segment and
-life, so they never pass for new ones, and refilling would double what the disk has to write. So
-all that one truncation lets go is kept for what is written up to the next one, which needs as
-many; `release` gives it back to the disk when nobody writes that much any more.
+A recycled segment is not filled with zeros again: its stale records carry another segment number
+and epoch, so they are never taken for new ones, and refilling would double what the disk has to
+write. So all segments that one truncation frees are kept for what is written up to the next one,
+which needs as many; `release` gives one back to the disk when less is written.
 
-Pure: it holds no file. Who obeys the operations, in order, may do so on another thread, one
-list at a time.
+Pure: it holds no file. The operations may be executed on another thread, in order, one list at a
+time.
 """
 
 from collections.abc import Sequence
@@ -56,11 +56,11 @@ SPARE_PREFIX = "spare-"
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """How the log lies on the disk. May change between lives.
+    """How the log is laid out on the disk. May change between incarnations.
 
-    `spares_ready` segments are made ahead. One would do for speed; the second is the ballast:
-    that making it fails is known while a whole segment is still there for ballots. The smallest
-    one has room for some 40,000 of them, a change of leader every second for half a day.
+    `spares_ready` segments are made ahead. One would do for speed; the second is the disk reserve:
+    if it cannot be made, a whole segment is still there for ballots. The smallest one has space for
+    some 40,000 of them, a change of leader every second for half a day.
 
     `spares_max` bounds what is kept for use again after the log was once unusually long. Else
     there are never more segments than the log and `spares_ready` needed at once.
@@ -89,17 +89,17 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class LogIdentity(msgspec.Struct, frozen=True):
-    """Whose log this is, and in which of its lives.
+    """Which node's log this is, and which incarnation writes it.
 
     Attributes:
-        node: Minted with the data directory.
+        node: Drawn when the data directory was made.
         incarnation: Rises at every start, before the log is opened.
-        life: Drawn at start, 64 bits: no record of another life passes for one of this.
+        epoch: Drawn at start, 64 bits: no record of another epoch is taken for one of this.
     """
 
     node: NodeId
     incarnation: int
-    life: int
+    epoch: int
 
 
 class Segment(msgspec.Struct):
@@ -115,12 +115,12 @@ class Segment(msgspec.Struct):
         self.slot_last = max(self.slot_last, slot)
 
 
-class Past(msgspec.Struct):
-    """What recovery found, as far as writing on depends on it.
+class RecoveredLog(msgspec.Struct):
+    """What recovery found, as far as writing depends on it.
 
     Attributes:
-        number: The highest number that any file bears.
-        promised, founded: Said by the log, what is repeated included.
+        number: The highest number in any file name.
+        promised, founded: As the log has them, what is repeated included.
         segments: Those that count, oldest first.
         spares: Whole spare segments: name and size.
     """
@@ -132,7 +132,7 @@ class Past(msgspec.Struct):
     spares: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
     def found(self, founded: Founded) -> None:
-        """The log says what the directory belongs to, or is about to."""
+        """The log holds the cluster that the directory belongs to, or is about to."""
         self.founded = founded
 
     def promise(self, ballot: Ballot) -> None:
@@ -151,22 +151,22 @@ def spare_name(number: int) -> str:
 
 
 class Journal:
-    """The writing end of the log in one life of a node. Made by `wire.recovery`.
+    """The log as one incarnation of a node writes it. Made by `wire.recovery`.
 
     The first call must be `open`.
     """
 
-    def __init__(self, identity: LogIdentity, layout: Layout, past: Past) -> None:
+    def __init__(self, identity: LogIdentity, layout: Layout, recovered: RecoveredLog) -> None:
         self._identity = identity
         self._layout = layout
-        self._number = past.number
-        self._promised = past.promised
-        self._founded = past.founded
-        self._segments = past.segments
-        self._spares = past.spares
+        self._number = recovered.number
+        self._promised = recovered.promised
+        self._founded = recovered.founded
+        self._segments = recovered.segments
+        self._spares = recovered.spares
         self._preparing: tuple[str, int] | None = None
-        self._spare_bytes = _next_bytes(layout, past)  # of segments to be made
-        self._room_end = 0  # of the newest segment, without the reserve for a CLOSE
+        self._spare_bytes = _next_bytes(layout, recovered)  # of segments to be made
+        self._usable_end = 0  # of the newest segment, without the reserve for a CLOSE
         self._previous_crc = 0
         self._commit_number = 0
         self._waiting: list[Stored] = []
@@ -196,16 +196,18 @@ class Journal:
         return self._segments[-1].number
 
     def open(self, repeated: Sequence[Record]) -> list[FileOp]:
-        """Begin the first segment of this life.
+        """Begin the first segment of this incarnation.
 
         Args:
-            repeated: What the last commit of the last life held (law WAL-3). It goes into one
-                commit, so into one segment, however large: a half of it must not count.
+            repeated: What the last commit of the last incarnation held (WAL-3). It goes into one
+                commit, so into one segment, however large: a part of it must not count.
         """
-        invariant(self._commit_number == 0, "WAL-3: a life opens the log once, before it writes")
+        invariant(
+            self._commit_number == 0, "WAL-3: an incarnation opens the log once, before it writes"
+        )
         ops: list[FileOp] = []
         waiting = [stored(record) for record in repeated]
-        self._turn_over(sum(map(size_of, waiting)), ops)
+        self._begin_segment(sum(map(size_of, waiting)), ops)
         for record in waiting:
             self._place(record, ops)
         self._commit(ops)
@@ -229,8 +231,8 @@ class Journal:
     def close_idle(self) -> list[FileOp]:
         """Write an empty commit, which proves that the last one was synced; nothing if it did.
 
-        Call it when the node falls idle and at a clean stop: rot in the very last commit cannot
-        be told from a torn write, and is dropped in silence.
+        To be called when the node becomes idle and at a clean stop: corruption of the very last
+        commit cannot be distinguished from a torn write, and is dropped without an error.
         """
         if self._is_closed:
             return []
@@ -243,11 +245,11 @@ class Journal:
         return ops
 
     def truncate(self, slot: Slot) -> list[FileOp]:
-        """Let go of whole segments that hold no slot above `slot`; never of the newest one."""
+        """Free whole segments that hold no slot above `slot`; never the newest one."""
         ops: list[FileOp] = []
         while len(self._segments) > 1 and self._segments[0].slot_last <= slot:
             if not ops and self._has_only_opening:
-                ops += self.close_idle()  # else rot in its only commit would lose the promise
+                ops += self.close_idle()  # else damage to its only commit would lose the promise
             oldest = self._segments.pop(0)
             invariant(
                 oldest.number < self._segments[0].number, "WAL-4: the oldest segment goes first"
@@ -256,7 +258,7 @@ class Journal:
         return ops
 
     def recycle(self, name: str, size: int) -> list[FileOp]:
-        """Make a file that no longer counts a spare, or remove it. Durable at once (law WAL-4)."""
+        """Make a file that no longer counts a spare, or remove it. Durable at once (WAL-4)."""
         invariant(name != segment_name(self.newest), "WAL-4: the newest segment stays")
         if size != self._spare_bytes or len(self._spares) >= self._layout.spares_with(size):
             return [Remove(name), SyncDirectory()]
@@ -265,16 +267,16 @@ class Journal:
         return [Rename(name, spare), SyncDirectory()]
 
     def release(self) -> list[FileOp]:
-        """Remove one spare, if there are more than are made ahead: its space is wanted."""
+        """Remove one spare, if there are more than are made ahead: its space is needed."""
         if len(self._spares) <= self._layout.spares_ready:
             return []
         name, _ = self._spares.pop(0)
         return [Remove(name), SyncDirectory()]
 
     def prepare(self) -> list[FileOp]:
-        """Make one spare segment, if too few are ready and none is on the way.
+        """Make one spare segment, if too few are ready and none is being made.
 
-        Slow, so for a thread of its own, beside other operations. `prepared` closes it.
+        Slow, so for a thread of its own, in parallel with other operations. `prepared` ends it.
         """
         if self._preparing is not None or len(self._spares) >= self._layout.spares_ready:
             return []
@@ -283,7 +285,7 @@ class Journal:
 
     def prepared(self, has_succeeded: bool) -> None:
         """The operations of `prepare` have ended; if they failed, they left no file."""
-        invariant(self._preparing is not None, "a spare segment was under way")
+        invariant(self._preparing is not None, "a spare segment was being made")
         if has_succeeded and self._preparing is not None:
             self._spares.append(self._preparing)
         self._preparing = None
@@ -295,16 +297,16 @@ class Journal:
             self._founded = record
 
     def _place(self, record: Stored, ops: list[FileOp]) -> None:
-        """Put a record into the commit that waits; turn over if it does not fit."""
+        """Put a record into the waiting commit; begin a new segment if it does not fit."""
         needed = size_of(record)
-        if self._segments[-1].end + self._waiting_bytes + needed > self._room_end:
+        if self._segments[-1].end + self._waiting_bytes + needed > self._usable_end:
             self._commit(ops)
             self._grow()
-            self._turn_over(needed, ops)
+            self._begin_segment(needed, ops)
         self._waiting.append(record)
         self._waiting_bytes += needed
 
-    def _turn_over(self, needed_bytes: int, ops: list[FileOp]) -> None:
+    def _begin_segment(self, needed_bytes: int, ops: list[FileOp]) -> None:
         """Begin a segment whose first commit can hold its head and `needed_bytes`."""
         invariant(not self._waiting, "WAL-1: what was before a segment is committed before it")
         opening = self._opening()
@@ -324,8 +326,8 @@ class Journal:
         )
         ops += [Rename(spare, segment_name(self._number)), SyncDirectory()]
         self._segments.append(Segment(self._number, size))
-        self._room_end = size - CLOSE_BYTES
-        self._previous_crc = chain_seed(self._number, self._identity.life)
+        self._usable_end = size - CLOSE_BYTES
+        self._previous_crc = chain_seed(self._number, self._identity.epoch)
         self._waiting = opening
         self._waiting_bytes = opening_bytes
         self._is_opening = True
@@ -337,7 +339,7 @@ class Journal:
             self._spare_bytes = max(self._spare_bytes, twice)
 
     def _opening(self) -> list[Stored]:
-        """What a segment must say so that all older ones may go (law WAL-2)."""
+        """What a segment must hold so that all older ones may be freed (WAL-2)."""
         newest = self._segments[-1] if self._segments else Segment(0, 0)
         me = self._identity
         head = SegmentHead(FORMAT, me.node, me.incarnation, newest.number, newest.end)
@@ -365,7 +367,7 @@ class Journal:
         for record in waiting:
             place = Place(
                 segment.number,
-                self._identity.life,
+                self._identity.epoch,
                 self._commit_number,
                 flags | LAST if record is last else flags,
             )
@@ -384,9 +386,10 @@ class Journal:
         self._waiting_bytes = 0
 
 
-def _next_bytes(layout: Layout, past: Past) -> int:
-    """The size of segments to be made: of the largest usual one that is there."""
-    found = [segment.size for segment in past.segments] + [size for _, size in past.spares]
+def _next_bytes(layout: Layout, recovered: RecoveredLog) -> int:
+    """The size of segments to be made: that of the largest usual one found."""
+    found = [segment.size for segment in recovered.segments]
+    found += [size for _, size in recovered.spares]
     usual = [size for size in found if layout.is_usual(size)]
     return max([layout.smallest_bytes, *usual])
 

@@ -1,13 +1,13 @@
 """The bytes of one record of the log. `docs/protocol/log.md` draws them.
 
-There are two layouts, told apart by their magic: what logs of format 1 and 2 hold, without a group
+There are two layouts, distinguished by their magic: that of logs of format 1 and 2, without a group
 number (it is 0), and that of format 3 and later, the only one that is written.
 
-A record is a fixed header, the node of its ballot, a body, and padding to 8 bytes. The header
-carries enough to be believed alone: its own CRC, the segment and the life it was written in.
-And it carries the CRC of the header before it (of the segment's seed, for the first), so that
-order and completeness are proven as well. Header and body are checked apart: a damaged body
-still has a name.
+A record is a fixed header, the node of its ballot, a body, and padding to 8 bytes. The header can
+be verified alone: it carries its own CRC, the segment and the epoch that it was written in. And it
+carries the CRC of the header before it (of the segment's seed, for the first), so that order and
+completeness are proven as well. Header and body are checked separately: of a damaged body the slot
+and the ballot are still known.
 """
 
 from enum import IntEnum
@@ -43,7 +43,7 @@ class StoredKind(IntEnum):
     VOTE = 3
     CHOSEN = 4
     FOUNDED = 5
-    CLOSE = 6  # says nothing; that it exists proves the commit before it synced
+    CLOSE = 6  # holds nothing; that it exists proves the commit before it synced
 
 
 LAST = 1
@@ -51,15 +51,15 @@ LAST = 1
 OPENING = 2
 """Flag: of the segment's first commit, the one that holds its head."""
 COPY = 4
-"""Flag: repeats what an older segment said, so that the older one may go."""
+"""Flag: repeats what an older segment holds, so that the older one may be freed."""
 
 
 class SegmentHead(msgspec.Struct, frozen=True, array_like=True):
     """Body of the record that opens a segment.
 
     Attributes:
-        previous, previous_end: The segment before this one and how many of its bytes count:
-            behind them lies what a crash tore off, or what is repeated here. 0: there is none.
+        previous, previous_end: The segment before this one and how many of its bytes count: what
+            follows them was torn by a crash, or is repeated here. 0: there is none.
     """
 
     format: int
@@ -79,7 +79,7 @@ class RecordHeader(NamedTuple):
     kind: int
     flags: int
     segment: int
-    life: int
+    epoch: int
     commit: int
     slot: Slot
     ballot: Ballot
@@ -90,7 +90,7 @@ class RecordHeader(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A record ready to be written, but for what its place in the log adds."""
+    """A record ready to be written, without what its place in the log adds."""
 
     kind: StoredKind
     slot: Slot
@@ -132,9 +132,9 @@ class _Founding(msgspec.Struct, array_like=True):
 _decode_founded = msgspec.msgpack.Decoder(_Founding).decode
 
 
-def chain_seed(segment: int, life: int) -> int:
-    """What the first header of a segment names as the CRC before it."""
-    return crc32c(_SEED.pack(segment, life))
+def chain_seed(segment: int, epoch: int) -> int:
+    """What the first header of a segment carries as the CRC of the one before it."""
+    return crc32c(_SEED.pack(segment, epoch))
 
 
 def stored(record: Record, flags: int = 0, group: GroupNumber = GROUP) -> Stored:
@@ -162,8 +162,8 @@ def record_of(header: RecordHeader, body: bytes) -> Record | None:
     """The record that was stored; None for HEAD and CLOSE, which are the journal's own.
 
     Raises:
-        ValueError: The body is right by its CRC and yet means nothing: another format. Or it is
-            of a group that is not here.
+        ValueError: The body has a correct CRC and cannot be decoded: another format. Or it is of a
+            group that is not here.
     """
     if header.group != GROUP:
         raise ValueError(f"a record of group {header.group}: there is only group {GROUP} here")
@@ -201,7 +201,7 @@ class Place(NamedTuple):
     """Where in the log a record is written: what `encode` needs beside the record."""
 
     segment: int
-    life: int
+    epoch: int
     commit: int
     flags: int
 
@@ -224,7 +224,7 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
             own_flags | place.flags,
             len(node),
             place.segment,
-            place.life,
+            place.epoch,
             place.commit,
             slot,
             ballot.round,
@@ -242,13 +242,13 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
 
 
 def header_at(data: bytes, offset: int) -> RecordHeader | None:
-    """The header at `offset`, of either layout, if one is there, whole, and right by its CRC."""
+    """The header at `offset`, of either layout, if there is one with a correct CRC."""
     if not 0 <= offset <= len(data) - FIXED_BYTES_2:
         return None
     fixed_bytes, group = FIXED_BYTES_2, GROUP
     (
         magic, crc, previous_crc, body_crc, body_bytes, kind, flags, node_bytes,
-        segment, life, commit, slot, ballot_round, watermark,
+        segment, epoch, commit, slot, ballot_round, watermark,
     ) = _FIXED_2.unpack_from(data, offset)  # fmt: skip
     if magic == MAGIC:
         if offset > len(data) - FIXED_BYTES:
@@ -272,7 +272,7 @@ def header_at(data: bytes, offset: int) -> RecordHeader | None:
         kind,
         flags,
         segment,
-        life,
+        epoch,
         commit,
         Slot(slot),
         Ballot(ballot_round, NodeId(node)),

@@ -1,12 +1,12 @@
-"""Recovery: what the files of the log say after any crash, and how writing goes on.
+"""Recovery: what the files of the log hold after any crash, and how writing goes on.
 
-The newest segment with a whole opening commit is the *top*. Newer ones were torn at birth and
-never acknowledged anything. From the top each head names the segment before it and how far
-that one counts, so all that counts is proven by something newer, but for the top's last commit:
+The newest segment with a whole opening commit is the *top*. Newer ones were torn when they were
+begun: nothing in them was acknowledged. From the top each head names the segment before it and how
+far that one counts, so all that counts is proven by something newer, but for the top's last commit:
 that may be torn, or whole and never synced. It is written again into a new segment (WAL-3).
 
-A bad record in the last commit is a torn write and is dropped. Any other bad record is rot: it
-may have been acknowledged, so nothing is guessed and the node does not start.
+A bad record in the last commit is a torn write and is dropped. Any other bad record is corruption:
+it may have been acknowledged, so nothing is guessed and the node does not start.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -23,7 +23,7 @@ from quorate.wire.journal import (
     Journal,
     Layout,
     LogIdentity,
-    Past,
+    RecoveredLog,
     Segment,
     segment_name,
     spare_name,
@@ -53,10 +53,10 @@ class Recovery:
     Args:
         files: Name and size of every file in the directory of the log.
         read: Reads them.
-        identity: Of the life that begins.
-        layout: For the life that begins.
-        is_begun: This directory had a log before, so a missing one is an error, not a beginning.
-        begun_in: A life that is known to have begun to write here, the newest such one; 0: unknown.
+        identity: Of the incarnation that begins.
+        layout: For the incarnation that begins.
+        is_begun: This directory had a log before, so a missing one is an error.
+        begun_in: The newest incarnation that is known to have written here; 0: unknown.
 
     Attributes:
         warnings: Sentences about what was dropped, for the operator.
@@ -81,7 +81,7 @@ class Recovery:
         self._layout = layout
         self._files = dict(files)
         self._segments = _numbered(files, SEGMENT_PREFIX)
-        self._past = Past(max([0, *self._segments, *_numbered(files, SPARE_PREFIX)]))
+        self._recovered = RecoveredLog(max([0, *self._segments, *_numbered(files, SPARE_PREFIX)]))
         self._chain: list[tuple[int, int]] = []  # (number, end), oldest first
         self._repeated: list[tuple[RecordHeader, bytes]] = []
         self._again: list[Record] = []
@@ -96,13 +96,13 @@ class Recovery:
         of the one group that there is.
 
         Raises:
-            StorageError: `corrupt`: rot; the text names file, offset and slot. `version`: a newer
-                version wrote them, or for a group that is not here.
+            StorageError: `corrupt`: damaged; the text names file, offset and slot. `version`: a
+                newer version wrote them, or for a group that is not here.
         """
         is_first = True
         for number, end in self._chain:
             segment = Segment(number, self._files[segment_name(number)], end)
-            self._past.segments.append(segment)
+            self._recovered.segments.append(segment)
             for header, body in self._walked(number, end):
                 record = self._recalled(header, body, is_first)
                 if record is not None:
@@ -119,9 +119,9 @@ class Recovery:
         self._is_read = True
 
     def finish(self) -> tuple[Journal, list[FileOp]]:
-        """The journal to write on with, and what must be done before anything else.
+        """The journal with which writing goes on, and the operations to be executed first.
 
-        These operations make durable what `records` gave; nobody may rest on it before.
+        These make durable what `records` returned; nothing may rely on it before.
         """
         invariant(self._is_read, "all records are read before the journal is opened")
         leftovers: list[FileOp] = []
@@ -129,11 +129,11 @@ class Recovery:
             name = spare_name(number)
             size = self._files[name]
             wanted = self._layout.spares_with(size)
-            if self._layout.is_usual(size) and len(self._past.spares) < wanted:
-                self._past.spares.append((name, size))
+            if self._layout.is_usual(size) and len(self._recovered.spares) < wanted:
+                self._recovered.spares.append((name, size))
             else:
                 leftovers += [Remove(name), SyncDirectory()]
-        journal = Journal(self._identity, self._layout, self._past)
+        journal = Journal(self._identity, self._layout, self._recovered)
         operations = journal.open(self._again)
         counting = [number for number, _ in self._chain]
         for number in self._segments:
@@ -157,10 +157,10 @@ class Recovery:
             )
 
     def _is_top(self, number: int) -> bool:
-        """Judge a segment, from the newest down; from the top note all that follows."""
+        """Is this segment, tried from the newest down, the top? Then note those before it."""
         name = segment_name(number)
         data = self._read(name, 0, self._files[name])
-        newest = self._judge_head(number, data)
+        newest = self._checked_head(number, data)
         walk = Walk(data, number, len(data))
         last_commit: list[tuple[RecordHeader, bytes]] = []
         for header, body in walk:
@@ -170,17 +170,17 @@ class Recovery:
         if walk.fault is not None:
             later = walk.later_commit_at()
             if later is not None:
-                raise _rot(name, walk.fault, f"a later one at offset {later} is whole")
+                raise _corruption(name, walk.fault, f"a later one at offset {later} is whole")
         is_opening = not last_commit or bool(last_commit[0][0].flags & OPENING)
         if is_opening and not (last_commit and walk.is_complete):
             return False
         if newest is not None and newest.incarnation < self._begun_in:
             raise StorageError(
                 "corrupt",
-                f"the newest segment of the log, {name}, was begun in life {newest.incarnation} of "
-                f"this node, but life {self._begun_in} wrote a log here, too: this one is an old "
-                "copy, and promises are lost. Put back the newest one, or remove the node and let "
-                "it join with an empty directory",
+                f"the newest segment of the log, {name}, was begun in incarnation "
+                f"{newest.incarnation} of this node, but incarnation {self._begun_in} wrote a log "
+                "here, too: this one is an old copy, and promises are lost. Put back the newest "
+                "one, or remove the node and let it join with an empty directory",
             )
         self._warn_of_torn(name, walk)
         self._repeated = last_commit
@@ -198,8 +198,8 @@ class Recovery:
                 "what follows was never acknowledged and is dropped"
             )
 
-    def _judge_head(self, number: int, data: bytes) -> SegmentHead | None:
-        """The head of a segment, if it is whole; refused if this life may not read on."""
+    def _checked_head(self, number: int, data: bytes) -> SegmentHead | None:
+        """The head of a segment, if it is whole; refused if this incarnation may not read on."""
         header = header_at(data, 0)
         if header is None or header.kind != StoredKind.HEAD or header.segment != number:
             return None
@@ -219,9 +219,9 @@ class Recovery:
         if head.incarnation >= self._identity.incarnation:
             raise StorageError(
                 "corrupt",
-                f"{name} was written in life {head.incarnation} of this node, but its directory "
-                f"counts {self._identity.incarnation}: node.json is an old copy. Put back the "
-                "newest one, or remove the node and let it join with an empty directory",
+                f"{name} was written in incarnation {head.incarnation} of this node, but its "
+                f"directory counts {self._identity.incarnation}: node.json is an old copy. Put "
+                "back the newest one, or remove the node and let it join with an empty directory",
             )
         return head
 
@@ -230,9 +230,9 @@ class Recovery:
         while number and segment_name(number) in self._files:
             self._chain.insert(0, (number, end))
             name = segment_name(number)
-            head = self._judge_head(number, self._read(name, 0, HEAD_BYTES_MAX))
+            head = self._checked_head(number, self._read(name, 0, HEAD_BYTES_MAX))
             if head is None:
-                raise _rot(
+                raise _corruption(
                     name, RecordFault(0, "its head is damaged", Slot(0)), "the segment counts"
                 )
             number, end = head.previous, head.previous_end
@@ -241,17 +241,17 @@ class Recovery:
             raise StorageError(
                 "corrupt",
                 f"{segment_name(number)} is missing, though {segment_name(older[-1])} before it "
-                "is there: nobody but Quorate may remove files of the log. Put it back, or remove "
+                "is there: only Quorate itself may remove files of the log. Put it back, or remove "
                 "the node from the cluster and let it join again with an empty directory",
             )
 
     def _walked(self, number: int, end: int) -> Iterator[tuple[RecordHeader, bytes]]:
-        """All records of a segment that counts up to `end`; any fault before that is rot."""
+        """All records of a segment that counts up to `end`; any fault before is corruption."""
         name = segment_name(number)
         walk = Walk(self._read(name, 0, end), number, end)
         yield from walk
         if walk.fault is not None:
-            raise _rot(name, walk.fault, "newer ones prove that it was whole")
+            raise _corruption(name, walk.fault, "newer ones prove that it was whole")
 
     def _recalled(self, header: RecordHeader, body: bytes, with_copies: bool) -> Record | None:
         if header.flags & COPY and not with_copies:
@@ -260,9 +260,9 @@ class Recovery:
             record = record_of(header, body)
         match record:
             case Founded():
-                self._past.found(record)
+                self._recovered.found(record)
             case Promised(ballot) | Vote(ballot=ballot):
-                self._past.promise(ballot)
+                self._recovered.promise(ballot)
             case Chosen() | None:
                 pass
         return record
@@ -270,7 +270,7 @@ class Recovery:
 
 @contextmanager
 def _understood(name: str) -> Generator[None, None, None]:
-    """What is right by its sum and yet means nothing was written by another version."""
+    """A record with a correct checksum that cannot be decoded was written by another version."""
     try:
         yield
     except ValueError as error:
@@ -287,12 +287,12 @@ def _numbered(files: Mapping[str, int], prefix: str) -> list[int]:
     return sorted(int(ending) for ending in endings if len(ending) == 16 and ending.isdecimal())
 
 
-def _rot(name: str, fault: RecordFault, proof: str) -> StorageError:
+def _corruption(name: str, fault: RecordFault, proof: str) -> StorageError:
     slot = f" (slot {fault.slot})" if fault.slot else ""
     return StorageError(
         "corrupt",
         f"{name}: the record at offset {fault.offset}{slot} is bad: {fault.reason}, and {proof}. "
-        "This is rot, not a torn write. Nothing was changed; the other nodes still hold what is "
-        "chosen. This node may have forgotten a promise or a vote, so it must not start with "
+        "This is corruption, not a torn write. Nothing was changed; the other nodes still hold "
+        "what is chosen. This node may have lost a promise or a vote, so it must not start with "
         "this log: remove it from the cluster and let it join again with an empty directory",
     )

@@ -1,4 +1,4 @@
-"""Walks the records of one segment in order, and says where and why it had to stop."""
+"""Reads the records of one segment in order; gives where and why it had to stop."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from quorate.wire.records import (
 
 
 class RecordFault(NamedTuple):
-    """Where the walk ended. `slot` is known if the header there is whole, else 0."""
+    """Where reading ended. `slot` is known if the header there is whole, else 0."""
 
     offset: int
     reason: str
@@ -26,7 +26,7 @@ class RecordFault(NamedTuple):
 
 
 class Walk:
-    """The records of a segment, as far as each proves itself and follows the one before.
+    """The records of a segment, as far as each is whole and follows the one before.
 
     Args:
         data: The segment's bytes.
@@ -35,16 +35,16 @@ class Walk:
 
     Attributes:
         offset: Behind the last good record.
-        commit, commit_offset, is_complete: Number and begin of the last commit met, and whether
-            its last record was met too. Commit 0: no record was good.
-        fault: Why the walk ended before `end`; None if it did not, or is still going.
+        commit, commit_offset, is_complete: Number and begin of the last commit read, and whether
+            its last record was read too. Commit 0: no record was good.
+        fault: Why reading ended before `end`; None if it did not, or goes on.
     """
 
     def __init__(self, data: bytes, number: int, end: int) -> None:
         self._data = data
         self._number = number
         self._end = end
-        self._life: int | None = None
+        self._epoch: int | None = None
         self._previous_crc = 0
         self.offset = 0
         self.commit = 0
@@ -68,10 +68,10 @@ class Walk:
             yield header, body
 
     def later_commit_at(self) -> int | None:
-        """Where behind the fault a whole record lies that is proof of rot; None if nowhere.
+        """Where behind the fault a whole record proves corruption; None if there is none.
 
         Proof is a record of a later commit than the one that the faulty record belongs to, for
-        that was written only after this one was synced (law WAL-1). If not even the head is good,
+        that was written only after this one was synced (WAL-1). If not even the head is good,
         it is one of any but the opening commit.
 
         Cost: reads to the end of the segment, about 10 ms for 64 MiB of zeros.
@@ -84,19 +84,19 @@ class Walk:
             elif self._is_later(header):
                 return offset
             else:
-                offset = header.end  # what a user wrote may look like a record: skip bodies
+                offset = header.end  # a value may look like a record: skip bodies
         return None
 
     def _objection(self, header: RecordHeader | None) -> str:
         if header is None:
             return "its header is damaged or missing"
-        if self._life is None:
+        if self._epoch is None:
             if header.kind != StoredKind.HEAD or not header.flags & OPENING:
                 return "the segment does not begin with its head"
-            self._life = header.life
-            self._previous_crc = chain_seed(self._number, header.life)
-        if header.segment != self._number or header.life != self._life:
-            return "it was written in another segment or life"
+            self._epoch = header.epoch
+            self._previous_crc = chain_seed(self._number, header.epoch)
+        if header.segment != self._number or header.epoch != self._epoch:
+            return "it was written in another segment or epoch"
         if header.previous_crc != self._previous_crc:
             return "it does not follow the record before it"
         return ""
@@ -113,4 +113,4 @@ class Walk:
         if self.commit == 0:
             return not header.flags & OPENING
         torn = self.commit + 1 if self.is_complete else self.commit
-        return header.life == self._life and header.commit > torn
+        return header.epoch == self._epoch and header.commit > torn

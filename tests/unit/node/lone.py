@@ -21,7 +21,7 @@ from quorate.base.effects import (
 )
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import Ballot, NodeId, Slot
-from quorate.base.messages import Accepted, Heartbeat, Message, Poll, PollAnswer, Promise
+from quorate.base.messages import Accepted, Heartbeat, Message, PreVote, PreVoteAnswer, Promise
 from quorate.base.records import Founded, Record
 from quorate.node.node import Node
 from quorate.paxos.leadership import Leadership
@@ -177,13 +177,13 @@ class Lone:
 
 def lead(lone: Lone) -> Leadership:
     """Be elected, promised and served by n2."""
-    polls: list[Poll] = []
+    polls: list[PreVote] = []
     while not polls:
         lone.wait(0.01)
-        polls = lone.said(Poll, to=2)
+        polls = lone.said(PreVote, to=2)
     replica = lone.node.group.replica
     assert replica is not None
-    lone.hear(2, PollAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
+    lone.hear(2, PreVoteAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
     leadership = replica.leadership
     assert leadership is not None
     lone.hear(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))

@@ -9,11 +9,11 @@ from quorate.base.ids import Slot
 from quorate.base.messages import (
     ChangeAnswer,
     ChangeAsk,
-    Farewell,
     Heartbeat,
     HeartbeatAnswer,
     Identity,
     Join,
+    Removed,
     Welcome,
 )
 from tests.unit.node.lone import CLUSTER, Lone, founders, member
@@ -75,10 +75,10 @@ def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
     lone.wait(0.3)
     assert [welcome.cluster_id for welcome in lone.said(Welcome, to=2)] == [lone.node.cluster_id]
     ask(lone, 1, "remove", 2)
-    lone.said(Farewell)
+    lone.said(Removed)
     lone.hear(2, Join(member(2)))
     lone.wait(0.5)
-    effects = lone.said(Farewell, to=2)
+    effects = lone.said(Removed, to=2)
     assert [farewell.number for farewell in effects] == [3]
     assert member(2) not in lone.node.group.machine.configurations[-1][1].members
     assert lone.node.group.replica is not None

@@ -15,8 +15,8 @@ from quorate.base.messages import (
     HeartbeatAnswer,
     Prepare,
     Promise,
-    ReadAsk,
-    ReadPoint,
+    ReadIndexAnswer,
+    ReadIndexRequest,
     SnapshotAsk,
     SnapshotChunk,
     TransferNow,
@@ -258,7 +258,7 @@ def test_requests_of_a_new_incarnation_have_new_numbers() -> None:
         lone = Lone(incarnation=incarnation)
         lone.node.read("read", 60.0)
         lone.heartbeat(2)
-        numbers += [ask.number for ask in lone.said(ReadAsk)]
+        numbers += [ask.number for ask in lone.said(ReadIndexRequest)]
     assert len(numbers) == 2
     assert numbers[1] > numbers[0] + 1000
 
@@ -269,8 +269,8 @@ def test_a_reader_at_a_full_follower_learns_soon_that_its_disk_is_full() -> None
     lone.event(SpaceChanged(is_full=True))
     lone.node.read("read", lone.now_s + 60)
     lone.wait(0.01)
-    (ask,) = lone.said(ReadAsk, to=2)
-    lone.hear(2, ReadPoint(ask.number, Slot(1), 0))
+    (ask,) = lone.said(ReadIndexRequest, to=2)
+    lone.hear(2, ReadIndexAnswer(ask.number, Slot(1), 0))
     lone.wait(FULL_HOLD_S + 0.1)
     assert lone.refused() == {"read": "read_only"}
 

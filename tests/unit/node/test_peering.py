@@ -7,7 +7,6 @@ from quorate.base.events import Connected, Received
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
     Accept,
-    Farewell,
     Fetch,
     Fetched,
     Found,
@@ -17,9 +16,10 @@ from quorate.base.messages import (
     Join,
     Meet,
     Message,
-    Poll,
     Prepare,
+    PreVote,
     Promise,
+    Removed,
     SnapshotAsk,
     Welcome,
 )
@@ -32,12 +32,12 @@ FOREIGN: tuple[Message, ...] = (
     Promise(TWO, Slot(1), Slot(0), 0, 1, ()),
     Accept(TWO, Slot(1), Slot(0), b"\x00"),
     Heartbeat(TWO, Slot(5), 1, is_serving=True),
-    Poll(9, 1, Slot(5)),
+    PreVote(9, 1, Slot(5)),
     Fetch(Slot(1), Slot(1)),
     Fetched(Slot(1), (b"\x00",), Slot(5), Slot(1)),
     SnapshotAsk(1, 0),
     Join(member(2)),
-    Farewell(99),
+    Removed(99),
 )
 
 
@@ -142,7 +142,7 @@ def test_nothing_of_another_cluster_is_received_though_its_link_stood_before(
     replica = lone.node.group.replica
     assert replica is not None
     assert replica.acceptor.promised.round == 0
-    assert (replica.learner.told, replica.farewell) == (0, 0)
+    assert (replica.learner.remote_watermark, replica.removed_in) == (0, 0)
     assert member(3).id not in replica.linked
 
 
@@ -198,7 +198,7 @@ def test_an_initial_node_announces_its_cluster_on_every_link_until_it_is_answere
 def test_an_announcement_that_a_hello_has_overtaken_changes_nothing() -> None:
     lone = Lone(3)
     lone.hear(2, Identity(""))
-    lone.hear(2, Poll(1, 1, Slot(0)))
+    lone.hear(2, PreVote(1, 1, Slot(0)))
     assert lone.sends() != []
 
 

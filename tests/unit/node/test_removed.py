@@ -7,7 +7,7 @@ from quorate.base.batches import Configuration
 from quorate.base.command import Command
 from quorate.base.effects import Note, Refused, Wake
 from quorate.base.errors import UnavailableError
-from quorate.base.messages import Farewell, Join
+from quorate.base.messages import Join, Removed
 from quorate.base.records import Founded
 from quorate.catalog.subjects import of_node
 from quorate.kv.commands import KvSet
@@ -20,7 +20,7 @@ SET = KvSet(b"a", b"1")
 def removed() -> Lone:
     lone = Lone(3)
     lone.heartbeat(2)
-    lone.hear(2, Farewell(9))
+    lone.hear(2, Removed(9))
     lone.wait(0.2)
     return lone
 
@@ -32,7 +32,7 @@ def warnings(lone: Lone) -> list[Note]:
 def test_a_removed_node_says_so_once() -> None:
     lone = removed()
     lone.wait(3.0)
-    lone.hear(2, Farewell(9))
+    lone.hear(2, Removed(9))
     lone.wait(1.0)
     (note,) = warnings(lone)
     assert (note.fields["node"], note.fields["cluster"]) == ("n1", CLUSTER)
@@ -51,7 +51,7 @@ def test_what_waits_when_a_node_is_removed_is_refused_and_woken() -> None:
     lone.submit(SET, "write")
     lone.node.read("read", lone.now_s + 5.0)
     lone.node.watch([subjects.exactly(of_node("x"))], "watch")
-    lone.hear(2, Farewell(9))
+    lone.hear(2, Removed(9))
     lone.wait(0.2)
     assert lone.refused() == {"write": "removed", "read": "removed"}
     assert ["watch"] in [list(effect.tickets) for effect in lone.all(Wake)]

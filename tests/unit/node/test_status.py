@@ -3,7 +3,7 @@
 import msgspec
 
 from quorate.base.events import SpaceChanged
-from quorate.base.messages import Farewell, Found, Meet, Welcome
+from quorate.base.messages import Found, Meet, Removed, Welcome
 from tests.unit.node.lone import CLUSTER, Lone, founders, member
 
 
@@ -84,7 +84,7 @@ def test_a_node_that_no_configuration_names_says_whom_it_asked() -> None:
 
 def test_a_removed_node_says_so() -> None:
     lone = Lone(3)
-    lone.hear(2, Farewell(2))
+    lone.hear(2, Removed(2))
     lone.heartbeat(2)
     status = lone.node.status(lone.now_s)
     assert (status.role, status.leader, status.is_serving) == ("removed", None, False)

@@ -16,8 +16,8 @@ from quorate.base.messages import (
     Heartbeat,
     HeartbeatAnswer,
     Message,
-    Poll,
-    PollAnswer,
+    PreVote,
+    PreVoteAnswer,
     Promise,
     SnapshotAsk,
     SnapshotChunk,
@@ -46,8 +46,8 @@ def hear(lone: Lone, message: Message) -> None:
 
 def vote_all(lone: Lone, leadership: Leadership, number: int = 2) -> None:
     """A peer votes for all that is on the way, until nothing is."""
-    while leadership.pipeline is not None and leadership.pipeline.flights:
-        lone.hear(number, Accepted(leadership.ballot, min(leadership.pipeline.flights)))
+    while leadership.pipeline is not None and leadership.pipeline.in_flight:
+        lone.hear(number, Accepted(leadership.ballot, min(leadership.pipeline.in_flight)))
 
 
 def settled(settings: NodeSettings | None = None) -> tuple[Lone, Leadership]:
@@ -144,11 +144,11 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
     lone.flush()
     (first,) = lone.said(Forward, to=2)
     lone.hear(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, stamp_ms=70_000)))
-    polls: list[Poll] = []
+    polls: list[PreVote] = []
     while not polls:
         lone.wait(0.01)
-        polls = lone.said(Poll, to=3)
-    lone.hear(3, PollAnswer(polls[0].number, True, BALLOT, Slot(0)))
+        polls = lone.said(PreVote, to=3)
+    lone.hear(3, PreVoteAnswer(polls[0].number, True, BALLOT, Slot(0)))
     replica = lone.node.group.replica
     assert replica is not None
     leadership = replica.leadership

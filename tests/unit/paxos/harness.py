@@ -21,8 +21,8 @@ from quorate.base.messages import (
     Message,
     Prepare,
     Promise,
-    ReadAsk,
-    ReadPoint,
+    ReadIndexAnswer,
+    ReadIndexRequest,
 )
 from quorate.base.records import Chosen, Promised, Record, Vote
 from quorate.node.gate import Gate
@@ -103,7 +103,7 @@ class Site:
         self.tables: list[bytes] = []
         self.chain: list[tuple[Slot, Configuration]] = [(Slot(0), world.first)]
         self.saved = 0
-        self.life = 0
+        self.incarnation = 0
         self.replica: Replica | None = None
         self.gate = Gate()
         self.promised_sent = NO_BALLOT
@@ -116,11 +116,11 @@ class Site:
         assert self.replica is not None
         return self.replica
 
-    # --- starts and stops ------------------------------------------------------------------
+    # --- incarnation ----------------------------------------------------------------------------
 
     def start(self) -> None:
         world, applied = self.world, Slot(len(self.tables))
-        self.life += 1
+        self.incarnation += 1
         self.gate = Gate()
         self.replica = Replica(
             self.node, world.settings, self.membership(), applied, world.rng, world.now_s
@@ -182,7 +182,7 @@ class Site:
             return
         self.tables, self.chain = list(source.tables), list(source.chain)
         self.saved = len(self.tables)
-        self.obey(self.alive.jump(Slot(self.saved), self.membership(), self.world.now_s))
+        self.obey(self.alive.on_installed(Slot(self.saved), self.membership(), self.world.now_s))
 
     # --- effects -------------------------------------------------------------------------
 
@@ -190,15 +190,15 @@ class Site:
         if self.replica is not None:
             self.obey(self.replica.receive(event, self.world.now_s))
 
-    def hear(self, sender: NodeId, message: Message) -> Sequence[Effect]:
+    def take_from(self, sender: NodeId, message: Message) -> Sequence[Effect]:
         replica = self.alive
-        if isinstance(message, ReadAsk):
+        if isinstance(message, ReadIndexRequest):
             if replica.leadership is not None:
-                replica.leadership.ask_read(sender, message.number)
+                replica.leadership.request_read_index(sender, message.number)
             return []
-        if isinstance(message, ReadPoint):
+        if isinstance(message, ReadIndexAnswer):
             high = self.asked.pop(message.number, None)
-            assert high is None or message.slot >= high, "a stale read point"
+            assert high is None or message.slot >= high, "a stale read index"
             return []
         return replica.receive(Received(sender, message), self.world.now_s)
 
@@ -228,7 +228,7 @@ class Site:
     def say(self, to: NodeId, message: Message) -> Sequence[Effect]:
         self.check_said(message)
         if to == self.node:
-            return self.hear(to, message)
+            return self.take_from(to, message)
         self.world.post(self.node, to, message)
         return []
 
@@ -239,7 +239,7 @@ class Site:
         elif isinstance(message, Accepted):
             assert message.ballot >= self.promised_sent, "voted below an own promise"
         elif isinstance(message, Prepare):
-            user = (self.node, self.life)
+            user = (self.node, self.incarnation)
             assert self.world.ballots.setdefault(message.ballot, user) == user, "a ballot twice"
         elif isinstance(message, Accept):
             self.world.oracle.on_proposed(message)
@@ -271,15 +271,15 @@ class Site:
         if learner.held(slot) is not None and learner.is_ballot_bounded(slot):
             assert self.world.oracle.chosen_in[slot] <= self.alive.acceptor.promised, slot
 
-    def flush(self) -> None:
+    def end_turn(self) -> None:
         if self.replica is not None:
-            self.obey(self.replica.flush(self.world.now_s))
+            self.obey(self.replica.end_turn(self.world.now_s))
 
     # --- what clients do -----------------------------------------------------------------
 
     def propose(self) -> None:
         leadership = self.alive.leadership
-        if leadership is not None and leadership.room() > 0:
+        if leadership is not None and leadership.capacity() > 0:
             self.world.batches += 1
             batch = bytes([BatchKind.BUNDLES]) + b"%d" % self.world.batches
             self.obey(leadership.propose(batch, self.world.now_s))
@@ -302,7 +302,7 @@ class Site:
         if leader is not None:
             self.asked_number += 1
             self.asked[self.asked_number] = self.world.oracle.released
-            self.obey([Send(leader, ReadAsk(self.asked_number))])
+            self.obey([Send(leader, ReadIndexRequest(self.asked_number))])
 
 
 class World:
@@ -341,8 +341,8 @@ class World:
         return running and frozenset({one.node, other.node}) not in self.cut
 
     def post(self, sender: NodeId, to: NodeId, message: Message) -> None:
-        lives = self.sites[sender].life, self.sites[to].life
-        self.on_way.append((sender, lives[0], to, lives[1], message))
+        incarnations = self.sites[sender].incarnation, self.sites[to].incarnation
+        self.on_way.append((sender, incarnations[0], to, incarnations[1], message))
 
     def living(self) -> list[Site]:
         return [site for site in self.sites.values() if site.replica is not None]
@@ -354,18 +354,18 @@ class World:
 
     def step(self, faults: float) -> None:
         """One thing happens."""
-        draw = self.rng.random()
-        if draw < faults:
+        drawn = self.rng.random()
+        if drawn < faults:
             self.misfortune()
-        elif draw < 0.75 and self.on_way:
+        elif drawn < 0.75 and self.on_way:
             self.deliver()
-        elif draw < 0.85:
+        elif drawn < 0.85:
             waiting = [site for site in self.living() if site.unsynced]
             if waiting:
                 site = self.rng.choice(waiting)
                 site.sync()
-                site.flush()
-        elif draw < 0.93:
+                site.end_turn()
+        elif drawn < 0.93:
             self.tick()
         elif self.living():
             site = self.rng.choice(self.serving() or self.living())
@@ -373,39 +373,39 @@ class World:
                 site.propose()
             else:
                 self.rng.choice(self.living()).read()
-            site.flush()
+            site.end_turn()
 
     def deliver(self) -> None:
         """A message comes: the oldest of a link, or any; perhaps twice, perhaps never."""
         place = 0 if self.is_fifo else self.rng.randrange(min(len(self.on_way), 20))
-        sender, _, to, life, message = self.on_way[place]
+        sender, _, to, incarnation, message = self.on_way[place]
         if self.is_fifo or self.rng.random() >= 0.05:
             del self.on_way[place]
         site = self.sites[to]
-        if site.replica is None or (self.is_fifo and site.life != life):
+        if site.replica is None or (self.is_fifo and site.incarnation != incarnation):
             return
         if frozenset({sender, to}) in self.cut or self.rng.random() < self.loss:
             return
-        site.obey(site.hear(sender, message))
-        site.flush()
+        site.obey(site.take_from(sender, message))
+        site.end_turn()
 
     def tick(self) -> None:
         self.now_s += self.rng.choice((0.002, 0.01, 0.03, 0.15))
         site = self.rng.choice(list(self.sites.values()))
         if site.replica is not None:
             site.obey(site.replica.tick(self.now_s))
-            site.flush()
+            site.end_turn()
             if site.replica.learning.snapshot_source:
                 site.install()
 
     def misfortune(self) -> None:
         site = self.rng.choice(list(self.sites.values()))
-        draw = self.rng.random()
+        drawn = self.rng.random()
         if site.replica is None:
             site.start()
-        elif draw < 0.35:
+        elif drawn < 0.35:
             site.stop(power=self.rng.random() < 0.5)
-        elif draw < 0.5:
+        elif drawn < 0.5:
             site.save()
         else:
             self.toggle(site, self.rng.choice(list(self.sites.values())))
@@ -430,10 +430,10 @@ class World:
                 site = self.rng.choice(self.serving())
                 verb = self.rng.choice(("add", "promote", "promote", "remove"))
                 site.change(verb, 1 + self.rng.randrange(len(self.sites)))
-                site.flush()
+                site.end_turn()
 
     def heal(self) -> None:
-        """Every node runs, every link is up."""
+        """Every node runs, every link is established."""
         self.loss, self.is_fifo = 0.0, True
         for pair in sorted(sorted(pair) for pair in self.cut):
             self.toggle(self.sites[pair[0]], self.sites[pair[1]])
@@ -441,7 +441,7 @@ class World:
             if site.replica is None:
                 site.start()
 
-    def settle(self, seconds: float) -> None:
+    def run_calm(self, seconds: float) -> None:
         """Time passes evenly and nothing goes wrong."""
         end_s = self.now_s + seconds
         while self.now_s < end_s:
@@ -450,11 +450,11 @@ class World:
             for sender, _, to, _, message in on_way:
                 site = self.sites[to]
                 if site.replica is not None and frozenset({sender, to}) not in self.cut:
-                    site.obey(site.hear(sender, message))
+                    site.obey(site.take_from(sender, message))
             for site in self.living():
                 if site.unsynced:
                     site.sync()
                 site.obey(site.alive.tick(self.now_s))
                 if site.alive.learning.snapshot_source:
                     site.install()
-                site.flush()
+                site.end_turn()

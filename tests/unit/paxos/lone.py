@@ -17,9 +17,9 @@ from quorate.base.messages import (
     Heartbeat,
     HeartbeatAnswer,
     Message,
-    Poll,
-    PollAnswer,
     Prepare,
+    PreVote,
+    PreVoteAnswer,
     Promise,
 )
 from quorate.base.records import Record
@@ -86,27 +86,27 @@ class Lone:
     def disconnect(self, number: int) -> None:
         self.obey(self.replica.receive(Disconnected(member(number).id), self.now_s))
 
-    def hear(self, number: int, message: Message) -> None:
+    def take_from(self, number: int, message: Message) -> None:
         sender = member(number).id
         self.obey(self.replica.receive(Received(sender, message), self.now_s))
-        self.flush()
+        self.end_turn()
 
-    def flush(self) -> None:
-        self.obey(self.replica.flush(self.now_s))
+    def end_turn(self) -> None:
+        self.obey(self.replica.end_turn(self.now_s))
 
     def wait(self, seconds: float) -> None:
         """Time passes in ticks of 10 ms."""
         for _ in range(round(seconds * 100)):
             self.now_s += 0.01
             self.obey(self.replica.tick(self.now_s))
-            self.flush()
+            self.end_turn()
 
     def sync(self) -> None:
         """The disk catches up."""
         while self.gate.durable < self.gate.asked:
             for to, message in self.gate.on_persisted(self.gate.asked):
                 self._say(to, message)
-        self.flush()
+        self.end_turn()
 
     # --- effects -------------------------------------------------------------------------
 
@@ -141,16 +141,16 @@ class Lone:
         whom = None if to is None else member(to).id
         return [m for node, m in said if isinstance(m, kind) and whom in (None, node)]
 
-    # --- steps that many tests share -------------------------------------------------------
+    # --- steps that many tests need -------------------------------------------------------
 
-    def stand(self, *granters: int) -> Ballot:
+    def campaign(self, *granters: int) -> Ballot:
         """Become a candidate by the grants of these peers."""
         self.said.clear()
-        while not any(isinstance(message, Poll) for _, message in self.said):
+        while not any(isinstance(message, PreVote) for _, message in self.said):
             self.wait(0.01)
-        number = self.take(Poll)[0].number
+        number = self.take(PreVote)[0].number
         for granter in granters:
-            grant = PollAnswer(number, True, self.replica.acceptor.promised, Slot(0))
+            grant = PreVoteAnswer(number, True, self.replica.acceptor.promised, Slot(0))
             self.obey(self.replica.receive(Received(member(granter).id, grant), self.now_s))
         return self.ballot
 
@@ -160,33 +160,33 @@ class Lone:
         """A peer promises our ballot."""
         first = self.leadership.phase1.slot_first
         answer = Promise(self.ballot, first, Slot(watermark), 0, 1, held)  # type: ignore[arg-type]
-        self.hear(number, answer)
+        self.take_from(number, answer)
 
     def accept(self, number: int, *slots: int) -> None:
         """A peer votes for what we proposed."""
         for slot in slots:
-            self.hear(number, Accepted(self.ballot, Slot(slot)))
+            self.take_from(number, Accepted(self.ballot, Slot(slot)))
 
     def answer(self, number: int, counter: int, watermark: int = 0) -> None:
         """A peer answers a heartbeat of ours."""
-        self.hear(number, HeartbeatAnswer(self.ballot, Slot(watermark), counter, Slot(0), 0))
+        self.take_from(number, HeartbeatAnswer(self.ballot, Slot(watermark), counter, Slot(0), 0))
 
     def fetched(self, number: int, first: int, *batches: bytes, watermark: int = 0) -> None:
         """A peer tells that it knows more, is asked for it, and gives these batches."""
         last = Slot(max(watermark, first + len(batches) - 1))
-        self.hear(number, Poll(0, 0, last))
-        self.hear(number, Fetched(Slot(first), batches, last, Slot(1)))
+        self.take_from(number, PreVote(0, 0, last))
+        self.take_from(number, Fetched(Slot(first), batches, last, Slot(1)))
 
     def lead(self, *peers: int) -> Ballot:
         """Get elected, promised and served by these peers."""
         peers = peers or (2, 3)
-        self.stand(*peers)
+        self.campaign(*peers)
         for peer in peers:
             self.promise(peer)
         barrier = self.leadership.pipeline
         assert barrier is not None
         for peer in peers:
-            self.accept(peer, *list(barrier.flights))
+            self.accept(peer, *list(barrier.in_flight))
         assert self.replica.is_serving
         return self.ballot
 

@@ -19,13 +19,13 @@ def test_only_a_newer_ballot_is_a_new_leader() -> None:
     made = election()
     assert made.on_leader(SECOND, 0.0)
     assert not made.on_leader(FIRST, 0.1, is_serving=True)
-    assert made.heard_s == 0.0
+    assert made.last_contact_s == 0.0
     assert made.on_leader(SECOND, 0.2, is_serving=True)
     assert not made.on_leader(SECOND, 0.3, is_serving=True)
-    assert (made.leader, made.is_leader_serving, made.heard_s) == (SECOND, True, 0.3)
+    assert (made.leader, made.is_leader_serving, made.last_contact_s) == (SECOND, True, 0.3)
 
 
-def test_nobody_is_granted_while_there_is_a_leader() -> None:
+def test_no_pre_vote_is_granted_while_a_leader_is_live() -> None:
     made = election()
     made.on_leader(FIRST, 0.0)
     assert not made.may_grant(LOW, HIGH, 0.9)
@@ -61,26 +61,26 @@ def test_a_broken_link_to_the_leader_counts_as_silence() -> None:
     made.on_leader(FIRST, 0.0)
     assert not made.on_link_lost(BOB, 0.1)
     assert made.on_link_lost(ANN, 0.1)
-    assert not made.hears_leader(0.1)
+    assert not made.has_live_leader(0.1)
     assert made.due_s <= 0.1 + Timing().reconnect_poll_s
     assert not made.on_link_lost(ANN, 0.1)
 
 
-def test_only_grants_of_the_poll_under_way_count() -> None:
+def test_only_grants_of_the_current_pre_vote_count() -> None:
     made = election()
-    old = made.begin_poll(ME, 0.0)
-    number = made.begin_poll(ME, 1.0)
+    old = made.begin_pre_vote(ME, 0.0)
+    number = made.begin_pre_vote(ME, 1.0)
     assert made.on_grant(ANN, old) == set()
     assert made.on_grant(ANN, number) == {ME, ANN}
-    made.end_poll()
+    made.end_pre_vote()
     assert made.on_grant(BOB, number) == set()
 
 
-def test_a_pre_vote_that_was_outbid_is_repeated_at_once_but_not_while_there_is_a_leader() -> None:
+def test_a_pre_vote_that_is_outbid_is_repeated_soon_unless_a_leader_is_live() -> None:
     made = election()
     made.postpone(0.0)
-    made.hurry(0.0)
+    made.expedite(0.0)
     assert made.due_s <= Timing().reconnect_poll_s
     made.on_leader(FIRST, 0.0)
-    made.hurry(0.1)
+    made.expedite(0.1)
     assert made.due_s >= 1.0

@@ -8,7 +8,7 @@ ME, BOB, CAT = NodeId("me"), NodeId("bob"), NodeId("cat")
 TIMEOUT_S = NodeSettings().timing.election_timeout_s
 
 
-def test_a_peer_is_met_once_with_the_link_that_stands_then() -> None:
+def test_a_peer_is_created_once_with_its_present_link() -> None:
     followers = Followers(ME, NodeSettings(), {BOB})
     bob, cat = followers.peer(BOB, 0.0), followers.peer(CAT, 0.0)
     assert (bob.is_linked, cat.is_linked) == (True, False)

@@ -21,7 +21,7 @@ from tests.unit.paxos.lone import ME, OTHERS, Lone
 def forgotten_ballot() -> None:
     """PRO-1: the acceptor has promised the ballot that a campaign is about to begin."""
     lone = Lone(3)
-    lone.stand(2)
+    lone.campaign(2)
     lone.replica.acceptor.remember(Promised(Ballot(9, OTHERS[0])))
     lone.leadership.prepare([], lone.now_s)
 
@@ -30,7 +30,7 @@ def two_campaigns() -> None:
     """PRO-3: a leader campaigns again, and would lead under both ballots."""
     lone = Lone(3)
     lone.lead(2)
-    lone.replica.stand(lone.now_s)
+    lone.replica.campaign(lone.now_s)
 
 
 def pipeline_below_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,13 +41,13 @@ def pipeline_below_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Leadership, "_must_learn", learns_nothing)
     lone = Lone(3)
-    lone.stand(2)
+    lone.campaign(2)
     lone.promise(2, watermark=5)
 
 
 def serving_with_slots_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LDR-8: it would tell of a slot that it has in flight."""
-    monkeypatch.setattr(Leadership, "word", property(lambda _: Slot(99)))
+    """LDR-8: it would tell of a slot that it has in proposal."""
+    monkeypatch.setattr(Leadership, "reportable", property(lambda _: Slot(99)))
     Lone(3).lead(2)
 
 
@@ -61,9 +61,9 @@ def two_changes() -> None:
         lone.obey(lone.leadership.propose_change(made, lone.now_s))
 
 
-def a_word_beyond_what_is_known() -> None:
+def a_report_beyond_what_is_known() -> None:
     """ACC-5: a leader that steps down claims more than it has released."""
-    Learner(Slot(3), Tail(Slot(3), 100, 100)).note_led(Ballot(1, ME), Slot(4))
+    Learner(Slot(3), Tail(Slot(3), 100, 100)).note_own_leadership(Ballot(1, ME), Slot(4))
 
 
 def a_tail_that_ends_elsewhere() -> None:
@@ -79,7 +79,7 @@ def in_force_before_it_is() -> None:
 
 
 def recognized_before_it_began() -> None:
-    """RCL-3: the node starts anew after others have recognized it."""
+    """RCL-3: an incarnation begins anew after others have recognized it."""
     recall = Recall(ME, 2, 7, Blank())
     recall.on_recognized(OTHERS[0], Recognized(2, 7, False, 1, Ballot(0, NodeId("")), Slot(0)))
     recall.begin(Ballot(1, ME), Slot(4), 1.0)
@@ -96,7 +96,7 @@ def fetching_nothing() -> None:
         (forgotten_ballot, "PRO-1"),
         (two_campaigns, "PRO-3"),
         (two_changes, "LDR-3"),
-        (a_word_beyond_what_is_known, "ACC-5"),
+        (a_report_beyond_what_is_known, "ACC-5"),
         (a_tail_that_ends_elsewhere, "LRN-1"),
         (in_force_before_it_is, "LRN-6"),
         (recognized_before_it_began, "RCL-3"),

@@ -16,8 +16,8 @@ from quorate.base.messages import (
     Fetched,
     Heartbeat,
     HeartbeatAnswer,
-    Poll,
     Prepare,
+    PreVote,
     Promise,
     SlotState,
 )
@@ -35,8 +35,8 @@ TWO, THREE = Ballot(6, NodeId("n2")), Ballot(7, NodeId("n3"))
 def fetched_under_an_unknown_ballot() -> Lone:
     """n2 leads under TWO and tells of slot 1, which n3 may have chosen under any ballot."""
     lone = Lone(5)
-    lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=False))
-    lone.hear(2, Fetched(Slot(1), (BATCH,), Slot(1), Slot(1)))
+    lone.take_from(2, Heartbeat(TWO, Slot(1), 1, is_serving=False))
+    lone.take_from(2, Fetched(Slot(1), (BATCH,), Slot(1), Slot(1)))
     assert lone.released == [(1, BATCH)]
     lone.said.clear()
     return lone
@@ -44,7 +44,7 @@ def fetched_under_an_unknown_ballot() -> Lone:
 
 def test_of_a_batch_that_was_fetched_an_accept_proves_nothing() -> None:
     lone = fetched_under_an_unknown_ballot()
-    lone.hear(3, Accept(THREE, Slot(1), Slot(0), OTHER))
+    lone.take_from(3, Accept(THREE, Slot(1), Slot(0), OTHER))
     assert lone.halts == []
     assert lone.said == [(NodeId("n3"), HeartbeatAnswer(THREE, Slot(1), 0, Slot(0), 0, 1))]
     assert all(isinstance(record, Chosen) for record in lone.records), "it got no vote"
@@ -54,13 +54,13 @@ def test_nor_after_a_restart() -> None:
     lone = fetched_under_an_unknown_ballot()
     for applied in (0, 1):
         again = Lone(5, applied=applied, records=lone.records)
-        again.hear(3, Accept(THREE, Slot(1), Slot(0), OTHER))
+        again.take_from(3, Accept(THREE, Slot(1), Slot(0), OTHER))
         assert again.halts == []
         assert again.take(Accepted) == []
 
 
 def test_no_build_that_did_not_keep_ldr_8_takes_part_in_a_ballot_with_this_one() -> None:
-    """Else what its log proves might have been chosen above a ballot that is still heard here."""
+    """Else what its log proves might have been chosen above a ballot that still proposes here."""
     assert LOG.changes[3].startswith("commands of the catalog"), "logs before it may be of those"
     assert PROTOCOL.changes[3].startswith("commands of the log of format 4")
     assert PROTOCOL.oldest >= 4
@@ -68,18 +68,18 @@ def test_no_build_that_did_not_keep_ldr_8_takes_part_in_a_ballot_with_this_one()
 
 def test_another_batch_under_the_very_ballot_that_chose_one_halts_this_node() -> None:
     lone = Lone(5)
-    lone.hear(2, Accept(TWO, Slot(1), Slot(0), BATCH))
-    lone.hear(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
+    lone.take_from(2, Accept(TWO, Slot(1), Slot(0), BATCH))
+    lone.take_from(2, Heartbeat(TWO, Slot(1), 1, is_serving=True))
     assert (lone.released, lone.halts) == ([(1, BATCH)], [])
-    lone.hear(2, Accept(TWO, Slot(1), Slot(1), OTHER))
+    lone.take_from(2, Accept(TWO, Slot(1), Slot(1), OTHER))
     assert len(lone.halts) == 1
 
 
 def test_what_was_fetched_beside_own_votes_takes_nothing_from_what_those_prove() -> None:
     lone = fetched_under_an_unknown_ballot()
-    lone.hear(2, Accept(TWO, Slot(2), Slot(1), BATCH))
-    lone.hear(2, Heartbeat(TWO, Slot(2), 1, is_serving=True))
-    lone.hear(3, Accept(THREE, Slot(2), Slot(1), OTHER))
+    lone.take_from(2, Accept(TWO, Slot(2), Slot(1), BATCH))
+    lone.take_from(2, Heartbeat(TWO, Slot(2), 1, is_serving=True))
+    lone.take_from(3, Accept(THREE, Slot(2), Slot(1), OTHER))
     (halt,) = lone.halts
     assert "slot 2 was chosen twice" in halt.reason
 
@@ -101,7 +101,7 @@ def test_of_a_long_catch_up_no_more_is_remembered_than_is_kept() -> None:
 def recovering() -> Lone:
     """A candidate that must propose BATCH in slot 1 again, then learns that others chose it."""
     lone = Lone(5)
-    lone.stand(2, 3)
+    lone.campaign(2, 3)
     lone.promise(2, held=(SlotState(Slot(1), Ballot(1, NodeId("n4")), BATCH),))
     lone.promise(3)
     lone.fetched(4, 1, BATCH)
@@ -109,24 +109,24 @@ def recovering() -> Lone:
     return lone
 
 
-def told(lone: Lone) -> int:
+def reported(lone: Lone) -> int:
     said, lone.said = lone.said, []
     return max((m.watermark for _, m in said if isinstance(m, Accept | Heartbeat)), default=0)
 
 
-def test_a_leader_tells_of_what_it_proposed_only_when_its_own_votes_chose_it() -> None:
+def test_a_leader_reports_what_it_proposed_only_when_its_own_votes_chose_it() -> None:
     lone = recovering()
     lone.said.clear()
     lone.wait(0.5)
-    assert told(lone) == 0
+    assert reported(lone) == 0
     lone.accept(2, 1, 2)
     assert not lone.replica.is_serving
     lone.accept(3, 1, 2)
     assert lone.replica.is_serving
-    assert told(lone) == 2
+    assert reported(lone) == 2
 
 
-def test_a_leader_that_gets_no_votes_for_what_others_chose_steps_down_for_another() -> None:
+def test_a_leader_that_gets_no_votes_for_what_others_chose_steps_down() -> None:
     """They keep that batch no more, and cannot see whether it is the same."""
     lone = recovering()
     for _ in range(30):
@@ -152,9 +152,9 @@ class Seven:
     def __getitem__(self, number: int) -> Site:
         return self.world.sites[NodeId(f"n{number}")]
 
-    def stand(self, number: int, *promising: int) -> None:
+    def campaign(self, number: int, *promising: int) -> None:
         site = self[number]
-        site.obey(site.alive.stand(self.world.now_s))
+        site.obey(site.alive.campaign(self.world.now_s))
         self.bring(Prepare, number, *promising)
         for other in promising:
             self.bring(Promise, other, number)
@@ -168,8 +168,8 @@ class Seven:
             for one in coming:
                 if isinstance(one[4], kind):
                     self.world.on_way.remove(one)
-                    self[number].obey(self[number].hear(one[0], one[4]))
-                    self[number].flush()
+                    self[number].obey(self[number].take_from(one[0], one[4]))
+                    self[number].end_turn()
                     self.sync()
 
     def lose(self, slot: Slot) -> None:
@@ -180,20 +180,20 @@ class Seven:
     def wait(self, number: int) -> None:
         self.world.now_s += 0.25
         self[number].obey(self[number].alive.tick(self.world.now_s))
-        self[number].flush()
+        self[number].end_turn()
 
     def sync(self) -> None:
         for site in self.world.living():
             while site.unsynced:
                 site.sync()
-                site.flush()
+                site.end_turn()
 
 
-def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
+def test_an_accept_of_a_ballot_between_two_recoveries_halts_no_node() -> None:
     """The last of three ballots chose; the first learns of it, the second does not."""
     seven = Seven()
     x = bytes([BatchKind.BUNDLES]) + b"x"
-    seven.stand(7, 1, 2, 3)  # ballot 1/n7 serves
+    seven.campaign(7, 1, 2, 3)  # ballot 1/n7 serves
     for voter in (1, 2, 3):
         seven.bring(Accept, 7, voter)
         seven.bring(Accepted, voter, 7)
@@ -202,13 +202,13 @@ def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
     assert leadership.is_serving
     seven[7].obey(leadership.propose(x, 0.0))  # in slot 2; its own vote alone holds it
 
-    seven.stand(1, 2, 4, 7)  # ballot 2/n1 proposes it again
+    seven.campaign(1, 2, 4, 7)  # ballot 2/n1 proposes it again
     seven.bring(Fetch, 1, 7)
     seven.bring(Fetched, 7, 1)
     seven.bring(Accept, 1, 2)  # n2 votes for it
     assert Slot(2) in seven[2].alive.acceptor.votes
-    seven.stand(3, 4, 5, 6)  # ballot 2/n3 knows of nothing in slot 2: its barrier goes there
-    seven.stand(7, 4, 5, 6)  # ballot 3/n7 proposes it again, and gets it chosen
+    seven.campaign(3, 4, 5, 6)  # ballot 2/n3 knows of nothing in slot 2: its barrier goes there
+    seven.campaign(7, 4, 5, 6)  # ballot 3/n7 proposes it again, and gets it chosen
     seven.lose(Slot(3))
     for voter in (4, 5, 6):
         for kind, ends in ((Accept, (7, voter)), (Fetch, (voter, 7)), (Fetched, (7, voter))):
@@ -217,8 +217,8 @@ def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
     assert seven[7].alive.watermark == 2
     assert seven.world.oracle.chosen[Slot(2)] == x
 
-    seven[7].obey([*seven[7].alive.poll(0.0)])  # it says how far it is, and n1 fetches that
-    seven.bring(Poll, 7, 1)
+    seven[7].obey([*seven[7].alive.pre_vote(0.0)])  # it says how far it is, and n1 fetches that
+    seven.bring(PreVote, 7, 1)
     seven.wait(1)
     seven.bring(Fetch, 1, 7)
     seven.bring(Fetched, 7, 1)
@@ -230,4 +230,4 @@ def test_an_accept_of_a_ballot_between_two_recoveries_halts_nobody() -> None:
 
     late = Accept(Ballot(2, NodeId("n3")), Slot(2), Slot(0), NOOP)
     assert late.ballot > seven[2].alive.acceptor.promised
-    seven[2].obey(seven[2].hear(NodeId("n3"), late))  # no Halt: the harness would not take one
+    seven[2].obey(seven[2].take_from(NodeId("n3"), late))  # no Halt: the harness would not take one

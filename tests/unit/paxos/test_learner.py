@@ -3,7 +3,7 @@
 import pytest
 
 from quorate.base.errors import InvariantError
-from quorate.base.ids import NOBODY, Ballot, NodeId, Slot
+from quorate.base.ids import NO_NODE, Ballot, NodeId, Slot
 from quorate.base.records import Chosen, Vote
 from quorate.paxos.learner import ContradictionError, Learner
 from quorate.paxos.log import Tail
@@ -40,7 +40,7 @@ def test_a_slot_never_changes() -> None:
 
 
 @pytest.mark.parametrize("more", [0, 10])
-def test_own_votes_of_the_reporting_leaders_ballot_are_chosen_by_its_watermark(more: int) -> None:
+def test_own_votes_of_the_ballot_that_reports_a_watermark_are_chosen_by_it(more: int) -> None:
     made = learner()
     votes = {Slot(slot): vote(HIGH, slot) for slot in (1, 2, 4)} | {Slot(3): vote(LOW, 3)}
     votes |= {Slot(slot): vote(HIGH, slot) for slot in range(20, 20 + more)}
@@ -48,19 +48,19 @@ def test_own_votes_of_the_reporting_leaders_ballot_are_chosen_by_its_watermark(m
     assert released(made) == [1, 2]
     assert made.has_hole
     made.on_watermark(HIGH, Slot(1), votes, ANN)
-    assert (made.told, made.teller) == (8, BOB)
+    assert (made.remote_watermark, made.remote_node) == (8, BOB)
     made.choose(Slot(3), b"3")
     assert released(made) == [3, 4]
 
 
-def test_what_is_missing_is_asked_of_the_node_that_reported_it() -> None:
+def test_what_is_missing_is_fetched_from_the_node_that_reported_it() -> None:
     made = learner(5)
     assert not made.has_hole
-    made.hear_of(Slot(5), ANN)
-    assert (made.told, made.teller) == (5, NOBODY)
-    made.hear_of(Slot(7), ANN)
-    made.hear_of(Slot(6), BOB)
-    assert (made.told, made.teller) == (7, ANN)
+    made.note_remote_watermark(Slot(5), ANN)
+    assert (made.remote_watermark, made.remote_node) == (5, NO_NODE)
+    made.note_remote_watermark(Slot(7), ANN)
+    made.note_remote_watermark(Slot(6), BOB)
+    assert (made.remote_watermark, made.remote_node) == (7, ANN)
     assert made.has_hole
 
 
@@ -68,20 +68,20 @@ def test_a_snapshot_jumps_forward_only() -> None:
     made = learner()
     for slot in (2, 4, 6):
         made.choose(Slot(slot), b"x")
-    made.jump(Slot(5))
-    assert (made.watermark, made.told) == (5, 5)
+    made.on_installed(Slot(5))
+    assert (made.watermark, made.remote_watermark) == (5, 5)
     assert released(made) == [6]
-    made.jump(Slot(3))
+    made.on_installed(Slot(3))
     assert made.watermark == 6
     assert made.tail.slot_first == 6
 
 
 def test_the_tail_is_rebuilt_from_what_the_log_proves_chosen() -> None:
     made = learner(4)
-    made.recollect(Chosen(Slot(1), b"1"))
+    made.replay_record(Chosen(Slot(1), b"1"))
     for one in (vote(LOW, 2), vote(HIGH, 3, watermark=1), vote(HIGH, 4, watermark=3)):
-        made.recollect(one)
-    made.recollect(vote(HIGH, 5, watermark=4))
+        made.replay_record(one)
+    made.replay_record(vote(HIGH, 5, watermark=4))
     made.choose(Slot(5), b"5")
     assert released(made) == [5]
     made.end_recovery(Slot(4))
@@ -97,7 +97,7 @@ def test_what_the_log_proved_goes_as_the_tail_grows(size: int) -> None:
     """A removed node kept both for ever, and a learner twice what the caps say."""
     made, batch = learner(8), b"x" * size
     for slot in range(1, 8):  # the newest is proven by no record: there is no run down from it
-        made.recollect(Chosen(Slot(slot), batch))
+        made.replay_record(Chosen(Slot(slot), batch))
     made.end_recovery(Slot(8))
     most = min(10, 1000 // size)
     assert len(kept(made, 8)) == min(7, most)
@@ -113,7 +113,7 @@ def test_what_the_log_proved_goes_as_the_tail_grows(size: int) -> None:
 def test_of_a_long_log_no_more_is_kept_than_twice_the_caps() -> None:
     made = learner(3_000)
     for slot in range(1, 3_000):
-        made.recollect(Chosen(Slot(slot), b"x" * 100))
+        made.replay_record(Chosen(Slot(slot), b"x" * 100))
         assert len(made._proven) <= 2 * 10 + 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     made.end_recovery(Slot(3_000))
     assert kept(made, 3_000) == list(range(2_990, 3_000))
@@ -121,7 +121,7 @@ def test_of_a_long_log_no_more_is_kept_than_twice_the_caps() -> None:
 
 def test_a_tail_too_short_for_what_was_replayed_stays_as_it_is() -> None:
     made = learner(1, slots_max=2)
-    made.recollect(Chosen(Slot(1), b"1"))
+    made.replay_record(Chosen(Slot(1), b"1"))
     for slot in (2, 3, 4):
         made.choose(Slot(slot), b"%d" % slot)
     assert released(made) == [2, 3, 4]

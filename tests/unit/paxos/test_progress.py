@@ -24,7 +24,7 @@ def test_what_is_answered_is_on_the_way_no_more() -> None:
         peer.on_sent(Slot(slot), 6)
         peer.on_answer(Slot(slot), float(slot))
     assert peer.takes_accepts
-    assert (peer.heard_s, peer.has_answered) == (99.0, True)
+    assert (peer.last_contact_s, peer.has_answered) == (99.0, True)
 
 
 def test_over_a_new_link_nothing_is_on_the_way() -> None:

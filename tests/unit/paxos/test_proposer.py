@@ -89,7 +89,7 @@ def test_what_is_known_chosen_beats_the_highest_ballot_and_holes_are_noops() -> 
 def test_a_slot_is_chosen_by_a_quorum_of_its_voters_and_once() -> None:
     pipeline = Pipeline(MINE, ONE)
     slot = pipeline.open(b"x", VOTERS, 0.0, 0.1)
-    assert pipeline.on_accepted(NodeId("stranger"), slot) is None
+    assert pipeline.on_accepted(NodeId("other"), slot) is None
     assert pipeline.on_accepted(ANN, slot) is None
     assert pipeline.on_accepted(ANN, slot) is None
     assert pipeline.on_accepted(CY, slot) == b"x"
@@ -104,22 +104,22 @@ def test_slots_others_chose_are_proposed_no_more_and_stay_on_the_way_until_voted
     assert pipeline.slot_next == 4
     pipeline.skip(Slot(9))
     assert pipeline.slot_next == 10
-    assert list(pipeline.flights) == [1, 2, 3]
+    assert list(pipeline.in_flight) == [1, 2, 3]
     assert pipeline.on_accepted(ANN, ONE) is None
     assert pipeline.on_accepted(CY, ONE) == b"x"
-    assert list(pipeline.flights) == [2, 3]
+    assert list(pipeline.in_flight) == [2, 3]
 
 
-@pytest.mark.parametrize(("now_s", "patience_s"), [(0.05, 0.1), (0.1, 0.2), (7.0, 0.2)])
-def test_the_timeout_doubles_with_each_resend(now_s: float, patience_s: float) -> None:
+@pytest.mark.parametrize(("now_s", "timeout_s"), [(0.05, 0.1), (0.1, 0.2), (7.0, 0.2)])
+def test_the_timeout_doubles_with_each_resend(now_s: float, timeout_s: float) -> None:
     pipeline = Pipeline(MINE, ONE)
     slot = pipeline.open(b"x", VOTERS, 0.0, 0.1)
     pipeline.overdue(now_s)
-    assert pipeline.flights[slot].patience_s == patience_s
+    assert pipeline.in_flight[slot].timeout_s == timeout_s
 
 
 def test_the_timeout_ends_at_five_seconds() -> None:
     pipeline = Pipeline(MINE, ONE)
     slot = pipeline.open(b"x", VOTERS, 0.0, 4.0)
     assert [found for found, _ in pipeline.overdue(10.0)] == [slot]
-    assert pipeline.flights[slot].patience_s == 5.0
+    assert pipeline.in_flight[slot].timeout_s == 5.0

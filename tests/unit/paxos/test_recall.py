@@ -11,8 +11,8 @@ from quorate.base.messages import (
     Accepted,
     Heartbeat,
     HeartbeatAnswer,
-    Poll,
     Prepare,
+    PreVote,
     Promise,
     Recognized,
     Restarted,
@@ -60,7 +60,7 @@ def test_who_kept_its_directory_is_recognized() -> None:
     made = recall()
     assert not said(made, FIRST).is_refused
     made.note(TWO, LOW, Slot(9))
-    assert not said(made, FIRST).is_refused, "the same life, on a new link"
+    assert not said(made, FIRST).is_refused, "the same incarnation, on a new link"
     assert not said(made, Restarted(2, 101, LOW, Slot(9))).is_refused
     assert not said(made, Restarted(3, 102, HIGH, Slot(30))).is_refused
     assert made.refused == set()
@@ -71,7 +71,7 @@ def test_who_kept_its_directory_is_recognized() -> None:
     [
         Restarted(2, 101, LOW, Slot(8)),  # a vote is gone
         Restarted(2, 101, NO_BALLOT, Slot(9)),  # a promise is gone
-        Restarted(1, 101, LOW, Slot(9)),  # another start of the same number
+        Restarted(1, 101, LOW, Slot(9)),  # another incarnation of the same number
     ],
 )
 def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
@@ -80,23 +80,23 @@ def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
     made.note(TWO, LOW, Slot(9))
     answer = said(made, old)
     assert answer.is_refused
-    assert (answer.incarnation, answer.life) == (old.incarnation, old.life)
-    assert (answer.lived, answer.promised, answer.slot) == (1, LOW, 9)
+    assert (answer.incarnation, answer.epoch) == (old.incarnation, old.epoch)
+    assert (answer.incarnation_seen, answer.promised, answer.slot) == (1, LOW, 9)
     assert made.refused == {TWO}
     assert not said(made, Restarted(2, 102, LOW, Slot(9))).is_refused
     assert made.refused == set()
 
 
-def test_what_comes_late_from_an_earlier_incarnation_refuses_nobody() -> None:
+def test_what_comes_late_from_an_earlier_incarnation_refuses_no_node() -> None:
     made = recall()
     said(made, FIRST)
     said(made, Restarted(2, 101, LOW, Slot(9)))
-    assert said(made, FIRST).is_refused, "whoever says this now is told so"
-    assert made.refused == set(), "but the life that is heard is not held responsible"
+    assert said(made, FIRST).is_refused, "who reports this now is refused"
+    assert made.refused == set(), "but the present incarnation is not held responsible"
 
 
-def test_what_is_shown_before_an_incarnation_is_known_is_not_counted_for_the_one_before() -> None:
-    """A message may overtake it: then what the new incarnation shows would be missing in it."""
+def test_what_is_shown_before_an_incarnation_is_known_does_not_count() -> None:
+    """A message may overtake it: then its start would lack what the new incarnation shows."""
     made = recall()
     said(made, FIRST)
     made.unlink(TWO)
@@ -109,7 +109,7 @@ def test_the_replicated_state_remembers_too() -> None:
     made = recall(Tables(row))
     assert said(made, Restarted(5, 101, HIGH, Slot(39))).is_refused
     assert said(made, Restarted(4, 101, HIGH, Slot(40))).is_refused
-    assert not said(made, Restarted(4, 100, LOW, Slot(1))).is_refused, "that very life"
+    assert not said(made, Restarted(4, 100, LOW, Slot(1))).is_refused, "that very incarnation"
     assert not said(made, Restarted(5, 101, HIGH, Slot(40))).is_refused
     assert said(recall(Tables(lived=6)), Restarted(5, 101, HIGH, Slot(40))).is_refused
 
@@ -127,10 +127,12 @@ def test_what_the_replicated_state_learns_later_is_compared_again() -> None:
     assert isinstance(effect, Send)
     assert made.refused == {TWO}
     assert made.review() == []
-    assert [one.node for one in made.report(HIGH)] == [ME], "a life that forgot is not reported"
+    assert [one.node for one in made.report(HIGH)] == [ME], (
+        "an incarnation that forgot is not reported"
+    )
 
 
-def test_who_is_notified_that_it_forgot_halts_and_says_what_to_do() -> None:
+def test_a_node_that_is_refused_halts_and_says_what_to_do() -> None:
     made = recall(incarnation=3)
     made.begin(LOW, Slot(5), 1.0)
     answer = Recognized(3, 11, True, 3, HIGH, Slot(9))
@@ -139,7 +141,7 @@ def test_who_is_notified_that_it_forgot_halts_and_says_what_to_do() -> None:
     assert halt.code == OLD_COPY
     for part in ("old copy", "n2", "ballot 7", "slot 9", "ballot 3", "slot 5", "empty directory"):
         assert part in halt.reason
-    assert made.on_recognized(TWO, msgspec.structs.replace(answer, life=12)) == []
+    assert made.on_recognized(TWO, msgspec.structs.replace(answer, epoch=12)) == []
 
 
 @pytest.mark.parametrize(("voters", "needed"), [(2, 1), (3, 2), (4, 2), (5, 3), (7, 4)])
@@ -153,7 +155,7 @@ def test_so_many_recognize_that_every_quorum_has_one_of_them(voters: int, needed
     assert made.confirm([ids], 0.5)
 
 
-def test_a_first_incarnation_a_lone_voter_and_a_learner_wait_for_nobody() -> None:
+def test_a_first_incarnation_a_lone_voter_and_a_learner_wait_for_no_node() -> None:
     assert recall(incarnation=1).is_confirmed
     made = recall(incarnation=2)
     made.begin(LOW, Slot(5), 1.0)
@@ -197,7 +199,7 @@ def test_a_report_says_what_everybody_showed_and_is_due_when_there_is_more() -> 
 
 
 def test_who_is_no_member_is_neither_reported_nor_remembered_for_ever() -> None:
-    """Every linked node sends its incarnation; only members vote and promise."""
+    """Whoever is linked says its incarnation; only members vote and promise."""
     made = recall()
     said(made, FIRST)
     made.note(TWO, LOW, Slot(9))
@@ -220,7 +222,7 @@ def test_what_a_member_showed_before_its_restart_is_reported_after_it() -> None:
     assert made.report(HIGH)[1:] == (Shown(TWO, 2, 101, LOW, Slot(9)),)
 
 
-def test_a_blank_state_knows_nobody() -> None:
+def test_a_blank_state_knows_no_node() -> None:
     blank = Blank()
     assert (blank.shown(TWO), blank.last_sequence(TWO), blank.shown_version) == (None, (0, 0), 0)
 
@@ -239,28 +241,26 @@ def returning(lone: Lone) -> None:
 def test_a_returning_node_promises_and_votes_only_when_it_is_recognized() -> None:
     lone = Lone()
     returning(lone)
-    lone.hear(2, Prepare(HIGH, Slot(1)))
-    lone.hear(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
+    lone.take_from(2, Prepare(HIGH, Slot(1)))
+    lone.take_from(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
     assert lone.records == []
     for number in (2, 3):
-        lone.hear(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
-    lone.hear(2, Prepare(HIGH, Slot(1)))
-    lone.hear(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
+        lone.take_from(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
+    lone.take_from(2, Prepare(HIGH, Slot(1)))
+    lone.take_from(2, Accept(HIGH, Slot(1), Slot(0), b"\x01x"))
     assert len(lone.take(Promise) + lone.records) == 3
 
 
-def test_a_returning_node_polls_only_when_it_is_recognized_or_nobody_is_there() -> None:
+def test_a_restarted_node_sends_a_pre_vote_only_when_it_is_recognized_or_no_node_is_there() -> None:
     lone = Lone()
     returning(lone)
     lone.wait(0.9)
-    assert lone.take(Poll) == []
+    assert lone.take(PreVote) == []
     lone.wait(1.5)
-    assert lone.take(Poll) != []
+    assert lone.take(PreVote) != []
 
 
-def test_an_incarnation_says_what_its_log_holds_and_not_what_its_tables_outlived_a_kill_with() -> (
-    None
-):
+def test_a_node_reports_what_its_log_held_and_not_what_its_tables_survived_a_kill_with() -> None:
     """They applied what was fetched before the log held it; a power cut would take that away."""
     records: list[Record] = [Promised(LOW), Vote(LOW, Slot(3), Slot(2), b"\x01x")]
     lone = Lone(applied=5, records=records)
@@ -273,21 +273,21 @@ def test_an_incarnation_says_what_its_log_holds_and_not_what_its_tables_outlived
 
 def test_nothing_is_taken_from_who_forgot() -> None:
     lone = Lone()
-    lone.hear(2, Restarted(2, 100, HIGH, Slot(9)))
-    lone.hear(2, Restarted(3, 101, LOW, Slot(9)))
+    lone.take_from(2, Restarted(2, 100, HIGH, Slot(9)))
+    lone.take_from(2, Restarted(3, 101, LOW, Slot(9)))
     lone.said.clear()
-    lone.hear(2, Heartbeat(Ballot(9, TWO), Slot(0), 1, is_serving=True))
-    lone.hear(2, Prepare(Ballot(9, TWO), Slot(1)))
+    lone.take_from(2, Heartbeat(Ballot(9, TWO), Slot(0), 1, is_serving=True))
+    lone.take_from(2, Prepare(Ballot(9, TWO), Slot(1)))
     assert lone.said == []
     assert lone.records == []
 
 
 def test_a_leader_notes_what_the_others_show_and_what_it_holds_itself() -> None:
     lone = Lone()
-    lone.hear(2, Restarted(1, 100, NO_BALLOT, Slot(0)))
+    lone.take_from(2, Restarted(1, 100, NO_BALLOT, Slot(0)))
     ballot = lone.lead(2, 3)
     assert lone.replica.recall.remembered(TWO) == (ballot, 1)
-    lone.hear(3, Accepted(ballot, Slot(1)))
+    lone.take_from(3, Accepted(ballot, Slot(1)))
     lone.said.clear()
     lone.wait(0.2)
     assert lone.heartbeats()[-1].durable == 1
@@ -297,16 +297,16 @@ def test_a_returning_node_confirms_no_read_until_it_is_recognized() -> None:
     """It may have forgotten that it promised a higher ballot, whose leader wrote since."""
     lone = Lone()
     returning(lone)
-    lone.hear(2, Heartbeat(HIGH, Slot(0), 5, is_serving=True))
+    lone.take_from(2, Heartbeat(HIGH, Slot(0), 5, is_serving=True))
     assert [answer.round for answer in lone.take(HeartbeatAnswer)] == [0]
     for number in (2, 3):
-        lone.hear(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
-    lone.hear(2, Heartbeat(HIGH, Slot(0), 6, is_serving=True))
+        lone.take_from(number, Recognized(2, 11, False, 2, NO_BALLOT, Slot(0)))
+    lone.take_from(2, Heartbeat(HIGH, Slot(0), 6, is_serving=True))
     assert [answer.round for answer in lone.take(HeartbeatAnswer)] == [6]
 
 
 def test_any_of_the_memories_is_enough_to_refuse() -> None:
-    """RCL-1: an incarnation that proposed, one in the tables, one that was met: each is enough."""
+    """RCL-1: an incarnation that proposed, was in the tables or on a link: each is enough."""
     old = Restarted(4, 104, HIGH, Slot(90))
     proposed = recall(Tables(Shown(TWO, 2, 102, LOW, Slot(5)), lived=5))
     assert said(proposed, old).is_refused
@@ -317,15 +317,15 @@ def test_any_of_the_memories_is_enough_to_refuse() -> None:
     assert said(met, old).is_refused
 
 
-def test_who_is_found_out_later_is_notified_so() -> None:
+def test_a_node_that_is_found_out_later_is_refused() -> None:
     tables = Tables()
     made = recall(tables)
     assert not said(made, FIRST).is_refused
     tables.rows[TWO] = Shown(TWO, 3, 103, HIGH, Slot(40))
     tables.shown_version = 1
-    (told,) = made.review()
-    assert isinstance(told, Send)
-    assert told.to == TWO
-    assert told.message == Recognized(1, 100, True, 3, HIGH, Slot(40))
+    (reported,) = made.review()
+    assert isinstance(reported, Send)
+    assert reported.to == TWO
+    assert reported.message == Recognized(1, 100, True, 3, HIGH, Slot(40))
     assert made.refused == {TWO}
     assert made.review() == []

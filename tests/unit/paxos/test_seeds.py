@@ -23,11 +23,11 @@ from tests.unit.paxos.harness import World
 def progress(world: World, seed: int) -> None:
     """With everything mended somebody serves, and all members come as far."""
     world.heal()
-    world.settle(6)
+    world.run_calm(6)
     assert len(world.serving()) == 1, seed
     before = world.oracle.released
     world.serving()[0].propose()
-    world.settle(0.5)
+    world.run_calm(0.5)
     members = world.oracle.membership.newest.members
     assert min(len(world.sites[one.id].tables) for one in members) > before, seed
 
@@ -88,9 +88,9 @@ def any_vote_is_chosen(patch: Patch) -> None:
     """M10: a watermark makes votes of other ballots chosen."""
 
     def on_watermark(
-        self: Learner, _: Ballot, watermark: Slot, votes: Mapping[Slot, Vote], teller: NodeId
+        self: Learner, _: Ballot, watermark: Slot, votes: Mapping[Slot, Vote], reporter: NodeId
     ) -> None:
-        self.hear_of(watermark, teller)
+        self.note_remote_watermark(watermark, reporter)
         for slot, vote in votes.items():
             if self.watermark < slot <= watermark:
                 self.choose(slot, vote.batch)
@@ -113,7 +113,7 @@ def one_vote_is_enough(patch: Patch) -> None:
 
     def opened(self: Pipeline, *args: Any) -> Slot:
         slot = real(self, *args)
-        self.flights[slot].need = 1
+        self.in_flight[slot].need = 1
         return slot
 
     patch.setattr(Pipeline, "open", opened)
@@ -148,16 +148,16 @@ def tables_outlive_the_power(patch: Patch) -> None:
 
 
 def old_claim_forgotten(patch: Patch) -> None:
-    """LRN-4: a leader that stepped down keeps no word of what its votes chose."""
+    """LRN-4: a leader that stepped down stores no report of what its votes chose."""
 
-    def keep_claim(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
+    def keep_own_report(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
         return []
 
-    def store_ahead(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
+    def log_ahead(self: Learning, _: Ballot) -> list[Effect]:  # noqa: ARG001
         return []
 
-    patch.setattr(Learning, "keep_claim", keep_claim)
-    patch.setattr(Learning, "store_ahead", store_ahead)
+    patch.setattr(Learning, "keep_own_report", keep_own_report)
+    patch.setattr(Learning, "log_ahead", log_ahead)
 
 
 def search(*, replies_early: bool) -> None:

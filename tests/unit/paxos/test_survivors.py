@@ -69,19 +69,19 @@ def test_a_vote_is_proven_by_a_lower_one_whose_leader_knew_that_it_was_chosen() 
 
 @pytest.mark.parametrize("is_turned", [False, True])
 def test_a_vote_that_is_proven_counts_more_than_a_higher_one_that_is_not(is_turned: bool) -> None:
-    """Before LDR-8 a leader told of what others had chosen under a ballot that is lost here."""
+    """Before LDR-8 a leader reported what others had chosen under a ballot that is lost here."""
     logs: list[list[Record]] = [[vote(1, 2, "a"), Promised(ballot(2), Slot(1))], [vote(1, 3, "x")]]
     result = found(*(reversed(logs) if is_turned else logs))
     assert (batches(result), result.guessed) == ("a", frozenset())
 
 
-def test_the_word_of_a_leader_proves_nothing_where_no_survivor_voted_in_its_ballot() -> None:
+def test_the_report_of_a_leader_proves_nothing_where_no_survivor_voted_in_its_ballot() -> None:
     """It may have fetched the slot, chosen under a ballot above that of an older vote."""
     assert found([Promised(ballot(2), Slot(1)), vote(1, 3, "a")]).guessed == {1}
     assert found([vote(1, 2, "a"), Promised(ballot(3), Slot(1))]).guessed == {1}
 
 
-def test_the_log_ends_before_the_first_slot_of_which_nobody_holds_anything() -> None:
+def test_the_log_ends_before_the_first_slot_of_which_no_survivor_holds_anything() -> None:
     assert batches(found([chosen(1, "a"), chosen(3, "c")])) == "a"
     assert batches(found([])) == ""
 

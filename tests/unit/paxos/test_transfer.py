@@ -29,10 +29,10 @@ def test_a_successor_is_notified_when_it_has_caught_up_and_again_after_a_while()
     assert transfer.step(peers(5), Slot(5), 0.0) == []
     transfer.begin(B, 0.0)
     assert transfer.step(peers(4), Slot(5), 0.0) == []
-    told = [Send(B, TransferNow(BALLOT))]
-    assert transfer.step(peers(5), Slot(5), 0.0) == told
+    reported = [Send(B, TransferNow(BALLOT))]
+    assert transfer.step(peers(5), Slot(5), 0.0) == reported
     assert transfer.step(peers(5), Slot(5), 0.0) == []
-    assert transfer.step(peers(5), Slot(5), TIMING.accept_resend_s) == told
+    assert transfer.step(peers(5), Slot(5), TIMING.accept_resend_s) == reported
 
 
 def test_a_transfer_that_comes_to_nothing_ends_and_is_noted_once() -> None:

@@ -168,7 +168,7 @@ def test_an_earlier_incarnation_is_refused_beside_a_link_and_accepted_without_on
         bob = await scene.linked(BOB, 5)
         assert await (await scene.come(BOB, 4)).is_dropped()
         assert f"node '{BOB}'" in scene.ann.said("peer refused")[-1]
-        assert "life 5 of it was seen" in scene.ann.said("peer refused")[-1]
+        assert "incarnation 5 was seen" in scene.ann.said("peer refused")[-1]
         bob.writer.close()
         await scene.unlinked(BOB)
         await scene.linked(BOB, 4)

@@ -7,7 +7,7 @@ import pytest
 from quorate.base.batches import Member
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import GroupNumber, NodeId
-from quorate.base.messages import ReadAsk
+from quorate.base.messages import ReadIndexRequest
 from quorate.sim.network import Network, NetworkConditions
 from quorate.sim.partitions import both
 from quorate.sim.world import World
@@ -91,6 +91,6 @@ def test_a_new_link_is_not_taken_for_the_one_that_ended() -> None:
 @pytest.mark.parametrize("is_framed", [False, True])
 def test_a_message_arrives_with_its_group(is_framed: bool) -> None:
     world, network, one, other = linked(3, is_framed=is_framed)
-    network.send(one, "b", ReadAsk(5), GroupNumber(7))
+    network.send(one, "b", ReadIndexRequest(5), GroupNumber(7))
     world.run(world.now + 1.0)
-    assert other.events[-1] == Received(NodeId("a"), ReadAsk(5), GroupNumber(7))
+    assert other.events[-1] == Received(NodeId("a"), ReadIndexRequest(5), GroupNumber(7))

@@ -17,7 +17,7 @@ FIRST = "wal-0000000000000002"  # number 1 was that of the spare it was made of
 
 
 def identity(incarnation: int) -> LogIdentity:
-    return LogIdentity(NODE, incarnation, life=1000 + incarnation)
+    return LogIdentity(NODE, incarnation, epoch=1000 + incarnation)
 
 
 def vote(slot: int, size: int = 100, round_: int = 1) -> Vote:
@@ -54,11 +54,11 @@ def found(disk: SimDisk, incarnation: int = 9) -> list[Record]:
 
 
 def begun(disk: SimDisk, incarnation: int = 1, layout: Layout = SMALL) -> Journal:
-    """A journal after its first or a later start, ready to be written."""
-    past = recovery(disk, incarnation, layout)
-    for _ in past.records():
+    """A journal in its first or a later epoch, ready to be written."""
+    recovered_log = recovery(disk, incarnation, layout)
+    for _ in recovered_log.records():
         pass
-    journal, operations = past.finish()
+    journal, operations = recovered_log.finish()
     disk.obey(operations)
     return journal
 

@@ -19,7 +19,7 @@ def encode(record: Stored, previous_crc: int, place: Place) -> tuple[int, list[b
     node = ballot.node.encode()
     head = pack("<III", previous_crc, crc32c(body), len(body))
     head += pack("<BBH", kind, flags | place.flags, len(node))
-    head += pack("<QQQ", place.segment, place.life, place.commit)
+    head += pack("<QQQ", place.segment, place.epoch, place.commit)
     head += pack("<QQQ", slot, ballot.round, watermark) + node
     crc = crc32c(head)
     data = b"\xd1Qr\n" + crc.to_bytes(4, "little") + head + body

@@ -168,7 +168,7 @@ def test_a_message_from_a_newer_peer_with_more_fields_is_understood() -> None:
     assert decode_message(msgspec.msgpack.encode(fields), b"rows") == CHUNK
 
 
-def test_the_tags_of_both_versions_are_those_of_their_messages() -> None:
+def test_the_tags_of_the_metas_are_those_of_their_messages() -> None:
     promise = Promise(BALLOT, Slot(1), Slot(0), 0, 1, ())
     assert encode_message(promise)[0][1] == 2
     for message, tag in ((ACCEPT, 3), (CHUNK, 18)):

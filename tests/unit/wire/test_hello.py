@@ -87,11 +87,11 @@ def test_names_too_long_for_a_handshake_do_not_leave() -> None:
 
 
 def test_the_longest_hello_leaves_and_arrives_and_one_byte_more_does_neither() -> None:
-    room = HELLO_BYTES_MAX - (len(encode_hello(altered(MINE, cluster_id="x" * 2000))) - 16 - 2000)
-    longest = altered(MINE, cluster_id="x" * room)
+    left = HELLO_BYTES_MAX - (len(encode_hello(altered(MINE, cluster_id="x" * 2000))) - 16 - 2000)
+    longest = altered(MINE, cluster_id="x" * left)
     assert HelloReader().feed(encode_hello(longest)) == (longest, b"")
     with pytest.raises(PeerError, match="too long"):
-        encode_hello(altered(MINE, cluster_id="x" * (room + 1)))
+        encode_hello(altered(MINE, cluster_id="x" * (left + 1)))
     with pytest.raises(PeerError, match=f"announced a handshake of {HELLO_BYTES_MAX + 1} bytes"):
         HelloReader().feed(MAGIC + (HELLO_BYTES_MAX + 1).to_bytes(4, "little") + bytes(4))
 
@@ -116,7 +116,7 @@ def test_a_peer_of_the_same_cluster_is_welcome() -> None:
     assert judge_hello(MINE, altered(THEIRS, incarnation=6, nonce=9), THEIRS) == 1
 
 
-def test_an_uninitialised_node_may_talk_to_everyone() -> None:
+def test_an_uninitialised_node_may_talk_to_any_other() -> None:
     assert judge_hello(altered(MINE, cluster_id=""), THEIRS) == 1
     assert judge_hello(MINE, altered(THEIRS, cluster_id="")) == 1
 
@@ -137,8 +137,8 @@ def test_without_a_common_version_the_older_one_is_to_be_upgraded() -> None:
 
 def test_an_older_incarnation_is_an_old_copy() -> None:
     text = refused(THEIRS, altered(THEIRS, incarnation=6, nonce=333))
-    assert "life 5" in text
-    assert "life 6" in text
+    assert "incarnation 5" in text
+    assert "incarnation 6" in text
     assert "empty directory" in text
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import Slot
-from quorate.wire.journal import Journal, Past, Segment, segment_name
+from quorate.wire.journal import Journal, RecoveredLog, Segment, segment_name
 from quorate.wire.records import stored
 from tests.unit.wire.journals import SMALL, identity, promise, vote
 
@@ -21,7 +21,7 @@ class Clumsy(Journal):
     def turn_over_early(self) -> None:
         """A segment is begun although something waits."""
         self.place_only()
-        self._turn_over(100, [])
+        self._begin_segment(100, [])
 
     def misplace(self) -> None:
         """A newer segment comes to lie before the oldest."""
@@ -29,7 +29,7 @@ class Clumsy(Journal):
 
 
 def a_second_opening(journal: Clumsy) -> None:
-    """WAL-3: the last commit of the start before would be written behind this one's."""
+    """WAL-3: the last commit of the epoch before would be written behind this epoch's."""
     journal.open([promise(1)])
 
 
@@ -66,7 +66,7 @@ def the_newest_segment_goes(journal: Clumsy) -> None:
     ],
 )
 def test_a_broken_law_stops_the_log(broken: Callable[[Clumsy], None], law: str) -> None:
-    journal = Clumsy(identity(1), SMALL, Past())
+    journal = Clumsy(identity(1), SMALL, RecoveredLog())
     journal.open([])
     with pytest.raises(InvariantError, match=f"^{law}: "):
         broken(journal)
@@ -74,6 +74,6 @@ def test_a_broken_law_stops_the_log(broken: Callable[[Clumsy], None], law: str) 
 
 def test_a_segment_under_a_number_that_was_used_stops_the_log() -> None:
     """WAL-2: stale records of the older one would pass for records of the new one."""
-    past = Past(number=3, segments=[Segment(7, SMALL.segment_bytes)])
+    recovered_log = RecoveredLog(number=3, segments=[Segment(7, SMALL.segment_bytes)])
     with pytest.raises(InvariantError, match=r"^WAL-2: "):
-        Journal(identity(2), SMALL, past).open([])
+        Journal(identity(2), SMALL, recovered_log).open([])

@@ -28,9 +28,9 @@ def kinds(operations: list[FileOp]) -> list[type]:
 
 
 def test_the_first_segment_is_whole_and_named_durably_before_it_is_written() -> None:
-    past = recovery(SimDisk())
-    assert list(past.records()) == []
-    _, operations = past.finish()
+    recovered_log = recovery(SimDisk())
+    assert list(recovered_log.records()) == []
+    _, operations = recovered_log.finish()
 
     assert kinds(operations) == [Create, Rename, SyncDirectory, Write, Sync]
     assert operations[0] == Create("spare-0000000000000001", SMALL.segment_bytes)
@@ -130,7 +130,7 @@ def test_a_segment_stays_for_its_highest_slot_whatever_was_written_behind_that()
 
 
 def test_only_the_last_record_of_a_commit_ends_it() -> None:
-    """What was cut short is told by that from what is whole."""
+    """What was cut short is distinguished by that from what is whole."""
     disk = SimDisk()
     written(disk, [vote(1), vote(2)], [vote(3), vote(4), vote(5)])
     data, offset, flags = disk.read(FIRST, 0, disk.files[FIRST]), 0, list[int]()
@@ -156,7 +156,7 @@ def test_each_old_segment_goes_durably_before_the_next() -> None:
     ]  # fmt: skip
 
 
-def test_promise_and_bootstrap_outlive_the_segment_that_held_them() -> None:
+def test_promise_and_cluster_outlive_the_segment_that_held_them() -> None:
     """M26."""
     disk = SimDisk()
     journal = written(disk, [FOUNDED, promise(7)], *[[vote(s, 900)] for s in range(1, 13)])
@@ -168,7 +168,7 @@ def test_promise_and_bootstrap_outlive_the_segment_that_held_them() -> None:
 
 
 def test_the_opening_group_is_proven_synced_before_older_segments_go() -> None:
-    """Corruption in the last group is taken for a torn write, and the promise with it."""
+    """Rot in a group that nothing follows is taken for a torn write, and the promise with it."""
     disk = SimDisk()
     journal = written(disk, [promise(7)], [vote(1, 3500)], [vote(2, 3500)])
     operations = journal.truncate(Slot(1))
@@ -193,7 +193,7 @@ def test_there_is_always_space_to_close() -> None:
     for size in range(3300, 3900):
         disk = SimDisk()
         journal = written(disk, [vote(1, size)])
-        disk.obey(journal.close_idle())  # the disk refuses to write past the end
+        disk.obey(journal.close_idle())  # the disk refuses to write recovered_log the end
         disk.obey(journal.append(persists([vote(2, 10)])))
         assert found(disk) == [vote(1, size), vote(2, 10)]
 
@@ -279,8 +279,8 @@ def test_a_log_begins_small_and_grows_to_its_full_size_with_use() -> None:
 
 def test_a_restart_without_use_makes_a_log_no_larger_per_segment() -> None:
     disk = SimDisk()
-    for life in range(1, 6):
-        journal = begun(disk, life, GROWING)
+    for epoch in range(1, 6):
+        journal = begun(disk, epoch, GROWING)
         made(disk, journal)
     assert set(disk.files.values()) == {1024}
 

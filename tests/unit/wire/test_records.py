@@ -35,7 +35,7 @@ ABANDONED = Founded("c1", FOUNDED.configuration, complete=False, is_abandoned=Tr
 RECORDS: list[Record] = [
     vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED, ABANDONED,
 ]  # fmt: skip
-PLACE = Place(segment=5, life=77, commit=3, flags=LAST)
+PLACE = Place(segment=5, epoch=77, commit=3, flags=LAST)
 
 
 def bytes_of(record: Stored, previous_crc: int = 9) -> bytes:
@@ -58,7 +58,7 @@ def test_a_record_is_what_it_was_and_fills_whole_words(record: Record) -> None:
     assert record_of(header, body) == record
     assert header.end == len(data) == size_of(stored(record))
     assert len(data) % 8 == 0
-    assert (header.segment, header.life, header.commit, header.flags) == PLACE
+    assert (header.segment, header.epoch, header.commit, header.flags) == PLACE
     assert header.previous_crc == 9
     assert header.group == GROUP
     assert header.slot == (record.slot if isinstance(record, Vote | Chosen) else 0)
@@ -85,7 +85,7 @@ def test_the_batch_of_a_vote_is_not_copied() -> None:
     assert any(buffer is record.batch for buffer in buffers)
 
 
-def test_the_journals_own_records_have_no_owner() -> None:
+def test_the_journals_own_records_are_not_returned() -> None:
     head = SegmentHead(1, NODE, 3, 0, 0)
     data = bytes_of(stored_head(head))
     body = body_of(data, header_of(data))
@@ -119,7 +119,7 @@ def test_a_record_of_the_older_layout_is_read_and_is_of_group_0(record: Record) 
     assert body is not None
     assert record_of(header, body) == record
     assert header.end == len(data) == older.size_of(stored(record)) == size_of(stored(record)) - 8
-    assert (header.segment, header.life, header.commit, header.flags) == PLACE
+    assert (header.segment, header.epoch, header.commit, header.flags) == PLACE
     assert (header.previous_crc, header.group) == (9, GROUP)
 
 
@@ -180,8 +180,8 @@ def test_a_header_whose_node_is_no_text_is_none_even_with_the_right_sum() -> Non
     assert header_at(MAGIC + crc.to_bytes(4, "little") + checked, 0) is None
 
 
-def test_the_seed_differs_by_segment_and_by_incarnation() -> None:
-    seeds = {chain_seed(number, life) for number in range(50) for life in range(50)}
+def test_the_seed_differs_by_segment_and_by_epoch() -> None:
+    seeds = {chain_seed(number, epoch) for number in range(50) for epoch in range(50)}
     assert len(seeds) == 2500
 
 

@@ -61,7 +61,7 @@ def test_an_empty_directory_that_had_a_log_is_an_error() -> None:
     assert "join again" in error.text
 
 
-def test_records_come_back_in_order_over_segments_and_lives() -> None:
+def test_records_come_back_in_order_over_segments_and_incarnations() -> None:
     disk = SimDisk()
     written(disk, [FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     for incarnation in (2, 3):
@@ -84,9 +84,9 @@ def test_what_was_never_proven_synced_is_written_again_and_the_old_segment_left_
     disk.do(write)
     disk.kill()
 
-    past = recovery(disk, 2)
-    assert list(past.records()) == [vote(1), vote(2)]
-    _, operations = past.finish()
+    recovered_log = recovery(disk, 2)
+    assert list(recovered_log.records()) == [vote(1), vote(2)]
+    _, operations = recovered_log.finish()
     written_names = {o.name for o in operations if isinstance(o, Write | Sync)}
     assert FIRST not in written_names
     disk.obey(operations)
@@ -111,18 +111,18 @@ def test_a_failed_sync_is_healed_by_the_next_incarnation() -> None:
 def test_a_segment_torn_at_birth_is_dropped_and_the_one_before_it_counts_whole() -> None:
     disk = SimDisk()
     written(disk, [promise(3), vote(1)], [vote(2)])
-    past = recovery(disk, 2)
-    list(past.records())
-    _, operations = past.finish()
+    recovered_log = recovery(disk, 2)
+    list(recovered_log.records())
+    _, operations = recovered_log.finish()
     first_sync = next(i for i, o in enumerate(operations) if isinstance(o, Sync))
     disk.obey(operations[:first_sync])
     name = names(disk, "wal-")[-1]
     disk.flip(name, places(disk, name)[-1] + 80)
 
-    past = recovery(disk, 3)
-    assert list(past.records()) == [promise(3), vote(1), vote(2)]
-    assert "was being begun" in past.warnings[0]
-    _, operations = past.finish()
+    recovered_log = recovery(disk, 3)
+    assert list(recovered_log.records()) == [promise(3), vote(1), vote(2)]
+    assert "was being begun" in recovered_log.warnings[0]
+    _, operations = recovered_log.finish()
     assert any(isinstance(o, Rename) and o.old == name for o in operations)
     disk.obey(operations)
     assert found(disk) == [promise(3), vote(1), vote(2)]
@@ -138,9 +138,9 @@ def test_an_incarnation_that_wrote_nothing_leaves_no_segment_behind() -> None:
 
 
 def test_a_crash_at_the_very_first_start_is_a_beginning() -> None:
-    past = recovery(SimDisk())
-    list(past.records())
-    _, operations = past.finish()
+    recovered_log = recovery(SimDisk())
+    list(recovered_log.records())
+    _, operations = recovered_log.finish()
     for count in range(len(operations)):
         disk = SimDisk()
         disk.obey(operations[:count])
@@ -172,9 +172,9 @@ def test_a_torn_write_is_dropped_with_a_warning() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2), vote(3)])
     disk.flip(FIRST, places(disk, FIRST)[-1] + 130)
-    past = recovery(disk, 2)
-    assert list(past.records()) == [vote(1), vote(2)]
-    assert "was torn at offset" in past.warnings[0]
+    recovered_log = recovery(disk, 2)
+    assert list(recovered_log.records()) == [vote(1), vote(2)]
+    assert "was torn at offset" in recovered_log.warnings[0]
 
 
 def test_a_log_that_ended_whole_brings_no_warning() -> None:
@@ -192,10 +192,10 @@ def test_a_commit_without_its_end_brings_a_warning_and_what_is_whole_of_it_count
     written(disk, [vote(1)], [vote(2), vote(3)])
     last = places(disk, FIRST)[-1]
     disk.flip(FIRST, last + 8)
-    past = recovery(disk, 2)
-    (warning,) = past.warnings
+    recovered_log = recovery(disk, 2)
+    (warning,) = recovered_log.warnings
     assert warning.startswith(f"{FIRST}: the last write was torn at offset {last}; ")
-    assert list(past.records()) == [vote(1), vote(2)]
+    assert list(recovered_log.records()) == [vote(1), vote(2)]
 
 
 def test_damage_is_reported_with_its_place_its_kind_and_how_it_is_known() -> None:
@@ -227,7 +227,7 @@ def test_damage_is_reported_with_its_place_its_kind_and_how_it_is_known() -> Non
     )
 
 
-def test_corruption_in_the_newest_segment_names_file_offset_and_slot() -> None:
+def test_corruption_of_the_newest_segment_names_file_offset_and_slot() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2)], [vote(3)])
     offset = places(disk, FIRST)[2]
@@ -236,11 +236,16 @@ def test_corruption_in_the_newest_segment_names_file_offset_and_slot() -> None:
 
     assert error.code == "corrupt"
     assert f"{FIRST}: the record at offset {offset} (slot 2)" in error.text
-    for word in ("rot, not a torn write", "Nothing was changed", "other nodes", "join again"):
+    for word in (
+        "corruption, not a torn write",
+        "Nothing was changed",
+        "other nodes",
+        "join again",
+    ):
         assert word in error.text
 
 
-def test_corruption_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
+def test_corruption_of_the_last_commit_is_noticed_once_it_is_closed() -> None:
     disk = SimDisk()
     journal = written(disk, [vote(1)], [vote(2)])
     disk.obey(journal.close_idle())
@@ -248,20 +253,20 @@ def test_corruption_in_the_last_commit_is_noticed_once_it_is_closed() -> None:
     assert "slot 2" in refused(disk).text
 
 
-def test_corruption_in_the_head_of_the_newest_segment_is_noticed() -> None:
+def test_corruption_of_the_head_of_the_newest_segment_is_noticed() -> None:
     disk = SimDisk()
     written(disk, [vote(1)], [vote(2)])
     disk.flip(FIRST, 20)
     assert "offset 0" in refused(disk).text
 
 
-def test_corruption_in_an_older_segment_is_noticed_while_reading() -> None:
+def test_corruption_of_an_older_segment_is_noticed_while_reading() -> None:
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 8)])
     disk.flip(FIRST, places(disk, FIRST)[1] + 40)
-    past = recovery(disk, 2)
+    recovered_log = recovery(disk, 2)
     with pytest.raises(StorageError, match="newer ones prove"):
-        list(past.records())
+        list(recovered_log.records())
 
 
 def test_a_damaged_head_of_an_older_segment_is_corruption() -> None:
@@ -275,14 +280,14 @@ def test_a_shortened_older_segment_is_corruption() -> None:
     disk = SimDisk()
     written(disk, *[[vote(slot, 900)] for slot in range(1, 8)])
     disk_read = disk.read
-    past = Recovery(
+    recovered_log = Recovery(
         disk.files,
         lambda name, offset, length: disk_read(name, offset, min(length, 2000)),
         identity(2),
         SMALL,
     )
     with pytest.raises(StorageError):
-        list(past.records())
+        list(recovered_log.records())
 
 
 def test_a_missing_segment_between_others_is_noticed() -> None:
@@ -318,7 +323,7 @@ def test_a_log_older_than_its_directory_is_refused() -> None:
     list(recovery(disk, 9, begun_in=4).records())
     error = refused(disk, 9, begun_in=5)
     assert error.code == "corrupt"
-    for part in ("begun in life 4", "life 5 wrote", "old copy", "empty directory"):
+    for part in ("begun in incarnation 4", "incarnation 5 wrote", "old copy", "empty directory"):
         assert part in error.text
 
 
@@ -373,9 +378,9 @@ def test_the_last_commit_stays_together_however_large_it_is() -> None:
     journal = begun(disk, 1, layout)
     records = [vote(slot, 900) for slot in range(1, 16)]
     disk.obey(journal.append(persists(records)))
-    past = recovery(disk, 2, SMALL)
-    assert list(past.records()) == records
-    _, operations = past.finish()
+    recovered_log = recovery(disk, 2, SMALL)
+    assert list(recovered_log.records()) == records
+    _, operations = recovered_log.finish()
     assert sum(isinstance(o, Sync) for o in operations) == 1
 
 
@@ -396,7 +401,7 @@ def test_records_of_old_segments_are_read_one_segment_at_a_time() -> None:
 
 
 def test_a_renamed_spare_with_its_stale_head_is_no_segment() -> None:
-    """The name was durable, what the new start wrote was not: its old head must not count."""
+    """The name was durable, what the new epoch wrote was not: its old head must not speak."""
     disk = SimDisk()
     journal = written(disk, [promise(3)], *[[vote(slot, 900)] for slot in range(1, 7)])
     disk.obey(journal.truncate(Slot(3)))
@@ -410,7 +415,7 @@ def test_the_identity_of_an_incarnation_is_in_its_segments() -> None:
     written(disk, [vote(1)])
     header = header_at(disk.read(FIRST, 0, 4096), 0)
     assert header is not None
-    assert (header.segment, header.life) == (2, 1001)
+    assert (header.segment, header.epoch) == (2, 1001)
     assert NODE.encode() in disk.read(FIRST, 0, 200)
     assert Slot(0) == header.slot
 
@@ -459,7 +464,7 @@ def test_a_torn_write_and_corruption_are_distinguished_in_an_older_log() -> None
     torn.flip(FIRST, end - 20, 1)
     assert found(torn) == [vote(1)]
 
-    rotten = older_log([vote(1)], [vote(2)], [vote(3)])
-    place = rotten.read(FIRST, 0, 4096).index(b"\2" * 100)
-    rotten.flip(FIRST, place, 1)
-    assert "slot 2" in refused(rotten).text
+    damaged = older_log([vote(1)], [vote(2)], [vote(3)])
+    place = damaged.read(FIRST, 0, 4096).index(b"\2" * 100)
+    damaged.flip(FIRST, place, 1)
+    assert "slot 2" in refused(damaged).text

@@ -24,15 +24,15 @@ PER_TRUNCATION = 40
 """So many slots are written from one truncation to the next: some five segments."""
 
 
-def wrapped(disk: SimDisk, lives: int = 1, last: int = 200) -> tuple[Journal, int]:
+def wrapped(disk: SimDisk, epochs: int = 1, last: int = 200) -> tuple[Journal, int]:
     """A log all of whose segments hold stale records behind the new ones; and its newest slot."""
     slot = 0
     journal = begun(disk, 1, LAYOUT)
-    for life in range(1, lives + 1):
-        if life > 1:
-            journal = begun(disk, life, LAYOUT)
-        disk.obey(journal.append(persists([promise(life)])))
-        for _ in range(last // lives):
+    for epoch in range(1, epochs + 1):
+        if epoch > 1:
+            journal = begun(disk, epoch, LAYOUT)
+        disk.obey(journal.append(persists([promise(epoch)])))
+        for _ in range(last // epochs):
             slot += 1
             disk.obey(journal.append(persists([vote(slot, BODY)])))
             made(disk, journal)
@@ -128,10 +128,10 @@ def test_segments_below_the_full_size_are_kept_only_as_those_made_ahead() -> Non
     disk = SimDisk()
     small = Layout(segment_bytes=65536, segment_bytes_first=4096, spares_ready=2)
     journal = begun(disk, 1, small)
-    for life in range(2, 12):  # a start begins a segment, and none is ever full
-        disk.obey(journal.append(persists([vote(life)])))
+    for epoch in range(2, 12):  # a start begins a segment, and none is ever full
+        disk.obey(journal.append(persists([vote(epoch)])))
         made(disk, journal)
-        journal = begun(disk, life, small)
+        journal = begun(disk, epoch, small)
     made(disk, journal)
     disk.obey(journal.truncate(Slot(11)))
     assert sum(disk.files.values()) == 3 * 4096
@@ -140,13 +140,13 @@ def test_segments_below_the_full_size_are_kept_only_as_those_made_ahead() -> Non
 # --- what is left in them ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lives", [1, 4])
+@pytest.mark.parametrize("epochs", [1, 4])
 def test_the_name_of_a_file_bears_a_number_above_all_that_was_ever_written_in_it(
-    lives: int,
+    epochs: int,
 ) -> None:
-    """So whatever is stale in a segment names a lower number, in whichever start it was written."""
+    """So whatever is stale in a segment names a lower number, in whichever epoch it was written."""
     disk = SimDisk()
-    wrapped(disk, lives)
+    wrapped(disk, epochs)
     for name in disk.files:
         numbers = numbers_in(disk.read(name, 0, 4096))
         own = int(name.rpartition("-")[2])
@@ -169,12 +169,12 @@ def torn_everywhere(before: SimDisk, write: Write) -> Iterator[SimDisk]:
         yield disk
 
 
-@pytest.mark.parametrize("lives", [1, 4])
+@pytest.mark.parametrize("epochs", [1, 4])
 @pytest.mark.parametrize("size", [BODY, 10, 1500])
-def test_a_write_torn_over_stale_records_is_the_end_or_is_whole(lives: int, size: int) -> None:
+def test_a_write_torn_over_stale_records_is_the_end_or_is_whole(epochs: int, size: int) -> None:
     """In any place of a segment, its first commit included, and with any sectors missing."""
     disk = SimDisk()
-    journal, slot = wrapped(disk, lives)
+    journal, slot = wrapped(disk, epochs)
     for _ in range(14):
         slot += 1
         before = disk.copied()
@@ -223,7 +223,7 @@ def promised(records: list[Record]) -> Ballot:
     return max(record.ballot for record in records if isinstance(record, Promised | Vote))
 
 
-# --- and corruption still differs from a torn write --------------------------------------------
+# --- and corruption is still distinguished from a torn write
 
 
 def test_a_sector_that_fell_back_to_its_stale_content_is_corruption() -> None:
@@ -246,9 +246,9 @@ def test_a_sector_that_fell_back_to_its_stale_content_is_corruption() -> None:
     assert len(numbers_in(stale)) > 0
 
     for offset in range(0, proven, SECTOR_BYTES):
-        rotten = disk.copied()
+        damaged = disk.copied()
         old = stale[offset : offset + SECTOR_BYTES]
-        rotten.obey([Write(name, offset, [old]), Sync(name)])
+        damaged.obey([Write(name, offset, [old]), Sync(name)])
         with pytest.raises(StorageError, match=name) as refusal:
-            found(rotten, 90)
+            found(damaged, 90)
         assert refusal.value.code == "corrupt"

@@ -25,20 +25,20 @@ Group = list[Stored]
 class Writer:
     """Lays records as a journal does, or as one that errs."""
 
-    def __init__(self, number: int = NUMBER, life: int = EPOCH) -> None:
-        self.number, self.life = number, life
+    def __init__(self, number: int = NUMBER, epoch: int = EPOCH) -> None:
+        self.number, self.epoch = number, epoch
         self.data = b""
-        self.crc = chain_seed(number, life)
+        self.crc = chain_seed(number, epoch)
         self.commit = 0
 
-    def write(self, *records: Stored, number: int | None = None, life: int | None = None) -> int:
+    def write(self, *records: Stored, number: int | None = None, epoch: int | None = None) -> int:
         """Lay one commit; return where it begins."""
         begin = len(self.data)
         self.commit += 1
         for position, record in enumerate(records):
             flags = LAST if position == len(records) - 1 else 0
             flags |= OPENING if begin == 0 else 0
-            place = Place(number or self.number, life or self.life, self.commit, flags)
+            place = Place(number or self.number, epoch or self.epoch, self.commit, flags)
             self.crc, buffers = encode(record, self.crc, place)
             self.data += b"".join(buffers)
         return begin
@@ -59,7 +59,7 @@ def three_commits() -> tuple[bytes, list[int]]:
     return writer.data + SPACE, begins
 
 
-def test_all_good_records_are_met_up_to_the_space_behind_them() -> None:
+def test_all_good_records_are_read_up_to_the_space_behind_them() -> None:
     data, begins = three_commits()
     walk, slots = walked(data)
 
@@ -127,7 +127,7 @@ def test_without_a_head_any_commit_but_the_opening_one_is_proof() -> None:
 
 def test_a_stale_record_of_another_segment_never_passes() -> None:
     """M25, first lock: even if its chain fitted, it names its segment and its epoch."""
-    for stale in ({"number": NUMBER - 1}, {"life": EPOCH + 1}):
+    for stale in ({"number": NUMBER - 1}, {"epoch": EPOCH + 1}):
         writer = Writer()
         writer.write(HEAD)
         writer.write(stored(vote(1)), **stale)
@@ -135,7 +135,7 @@ def test_a_stale_record_of_another_segment_never_passes() -> None:
         walk, slots = walked(writer.data)
         assert slots == [0]
         assert walk.fault is not None
-        assert "another segment or life" in walk.fault.reason
+        assert "another segment or epoch" in walk.fault.reason
         assert walk.later_commit_at() is None
 
 

@@ -1,8 +1,8 @@
-"""Polls: the questions before an election, and their answers. `election` keeps the timers."""
+"""Pre-votes: the messages before a campaign, and their answers. `election` keeps the timers."""
 
 from quorate.base.effects import Effect, Send
 from quorate.base.ids import NodeId, Slot
-from quorate.base.messages import Farewell, Poll, PollAnswer
+from quorate.base.messages import PreVote, PreVoteAnswer, Removed
 from quorate.paxos.acceptor import Acceptor
 from quorate.paxos.election import Election
 from quorate.paxos.learner import Learner
@@ -10,14 +10,14 @@ from quorate.paxos.membership import Membership
 from quorate.paxos.quorum import is_phase1_quorum
 
 
-class Polls:
-    """Both ends of a poll (a pre-vote).
+class PreVotes:
+    """Both sides of a pre-vote.
 
     Args:
-        me: Our id.
-        membership: Who votes.
-        acceptor: Ours: what it promised.
-        learner: Ours: how far we are, and where others are.
+        me: The id of this node.
+        membership: The voters.
+        acceptor: Of this node: what it promised.
+        learner: Of this node: its watermark, and those of others.
         election: The timers, the grants, and the rounds that were seen.
     """
 
@@ -36,40 +36,40 @@ class Polls:
         self._election = election
 
     def begin(self, now_s: float) -> tuple[bool, list[Effect]]:
-        """Ask the voters whether they would promise; True and no question if we are enough."""
-        number = self._election.begin_poll(self._me, now_s)
+        """Ask the voters whether they would promise; True and no message if we are a quorum."""
+        number = self._election.begin_pre_vote(self._me, now_s)
         if self._is_elected({self._me}):
             return True, []
         round_ = self._election.next_round(self._acceptor.promised.round)
-        question = Poll(round_, number, self._learner.watermark)
+        message = PreVote(round_, number, self._learner.watermark)
         peers = [node for node in self._membership.members if node != self._me]
-        return False, [Send(peer, question) for peer in peers]
+        return False, [Send(peer, message) for peer in peers]
 
-    def on_poll(
-        self, sender: NodeId, message: Poll, now_s: float, *, is_serving: bool
+    def on_pre_vote(
+        self, sender: NodeId, message: PreVote, now_s: float, *, is_serving: bool
     ) -> list[Effect]:
-        """Would we promise? Who is no member and knows no more than us is told farewell (ELE-3)."""
+        """Would we promise? A node that is no member, and not ahead, gets Removed (ELE-3)."""
         watermark = self._learner.watermark
-        self._learner.hear_of(message.watermark, sender)
+        self._learner.note_remote_watermark(message.watermark, sender)
         if sender not in self._membership.members and message.watermark <= watermark:
-            return [Send(sender, Farewell(self._membership.newest.number))]
+            return [Send(sender, Removed(self._membership.newest.number))]
         promised = self._acceptor.promised
         granted = (
             not is_serving
             and message.round > promised.round
             and self._election.may_grant(watermark, message.watermark, now_s)
         )
-        return [Send(sender, PollAnswer(message.number, granted, promised, watermark))]
+        return [Send(sender, PreVoteAnswer(message.number, granted, promised, watermark))]
 
     def on_answer(
-        self, sender: NodeId, message: PollAnswer, now_s: float, *, is_leading: bool
+        self, sender: NodeId, message: PreVoteAnswer, now_s: float, *, is_leading: bool
     ) -> bool:
-        """Count a grant; True when there are enough to campaign."""
+        """Count a grant; True if they are enough to campaign."""
         election = self._election
         if message.promised.round > election.round_seen and not message.is_granted:
-            election.hurry(now_s)  # outbid, not refused for a living leader: ask higher
+            election.expedite(now_s)  # refused for a higher promise, not for a live leader
         election.note_round(message.promised.round)
-        self._learner.hear_of(message.watermark, sender)
+        self._learner.note_remote_watermark(message.watermark, sender)
         if is_leading or not message.is_granted:
             return False
         return self._is_elected(election.on_grant(sender, message.number))

@@ -44,22 +44,22 @@ def test_what_a_leader_reported_is_stored_once_and_in_its_newest_form() -> None:
     assert learn(learning, FIRST, 5) == []
     assert learn(learning, FIRST, 6) == []
     assert learn(learning, FIRST, 4) == []
-    assert learning.store_claim() == stored(FIRST, 6)
-    assert learning.store_claim() == []
+    assert learning.log_report() == stored(FIRST, 6)
+    assert learning.log_report() == []
 
 
 def test_what_the_record_of_a_vote_holds_is_not_stored_again() -> None:
     learning, _ = made()
     learn(learning, FIRST, 5)
     assert learn(learning, FIRST, 6, is_stored=True) == []
-    assert learning.store_claim() == []
+    assert learning.log_report() == []
 
 
 def test_before_another_leader_s_report_takes_its_place_the_first_is_stored() -> None:
     learning, _ = made()
     learn(learning, FIRST, 5)
     assert learn(learning, SECOND, 7) == stored(FIRST, 5)
-    assert learning.store_claim() == stored(SECOND, 7)
+    assert learning.log_report() == stored(SECOND, 7)
 
 
 def test_votes_of_a_new_ballot_come_after_what_an_older_or_its_own_leader_proved() -> None:
@@ -68,23 +68,23 @@ def test_votes_of_a_new_ballot_come_after_what_an_older_or_its_own_leader_proved
         learn(learning, FIRST, 5)
         learner.chosen = {Slot(9): b"z", Slot(8): b"y"}
         ahead = [Persist(Chosen(Slot(8), b"y")), Persist(Chosen(Slot(9), b"z"))]
-        assert learning.store_ahead(ballot) == stored(FIRST, 5) + ahead
+        assert learning.log_ahead(ballot) == stored(FIRST, 5) + ahead
 
 
 def test_a_report_of_a_higher_leader_waits_as_its_record_would_be_a_promise() -> None:
     learning, _ = made()
     learn(learning, SECOND, 5)
-    assert learning.store_ahead(FIRST) == []
-    assert learning.store_claim() == stored(SECOND, 5)
+    assert learning.log_ahead(FIRST) == []
+    assert learning.log_report() == stored(SECOND, 5)
 
 
 def test_who_leads_no_more_keeps_what_its_own_ballot_proved_and_stores_what_another_did() -> None:
     learning, learner = made()
     learner.watermark = Slot(3)
-    assert learning.keep_claim(FIRST) == []
-    assert learning.store_claim() == stored(FIRST, 3)
+    assert learning.keep_own_report(FIRST) == []
+    assert learning.log_report() == stored(FIRST, 3)
 
     learn(learning, SECOND, 5)
     learner.watermark = Slot(6)
-    assert learning.keep_claim(FIRST) == stored(SECOND, 5)
-    assert learning.store_claim() == stored(FIRST, 6)
+    assert learning.keep_own_report(FIRST) == stored(SECOND, 5)
+    assert learning.log_report() == stored(FIRST, 6)
