@@ -3,7 +3,7 @@
 RTY-1: a request that may have taken effect is not sent again, unless it is idempotent.
 RTY-2: a request that was definitely not executed is tried again, at the next node, until the
     deadline, if the reason is temporary.
-    A write that was sent again and then given up may have been executed by a try without a reply.
+    A write that fails after it was sent again may have been executed by a try without a reply.
 RTY-3: the reason that a node gave is kept: a missing reply at the deadline does not replace it.
 RTY-4: a write that the deadline might interrupt carries the time that is left, so that a node
     without a leader withdraws it and replies with a definite error before the caller gives up.
@@ -130,7 +130,7 @@ class RetryState:
         self.tries += 1
         error = self._error(outcome)
         if not may_repeat(error, self.request):
-            raise self._with_reason(error) from None
+            raise self._final(error) from None
         self._note_futile(outcome, error, endpoint)
         if now_s - try_begun_s > self._failing_s_max:  # it did not fail at once
             self._failing_s = now_s
@@ -182,10 +182,15 @@ class RetryState:
         takes_limit = bool(outcome.header(b"X-Quorate-Error"))
         return rest_s < (LEAST_S if takes_limit else HOLD_S + HOLD_SLACK_S)
 
-    def _with_reason(self, error: QuorateError) -> QuorateError:
-        if self._reason is None or not isinstance(error, OutcomeUnknownError):
+    def _final(self, error: QuorateError) -> QuorateError:
+        """The error that ends the tries, with what is known of earlier ones."""
+        if error.definite and self._may_be_done:
+            text = f"{error.text}; an earlier try had no reply{_MAY_HAPPEN}"
+        elif not error.definite and self._reason is not None:
+            text = f"{error.text}; before that: {self._reason.text}"
+        else:
             return error
-        last = OutcomeUnknownError(error.code, f"{error.text}; before that: {self._reason.text}")
+        last = OutcomeUnknownError("outcome_unknown", text)
         last.response = error.response
         return last
 

@@ -339,6 +339,30 @@ def test_a_refusal_of_a_lock_whose_name_speaks_of_sessions_is_not_an_ended_sessi
     asyncio.run(run())
 
 
+def test_a_session_that_ends_while_the_reply_to_its_acquire_is_lost_is_replaced() -> None:
+    async def run() -> None:
+        store = Store()
+        lost: list[str] = []
+
+        def script(seen: Seen) -> Answer:
+            if "acquire" in seen.query and not lost:
+                lost.append(seen.query["acquire"])
+                store(seen)
+                store.end(lost[0])
+                return CUT
+            return store(seen)
+
+        async with (
+            nodes(script) as [node],
+            AsyncClient(node.address) as client,
+            client.lock("l") as held,
+        ):
+            assert store.rows["l"].session == held.session
+            assert [held.session] != lost
+
+    asyncio.run(run())
+
+
 def test_a_lock_had_after_its_session_could_not_be_renewed_is_taken_anew() -> None:
     async def work() -> None:
         store = Store()

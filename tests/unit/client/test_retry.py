@@ -395,6 +395,19 @@ def test_a_write_that_every_node_refused_is_definite(last: Reply | ExchangeError
         retries.next_try_after(last, NODE, 2.0, 3.0)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 302])
+@pytest.mark.parametrize("first", [LOST, NO_GATEWAY, UNSENT, REFUSED])
+def test_a_refusal_is_definite_only_if_no_earlier_try_of_a_write_had_no_reply(
+    first: Reply | ExchangeError, status: int
+) -> None:
+    retries = RetryState(AGAIN, 1, begun_s=0.0, until_s=9.0, failing_s_max=10.0)
+    retries.next_try_after(first, NODE, 0.0, 1.0)
+    with pytest.raises(QuorateError, match="no, never") as caught:
+        retries.next_try_after(Reply(status, {b"Location": b"no, never"}, b"no, never"), NODE, 2, 3)
+    assert caught.value.definite == (first in {UNSENT, REFUSED})
+    assert caught.value.response == f"Unexpected response code: {status} (no, never)"
+
+
 def test_a_read_without_an_answer_is_definite() -> None:
     retries = RetryState(READ, 1, begun_s=0.0, until_s=3.0, failing_s_max=10.0)
     with pytest.raises(UnavailableError):

@@ -240,13 +240,13 @@ class Lock:
                     flags=LOCK_FLAG,
                     deadline_s=max(min(rest_s, ANSWER_TIMEOUT_S), 0.0),
                 )
-            except NotFoundError as error:
+            except (NotFoundError, OutcomeUnknownError) as error:
                 if INVALID_SESSION in error.response:  # it ended, which the renewal has not noticed
                     return 0
-                raise
-            except OutcomeUnknownError as error:  # the caller ends the session
+                if error.definite:
+                    raise
                 text = error.text.partition("; the write")[0]
-                raise UnavailableError("unreachable", text) from error
+                raise UnavailableError("unreachable", text) from error  # the session is ended
             if written:
                 return written.index or self._fence(rest_s)
             answer_s = self._extended(answer_s)
