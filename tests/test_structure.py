@@ -75,7 +75,7 @@ SHARES_A_CONTEXT = {
     "httpserver/request.py",  # until the API has read the headers
     "gateways/http/routes.py",  # requests whose headers say nothing of it
     "gateways/http/server.py",  # errors of the engine, which no request met
-    "runtime/body.py",  # the node asks itself, when it comes and goes
+    "runtime/server.py",  # the node asks itself, when it comes and goes
 }
 
 

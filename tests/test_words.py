@@ -22,6 +22,7 @@ CLEAN: tuple[str, ...] = (
     "client",
     "domains",
     "examples",
+    "httpserver",
     "lab",
     "net",
     "paxos",

@@ -22,9 +22,9 @@ from quorate.base.config import NodeSettings, local
 from quorate.base.errors import NotFoundError, UnavailableError
 from quorate.base.ports import Local, Status
 from quorate.runtime.addresses import join_address
-from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.faultlog import silent_log
-from quorate.runtime.home import HomeSettings
+from quorate.runtime.server import NodeServer, ServerSettings, start_server
+from quorate.runtime.storage import StorageSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 from tests.limits import HANG_S
@@ -48,12 +48,12 @@ class ClusterNode:
         address: Where its peers reach it; the same over restarts.
     """
 
-    def __init__(self, name: str, settings: BodySettings, log: FilteringBoundLogger) -> None:
+    def __init__(self, name: str, settings: ServerSettings, log: FilteringBoundLogger) -> None:
         self.name = name
         self.address = settings.address
         self._settings = settings
         self._log = log
-        self._body: Body | None = None
+        self._body: NodeServer | None = None
 
     @property
     def is_running(self) -> bool:
@@ -89,7 +89,7 @@ class ClusterNode:
         """
         if self._body is None:
             host, port = self.address.split(":")
-            self._body = await start_body(self._settings, _listener(host, int(port)), self._log)
+            self._body = await start_server(self._settings, _listener(host, int(port)), self._log)
 
     async def stop(self) -> None:
         """End it cleanly: leadership is handed over first."""
@@ -210,10 +210,10 @@ class Cluster:
             sync="auto" if self._is_durable else "none",
             free_bytes_min=FREE_BYTES_MIN,
         )
-        home = HomeSettings(wal, TABLES_STEP_BYTES)
+        storage = StorageSettings(wal, TABLES_STEP_BYTES)
         nodes: list[ClusterNode] = []
         for number, address in enumerate(addresses, 1):
-            settings = BodySettings(
+            settings = ServerSettings(
                 directory / f"n{number}",
                 f"n{number}",
                 address,
@@ -221,7 +221,7 @@ class Cluster:
                 expect=self._size if self._size > 1 else 0,
                 is_alone=self._size == 1,
                 node=self._settings,
-                home=home,
+                storage=storage,
             )
             nodes.append(ClusterNode(f"n{number}", settings, self._log.bind(node=f"n{number}")))
         return nodes

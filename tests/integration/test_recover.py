@@ -20,16 +20,16 @@ from quorate.kv.queries import kv_keys
 from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.recovery.directories import recover
-from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.faultlog import silent_log
-from quorate.runtime.home import HomeSettings
+from quorate.runtime.server import NodeServer, ServerSettings, start_server
+from quorate.runtime.storage import StorageSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
 pytestmark = pytest.mark.integration
 
 LOG = silent_log()
-SMALL = HomeSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
+SMALL = StorageSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
 
 
 async def started(
@@ -39,10 +39,10 @@ async def started(
     join: Sequence[str] = (),
     expect: int = 0,
     cluster: ClusterConfig | None = None,
-) -> Body:
+) -> NodeServer:
     address = f"127.0.0.1:{listener.getsockname()[1]}"
     node = local() if cluster is None else NodeSettings(cluster=cluster)
-    settings = BodySettings(
+    settings = ServerSettings(
         directory,
         name,
         address,
@@ -50,9 +50,9 @@ async def started(
         expect=expect,
         is_alone=cluster is not None,
         node=node,
-        home=SMALL,
+        storage=SMALL,
     )
-    return await start_body(settings, listener, LOG)
+    return await start_server(settings, listener, LOG)
 
 
 def listening() -> socket.socket:
@@ -62,7 +62,7 @@ def listening() -> socket.socket:
     return listener
 
 
-async def written(body: Body, command: Command) -> Outcome:
+async def written(body: NodeServer, command: Command) -> Outcome:
     """Have a command applied, however long the cluster takes to find itself."""
     while True:
         answer: asyncio.Future[Outcome | QuorateError] = asyncio.get_running_loop().create_future()

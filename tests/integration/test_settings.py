@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from quorate.base.config import ClusterConfig, local
 from quorate.base.errors import StorageError
 from quorate.recovery.directories import recover
-from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.datadir import open_datadir
-from quorate.runtime.home import HomeSettings
+from quorate.runtime.server import NodeServer, ServerSettings, start_server
+from quorate.runtime.storage import StorageSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
 pytestmark = pytest.mark.integration
 
-SMALL = HomeSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
+SMALL = StorageSettings(WalSettings(layout=Layout(segment_bytes=4 * 1024 * 1024)), 16 * 1024 * 1024)
 BEFORE, OTHER = ClusterConfig(removals_max=3), ClusterConfig(removals_max=4, alpha_slots=16)
 
 
@@ -48,20 +48,20 @@ async def started(
     *,
     join: str = "",
     log: Log | None = None,
-) -> Body:
+) -> NodeServer:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    settings = BodySettings(
+    settings = ServerSettings(
         directory,
         directory.name,
         f"127.0.0.1:{listener.getsockname()[1]}",
         join=(join,) if join else (),
         is_alone=not join,
         node=replace(local(), cluster=cluster),
-        home=SMALL,
+        storage=SMALL,
     )
-    return await start_body(settings, listener, (log or Log()).logger)
+    return await start_server(settings, listener, (log or Log()).logger)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -69,7 +69,7 @@ async def until(is_so: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def leading(directory: Path, cluster: ClusterConfig) -> Body:
+async def leading(directory: Path, cluster: ClusterConfig) -> NodeServer:
     """A cluster of one, which is on disk."""
     body = await started(directory, cluster)
     await until(lambda: body.local.status().role == "leader")

@@ -14,7 +14,7 @@ from quorate.agent.listeners import HttpListeners
 from quorate.agent.logs import LogFollower, Logs
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.errors import PeerError, QuorateError, RequestError
-from quorate.runtime.body import Body
+from quorate.runtime.server import NodeServer
 
 LEAVE_S = 6.0
 """How long a node that is stopped by a signal tries to leave the cluster first."""
@@ -34,13 +34,13 @@ class AgentProcess:
         self._sources = sources
         self._logs = logs
         self._stop = stop
-        self._body: Body | None = None
+        self._body: NodeServer | None = None
         self._listeners: HttpListeners | None = None
         self._leaving: asyncio.Task[None] | None = None
         is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # set by nohup
         self._had_terminal = has_terminal() and not is_kept
 
-    def started(self, body: Body, listeners: HttpListeners) -> None:
+    def started(self, body: NodeServer, listeners: HttpListeners) -> None:
         """Note that the node runs."""
         self._body, self._listeners = body, listeners
 
@@ -130,7 +130,7 @@ class AgentProcess:
         self._logs.log.info("leaving the cluster")
         self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
 
-    async def _leave(self, body: Body, done: Callable[[QuorateError | None], None]) -> None:
+    async def _leave(self, body: NodeServer, done: Callable[[QuorateError | None], None]) -> None:
         error: QuorateError | None
         log = self._logs.log
         is_last = len(body.local.status().configuration.members) == 1

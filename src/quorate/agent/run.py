@@ -39,10 +39,10 @@ from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, StorageError
 from quorate.base.versions import CONSUL_VERSION
 from quorate.runtime import descriptors
-from quorate.runtime.body import Body, BodySettings, start_body
 from quorate.runtime.datadir import renew_datadir
-from quorate.runtime.home import HomeSettings
 from quorate.runtime.mapfile import STEP_BYTES
+from quorate.runtime.server import NodeServer, ServerSettings, start_server
+from quorate.runtime.storage import StorageSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
@@ -144,7 +144,7 @@ async def _serve(
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
     listener = peer_listener(settings.bind, settings.server_port)
-    body = await start_body(_body_settings(settings, data_dir), listener, log)
+    body = await start_server(_server_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(body, log, context))
     listeners, config = HttpListeners(log), http_config(settings, data_dir, connections_max)
     with ExitStack() as stack:
@@ -162,7 +162,7 @@ async def _serve(
         return await _until_stopped(body, listeners, stopping, logs)
 
 
-def _log_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs) -> None:
+def _log_start(settings: AgentSettings, data_dir: Path, body: NodeServer, logs: Logs) -> None:
     logs.log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
@@ -173,7 +173,7 @@ def _log_start(settings: AgentSettings, data_dir: Path, body: Body, logs: Logs) 
 
 
 async def _until_stopped(
-    body: Body, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs
+    body: NodeServer, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs
 ) -> int:
     """Run until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
@@ -186,7 +186,7 @@ async def _until_stopped(
     return await _stop(body, listeners, logs.log)
 
 
-def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
+def _report(body: NodeServer, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
     """Log what the loop reports, without the arguments of callbacks, which hold clients' values."""
     error = context.get("exception")
     if isinstance(error, BaseException):
@@ -195,7 +195,7 @@ def _report(body: Body, log: FilteringBoundLogger, context: dict[str, Any]) -> N
         log.warning("event loop", what=context.get("message", ""))
 
 
-async def _stop(body: Body, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
+async def _stop(body: NodeServer, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
     """End a node; returns the exit code.
 
     Raises:
@@ -236,13 +236,13 @@ def _exit_code(why: Halt | BaseException, log: FilteringBoundLogger) -> int:
     return EXIT_BUG
 
 
-def _body_settings(settings: AgentSettings, data_dir: Path) -> BodySettings:
+def _server_settings(settings: AgentSettings, data_dir: Path) -> ServerSettings:
     is_dev = settings.is_dev
     layout = Layout(segment_bytes=DEV_SEGMENT_BYTES if is_dev else settings.wal_segment_bytes)
     wal = WalSettings(layout=layout, sync=settings.wal_sync, free_bytes_min=settings.free_bytes_min)
     tables_step_bytes = DEV_TABLES_BYTES if is_dev else STEP_BYTES
-    return BodySettings(
+    return ServerSettings(
         data_dir, settings.node_name, settings.address, http=settings.http_address,
         join=settings.join, expect=settings.expect, is_alone=settings.is_alone, node=settings.node,
-        home=HomeSettings(wal, tables_step_bytes, settings.snapshot_log_bytes),
+        storage=StorageSettings(wal, tables_step_bytes, settings.snapshot_log_bytes),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from quorate.base.records import Founded
 from quorate.node.recovering import new_log, replayed, state_of
 from quorate.paxos.survivors import Survivor, surviving
 from quorate.runtime.faultlog import silent_log
-from quorate.runtime.home import Home, HomeSettings
+from quorate.runtime.storage import Storage, StorageSettings
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -58,11 +58,11 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
         raise StorageError("foreign", f"{work} is left over from another recovery: remove it")
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
-        homes: list[Home] = []
+        homes: list[Storage] = []
         survivors: list[Survivor] = []
         clusters: set[str] = set()
         for number, path in enumerate(paths):
-            home = Home(_copied(path, work / str(number)), HomeSettings(), silent_log())
+            home = Storage(_copied(path, work / str(number)), StorageSettings(), silent_log())
             stack.callback(home.close, is_clean=False)
             records = list(home.wal.records())
             founded = [each for each in records if isinstance(each, Founded) and each.complete]
@@ -102,7 +102,7 @@ def _check_paths(paths: Sequence[Path], into: Path) -> None:
         known[identity] = path
 
 
-def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path) -> Recovered:
+def _recovered(homes: Sequence[Storage], survivors: Sequence[Survivor], into: Path) -> Recovered:
     found = surviving(survivors)
     base = homes[found.base]
     rng = random.Random()  # noqa: S311 - the node that replays sends nothing
@@ -110,7 +110,7 @@ def _recovered(homes: Sequence[Home], survivors: Sequence[Survivor], into: Path)
     survivor, cluster = survivors[found.base], base.directory.cluster
     old = replayed(own, life, survivor, base.tables, found, rng, cluster=cluster)
     cluster_id = str(uuid.uuid4())
-    home = Home(into, HomeSettings(), silent_log())
+    home = Storage(into, StorageSettings(), silent_log())
     try:
         list(home.wal.records())
         member = msgspec.structs.replace(old.member, id=home.directory.node_id)

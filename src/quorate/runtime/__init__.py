@@ -1,1 +1,1 @@
-"""The body of a node: event loop, sockets, disk; without opinions about the protocol."""
+"""The runtime of a node: event loop, sockets, disk; it knows nothing of the protocol."""

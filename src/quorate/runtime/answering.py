@@ -1,7 +1,7 @@
-"""Answering: clients' callbacks get what they waited for, over several turns if they are many.
+"""Answering: calls the callbacks of clients, over several turns if they are many.
 
-What a callback raises is that client's loss, is told, and ends nothing; but a damaged row that it
-found does: tables with such rows must not be served any more.
+What a callback raises is logged, and affects no other client; but a damaged row that it found ends
+the node: tables with such rows must not be served any more.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from quorate.base.outcomes import Outcome
 from quorate.base.ports import Clock
 
 CALLS_S = 0.004
-"""So long one turn gives answers to clients that waited together; the rest get theirs in the next.
+"""How long one turn calls callbacks that are due together; the rest are called in the next turns.
 
-A read point stays good meanwhile: later tables are as good.
+A read index stays valid meanwhile: later tables satisfy it, too.
 """
 
 CALLS_PER_LOOK = 8
-"""Answers given between two looks at the clock."""
+"""Callbacks called between two readings of the clock."""
 
 
 class Answering:
@@ -30,9 +30,9 @@ class Answering:
 
     Args:
         clock: Monotonic seconds.
-        durations: Where turns are noted that only give answers.
+        durations: Records the turns that only call callbacks.
         report: Gets what a callback raised.
-        fail: Gets what the node must not go on after.
+        fail: Gets an error after which the node must end.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Answering:
         began_s = self._clock()
         try:
             self._give_some()
-        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+        except BaseException as error:  # noqa: BLE001 - reported to the owner of the process
             self._fail(error)
         self._durations.note(self._clock() - began_s)
 

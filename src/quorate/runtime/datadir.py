@@ -1,4 +1,4 @@
-"""The data directory: who this node is, in which of its lives, and whether its tables are whole.
+"""The data directory: the identity and incarnation of a node, and whether its tables are complete.
 
 ```text
 lock             held while a process uses the directory; holds its pid
@@ -8,9 +8,9 @@ wal/             the log, see `runtime.wal`
 set-aside-TIME/  what was here before, see `runtime.setaside`
 ```
 
-Other rooms keep what is theirs beside these. The id is minted here, once, and never configured:
-a blank directory is nobody. The incarnation rises at every start, durably, before anything else
-happens, so that two lives are never mistaken for one.
+Other packages keep their files beside these. The id is generated here, once, and never configured:
+an empty directory has no identity. The incarnation is incremented durably at every start, before
+anything else, so that two runs of a node are never taken for one.
 
 The tables survive a killed process, but are not synced: after a crash of the system they must
 be built anew. `tables_trusted` says which it was: they are whole after a clean stop, or if the
@@ -41,7 +41,7 @@ _HARMLESS = frozenset({"lost+found", "lock", "node.json.new"})  # in a directory
 
 
 class Identification(msgspec.Struct, frozen=True):
-    """What node.json says. Unknown fields are dropped: a newer format raises the number."""
+    """The content of node.json. Unknown fields are dropped: a newer format has a higher number."""
 
     format: int
     id: NodeId
@@ -53,7 +53,7 @@ class Identification(msgspec.Struct, frozen=True):
 
 
 class TablesMark(msgspec.Struct, frozen=True):
-    """What tables.json says."""
+    """The content of tables.json."""
 
     state: str  # "running", "clean" or "broken"
     boot_id: str
@@ -63,13 +63,13 @@ class DataDir:
     """A data directory that this process holds. Made by `open_datadir`.
 
     Attributes:
-        path: Where it is.
-        node_id: Whose it is.
-        incarnation: Of this life; from 1.
-        nonce: Drawn for this life, 63 bits: in handshakes, and as the life of the log.
+        path: The directory.
+        node_id: The id of its node.
+        incarnation: The number of this run, from 1.
+        nonce: Drawn for this run, 63 bits: in handshakes, and as the epoch of the log.
         log_begun: There is, or was, a log here.
-        log_begun_in: The newest life that is known to have begun to write it; 0: unknown.
-        known_cluster: The settings under which the newest life applies batches; None: unknown.
+        log_begun_in: The newest incarnation that is known to have begun the log; 0: unknown.
+        known_cluster: The settings under which the newest run applies batches; None: unknown.
         cluster: The same; the defaults if unknown.
     """
 
@@ -85,34 +85,34 @@ class DataDir:
 
     @property
     def node_id(self) -> NodeId:
-        """The id minted with this directory."""
+        """The id that was generated with this directory."""
         return self._node.id
 
     @property
     def incarnation(self) -> int:
-        """Which life of the node this is, from 1."""
+        """The number of this run of the node, from 1."""
         return self._node.incarnation
 
     @property
     def log_begun(self) -> bool:
-        """Whether a log was begun here, in this life or an earlier one."""
+        """Whether a log was begun here, in this run or an earlier one."""
         return self._node.log_begun
 
     @property
     def log_begun_in(self) -> int:
-        """The newest life whose log is known to be durable: an older log is an old copy."""
+        """The newest incarnation whose log is known to be durable: an older log is an old copy."""
         return self._node.log_begun_in
 
     @property
     def known_cluster(self) -> ClusterConfig | None:
-        """The settings under which the newest life applies batches; None: unknown."""
+        """The settings under which the newest run applies batches; None: unknown."""
         known = ClusterConfig.__struct_fields__
         stored = {name: value for name, value in self._node.cluster.items() if name in known}
         return ClusterConfig(**stored) if self._node.cluster else None
 
     @property
     def cluster(self) -> ClusterConfig:
-        """The settings under which the newest life applies batches; the defaults if unknown."""
+        """The settings under which the newest run applies batches; the defaults if unknown."""
         return self.known_cluster or ClusterConfig()
 
     @property
@@ -125,16 +125,16 @@ class DataDir:
         return self._is_trusted
 
     def mark_log_begun(self, cluster: ClusterConfig | None = None) -> None:
-        """Remember that this life has a log. To be called once its begin is durable.
+        """Record that this run has a log. To be called once its begin is durable.
 
         Args:
-            cluster: Under which this life applies batches; None: see `open_datadir`.
+            cluster: The settings under which this run applies batches; None: see `open_datadir`.
 
         Raises:
             StorageError: It could not be written.
         """
-        life = self._node.incarnation
-        self._node = msgspec.structs.replace(self._node, log_begun=True, log_begun_in=life)
+        incarnation = self._node.incarnation
+        self._node = msgspec.structs.replace(self._node, log_begun=True, log_begun_in=incarnation)
         if cluster is not None:
             self._node = msgspec.structs.replace(
                 self._node, cluster=msgspec.structs.asdict(cluster)
@@ -175,15 +175,15 @@ class DataDir:
 def open_datadir(
     path: Path, *, boot_id: str | None = None, cluster: ClusterConfig | None = None
 ) -> DataDir:
-    """Take a data directory, make it if it is blank, and begin a new life in it.
+    """Lock a data directory, initialise it if it is empty, and increment its incarnation.
 
     Args:
         path: It is made if it is missing, with its parents.
         boot_id: Names this run of the operating system; None: as the system says. "": unknown,
             then tables are trusted only after a clean stop.
-        cluster: Under which this life applies batches; None: it applies none as a node of the
-            cluster. Stored now only if no settings are stored yet: these may still be refused
-            (`node.settings`), and `mark_log_begun` stores them when they are accepted.
+        cluster: The settings under which this run applies batches; None: it applies none as a node
+            of the cluster. Stored now only if no settings are stored yet: these may still be
+            refused (`node.settings`), and `mark_log_begun` stores them when they are accepted.
 
     Raises:
         StorageError: `locked`, `foreign`, `version`, `permission`, `disk_full`, `corrupt`; the
@@ -200,11 +200,11 @@ def open_datadir(
         raise storage_error(error, f"opening the data directory {path}") from error
     try:
         setaside.finish(path)
-        node = _next_life(path)
+        node = _next_incarnation(path)
         if cluster is not None and not node.cluster:
             node = msgspec.structs.replace(node, cluster=msgspec.structs.asdict(cluster))
         _write_json(path, "node.json", node)
-        with _told(f"making the directory of the log in {path}"):
+        with _reported(f"making the directory of the log in {path}"):
             (path / "wal").mkdir(mode=0o700, exist_ok=True)
             sync_directory(path)
         boot = system_boot_id() if boot_id is None else boot_id
@@ -262,13 +262,13 @@ def _locked(path: Path) -> int:
     return descriptor
 
 
-def _next_life(path: Path) -> Identification:
-    with _told(f"reading {path}"):
+def _next_incarnation(path: Path) -> Identification:
+    with _reported(f"reading {path}"):
         names = sorted(entry.name for entry in path.iterdir())
         found = [name for name in names if not name.startswith(setaside.PREFIX)]
         data = (path / "node.json").read_bytes() if "node.json" in found else None
     if data is None:
-        return _first_life(path, [name for name in found if name not in _HARMLESS])
+        return _first_incarnation(path, [name for name in found if name not in _HARMLESS])
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("format")
         if isinstance(version, int):
@@ -283,16 +283,16 @@ def _next_life(path: Path) -> Identification:
     return msgspec.structs.replace(node, format=FORMAT, incarnation=node.incarnation + 1)
 
 
-def _first_life(path: Path, strangers: list[str]) -> Identification:
-    if {"wal", "tables.json"} & set(strangers):
+def _first_incarnation(path: Path, others: list[str]) -> Identification:
+    if {"wal", "tables.json"} & set(others):
         raise StorageError(
             "corrupt",
             f"{path} holds the log of a node, but node.json is missing: without it the node has "
             "lost its name. Put it back, or remove the node from the cluster and start it with "
             "an empty directory",
         )
-    if strangers:
-        shown = ", ".join(strangers[:3]) + (", …" if len(strangers) > 3 else "")
+    if others:
+        shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
         raise StorageError(
             "foreign",
             f"{path} is no data directory of Quorate, and not empty ({shown}): name an empty "
@@ -304,7 +304,7 @@ def _first_life(path: Path, strangers: list[str]) -> Identification:
 
 def _is_trusted(path: Path, boot_id: str) -> bool:
     try:
-        with _told(f"reading {path / 'tables.json'}"):
+        with _reported(f"reading {path / 'tables.json'}"):
             mark = msgspec.json.decode((path / "tables.json").read_bytes(), type=TablesMark)
     except (StorageError, ValueError) as error:
         if isinstance(error, StorageError) and error.code == "too_many_files":
@@ -316,7 +316,7 @@ def _is_trusted(path: Path, boot_id: str) -> bool:
 def _write_json(path: Path, name: str, content: msgspec.Struct) -> None:
     """Replace a file as a whole, durably."""
     target = path / name
-    with _told(f"writing {target}"):
+    with _reported(f"writing {target}"):
         fresh = target.with_name(f"{name}.new")
         descriptor = opened(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
@@ -329,7 +329,7 @@ def _write_json(path: Path, name: str, content: msgspec.Struct) -> None:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Generator[None, None, None]:
+def _reported(what: str) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Dialing: keep a connection to one address, as long as one is wanted.
+"""Dialing: keeps a connection to one address as long as one is required.
 
-Quick after a break, patient with an address where nobody answers, more patient with one that
-refuses us: what is wrong there needs a person.
+After a connection broke it dials again at once; at an address without an answer the pauses grow,
+and after a refusal they are long: the cause needs an operator.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from quorate.runtime.link import Link
 RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 1.0
 REFUSED_S = 5.0
-"""Between two tries at an address whose owner we refused, or which did not speak our language."""
+"""The pause after this node refused the peer, or the other end did not speak the protocol."""
 
 SECOND_S = 0.2
-"""After a link broke, the end with the higher id leaves the other one this much time to dial."""
+"""After a link broke, the node with the higher id waits so long for the other one to dial."""
 
 LASTING_S = 2.0
-"""A link that stood for less was perhaps refused by the other end: the next try waits longer."""
+"""A link that lasted less was perhaps refused by the other end: the next pause is longer."""
 
 
 class DialerOwner(Protocol):
-    """What a dialer asks of `Transport`."""
+    """The interface of `Transport` to its dialers."""
 
     def wants(self, address: str, leads_to: NodeId | None) -> bool:
         """Whether a link to this address is missing."""
@@ -47,14 +47,14 @@ class Dialer:
     """Dials one address.
 
     Args:
-        owner: Says what is wanted.
+        owner: Says whether a link is required.
         address: `host:port`.
-        rng: Chance for pauses.
+        rng: Randomises pauses.
         connector: Makes the connections.
 
     Attributes:
-        wake: Set it when a link broke or what is wanted changed.
-        outcome: What came of the last try, for people; "" if none was made.
+        wake: To be set when a link broke or requirements changed.
+        outcome: The result of the last attempt, for people; "" if none was made.
     """
 
     def __init__(self, owner: DialerOwner, address: str, rng: Rng, connector: Connector) -> None:

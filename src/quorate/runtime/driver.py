@@ -1,14 +1,15 @@
-"""Driver: gives a pure node a body. Holds no opinion about the protocol.
+"""Driver: connects the pure node with disk, network and time. It knows nothing of the protocol.
 
-Events go straight into the node, inside the socket's or the disk's callback; there is no queue
-and no task per request. What the turn asked for leaves when it ends, once per pass of the loop:
+Events are passed to the node at once, in the callback of the socket or the disk; there is no queue
+and no task per request. What a turn asked for is executed at its end, once per iteration of the
+loop:
 
 1. `flush` lets the node make bundles, batches and questions of all that was collected;
 2. every `Send` goes to its socket, one write per peer;
 3. every `Persist` goes to the log as one commit; while it is synced, the next one fills.
 
-Effects are obeyed strictly in order. A failing callback of a client is logged and hurts nobody
-else; a failing node, or a failing disk, ends the process: going on could break a promise.
+Effects are executed strictly in order. An error in the callback of a client is logged and affects
+no other; an error of the node or of the disk ends the process: going on could break a promise.
 """
 
 import asyncio
@@ -49,13 +50,13 @@ from quorate.runtime.faultlog import FaultLog
 from quorate.runtime.recorder import Recorder
 
 GATHERED_MIN = 256
-"""So many durations are counted together."""
+"""The number of durations that are added to a histogram at once."""
 
 INLINE_TURNS_MAX = 8
-"""Syncs done inline whose answers are taken in the same pass of the loop; then others get a go."""
+"""Syncs done inline whose results are processed in one iteration of the loop, before others run."""
 
 TIMER_STEP_S = 0.0005
-"""The loop's timers count whole milliseconds, and round."""
+"""The loop rounds timers to whole milliseconds."""
 
 
 class Brain(Protocol):
@@ -112,7 +113,7 @@ class MessageSender(Protocol):
     """Where messages go; `runtime.transport.Transport` fills it."""
 
     def send(self, to: NodeId, message: Message, group: GroupNumber) -> None:
-        """Collect a message for a peer; lost if no link stands."""
+        """Collect a message for a peer; lost if no link is established."""
         ...
 
     def flush(self) -> None:
@@ -153,15 +154,15 @@ class Driver:
 
     Args:
         node: The pure node.
-        disk, links, copies: What obeys its effects.
-        tick_s: How often time passes.
+        disk, links, copies: Execute its effects.
+        tick_s: The period of ticks.
         clock: Monotonic seconds.
-        log: Where notes and failures are told.
-        noted: Durations that others note, counted now and then with those of turns.
-        on_end: Called once, with why the node can not go on: a Halt, or an exception.
+        log: The logger for notes and failures.
+        noted: Histograms of others, updated together with those of turns.
+        on_end: Called once, with the reason why the node cannot go on: a Halt, or an exception.
 
     Attributes:
-        is_over: The node must not be asked anything any more.
+        is_over: The node must not be called any more.
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class Driver:
         self.notes: dict[str, int] = {}
         self._names: dict[NodeId, str] = {}
         self.recorder = Recorder()
-        self._deeds: dict[type, Callable[[Any], None]] = {
+        self._actions: dict[type, Callable[[Any], None]] = {
             Persist: self._persist,
             Send: self._send,
             Applied: self._applied,
@@ -222,26 +223,26 @@ class Driver:
         }
 
     @property
-    def deeds(self) -> frozenset[type]:
-        """The effects this driver can obey."""
-        return frozenset(self._deeds)
+    def actions(self) -> frozenset[type]:
+        """The effects that this driver can execute."""
+        return frozenset(self._actions)
 
     @property
     def is_answering(self) -> bool:
-        """Some who waited have not got their answer yet."""
+        """Whether callbacks are due that were not called yet."""
         return bool(self._answering)
 
-    # --- life ----------------------------------------------------------------------------------
+    # --- start and stop --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Obey the node's first effects, and let time pass from now on."""
+        """Execute the first effects of the node, and begin to tick."""
         now_s = self._clock()
         self._take("start", self._node.start, now_s)
         self._tick_due_s = now_s + self._tick_s
         self._ticker = self._loop.call_later(self._tick_s, self._tick)
 
     def stop(self) -> None:
-        """Take no more events and let no more time pass. What the log has begun goes on."""
+        """Take no more events, and end the ticks. Writes of the log that were begun go on."""
         self.is_over = True
         self._answering.forget()
         if self._ticker is not None:
@@ -249,12 +250,12 @@ class Driver:
             self._ticker = None
 
     def fail(self, error: BaseException) -> None:
-        """Something that the node rests on broke: it must not go on."""
+        """Something that the node depends on failed: it must not go on."""
         if not self.is_over:
             self.stop()
             self._on_end(error)
 
-    # --- events --------------------------------------------------------------------------------
+    # --- events ----------------------------------------------------------------------------------
 
     def deliver(self, event: Event) -> None:
         """Let the node take an event, at once."""
@@ -269,15 +270,16 @@ class Driver:
                 self.perform(effects)
             elif not self._node.is_turn_due(now_s):
                 return
-        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+        except BaseException as error:  # noqa: BLE001 - reported to the owner of the process
             self.recorder.note(now_s, event, ())
             self.fail(error)
         self.wake()
 
-    def hurry(self) -> None:
-        """Have the disk remember what it was asked for, and send what that allows, at once.
+    def expedite(self) -> None:
+        """Have the disk write what it was asked for, and send what that allows, at once.
 
-        For the end of what one peer had to say: it waits for the vote; the turn can wait.
+        Called after the messages that arrived from a peer: it waits for the vote, while the end of
+        the turn can wait.
         """
         if self._records:
             self._links.flush()
@@ -285,7 +287,7 @@ class Driver:
             self._links.flush()
 
     def wake(self) -> None:
-        """Have the turn ended in this pass of the loop: something was collected."""
+        """Have the turn ended in this iteration of the loop: something was collected."""
         if not self._is_turn_due and not self.is_over:
             self._is_turn_due = True
             if not self._is_in_turn:
@@ -311,7 +313,7 @@ class Driver:
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
         elif self._node.is_unsettled:
-            self._loop.call_soon(self._settle)  # when what was written has left
+            self._loop.call_soon(self._settle)  # after what was written is sent
         self._set_alarm(flushed_s)
 
     def _settle(self) -> None:
@@ -323,7 +325,7 @@ class Driver:
                 self.wake()
 
     def _set_alarm(self, flushed_s: float) -> None:
-        """What was due at the last flush and did not leave waits for something that will happen."""
+        """Set a timer for the next turn; what was due at the last flush waits for an event."""
         due_s = self._node.turn_due_s
         if flushed_s < due_s < inf and self._alarm is None:
             delay_s = max(0.0, due_s - self._clock())
@@ -361,18 +363,18 @@ class Driver:
                 return False
             self.recorder.note(now_s, what, effects)
             self.perform(effects)
-        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+        except BaseException as error:  # noqa: BLE001 - reported to the owner of the process
             self.recorder.note(now_s, what, ())
             self.fail(error)
         return True
 
     def perform(self, effects: Sequence[Effect]) -> None:
-        """Obey effects, in order."""
-        deeds = self._deeds
+        """Execute effects, in order."""
+        actions = self._actions
         for effect in effects:
-            deeds[type(effect)](effect)
+            actions[type(effect)](effect)
 
-    # --- the disk ------------------------------------------------------------------------------
+    # --- the disk --------------------------------------------------------------------------------
 
     def _persist(self, effect: Persist) -> None:
         self._records.append(effect)
@@ -386,7 +388,7 @@ class Driver:
         self.counters.commits += 1
         try:
             is_durable = self._disk.append(records)
-        except BaseException as error:  # noqa: BLE001 - told to whoever owns the process
+        except BaseException as error:  # noqa: BLE001 - reported to the owner of the process
             self.fail(error)
             return
         if is_durable:
@@ -401,7 +403,7 @@ class Driver:
         stored = Installed if effect.is_last else ChunkStored
         self._copies.install(effect, partial(self.deliver, stored(effect.transfer)))
 
-    # --- peers ---------------------------------------------------------------------------------
+    # --- peers -----------------------------------------------------------------------------------
 
     def _send(self, effect: Send) -> None:
         self._links.send(effect.to, effect.message, effect.group)
@@ -416,7 +418,7 @@ class Driver:
     def _reply(self, _: SendWhenDurable) -> None:
         violated("a node lets no SendWhenDurable out: its gate turns it into a Send")
 
-    # --- clients -------------------------------------------------------------------------------
+    # --- clients ---------------------------------------------------------------------------------
 
     def _applied(self, effect: Applied) -> None:
         self.commit_durations.note(self._clock() - effect.made_s)
@@ -444,7 +446,7 @@ class Driver:
         self.counters.ticket_errors += 1
         return self._faults.report(error, trace_id)
 
-    # --- words ---------------------------------------------------------------------------------
+    # --- the log for people ----------------------------------------------------------------------
 
     def _note(self, effect: Note) -> None:
         self.notes[effect.what] = self.notes.get(effect.what, 0) + 1
@@ -452,7 +454,7 @@ class Driver:
         tell(effect.what, **{key: self._named(v) for key, v in effect.fields.items()})
 
     def _named(self, value: object) -> object:
-        """A field with the names of members in place of their ids: people know no ids."""
+        """A field with the names of members in place of their ids, for people."""
         if isinstance(value, str):
             for node, name in self._names.items():
                 value = value.replace(node, name)
@@ -462,8 +464,8 @@ class Driver:
         if not self.is_over:
             self.stop()
             self._on_end(effect)
-        raise _OverError  # what comes behind it in the list is not to be done
+        raise _OverError  # the effects behind it are not executed
 
 
 class _OverError(Exception):
-    """Ends the obeying of a list of effects."""
+    """Ends the execution of a list of effects."""

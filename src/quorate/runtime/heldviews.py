@@ -246,7 +246,7 @@ class HeldRows:
         self._views.close(self)
 
     def end(self, why: str) -> None:
-        """It may not be read any more, for this reason; told by `HeldViews`, under its lock."""
+        """It may not be read any more, for this reason; called by `HeldViews`, under its lock."""
         self.closed_why = why
 
     def _slice(

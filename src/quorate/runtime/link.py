@@ -1,9 +1,9 @@
 """Link: one connection to a peer, from its first byte to its last.
 
-Who dialed says Hello at once; the other end says its own as soon as it hears the first bytes of
-one, and tells a client of HTTP where the HTTP port is. Each judges the other's; only then do frames
-flow. A peer that breaks the rules, says nothing for too long at first, or takes nothing any more,
-loses its connection: what it missed is sent again by the layers above.
+The end that dialed sends its Hello at once; the other end sends its own when it receives the first
+bytes of one, and answers an HTTP request with the HTTP port. Each checks the other's Hello; only
+then are frames exchanged. The connection to a peer that breaks the protocol, completes no handshake
+in time, or does not read, is closed: what it missed is sent again by the layers above.
 """
 
 import asyncio
@@ -20,45 +20,45 @@ from quorate.wire.frame import FrameReader
 from quorate.wire.hello import MAGIC, Hello, HelloReader, encode_hello
 
 HELLO_S = 5.0
-"""A connection without a whole handshake after this long is closed."""
+"""A connection without a complete handshake after this time is closed."""
 
 DEAD_S = 4
-"""A peer whose system confirms nothing for this long is gone, though nobody said so."""
+"""A peer whose system acknowledges nothing for this long counts as disconnected."""
 
 _HTTP_REQUEST = re.compile(rb"[A-Z]{3,10} [/*a-zA-Z]")
 _TLS_HANDSHAKE = b"\x16\x03"
 
 
 class LinkOwner(Protocol):
-    """Who is told what happens on a link; `Transport` fills it."""
+    """Is notified of what happens on a link; `Transport` implements it."""
 
     @property
     def hello(self) -> Hello:
-        """What this node says first."""
+        """The Hello of this node."""
         ...
 
     def on_opened(self, link: "Link") -> bool:
-        """A connection stands; False closes it unheard."""
+        """A connection is established; False closes it before anything is read."""
         ...
 
     def judge(self, link: "Link", theirs: Hello) -> bool:
-        """Say whether the link may stand; False closes it."""
+        """Decide whether the link may stay; False closes it."""
         ...
 
     def on_messages(self, link: "Link", messages: Sequence[tuple[GroupNumber, Message]]) -> None:
-        """Take what came in."""
+        """Messages were received."""
         ...
 
     def on_unfinished(self, link: "Link", is_new: bool) -> None:
-        """A message came in part; `is_new`: with its first bytes."""
+        """A part of a message was received; `is_new`: with its first bytes."""
         ...
 
     def on_fault(self, link: "Link", fault: str) -> None:
-        """The other end broke the rules; the link is being closed."""
+        """The other end broke the protocol; the link is being closed."""
         ...
 
     def on_closed(self, link: "Link") -> None:
-        """The link is gone. Always the last word about it."""
+        """The link has ended. Always the last call for it."""
         ...
 
 
@@ -66,20 +66,20 @@ class Link(asyncio.Protocol):
     """One connection.
 
     Args:
-        owner: Who is told.
-        address: What was dialed; "" if the other end dialed.
+        owner: Is notified.
+        address: The address that was dialed; "" if the other end dialed.
 
     Attributes:
         remote: The other end's address, for people.
-        peer: The other end, as soon as its Hello was accepted.
-        is_refused: This end does not want to talk to the other.
+        peer: The other end's Hello, once accepted.
+        is_refused: This node has refused the peer.
         fault: Why, for people.
-        is_heard: The other end sent a message.
+        has_received: The other end sent a message.
         said: The cluster id in the Hello that this end sent.
-        judged: Set when the handshake is over, well or not.
-        closed: Done when the connection is gone.
-        outbox: Buffers that leave at the end of this turn.
-        stuck_since_s: When the other end began to take nothing; None while it takes.
+        judged: Set when the handshake has ended, successfully or not.
+        closed: Done when the connection has ended.
+        outbox: Buffers that are sent at the end of this turn.
+        stuck_since_s: Since when the other end has not read; None while it reads.
     """
 
     def __init__(self, owner: LinkOwner, address: str = "") -> None:
@@ -89,13 +89,13 @@ class Link(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._is_closed = False
-        self._has_said_hello = False
+        self._has_sent_hello = False
         self.address = address
         self.remote = address
         self.peer: Hello | None = None
         self.is_refused = False
         self.fault = ""
-        self.is_heard = False
+        self.has_received = False
         self.said = ""
         self.judged = asyncio.Event()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,14 +109,14 @@ class Link(asyncio.Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """What has come of a message that is not complete."""
+        """The bytes received of a message that is not complete."""
         return self._reader.held_bytes
 
     # --- asyncio.Protocol ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands: say Hello."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's is none, but behaves like one
+        """The connection is established: send the Hello."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._transport = transport
         self.remote = self.address or _text(transport.get_extra_info("peername"))
         tune(transport.get_extra_info("socket"))
@@ -126,7 +126,7 @@ class Link(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HELLO_S, self._hello_is_late)
         if self.is_dialed:
-            self._say_hello(transport)
+            self._send_hello(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in."""
@@ -143,38 +143,38 @@ class Link(asyncio.Protocol):
             self.refuse(error.text)
             return
         if messages:
-            self.is_heard = True
+            self.has_received = True
             self._owner.on_messages(self, messages)
         if self._reader.held_bytes:
             self._owner.on_unfinished(self, bool(messages) or not had_bytes)
 
-    def _say_hello(self, transport: asyncio.Transport) -> None:
+    def _send_hello(self, transport: asyncio.Transport) -> None:
         hello = self._owner.hello
         self.said = hello.cluster_id
-        self._has_said_hello = True
+        self._has_sent_hello = True
         transport.write(encode_hello(hello))
 
     def _greeted(self, reader: HelloReader, data: bytes) -> bytes:
-        """Read on in the handshake; return what belongs to the frames behind it."""
-        if not self._has_said_hello and self._transport is not None:
+        """Parse the handshake; returns the bytes that follow it."""
+        if not self._has_sent_hello and self._transport is not None:
             if not MAGIC.startswith(data[: len(MAGIC)]):
                 self._turn_away(self._transport, data)
                 return b""
-            self._say_hello(self._transport)
+            self._send_hello(self._transport)
         found = reader.feed(data)
         if found is None:
             return b""
         theirs, rest = found
         self._hello_reader = None
         self._forget_deadline()
-        may_stand = self._owner.judge(self, theirs)
+        may_stay = self._owner.judge(self, theirs)
         self.judged.set()
-        if not may_stand:
+        if not may_stay:
             self.close()
-        return rest if may_stand and not self._is_closed else b""
+        return rest if may_stay and not self._is_closed else b""
 
     def _turn_away(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Whoever connected is no node: say so in its language if we know it."""
+        """The other end is not a node: answer in its protocol if that is known."""
         if _HTTP_REQUEST.match(data):
             transport.write(_misdirected(self._owner.hello))
             fault = "HTTP request on the server port, which is for other nodes: give the HTTP port"
@@ -187,7 +187,7 @@ class Link(asyncio.Protocol):
         self.close()
 
     def pause_writing(self) -> None:
-        """The other end takes less than we send."""
+        """The other end reads less than is sent."""
         self.stuck_since_s = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
@@ -195,7 +195,7 @@ class Link(asyncio.Protocol):
         self.stuck_since_s = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any end is an end
-        """The connection is gone, whoever ended it."""
+        """The connection has ended."""
         self._is_closed = True
         self._forget_deadline()
         self.judged.set()
@@ -206,7 +206,7 @@ class Link(asyncio.Protocol):
     # --- for the owner -------------------------------------------------------------------------
 
     def flush(self) -> int:
-        """Write the outbox; return how many bytes the other end has not taken yet."""
+        """Write the outbox; returns the bytes that are not sent yet."""
         buffers, self.outbox = self.outbox, []
         transport = self._transport
         if transport is None or self._is_closed:
@@ -215,40 +215,40 @@ class Link(asyncio.Protocol):
         return transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """Say what is already written, hear nothing more, and go."""
+        """Close after what was written is sent; receive nothing more."""
         self._is_closed = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Go at once."""
+        """Close at once."""
         self._is_closed = True
         if self._transport is not None:
             self._transport.abort()
 
-    def hear(self, is_hearing: bool) -> None:
-        """Read what the other end sends, or leave it in the system's buffers until told again."""
+    def set_reading(self, is_reading: bool) -> None:
+        """Read what the other end sends, or leave it in the buffers of the system."""
         if self._transport is None or self._is_closed:
             return
-        if is_hearing:
+        if is_reading:
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
 
     def accept(self, theirs: Hello) -> None:
-        """Its Hello was judged: the other end is that node."""
+        """Its Hello was accepted: the other end is that node."""
         self.peer = theirs
 
     def mark_refused(self) -> None:
-        """This end does not want to talk to the other."""
+        """This node refuses the peer."""
         self.is_refused = True
 
     def note_fault(self, fault: str) -> None:
-        """Why it cannot stand, for people."""
+        """Note why it cannot stay, for people."""
         self.fault = fault
 
     def refuse(self, fault: str) -> None:
-        """Say why, and go at once."""
+        """Report why, and close at once."""
         self.is_refused = True
         self._owner.on_fault(self, fault)
         self.abort()
@@ -263,7 +263,7 @@ class Link(asyncio.Protocol):
 
 
 def tune(found: Any) -> None:
-    """Let small messages leave at once; notice a peer that vanished without a word.
+    """Send small messages at once; notice a peer that vanished without closing.
 
     Args:
         found: A socket, or what a transport gives for one; None: nothing to tune.
@@ -291,9 +291,9 @@ def _misdirected(hello: Hello) -> bytes:
     """The answer to a request of HTTP: which port takes those. Our own client knows the header."""
     http = hello.member.http
     where = f"its HTTP API is at {http}" if http else "it has no HTTP port"
-    body = f"this is the server port of node {hello.member.name}, for other nodes; {where}\n"
+    text = f"this is the server port of node {hello.member.name}, for other nodes; {where}\n"
     return (
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"X-Quorate-Server-Port: {http}\r\nConnection: close\r\n"
-        f"Content-Length: {len(body.encode())}\r\n\r\n{body}"
+        f"Content-Length: {len(text.encode())}\r\n\r\n{text}"
     ).encode()

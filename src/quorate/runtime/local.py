@@ -47,7 +47,7 @@ class LocalNode:
         node: The pure node; asked directly, in the loop's thread.
         driver: Ends the turn in which something was asked.
         tables: The node's.
-        settings: Limits and patience.
+        settings: Limits and timeouts.
         clock: Monotonic seconds.
         metrics: Gathers the figures of all parts.
 

@@ -120,7 +120,7 @@ class MapFile:
         self._countdown -= 1
         if self._countdown < 0:
             self._countdown = _LOOK_EVERY
-            self.make_room()
+            self.grow()
         try:
             return self.env.begin(write=True)
         except lmdb.Error as error:
@@ -153,7 +153,7 @@ class MapFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def make_room(self) -> None:
+    def grow(self) -> None:
         """Grow if less is free than the next transaction may need. No transaction may be open."""
         lacking = self._wanted_bytes - (self._size_bytes - self.used_bytes)
         if lacking <= 0:
@@ -183,7 +183,7 @@ class MapFile:
 
 
 def translated(error: lmdb.Error, where: str) -> StorageError:
-    """LMDB's error in the words of the port."""
+    """LMDB's error as the error of the port."""
     if isinstance(error, lmdb.MapFullError) or error.code in FULL:
         return StorageError("disk_full", f"{where}: no room for this transaction")
     if error.code in SHORTAGE:
@@ -194,7 +194,7 @@ def translated(error: lmdb.Error, where: str) -> StorageError:
 
 
 def file_system_of(directory: Path) -> str:
-    """The type of the file system that holds a directory; "" if it cannot be told.
+    """The type of the file system that holds a directory; "" if unknown.
 
     Raises:
         StorageError: `too_many_files`.

@@ -69,8 +69,8 @@ class Recorder:
         Raises:
             OSError: The disk does not take it.
         """
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        path = directory / f"flight-{stamp}.jsonl"
+        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        path = directory / f"flight-{started}.jsonl"
         head = msgspec.json.encode({"died": why}).decode()
         path.write_text("\n".join([head, *self.lines(), ""]), encoding="utf-8")
         return path

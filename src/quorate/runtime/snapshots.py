@@ -1,9 +1,9 @@
 """Snapshots of the tables on disk: what a node falls back to when its tables are not whole.
 
 A file holds every row as it lay when the view was taken, in key order, in chunks with a checksum
-each; a header names the slot, a trailer counts the rows. It is written under another name,
-synced, renamed, and the directory synced: a file with the right name is complete, or rotten. The
-newest two are kept, so that rot in one leaves another (and the log behind it is longer then). What
+each; a header names the slot, a trailer counts the rows. It is written under another name, synced,
+renamed, and the directory synced: a file with the right name is complete, or corrupt. The newest
+two are kept, so that corruption of one leaves another (and the log behind it is longer then). What
 a frame is, and that peers send the same chunks: `quorate.chunks`.
 
 ```text
@@ -175,8 +175,8 @@ def prune(directory: Path, kept: int = KEPT) -> None:
         StorageError: Some may still be there; the next call removes them.
     """
     try:
-        doomed = snapshots(directory)[kept:] + sorted(directory.glob(f"quorate-*{_UNFINISHED}"))
-        for path in doomed:
+        obsolete = snapshots(directory)[kept:] + sorted(directory.glob(f"quorate-*{_UNFINISHED}"))
+        for path in obsolete:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error, f"removing old snapshots in {directory}") from error

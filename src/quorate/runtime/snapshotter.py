@@ -77,7 +77,7 @@ class Snapshotter:
         def run() -> None:
             try:
                 is_whole = self._take(slot, view)
-            except BaseException as error:  # noqa: BLE001 - told in the node's thread
+            except BaseException as error:  # noqa: BLE001 - reported in the node's thread
                 failure = error
                 self._post(lambda: self._end(lambda: on_failed(failure)))
             else:
@@ -138,7 +138,7 @@ _Waiting = tuple[Chunk, Callable[[], object] | None]
 class _Copy:
     """One copy being written, in a thread of its own.
 
-    Whatever the thread raises is told by `ended`, and chunks are taken (and dropped) until `end`
+    What the thread raises is reported by `ended`, and chunks are taken (and dropped) until `end`
     or `give_up`. Nothing here blocks the caller: who sends chunks waits until some are stored
     (`node.catchup`), so few are here at a time.
 
@@ -210,7 +210,7 @@ class _Copy:
             before.join()  # it has the same files
         try:
             is_whole = self._write()
-        except BaseException as error:  # noqa: BLE001 - told in the node's thread
+        except BaseException as error:  # noqa: BLE001 - reported in the node's thread
             self._ended(error)
         else:
             if not is_whole:

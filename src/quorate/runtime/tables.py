@@ -1,9 +1,9 @@
-"""Ordered tables in LMDB: the body of `base.ports.Tables` that ships.
+"""Ordered tables in LMDB: the production implementation of `base.ports.Tables`.
 
 TAB-1 is in `rowformat`.
 TAB-2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
 TAB-3: a transaction that finds no room changes nothing (`mapfile`).
-TAB-4: LMDB's own pages have no checksum: what is rotten there may hide a row. `verify` finds that.
+TAB-4: LMDB's own pages have no checksum: corruption there may hide a row. `verify` finds that.
 TAB-5: nothing here pins old pages for longer than one read: the one open reader ends with the next
     commit, held views work otherwise (`heldviews`).
 """
@@ -411,7 +411,7 @@ def _write_rows(file: MapFile, rows: list[Row]) -> None:
             _try_rows(file, rows)
         except lmdb.Error as error:
             file.has_overflowed()
-            file.make_room()
+            file.grow()
             if not isinstance(error, lmdb.MapFullError) or file.size_bytes == size:
                 raise translated(error, str(file.path)) from error
         else:

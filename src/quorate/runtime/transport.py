@@ -1,13 +1,13 @@
 """Transport: links to the other members, kept up, and messages over them.
 
-Who dials whom: every node dials every member it has no link with, and, until it knows the
-members, every address it was told to join. So a restarted node is back at once, whoever was
-first. Two nodes that dial each other at the same time get two links; both then keep the one
-that the lower id dialed, and no word need be spoken about it. Of two links dialed by the same
-end the newer one counts: the other is a leftover that its dialer knows to be dead.
+Every node dials every member that it has no link with, and, until it knows the members, every
+address that it was configured to join. So a restarted node is connected at once, whoever dials
+first. Two nodes that dial each other at the same time get two links; both then keep the one that
+the lower id dialed, without a message about it. Of two links dialed by the same end the newer one
+counts: the other is one that its dialer knows to be closed.
 
-Nothing here waits: what a peer does not take is kept up to a limit, then its link is dropped.
-What was sent on a link that breaks may be lost; the node sends again what matters.
+Nothing here blocks: what a peer does not read is kept up to a limit, then its link is closed. What
+was sent on a link that breaks may be lost; the node sends again what matters.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from quorate.runtime.link import Link
 from quorate.wire.frame import encode_frame
 from quorate.wire.hello import Hello, judge_hello
 
-STRANGERS_MAX = 64
+UNIDENTIFIED_MAX = 64
 """Accepted connections without a finished handshake, at once; each further one costs another its
 place: the oldest of the host that has most. So who says nothing keeps nobody out."""
 
@@ -47,10 +47,10 @@ STUCK_S = 5.0
 STOP_S = 1.0
 """Peers get this long to take what was written before a stop."""
 
-LONELY_S = 5.0
+ISOLATED_S = 5.0
 """A node that reached nobody for this long says so; then after twice as long, and so on."""
 
-LONELY_MAX_S = 600.0
+ISOLATED_MAX_S = 600.0
 """It says so at least this often."""
 
 COMPLAINTS_MAX = 1000
@@ -107,12 +107,12 @@ class Transport:
         self._connector = connector
         self._log = log
         self._deliver: Callable[[Event], None] = _nowhere
-        self._on_heard: Callable[[], None] = _nowhere
+        self._on_received: Callable[[], None] = _nowhere
         self._on_failure: Callable[[BaseException], None] = _nowhere
         self._loop = asyncio.get_running_loop()
         self._server: asyncio.Server | None = None
         self._open: dict[Link, None] = {}  # every connection; a dict keeps the order
-        self._strangers: dict[Link, str] = {}  # the host of each accepted one, oldest first
+        self._unidentified: dict[Link, str] = {}  # the host of each accepted one, oldest first
         self._links: dict[NodeId, Link] = {}
         self._members: dict[str, Member] = {}  # by address, without this node
         self._member_ids: frozenset[NodeId] = frozenset()
@@ -125,17 +125,17 @@ class Transport:
         self._own_addresses: set[str] = set()
         self._is_configured = False
         self._is_stopped = False
-        self._lonely_s = LONELY_S
-        self._lonely: asyncio.TimerHandle | None = None
+        self._isolated_s = ISOLATED_S
+        self._isolated: asyncio.TimerHandle | None = None
         self.counters = TransportCounters()
 
-    # --- life ----------------------------------------------------------------------------------
+    # --- start and stop --------------------------------------------------------------------------
 
     async def start(
         self,
         listener: socket.socket,
         deliver: Callable[[Event], None],
-        on_heard: Callable[[], None],
+        on_received: Callable[[], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Accept connections, and begin to dial.
@@ -143,19 +143,19 @@ class Transport:
         Args:
             listener: A bound socket; given away.
             deliver: Takes events, at once.
-            on_heard: Called when all that came from a peer in one piece was delivered.
+            on_received: Called when all that came from a peer in one piece was delivered.
             on_failure: Gets what nobody expected.
         """
-        self._deliver, self._on_heard, self._on_failure = deliver, on_heard, on_failure
+        self._deliver, self._on_received, self._on_failure = deliver, on_received, on_failure
         self._server = await self._connector.serve(lambda: Link(self), listener)
         self._redial()
-        self._lonely = self._loop.call_later(self._lonely_s, self._look_lonely)
+        self._isolated = self._loop.call_later(self._isolated_s, self._report_isolation)
 
     async def stop(self) -> None:
-        """End every link; what is already written still leaves, if the peers take it soon."""
+        """End every link; what was written is still sent, if the peers read it soon."""
         self._is_stopped = True
-        if self._lonely is not None:
-            self._lonely.cancel()
+        if self._isolated is not None:
+            self._isolated.cancel()
         if self._server is not None:
             self._server.close()
         for address in list(self._dialings):
@@ -170,7 +170,7 @@ class Transport:
 
     @property
     def peers(self) -> tuple[NodeId, ...]:
-        """Whom a link stands with."""
+        """The peers with an established link."""
         return tuple(self._links)
 
     @property
@@ -180,29 +180,29 @@ class Transport:
 
     @property
     def unfinished_bytes(self) -> int:
-        """What has come of messages that are not complete."""
+        """The bytes received of messages that are not complete."""
         return sum(link.held_bytes for link in self._open)
 
     def drop(self, peer: NodeId) -> None:
-        """End the link to a peer, if one stands; it is dialed again."""
+        """End the link to a peer, if there is one; it is dialed again."""
         link = self._links.get(peer)
         if link is not None:
             link.abort()
 
     def cut_off(self, names: frozenset[str]) -> None:
-        """Hear nothing from the peers of these names, until called without them. For tests.
+        """Receive nothing from the peers of these names, until called without them. For tests.
 
         What they send on a link waits, as in a network that is cut; new links to them are closed.
         """
         changed, self._cut_off = self._cut_off ^ names, names
         for link in list(self._open):
             if link.peer is not None and link.peer.member.name in changed:
-                link.hear(link.peer.member.name not in names)
+                link.set_reading(link.peer.member.name not in names)
 
-    # --- what the driver asks ------------------------------------------------------------------
+    # --- what the driver asks --------------------------------------------------------------------
 
     def send(self, to: NodeId, message: Message, group: GroupNumber = GROUP) -> None:
-        """Collect a message of a group; it leaves with `flush`, or is lost if no link stands."""
+        """Collect a message of a group; `flush` sends it. Without a link it is lost."""
         link = self._links.get(to)
         if link is None:
             self.counters.unsent += 1
@@ -243,39 +243,39 @@ class Transport:
         self._redial()
 
     def refuse(self, peer: NodeId, why: str) -> None:
-        """End the link to a peer, and say why; its address is dialed again only after a while."""
+        """End the link to a peer, and log why; its address is dialed again only after a while."""
         link = self._links.get(peer)
         if link is not None:
-            self.flush()  # what was said before still leaves
+            self.flush()  # what was written before is still sent
             link.mark_refused()
             self.on_fault(link, why)
             link.close()
 
-    # --- what links tell -----------------------------------------------------------------------
+    # --- called by links -------------------------------------------------------------------------
 
     @property
     def hello(self) -> Hello:
-        """What this node says first."""
+        """The Hello of this node."""
         return self._hello()
 
     def on_opened(self, link: Link) -> bool:
-        """A connection stands, and its handshake has begun; of too many an older one ends."""
+        """A connection is established, its handshake begun; beyond a limit an older one ends."""
         self._open[link] = None
         if not link.is_dialed:
-            self._strangers[link] = link.remote.rpartition(":")[0]
-            if len(self._strangers) > STRANGERS_MAX:
-                self._end_a_stranger()
+            self._unidentified[link] = link.remote.rpartition(":")[0]
+            if len(self._unidentified) > UNIDENTIFIED_MAX:
+                self._end_unidentified()
         return not self._is_stopped
 
-    def _end_a_stranger(self) -> None:
-        counts = Counter(self._strangers.values())
+    def _end_unidentified(self) -> None:
+        counts = Counter(self._unidentified.values())
         most = max(counts.values())
-        link = next(each for each, host in self._strangers.items() if counts[host] == most)
-        del self._strangers[link]
+        link = next(each for each, host in self._unidentified.items() if counts[host] == most)
+        del self._unidentified[link]
         link.abort()
 
     def judge(self, link: Link, theirs: Hello) -> bool:
-        """Decide whether a link may stand, and make it the one that counts if it is better."""
+        """Decide whether a link may stay, and prefer it to an older one if it is better."""
         mine = self._hello()
         if theirs.nonce == mine.nonce and theirs.member.id == mine.member.id:
             link.note_fault("it leads back to this node")
@@ -291,7 +291,7 @@ class Transport:
             return False
         peer = theirs.member.id
         link.accept(theirs)
-        self._strangers.pop(link, None)
+        self._unidentified.pop(link, None)
         other = self._links.get(peer)
         if other is not None:
             if _is_kept(other, link, mine.member.id):
@@ -334,13 +334,13 @@ class Transport:
         self.counters.received += len(messages)
         for group, message in messages:
             self._deliver(Received(sender, message, group))
-        self._on_heard()
+        self._on_received()
 
     def on_unfinished(self, link: Link, is_new: bool) -> None:
-        """A message came in part: what all that are no members hold is bounded.
+        """A part of a message was received: the memory of all that are no members is limited.
 
-        A bound for each will not do: a node that was away for long, or is new, hears long messages
-        from members that it does not know as such yet. Theirs are soon complete.
+        A limit for each would not do: a node that was away for long, or is new, receives long
+        messages from members that it does not know as such yet. They are soon complete.
         """
         if self._is_members(link):
             return
@@ -363,15 +363,15 @@ class Transport:
         return peer in self._member_ids and self._links.get(peer) is link
 
     def on_fault(self, link: Link, fault: str) -> None:
-        """A peer broke the rules or was refused: told once in the log."""
+        """A peer broke the protocol or was refused: logged once."""
         link.note_fault(fault)
         self.counters.refused += 1
         self._complain("peer refused", fault, address=link.remote)
 
     def on_closed(self, link: Link) -> None:
-        """A link is gone."""
+        """A link has ended."""
         self._open.pop(link, None)
-        self._strangers.pop(link, None)
+        self._unidentified.pop(link, None)
         self._dirty.pop(link, None)
         self._unfinished.pop(link, None)
         if link.peer is None or self._links.get(link.peer.member.id) is not link:
@@ -381,7 +381,7 @@ class Transport:
         self.counters.disconnected += 1
         self._tell("peer disconnected", link)
         is_ours = link.is_refused or self._is_stopped
-        if not link.is_heard and link.is_dialed and not is_ours:
+        if not link.has_received and link.is_dialed and not is_ours:
             text = "it closed the connection right after the handshake; its own log may say why"
             self._complain("refused by peer", text, peer=member.name, address=link.remote)
         self._wake_dialers()
@@ -395,12 +395,12 @@ class Transport:
         link.abort()
 
     def _tell(self, what: str, link: Link) -> None:
-        """Tell of a link; of one to a node that is no member only to who asks for every detail."""
+        """Log about a link; if the node is no member, only at the level for debugging."""
         if link.peer is None:
             return
         member = link.peer.member
-        is_told = member.id in self._member_ids or not self._is_configured
-        tell = self._log.info if is_told else self._log.debug
+        is_shown = member.id in self._member_ids or not self._is_configured
+        tell = self._log.info if is_shown else self._log.debug
         tell(what, peer=member.name, address=link.remote)
 
     def _complain(self, what: str, why: str, **fields: str) -> None:
@@ -412,7 +412,7 @@ class Transport:
         self._complaints.add(key)
         self._log.warning(what, why=why, **fields)
 
-    # --- dialing -------------------------------------------------------------------------------
+    # --- dialing ---------------------------------------------------------------------------------
 
     def wants(self, address: str, leads_to: NodeId | None) -> bool:
         """Whether a link to this address is missing."""
@@ -420,8 +420,8 @@ class Transport:
         owner = member.id if member is not None else leads_to
         if self._is_stopped or address in self._own_addresses or owner in self._links:
             return False
-        is_lonely = not self._is_configured or (bool(self._members) and not self._links)
-        return member is not None or (is_lonely and address in self._join)
+        is_isolated = not self._is_configured or (bool(self._members) and not self._links)
+        return member is not None or (is_isolated and address in self._join)
 
     def is_second(self, peer: NodeId | None) -> bool:
         """Whether the other end is to dial first after a break: the one with the lower id."""
@@ -432,19 +432,19 @@ class Transport:
         self.counters.dials += 1
         return Link(self, address)
 
-    def _look_lonely(self) -> None:
-        """Say what was dialed and what came back, if that was nobody; the longer the less often."""
+    def _report_isolation(self) -> None:
+        """Log the results of dialing while no link is established, at growing intervals."""
         tried = [
             f"{address}: {dialing.dialer.outcome}"
             for address, dialing in self._dialings.items()
             if dialing.dialer.outcome and address not in self._own_addresses
         ]
         if self._links or not tried:
-            self._lonely_s = LONELY_S
+            self._isolated_s = ISOLATED_S
         else:
             self._log.warning("no other node reached", tried="; ".join(tried))
-            self._lonely_s = min(2 * self._lonely_s, LONELY_MAX_S)
-        self._lonely = self._loop.call_later(self._lonely_s, self._look_lonely)
+            self._isolated_s = min(2 * self._isolated_s, ISOLATED_MAX_S)
+        self._isolated = self._loop.call_later(self._isolated_s, self._report_isolation)
 
     def _redial(self) -> None:
         if self._is_stopped or self._server is None:
@@ -473,7 +473,7 @@ class Transport:
 
 
 def _is_kept(older: Link, newer: Link, me: NodeId) -> bool:
-    """Whether the older of two links to a peer stays. Both ends must come to the same."""
+    """Whether the older of two links to a peer stays. Both ends must decide the same."""
     if older.peer is None or newer.peer is None or older.peer.nonce != newer.peer.nonce:
         return False  # the peer has started anew: the older link is dead
     if older.is_dialed == newer.is_dialed:

@@ -1,18 +1,18 @@
-"""The log on a real disk: obeys `wire.journal`, and takes all that waits as one commit.
+"""The log on disk: executes the operations of `wire.journal`, one commit for all that waits.
 
-Who calls is the loop's thread. While syncs are short it writes and syncs by itself: a hand-over
-to a thread and back costs about 100 µs of CPU under load, as both want the interpreter's lock,
-and the other nodes sync at the same time anyway. While they are long, records go by a queue to
-one thread that writes and syncs, and comes back by `post`: the loop must not stand still.
+The caller is the loop's thread. While syncs are short it writes and syncs itself: passing records
+to a thread and back costs about 100 µs of CPU under load, as both need the interpreter's lock, and
+the other nodes sync at the same time anyway. While they are long, records go through a queue to one
+thread that writes and syncs, and reports by `post`: the loop must not block.
 
-A second thread, the keeper, makes segments ahead, watches the space, removes recycled segments
-that it finds no use for, and closes the last commit when nothing is written any more. Journal and
-files are used under one lock.
+A second thread, for maintenance, makes segments ahead, checks the free space, removes recycled
+segments that are not needed, and closes the last commit when nothing is written any more. Journal
+and files are used under one lock.
 
-A failed sync is fatal: it is told once, and nothing is written or synced again. A full disk and
-a want of file descriptors are not: the records wait, and go on when there is space. The ballast
-is the segments made ahead: the second of them cannot be made any more while the first is still
-there for ballots.
+A failed sync is fatal: it is reported once, and nothing is written or synced again. A full disk and
+a lack of file descriptors are not: the records wait, and are written when there is space. The disk
+reserve is the segments made ahead: when the second of them cannot be made any more, the first is
+still there for ballots.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ SyncMode = Literal["auto", "thread", "inline", "none"]
 
 
 class WalSettings(msgspec.Struct, frozen=True):
-    """How the log is written. May differ between nodes.
+    """Settings of the log. May differ between nodes.
 
     Attributes:
         layout: Sizes of its files.
@@ -49,9 +49,9 @@ class WalSettings(msgspec.Struct, frozen=True):
             loop that stands still longer misses more than it saves.
         free_bytes_min: Less free space than this counts as full: other files (tables,
             snapshots) need some, too. It is enough again at twice this.
-        poll_s: How often the keeper looks at the space and for idleness.
-        quiet_polls: When it looked so often and no segment was begun meanwhile, recycled ones
-            beyond those made ahead are removed: making one that seldom costs nothing.
+        poll_s: How often the maintenance thread checks the free space, and whether the log is idle.
+        quiet_polls: After so many checks without a new segment, recycled ones beyond those made
+            ahead are removed: making one that rarely costs little.
     """
 
     layout: Layout = Layout()
@@ -97,15 +97,15 @@ Post = Callable[..., Any]
 
 
 class Wal:
-    """The log of one node in one life: read `records` to the end, `start`, then append.
+    """The log of one run of a node: read `records` to the end, `start`, then append.
 
     Args:
-        directory: Of the log alone; made if missing.
-        identity: Of this life.
-        settings: See there.
+        directory: The directory of the log alone; made if missing.
+        identity: Identifies this run.
+        settings: The settings.
         is_begun: There was a log before: a missing one is an error.
-        begun_in: The newest life that is known to have begun to write it; 0: unknown.
-        files: What touches the disk; tests break it.
+        begun_in: The newest incarnation that is known to have begun the log; 0: unknown.
+        files: Accesses the disk; tests inject faults here.
 
     Raises:
         StorageError: The log cannot be used; nothing was changed.
@@ -138,21 +138,21 @@ class Wal:
         self._jobs: SimpleQueue[_Job] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
-        self._keeper_wake = threading.Event()
+        self._maintenance_wake = threading.Event()
         self._asked = 0  # by the loop's thread alone
         self._durable = 0  # likewise
         self._written = 0  # by whoever holds the lock
         self._is_full = False  # by the loop's thread alone
         self._has_rest = False  # the journal is ahead of the files; by whoever holds the lock
         self._has_failed = False  # set by whoever holds the lock
-        self._has_told_failure = False  # by the loop's thread alone
+        self._has_reported_failure = False  # by the loop's thread alone
         self._post: Post = _nowhere
         self._on_durable: Callable[[int], None] = _nowhere
         self._on_failure: Callable[[BaseException], None] = _nowhere
         self._on_space: Callable[[bool], None] = _nowhere
 
     def records(self) -> Iterator[Record]:
-        """What the log remembers, oldest first; see `wire.recovery`. Once, and to the end."""
+        """The records of the log, oldest first; see `wire.recovery`. Once, and to the end."""
         return self._recovery.records()
 
     def start(
@@ -182,7 +182,7 @@ class Wal:
             self._files.do(operation)
             if isinstance(operation, Sync):
                 self.stats.sync_s = self.stats.quickest_s = time.perf_counter() - began_s
-        for name, work in (("wal", self._run), ("wal-keeper", self._keep)):
+        for name, work in (("wal", self._run), ("wal-maintenance", self._maintain)):
             thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -191,7 +191,7 @@ class Wal:
         """Have records written in this order, behind all earlier ones.
 
         Args:
-            asked: What is to be written; given away.
+            asked: The records; not to be changed afterwards.
 
         Returns:
             True if they are durable already; `on_durable` is not called for them then. The
@@ -211,7 +211,7 @@ class Wal:
 
     @property
     def log_bytes(self) -> int:
-        """How much a restart would have to read."""
+        """The bytes that a restart would have to read."""
         return 0 if self._journal is None else self._journal.log_bytes
 
     @property
@@ -226,7 +226,7 @@ class Wal:
 
     @property
     def mark(self) -> int:
-        """How many records are durable, as far as the loop has been told."""
+        """How many records are durable, as far as reported to the loop."""
         return self._durable
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class Wal:
         What `post` was given before may still run afterwards.
         """
         self._stopping.set()
-        self._keeper_wake.set()
+        self._maintenance_wake.set()
         self._jobs.put(_STOP)
         for thread in self._threads:
             thread.join()
@@ -252,7 +252,7 @@ class Wal:
                 return True
 
     def _append_inline(self, asked: Sequence[Persist]) -> bool:
-        if not self._lock.acquire(blocking=False):  # the keeper closes, or a truncation runs
+        if not self._lock.acquire(blocking=False):  # another thread uses the journal
             self._jobs.put(asked)
             return False
         try:
@@ -314,7 +314,7 @@ class Wal:
                 self._fail(error)
                 raise
 
-    # --- the thread that syncs --------------------------------------------------------------
+    # --- the thread that syncs -------------------------------------------------------------------
 
     def _run(self) -> None:
         is_stopping = False
@@ -350,7 +350,7 @@ class Wal:
             if is_stopping:
                 self._obey(self._opened.close_idle())
             if self._opened.spares < self._settings.layout.spares_ready:
-                self._keeper_wake.set()
+                self._maintenance_wake.set()
         return is_stopping
 
     def _obey(self, operations: Sequence[FileOp], records: int = 0) -> None:
@@ -371,12 +371,12 @@ class Wal:
                 is_full = error.code == "disk_full"
             if is_full:
                 self._tell(self._space_became, True)
-                self._obey(self._opened.release())  # the keeper cannot: it waits for the lock
+                self._obey(self._opened.release())  # the other thread waits for the lock
             self._stopping.wait(self._settings.poll_s)
 
-    # --- the keeper -------------------------------------------------------------------------
+    # --- maintenance -----------------------------------------------------------------------------
 
-    def _keep(self) -> None:
+    def _maintain(self) -> None:
         asked_before = newest_before = -1
         quiet_polls = 0
         while not self._stopping.is_set():
@@ -391,8 +391,8 @@ class Wal:
             if asked == asked_before:  # else do not even take the lock
                 self._close_if_idle(asked)
             asked_before = asked
-            self._keeper_wake.wait(self._settings.poll_s)
-            self._keeper_wake.clear()
+            self._maintenance_wake.wait(self._settings.poll_s)
+            self._maintenance_wake.clear()
 
     def _close_if_idle(self, asked: int) -> None:
         with self._held():
@@ -435,7 +435,7 @@ class Wal:
         self._tell(self._space_became, is_full)
         return is_full
 
-    # --- back in the loop's thread ----------------------------------------------------------
+    # --- back in the loop's thread ---------------------------------------------------------------
 
     def _became_durable(self, mark: int) -> None:
         if not self._has_failed:
@@ -452,7 +452,7 @@ class Wal:
         try:
             work()
         except _EndedError:
-            pass  # told by whoever failed
+            pass  # reported where it failed
         except BaseException as error:  # noqa: BLE001  # bugs too: the loop ends the node
             self._fail(error)
 
@@ -461,8 +461,8 @@ class Wal:
         self._tell(self._failed, error)
 
     def _failed(self, error: BaseException) -> None:
-        if not self._has_told_failure:
-            self._has_told_failure = True
+        if not self._has_reported_failure:
+            self._has_reported_failure = True
             self._on_failure(error)
 
     def _tell(self, function: Callable[..., None], argument: object) -> None:

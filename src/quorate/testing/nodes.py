@@ -20,9 +20,9 @@ from quorate.base.effects import Halt
 from quorate.base.errors import UnavailableError
 from quorate.base.ports import Status
 from quorate.gateways.http.server import ConsulServer, HttpConfig
-from quorate.runtime.body import Body, BodySettings, start_body
-from quorate.runtime.home import HomeSettings
 from quorate.runtime.reserved import HOST, ReservedPort
+from quorate.runtime.server import NodeServer, ServerSettings, start_server
+from quorate.runtime.storage import StorageSettings
 from quorate.runtime.wal import WalSettings
 from quorate.wire.journal import Layout
 
@@ -57,7 +57,7 @@ class NodeThread(threading.Thread):
 
     def __init__(
         self,
-        settings: BodySettings,
+        settings: ServerSettings,
         http: HttpConfig,
         peer_port: ReservedPort,
         http_port: ReservedPort,
@@ -72,7 +72,7 @@ class NodeThread(threading.Thread):
         self._cut_off = cut_off
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._body: Body | None = None
+        self._body: NodeServer | None = None
         self._ending: asyncio.Future[bool] | None = None
         self._is_clean_end: bool | None = None  # None: nobody has asked for its end
         self._resumed = threading.Event()
@@ -93,7 +93,7 @@ class NodeThread(threading.Thread):
                 self.started.set_exception(error)
 
     async def _serve(self) -> None:
-        body = await start_body(
+        body = await start_server(
             self._settings, self._peer_port.listen(), self._log, cut_off=self._cut_off
         )
         server = ConsulServer(body.local, self._http)
@@ -123,7 +123,7 @@ class NodeThread(threading.Thread):
         """Whether it is paused."""
         return not self._resumed.is_set()
 
-    def call(self, function: Callable[[Body], T]) -> T:
+    def call(self, function: Callable[[NodeServer], T]) -> T:
         """Call a function in the node's thread, and return its result.
 
         Raises:
@@ -217,7 +217,7 @@ class ClusterNode:
 
     def __init__(
         self,
-        settings: BodySettings,
+        settings: ServerSettings,
         peer_port: ReservedPort,
         http_port: ReservedPort,
         log: FilteringBoundLogger,
@@ -343,7 +343,7 @@ def made_nodes(
     for directory, peer_port, http_port in zip(
         directories, ports[:size], ports[size:], strict=True
     ):
-        body = BodySettings(
+        body = ServerSettings(
             directory,
             directory.name,
             peer_port.address,
@@ -352,7 +352,7 @@ def made_nodes(
             expect=size if size > 1 else 0,
             is_alone=size == 1,
             node=settings,
-            home=HomeSettings(wal, TABLES_STEP_BYTES),
+            storage=StorageSettings(wal, TABLES_STEP_BYTES),
         )
         nodes.append(ClusterNode(body, peer_port, http_port, log.bind(node=directory.name)))
     return tuple(nodes)

@@ -218,7 +218,7 @@ def test_what_breaks_in_a_later_turn_ends_the_node_too() -> None:
 
 def test_each_effect_of_the_contract_has_an_action() -> None:
     async def play(world: World) -> None:
-        assert world.driver.deeds == frozenset(get_args(Effect))
+        assert world.driver.actions == frozenset(get_args(Effect))
 
     played(play)
 
@@ -266,7 +266,7 @@ def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied
         world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
         world.node.is_unsettled = True
         world.obey(Persist(RECORD))
-        world.driver.hurry()
+        world.driver.expedite()
         assert world.tape[-2:] == ["send bob", "written"]
         await world.settle()
 
@@ -278,7 +278,7 @@ def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied
 def test_what_waits_for_no_disk_leaves_before_one_that_is_urgent() -> None:
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD), Persist(RECORD))
-        world.driver.hurry()
+        world.driver.expedite()
         assert world.tape[1:4] == ["send bob", "written", "append 1"]
 
     played(play)
@@ -324,7 +324,7 @@ def test_no_turn_ends_behind_what_was_applied_late_and_lets_nothing_go_on() -> N
 def test_nothing_to_remember_is_no_reason_to_flush() -> None:
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD))
-        world.driver.hurry()
+        world.driver.expedite()
         assert "written" not in world.tape
 
     played(play)

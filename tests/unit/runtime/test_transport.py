@@ -19,7 +19,7 @@ from quorate.net.connector import PLAIN, Connector
 from quorate.runtime import link as link_module
 from quorate.runtime import transport as transport_module
 from quorate.runtime.addresses import join_address
-from quorate.runtime.transport import STRANGERS_MAX, Transport
+from quorate.runtime.transport import UNIDENTIFIED_MAX, Transport
 from quorate.wire.hello import MAGIC, VERSION_MAX, Hello, config_hash, encode_hello
 from tests.limits import HANG_S
 from tests.unit.net.tls import connector
@@ -355,10 +355,10 @@ def test_a_silent_connection_is_closed_at_the_deadline(monkeypatch: Any) -> None
 def test_a_flood_of_silent_connections_does_not_grow_without_bound() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
-        floods = [await raw(ann) for _ in range(STRANGERS_MAX + 1)]
+        floods = [await raw(ann) for _ in range(UNIDENTIFIED_MAX + 1)]
         with contextlib.suppress(ConnectionResetError):  # the system may tell it either way
             assert await floods[0][0].read(1) == b""  # the oldest
-        assert ann.transport.connections <= STRANGERS_MAX + 1
+        assert ann.transport.connections <= UNIDENTIFIED_MAX + 1
         for _, writer in floods:
             writer.close()
         await stopped(ann)
@@ -369,7 +369,7 @@ def test_a_flood_of_silent_connections_does_not_grow_without_bound() -> None:
 def test_connections_that_say_nothing_keep_no_node_out() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
-        floods = [await raw(ann) for _ in range(2 * STRANGERS_MAX)]
+        floods = [await raw(ann) for _ in range(2 * UNIDENTIFIED_MAX)]
         bob = await Peer(BOB, join=(ann.address,)).start()
         await ann.until(lambda p: p.is_linked(bob))
         assert bob.transport.counters.dials == 1
@@ -384,7 +384,7 @@ def test_of_too_many_unknown_connections_a_host_that_has_many_loses_one() -> Non
     async def play() -> None:
         ann = await Peer(ANN).start()
         patient = await raw(ann, "127.0.0.2")
-        floods = [await raw(ann) for _ in range(2 * STRANGERS_MAX)]
+        floods = [await raw(ann) for _ in range(2 * UNIDENTIFIED_MAX)]
         bob = Peer(BOB)
         patient[1].write(encode_hello(bob.hello))
         assert await patient[0].read(len(MAGIC)) == MAGIC
@@ -518,7 +518,7 @@ def test_no_link_comes_up_across_a_cut() -> None:
 def test_a_node_that_reaches_nobody_says_what_it_dialed_and_what_came_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport_module, "LONELY_S", 0.02)
+    monkeypatch.setattr(transport_module, "ISOLATED_S", 0.02)
 
     async def play() -> None:
         with socket.create_server((HOST, 0)) as closed:

@@ -1,8 +1,8 @@
-"""Body: one node with a disk, a socket and a clock. What starts it gives it gateways.
+"""A node as a server: with disk, sockets and clock. Its gateways are added by the caller.
 
-Start: open the home, read the log into the pure node, start the log, obey the first effects,
-accept peers. Stop: refuse what is new, hand leadership over, end the turns, let the log finish,
-sync the tables. A body that can not go on says so by `ended`, and is then only to be closed.
+Start: open the storage, read the log into the pure node, start the log, execute the first effects,
+accept peers. Stop: refuse new requests, transfer leadership, end the turns, let the log finish,
+sync the tables. When the node cannot go on, `ended` is set, and it can only be closed.
 """
 
 import asyncio
@@ -33,16 +33,16 @@ from quorate.node.presence import registration
 from quorate.paxos.transfer import best_successor
 from quorate.runtime.descriptors import RESERVE, open_count
 from quorate.runtime.driver import Driver
-from quorate.runtime.home import Home, HomeSettings
 from quorate.runtime.local import LocalNode
 from quorate.runtime.measures import gathered
 from quorate.runtime.snapshots import durable_slot
 from quorate.runtime.snapshotter import SnapshotInstaller, Snapshotter
+from quorate.runtime.storage import Storage, StorageSettings
 from quorate.runtime.transport import Transport
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, settings_shown
 
 HOUSEKEEPING_S = 1.0
-"""How often a body looks whether a snapshot is due."""
+"""How often it is checked whether a snapshot is due."""
 
 SNAPSHOT_RETRY_S = 60.0
 """After a failed snapshot, the next one is tried this much later."""
@@ -60,19 +60,19 @@ DRAIN_S = 3.0
 POLL_S = 0.01
 
 
-class BodySettings(msgspec.Struct, frozen=True):
-    """What a body needs to know.
+class ServerSettings(msgspec.Struct, frozen=True):
+    """Settings of a node and its storage.
 
     Attributes:
-        data_dir: Where it lives.
-        name: What people call the node.
-        address: Where peers reach it.
-        http: Where clients reach it; "" if nowhere.
-        join: Addresses of peers to ask, until the members are known.
+        data_dir: The data directory.
+        name: The name of the node, for people.
+        address: The address for peers.
+        http: The address for clients; "" if there is none.
+        join: Addresses of peers to contact until the members are known.
         expect: See `base.config.Bootstrap`.
         is_alone: See `base.config.Bootstrap`.
         node: See `base.config`.
-        home: See `runtime.home`.
+        storage: See `runtime.storage`.
     """
 
     data_dir: Path
@@ -83,32 +83,32 @@ class BodySettings(msgspec.Struct, frozen=True):
     expect: int = 0
     is_alone: bool = False
     node: NodeSettings = NodeSettings()
-    home: HomeSettings = HomeSettings()
+    storage: StorageSettings = StorageSettings()
 
 
-class Body:
-    """A running node. Made by `start_body`.
+class NodeServer:
+    """A running node. Made by `start_server`.
 
     Attributes:
-        local: What gateways ask.
-        member: This node as its cluster knows it.
-        ended: Done when the node can not go on: a Halt, or the error that broke it.
+        local: The interface for gateways.
+        member: This node as a member of the cluster.
+        ended: Done when the node cannot go on: a Halt, or the error that ended it.
     """
 
     def __init__(
         self,
-        settings: BodySettings,
-        home: Home,
+        settings: ServerSettings,
+        storage: Storage,
         log: FilteringBoundLogger,
         connector: Connector = PLAIN,
     ) -> None:
         self._settings = settings
-        self._home = home
+        self._storage = storage
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self._snapshotter = Snapshotter(home.snapshots, home.tables, self._post)
+        self._snapshotter = Snapshotter(storage.snapshots, storage.tables, self._post)
         self._copies = SnapshotInstaller(
-            home.snapshots, home.tables, self._post, self._install_failed
+            storage.snapshots, storage.tables, self._post, self._install_failed
         )
         self._shortages = RESERVE.shortages
         self._snapshot_due_s = float("-inf")
@@ -116,7 +116,7 @@ class Body:
         self._segments_before = 0  # the same, in files
         self._housekeeping: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[Halt | BaseException] = self._loop.create_future()
-        directory, node = home.directory, settings.node
+        directory, node = storage.directory, settings.node
         self.member = Member(directory.node_id, settings.name, settings.address, settings.http)
         self._node = self._new_node()
         self._shown = settings_shown(node.cluster)
@@ -130,32 +130,32 @@ class Body:
         )
         self._driver = Driver(
             self._node,
-            disk=home.wal,
+            disk=storage.wal,
             links=self._transport,
             copies=self._copies,
             tick_s=node.timing.tick_s,
             clock=time.monotonic,
             log=log,
             on_end=self._on_end,
-            noted=(home.wal.stats.durations, home.tables.durations),
+            noted=(storage.wal.stats.durations, storage.tables.durations),
         )
         self.local = LocalNode(
-            self._node, self._driver, home.tables, node, time.monotonic, self._measures
+            self._node, self._driver, storage.tables, node, time.monotonic, self._measures
         )
 
     def _new_node(self) -> Node:
-        settings, directory = self._settings, self._home.directory
+        settings, directory = self._settings, self._storage.directory
         return Node(
             self.member,
             directory.incarnation,
             settings.node,
-            self._home.tables,
-            self._home.wal.records(),
+            self._storage.tables,
+            self._storage.wal.records(),
             _new_rng(),
             time.monotonic(),
             wall_ms=_wall_ms,
             bootstrap=Bootstrap(settings.expect, settings.is_alone, settings.join),
-            snapshot=durable_slot(self._home.snapshots),
+            snapshot=durable_slot(self._storage.snapshots),
             before=directory.known_cluster,
         )
 
@@ -166,17 +166,17 @@ class Body:
             StorageError: The log could not be begun.
         """
         driver = self._driver
-        for warning in self._home.wal.warnings:
+        for warning in self._storage.wal.warnings:
             self._log.warning("log", what=warning)
-        self._home.wal.start(
+        self._storage.wal.start(
             self._loop.call_soon_threadsafe,
             lambda mark: driver.deliver(Persisted(mark)),
             driver.fail,
             lambda is_full: driver.deliver(SpaceChanged(is_full)),
         )
-        self._home.log_started()
+        self._storage.log_started()
         driver.start()
-        await self._transport.start(listener, driver.deliver, driver.hurry, driver.fail)
+        await self._transport.start(listener, driver.deliver, driver.expedite, driver.fail)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
     def cut_off(self, names: frozenset[str]) -> None:
@@ -239,7 +239,7 @@ class Body:
         await self._transport.stop()
         self._snapshotter.stop()
         self._copies.close()
-        self._home.close(is_clean=is_clean)
+        self._storage.close(is_clean=is_clean)
 
     # --- stopping ------------------------------------------------------------------------------
 
@@ -252,8 +252,8 @@ class Body:
         self.local.change(OWN, "transfer", successor, lambda _: None)
         await self._until(lambda: self.local.status().role != "leader", HAND_OVER_S)
 
-    async def _until(self, is_done: Callable[[], bool], patience_s: float) -> None:
-        deadline_s = time.monotonic() + patience_s
+    async def _until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
         driver = self._driver
         while not (is_done() or driver.is_over or time.monotonic() > deadline_s):  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)  # a pure node calls nobody: ask it
@@ -261,10 +261,10 @@ class Body:
     def _on_end(self, why: Halt | BaseException) -> None:
         """The node can not go on: keep what may explain it."""
         if isinstance(why, StorageError) and why.code == "corrupt":
-            self._home.distrust_tables()
+            self._storage.distrust_tables()
         text = f"{why.code}: {why.reason}" if isinstance(why, Halt) else repr(why)
         with contextlib.suppress(OSError):  # the disk may be the reason
-            self._driver.recorder.save(self._home.directory.path, text)
+            self._driver.recorder.save(self._storage.directory.path, text)
         if not self.ended.done():
             self.ended.set_result(why)
 
@@ -276,8 +276,10 @@ class Body:
             return
         self._tell_shortage()
         now_s = time.monotonic()
-        grown_bytes = self._home.wal.log_bytes - self._log_bytes_before
-        wanted_bytes = max(self._settings.home.snapshot_log_bytes, self._home.tables.used_bytes)
+        grown_bytes = self._storage.wal.log_bytes - self._log_bytes_before
+        wanted_bytes = max(
+            self._settings.storage.snapshot_log_bytes, self._storage.tables.used_bytes
+        )
         replica = self._node.group.replica
         is_waited_for = replica is not None and replica.durable.is_snapshot_wanted
         is_due = grown_bytes > wanted_bytes or self._has_many_segments() or is_waited_for
@@ -286,21 +288,21 @@ class Body:
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
 
     def _has_many_segments(self) -> bool:
-        home = self._settings.home
-        needed = home.snapshot_log_bytes // home.wal.layout.segment_bytes
-        segments = self._home.wal.segments
+        storage = self._settings.storage
+        needed = storage.snapshot_log_bytes // storage.wal.layout.segment_bytes
+        segments = self._storage.wal.segments
         self._segments_before = min(self._segments_before, segments)
         return segments - self._segments_before > needed + SEGMENTS_MAX
 
     def _snapshot_done(self, slot: Slot) -> None:
         self._log.info("snapshot", slot=slot, bytes=self._snapshotter.bytes)
         self._driver.deliver(SnapshotTaken(slot))
-        self._log_bytes_before = self._settings.home.wal.layout.segment_bytes
-        self._segments_before = self._home.wal.segments
+        self._log_bytes_before = self._settings.storage.wal.layout.segment_bytes
+        self._segments_before = self._storage.wal.segments
 
     def _snapshot_failed(self, error: BaseException) -> None:
         """Try again in a while, unless the tables are damaged, or a promise could be broken."""
-        self._log.error("snapshot failed", why=_told(error))
+        self._log.error("snapshot failed", why=_text_of(error))
         self._snapshot_due_s = time.monotonic() + SNAPSHOT_RETRY_S
         if isinstance(error, QuorateError):
             if error.code == "corrupt":
@@ -312,7 +314,7 @@ class Body:
 
     def _install_failed(self, error: BaseException) -> None:
         """A peer's snapshot could not be taken in: start anew, the log and the tables are whole."""
-        self._log.error("snapshot of a peer not taken in", why=_told(error))
+        self._log.error("snapshot of a peer not taken in", why=_text_of(error))
         self._driver.fail(error)
 
     def _tell_shortage(self) -> None:
@@ -335,8 +337,8 @@ class Body:
             VERSION_MAX,
             self._node.cluster_id,
             self.member,
-            self._home.directory.incarnation,
-            self._home.directory.nonce,
+            self._storage.directory.incarnation,
+            self._storage.directory.nonce,
             *self._shown,
         )
 
@@ -345,46 +347,46 @@ class Body:
             self._loop.call_soon_threadsafe(function)
 
     def _measures(self) -> list[Metric]:
-        wal, tables = self._home.wal, self._home.tables
+        wal, tables = self._storage.wal, self._storage.tables
         return gathered(self._node, self._driver, self._transport, wal, tables, time.monotonic())
 
 
-async def start_body(
-    settings: BodySettings,
+async def start_server(
+    settings: ServerSettings,
     listener: socket.socket,
     log: FilteringBoundLogger,
     *,
     cut_off: frozenset[str] = frozenset(),
     connector: Connector = PLAIN,
-) -> Body:
-    """Bring a node to life.
+) -> NodeServer:
+    """Start a node.
 
     Args:
         settings: See there.
-        listener: A bound socket for peers; given away.
-        log: For people.
-        cut_off: Names of peers that it hears nothing from, see `Transport.cut_off`.
+        listener: A bound socket for peers; closed with the node.
+        log: The logger.
+        cut_off: Names of peers from which nothing is received, see `Transport.cut_off`.
         connector: Makes the connections to peers.
 
     Raises:
         StorageError: The data directory cannot be used as it is; the text says what to do.
     """
     try:
-        home = Home(settings.data_dir, settings.home, log, settings.node.cluster)
+        storage = Storage(settings.data_dir, settings.storage, log, settings.node.cluster)
     except BaseException:
         listener.close()
         raise
     try:
-        body = Body(settings, home, log, connector)
-        body.cut_off(cut_off)
-        await body.start(listener)
+        server = NodeServer(settings, storage, log, connector)
+        server.cut_off(cut_off)
+        await server.start(listener)
     except BaseException as error:
         if isinstance(error, QuorateError) and error.code == "corrupt":
-            home.distrust_tables()
+            storage.distrust_tables()
         listener.close()
-        home.close(is_clean=False)
+        storage.close(is_clean=False)
         raise
-    return body
+    return server
 
 
 def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
@@ -392,13 +394,13 @@ def successor_of(status: Status, linked: Collection[NodeId]) -> Member | None:
     if status.role != "leader":
         return None
     voters = status.configuration.voters
-    heard = [one.id for one in voters if one.id in linked and one.id in status.healthy]
-    best = best_successor({node: status.watermark_of(node) for node in heard})
+    linked_voters = [one.id for one in voters if one.id in linked and one.id in status.healthy]
+    best = best_successor({node: status.watermark_of(node) for node in linked_voters})
     return None if best is None else status.configuration.member(best)
 
 
-def _told(error: BaseException) -> str:
-    """What is said of an error in one line, without values of keys."""
+def _text_of(error: BaseException) -> str:
+    """An error in one line, without values of keys."""
     return error.text if isinstance(error, QuorateError) else type(error).__name__
 
 

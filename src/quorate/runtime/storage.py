@@ -1,4 +1,4 @@
-"""Home: all that a node keeps on disk, opened in the one order that is safe, and closed again.
+"""Storage: all that a node keeps on disk, opened in the only safe order, and closed again.
 
 ```text
 <data_dir>/          lock, node.json, tables.json    runtime.datadir
@@ -7,8 +7,8 @@
 <data_dir>/snapshots/                                runtime.snapshots
 ```
 
-The directory first: it is locked, and the incarnation rises. Then the log is read, then the
-tables are taken as they are, or made anew from a snapshot; in doubt they are made anew.
+First the directory is locked, and the incarnation incremented. Then the log is read, then the
+tables are opened as they are, or built again from a snapshot; in doubt they are built again.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.journal import LogIdentity
 
 MANY_ROWS = 500_000
-"""Reading so many takes long enough to be told."""
+"""Reading so many rows takes long enough to be logged."""
 
 
-class HomeSettings(msgspec.Struct, frozen=True):
-    """How a node keeps things on disk.
+class StorageSettings(msgspec.Struct, frozen=True):
+    """Settings of what a node keeps on disk.
 
     Attributes:
         wal: See there.
@@ -46,13 +46,13 @@ class HomeSettings(msgspec.Struct, frozen=True):
     snapshot_log_bytes: int = 256 * 1024 * 1024
 
 
-class Home:
-    """What a node keeps on disk. Blocks while it opens and closes.
+class Storage:
+    """The files of a node. Blocks while it opens and closes.
 
     Args:
         path: The data directory; made if missing.
-        settings: See there.
-        log: For people.
+        settings: The settings.
+        log: The logger.
         cluster: See `open_datadir`.
 
     Raises:
@@ -62,7 +62,7 @@ class Home:
     def __init__(
         self,
         path: Path,
-        settings: HomeSettings,
+        settings: StorageSettings,
         log: FilteringBoundLogger,
         cluster: ClusterConfig | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class Home:
     def _open_tables(self, folder: Path, log: FilteringBoundLogger) -> LmdbTables:
         step_bytes = self.settings.tables_step_bytes
         is_trusted = self.directory.tables_trusted() and (folder / FILE_NAME).exists()
-        self.directory.mark_broken()  # until they are known to be whole: see `datadir`
+        self.directory.mark_broken()  # until they are known to be complete: see `datadir`
 
         def opened(path: Path) -> LmdbTables:
             tables = LmdbTables(path, step_bytes=step_bytes)
@@ -121,25 +121,25 @@ class Home:
         return folder
 
     def log_started(self) -> None:
-        """The log takes records now: from here on its absence is an error, and so is an older one.
+        """The log takes records now: from here on a missing or older log is an error.
 
         The cluster settings of this run are stored, too: the node has accepted them.
 
         Raises:
-            StorageError: That could not be remembered.
+            StorageError: That could not be stored.
         """
         self._has_wal_started = True
         self.directory.mark_log_begun(self._cluster)
 
     def close(self, *, is_clean: bool) -> None:
-        """Let go of everything.
+        """Close everything.
 
         Args:
-            is_clean: The node stopped by itself, so the tables are whole once synced.
+            is_clean: The node stopped regularly, so the tables are complete once synced.
         """
         if self._has_wal_started:
             self.wal.close()
-        with contextlib.suppress(StorageError):  # then the next start makes them anew
+        with contextlib.suppress(StorageError):  # then the next start builds them again
             if is_clean:
                 self.tables.sync()
                 self.directory.mark_clean()
@@ -147,6 +147,6 @@ class Home:
         self.directory.close()
 
     def distrust_tables(self) -> None:
-        """Have the tables made anew at the next start: a row of them is damaged."""
+        """Have the tables built again at the next start: one of their rows is damaged."""
         with contextlib.suppress(StorageError):  # the next start will find the row again
             self.directory.mark_broken()
