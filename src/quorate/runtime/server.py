@@ -39,6 +39,7 @@ from quorate.runtime.snapshots import durable_slot
 from quorate.runtime.snapshotter import SnapshotInstaller, Snapshotter
 from quorate.runtime.storage import Storage, StorageSettings
 from quorate.runtime.transport import Transport
+from quorate.runtime.trimming import CHECK_S, HeapTrimmer, trim
 from quorate.wire.hello import VERSION_MAX, VERSION_MIN, Hello, settings_shown
 
 HOUSEKEEPING_S = 1.0
@@ -115,6 +116,8 @@ class NodeServer:
         self._log_bytes_before = 0  # what the log held when the last snapshot was done
         self._segments_before = 0  # the same, in files
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._heap = HeapTrimmer()
+        self._trimming: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[Halt | BaseException] = self._loop.create_future()
         directory, node = storage.directory, settings.node
         self.member = Member(directory.node_id, settings.name, settings.address, settings.http)
@@ -178,6 +181,7 @@ class NodeServer:
         driver.start()
         await self._transport.start(listener, driver.deliver, driver.expedite, driver.fail)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+        self._trimming = self._loop.call_later(CHECK_S, self._trim_heap)
 
     def cut_off(self, names: frozenset[str]) -> None:
         """See `Transport.cut_off`."""
@@ -235,6 +239,8 @@ class NodeServer:
         self.local.stop()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        if self._trimming is not None:
+            self._trimming.cancel()
         self._driver.stop()
         await self._transport.stop()
         self._snapshotter.stop()
@@ -286,6 +292,15 @@ class NodeServer:
         if is_due and now_s >= self._snapshot_due_s:
             self._snapshotter.start(self._snapshot_done, self._snapshot_failed)
         self._housekeeping = self._loop.call_later(HOUSEKEEPING_S, self._keep_house)
+
+    def _trim_heap(self) -> None:
+        """Return memory to the system that is not used any more; look again in a while."""
+        if self._driver.is_over:
+            return
+        if self._heap.is_due():
+            with contextlib.suppress(RuntimeError):  # the system has no thread for it
+                self._loop.run_in_executor(None, trim)
+        self._trimming = self._loop.call_later(CHECK_S, self._trim_heap)
 
     def _has_many_segments(self) -> bool:
         storage = self._settings.storage
