@@ -162,6 +162,26 @@ def test_of_two_tasks_that_take_one_object_at_the_same_time_one_is_refused() -> 
     asyncio.run(run())
 
 
+def test_a_release_by_another_task_changes_nothing_for_one_that_waits_and_two_are_one() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, node):
+            holder = client.semaphore("s", 1)
+            await holder.acquire()
+            node.seen.clear()
+            waiting = client.semaphore("s", 1)
+            task = asyncio.create_task(waiting.acquire())
+            await until(lambda: waits(node))
+            await waiting.release()
+            await asyncio.gather(holder.release(), holder.release())
+            held = await task
+            assert listed(store) == [held.session]
+            await waiting.release()
+            assert (store.rows, store.sessions) == ({}, {})
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_leaving_takes_no_longer_than_a_release_though_the_cluster_is_silent(
     is_lost: bool,

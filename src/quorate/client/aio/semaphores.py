@@ -66,22 +66,21 @@ class AsyncSemaphore(AsyncLock):
             try:
                 held.fence = await self._enter(held, until_s, answer_s)
             except BaseException:
-                await self._end_hold(LOST_S)
+                await self._end_hold(held, LOST_S)
                 raise
             if held.fence and not held.is_lost:
                 self._is_inside = True
                 return held
-            await self._end_hold(LOST_S)
+            await self._end_hold(held, LOST_S)
 
-    async def _end_hold(self, limit_s: float) -> None:
+    async def _end_hold(self, held: Held | None, limit_s: float) -> None:
         """Leave the semaphore, release its own key, end the session, and remove the keys."""
-        held = self._held
         self._is_inside = False
         until_s = self._kv.now_s() + limit_s
         if held is not None:
             with contextlib.suppress(QuorateError):  # the end of its session has the same effect
                 await self._leave(held.session, self._kv.now_s() + limit_s / 3)
-        await super()._end_hold(self._rest_s(until_s))
+        await super()._end_hold(held, self._rest_s(until_s))
         if held is not None:
             with contextlib.suppress(QuorateError):
                 await self._kv.delete(held.name, deadline_s=self._rest_s(until_s))

@@ -117,10 +117,11 @@ class Lock:
         if not self._usage.begin():
             raise RequestError("bad_request", "this lock is in use; make one for each holder")
         try:
-            return self._wait(self._kv.now_s())
+            held = self._held = self._wait(self._kv.now_s())
         except BaseException:
             self._usage.end()
             raise
+        return held
 
     def _wait(self, begun_s: float) -> Held:
         """Wait for the lock; its time limits count from `begun_s`."""
@@ -146,10 +147,11 @@ class Lock:
         if self._is_of_parent():
             self._forget()
             return
-        if self._held is None:
+        held, self._held = self._held, None
+        if held is None:
             return
         try:
-            self._end_hold(LOST_S if self._held.is_lost else RELEASE_S)
+            self._end_hold(held, LOST_S if held.is_lost else RELEASE_S)
         finally:
             self._usage.end()
 
@@ -164,9 +166,8 @@ class Lock:
         self._usage = Usage()
         self._generation = forks.generation()
 
-    def _end_hold(self, limit_s: float) -> None:
+    def _end_hold(self, held: Held | None, limit_s: float) -> None:
         """Release the key, if it is held, and end the session, within `limit_s`."""
-        held, self._held = self._held, None
         renewer, self._renewer = self._renewer, None
         session, self._session = self._session, ""
         until_s = self._kv.now_s() + limit_s
@@ -218,13 +219,12 @@ class Lock:
             self._renewer = Renewer(self, plan.ttl_s, begun_s)
             fence = self._acquire_key(self._renewer, until_s, answer_s)
         except BaseException:
-            self._end_hold(LOST_S)
+            self._end_hold(None, LOST_S)
             raise
         held = Held(plan.name, self._session, fence)
         if fence and self._renewer.guard(held, plan.on_lost):
-            self._held = held
             return held
-        self._end_hold(LOST_S)
+        self._end_hold(None, LOST_S)
         return None
 
     def _acquire_key(self, renewer: Renewer, until_s: float, answer_s: float) -> int:
