@@ -155,7 +155,7 @@ def test_clients_may_come_by_a_socket_in_the_file_system(tmp_path: Path) -> None
         assert run("kv", "get", f"-http-addr=unix://{path}", "a") == "1\n"
         assert run("lock", "l", "echo held") == "held\n"
         text = refused(*flags, f"-server-port={free_port()}", "-http-port=-1")
-        assert f"cannot listen on unix://{path}: somebody listens there" in text
+        assert f"cannot listen on unix://{path}: another process listens there" in text
         process.kill()
         process.wait()
     assert path.is_socket()

@@ -180,7 +180,7 @@ class Budget:
         open_bytes_max: Up to here it does not matter who holds it.
         connections: How many there are.
         coming: Those that were accepted and have not entered yet.
-        counters: See there.
+        counters: What was refused.
     """
 
     def __init__(

@@ -33,10 +33,10 @@ class Connector:
 
         Args:
             new_protocol: Makes what serves it.
-            connected: Does not block; given away.
+            connected: A non-blocking socket; closed with the connection.
 
         Raises:
-            OSError: It is gone already, or the handshake failed.
+            OSError: The connection has ended, or the handshake failed.
         """
         loop = asyncio.get_running_loop()
         handshake_s = HANDSHAKE_S if self._server is not None else None
@@ -48,7 +48,7 @@ class Connector:
     async def serve(
         self, new_protocol: Callable[[], asyncio.Protocol], listener: socket.socket
     ) -> asyncio.Server:
-        """Accept whatever comes on a socket that listens; given away."""
+        """Accept connections on a listening socket, which is closed with the server."""
         loop = asyncio.get_running_loop()
         handshake_s = HANDSHAKE_S if self._server is not None else None
         return await loop.create_server(

@@ -82,7 +82,7 @@ def _remove_left_over(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-    raise OSError(errno.EADDRINUSE, "somebody listens there")
+    raise OSError(errno.EADDRINUSE, "another process listens there")
 
 
 def _id_of(name: str, find: Callable[[str], int]) -> int:

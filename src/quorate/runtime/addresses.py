@@ -75,7 +75,7 @@ def is_loopback(text: str) -> bool:
 
 
 def reachable_host(bind: str) -> str:
-    """What to tell others when we listen on `bind`.
+    """The address to announce to others when this node listens on `bind`.
 
     For every address of the machine: the one that its default route leaves by, or 127.0.0.1.
     Nothing is sent to find out.

@@ -66,7 +66,7 @@ class Answering:
         for ticket in tickets:
             try:
                 ticket(*answer)
-            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
+            except Exception as error:  # noqa: BLE001 - it affects this client only
                 self._failed(error)
 
     def call_each(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
@@ -78,7 +78,7 @@ class Answering:
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             try:
                 ticket(outcome)
-            except Exception as error:  # noqa: BLE001 - that client's loss, nobody else's
+            except Exception as error:  # noqa: BLE001 - it affects this client only
                 self._failed(error)
 
     def give(self, tickets: Sequence[Ticket], answer: object) -> None:

@@ -13,7 +13,7 @@ an empty directory has no identity. The incarnation is incremented durably at ev
 anything else, so that two runs of a node are never taken for one.
 
 The tables survive a killed process, but are not synced: after a crash of the system they must
-be built anew. `tables_trusted` says which it was: they are whole after a clean stop, or if the
+be built again. `tables_trusted` says which it was: they are complete after a clean stop, or if the
 system still runs that ran when they were last written.
 """
 
@@ -234,7 +234,7 @@ def renew_datadir(path: Path) -> Path:
 
 
 def system_boot_id() -> str:
-    """Names this run of the operating system; "" if it does not tell."""
+    """Identifies this run of the operating system; "" if unknown."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:  # not Linux, or hidden: then only a clean stop is trusted

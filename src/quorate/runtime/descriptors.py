@@ -54,7 +54,7 @@ def for_clients(limit: int) -> int:
 
 
 def open_count() -> int:
-    """How many descriptors are open; 0 if the system does not tell."""
+    """How many descriptors are open; 0 if unknown."""
     try:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names alone; this may be the last
     except OSError:

@@ -99,7 +99,7 @@ class Dialer:
         except TimeoutError:
             self.outcome = f"no answer within {2 * RETRY_MAX_S:g} s"
             return None
-        except OSError as error:  # nobody there: tried again
+        except OSError as error:  # not reachable: tried again
             self.outcome = _reason(error)
             return None
         await link.judged.wait()

@@ -195,7 +195,7 @@ class Files:
                 _fill(descriptor, size, is_gentle=is_gentle)
                 os.fsync(descriptor)
         except OSError:
-            with contextlib.suppress(OSError):  # the first error is the one to tell
+            with contextlib.suppress(OSError):  # the first error is the one that is reported
                 path.unlink()
             raise
         finally:

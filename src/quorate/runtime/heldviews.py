@@ -11,7 +11,7 @@ VWS-1: an old row is kept once, with the number of the commit that replaced it. 
     one.
 VWS-2: a view that pins too many bytes is closed: one held for a client at `CLIENT_BYTES_MAX`, any
     other at `OWN_BYTES_MAX` or, if that is more, at an eighth of what the tables take. Its reader
-    gets `StorageError` `locked`, and begins anew.
+    gets `StorageError` `locked`, and starts again.
 VWS-3: what no view needs any more is freed by and by: no commit waits for it.
 
 A view may be read in another thread: each slice takes a lock that commits take too.
@@ -287,11 +287,11 @@ class HeldViews:
     Args:
         get: Reads the current state; called under the lock.
         read_slice: The same, a piece of a range.
-        lock: Held by whoever reads a view or commits.
+        lock: Held while a view is read, and during a commit.
 
     Attributes:
         get, read_slice, lock: See above.
-        history: See there.
+        history: The earlier values of changed keys.
     """
 
     def __init__(

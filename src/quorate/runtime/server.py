@@ -227,7 +227,7 @@ class NodeServer:
         return await left
 
     def register(self, node: NodeSettings, done: Callable[[QuorateError | None], None]) -> None:
-        """Write the catalog's row of this node anew, by other settings."""
+        """Write the catalog's row of this node again, with other settings."""
 
         def applied(outcome: Outcome | QuorateError) -> None:
             done(outcome if isinstance(outcome, QuorateError) else None)
@@ -262,7 +262,7 @@ class NodeServer:
         deadline_s = time.monotonic() + timeout_s
         driver = self._driver
         while not (is_done() or driver.is_over or time.monotonic() > deadline_s):  # noqa: ASYNC110
-            await asyncio.sleep(POLL_S)  # a pure node calls nobody: ask it
+            await asyncio.sleep(POLL_S)  # a pure node makes no calls: it must be polled
 
     def _on_end(self, why: Halt | BaseException) -> None:
         """The node can not go on: keep what may explain it."""
@@ -328,7 +328,7 @@ class NodeServer:
             self._driver.fail(error)
 
     def _install_failed(self, error: BaseException) -> None:
-        """A peer's snapshot could not be taken in: start anew, the log and the tables are whole."""
+        """The snapshot of a peer could not be installed; log and tables are complete."""
         self._log.error("snapshot of a peer not taken in", why=_text_of(error))
         self._driver.fail(error)
 
@@ -358,7 +358,7 @@ class NodeServer:
         )
 
     def _post(self, function: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no callback waits any more
             self._loop.call_soon_threadsafe(function)
 
     def _measures(self) -> list[Metric]:
@@ -377,7 +377,7 @@ async def start_server(
     """Start a node.
 
     Args:
-        settings: See there.
+        settings: The settings.
         listener: A bound socket for peers; closed with the node.
         log: The logger.
         cut_off: Names of peers from which nothing is received, see `Transport.cut_off`.

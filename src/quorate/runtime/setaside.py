@@ -1,4 +1,4 @@
-"""Setting a data directory aside: its content is kept for a person, the node begins anew in it.
+"""Setting a data directory aside: its content is kept for an operator, the node starts empty.
 
 For a directory that must not be used again although nothing in it is damaged: an old copy of itself
 has forgotten what the node acknowledged (`docs/protocol/rollback.md`).
@@ -17,7 +17,7 @@ from quorate.runtime.fileops import storage_error, sync_directory
 PREFIX = "set-aside-"
 _MOVING = "moving"
 _KEPT_MAX = 3
-"""With so many, somebody should look before another one takes space."""
+"""With so many, an operator should look at them before another one takes space."""
 
 _STAYS = frozenset({"lock", "lost+found"})
 

@@ -204,7 +204,7 @@ def open_tables(
     is_trusted: bool,
     open_file: Callable[[Path], LmdbTables] = LmdbTables,
 ) -> Loaded:
-    """Open a node's tables, or make them anew from the newest snapshot that can be read.
+    """Open a node's tables, or build them again from the newest readable snapshot.
 
     Args:
         directory: Of the tables; must exist.

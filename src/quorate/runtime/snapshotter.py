@@ -29,7 +29,7 @@ Post = Callable[[Callable[[], None]], object]
 """Has something called in the node's thread: `loop.call_soon_threadsafe`."""
 
 Failed = Callable[[BaseException], None]
-"""Gets whatever a thread raised: a `StorageError`, or anything else, which is a bug or a want."""
+"""Gets what a thread raised: a `StorageError`, or another error, which is a bug or a shortage."""
 
 
 class Snapshotter:
@@ -252,14 +252,14 @@ class SnapshotInstaller:
     """Takes rows of a peer's snapshot into a fresh copy of the tables; fills the driver's port.
 
     The same chunks are written as a snapshot of this node, so that after a power cut it need not
-    ask again for what its log no longer tells. All of it happens in a thread, also renaming, and
+    ask again for what its log no longer has. All of it happens in a thread, also renaming, and
     closing what was replaced; the loop only reads from the other file from then on.
 
     Args:
         directory: Of the snapshots; must exist.
         tables: What the copy replaces.
         post: Has a callback run in the node's thread.
-        on_failed: Called when a copy can not be taken in; the node asks anew by and by.
+        on_failed: Called when a snapshot cannot be installed; the node asks again later.
     """
 
     def __init__(self, directory: Path, tables: LmdbTables, post: Post, on_failed: Failed) -> None:

@@ -35,7 +35,7 @@ class StorageSettings(msgspec.Struct, frozen=True):
     """Settings of what a node keeps on disk.
 
     Attributes:
-        wal: See there.
+        wal: The settings of the log.
         tables_step_bytes: How much disk the tables reserve at a time.
         snapshot_log_bytes: A snapshot is taken when the log has grown by this much, or by the
             size of the tables if that is more.

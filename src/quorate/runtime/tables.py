@@ -2,7 +2,7 @@
 
 TAB-1 is in `rowformat`.
 TAB-2: commits survive a killed process, not a power cut: the log is the truth (`tablehome` judges).
-TAB-3: a transaction that finds no room changes nothing (`mapfile`).
+TAB-3: a transaction that finds no space changes nothing (`mapfile`).
 TAB-4: LMDB's own pages have no checksum: corruption there may hide a row. `verify` finds that.
 TAB-5: nothing here pins old pages for longer than one read: the one open reader ends with the next
     commit, held views work otherwise (`heldviews`).
@@ -188,7 +188,7 @@ class LmdbTables:
         """Put rows into the new file.
 
         Raises:
-            StorageError: `disk_full`: nothing is lost but the install; begin it anew.
+            StorageError: `disk_full`: nothing is lost but the install; start it again.
         """
         staged = self._staged
         invariant(staged is not None, "an install was begun")

@@ -33,7 +33,7 @@ from quorate.wire.hello import Hello, judge_hello
 
 UNIDENTIFIED_MAX = 64
 """Accepted connections without a finished handshake, at once; each further one costs another its
-place: the oldest of the host that has most. So who says nothing keeps nobody out."""
+place: the oldest of the host that has most. So connections that send nothing exclude no others."""
 
 LINKS_MAX = 256
 """Links at once; more are refused."""
@@ -48,7 +48,7 @@ STOP_S = 1.0
 """Peers get this long to take what was written before a stop."""
 
 ISOLATED_S = 5.0
-"""A node that reached nobody for this long says so; then after twice as long, and so on."""
+"""After this long without a link it is logged; then after twice as long, and so on."""
 
 ISOLATED_MAX_S = 600.0
 """It says so at least this often."""
@@ -82,11 +82,11 @@ class Transport:
     """All links of one node.
 
     Args:
-        hello: What this node says first; asked anew for each connection.
+        hello: Makes the Hello of this node; called for each connection.
         join: Addresses to dial until the members are known, and when all links are lost.
         bytes_waiting_max: What one peer may owe us before its link is dropped.
         rng: Chance for pauses.
-        log: For people.
+        log: The logger.
         connector: Makes the connections.
     """
 
@@ -141,10 +141,10 @@ class Transport:
         """Accept connections, and begin to dial.
 
         Args:
-            listener: A bound socket; given away.
+            listener: A bound socket; closed with this.
             deliver: Takes events, at once.
             on_received: Called when all that came from a peer in one piece was delivered.
-            on_failure: Gets what nobody expected.
+            on_failure: Gets unexpected errors.
         """
         self._deliver, self._on_received, self._on_failure = deliver, on_received, on_failure
         self._server = await self._connector.serve(lambda: Link(self), listener)
@@ -305,7 +305,7 @@ class Transport:
         return True
 
     def _note_own_address(self, address: str) -> None:
-        """An address leads back to this node; if all to join do, somebody gave the wrong ones."""
+        """An address leads back to this node; if all to join do, they are misconfigured."""
         self._own_addresses.add(address)
         if not self._is_configured and self._own_addresses.issuperset(self._join):
             text = (
@@ -475,7 +475,7 @@ class Transport:
 def _is_kept(older: Link, newer: Link, me: NodeId) -> bool:
     """Whether the older of two links to a peer stays. Both ends must decide the same."""
     if older.peer is None or newer.peer is None or older.peer.nonce != newer.peer.nonce:
-        return False  # the peer has started anew: the older link is dead
+        return False  # the peer has restarted: the older link is closed
     if older.is_dialed == newer.is_dialed:
         return False
     return older.is_dialed == (me < newer.peer.member.id)

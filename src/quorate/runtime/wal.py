@@ -63,7 +63,7 @@ class WalSettings(msgspec.Struct, frozen=True):
 
 
 class WalStats(msgspec.Struct):
-    """Counters since start, for the metrics; written by whoever holds the lock.
+    """Counters since start, for the metrics; written under the lock.
 
     `sync_s` is a moving average, of writes too; for `quickest_s` see `QUICKEST_FADES`.
     """
@@ -87,7 +87,7 @@ WAITED_FOR = frozenset({"disk_full", "too_many_files"})
 """Errors after which an operation is repeated until it succeeds: nothing was lost by them."""
 
 QUICKEST_FADES = 1.05
-"""The quickest recent sync tells what the disk needs: others waited for a processor, too. It
+"""The quickest recent sync shows what the disk needs: others waited for a processor, too. It
 counts for less with each commit, so a disk that became slow is noticed after some dozen commits."""
 
 _STOP = None
@@ -141,10 +141,10 @@ class Wal:
         self._maintenance_wake = threading.Event()
         self._asked = 0  # by the loop's thread alone
         self._durable = 0  # likewise
-        self._written = 0  # by whoever holds the lock
+        self._written = 0  # under the lock
         self._is_full = False  # by the loop's thread alone
         self._has_rest = False  # the journal is ahead of the files; by whoever holds the lock
-        self._has_failed = False  # set by whoever holds the lock
+        self._has_failed = False  # set under the lock
         self._has_reported_failure = False  # by the loop's thread alone
         self._post: Post = _nowhere
         self._on_durable: Callable[[int], None] = _nowhere
@@ -304,7 +304,7 @@ class Wal:
 
     @contextlib.contextmanager
     def _held(self) -> Generator[None, None, None]:
-        """Hold the lock; whoever comes next already knows of a failure."""
+        """Hold the lock; a failure is noted before it is released."""
         with self._lock:
             if self._has_failed:
                 raise _EndedError
@@ -448,7 +448,7 @@ class Wal:
             self._on_space(is_full)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """A thread that ends by any error has failed: nobody else would notice."""
+        """Run a thread; any error that ends it is reported, or it would not be noticed."""
         try:
             work()
         except _EndedError:
@@ -466,7 +466,7 @@ class Wal:
             self._on_failure(error)
 
     def _tell(self, function: Callable[..., None], argument: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no callback waits any more
             self._post(function, argument)
 
 

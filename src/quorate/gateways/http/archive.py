@@ -106,7 +106,7 @@ def unpack(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) ->
         write: Takes the state; worth nothing if this raises.
 
     Raises:
-        ArchiveError: It is damaged, too large, or none of ours.
+        ArchiveError: It is damaged, too large, or not written by Quorate.
     """
     found = scan(file, bytes_max, write)
     missing = [name for name in (META, STATE, SUMS) if name not in found.sizes]

@@ -44,7 +44,7 @@ def is_spooled(method: bytes, target: bytes, length: int) -> bool:
 
 
 def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
-    """The answer to a body of this length, or of at least this length if nobody said it."""
+    """The response to a body of at least this length."""
     path = target.partition(b"?")[0]
     if path.startswith(b"/v1/kv/"):
         return too_long(length, config.value_bytes_max)

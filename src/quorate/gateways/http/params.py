@@ -16,7 +16,7 @@ _UNITS_NS = {
 }  # fmt: skip
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 DURATION_NS_MAX = (1 << 63) - 1
-_DIGITS_MAX = 20  # of a number of 64 bits, and more than a fraction of it can tell
+_DIGITS_MAX = 20  # of a number of 64 bits; a fraction needs fewer
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _QUOTED = {
     "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
@@ -209,7 +209,7 @@ class Params:
         return values[0].encode("utf-8", "surrogateescape") if values else b""
 
     def encoded(self) -> str:
-        """The query written anew, sorted by name; a long one is cut."""
+        """The query encoded again, sorted by name; a long one is cut."""
         text = "&".join(
             f"{_requoted(name)}={_requoted(value)}"
             for name in sorted(self._all)

@@ -4,7 +4,7 @@
 request that finds no leader is held, for the node's own hold time unless its client waits for less.
 What is not proposed by then, or not begun because of requests before it on its connection, is
 withdrawn and refused as definite. So a client that gives up knows that its write did not happen,
-instead of leaving it to be proposed when nobody waits any more.
+instead of it being proposed when no client waits any more.
 
 `traceparent` names the trace that a request belongs to; one that is malformed is ignored.
 

@@ -143,12 +143,12 @@ class Responses:
         self.send(request, body, status=status, kind=kind, lines=lines)
 
     def encoded(self, value: Any, *, asked: bool) -> bytes:
-        """A value as JSON; `asked`: its caller wants it indented."""
+        """A value as JSON; `asked`: the request asks for indentation."""
         body = go_json(value, is_pretty=asked or self._is_pretty)
         return body + b"\n" if asked else body
 
     def asks_pretty(self, request: Request) -> bool:
-        """Whether this caller wants JSON indented."""
+        """Whether this request asks for indented JSON."""
         return b"pretty" in request.target and asks_pretty(request.target)
 
     def empty(self, request: Request, *, status: int = 200, lines: bytes = b"") -> None:

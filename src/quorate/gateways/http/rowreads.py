@@ -27,11 +27,11 @@ def read_rows(
     *,
     is_compared: bool = False,
 ) -> None:
-    """Answer a read with a list of rows, now or when it has changed.
+    """Respond to a read with a list of rows, now or when it has changed.
 
     Args:
-        context: The node to ask.
-        request: Who asks.
+        context: The gateway's.
+        request: The request.
         mode: See `blocking.mode_of`.
         find: Finds the rows in one state.
         show: What is encoded of a row; None: it is left out.
@@ -55,11 +55,11 @@ def read_object(
     *,
     is_compared: bool = False,
 ) -> None:
-    """Answer a read with an object made of rows, now or when it has changed.
+    """Respond to a read with an object made of rows, now or when it has changed.
 
     Args:
-        context: The node to ask.
-        request: Who asks.
+        context: The gateway's.
+        request: The request.
         mode: See `blocking.mode_of`.
         find: Finds the rows in one state.
         pieces: Makes its parts.
