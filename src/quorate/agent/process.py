@@ -23,17 +23,17 @@ LEAVE_S = 6.0
 class AgentProcess:
     """See `gateways.http.process.Process`.
 
-    `settings` are in force; those that need a restart are as they were at the start. A reload reads
-    `sources` again. `stop` is called when the process is to end.
+    Attributes:
+        settings: In force; those that need a restart are as they were at the start.
+        logs: Of the process.
+        stopping: Set when the process is to end.
     """
 
-    def __init__(
-        self, sources: ConfigSources, settings: AgentSettings, logs: Logs, stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, sources: ConfigSources, settings: AgentSettings, logs: Logs) -> None:
         self.settings = settings
+        self.logs = logs
+        self.stopping = asyncio.Event()
         self._sources = sources
-        self._logs = logs
-        self._stop = stop
         self._body: NodeServer | None = None
         self._listeners: HttpListeners | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -44,13 +44,18 @@ class AgentProcess:
         """Note that the node runs."""
         self._body, self._listeners = body, listeners
 
+    def joining(self, addresses: tuple[str, ...]) -> "AgentProcess":
+        """The same for a node that may only join a cluster."""
+        settings = msgspec.structs.replace(self.settings, join=addresses, expect=0, is_alone=False)
+        return AgentProcess(self._sources, settings, self.logs)
+
     # --- the configuration ---------------------------------------------------------------------
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again, but end a development node with its terminal."""
         if self.settings.is_dev and self._had_terminal and not has_terminal():
-            self._logs.log.info("the terminal was closed: a development node ends with it")
-            self._stop()
+            self.logs.log.info("the terminal was closed: a development node ends with it")
+            self.stopping.set()
             return
         try:
             self.reload()
@@ -63,7 +68,7 @@ class AgentProcess:
         Raises:
             RequestError: It is wrong; nothing was changed.
         """
-        log = self._logs.log
+        log = self.logs.log
         try:
             new, warnings = settings_of(self._sources)
         except ConfigError as error:
@@ -84,7 +89,7 @@ class AgentProcess:
         values = {name: getattr(new, name) for name in changed if "." not in name}
         node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
         self.settings = msgspec.structs.replace(self.settings, node=node, **values)
-        self._logs.set_level(self.settings.log_level)
+        self.logs.set_level(self.settings.log_level)
         if self._listeners is not None:
             self._listeners.reconfigure(self.settings)
         if "node.meta" in changed and self._body is not None:
@@ -92,7 +97,7 @@ class AgentProcess:
 
     def _registered(self, error: QuorateError | None) -> None:
         if error is not None:
-            self._logs.log.warning("node_meta is not in the catalog yet", why=error.text)
+            self.logs.log.warning("node_meta is not in the catalog yet", why=error.text)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -106,18 +111,18 @@ class AgentProcess:
 
     def _end(self, *, is_leaving: bool) -> None:
         if not is_leaving or self._body is None or self._leaving is not None:
-            self._stop()
+            self.stopping.set()
             return
-        log = self._logs.log
+        log = self.logs.log
 
         def left(error: QuorateError | None) -> None:
             if error is not None:
                 log.warning("stopping; the node may not have left the cluster", why=error.text)
-                self._stop()
+                self.stopping.set()
 
         def late() -> None:
             log.warning("stopping; whether the node has left is unknown", waited_s=LEAVE_S)
-            self._stop()
+            self.stopping.set()
 
         self.leave(left)
         asyncio.get_running_loop().call_later(LEAVE_S, late)
@@ -127,12 +132,12 @@ class AgentProcess:
         if self._body is None:
             done(RequestError("bad_request", "this node has not started yet"))
             return
-        self._logs.log.info("leaving the cluster")
+        self.logs.log.info("leaving the cluster")
         self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
 
     async def _leave(self, body: NodeServer, done: Callable[[QuorateError | None], None]) -> None:
         error: QuorateError | None
-        log = self._logs.log
+        log = self.logs.log
         is_last = len(body.local.status().configuration.members) == 1
         try:
             error = await body.leave()
@@ -150,7 +155,7 @@ class AgentProcess:
             log.info("left the cluster")
         done(error)
         if error is None:
-            self._stop()
+            self.stopping.set()
 
     # --- the log -------------------------------------------------------------------------------
 
@@ -165,7 +170,7 @@ class AgentProcess:
         def wake_in_loop() -> None:
             loop.call_soon_threadsafe(wake)
 
-        return self._logs.follow(level, wake_in_loop, is_json=is_json)
+        return self.logs.follow(level, wake_in_loop, is_json=is_json)
 
 
 def has_terminal() -> bool:

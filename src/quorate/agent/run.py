@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
@@ -84,32 +83,26 @@ def run(sources: ConfigSources) -> int:
     connections_max = _raise_limit_of_files(log)
     try:
         with data_directory(settings) as data_dir:
-            return _run_nodes(sources, settings, data_dir, logs, connections_max)
+            return _run_nodes(AgentProcess(sources, settings, logs), data_dir, connections_max)
     except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _exit_code(error, log)
 
 
-def _run_nodes(
-    sources: ConfigSources,
-    settings: AgentSettings,
-    data_dir: Path,
-    logs: Logs,
-    connections_max: int,
-) -> int:
+def _run_nodes(process: AgentProcess, data_dir: Path, connections_max: int) -> int:
     """Run a node; then another, under a new id, if its data directory proves to be an old copy."""
     for is_new in (False, True):
         try:
-            return uvloop.run(_serve(sources, settings, data_dir, logs, connections_max))
+            return uvloop.run(_serve(process, data_dir, connections_max))
         except OldCopyError as old:
             if is_new:  # a directory that was just created: it is in the log
                 break
             kept = renew_datadir(data_dir)
-            logs.log.warning("starting again under a new id", set_aside=str(kept))
+            process.logs.log.warning("starting again under a new id", set_aside=str(kept))
             # It may only join: its cluster exists, so it bootstraps none.
-            join = tuple(dict.fromkeys((*settings.join, *old.args)))
-            settings = msgspec.structs.replace(settings, join=join, expect=0, is_alone=False)
+            join = tuple(dict.fromkeys((*process.settings.join, *old.args)))
+            process = process.joining(join)
     return EXIT_HALTED
 
 
@@ -129,17 +122,8 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
     return descriptors.for_clients(limit)
 
 
-async def _serve(
-    sources: ConfigSources,
-    settings: AgentSettings,
-    data_dir: Path,
-    logs: Logs,
-    connections_max: int,
-) -> int:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    log = logs.log
-    process = AgentProcess(sources, settings, logs, stopping.set)
+async def _serve(process: AgentProcess, data_dir: Path, connections_max: int) -> int:
+    loop, settings, log = asyncio.get_running_loop(), process.settings, process.logs.log
     loop.add_signal_handler(signal.SIGINT, process.interrupt)
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
@@ -158,11 +142,12 @@ async def _serve(
                 raise cannot_listen(error, listeners.host, settings.http_port or 0) from error
             raise
         process.started(body, listeners)
-        _log_start(settings, data_dir, body, logs)
-        return await _until_stopped(body, listeners, stopping, logs)
+        _log_start(process, data_dir, body)
+        return await _until_stopped(process, body, listeners)
 
 
-def _log_start(settings: AgentSettings, data_dir: Path, body: NodeServer, logs: Logs) -> None:
+def _log_start(process: AgentProcess, data_dir: Path, body: NodeServer) -> None:
+    settings, logs = process.settings, process.logs
     logs.log.info(
         "running", version=__version__, node=settings.node_name, id=body.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
@@ -172,18 +157,16 @@ def _log_start(settings: AgentSettings, data_dir: Path, body: NodeServer, logs: 
         logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
 
 
-async def _until_stopped(
-    body: NodeServer, listeners: HttpListeners, stopping: asyncio.Event, logs: Logs
-) -> int:
+async def _until_stopped(process: AgentProcess, body: NodeServer, listeners: HttpListeners) -> int:
     """Run until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
     gc.freeze()  # all objects so far live on: later collections need not visit them
-    stop = asyncio.get_running_loop().create_task(stopping.wait())
+    stop = asyncio.get_running_loop().create_task(process.stopping.wait())
     ends: list[asyncio.Future[Any]] = [stop, body.ended]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
-    logs.close()
-    return await _stop(body, listeners, logs.log)
+    process.logs.close()
+    return await _stop(body, listeners, process.logs.log)
 
 
 def _report(body: NodeServer, log: FilteringBoundLogger, context: dict[str, Any]) -> None:

@@ -101,19 +101,19 @@ class Flag(NamedTuple):
         Raises:
             ValueError: It is no value of this flag; the text says what it must be.
         """
-        name = f"-{self.name}"
-        try:
-            value = self.kind.read(text)
-        except KeyError:
-            raise ValueError(f"invalid boolean value {text!r} for {name}") from None
-        except ValueError:
-            must_be = self.kind.must_be
-            raise ValueError(
-                f"invalid value {text!r} for flag {name}: it must be {must_be}"
-            ) from None
         least, most = self.about.least, self.about.most
-        if (least is not None and value < least) or (most is not None and value > most):
-            raise ValueError(f"invalid value {text!r} for flag {name}: it must be {self.limits}")
+        try:
+            value, must_be = self.kind.read(text), self.limits
+        except KeyError:
+            raise ValueError(f"invalid boolean value {text!r} for -{self.name}") from None
+        except ValueError:
+            value, must_be = None, self.kind.must_be
+        if (
+            value is None
+            or (least is not None and value < least)
+            or (most is not None and value > most)
+        ):
+            raise ValueError(f"invalid value {text!r} for flag -{self.name}: it must be {must_be}")
         return value
 
 

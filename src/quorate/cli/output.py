@@ -17,6 +17,7 @@ NOTICE_S = 1.0  # a longer wait is reported
 PROGRESS_AFTER_ITEMS = 200  # less work is done before a bar is drawn
 
 Json = Annotated[bool, "Print JSON, for programs."]
+Format = Annotated[str, "`pretty` for people, `json` for programs."]
 
 _ADVICE = {
     "unreachable": "Name the HTTP address of a node with -http-addr or CONSUL_HTTP_ADDR, or start "
@@ -56,6 +57,13 @@ def show(value: Any, lines: Iterable[str], json: bool) -> None:
         return
     for line in lines:
         say(line)
+
+
+def is_json(name: str) -> bool:
+    """Whether a format is that for programs; another one than `pretty` ends the command."""
+    if name not in {"pretty", "json"}:
+        fail(f"Unknown format: {name}")
+    return name == "json"
 
 
 def note(text: str) -> None:

@@ -9,7 +9,18 @@ from quorate.cli.commands import CommandGroup, command
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
 from quorate.cli.inventory import SnapshotSummary, read_inventory
-from quorate.cli.output import Json, columns, fail, progress, readable, reason, say, show
+from quorate.cli.output import (
+    Format,
+    Json,
+    columns,
+    fail,
+    is_json,
+    progress,
+    readable,
+    reason,
+    say,
+    show,
+)
 from quorate.gateways.http.archive import ArchiveError, verify
 
 
@@ -53,7 +64,7 @@ def restore(connection: ConnectionFlags, file: str = "") -> None:
 def inspect(
     file: str = "",
     *,
-    format_: Annotated[str, "`pretty` for people, `json` for programs."] = "pretty",
+    format_: Format = "pretty",
     kvdetails: Annotated[bool, "Count keys by the first parts of their names."] = False,
     kvdepth: Annotated[int, About("With --kvdetails: by so many parts.", "", 1)] = 2,
     kvfilter: Annotated[str, "With --kvdetails: only keys that begin so."] = "",
@@ -65,13 +76,12 @@ def inspect(
         quorate snapshot inspect backup.snap
         quorate snapshot inspect -kvdetails -kvdepth=1 backup.snap
     """
-    if format_ not in {"pretty", "json"}:
-        fail(f"Unknown format: {format_}")
+    json = is_json(format_) or json
     path = _path(file)
     with _reading(path, "Error reading snapshot"), progress("reading", None):
         shown = read_inventory(path, depth=kvdepth, prefix=kvfilter)
     value = shown.as_json(with_keys=kvdetails)
-    show(value, _lines(shown, with_keys=kvdetails), json or format_ == "json")
+    show(value, _lines(shown, with_keys=kvdetails), json)
 
 
 def _lines(shown: SnapshotSummary, *, with_keys: bool) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """`quorate txn`: several operations, all or nothing."""
 
-import base64
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import msgspec
 from quorate.base.errors import RequestError
 from quorate.cli.connect import ConnectionFlags, connected, read_value
 from quorate.cli.output import fail, note, say, say_json
-from quorate.client.structs import KvEntry, TxnDone
+from quorate.client.structs import TxnDone
 
 
 class KvStep(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
@@ -39,7 +38,7 @@ def txn(
     *,
     json: Annotated[bool, "Print the answer as JSON, as Consul's API has it."] = False,
 ) -> None:
-    """Do operations written as for Consul's /v1/txn; exit code 1 if nothing was done.
+    """Run operations in the form of Consul's /v1/txn; exit code 1 if nothing was done.
 
     STEPS are @FILE, - for stdin (also if left out), or the JSON itself.
 
@@ -90,17 +89,16 @@ _VERBS: dict[str, Callable[[Any, KvStep], object]] = {
 
 
 def _answer(done: TxnDone) -> dict[str, object]:
-    errors = [{"OpIndex": fault.place, "What": fault.text} for fault in done.faults]
-    return {"Results": [{"KV": _row(each)} for each in done.entries], "Errors": errors or None}
-
-
-def _row(entry: KvEntry) -> dict[str, object]:
-    return {
-        "LockIndex": entry.lock_index,
-        "Key": entry.key,
-        "Flags": entry.flags,
-        "Value": base64.b64encode(entry.value).decode() if entry.value else None,
-        "CreateIndex": entry.create_index,
-        "ModifyIndex": entry.modify_index,
-        **({"Session": entry.session} if entry.session else {}),
-    }
+    rows = [
+        {
+            "LockIndex": entry.lock_index,
+            "Key": entry.key,
+            "Flags": entry.flags,
+            "Value": entry.value or None,  # in base 64
+            "CreateIndex": entry.create_index,
+            "ModifyIndex": entry.modify_index,
+            **({"Session": entry.session} if entry.session else {}),
+        }
+        for entry in done.entries
+    ]
+    return {"Results": [{"KV": row} for row in rows], "Errors": done.faults or None}
