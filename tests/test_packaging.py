@@ -145,7 +145,7 @@ def test_every_public_name_of_the_client_loads_without_the_servers_libraries() -
 @pytest.mark.parametrize(
     "program",
     [
-        "from quorate.cli.entry import main\nsys.exit(main())\n",
+        "from quorate.cli.main import main\nsys.exit(main())\n",
         "import runpy\nrunpy.run_module('quorate', run_name='__main__')\n",
     ],
     ids=["quorate", "python -m quorate"],
@@ -160,7 +160,7 @@ def test_the_command_says_in_one_sentence_what_to_install(line: str, program: st
 
 
 def test_the_commands_of_a_client_work_without_the_servers_libraries() -> None:
-    command = "from quorate.cli.entry import main\nsys.exit(main())\n"
+    command = "from quorate.cli.main import main\nsys.exit(main())\n"
     with nodes_in_thread(Store()) as [node]:
         put = without_server(command, "kv", "put", f"-http-addr={node.address}", "k", "text")
         get = without_server(command, "kv", "get", f"-http-addr={node.address}", "k")
@@ -175,9 +175,9 @@ def test_the_commands_of_a_client_work_without_the_servers_libraries() -> None:
 def test_a_module_of_ours_that_lacks_is_no_question_of_what_is_installed() -> None:
     done = without_server(
         """
-        sys.modules["quorate.cli.main"] = None
-        from quorate.cli.entry import main
-        main()
+        sys.modules["quorate.cli.version"] = None
+        from quorate.cli.main import main
+        main(["version"])
         """
     )
     assert "ModuleNotFoundError" in done.stderr

@@ -2,7 +2,7 @@
 
 import sys
 
-from quorate.cli.entry import main
+from quorate.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,6 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
     except QuorateError as error:
         sys.stderr.write(f"Error: {error.text}\n")
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        if name.partition(".")[0] == "quorate":
+            raise
+        sys.stderr.write(
+            f"quorate: this command needs the server's parts ({name} is missing); install them: "
+            "pip install 'quorate[server]', in a clone: pip install '.[server]'\n"
+        )
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_ERROR
