@@ -283,6 +283,23 @@ def test_a_command_ends_if_its_guard_is_killed(shell: Shell) -> None:
     assert err == "Error running handler: signal: SIGKILL\n"
 
 
+def test_a_guard_that_fails_ends_its_command() -> None:
+    program = (
+        "import asyncio\n"
+        "from quorate.cli.lockguard import fork_guard\n"
+        "guard = fork_guard()\n"
+        "async def run():\n"
+        "    await guard.run(['sleep', '3600'], {}, passes_stdin=False)\n"
+        "    guard._socket.send(b'nonsense\\n')\n"
+        "    return await guard.ended()\n"
+        "print(asyncio.run(run()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert (done.stdout, done.stderr) == ("signal: SIGKILL\n", "")
+
+
 def test_a_command_that_ignores_the_end_is_killed(shell: Shell) -> None:
     orphan = Orphan(shell, "locks/deaf", "trap '' TERM; while :; do sleep 1; done")
     orphan.process.kill()

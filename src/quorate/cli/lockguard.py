@@ -150,6 +150,7 @@ async def _guard(end: socket.socket) -> None:
     else:
         control = _Control(child, has_group=not message["group"])
         following = asyncio.create_task(control.follow(reader))
+        following.add_done_callback(_exit_on_error)
         code = await asyncio.to_thread(child.wait)
         following.cancel()
         failure = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
@@ -157,6 +158,12 @@ async def _guard(end: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the other end is gone
         writer.write(_line({"ended": failure}))
         await writer.drain()
+
+
+def _exit_on_error(following: asyncio.Task[None]) -> None:
+    """End the guard, and by GRD-3 the command, if nothing controls it any more."""
+    if not following.cancelled() and following.exception() is not None:
+        os._exit(1)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
