@@ -55,7 +55,7 @@ def _one(servers: list[ConfiguredServer], word: str) -> ConfiguredServer:
 def list_(connection: ConnectionFlags, *, json: Json = False) -> None:
     """List every member: its role, whether it is alive, its lag, and its last contact.
 
-    The node that is asked answers from what it knows, also while there is no leader.
+    The node answers from what it knows, also while there is no leader.
 
     Examples:
         quorate cluster list

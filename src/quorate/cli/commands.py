@@ -4,7 +4,7 @@
     def get(key: str, *, recurse: Annotated[bool, "All keys below KEY."] = False) -> None:
 
 An argument is needed if it has no default; `*words` takes any number of them. The first sentence of
-the docstring stands in the list of commands; the lines below `Examples:` end the help.
+the docstring is shown in the list of commands; the lines below `Examples:` end the help.
 """
 
 import importlib
@@ -37,7 +37,7 @@ NOUNS = {
 """Every command, and what it does."""
 
 _MODULES: dict[str, str] = dict.fromkeys(("info", "leave", "members", "monitor", "reload"), "node")
-"""Where commands are whose module has another name."""
+"""The modules of commands that have another name."""
 
 HELP = {"-h", "-help", "--h", "--help"}
 _HELP_FLAGS = {name: Flag(name, About(""), SWITCH) for name in ("h", "help")}

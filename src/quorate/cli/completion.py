@@ -1,6 +1,6 @@
 """`quorate completion`: a script that lets a shell complete commands and flags.
 
-The script holds all words itself, so that completing starts no Python.
+The script contains all names itself: completing starts no Python.
 """
 
 from collections.abc import Mapping, Sequence

@@ -114,7 +114,7 @@ class ConnectionFlags(msgspec.Struct, dict=True):
         return {name: value for name, value in found.items() if value}
 
     def reason(self) -> str:
-        """Why the node that is asked knows no leader; "" if it knows one, or does not answer."""
+        """Why the node knows no leader; "" if it knows one, or does not answer."""
         from quorate.client.sync.operator import Operator
 
         try:

@@ -24,7 +24,7 @@ TTL_S = 15.0
 HEARTBEAT_S = 0.25
 PAUSE_S = 1.0
 """After a longer pause between two heartbeats (this process was stopped, the machine is busy) the
-lock may be lost and nobody knows it yet: the cluster is asked before the next one."""
+lock may be lost without a notice yet: the cluster is queried before the next one."""
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
@@ -179,6 +179,6 @@ async def _send_heartbeats(client: AsyncClient, held: Held, guard: Guard) -> Non
 async def _is_held(client: AsyncClient, held: Held) -> bool:
     try:
         entry = await client.kv.get(held.name, deadline_s=PAUSE_S)
-    except QuorateError:  # not known: asked again
+    except QuorateError:  # unknown: queried again
         return False
     return entry is not None and entry.session == held.session

@@ -44,8 +44,8 @@ def members(
         fail(f"Failed to compile status regexp: {error}")
     client = connection.client
     if filter_ or segment:
-        asked: dict[str, Any] = {"filter": filter_ or None, "segment": segment or None}
-        listed = bodies.members(client.call("GET", "/v1/agent/members", **asked))
+        parameters: dict[str, Any] = {"filter": filter_ or None, "segment": segment or None}
+        listed = bodies.members(client.call("GET", "/v1/agent/members", **parameters))
     else:
         listed = client.status.members()
     found = sorted((each for each in listed if wanted.search(each.status)), key=attrgetter("name"))

@@ -86,8 +86,8 @@ class Demo:
             await asyncio.to_thread(self._import, files)
             with step("working with our own client: cas, a lock, a transaction"):
                 await asyncio.to_thread(use_own_client, self._addresses)
-            with step("working with py-consul, somebody else's client") as said:
-                said(await asyncio.to_thread(use_py_consul, self._nodes[1].ports.http))
+            with step("working with py-consul, another client") as report:
+                report(await asyncio.to_thread(use_py_consul, self._nodes[1].ports.http))
             writing = Writing(self._addresses)
             writing.start()
             await self._inject_faults(writing)
@@ -117,17 +117,19 @@ class Demo:
         """Kill a node, restart it, cut another one off, reconnect it; all under writes."""
         await asyncio.sleep(STEADY_S)
         leader = await self._leader()
-        with step(f"kill -9 of the leader, {leader.name}, in mid-write") as said:
-            said(await self._until_writing(writing, leader.kill))
+        with step(f"kill -9 of the leader, {leader.name}, in mid-write") as report:
+            report(await self._until_writing(writing, leader.kill))
         await asyncio.sleep(DOWN_S)
         with step(f"starting {leader.name} again"):
             leader.start()
             leader = await self._leader()
         await asyncio.sleep(STEADY_S)
-        with step(f"cutting the new leader, {leader.name}, off from the others") as said:
-            said(await self._until_writing(writing, lambda: self._partitions.cut_off(leader.name)))
+        with step(f"cutting the new leader, {leader.name}, off from the others") as report:
+            report(
+                await self._until_writing(writing, lambda: self._partitions.cut_off(leader.name))
+            )
             await asyncio.sleep(APART_S)
-        with step(f"letting {leader.name} talk to the others again"):
+        with step(f"reconnecting {leader.name}"):
             self._partitions.reconnect(leader.name)
             await self._leader()
         await asyncio.sleep(STEADY_S)
@@ -159,7 +161,7 @@ class Demo:
         }
 
     async def _wait_for_interrupt(self) -> None:
-        tell("the nodes stay until Ctrl-C; ask them:")
+        tell("the nodes run until Ctrl-C; query them:")
         for address in self._addresses:
             tell(f"  quorate members -http-addr={address}")
         stop = asyncio.Event()
@@ -171,16 +173,16 @@ class Demo:
 def step(text: str) -> Generator[Any, None, None]:
     """Print what is done, then how long it took, and the texts that the body adds."""
     began_s = time.monotonic()
-    words: list[str] = []
+    texts: list[str] = []
     tell(f"{text} ... ", end="")
     try:
-        yield words.append
+        yield texts.append
     except BaseException as error:
         is_over = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
         tell("interrupted" if is_over else "failed")
         raise
     took = f"{time.monotonic() - began_s:.1f} s"
-    tell("; ".join([took, *(word for word in words if word)]))
+    tell("; ".join([took, *(each for each in texts if each)]))
 
 
 def tell(text: str, end: str = "\n") -> None:
