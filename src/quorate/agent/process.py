@@ -34,15 +34,15 @@ class AgentProcess:
         self.logs = logs
         self.stopping = asyncio.Event()
         self._sources = sources
-        self._body: NodeServer | None = None
+        self._server: NodeServer | None = None
         self._listeners: HttpListeners | None = None
         self._leaving: asyncio.Task[None] | None = None
         is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # set by nohup
         self._had_terminal = has_terminal() and not is_kept
 
-    def started(self, body: NodeServer, listeners: HttpListeners) -> None:
+    def started(self, server: NodeServer, listeners: HttpListeners) -> None:
         """Note that the node runs."""
-        self._body, self._listeners = body, listeners
+        self._server, self._listeners = server, listeners
 
     def joining(self, addresses: tuple[str, ...]) -> "AgentProcess":
         """The same for a node that may only join a cluster."""
@@ -92,8 +92,8 @@ class AgentProcess:
         self.logs.set_level(self.settings.log_level)
         if self._listeners is not None:
             self._listeners.reconfigure(self.settings)
-        if "node.meta" in changed and self._body is not None:
-            self._body.register(node, self._registered)
+        if "node.meta" in changed and self._server is not None:
+            self._server.register(node, self._registered)
 
     def _registered(self, error: QuorateError | None) -> None:
         if error is not None:
@@ -110,7 +110,7 @@ class AgentProcess:
         self._end(is_leaving=self.settings.leaves_on_interrupt)
 
     def _end(self, *, is_leaving: bool) -> None:
-        if not is_leaving or self._body is None or self._leaving is not None:
+        if not is_leaving or self._server is None or self._leaving is not None:
             self.stopping.set()
             return
         log = self.logs.log
@@ -129,20 +129,20 @@ class AgentProcess:
 
     def leave(self, done: Callable[[QuorateError | None], None]) -> None:
         """Leave the cluster; then call `done`, and stop if there was no error."""
-        if self._body is None:
+        if self._server is None:
             done(RequestError("bad_request", "this node has not started yet"))
             return
         self.logs.log.info("leaving the cluster")
-        self._leaving = asyncio.get_running_loop().create_task(self._leave(self._body, done))
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(self._server, done))
 
-    async def _leave(self, body: NodeServer, done: Callable[[QuorateError | None], None]) -> None:
+    async def _leave(self, server: NodeServer, done: Callable[[QuorateError | None], None]) -> None:
         error: QuorateError | None
         log = self.logs.log
-        is_last = len(body.local.status().configuration.members) == 1
+        is_last = len(server.local.status().configuration.members) == 1
         try:
-            error = await body.leave()
+            error = await server.leave()
         except Exception as fault:  # noqa: BLE001 - nothing awaits this task
-            error = PeerError("local", f"internal error {body.local.report(fault)}")
+            error = PeerError("local", f"internal error {server.local.report(fault)}")
         if error is not None:
             log.warning("did not leave the cluster", why=error.text)
             self._leaving = None

@@ -128,78 +128,80 @@ async def _serve(process: AgentProcess, data_dir: Path, connections_max: int) ->
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
     listener = peer_listener(settings.bind, settings.server_port)
-    body = await start_server(_server_settings(settings, data_dir), listener, log)
-    loop.set_exception_handler(lambda _, context: _report(body, log, context))
+    server = await start_server(_server_settings(settings, data_dir), listener, log)
+    loop.set_exception_handler(lambda _, context: _report(server, log, context))
     listeners, config = HttpListeners(log), http_config(settings, data_dir, connections_max)
     with ExitStack() as stack:
         try:
-            await listeners.open(body.local, settings, config, process)
+            await listeners.open(server.local, settings, config, process)
             stack.enter_context(pid_file(settings.pid_file))
         except (OSError, StartError) as error:
             await listeners.close()
-            await body.close(is_clean=True)
+            await server.close(is_clean=True)
             if isinstance(error, OSError):
                 raise cannot_listen(error, listeners.host, settings.http_port or 0) from error
             raise
-        process.started(body, listeners)
-        _log_start(process, data_dir, body)
-        return await _until_stopped(process, body, listeners)
+        process.started(server, listeners)
+        _log_start(process, data_dir, server)
+        return await _until_stopped(process, server, listeners)
 
 
-def _log_start(process: AgentProcess, data_dir: Path, body: NodeServer) -> None:
+def _log_start(process: AgentProcess, data_dir: Path, server: NodeServer) -> None:
     settings, logs = process.settings, process.logs
     logs.log.info(
-        "running", version=__version__, node=settings.node_name, id=body.member.id,
+        "running", version=__version__, node=settings.node_name, id=server.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
     )  # fmt: skip
     if not settings.log_json:
-        status = body.local.status()
+        status = server.local.status()
         logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
 
 
-async def _until_stopped(process: AgentProcess, body: NodeServer, listeners: HttpListeners) -> int:
+async def _until_stopped(
+    process: AgentProcess, server: NodeServer, listeners: HttpListeners
+) -> int:
     """Run until a signal or the node itself ends that; returns the exit code."""
     gc.collect()
     gc.freeze()  # all objects so far live on: later collections need not visit them
     stop = asyncio.get_running_loop().create_task(process.stopping.wait())
-    ends: list[asyncio.Future[Any]] = [stop, body.ended]
+    ends: list[asyncio.Future[Any]] = [stop, server.ended]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     process.logs.close()
-    return await _stop(body, listeners, process.logs.log)
+    return await _stop(server, listeners, process.logs.log)
 
 
-def _report(body: NodeServer, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
+def _report(server: NodeServer, log: FilteringBoundLogger, context: dict[str, Any]) -> None:
     """Log what the loop reports, without the arguments of callbacks, which hold clients' values."""
     error = context.get("exception")
     if isinstance(error, BaseException):
-        body.local.report(error)
+        server.local.report(error)
     else:
         log.warning("event loop", what=context.get("message", ""))
 
 
-async def _stop(body: NodeServer, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
+async def _stop(server: NodeServer, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
     """End a node; returns the exit code.
 
     Raises:
         OldCopyError: It ended because its directory is an old copy.
     """
     log.info("stopping")
-    members = body.local.status().configuration.members
+    members = server.local.status().configuration.members
     try:
         async with asyncio.timeout(STOP_S):
             await listeners.close()
-            await body.stop()
+            await server.stop()
     except TimeoutError:
         log.warning("the clean stop took too long")
-        await body.close()
-    if not body.ended.done():
+        await server.close()
+    if not server.ended.done():
         log.info("stopped")
         return 0
-    why = body.ended.result()
+    why = server.ended.result()
     code = _exit_code(why, log)
     if isinstance(why, Halt) and why.code == OLD_COPY:
-        raise OldCopyError(*(each.address for each in members if each.id != body.member.id))
+        raise OldCopyError(*(each.address for each in members if each.id != server.member.id))
     return code
 
 
