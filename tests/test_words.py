@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/quorate"
 
 CLEAN: tuple[str, ...] = (
+    "agent",
     "benchmarks",
     "chunks",
     "cli",

@@ -58,28 +58,28 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
         raise StorageError("foreign", f"{work} is left over from another recovery: remove it")
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
-        homes: list[Storage] = []
+        storages: list[Storage] = []
         survivors: list[Survivor] = []
         clusters: set[str] = set()
         for number, path in enumerate(paths):
-            home = Storage(_copied(path, work / str(number)), StorageSettings(), silent_log())
-            stack.callback(home.close, is_clean=False)
-            records = list(home.wal.records())
-            founded = [each for each in records if isinstance(each, Founded) and each.complete]
-            if not founded:
+            storage = Storage(_copied(path, work / str(number)), StorageSettings(), silent_log())
+            stack.callback(storage.close, is_clean=False)
+            records = list(storage.wal.records())
+            bootstraps = [each for each in records if isinstance(each, Founded) and each.complete]
+            if not bootstraps:
                 raise RequestError("bad_request", f"{path}: this node never belonged to a cluster")
-            for other, known in zip(paths, homes, strict=False):
-                if known.directory.node_id == home.directory.node_id:
+            for other, known in zip(paths, storages, strict=False):
+                if known.directory.node_id == storage.directory.node_id:
                     text = f"{other} and {path} are copies of one node: name only the newest"
                     raise RequestError("bad_request", text)
-            homes.append(home)
-            survivors.append(Survivor(state_of(home.tables).applied, records))
-            clusters.add(founded[-1].cluster_id)
+            storages.append(storage)
+            survivors.append(Survivor(state_of(storage.tables).applied, records))
+            clusters.add(bootstraps[-1].cluster_id)
         if len(clusters) > 1:
             raise ConflictError(
                 "precondition", f"the directories belong to different clusters: {sorted(clusters)}"
             )
-        return _recovered(homes, survivors, into)
+        return _recovered(storages, survivors, into)
 
 
 def _check_paths(paths: Sequence[Path], into: Path) -> None:
@@ -102,28 +102,28 @@ def _check_paths(paths: Sequence[Path], into: Path) -> None:
         known[identity] = path
 
 
-def _recovered(homes: Sequence[Storage], survivors: Sequence[Survivor], into: Path) -> Recovered:
+def _recovered(storages: Sequence[Storage], survivors: Sequence[Survivor], into: Path) -> Recovered:
     found = surviving(survivors)
-    base = homes[found.base]
+    base = storages[found.base]
     rng = random.Random()  # noqa: S311 - the node that replays sends nothing
-    own, life = base.directory.node_id, base.directory.incarnation
+    own, incarnation = base.directory.node_id, base.directory.incarnation
     survivor, cluster = survivors[found.base], base.directory.cluster
-    old = replayed(own, life, survivor, base.tables, found, rng, cluster=cluster)
+    old = replayed(own, incarnation, survivor, base.tables, found, rng, cluster=cluster)
     cluster_id = str(uuid.uuid4())
-    home = Storage(into, StorageSettings(), silent_log())
+    storage = Storage(into, StorageSettings(), silent_log())
     try:
-        list(home.wal.records())
-        member = msgspec.structs.replace(old.member, id=home.directory.node_id)
-        incarnation, wall_ms = home.directory.incarnation, int(time.time() * 1000)
+        list(storage.wal.records())
+        member = msgspec.structs.replace(old.member, id=storage.directory.node_id)
+        incarnation, wall_ms = storage.directory.incarnation, int(time.time() * 1000)
         name = str(uuid.uuid4())
         records = list(new_log(member, incarnation, cluster_id, old, name, wall_ms))
-        home.wal.start(lambda callback, *arguments: callback(*arguments), *[lambda _: None] * 3)
-        home.log_started()
+        storage.wal.start(lambda callback, *arguments: callback(*arguments), *[lambda _: None] * 3)
+        storage.log_started()
         for record in records:
-            home.wal.append([Persist(record)])
+            storage.wal.append([Persist(record)])
     finally:
-        home.close(is_clean=True)
-    if home.wal.mark != len(records):
+        storage.close(is_clean=True)
+    if storage.wal.mark != len(records):
         raise StorageError("disk_full", f"{into} could not be written; remove it and try again")
     applied, index = old.state.applied, old.state.index
     return Recovered(member, cluster_id, applied, index, old.keys, len(found.guessed))
