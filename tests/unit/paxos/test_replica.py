@@ -1,6 +1,7 @@
 """A replica's roles together: elections, learning, links."""
 
 from quorate.base.batches import NOOP
+from quorate.base.effects import Persist
 from quorate.base.events import SnapshotTaken
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import (
@@ -277,3 +278,29 @@ def test_what_no_role_takes_changes_nothing() -> None:
     lone.take_from(2, Promise(TWO, Slot(1), Slot(0), 0, 1, ()))
     assert lone.replica.learner.remote_watermark == before
     assert lone.released == []
+
+
+def test_a_leader_that_votes_for_a_higher_ballot_stores_the_vote_and_leads_no_more() -> None:
+    lone = Lone()
+    ballot = lone.lead(2)
+    higher = Ballot(ballot.round + 1, NodeId("n3"))
+    lone.said.clear()
+    lone.hear(3, Accept(higher, Slot(2), Slot(0), BATCH))
+    assert lone.replica.leadership is None
+    assert Vote(higher, Slot(2), Slot(0), BATCH) in lone.records
+    assert lone.take(Accepted) == [Accepted(higher, Slot(2))]
+
+
+def test_a_watermark_is_in_the_log_by_the_vote_that_came_with_it_and_only_by_a_new_one() -> None:
+    """What came with a vote that was stored before is stored when it could be lost (LRN-4)."""
+    lone = Lone(5)
+    leader = Ballot(6, NodeId("n2"))
+    for slot in (1, 2, 3):
+        lone.hear(2, Accept(leader, Slot(slot), Slot(0), BATCH))
+    lone.hear(2, Accept(leader, Slot(3), Slot(1), BATCH))
+    assert lone.replica.watermark == 1
+    assert lone.replica.learning.store_claim() == [Persist(Promised(leader, Slot(1)))]
+
+    lone.hear(2, Accept(leader, Slot(4), Slot(2), BATCH))
+    assert lone.replica.watermark == 2
+    assert lone.replica.learning.store_claim() == []
