@@ -87,6 +87,20 @@ def test_who_forgot_is_refused_until_it_is_itself_again(old: Restarted) -> None:
     assert made.refused == set()
 
 
+def test_what_is_shown_on_a_new_link_counts_once_the_peer_has_said_that_it_is_the_same() -> None:
+    made = recall()
+    said(made, FIRST)
+    made.unlink(TWO)
+    assert not said(made, FIRST).is_refused
+    made.note(TWO, LOW, Slot(9))
+    assert said(made, Restarted(2, 101, LOW, Slot(8))).is_refused
+
+
+def test_a_peer_whose_bundles_were_applied_in_this_very_incarnation_is_recognized() -> None:
+    assert not said(recall(Tables(lived=5)), Restarted(5, 100, LOW, Slot(9))).is_refused
+    assert said(recall(Tables(lived=5)), Restarted(4, 100, LOW, Slot(9))).is_refused
+
+
 def test_what_comes_late_from_an_earlier_incarnation_refuses_no_node() -> None:
     made = recall()
     said(made, FIRST)
@@ -160,7 +174,10 @@ def test_a_first_incarnation_a_lone_voter_and_a_learner_wait_for_no_node() -> No
     made = recall(incarnation=2)
     made.begin(LOW, Slot(5), 1.0)
     assert not made.confirm([VOTERS], 0.5)
-    assert recall(incarnation=2).confirm([frozenset({ME})], -1.0)
+    for voters in (frozenset({ME}), frozenset({TWO, THREE})):
+        made = recall(incarnation=2)
+        made.begin(LOW, Slot(5), 1.0)
+        assert made.confirm([voters], 0.5)
 
 
 def test_the_wait_ends() -> None:
