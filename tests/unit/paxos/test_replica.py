@@ -285,7 +285,7 @@ def test_a_leader_that_votes_for_a_higher_ballot_stores_the_vote_and_leads_no_mo
     ballot = lone.lead(2)
     higher = Ballot(ballot.round + 1, NodeId("n3"))
     lone.said.clear()
-    lone.hear(3, Accept(higher, Slot(2), Slot(0), BATCH))
+    lone.take_from(3, Accept(higher, Slot(2), Slot(0), BATCH))
     assert lone.replica.leadership is None
     assert Vote(higher, Slot(2), Slot(0), BATCH) in lone.records
     assert lone.take(Accepted) == [Accepted(higher, Slot(2))]
@@ -296,11 +296,11 @@ def test_a_watermark_is_in_the_log_by_the_vote_that_came_with_it_and_only_by_a_n
     lone = Lone(5)
     leader = Ballot(6, NodeId("n2"))
     for slot in (1, 2, 3):
-        lone.hear(2, Accept(leader, Slot(slot), Slot(0), BATCH))
-    lone.hear(2, Accept(leader, Slot(3), Slot(1), BATCH))
+        lone.take_from(2, Accept(leader, Slot(slot), Slot(0), BATCH))
+    lone.take_from(2, Accept(leader, Slot(3), Slot(1), BATCH))
     assert lone.replica.watermark == 1
-    assert lone.replica.learning.store_claim() == [Persist(Promised(leader, Slot(1)))]
+    assert lone.replica.learning.log_report() == [Persist(Promised(leader, Slot(1)))]
 
-    lone.hear(2, Accept(leader, Slot(4), Slot(2), BATCH))
+    lone.take_from(2, Accept(leader, Slot(4), Slot(2), BATCH))
     assert lone.replica.watermark == 2
-    assert lone.replica.learning.store_claim() == []
+    assert lone.replica.learning.log_report() == []
