@@ -27,6 +27,7 @@ CLEAN: tuple[str, ...] = (
     "lab",
     "net",
     "paxos",
+    "testing",
     "tests/unit/client",
 )
 """Packages of the source, and other folders with Python files, from the root."""
@@ -45,6 +46,7 @@ PAGES: tuple[str, ...] = (
     "deploy/prometheus/alerts.yml",
     "deploy/systemd/quorate.service",
     "docs/api/errors.md",
+    "docs/api/python.md",
     "docs/benchmarks.md",
     "docs/cli.md",
     "docs/glossary.md",

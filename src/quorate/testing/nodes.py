@@ -72,7 +72,7 @@ class NodeThread(threading.Thread):
         self._cut_off = cut_off
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._body: NodeServer | None = None
+        self._node: NodeServer | None = None
         self._ending: asyncio.Future[bool] | None = None
         self._is_clean_end: bool | None = None  # None: nobody has asked for its end
         self._resumed = threading.Event()
@@ -93,27 +93,27 @@ class NodeThread(threading.Thread):
                 self.started.set_exception(error)
 
     async def _serve(self) -> None:
-        body = await start_server(
+        node = await start_server(
             self._settings, self._peer_port.listen(), self._log, cut_off=self._cut_off
         )
-        server = ConsulServer(body.local, self._http)
+        server = ConsulServer(node.local, self._http)
         try:
             await server.start(HOST, self._http_port.number)
         except BaseException:
-            await body.close()
+            await node.close()
             raise
         self._loop = asyncio.get_running_loop()
-        self._body = body
+        self._node = node
         ending = self._ending = self._loop.create_future()
         if self._is_clean_end is not None:  # asked for while it started
             ending.set_result(self._is_clean_end)
         self.started.set_result(None)
-        await asyncio.wait([ending, body.ended], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ending, node.ended], return_when=asyncio.FIRST_COMPLETED)
         is_clean = ending.done() and ending.result()
         await server.stop(is_clean=is_clean)
-        await (body.stop() if is_clean else body.close())
-        if body.ended.done():
-            why = body.ended.result()
+        await (node.stop() if is_clean else node.close())
+        if node.ended.done():
+            why = node.ended.result()
             self.failure = f"{why.code}: {why.reason}" if isinstance(why, Halt) else repr(why)
 
     # --- from other threads --------------------------------------------------------------------
@@ -129,13 +129,13 @@ class NodeThread(threading.Thread):
         Raises:
             UnavailableError: `stopping`: the node is paused, or has ended.
         """
-        body, loop, answer = self._body, self._loop, Future[T]()
-        if body is None or loop is None or self.is_paused:
+        node, loop, answer = self._node, self._loop, Future[T]()
+        if node is None or loop is None or self.is_paused:
             raise UnavailableError("stopping", f"{self._settings.name} does not run")
 
         def work() -> None:
             try:
-                answer.set_result(function(body))
+                answer.set_result(function(node))
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 answer.set_exception(error)
 
@@ -147,16 +147,16 @@ class NodeThread(threading.Thread):
 
     def cut_off(self, names: frozenset[str]) -> None:
         """Have it receive nothing from the nodes with these names, and all from the others."""
-        body, loop = self._body, self._loop
-        if body is None or loop is None:
+        node, loop = self._node, self._loop
+        if node is None or loop is None:
             return
         if not self.is_paused:
             with contextlib.suppress(UnavailableError):  # it has ended: it receives nothing
-                self.call(lambda body: body.cut_off(names))
+                self.call(lambda node: node.cut_off(names))
             return
         with contextlib.suppress(RuntimeError):  # likewise
             loop.call_soon_threadsafe(
-                body.cut_off, names
+                node.cut_off, names
             )  # before anything else, once it is resumed
 
     def pause(self) -> None:
@@ -258,7 +258,7 @@ class ClusterNode:
         """
         if self._thread is None:
             raise UnavailableError("stopping", f"{self.name} does not run")
-        return self._thread.call(lambda body: body.local.status())
+        return self._thread.call(lambda node: node.local.status())
 
     def begin(self) -> "Future[None]":
         """Begin to start it, with the data on its disk; the future is done when it listens."""
@@ -343,7 +343,7 @@ def made_nodes(
     for directory, peer_port, http_port in zip(
         directories, ports[:size], ports[size:], strict=True
     ):
-        body = ServerSettings(
+        server_settings = ServerSettings(
             directory,
             directory.name,
             peer_port.address,
@@ -354,5 +354,7 @@ def made_nodes(
             node=settings,
             storage=StorageSettings(wal, TABLES_STEP_BYTES),
         )
-        nodes.append(ClusterNode(body, peer_port, http_port, log.bind(node=directory.name)))
+        nodes.append(
+            ClusterNode(server_settings, peer_port, http_port, log.bind(node=directory.name))
+        )
     return tuple(nodes)
