@@ -33,6 +33,13 @@ def test_a_client_takes_what_is_not_given_from_the_environment(
         assert "X-Consul-Token" not in second
 
 
+def test_a_request_asks_for_no_order_with_others_of_its_connection() -> None:
+    with nodes_in_thread(OK) as [node]:
+        with Client(node.address) as client:
+            client.kv.put("k", "v")
+        assert node.seen[0].headers["X-Quorate-Unordered"] == "true"
+
+
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_client_is_refused_where_the_environment_asks_for_tls(
     kind: type[Client] | type[AsyncClient], monkeypatch: pytest.MonkeyPatch
