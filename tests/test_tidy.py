@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
-    frozenset({"wire", "chunks", "security", "balancing", "monitoring"}),
+    frozenset({"wire", "chunks", "accounts", "security", "balancing", "monitoring"}),
     frozenset(
         {"paxos", "machine", "kv", "sessions", "catalog", "tasks", "objects", "acl", "replication"}
     ),

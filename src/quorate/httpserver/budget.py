@@ -5,28 +5,22 @@ does not read, and what handlers register for a request (`Request.hold`). Every 
 small allowance that is not counted, so that an ordinary request costs only a comparison; beyond it
 a connection takes from the account of its client's address, in large steps.
 
-While an account, or all accounts together, have reached their limit (they are spent), what would
-hold more is refused: a body that arrives, a read that would wait, a long answer. A write that was
+An account that is spent (`quorate.accounts`: other protocols take from the same ones) refuses what
+would make it hold more: a body that comes, a read that would wait, a long answer. A write that was
 begun is always answered: a refusal would say that it did not happen.
-
-The last quarter of the limit for all is reserved for clients that hold little: each may have a
-share of it, at most 1 MiB, and less the more clients there are. So a few clients that hold much
-cannot exclude the others, and many that hold little cannot exceed the limit.
 """
+
+from collections import Counter
 
 import msgspec
 
+from quorate.accounts import Account, Accounts
 from quorate.base import measured
 from quorate.base.metrics import Metric
 from quorate.httpserver.config import ServerConfig
 
 FREE_BYTES = 8192
 """The part of what a connection holds that is not counted."""
-
-SHARE_BYTES_MAX = 1024 * 1024
-"""The largest share of a client in the part that is reserved for those that hold little."""
-
-_KEPT_PART = 4  # one in this many parts of the limit is reserved for them
 
 STEP_BYTES = 32 * 1024
 """Connections take and give back in steps of this size."""
@@ -50,61 +44,6 @@ class BudgetCounters(msgspec.Struct):
     requests_refused: int = 0
     connections_refused: int = 0
     accepts_failed: int = 0
-
-
-class Account:
-    """What is held for one client address. Made by `Budget.enter`.
-
-    Attributes:
-        host: The address.
-        connections: How many it has.
-        held_bytes: What is held for it beyond the allowance of its connections.
-    """
-
-    __slots__ = ("_budget", "connections", "held_bytes", "host")
-
-    def __init__(self, budget: "Budget", host: str) -> None:
-        self._budget = budget
-        self.host = host
-        self.connections = 0
-        self.held_bytes = 0
-
-    def count_connections(self, more: int) -> None:
-        """Add to the number of connections; negative to subtract."""
-        self.connections += more
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether nothing more may be held for this client."""
-        return not self._may_hold(self.held_bytes + 1, self._budget.held_bytes + 1)
-
-    def _may_hold(self, client_bytes: int, all_bytes: int) -> bool:
-        """Whether this client may hold so many bytes if all clients then hold `all_bytes`."""
-        budget = self._budget
-        return client_bytes <= budget.client_bytes_max and (
-            all_bytes <= budget.open_bytes_max
-            or (all_bytes <= budget.held_bytes_max and client_bytes <= budget.share_bytes)
-        )
-
-    def take(self, size: int, *, is_forced: bool = False) -> bool:
-        """Count bytes as held; False, and nothing is counted, if that would exceed a limit.
-
-        Args:
-            size: How many.
-            is_forced: They are held already, so they are counted beyond the limit, too.
-        """
-        budget = self._budget
-        client_bytes, all_bytes = self.held_bytes + size, budget.held_bytes + size
-        if not is_forced and not self._may_hold(client_bytes, all_bytes):
-            return False
-        self.held_bytes = client_bytes
-        budget.count_held(size)
-        return True
-
-    def give_back(self, size: int) -> None:
-        """Subtract bytes that are no longer held."""
-        self.held_bytes -= size
-        self._budget.count_held(-size)
 
 
 class ConnectionMemory:
@@ -166,18 +105,16 @@ class ConnectionMemory:
 
 
 class Budget:
-    """The accounts of all client addresses of one node; its listeners share one budget.
+    """The connections of all clients of one node, with their accounts; shared by its listeners.
 
     Args:
-        held_bytes_max: For all clients together.
-        client_bytes_max: For one address.
+        accounts: Of all callers of the node.
         connections_max: Of all clients together.
         connections_per_client_max: Of one address.
 
     Attributes:
-        held_bytes: What all accounts hold. Above `held_bytes_max` only by answers that were made
+        accounts: See above. More than `held_bytes_max` is held only by answers that were made
             already: one long one, and those to writes that were begun.
-        open_bytes_max: Up to here it does not matter who holds it.
         connections: How many there are.
         coming: Those that were accepted and have not entered yet.
         counters: What was refused.
@@ -185,27 +122,22 @@ class Budget:
 
     def __init__(
         self,
-        held_bytes_max: int,
-        client_bytes_max: int,
+        accounts: Accounts,
         connections_max: int,
         connections_per_client_max: int,
     ) -> None:
-        self.held_bytes_max = held_bytes_max
-        self.open_bytes_max = held_bytes_max - held_bytes_max // _KEPT_PART
-        self.client_bytes_max = client_bytes_max
+        self.accounts = accounts
         self._connections_max = connections_max
         self._connections_per_client_max = connections_per_client_max
-        self._accounts: dict[str, Account] = {}
-        self.held_bytes = 0
+        self._by_client: Counter[str] = Counter()
         self.connections = 0
         self.coming: set[object] = set()
         self.counters = BudgetCounters()
 
     @property
-    def share_bytes(self) -> int:
-        """What each client may hold of what is kept for those that hold little."""
-        kept_bytes = self.held_bytes_max - self.open_bytes_max
-        return min(SHARE_BYTES_MAX, kept_bytes // max(1, len(self._accounts)))
+    def held_bytes(self) -> int:
+        """What is held for all callers."""
+        return self.accounts.held_bytes
 
     @property
     def is_crowded(self) -> bool:
@@ -218,26 +150,20 @@ class Budget:
 
     def enter(self, host: str) -> Account | None:
         """Count a connection; None if its address has too many."""
-        account = self._accounts.get(host)
-        if account is None:
-            account = self._accounts[host] = Account(self, host)
-        if account.connections >= self._connections_per_client_max:
+        if self._by_client[host] >= self._connections_per_client_max:
             self.note_turned_away()
             return None
-        account.count_connections(1)
+        self._by_client[host] += 1
         self.connections += 1
-        return account
+        return self.accounts.open(host)
 
     def leave(self, account: Account) -> None:
-        """A connection has ended, and has given back what it held."""
-        account.count_connections(-1)
+        """A connection is gone, and has given back what it held."""
+        self._by_client[account.caller] -= 1
+        if not self._by_client[account.caller]:
+            del self._by_client[account.caller]
         self.connections -= 1
-        if not account.connections:
-            self._accounts.pop(account.host, None)
-
-    def count_held(self, more: int) -> None:
-        """Add to the bytes that the accounts hold; negative to subtract."""
-        self.held_bytes += more
+        self.accounts.close(account)
 
     def note_refused(self) -> None:
         """A request was answered 429."""
@@ -257,7 +183,7 @@ class Budget:
         return [
             measured.HTTP_CONNECTIONS.of(self.connections),
             measured.HTTP_HELD_BYTES.of(self.held_bytes),
-            measured.HTTP_HELD_LIMIT_BYTES.of(self.held_bytes_max),
+            measured.HTTP_HELD_LIMIT_BYTES.of(self.accounts.held_bytes_max),
             measured.HTTP_REQUESTS_REFUSED_TOTAL.of(
                 counters.requests_refused,
             ),
@@ -273,8 +199,7 @@ class Budget:
 def budget_of(config: ServerConfig) -> Budget:
     """The budget that a configuration describes."""
     return Budget(
-        config.held_bytes_max,
-        config.client_bytes_max,
+        Accounts(config.held_bytes_max, config.client_bytes_max),
         config.connections_max,
         config.connections_per_client_max,
     )

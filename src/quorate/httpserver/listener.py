@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from quorate.accounts import Account
 from quorate.httpserver.application import Application
-from quorate.httpserver.budget import Account
 from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.headercache import HeaderCache
 from quorate.httpserver.request import Request

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from quorate.accounts import Account
 from quorate.base.errors import InvariantError
 from quorate.httpserver.accepting import ConnectionAcceptor
 from quorate.httpserver.application import Application, Middleware, composed
-from quorate.httpserver.budget import Account, Budget, BudgetCounters, budget_of
+from quorate.httpserver.budget import Budget, BudgetCounters, budget_of
 from quorate.httpserver.config import ServerConfig
 from quorate.httpserver.connection import Connection
 from quorate.httpserver.headercache import HeaderCache

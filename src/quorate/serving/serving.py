@@ -1,5 +1,6 @@
 """What all requests of one node's clients share while they are carried out."""
 
+from quorate.accounts import Accounts
 from quorate.base.context import RequestContext
 from quorate.base.ports import Rng
 from quorate.machine.queries import Reader
@@ -16,9 +17,11 @@ class Serving:
         slices: Takes long work.
         evaluations: What readers share.
         chance: Spreads the ends of long waits.
+        accounts: Of the callers, whatever protocol they use: it holds memory for a caller only from
+            the account of that caller.
 
     Attributes:
-        backend, call_later, slices, evaluations, chance: See above.
+        backend, call_later, slices, evaluations, chance, accounts: See above.
         submit: The backend's: nothing stands between a command and the log.
         confirm: The backend's `read`, likewise.
         fresh_s: The tables are at least as new as what the cluster had at this time of the
@@ -32,12 +35,14 @@ class Serving:
         slices: Slices,
         evaluations: Evaluations,
         chance: Rng,
+        accounts: Accounts | None = None,
     ) -> None:
         self.backend = backend
         self.call_later = call_later
         self.slices = slices
         self.evaluations = evaluations
         self.chance = chance
+        self.accounts = Accounts() if accounts is None else accounts
         self.submit = backend.submit
         self.confirm = backend.read
         self.fresh_s = float("-inf")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import httptools
 
+from quorate.accounts import Account
 from quorate.base import measured
 from quorate.base.batches import Member
 from quorate.base.command import Command
@@ -26,7 +27,6 @@ from quorate.gateways.http.context import Context
 from quorate.gateways.http.routes import ROUTES, Route
 from quorate.gateways.http.server import ConsulApi
 from quorate.gateways.http.sharing import shared
-from quorate.httpserver.budget import Account
 from quorate.httpserver.connection import Connection
 from quorate.httpserver.headercache import HeaderCache
 from quorate.httpserver.listener import Served

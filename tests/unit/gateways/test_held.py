@@ -38,6 +38,20 @@ def statuses(transport: FakeTransport) -> list[int]:
     return [reply.status for reply in parsed(data)]
 
 
+def test_a_read_does_not_wait_if_another_protocol_has_spent_the_account_of_its_caller() -> None:
+    desk = Desk(SMALL)
+    desk.local.apply(KvSet(b"a", b"1"))
+    accounts = desk.context.serving.accounts
+    account = accounts.open("127.0.0.1")
+    assert account.take(SMALL.client_bytes_max)
+    index = desk.ask("GET", "/v1/kv/a").headers["X-Consul-Index"]
+    target = f"/v1/kv/a?index={index}&" + "x" * FREE_BYTES
+    assert desk.ask("GET", target).status == 429
+    account.give_back(SMALL.client_bytes_max)
+    desk.post("GET", target)
+    assert desk.replies() == []
+
+
 # --- requests that come -----------------------------------------------------------------------
 
 

@@ -3,11 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.accounts import SHARE_BYTES_MAX, Account, Accounts
 from quorate.httpserver.budget import (
     FREE_BYTES,
-    SHARE_BYTES_MAX,
     STEP_BYTES,
-    Account,
     Budget,
     ConnectionMemory,
 )
@@ -22,9 +21,8 @@ def entered(budget: Budget, host: str = "a") -> Account:
 
 
 def budget_of(held_bytes_max: int = 8 * MIB, client_bytes_max: int = 4 * MIB) -> Budget:
-    return Budget(
-        held_bytes_max, client_bytes_max, connections_max=10, connections_per_client_max=3
-    )
+    accounts = Accounts(held_bytes_max, client_bytes_max)
+    return Budget(accounts, connections_max=10, connections_per_client_max=3)
 
 
 def test_a_connection_holds_a_little_without_being_counted() -> None:
@@ -82,9 +80,9 @@ def test_whoever_holds_little_is_served_when_the_others_have_spent_everything() 
     assert entered(budget, "a").take(4 * MIB)
     assert entered(budget, "b").take(2 * MIB)
     modest = entered(budget, "modest")
-    assert budget.share_bytes == 2 * MIB // 3
+    assert budget.accounts.share_bytes == 2 * MIB // 3
     assert not modest.is_spent
-    assert modest.take(budget.share_bytes)
+    assert modest.take(budget.accounts.share_bytes)
     assert modest.is_spent
     assert not modest.take(1)
 
@@ -92,27 +90,29 @@ def test_whoever_holds_little_is_served_when_the_others_have_spent_everything() 
 def test_the_share_of_one_of_few_clients_is_bounded() -> None:
     budget = budget_of()
     assert entered(budget, "a").take(4 * MIB)
-    assert budget.share_bytes == SHARE_BYTES_MAX
+    assert budget.accounts.share_bytes == SHARE_BYTES_MAX
 
 
 def test_many_clients_that_hold_little_cannot_pass_the_limit_of_all() -> None:
     """190 addresses with just under a MiB each held more than the limit says."""
-    budget = Budget(64 * MIB, 32 * MIB, connections_max=1_000, connections_per_client_max=3)
+    budget = Budget(Accounts(64 * MIB, 32 * MIB), 1_000, connections_per_client_max=3)
     accounts = [entered(budget, f"10.0.0.{number}") for number in range(190)]
     for _ in range(MIB // STEP_BYTES - 1):
         for account in accounts:
             account.take(STEP_BYTES)
-    assert budget.held_bytes <= budget.held_bytes_max
-    assert all(account.held_bytes >= budget.share_bytes - STEP_BYTES for account in accounts)
+    assert budget.held_bytes <= budget.accounts.held_bytes_max
+    assert all(
+        account.held_bytes >= budget.accounts.share_bytes - STEP_BYTES for account in accounts
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3 * MIB)), max_size=80))
 def test_no_order_of_clients_passes_the_limit_of_all(moves: list[tuple[int, int]]) -> None:
     """A share shrinks as clients come: what earlier ones hold of theirs counts, too."""
-    budget = Budget(8 * MIB, 4 * MIB, connections_max=1_000, connections_per_client_max=100)
+    budget = Budget(Accounts(8 * MIB, 4 * MIB), 1_000, connections_per_client_max=100)
     for host, size in moves:
         entered(budget, str(host)).take(size)
-        assert budget.held_bytes <= budget.held_bytes_max
+        assert budget.held_bytes <= budget.accounts.held_bytes_max
 
 
 def test_connections_are_counted_by_address_and_in_all() -> None:
@@ -149,7 +149,7 @@ def test_the_budget_is_the_sum_of_what_connections_hold(moves: list[tuple[int, i
         for each in holdings:
             counted = each.account.held_bytes + 2 * FREE_BYTES
             assert counted >= each.held_bytes
-        assert budget.held_bytes <= budget.held_bytes_max
+        assert budget.held_bytes <= budget.accounts.held_bytes_max
     for holding in holdings:
         holding.end()
     assert budget.held_bytes == 0

@@ -83,8 +83,9 @@ class Context:
         self.responses = Responses(config)
         self.traffic = Traffic(())
         self.serving = Serving(
-            local, call_later, self.shared.slices, self.shared.evaluations, _CHANCE
-        )
+            local, call_later, self.shared.slices, self.shared.evaluations, _CHANCE,
+            self.shared.budget.accounts,
+        )  # fmt: skip
         self.reader = self.serving.reader
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
