@@ -74,7 +74,7 @@ def test_its_command_changes_its_table_and_wakes_its_watcher(toy: Toy) -> None:
 
     assert lab.do(toy.notes.NoteSet("a", "hello", 500)) is True
 
-    assert fired(watches, lab.touched) == ["woken"]
+    assert fired(watches, lab.changed_subjects) == ["woken"]
     after = toy.notes.note_get(lab.read, "a")
     assert (before.value, after.value) == (None, "hello")
     assert after.changed == after.header == lab.machine.index > before.changed
@@ -90,7 +90,7 @@ def test_its_timer_proposes_its_command_also_after_a_restart(toy: Toy) -> None:
         assert machine.expirations(1_400) == []
         assert machine.expirations(1_500) == [toy.notes.NoteSet("a")]
     assert lab.do(toy.notes.NoteSet("a")) is False  # logged time is not there yet
-    lab.stamp_ms = 1_500
+    lab.log_time_ms = 1_500
     assert lab.do(toy.notes.NoteSet("a")) is True
     assert toy.notes.note_get(lab.read, "a").value is None
 

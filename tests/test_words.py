@@ -16,18 +16,24 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/quorate"
 
 CLEAN: tuple[str, ...] = (
+    "accounts",
     "agent",
     "benchmarks",
+    "catalog",
     "chunks",
     "cli",
     "client",
     "domains",
     "examples",
     "httpserver",
+    "kv",
     "lab",
+    "machine",
     "net",
     "paxos",
     "testing",
+    "serving",
+    "sessions",
     "tests/unit/client",
 )
 """Packages of the source, and other folders with Python files, from the root."""

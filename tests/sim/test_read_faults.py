@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from quorate.base.answers import Answer
 from quorate.base.errors import StorageError, UnavailableError
+from quorate.base.results import Answer
 from quorate.kv.queries import LongList
 from quorate.sim.cluster import Make
 from quorate.sim.operations import Operation, OperationKind, OperationStatus

@@ -99,7 +99,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         ballot: The ballot under which it was first proposed. Never take it for the current one:
             a late old batch may be chosen behind batches of newer ballots.
-        stamp_ms: The leader's logged time, milliseconds since the cluster was founded; apply
+        log_time_ms: The leader's logged time, milliseconds since the cluster was founded; apply
             takes the higher of the last stamp and this one.
         wall_ms: The leader's wall clock, milliseconds since 1970, for people only.
         bundles: In proposal order; empty unless kind is BUNDLES.
@@ -109,7 +109,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     """
 
     ballot: Ballot
-    stamp_ms: int
+    log_time_ms: int
     wall_ms: int
     bundles: tuple[Bundle, ...] = ()
     configuration: Configuration | None = None

@@ -28,7 +28,7 @@ class Consistency(Enum):
     STALE = "stale"  # what this node has
 
 
-NOBODY = Principal()
+ANONYMOUS = Principal()
 """A principal that did not say who it is."""
 
 NODE = Principal("this node")
@@ -47,7 +47,7 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
         trace_id: What the caller calls this request, in logs; "" if it has no name.
     """
 
-    principal: Principal = NOBODY
+    principal: Principal = ANONYMOUS
     consistency: Consistency = Consistency.DEFAULT
     age_s_max: float = inf
     deadline_s: float = inf

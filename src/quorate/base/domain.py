@@ -11,11 +11,11 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import msgspec
 
-from quorate.base.answers import Answer
 from quorate.base.command import Command
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import Slot
 from quorate.base.ports import Rng, Rows, TableRows
+from quorate.base.results import Answer
 from quorate.base.txn import TxnItem, TxnResult
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class Model(Protocol):
         own: The state of each domain, by its name.
         slot: The slot that is being applied.
         index: Of the newest command that changed something.
-        stamp_ms: Log time.
+        log_time_ms: Log time.
         txn_result_bytes_max: See `base.config`.
         copies: What each domain's `Simulation.save` gave, after each slot, by its name.
     """
@@ -160,7 +160,7 @@ class Model(Protocol):
     own: dict[str, Any]
     slot: Slot
     index: int
-    stamp_ms: int
+    log_time_ms: int
     txn_result_bytes_max: int
     copies: dict[int, dict[str, Any]]
 
@@ -247,7 +247,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
         handlers: How a command that is short is applied.
         long_handlers: How one is that may take long.
         reactions: What it does, inside the same command, when another domain emits a fact.
-        answers: What it knows for others: (rows, question) -> answer.
+        resolvers: What it knows for others: (rows, question) -> answer.
         asks: Questions that its handlers ask; another domain must answer them.
         timers: Kinds of deadlines.
         subjects: The letters that begin its subjects. A number: of the table that remembers the
@@ -262,7 +262,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     handlers: Mapping[type[Command], Handler] = {}
     long_handlers: Mapping[type[Command], LongHandler] = {}
     reactions: Mapping[type[Fact], LongHandler] = {}
-    answers: Mapping[type[Question[Any]], Callable[[Any, Any], Any]] = {}
+    resolvers: Mapping[type[Question[Any]], Callable[[Any, Any], Any]] = {}
     asks: tuple[type[Question[Any]], ...] = ()
     timers: tuple[TimerKind, ...] = ()
     subjects: Mapping[bytes, int | None] = {}

@@ -71,12 +71,12 @@ class Refused(msgspec.Struct, frozen=True):
 class ReadReady(msgspec.Struct, frozen=True, gc=False):
     """The tables are at or past the read point of these reads: answer now, in this turn.
 
-    `stamp_ms` is the leader's logged time when it confirmed the point.
+    `log_time_ms` is the leader's logged time when it confirmed the point.
     """
 
     tickets: Sequence[Ticket]
     slot: Slot
-    stamp_ms: int
+    log_time_ms: int
 
 
 class Wake(msgspec.Struct, frozen=True, gc=False):

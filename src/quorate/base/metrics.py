@@ -55,7 +55,7 @@ class Histogram:
         self.counts[bisect_left(SECONDS, duration_s)] += 1
         self.total_s += duration_s
 
-    def gather(self, count_min: int = 1) -> None:
+    def collect(self, count_min: int = 1) -> None:
         """Count what was noted, if it is that much. Cost: sorting it, and 3 µs."""
         if len(self._noted) < count_min:
             return

@@ -146,13 +146,13 @@ class Rows(TableRows, Protocol):
     """What the handler of a domain's command works on.
 
     Attributes:
-        stamp_ms: Logged time of this batch; the only time that apply knows.
+        log_time_ms: Logged time of this batch; the only time that apply knows.
         removals_left: Rows that commands of this batch may still remove one by one; a larger
             tree is noted as removed.
         result_bytes_max: What the result of one transaction may hold.
     """
 
-    stamp_ms: int
+    log_time_ms: int
     removals_left: int
     result_bytes_max: int
 
@@ -206,7 +206,7 @@ class Rows(TableRows, Protocol):
         """The index of this command: the first call takes it, later ones return the same."""
         ...
 
-    def touch(self, table: int, subject: bytes) -> None:
+    def mark_changed(self, table: int, subject: bytes) -> None:
         """Note that this command, having taken its index, changed a subject of a table."""
         ...
 
@@ -214,7 +214,7 @@ class Rows(TableRows, Protocol):
         """Touch it and store the index as its newest change, for subjects no row tells."""
         ...
 
-    def bury(self, subject: bytes) -> None:
+    def schedule_removal(self, subject: bytes) -> None:
         """Have what is stored about a removed subject forgotten some time after now."""
         ...
 
@@ -278,7 +278,7 @@ class Status(msgspec.Struct, frozen=True):
     watermark: Slot
     applied: Slot
     index: int
-    stamp_ms: int
+    log_time_ms: int
     digest: int
     configuration: Configuration
     healthy: frozenset[NodeId]

@@ -9,7 +9,7 @@ from enum import IntEnum
 SUBJECTS = 9
 """Table: subject of a blocking query -> index of its newest change, if no row tells it."""
 
-GRAVEYARD = 10
+TOMBSTONES = 10
 """Table: index as 8 bytes, subject -> nothing: what was removed, oldest first."""
 
 

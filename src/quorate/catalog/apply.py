@@ -1,10 +1,11 @@
 """Nodes, instances of services, and checks of both.
 
 CTG-1: names of nodes and services are found without regard to case and shown as they were given.
-CTG-2: what a command changes is noted under the keys of what it is about: a change of a node, or
-    of a check of the node as a whole, once under the key of the host, not under each service it
-    hosts.
-CTG-3: a command costs O(what it is about): a check does not depend on how many others the node has.
+CTG-2: a command notes its change under the watch keys of the entities it changes: a change of a
+    node, or of a check of the node as a whole, once under the key of the host, not under each
+    service it hosts.
+CTG-3: the cost of a command depends only on the entities it changes: that of a check not on how
+    many others the node has.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
@@ -110,10 +111,10 @@ def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, b
 def _refusal(
     rows: Rows, command: CatalogRegister, known: NodeRow | None
 ) -> Generator[None, None, Failure | None]:
-    """Why nothing of it is done."""
+    """Why the command is refused; None: it is not."""
     if known is None and command.details is None:
         return NO_NODE
-    is_other = False  # another node leaves the name, with its services
+    is_other = False  # another node had the name: it is removed with its services
     if known is not None and command.details is not None and command.details.id:
         is_other = known.id not in ("", command.details.id)
         failure = reserved(rows, known, command.node) if is_other else None
@@ -133,7 +134,7 @@ def _refusal(
 
 
 def reserved(rows: Rows, holder: NodeRow, name: str) -> Failure | None:
-    """Why another node cannot have a name: the `serfHealth` of its holder is not critical."""
+    """Why another node cannot take a name: the `serfHealth` of its holder is not critical."""
     health = check_of(rows, holder.name, SERF_HEALTH)
     if health is None or health.status == CRITICAL:
         return None
@@ -145,13 +146,13 @@ def reserved(rows: Rows, holder: NodeRow, name: str) -> Failure | None:
 
 
 def make_room(rows: Rows, name: str, node: str) -> Generator[None, None, None]:
-    """Let a node with this id have the name: another one leaves it, and it leaves its old one."""
+    """Make a name free for the node with this id: remove other holders, and its own old name."""
     holder = node_of(rows, name)
     if holder is not None and holder.id not in ("", node):
         yield from remove_node(rows, holder.name)
-    twin = node_by_id(rows, node) if node else None
-    if twin is not None and name_part(twin.name) != name_part(name):
-        yield from remove_node(rows, twin.name)
+    namesake = node_by_id(rows, node) if node else None
+    if namesake is not None and name_part(namesake.name) != name_part(name):
+        yield from remove_node(rows, namesake.name)
 
 
 def _put_node(rows: Rows, name: str, details: NodeFields) -> None:
@@ -162,7 +163,7 @@ def _put_node(rows: Rows, name: str, details: NodeFields) -> None:
 
 
 def store_node(rows: Rows, name: str, details: NodeFields) -> NodeRow | None:
-    """Write the row of a node; None: it is there as it should be."""
+    """Write the row of a node; None: the stored one is equal."""
     old = node_of(rows, name)
     row = NodeRow(
         details.id,
@@ -200,10 +201,10 @@ def _put_instance(rows: Rows, node: str, service: Service) -> Generator[None, No
 
 
 def begin_instance(rows: Rows, old: InstanceRow | None, name: str) -> int:
-    """Prepare for an instance in the place of another: that one goes if its service is another.
+    """Prepare to overwrite an instance: it is removed first if it belongs to another service.
 
     Returns:
-        The index at which it was created; 0: now.
+        The index at which the instance was created; 0: by this command.
     """
     if old is None:
         return 0
@@ -289,7 +290,7 @@ def _put_check(rows: Rows, node: str, check: Check) -> Generator[None, None, Non
 
 
 def _store_check(rows: Rows, old: CheckRow | None, row: CheckRow) -> Generator[None, None, None]:
-    """Write a check that is not as it was; it has the indexes of `old`."""
+    """Write a check if it has changed; `row` has the indexes of `old`."""
     if row == old:
         return
     index = rows.take_index()
@@ -304,7 +305,7 @@ def _store_check(rows: Rows, old: CheckRow | None, row: CheckRow) -> Generator[N
 
 
 def store_check(rows: Rows, row: CheckRow) -> None:
-    """Write the row of a check. Whoever calls notes it."""
+    """Write the row of a check. The caller notes the change."""
     rows.put(CHECKS, check_key(row.node, row.id), encode_row(row))
     rows.add_derived(SERVICE_CHECKS, service_check_key(row))
 
@@ -353,7 +354,7 @@ def remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
     for key, data in _in_pieces(lambda: rows.range(CHECKS, prefix, prefix_end(prefix))):
         rows.delete(CHECKS, key)
         rows.remove_derived(SERVICE_CHECKS, service_check_key(decode_check(data)))
-        rows.touch(CHECKS, of_node(name))
+        rows.mark_changed(CHECKS, of_node(name))
         if rows.spend(_WRITE_UNITS):
             yield
     rows.delete(NODES, name_part(name))
@@ -361,9 +362,9 @@ def remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
     if listed is not None:
         rows.remove_derived(NODE_IDS, listed)
     rows.note_subject(NODES, of_node(name))
-    rows.bury(of_node(name))
+    rows.schedule_removal(of_node(name))
     if rows.get(SUBJECTS, of_host(name)) is not None:
-        rows.bury(of_host(name))
+        rows.schedule_removal(of_host(name))
     yield from rows.emit(NodeRemoved(name))
 
 
@@ -390,11 +391,11 @@ def _remove_instance(rows: Rows, row: InstanceRow) -> None:
     rows.note_subject(SERVICES, subject)
     rows.note_subject(SERVICES, of_node(row.node))
     if next(instances_of(rows, name), None) is None:
-        rows.bury(subject)
+        rows.schedule_removal(subject)
 
 
 def _in_pieces(first: Callable[[], Iterator[T]]) -> Iterator[T]:
-    """Everything that `first` gives, if each is deleted before the next one is asked for."""
+    """All items of `first`, if the caller deletes each one before it takes the next."""
     while piece := list(islice(first(), _PIECE)):
         yield from piece
 

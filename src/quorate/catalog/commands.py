@@ -10,16 +10,16 @@ from quorate.catalog.fields import Check, NodeFields, Service
 class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
     """Put a node, an instance of a service on it and checks of both into the catalog. Value True.
 
-    What is there with the same content stays as it is; if nothing changes, no index is taken.
+    An entity that is equal to the stored one is not written; if nothing changes, no index is taken.
     Failures, which change nothing: `Missing node registration`, `Missing service registration`
     (of a check), and that a live node has the name.
 
     Attributes:
         node: Its name.
-        details: What it is from now on; None: it must be known, and stays as it is.
+        details: Its new definition; None: the node must exist, and is not changed.
         service: None: none.
-        checks: May be of instances that are known already.
-        is_member: It is one of this cluster: it gets a passing `serfHealth` if it has none.
+        checks: May be of instances that exist already.
+        is_member: It is a member of this cluster: it gets a passing `serfHealth` if it has none.
     """
 
     node: str
@@ -61,7 +61,7 @@ class NodeDeregister(Command, frozen=True, array_like=True, tag=34):
     name: str
 
 
-# --- of logs of format 3 and older: applied as it was (`catalog.older`), proposed no more ---------
+# --- of logs of format 3 and older: still applied (`catalog.older`), not proposed any more --------
 
 
 class NodeRegister(Command, frozen=True, array_like=True, tag=30):

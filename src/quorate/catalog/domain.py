@@ -30,7 +30,7 @@ CATALOG_DOMAIN = Domain(
         NodeHealth: older.on_node_health,
         ServiceRegister: older.on_service_register,
     },
-    answers={IsNodeKnown: apply.is_known, CheckStatus: apply.check_status},
+    resolvers={IsNodeKnown: apply.is_known, CheckStatus: apply.check_status},
     subjects={NODE: None, SERVICE: None, HOST: None, HOSTS: None},
     simulation=SIMULATION,
 )

@@ -1,4 +1,4 @@
-"""What nodes, services and checks say: parts of commands and of rows.
+"""Fields of nodes, services and checks: parts of commands and of rows.
 
 They are stored, so they grow at their end only (FMT-2 in `base.formats`).
 
@@ -8,19 +8,19 @@ Source: https://developer.hashicorp.com/consul/api-docs/catalog and `/agent/serv
 import msgspec
 
 SERF_HEALTH = "serfHealth"
-"""The check of a member of the cluster: whether the others hear it."""
+"""The check of a member of the cluster: whether it is reachable."""
 
 SERVER_SERVICE = "consul"
-"""The service that the servers themselves are, and the id of each one's instance."""
+"""The service of the servers themselves, and the id of the instance of each."""
 
 CRITICAL = "critical"
 PASSING = "passing"
 OUTPUTS = {PASSING: "Agent alive and reachable", CRITICAL: "Agent not live or unreachable"}
-"""What `serfHealth` says with each status."""
+"""The output of `serfHealth` for each status."""
 
 
 class NodeFields(msgspec.Struct, array_like=True, frozen=True):
-    """A node, less its name. With an empty `id` it keeps the one that it has."""
+    """A node, less its name. With an empty `id` the stored one is kept."""
 
     id: str
     address: str

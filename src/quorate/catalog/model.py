@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, cast
 
-from quorate.base.answers import StateView
 from quorate.base.command import Command
 from quorate.base.domain import Model, SimulatedRead, Simulation
 from quorate.base.facts import (
@@ -14,6 +13,7 @@ from quorate.base.facts import (
 )
 from quorate.base.outcomes import Failure
 from quorate.base.ports import Rng
+from quorate.base.results import StateView
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
@@ -76,7 +76,7 @@ class Nodes:
         self.services: dict[Place, ServiceSeen] = {}
 
     def remove(self, name: str) -> None:
-        """A node goes, with all that it has."""
+        """Remove a node with its services and checks."""
         del self.nodes[name]
         self.checks = {place: row for place, row in self.checks.items() if place[0] != name}
         self.services = {place: row for place, row in self.services.items() if place[0] != name}
@@ -86,7 +86,7 @@ class Nodes:
         return dict(self.nodes), dict(self.checks), dict(self.services)
 
     def put_back(self, copy: Copy) -> None:
-        """As it was when that copy was made."""
+        """Put back the state of that copy."""
         nodes, checks, services = copy
         self.nodes, self.checks, self.services = dict(nodes), dict(checks), dict(services)
 
@@ -153,15 +153,15 @@ def _name(model: Model, name: str, shown: str, details: NodeFields) -> None:
     node = details.id or (holder.id if holder is not None else "")
     if holder is not None and holder.id not in ("", node):
         _drop_node(model, name)
-    twins = [other for other, each in mine.nodes.items() if each.id == node != ""]
-    for other in sorted(twins):
+    namesakes = [other for other, each in mine.nodes.items() if each.id == node != ""]
+    for other in sorted(namesakes):
         if other != name:
             _drop_node(model, other)
     meta = (*sorted(details.tagged_addresses.items()), *sorted(details.meta.items()))
-    told, old = (shown, node, details.address, meta), mine.nodes.get(name)
-    if old is None or old[:4] != told:
+    now, old = (shown, node, details.address, meta), mine.nodes.get(name)
+    if old is None or old[:4] != now:
         index = model.take()
-        mine.nodes[name] = NodeSeen(*told, index if old is None else old.create, index)
+        mine.nodes[name] = NodeSeen(*now, index if old is None else old.create, index)
 
 
 def _serve(model: Model, node: str, said: Service) -> None:
@@ -343,7 +343,7 @@ def _checked(row: CheckRow) -> CheckSeen:
 # --- what clients do --------------------------------------------------------------------------
 
 _NODES, _SERVICES = ("x0", "X0", "x1", "x2"), ("web", "Web", "db")
-"""Names of nodes that no server has, and of services: few, so that they meet."""
+"""Names of nodes that are no servers, and of services: few, so that commands collide."""
 
 _STATUSES, _CHECKS = ("passing", "warning", "critical"), ("c0", "c1", "serfHealth")
 

@@ -1,7 +1,7 @@
-"""Commands of format 3 and older, applied as they were: some replicas have applied them already.
+"""Commands of format 3 and older, applied as ever: some replicas have applied them already.
 
-They store the definition of an instance as JSON, and a change of a node is a change of every
-service it hosts, noted one by one. Nothing proposes them any more.
+They store the definition of an instance as JSON, and note a change of a node under the watch key of
+every service it hosts, one by one. They are not proposed any more.
 """
 
 from collections.abc import Generator
@@ -45,7 +45,7 @@ _WRITE_UNITS = 24
 
 
 def on_node_register(rows: Rows, command: NodeRegister) -> Generator[None, None, bool | Failure]:
-    """Apply `NodeRegister`: an id under a new name leaves the old one, with all that hung on it."""
+    """Apply `NodeRegister`: an id under a new name loses the old one, with all of it."""
     name = command.name
     holder = node_of(rows, name)
     if holder is not None and holder.id not in ("", command.id):
@@ -101,10 +101,10 @@ def on_service_register(
 
 
 def _is_same(data: bytes, command: ServiceRegister) -> bool:
-    """Whether the instance is there as registered; of two definitions in JSON, byte by byte."""
+    """Whether the stored instance is equal; two definitions in JSON are compared as bytes."""
     try:
         old = decode_older_instance(data)
-    except msgspec.ValidationError:  # a row of today
+    except msgspec.ValidationError:  # a row of the current format
         return decode_instance(data).service == service_of(
             command.id, command.name, command.definition
         )

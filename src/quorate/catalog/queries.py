@@ -1,12 +1,12 @@
-"""Reads of the catalog, each on one state of the tables: see `base.answers`."""
+"""Reads of the catalog, each on one state of the tables: see `base.results`."""
 
 from collections.abc import Iterator
 from itertools import chain
 
 import msgspec
 
-from quorate.base.answers import Answer, StateView, T
 from quorate.base.ports import TableRows
+from quorate.base.results import Answer, StateView, T
 from quorate.base.schema import SUBJECTS, index_of
 from quorate.base.subjects import exactly
 from quorate.catalog.fields import Service
@@ -28,7 +28,7 @@ from quorate.catalog.tables import (
 )
 
 HOSTS_MAX = 128
-"""A service on more nodes is read again after a change of any node: see `catalog.subjects`."""
+"""A read of a service on more nodes waits for a change of any node: see `catalog.subjects`."""
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Instance(msgspec.Struct, frozen=True):
 
     @property
     def service(self) -> Service:
-        """What it is."""
+        """Its definition."""
         return self.row.service
 
 
@@ -56,7 +56,7 @@ def node_get(reading: StateView, name: str) -> Answer[NodeRow | None]:
 
 
 def node_row(reading: StateView, name: str) -> NodeRow | None:
-    """As `node_get`, for who has its indexes already."""
+    """As `node_get`, without the indexes."""
     return node_of(reading.rows, name)
 
 
@@ -99,9 +99,9 @@ def each_instance(reading: StateView, name: str) -> Answer[Iterator[Instance]]:
 
 
 def _host_changed(rows: TableRows, subject: bytes) -> int:
-    """When a host changed; 0: not since it is noted, before that its services were noted.
+    """The index at which a host changed; 0: not since hosts are noted (format 4).
 
-    The node is there, so nothing of this was forgotten.
+    The node exists, so this index has not been dropped.
     """
     data = rows.get(SUBJECTS, subject)
     return 0 if data is None else index_of(data)

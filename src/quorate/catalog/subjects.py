@@ -1,7 +1,7 @@
-"""What readers of the catalog wait for.
+"""Watch keys of the catalog: what a blocking read of it waits for.
 
 A change of a node, or of a check of a node as a whole, is a change of all instances on it. It is
-noted once, under the key of the host; who reads a service waits for its hosts, too. So a check that
+noted once, under the key of the host; a read of a service waits for its hosts, too. So a check that
 fails costs the same on a node with one service and on one with thousands.
 """
 
@@ -22,15 +22,15 @@ def of_service(service: str) -> bytes:
 
 
 def of_host(node: str) -> bytes:
-    """A node, as far as it concerns all instances on it: it, and the checks of no one service."""
+    """A node as the host of its instances: the node, and its checks that belong to no service."""
     return HOST + name_part(node)
 
 
 def of_place(place: bytes) -> bytes:
-    """As `of_host`, of a node whose name is part of a key."""
+    """As `of_host`, for a name that is already part of a key."""
     return HOST + place
 
 
 def of_hosts() -> bytes:
-    """All nodes in this sense, for who reads a service that is on too many to wait for each."""
+    """All hosts, for reads of a service that is on too many to wait for each."""
     return HOSTS

@@ -36,7 +36,7 @@ NODE_IDS = 32
 SERVICE_CHECKS = 33
 """Secondary index: lower-cased node name, 0x00, service id or nothing, 0x00, check id."""
 
-_VALUE = itemgetter(1)  # of a row: its key is in the value, too
+_VALUE = itemgetter(1)  # of a row: the value contains the fields of its key
 
 
 class NodeRow(msgspec.Struct, array_like=True, frozen=True):
@@ -85,7 +85,7 @@ class InstanceRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
 class ServiceRow(msgspec.Struct, array_like=True, frozen=True):
     """An instance as commands of format 3 and older store it: `definition` is JSON.
 
-    It stays until the instance is registered anew: a replica that went over such rows by itself
+    It stays until the instance is registered anew: a replica that converted such rows by itself
     would differ from one that still applies the commands.
     """
 
@@ -105,7 +105,7 @@ _decode_instance = msgspec.msgpack.Decoder(InstanceRow).decode
 
 
 def decode_instance(data: bytes) -> InstanceRow:
-    """An instance, as either form of row has it.
+    """An instance, from either form of row.
 
     Raises:
         ValueError: The bytes are neither.
@@ -149,10 +149,13 @@ _decode_definition = msgspec.json.Decoder(_Definition).decode
 
 
 def service_of(service: str, name: str, definition: bytes) -> Service:
-    """An instance by its id, name, and its definition in JSON; what is none says nothing."""
+    """An instance from id, name and a definition in JSON; an invalid one counts as empty."""
     try:
         said = _decode_definition(definition)
-    except (ValueError, msgspec.MsgspecError):  # no version stored such; a row must not stop reads
+    except (
+        ValueError,
+        msgspec.MsgspecError,
+    ):  # no version stored such; reads must not fail because of a row
         said = _Definition()
     tagged = {name: Address(at.address, at.port) for name, at in
               (said.tagged_addresses or {}).items()}  # fmt: skip
@@ -181,7 +184,7 @@ def node_of(rows: TableRows, name: str) -> NodeRow | None:
 
 
 def node_by_id(rows: TableRows, node: str) -> NodeRow | None:
-    """A node by its id, or None; none has an empty one. Cost: O(1)."""
+    """A node by its id, or None; no node has an empty one. Cost: O(1)."""
     prefix = key_part(node) + b"\0"
     found = next(iter(rows.range(NODE_IDS, prefix, prefix_end(prefix))), None)
     data = None if found is None else rows.get(NODES, found[0][len(prefix) :])
@@ -237,7 +240,7 @@ def checks_of_instance(
 
 
 def checks_about(rows: TableRows, node: str, service: str) -> Iterator[CheckRow]:
-    """The checks that decide about an instance: its own and those of its node, by id."""
+    """The checks that determine the health of an instance: its own and those of its node, by id."""
     own = checks_of_instance(rows, node, service)
     if not service:
         return own
@@ -274,7 +277,7 @@ def instance_key(node: str, service: str) -> bytes:
 
 
 def stored_instance(rows: TableRows, node: str, service: str) -> bytes | None:
-    """The row of an instance by its id, as it lies; None if there is none."""
+    """The encoded row of an instance by its id; None if there is none."""
     key = instance_key(node, service)
     name = rows.get(NODE_SERVICES, key)
     return None if name is None else rows.get(SERVICES, name + b"\0" + key)
@@ -320,7 +323,7 @@ def _hosts(rows: TableRows, service: str) -> Iterator[bytes]:
     while (row := next(iter(rows.range(SERVICES, first, end)), None)) is not None:
         place = row[0][len(prefix) : row[0].index(b"\0", len(prefix))]
         yield place
-        first = prefix + place + b"\1"  # behind all that go on with 0x00
+        first = prefix + place + b"\1"  # after all keys that continue with 0x00
 
 
 def _name(data: bytes) -> None:

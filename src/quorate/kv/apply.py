@@ -1,8 +1,8 @@
 """Consul's keys and values: set, cas, delete, lists.
 
-What changes nothing (same value, flags, session and lock index) takes no index and wakes nobody.
-A removed key leaves a tombstone with the index of its removal. Rows of a tree that is noted as
-removed (`kv.trees`) are gone for everything here.
+A command that changes nothing (same value, flags, session and lock index) takes no index and wakes
+no watcher. A removed key leaves a tombstone with the index of its removal. Rows of a tree that is
+noted as removed (`kv.trees`) count as absent in all functions here.
 
 Source: https://developer.hashicorp.com/consul/api-docs/kv.
 """
@@ -13,7 +13,7 @@ from quorate.kv.subjects import of_key
 from quorate.kv.tables import (
     KV,
     KV_LOCKS,
-    KV_TOMB,
+    KV_TOMBSTONES,
     KvPair,
     KvRow,
     decode_row,
@@ -41,7 +41,7 @@ def write(rows: Rows, key: bytes, value: bytes, flags: int) -> KvRow:
             return old
         row = KvRow(old.create_index, rows.take_index(), 0, flags, old.session, value)
     rows.put(KV, key, encode_row(row))
-    rows.touch(KV, b"k" + key)
+    rows.mark_changed(KV, b"k" + key)
     return row
 
 
@@ -74,12 +74,12 @@ def remove_if(rows: Rows, key: bytes, index: int) -> bool:
 
 
 def remove_entry(rows: Rows, entry: KvPair) -> None:
-    """Remove a key that is there as it was just read."""
+    """Remove a key that exists, given as it was just read."""
     _remove(rows, entry.key, entry.row)
 
 
 def forget_gone(rows: Rows, key: bytes, old: KvRow) -> None:
-    """A row that is gone is about to be written over: nobody holds it."""
+    """Delete the lock entry of a removed row that is about to be overwritten."""
     if old.session:
         rows.delete(KV_LOCKS, lock_key(old.session, key))
 
@@ -90,9 +90,9 @@ def _remove(rows: Rows, key: bytes, old: KvRow) -> None:
     if old.session:
         rows.delete(KV_LOCKS, lock_key(old.session, key))
     subject = of_key(key)
-    rows.put(KV_TOMB, key, index.to_bytes(8, "big"))
-    rows.bury(subject)
-    rows.touch(KV, subject)
+    rows.put(KV_TOMBSTONES, key, index.to_bytes(8, "big"))
+    rows.schedule_removal(subject)
+    rows.mark_changed(KV, subject)
 
 
 # --- commands ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from quorate.kv.commands import (
 )
 from quorate.kv.model import SIMULATION
 from quorate.kv.subjects import KEY
-from quorate.kv.tables import KV_TOMB, TABLES
+from quorate.kv.tables import KV_TOMBSTONES, TABLES
 from quorate.kv.upkeep import UPKEEP
 from quorate.kv.verbs import OPERATIONS
 
@@ -36,7 +36,7 @@ KV_DOMAIN = Domain(
     },
     reactions={SessionEnded: locks.on_session_ended},
     asks=(IsSessionAlive,),
-    subjects={KEY: KV_TOMB},
+    subjects={KEY: KV_TOMBSTONES},
     upkeep=UPKEEP,
     operations=OPERATIONS,
     simulation=SIMULATION,

@@ -1,12 +1,12 @@
-"""Which session holds which key, as far as keys know: acquire, release, freeing, lock-delay.
+"""Which session holds which key: acquire, release, release at the end of a session, lock-delay.
 
-LCK-1: a key's row names the session that holds it, and KV_LOCKS lists the same pair, so that an
-    ended session finds what it held. Both change in one command. Of rows that are gone
-    (`kv.trees`) KV_LOCKS may still list pairs; they hold nothing.
+LCK-1: a key's row names the session that holds it, and KV_LOCKS lists the same pair, so that the
+    keys of an ended session are found. Both change in one command. KV_LOCKS may still list pairs
+    of removed rows (`kv.trees`); such a pair is no lock.
 LCK-2: LockIndex counts acquisitions since the last plain write of the unlocked key.
-LCK-3: a lock-delay is a deadline in logged time, stored with the key, also of a deleted key.
+LCK-3: a lock-delay is a deadline in log time, stored with the key, also of a deleted key.
 
-What a session is, and whether it lives, other domains know: `base.facts`.
+What a session is, and whether it exists, is the matter of another domain: `base.facts`.
 """
 
 from collections.abc import Generator
@@ -35,19 +35,19 @@ MISSING_SESSION = Failure("bad_request", "missing session")
 
 _PIECE = 32
 _LOOK_UNITS, _DELETE_UNITS = 1, 8
-_UNITS = 24  # of a key that is freed or removed
+_UNITS = 24  # of a key that is unlocked or removed
 
 
-def is_delayed(rows: TableRows, key: bytes, stamp_ms: int) -> bool:
+def is_delayed(rows: TableRows, key: bytes, log_time_ms: int) -> bool:
     """Whether a lock-delay forbids to acquire this key now."""
     until = rows.get(KV_DELAY, key)
-    return until is not None and int.from_bytes(until, "big") > stamp_ms
+    return until is not None and int.from_bytes(until, "big") > log_time_ms
 
 
 def acquire(rows: Rows, key: bytes, value: bytes, flags: int, session: str) -> KvRow | None:
-    """Lock for a session that lives, and write; None if another one holds it.
+    """Lock for an existing session, and write; None if another one holds it.
 
-    The caller has asked `is_delayed`.
+    The caller has checked `is_delayed`.
     """
     old = row_of(rows, key)
     if old is None:
@@ -96,14 +96,13 @@ def held(rows: TableRows, session: str) -> list[bytes]:
 def drop_delays(rows: Rows, rows_max: int, looked_max: int | None) -> Generator[None, None, int]:
     """Forget lock-delays that are over, at most `rows_max`. Returns how many.
 
-    Looks at `looked_max` (None: at all); those before the rest are over within a minute. Yields
-    whenever this turn's share of work is done.
+    Examines at most `looked_max` (None: all). Yields whenever this turn's share of work is done.
     """
     over: list[bytes] = []
     for key, until in islice(rows.range(KV_DELAY, b""), looked_max):
         if len(over) >= rows_max:
             break
-        if int.from_bytes(until, "big") <= rows.stamp_ms:
+        if int.from_bytes(until, "big") <= rows.log_time_ms:
             over.append(key)
         if rows.spend(_LOOK_UNITS):
             yield
@@ -131,14 +130,14 @@ def _unlock(rows: Rows, key: bytes, session: str) -> None:
 
 def _put(rows: Rows, key: bytes, row: KvRow) -> None:
     rows.put(KV, key, encode_row(row))
-    rows.touch(KV, of_key(key))
+    rows.mark_changed(KV, of_key(key))
 
 
 # --- commands and reactions -------------------------------------------------------------------
 
 
 def refusal(rows: Rows, session: str) -> Failure | None:
-    """Why this session may lock nothing; None if it lives."""
+    """Why this session may lock nothing; None if it exists."""
     if not session:
         return MISSING_SESSION
     if not rows.ask(IsSessionAlive(session)):
@@ -151,7 +150,7 @@ def on_acquire(rows: Rows, command: KvAcquire) -> bool | Failure:
     failure = refusal(rows, command.session)
     if failure is not None:
         return failure
-    if is_delayed(rows, command.key, rows.stamp_ms):
+    if is_delayed(rows, command.key, rows.log_time_ms):
         return False
     row = acquire(rows, command.key, command.value, command.flags, command.session)
     return row is not None
@@ -166,13 +165,13 @@ def on_release(rows: Rows, command: KvRelease) -> bool | Failure:
 
 
 def on_session_ended(rows: Rows, fact: SessionEnded) -> Generator[None, None, None]:
-    """A session ended: its keys lose it, or go; each is closed for the lock-delay.
+    """A session ended: unlock or remove its keys, each with a lock-delay.
 
     Yields whenever this turn's share of work is done.
     """
     session = fact.id
     prefix = lock_key(session, b"")
-    while True:  # every listed pair is deleted, so the next piece begins where this one did
+    while True:  # every listed pair is deleted, so each piece begins at the prefix
         listed = islice(rows.range(KV_LOCKS, prefix, prefix_end(prefix)), _PIECE)
         piece = [key[len(prefix) :] for key, _ in listed]
         for key in piece:

@@ -1,7 +1,7 @@
-"""Model of the keys for the simulator: what commands mean, a second time, as simply as possible.
+"""Model of the keys for the simulator: a second, simple implementation of the commands.
 
-Plain dicts, no rows, no undo log, no code shared with what applies them. It remembers every version
-of every key, so that a read at any slot can be judged. Written from Consul's documentation and
+Plain dicts, no rows, no undo log, no code shared with the handlers. It keeps every version of every
+key, so that a read at any slot can be checked. Written from Consul's documentation and
 `docs/api/consul.md`.
 
 Source: https://developer.hashicorp.com/consul/api-docs/kv.
@@ -43,7 +43,7 @@ class Keys:
 
     Attributes:
         kv: The keys as they are.
-        delays: Until when a key is closed by a lock-delay.
+        delays: Until when a lock-delay forbids to acquire a key.
         versions: Each key's versions: after which slot it was what; None: absent.
         effects_of: How often the write of a value took effect.
         dirty: Keys that changed in this slot.
@@ -64,15 +64,15 @@ class Keys:
         self.dirty = {}
 
     def put_back(self, kv: dict[bytes, Row], dirty: dict[bytes, None]) -> None:
-        """A transaction failed: as it was before."""
+        """A transaction failed: restore the state before it."""
         self.kv, self.dirty = kv, dirty
 
     def put_back_all(self, kv: dict[bytes, Row], delays_ms: dict[bytes, int]) -> None:
-        """A snapshot became the state: every key may be another one; delays last so long still."""
+        """A snapshot became the state: any key may have changed; delays keep their rest."""
         self.dirty |= dict.fromkeys([*self.kv, *kv])
         self.kv = dict(kv)
-        stamp_ms = self._model.stamp_ms
-        self.delays = {key: stamp_ms + left_ms for key, left_ms in delays_ms.items()}
+        log_time_ms = self._model.log_time_ms
+        self.delays = {key: log_time_ms + left_ms for key, left_ms in delays_ms.items()}
 
     def at(self, key: bytes, slot: int) -> Row | None:
         """A key as it was after `slot`."""
@@ -119,7 +119,7 @@ class Keys:
         return self.put(key, Row(old.create, self._model.take(), 0, flags, old.session, value))
 
     def lock(self, key: bytes, value: bytes, flags: int, session: str) -> Row | None:
-        """Acquire for a session that lives; None if another one holds it."""
+        """Acquire for an existing session; None if another one holds it."""
         old = self.kv.get(key)
         if old is None:
             index = self._model.take()
@@ -144,12 +144,12 @@ class Keys:
         return self.put(key, Row(old.create, self._model.take(), old.lock_index, flags, "", value))
 
     def is_alive(self, session: str) -> bool:
-        """Does the session live?"""
+        """Does the session exist?"""
         return self._model.ask(IsSessionAlive(session))
 
     def is_delayed(self, key: bytes) -> bool:
-        """Is the key closed by a lock-delay?"""
-        return self.delays.get(key, 0) > self._model.stamp_ms
+        """Does a lock-delay forbid to acquire the key?"""
+        return self.delays.get(key, 0) > self._model.log_time_ms
 
     def note_effect(self, value: bytes) -> None:
         """A write with this value took effect; values are unique, so it may not do so again."""
@@ -232,7 +232,7 @@ def _session_ended(model: Model, fact: SessionEnded) -> None:
     index = model.take()
     for key in sorted(k for k, row in keys.kv.items() if row.session == fact.id):
         if fact.lock_delay_ms > 0:
-            keys.delays[key] = model.stamp_ms + min(fact.lock_delay_ms, LOCK_DELAY_MS_MAX)
+            keys.delays[key] = model.log_time_ms + min(fact.lock_delay_ms, LOCK_DELAY_MS_MAX)
         if fact.is_delete:
             keys.remove(key)
         else:
@@ -247,9 +247,9 @@ def _end_slot(model: Model) -> None:
 
 
 def _save(model: Model) -> tuple[dict[bytes, Row], dict[bytes, int]]:
-    """The keys, and how long each lock-delay lasts still."""
+    """The keys, and the remaining time of each lock-delay."""
     keys = keys_of(model)
-    left = {key: until_ms - model.stamp_ms for key, until_ms in keys.delays.items()}
+    left = {key: until_ms - model.log_time_ms for key, until_ms in keys.delays.items()}
     return dict(keys.kv), {key: left_ms for key, left_ms in left.items() if left_ms > 0}
 
 

@@ -1,26 +1,26 @@
-"""Reads of keys, each on one state of the tables: see `base.answers`."""
+"""Reads of keys, each on one state of the tables: see `base.results`."""
 
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
-from quorate.base.answers import Answer, LongAnswer, StateView, T
+from quorate.base.results import Answer, LongAnswer, StateView, T
 from quorate.base.schema import index_of, prefix_end
 from quorate.base.subjects import beginning, exactly
 from quorate.kv.subjects import of_key
-from quorate.kv.tables import KV, KV_TOMB, KvPair, KvRow, entries, looked_at, row_of
+from quorate.kv.tables import KV, KV_TOMBSTONES, KvPair, KvRow, entries, looked_at, row_of
 
 LIST_ROWS = 512
 LIST_BYTES = 128 * 1024
-"""A list with more rows or bytes is made piece by piece."""
+"""A list with more rows or bytes is made in pieces."""
 
 BATCH_ROWS = 256
 BATCH_BYTES = 32 * 1024
-"""Of one piece: about a millisecond, with what is made of it."""
+"""Rows of one piece: about a millisecond of work, encoding included."""
 
 
 class LongList(LongAnswer, frozen=True):
-    """A list of keys that is too long to be made in one turn: see `batches`.
+    """A list of keys that is too long for one turn: see `batches`.
 
     Attributes:
         prefix: Of the keys.
@@ -32,7 +32,7 @@ class LongList(LongAnswer, frozen=True):
 
 
 def kv_at_once(reading: StateView, key: bytes) -> tuple[KvRow, int] | None:
-    """The row of one key and `kv_get`'s header, for who does not wait; None if it is absent."""
+    """The row of one key and the header of `kv_get`, for reads that do not wait; None if absent."""
     row = row_of(reading.rows, key)
     return None if row is None else (row, max(row.modify_index, reading.restored, 1))
 
@@ -43,8 +43,8 @@ def kv_get(reading: StateView, key: bytes) -> Answer[KvPair | None]:
     row = row_of(reading.rows, key)
     if row is not None:
         return reading.answer(KvPair(key, row), row.modify_index, row.modify_index, wait)
-    grave = reading.rows.get(KV_TOMB, key)
-    changed = max(0 if grave is None else index_of(grave), reading.floor)
+    tombstone = reading.rows.get(KV_TOMBSTONES, key)
+    changed = max(0 if tombstone is None else index_of(tombstone), reading.floor)
     return reading.answer(None, changed, reading.table_index(KV), wait)
 
 
@@ -68,7 +68,7 @@ def kv_keys(reading: StateView, prefix: bytes, separator: bytes = b"") -> Answer
 
 
 def kv_list_in_turn(reading: StateView, prefix: bytes) -> Answer[list[KvPair]] | LongList:
-    """As `kv_list`, if one turn can make it."""
+    """As `kv_list`; a `LongList` if it is too long for one turn."""
     is_long = _is_long(reading, prefix)
     return long_list(reading, prefix) if is_long else kv_list(reading, prefix)
 
@@ -76,7 +76,7 @@ def kv_list_in_turn(reading: StateView, prefix: bytes) -> Answer[list[KvPair]] |
 def kv_keys_in_turn(
     reading: StateView, prefix: bytes, separator: bytes = b""
 ) -> Answer[list[bytes]] | LongList:
-    """As `kv_keys`, if one turn can make it."""
+    """As `kv_keys`; a `LongList` if it is too long for one turn."""
     is_long = _is_long(reading, prefix)
     return long_list(reading, prefix, separator) if is_long else kv_keys(reading, prefix, separator)
 
@@ -87,7 +87,7 @@ def keys_index(reading: StateView) -> int:
 
 
 def batches(reading: StateView, long: LongList) -> Iterator[list[KvPair] | list[bytes]]:
-    """A long list, piece by piece; a piece is empty if all rows it looked at are gone.
+    """A long list in pieces; a piece is empty if all of its rows are removed.
 
     Its header is `keys_index`.
     """
@@ -109,7 +109,7 @@ def batches(reading: StateView, long: LongList) -> Iterator[list[KvPair] | list[
             batch = [found or names]
             found, names, rows, size = [], [], 0, 0
             del entry
-            yield batch.pop()  # nothing of it stays here while a client takes it
+            yield batch.pop()  # so that no reference is kept while a client reads it
     if found or names:
         yield found or names
 
@@ -123,8 +123,8 @@ def changes(reading: StateView, prefix: bytes) -> Iterator[int]:
         rows += 1
         if rows % BATCH_ROWS == 0:
             yield newest
-    for _, grave in reading.rows.range(KV_TOMB, prefix, prefix_end(prefix)):
-        newest = max(newest, index_of(grave))
+    for _, tombstone in reading.rows.range(KV_TOMBSTONES, prefix, prefix_end(prefix)):
+        newest = max(newest, index_of(tombstone))
         rows += 1
         if rows % BATCH_ROWS == 0:
             yield newest
@@ -140,13 +140,13 @@ def _is_long(reading: StateView, prefix: bytes) -> bool:
         if number >= LIST_ROWS or size > LIST_BYTES:
             return True
     if not prefix:
-        return False  # its index is that of the table, without a look at tombstones
-    graves = reading.rows.range(KV_TOMB, prefix, prefix_end(prefix))
-    return next(islice(graves, LIST_ROWS, None), None) is not None
+        return False  # its index is that of the table: no tombstones are read
+    tombstones = reading.rows.range(KV_TOMBSTONES, prefix, prefix_end(prefix))
+    return next(islice(tombstones, LIST_ROWS, None), None) is not None
 
 
 def long_list(reading: StateView, prefix: bytes, separator: bytes | None = None) -> LongList:
-    """A list of keys as one that is too long for one turn, whether it is or not."""
+    """A list of keys in the form for lists that are too long for one turn."""
     return LongList(
         prefix,
         separator,
@@ -157,13 +157,13 @@ def long_list(reading: StateView, prefix: bytes, separator: bytes | None = None)
 
 
 def _under(reading: StateView, prefix: bytes, value: T, newest: int) -> Answer[T]:
-    """A prefix: what is there, what was removed, and what may have been forgotten."""
+    """The newest change below a prefix: keys, tombstones, and the floor of dropped ones."""
     wait = (beginning(of_key(prefix)),)
     table = reading.table_index(KV)
     if not prefix:
         return reading.answer(value, table, table, wait)
-    for _, grave in reading.rows.range(KV_TOMB, prefix, prefix_end(prefix)):
-        newest = max(newest, index_of(grave))
+    for _, tombstone in reading.rows.range(KV_TOMBSTONES, prefix, prefix_end(prefix)):
+        newest = max(newest, index_of(tombstone))
     changed = max(newest, reading.floor)
     return reading.answer(value, changed, newest or table, wait)
 

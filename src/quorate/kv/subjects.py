@@ -1,4 +1,4 @@
-"""What readers of keys wait for."""
+"""Watch keys of the key-value store: what a blocking read of keys waits for."""
 
 from quorate.base.subjects import beginning
 
@@ -12,5 +12,5 @@ def of_key(key: bytes) -> bytes:
 
 
 def of_tree(prefix: bytes) -> bytes:
-    """All keys that begin like this, removed at once."""
+    """All keys with this prefix, removed by one command."""
     return beginning(KEY + prefix)

@@ -1,6 +1,6 @@
-"""The tables of the key-value store, and which of their rows are gone.
+"""The tables of the key-value store, and which of their rows count as removed.
 
-Rows of a tree that is noted as removed (`kv.trees`) are gone for everything here.
+Rows of a tree that is noted as removed (`kv.trees`) count as absent in all functions here.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from quorate.base.subjects import key_part
 KV = 1
 """Table: key bytes -> `KvRow`."""
 
-KV_TOMB = 2
+KV_TOMBSTONES = 2
 """Table: key bytes -> index of its removal."""
 
 KV_LOCKS = 3
 """Table: session id, 0x00, key bytes -> nothing: what a session holds."""
 
 KV_DELAY = 4
-"""Table: key bytes -> logged time in ms until which acquire fails."""
+"""Table: key bytes -> log time in ms until which acquire fails."""
 
 LOCK_DELAY_MS_MAX = 60_000
-"""A longer lock-delay is kept and shown, but counts as this."""
+"""A longer lock-delay is stored and shown as it is, and has the effect of this one."""
 
 
 class KvRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A key's row. `session` is "" if nobody holds it."""
+    """A key's row. `session` is "" if it is not locked."""
 
     create_index: int
     modify_index: int
@@ -61,18 +61,18 @@ def row_of(rows: TableRows, key: bytes) -> KvRow | None:
 
 
 def is_gone(removals: tuple[TreeRemoval, ...], key: bytes, row: KvRow) -> bool:
-    """Whether a row that is still there belongs to a tree that was removed (`kv.trees`, TRE-1)."""
+    """Whether a row that is still stored belongs to a removed tree (`kv.trees`, TRE-1)."""
     index = row.modify_index
     return any(index < one.index and key.startswith(one.prefix) for one in removals)
 
 
 def entries(rows: TableRows, prefix: bytes) -> Iterator[KvPair]:
-    """Every key with this byte prefix, in the order of bytes. Cost: rows that are gone count."""
+    """Every key with this byte prefix, in the order of bytes. Cost: O(rows), removed ones too."""
     return (entry for entry in looked_at(rows, prefix) if entry is not None)
 
 
 def looked_at(rows: TableRows, prefix: bytes, first: bytes = b"") -> Iterator[KvPair | None]:
-    """As `entries`, from `first` on, with None for each row that is gone: to pause meanwhile."""
+    """As `entries`, from `first` on, with None for each removed row, where a caller may pause."""
     removals = rows.removals
 
     def look(pair: tuple[bytes, bytes]) -> KvPair | None:
@@ -89,9 +89,9 @@ def lock_key(session: str, key: bytes) -> bytes:
 
 
 def delay(rows: Rows, key: bytes, delay_ms: int) -> None:
-    """Close a key for acquirers from now on for so long; not at all if it is 0."""
+    """Set a lock-delay of this length on a key; none if it is 0."""
     if delay_ms > 0:
-        until_ms = rows.stamp_ms + min(delay_ms, LOCK_DELAY_MS_MAX)
+        until_ms = rows.log_time_ms + min(delay_ms, LOCK_DELAY_MS_MAX)
         rows.put(KV_DELAY, key, until_ms.to_bytes(8, "big"))
 
 
@@ -111,9 +111,9 @@ def _saved_lock(rows: TableRows, _: int, pair: bytes, value: bytes) -> bytes | N
     return value if row is not None and key_part(row.session) == session else None
 
 
-def _saved_delay(_: TableRows, stamp_ms: int, __: bytes, value: bytes) -> bytes | None:
-    """What is left of it: times mean nothing elsewhere."""
-    left_ms = int.from_bytes(value, "big") - stamp_ms
+def _saved_delay(_: TableRows, log_time_ms: int, __: bytes, value: bytes) -> bytes | None:
+    """The remaining time: log times of this cluster mean nothing in another."""
+    left_ms = int.from_bytes(value, "big") - log_time_ms
     return left_ms.to_bytes(8, "big") if left_ms > 0 else None
 
 
@@ -147,7 +147,7 @@ TABLES = (
         saved=_saved_key,
         counted=_counted,
     ),
-    Table(KV_TOMB, "KV_TOMB", "Tombstone"),
+    Table(KV_TOMBSTONES, "KV_TOMBSTONES", "Tombstone"),
     Table(KV_LOCKS, "KV_LOCKS", "Lock", _empty, saved=_saved_lock),
     Table(KV_DELAY, "KV_DELAY", "LockDelay", _number, saved=_saved_delay, restored=_restored_delay),
 )

@@ -1,17 +1,17 @@
 """Removing all keys with a prefix, also very many, without one long turn.
 
-A small tree goes row by row, each with a tombstone. A large one is noted as removed: one entry in
-the machine's row says "keys with this prefix, older than this index, are gone", reads and writes
-skip such rows, and later commands (`Sweep`) delete them in pieces. The command takes one index
-and is atomic for readers either way.
+A small tree is deleted row by row, each with a tombstone. A large one is noted as removed: one
+entry in the machine's row says "keys with this prefix, older than this index, are removed"; reads
+and writes skip such rows, and later commands (`Sweep`) delete them in pieces. The command takes one
+index and is atomic for readers either way.
 
 TRE-1: a row whose key begins with a noted prefix and whose ModifyIndex is below the removal's index
-    is gone: no read shows it, no write sees it, nobody holds it.
-TRE-2: what one transaction wrote before its own removal bears the same index; it goes row by row.
-TRE-3: deleting rows that are gone changes nothing that a read shows, and takes no index.
+    counts as absent: no read shows it, no write finds it, no session holds it.
+TRE-2: what a transaction wrote before its own removal has the same index; it is deleted row by row.
+TRE-3: deleting removed rows changes nothing that a read shows, and takes no index.
 TRE-4: a noted removal leaves no tombstones; it raises the floor, as forgotten tombstones do.
 
-Not taken: deleting in one turn (3.6 s for 200,000 keys, and another leader), or in many turns of
+Alternatives: deleting in one turn (3.6 s for 200,000 keys, and an election), or in many turns of
 one slot (later slots would wait): see `docs/adr/0018-bounded-turns.md`.
 """
 
@@ -36,12 +36,12 @@ from quorate.kv.tables import (
 )
 
 NOTED_MAX = 64
-"""With so many noted removals a further one goes row by row, in slices: each costs every read."""
+"""With so many noted removals the next goes row by row, in slices: each costs every read."""
 
 T = TypeVar("T")
 
 _READ, _WRITE = 1, 24
-"""Units of a row that is looked at and of one that is removed: see `machine.rows`."""
+"""Units of a row that is examined and of one that is removed: see `machine.rows`."""
 
 _DELETE = 8
 
@@ -54,19 +54,19 @@ def remove_tree(rows: Rows, prefix: bytes) -> Generator[None, None, bool]:
     Yields whenever this turn's share of work is done.
     """
     most = rows.removals_left
-    doomed: list[KvPair] = []
+    to_remove: list[KvPair] = []
     for entry in looked_at(rows, prefix):
         if rows.spend(_READ):
             yield
         if entry is not None:
-            doomed.append(entry)
-            if len(doomed) > most:
+            to_remove.append(entry)
+            if len(to_remove) > most:
                 break
-    if not doomed:
+    if not to_remove:
         return False
-    if len(doomed) <= most:
-        rows.spend_removals(len(doomed))
-        yield from _remove_all(rows, doomed)
+    if len(to_remove) <= most:
+        rows.spend_removals(len(to_remove))
+        yield from _remove_all(rows, to_remove)
     elif len(rows.removals) < NOTED_MAX:
         yield from _note(rows, prefix)
     else:
@@ -83,7 +83,7 @@ def _note(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
             own.append(KvPair(key, row))
     yield from _remove_all(rows, own)
     rows.note_removal(prefix)
-    rows.touch(KV, of_tree(prefix))
+    rows.mark_changed(KV, of_tree(prefix))
 
 
 def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
@@ -103,33 +103,33 @@ def _remove_in_pieces(rows: Rows, prefix: bytes) -> Generator[None, None, None]:
         first = piece[-1].key + b"\0"
 
 
-def _remove_all(rows: Rows, doomed: list[KvPair]) -> Generator[None, None, None]:
-    for entry in doomed:
+def _remove_all(rows: Rows, to_remove: list[KvPair]) -> Generator[None, None, None]:
+    for entry in to_remove:
         remove_entry(rows, entry)
         if rows.spend(_WRITE):
             yield
 
 
 def sweep_removed(rows: Rows, rows_max: int) -> Generator[None, None, int]:
-    """Delete rows that are gone, of the oldest noted removal; looks at up to `rows_max` rows.
+    """Delete rows of the oldest noted removal; examines up to `rows_max` rows.
 
-    Returns how many it looked at (TRE-3).
+    Returns how many it examined (TRE-3).
     """
     if not rows.removals or rows_max <= 0:
         return 0
     removal = rows.removals[0]
-    doomed: list[KvPair] = []
+    to_remove: list[KvPair] = []
     looked, last = 0, removal.cursor
     for key, data in rows.range(KV, removal.cursor, prefix_end(removal.prefix)):
         looked, last = looked + 1, key
         row = decode_row(data)
         if is_gone(rows.removals, key, row):
-            doomed.append(KvPair(key, row))
+            to_remove.append(KvPair(key, row))
         if rows.spend(_READ):
             yield
         if looked == rows_max:
             break
-    for entry in doomed:
+    for entry in to_remove:
         if rows.spend(_DELETE):
             yield
         rows.delete(KV, entry.key)
@@ -152,7 +152,7 @@ def on_delete_tree_by_row(rows: Rows, command: KvDeleteTreeByRow) -> Generator[N
 
 
 def without_limit(rows: Rows, work: Generator[None, None, T]) -> Generator[None, None, T]:
-    """Do work of a log of format 1, of which every tree goes row by row."""
+    """Do work of a log of format 1, in which every tree is deleted row by row."""
     left = rows.limit_removals(NO_LIMIT)
     done = yield from work
     rows.limit_removals(left)

@@ -1,4 +1,4 @@
-"""What the key-value store has to delete by and by: lock-delays that are over, removed trees."""
+"""Background work of the store: deletes expired lock-delays and rows of removed trees."""
 
 from collections.abc import Generator
 from itertools import islice
@@ -10,13 +10,13 @@ from quorate.kv.tables import KV_DELAY
 from quorate.kv.trees import sweep_removed
 
 LOOKED_AT_SHARE = 4
-"""Of lock-delays a sweep looks at so many times the rows that it may remove."""
+"""A sweep examines this many times as many lock-delays as the rows that it may remove."""
 
 _DELAYS_LOOKED_AT = 100
 
 
 def is_due(rows: TableRows, now_ms: int) -> bool:
-    """Whether a tree is removed whose rows are still there, or a lock-delay is over."""
+    """Whether rows of a removed tree are still stored, or a lock-delay has expired."""
     if rows.removals:
         return True
     delays = islice(rows.range(KV_DELAY, b""), _DELAYS_LOOKED_AT)

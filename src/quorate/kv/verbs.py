@@ -80,7 +80,7 @@ def _lock(rows: Rows, op: TxnOp) -> list[TxnItem]:
     failure = locks.refusal(rows, op.session)
     if failure is not None:
         raise OperationError(failure.text)
-    if locks.is_delayed(rows, op.key, rows.stamp_ms):
+    if locks.is_delayed(rows, op.key, rows.log_time_ms):
         raise OperationError(f"failed to lock key {quoted(op.key)} due to lock delay")
     row = locks.acquire(rows, op.key, op.value, op.flags, op.session)
     if row is None:

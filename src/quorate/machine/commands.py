@@ -1,7 +1,7 @@
 """Commands of the machine itself: transactions, restoring a user's snapshot, and cleaning up.
 
-A restore travels as ordinary commands into a shadow generation of the tables, then one logged
-switch makes it current. What was current is swept in slices.
+A restore is a sequence of ordinary commands that fill a shadow generation of the tables; then one
+command makes it current. The previous generation is swept in slices.
 """
 
 from quorate.base.command import Command
@@ -21,7 +21,7 @@ class TxnUnlimited(Command, frozen=True, array_like=True, tag=40):
 
 
 class TombstonesReap(Command, frozen=True, array_like=True, tag=8, gc=False):
-    """Forget tombstones up to this index, at most `rows_max`; raises the floor. Value None."""
+    """Drop tombstones up to this index, at most `rows_max`; raises the floor. Value None."""
 
     index: int
     rows_max: int
@@ -46,7 +46,7 @@ class RestoreRows(Command, frozen=True, array_like=True, tag=51):
 class RestoreCommit(Command, frozen=True, array_like=True, tag=52):
     """Make the shadow current if it holds `rows` rows; wakes every watcher.
 
-    The index continues at max(current, `index`) + 1. Membership, dedup and logged time stay.
+    The index continues at max(current, `index`) + 1. Membership, dedup and log time stay.
     Value True, or False if the shadow is not the one named or not complete.
     """
 
@@ -62,6 +62,6 @@ class Sweep(Command, frozen=True, array_like=True, tag=54, gc=False):
 
 
 class SweepAll(Command, frozen=True, array_like=True, tag=53, gc=False):
-    """As `Sweep`, but all lock-delays are looked at. Only in logs of format 1."""
+    """As `Sweep`, but all lock-delays are examined. Only in logs of format 1."""
 
     rows_max: int

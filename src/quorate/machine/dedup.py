@@ -1,10 +1,10 @@
 """Exactly once, per origin: which bundles count.
 
-DUP-1: a bundle counts iff its origin is a member, voting or learning, of a configuration in force
-    or to come, and it is the next of its origin: sequence last + 1 of the known incarnation, or
-    sequence 1 of a higher one. All else is skipped, alike on every replica.
-DUP-2: the row of an origin goes when no configuration names it any more; ids are never used again,
-    so a bundle that still comes is a stranger's.
+DUP-1: a bundle counts iff its origin is a member, voter or learner, of a configuration in force or
+    to come, and it is the next of its origin: sequence last + 1 of the known incarnation, or
+    sequence 1 of a higher one. All others are skipped on every replica alike.
+DUP-2: the row of an origin is deleted when no configuration names it any more; ids are never used
+    again, so late bundles of a removed node are skipped.
 
 Source: `docs/protocol/paxos.md`; Ongaro's dissertation, 6.3, at the scale of nodes, not clients.
 """
@@ -54,22 +54,22 @@ def _stored(configuration: Configuration) -> Configuration | tuple[Any, ...]:
 
 
 class Verdict(Enum):
-    """What becomes of a bundle."""
+    """Whether a bundle is applied, and why not."""
 
     COUNTS = "counts"
     REPEATED = "repeated"
     GAP = "gap"
-    STRANGER = "stranger"
+    NOT_A_MEMBER = "not a member"
 
 
 class Origins:
-    """What counted last, per origin, and the configurations that say who may be one.
+    """The last bundle that counted, per origin, and the configurations that name the origins.
 
-    Changes become real with `commit`; after a transaction that failed call `abort`.
+    Changes take effect with `commit`; after a transaction that failed call `abort`.
 
     Args:
-        view: Of the tables that remember it.
-        alpha: Slots between a configuration's choice and its government.
+        view: Of the tables that store it.
+        alpha: A configuration chosen in slot i is in force from i + alpha on.
     """
 
     def __init__(self, view: View, alpha: int) -> None:
@@ -88,7 +88,7 @@ class Origins:
         self._new_chain = self.chain
 
     def last(self, origin: NodeId) -> Counted:
-        """What counted last of this origin; (0, 0) if nothing did."""
+        """The last bundle of this origin that counted; (0, 0) if none did."""
         counted: Counted = self._counted.get(origin, NONE_COUNTED)
         return counted
 
@@ -96,7 +96,7 @@ class Origins:
         """Whether this bundle counts (DUP-1); if so it is counted."""
         origin = bundle.origin
         if origin not in self.chain.members:
-            return Verdict.STRANGER
+            return Verdict.NOT_A_MEMBER
         new = self._new_counted.get(origin)
         incarnation, sequence = self.last(origin) if new is None else new
         if bundle.incarnation == incarnation:
@@ -112,7 +112,7 @@ class Origins:
         return Verdict.COUNTS
 
     def pass_slot(self, slot: Slot, configuration: Configuration | None) -> None:
-        """The batch of `slot` was applied, and brought this configuration into the chain."""
+        """The batch of `slot` was applied; `configuration` became valid by it."""
         chain = self._new_chain
         if configuration is not None:
             chain = chain.followed_by(slot, configuration)
@@ -125,7 +125,7 @@ class Origins:
             self._new_counted[origin] = None
 
     def store(self, rows: BatchRows) -> None:
-        """Write what changed; a handful of rows at most."""
+        """Write the changes; a few rows at most."""
         for origin, counted in self._new_counted.items():
             key = _ORIGINS + origin.encode()
             if counted is None:
@@ -141,7 +141,7 @@ class Origins:
                 rows.put_full(_CONFIGURATIONS + index_key(slot), _encode(_stored(configuration)))
 
     def commit(self) -> None:
-        """What changed is in the tables."""
+        """The changes are in the tables."""
         for origin, counted in self._new_counted.items():
             if counted is None:
                 self._counted.pop(origin, None)
@@ -153,6 +153,6 @@ class Origins:
             self.chain = self._new_chain
 
     def abort(self) -> None:
-        """Nothing changed after all."""
+        """The transaction failed: drop the changes."""
         self._new_counted = {}
         self._new_chain = self.chain

@@ -1,14 +1,14 @@
 """Secondary indexes: rows that follow from rows of another table (`base.domain.Derived`).
 
-Handlers keep them up. Here they are made where there are none, and judged.
+Handlers maintain them. This module makes missing ones, and checks them.
 
 IDX-1: after every batch the rows of an index are those that its source's rows of the current
-    generation give; `differences` says where not.
-IDX-2: they are no part of what replicas must agree on (ROW-6 in `machine.rows`): when one was
-    made, and by which version, leaves no trace in the digest, nor in how much a sweep counts.
-IDX-3: a row of the machine says which indexes the tables hold. What it does not name is made anew
-    before anything is applied; what it names and is not known here goes from it, for nobody keeps
-    it up.
+    generation give; `differences` lists violations.
+IDX-2: replicas need not agree on them (ROW-6 in `machine.rows`): when one was made, and by which
+    version, influences neither the digest nor what a sweep counts.
+IDX-3: a row of the machine lists the indexes that the tables hold. One that is not listed is made
+    anew before anything is applied; one that is listed and not known to this version is taken off
+    the list, since it is not maintained any more.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,24 +27,24 @@ from quorate.machine.state import DERIVED_KEY, STATE_KEY, State, decode_state, p
 _PIECE = 32
 _TRANSACTION = 8_192
 _TRIES = 4
-"""A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
+"""A transaction that outgrows the store is tried again: the runtime enlarges the store in steps."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 def mark(transaction: Transaction, domains: Domains) -> None:
-    """Note that the tables hold every index that is known here (IDX-3)."""
+    """Record that the tables hold every index that this version knows (IDX-3)."""
     transaction.put(DERIVED_KEY, _encode(domains.derived_versions))
 
 
 def make_up(tables: Tables, domains: Domains, state: State) -> None:
-    """Make the indexes that tables lack. Cost: O(rows of their sources), and nothing if none lacks.
+    """Make missing indexes. Cost: O(rows of their sources), nothing if none is missing.
 
-    In transactions of bounded size; the last one says that they are whole.
+    In transactions of bounded size; the last one records that they are complete.
 
     Raises:
-        StorageError: The tables are damaged, or there is no space; what was made is not read then.
+        StorageError: The tables are damaged, or there is no space; incomplete indexes are not read.
     """
     data = tables.get(DERIVED_KEY)
     held = {} if data is None else _decode(data)
@@ -64,7 +64,7 @@ def make_up(tables: Tables, domains: Domains, state: State) -> None:
 def _made(
     tables: Tables, domains: Domains, state: State, lacking: set[int]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of lacking indexes; what was given may be committed before the next is asked for."""
+    """The rows of missing indexes; the caller may commit those it has before it takes the next."""
     place = prefixes(state.generation)
     for source, indexes in domains.derived.items():
         wanted = [(place[number], one.keys) for number, one in indexes if number in lacking]
@@ -116,7 +116,7 @@ def derive_all(rows: BatchRows) -> Generator[None, None, None]:
 
 
 def differences(domains: Domains, view: View) -> list[str]:
-    """Where an index is not what its source says (IDX-1), in words. For tests and the simulator."""
+    """Violations of IDX-1 as sentences. For tests and the simulator."""
     data = view.get(STATE_KEY)
     state = State() if data is None else decode_state(data)
     rows, found = ViewRows(view, state), list[str]()
@@ -135,7 +135,7 @@ def differences(domains: Domains, view: View) -> list[str]:
 def in_pieces(
     rows: Callable[[bytes], Iterator[tuple[bytes, bytes]]], first: bytes = b""
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Every row from `first` on, of tables that change meanwhile; none is added ahead."""
+    """Every row from `first` on, of tables that change meanwhile; no row is added after `first`."""
     while piece := list(islice(rows(first), _PIECE)):
         yield from piece
         first = piece[-1][0] + b"\0"

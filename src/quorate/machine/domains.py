@@ -1,11 +1,10 @@
-"""The list of domains, compiled: what the engine looks up for each command, row and timer.
+"""The compiled list of domains: what the engine looks up for each command, row and timer.
 
 DOM-1: domains are independent: a tag, a table, a letter of subjects, a kind of timer and a question
-    each belong to one domain, and every question that is asked has an answer.
-DOM-2: what yields may take long, and what may take long yields: handlers of long commands, and all
-    reactions.
-DOM-3: the order of the list is the order of everything that happens for all domains: reactions,
-    what is restored, upkeep. It is part of the format: replicas must agree on it.
+    each belong to one domain, and every question that is used has a resolver.
+DOM-2: generators are long handlers, and long handlers are generators; so are all reactions.
+DOM-3: the order of the list is the order in which reactions, restored tables and upkeep run for all
+    domains. It is part of the format: replicas must agree on it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,31 +34,31 @@ Value = TypeVar("Value")
 
 
 class Domains:
-    """What all domains together know how to do.
+    """The capabilities of all domains together.
 
     Args:
         domains: In order (DOM-3), the engine's own among them.
 
     Attributes:
-        all: They.
+        all: The domains.
         handlers, long_handlers: By type of command: applied at once, or in slices.
-        decode: A bundle's body into commands; raises ValueError.
+        decode: The payload of a bundle into commands; raises ValueError.
         tables: By number.
         indexed: Numbers of tables with an index of their own, in order.
         derived: By number of a table: the secondary indexes of its rows, each with its number.
         derived_versions: Of each secondary index, by its number.
         saved: Numbers of tables that a snapshot for users holds, in order.
-        restored: Number of each table whose rows are gone through once when a snapshot became the
-            state, and what is done with each.
+        restored: Number of each table whose rows are visited once when a snapshot became the
+            state, and the function that is applied to each.
         reactions: By type of fact, in order.
-        answers: By type of question.
+        resolvers: By type of question.
         timers: By kind.
-        graves: By letter of subjects that have one: the table that remembers removals of them.
+        tombstone_tables: By letter of watch keys: the table of their tombstones, if they have one.
         upkeep: In order.
         operations: By type of operation.
 
     Raises:
-        ValueError: They do not fit together (DOM-1), or use numbers that are not theirs.
+        ValueError: They conflict (DOM-1), or use numbers that are not allotted to them.
     """
 
     def __init__(self, domains: Iterable[Domain]) -> None:
@@ -83,8 +82,8 @@ class Domains:
         for domain in self.all:
             for fact, react in domain.reactions.items():
                 self.reactions[fact] = (*self.reactions.get(fact, ()), react)
-        self.answers: dict[type[Question[Any]], Callable[[Any, Any], Any]] = _merged(
-            "question", [one.answers for one in self.all]
+        self.resolvers: dict[type[Question[Any]], Callable[[Any, Any], Any]] = _merged(
+            "question", [one.resolvers for one in self.all]
         )
         self._check_asked()
         self.timers: dict[str, TimerKind] = _merged(
@@ -92,7 +91,9 @@ class Domains:
         )
         self.restored = _restored(self.tables.values(), self.timers.values())
         subjects: dict[bytes, int | None] = _merged("subject", [one.subjects for one in self.all])
-        self.graves = {letter: table for letter, table in subjects.items() if table is not None}
+        self.tombstone_tables = {
+            letter: table for letter, table in subjects.items() if table is not None
+        }
         self.upkeep: tuple[Upkeep, ...] = tuple(
             one.upkeep for one in self.all if one.upkeep is not None
         )
@@ -104,8 +105,8 @@ class Domains:
     def _check_asked(self) -> None:
         for domain in self.all:
             for question in domain.asks:
-                if question not in self.answers:
-                    raise ValueError(f"{domain.name} asks {question.__name__}: nobody answers")
+                if question not in self.resolvers:
+                    raise ValueError(f"{domain.name} asks {question.__name__}: no domain answers")
 
 
 def tag_of(command: type[Command]) -> int:
@@ -155,7 +156,7 @@ Restored = Callable[[Rows, bytes, bytes], None]
 def _restored(
     tables: Iterable[Table], kinds: Iterable[TimerKind]
 ) -> tuple[tuple[int, Restored], ...]:
-    """What tables say, or else that deadlines of their rows count."""
+    """The function that a table gives, or else one that sets the timers of its rows."""
     timers: dict[int, Restored] = {kind.table: partial(_set_timer, kind) for kind in kinds}
     each = ((table.number, table.restored or timers.get(table.number)) for table in tables)
     return tuple((number, restored) for number, restored in each if restored is not None)
@@ -168,7 +169,7 @@ def _set_timer(kind: TimerKind, rows: Rows, key: bytes, value: bytes) -> None:
 
 
 def _check_yields(domains: Iterable[Domain]) -> None:
-    """A generator that is taken for a short handler would do nothing at all, and without a word."""
+    """A generator that is listed as a short handler would do nothing, and raise no error."""
     for domain in domains:
         for short in domain.handlers.values():
             if isgeneratorfunction(short):

@@ -1,9 +1,9 @@
-"""The engine's own commands and tables, and how it is put together with a list of domains."""
+"""The engine's own commands and tables, and its assembly with a list of domains."""
 
 from collections.abc import Iterable
 
 from quorate.base.domain import Domain, Table
-from quorate.base.schema import GRAVEYARD, SUBJECTS
+from quorate.base.schema import SUBJECTS, TOMBSTONES
 from quorate.base.subjects import TABLE
 from quorate.machine import restore, txn, upkeep
 from quorate.machine.commands import (
@@ -22,7 +22,7 @@ ENGINE = Domain(
     name="machine",
     tables=(
         Table(SUBJECTS, "SUBJECTS", "Index"),
-        Table(GRAVEYARD, "GRAVEYARD", "Graveyard"),
+        Table(TOMBSTONES, "TOMBSTONES", "Removal"),
     ),
     handlers={RestoreBegin: restore.on_restore_begin},
     long_handlers={
@@ -42,6 +42,6 @@ def assembled(domains: Iterable[Domain]) -> Domains:
     """The engine with these domains, in their order.
 
     Raises:
-        ValueError: They do not fit together.
+        ValueError: The domains conflict.
     """
     return Domains((ENGINE, *domains))

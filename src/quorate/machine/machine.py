@@ -1,14 +1,14 @@
-"""The replicated state machine: batches in, outcomes and touched subjects out.
+"""The replicated state machine: takes batches, returns outcomes and the watch keys that changed.
 
-MAC-1: slots are applied strictly in order; data, applied slot, dedup, stamps and digest change in
+MAC-1: slots are applied strictly in order; data, applied slot, dedup, log time and digest change in
     one transaction.
-MAC-2: apply sees the tables, the batch, its slot and logged time, and nothing else: no clock, no
-    chance, no order of hashes.
-MAC-3: logged time never falls: a late old batch may carry a lower stamp than one before it.
+MAC-2: apply depends on the tables, the batch, its slot and the log time, and on nothing else: no
+    clock, no randomness, no hash order.
+MAC-3: log time never decreases, though a late old batch may carry a lower one than its predecessor.
 MAC-5: a batch whose work exceeds a turn's share is applied in several steps, in one transaction
     that stays open between them; readers see the state before it until it is committed.
-MAC-4: what a bundle does if it cannot be decoded is the same everywhere: nothing, counted. A batch
-    of a kind that is not known here stops the node: newer versions may know it.
+MAC-4: a bundle that cannot be decoded has no effect on any replica, and is counted. A batch of an
+    unknown kind stops the node: a newer version may know it.
 """
 
 from collections.abc import Generator
@@ -42,19 +42,19 @@ _KINDS = frozenset(BatchKind)
 _Job = tuple[Slot, Batch, Configuration | None, NodeId | None]
 _TIMERS_PIECE = 256
 GROUP = 8
-"""Commands between two looks at a turn's share: one look for each costs 6 % of apply."""
+"""Commands between two checks of a turn's share: a check for each costs 6 % of apply."""
 
 _TRIES = 4
-"""A transaction that outgrows the store is tried again: a body grows by leaps meanwhile."""
+"""A transaction that outgrows the store is tried again: the runtime enlarges the store in steps."""
 
 
 class BundleResult(msgspec.Struct, frozen=True):
-    """What became of one bundle of a batch.
+    """The result of one bundle of a batch.
 
     Attributes:
         outcomes: One per command, for bundles of the own origin that were applied; else empty.
-        position: Place of its first command in the batch, counting all bundles before it.
-        is_applied: False if it was skipped: repeated, out of sequence, or a stranger's.
+        position: Position of its first command in the batch, all bundles before it counted.
+        is_applied: False if it was skipped: repeated, out of sequence, or not from a member.
         count: How many commands it holds.
     """
 
@@ -68,16 +68,16 @@ class BundleResult(msgspec.Struct, frozen=True):
 
 
 class ApplyResult(msgspec.Struct, frozen=True):
-    """What applying a batch gives.
+    """The result of applying a batch.
 
     Attributes:
-        touched: Subjects to wake watchers of.
+        changed_subjects: Watch keys whose watchers are to be woken.
         bundles: Their results, in order.
-        commands: How many the batch held, whatever became of them.
-        has_shown: The batch said what members have shown.
+        commands: Number of commands in the batch, applied or not.
+        has_shown: The batch reported what the disks of members hold.
     """
 
-    touched: list[bytes]
+    changed_subjects: list[bytes]
     bundles: list[BundleResult]
     commands: int
     has_shown: bool
@@ -91,7 +91,7 @@ class MachineCounters(msgspec.Struct):
     bundles_applied: int = 0
     bundles_repeated: int = 0
     bundles_out_of_sequence: int = 0
-    bundles_of_strangers: int = 0
+    bundles_of_nonmembers: int = 0
     bundles_unreadable: int = 0
 
 
@@ -99,7 +99,7 @@ class Machine:
     """The tables of one replica and what is derived from them.
 
     Args:
-        tables: Their state is taken as it is; empty ones are nobody's until `found`.
+        tables: Their state is used as it is; empty ones belong to no cluster until `bootstrap`.
         settings: Equal on every node.
         domains: Whose commands it applies; equal on every node.
         turn_units: Work of one step: see `machine.rows`.
@@ -127,8 +127,8 @@ class Machine:
     def reload(self) -> None:
         """Read everything anew: the tables were replaced. Nothing may be under way.
 
-        Deadlines are read by and by, when a leader asks for them. Secondary indexes that are
-        missing are made: not for tables that a node of this version wrote.
+        Deadlines are read in pieces, when a leader asks for them. Missing secondary indexes are
+        made; tables that this version wrote have all.
 
         Raises:
             StorageError: There is no space for them.
@@ -142,7 +142,7 @@ class Machine:
         self.shown_version += 1
         derived.make_up(self._tables, self._domains, self._state)
 
-    # --- what others ask ------------------------------------------------------------------------
+    # --- queries --------------------------------------------------------------------------------
 
     @property
     def applied(self) -> Slot:
@@ -155,9 +155,9 @@ class Machine:
         return self._state.index
 
     @property
-    def stamp_ms(self) -> int:
-        """Logged time: the highest stamp applied."""
-        return self._state.stamp_ms
+    def log_time_ms(self) -> int:
+        """The highest log time of a batch that was applied."""
+        return self._state.log_time_ms
 
     @property
     def wall_ms(self) -> int:
@@ -171,12 +171,12 @@ class Machine:
 
     @property
     def generation(self) -> int:
-        """Another number after each restored snapshot."""
+        """The current generation: a different number after each restored snapshot."""
         return self._state.generation
 
     @property
     def cluster_id(self) -> str:
-        """Whose the tables are; "" before founding."""
+        """The cluster of the tables; "" before bootstrap."""
         return self._state.cluster_id
 
     @property
@@ -189,31 +189,31 @@ class Machine:
         return self._origins.last(origin)
 
     def shown(self, node: NodeId) -> Shown | None:
-        """What a member has shown its disk to hold, as far as the log says."""
+        """What a member has shown its disk to hold, according to the log."""
         return self._shown.get(node)
 
     def expirations(self, now_ms: int) -> list[Command]:
-        """What a leader should propose now because time passed; nothing twice too soon.
+        """Commands that a leader should propose now; one under way is not repeated too soon.
 
         Args:
-            now_ms: The leader's logged time.
+            now_ms: The leader's log time.
         """
         rows = ViewRows(self._tables, self._state)
         return self._timers.due(now_ms, rows, self._state)
 
     # --- what changes the tables ----------------------------------------------------------------
 
-    def found(self, cluster_id: str, configuration: Configuration) -> None:
-        """Make empty tables those of a cluster."""
-        invariant(self._state.applied == 0, "only empty tables can be founded")
+    def bootstrap(self, cluster_id: str, configuration: Configuration) -> None:
+        """Assign empty tables to a cluster."""
+        invariant(self._state.applied == 0, "only empty tables can be assigned to a cluster")
         self._state = msgspec.structs.replace(self._state, cluster_id=cluster_id)
         self.store_configuration_base(Slot(0), configuration)
 
     def store_configuration_base(self, slot: Slot, configuration: Configuration) -> None:
-        """Store a configuration that no batch brought: at slot 0 it governs from slot 1."""
+        """Store a configuration that is in no batch: one of slot 0 is in force from slot 1."""
         transaction = self._tables.begin()
         try:
-            rows = BatchRows(transaction, self._domains, self._state, self._state.stamp_ms)
+            rows = BatchRows(transaction, self._domains, self._state, self._state.log_time_ms)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
             state = msgspec.structs.replace(self._state, digest=rows.digest)
@@ -248,9 +248,9 @@ class Machine:
         Args:
             slot: Exactly one above `applied`.
             data: The encoded batch.
-            configuration: What this slot brings into the chain, as judged by `paxos`; None if
-                nothing.
-            own: Whose bundles are given outcomes.
+            configuration: The one that becomes valid by this slot, as determined by `paxos`; None:
+                none.
+            own: The node whose bundles get outcomes.
 
         Raises:
             StorageError: `version`: the batch is of a kind not known here.
@@ -262,7 +262,7 @@ class Machine:
         self._work = self._apply(*self._job)
 
     def step(self) -> ApplyResult | None:
-        """Go on with the batch that was begun, for one turn's share; None: there is more to do.
+        """Continue the batch that was begun, for one turn's share; None: there is more to do.
 
         Raises:
             StorageError: `disk_full`: nothing changed; begin again when there is space. Others:
@@ -281,7 +281,7 @@ class Machine:
             self._work, self._tries = None, self._tries - 1
             if error.code != "disk_full" or self._tries == 0 or self._job is None:
                 raise
-            self._work = self._apply(*self._job)  # the body may have grown: once more
+            self._work = self._apply(*self._job)  # the store may have been enlarged: once more
             return self.step()
         except BaseException:
             self._work = None
@@ -294,7 +294,7 @@ class Machine:
         return self._work is not None
 
     def abandon(self) -> None:
-        """Forget the batch that was begun, as if it had not been: the tables will be replaced."""
+        """Abort the batch that was begun: the tables will be replaced."""
         work, self._work = self._work, None
         if work is not None:
             work.close()
@@ -306,8 +306,8 @@ class Machine:
         counters = msgspec.structs.replace(self.counters)
         transaction = self._tables.begin()
         try:
-            stamp_ms = max(before.stamp_ms, batch.stamp_ms)
-            rows = BatchRows(transaction, self._domains, before, stamp_ms, self._bounds)
+            log_time_ms = max(before.log_time_ms, batch.log_time_ms)
+            rows = BatchRows(transaction, self._domains, before, log_time_ms, self._bounds)
             bundles, count = yield from self._bundles(rows, batch, own, counters)
             self._origins.pass_slot(slot, configuration)
             self._origins.store(rows)
@@ -332,14 +332,14 @@ class Machine:
             timers.add(rows.timers)
         if rows.has_kept_up:
             self._timers.upkeep_applied()
-        self._timers.sample(state.stamp_ms, state.index)
-        touched = rows.touched + rows.touched_tables(before.index)
-        return ApplyResult(touched, bundles, count, shown is not None)
+        self._timers.sample(state.log_time_ms, state.index)
+        changed_subjects = rows.changed_subjects + rows.changed_tables(before.index)
+        return ApplyResult(changed_subjects, bundles, count, shown is not None)
 
     def _bundles(
         self, rows: BatchRows, batch: Batch, own: NodeId | None, counters: MachineCounters
     ) -> Generator[None, None, tuple[list[BundleResult], int]]:
-        """Apply the bundles in order; what became of each, and how many commands they hold."""
+        """Apply the bundles in order; their results, and the number of their commands."""
         results: list[BundleResult] = []
         position = 0
         for bundle in batch.bundles:
@@ -362,7 +362,7 @@ class Machine:
             elif verdict is Verdict.GAP:
                 counters.bundles_out_of_sequence += 1
             else:
-                counters.bundles_of_strangers += 1
+                counters.bundles_of_nonmembers += 1
             results.append(
                 BundleResult(
                     origin,
@@ -382,7 +382,7 @@ class Machine:
         state = State(
             applied=slot,
             index=Index(rows.index),
-            stamp_ms=rows.stamp_ms,
+            log_time_ms=rows.log_time_ms,
             wall_ms=max(before.wall_ms, wall_ms),
             digest=rows.mixed_digest(slot),
             generation=rows.generation,
@@ -405,15 +405,15 @@ class Machine:
             )
         try:
             return decode_batch(data)
-        except ValueError:  # alike everywhere: it takes its slot and changes nothing
+        except ValueError:  # on every replica alike: the slot changes nothing
             self.counters.bundles_unreadable += 1
             return _NOTHING
 
 
 def _timers_of(rows: BatchRows) -> Generator[None, None, Timers]:
     """The deadlines of a restored state, all of which were just set."""
-    timers, told = Timers(rows.domains), iter(rows.timers)
-    while piece := list(islice(told, _TIMERS_PIECE)):
+    timers, changes = Timers(rows.domains), iter(rows.timers)
+    while piece := list(islice(changes, _TIMERS_PIECE)):
         timers.add(piece)
         if rows.spend(READ_UNITS * len(piece)):
             yield
@@ -421,7 +421,7 @@ def _timers_of(rows: BatchRows) -> Generator[None, None, Timers]:
 
 
 def _decoded(rows: BatchRows, bundle: Bundle, counters: MachineCounters) -> list[Command] | None:
-    """The commands of a bundle; None if it does not hold as many as it says (MAC-4)."""
+    """The commands of a bundle; None if their number is not the declared one (MAC-4)."""
     try:
         commands = rows.domains.decode(bundle.body)
     except ValueError:

@@ -1,8 +1,8 @@
 """Restoring a user's snapshot while the cluster runs.
 
-Rows arrive as ordinary commands in a generation that nobody reads yet; one command makes it
-current and wakes everybody. Membership, dedup and logged time stay; so times in the snapshot are
-counted anew, by the domains (`base.domain.Table.restored`).
+Ordinary commands write the rows into a generation that is not read yet; one command makes it
+current and wakes all watchers. Membership, dedup and log time stay; so the domains start the times
+in the snapshot anew (`base.domain.Table.restored`).
 """
 
 from collections.abc import Generator
@@ -32,7 +32,7 @@ def is_sound(domains: Domains, key: bytes, value: bytes) -> bool:
         return False
     try:
         table.decode(value)
-    except (ValueError, msgspec.MsgspecError):  # foreign bytes: the answer is "no"
+    except (ValueError, msgspec.MsgspecError):  # not a row: the result is False
         return False
     return True
 
@@ -51,7 +51,7 @@ def on_restore_begin(rows: BatchRows, command: RestoreBegin) -> bool | Failure:
 
 
 def on_restore_rows(rows: BatchRows, command: RestoreRows) -> Generator[None, None, bool | Failure]:
-    """Apply `RestoreRows`. A row that does not decode spoils the whole restore."""
+    """Apply `RestoreRows`. A row that cannot be decoded ends the whole restore."""
     restore = _under_way(rows)
     if restore is None or restore.restore_id != command.restore_id or restore.is_broken:
         return False

@@ -1,19 +1,19 @@
-"""One transaction as commands see it: rows by table, with digest, undo and touched subjects.
+"""The transaction of one batch for handlers: rows by table, digest, undo, changed watch keys.
 
-ROW-1: the digest covers every write and deletion, in order; so replicas that differ show it at the
-    next comparison, whatever made them differ.
-ROW-2: between `open_undo` and `undo` or `close_undo` every old value is kept, for the tables port
-    knows no nested transactions.
-ROW-3: a command takes at most one index, and touches only after it took it. `is_taken` is cleared
+ROW-1: the digest covers every write and deletion, in order; so the next comparison finds replicas
+    that differ, whatever the cause.
+ROW-2: between `open_undo` and `undo` or `close_undo` every old value is kept: the tables port has
+    no nested transactions.
+ROW-3: a command takes at most one index, and marks changes only after it. `is_taken` is cleared
     before each command.
 ROW-4: work is counted in units, about 2 microseconds each: a row read counts as 1, a row written or
     a command as 8. Long handlers are generators that yield when `spend` says so; the transaction
     stays open meanwhile, and readers see the state before it.
 ROW-6: rows of secondary indexes (`base.domain.Derived`) are not in the digest: they follow from
     rows that are, and a version that has no such index must come to the same digest.
-ROW-5: a fact is reacted to before `emit` returns, in the order of the domains, under the index of
-    the same command; reactions may emit facts, to a bounded depth. So what follows from a command
-    is the same on every replica, and undone with it.
+ROW-5: the reactions to a fact run before `emit` returns, in the order of the domains, under the
+    index of the same command; reactions may emit facts, to a bounded depth. So what follows from a
+    command is the same on every replica, and undone with it.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -31,7 +31,7 @@ from quorate.base.facts import Fact, Question
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Transaction, View
 from quorate.base.removals import TreeRemoval
-from quorate.base.schema import GRAVEYARD, SUBJECTS, index_key, prefix_end
+from quorate.base.schema import SUBJECTS, TOMBSTONES, index_key, prefix_end
 from quorate.machine.domains import Domains
 from quorate.machine.state import State, prefixes
 
@@ -39,7 +39,7 @@ READ_UNITS = 1
 WRITE_UNITS = 8
 
 FACT_DEPTH_MAX = 8
-"""Reactions to reactions: so many at most."""
+"""Maximal depth of reactions to reactions."""
 
 T = TypeVar("T")
 
@@ -47,11 +47,11 @@ _DELETED = b"\0deleted"
 
 
 TimerChange = tuple[str, bytes, int | None]
-"""Kind, key, and the deadline in logged time; None: there is none any more."""
+"""Kind, key, and the deadline in log time; None: it was cleared."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What one turn and one batch may do; see `base.config`.
+    """Limits of one turn and one batch; see `base.config`.
 
     Attributes:
         turn_units: Work of one turn (ROW-4).
@@ -68,11 +68,11 @@ _BOUNDS = Bounds()
 
 
 class _UndoState(msgspec.Struct, frozen=True, gc=False):
-    """What besides rows `undo` puts back."""
+    """The state besides rows that `undo` restores."""
 
     index: int
     digest: int
-    touched: int
+    changed_subjects: int
     indexes: dict[int, int]
     timers: int
     removals: tuple[TreeRemoval, ...]
@@ -85,8 +85,8 @@ class BatchRows:
     Args:
         transaction: Of the tables; committed by the caller.
         domains: Whose commands are applied.
-        state: As the batch before left it.
-        stamp_ms: Logged time of this batch.
+        state: After the previous batch.
+        log_time_ms: Log time of this batch.
         bounds: Of this batch and its turns.
     """
 
@@ -101,6 +101,7 @@ class BatchRows:
         "_undo",
         "_undo_state",
         "_units",
+        "changed_subjects",
         "digest",
         "domains",
         "floor",
@@ -108,14 +109,13 @@ class BatchRows:
         "has_kept_up",
         "index",
         "is_taken",
+        "log_time_ms",
         "removals",
         "removals_left",
         "restored",
         "result_bytes_max",
         "stale",
-        "stamp_ms",
         "timers",
-        "touched",
         "transaction",
     )
 
@@ -124,7 +124,7 @@ class BatchRows:
         transaction: Transaction,
         domains: Domains,
         state: State,
-        stamp_ms: int,
+        log_time_ms: int,
         bounds: Bounds = _BOUNDS,
     ) -> None:
         self.transaction = transaction
@@ -132,7 +132,7 @@ class BatchRows:
         self._get = transaction.get
         self._put = transaction.put
         self._delete = transaction.delete
-        self.stamp_ms = stamp_ms
+        self.log_time_ms = log_time_ms
         self.index: int = state.index
         self.digest = state.digest
         self.stale = state.stale
@@ -146,7 +146,7 @@ class BatchRows:
         self.is_taken = False
         self._undo: list[tuple[bytes, bytes | None]] | None = None
         self._undo_state: _UndoState | None = None
-        self.touched: list[bytes] = []
+        self.changed_subjects: list[bytes] = []
         self.timers: list[TimerChange] = []
         self._fact_depth = 0
         self.has_kept_up = False
@@ -212,11 +212,11 @@ class BatchRows:
     # --- the running command ------------------------------------------------------------------
 
     def run_short(self, group: Sequence[Command], outcomes: list[Outcome] | None) -> bool:
-        """Apply commands, if none of them may take long: the loops that all writes go through.
+        """Apply commands, if all of them are short: the loops on the path of every write.
 
         Args:
             group: The commands.
-            outcomes: Where their outcomes go; None: nobody here waits for them.
+            outcomes: Gets their outcomes; None: no client of this node waits for them.
 
         Returns:
             False if one may take long: nothing was applied.
@@ -247,19 +247,19 @@ class BatchRows:
             self.index += 1
         return self.index
 
-    def touch(self, table: int, subject: bytes) -> None:
-        """See `base.ports.Rows.touch`."""
+    def mark_changed(self, table: int, subject: bytes) -> None:
+        """See `base.ports.Rows.mark_changed`."""
         self._indexes[table] = self.index
-        self.touched.append(subject)
+        self.changed_subjects.append(subject)
 
     def note_subject(self, table: int, subject: bytes) -> None:
         """See `base.ports.Rows.note_subject`."""
         self.put(SUBJECTS, subject, index_key(self.index))
-        self.touch(table, subject)
+        self.mark_changed(table, subject)
 
-    def bury(self, subject: bytes) -> None:
-        """See `base.ports.Rows.bury`."""
-        self.put(GRAVEYARD, index_key(self.index) + subject, b"")
+    def schedule_removal(self, subject: bytes) -> None:
+        """See `base.ports.Rows.schedule_removal`."""
+        self.put(TOMBSTONES, index_key(self.index) + subject, b"")
 
     def set_timer(self, kind: str, key: bytes, due_ms: int) -> None:
         """See `base.ports.Rows.set_timer`."""
@@ -271,7 +271,7 @@ class BatchRows:
 
     def emit(self, fact: Fact) -> Generator[None, None, None]:
         """See `base.ports.Rows.emit` (ROW-5)."""
-        invariant(self._fact_depth < FACT_DEPTH_MAX, "facts do not call each other for ever")
+        invariant(self._fact_depth < FACT_DEPTH_MAX, "reactions to facts end")
         self._fact_depth += 1
         try:
             for react in self.domains.reactions.get(type(fact), ()):
@@ -281,7 +281,7 @@ class BatchRows:
 
     def ask(self, question: Question[T]) -> T:
         """See `base.ports.Rows.ask`."""
-        answer: T = self.domains.answers[type(question)](self, question)
+        answer: T = self.domains.resolvers[type(question)](self, question)
         return answer
 
     def spend(self, units: int) -> bool:
@@ -293,11 +293,11 @@ class BatchRows:
         return True
 
     def note_upkeep(self) -> None:
-        """What nobody asked for, but must be done, was begun."""
+        """Upkeep, which no client requested, was begun."""
         self.has_kept_up = True
 
     def raise_floor(self, index: int) -> None:
-        """Removals up to `index` are forgotten."""
+        """Tombstones up to `index` have been dropped."""
         self.floor = max(self.floor, index)
 
     # --- trees --------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ class BatchRows:
         self._undo_state = _UndoState(
             self.index,
             self.digest,
-            len(self.touched),
+            len(self.changed_subjects),
             dict(self._indexes),
             len(self.timers),
             self.removals,
@@ -356,12 +356,12 @@ class BatchRows:
         )
 
     def close_undo(self) -> None:
-        """It holds: forget the old values."""
+        """The transaction succeeded: drop the old values."""
         self._undo = None
         self._undo_state = None
 
     def undo(self) -> None:
-        """Back to where `open_undo` was, as if nothing had been written since."""
+        """Restore the state as of `open_undo`."""
         log, before = self._undo, self._undo_state
         self.close_undo()
         if log is None or before is None:
@@ -373,19 +373,19 @@ class BatchRows:
                 self._put(full, old)
         self.index, self.digest, self._indexes = before.index, before.digest, before.indexes
         self.removals, self.floor = before.removals, before.floor
-        del self.touched[before.touched :]
+        del self.changed_subjects[before.changed_subjects :]
         del self.timers[before.timers :]
         self.is_taken = False
 
     # --- the whole --------------------------------------------------------------------------
 
     def switch(self, generation: int) -> None:
-        """Make another generation the current one; `removals` are of the one that was."""
+        """Make another generation the current one; `removals` still belong to the previous one."""
         self.generation = generation
         self._prefixes = prefixes(generation)
 
     def restore(self, generation: int, index: int) -> None:
-        """A restored generation becomes the current one; the one that was is swept by and by.
+        """A restored generation becomes the current one; the previous one is swept later.
 
         Args:
             generation: Which.
@@ -397,11 +397,11 @@ class BatchRows:
         self.index = max(self.index, index)
 
     def remove_derived_full(self, full: bytes) -> None:
-        """Remove a row of a secondary index by full key, of a generation that nobody reads."""
+        """Remove a row of a secondary index by full key, of a generation that is not read."""
         self._delete(full)
 
     def drop_generation(self, generation: int) -> None:
-        """Nobody will read this generation any more: its rows are swept by and by."""
+        """This generation is not read any more: its rows are swept in the background."""
         self.stale = (*self.stale, generation)
 
     def end_sweep(self) -> None:
@@ -409,19 +409,19 @@ class BatchRows:
         self.stale = self.stale[1:]
 
     def replace_all(self) -> None:
-        """The state was replaced as a whole under the command's index: everybody wakes.
+        """The state was replaced as a whole under the command's index: every watcher is woken.
 
-        Timers set from now on are all that hold.
+        Only timers that are set from now on are valid.
         """
         index = self.take_index()
         self.restored = index
         self._indexes = dict.fromkeys(self.domains.indexed, index)
-        self.touched.append(subjects.EVERYTHING)
+        self.changed_subjects.append(subjects.EVERYTHING)
         self.timers.clear()
 
     def mixed_digest(self, slot: int) -> int:
-        """The digest after this batch, with what else the machine's own row will say."""
-        summary = f"{slot} {self.index} {self.stamp_ms} {self.floor} {self.restored}"
+        """The digest after this batch, with other fields of the machine's own row."""
+        summary = f"{slot} {self.index} {self.log_time_ms} {self.floor} {self.restored}"
         return crc32(summary.encode(), self.digest)
 
     @property
@@ -429,8 +429,8 @@ class BatchRows:
         """Newest change of each indexed table that ever changed, by its number; a copy."""
         return dict(self._indexes)
 
-    def touched_tables(self, before: int) -> list[bytes]:
-        """The subjects of the tables that changed under an index above `before`."""
+    def changed_tables(self, before: int) -> list[bytes]:
+        """The watch keys of the tables that changed under an index above `before`."""
         of_table = subjects.of_table
         return [of_table(table) for table, index in self._indexes.items() if index > before]
 
@@ -456,7 +456,7 @@ class ViewRows:
         prefix = self._prefixes[table]
         end = prefix_end(prefix) if last is None else prefix + last
         length = len(prefix)
-        # A `map`, for a generator would hold a row, perhaps for long: until the next is asked for.
+        # A `map`: a generator would keep a reference to a row until the next one is requested.
         return map(partial(_without_prefix, length), self._view.range(prefix + first, end))
 
 

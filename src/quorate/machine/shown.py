@@ -1,7 +1,7 @@
-"""What members have shown their disks to hold, as the log says now and then.
+"""What members have shown their disks to hold: reports that some batches carry.
 
-A row per member, written in the transaction of the batch that says it, but outside the digest:
-it guards the log and is no state of the machine. In a log of format 1 no batch says anything.
+A row per member, written in the transaction of the batch that carries the report, but outside the
+digest: it guards the log and is no state of the machine. Batches of format 1 carry no reports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ def read_shown(view: View) -> dict[NodeId, Shown]:
 def store_shown(
     transaction: Transaction, before: Mapping[NodeId, Shown], said: Sequence[Shown]
 ) -> dict[NodeId, Shown]:
-    """Take what a batch says: the higher of both counts, as a late old batch may say less.
+    """Merge the reports of a batch: the higher one of both counts, as a late batch may report less.
 
-    Who is not mentioned keeps its row, also when it is no member any more: an id is never used
-    again, and a row is a hundred bytes.
+    Nodes without a report keep their row, also when they are no members any more: an id is never
+    used again, and a row has a hundred bytes.
 
     Returns:
         All rows as they are now.

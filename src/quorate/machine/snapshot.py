@@ -1,12 +1,12 @@
-"""A snapshot for users: the whole state as bytes, and how a running cluster takes it back.
+"""A snapshot for users: the whole state as bytes, and the commands that restore it.
 
 The content is a header, chunks of rows, and a trailer, each a frame (`quorate.chunks`). It holds
-what users would miss, as the domains say (`base.domain.Table`), not who the members are, not what
-was applied, and not what is remembered of removals: after a restore every older index answers at
-once. Times are written so that they mean something elsewhere.
+the data of users, as the domains define it (`base.domain.Table`), but neither the members, nor what
+was applied, nor tombstones: after a restore a blocking query with any older index returns at once.
+Times are written so that they are meaningful in another cluster.
 
-What surrounds the content (a gzipped tar, digests of files) is the gateway's. Snapshots for peers
-are all rows of the tables as they lie, and need nothing from here.
+The container of the content (a gzipped tar, digests of files) is made by the gateway. Snapshots for
+peers are all rows of the tables as stored, and do not use this module.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ from quorate.machine.state import META_GENERATION, STATE_KEY, State, decode_stat
 
 MAGIC = b"quorate-state-1\n"
 CHUNK_BYTES = 64 * 1024
-"""Rows of one chunk: one command puts them back, and other writes wait for it for milliseconds."""
+"""Size of one chunk: one command restores it, and other writes wait for it for milliseconds."""
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """A longer frame is refused before it is read."""
 
 _COUNT_MAX = 2**62
-"""Indexes go on from what a snapshot says, and must never end."""
+"""Indexes continue from that of a snapshot, and must not overflow."""
 
 
 class Content(Protocol):
@@ -50,7 +50,7 @@ class Content(Protocol):
 
 
 class Info(msgspec.Struct, array_like=True, frozen=True):
-    """What a snapshot says of itself. `rows` and `bytes` are only known at its end.
+    """The header and trailer of a snapshot. `rows` and `bytes` are only known at its end.
 
     `format`: see `base.formats.ARCHIVE`; of format 1 it is missing.
     """
@@ -111,12 +111,12 @@ def verify(domains: Domains, data: Content, *, frame_bytes_max: int = FRAME_BYTE
     if info is None or (info.rows, info.bytes) != (rows, size) or newest > info.index:
         raise RequestError("bad_request", "the snapshot is not complete")
     if max(info.index, most) > _COUNT_MAX:
-        raise RequestError("bad_request", "the snapshot counts further than can be")
+        raise RequestError("bad_request", "the snapshot has an index that is too high")
     return info
 
 
 class Share(msgspec.Struct):
-    """What part of a snapshot is of one kind."""
+    """Size of the part of a snapshot that is of one kind."""
 
     rows: int = 0
     bytes: int = 0
@@ -128,12 +128,12 @@ class Share(msgspec.Struct):
 
 
 class Inventory(NamedTuple):
-    """What a snapshot holds.
+    """The content of a snapshot, counted.
 
     Attributes:
-        info: As it says itself.
-        tables: What each table has, by its number.
-        keys: What the keys below each prefix have.
+        info: Its header and trailer.
+        tables: Size of each table, by its number.
+        keys: Size of the keys below each prefix.
     """
 
     info: Info
@@ -142,7 +142,7 @@ class Inventory(NamedTuple):
 
 
 def inventory(domains: Domains, data: Content, depth: int = 1, prefix: str = "") -> Inventory:
-    """Count what a snapshot holds, a frame at a time.
+    """Count the content of a snapshot, a frame at a time.
 
     Args:
         domains: Whose rows it may hold.
@@ -181,7 +181,7 @@ def restore_commands(
         domains: Whose rows it may hold.
         data: What `content` gave, joined. Read a frame per command.
         restore_id: Drawn by the caller; names this restore.
-        info: What `verify` said of it; None: it is verified first.
+        info: The result of `verify`; None: it is verified first.
     """
     info = verify(domains, data) if info is None else info
     yield RestoreBegin(restore_id)
@@ -192,7 +192,7 @@ def restore_commands(
 
 
 def dump(domains: Domains, view: View) -> dict[str, dict[bytes, Any]]:
-    """Everything the tables hold, decoded, by table: to compare replicas and to look at.
+    """The content of the tables, decoded, by table: to compare replicas and to inspect.
 
     Rows of the current generation under the table's name; the machine's own under `meta`; rows
     of other generations under `other`.
@@ -224,13 +224,13 @@ def saved_rows(domains: Domains, view: View, state: State) -> Iterator[Row]:
     for number in domains.saved:
         prefix, saved = bytes((number,)), domains.tables[number].saved
         for key, value in rows.range(number, b""):
-            kept = value if saved is None else saved(rows, state.stamp_ms, key, value)
+            kept = value if saved is None else saved(rows, state.log_time_ms, key, value)
             if kept is not None:
                 yield prefix + key, kept
 
 
 def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | Info]:
-    """Pieces of rows, and at last what the trailer says."""
+    """Pieces of rows, and at last the trailer."""
     frames = _frames(data, frame_bytes_max)
     try:
         for frame in frames:
@@ -241,11 +241,11 @@ def _pieces(data: Content, frame_bytes_max: int) -> Iterator[tuple[Row, ...] | I
     except (ValueError, msgspec.MsgspecError) as error:  # the first: a text that is none
         raise RequestError("bad_request", f"the snapshot cannot be decoded: {error}") from error
     if next(frames, None) is not None:
-        raise RequestError("bad_request", "something follows the end of the snapshot")
+        raise RequestError("bad_request", "there are bytes after the end of the snapshot")
 
 
 def _frames(data: Content, frame_bytes_max: int) -> Iterator[bytes]:
-    """What is in the frames behind the header."""
+    """The content of the frames after the header."""
     if data[: len(MAGIC)] != MAGIC:
         raise RequestError("bad_request", "not a snapshot of Quorate")
     place = len(MAGIC)

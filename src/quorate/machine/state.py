@@ -1,8 +1,8 @@
-"""The machine's own row, and where rows lie in the tables.
+"""The machine's own row, and the layout of keys in the tables.
 
 A key is generation, table, key of the row. Generation 0 holds the machine's own rows (`Meta`);
-the others take turns, one being current: a restored snapshot fills another one and is switched
-to by one command.
+one of the others is current: a restored snapshot fills another one, which one command makes
+current.
 """
 
 from functools import lru_cache
@@ -29,23 +29,23 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         applied: The newest slot whose batch these tables contain.
         index: Of the newest command that changed something.
-        stamp_ms: The highest stamp of any batch so far: logged time.
+        log_time_ms: The highest log time of any batch so far.
         wall_ms: The highest wall clock of any batch so far; for people.
-        digest: Rolling CRC of all that apply ever wrote.
+        digest: Rolling CRC of all writes of apply.
         generation: The current one.
         stale: Generations no longer current, to be swept.
         restored: Index at which the state was last replaced as a whole; 0 if never.
-        floor: The highest index of a removal that has been forgotten.
+        floor: The highest index of a tombstone that has been dropped.
         indexes: Newest change of each indexed table, by its number; one that is
             missing has never changed: 0. Not to be changed.
-        cluster_id: Whose these tables are; "" before founding.
-        removals: Trees of keys that are removed while rows of theirs are still there.
+        cluster_id: The cluster of these tables; "" before bootstrap.
+        removals: Trees of keys that are removed while some of their rows are still stored.
         format: See `base.formats.STATE`. Rows of format 1 have none.
     """
 
     applied: Slot = Slot(0)
     index: Index = Index(0)
-    stamp_ms: int = 0
+    log_time_ms: int = 0
     wall_ms: int = 0
     digest: int = 0
     generation: int = FIRST_GENERATION
@@ -59,7 +59,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Restore(msgspec.Struct, array_like=True, frozen=True):
-    """A restore under way: which one, where its rows go, how many came."""
+    """A restore under way: its id, the generation of its rows, and their number."""
 
     restore_id: str
     generation: int

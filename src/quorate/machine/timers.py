@@ -1,8 +1,8 @@
-"""What a leader should propose because logged time passed.
+"""Commands that a leader should propose because log time has passed.
 
 Each domain says which of its rows have a deadline, and what to propose when one is due
 (`base.domain.TimerKind`). Deadlines are derived from the tables at start and kept up by what
-commands set; never stored. One may be out of date: the row is asked when it is due.
+commands set; never stored. One may be out of date: the row is read when it is due.
 """
 
 from collections import deque
@@ -12,23 +12,23 @@ from itertools import islice
 
 from quorate.base.command import Command
 from quorate.base.ports import TableRows
-from quorate.base.schema import GRAVEYARD, index_of
+from quorate.base.schema import TOMBSTONES, index_of
 from quorate.machine.commands import Sweep, TombstonesReap
 from quorate.machine.domains import Domains
 from quorate.machine.rows import TimerChange
 from quorate.machine.state import State
 
 RETRY_MS = 2_000
-"""What was proposed and not applied is proposed again after this."""
+"""A command that was proposed and not applied is proposed again after this."""
 
 TOMBSTONE_MS = 15 * 60_000
-"""Removals are remembered at least this long: longer than the longest blocking query."""
+"""Tombstones are kept at least this long: longer than the longest blocking query."""
 
 DUE_MAX = 256
 """Deadlines that pass in one call of `due`."""
 
 SPAN_MS = 100
-"""Deadlines are kept by spans of this length: each is found and changed at the same small cost."""
+"""Deadlines are grouped by spans of this length: each is found and changed at the same low cost."""
 
 CHANGES_MAX = 1_000
 """Changes of deadlines taken in at once: about a millisecond."""
@@ -49,12 +49,12 @@ _Timer = tuple[str, bytes]
 
 
 class Timers:
-    """Deadlines of all kinds and age of removals, in logged time.
+    """Deadlines of all kinds and the age of tombstones, in log time.
 
     Args:
         domains: Which kinds there are.
-        is_behind: The tables may say deadlines that nobody has set here: they are read by and by,
-            with each call of `due`. What is set meanwhile is in the rows, too.
+        is_behind: The tables may hold deadlines that have not been set here: they are read in
+            pieces, with each call of `due`. Those set meanwhile are in the rows, too.
     """
 
     def __init__(self, domains: Domains, *, is_behind: bool = False) -> None:
@@ -64,8 +64,8 @@ class Timers:
         self._unread_from = b""  # the key in the table of the first of these
         self._deadlines: dict[_Timer, int] = {}
         self._spans: dict[int, dict[_Timer, None]] = {}  # timers by deadline; none is empty
-        self._order: list[int] = []  # a heap of spans; some are there no more
-        self._told: deque[Iterator[TimerChange]] = deque()  # changes not taken in yet
+        self._order: list[int] = []  # a heap of spans; some are empty by now
+        self._reported: deque[Iterator[TimerChange]] = deque()  # changes not processed yet
         self._samples: deque[tuple[int, int]] = deque()
         self._upkeep_ms = 0
         self._is_upkeep_asked = False
@@ -76,44 +76,44 @@ class Timers:
 
     @property
     def spans(self) -> int:
-        """Spans that are remembered, also those of which nothing is left."""
+        """Number of spans in the heap, empty ones too."""
         return len(self._order)
 
     def read_all(self, rows: TableRows) -> None:
-        """Read at once what is not read yet: at the start, when nobody waits."""
+        """Read all that is not read yet: at the start, when no client waits."""
         while self._unread:
             self._read_some(rows)
 
     def add(self, changes: list[TimerChange]) -> None:
-        """Take in what commands set.
+        """Process what commands set.
 
-        Not more than `CHANGES_MAX` at once: the rest with later calls, and those of `due`. What
-        is proposed too early because of that is void when it is applied.
+        At most `CHANGES_MAX` at once: the rest with later calls, and those of `due`. A command
+        that is proposed too early because of that has no effect when it is applied.
         """
         if changes:
-            self._told.append(iter(changes))
-        if self._told:
+            self._reported.append(iter(changes))
+        if self._reported:
             self._take_some()
 
     def upkeep_applied(self) -> None:
-        """What was proposed for upkeep took effect: the next piece need not wait long."""
+        """A command for upkeep was applied: the next one need not wait for the retry interval."""
         if self._is_upkeep_asked:
             self._is_upkeep_asked = False
             self._upkeep_ms -= RETRY_MS - UPKEEP_EVERY_MS
 
-    def sample(self, stamp_ms: int, index: int) -> None:
-        """Remember which index was reached when, to know how old a removal is."""
+    def sample(self, log_time_ms: int, index: int) -> None:
+        """Record which index was reached when: it gives the age of a tombstone."""
         samples = self._samples
-        if not samples or stamp_ms - samples[-1][0] >= _SAMPLE_EVERY_MS:
-            samples.append((stamp_ms, index))
+        if not samples or log_time_ms - samples[-1][0] >= _SAMPLE_EVERY_MS:
+            samples.append((log_time_ms, index))
             if len(samples) > _SAMPLES_MAX:
                 samples.popleft()
 
     def due(self, now_ms: int, rows: TableRows, state: State) -> list[Command]:
-        """What to propose now; nothing twice before a retry interval passed.
+        """Commands to propose now; none is repeated before the retry interval has passed.
 
         Args:
-            now_ms: The leader's logged time.
+            now_ms: The leader's log time.
             rows: Of the current generation, as last applied.
             state: As last applied.
         """
@@ -151,7 +151,7 @@ class Timers:
                 heappop(order)
                 continue
             left -= 1
-            timer = next(reversed(span))  # the one that goes without a search
+            timer = next(reversed(span))  # the one that is removed without a search
             command = self._kinds[timer[0]].command(rows, timer[1])
             if command is not None:
                 commands.append(command)
@@ -164,17 +164,17 @@ class Timers:
             commands.append(Sweep(ROWS_MAX))
         old = self._index_before(now_ms - TOMBSTONE_MS)
         if old > 0:
-            oldest = next(rows.range(GRAVEYARD, b""), None)
+            oldest = next(rows.range(TOMBSTONES, b""), None)
             if oldest is not None and index_of(oldest[0]) <= old:
                 commands.append(TombstonesReap(old, ROWS_MAX))
         return commands
 
     def _take_some(self) -> None:
         left = CHANGES_MAX
-        while self._told and left > 0:
-            piece = list(islice(self._told[0], left))
+        while self._reported and left > 0:
+            piece = list(islice(self._reported[0], left))
             if not piece:
-                self._told.popleft()
+                self._reported.popleft()
             left -= len(piece)
             for kind, key, due_ms in piece:
                 if due_ms is None:
@@ -192,7 +192,7 @@ class Timers:
             return
         self._spans[number] = {timer: None}
         if len(self._order) > 2 * len(self._spans) + _OUTDATED_MAX:
-            self._order = list(self._spans)  # a node that never leads would keep them for ever
+            self._order = list(self._spans)  # on a node that never leads they would accumulate
             heapify(self._order)
         else:
             heappush(self._order, number)
@@ -208,7 +208,7 @@ class Timers:
             del self._spans[number]
 
     def _index_before(self, time_ms: int) -> int:
-        """The highest index known to have been reached by then; 0 if none is."""
+        """The highest index known to have been reached by then; 0 if none is known."""
         samples = self._samples
         while len(samples) > 1 and samples[1][0] <= time_ms:
             samples.popleft()

@@ -1,10 +1,10 @@
 """Transactions: up to 128 operations, all or nothing, one command, one index.
 
-What the operations do is the domains': each offers its verbs (`base.domain.Operations`), and here
-they are joined and undone. Every operation is evaluated, and every failing one is listed, in order.
-A transaction that fails is undone from the old values that `BatchRows` kept. One of reads only runs
-on any view and is never logged. What the results of one transaction hold is limited: the operation
-that goes over the limit fails, and those behind it are not evaluated.
+The operations are those of the domains: each offers its verbs (`base.domain.Operations`), and this
+module executes them together and undoes them. Every operation is evaluated, and every failing one
+is listed, in order. A transaction that fails is undone from the old values that `BatchRows` kept.
+One of reads only runs on any view and is never logged. The size of the results of one transaction
+is limited: the operation that exceeds the limit fails, and those after it are not evaluated.
 
 Handlers here yield when their turn's share of work is done; so does each verb that may read or
 remove many keys.
@@ -26,15 +26,15 @@ from quorate.machine.rows import READ_UNITS, WRITE_UNITS, BatchRows, Bounds
 TURN_UNITS = Bounds().turn_units
 
 VALUE_BYTES = 4_096
-"""So many bytes of a value that is read count as one more unit of work."""
+"""This many bytes of a value that is read count as one more unit of work."""
 
 
 class _TooLargeError(OperationError):
-    """The results hold too much; nothing more is evaluated."""
+    """The results are too large; nothing more is evaluated."""
 
 
 def is_read_only(domains: Domains, ops: Iterable[TxnOp]) -> bool:
-    """Whether no operation can change anything, so that none need be logged."""
+    """Whether no operation can change anything, so that none needs to be logged."""
     return all(op.verb in _offered(domains, op).reads for op in ops)
 
 
@@ -89,7 +89,7 @@ def _units_of(step: Step) -> int:
 
 
 class _Results:
-    """The results so far, and how much they may still hold."""
+    """The results so far, and how many bytes they may still take."""
 
     def __init__(self, bytes_max: int) -> None:
         self.items: list[TxnItem] = []
@@ -127,7 +127,9 @@ def _evaluate(
                     results.add(step)
                 if step is PAUSE or spend(_units_of(step)):
                     yield
-        except OperationError as fault:  # an answer, listed; the others are evaluated all the same
+        except (
+            OperationError
+        ) as fault:  # part of the result; the other operations are still evaluated
             faults.append(TxnOpFailure(number, str(fault)))
             if isinstance(fault, _TooLargeError):
                 break
@@ -157,7 +159,7 @@ def _offered(domains: Domains, op: TxnOp) -> Operations:
 
 
 def _check_nothing(_: TxnOp) -> None:
-    """Nobody offers anything that could lack something."""
+    """The check of an operation that no domain offers."""
 
 
 _NONE = Operations(TxnOp, "", _check_nothing, {}, {})

@@ -149,11 +149,11 @@ class Duties:
             for verdict in presence.verdicts(leadership, membership, generation, now_s):
                 self._propose(verdict)
             if now_s >= self._judge_after_s:
-                for command in group.machine.expirations(group.stamp_ms(now_s)):
+                for command in group.machine.expirations(group.log_time_ms(now_s)):
                     self._propose(command)
         effects = self._overviews.tick(leadership, membership, replica.watermark, now_s)
         if not group.is_full:
-            effects += group.reports.tick(leadership, group.stamp_ms(now_s), now_s)
+            effects += group.reports.tick(leadership, group.log_time_ms(now_s), now_s)
         return effects + self._changes.tick(leadership, replica, now_s)
 
     def _propose(self, command: Command) -> None:

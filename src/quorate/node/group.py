@@ -148,7 +148,7 @@ class Group:
             return False
         if not self.machine.configurations:
             try:
-                self.machine.found(founded.cluster_id, founded.configuration)
+                self.machine.bootstrap(founded.cluster_id, founded.configuration)
             except StorageError as error:
                 if error.code != "disk_full" or is_recovering:
                     raise
@@ -327,7 +327,7 @@ class Group:
                 effects += self._follow(serving, now_s)
             if replica.leadership is not None:
                 slot, digest = self.agreement.agreed
-                replica.leadership.take_inputs(TurnInputs(self.stamp_ms(now_s), slot, digest))
+                replica.leadership.take_inputs(TurnInputs(self.log_time_ms(now_s), slot, digest))
             if (leader := self.forwarding.leader) is not None:
                 effects += self._asks(leader, now_s)
             if wishes is not None:
@@ -349,7 +349,7 @@ class Group:
         self._on_leader(is_leading)
         if is_leading:
             intake = Intake(self._settings.cluster, self.machine.last_sequence)
-            self._served_from = (self.machine.stamp_ms, now_s)
+            self._served_from = (self.machine.log_time_ms, now_s)
         self.forwarding.follow(leader, intake)
         return before + self.let_out(self.forwarding.send_again(now_s), now_s)
 
@@ -381,18 +381,18 @@ class Group:
             bundles = intake.take()
             if not bundles:
                 break
-            stamp_ms, shown = self.stamp_ms(now_s), self.reports.take(leadership, now_s)
-            batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), bundles, None, shown)
+            log_time_ms, shown = self.log_time_ms(now_s), self.reports.take(leadership, now_s)
+            batch = Batch(leadership.ballot, log_time_ms, self._wall_ms(), bundles, None, shown)
             is_awaited = any(bundle.origin != leader for bundle in bundles)
             steps = leadership.propose(encode_batch(batch), now_s, is_awaited=is_awaited)
             effects += self.let_out(steps, now_s, is_applying=False)
         return effects
 
-    def stamp_ms(self, now_s: float) -> int:
+    def log_time_ms(self, now_s: float) -> int:
         """Logged time: it goes on while we serve, from what was applied when that began."""
         is_leading = self.forwarding.intake is not None
         base_ms, since_s = self._served_from if is_leading else (0, now_s)
-        return max(self.machine.stamp_ms, base_ms + int((now_s - since_s) * 1000))
+        return max(self.machine.log_time_ms, base_ms + int((now_s - since_s) * 1000))
 
     # --- effects -----------------------------------------------------------------------------
 
@@ -453,7 +453,7 @@ class Group:
         for result in application.bundles:
             if result.origin == self._me.id and result.is_applied:
                 effects += self._own_applied(result, slot)
-        self.watches.mark(application.touched, now_s)
+        self.watches.mark(application.changed_subjects, now_s)
         if self.watches.is_waking:
             effects += self._wake(now_s)
         digest = self.machine.digest

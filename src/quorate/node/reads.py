@@ -37,7 +37,7 @@ class Pointed(msgspec.Struct):
     """
 
     slot: Slot
-    stamp_ms: int
+    log_time_ms: int
     reads: list[tuple[Ticket, float]]
     latest_s: float = inf
 
@@ -83,23 +83,25 @@ class Reads:
         self._asked_s, self._asked_whom = now_s, leader
         return ReadIndexRequest(self._number)
 
-    def on_point(self, number: int, slot: Slot, stamp_ms: int, applied: Slot) -> ReadReady | None:
+    def on_point(
+        self, number: int, slot: Slot, log_time_ms: int, applied: Slot
+    ) -> ReadReady | None:
         """An answer came; the reads that may be answered at once (NRD-1, NRD-2)."""
         reads = [read for asked, some in self._asked if asked <= number for read in some]
         self._asked = [one for one in self._asked if one[0] > number]
         if not reads:
             return None
         if slot > applied:
-            self._pointed.append(Pointed(slot, stamp_ms, reads))
+            self._pointed.append(Pointed(slot, log_time_ms, reads))
             return None
-        return ReadReady([ticket for ticket, _ in reads], slot, stamp_ms)
+        return ReadReady([ticket for ticket, _ in reads], slot, log_time_ms)
 
     def on_applied(self, applied: Slot) -> list[ReadReady]:
         """The tables moved on: reads whose point they reached."""
         if not self._pointed:
             return []
         ready = [
-            ReadReady([ticket for ticket, _ in one.reads], one.slot, one.stamp_ms)
+            ReadReady([ticket for ticket, _ in one.reads], one.slot, one.log_time_ms)
             for one in self._pointed
             if one.slot <= applied
         ]

@@ -111,7 +111,7 @@ def new_log(
     for number, command in enumerate(commands, start=1):
         joined = join_commands([encode_command(command)])
         bundle = Bundle(member.id, incarnation, number, 1, joined)
-        batch = Batch(NO_BALLOT, old.state.stamp_ms, wall_ms, (bundle,))
+        batch = Batch(NO_BALLOT, old.state.log_time_ms, wall_ms, (bundle,))
         yield Chosen(Slot(number), encode_batch(batch))
 
 

@@ -46,7 +46,7 @@ class Reports:
         self._due_s = now_s + REPORT_S
         return leadership.recall.report(leadership.ballot)
 
-    def tick(self, leadership: Leadership, stamp_ms: int, now_s: float) -> list[Effect]:
+    def tick(self, leadership: Leadership, log_time_ms: int, now_s: float) -> list[Effect]:
         """Propose an empty batch if there are news and nothing else is on the way."""
         pipeline = leadership.pipeline
         if (
@@ -59,5 +59,5 @@ class Reports:
         shown = self.take(leadership, now_s)
         if not shown:
             return []
-        batch = Batch(leadership.ballot, stamp_ms, self._wall_ms(), (), None, shown)
+        batch = Batch(leadership.ballot, log_time_ms, self._wall_ms(), (), None, shown)
         return leadership.propose(encode_batch(batch), now_s, is_awaited=False)

@@ -26,7 +26,7 @@ def status_of(
     if replica is None:
         return Status(
             me, "", "joining", None, float("inf"), False, NO_BALLOT, Slot(0), Slot(0),
-            machine.index, machine.stamp_ms, machine.digest, Configuration(0, 0, ()),
+            machine.index, machine.log_time_ms, machine.digest, Configuration(0, 0, ()),
             frozenset({me.id}), {}, _with_disk(group, founding.reason),
         )  # fmt: skip
     leadership, newest = replica.leadership, replica.membership.newest
@@ -44,7 +44,7 @@ def status_of(
     return Status(
         me, founding.cluster_id, role, newest.member(serving) if serving else None, heard_s,
         serving is not None, replica.ballot, replica.watermark, machine.applied, machine.index,
-        machine.stamp_ms, machine.digest, newest, healthy,
+        machine.log_time_ms, machine.digest, newest, healthy,
         overviews.seen(leadership, replica.watermark, now_s),
         _with_disk(group, reason) if reason else "",
     )  # fmt: skip

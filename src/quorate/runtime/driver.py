@@ -346,7 +346,7 @@ class Driver:
         lag_s = max(0.0, now_s - self._tick_due_s)
         counters = self.counters
         self.lags.observe(lag_s)
-        self.gather(GATHERED_MIN)
+        self.collect(GATHERED_MIN)
         counters.lag_max_s = max(counters.lag_max_s, lag_s)
         counters.ticks_late += lag_s > self._tick_s
         self._take("tick", self._node.tick, now_s)
@@ -425,7 +425,7 @@ class Driver:
         self._answering.call_each(effect.tickets, effect.outcomes)
 
     def _read_ready(self, effect: ReadReady) -> None:
-        self._answering.give(effect.tickets, effect.stamp_ms)
+        self._answering.give(effect.tickets, effect.log_time_ms)
 
     def _refused(self, effect: Refused) -> None:
         self._answering.give(effect.tickets, effect.error)
@@ -436,10 +436,10 @@ class Driver:
     def _change_done(self, effect: ChangeDone) -> None:
         self._answering.call((effect.ticket,), effect.error)
 
-    def gather(self, count_min: int = 1) -> None:
+    def collect(self, count_min: int = 1) -> None:
         """Count durations that were noted in turns, if they are that many."""
         for each in self._noted:
-            each.gather(count_min)
+            each.collect(count_min)
 
     def report(self, error: BaseException, trace_id: str = "") -> str:
         """Count and log an internal error that ends nothing; returns its id in the log."""

@@ -66,12 +66,12 @@ def _cluster(status: Status) -> list[Metric]:
 
 def _progress(node: Node, status: Status) -> list[Metric]:
     counters = node.group.machine.counters
-    node.group.watches.wakes.gather()
+    node.group.watches.wakes.collect()
     bundles = {
         "applied": counters.bundles_applied,
         "repeated": counters.bundles_repeated,
         "out_of_sequence": counters.bundles_out_of_sequence,
-        "not_a_member": counters.bundles_of_strangers,
+        "not_a_member": counters.bundles_of_nonmembers,
         "unreadable": counters.bundles_unreadable,
     }
     return [
@@ -92,7 +92,7 @@ def _progress(node: Node, status: Status) -> list[Metric]:
 
 def _turns(driver: Driver) -> list[Metric]:
     counters = driver.counters
-    driver.gather()
+    driver.collect()
     return [
         measured.LOOP_EVENTS_TOTAL.of(counters.events),
         measured.LOOP_TURNS_TOTAL.of(counters.turns),

@@ -1,8 +1,9 @@
-"""Serving: carries out requests, whatever protocol brought them; pure.
+"""Serving: carries out requests, whatever the protocol; pure.
 
-A gateway makes of its protocol's words a `RequestContext`, an evaluation of some state, a command;
-serving confirms, waits, wakes, evaluates once for all who ask the same, renews; the gateway puts
-the result into words again. The simulator's clients are served by the same code.
+A gateway translates a request of its protocol into a `RequestContext` and a command or an
+evaluation of one state. This package confirms reads, waits for changes, evaluates once for all
+callers with the same query, and renews; the gateway encodes the result. The simulator uses the same
+code.
 
 Source: ADR 0028.
 """

@@ -1,4 +1,4 @@
-"""Attempts: a command that may come too early is tried again when what it needs is there."""
+"""Attempts: a command that may come too early is repeated when its preconditions hold."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,13 +19,13 @@ class Attempt:
     """A command under way.
 
     Args:
-        serving: Of the node that is asked.
-        caller: Who asks. What fails is answered.
+        serving: Of the node.
+        caller: Who made the request. It gets errors as the response.
         command: What to apply.
         then: Gets the outcome; see `ports.Caller.conclude`.
-        is_early: Whether this outcome only says that something is not there yet.
-        missing: What to watch until it is there; empty: it is.
-        patience_s: For how long to try, if nobody stops waiting for the answer before.
+        is_early: Whether this outcome only means that something does not exist yet.
+        missing: Watch keys of what does not exist yet; empty: all exists.
+        timeout_s: For how long to try, unless the caller disconnects before.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Attempt:
         *,
         is_early: Callable[[Outcome], bool],
         missing: Callable[[Reader], tuple[bytes, ...]],
-        patience_s: float,
+        timeout_s: float,
     ) -> None:
         self._serving = serving
         self._caller = caller
@@ -58,7 +58,7 @@ class Attempt:
         self._then = then
         self._is_early = is_early
         self._missing = missing
-        self._until_s = min(serving.backend.now_s + patience_s, caller.context.deadline_s)
+        self._until_s = min(serving.backend.now_s + timeout_s, caller.context.deadline_s)
         self._attempts = 0
         self._timer: Timer | None = None
         self._watch: WatchHandle | None = None

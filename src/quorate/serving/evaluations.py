@@ -1,7 +1,7 @@
-"""Evaluations: what readers that ask for the same find in one state is found once.
+"""Evaluations: equal queries on one state are evaluated once.
 
-Thousands may wait for one key or prefix: one change then costs one evaluation and one encoding,
-whatever their number. Only the newest state is remembered, and of it only so much.
+Thousands may wait for one key or prefix: a change then costs one evaluation and one encoding,
+whatever their number. Only results of the newest state are cached, up to a limit.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from quorate.base.context import Principal
 
 ENTRIES_MAX = 256
 BYTES_MAX = 2 * 1024 * 1024
-"""Of answers, as they are and encoded; with more, or more entries, everything is forgotten."""
+"""Of results and their encodings; with more, or with more entries, the cache is cleared."""
 
-_ENTRY_BYTES = 1024  # an entry, its key, and what an answer has beside its value
-_DECODED = 4  # so many times what its MessagePack takes does a small value take in memory
-_VALUE_BYTES = 16 * 1024  # of a longer one the most is text and bytes, which take what they are
+_ENTRY_BYTES = 1024  # an entry, its key, and the fields of a result beside its value
+_DECODED = 4  # a small value takes this many times the bytes of its MessagePack in memory
+_VALUE_BYTES = 16 * 1024  # a longer one is mostly text and bytes, which take as much as encoded
 _encoded = msgspec.msgpack.Encoder(enc_hook=lambda _: None).encode
 
 State = tuple[int, int]
-"""Names a state of the tables: `machine.queries.Reader.state`."""
+"""Identifies a state of the tables: `machine.queries.Reader.state`."""
 
 
 class _Tally:
-    """Bytes of one state's encoded answers."""
+    """Bytes of the cached results of one state."""
 
     __slots__ = ("size",)
 
@@ -37,11 +37,11 @@ class _Tally:
 
 
 class Evaluated:
-    """An answer, and how it is encoded, by form.
+    """A result, and its encodings by form.
 
     Args:
-        answer: As it was evaluated.
-        tally: Where its bytes are counted; None: nobody shares it.
+        answer: The result of the evaluation.
+        tally: Where its bytes are counted; None: it is not shared.
 
     Attributes:
         answer: See above.
@@ -56,15 +56,15 @@ class Evaluated:
 
     @property
     def value(self) -> Any:
-        """What was asked for, see `base.answers.Answer`."""
+        """The value of the result, see `base.results.Answer`."""
         return self.answer.value
 
     def body(self, form: object, encode: Callable[[], bytes]) -> bytes:
-        """The answer as it is sent, encoded if nobody needed that before.
+        """The encoded result; encoded now if it was not before.
 
         Args:
-            form: In which of its forms.
-            encode: Does it.
+            form: Which of its forms.
+            encode: Encodes it.
         """
         if self._tally is None:
             return encode()
@@ -78,7 +78,7 @@ class Evaluated:
 
 
 class Evaluations:
-    """Answers of one state, by who asks for what."""
+    """Results of one state, by principal and query."""
 
     def __init__(self) -> None:
         self._state: State = (-1, 0)
@@ -91,13 +91,13 @@ class Evaluations:
     def answer(
         self, state: State, principal: Principal, asked: bytes, evaluate: Callable[[], Any]
     ) -> Evaluated:
-        """The answer to a question, evaluated if nobody asked it before in this state.
+        """The result of a query, evaluated if it is not cached for this state.
 
         Args:
-            state: Of the tables now.
-            principal: Who asks: others may be shown something else.
-            asked: Equal for those who ask for the same.
-            evaluate: Makes the answer.
+            state: The current one of the tables.
+            principal: Who makes the request: another one may see another result.
+            asked: Identifies the query.
+            evaluate: Evaluates it.
         """
         is_full = len(self._found) >= ENTRIES_MAX or self._tally.size > BYTES_MAX
         if state != self._state or is_full:
@@ -111,6 +111,6 @@ class Evaluations:
 
 
 def _held_bytes(answer: object) -> int:
-    """About how much memory an answer takes. Cost: one encoding of what one turn can make."""
+    """About how many bytes of memory a result takes. Cost: one encoding."""
     size = len(_encoded(getattr(answer, "value", None)))
     return _ENTRY_BYTES + size + (_DECODED - 1) * min(size, _VALUE_BYTES)

@@ -1,8 +1,8 @@
 """Held states: one state of the tables for a request that reads it over many turns.
 
-While a batch is half applied no state can be held; it is tried again in the next turn then. A state
-that pins too much is closed under its reader, who begins anew on a fresh one as long as nothing of
-the answer has left (`Anew`).
+While a batch is partly applied no state can be held; then it is tried again in the next turn. A
+state that pins too many old rows is closed; its read begins again on a new one as long as no part
+of the response has been sent (`Anew`).
 """
 
 from collections.abc import Callable, Generator
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 ANEW_MAX = 3
-"""So often a read begins anew before it is refused: then too much changes for it."""
+"""A read begins again at most this often; then it is refused, as too much changes."""
 
 
 class Anew:
-    """How often a read may still begin anew, on a fresh state."""
+    """How often a read may still begin again, on a new state."""
 
     __slots__ = ("_left",)
 
@@ -31,11 +31,11 @@ class Anew:
         self._left = ANEW_MAX
 
     def after(self, error: StorageError) -> None:
-        """Its state was closed: may it begin anew?
+        """Its state was closed: raise unless it may begin again.
 
         Raises:
-            StorageError: That error, if it says anything else.
-            UnavailableError: `overloaded`: it has begun anew too often.
+            StorageError: That error, if it has another reason.
+            UnavailableError: `overloaded`: it has begun again too often.
         """
         if error.code != "locked":
             raise error
@@ -46,7 +46,7 @@ class Anew:
 
 
 class HeldState:
-    """A state held for one request, and let go of once.
+    """A state held for one request, and released once.
 
     Args:
         view: Of that state.
@@ -61,14 +61,14 @@ class HeldState:
         self._held = held
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         held, self._held = self._held, None
         if held is not None:
             held.close()
 
 
 def hold(tables: CurrentView, *, is_for_client: bool = True) -> HeldState | None:
-    """The tables as they are now; None if a batch is half applied: try again in a later turn.
+    """The current state of the tables; None if a batch is partly applied: try again later.
 
     Args:
         tables: Those of the node.
@@ -86,13 +86,13 @@ def hold(tables: CurrentView, *, is_for_client: bool = True) -> HeldState | None
 
 
 def when_held(serving: Serving, caller: Caller, step: Callable[[HeldState], None]) -> None:
-    """Do a step with the tables as they are when they can be held: now, or in a later turn.
+    """Run a step with a held state: now, or in a later turn if a batch is partly applied.
 
     Args:
-        serving: Of the node that is asked.
-        caller: For whom. Is it gone meanwhile, what it owns is closed instead.
-        step: Closes what it gets: there are few of them, so it may pin as much as one of the
-            node's own. What it raises becomes the answer.
+        serving: Of the node.
+        caller: Who made the request. If it disconnects meanwhile, what it owns is closed instead.
+        step: Closes the state that it gets: there are few of them, so each may pin as many old rows
+            as one of the node itself. What it raises becomes the response.
     """
     tables = serving.backend.tables
 
@@ -121,10 +121,10 @@ def work_through(
     """Do the work of a read, in one turn if it is small, else in slices on one state.
 
     Args:
-        serving: Of the node that is asked.
-        caller: For whom.
+        serving: Of the node.
+        caller: Who made the request.
         work: Yields when a turn's share is done.
-        then: Gets the state and the value; what it raises becomes the answer.
+        then: Gets the state and the value; what it raises becomes the response.
     """
     reader = serving.reader()
     try:
@@ -165,7 +165,7 @@ def work_through(
 
 
 def guarded(caller: Caller, step: Callable[[], int]) -> int:
-    """Do a step of some slices; an error becomes the answer, and there is no more to do."""
+    """Run one step of a sequence; an error becomes the response and ends the sequence."""
     more = 0
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""What serving asks of the node, of the loop that it runs in, and of whoever asked."""
+"""Ports of serving: to the node, to the event loop, and to the caller of a request."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from quorate.base.slices import Step
 
 
 class Backend(Submit, ReadIndex, Watch, Protocol):
-    """The node, or the way to one, as far as serving needs it; `base.ports.Local` fills it."""
+    """The node, or a connection to one, as far as serving needs it; `base.ports.Local` fills it."""
 
     @property
     def now_s(self) -> float:
@@ -25,22 +25,22 @@ class Backend(Submit, ReadIndex, Watch, Protocol):
 
 
 class Timer(Protocol):
-    """Something that will be done later."""
+    """A call that is scheduled for later."""
 
     def cancel(self) -> None:
-        """It will not be done."""
+        """Cancel it."""
         ...
 
 
 CallLater = Callable[[float, Callable[[], None]], Timer]
-"""Has something done after so many seconds."""
+"""Schedules a call after a number of seconds."""
 
 
 class Slices(Protocol):
-    """Work that is too long for one turn, done a piece at a time; all of a node's take turns."""
+    """Runs work that is too long for one turn in steps; the work of all requests alternates."""
 
     def add(self, step: Step) -> None:
-        """Do this in later turns, until it says that there is no more."""
+        """Run this in later turns, until it returns that there is no more to do."""
         ...
 
 
@@ -48,57 +48,57 @@ class Closable(Protocol):
     """Something to close."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Close it."""
         ...
 
 
 class Caller(Protocol):
-    """Who asked, and waits for one answer."""
+    """The sender of one request, which waits for the response."""
 
     @property
     def context(self) -> RequestContext:
-        """Who it is, and under which terms it asks."""
+        """Its principal and the conditions of the request."""
         ...
 
     @property
     def is_lost(self) -> bool:
-        """It is gone: nobody will read the answer."""
+        """It has disconnected: the response would not be read."""
         ...
 
     def fail(self, error: BaseException) -> None:
-        """Answer with an error."""
+        """Respond with an error."""
         ...
 
     def run(self, step: Callable[[], None]) -> None:
-        """Do a step; what it raises becomes the answer."""
+        """Run a step; what it raises becomes the response."""
         ...
 
     def when_wanted(self, step: Callable[[], None]) -> None:
-        """As `run`, but not before the answer that the step makes can leave."""
+        """As `run`, but not before the response of the step can be sent."""
         ...
 
     def conclude(self, outcome: Outcome | QuorateError, then: Callable[[Outcome], None]) -> None:
-        """Go on with what became of a command; an error or refusal is answered instead."""
+        """Continue with the outcome of a command; an error or refusal becomes the response."""
         ...
 
     def begin_wait(self, on_lost: Callable[[], None]) -> bool:
-        """It waits from now on: count what that holds for it, and tell if it goes.
+        """It waits from now on: count the memory for it; `on_lost` is called if it disconnects.
 
         Returns:
-            False: too much is held for it already, and that is what it was told.
+            False: too much memory is held for it already, and it got that error.
         """
         ...
 
     def end_wait(self) -> None:
-        """It waits no more: nobody need be told if it goes."""
+        """It does not wait any more: `on_lost` is not called."""
         ...
 
     def own(self, held: Closable) -> None:
-        """Have something closed when the answer has left, or when nobody will get it."""
+        """Have something closed when the response has been sent, or cannot be sent any more."""
         ...
 
     def release(self) -> None:
-        """Close what is owned."""
+        """Close what it owns."""
         ...
 
 

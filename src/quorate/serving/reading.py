@@ -1,13 +1,14 @@
-"""Reading: what a read does next, as a state machine. It knows no node and no caller.
+"""Reading: the next step of a read, as a state machine that knows neither node nor caller.
 
-BLK-1: a default read takes a read point before its first evaluation. An evaluation after a wake
-    needs none: the tables are then later than that point.
-BLK-2: before a waiting read says "unchanged" it takes a fresh read point: a node that is cut off
-    never certifies silence. What changed meanwhile is in the answer.
-BLK-3: a stale read takes none.
-BLK-4: who waits is woken by changes of subjects, and looks again: only a newer index is an answer.
-    Where what is watched is wider than what is shown, only another value than that of tables as new
-    as the caller's index is.
+BLK-1: a default read obtains a read index before its first evaluation. An evaluation after a
+    wake-up needs none: the tables are then newer than that index.
+BLK-2: before a waiting read returns "unchanged" it obtains a new read index: a node that is
+    partitioned off never confirms the absence of changes. The response has what changed
+    meanwhile.
+BLK-3: a stale read obtains none.
+BLK-4: a waiting read is woken by changes of its watch keys, and reads again: only a newer index
+    ends the wait. Where the keys cover more than the result, only a value that differs from that
+    of tables as new as the caller's index does.
 
     begin -> CONFIRM -> confirmed -> EVALUATE -> evaluated -> ANSWER
                                         ^            |
@@ -23,13 +24,13 @@ from quorate.base.errors import invariant
 
 
 class Act(Enum):
-    """What to do next, and which method of `Reading` says what follows it."""
+    """What to do next, and which method of `Reading` is called after it."""
 
-    CONFIRM = "confirm"  # take a read point: `confirmed`
+    CONFIRM = "confirm"  # obtain a read index: `confirmed`
     EVALUATE = "evaluate"  # read the tables: `evaluated` or `is_long`
-    WAIT = "wait"  # for what is watched, and so long: `woken`, `searched`, `timed_out`
-    ANSWER = "answer"  # with what was evaluated just now; the read is over
-    FINISH = "finish"  # evaluate when the answer is wanted, and answer; the read is over
+    WAIT = "wait"  # for a change, with a timeout: `woken`, `searched`, `timed_out`
+    ANSWER = "answer"  # with the result of this evaluation; the read is over
+    FINISH = "finish"  # evaluate when the response can be sent, and respond; the read is over
 
 
 class _Phase(Enum):
@@ -45,10 +46,10 @@ class Reading:
     """One read.
 
     Args:
-        index: Answer when something is newer than this; 0: at once.
-        is_stale: From what this node has (BLK-3).
-        is_compared: What is watched is wider than what is shown: only another value is a change.
-        is_list: It is woken only by a change of what is shown: it need not look once more.
+        index: Respond when something is newer than this; 0: at once.
+        is_stale: From the tables of this node (BLK-3).
+        is_compared: The watch keys cover more than the result: only another value is a change.
+        is_list: It is woken only by a change of the result: it need not be evaluated again.
     """
 
     __slots__ = ("_old", "_phase", "index", "is_compared", "is_list", "is_stale")
@@ -69,12 +70,12 @@ class Reading:
         return self._phase is _Phase.WAITING
 
     def begin(self) -> Act:
-        """It was asked."""
+        """The request was received."""
         self._enter(_Phase.CONFIRMING, _Phase.BEGUN)
         return self._look() if self.is_stale else Act.CONFIRM
 
     def confirmed(self) -> Act:
-        """The tables are as new as when the read point was asked for, or newer."""
+        """The tables are at least as new as when the read index was requested."""
         if self._phase is _Phase.CERTIFYING:
             return self._finish()
         return self._look()
@@ -83,9 +84,9 @@ class Reading:
         """The tables were read.
 
         Args:
-            changed: The index of the newest change of what was asked for.
-            digest: Tells one value from another.
-            tables: The index of the newest change of anything.
+            changed: The index of the newest change of the result.
+            digest: Of the value.
+            tables: The index of the newest change of any table.
         """
         if self._has_changed(changed, digest, tables):
             self._enter(_Phase.OVER, _Phase.LOOKING)
@@ -93,28 +94,28 @@ class Reading:
         return self._wait()
 
     def is_long(self, changed: int, *, is_exact: bool) -> Act:
-        """What was asked for is too long to be read in this turn.
+        """The result is too long to be read in this turn.
 
         Args:
             changed: As in `evaluated`.
-            is_exact: False: it may be less; it is looked for while the read waits (`searched`).
+            is_exact: False: it is an upper bound; the exact one is searched for (`searched`).
         """
         if is_exact and changed > self.index:
             return self._finish()
         return self._wait()
 
     def searched(self, newest: int) -> Act:
-        """The newest change of what is too long has been found."""
+        """The newest change of a long result has been found."""
         return self._finish() if newest > self.index else Act.WAIT
 
     def woken(self, index: int) -> Act:
-        """Something that is watched has changed; `index` is that of the tables now."""
+        """A watch key has changed; `index` is the current one of the tables."""
         if self.is_list and index > self.index:
             return self._finish()
         return self._look()
 
     def timed_out(self) -> Act:
-        """It has waited for so long as it wanted (BLK-2)."""
+        """Its wait time has passed (BLK-2)."""
         if self.is_stale:
             return self._finish()
         self._enter(_Phase.CERTIFYING, _Phase.WAITING)
@@ -141,10 +142,10 @@ class Reading:
     def _has_changed(self, changed: int, digest: Callable[[], bytes], tables: int) -> bool:
         if changed <= self.index:
             if self.is_compared and self._old is None and tables >= self.index:
-                self._old = digest()  # what older tables show the caller may not have seen
+                self._old = digest()  # the caller may not have seen the value of older tables
             return False
         return self._old is None or digest() != self._old
 
     def _enter(self, phase: _Phase, *before: _Phase) -> None:
-        invariant(self._phase in before, "a read goes from phase to phase as drawn")
+        invariant(self._phase in before, "the phases of a read follow each other as in the diagram")
         self._phase = phase

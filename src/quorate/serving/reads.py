@@ -1,4 +1,4 @@
-"""Reads: carries out what `reading` says, between a node and whoever asked."""
+"""Reads: carries out the steps of `reading` between a node and a caller."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from quorate.base.answers import Answer, LongAnswer
 from quorate.base.errors import QuorateError
 from quorate.base.ports import WatchHandle
+from quorate.base.results import Answer, LongAnswer
 from quorate.machine.queries import Reader
 from quorate.serving.evaluations import Evaluated
 from quorate.serving.ports import Caller, Timer
@@ -19,18 +19,18 @@ from quorate.serving.serving import Serving
 _JITTER_SHARE = 16
 
 Evaluate = Callable[[Reader], Answer[Any] | LongAnswer]
-"""What one state answers."""
+"""Evaluates a query on one state."""
 
 
 class Query(msgspec.Struct, frozen=True):
-    """What is read.
+    """A query, and how to wait for its result.
 
     Attributes:
         evaluate: See there.
-        index: Answer when something is newer than this; 0: at once.
+        index: Respond when something is newer than this; 0: at once.
         wait_s: How long to wait for that.
         is_compared: See `reading.Reading`.
-        is_list: Likewise. It takes turns with other long work, even if one turn can make it.
+        is_list: Likewise. It alternates with other long work, even if it fits in one turn.
     """
 
     evaluate: Evaluate
@@ -40,41 +40,41 @@ class Query(msgspec.Struct, frozen=True):
     is_list: bool = False
 
 
-class Told(msgspec.Struct, frozen=True):
-    """How an answer was found.
+class Provenance(msgspec.Struct, frozen=True):
+    """How a result was obtained.
 
     Attributes:
-        is_stale: From what this node had, without asking.
-        asked: The index that the reader brought.
+        is_stale: From the tables of this node, without confirmation.
+        asked: The index in the request.
     """
 
     is_stale: bool
     asked: int
 
     def index(self, reader: Reader, header: int) -> int:
-        """The index to tell: never below the one that was brought, if this state has had that."""
+        """The index to return: not below the one in the request, if this state has reached that."""
         return max(header, self.asked) if self.asked <= reader.index else header
 
 
 class ReadCaller(Caller, Protocol):
-    """Who reads."""
+    """The caller of a read."""
 
     def question(self) -> bytes:
-        """What is asked for: equal for those of one principal who get the same."""
+        """Identifies the query: equal for callers of one principal that get the same result."""
         ...
 
     def digest(self, found: Evaluated) -> bytes:
-        """Tells an answer from one that shows something else: thousands who wait keep no more."""
+        """A digest of the result: all that each of thousands of waiting reads keeps of it."""
         ...
 
-    def answer(self, found: Evaluated, reader: Reader, told: Told) -> None:
-        """Answer.
+    def answer(self, found: Evaluated, reader: Reader, provenance: Provenance) -> None:
+        """Respond.
 
         Args:
-            found: What was asked for, or a `LongAnswer`: its pieces are read in later turns, on a
-                state held for them.
-            reader: The state in which it was found; within this call.
-            told: How.
+            found: The result, or a `LongAnswer`: its pieces are read in later turns, on a held
+                state.
+            reader: The state that was evaluated; valid within this call.
+            provenance: How the result was obtained.
         """
         ...
 
@@ -83,9 +83,9 @@ class Read:
     """One read under way.
 
     Args:
-        serving: Of the node that is asked.
-        caller: Who asks.
-        query: For what.
+        serving: Of the node.
+        caller: Who made the request.
+        query: See there.
         is_stale: See `reading.Reading`.
     """
 
@@ -108,7 +108,7 @@ class Read:
         self._timer: Timer | None = None
 
     def begin(self) -> None:
-        """Answer, now or later."""
+        """Respond, now or later."""
         self._do(self._steps.begin())
 
     def _do(self, act: Act) -> None:
@@ -120,14 +120,14 @@ class Read:
         elif act is Act.FINISH:
             self._finish()
 
-    def _confirmed(self, asked_s: float, stamp: int | QuorateError) -> None:
-        if isinstance(stamp, QuorateError):
-            self._fail(stamp)
+    def _confirmed(self, asked_s: float, log_time_ms: int | QuorateError) -> None:
+        if isinstance(log_time_ms, QuorateError):
+            self._fail(log_time_ms)
             return
         self._serving.note_fresh(asked_s)
         self._do(self._steps.confirmed())
 
-    # --- looking -------------------------------------------------------------------------------
+    # --- evaluation ----------------------------------------------------------------------------
 
     def _look(self) -> None:
         if self._caller.is_lost:
@@ -136,7 +136,7 @@ class Read:
         try:
             self._evaluate()
         except BaseException:
-            self._forget()  # it is answered with this: else it would be woken again and again
+            self._forget()  # the error is the response: without this it would be woken again
             raise
 
     def _evaluate(self) -> None:
@@ -158,7 +158,7 @@ class Read:
             self._search_for(answer)
 
     def _evaluated(self, reader: Reader) -> Evaluated:
-        """What this state answers; those who wait for the same find it out together."""
+        """The result in this state; equal waiting queries are evaluated once."""
         evaluate = self._query.evaluate
         if not self._query.index:
             return Evaluated(evaluate(reader))
@@ -168,7 +168,7 @@ class Read:
         )
 
     def _search_for(self, long: LongAnswer) -> None:
-        """Look for a change in slices, while watching for the next one."""
+        """Search for a change in slices, while watching for the next one."""
         index, serving = self._query.index, self._serving
         if long.search is not None and long.changed > index:
             tables = serving.backend.tables
@@ -189,12 +189,12 @@ class Read:
     # --- waiting -------------------------------------------------------------------------------
 
     def _wait(self, subjects: tuple[bytes, ...]) -> bool:
-        """Watch these; False if the caller may not wait, and has been told."""
+        """Watch these keys; False if the caller may not wait, and has got that error."""
         serving, caller = self._serving, self._caller
         if self._timer is None:
             if not caller.begin_wait(self._forget):
                 return False
-            wait_s = self._query.wait_s * (1 + serving.chance.random() / _JITTER_SHARE)
+            wait_s = self._query.wait_s * (1 + serving.rng.random() / _JITTER_SHARE)
             self._timer = serving.call_later(wait_s, self._timed_out)
         self._watch = serving.backend.watch(caller.context, subjects, self._woken)
         return True
@@ -228,13 +228,13 @@ class Read:
             self._search = None
 
     def _forget(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         if self._timer is not None:
             self._timer.cancel()
         self._stop_watching()
         self._caller.end_wait()
 
-    # --- answering -----------------------------------------------------------------------------
+    # --- the response --------------------------------------------------------------------------
 
     def _fail(self, error: QuorateError) -> None:
         self._forget()
@@ -253,12 +253,12 @@ class Read:
 
     def _answer(self) -> None:
         reader = self._serving.reader()
-        told = Told(self._steps.is_stale, self._query.index)
-        self._caller.answer(self._evaluated(reader), reader, told)
+        provenance = Provenance(self._steps.is_stale, self._query.index)
+        self._caller.answer(self._evaluated(reader), reader, provenance)
 
 
 def read(serving: Serving, caller: ReadCaller, query: Query) -> None:
-    """Answer a read, now or when it has changed.
+    """Respond to a read, now or when its result has changed.
 
     Raises:
         UnavailableError: `removed`: see `Serving.may_read`.
@@ -267,7 +267,7 @@ def read(serving: Serving, caller: ReadCaller, query: Query) -> None:
 
 
 def confirmed(serving: Serving, caller: Caller, step: Callable[[], None]) -> None:
-    """Do a step when the tables are as new as the caller wants them, and its answer is wanted.
+    """Run a step when the tables are as new as requested, and its response can be sent.
 
     Raises:
         UnavailableError: `removed`: see `Serving.may_read`.
@@ -277,9 +277,9 @@ def confirmed(serving: Serving, caller: Caller, step: Callable[[], None]) -> Non
         return
     asked_s = serving.backend.now_s
 
-    def done(stamp: int | QuorateError) -> None:
-        if isinstance(stamp, QuorateError):
-            caller.fail(stamp)
+    def done(log_time_ms: int | QuorateError) -> None:
+        if isinstance(log_time_ms, QuorateError):
+            caller.fail(log_time_ms)
         else:
             serving.note_fresh(asked_s)
             caller.when_wanted(step)

@@ -1,4 +1,4 @@
-"""Search: the newest change of a list that is too long for one turn, looked for in slices."""
+"""Search for the newest change of a list that is too long for one turn, in slices."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,12 +15,12 @@ class Search:
 
     Args:
         tables: Those of the node.
-        slices: In which it is done.
-        caller: For whom.
-        search: See `base.answers.LongAnswer`.
-        is_enough: An index above this is enough to know.
+        slices: Run its steps.
+        caller: Who made the request.
+        search: See `base.results.LongAnswer`.
+        is_enough: The search ends at an index above this.
         found: Called with the newest change.
-        failed: Called if it breaks off, before the caller is told why.
+        failed: Called if it fails, before the caller gets the error.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Search:
         slices.add(self._step)
 
     def cancel(self) -> None:
-        """It need not be known any more."""
+        """End the search: its result is not needed any more."""
         self._is_over = True
         if self._held is not None:
             self._held.close()

@@ -1,4 +1,4 @@
-"""What all requests of one node's clients share while they are carried out."""
+"""The common state of all requests that one node serves."""
 
 from quorate.accounts import Accounts
 from quorate.base.context import RequestContext
@@ -9,23 +9,22 @@ from quorate.serving.ports import Backend, CallLater, Slices
 
 
 class Serving:
-    """The node as its clients are served.
+    """Serves the clients of a node.
 
     Args:
         backend: The node.
-        call_later: Has something done later.
-        slices: Takes long work.
-        evaluations: What readers share.
-        chance: Spreads the ends of long waits.
-        accounts: Of the callers, whatever protocol they use: it holds memory for a caller only from
-            the account of that caller.
+        call_later: Schedules a call.
+        slices: Runs long work.
+        evaluations: Shared by readers.
+        rng: Spreads the ends of long waits.
+        accounts: Of the callers: a protocol holds memory for a caller only from its account.
 
     Attributes:
-        backend, call_later, slices, evaluations, chance, accounts: See above.
-        submit: The backend's: nothing stands between a command and the log.
+        backend, call_later, slices, evaluations, rng, accounts: See above.
+        submit: The backend's.
         confirm: The backend's `read`, likewise.
-        fresh_s: The tables are at least as new as what the cluster had at this time of the
-            backend's clock: when the last confirmed read was asked for.
+        fresh_s: The tables are at least as new as the state of the cluster at this time of the
+            backend's clock: when the last confirmed read was requested.
     """
 
     def __init__(
@@ -34,14 +33,14 @@ class Serving:
         call_later: CallLater,
         slices: Slices,
         evaluations: Evaluations,
-        chance: Rng,
+        rng: Rng,
         accounts: Accounts | None = None,
     ) -> None:
         self.backend = backend
         self.call_later = call_later
         self.slices = slices
         self.evaluations = evaluations
-        self.chance = chance
+        self.rng = rng
         self.accounts = Accounts() if accounts is None else accounts
         self.submit = backend.submit
         self.confirm = backend.read
@@ -58,14 +57,14 @@ class Serving:
         return self._reader
 
     def note_fresh(self, asked_s: float) -> None:
-        """A read point that was asked for then has come, and is applied."""
+        """The read index that was requested then has arrived, and is applied."""
         self.fresh_s = max(self.fresh_s, asked_s)
 
     def may_read(self, context: RequestContext) -> bool:
         """Whether a read with this context may be answered from these tables, unconfirmed.
 
         Raises:
-            UnavailableError: `removed`: it might, but they are not kept up any more.
+            UnavailableError: `removed`: it might, but the tables are not updated any more.
         """
         if not context.is_stale:
             return False
@@ -73,10 +72,10 @@ class Serving:
         return self.backend.now_s - self.fresh_s <= context.age_s_max
 
     def check_kept_up(self) -> None:
-        """Refuse to read tables that are not kept up any more.
+        """Refuse to read tables that are not updated any more.
 
         Raises:
-            UnavailableError: `removed`: this node belongs to the cluster no more.
+            UnavailableError: `removed`: this node is not a member of the cluster any more.
         """
         removal = self.backend.removal
         if removal is not None:

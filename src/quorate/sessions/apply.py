@@ -1,9 +1,9 @@
-"""Commands and reactions of sessions: a promise to be alive, bound to a node, its checks and a TTL.
+"""Commands and reactions of sessions. A session is bound to a node, to checks of it, and to a TTL.
 
-SES-1: a session ends inside the command that causes it, never by a clock of some node.
-SES-3: an expiry names the renewal that it saw, and is void if the row has another one.
+SES-1: a session ends inside the command that causes it, never by the clock of a node.
+SES-3: an expiry names the renewal on which it is based, and has no effect if the row has another.
 
-What a session holds is freed by other domains, as the fact `SessionEnded` tells them.
+The locks of a session are released by other domains, which react to the fact `SessionEnded`.
 
 Source: https://developer.hashicorp.com/consul/api-docs/session.
 """
@@ -77,32 +77,32 @@ def on_create(rows: Rows, command: SessionCreate) -> Generator[None, None, str |
             command.service_checks,
             index,
             index,
-            rows.stamp_ms,
+            rows.log_time_ms,
             command.lock_delay_ns,
         ),
     )
-    rows.touch(SESSIONS, of_session(command.id))
+    rows.mark_changed(SESSIONS, of_session(command.id))
     rows.note_subject(SESSIONS, of_node_sessions(command.node))
     return command.id
 
 
 def on_renew(rows: Rows, command: SessionRenew) -> bool:
-    """Apply `SessionRenew`: no index, nobody wakes."""
+    """Apply `SessionRenew`: it takes no index and wakes no watcher."""
     row = session_of(rows, command.id)
     if row is None:
         return False
-    if row.ttl_ms > 0 and row.renewed_ms < rows.stamp_ms:
+    if row.ttl_ms > 0 and row.renewed_ms < rows.log_time_ms:
         renew(rows, row)
     return True
 
 
 def end(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
-    """End a session; what it holds is freed under the same index (SES-1)."""
+    """End a session; its locks are released under the same index (SES-1)."""
     rows.take_index()
     yield from remove(rows, row)
     subject = of_session(row.id)
     rows.note_subject(SESSIONS, subject)
-    rows.bury(subject)
+    rows.schedule_removal(subject)
     rows.note_subject(SESSIONS, of_node_sessions(row.node))
     if rows.spend(_END_UNITS):
         yield
@@ -118,16 +118,16 @@ def on_destroy(rows: Rows, command: SessionDestroy) -> Generator[None, None, boo
 
 
 def on_expire(rows: Rows, command: SessionExpire) -> Generator[None, None, bool]:
-    """Apply `SessionExpire`: void if the session was renewed after what the proposer saw (SES-3).
+    """Apply `SessionExpire`: void if the session was renewed after the proposer read it (SES-3).
 
-    Void too before its time: the proposer's logged time may have run ahead of any that was
-    chosen, and a later leader begins where the log stands, so it may still promise more.
+    Void before the deadline, too: the log time of the proposer may have run ahead of any that was
+    chosen, and a later leader continues from the applied one, so it may acknowledge renewals.
     """
     row = session_of(rows, command.id)
     due_ms = deadline_ms(row) if row is not None else None
     if row is None or due_ms is None or row.renewed_ms != command.renewed_ms:
         return False
-    if rows.stamp_ms < due_ms:
+    if rows.log_time_ms < due_ms:
         return False
     yield from end(rows, row)
     return True
@@ -143,12 +143,12 @@ def on_check_status(rows: Rows, fact: CheckStatusChanged) -> Generator[None, Non
 
 
 def on_check_removed(rows: Rows, fact: CheckRemoved) -> Generator[None, None, None]:
-    """A check is gone: the sessions bound to it end."""
+    """A check was removed: the sessions bound to it end."""
     yield from _end_all(rows, fact.node, fact.check)
 
 
 def on_node_leaving(rows: Rows, fact: NodeLeaving) -> Generator[None, None, None]:
-    """A node goes: its sessions end."""
+    """A node is being removed: its sessions end."""
     yield from _end_all(rows, fact.name, "")
 
 
@@ -160,8 +160,8 @@ def _end_all(rows: Rows, node: str, check: str) -> Generator[None, None, None]:
 
 
 def on_node_removed(rows: Rows, fact: NodeRemoved) -> Generator[None, None, None]:
-    """A node is gone: what readers of its sessions waited for may be forgotten."""
-    rows.bury(of_node_sessions(fact.name))
+    """A node was removed: the watch key of its sessions may be dropped."""
+    rows.schedule_removal(of_node_sessions(fact.name))
     yield from ()
 
 
@@ -171,7 +171,7 @@ def is_alive(rows: TableRows, question: IsSessionAlive) -> bool:
 
 
 def expiry(rows: TableRows, key: bytes) -> SessionExpire | None:
-    """What to propose when the time of the session in this row is over."""
+    """The command to propose when the session in this row has expired."""
     data = rows.get(SESSIONS, key)
     if data is None:
         return None

@@ -28,13 +28,13 @@ class SessionCreate(Command, frozen=True, array_like=True, tag=20):
 
 
 class SessionDestroy(Command, frozen=True, array_like=True, tag=21):
-    """End a session and free what it holds. Value True, also if unknown."""
+    """End a session and release its locks. Value True, also if unknown."""
 
     id: str
 
 
 class SessionRenew(Command, frozen=True, array_like=True, tag=22):
-    """Log a renewal at the batch's stamp. Value True, or False if unknown."""
+    """Log a renewal at the log time of the batch. Value True, or False if unknown."""
 
     id: str
 

@@ -31,7 +31,7 @@ SESSIONS_DOMAIN = Domain(
         NodeLeaving: apply.on_node_leaving,
         NodeRemoved: apply.on_node_removed,
     },
-    answers={IsSessionAlive: apply.is_alive},
+    resolvers={IsSessionAlive: apply.is_alive},
     asks=(CheckStatus, IsNodeKnown),
     timers=(TimerKind(EXPIRY, SESSIONS, row_deadline_ms, apply.expiry),),
     subjects={SESSION: None, NODE_SESSIONS: None},

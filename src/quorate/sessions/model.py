@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, cast
 
-from quorate.base.answers import StateView
 from quorate.base.domain import Model, SimulatedRead, Simulation
 from quorate.base.facts import (
     CheckRemoved,
@@ -15,12 +14,13 @@ from quorate.base.facts import (
 )
 from quorate.base.outcomes import Failure
 from quorate.base.ports import Rng
+from quorate.base.results import StateView
 from quorate.sessions.commands import SessionCreate, SessionDestroy, SessionExpire, SessionRenew
 from quorate.sessions.queries import each_session
 
 
 class ModelSession(NamedTuple):
-    """A session as far as the model cares."""
+    """The fields of a session that the model needs."""
 
     id: str
     node: str
@@ -32,15 +32,15 @@ class ModelSession(NamedTuple):
 
 
 class Sessions:
-    """All sessions that live."""
+    """All sessions that exist."""
 
     def __init__(self, _: Model) -> None:
         self.sessions: dict[str, ModelSession] = {}
 
-    def put_back(self, sessions: dict[str, ModelSession], stamp_ms: int) -> None:
-        """As they were; each gets its full time."""
+    def put_back(self, sessions: dict[str, ModelSession], log_time_ms: int) -> None:
+        """The sessions of that copy, each with its full TTL."""
         self.sessions = {
-            name: session._replace(renewed_ms=stamp_ms) for name, session in sessions.items()
+            name: session._replace(renewed_ms=log_time_ms) for name, session in sessions.items()
         }
 
 
@@ -50,7 +50,7 @@ def sessions_of(model: Model) -> Sessions:
 
 
 def is_alive_at(model: Model, session: str, slot: int) -> bool:
-    """Did the session live after `slot`?"""
+    """Did the session exist after `slot`?"""
     return slot > 0 and session in model.copies[slot]["sessions"]
 
 
@@ -78,7 +78,7 @@ def _create(model: Model, command: SessionCreate) -> str | Failure:
         command.lock_delay_ms,
         command.behavior == "delete",
         checks,
-        model.stamp_ms,
+        model.log_time_ms,
     )
     return command.id
 
@@ -95,7 +95,7 @@ def _renew(model: Model, command: SessionRenew) -> bool:
     if session is None:
         return False
     if session.ttl_ms > 0:
-        sessions_of(model).sessions[command.id] = session._replace(renewed_ms=model.stamp_ms)
+        sessions_of(model).sessions[command.id] = session._replace(renewed_ms=model.log_time_ms)
     return True
 
 
@@ -103,7 +103,7 @@ def _expire(model: Model, command: SessionExpire) -> bool:
     session = sessions_of(model).sessions.get(command.id)
     if session is None or session.ttl_ms <= 0 or session.renewed_ms != command.renewed_ms:
         return False
-    if model.stamp_ms < session.renewed_ms + 2 * session.ttl_ms:
+    if model.log_time_ms < session.renewed_ms + 2 * session.ttl_ms:
         return False
     _end(model, session)
     return True
@@ -148,7 +148,7 @@ def _save(model: Model) -> dict[str, ModelSession]:
 
 
 def _restore(model: Model, saved: dict[str, ModelSession]) -> None:
-    sessions_of(model).put_back(saved, model.stamp_ms)
+    sessions_of(model).put_back(saved, model.log_time_ms)
 
 
 # --- what clients read ------------------------------------------------------------------------

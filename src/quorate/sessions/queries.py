@@ -1,8 +1,8 @@
-"""Reads of sessions, each on one state of the tables: see `base.answers`."""
+"""Reads of sessions, each on one state of the tables: see `base.results`."""
 
 from collections.abc import Iterator
 
-from quorate.base.answers import Answer, Renewal, StateView
+from quorate.base.results import Answer, Renewal, StateView
 from quorate.base.subjects import exactly
 from quorate.sessions.commands import SessionRenew
 from quorate.sessions.subjects import of_node_sessions, of_session
@@ -35,9 +35,11 @@ def each_session(reading: StateView, node: str | None = None) -> Answer[Iterator
     return reading.answer(rows, reading.noted(subject), header, (exactly(subject),))
 
 
-def session_renewal(reading: StateView, stamp_ms: int, session: str) -> Renewal[SessionRow] | None:
-    """What the renewal of a session at this log time needs; None: there is no such session."""
+def session_renewal(
+    reading: StateView, log_time_ms: int, session: str
+) -> Renewal[SessionRow] | None:
+    """What a renewal of the session at this log time requires; None: there is no such session."""
     row = session_of(reading.rows, session)
     if row is None:
         return None
-    return Renewal(row, SessionRenew(session) if needs_renewal(row, stamp_ms) else None)
+    return Renewal(row, SessionRenew(session) if needs_renewal(row, log_time_ms) else None)

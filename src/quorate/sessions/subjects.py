@@ -1,4 +1,4 @@
-"""What readers of sessions wait for."""
+"""Watch keys of sessions: what a blocking read of sessions waits for."""
 
 from quorate.base.subjects import key_part, name_part
 

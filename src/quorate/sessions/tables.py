@@ -1,8 +1,8 @@
 """The table of sessions.
 
-SES-2: the row holds the logged time of the last logged renewal; the deadline is that plus twice the
+SES-2: the row holds the log time of the last logged renewal; the deadline is that plus twice the
     TTL. A renewal is logged only when the row is older than half the TTL, so an acknowledged one
-    is worth 1.5 to 2 TTL.
+    lasts 1.5 to 2 TTL.
 """
 
 from collections.abc import Generator, Iterator
@@ -32,7 +32,7 @@ EXPIRY = "session expiry"
 
 
 class SessionRow(msgspec.Struct, array_like=True, frozen=True):
-    """A session. Times in milliseconds of logged time.
+    """A session. Times in milliseconds of log time.
 
     `ttl` and `lock_delay_ns` are as the caller gave them; 0 ns: `lock_delay_ms` says it exactly.
     """
@@ -84,7 +84,7 @@ def at_node(rows: TableRows, node: str, check: str = "") -> Iterator[SessionRow]
     """
     prefix = _place(node, check)
     found = rows.range(NODE_SESSIONS, prefix, prefix_end(prefix))
-    # A `map`, for a generator would hold a row until the next is asked for.
+    # A `map`: a generator would keep a reference to a row until the next one is requested.
     return filter(None, map(partial(_listed, rows, len(prefix)), found))
 
 
@@ -98,7 +98,7 @@ def _place(node: str, check: str) -> bytes:
 
 
 def _places(row: SessionRow) -> Iterator[bytes]:
-    """Where the index lists it; a check that is named twice counts once."""
+    """Its keys in the secondary index; a check that is named twice counts once."""
     checks = dict.fromkeys(("", *row.node_checks, *row.service_checks))
     return (_place(row.node, check) + key_part(row.id) for check in checks)
 
@@ -108,7 +108,7 @@ def _keys(_: bytes, value: bytes) -> Iterator[bytes]:
 
 
 def deadline_ms(row: SessionRow) -> int | None:
-    """The logged time at which it may be ended; None if it has no TTL."""
+    """The log time at which it expires; None if it has no TTL."""
     return row.renewed_ms + 2 * row.ttl_ms if row.ttl_ms > 0 else None
 
 
@@ -117,13 +117,13 @@ def row_deadline_ms(data: bytes) -> int | None:
     return deadline_ms(decode_row(data))
 
 
-def needs_renewal(row: SessionRow, stamp_ms: int) -> bool:
-    """Whether a renewal at this logged time must be logged; a younger row answers by itself."""
-    return row.ttl_ms > 0 and 2 * (stamp_ms - row.renewed_ms) >= row.ttl_ms
+def needs_renewal(row: SessionRow, log_time_ms: int) -> bool:
+    """Whether a renewal at this log time must be logged; for a younger row a read is enough."""
+    return row.ttl_ms > 0 and 2 * (log_time_ms - row.renewed_ms) >= row.ttl_ms
 
 
 def add(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
-    """Write a row that was not there, and set its timer. Cost: O(its checks)."""
+    """Write a new row, and set its timer. Cost: O(its checks)."""
     put(rows, row)
     for place in _places(row):
         rows.add_derived(NODE_SESSIONS, place)
@@ -143,7 +143,7 @@ def remove(rows: Rows, row: SessionRow) -> Generator[None, None, None]:
 
 
 def put(rows: Rows, row: SessionRow) -> None:
-    """Write a row again, and set its timer. Nothing changed that an index knows."""
+    """Write a row again, and set its timer. No field that is in an index has changed."""
     key = key_part(row.id)
     rows.put(SESSIONS, key, encode_row(row))
     due_ms = deadline_ms(row)
@@ -152,12 +152,12 @@ def put(rows: Rows, row: SessionRow) -> None:
 
 
 def renew(rows: Rows, row: SessionRow) -> None:
-    """Count its time from now on."""
-    put(rows, msgspec.structs.replace(row, renewed_ms=rows.stamp_ms))
+    """Start its TTL anew."""
+    put(rows, msgspec.structs.replace(row, renewed_ms=rows.log_time_ms))
 
 
 def _restored(rows: Rows, _: bytes, value: bytes) -> None:
-    """Each session of a snapshot gets its full time."""
+    """Each session of a snapshot gets its full TTL."""
     renew(rows, decode_row(value))
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from quorate.base.answers import Answer, LongAnswer, Renewal
 from quorate.base.command import Command
 from quorate.base.context import Consistency, Principal, RequestContext
 from quorate.base.domain import SimulatedRead
 from quorate.base.errors import QuorateError
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Rng, View
+from quorate.base.results import Answer, LongAnswer, Renewal
 from quorate.kv.model import Row
 from quorate.kv.queries import LongList, batches, keys_index, kv_get, kv_list, long_list
 from quorate.kv.tables import KvPair
@@ -293,7 +293,7 @@ class SimGateway:
         operation: Operation,
         found: Evaluated,
         reader: Reader,
-        told: reads.Told,
+        provenance: reads.Provenance,
     ) -> None:
         """A read is answered."""
         answer = found.answer
@@ -306,8 +306,8 @@ class SimGateway:
         if not operation.query:
             entries = value if operation.is_list else [value]
             value = tuple(_seen(entry) for entry in entries if entry is not None)
-        operation.reported_index = told.index(reader, header)
-        clock_s = host.now_s if told.is_stale else None
+        operation.reported_index = provenance.index(reader, header)
+        clock_s = host.now_s if provenance.is_stale else None
         self._checker.read(operation, self._world.now, reader.applied, value, clock_s)
         self.close(operation)
 
@@ -440,10 +440,10 @@ class SimCaller:
         """See `serving.reads.ReadCaller.digest`."""
         return repr(found.value).encode()
 
-    def answer(self, found: Evaluated, reader: Reader, told: reads.Told) -> None:
+    def answer(self, found: Evaluated, reader: Reader, provenance: reads.Provenance) -> None:
         """See `serving.reads.ReadCaller.answer`."""
         if not self.is_lost:
-            self._gateway.answered(self._host, self._operation, found, reader, told)
+            self._gateway.answered(self._host, self._operation, found, reader, provenance)
 
 
 def context_of(operation: Operation, number: int) -> RequestContext:

@@ -68,7 +68,7 @@ class ReferenceModel:
             self._add(domain)
         self.slot = Slot(0)
         self.index = 0
-        self.stamp_ms = 0
+        self.log_time_ms = 0
         self.commands: dict[int, list[Command]] = {}
         self.outcomes: dict[int, list[Outcome | None]] = {}
         self.indexes: dict[int, int] = {0: 0}
@@ -103,7 +103,7 @@ class ReferenceModel:
             raise ViolationError(f"the log has a hole before slot {slot}")
         self.slot = slot
         batch = decode_batch(data)
-        self.stamp_ms = max(self.stamp_ms, batch.stamp_ms)
+        self.log_time_ms = max(self.log_time_ms, batch.log_time_ms)
         self.commands[slot], self.outcomes[slot] = [], []
         before = self.index
         for bundle in batch.bundles:

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from quorate.base.answers import LongAnswer
 from quorate.base.errors import StorageError, UnavailableError
 from quorate.base.ports import CurrentView, HeldView
+from quorate.base.results import LongAnswer
 from quorate.serving.ports import Holdable
 from quorate.sim.operations import Operation
 

@@ -40,9 +40,9 @@ def test_durations_that_are_noted_count_as_if_they_were_observed_one_by_one() ->
     for value in values:
         observed.observe(value)
         noted.note(value)
-    noted.gather(len(values) + 1)
+    noted.collect(len(values) + 1)
     assert noted.count == 0  # too few yet
-    noted.gather()
-    noted.gather()
+    noted.collect()
+    noted.collect()
     assert noted.counts == observed.counts
     assert round(noted.total_s, 9) == round(observed.total_s, 9)

@@ -92,7 +92,7 @@ def test_the_same_registration_again_takes_no_index(lab: Lab, say: type[Words]) 
     index = lab.machine.index
     assert lab.do(bob(say)) is True
     assert lab.machine.index == index
-    assert lab.touched == []
+    assert lab.changed_subjects == []
 
 
 def test_a_changed_one_keeps_its_create_index_and_its_health(lab: Lab, say: type[Words]) -> None:

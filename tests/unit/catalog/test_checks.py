@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from quorate.base.answers import Answer
 from quorate.base.command import Command
 from quorate.base.outcomes import Failure
+from quorate.base.results import Answer
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
@@ -174,7 +174,7 @@ def test_the_same_check_again_takes_no_index(lab: Lab) -> None:
     index = lab.machine.index
     assert lab.do(web("bob", own(output="ok"))) is True
     assert lab.do(CheckUpdate("bob", "alive", PASSING, "ok")) is True
-    assert (lab.machine.index, lab.touched) == (index, [])
+    assert (lab.machine.index, lab.changed_subjects) == (index, [])
 
 
 def test_serf_health_that_was_removed_is_made_again(lab: Lab) -> None:

@@ -173,7 +173,9 @@ def test_a_check_of_a_node_costs_the_same_however_many_services_it_hosts(hosted:
         lab.apply(CatalogRegister("n0000", service=Service(f"s{number}", f"s{number}")))
     update = CheckUpdate("n0000", SERF_HEALTH, "warning", "slow")
     assert lab.cost(update) == Registry(1).cost(update)
-    assert len(lab.touched) == len(Registry(1).outcomes(update)) + 3  # node, host, hosts, table
+    assert (
+        len(lab.changed_subjects) == len(Registry(1).outcomes(update)) + 3
+    )  # node, host, hosts, table
 
 
 def test_a_check_of_an_instance_is_read_without_those_of_its_neighbours() -> None:

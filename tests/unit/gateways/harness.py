@@ -102,14 +102,14 @@ class FakeLocal:
     def apply(self, command: Command) -> Outcome:
         """Apply a command, and wake who waits for what it changed."""
         outcome = self.lab.outcomes(command)[0]
-        for fire in fired(self.watches, self.lab.touched):
+        for fire in fired(self.watches, self.lab.changed_subjects):
             cast(Callable[[], None], fire)()
         return outcome
 
     def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
         self.reads += 1
         self.contexts.append(context)
-        self._later(lambda: done(self.refusal or self.lab.machine.stamp_ms))
+        self._later(lambda: done(self.refusal or self.lab.machine.log_time_ms))
 
     def watch(
         self, context: RequestContext, subjects: Sequence[bytes], fire: Callable[[], None]
@@ -122,7 +122,7 @@ class FakeLocal:
         configuration = INITIAL.__class__(1, 0, self.voters)
         return Status(
             ME, CLUSTER, "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
-            machine.applied, machine.applied, machine.index, machine.stamp_ms, machine.digest,
+            machine.applied, machine.applied, machine.index, machine.log_time_ms, machine.digest,
             configuration, self.healthy, {}, self.reason,
         )  # fmt: skip
 

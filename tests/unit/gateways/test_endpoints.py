@@ -242,7 +242,7 @@ def test_a_young_session_is_renewed_without_a_word_in_the_log() -> None:
 def test_a_session_past_half_its_time_is_renewed_in_the_log_before_others() -> None:
     harness = GatewayHarness()
     made = session(harness, TTL="20s", NodeChecks=[])
-    harness.local.lab.stamp_ms += 10_000
+    harness.local.lab.log_time_ms += 10_000
     harness.local.apply(KvSet(b"clock", b"moves"))
     assert harness.ask("PUT", f"/v1/session/renew/{made}").status == 200
     assert harness.local.submitted[-1] == SessionRenew(made)

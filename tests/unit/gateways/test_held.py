@@ -39,17 +39,17 @@ def statuses(transport: FakeTransport) -> list[int]:
 
 
 def test_a_read_does_not_wait_if_another_protocol_has_spent_the_account_of_its_caller() -> None:
-    desk = Desk(SMALL)
-    desk.local.apply(KvSet(b"a", b"1"))
-    accounts = desk.context.serving.accounts
+    harness = GatewayHarness(SMALL)
+    harness.local.apply(KvSet(b"a", b"1"))
+    accounts = harness.context.serving.accounts
     account = accounts.open("127.0.0.1")
     assert account.take(SMALL.client_bytes_max)
-    index = desk.ask("GET", "/v1/kv/a").headers["X-Consul-Index"]
+    index = harness.ask("GET", "/v1/kv/a").headers["X-Consul-Index"]
     target = f"/v1/kv/a?index={index}&" + "x" * FREE_BYTES
-    assert desk.ask("GET", target).status == 429
+    assert harness.ask("GET", target).status == 429
     account.give_back(SMALL.client_bytes_max)
-    desk.post("GET", target)
-    assert desk.replies() == []
+    harness.post("GET", target)
+    assert harness.replies() == []
 
 
 # --- requests that come -----------------------------------------------------------------------

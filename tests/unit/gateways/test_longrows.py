@@ -280,7 +280,7 @@ def test_tags_that_nobody_may_hold_are_refused_or_cut_short() -> None:
     holding = harness.connection._holding  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     assert holding is not None
     account = holding.account
-    spare = desk.context.serving.accounts.caller_bytes_max
+    spare = harness.context.serving.accounts.caller_bytes_max
     assert account.take(spare - 1024 * 1024)
     harness.post("GET", "/v1/catalog/services")
     harness.finish()

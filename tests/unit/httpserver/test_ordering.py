@@ -171,7 +171,7 @@ class Shuffled(FakeLocal):
         self.commands.append(lambda: done(self.apply(command)))
 
     def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
-        self.asked.append(lambda: done(self.lab.machine.stamp_ms))
+        self.asked.append(lambda: done(self.lab.machine.log_time_ms))
 
     def step(self, chance: int) -> bool:
         """Let one thing happen; False if nothing can."""

@@ -56,7 +56,7 @@ def test_what_changes_nothing_takes_no_index_and_wakes_nobody(lab: Lab, again: K
     (outcome,) = lab.outcomes(again)
     assert outcome.index == lab.machine.index == index
     assert present(lab, b"k") == before
-    assert lab.touched == []
+    assert lab.changed_subjects == []
 
 
 def test_each_command_of_a_batch_has_an_index_of_its_own(lab: Lab) -> None:

@@ -52,7 +52,7 @@ def test_a_large_tree_is_gone_at_once_under_one_index_though_its_rows_are_there(
     assert lab.read.kv_get(b"a/3").changed >= before + 1
     assert lab.read.kv_at_once(b"a/3") is None
     assert lab.read.kv_keys(b"").value == [b"b"]
-    assert lab.touched[0] == of_tree(b"a/")
+    assert lab.changed_subjects[0] == of_tree(b"a/")
 
 
 def test_a_removed_tree_is_swept_in_pieces_and_nobody_sees_it(lab: Lab) -> None:
@@ -64,7 +64,7 @@ def test_a_removed_tree_is_swept_in_pieces_and_nobody_sees_it(lab: Lab) -> None:
         lab.do(Sweep(3))
         sizes.append(len(stored(lab)))
         assert shown(lab) == keys
-        assert lab.touched == []
+        assert lab.changed_subjects == []
     assert lab.machine.index == index
     assert all(earlier - later <= 3 for earlier, later in pairwise(sizes))
     assert stored(lab) == {b"a/4", b"b"}
@@ -73,8 +73,8 @@ def test_a_removed_tree_is_swept_in_pieces_and_nobody_sees_it(lab: Lab) -> None:
 def test_a_leader_has_a_removed_tree_swept(lab: Lab) -> None:
     lab.do(KvDeleteTree(b"a/"))
     for _ in range(10):
-        lab.stamp_ms += 10_000
-        for command in lab.machine.expirations(lab.stamp_ms):
+        lab.log_time_ms += 10_000
+        for command in lab.machine.expirations(lab.log_time_ms):
             lab.do(command)
     assert stored(lab) == {b"b"}
     assert state(lab).removals == ()
@@ -94,7 +94,7 @@ def test_a_tree_whose_keys_are_all_gone_is_not_removed_again(lab: Lab) -> None:
     index = lab.machine.index
     assert lab.do(KvDeleteTree(b"a/")) is True
     assert lab.machine.index == index
-    assert lab.touched == []
+    assert lab.changed_subjects == []
 
 
 def test_a_wider_removal_takes_the_place_of_narrower_ones(lab: Lab) -> None:
@@ -163,7 +163,7 @@ def test_a_small_tree_leaves_a_tombstone_for_each_key(lab: Lab) -> None:
     lab.do(KvDeleteTree(b"c/"))
     assert state(lab).removals == ()
     assert state(lab).floor == floor
-    assert {b"c/1", b"c/2"} <= set(dump(DOMAINS, lab.tables)["KV_TOMB"])
+    assert {b"c/1", b"c/2"} <= set(dump(DOMAINS, lab.tables)["KV_TOMBSTONES"])
 
 
 def test_a_held_view_shows_the_tree_as_it_was(lab: Lab) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
-from quorate.base.answers import Answer
 from quorate.base.batches import Batch, Bundle, Configuration, Member, encode_batch
 from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Tables
+from quorate.base.results import Answer
 from quorate.base.txn import TxnOp, TxnResult
 from quorate.catalog import queries as catalog
 from quorate.catalog.commands import NodeRegister
@@ -32,9 +32,9 @@ ANN = NodeId("ann")
 INITIAL = Configuration(1, 0, (Member(ANN, "ann", "ann:1"),))
 
 
-def fired(watches: Watches, touched: list[bytes]) -> list[Any]:
+def fired(watches: Watches, changed_subjects: list[bytes]) -> list[Any]:
     """All who wait for what was touched, woken turn by turn."""
-    watches.mark(touched, 0.0)
+    watches.mark(changed_subjects, 0.0)
     tickets: list[Any] = []
     while watches.is_waking:
         watches.give_share()
@@ -104,7 +104,7 @@ def _listed(answer: Answer[Iterator[T]]) -> Answer[list[T]]:
 
 
 class Lab:
-    """Drives one machine; `stamp_ms` is the log time of the next batch.
+    """Drives one machine; `log_time_ms` is the log time of the next batch.
 
     With `shadow` a second machine applies the same batches as another node's, and must not differ.
     """
@@ -122,12 +122,12 @@ class Lab:
         self.tables = DictTables() if tables is None else tables
         self.settings = settings or ClusterConfig()
         self.machine = Machine(self.tables, self.settings, domains, turn_units)
-        self.stamp_ms = 1_000
-        self.touched: list[bytes] = []
+        self.log_time_ms = 1_000
+        self.changed_subjects: list[bytes] = []
         self.batch = b""
         self.shadow: Machine | None = None
         if self.machine.applied == 0:
-            self.machine.found("cluster", INITIAL)
+            self.machine.bootstrap("cluster", INITIAL)
             if with_node:
                 self.do(NodeRegister("ann", "Ann", "10.0.0.1", "dc1", {}, {}))
 
@@ -139,13 +139,13 @@ class Lab:
         sequence = self.machine.last_sequence(ANN)[1] + 1
         body = join_commands([encode_command(command) for command in commands])
         bundle = Bundle(ANN, 1, sequence, len(commands), body)
-        data = encode_batch(Batch(Ballot(1, ANN), self.stamp_ms, self.stamp_ms, (bundle,)))
+        data = encode_batch(Batch(Ballot(1, ANN), self.log_time_ms, self.log_time_ms, (bundle,)))
         self.batch = data
         application = self.machine.apply(Slot(self.machine.applied + 1), data, None, ANN)
-        self.touched = application.touched
+        self.changed_subjects = application.changed_subjects
         if self.shadow is not None:
             seen = self.shadow.apply(self.machine.applied, data, None, None)
-            assert seen.touched == self.touched
+            assert seen.changed_subjects == self.changed_subjects
             assert self.shadow.digest == self.machine.digest
         return application
 

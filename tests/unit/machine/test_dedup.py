@@ -42,7 +42,7 @@ def test_a_new_incarnation_begins_at_one() -> None:
 
 
 def test_bundles_of_non_members_never_count() -> None:
-    assert judged(origins(), 1, 1, NodeId("eve")) is Verdict.STRANGER
+    assert judged(origins(), 1, 1, NodeId("eve")) is Verdict.NOT_A_MEMBER
 
 
 def test_several_bundles_of_one_batch_follow_each_other() -> None:

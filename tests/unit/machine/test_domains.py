@@ -80,7 +80,7 @@ def reacting(name: bytes) -> Domain:
 def applied(domains: list[Domain], command: Command) -> dict[bytes, bytes]:
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), assembled(domains))
-    machine.found("cluster", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
+    machine.bootstrap("cluster", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
     bundle = Bundle(ANN, 1, 1, 1, join_commands([encode_command(command)]))
     machine.apply(Slot(1), encode_batch(Batch(Ballot(1, ANN), 1, 1, (bundle,))), None, ANN)
     prefix = bytes((machine.generation, LETTERS))
@@ -135,7 +135,7 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
         ([Domain(name="example", handlers={Foreign: short})], "tag 1 is not example's"),
         ([Domain(name="nobody", handlers={Stray: short})], "tag 241 is not nobody's"),
         ([Domain(name="kv", tables=(TABLE,))], "number 240 is not kv's"),
-        ([KV_DOMAIN], "kv asks IsSessionAlive: nobody answers"),
+        ([KV_DOMAIN], "kv asks IsSessionAlive: no domain answers"),
         (
             [CATALOG_DOMAIN, SESSIONS_DOMAIN, Domain(name="a", subjects={b"s": None})],
             "the subject b's'",
@@ -143,7 +143,7 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
         ([Domain(name="a", subjects={b"t": None})], "the subject b't'"),
         ([asking(timers=(TIMER,)), Domain(name="a", timers=(TIMER,))], "the timer 'letters'"),
         (
-            [asking(answers={IsSessionAlive: short}), CATALOG_DOMAIN, SESSIONS_DOMAIN],
+            [asking(resolvers={IsSessionAlive: short}), CATALOG_DOMAIN, SESSIONS_DOMAIN],
             "two domains have the question",
         ),
     ],

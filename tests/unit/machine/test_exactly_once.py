@@ -14,7 +14,7 @@ ANN, EVE = NodeId("ann"), NodeId("eve")
 
 def founded() -> Machine:
     machine = Machine(DictTables(), ClusterConfig(), DOMAINS)
-    machine.found("c", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
+    machine.bootstrap("c", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
     return machine
 
 

@@ -39,8 +39,8 @@ def bundle(origin: NodeId, sequence: int, *keys: bytes) -> Bundle:
     return Bundle(origin, 1, sequence, len(keys), body)
 
 
-def batch(*bundles: Bundle, stamp_ms: int = 0) -> bytes:
-    return encode_batch(Batch(Ballot(1, ANN), stamp_ms, stamp_ms, bundles))
+def batch(*bundles: Bundle, log_time_ms: int = 0) -> bytes:
+    return encode_batch(Batch(Ballot(1, ANN), log_time_ms, log_time_ms, bundles))
 
 
 def busy(lab: Lab) -> None:
@@ -50,7 +50,7 @@ def busy(lab: Lab) -> None:
     lab.do(Txn((TxnOp("set", b"x", b"1"), TxnOp("get", b"absent"))))
     lab.do(Txn((TxnOp("set", b"x", b"1"), TxnOp("delete-tree", b"t/"))))
     lab.do(ServiceRegister("ann", "web", "web", b"{}"), KvDelete(b"x"))
-    lab.stamp_ms += 1_000
+    lab.log_time_ms += 1_000
     lab.do(NodeHealth("ann", "critical"), SessionDestroy(s), KvDeleteTree(b""))
 
 
@@ -70,7 +70,7 @@ def test_a_noop_takes_its_slot_and_no_index() -> None:
     index, applied = lab.machine.index, lab.machine.applied
     application = lab.machine.apply(Slot(applied + 1), NOOP, None, ANN)
     assert (lab.machine.applied, lab.machine.index) == (applied + 1, index)
-    assert (application.touched, application.bundles) == ([], [])
+    assert (application.changed_subjects, application.bundles) == ([], [])
 
 
 def test_each_command_of_a_batch_takes_an_index_of_its_own_unless_it_changed_nothing() -> None:
@@ -84,9 +84,9 @@ def test_each_command_of_a_batch_takes_an_index_of_its_own_unless_it_changed_not
 
 def test_a_late_old_batch_does_not_turn_time_back() -> None:
     machine = Lab().machine
-    for stamp_ms in (9_000, 5_000):
-        machine.apply(Slot(machine.applied + 1), batch(stamp_ms=stamp_ms), None, ANN)
-    assert (machine.stamp_ms, machine.wall_ms) == (9_000, 9_000)
+    for log_time_ms in (9_000, 5_000):
+        machine.apply(Slot(machine.applied + 1), batch(log_time_ms=log_time_ms), None, ANN)
+    assert (machine.log_time_ms, machine.wall_ms) == (9_000, 9_000)
 
 
 def test_results_say_where_each_bundle_stood_in_its_batch() -> None:
@@ -212,7 +212,7 @@ def test_a_restart_finds_everything_as_it_was() -> None:
     lab = Lab()
     busy(lab)
     again = Machine(lab.tables, ClusterConfig(), DOMAINS)
-    for name in ("applied", "index", "stamp_ms", "wall_ms", "digest", "cluster_id"):
+    for name in ("applied", "index", "log_time_ms", "wall_ms", "digest", "cluster_id"):
         assert getattr(again, name) == getattr(lab.machine, name)
     assert again.configurations == lab.machine.configurations
     assert again.last_sequence(ANN) == lab.machine.last_sequence(ANN)
@@ -312,11 +312,11 @@ def test_a_member_to_come_may_write_already_and_a_leaving_one_until_it_has_left(
     assert machine.last_sequence(BOB) == (0, 0)
     assert not write(BOB, 3)
     assert not write(BOB, 1)
-    assert machine.counters.bundles_of_strangers == 3
+    assert machine.counters.bundles_of_nonmembers == 3
     origins = dump(DOMAINS, lab.tables)["meta ORIGINS"]
     assert list(origins) == [ANN.encode()]
 
 
 def test_only_empty_tables_can_be_bootstrapped() -> None:
     with pytest.raises(InvariantError):
-        Lab().machine.found("again", INITIAL)
+        Lab().machine.bootstrap("again", INITIAL)

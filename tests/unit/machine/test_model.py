@@ -86,9 +86,9 @@ class Clients(RuleBasedStateMachine):
         keys_of(self.model).effects_of.clear()  # these clients may write a value twice
         self.model.step(slot, self.lab.batch)
         assert self.model.outcomes[slot] == [outcome]
-        assert self.lab.machine.stamp_ms == self.model.stamp_ms
+        assert self.lab.machine.log_time_ms == self.model.log_time_ms
         assert outcome.index - before in (0, 1)
-        if EVERYTHING not in self.lab.touched:
+        if EVERYTHING not in self.lab.changed_subjects:
             changed = (key for key, all_ in self.versions().items() if all_[-1][0] == slot)
             self.check_touched({of_key(key) for key in changed})
         return outcome.value
@@ -99,7 +99,7 @@ class Clients(RuleBasedStateMachine):
 
     def check_touched(self, expected: set[bytes]) -> None:
         """Those who wait for a changed key are woken, and nobody else."""
-        assert {subject for subject in self.lab.touched if subject[:1] == b"k"} == expected
+        assert {subject for subject in self.lab.changed_subjects if subject[:1] == b"k"} == expected
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -181,11 +181,11 @@ class Clients(RuleBasedStateMachine):
 
     @rule(passed_ms=st.sampled_from([100, 2_500, 11_000, 25_000, -5_000]))
     def time_passes(self, passed_ms: int) -> None:
-        self.lab.stamp_ms = max(0, self.lab.stamp_ms + passed_ms)
+        self.lab.log_time_ms = max(0, self.lab.log_time_ms + passed_ms)
 
     @rule()
     def the_leader_proposes_what_is_due(self) -> None:
-        now_ms = self.lab.stamp_ms = max(self.lab.stamp_ms, self.lab.machine.stamp_ms)
+        now_ms = self.lab.log_time_ms = max(self.lab.log_time_ms, self.lab.machine.log_time_ms)
         for command in self.lab.machine.expirations(now_ms):
             if isinstance(command, SessionExpire):
                 assert self.is_due(sessions_of(self.model).sessions[command.id])
@@ -195,7 +195,7 @@ class Clients(RuleBasedStateMachine):
         assert not any(map(self.is_due, sessions_of(self.model).sessions.values()))
 
     def is_due(self, session: ModelSession) -> bool:
-        return session.ttl_ms > 0 and session.renewed_ms + 2 * TTL_MS <= self.lab.stamp_ms
+        return session.ttl_ms > 0 and session.renewed_ms + 2 * TTL_MS <= self.lab.log_time_ms
 
     @rule(key=KEYS, other=KEYS, value=VALUES, is_good=st.booleans())
     def transact(self, key: bytes, other: bytes, value: bytes, is_good: bool) -> None:
@@ -221,9 +221,9 @@ class Clients(RuleBasedStateMachine):
 
     @rule()
     def the_node_starts_again(self) -> None:
-        stamp_ms, shadow = self.lab.stamp_ms, self.lab.shadow
+        log_time_ms, shadow = self.lab.log_time_ms, self.lab.shadow
         self.lab = self.new_lab(self.lab.tables)
-        self.lab.stamp_ms, self.lab.shadow = stamp_ms, shadow
+        self.lab.log_time_ms, self.lab.shadow = log_time_ms, shadow
 
     @rule()
     def a_snapshot_is_taken(self) -> None:
@@ -286,7 +286,7 @@ class Clients(RuleBasedStateMachine):
 
     def still(self, delays: dict[bytes, int]) -> dict[bytes, int]:
         """Those that are not over."""
-        return {key: until for key, until in delays.items() if until > self.model.stamp_ms}
+        return {key: until for key, until in delays.items() if until > self.model.log_time_ms}
 
     def listed_locks(self) -> set[bytes]:
         return set(dump(DOMAINS, self.lab.tables).get("KV_LOCKS", {}))
@@ -316,10 +316,12 @@ class NotingClients(Clients):
     turn_units = 20
 
     def check_touched(self, expected: set[bytes]) -> None:
-        trees = [one[1:] for one in self.lab.touched if one[:1] == BEGINNING]
-        touched = {subject for subject in self.lab.touched if subject[:1] == b"k"}
-        assert touched <= expected
-        assert all(any(key.startswith(tree) for tree in trees) for key in expected - touched)
+        trees = [one[1:] for one in self.lab.changed_subjects if one[:1] == BEGINNING]
+        changed_subjects = {subject for subject in self.lab.changed_subjects if subject[:1] == b"k"}
+        assert changed_subjects <= expected
+        assert all(
+            any(key.startswith(tree) for tree in trees) for key in expected - changed_subjects
+        )
 
     def listed_locks(self) -> set[bytes]:
         """Without those of rows that are gone."""

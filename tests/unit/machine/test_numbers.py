@@ -45,7 +45,7 @@ TAGS_GIVEN = {
 
 TABLES_GIVEN = {
     1: "KV",
-    2: "KV_TOMB",
+    2: "KV_TOMBSTONES",
     3: "KV_LOCKS",
     4: "KV_DELAY",
     5: "SESSIONS",
@@ -53,7 +53,7 @@ TABLES_GIVEN = {
     7: "SERVICES",
     8: "CHECKS",
     9: "SUBJECTS",
-    10: "GRAVEYARD",
+    10: "TOMBSTONES",
     11: "NODE_SERVICES",
     24: "NODE_SESSIONS",
     32: "NODE_IDS",

@@ -44,7 +44,7 @@ def test_every_batch_leaves_the_digest_that_it_left_there(name: str, turn_units:
     batches = recorded(name)
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), DOMAINS, turn_units)
-    machine.found("cluster", configuration())
+    machine.bootstrap("cluster", configuration())
     digests = [machine.digest]
     for slot, (data, _) in enumerate(batches[1:], start=1):
         machine.apply(Slot(slot), data, decode_batch(data).configuration, None)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from quorate.base.answers import Answer
 from quorate.base.command import Command
+from quorate.base.results import Answer
 from quorate.catalog.commands import (
     NodeDeregister,
     NodeHealth,
@@ -54,7 +54,7 @@ def wakes(lab: Lab, query: Query, *commands: Command) -> bool:
     watches = Watches()
     watches.add(before.subjects, "reader")
     lab.do(*commands)
-    is_woken = bool(fired(watches, lab.touched))
+    is_woken = bool(fired(watches, lab.changed_subjects))
     after = query(lab.read)
     is_answered = after.changed > held
     assert is_woken or not is_answered, "it slept through a change"
@@ -160,7 +160,7 @@ def test_sessions_show_the_table_and_wait_for_their_own(lab: Lab) -> None:
     lab.session("s", ttl_ms=10_000)
     lab.session("other")
     assert one(lab.read).header == every(lab.read).header == lab.machine.index
-    lab.stamp_ms += 9_000
+    lab.log_time_ms += 9_000
     assert not wakes(lab, one, SessionRenew("s"))
     assert not wakes(lab, one, SessionDestroy("other"))
     lab.session("third")
@@ -265,8 +265,8 @@ def test_reaping_takes_the_oldest_first_and_so_many_at_most(lab: Lab) -> None:
     assert lab.read.kv_get(b"never").changed == last - 2
     lab.do(TombstonesReap(last, 100))
     left = dump(DOMAINS, lab.tables)
-    assert "KV_TOMB" not in left
-    assert "GRAVEYARD" not in left
+    assert "KV_TOMBSTONES" not in left
+    assert "TOMBSTONES" not in left
 
 
 def test_what_was_made_anew_and_removed_again_is_remembered_as_of_then(lab: Lab) -> None:
@@ -293,11 +293,11 @@ def test_sessions_services_and_nodes_leave_nothing_after_reaping(lab: Lab) -> No
 def test_removals_are_proposed_for_reaping_when_they_are_old_enough(lab: Lab) -> None:
     lab.do(KvSet(b"k", b""), KvDelete(b"k"))
     removed = lab.machine.index
-    lab.stamp_ms += 120_000
+    lab.log_time_ms += 120_000
     lab.do(KvSet(b"a", b""))
-    proposed = lab.machine.expirations(lab.stamp_ms + 15 * 60_000 - 1_000)
+    proposed = lab.machine.expirations(lab.log_time_ms + 15 * 60_000 - 1_000)
     assert proposed == []
-    proposed = lab.machine.expirations(lab.stamp_ms + 15 * 60_000 + 5_000)
+    proposed = lab.machine.expirations(lab.log_time_ms + 15 * 60_000 + 5_000)
     assert proposed == [TombstonesReap(removed + 1, 1_000)]
     lab.do(*proposed)
-    assert "KV_TOMB" not in dump(DOMAINS, lab.tables)
+    assert "KV_TOMBSTONES" not in dump(DOMAINS, lab.tables)

@@ -18,7 +18,7 @@ from quorate.catalog.commands import NodeRegister, ServiceRegister
 from quorate.domains import DOMAINS
 from quorate.kv.commands import KvAcquire, KvDelete, KvSet
 from quorate.kv.subjects import of_key
-from quorate.kv.tables import KV, KV_DELAY, KV_LOCKS, KV_TOMB
+from quorate.kv.tables import KV, KV_DELAY, KV_LOCKS, KV_TOMBSTONES
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows, Sweep
 from quorate.machine.snapshot import MAGIC, content, dump, inventory, restore_commands, verify
 from quorate.machine.watches import Watches
@@ -102,8 +102,8 @@ def test_everybody_wakes_and_every_older_index_is_answered() -> None:
     watches = Watches()
     watches.add([exactly(of_key(b"whatever"))], "reader")
     restore(lab, data)
-    assert EVERYTHING in lab.touched
-    assert fired(watches, lab.touched) == ["reader"]
+    assert EVERYTHING in lab.changed_subjects
+    assert fired(watches, lab.changed_subjects) == ["reader"]
     for name in (b"a", b"never"):
         answer = lab.read.kv_get(name)
         assert answer.changed == answer.header == lab.machine.index
@@ -116,11 +116,11 @@ def test_everybody_wakes_and_every_older_index_is_answered() -> None:
 
 def test_members_dedup_and_logged_time_stay() -> None:
     source, lab = furnished(), Lab()
-    source.stamp_ms = 10**9
+    source.log_time_ms = 10**9
     source.do(KvSet(b"x", b""))
     chain = lab.machine.configurations
     restore(lab, snapshot_of(source))
-    assert lab.machine.stamp_ms == lab.stamp_ms
+    assert lab.machine.log_time_ms == lab.log_time_ms
     assert lab.machine.configurations == chain
     assert lab.machine.cluster_id == "cluster"
     assert lab.machine.last_sequence(ANN)[1] == lab.machine.applied
@@ -128,16 +128,16 @@ def test_members_dedup_and_logged_time_stay() -> None:
 
 def test_sessions_get_their_full_time_and_lock_delays_what_was_left() -> None:
     source, lab = furnished(), Lab()
-    source.stamp_ms += 4_000
+    source.log_time_ms += 4_000
     source.do(KvSet(b"x", b""))
-    lab.stamp_ms = 70_000
+    lab.log_time_ms = 70_000
     restore(lab, snapshot_of(source))
     assert lab.machine.expirations(89_999) == [Sweep(1_000)]
     assert SessionExpire("s", 70_000) in lab.machine.expirations(90_000)
     other = lab.session("other")
-    lab.stamp_ms = 74_999
+    lab.log_time_ms = 74_999
     assert lab.do(KvAcquire(b"delayed", b"", 0, other)) is False
-    lab.stamp_ms = 75_000
+    lab.log_time_ms = 75_000
     assert lab.do(KvAcquire(b"delayed", b"", 0, other)) is True
 
 
@@ -155,9 +155,9 @@ def test_what_was_current_is_swept_in_slices() -> None:
     restore(lab, snapshot_of(lab))
     assert "other" in dump(DOMAINS, lab.tables)
     swept: list[int] = []
-    while lab.machine.expirations(lab.stamp_ms) and len(swept) < 100:
+    while lab.machine.expirations(lab.log_time_ms) and len(swept) < 100:
         swept.append(lab.do(Sweep(100)))
-        lab.stamp_ms += 100
+        lab.log_time_ms += 100
     assert "other" not in dump(DOMAINS, lab.tables)
     assert swept[0] == 100
     assert lab.do(Sweep(100)) == 0
@@ -166,7 +166,7 @@ def test_what_was_current_is_swept_in_slices() -> None:
 def test_a_slice_that_is_not_applied_is_proposed_again_only_after_a_while() -> None:
     lab = furnished()
     restore(lab, snapshot_of(lab))
-    now_ms = lab.stamp_ms
+    now_ms = lab.log_time_ms
     assert lab.machine.expirations(now_ms) == [Sweep(1_000)]
     assert lab.machine.expirations(now_ms + 1_999) == []
     assert lab.machine.expirations(now_ms + 2_000) == [Sweep(1_000)]
@@ -214,7 +214,7 @@ def test_an_incomplete_restore_does_not_become_current() -> None:
     "row",
     [
         (bytes([KV]) + b"k", b"rubbish"),
-        (bytes([KV_TOMB]) + b"k", b"12345678"),
+        (bytes([KV_TOMBSTONES]) + b"k", b"12345678"),
         (bytes([KV_DELAY]) + b"k", b"1"),
         (bytes([KV_LOCKS]) + b"k", b"1"),
         (b"\xee", b""),

@@ -13,7 +13,7 @@ LOW, HIGH = Ballot(1, ANN), Ballot(2, ANN)
 
 def founded(tables: DictTables) -> Machine:
     machine = Machine(tables, ClusterConfig(), DOMAINS)
-    machine.found("c", Configuration(1, 0, (Member(ANN, "ann", "a:1"),)))
+    machine.bootstrap("c", Configuration(1, 0, (Member(ANN, "ann", "a:1"),)))
     return machine
 
 

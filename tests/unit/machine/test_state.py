@@ -26,7 +26,7 @@ from quorate.sim.tables import DictTables
 STATE_NOW = State(
     applied=Slot(70),
     index=Index(44),
-    stamp_ms=1000,
+    log_time_ms=1000,
     wall_ms=2000,
     digest=99,
     indexes={1: 44, 5: 9, 6: 3, 7: 2, 8: 3},
@@ -98,7 +98,7 @@ def test_a_machine_opens_tables_of_format_1_and_writes_its_own() -> None:
     for is_older in (True, False):
         tables = DictTables()
         machine = Machine(tables, ClusterConfig(), DOMAINS)
-        machine.found("c1", Configuration(1, 0, (member,)))
+        machine.bootstrap("c1", Configuration(1, 0, (member,)))
         if is_older:
             data = tables.get(STATE_KEY) or b""
             store(tables, packed(of_format_1(decode_state(data))))
@@ -128,9 +128,9 @@ def test_a_table_without_an_index_has_index_0_until_it_changes() -> None:
 
     rows = BatchRows(tables.begin(), DOMAINS, state, 0)
     rows.index = 45
-    rows.touch(SESSIONS, b"x")
+    rows.mark_changed(SESSIONS, b"x")
     assert rows.indexes == {1: 44, 5: 45}
-    assert rows.touched_tables(state.index) == [b"t\x05"]
+    assert rows.changed_tables(state.index) == [b"t\x05"]
 
 
 def test_an_index_of_a_table_not_known_here_is_kept() -> None:
@@ -143,7 +143,7 @@ def test_undo_takes_back_the_first_index_of_a_table() -> None:
     rows = BatchRows(DictTables().begin(), DOMAINS, State(), 0)
     rows.open_undo()
     rows.take_index()
-    rows.touch(KV, b"k")
+    rows.mark_changed(KV, b"k")
     rows.undo()
     assert rows.indexes == {}
 

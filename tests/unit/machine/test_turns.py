@@ -326,12 +326,14 @@ def test_no_turn_wakes_more_watchers_than_its_share() -> None:
     assert [number for one in found for number in one] == list(range(10_000))
 
 
-@pytest.mark.parametrize("touched", [[EVERYTHING], [of_tree(b"a/")]])
-def test_the_same_holds_for_a_replaced_state_and_a_removed_tree(touched: list[bytes]) -> None:
+@pytest.mark.parametrize("changed_subjects", [[EVERYTHING], [of_tree(b"a/")]])
+def test_the_same_holds_for_a_replaced_state_and_a_removed_tree(
+    changed_subjects: list[bytes],
+) -> None:
     watches = Watches()
     for number in range(5_000):
         watches.add([exactly(b"ka/%d" % number)], number)
-    watches.mark(touched, 0.0)
+    watches.mark(changed_subjects, 0.0)
     assert max(len(one) for one in turns(watches)) == TICKETS_MAX
     assert len(watches) == 0
 
@@ -449,5 +451,5 @@ def test_how_long_after_the_change_each_was_woken_is_measured() -> None:
     assert len(watches.take(10.0)) == TICKETS_MAX
     watches.give_share()
     assert watches.take(12.0) == [TICKETS_MAX]
-    watches.wakes.gather()
+    watches.wakes.collect()
     assert (watches.wakes.count, watches.wakes.total_s) == (TICKETS_MAX + 1, 2.0)

@@ -78,7 +78,7 @@ def test_a_failed_one_leaves_no_trace(lab: Lab) -> None:
         name: rows for name, rows in before.items() if name[:4] != "meta"
     }
     assert lab.machine.index == index
-    assert lab.touched == []
+    assert lab.changed_subjects == []
     lab.do(KvSet(b"next", b""))
     assert lab.machine.index == index + 1
 

@@ -77,7 +77,7 @@ _subjects = st.binary(min_size=1, max_size=3).map(lambda rest: b"k" + rest)
     st.lists(_subjects, max_size=5),
 )
 def test_who_wakes_is_who_asked(
-    asked: list[list[tuple[bool, bytes]]], touched: list[bytes]
+    asked: list[list[tuple[bool, bytes]]], changed_subjects: list[bytes]
 ) -> None:
     watches = Watches()
     expected: list[int] = []
@@ -88,8 +88,8 @@ def test_who_wakes_is_who_asked(
         if any(
             subject == seen if exact else seen.startswith(subject)
             for exact, subject in wishes
-            for seen in touched
+            for seen in changed_subjects
         ):
             expected.append(number)
-    assert fired(watches, touched) == expected
+    assert fired(watches, changed_subjects) == expected
     assert len(watches) == len(asked) - len(expected)

@@ -107,7 +107,7 @@ def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> No
     """Else a bundle counts twice, or a vote is counted by a configuration that is over."""
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), DOMAINS)
-    machine.found("cluster", founders(3))
+    machine.bootstrap("cluster", founders(3))
     second = msgspec.structs.replace(founders(4), number=2, predecessor=1)
     bundle = Bundle(member(2).id, 5, 1, 0, b"\x90")
     batch = Batch(Ballot(1, ANN), 9, 9, (bundle,))

@@ -38,7 +38,7 @@ def snapshot_of(slot: int) -> DictTables:
     """Tables that applied noops up to a slot."""
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), DOMAINS)
-    machine.found(CLUSTER, founders(3))
+    machine.bootstrap(CLUSTER, founders(3))
     for number in range(1, slot + 1):
         machine.apply(Slot(number), NOOP, None, None)
     return tables
@@ -124,13 +124,13 @@ def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
     lone.wait(2.0)
     assert lone.changed() == {"add": None}
     stamps = [
-        decode_batch(record.batch).stamp_ms
+        decode_batch(record.batch).log_time_ms
         for record in lone.records
         if isinstance(record, Vote) and record.batch[0] != BatchKind.NOOP
     ]
     assert stamps
     assert max(stamps) < 3000
-    assert lone.node.group.machine.stamp_ms < 3000
+    assert lone.node.group.machine.log_time_ms < 3000
 
 
 def test_a_chosen_write_is_answered_only_when_it_is_applied_here() -> None:

@@ -33,7 +33,7 @@ def test_an_answer_serves_what_was_asked_in_that_question_or_before() -> None:
     third = asked(made, "c", now_s=0.2)
     ready = made.on_point(second, Slot(3), 7, applied=Slot(3))
     assert ready is not None
-    assert (ready.tickets, ready.slot, ready.stamp_ms) == (["a", "b"], 3, 7)
+    assert (ready.tickets, ready.slot, ready.log_time_ms) == (["a", "b"], 3, 7)
     assert made.on_point(first, Slot(3), 7, applied=Slot(3)) is None
     ready = made.on_point(third, Slot(3), 7, applied=Slot(3))
     assert ready is not None

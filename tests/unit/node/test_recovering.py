@@ -13,7 +13,7 @@ def test_keys_of_a_removed_tree_do_not_come_back_though_their_rows_are_still_the
     lab.do(*(KvSet(b"gone/%d" % number, b"v") for number in range(5)), KvSet(b"kept", b"v"))
     lab.do(KvAcquire(b"gone/0", b"v", 0, session), KvAcquire(b"held", b"v", 0, session))
     lab.do(KvDeleteTree(b"gone/"))
-    assert lab.machine.expirations(lab.stamp_ms)  # a sweep is still to come
+    assert lab.machine.expirations(lab.log_time_ms)  # a sweep is still to come
 
     rows = list(rows_of(lab.tables))
 

@@ -63,8 +63,8 @@ def settled(settings: NodeSettings | None = None) -> tuple[Lone, Leadership]:
     return lone, leadership
 
 
-def batch_of(*bundles: Bundle, stamp_ms: int = 0) -> bytes:
-    return encode_batch(Batch(BALLOT, stamp_ms, 0, bundles))
+def batch_of(*bundles: Bundle, log_time_ms: int = 0) -> bytes:
+    return encode_batch(Batch(BALLOT, log_time_ms, 0, bundles))
 
 
 def asking(lone: Lone, told: int) -> SnapshotAsk:
@@ -143,7 +143,7 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
     lone.submit(WRITE, "write", hold_s=60)
     lone.flush()
     (first,) = lone.said(Forward, to=2)
-    lone.hear(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, stamp_ms=70_000)))
+    lone.hear(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, log_time_ms=70_000)))
     polls: list[PreVote] = []
     while not polls:
         lone.wait(0.01)
@@ -164,7 +164,7 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
     assert lone.answered() == ["write"]
     (batch,) = [decode_batch(message.batch) for message in lone.said(Accept, to=3)]
     assert [bundle.sequence for bundle in batch.bundles] == [2], "its registration, and no more"
-    assert batch.stamp_ms >= 70_000
+    assert batch.log_time_ms >= 70_000
 
 
 def test_a_node_that_waits_for_its_batch_learns_of_it_at_once() -> None:

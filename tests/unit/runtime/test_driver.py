@@ -534,7 +534,7 @@ def test_turns_commits_and_late_ticks_are_measured() -> None:
         await world.settle()
 
     driver = played(play).driver
-    driver.gather()
+    driver.collect()
     assert driver.commit_durations.total_s == 0.25
     assert driver.turn_durations.count >= 1
 

@@ -13,7 +13,7 @@ from quorate.machine.queries import Reader
 from quorate.machine.watches import Watches
 from quorate.serving.evaluations import Evaluated, Evaluations
 from quorate.serving.ports import Closable
-from quorate.serving.reads import Told
+from quorate.serving.reads import Provenance
 from quorate.serving.serving import Serving
 from tests.unit.machine.lab import Lab, fired
 
@@ -103,13 +103,13 @@ class Stage:
     def apply(self, command: Command) -> Outcome:
         """A command takes effect; who waits for it is woken."""
         outcome = self.lab.outcomes(command)[0]
-        for fire in fired(self.watches, self.lab.touched):
+        for fire in fired(self.watches, self.lab.changed_subjects):
             cast(Callable[[], None], fire)()
         return outcome
 
     def point(self, answer: int | QuorateError | None = None) -> None:
         """The oldest read index comes."""
-        self.points.pop(0)(self.lab.machine.stamp_ms if answer is None else answer)
+        self.points.pop(0)(self.lab.machine.log_time_ms if answer is None else answer)
 
     def turn(self) -> None:
         """Every step of slices that is due does one piece."""
@@ -130,7 +130,7 @@ class Asker:
         self.context = context
         self.asked = asked
         self.answers: list[tuple[Any, int]] = []
-        self.told: list[Told] = []
+        self.provenance: list[Provenance] = []
         self.errors: list[BaseException] = []
         self.postponed: list[Callable[[], None]] = []
         self.is_lost = False
@@ -184,8 +184,8 @@ class Asker:
     def digest(self, found: Evaluated) -> bytes:
         return repr(found.value).encode()
 
-    def answer(self, found: Evaluated, reader: Reader, told: Told) -> None:
+    def answer(self, found: Evaluated, reader: Reader, provenance: Provenance) -> None:
         answer = found.answer
         header = getattr(answer, "header", answer.changed)
-        self.told.append(told)
-        self.answers.append((getattr(answer, "value", answer), told.index(reader, header)))
+        self.provenance.append(provenance)
+        self.answers.append((getattr(answer, "value", answer), provenance.index(reader, header)))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from quorate.base.answers import Answer, LongAnswer, StateView
 from quorate.base.context import PLAIN, PLAIN_STALE, Consistency, Principal, RequestContext
 from quorate.base.errors import StorageError, UnavailableError
+from quorate.base.results import Answer, LongAnswer, StateView
 from quorate.base.subjects import exactly
 from quorate.kv.commands import KvSet
 from quorate.kv.queries import changes, kv_get
@@ -64,7 +64,7 @@ def test_a_stale_read_asks_nobody(stage: Stage) -> None:
     asker = Asker(PLAIN_STALE)
     reads.read(stage.serving, asker, Query(of_a))
     assert values(asker) == [b"1"]
-    assert (stage.points, stage.contexts, asker.told[0].is_stale) == ([], [], True)
+    assert (stage.points, stage.contexts, asker.provenance[0].is_stale) == ([], [], True)
 
 
 def test_who_waits_is_answered_by_the_change_and_leaves_nothing_behind(stage: Stage) -> None:
@@ -243,7 +243,7 @@ def test_a_read_that_had_to_ask_is_not_stale_any_more(stage: Stage) -> None:
     stage.alarms[0].step()
     assert len(stage.points) == 1  # it says "unchanged" under a fresh point only
     stage.point()
-    assert asker.told[0].is_stale is False
+    assert asker.provenance[0].is_stale is False
 
 
 # --- what is too long -----------------------------------------------------------------------------

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from quorate.base.answers import Renewal
 from quorate.base.context import PLAIN, RequestContext
 from quorate.base.outcomes import Outcome
+from quorate.base.results import Renewal
 from quorate.base.subjects import exactly
 from quorate.kv.commands import KvDelete, KvSet
 from quorate.kv.queries import kv_get
@@ -28,8 +28,8 @@ class Renewing:
         self.looked: list[int] = []
         self.done: list[tuple[Any, Any]] = []
 
-        def look(_: Reader, stamp_ms: int) -> Renewal[str] | None:
-            self.looked.append(stamp_ms)
+        def look(_: Reader, log_time_ms: int) -> Renewal[str] | None:
+            self.looked.append(log_time_ms)
             return found
 
         def done(renewal: Renewal[Any] | None, outcome: Outcome | None) -> None:
@@ -97,7 +97,7 @@ def attempted(stage: Stage, asker: Asker) -> list[Outcome]:
         outcomes.append,
         is_early=lambda outcome: outcome == EARLY,
         missing=missing,
-        patience_s=2.0,
+        timeout_s=2.0,
     ).begin()
     return outcomes
 

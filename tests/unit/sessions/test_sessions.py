@@ -131,17 +131,17 @@ def test_after_the_holders_end_a_key_is_closed_for_the_lock_delay(lab: Lab, beha
     other = lab.session("other")
     lab.do(KvAcquire(b"k", b"", 0, s))
     lab.do(SessionDestroy(s))
-    lab.stamp_ms += 1_999
+    lab.log_time_ms += 1_999
     assert lab.do(KvAcquire(b"k", b"", 0, other)) is False
     assert lab.do(KvSet(b"k", b"others may write")) is True
-    lab.stamp_ms += 1
+    lab.log_time_ms += 1
     assert lab.do(KvAcquire(b"k", b"", 0, other)) is True
 
 
 def test_a_lock_delay_counts_for_a_minute_at_most(lab: Lab) -> None:
     s, other = lab.session("s", lock_delay_ms=3_600_000), lab.session("other")
     lab.do(KvAcquire(b"k", b"", 0, s), SessionDestroy(s))
-    lab.stamp_ms += 60_000
+    lab.log_time_ms += 60_000
     assert lab.do(KvAcquire(b"k", b"", 0, other)) is True
 
 
@@ -154,9 +154,9 @@ def test_an_explicit_release_sets_no_lock_delay(lab: Lab) -> None:
 def test_lock_delays_that_are_over_are_swept(lab: Lab) -> None:
     s = lab.session("s", lock_delay_ms=2_000)
     lab.do(KvAcquire(b"k", b"", 0, s), SessionDestroy(s))
-    assert lab.machine.expirations(lab.stamp_ms + 1_000) == []
-    lab.stamp_ms += 10_000
-    assert lab.machine.expirations(lab.stamp_ms) == [Sweep(1_000)]
+    assert lab.machine.expirations(lab.log_time_ms + 1_000) == []
+    lab.log_time_ms += 10_000
+    assert lab.machine.expirations(lab.log_time_ms) == [Sweep(1_000)]
     assert lab.do(Sweep(1_000)) == 1
     assert "KV_DELAY" not in dump(DOMAINS, lab.tables)
 
@@ -166,11 +166,11 @@ def test_lock_delays_that_are_over_are_swept(lab: Lab) -> None:
 
 def test_a_renewal_takes_no_index_wakes_nobody_and_moves_the_deadline(lab: Lab) -> None:
     s = lab.session("s", ttl_ms=10_000)
-    index, began_ms = lab.machine.index, lab.stamp_ms
-    lab.stamp_ms += 6_000
+    index, began_ms = lab.machine.index, lab.log_time_ms
+    lab.log_time_ms += 6_000
     assert lab.do(SessionRenew(s)) is True
     assert lab.machine.index == index
-    assert lab.touched == []
+    assert lab.changed_subjects == []
     row = lab.read.session_get(s).value
     assert row is not None
     assert row.renewed_ms == began_ms + 6_000
@@ -195,13 +195,13 @@ def test_a_row_younger_than_half_its_ttl_needs_no_logged_renewal(lab: Lab) -> No
 
 def test_an_expiry_that_saw_an_older_renewal_is_void(lab: Lab) -> None:
     s = lab.session("s", ttl_ms=10_000)
-    seen_ms = lab.stamp_ms
-    lab.stamp_ms += 20_000
+    seen_ms = lab.log_time_ms
+    lab.log_time_ms += 20_000
     lab.do(SessionRenew(s))
     assert lab.do(SessionExpire(s, seen_ms)) is False
     assert alive(lab) == [s]
-    older_ms, seen_ms = seen_ms, lab.stamp_ms
-    lab.stamp_ms += 20_000
+    older_ms, seen_ms = seen_ms, lab.log_time_ms
+    lab.log_time_ms += 20_000
     assert lab.do(SessionExpire(s, older_ms)) is False
     assert lab.do(SessionExpire(s, seen_ms)) is True
     assert alive(lab) == []
@@ -209,44 +209,44 @@ def test_an_expiry_that_saw_an_older_renewal_is_void(lab: Lab) -> None:
 
 
 def test_an_expiry_before_its_time_is_void(lab: Lab) -> None:
-    s, seen_ms = lab.session("s", ttl_ms=10_000), lab.stamp_ms
-    lab.stamp_ms += 19_999
+    s, seen_ms = lab.session("s", ttl_ms=10_000), lab.log_time_ms
+    lab.log_time_ms += 19_999
     assert lab.do(SessionExpire(s, seen_ms)) is False
-    lab.stamp_ms += 1
+    lab.log_time_ms += 1
     assert lab.do(SessionExpire(s, seen_ms)) is True
 
 
 def test_a_session_without_ttl_never_expires(lab: Lab) -> None:
-    s, seen_ms = lab.session("s"), lab.stamp_ms
-    lab.stamp_ms += 10**9
+    s, seen_ms = lab.session("s"), lab.log_time_ms
+    lab.log_time_ms += 10**9
     assert lab.do(SessionExpire(s, seen_ms)) is False
 
 
 def test_logged_time_never_falls(lab: Lab) -> None:
-    lab.stamp_ms = 50_000
+    lab.log_time_ms = 50_000
     s = lab.session("s", ttl_ms=10_000)
-    lab.stamp_ms = 20_000
+    lab.log_time_ms = 20_000
     lab.do(SessionRenew(s))
     row = lab.read.session_get(s).value
     assert row is not None
-    assert row.renewed_ms == lab.machine.stamp_ms == 50_000
+    assert row.renewed_ms == lab.machine.log_time_ms == 50_000
 
 
 def test_an_expiry_is_proposed_again_only_after_a_while(lab: Lab) -> None:
-    s, due_ms = lab.session("s", ttl_ms=10_000), lab.stamp_ms + 20_000
+    s, due_ms = lab.session("s", ttl_ms=10_000), lab.log_time_ms + 20_000
     lab.session("forever")
-    expiry = SessionExpire(s, lab.stamp_ms)
+    expiry = SessionExpire(s, lab.log_time_ms)
     assert lab.machine.expirations(due_ms - 1) == []
     assert lab.machine.expirations(due_ms) == [expiry]
     assert lab.machine.expirations(due_ms + 1_999) == []
     assert lab.machine.expirations(due_ms + 2_000) == [expiry]
-    lab.stamp_ms = due_ms + 2_000
+    lab.log_time_ms = due_ms + 2_000
     lab.do(expiry)
     assert lab.machine.expirations(due_ms + 10_000) == []
 
 
 def test_deadlines_are_known_after_a_restart(lab: Lab) -> None:
-    s, began_ms = lab.session("s", ttl_ms=10_000), lab.stamp_ms
+    s, began_ms = lab.session("s", ttl_ms=10_000), lab.log_time_ms
     again = Lab(lab.tables)
     assert again.machine.expirations(began_ms + 20_000) == [SessionExpire(s, began_ms)]
 
@@ -254,7 +254,7 @@ def test_deadlines_are_known_after_a_restart(lab: Lab) -> None:
 def test_a_node_that_never_leads_forgets_deadlines_that_are_past(lab: Lab) -> None:
     s = lab.session("s", ttl_ms=10_000)
     for _ in range(3_000):
-        lab.stamp_ms += 5_000
+        lab.log_time_ms += 5_000
         lab.do(SessionRenew(s))
-    (expiry,) = lab.machine.expirations(lab.stamp_ms + 20_000)
-    assert expiry == SessionExpire(s, lab.stamp_ms)
+    (expiry,) = lab.machine.expirations(lab.log_time_ms + 20_000)
+    assert expiry == SessionExpire(s, lab.log_time_ms)

@@ -27,7 +27,7 @@ from quorate.kv.queries import LongList, keys_index
 from quorate.machine.queries import Reader
 from quorate.serving import reads
 from quorate.serving.evaluations import Evaluated
-from quorate.serving.reads import Evaluate, Query, Told
+from quorate.serving.reads import Evaluate, Provenance, Query
 
 INDEX_LINES = DEFAULT_LINES + b"X-Consul-Index: %d\r\n"
 ERROR_LINES = (
@@ -233,21 +233,21 @@ class _HttpReadCaller(HttpCaller):
         encode = partial(self._gateway.responses.encoded, found.value, asked=False)
         return blake2b(found.body(False, encode), digest_size=16).digest()
 
-    def answer(self, found: Evaluated, reader: Reader, told: Told) -> None:
+    def answer(self, found: Evaluated, reader: Reader, provenance: Provenance) -> None:
         """See `serving.reads.ReadCaller.answer`."""
         gateway, request, answer = self._gateway, self._request, found.answer
         if isinstance(answer, LongRows):
-            lines = partial(self._lines_at, told)
+            lines = partial(self._lines_at, provenance)
             send_rows(gateway, request, answer, lines)
         elif not isinstance(answer, LongList):
-            self._render(found, self._lines_at(told, reader, answer.header))
+            self._render(found, self._lines_at(provenance, reader, answer.header))
         elif self._listing is not None:
-            send(gateway, request, answer, self._listing, partial(self._long_lines, told))
+            send(gateway, request, answer, self._listing, partial(self._long_lines, provenance))
 
-    def _long_lines(self, facts: Told, reader: Reader) -> bytes:
+    def _long_lines(self, facts: Provenance, reader: Reader) -> bytes:
         return self._lines_at(facts, reader, keys_index(reader))
 
-    def _lines_at(self, facts: Told, reader: Reader, header: int) -> bytes:
+    def _lines_at(self, facts: Provenance, reader: Reader, header: int) -> bytes:
         mode, index = self._mode, facts.index(reader, header)
         if facts.is_stale:
             lines = self._gateway.stale_lines() + b"X-Consul-Index: %d\r\n" % index
@@ -261,7 +261,7 @@ class _HttpReadCaller(HttpCaller):
             lines += b"X-Consul-Effective-Consistency: %b\r\n" % self._consistency(facts)
         return lines
 
-    def _consistency(self, facts: Told) -> bytes:
+    def _consistency(self, facts: Provenance) -> bytes:
         """The name that Consul gives to the consistency that was asked for, cached or not."""
         if facts.is_stale and not self._mode.is_cached:
             return b"stale"

@@ -11,7 +11,7 @@ Source: https://developer.hashicorp.com/consul/api-docs/connect/ca.
 from typing import Any
 
 from quorate.base import subjects
-from quorate.base.answers import Answer
+from quorate.base.results import Answer
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError

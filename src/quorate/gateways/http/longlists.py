@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from quorate.base.answers import Answer, LongAnswer
 from quorate.base.errors import StorageError
+from quorate.base.results import Answer, LongAnswer
 from quorate.base.slices import LATER
 from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import Context

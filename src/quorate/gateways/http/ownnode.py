@@ -43,5 +43,5 @@ def submit_for_own_node(
         then,
         is_early=lambda outcome: bool(outcome.value == NO_NODE),
         missing=missing,
-        patience_s=TIMEOUT_S,
+        timeout_s=TIMEOUT_S,
     ).begin()

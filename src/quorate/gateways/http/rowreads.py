@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from quorate.base.answers import Answer
+from quorate.base.results import Answer
 from quorate.gateways.http.blocking import Mode, read
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.longlists import Pieces, object_in_turn, rows_in_turn

@@ -12,8 +12,8 @@ from math import isfinite
 
 import msgspec
 
-from quorate.base.answers import Renewal
 from quorate.base.outcomes import Outcome
+from quorate.base.results import Renewal
 from quorate.catalog.fields import SERF_HEALTH
 from quorate.gateways.http.blocking import mode_of, read
 from quorate.gateways.http.bodies import Fields, fields_of, is_list, json_of, text_in, texts_in
