@@ -193,6 +193,7 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "leader_last_heard_seconds": "a metric",
         "LEADER_LAST_HEARD_SECONDS": "its constant",
         "QuorateMemberNotHeard": "an alert",
+        "enc_hook": "a parameter of msgspec",
         "LastHeard": "a field of `/v1/operator/cluster`",
         "Last heard": "its column in `quorate cluster list`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",
