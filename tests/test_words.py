@@ -131,6 +131,20 @@ def glossary() -> Iterator[Row]:
             yield Row(section, cells[0].split(", "), cells[1], cells[2])
 
 
+def test_every_term_of_the_glossary_is_used() -> None:
+    pages = [page for page in ROOT.glob("docs/**/*.md") if page.name != "glossary.md"]
+    paths = [*SOURCE.rglob("*.py"), *ROOT.glob("scripts/*.py"), *pages, ROOT / "ARCHITECTURE.md"]
+    text = split(" ".join(path.read_text() for path in paths))
+    text = " ".join(text.replace("-", " ").split())
+    unused = [
+        term
+        for row in glossary()
+        for term in row.terms
+        if row.section != "To come" and split(term).replace("-", " ") not in text
+    ]
+    assert unused == []
+
+
 def test_every_line_of_the_glossary_is_whole() -> None:
     rows = list(glossary())
     assert [row.terms for row in rows if not (row.meaning and row.elsewhere)] == []

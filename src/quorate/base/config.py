@@ -7,6 +7,7 @@ this room takes what they made of them.
 import msgspec
 
 MIB = 1024 * 1024
+_INTEGER_MAX = 2**63 - 1  # the handshake says each setting as msgpack
 
 
 class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,6 +35,11 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"cluster.{name} must be at least 1"
             for name in self.__struct_fields__
             if getattr(self, name) < 1
+        ]
+        faults += [
+            f"cluster.{name} must be below 2^63"
+            for name in self.__struct_fields__
+            if getattr(self, name) > _INTEGER_MAX
         ]
         if self.window_slots > self.alpha_slots:
             faults.append("cluster.window_slots must not exceed cluster.alpha_slots")

@@ -63,7 +63,7 @@ class MapFile:
             raise storage_error(error, f"opening {path}") from error
         if size:
             with suppress(OSError):  # only advice
-                wanted = min(size, _WANTED_MAX)
+                wanted = min(self.used_bytes, _WANTED_MAX)
                 os.posix_fadvise(self._descriptor, 0, wanted, os.POSIX_FADV_WILLNEED)
         if not self._allocate(0, self._size_bytes):
             self.close()

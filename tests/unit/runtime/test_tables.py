@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import lmdb
 import pytest
@@ -297,3 +298,31 @@ def test_a_limit_of_the_size_of_files_is_a_full_disk(
     with pytest.raises(StorageError) as caught:
         put(tables, *rows)
     assert caught.value.code == "disk_full"
+
+
+def test_the_kernel_reads_nothing_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill reserved blocks with zeros, megabytes of them in the write of one row."""
+    given: list[dict[str, object]] = []
+    opened = lmdb.open
+
+    def noted(path: str, **options: Any) -> lmdb.Environment:
+        given.append(options)
+        return opened(path, **options)
+
+    monkeypatch.setattr(lmdb, "open", noted)
+    LmdbTables(tmp_path, step_bytes=MIB).close()
+    assert [options["readahead"] for options in given] == [False]
+
+
+def test_only_what_is_used_is_asked_for_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = LmdbTables(tmp_path)
+    put(tables, *((b"%08d" % number, bytes(1000)) for number in range(1000)))
+    used_bytes, size_bytes = tables.used_bytes, tables.size_bytes
+    tables.close()
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *given: asked.append(given[2]))
+    LmdbTables(tmp_path).close()
+    assert asked == [used_bytes]
+    assert used_bytes < size_bytes
