@@ -65,6 +65,7 @@ PAGES: tuple[str, ...] = (
     "docs/protocol/rollback.md",
     "docs/protocol/survivors.md",
     "docs/testing-your-service.md",
+    "docs/testing.md",
     "docs/tutorial.md",
     "pyproject.toml",
 )
