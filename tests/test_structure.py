@@ -36,7 +36,7 @@ TRANSLATORS = {
 }  # the one says in a protocol what a domain does; the other uses it
 KNOWS_A_DOMAIN = {
     "domains.py",  # the list
-    "node/presence.py",  # a member registers itself in the catalog
+    "node/detector.py",  # a member registers itself in the catalog
     "node/recovering.py",  # a recovery counts the keys that it found
     "cli/inventory.py",  # `snapshot inspect` sums up keys by their paths
 }

@@ -17,6 +17,7 @@ SOURCE = ROOT / "src/quorate"
 
 CLEAN: tuple[str, ...] = (
     "accounts",
+    "base",
     "agent",
     "benchmarks",
     "catalog",
@@ -30,6 +31,7 @@ CLEAN: tuple[str, ...] = (
     "lab",
     "machine",
     "net",
+    "node",
     "paxos",
     "testing",
     "serving",

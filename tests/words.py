@@ -194,6 +194,7 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "LEADER_LAST_HEARD_SECONDS": "its constant",
         "QuorateMemberNotHeard": "an alert",
         "enc_hook": "a parameter of msgspec",
+        "gather_commands_min": "a configuration key",
         "LastHeard": "a field of `/v1/operator/cluster`",
         "Last heard": "its column in `quorate cluster list`",
         'world.rng("desk")': "a stream of random numbers: another name would change every seed",

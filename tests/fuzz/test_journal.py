@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quorate.base.batches import Configuration, Member
 from quorate.base.errors import StorageError
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Chosen, Promised, Record, Vote
 from quorate.sim.disk import SimDisk
 from quorate.wire.fileops import FileOp
 from quorate.wire.journal import Journal, Layout, LogIdentity
@@ -24,7 +24,7 @@ from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=6)
-FOUNDED = Founded("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
+FOUNDED = Bootstrapped("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
 
 
 class Died(Exception):
@@ -119,7 +119,7 @@ class Incarnation:
         return (
             self.asked[begin:end] == own
             and end >= self.durable
-            and all(isinstance(r, Promised | Founded) for r in found[:first])
+            and all(isinstance(r, Promised | Bootstrapped) for r in found[:first])
             and all(
                 r.slot <= self.truncated for r in self.asked[:begin] if isinstance(r, Vote | Chosen)
             )

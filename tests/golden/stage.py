@@ -20,7 +20,7 @@ from quorate.base.effects import (
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
 from quorate.base.messages import Message, ReadIndexRequest
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.node.gate import Gate
 from quorate.node.node import Node
 from quorate.paxos.membership import Membership
@@ -313,7 +313,7 @@ class NodeStage(Stage):
         hide: str = "Restarted Overview configured persist truncate",
     ) -> None:
         super().__init__(size, disk, hide)
-        self.kept = [Founded(CLUSTER, self.first, complete=True)]
+        self.kept = [Bootstrapped(CLUSTER, self.first, complete=True)]
         self.tables = DictTables()
         self.begin()
 
@@ -355,7 +355,7 @@ class NodeStage(Stage):
         self.kept += done
         self.mark += len(done)
         self._obey(self.node.receive(Persisted(self.mark), self.now_s))
-        self._obey(self.node.flush(self.now_s))
+        self._obey(self.node.end_turn(self.now_s))
 
     def ask(self, ticket: str) -> None:
         """A client reads."""
@@ -368,10 +368,10 @@ class NodeStage(Stage):
         self._end_turn()
 
     def _end_turn(self) -> None:
-        self._obey(self.node.flush(self.now_s))
-        while self.node.is_unsettled or (self.asked and not self.is_disk_slow):
-            self._obey(self.node.settle(self.now_s))
-            self._obey(self.node.flush(self.now_s))
+        self._obey(self.node.end_turn(self.now_s))
+        while self.node.is_apply_pending or (self.asked and not self.is_disk_slow):
+            self._obey(self.node.apply_pending(self.now_s))
+            self._obey(self.node.end_turn(self.now_s))
             if self.asked and not self.is_disk_slow:
                 self.disk(len(self.asked))
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from quorate.base.records import Founded
+from quorate.base.records import Bootstrapped
 from quorate.sim.behaviour import Behaviour
 from quorate.sim.cluster import Make, SimCluster
 from quorate.sim.host import Host
@@ -136,7 +136,7 @@ def test_a_node_that_belongs_to_two_clusters_is_seen_by_the_checker() -> None:
     )
     model = other.oracle.model
     assert model is not None
-    records = [Founded(other.oracle.cluster_id, model.chain[0][1], complete=True)]
+    records = [Bootstrapped(other.oracle.cluster_id, model.chain[0][1], complete=True)]
     with pytest.raises(ViolationError, match="belongs to two clusters"):
         oracle.durable(neighbour.visitor.me.id, records)
 

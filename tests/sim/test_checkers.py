@@ -12,7 +12,7 @@ from quorate.base.config import ClusterConfig
 from quorate.base.ids import NO_BALLOT, Ballot, Index, NodeId, Slot
 from quorate.base.messages import Accepted, Prepare
 from quorate.base.outcomes import Outcome
-from quorate.base.records import Founded, Promised, Vote
+from quorate.base.records import Bootstrapped, Promised, Vote
 from quorate.catalog.commands import CatalogRegister, CheckUpdate, NodeDeregister
 from quorate.catalog.fields import NodeFields, Service
 from quorate.domains import DOMAINS
@@ -443,7 +443,7 @@ def test_a_watch_that_sleeps_through_a_restore_is_found(checked: CheckedLog) -> 
 def oracle() -> Oracle:
     made = Oracle(ClusterConfig(), lambda _slot, _data: None)
     for member in TRIO.voters:
-        made.durable(member.id, [Founded("cluster", TRIO, complete=True)])
+        made.durable(member.id, [Bootstrapped("cluster", TRIO, complete=True)])
     return made
 
 
@@ -484,12 +484,12 @@ def a_question_before_the_disk(made: Oracle) -> None:
 
 def a_forgotten_promise(made: Oracle) -> None:
     made.durable(A.id, [Promised(BALLOT)])
-    made.recovered(A.id, [Founded("cluster", TRIO, complete=True)], Slot(0))
+    made.recovered(A.id, [Bootstrapped("cluster", TRIO, complete=True)], Slot(0))
 
 
 def a_forgotten_vote(made: Oracle) -> None:
     made.durable(A.id, [vote(1)])
-    founded = Founded("cluster", TRIO, complete=True)
+    founded = Bootstrapped("cluster", TRIO, complete=True)
     made.recovered(A.id, [founded, Promised(BALLOT)], Slot(0))
 
 
@@ -524,7 +524,7 @@ def an_index_for_a_noop(made: Oracle) -> None:
 
 
 def a_second_cluster(made: Oracle) -> None:
-    made.durable(C.id, [Founded("other", TRIO, complete=True)])
+    made.durable(C.id, [Bootstrapped("other", TRIO, complete=True)])
 
 
 @pytest.mark.parametrize(

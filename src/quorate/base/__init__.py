@@ -1,5 +1,5 @@
-"""Words everyone shares: ids, messages, events, effects, commands, records, errors, ports.
+"""Shared types: ids, messages, events, effects, commands, records, errors, ports.
 
-No logic lives here beyond encoding a value and comparing two. Every other room may import this
-one; it imports none.
+No logic beyond encoding and comparing values. Every other package may import this one; it imports
+none.
 """

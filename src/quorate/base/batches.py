@@ -1,7 +1,7 @@
 """What a slot holds: a batch of bundles, a configuration, or nothing.
 
-A *bundle* is what waited at one node when it could next send; a *batch* is the bundles that
-share a slot, with the leader's time stamp. `paxos` treats a batch as opaque bytes but for the
+A *bundle* holds the commands that waited at one node when it could next send; a *batch* is the
+bundles that share a slot, with the log time. `paxos` treats a batch as opaque bytes but for the
 first byte, its kind; `machine` decodes the rest.
 """
 
@@ -22,10 +22,10 @@ class BatchKind(IntEnum):
 
 
 class Bundle(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Commands of one origin under one number.
+    """Commands of one origin under one sequence number.
 
-    Applied exactly once: in sequence per (origin, incarnation), repeats are ignored.
-    `body` is a msgpack array of `count` commands (`base.command`).
+    Applied exactly once: in sequence per (origin, incarnation); repeats are ignored.
+    The payload is a msgpack array of `count` commands (`base.command`).
     """
 
     origin: NodeId
@@ -54,7 +54,7 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     `number` counts configurations from 1; `predecessor` is the number it was made from: if that
     is no longer the newest when its slot comes, the batch counts as a noop. `removed` names those
-    who were members once: an id is never used again, what still comes from it is refused. `left`
+    who were members once: an id is never used again, and late bundles of it are ignored. `left`
     are the last of them, for people.
     """
 
@@ -83,7 +83,7 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, dict=True):
 class Shown(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a member has shown its disk to hold: a promise of `promised`, a vote in `slot`.
 
-    `incarnation` and `epoch` say in which of its lives; `epoch` is drawn at each start.
+    `incarnation` and `epoch` identify the process; `epoch` is drawn at each start.
     """
 
     node: NodeId
@@ -97,10 +97,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     """A decoded batch.
 
     Attributes:
-        ballot: The ballot under which it was first proposed. Never take it for the current one:
-            a late old batch may be chosen behind batches of newer ballots.
-        log_time_ms: The leader's logged time, milliseconds since the cluster was founded; apply
-            takes the higher of the last stamp and this one.
+        ballot: The ballot under which it was first proposed. Not the current one: a
+            late old batch may be chosen after batches of newer ballots.
+        log_time_ms: The leader's log time, milliseconds since the bootstrap of the cluster; apply
+            takes the higher of the last one and this one.
         wall_ms: The leader's wall clock, milliseconds since 1970, for people only.
         bundles: In proposal order; empty unless kind is BUNDLES.
         configuration: Only if kind is CONFIGURATION.

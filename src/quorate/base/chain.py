@@ -1,9 +1,9 @@
 """The configuration chain: those in force and to come, and which of them governs which slot.
 
 A configuration chosen in slot i governs from slot i + alpha on; the first one, at slot 0, from slot
-1. One that governs no slot above the watermark any more is dropped. `paxos.membership` judges which
-configurations come into the chain, as of what is released; `machine` stores it, as of what is
-applied. Both count by this, and no other code does.
+1. One that governs no slot above the watermark any more is dropped. `paxos.membership` determines
+which configurations enter the chain, as of the released slots; `machine` stores it, as of the
+applied ones. Both use this module, and no other code does.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NodeId, Slot
 
-FOUNDING_SLOT = Slot(0)
-"""Where the first configuration stands: it governs from slot 1 at once."""
+BOOTSTRAP_SLOT = Slot(0)
+"""The slot of the first configuration: it governs from slot 1 on."""
 
 Chosen = tuple[Slot, Configuration]
 """The slot in which it was chosen, and the configuration."""
@@ -45,7 +45,7 @@ class Chain:
 
     def governs_from(self, slot: Slot) -> Slot:
         """The first slot that a configuration chosen in `slot` governs."""
-        return Slot(1) if slot == FOUNDING_SLOT else Slot(slot + self._alpha)
+        return Slot(1) if slot == BOOTSTRAP_SLOT else Slot(slot + self._alpha)
 
     def followed_by(self, slot: Slot, configuration: Configuration) -> "Chain":
         """With a configuration that was chosen in `slot`, above all others."""

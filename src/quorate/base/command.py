@@ -1,7 +1,7 @@
 """What every command is: a change of replicated state, as data.
 
-A command is self-contained: ids, chance and durations are drawn at the gateway and travel in
-it; time enters only by the stamp of its batch. The first element of the encoded array is the
+A command is self-contained: ids, random values and durations are drawn at the gateway and are part
+of it; time enters only by the log time of its batch. The first element of the encoded array is the
 tag. Tags are part of the log's format: `base.numbers` says which domain may use which.
 """
 
@@ -20,7 +20,7 @@ encode_command = msgspec.msgpack.Encoder().encode
 
 
 def join_commands(encoded: list[bytes]) -> bytes:
-    """Make a bundle's body of encoded commands: an array header and their bytes.
+    """Make the payload of a bundle from encoded commands: an array header and their bytes.
 
     Raises:
         ValueError: More than 65,535 commands.

@@ -1,7 +1,7 @@
 """Configuration as frozen structs: what must be equal everywhere, and what may differ.
 
-`validate()` lists every fault at once and changes nothing. Floors above read files and flags;
-this room takes what they made of them.
+`validate()` lists every fault at once and changes nothing. Higher layers read files and flags, and
+make these structs.
 """
 
 import msgspec
@@ -49,16 +49,16 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How patient a node is. May differ between nodes, should not differ much. Seconds."""
+    """Timeouts and intervals of a node, in seconds. May differ between nodes, should not much."""
 
     heartbeat_s: float = 0.1  # ten per election timeout: nine may be lost
-    election_timeout_s: float = 1.0  # silence of a leader that makes a node poll; to twice this
-    reconnect_poll_s: float = 0.02  # a broken link to the leader: poll after up to this long
-    tell_s: float = 0.002  # a risen watermark leaves alone after this, if no batch takes it along
-    accept_resend_s: float = 0.15  # an unanswered Accept goes again, then doubling
-    fetch_resend_s: float = 0.2  # an unanswered Fetch goes again, to another peer
-    forward_resend_s: float = 0.3  # an unapplied bundle goes again, then doubling to 16 times
-    read_resend_s: float = 0.15  # an unanswered read question or round goes again, renumbered
+    election_timeout_s: float = 1.0  # without a leader for this to twice this: pre-vote
+    reconnect_poll_s: float = 0.02  # a broken link to the leader: pre-vote after up to this
+    tell_s: float = 0.002  # a new watermark is sent alone after this, if no batch carries it
+    accept_resend_s: float = 0.15  # an unanswered Accept is sent again, then doubling
+    fetch_resend_s: float = 0.2  # an unanswered Fetch is sent again, to another peer
+    forward_resend_s: float = 0.3  # an unapplied bundle is sent again, doubling to 16 times
+    read_resend_s: float = 0.15  # an unanswered read request or round is repeated, renumbered
     hold_s: float = 7.0  # how long a write or read waits for a leader (Consul: rpc_hold_timeout)
     dead_s: float = 3.0  # silence that turns a member's serfHealth critical
     tick_s: float = 0.01  # a tenth of the shortest timeout above
@@ -91,7 +91,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tail_bytes_max: int = 64 * MIB  # chosen batches kept in memory for slow peers
     tail_slots_max: int = 20_000  # the same, in slots
-    gather_commands_min: int = 8  # with fewer under way nothing waits for company
+    gather_commands_min: int = 8  # with fewer in flight there is no batch delay
     slots_ahead_max: int = 1024  # Accepts further above the watermark than this are ignored
     bytes_ahead_max: int = 32 * MIB  # so are they with more than this in votes above the watermark
     fetch_bytes_max: int = MIB  # one answer to a Fetch
@@ -117,7 +117,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the pure node needs to know of its configuration."""
+    """The part of the configuration that the pure node needs."""
 
     cluster: ClusterConfig = ClusterConfig()
     timing: Timing = Timing()
@@ -135,8 +135,8 @@ class Bootstrap(msgspec.Struct, frozen=True):
     """How a node whose directory belongs to no cluster comes to belong to one.
 
     Attributes:
-        expect: Found a cluster together with so many others that expect the same; below 2: join.
-        is_alone: Found a cluster of one at once.
+        expect: Bootstrap a cluster of so many nodes that expect the same number; below 2: join.
+        is_alone: Bootstrap a cluster of one at once.
         addresses: Those to join, in the order in which they were given.
     """
 
@@ -146,16 +146,16 @@ class Bootstrap(msgspec.Struct, frozen=True):
 
 
 JOIN_ONLY = Bootstrap()
-"""Join whatever cluster turns up."""
+"""Join any cluster that is found."""
 
 
 def local() -> NodeSettings:
-    """Nodes on one machine, for tests and demos: smaller memory, the same patience."""
+    """Nodes on one machine, for tests and demos: less memory, the same timeouts."""
     return NodeSettings(limits=Limits(tail_bytes_max=8 * MIB, tail_slots_max=4_000))
 
 
 def wan() -> NodeSettings:
-    """Nodes in several regions: five times as patient, a deeper window."""
+    """Nodes in several regions: five times the timeouts, a deeper window."""
     return NodeSettings(
         cluster=ClusterConfig(window_slots=8, alpha_slots=16), timing=Timing().scaled(5)
     )

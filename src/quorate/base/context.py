@@ -1,7 +1,7 @@
-"""What goes with every request from its gateway to the node: who asks, and under which terms.
+"""The context of a request, from its gateway to the node: the principal and the conditions.
 
-A gateway makes one `RequestContext` per request, or takes a shared one where nothing is special;
-whatever decides on a request gets it.
+A gateway makes one `RequestContext` per request, or uses a shared one; every function that decides
+on a request gets it.
 """
 
 from enum import Enum
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """On whose behalf something is asked: what access control will decide by.
+    """On whose behalf a request is made: access control will decide by it.
 
     Attributes:
         name: For logs and errors.
@@ -24,27 +24,27 @@ class Consistency(Enum):
     """How new a read must be."""
 
     DEFAULT = "default"  # linearizable
-    CONSISTENT = "consistent"  # the same, and the caller said so
-    STALE = "stale"  # what this node has
+    CONSISTENT = "consistent"  # the same, requested explicitly
+    STALE = "stale"  # the tables of this node
 
 
 ANONYMOUS = Principal()
-"""A principal that did not say who it is."""
+"""A principal that has not identified itself."""
 
 NODE = Principal("this node")
-"""What a node asks of itself."""
+"""The node itself."""
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
-    """Who asks, and how.
+    """The context of one request.
 
     Attributes:
         principal: Who.
         consistency: How new a read must be.
         age_s_max: Of a stale read: only from tables that are surely not older than this.
-        deadline_s: Monotonic time of the node after which nobody waits for the answer: what was
-            not proposed by then never is, and no read is confirmed any more.
-        trace_id: What the caller calls this request, in logs; "" if it has no name.
+        deadline_s: Monotonic time of the node after which the caller does not wait any more: what
+            was not proposed by then never is, and no read is confirmed.
+        trace_id: The caller's id of this request, for logs; "" if none.
     """
 
     principal: Principal = ANONYMOUS
@@ -55,18 +55,18 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_stale(self) -> bool:
-        """Whether a read may be answered without asking anybody."""
+        """Whether a read needs no confirmation."""
         return self.consistency is Consistency.STALE
 
 
 PLAIN = RequestContext()
-"""Nobody asks for anything special."""
+"""The default for all fields."""
 
 PLAIN_STALE = RequestContext(consistency=Consistency.STALE)
-"""Likewise, for a read of what this node has."""
+"""Likewise, for a stale read."""
 
 PLAIN_CONSISTENT = RequestContext(consistency=Consistency.CONSISTENT)
-"""Likewise, said to be consistent."""
+"""Likewise, consistent by request."""
 
 OWN = RequestContext(NODE)
-"""The node asks itself."""
+"""A request of the node itself."""

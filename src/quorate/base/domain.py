@@ -1,8 +1,8 @@
-"""What a domain is to the engine: one `Domain` that lists all that belongs to it.
+"""The interface of a domain to the engine: one `Domain` that lists all its parts.
 
 A domain is a package of layer 2 (`kv`, `sessions`, `catalog`): its commands, tables, handlers,
 reads, timers, reactions. Domains do not import each other, and `machine`, which applies their
-commands, imports none of them: it is given the list (`quorate.domains`).
+commands, imports none of them: it gets the list (`quorate.domains`).
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -33,8 +33,8 @@ LongHandler = Callable[[Any, Any], Work]
 class Derived(msgspec.Struct, frozen=True):
     """Says that a table is a secondary index: its rows follow from those of another table.
 
-    They are keys without a value. Handlers keep them up, by `Rows.add_derived` and
-    `remove_derived`; the engine makes them anew where they are missing: in a directory that an
+    They are keys without a value. Handlers maintain them, by `Rows.add_derived` and
+    `remove_derived`; the engine makes missing ones: in a directory that an
     older version wrote, and after a restore. They are part neither of the digest nor of snapshots
     for users.
 
@@ -99,12 +99,12 @@ class TimerKind(msgspec.Struct, frozen=True):
 
 
 class Upkeep(msgspec.Struct, frozen=True):
-    """Rows that nothing needs any more, deleted by and by.
+    """Rows that are not needed any more, deleted in the background.
 
     Attributes:
         is_due: Whether there are any (rows, log time).
-        sweep: Deletes some (rows, how many at most, whether all are looked at); returns how many
-            were deleted or looked at.
+        sweep: Deletes some (rows, how many at most, whether all are examined); returns how many
+            were deleted or examined.
     """
 
     is_due: Callable[[TableRows, int], bool]
@@ -120,7 +120,7 @@ class Pause(Enum):
 PAUSE = Pause.PAUSE
 
 Step = TxnItem | Pause | None
-"""What a verb gives, one by one: a result, a pause, or None for a row looked at in vain."""
+"""What a verb gives, one by one: a result, a pause, or None for a row without one."""
 
 
 class Operations(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ class Operations(msgspec.Struct, frozen=True):
 
 
 class OperationError(Exception):
-    """One operation of a transaction failed; the text says why, in Consul's words."""
+    """One operation of a transaction failed; the text is Consul's."""
 
 
 class Model(Protocol):
@@ -169,7 +169,7 @@ class Model(Protocol):
         ...
 
     def untake(self, index: int) -> None:
-        """The running command is undone: its index was never taken."""
+        """The running command is undone: its index is free again."""
         ...
 
     def tell(self, fact: Fact) -> None:
@@ -177,16 +177,16 @@ class Model(Protocol):
         ...
 
     def ask(self, question: Question[T]) -> T:
-        """What another domain knows."""
+        """Ask another domain."""
         ...
 
     def fail(self, text: str) -> NoReturn:
-        """What was applied must not be: the run fails."""
+        """An invariant is violated: the run fails."""
         ...
 
 
 class SimulatedRead(msgspec.Struct, frozen=True):
-    """A read that clients of the simulator make, and what they must see.
+    """A read of the simulator's clients, and its expected result.
 
     Attributes:
         see: What a client sees of one state of the tables: (`StateView`, key), as a value that can
@@ -212,7 +212,7 @@ class SimulatedRead(msgspec.Struct, frozen=True):
 
 
 class Simulation(msgspec.Struct, frozen=True):
-    """What the simulator needs to judge a domain.
+    """What the simulator needs to check a domain.
 
     Attributes:
         model: What each command, fact and question means, a second time and as simply as possible:
@@ -247,12 +247,12 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
         handlers: How a command that is short is applied.
         long_handlers: How one is that may take long.
         reactions: What it does, inside the same command, when another domain emits a fact.
-        resolvers: What it knows for others: (rows, question) -> answer.
-        asks: Questions that its handlers ask; another domain must answer them.
+        resolvers: How it answers questions of other domains: (rows, question) -> answer.
+        asks: Questions that its handlers ask; another domain must have a resolver.
         timers: Kinds of deadlines.
         subjects: The letters that begin its subjects. A number: of the table that remembers the
             removal of such a subject; None: the engine's, by `Rows.note_subject`.
-        upkeep: What it has to delete by and by.
+        upkeep: Its background deletions.
         operations: What it offers in transactions.
         simulation: For the simulator.
     """

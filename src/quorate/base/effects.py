@@ -1,9 +1,9 @@
-"""What a pure room may ask of its body.
+"""Effects: what a pure package requests of the runtime.
 
-The order of the list is the law of persistence: a SendWhenDurable leaves only after every Persist
-before it, in this list or an earlier one, is durable. A Send never waits. `node.gate` keeps that
-law for whole nodes: what a body sees are Persist and Send, and `Persisted` tells the gate how far
-the disk is. So no body can get the order wrong, and a seed can break what holds it.
+The order of the list matters: a SendWhenDurable is sent only after every Persist before it, in this
+list or an earlier one, is durable. A Send never waits. `node.gate` enforces that for whole nodes:
+the runtime sees Persist and Send, and reports by `Persisted` how much is durable. So the runtime
+cannot reorder effects, and the simulator can inject faults at each of them.
 
 Effects on what each group has of its own (records, messages, tables) say which group they are for.
 Others need not: a ticket is the caller's, links and the log file belong to the whole node.
@@ -22,7 +22,7 @@ from quorate.base.outcomes import Outcome
 from quorate.base.records import Record
 
 Ticket = Any
-"""What the body passed in with a request and gets back with its answer; never looked into."""
+"""What the runtime passed in with a request and gets back with its result; opaque."""
 
 
 class Persist(msgspec.Struct, frozen=True, gc=False):
@@ -33,14 +33,14 @@ class Persist(msgspec.Struct, frozen=True, gc=False):
 
 
 class SendWhenDurable(msgspec.Struct, frozen=True, gc=False):
-    """Say something that is true only if the disk remembers it. Seen inside `node` only."""
+    """A message that is true only if the disk holds its reason. Seen inside `node` only."""
 
     to: NodeId
     message: Message
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """Say something that promises nothing: a request, a refusal, a heartbeat."""
+    """A message that promises nothing: a request, a refusal, a heartbeat."""
 
     to: NodeId
     message: Message
@@ -69,9 +69,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class ReadReady(msgspec.Struct, frozen=True, gc=False):
-    """The tables are at or past the read point of these reads: answer now, in this turn.
+    """The tables have reached the read index of these reads: answer now, in this turn.
 
-    `log_time_ms` is the leader's logged time when it confirmed the point.
+    `log_time_ms` is the leader's log time when it confirmed the index.
     """
 
     tickets: Sequence[Ticket]
@@ -93,7 +93,7 @@ class ChangeDone(msgspec.Struct, frozen=True):
 
 
 class Truncate(msgspec.Struct, frozen=True):
-    """The log's records of slots up to this one may go (the promise may not)."""
+    """The log's records of slots up to this one may be removed (the promise may not)."""
 
     slot: Slot
     group: GroupNumber = GROUP
@@ -120,8 +120,8 @@ class Install(msgspec.Struct, frozen=True):
 class Configured(msgspec.Struct, frozen=True):
     """These are the members from now on: keep links to them and to no others.
 
-    Without a cluster id: nodes that were heard of while the cluster is bootstrapped. Links to them
-    are wanted beside those to the addresses to join.
+    Without a cluster id: nodes that were reported during bootstrap. Links to them are wanted beside
+    those to the addresses to join.
     """
 
     configuration: Configuration
@@ -135,9 +135,9 @@ NOTES = (
     "disk full",
     "disk has space",
     "following",
-    "founding abandoned",
-    "founding given up",
-    "founding refused",
+    "bootstrap abandoned",
+    "bootstrap given up",
+    "bootstrap refused",
     "join refused",
     "joining a cluster",
     "joining given up",
@@ -153,13 +153,13 @@ NOTES = (
     "transfer failed",
     "welcome refused",
 )
-"""What a Note may tell: each is a metric on every node from its start."""
+"""The names of notes: each is a metric on every node from its start."""
 
 
 class Close(msgspec.Struct, frozen=True):
-    """End the link to this peer, and say why in the log; it is dialed again after a while.
+    """End the link to this peer, and log the reason; it is dialed again after a while.
 
-    What still comes over it changes nothing.
+    Messages that still arrive on it have no effect.
     """
 
     peer: NodeId
@@ -182,7 +182,7 @@ OLD_COPY = "old_copy"
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """This node must not go on: its tables differ from most others, or its disk forgot."""
+    """This node must halt: its tables differ from most others, or its disk lost records."""
 
     code: str
     reason: str

@@ -14,8 +14,8 @@ QuorateError
 InvariantError(BaseException)        a bug in Quorate; only `agent` sees it, and exits
 
 *Definite* means: it surely did not happen, so the caller may try again blindly. *Indefinite*
-means: it was proposed and may still be chosen. Status codes and exit codes live on floors 5
-and 6 only.
+means: it was proposed and may still be chosen. Status codes and exit codes exist in the layers of
+gateways and programs only.
 """
 
 import copyreg
@@ -26,7 +26,7 @@ class QuorateError(Exception):
     """Root of the tree.
 
     Attributes:
-        code: Stable word of the API, lower case with underscores.
+        code: Stable part of the API, lower case with underscores.
         definite: True if the operation surely did not happen.
         response: What another program answered, as Consul's clients print it; empty if none did.
     """
@@ -103,7 +103,7 @@ class OutcomeUnknownError(QuorateError):
 
 
 class PeerError(QuorateError):
-    """The conversation with another node broke its rules: `local` we erred, `remote` they did."""
+    """A violation of the protocol between nodes: `local`: by this node, `remote`: by the other."""
 
     codes = frozenset({"local", "remote"})
 
@@ -126,7 +126,7 @@ class StorageError(QuorateError):
 
 
 class InvariantError(BaseException):
-    """A bug in Quorate: going on could break a promise, so the process must end."""
+    """A bug in Quorate: to continue could break a promise, so the process must end."""
 
 
 def violated(text: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a body may tell a node. Each wish of `base.effects` that takes time is closed by one."""
+"""Events: what the runtime reports to a node. Each effect that takes time ends with one."""
 
 import msgspec
 
@@ -25,15 +25,15 @@ class Persisted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Connected(msgspec.Struct, frozen=True):
-    """A new link to `peer` stands; what was sent on an older one may be lost.
+    """A new link to `peer` was established; messages on an older one may be lost.
 
-    `cluster_id` is what the peer's directory belongs to, "" if to no cluster yet; `told` is what
-    our own Hello said of ours, None: what is so now.
+    `cluster_id` is the cluster of the peer's directory, "" if none yet; `announced` is the one in
+    our own Hello, None: the current one.
     """
 
     peer: Member
     cluster_id: str
-    told: str | None = None
+    announced: str | None = None
 
 
 class Disconnected(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
-"""What domains tell and ask each other while a command is applied, without knowing each other.
+"""Facts and questions between domains while a command is applied; domains do not import each other.
 
-A **fact** says what a domain does; others react to it inside the same command, under its index,
-in the order of the list of domains. A **question** is answered by the one domain that knows.
+A **fact** describes what a domain does; others react to it inside the same command, under its
+index, in the order of the list of domains. A **question** is answered by the one domain that has a
+resolver.
 """
 
 from typing import Generic, TypeVar
@@ -19,7 +20,7 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class SessionEnded(Fact, frozen=True):
-    """A session is gone.
+    """A session has ended.
 
     Attributes:
         id: Of the session.
@@ -33,13 +34,13 @@ class SessionEnded(Fact, frozen=True):
 
 
 class NodeLeaving(Fact, frozen=True):
-    """A node is about to be removed, or was never there: what is bound to it ends first."""
+    """A node is about to be removed, or does not exist: what is bound to it ends first."""
 
     name: str
 
 
 class NodeRemoved(Fact, frozen=True):
-    """A node is gone, with its checks and services."""
+    """A node was removed, with its checks and services."""
 
     name: str
 
@@ -53,14 +54,14 @@ class CheckStatusChanged(Fact, frozen=True):
 
 
 class CheckRemoved(Fact, frozen=True):
-    """A check of a node is gone, and the node is not."""
+    """A check of a node was removed, and the node was not."""
 
     node: str
     check: str
 
 
 class Question(msgspec.Struct, Generic[T], frozen=True):
-    """Something that one domain knows; `T` is the type of the answer."""
+    """A question that one domain answers; `T` is the type of the answer."""
 
 
 class IsSessionAlive(Question[bool], frozen=True, gc=False):

@@ -77,7 +77,7 @@ DIRECTORY = Format(
 LOG = Format(
     (
         "builds before 0.1.0 was released",
-        "fields at the end of PROMISED and FOUNDED; commands with limits under new tags",
+        "fields at the end of PROMISED and BOOTSTRAPPED; commands with limits under new tags",
         "the group number in the header of each record, under another magic",
         "commands of the catalog with fields in place of JSON, under new tags",
     )

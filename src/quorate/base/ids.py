@@ -1,6 +1,6 @@
-"""The words that name things: nodes, ballots, slots, indexes.
+"""Identifiers: nodes, ballots, slots, indexes.
 
-Nothing here has behaviour beyond order and equality. `docs/glossary.md` defines each word.
+They have no behaviour beyond order and equality. `docs/glossary.md` defines each term.
 """
 
 from typing import NewType

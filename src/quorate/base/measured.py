@@ -18,7 +18,7 @@ HAS_LEADER = gauge(
 
 LEADER_LAST_HEARD_SECONDS = gauge(
     "leader_last_heard_seconds",
-    "How long ago the leader was heard; 0 on the leader, +Inf if never.",
+    "Seconds since the last contact with the leader; 0 on the leader, +Inf if never.",
     unit=Unit.SECONDS,
 )
 
@@ -34,7 +34,7 @@ VOTERS = gauge(
 
 MEMBERS_HEARD = gauge(
     "members_heard",
-    "Nodes of the configuration that this node hears, itself included.",
+    "Nodes of the configuration that this node reaches, itself included.",
 )
 
 CONFIGURATION_NUMBER = gauge(
@@ -135,7 +135,7 @@ COMMIT_SECONDS = histogram(
 
 PEERS_CONNECTED = gauge(
     "peers_connected",
-    "Peers to whom a connection stands.",
+    "Peers with an open connection.",
 )
 
 PEER_CONNECTIONS = gauge(
@@ -171,7 +171,7 @@ PEER_DIALS_TOTAL = counter(
 
 PEER_CONNECTS_TOTAL = counter(
     "peer_connects_total",
-    "Connections to peers that came to stand.",
+    "Connections to peers that were established.",
 )
 
 PEER_DISCONNECTS_TOTAL = counter(
@@ -303,7 +303,7 @@ HTTP_REQUEST_SECONDS = histogram(
 
 BUILD_INFO = gauge(
     "build_info",
-    "1, with the version of Quorate and the one that Consul's clients are told.",
+    "1, with the version of Quorate and the version of Consul that clients get.",
     "version",
     "consul_version",
 )

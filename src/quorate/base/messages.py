@@ -1,9 +1,10 @@
-"""What nodes say to each other. `docs/protocol/paxos.md` draws who says what when.
+"""Messages between nodes. `docs/protocol/paxos.md` shows who sends what when.
 
 | Message | Leaves as | Rests on |
 |---|---|---|
 | Prepare, Promise, Accepted | SendWhenDurable | a durable ballot, promise or vote |
-| Found, FoundStored, FoundDone, FoundCancelled, Identity | SendWhenDurable | a durable founding |
+| Found, FoundStored, FoundDone, FoundCancelled, Identity | SendWhenDurable | a durable bootstrap
+record |
 | everything else | Send | nothing that is not yet durable |
 
 Tags are part of the wire format: never reuse or renumber one.
@@ -151,29 +152,30 @@ class ReadIndexAnswer(msgspec.Struct, frozen=True, array_like=True, tag=11):
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, tag=12):
-    """Please propose this bundle; I follow you."""
+    """Asks the leader to propose this bundle."""
 
     bundle: Bundle
 
 
 class ForwardGap(msgspec.Struct, frozen=True, array_like=True, tag=13):
-    """I cannot take that bundle: the next of yours that fits is `sequence` of `incarnation`."""
+    """That bundle does not follow: the next one that does is `sequence` of `incarnation`."""
 
     incarnation: int
     sequence: int
 
 
 class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=14):
-    """Send me chosen batches from `slot_first` on, as many as fit one answer."""
+    """Asks for chosen batches from `slot_first` on, as many as fit one answer."""
 
     slot_first: Slot
     slot_last: Slot
 
 
 class Fetched(msgspec.Struct, frozen=True, array_like=True, tag=15):
-    """Chosen batches from `slot_first` on, in order; `watermark` is what I know.
+    """Chosen batches from `slot_first` on, in order; `watermark` is the sender's.
 
-    Empty with `slot_tail` above `slot_first`: I no longer hold those, take a snapshot.
+    Empty with `slot_tail` above `slot_first`: the sender does not hold those any more; a snapshot
+    is needed.
     """
 
     slot_first: Slot
@@ -189,14 +191,14 @@ class TransferNow(msgspec.Struct, frozen=True, array_like=True, tag=16):
 
 
 class SnapshotAsk(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """Send chunk `number` of snapshot `transfer`; number 0 with an own fresh `transfer` opens."""
+    """Asks for chunk `number` of snapshot `transfer`; number 0 with a new `transfer` opens it."""
 
     transfer: int
     number: int
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=18):
-    """Rows of my tables as of applied `slot`, in key order; `rows` is a msgpack list of pairs.
+    """Rows of the sender's tables as of applied `slot`, in key order, as a msgpack list of pairs.
 
     `crc` is the CRC32C of `rows`. The last chunk has `is_last`; `rows` may be empty. `refused`
     says why there is none. `format` is that of the tables, see `base.formats.STATE`.
@@ -213,7 +215,7 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=18):
 
 
 class ChangeAsk(msgspec.Struct, frozen=True, array_like=True, tag=19):
-    """Please make this change of membership; `number` names the question."""
+    """Asks for this change of membership; `number` names the request."""
 
     number: int
     verb: str  # "add" (as learner), "promote", "remove", "transfer"
@@ -228,42 +230,42 @@ class ChangeAnswer(msgspec.Struct, frozen=True, array_like=True, tag=20):
     text: str
 
 
-class Meet(msgspec.Struct, frozen=True, array_like=True, tag=21):
-    """I am nobody's yet, expect `expect` founders, and know these who say the same."""
+class DiscoveryReport(msgspec.Struct, frozen=True, array_like=True, tag=21):
+    """The sender is uninitialised, expects `expect` nodes, and knows these that do so, too."""
 
     expect: int
     known: tuple[Member, ...]
 
 
-class Found(msgspec.Struct, frozen=True, array_like=True, tag=22):
-    """Founding, first step: store this cluster id with exactly these founders."""
+class BootstrapOffer(msgspec.Struct, frozen=True, array_like=True, tag=22):
+    """Bootstrap, first step: store this cluster id with exactly these initial members."""
 
     cluster_id: str
     configuration: Configuration
 
 
-class FoundStored(msgspec.Struct, frozen=True, array_like=True, tag=23):
-    """My directory now belongs to that founding, durably; `proposer` is who began it."""
+class BootstrapStored(msgspec.Struct, frozen=True, array_like=True, tag=23):
+    """The sender has stored that bootstrap, durably; `proposer` is the node that proposed it."""
 
     cluster_id: str
     proposer: NodeId = NO_NODE
 
 
-class FoundDone(msgspec.Struct, frozen=True, array_like=True, tag=24):
-    """All founders have stored it: the cluster exists."""
+class BootstrapDone(msgspec.Struct, frozen=True, array_like=True, tag=24):
+    """All initial members have stored it: the cluster exists."""
 
     cluster_id: str
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, tag=25):
-    """A cluster exists here: to a node that is nobody's and asked to join."""
+    """A cluster exists: the answer to an uninitialised node that asked to join."""
 
     cluster_id: str
     configuration: Configuration
 
 
 class Join(msgspec.Struct, frozen=True, array_like=True, tag=26):
-    """Let me in, as learner first. Repeated until a configuration names me."""
+    """Asks for admission, as learner first. Repeated until a configuration has the sender."""
 
     member: Member
 
@@ -275,38 +277,38 @@ class Removed(msgspec.Struct, frozen=True, array_like=True, tag=27):
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True, tag=28):
-    """My directory belongs to this cluster now; "" if to none yet.
+    """The directory of the sender belongs to this cluster now; "" if to none yet.
 
-    Said when it has become known while links stood, so that both ends judge the link again, and
-    repeated until an answer comes.
+    Sent when it has become known after the link was made, so that both ends check the link again,
+    and repeated until an answer arrives.
     """
 
     cluster_id: str
     is_answer: bool = False
 
 
-class FoundCancelled(msgspec.Struct, frozen=True, array_like=True, tag=29):
-    """I do not hold that founding. From who began it: it will never be complete."""
+class BootstrapCancelled(msgspec.Struct, frozen=True, array_like=True, tag=29):
+    """The sender does not hold that bootstrap. From its proposer: it will never be complete."""
 
     cluster_id: str
 
 
-class FoundAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=33):
-    """Durably: I will not take part in that founding unless it is complete already (BST-6)."""
+class BootstrapAbandoned(msgspec.Struct, frozen=True, array_like=True, tag=33):
+    """Durably: the sender takes no part in that bootstrap unless it is complete already (BST-6)."""
 
     cluster_id: str
 
 
 class MemberProgress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a member is, and how long ago the leader heard it."""
+    """How far a member is, and the time since the leader's last contact with it."""
 
     node: NodeId
     watermark: Slot
-    heard_ms: int
+    last_contact_ms: int
 
 
 class Overview(msgspec.Struct, frozen=True, array_like=True, tag=30):
-    """From the leader, once a second: what it knows of every member that it has heard."""
+    """From the leader, once a second: the progress of every member that has answered."""
 
     members: tuple[MemberProgress, ...]
 
@@ -366,17 +368,17 @@ Message = (
     | SnapshotChunk
     | ChangeAsk
     | ChangeAnswer
-    | Meet
-    | Found
-    | FoundStored
-    | FoundDone
+    | DiscoveryReport
+    | BootstrapOffer
+    | BootstrapStored
+    | BootstrapDone
     | Welcome
     | Join
     | Removed
     | Overview
     | Identity
-    | FoundCancelled
-    | FoundAbandoned
+    | BootstrapCancelled
+    | BootstrapAbandoned
     | Restarted
     | Recognized
     | ConfigurationDurable

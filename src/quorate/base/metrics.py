@@ -1,7 +1,7 @@
 """Metrics: what a node counts and measures, as plain numbers with a name, a kind and a help text.
 
 The pure packages count in plain attributes, and measure with `Histogram`; a list of `Metric`s is
-made only when somebody asks. A gateway turns the list into the format of whoever asked.
+made only on request. A gateway converts the list to the requested format.
 
 MET-1: the same names and labels are there on every node from its start, whatever has happened
     there. A rule in an alert file then never meets a series that does not exist yet.
@@ -36,8 +36,8 @@ class Histogram:
     Attributes:
         counts: Per bucket, not added up; the last one is for what is longer than every bound.
         total_s: The sum of all durations.
-        note: Takes a duration that `gather` will count: what is measured in every turn is counted
-            in groups; in any thread. Whoever notes has `gather` called now and then.
+        note: Takes a duration that `collect` will count: what is measured in every turn is counted
+            in groups; in any thread. The caller must call `collect` regularly.
 
     Cost: 0.2 µs for an observation, a third for one that is noted; 17 integers.
     """
@@ -81,7 +81,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One figure of a metric, told apart from its others by labels."""
+    """One figure of a metric, distinguished from others by labels."""
 
     value: float | Histogram
     labels: Labels = ()
@@ -130,7 +130,7 @@ class Declaration(msgspec.Struct, frozen=True):
 
 
 def counter(name: str, text: str, *labels: str, unit: Unit = Unit.NONE) -> Declaration:
-    """A figure that only rises while the process lives."""
+    """A figure that only rises while the process runs."""
     return Declaration(name, MetricKind.COUNTER, text, unit, labels)
 
 

@@ -1,7 +1,7 @@
-"""Where floors meet: Protocols that a body, a gateway or a test double fills.
+"""Ports between layers: Protocols that the runtime, the simulator or a test double fills.
 
-All callbacks and iterators are synchronous and run on the one thread of the node. Who passes
-bytes gives them away; nobody mutates them afterwards.
+All callbacks and iterators are synchronous and run on the one thread of the node. Bytes that are
+passed are not mutated afterwards.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Rng(Protocol):
-    """Seeded chance; `random.Random` fills it."""
+    """Seeded randomness; `random.Random` fills it."""
 
     def random(self) -> float:
         """A float in [0, 1)."""
@@ -53,11 +53,11 @@ class View(Protocol):
 
 
 class CurrentView(View, Protocol):
-    """The last committed state: it moves on with every commit."""
+    """The last committed state: it changes with every commit."""
 
     @property
     def version(self) -> int:
-        """Another number after every change: what was read at the same one still holds."""
+        """Another number after every change: at an equal one nothing has changed."""
         ...
 
 
@@ -65,7 +65,7 @@ class HeldView(View, Protocol):
     """A View that stays at its state until closed (a snapshot under way)."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         ...
 
 
@@ -85,7 +85,8 @@ class Transaction(View, Protocol):
 
         Raises:
             StorageError: `disk_full`, here or from `put` or `delete`; nothing was changed. Abort,
-                and begin again: at once (a body may have grown), then when there is space.
+                and begin again: at once (the store may have been enlarged), then when there is
+                    space.
         """
         ...
 
@@ -97,7 +98,8 @@ class Transaction(View, Protocol):
 class Tables(CurrentView, Protocol):
     """Ordered rows of bytes. As a View it shows the last committed state.
 
-    Keys may be up to 64 KiB, values up to 1 MiB. `tests/contract` runs one suite on every body.
+    Keys may be up to 64 KiB, values up to 1 MiB. `tests/contract` runs one suite on every
+    implementation.
 
     Raises (every read):
         StorageError: `corrupt`: a row does not match its checksum; it is never served.
@@ -110,8 +112,8 @@ class Tables(CurrentView, Protocol):
     def hold(self, *, is_for_client: bool = False) -> HeldView:
         """A view of the current state that outlives later commits.
 
-        One that pins too much of what changed meanwhile is closed: its reader gets `StorageError`
-        `locked`, and begins anew.
+        One that pins too many old rows is closed: its reader gets `StorageError` `locked`, and
+        begins again.
 
         Args:
             is_for_client: It may pin less than one that the node itself needs.
@@ -143,10 +145,10 @@ class TableRows(Protocol):
 
 
 class Rows(TableRows, Protocol):
-    """What the handler of a domain's command works on.
+    """The tables and the batch, for handlers of commands.
 
     Attributes:
-        log_time_ms: Logged time of this batch; the only time that apply knows.
+        log_time_ms: Log time of this batch; the only time that apply depends on.
         removals_left: Rows that commands of this batch may still remove one by one; a larger
             tree is noted as removed.
         result_bytes_max: What the result of one transaction may hold.
@@ -164,7 +166,7 @@ class Rows(TableRows, Protocol):
         ...
 
     def written(self, table: int, first: bytes) -> list[bytes]:
-        """Keys that begin like this and were written by this transaction so far."""
+        """Keys with this prefix that this transaction has written so far."""
         ...
 
     def limit_removals(self, most: int) -> int:
@@ -178,7 +180,7 @@ class Rows(TableRows, Protocol):
     def note_removal(self, prefix: bytes) -> None:
         """From this command's index on, older rows with this prefix are gone: see `kv.trees`.
 
-        The caller touches what readers of them wait for.
+        The caller marks their watch keys changed.
         """
         ...
 
@@ -207,26 +209,26 @@ class Rows(TableRows, Protocol):
         ...
 
     def mark_changed(self, table: int, subject: bytes) -> None:
-        """Note that this command, having taken its index, changed a subject of a table."""
+        """Mark a watch key of a table changed by this command, which has taken its index."""
         ...
 
     def note_subject(self, table: int, subject: bytes) -> None:
-        """Touch it and store the index as its newest change, for subjects no row tells."""
+        """Mark it changed and store the index as its newest change, for keys without a row."""
         ...
 
     def schedule_removal(self, subject: bytes) -> None:
-        """Have what is stored about a removed subject forgotten some time after now."""
+        """Schedule the removal of the tombstone or index of a removed subject."""
         ...
 
     def set_timer(self, kind: str, key: bytes, due_ms: int) -> None:
-        """Have what is proposed that `kind` says (`base.domain.TimerKind`) at that log time.
+        """Have the command of this kind (`base.domain.TimerKind`) proposed at that log time.
 
         Derived, not stored; replaces an earlier deadline of this key.
         """
         ...
 
     def clear_timer(self, kind: str, key: bytes) -> None:
-        """There is no deadline any more."""
+        """Remove a deadline."""
         ...
 
     def emit(self, fact: Fact) -> Generator[None, None, None]:
@@ -237,20 +239,20 @@ class Rows(TableRows, Protocol):
         ...
 
     def ask(self, question: Question[T]) -> T:
-        """What another domain knows."""
+        """Ask another domain."""
         ...
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What is known of a member from a distance.
+    """What is known of another member.
 
     Attributes:
         watermark: It had applied, or could, every slot up to here.
-        heard_s: Seconds since the leader heard it.
+        last_contact_s: Seconds since the leader's last contact with it.
     """
 
     watermark: Slot
-    heard_s: float
+    last_contact_s: float
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -258,11 +260,11 @@ class Status(msgspec.Struct, frozen=True):
 
     Attributes:
         leader: The member believed to lead; None if unknown.
-        heard_s: Seconds since the leader was heard; 0 on the leader, infinity if never.
+        last_contact_s: Seconds since the last contact with the leader; 0 on it, infinity if never.
         is_serving: This node believes that writes can be taken by the cluster now.
-        healthy: Ids of members heard of lately, this node included.
+        healthy: Ids of members that were reachable lately, this node included.
         seen: What is known of each member: the leader measures it and tells the others once a
-            second. A member that it has not heard is missing.
+            second. A member that never answered is missing.
         reason: Why this node knows no serving leader, as a clause for people, without a full stop;
             "" while it knows one. "removed" as role: the cluster has removed this node, and nothing
             that it holds is kept up to date any more.
@@ -272,7 +274,7 @@ class Status(msgspec.Struct, frozen=True):
     cluster_id: str
     role: str  # "leader", "follower", "candidate", "learner", "joining", "removed"
     leader: Member | None
-    heard_s: float
+    last_contact_s: float
     is_serving: bool
     ballot: Ballot
     watermark: Slot
@@ -296,7 +298,7 @@ Done = Callable[[Outcome | QuorateError], None]
 
 
 class Submit(Protocol):
-    """Write road: from a gateway into the log."""
+    """Writes: from a gateway into the log."""
 
     def submit(
         self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
@@ -306,7 +308,7 @@ class Submit(Protocol):
         Args:
             context: Who asks. What is still unproposed at its deadline, or after the node's hold
                 time, is withdrawn with `UnavailableError("no_quorum", "No cluster leader")`.
-            command: Self-contained: ids and chance are drawn by the caller.
+            command: Self-contained: ids and random values are drawn by the caller.
             done: Gets an Outcome (its value may be a Failure), or UnavailableError (definite:
                 never proposed) or OutcomeUnknownError.
             urgent: Goes before others that wait (sessions, expiries).
@@ -315,12 +317,12 @@ class Submit(Protocol):
 
 
 class ReadIndex(Protocol):
-    """Read road."""
+    """Linearizable reads."""
 
     def read(self, context: RequestContext, done: Callable[[int | QuorateError], None]) -> None:
         """Call `done` when this node's tables are linearizable for a read begun now.
 
-        It gets the leader's logged time in ms when the point was confirmed, or
+        It gets the leader's log time in ms when the read index was confirmed, or
         `UnavailableError("no_quorum")` when that takes until the deadline of the context, or
         longer than the node's hold time. It must read within the call. Stale reads just read.
         """
@@ -336,7 +338,7 @@ class WatchHandle(Protocol):
     """A registered watcher."""
 
     def cancel(self) -> None:
-        """Forget it; harmless if it fired."""
+        """Cancel it; harmless if it was called."""
         ...
 
 
@@ -346,7 +348,7 @@ class Watch(Protocol):
     def watch(
         self, context: RequestContext, subjects: Sequence[bytes], fire: Callable[[], None]
     ) -> WatchHandle:
-        """Call `fire` once when a batch touched any subject (`machine.watches` names them).
+        """Call `fire` once when a batch has changed any of these watch keys.
 
         It is called after the batch is applied; the caller evaluates its query again then.
         """
@@ -384,7 +386,7 @@ class Admin(Protocol):
 
 
 class Local(Submit, ReadIndex, Watch, Admin, Protocol):
-    """All that a gateway may ask of the node it lives on."""
+    """All that a gateway may request of its node."""
 
     @property
     def now_s(self) -> float:
@@ -410,7 +412,7 @@ class Local(Submit, ReadIndex, Watch, Admin, Protocol):
 
 
 class Clock(Protocol):
-    """Where a body gets its time from."""
+    """The source of time."""
 
     def __call__(self) -> float:
         """Monotonic seconds."""

@@ -11,7 +11,7 @@ from quorate.base.ids import Ballot, Slot
 
 
 class Promised(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The acceptor will listen to no ballot below this one.
+    """The acceptor accepts no ballot below this one.
 
     With a `watermark` it also says what that of a Vote says: the leader of `ballot` knew every
     slot up to it chosen. 0: nothing is said. Versions that do not know it read it as 0.
@@ -41,15 +41,15 @@ class Chosen(msgspec.Struct, frozen=True, array_like=True, tag=3):
     batch: bytes
 
 
-class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """This directory belongs to a cluster. A directory stores one complete founding in its life.
+class Bootstrapped(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """This directory belongs to a cluster. A directory stores at most one complete such record.
 
     `configuration` is the first one, governing from slot 1; for a node that joined a running
-    cluster it is what it was told on joining (a hint: the log and snapshots decide).
-    `complete` is False while a founding by several nodes is not yet stored by all of them. Until
-    then it may be given up: that is a record without a cluster id (rule BST-5 in `node.founding`).
-    The first of the voters is who began a founding. `is_abandoned`: this founder has said that it
-    will not take part unless the founding is complete already (BST-6).
+    cluster it is what the Welcome said (a hint: the log and snapshots decide).
+    `complete` is False while a bootstrap by several nodes is not yet stored by all of them. Until
+    then it may be given up: that is a record without a cluster id (rule BST-5 in
+    `node.bootstrapping`). The first of the voters is its proposer. `is_abandoned`: this node has
+    announced that it takes no part unless the bootstrap is complete already (BST-6).
     """
 
     cluster_id: str
@@ -58,4 +58,4 @@ class Founded(msgspec.Struct, frozen=True, array_like=True, tag=4):
     is_abandoned: bool = False
 
 
-Record = Promised | Vote | Chosen | Founded
+Record = Promised | Vote | Chosen | Bootstrapped

@@ -1,7 +1,7 @@
 """What a read gives, and what domains read from: one state of the tables.
 
 *Changed* is the index of the newest command that changed the subject, removals included: a
-blocked reader that holds index N is answered when changed > N. *Header* is what it is told. Where
+blocked reader that holds index N is answered when changed > N. *Header* is what it gets. Where
 a removal may have been forgotten, changed is at least the floor; after a restore it is at least
 the restore's index. The header is never below changed, or a reader that asks again with it would
 be answered at once for ever.

@@ -7,7 +7,7 @@ listed by the domains; `base.numbers` keeps them apart.
 from enum import IntEnum
 
 SUBJECTS = 9
-"""Table: subject of a blocking query -> index of its newest change, if no row tells it."""
+"""Table: subject of a blocking query -> index of its newest change, if no row has it."""
 
 TOMBSTONES = 10
 """Table: index as 8 bytes, subject -> nothing: what was removed, oldest first."""
@@ -16,7 +16,7 @@ TOMBSTONES = 10
 class Meta(IntEnum):
     """Rows of the machine itself, outside every generation."""
 
-    STATE = 1  # applied slot, indexes, stamps, digest, generation: one row, written per batch
+    STATE = 1  # applied slot, indexes, log time, digest, generation: one row, written per batch
     ORIGINS = 2  # node id -> incarnation, sequence
     CONFIGURATIONS = 3  # slot of each configuration in force or to come
     RESTORE = 4  # a restore under way

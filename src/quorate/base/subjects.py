@@ -1,15 +1,15 @@
-"""What a blocking query waits for, as bytes: a letter and a name.
+"""Watch keys (subjects), as bytes: what a blocking query waits for, a letter and a name.
 
-Commands touch bare subjects, or at once all that begin alike; a watcher asks for one exactly, or
-for all that begin alike. Each domain names its own subjects, under letters that its `Domain`
+A command marks keys changed, or all keys with a prefix; a watcher waits for an exact key, or for
+all keys with a prefix. Each domain names its own subjects, under letters that its `Domain`
 lists; names of nodes and services are compared without case, keys and session ids are not.
 """
 
 EVERYTHING = b""
-"""Touched when the whole state was replaced: wakes every watcher."""
+"""Marked when the whole state was replaced: wakes every watcher."""
 
 EXACTLY, BEGINNING = b"=", b"*"
-"""How a watcher compares; also what a command touches begins with the latter, if it is many."""
+"""Exact key or prefix: the first byte of what a watcher waits for, or a command marks."""
 
 TABLE = b"t"
 """The letter of `of_table`."""
@@ -34,10 +34,10 @@ def of_table(table: int) -> bytes:
 
 
 def exactly(subject: bytes) -> bytes:
-    """Watch this subject."""
+    """Watch this key."""
     return EXACTLY + subject
 
 
 def beginning(subject: bytes) -> bytes:
-    """Watch, or touch, every subject that begins like this."""
+    """Watch, or mark, every key with this prefix."""
     return BEGINNING + subject

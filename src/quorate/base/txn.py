@@ -10,7 +10,7 @@ ITEM_BYTES = 128
 
 
 class TxnOp(msgspec.Struct, frozen=True, array_like=True):
-    """One KV operation; `verb` in Consul's words (`set`, `cas`, `lock`, `get-tree` …).
+    """One KV operation; `verb` as in Consul's API (`set`, `cas`, `lock`, `get-tree` …).
 
     The gateway has checked the shape of fields, not the verb: an unknown one fails at apply,
     as the other failures do, with its number in the list.
@@ -51,7 +51,7 @@ class TxnItem(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TxnOpFailure(msgspec.Struct, frozen=True, array_like=True):
-    """Why operation number `op_index` failed, in Consul's words."""
+    """Why operation number `op_index` failed, as in Consul."""
 
     op_index: int
     what: str

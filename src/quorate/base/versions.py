@@ -1,8 +1,8 @@
-"""The two versions that anybody is told: what Quorate is, and which Consul its API is that of.
+"""The two versions that a node shows: that of Quorate, and that of Consul whose API it has.
 
-Clients of Consul branch on its version, so that is what they are told where they look for one;
-Quorate's own stands beside it everywhere. A node says both in its row of the catalog, so that each
-member can tell those of every other.
+Clients of Consul branch on its version, so they get that one where they look for it; Quorate's own
+is beside it everywhere. A node says both in its row of the catalog, so that each
+member knows those of every other.
 """
 
 from quorate import __version__
@@ -21,5 +21,5 @@ NODE_ID_META = "quorate-node-id"
 
 
 def build(quorate: str, consul: str) -> str:
-    """Both as one word, in the form of the tag `build` of a member."""
+    """Both in one text, in the form of the tag `build` of a member."""
     return f"{consul}:quorate-{quorate}" if quorate else f"{consul}:"

@@ -1,9 +1,9 @@
 """Catch-up by snapshot: for a node whose hole is older than what its peers keep in memory.
 
-The asker pulls chunk by chunk, so its own pace is the flow control: it asks for no more while its
+The asker pulls chunk by chunk, so it controls the rate: it requests no more while its
 disk is behind with what came. The source holds one view
 of its tables per asker and remembers the last chunk for a repeat. Rows go into a fresh copy of
-the tables; the switch is atomic, and only then does the node's life go on from that slot.
+the tables; the switch is atomic, and only then the node continues from that slot.
 
 SNP-1: a chunk is taken only with a matching checksum, and only the one asked for.
 SNP-2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
@@ -29,17 +29,17 @@ from quorate.paxos.learning import Learning
 from quorate.paxos.replica import Replica
 from quorate.wire.checksum import crc32c
 
-CHUNK_PATIENCE_S = 2.0
-"""An unanswered question for a chunk goes again after this long."""
+CHUNK_TIMEOUT_S = 2.0
+"""An unanswered request for a chunk is repeated after this long."""
 
 UNSTORED_MAX = 8
-"""So many chunks may wait for the disk; the next one is asked for when one of them is stored."""
+"""This many chunks may wait for the disk; the next one is requested when one of them is stored."""
 
 TRIES_MAX = 5
-"""Unanswered questions after which the asker looks for another source."""
+"""Unanswered requests after which the requester looks for another source."""
 
 SOURCE_IDLE_S = 60.0
-"""A source lets go of its view when the asker was silent for this long."""
+"""A source closes its view when the requester was silent for this long."""
 
 
 class OutgoingTransfer(msgspec.Struct):
@@ -89,12 +89,12 @@ class Source:
         return [Send(sender, serving.last)]
 
     def tick(self, now_s: float) -> None:
-        """Let go of what nobody asks for any more."""
+        """Close views that are not requested any more."""
         for peer in [p for p, s in self._servings.items() if now_s - s.asked_s > SOURCE_IDLE_S]:
             self._close(peer)
 
     def close(self) -> None:
-        """Let go of every view: the tables are being replaced or the node stops."""
+        """Close every view: the tables are being replaced or the node stops."""
         for peer in list(self._servings):
             self._close(peer)
 
@@ -121,7 +121,7 @@ class Source:
             serving.view.close()
 
 
-class Asker:
+class SnapshotRequester:
     """Takes a snapshot from a peer, one at a time."""
 
     def __init__(self, incarnation: int) -> None:
@@ -135,7 +135,7 @@ class Asker:
         self.source: NodeId | None = None
         self.is_installing = False
         self.has_failed = False
-        self._refusal: str = ""  # the last one told; repeated ones are not
+        self._refusal: str = ""  # the last one that was logged; repeated ones are not
 
     def begin(self, source: NodeId, now_s: float) -> list[Effect]:
         """Ask a peer for its tables."""
@@ -147,12 +147,12 @@ class Asker:
         return [*note, Send(source, SnapshotAsk(self._transfer, 0))]
 
     def give_up(self) -> None:
-        """Forget the transfer; the replica will find its hole again."""
+        """Forget the transfer; the replica will find again which slots it lacks."""
         self.source = None
         self.is_installing = False
 
     def take_failure(self) -> bool:
-        """Did the last transfer fail? Told once, so that another one may begin."""
+        """Did the last transfer fail? True once, so that another one may begin."""
         has_failed, self.has_failed = self.has_failed, False
         return has_failed
 
@@ -196,7 +196,7 @@ class Asker:
     def tick(self, now_s: float) -> list[Effect]:
         """Ask again for a chunk that did not come; give up after some tries."""
         is_idle = self.source is None or self.is_installing or self._is_full
-        if is_idle or now_s - self._asked_s < CHUNK_PATIENCE_S:
+        if is_idle or now_s - self._asked_s < CHUNK_TIMEOUT_S:
             return []
         return self._ask_again(now_s)
 
@@ -211,7 +211,7 @@ class Asker:
         return [Send(self.source, SnapshotAsk(self._transfer, self._number))]
 
     def is_done(self, transfer: int) -> bool:
-        """The body closed the last Install of this transfer."""
+        """The runtime has completed the last Install of this transfer."""
         if transfer != self._transfer or not self.is_installing:
             return False
         self.give_up()
@@ -228,7 +228,7 @@ class Asker:
 
 
 def _is_readable(chunk: Chunk) -> bool:
-    """Whether it holds rows; if not, a peer's bug or lie, it is as good as a wrong checksum."""
+    """Whether it holds rows; if not, a peer's bug or lie, it is handled as a wrong checksum."""
     try:
         rows_of(chunk.data)
     except ValueError:
@@ -243,17 +243,17 @@ class CatchUp:
         machine: It tells how far the tables are.
         tables: Which.
         limits: See `base.config`.
-        incarnation: Which life this is: no transfer has the number of one of another life.
+        incarnation: Of this node: no transfer has the number of one of another incarnation.
     """
 
     def __init__(self, machine: Machine, tables: Tables, limits: Limits, incarnation: int) -> None:
         self._machine = machine
-        self._source, self._asker = Source(tables, limits), Asker(incarnation)
+        self._source, self._requester = Source(tables, limits), SnapshotRequester(incarnation)
 
     def on_ask(self, sender: NodeId, message: SnapshotAsk, now_s: float) -> list[Effect]:
         """A peer asks for a chunk of our tables."""
         is_new = message.number == 0
-        if self._asker.is_installing or (is_new and self._machine.is_applying):
+        if self._requester.is_installing or (is_new and self._machine.is_applying):
             return []  # asked again, of these tables or elsewhere
         return self._source.on_ask(sender, message, self._machine.applied, now_s)
 
@@ -261,24 +261,24 @@ class CatchUp:
         self, sender: NodeId, message: SnapshotChunk, replica: Replica, now_s: float
     ) -> list[Effect]:
         """A chunk came; after the last one the replica releases nothing (SNP-3)."""
-        effects = self._asker.on_chunk(sender, message, replica.watermark, now_s)
-        if self._asker.is_installing:
+        effects = self._requester.on_chunk(sender, message, replica.watermark, now_s)
+        if self._requester.is_installing:
             replica.release.stop()
             self._source.close()  # the tables it shows are about to go
         return effects
 
     def on_stored(self, transfer: int, now_s: float) -> list[Effect]:
         """The disk has stored a chunk of a peer's tables."""
-        return self._asker.on_stored(transfer, now_s)
+        return self._requester.on_stored(transfer, now_s)
 
     def is_done(self, transfer: int) -> bool:
         """The last Install of the transfer that is awaited was closed."""
-        return self._asker.is_done(transfer)
+        return self._requester.is_done(transfer)
 
     def tick(self, learning: Learning, now_s: float) -> list[Effect]:
-        """Time passed: ask again, or look for another source; let go of what nobody asks for."""
-        effects = self._asker.tick(now_s)
-        if learning.snapshot_source and self._asker.take_failure():
+        """Time passed: repeat a request, or choose another source; close idle views."""
+        effects = self._requester.tick(now_s)
+        if learning.snapshot_source and self._requester.take_failure():
             learning.drop_snapshot_source()
         self._source.tick(now_s)
         return effects
@@ -286,10 +286,10 @@ class CatchUp:
     def begin(self, learning: Learning, now_s: float) -> list[Effect]:
         """Ask for a snapshot, if one is needed and no transfer is under way."""
         source = learning.snapshot_source
-        if source is None or self._asker.source is not None:
+        if source is None or self._requester.source is not None:
             return []
-        return self._asker.begin(source, now_s)
+        return self._requester.begin(source, now_s)
 
     def close(self) -> None:
-        """The node stops: let go of every view."""
+        """The node stops: close every view."""
         self._source.close()

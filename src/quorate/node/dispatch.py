@@ -1,6 +1,6 @@
-"""Dispatch: which part of a node takes which message, if it may be heard from its sender.
+"""Dispatch: which part of a node handles which message, if its sender may send it.
 
-What no part has asked for is for the replica, once this node is one.
+Messages without a handler go to the replica, once this node has one.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from quorate.base.effects import Effect
 from quorate.base.ids import NodeId
 from quorate.base.messages import Message
-from quorate.node.peering import Peering
+from quorate.node.identities import PeerIdentities
 
 Handler = Callable[[NodeId, Any, float], list[Effect]]
 """Takes the sender, a message of the type it was listed for, and the time."""
@@ -21,26 +21,26 @@ class Dispatch:
     """The table of a node's messages.
 
     Args:
-        peering: It knows who may be heard (IDN-1, IDN-2).
+        identities: Which nodes may send what (IDN-1, IDN-2).
     """
 
-    def __init__(self, peering: Peering) -> None:
-        self._peering = peering
+    def __init__(self, identities: PeerIdentities) -> None:
+        self._identities = identities
         self._handlers: dict[type, Handler] = {}
         self._other: Handler = _nothing
 
     def serve(self, handlers: Handlers) -> None:
-        """From now on these take the messages of their types."""
+        """Register handlers by the type of their messages."""
         self._handlers.update(handlers)
 
     def serve_other(self, handler: Handler) -> None:
-        """From now on this takes every other message."""
+        """Register the handler of all other messages."""
         self._other = handler
 
     def take(self, sender: NodeId, message: Message, now_s: float) -> list[Effect]:
-        """Give a message to its part, if it may be heard from this sender."""
-        kind, peering = type(message), self._peering
-        if sender not in peering.heard and not peering.admits(sender, kind):
+        """Call the handler of a message, if this sender may send it."""
+        kind, identities = type(message), self._identities
+        if sender not in identities.trusted and not identities.admits(sender, kind):
             return []
         return self._handlers.get(kind, self._other)(sender, message, now_s)
 

@@ -1,8 +1,8 @@
 """Forwarding: numbered bundles of this node on their way to the leader that it follows.
 
 The leader may be this node: then they wait in the `intake` with those of others. What is lost on
-the way is sent again by `origin`'s rules (ORG-1, ORG-2); a gap is told to whoever sent the bundle
-(INT-1).
+the way is sent again by the rules of `origin` (ORG-1, ORG-2); a gap is reported to the sender of
+the bundle (INT-1).
 """
 
 from quorate.base.batches import Bundle

@@ -1,8 +1,7 @@
 """Gate: which SendWhenDurable may leave.
 
-Replies are held until every Persist asked for before them is durable. The body never sees a
-SendWhenDurable: what may leave becomes a Send, what is for ourselves comes back as a message. So
-the law of persistence has one keeper, and it is pure.
+A SendWhenDurable is held until every Persist requested before it is durable. The runtime never sees
+one: it becomes a Send, or a message to this node itself. So one pure class enforces the order.
 
 GAT-1: a SendWhenDurable leaves only when `Persisted(mark)` has come with mark >= the number of
     records asked for when the SendWhenDurable was issued.

@@ -2,13 +2,13 @@
 
 `replica` (paxos) orders batches, `machine` applies them, `gate` holds replies back for the disk,
 `origin` and `reads` are what this node's clients wait for, `intake` what waits at a leader. The
-node gives a group events and time, and hands on what is heard; it knows the links and the cluster.
+node passes events, time and messages to a group; it knows the links and the cluster.
 
 APL-1: a batch is applied in slot order, each once, and only then answered.
 APL-2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops,
-    and comes back by itself. Noops have room (the log's ballast), and let a new leader serve reads.
+    and recovers by itself. Noops fit into the log's disk reserve: a new leader can serve reads.
 APL-3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
-    holds back the slots behind it. Votes, heartbeats and reads of what is applied go on.
+    holds back the slots behind it. Votes, heartbeats and reads of applied state continue.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,15 +38,15 @@ from quorate.base.messages import (
     SnapshotChunk,
 )
 from quorate.base.ports import Rng, Tables
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.base.subjects import EVERYTHING
 from quorate.machine.domains import Domains
 from quorate.machine.machine import BundleResult, Machine
 from quorate.machine.watches import Watches
-from quorate.node.agreement import Agreement
 from quorate.node.applying import AppliedSlot, Applying
 from quorate.node.catchup import CatchUp
 from quorate.node.dispatch import Handler, Handlers
+from quorate.node.divergence import DivergenceCheck
 from quorate.node.forwarding import Forwarding
 from quorate.node.gate import Gate
 from quorate.node.intake import Intake
@@ -57,8 +57,8 @@ from quorate.paxos.inputs import TurnInputs
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Replica
 
-Wishes = Callable[[float], list[Effect]]
-"""What the node wants to ask the leader in this turn, beside commands and reads."""
+LeaderRequests = Callable[[float], list[Effect]]
+"""Requests of the node to the leader in this turn, beside commands and reads."""
 
 
 class Group:
@@ -66,20 +66,20 @@ class Group:
 
     Args:
         me: This node as a member.
-        incarnation: Which life of its directory this is.
+        incarnation: Rises with each start on its directory.
         settings: See `base.config`.
         tables: What apply writes to; holds the state as of its applied slot.
         domains: Whose commands it applies.
-        rng: Chance for timeouts and ids.
+        rng: For timeouts and ids.
         now_s: Monotonic seconds at creation.
         wall_ms: Milliseconds since 1970, for people only.
-        dispatch: Takes messages of this node to itself, as those of others.
-        on_leader: Told when another node serves: whether it is this one.
+        dispatch: Handles messages of this node to itself, as those of others.
+        on_leader: Called when another node serves: whether it is this one.
 
     Attributes:
         cluster_id: What the group belongs to; "" until then.
         replica: None until the directory belongs to a cluster that exists.
-        refusal: Why clients are sent away; None: they are not.
+        refusal: Why clients are refused; None: they are not.
         is_full: The disk has no room (APL-2).
     """
 
@@ -108,7 +108,7 @@ class Group:
         self.origin = Origin(me.id, incarnation, settings)
         self.forwarding = Forwarding(self.origin)
         self.reads = Reads(incarnation, settings.timing.read_resend_s)
-        self.agreement = Agreement(me.id, settings.cluster.digest_every_slots)
+        self.divergence = DivergenceCheck(me.id, settings.cluster.digest_every_slots)
         self.reports = Reports(me.id, incarnation, rng, wall_ms)
         self._catch_up = CatchUp(self.machine, tables, limits, incarnation)
         self.cluster_id = ""
@@ -134,43 +134,45 @@ class Group:
         return {
             **self.forwarding.handlers,
             ReadIndexRequest: self._on_read_ask,
-            ReadIndexAnswer: self._on_read_point,
+            ReadIndexAnswer: self._on_read_index,
             SnapshotAsk: self._catch_up.on_ask,
             SnapshotChunk: self._on_snapshot_chunk,
             Heartbeat: self._on_heartbeat,
         }
 
-    # --- life --------------------------------------------------------------------------------
+    # --- start and stop ----------------------------------------------------------------------
 
-    def found(self, founded: Founded, now_s: float, *, is_recovering: bool = False) -> bool:
+    def bootstrap(
+        self, bootstrapped: Bootstrapped, now_s: float, *, is_recovering: bool = False
+    ) -> bool:
         """Become a replica of that cluster; False if there is no room, or it is one (APL-2)."""
         if self.replica is not None:
             return False
         if not self.machine.configurations:
             try:
-                self.machine.bootstrap(founded.cluster_id, founded.configuration)
+                self.machine.bootstrap(bootstrapped.cluster_id, bootstrapped.configuration)
             except StorageError as error:
                 if error.code != "disk_full" or is_recovering:
                     raise
                 return False  # tried again with the next event
-        self.cluster_id = founded.cluster_id
+        self.cluster_id = bootstrapped.cluster_id
         recall, applied = self.reports.recall(self.machine), self.machine.applied
         asked = (self._me.id, self._settings, self._membership(), applied, self._rng, now_s)
         self.replica = Replica(*asked, recall)
         return True
 
     def remember(self, record: Record) -> None:
-        """Replay a record of the log; one before the founding is kept back by whoever reads it."""
+        """Replay a record of the log; the caller holds back those before the bootstrap record."""
         if self.replica is not None:
             self.replica.remember(record)
 
     def apply_recovered(self) -> None:
-        """Apply what the log proved so far: nobody waits yet, so however much it is.
+        """Apply all that the log proves so far: no client waits yet.
 
         Raises:
             StorageError: `corrupt`: the tables cannot take what the log holds.
         """
-        while self.is_unsettled:
+        while self.is_apply_pending:
             self.applying.give_share()
             for effect in self._apply_released(0.0):
                 if isinstance(effect, Halt):
@@ -180,13 +182,13 @@ class Group:
         return Membership(self.machine.configurations, self._settings.cluster.alpha_slots)
 
     def configured(self) -> list[Effect]:
-        """Who should be linked."""
+        """The members that should be linked."""
         if self.replica is None:
             return []
         return [Configured(self.replica.membership.newest, self.cluster_id)]
 
     def refuse(self, refusal: UnavailableError, now_s: float) -> list[Refused]:
-        """The cluster has removed this node: from now on its clients are sent away."""
+        """The cluster has removed this node: refuse its clients from now on."""
         self.refusal = refusal
         refused = self.origin.withdraw_all(refusal) + self.reads.withdraw(refusal)
         self.watches.mark([EVERYTHING], now_s)
@@ -197,7 +199,7 @@ class Group:
         self.refusal = None
 
     def stop(self) -> list[Refused]:
-        """The node stops cleanly: refuse what waits, let go of what is held open."""
+        """The node stops cleanly: refuse what waits, close views."""
         self._catch_up.close()
         self.applying.stop()
         return self.origin.withdraw_all(UnavailableError("stopping", "this node is stopping"))
@@ -205,7 +207,7 @@ class Group:
     # --- events ------------------------------------------------------------------------------
 
     def on_persisted(self, mark: int, now_s: float) -> list[Effect]:
-        """The first `mark` records are durable: what waited for them leaves, or comes back here."""
+        """The first `mark` records are durable: send the messages that waited for them."""
         me = self._me.id
         effects: list[Effect] = []
         for to, message in self.gate.on_persisted(mark):
@@ -222,12 +224,12 @@ class Group:
         return [Note("disk full" if is_full else "disk has space", {})]
 
     @property
-    def has_no_room(self) -> bool:
+    def is_out_of_space(self) -> bool:
         """The log cannot grow, or the tables cannot."""
         return self.is_full or self.applying.is_stalled
 
     def on_linked(self, peer: Member, now_s: float) -> list[Effect]:
-        """A link to another node of this cluster stands."""
+        """A link to another node of this cluster was established."""
         if self.replica is None:
             return []
         effects = self.replica.receive(Connected(peer, ""), now_s)
@@ -256,8 +258,8 @@ class Group:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: deadlines, timeouts, resends, the next step of a transfer of tables."""
-        if is_full := self.has_no_room:
-            self.reads.hurry(now_s)
+        if is_full := self.is_out_of_space:
+            self.reads.expire_soon(now_s)
         effects: list[Effect] = list(self.origin.expire(now_s))
         effects += self.reads.expire(now_s, is_full=is_full)
         replica = self.replica
@@ -274,11 +276,11 @@ class Group:
 
     def apply_pending(self, now_s: float) -> list[Effect]:
         """Apply what is chosen and wake watchers, up to this turn's share: `end_turn` gives it."""
-        return self.let_out((), now_s) + self._wake(now_s) if self.is_unsettled else []
+        return self.let_out((), now_s) + self._wake(now_s) if self.is_apply_pending else []
 
     @property
-    def is_unsettled(self) -> bool:
-        """Something could be applied that is known to be chosen, or somebody woken."""
+    def is_apply_pending(self) -> bool:
+        """Something could be applied that is known to be chosen, or a watcher woken."""
         if self.watches.is_waking:
             return True
         replica, applying = self.replica, self.applying
@@ -291,7 +293,7 @@ class Group:
     def is_turn_due(self, now_s: float) -> bool:
         """`end_turn` has something to do now."""
         replica, way = self.replica, self.forwarding
-        if replica is None or self.is_unsettled or replica.learner.has_hole:
+        if replica is None or self.is_apply_pending or replica.learner.has_hole:
             return True
         if replica.leadership is not None and replica.leadership.is_turn_due:
             return True
@@ -304,13 +306,13 @@ class Group:
     @property
     def turn_due_s(self) -> float:
         """When the next turn should end at the latest; infinite: after something happens."""
-        due_s, replica = self.origin.gather.due_s, self.replica
+        due_s, replica = self.origin.batch_delay.due_s, self.replica
         if replica is None or replica.leadership is None:
             return due_s
         return min(due_s, replica.leadership.announce_due_s)
 
-    def end_turn(self, now_s: float, wishes: Wishes | None = None) -> list[Effect]:
-        """Propose or forward what waits, ask for read points, tell the watermark.
+    def end_turn(self, now_s: float, requests: LeaderRequests | None = None) -> list[Effect]:
+        """Propose or forward what waits, request a read index, tell the watermark.
 
         Again, if that made another node the leader, which may be this one.
         """
@@ -326,12 +328,12 @@ class Group:
             if serving != self._followed:
                 effects += self._follow(serving, now_s)
             if replica.leadership is not None:
-                slot, digest = self.agreement.agreed
+                slot, digest = self.divergence.agreed
                 replica.leadership.take_inputs(TurnInputs(self.log_time_ms(now_s), slot, digest))
             if (leader := self.forwarding.leader) is not None:
                 effects += self._asks(leader, now_s)
-            if wishes is not None:
-                effects += self.let_out(wishes(now_s), now_s, is_applying=False)
+            if requests is not None:
+                effects += self.let_out(requests(now_s), now_s, is_applying=False)
             steps = replica.end_turn(now_s)
             if not steps:
                 return effects
@@ -357,10 +359,10 @@ class Group:
         """What the leader, which may be this node, is asked in this turn."""
         has_commands = self.origin.has_waiting or self.forwarding.intake
         effects = self._bundles(leader, now_s) if has_commands else []
-        question = self.reads.question(leader, now_s)
-        if question is None:
+        request = self.reads.request(leader, now_s)
+        if request is None:
             return effects
-        return effects + self.let_out([Send(leader, question)], now_s, is_applying=False)
+        return effects + self.let_out([Send(leader, request)], now_s, is_applying=False)
 
     def _bundles(self, leader: NodeId, now_s: float) -> list[Effect]:
         """Number what waits if it may leave; as leader, propose while there is room."""
@@ -399,7 +401,7 @@ class Group:
     def let_out(
         self, effects: Sequence[Effect], now_s: float, *, is_applying: bool = True
     ) -> list[Effect]:
-        """Let effects out in order: hold replies, hear what is for ourselves, apply what is due."""
+        """Release effects in order: hold replies, handle own messages, apply what is due."""
         if not effects and is_applying:
             effects = self._apply_released(now_s)
         if not effects:
@@ -457,7 +459,7 @@ class Group:
         if self.watches.is_waking:
             effects += self._wake(now_s)
         digest = self.machine.digest
-        if self.agreement.note(slot, digest):
+        if self.divergence.note(slot, digest):
             replica.note_checkpoint(slot, digest)
         if configuration is not None:
             effects += self.configured()
@@ -467,7 +469,7 @@ class Group:
 
     def _own_applied(self, result: BundleResult, slot: Slot) -> list[Effect]:
         if result.incarnation != self.origin.incarnation:
-            return []  # an earlier life has no clients
+            return []  # an earlier incarnation has no clients
         applied = self.origin.on_applied(result.sequence, result.outcomes, slot, result.position)
         return [] if applied is None else [applied]
 
@@ -478,7 +480,7 @@ class Group:
             self.replica.leadership.request_read_index(sender, message.number)
         return []
 
-    def _on_read_point(
+    def _on_read_index(
         self, sender: NodeId, message: ReadIndexAnswer, now_s: float
     ) -> list[Effect]:
         applied = self.machine.applied
@@ -494,5 +496,5 @@ class Group:
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat, now_s: float) -> list[Effect]:
         effects = [] if self.replica is None else self.replica.on_message(sender, message, now_s)
-        halt = self.agreement.check(message.digest_slot, message.digest)
+        halt = self.divergence.check(message.digest_slot, message.digest)
         return effects if halt is None else [*effects, halt]

@@ -53,7 +53,7 @@ class Joining:
         self._others: set[str] = set()
         self._avoided: tuple[str, float] = ("", float("-inf"))
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """A link has come up: ask at the next tick."""
         self._due_s = float("-inf")
 
@@ -101,7 +101,7 @@ class Joining:
             return []
         self.asked = min(found, key=lambda each: (self._place(clusters[each]), each))
         self._asked_s = self._linked_s = now_s
-        self.hurry()
+        self.retry_now()
         fields = {"cluster": self.asked, "nodes": _names(clusters[self.asked])}
         return [Note("joining a cluster", fields)]
 

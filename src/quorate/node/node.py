@@ -3,12 +3,12 @@
     receive(event, now_s)   something happened
     tick(now_s)             time passed
     submit, read, watch     a client of this node wants something; only collected
-    flush(now_s)            the turn ends: what waits becomes bundles, batches, questions
-    settle(now_s)           what a vote let be known as chosen is applied
+    end_turn(now_s)         what waits becomes bundles, batches, requests for a read index
+    apply_pending(now_s)    what is known as chosen is applied
 
-All but the collectors return effects, to be obeyed strictly in order. `flush` must follow soon if
-there were some or the node `is_turn_due`, and behind every tick and collector; `settle`, if the
-node `is_unsettled`: a body calls it when the vote has left.
+All but the collectors return effects, to be obeyed strictly in order. `end_turn` must follow soon
+if there were some or the node `is_turn_due`, and behind every tick and collector; `apply_pending`,
+if the node `is_apply_pending`: the runtime calls it when the vote has been sent.
 
 A node is a member of a cluster, or on its way into one: it has links to peers, and parts that
 found, join and change the cluster. What the cluster stores is in a group (`node.group`): one log
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from quorate.base import events
 from quorate.base.batches import Member
-from quorate.base.chain import FOUNDING_SLOT
+from quorate.base.chain import BOOTSTRAP_SLOT
 from quorate.base.config import JOIN_ONLY, Bootstrap, ClusterConfig, NodeSettings
 from quorate.base.effects import Effect, Refused, Ticket, Truncate
 from quorate.base.errors import UnavailableError
@@ -33,18 +33,18 @@ from quorate.base.messages import (
     Overview,
 )
 from quorate.base.ports import Rng, Status, Tables
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.node.applying import needs_space
-from quorate.node.changes import Changes
+from quorate.node.bootstrapping import BootstrapProtocol, bootstrap_first
 from quorate.node.dispatch import Dispatch, Handlers
-from quorate.node.duties import Duties
-from quorate.node.founding import Founding, founding_first
 from quorate.node.group import Group
+from quorate.node.identities import PeerIdentities, refused_group
 from quorate.node.links import Links
 from quorate.node.overview import Overviews
-from quorate.node.peering import Peering, refused_group
+from quorate.node.periodic import PeriodicTasks
+from quorate.node.reconfiguration import Reconfiguration
 from quorate.node.settings import check_fixed
 from quorate.node.status import is_removed, status_of
 
@@ -54,11 +54,11 @@ class Node:
 
     Args:
         me: This node as a member: id, name, addresses.
-        incarnation: Which life of this directory this is; rises with each start.
+        incarnation: Rises with each start on this directory.
         settings: See `base.config`.
         tables: What apply writes to; holds the state as of its applied slot.
         records: What the log on disk remembers, oldest first.
-        rng: Chance for timeouts and ids.
+        rng: For timeouts and ids.
         now_s: Monotonic seconds at creation.
         wall_ms: Milliseconds since 1970, for people only.
         bootstrap: What to do with a directory that belongs to no cluster.
@@ -68,7 +68,7 @@ class Node:
 
     Attributes:
         group: The group it hosts.
-        founding: How its directory came, or comes, to belong to a cluster.
+        bootstrap: How its directory came, or comes, to belong to a cluster.
 
     Raises:
         StorageError: `corrupt`: the tables cannot take what the log holds. `settings`: see
@@ -87,66 +87,68 @@ class Node:
         *,
         wall_ms: Callable[[], int],
         bootstrap: Bootstrap = JOIN_ONLY,
-        snapshot: Slot = FOUNDING_SLOT,
+        snapshot: Slot = BOOTSTRAP_SLOT,
         domains: Domains = DOMAINS,
         before: ClusterConfig | None = None,
     ) -> None:
         self.me, self.settings = me, settings
         self._is_alone = bootstrap.is_alone
-        self._peering = Peering(me.id)
-        self._dispatch = Dispatch(self._peering)
+        self._identities = PeerIdentities(me.id)
+        self._dispatch = Dispatch(self._identities)
         self._take = self._dispatch.take
-        self.founding = Founding(me, bootstrap, rng, self._peering)
+        self.bootstrap = BootstrapProtocol(me, bootstrap, rng, self._identities)
         self.group = Group(
             me, incarnation, settings, tables, domains, rng, now_s,
             wall_ms=wall_ms, dispatch=self._take, on_leader=self._on_leader,
         )  # fmt: skip
-        self._changes = Changes(me.id, incarnation, is_promoting=settings.auto_promote)
+        self._reconfiguration = Reconfiguration(
+            me.id, incarnation, is_promoting=settings.auto_promote
+        )
         self._overviews = Overviews(me.id)
-        links = Links(me, self._peering, self.founding, self.group, self._changes)
+        links = Links(me, self._identities, self.bootstrap, self.group, self._reconfiguration)
         self._links = links
-        parts = (self.group, links, self._changes, self._overviews)
-        self._duties = Duties(me, settings, *parts, now_s)
+        parts = (self.group, links, self._reconfiguration, self._overviews)
+        self._tasks = PeriodicTasks(me, settings, *parts, now_s)
         for handlers in (self.group.handlers, links.handlers, self._handlers):
             self._dispatch.serve(handlers)
         self._recover(records, snapshot, now_s, before)
 
     @property
     def _handlers(self) -> Handlers:
-        """Which messages are taken here."""
+        """The messages that are handled here."""
         return {
             ChangeAsk: self._on_change_ask,
-            ChangeAnswer: lambda _, message, __: self._changes.on_answer(message),
+            ChangeAnswer: lambda _, message, __: self._reconfiguration.on_answer(message),
             ConfigurationDurable: self._on_in_force,
             HeartbeatAnswer: self._on_heartbeat_answer,
             Overview: self._on_overview,
         }
 
-    # --- life --------------------------------------------------------------------------------
+    # --- start and stop ----------------------------------------------------------------------
 
     def _recover(
         self, records: Iterable[Record], snapshot: Slot, now_s: float, before: ClusterConfig | None
     ) -> None:
         group = self.group
         applied = group.machine.applied
-        for record in founding_first(records):
-            if isinstance(record, Founded):
+        for record in bootstrap_first(records):
+            if isinstance(record, Bootstrapped):
                 if record.complete:
                     check_fixed(before, self.settings.cluster)
-                self.founding.remember(record)
-                self._found(now_s, is_recovering=True)
+                self.bootstrap.remember(record)
+                self._bootstrap_group(now_s, is_recovering=True)
             else:
                 group.remember(record)
             group.apply_recovered()
         if group.replica is not None:
             group.replica.end_recovery(applied, snapshot)
 
-    def _found(self, now_s: float, *, is_recovering: bool = False) -> bool:
+    def _bootstrap_group(self, now_s: float, *, is_recovering: bool = False) -> bool:
         """Become a replica, once the directory belongs to a cluster that exists."""
-        founded, group = self.founding.founded, self.group
-        if group.replica is not None or founded is None or not founded.complete:
+        bootstrapped, group = self.bootstrap.bootstrapped, self.group
+        if group.replica is not None or bootstrapped is None or not bootstrapped.complete:
             return False
-        group.found(founded, now_s, is_recovering=is_recovering)
+        group.bootstrap(bootstrapped, now_s, is_recovering=is_recovering)
         if group.replica is None:
             return False
         self._dispatch.serve_other(group.replica.on_message)
@@ -154,9 +156,9 @@ class Node:
 
     def _begun(self) -> list[Effect]:
         """What follows when this node has become a replica: the links are judged again."""
-        effects = self._peering.adopt(self.cluster_id)
+        effects = self._identities.adopt(self.cluster_id)
         if self.group.replica is not None:
-            self.group.replica.adopt_links(self._peering.own_cluster)
+            self.group.replica.adopt_links(self._identities.own_cluster)
         return [*effects, *self.group.configured()]
 
     def _let_out(self, effects: Sequence[Effect], now_s: float) -> list[Effect]:
@@ -166,14 +168,14 @@ class Node:
 
     def _begin(self, now_s: float) -> list[Effect]:
         """There is no replica: begin to be one, if the directory belongs to a cluster by now."""
-        return self.group.let_out(self._begun(), now_s) if self._found(now_s) else []
+        return self.group.let_out(self._begun(), now_s) if self._bootstrap_group(now_s) else []
 
     def start(self, now_s: float) -> list[Effect]:
-        """The first effects of this life."""
+        """The first effects of this incarnation."""
         effects: list[Effect] = []
         if self._is_alone:
-            effects += self._let_out(self.founding.alone(), now_s)
-        if self._found(now_s) or self.group.replica is not None:
+            effects += self._let_out(self.bootstrap.alone(), now_s)
+        if self._bootstrap_group(now_s) or self.group.replica is not None:
             effects += self._begun()
         replica = self.group.replica
         if replica is not None and replica.membership.newest.voter_ids == frozenset({self.me.id}):
@@ -183,10 +185,10 @@ class Node:
     @property
     def cluster_id(self) -> str:
         """What handshakes carry: "" until this node's cluster exists."""
-        return self.founding.cluster_id
+        return self.bootstrap.cluster_id
 
     def stop(self) -> list[Refused]:
-        """The node stops cleanly: refuse what waits, let go of what is held open."""
+        """The node stops cleanly: refuse what waits, close views."""
         return self.group.stop()
 
     # --- collectors --------------------------------------------------------------------------
@@ -227,7 +229,7 @@ class Node:
 
     def change(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
         """Ask for a change of membership: "add", "promote", "remove", "transfer"."""
-        self._changes.ask(verb, member, ticket, deadline_s)
+        self._reconfiguration.ask(verb, member, ticket, deadline_s)
 
     # --- events ------------------------------------------------------------------------------
 
@@ -244,11 +246,11 @@ class Node:
                 return [refused_group(event)]
             sender, message = event.sender, event.message
             may_apply = type(message) is not Accept
-            effects = group.apply_pending(now_s) if may_apply and group.is_unsettled else []
-            heard: Sequence[Effect] = ()
+            effects = group.apply_pending(now_s) if may_apply and group.is_apply_pending else []
+            own: Sequence[Effect] = ()
             if not group.is_full or sender == self.me.id or not needs_space(message):  # APL-2
-                heard = self._take(sender, message, now_s)
-            effects += group.let_out(heard, now_s, is_applying=may_apply)
+                own = self._take(sender, message, now_s)
+            effects += group.let_out(own, now_s, is_applying=may_apply)
         else:
             effects = group.apply_pending(now_s)
             effects += group.let_out(self._on_event(event, now_s), now_s)
@@ -275,51 +277,55 @@ class Node:
     # --- turns -------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> list[Effect]:
-        """Time passed: timeouts, resends, a leader's duties."""
-        before = self.settle(now_s)
-        effects: list[Effect] = [*self.founding.tick(now_s), *self._peering.tick(now_s)]
+        """Time passed: timeouts, resends, periodic tasks."""
+        before = self.apply_pending(now_s)
+        effects: list[Effect] = [*self.bootstrap.tick(now_s), *self._identities.tick(now_s)]
         effects += self.group.tick(now_s)
-        effects += self._duties.tick(now_s)
+        effects += self._tasks.tick(now_s)
         return before + self._let_out(effects, now_s)
 
-    def settle(self, now_s: float) -> list[Effect]:
-        """Apply what is chosen and wake watchers, up to this turn's share: `flush` gives it."""
+    def apply_pending(self, now_s: float) -> list[Effect]:
+        """Apply what is chosen and wake watchers, up to this turn's share: `end_turn` gives it."""
         return self.group.apply_pending(now_s)
 
     @property
-    def is_unsettled(self) -> bool:
-        """Something could be applied that is known to be chosen, or somebody woken."""
-        return self.group.is_unsettled
+    def is_apply_pending(self) -> bool:
+        """Something could be applied that is known to be chosen, or a watcher woken."""
+        return self.group.is_apply_pending
 
     def is_turn_due(self, now_s: float) -> bool:
-        """Behind an event or `settle` without effects: `flush` has something to do all the same."""
-        return self.group.is_turn_due(now_s) or bool(self._changes.pending)
+        """`end_turn` has something to do, even if an event or `apply_pending` had no effects."""
+        return self.group.is_turn_due(now_s) or bool(self._reconfiguration.pending)
 
-    def flush(self, now_s: float) -> list[Effect]:
-        """End a turn: propose or forward what waits, ask for read points, tell the watermark."""
-        return self.group.end_turn(now_s, self._ask_changes if self._changes.pending else None)
+    def end_turn(self, now_s: float) -> list[Effect]:
+        """End a turn: propose or forward what waits, request a read index, tell the watermark."""
+        return self.group.end_turn(
+            now_s, self._request_changes if self._reconfiguration.pending else None
+        )
 
     @property
     def turn_due_s(self) -> float:
-        """When `flush` should be called at the latest; infinite if only after something happens."""
+        """When `end_turn` should be called at the latest; infinite: only after an event."""
         return self.group.turn_due_s
 
-    def _ask_changes(self, now_s: float) -> list[Effect]:
-        """Bring wishes to the leader. A removed node hears none: it asks all it is linked to."""
+    def _request_changes(self, now_s: float) -> list[Effect]:
+        """Send requests to the leader; a removed node, which knows none, to all linked peers."""
         leader, replica = self.group.leader, self.group.replica
         whom = [] if leader is None else [leader]
         if replica is not None and not whom and is_removed(replica):
             whom = sorted(replica.linked)
-        return self._changes.flush(whom, now_s)
+        return self._reconfiguration.requests(whom, now_s)
 
     def _on_leader(self, is_leading: bool) -> None:
-        self._duties.on_leader(is_leading)
+        self._tasks.on_leader(is_leading)
 
     # --- messages ----------------------------------------------------------------------------
 
     def _on_change_ask(self, sender: NodeId, message: ChangeAsk, now_s: float) -> list[Effect]:
         replica = self.group.replica
-        return [] if replica is None else self._changes.on_ask(sender, message, replica, now_s)
+        return (
+            [] if replica is None else self._reconfiguration.on_ask(sender, message, replica, now_s)
+        )
 
     def _on_in_force(
         self, sender: NodeId, message: ConfigurationDurable, now_s: float
@@ -327,7 +333,7 @@ class Node:
         replica = self.group.replica
         if replica is None:
             return []
-        return replica.on_message(sender, message, now_s) + self._changes.answers(replica)
+        return replica.on_message(sender, message, now_s) + self._reconfiguration.responses(replica)
 
     def _on_heartbeat_answer(
         self, sender: NodeId, message: HeartbeatAnswer, now_s: float
@@ -338,10 +344,10 @@ class Node:
         effects = replica.on_message(sender, message, now_s)
         if replica.leadership is None:
             return effects
-        effects += self._changes.answers(replica)
+        effects += self._reconfiguration.responses(replica)
         newest = replica.membership.newest
         slot, digest = message.digest_slot, message.digest
-        halt = self.group.agreement.hear(sender, slot, digest, newest)
+        halt = self.group.divergence.on_report(sender, slot, digest, newest)
         return effects if halt is None else [*effects, halt]
 
     def _on_overview(self, sender: NodeId, message: Overview, now_s: float) -> list[Effect]:
@@ -353,5 +359,5 @@ class Node:
 
     def status(self, now_s: float) -> Status:
         """A fresh status; cheap."""
-        parts = (self.founding, self._peering, self._overviews)
-        return status_of(self.me, self.group, *parts, now_s, refusal=self._changes.refusal)
+        parts = (self.bootstrap, self._identities, self._overviews)
+        return status_of(self.me, self.group, *parts, now_s, refusal=self._reconfiguration.refusal)

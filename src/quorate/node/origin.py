@@ -6,7 +6,7 @@ byte, until this node's own replica has applied it: after a change of leader, a 
 gap, or a growing time-out. A number dropped would be a gap for ever.
 
 ORG-1: sequences of an incarnation run from 1 without a gap; a bundle's bytes never change.
-ORG-2: a numbered bundle is never withdrawn; its clients may be told that its outcome is unknown.
+ORG-2: a numbered bundle is never withdrawn; its clients may get an error "outcome unknown".
 ORG-3: a command without a number is refused with a definite error at its deadline.
 ORG-4: urgent commands (sessions, expiries) are numbered before others that wait.
 
@@ -26,7 +26,7 @@ from quorate.base.effects import Applied, Refused, Ticket
 from quorate.base.errors import OutcomeUnknownError, UnavailableError, invariant
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Outcome
-from quorate.node.gather import Gather
+from quorate.node.batchdelay import BatchDelay
 
 RESEND_DOUBLINGS = 4
 
@@ -62,7 +62,9 @@ class Origin:
         self._deadline_s = inf
         self._sequence = 0
         self._numbered: deque[Numbered] = deque()
-        self.gather = Gather(self._limits.gather_commands_min, self._cluster.batch_commands_max)
+        self.batch_delay = BatchDelay(
+            self._limits.gather_commands_min, self._cluster.batch_commands_max
+        )
 
     @property
     def waiting(self) -> int:
@@ -77,7 +79,7 @@ class Origin:
     def may_number(self, now_s: float, *, is_leaving: bool = False) -> bool:
         """Something waits that should leave, and few enough bundles are on the way.
 
-        `is_leaving`: A batch leaves anyway, so nothing need wait for company.
+        `is_leaving`: A batch is sent anyway, so there is no batch delay.
         """
         if not (self._normal or self._urgent):
             return False
@@ -85,7 +87,7 @@ class Origin:
             return False
         if is_leaving or self._urgent or 2 * self._waiting_bytes > self._cluster.batch_bytes_max:
             return True
-        return self.gather.may_leave(len(self._normal), now_s)
+        return self.batch_delay.may_leave(len(self._normal), now_s)
 
     def submit(
         self, command: bytes, ticket: Ticket, deadline_s: float, *, urgent: bool = False
@@ -121,7 +123,7 @@ class Origin:
         bundle = Bundle(self._me, self.incarnation, self._sequence, len(commands), body)
         numbered = Numbered(bundle, list(tickets), has_internal, deadline_s, now_s, now_s)
         self._numbered.append(numbered)
-        self.gather.on_left(len(commands), now_s)
+        self.batch_delay.on_left(len(commands), now_s)
         return bundle
 
     def _take(self) -> list[Waiting]:
@@ -153,7 +155,7 @@ class Origin:
         Raises:
             InvariantError: It is not the oldest one on the way.
         """
-        invariant(bool(self._numbered), "what is applied was numbered in this life")
+        invariant(bool(self._numbered), "what is applied was numbered in this incarnation")
         oldest = self._popped()
         invariant(oldest.bundle.sequence == sequence, "bundles are applied in sequence")
         if not oldest.tickets:
@@ -182,7 +184,7 @@ class Origin:
 
     def _popped(self) -> Numbered:
         oldest = self._numbered.popleft()
-        self.gather.on_arrived(oldest.bundle.count)
+        self.batch_delay.on_arrived(oldest.bundle.count)
         return oldest
 
     def all_again(self, now_s: float) -> list[Bundle]:
@@ -207,8 +209,8 @@ class Origin:
         if not self._numbered:
             return []
         oldest = self._numbered[0]
-        patience_s = self._resend_s * 2 ** min(oldest.tries, RESEND_DOUBLINGS)
-        if now_s - oldest.sent_s < patience_s:
+        timeout_s = self._resend_s * 2 ** min(oldest.tries, RESEND_DOUBLINGS)
+        if now_s - oldest.sent_s < timeout_s:
             return []
         for numbered in self._numbered:
             numbered.sent_s = now_s
@@ -244,7 +246,7 @@ class Origin:
                 queue.extend(kept)
             self._deadline_s = min([self._deadline_s, *(one[2] for one in kept)])
         if not self._normal:
-            self.gather.on_withdrawn()
+            self.batch_delay.on_withdrawn()
         return Refused(late, UnavailableError("no_quorum", "No cluster leader"))
 
     def _give_up(self, numbered: Numbered) -> Refused:

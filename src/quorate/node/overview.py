@@ -1,7 +1,8 @@
-"""Overview: how far every member is, and when it was last heard, known on every member.
+"""Overview: the progress and the last contact of every member, known on every member.
 
-The leader knows both from the answers to its heartbeats. Once a second it tells the others, so
-that an operator may ask any node. It serves people and metrics: no decision rests on it.
+The leader knows both from the answers to its heartbeats. Once a second it reports them to the
+others, so that an operator may query any node. It serves people and metrics: no decision depends on
+it.
 """
 
 from quorate.base.effects import Effect, Send
@@ -11,8 +12,8 @@ from quorate.base.ports import Seen
 from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
 
-TELL_EVERY_S = 1.0
-"""The leader tells the others this often."""
+REPORT_EVERY_S = 1.0
+"""The leader reports to the others this often."""
 
 
 class Overviews:
@@ -24,22 +25,22 @@ class Overviews:
 
     def __init__(self, me: NodeId) -> None:
         self._me = me
-        self._told: tuple[MemberProgress, ...] = ()
-        self._told_s = 0.0
+        self._reported: tuple[MemberProgress, ...] = ()
+        self._reported_s = 0.0
         self._due_s = float("-inf")
 
     def tick(
         self, leadership: Leadership, membership: Membership, watermark: Slot, now_s: float
     ) -> list[Effect]:
-        """As leader, tell the members what we know."""
+        """As leader, report the progress of all members to them."""
         if now_s < self._due_s:
             return []
-        self._due_s = now_s + TELL_EVERY_S
+        self._due_s = now_s + REPORT_EVERY_S
         seen = _measured(leadership, now_s)
         seen[self._me] = Seen(watermark, 0.0)
         overview = Overview(
             tuple(
-                MemberProgress(node, each.watermark, int(each.heard_s * 1000))
+                MemberProgress(node, each.watermark, int(each.last_contact_s * 1000))
                 for node, each in sorted(seen.items())
             )
         )
@@ -47,8 +48,8 @@ class Overviews:
         return [Send(member.id, overview) for member in members if member.id != self._me]
 
     def on_overview(self, message: Overview, now_s: float) -> None:
-        """The leader told what it knows."""
-        self._told, self._told_s = message.members, now_s
+        """The leader reported the progress of all members."""
+        self._reported, self._reported_s = message.members, now_s
 
     def seen(
         self, leadership: Leadership | None, watermark: Slot, now_s: float
@@ -57,16 +58,17 @@ class Overviews:
         if leadership is not None:
             seen = _measured(leadership, now_s)
         else:
-            age_s = now_s - self._told_s
+            age_s = now_s - self._reported_s
             seen = {
-                each.node: Seen(each.watermark, each.heard_ms / 1000 + age_s) for each in self._told
+                each.node: Seen(each.watermark, each.last_contact_ms / 1000 + age_s)
+                for each in self._reported
             }
         seen[self._me] = Seen(watermark, 0.0)
         return seen
 
 
 def _measured(leadership: Leadership, now_s: float) -> dict[NodeId, Seen]:
-    """By our own heartbeats, which members answer that were heard at all."""
+    """From the answers to our heartbeats; members that never answered are missing."""
     return {
         node: Seen(peer.match, now_s - peer.last_contact_s)
         for node, peer in leadership.peers.items()

@@ -1,12 +1,13 @@
-"""Reads: a node's linearizable reads, from question to point to applied.
+"""Reads: the linearizable reads of a node: request, read index, applied.
 
-NRD-1: an answer serves only reads that waited when its question was sent: questions are numbered,
-    numbers are never reused, not in another life either, a retry is a new question. So the
-    answer to question n serves what was asked in n or before.
-NRD-2: a read is answered only when this node has applied its point.
-NRD-3: a node whose disk is full may never come to its point (APL-2): it says so soon, and why.
+NRD-1: an answer serves only reads that waited when its request was sent: requests are numbered,
+    numbers are never reused, not by another incarnation either, a retry is a new request. So the
+    answer to request n serves the reads of request n or before.
+NRD-2: a read is answered only when this node has applied its read index.
+NRD-3: a node whose disk is full may never reach its read index (APL-2): it fails soon, with the
+    reason.
 
-One question at a time: what arrives meanwhile rides in the next one.
+One request at a time: reads that arrive meanwhile belong to the next one.
 """
 
 from math import inf
@@ -19,7 +20,7 @@ from quorate.base.ids import NodeId, Slot
 from quorate.base.messages import ReadIndexRequest
 
 FULL_HOLD_S = 1.0
-"""So long a read waits on a full disk: what is missing may have been voted for, or need no room."""
+"""A read waits this long on a full disk: what is missing may need no space."""
 
 NO_LEADER = UnavailableError("no_quorum", "No cluster leader")
 FULL = UnavailableError(
@@ -43,11 +44,11 @@ class Pointed(msgspec.Struct):
 
 
 class Reads:
-    """The reads of one life of a node.
+    """The reads of one incarnation of a node.
 
     Args:
-        incarnation: Which life; an answer to an earlier one may still be on its way.
-        resend_s: Seconds after which an unanswered question is asked anew.
+        incarnation: Of the node; an answer to an earlier one may still arrive.
+        resend_s: Seconds after which an unanswered request is repeated.
     """
 
     def __init__(self, incarnation: int, resend_s: float) -> None:
@@ -62,7 +63,7 @@ class Reads:
 
     @property
     def has_waiting(self) -> bool:
-        """Some read is in no question yet."""
+        """Some read is in no request yet."""
         return bool(self._waiting)
 
     def add(self, ticket: Ticket, deadline_s: float) -> None:
@@ -70,8 +71,8 @@ class Reads:
         self._waiting.append((ticket, deadline_s))
         self._deadline_s = min(self._deadline_s, deadline_s)
 
-    def question(self, leader: NodeId | None, now_s: float) -> ReadIndexRequest | None:
-        """The question to send to the serving leader now, if one is due (NRD-1)."""
+    def request(self, leader: NodeId | None, now_s: float) -> ReadIndexRequest | None:
+        """The request to send to the serving leader now, if one is due (NRD-1)."""
         if leader is None or not (self._waiting or self._asked):
             return None
         is_open = bool(self._asked) and self._asked_whom == leader
@@ -108,7 +109,7 @@ class Reads:
         self._pointed = [one for one in self._pointed if one.slot > applied]
         return ready
 
-    def hurry(self, now_s: float) -> None:
+    def expire_soon(self, now_s: float) -> None:
         """The disk is full: what waits to be applied is waited for this long at most (NRD-3).
 
         Cost: O(points that came since the last call).

@@ -14,7 +14,7 @@ from quorate.base.command import Command, encode_command, join_commands
 from quorate.base.config import ClusterConfig, NodeSettings
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Rng, Tables
-from quorate.base.records import Chosen, Founded, Record
+from quorate.base.records import Bootstrapped, Chosen, Record
 from quorate.domains import DOMAINS
 from quorate.kv.tables import KV
 from quorate.machine.commands import RestoreBegin, RestoreCommit, RestoreRows
@@ -106,7 +106,7 @@ def new_log(
         name: Of the restore: no other has it.
         wall_ms: The time of day, for people.
     """
-    yield Founded(cluster_id, Configuration(1, 0, (member,)), complete=True)
+    yield Bootstrapped(cluster_id, Configuration(1, 0, (member,)), complete=True)
     commands = restore_commands(old.rows, old.state.index, name)
     for number, command in enumerate(commands, start=1):
         joined = join_commands([encode_command(command)])

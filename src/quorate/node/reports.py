@@ -1,8 +1,8 @@
-"""Reports: what members have shown their disks to hold goes into the log now and then.
+"""Reports: what the disks of members are known to hold is written to the log now and then.
 
-A leader puts it into a batch that leaves anyway, at most once a second. When nothing leaves any
-more and there are news, an empty batch takes them: so the replicated state lags by little more
-than that, and an idle cluster writes nothing.
+A leader adds it to a batch that is sent anyway, at most once a second. When no batch is sent and
+there is something new, an empty batch carries it: so the replicated state lags by little more than
+that, and an idle cluster writes nothing.
 """
 
 from collections.abc import Callable
@@ -23,31 +23,31 @@ class Reports:
 
     Args:
         me: Our id.
-        incarnation: Which of our lives this is.
-        rng: Chance for what tells two lives of one number apart.
-        wall_ms: For the time stamp of an empty batch.
+        incarnation: Of this node.
+        rng: For the epoch, which distinguishes two processes of one incarnation.
+        wall_ms: For the time of an empty batch.
     """
 
     def __init__(self, me: NodeId, incarnation: int, rng: Rng, wall_ms: Callable[[], int]) -> None:
         self._me = me
         self._incarnation = incarnation
-        self._life = 1 + rng.randrange(1 << 62)
+        self._epoch = 1 + rng.randrange(1 << 62)
         self._wall_ms = wall_ms
         self._due_s = float("-inf")
 
     def recall(self, replicated: Replicated) -> Recall:
         """The memory of a new replica."""
-        return Recall(self._me, self._incarnation, self._life, replicated)
+        return Recall(self._me, self._incarnation, self._epoch, replicated)
 
     def take(self, leadership: Leadership, now_s: float) -> tuple[Shown, ...]:
-        """What a batch that leaves now should say; mostly nothing."""
+        """The report for a batch that is sent now; mostly none."""
         if now_s < self._due_s or not leadership.recall.has_news():
             return ()
         self._due_s = now_s + REPORT_S
         return leadership.recall.report(leadership.ballot)
 
     def tick(self, leadership: Leadership, log_time_ms: int, now_s: float) -> list[Effect]:
-        """Propose an empty batch if there are news and nothing else is on the way."""
+        """Propose an empty batch if there is something new and no other batch is in flight."""
         pipeline = leadership.pipeline
         if (
             now_s < self._due_s

@@ -5,7 +5,7 @@ of the new configuration hold durably that it is in force, that every majority o
 them. Then no slot of the configuration before can need the removed member: each of them is chosen,
 and every majority has a node that knows all of them, even after a power cut. So each node reports
 in `HeartbeatAnswer` which configuration that is on its disk, and a leader answers the request for a
-change when a quorum has reported it (rule MEM-4 in `node.changes`).
+change when a quorum has reported it (rule MEM-4 in `node.reconfiguration`).
 
 LRN-6: a node reports a configuration in force when, after a power cut, it would be: when all slots
     before its first one are chosen by what the log holds durably, or by a durable snapshot. In a

@@ -21,7 +21,7 @@ from quorate.base.batches import Member
 from quorate.base.effects import Persist
 from quorate.base.errors import ConflictError, RequestError, StorageError
 from quorate.base.ids import Slot
-from quorate.base.records import Founded
+from quorate.base.records import Bootstrapped
 from quorate.node.recovering import new_log, replayed, state_of
 from quorate.paxos.survivors import Survivor, surviving
 from quorate.runtime.faultlog import silent_log
@@ -65,7 +65,9 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
             storage = Storage(_copied(path, work / str(number)), StorageSettings(), silent_log())
             stack.callback(storage.close, is_clean=False)
             records = list(storage.wal.records())
-            bootstraps = [each for each in records if isinstance(each, Founded) and each.complete]
+            bootstraps = [
+                each for each in records if isinstance(each, Bootstrapped) and each.complete
+            ]
             if not bootstraps:
                 raise RequestError("bad_request", f"{path}: this node never belonged to a cluster")
             for other, known in zip(paths, storages, strict=False):

@@ -74,16 +74,16 @@ class Brain(Protocol):
         """Time passed."""
         ...
 
-    def flush(self, now_s: float) -> list[Effect]:
+    def end_turn(self, now_s: float) -> list[Effect]:
         """The turn ends."""
         ...
 
-    def settle(self, now_s: float) -> list[Effect]:
+    def apply_pending(self, now_s: float) -> list[Effect]:
         """Apply what was put off."""
         ...
 
     @property
-    def is_unsettled(self) -> bool:
+    def is_apply_pending(self) -> bool:
         """`settle` has something to do."""
         ...
 
@@ -301,7 +301,7 @@ class Driver:
                 break
             self._is_turn_due = False
             self.counters.turns += 1
-            self._take("flush", self._node.flush, flushed_s)
+            self._take("flush", self._node.end_turn, flushed_s)
             self._links.flush()
             if self._records:
                 self._hand_over()
@@ -312,14 +312,14 @@ class Driver:
         self.turn_durations.note(self._clock() - began_s)
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
-        elif self._node.is_unsettled:
+        elif self._node.is_apply_pending:
             self._loop.call_soon(self._settle)  # after what was written is sent
         self._set_alarm(flushed_s)
 
     def _settle(self) -> None:
         if not self.is_over:
             began_s = self._clock()
-            had_effects = self._take("settle", self._node.settle, began_s)
+            had_effects = self._take("settle", self._node.apply_pending, began_s)
             self.turn_durations.note(self._clock() - began_s)
             if had_effects or self._node.is_turn_due(began_s):
                 self.wake()

@@ -52,7 +52,7 @@ def _cluster(status: Status) -> list[Metric]:
             {role: float(role == status.role) for role in ROLES},
         ),
         measured.LEADER_LAST_HEARD_SECONDS.of(
-            status.heard_s if status.heard_s >= 0 else inf,
+            status.last_contact_s if status.last_contact_s >= 0 else inf,
         ),
         measured.MEMBERS.of(len(configuration.members)),
         measured.VOTERS.of(len(configuration.voters)),

@@ -28,8 +28,8 @@ from quorate.base.metrics import Metric
 from quorate.base.outcomes import Outcome
 from quorate.base.ports import Status
 from quorate.net.connector import PLAIN, Connector
+from quorate.node.detector import registration
 from quorate.node.node import Node
-from quorate.node.presence import registration
 from quorate.paxos.transfer import best_successor
 from quorate.runtime.descriptors import RESERVE, open_count
 from quorate.runtime.driver import Driver

@@ -292,7 +292,7 @@ class Host:
 
     def _check_turn(self, node: Node) -> None:
         """Check that no turn is due: at the time of the last one, it has no effects."""
-        if effects := node.flush(self._flushed_s):
+        if effects := node.end_turn(self._flushed_s):
             raise ViolationError(f"no turn of {self.name} is due, and it brings {effects}")
 
     def _receive(self, event: Event, now_s: float) -> list[Effect]:
@@ -318,12 +318,12 @@ class Host:
             return
         self._is_flush_due, self._flushed_s = False, self.now_s
         try:
-            self._obey(node.flush(self._flushed_s))
+            self._obey(node.end_turn(self._flushed_s))
         except Crash:
             self.crash(is_power_cut=self._is_power_cut)
             return
         self._look(node)
-        if node.is_unsettled:
+        if node.is_apply_pending:
             delay_s = self._rng.random() * self.behaviour.flush_s
             self.world.after(delay_s, self._settle, epoch)
         if node.turn_due_s != self._turn_timer_s:
@@ -334,7 +334,7 @@ class Host:
     def _settle(self, epoch: int) -> None:
         node = self.node
         if node is not None and epoch == self.epoch and not self._is_paused:
-            self._turn(node.settle)
+            self._turn(node.apply_pending)
 
     def _tick_s(self) -> float:
         return self.settings.timing.tick_s * (0.9 + 0.2 * self._rng.random())

@@ -12,7 +12,7 @@ import msgspec
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Message
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.machine.state import State
 from quorate.sim.cluster import SimCluster
 from quorate.sim.oracle import Oracle
@@ -54,7 +54,7 @@ class EitherOracle(Oracle):
 
     def _decide_by(self, node: NodeId, records: list[Record]) -> None:
         for record in records:
-            if isinstance(record, Founded) and record.complete:
+            if isinstance(record, Bootstrapped) and record.complete:
                 oracle = next(o for o in self._oracles if o.cluster_id == record.cluster_id)
                 if self._of.setdefault(node, oracle) is not oracle:
                     raise ViolationError(f"{node} belongs to two clusters")

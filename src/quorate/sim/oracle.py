@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from quorate.base.batches import NOOP, Configuration
 from quorate.base.config import ClusterConfig
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.messages import Accept, Accepted, FoundStored, Message, Prepare, Promise
-from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.base.messages import Accept, Accepted, BootstrapStored, Message, Prepare, Promise
+from quorate.base.records import Bootstrapped, Promised, Record, Vote
 from quorate.domains import DOMAINS
 from quorate.machine.domains import Domains
 from quorate.machine.state import State
@@ -99,7 +99,7 @@ class Oracle:
             elif isinstance(record, Vote):
                 memory.promised = max(memory.promised, record.ballot)
                 self._vote(node, record, memory)
-            elif isinstance(record, Founded):
+            elif isinstance(record, Bootstrapped):
                 memory.has_bootstrap = True
                 if record.complete:
                     self.bootstrapped(record.cluster_id, record.configuration)
@@ -156,7 +156,7 @@ class Oracle:
                 votes[record.slot] = max(votes.get(record.slot, NO_BALLOT), record.ballot)
         if promised < memory.promised:
             raise ViolationError(f"{node} lost its promise of {memory.promised}: {promised}")
-        if memory.has_bootstrap and not any(isinstance(r, Founded) for r in records):
+        if memory.has_bootstrap and not any(isinstance(r, Bootstrapped) for r in records):
             raise ViolationError(f"{node} lost which cluster it belongs to")
         for slot, ballot in memory.votes.items():
             if slot > after and votes.get(slot, NO_BALLOT) < ballot:
@@ -184,7 +184,7 @@ class Oracle:
                 raise ViolationError(
                     f"{node} sends Accepted of {message.slot} before it is durable"
                 )
-        elif isinstance(message, FoundStored) and not self.memory(node).has_bootstrap:
+        elif isinstance(message, BootstrapStored) and not self.memory(node).has_bootstrap:
             raise ViolationError(f"{node} sends FoundStored before it is durable")
 
     def promises(self, node: NodeId, promised: Ballot) -> None:

@@ -16,7 +16,7 @@ from quorate.base.batches import Member
 from quorate.base.config import NodeSettings
 from quorate.base.errors import StorageError
 from quorate.base.ids import NodeId, Slot
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.kv.tables import KV_DELAY
 from quorate.node.node import Node
 from quorate.node.recovering import Replayed, new_log, replayed, rows_of, state_of
@@ -87,7 +87,7 @@ def _survivor(cluster: SimCluster, host: Host) -> Survivor | None:
         return None
     cluster_id = cluster.oracle.cluster_id
     bootstrapped = (
-        each.cluster_id for each in records if isinstance(each, Founded) and each.complete
+        each.cluster_id for each in records if isinstance(each, Bootstrapped) and each.complete
     )
     if cluster_id not in bootstrapped:
         return None

@@ -20,22 +20,22 @@ from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import (
     Accept,
     Accepted,
+    BootstrapAbandoned,
+    BootstrapCancelled,
+    BootstrapDone,
+    BootstrapOffer,
+    BootstrapStored,
     ChangeAnswer,
     ChangeAsk,
+    DiscoveryReport,
     Fetch,
     Fetched,
     Forward,
     ForwardGap,
-    Found,
-    FoundAbandoned,
-    FoundCancelled,
-    FoundDone,
-    FoundStored,
     Heartbeat,
     HeartbeatAnswer,
     Identity,
     Join,
-    Meet,
     Message,
     Nack,
     Overview,
@@ -114,17 +114,17 @@ Meta = (
     | SnapshotChunkMeta
     | ChangeAsk
     | ChangeAnswer
-    | Meet
-    | Found
-    | FoundStored
-    | FoundDone
+    | DiscoveryReport
+    | BootstrapOffer
+    | BootstrapStored
+    | BootstrapDone
     | Welcome
     | Join
     | Removed
     | Overview
     | Identity
-    | FoundCancelled
-    | FoundAbandoned
+    | BootstrapCancelled
+    | BootstrapAbandoned
     | Restarted
     | Recognized
 )

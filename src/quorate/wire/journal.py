@@ -31,7 +31,7 @@ import msgspec
 from quorate.base.effects import Persist
 from quorate.base.errors import invariant
 from quorate.base.ids import NO_BALLOT, Ballot, NodeId, Slot
-from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Promised, Record, Vote
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.records import (
     CLOSE,
@@ -127,11 +127,11 @@ class RecoveredLog(msgspec.Struct):
 
     number: int = 0
     promised: Ballot = NO_BALLOT
-    founded: Founded | None = None
+    founded: Bootstrapped | None = None
     segments: list[Segment] = msgspec.field(default_factory=list[Segment])
     spares: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
-    def found(self, founded: Founded) -> None:
+    def found(self, founded: Bootstrapped) -> None:
         """The log holds the cluster that the directory belongs to, or is about to."""
         self.founded = founded
 
@@ -293,7 +293,7 @@ class Journal:
     def _observe(self, record: Record) -> None:
         if isinstance(record, Promised | Vote):
             self._promised = max(self._promised, record.ballot)
-        elif isinstance(record, Founded):
+        elif isinstance(record, Bootstrapped):
             self._founded = record
 
     def _place(self, record: Stored, ops: list[FileOp]) -> None:

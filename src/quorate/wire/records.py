@@ -20,7 +20,7 @@ from quorate.base.batches import Configuration
 from quorate.base.errors import invariant
 from quorate.base.formats import LOG
 from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Chosen, Promised, Record, Vote
 from quorate.wire.checksum import CRC_OF_NOTHING, crc32c
 
 MAGIC = b"\xd1Qr\x0b"
@@ -175,7 +175,7 @@ def record_of(header: RecordHeader, body: bytes) -> Record | None:
         case StoredKind.CHOSEN:
             return Chosen(header.slot, body)
         case StoredKind.FOUNDED:
-            return Founded(*msgspec.structs.astuple(_decode_founded(body)))
+            return Bootstrapped(*msgspec.structs.astuple(_decode_founded(body)))
         case StoredKind.HEAD | StoredKind.CLOSE:
             return None
         case _:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from quorate.base.errors import StorageError, invariant
 from quorate.base.formats import LOG
 from quorate.base.ids import Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Chosen, Promised, Record, Vote
 from quorate.wire.fileops import FileOp, Remove, SyncDirectory
 from quorate.wire.journal import (
     SEGMENT_PREFIX,
@@ -259,7 +259,7 @@ class Recovery:
         with _understood(segment_name(header.segment)):
             record = record_of(header, body)
         match record:
-            case Founded():
+            case Bootstrapped():
                 self._recovered.found(record)
             case Promised(ballot) | Vote(ballot=ballot):
                 self._recovered.promise(ballot)

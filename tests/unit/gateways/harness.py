@@ -34,7 +34,7 @@ from quorate.httpserver.request import Request
 from quorate.httpserver.slices import SliceQueue
 from quorate.machine.domains import Domains
 from quorate.machine.watches import Watches
-from quorate.node.presence import registration
+from quorate.node.detector import registration
 from tests.unit.machine.lab import ANN, INITIAL, Lab, fired
 
 CLUSTER = "8d3f3a44-0a3b-4b0e-9d4e-3c1f6b6f2a11"
@@ -73,7 +73,7 @@ class FakeLocal:
         self.changes: list[tuple[str, Member]] = []
         self.watches = Watches()
         self.leader: Member | None = ME
-        self.heard_s = 0.0
+        self.last_contact_s = 0.0
         self.voters: tuple[Member, ...] = (ME,)
         self.healthy = frozenset({ANN})
         self.reason = ""
@@ -121,7 +121,8 @@ class FakeLocal:
         machine = self.lab.machine
         configuration = INITIAL.__class__(1, 0, self.voters)
         return Status(
-            ME, CLUSTER, "leader", self.leader, self.heard_s, self.leader is not None, NO_BALLOT,
+            ME, CLUSTER, "leader", self.leader, self.last_contact_s, self.leader is not None,
+            NO_BALLOT,
             machine.applied, machine.applied, machine.index, machine.log_time_ms, machine.digest,
             configuration, self.healthy, {}, self.reason,
         )  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_default_read_needs_a_read_index_before_it_may_wait() -> None:
 def test_a_stale_read_waits_without_any_read_index() -> None:
     harness = GatewayHarness()
     harness.local.refusal = NO_QUORUM
-    harness.local.leader, harness.local.heard_s = None, 2.5
+    harness.local.leader, harness.local.last_contact_s = None, 2.5
     harness.post("GET", "/v1/kv/a?stale&index=1000")
     assert harness.replies() == []
     harness.timers[0].step()
@@ -177,7 +177,7 @@ def test_a_bound_on_age_is_kept_by_what_this_node_has_confirmed() -> None:
 
 def test_a_cached_read_tells_its_age_and_asks_nobody() -> None:
     harness = GatewayHarness()
-    harness.local.heard_s = 3.2
+    harness.local.last_contact_s = 3.2
     reply = harness.ask("GET", "/v1/health/service/web?cached")
     assert reply.headers["X-Cache"] == "HIT"
     assert reply.headers["Age"] == "3"

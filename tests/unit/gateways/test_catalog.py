@@ -7,7 +7,7 @@ import pytest
 
 from quorate.base.config import NodeSettings
 from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, NODE_ID_META, QUORATE_VERSION
-from quorate.node.presence import registration
+from quorate.node.detector import registration
 from tests.unit.gateways.harness import BOB, ME, GatewayHarness
 
 

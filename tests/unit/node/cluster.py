@@ -223,10 +223,10 @@ class Cluster:
             self.obey(host, node.receive(Persisted(host.mark), self.now_s))
         if self.rng.random() < 0.3:
             self.obey(host, node.tick(self.now_s))
-        self.obey(host, node.flush(self.now_s))
-        if node.is_unsettled and self.rng.random() < 0.7:
-            self.obey(host, node.settle(self.now_s))
-            self.obey(host, node.flush(self.now_s))
+        self.obey(host, node.end_turn(self.now_s))
+        if node.is_apply_pending and self.rng.random() < 0.7:
+            self.obey(host, node.apply_pending(self.now_s))
+            self.obey(host, node.end_turn(self.now_s))
 
     def check(self) -> None:
         """Replicas at the same slot have the same digest; nobody halted."""

@@ -22,7 +22,7 @@ from quorate.base.effects import (
 from quorate.base.events import Connected, Disconnected, Event, Persisted, Received
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import Accepted, Heartbeat, Message, PreVote, PreVoteAnswer, Promise
-from quorate.base.records import Founded, Record
+from quorate.base.records import Bootstrapped, Record
 from quorate.node.node import Node
 from quorate.paxos.leadership import Leadership
 from quorate.sim.tables import DictTables
@@ -36,7 +36,7 @@ def member(number: int) -> Member:
     return Member(NodeId(f"n{number}"), f"n{number}", f"10.0.0.{number}:8300")
 
 
-def founders(size: int) -> Configuration:
+def initial_members(size: int) -> Configuration:
     return Configuration(1, 0, tuple(member(number) for number in range(1, size + 1)))
 
 
@@ -64,7 +64,7 @@ class Lone:
         self.effects: list[Effect] = []
         self.records: list[Record] = []
         if records is None:
-            records = [Founded(CLUSTER, founders(size), complete=True)] if size else []
+            records = [Bootstrapped(CLUSTER, initial_members(size), complete=True)] if size else []
         self.node = Node(
             member(1),
             incarnation,
@@ -109,18 +109,18 @@ class Lone:
             self.flush()
 
     def flush(self) -> None:
-        self.obey(self.node.flush(self.now_s))
+        self.obey(self.node.end_turn(self.now_s))
         self.sync()
-        while self.node.is_unsettled:
-            self.obey(self.node.settle(self.now_s))
-            self.obey(self.node.flush(self.now_s))
+        while self.node.is_apply_pending:
+            self.obey(self.node.apply_pending(self.now_s))
+            self.obey(self.node.end_turn(self.now_s))
             self.sync()
 
     def sync(self) -> None:
         while self.disk and self.durable < self.mark:
             self.durable = self.mark
             self.obey(self.node.receive(Persisted(self.mark), self.now_s))
-            self.obey(self.node.flush(self.now_s))
+            self.obey(self.node.end_turn(self.now_s))
 
     def obey(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

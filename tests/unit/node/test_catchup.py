@@ -11,15 +11,15 @@ from quorate.chunks import rows_of
 from quorate.domains import DOMAINS
 from quorate.machine.machine import Machine
 from quorate.node.catchup import (
-    CHUNK_PATIENCE_S,
+    CHUNK_TIMEOUT_S,
     SOURCE_IDLE_S,
     TRIES_MAX,
     UNSTORED_MAX,
-    Asker,
+    SnapshotRequester,
     Source,
 )
 from quorate.sim.tables import DictTables
-from tests.unit.node.lone import founders, member
+from tests.unit.node.lone import initial_members, member
 
 ANN, BOB = NodeId("ann"), NodeId("bob")
 ROWS = {b"k%d" % number: b"v" * 20 for number in range(5)}
@@ -43,12 +43,12 @@ def asks(effects: list[Effect]) -> list[SnapshotAsk]:
 
 def test_all_rows_come_over_and_are_of_one_moment() -> None:
     giver, tables = source()
-    asker = Asker(incarnation=2)
-    (ask,) = asks(asker.begin(ANN, 0.0))
+    requester = SnapshotRequester(incarnation=2)
+    (ask,) = asks(requester.begin(ANN, 0.0))
     rows: dict[bytes, bytes] = {}
     firsts: list[bool] = []
     while True:
-        effects = asker.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), Slot(3), 0.0)
+        effects = requester.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), Slot(3), 0.0)
         transaction = tables.begin()
         transaction.put(b"later", b"x")
         transaction.commit()
@@ -60,39 +60,39 @@ def test_all_rows_come_over_and_are_of_one_moment() -> None:
         (ask,) = asks(effects)
     assert rows == ROWS
     assert firsts == [True] + [False] * (len(firsts) - 1)
-    assert asker.is_installing
-    assert not asker.is_done(1)
-    assert asker.is_done(ask.transfer)
-    assert asker.source is None
+    assert requester.is_installing
+    assert not requester.is_done(1)
+    assert requester.is_done(ask.transfer)
+    assert requester.source is None
 
 
 def test_no_more_is_asked_for_while_the_disk_is_behind() -> None:
     tables = DictTables({b"k%02d" % number: b"v" * 20 for number in range(50)})
-    giver, asker = Source(tables, Limits(chunk_bytes_max=20)), Asker(incarnation=2)
-    (first,) = questions = asks(asker.begin(ANN, 0.0))
+    giver, requester = Source(tables, Limits(chunk_bytes_max=20)), SnapshotRequester(incarnation=2)
+    (first,) = questions = asks(requester.begin(ANN, 0.0))
     taken, transfer = 0, first.transfer
     while questions:
         given = chunk(giver.on_ask(BOB, questions.pop(), Slot(7), 0.0))
-        questions = asks(asker.on_chunk(ANN, given, Slot(3), 0.0))
+        questions = asks(requester.on_chunk(ANN, given, Slot(3), 0.0))
         taken += 1
     assert taken == UNSTORED_MAX
-    assert asker.tick(10 * CHUNK_PATIENCE_S) == []
-    assert asker.on_stored(transfer - 1, 50.0) == [], "of an earlier transfer"
-    (ask,) = asks(asker.on_stored(transfer, 50.0))
+    assert requester.tick(10 * CHUNK_TIMEOUT_S) == []
+    assert requester.on_stored(transfer - 1, 50.0) == [], "of an earlier transfer"
+    (ask,) = asks(requester.on_stored(transfer, 50.0))
     assert ask.number == taken
-    assert asker.on_stored(transfer, 50.0) == [], "that question is open already"
-    assert asker.tick(50.0 + CHUNK_PATIENCE_S / 2) == []
-    assert asks(asker.tick(50.0 + CHUNK_PATIENCE_S)) == [ask]
+    assert requester.on_stored(transfer, 50.0) == [], "that question is open already"
+    assert requester.tick(50.0 + CHUNK_TIMEOUT_S / 2) == []
+    assert asks(requester.tick(50.0 + CHUNK_TIMEOUT_S)) == [ask]
 
 
 def test_rows_of_a_newer_format_are_not_taken() -> None:
     giver, _ = source()
-    asker = Asker(incarnation=2)
-    (ask,) = asks(asker.begin(ANN, 0.0))
+    requester = SnapshotRequester(incarnation=2)
+    (ask,) = asks(requester.begin(ANN, 0.0))
     newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=4)
     assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 3
 
-    (note,) = asker.on_chunk(ANN, newer, Slot(3), 0.0)
+    (note,) = requester.on_chunk(ANN, newer, Slot(3), 0.0)
 
     assert isinstance(note, Note)
     assert note.what == "snapshot refused"
@@ -100,31 +100,31 @@ def test_rows_of_a_newer_format_are_not_taken() -> None:
         "the peer's snapshot was written by a newer version of Quorate (format 4, this one "
         "knows 3): start that version, or a newer one"
     )
-    assert asker.take_failure()
+    assert requester.take_failure()
 
 
 def test_a_machine_made_of_a_snapshot_knows_what_counted_and_who_governs() -> None:
     """Else a bundle counts twice, or a vote is counted by a configuration that is over."""
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), DOMAINS)
-    machine.bootstrap("cluster", founders(3))
-    second = msgspec.structs.replace(founders(4), number=2, predecessor=1)
+    machine.bootstrap("cluster", initial_members(3))
+    second = msgspec.structs.replace(initial_members(4), number=2, predecessor=1)
     bundle = Bundle(member(2).id, 5, 1, 0, b"\x90")
     batch = Batch(Ballot(1, ANN), 9, 9, (bundle,))
     machine.apply(Slot(1), encode_batch(batch), None, None)
     machine.apply(Slot(2), encode_batch(Batch(Ballot(1, ANN), 9, 9, (), second)), second, None)
 
-    giver, asker = Source(tables, Limits(chunk_bytes_max=60)), Asker(incarnation=2)
+    giver, requester = Source(tables, Limits(chunk_bytes_max=60)), SnapshotRequester(incarnation=2)
     rows: dict[bytes, bytes] = {}
-    (ask,) = asks(asker.begin(ANN, 0.0))
-    while not asker.is_installing:
-        effects = asker.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(2), 0.0)), Slot(0), 0.0)
+    (ask,) = asks(requester.begin(ANN, 0.0))
+    while not requester.is_installing:
+        effects = requester.on_chunk(ANN, chunk(giver.on_ask(BOB, ask, Slot(2), 0.0)), Slot(0), 0.0)
         rows.update(row for one in effects if isinstance(one, Install) for row in rows_of(one.data))
         (ask,) = asks(effects) or [ask]
 
     copy = Machine(DictTables(rows), ClusterConfig(), DOMAINS)
     assert copy.last_sequence(member(2).id) == (5, 1)
-    assert copy.configurations == ((Slot(0), founders(3)), (Slot(2), second))
+    assert copy.configurations == ((Slot(0), initial_members(3)), (Slot(2), second))
     assert copy.digest == machine.digest
 
 
@@ -150,13 +150,15 @@ def test_a_source_lets_go_of_an_asker_that_went_silent_or_began_anew() -> None:
     assert chunk(giver.on_ask(BOB, SnapshotAsk(3, 1), Slot(8), 0.0)).refused
 
 
-def answered(**changes: object) -> tuple[Asker, list[Effect]]:
+def answered(**changes: object) -> tuple[SnapshotRequester, list[Effect]]:
     """An asker, and what it does with a first chunk that was tampered with."""
     giver, _ = source()
-    asker = Asker(incarnation=2)
-    (ask,) = asks(asker.begin(ANN, 0.0))
+    requester = SnapshotRequester(incarnation=2)
+    (ask,) = asks(requester.begin(ANN, 0.0))
     good = chunk(giver.on_ask(BOB, ask, Slot(7), 0.0))
-    return asker, asker.on_chunk(ANN, msgspec.structs.replace(good, **changes), Slot(3), 0.0)
+    return requester, requester.on_chunk(
+        ANN, msgspec.structs.replace(good, **changes), Slot(3), 0.0
+    )
 
 
 def test_a_damaged_chunk_is_asked_for_again() -> None:
@@ -168,32 +170,32 @@ def test_a_damaged_chunk_is_asked_for_again() -> None:
 
 def test_a_chunk_nobody_asked_for_is_ignored() -> None:
     for changes in ({"transfer": 1}, {"number": 4}):
-        asker, effects = answered(**changes)
+        requester, effects = answered(**changes)
         assert effects == []
-        assert not asker.has_failed
+        assert not requester.has_failed
 
 
 def test_a_snapshot_that_is_refused_or_too_old_ends_the_transfer() -> None:
     for changes in ({"refused": "no"}, {"slot": Slot(3)}):
-        asker, effects = answered(**changes)
+        requester, effects = answered(**changes)
         assert [type(effect) for effect in effects] == [Note]
-        assert asker.has_failed
-        assert asker.source is None
+        assert requester.has_failed
+        assert requester.source is None
 
 
 def test_a_snapshot_of_another_moment_in_the_middle_ends_the_transfer() -> None:
-    asker, effects = answered()
+    requester, effects = answered()
     (ask,) = asks(effects)
     late = SnapshotChunk(ask.transfer, 1, Slot(9), b"", 0, is_last=True)
-    asker.on_chunk(ANN, late, Slot(3), 0.0)
-    assert asker.has_failed
+    requester.on_chunk(ANN, late, Slot(3), 0.0)
+    assert requester.has_failed
 
 
 def test_a_silent_source_is_asked_again_and_given_up_in_the_end() -> None:
-    asker = Asker(incarnation=2)
-    assert asker.tick(9.0) == []
-    asker.begin(ANN, 0.0)
-    assert asker.tick(CHUNK_PATIENCE_S - 0.1) == []
-    tried = [asks(asker.tick(CHUNK_PATIENCE_S * (n + 1))) for n in range(TRIES_MAX + 1)]
+    requester = SnapshotRequester(incarnation=2)
+    assert requester.tick(9.0) == []
+    requester.begin(ANN, 0.0)
+    assert requester.tick(CHUNK_TIMEOUT_S - 0.1) == []
+    tried = [asks(requester.tick(CHUNK_TIMEOUT_S * (n + 1))) for n in range(TRIES_MAX + 1)]
     assert [len(one) for one in tried] == [1] * TRIES_MAX + [0]
-    assert asker.has_failed
+    assert requester.has_failed

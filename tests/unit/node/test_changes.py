@@ -16,7 +16,7 @@ from quorate.base.messages import (
     Removed,
     Welcome,
 )
-from tests.unit.node.lone import CLUSTER, Lone, founders, member
+from tests.unit.node.lone import CLUSTER, Lone, initial_members, member
 
 
 def alone(settings: NodeSettings | None = None) -> Lone:
@@ -227,7 +227,7 @@ def test_who_is_not_let_in_says_why_once_and_in_its_status() -> None:
     lone = Lone(0)
     lone.connect(2)
     lone.wait(0.5)
-    others = msgspec.structs.replace(founders(3), voters=(member(2), member(3)))
+    others = msgspec.structs.replace(initial_members(3), voters=(member(2), member(3)))
     lone.hear(2, Welcome(CLUSTER, others))
     for _ in range(3):
         lone.hear(2, ChangeAnswer(0, "already_exists", "the name n1 is taken"))

@@ -6,7 +6,7 @@ from quorate.base.effects import Effect, Note
 from quorate.base.ids import NodeId
 from quorate.base.messages import Identity, Join, Overview
 from quorate.node.dispatch import Dispatch, Handler
-from quorate.node.peering import Peering
+from quorate.node.identities import PeerIdentities
 from tests.unit.node.lone import member
 
 ME, TWO = member(1).id, member(2)
@@ -26,7 +26,7 @@ def names(effects: list[Effect]) -> list[str]:
 def test_a_message_goes_to_the_part_that_lists_it_and_others_to_the_replica_if_there_is_one() -> (
     None
 ):
-    dispatch = Dispatch(Peering(ME))
+    dispatch = Dispatch(PeerIdentities(ME))
     dispatch.serve({Join: told("join")})
     assert names(dispatch.take(ME, Join(TWO), 1.0)) == ["join"]
     assert dispatch.take(ME, Overview(()), 1.0) == []
@@ -35,12 +35,12 @@ def test_a_message_goes_to_the_part_that_lists_it_and_others_to_the_replica_if_t
 
 
 def test_what_may_not_be_received_is_dispatched_to_no_part() -> None:
-    peering = Peering(ME)
-    dispatch = Dispatch(peering)
+    identities = PeerIdentities(ME)
+    dispatch = Dispatch(identities)
     dispatch.serve({Join: told("join"), Identity: told("identity")})
     dispatch.serve_other(told("replica"))
     assert dispatch.take(TWO.id, Join(TWO), 0.0) == [], "no link stands"
-    peering.on_connected(TWO, "", None)
+    identities.on_connected(TWO, "", None)
     assert dispatch.take(TWO.id, Join(TWO), 0.0) == [], "this node has no cluster to join"
     assert dispatch.take(TWO.id, Overview(()), 0.0) == []
     assert names(dispatch.take(TWO.id, Identity(""), 0.0)) == ["identity"]

@@ -7,16 +7,16 @@ from quorate.base.command import encode_command
 from quorate.base.config import local
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotChunk
-from quorate.base.records import Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Promised, Record, Vote
 from quorate.kv.commands import KvSet
-from quorate.node.catchup import Asker
+from quorate.node.catchup import SnapshotRequester
 from quorate.node.node import Node
 from quorate.node.origin import Origin
 from quorate.sim.tables import DictTables
 
 ANN = Member(NodeId("ann"), "ann", "127.0.0.1:1")
 BOB = Member(NodeId("bob"), "bob", "127.0.0.1:2")
-FOUNDED = Founded("cluster", Configuration(1, 0, (ANN, BOB)), complete=True)
+FOUNDED = Bootstrapped("cluster", Configuration(1, 0, (ANN, BOB)), complete=True)
 
 
 def recovered(records: list[Record]) -> Node:
@@ -33,7 +33,7 @@ def test_a_promise_before_the_bootstrap_in_a_truncated_log_is_not_forgotten() ->
 
 
 def test_a_promise_that_never_saw_a_complete_bootstrap_waits_for_one() -> None:
-    pending = Founded("cluster", FOUNDED.configuration, complete=False)
+    pending = Bootstrapped("cluster", FOUNDED.configuration, complete=False)
     vote = Vote(Ballot(3, BOB.id), Slot(1), Slot(0), b"x")
     assert recovered([vote, pending]).group.replica is None
     replica = recovered([vote, pending, FOUNDED]).group.replica
@@ -54,10 +54,10 @@ def test_a_gap_that_this_node_has_passed_is_not_answered() -> None:
 
 def test_a_refused_snapshot_is_asked_for_again() -> None:
     """Seed 492: the failure was reported for ever, so no other transfer began."""
-    asker = Asker(1)
-    asker.begin(BOB.id, 0.0)
+    requester = SnapshotRequester(1)
+    requester.begin(BOB.id, 0.0)
     refusal = SnapshotChunk((1 << 32) + 1, 0, Slot(0), b"", 0, True, "not open here")
-    asker.on_chunk(BOB.id, refusal, Slot(0), 0.1)
-    assert asker.source is None
-    assert asker.take_failure()
-    assert not asker.take_failure()
+    requester.on_chunk(BOB.id, refusal, Slot(0), 0.1)
+    assert requester.source is None
+    assert requester.take_failure()
+    assert not requester.take_failure()

@@ -29,7 +29,7 @@ from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
 from quorate.node.reads import FULL_HOLD_S
 from quorate.sim.tables import DictTables
-from tests.unit.node.lone import CLUSTER, Lone, founders, lead, member
+from tests.unit.node.lone import CLUSTER, Lone, initial_members, lead, member
 
 TWO, THREE = member(2).id, member(3).id
 
@@ -38,7 +38,7 @@ def snapshot_of(slot: int) -> DictTables:
     """Tables that applied noops up to a slot."""
     tables = DictTables()
     machine = Machine(tables, ClusterConfig(), DOMAINS)
-    machine.bootstrap(CLUSTER, founders(3))
+    machine.bootstrap(CLUSTER, initial_members(3))
     for number in range(1, slot + 1):
         machine.apply(Slot(number), NOOP, None, None)
     return tables
@@ -244,7 +244,7 @@ def test_a_disk_full_at_the_bootstrap_is_waited_for() -> None:
     lone.tables.is_full = True
     lone.connect(2, CLUSTER)
     lone.wait(0.5)
-    lone.hear(2, Welcome(CLUSTER, founders(3)))
+    lone.hear(2, Welcome(CLUSTER, initial_members(3)))
     assert lone.node.group.replica is None
     lone.tables.is_full = False
     lone.wait(0.1)

@@ -175,7 +175,7 @@ def test_a_command_waits_for_others_but_not_an_urgent_one_nor_what_comes_with_it
     made.submit(b"u", "u", FAR, urgent=True)
     assert made.may_number(1.0)
     assert made.number(1.0).count == 2
-    assert made.gather.due_s == inf
+    assert made.batch_delay.due_s == inf
 
 
 def test_a_command_waits_for_no_others_if_half_a_batch_of_bytes_is_there() -> None:
@@ -202,6 +202,6 @@ def test_a_command_held_for_others_is_refused_at_its_deadline_and_nothing_is_due
     (refused,) = made.expire(1.0001)
     assert isinstance(refused.error, UnavailableError)
     assert refused.tickets == ["a"]
-    assert made.gather.due_s == inf
+    assert made.batch_delay.due_s == inf
     made.submit(b"b", "b", FAR)
     assert not made.may_number(2.0), "it may have company"

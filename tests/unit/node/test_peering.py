@@ -7,14 +7,14 @@ from quorate.base.events import Connected, Received
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
 from quorate.base.messages import (
     Accept,
+    BootstrapOffer,
+    BootstrapStored,
+    DiscoveryReport,
     Fetch,
     Fetched,
-    Found,
-    FoundStored,
     Heartbeat,
     Identity,
     Join,
-    Meet,
     Message,
     Prepare,
     PreVote,
@@ -23,8 +23,8 @@ from quorate.base.messages import (
     SnapshotAsk,
     Welcome,
 )
-from quorate.node.peering import HEARD_MAX, Peering
-from tests.unit.node.lone import CLUSTER, Lone, founders, member
+from quorate.node.identities import TRUSTED_MAX, PeerIdentities
+from tests.unit.node.lone import CLUSTER, Lone, initial_members, member
 
 TWO = Ballot(9, member(2).id)
 FOREIGN: tuple[Message, ...] = (
@@ -87,13 +87,13 @@ def test_another_cluster_that_is_found_later_is_not_asked_either() -> None:
 
 def test_the_welcome_of_a_cluster_that_was_not_asked_is_refused() -> None:
     lone = uninitialised("a", "b")
-    lone.hear(3, Welcome("b", founders(3)))
+    lone.hear(3, Welcome("b", initial_members(3)))
     lone.wait(1.0)
-    lone.hear(3, Welcome("b", founders(3)))  # its link is closed, and this was in flight
-    lone.hear(2, Welcome("b", founders(3)))
+    lone.hear(3, Welcome("b", initial_members(3)))  # its link is closed, and this was in flight
+    lone.hear(2, Welcome("b", initial_members(3)))
     assert lone.records == []
     assert len(notes(lone, "welcome refused")) >= 1
-    lone.hear(2, Welcome("a", founders(3)))
+    lone.hear(2, Welcome("a", initial_members(3)))
     assert lone.node.cluster_id == "a"
 
 
@@ -132,7 +132,7 @@ def test_nothing_of_another_cluster_is_received_though_its_link_stood_before(
 ) -> None:
     lone = uninitialised("a", "")
     lone.wait(1.0)
-    lone.hear(2, Welcome("a", founders(3)))
+    lone.hear(2, Welcome("a", initial_members(3)))
     lone.hear(3, Identity("b"))
     lone.said(Close)
     lone.records.clear()
@@ -150,7 +150,7 @@ def test_a_node_that_has_joined_closes_the_links_to_other_clusters() -> None:
     lone = uninitialised("a")
     lone.wait(1.0)
     lone.event(Connected(member(3), "b"))
-    lone.hear(2, Welcome("a", founders(3)))
+    lone.hear(2, Welcome("a", initial_members(3)))
     assert closed(lone) == [member(3).id]
     lone.connect(4, "c")
     assert closed(lone) == [member(3).id, member(4).id]
@@ -210,30 +210,30 @@ def test_members_are_received_even_behind_the_end_of_their_link() -> None:
 
 
 def test_who_is_remembered_as_a_member_of_the_cluster_is_bounded() -> None:
-    peering = Peering(member(1).id)
-    peering.adopt(CLUSTER)
-    for number in range(2, HEARD_MAX + 10):
-        peering.on_connected(member(number), CLUSTER, None)
-        peering.on_disconnected(member(number).id)
-    assert len(peering.heard) == HEARD_MAX
-    assert member(1).id in peering.heard
+    identities = PeerIdentities(member(1).id)
+    identities.adopt(CLUSTER)
+    for number in range(2, TRUSTED_MAX + 10):
+        identities.on_connected(member(number), CLUSTER, None)
+        identities.on_disconnected(member(number).id)
+    assert len(identities.trusted) == TRUSTED_MAX
+    assert member(1).id in identities.trusted
 
 
 def test_a_bootstrap_is_no_concern_of_a_member() -> None:
     lone = Lone(3)
     lone.connect(9, "")
     lone.said(Identity)
-    lone.hear(9, Found("x", founders(3)))
-    lone.hear(9, Meet(3, (member(9),)))
+    lone.hear(9, BootstrapOffer("x", initial_members(3)))
+    lone.hear(9, DiscoveryReport(3, (member(9),)))
     assert lone.sends() == []
-    lone.hear(9, FoundStored("x", member(1).id))
-    assert [type(effect.message).__name__ for effect in lone.sends()] == ["FoundCancelled"]
+    lone.hear(9, BootstrapStored("x", member(1).id))
+    assert [type(effect.message).__name__ for effect in lone.sends()] == ["BootstrapCancelled"]
 
 
 def test_a_reply_to_an_identity_rests_on_what_is_stored() -> None:
-    peering = Peering(member(1).id)
-    peering.on_connected(member(2), "", None)
-    effects = peering.on_identity(member(2).id, Identity("a"))
+    identities = PeerIdentities(member(1).id)
+    identities.on_connected(member(2), "", None)
+    effects = identities.on_identity(member(2).id, Identity("a"))
     assert effects == [SendWhenDurable(member(2).id, Identity("", is_answer=True))]
 
 

@@ -13,7 +13,7 @@ def reads(incarnation: int = 1) -> Reads:
 
 def asked(made: Reads, ticket: str, now_s: float = 0.0) -> int:
     made.add(ticket, 100.0)
-    question = made.question(LEADER, now_s)
+    question = made.request(LEADER, now_s)
     assert question is not None
     return question.number
 
@@ -54,19 +54,19 @@ def test_what_arrives_meanwhile_rides_in_the_next_question() -> None:
     made = reads()
     number = asked(made, "a")
     made.add("b", 100.0)
-    assert made.question(LEADER, 0.05) is None
+    assert made.request(LEADER, 0.05) is None
     made.on_point(number, Slot(0), 0, Slot(0))
-    assert made.question(LEADER, 0.05) is not None
-    assert made.question(None, 9.0) is None
+    assert made.request(LEADER, 0.05) is not None
+    assert made.request(None, 9.0) is None
 
 
 def test_an_unanswered_question_is_asked_anew_under_another_number() -> None:
     made = reads()
     first = asked(made, "a")
-    again = made.question(LEADER, 0.1)
+    again = made.request(LEADER, 0.1)
     assert again is not None
     assert again.number > first
-    elsewhere = made.question(OTHER, 0.1)
+    elsewhere = made.request(OTHER, 0.1)
     assert elsewhere is not None
     assert elsewhere.number > again.number
 
@@ -74,11 +74,11 @@ def test_an_unanswered_question_is_asked_anew_under_another_number() -> None:
 def test_reads_are_refused_at_their_deadline_wherever_they_wait() -> None:
     made = reads()
     made.add("pointed", 1.0)
-    question = made.question(LEADER, 0.0)
+    question = made.request(LEADER, 0.0)
     assert question is not None
     made.on_point(question.number, Slot(5), 0, applied=Slot(0))
     made.add("asked", 2.0)
-    made.question(LEADER, 0.0)
+    made.request(LEADER, 0.0)
     made.add("waiting", 3.0)
     made.add("patient", 9.0)
     assert made.expire(0.5) == []
@@ -94,7 +94,7 @@ def test_on_a_full_disk_a_read_learns_soon_why_it_is_not_answered() -> None:
     made.add("no leader", 7.0)
     told: list[tuple[float, Refused]] = []
     for now_s in (step / 10 for step in range(30)):
-        made.hurry(now_s)
+        made.expire_soon(now_s)
         told += [(now_s, one) for one in made.expire(now_s, is_full=True)]
     ((told_s, refused),) = told
     assert told_s == FULL_HOLD_S
@@ -108,7 +108,7 @@ def test_a_read_whose_point_is_reached_in_time_is_answered_on_a_full_disk_too() 
     made = reads()
     number = asked(made, "a")
     made.on_point(number, Slot(5), 7, applied=Slot(4))
-    made.hurry(0.0)
+    made.expire_soon(0.0)
     assert made.expire(FULL_HOLD_S - 0.1, is_full=True) == []
     assert [one.tickets for one in made.on_applied(Slot(5))] == [["a"]]
 
@@ -131,15 +131,15 @@ def test_while_a_disk_is_full_time_that_passes_costs_nothing_for_those_who_wait_
     made = reads()
     for _ in range(100):
         made.add("early", Compared(100.0))
-    question = made.question(LEADER, 0.0)
+    question = made.request(LEADER, 0.0)
     assert question is not None
     made.on_point(question.number, Slot(5), 0, applied=Slot(0))
-    made.hurry(0.0)
+    made.expire_soon(0.0)
     Compared.count = 0
     for step in range(5):
         number = asked(made, "later", now_s=0.1 * step)
         made.on_point(number, Slot(6 + step), 0, applied=Slot(0))
-        made.hurry(0.1 * step)
+        made.expire_soon(0.1 * step)
         assert made.expire(0.1 * step, is_full=True) == []
     assert Compared.count == 0
     expired = [(now_s, made.expire(now_s, is_full=True)) for now_s in (1.0, 1.05, 1.4)]

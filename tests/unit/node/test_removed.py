@@ -8,10 +8,10 @@ from quorate.base.command import Command
 from quorate.base.effects import Note, Refused, Wake
 from quorate.base.errors import UnavailableError
 from quorate.base.messages import Join, Removed
-from quorate.base.records import Founded
+from quorate.base.records import Bootstrapped
 from quorate.catalog.subjects import of_node
 from quorate.kv.commands import KvSet
-from quorate.node.duties import LEARNER_S
+from quorate.node.periodic import LEARNER_S
 from tests.unit.node.lone import CLUSTER, Lone, member
 
 SET = KvSet(b"a", b"1")
@@ -67,7 +67,7 @@ def test_a_removed_node_asks_nobody_to_be_let_in_again() -> None:
 
 def test_a_learner_that_has_no_leader_asks_so_that_it_learns_if_it_was_removed() -> None:
     learning = Configuration(1, 0, (member(2), member(3)), (member(1),))
-    lone = Lone(2, records=[Founded(CLUSTER, learning, complete=True)])
+    lone = Lone(2, records=[Bootstrapped(CLUSTER, learning, complete=True)])
     lone.said(Join)
     lone.wait(1.0)
     assert lone.said(Join, to=2) != []
@@ -79,7 +79,7 @@ def test_a_learner_that_has_no_leader_asks_so_that_it_learns_if_it_was_removed()
 
 def test_a_node_that_stays_a_learner_says_once_how_it_gets_a_vote() -> None:
     learning = Configuration(1, 0, (member(2), member(3)), (member(1),))
-    lone = Lone(2, records=[Founded(CLUSTER, learning, complete=True)])
+    lone = Lone(2, records=[Bootstrapped(CLUSTER, learning, complete=True)])
     lone.wait(LEARNER_S / 2)
     assert [note for note in lone.all(Note) if note.what == "learner"] == []
     lone.wait(LEARNER_S * 2)

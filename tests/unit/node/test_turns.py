@@ -28,7 +28,7 @@ from quorate.kv.queries import kv_get
 from quorate.kv.subjects import of_key
 from quorate.machine.queries import Reader
 from quorate.machine.watches import TICKETS_MAX
-from quorate.node.gather import LONGEST_S
+from quorate.node.batchdelay import LONGEST_S
 from quorate.paxos.leadership import Leadership
 from tests.unit.node.lone import Lone, lead, member
 from tests.unit.node.test_node import chunk_of, snapshot_of
@@ -81,11 +81,11 @@ def test_a_vote_leaves_before_what_its_accept_let_be_known_is_applied() -> None:
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
     effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(2), Slot(1), NOOP)), lone.now_s)
     assert [type(effect) for effect in effects] == [Persist]
-    assert lone.node.is_unsettled
+    assert lone.node.is_apply_pending
     assert lone.node.group.machine.applied == 0
     lone.obey(effects)
     lone.flush()
-    assert not lone.node.is_unsettled
+    assert not lone.node.is_apply_pending
     assert lone.node.group.machine.applied == 1
 
 
@@ -97,7 +97,7 @@ def test_a_tick_answers_what_is_chosen_before_it_gives_up_what_is_late() -> None
     (first,) = lone.said(Forward, to=2)
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle)))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
-    assert lone.node.is_unsettled
+    assert lone.node.is_apply_pending
     lone.now_s += 1.0
     lone.obey(lone.node.tick(lone.now_s))
     assert lone.answered() == ["write"]
@@ -110,7 +110,7 @@ def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> Non
     ask = asking(lone, told=3)
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
-    assert lone.node.is_unsettled
+    assert lone.node.is_apply_pending
     tables = snapshot_of(3)
     hear(lone, chunk_of(tables, 3, ask))
     assert [one.is_last for one in lone.installs()] == [True]
@@ -244,16 +244,16 @@ def behind(settings: NodeSettings = NARROW) -> Lone:
     lone = Lone(settings=settings)
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
-    lone.obey(lone.node.settle(lone.now_s))
+    lone.obey(lone.node.apply_pending(lone.now_s))
     assert lone.node.group.machine.applied == 0
     assert lone.node.group.machine.is_applying
-    assert lone.node.is_unsettled
+    assert lone.node.is_apply_pending
     return lone
 
 
 def one_turn(lone: Lone) -> None:
-    lone.obey(lone.node.settle(lone.now_s))
-    lone.obey(lone.node.flush(lone.now_s))
+    lone.obey(lone.node.apply_pending(lone.now_s))
+    lone.obey(lone.node.end_turn(lone.now_s))
 
 
 def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_behind_it() -> None:
@@ -261,7 +261,7 @@ def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_be
     hear(lone, Accept(BALLOT, Slot(3), Slot(2), NOOP))
     turns = 0
     while lone.node.group.machine.applied == 0:
-        assert lone.node.is_unsettled
+        assert lone.node.is_apply_pending
         one_turn(lone)
         turns += 1
     assert turns > 10
@@ -316,7 +316,7 @@ def test_many_slots_are_applied_over_several_turns() -> None:
     lone.heartbeat(2, watermark=100)
     hear(lone, Fetched(Slot(1), (NOOP,) * 100, Slot(100), Slot(1)))
     turns = 0
-    while lone.node.is_unsettled:
+    while lone.node.is_apply_pending:
         before = lone.node.group.machine.applied
         one_turn(lone)
         assert lone.node.group.machine.applied - before <= 2
@@ -330,7 +330,7 @@ def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
     ask = asking(lone, told=3)
     hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
     hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
-    lone.obey(lone.node.settle(lone.now_s))
+    lone.obey(lone.node.apply_pending(lone.now_s))
     assert lone.node.group.machine.is_applying
     tables = snapshot_of(3)
     hear(lone, chunk_of(tables, 3, ask))
@@ -339,7 +339,7 @@ def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
     assert lone.node.group.machine.applied == 3
-    assert not lone.node.is_unsettled
+    assert not lone.node.is_apply_pending
 
 
 def test_no_view_is_given_to_a_peer_while_a_batch_is_half_applied() -> None:
@@ -357,7 +357,7 @@ def test_a_full_disk_in_the_middle_of_a_large_batch_leaves_it_for_later() -> Non
     for _ in range(100):
         one_turn(lone)
     assert lone.node.group.machine.applied == 0
-    assert not lone.node.is_unsettled, "nobody asks again and again"
+    assert not lone.node.is_apply_pending, "nobody asks again and again"
     lone.tables.is_full = False
     lone.flush()
     lone.wait(0.5)
@@ -369,12 +369,12 @@ def test_watchers_are_woken_over_several_turns() -> None:
     for number in range(500):
         lone.node.watch((exactly(of_key(b"key")),), number)
     lone.submit(WRITE, "write")
-    lone.obey(lone.node.flush(lone.now_s))
+    lone.obey(lone.node.end_turn(lone.now_s))
     lone.sync()
     (accept,) = lone.said(Accept, to=3)
     hear(lone, Accepted(leadership.ballot, accept.slot))
-    lone.obey(lone.node.flush(lone.now_s))
-    while lone.node.is_unsettled:
+    lone.obey(lone.node.end_turn(lone.now_s))
+    while lone.node.is_apply_pending:
         one_turn(lone)
     wakes = [one.tickets for one in lone.all(Wake)]
     assert max(len(tickets) for tickets in wakes) == TICKETS_MAX

@@ -28,7 +28,7 @@ from quorate.base.effects import (
 from quorate.base.errors import InvariantError, StorageError, UnavailableError
 from quorate.base.events import Event, Installed, Persisted, Received, SpaceChanged
 from quorate.base.ids import GROUP, Ballot, GroupNumber, NodeId, Slot
-from quorate.base.messages import Accept, FoundDone, Message
+from quorate.base.messages import Accept, BootstrapDone, Message
 from quorate.base.outcomes import Outcome
 from quorate.base.records import Promised
 from quorate.runtime.answering import CALLS_PER_LOOK
@@ -36,7 +36,7 @@ from quorate.runtime.driver import INLINE_TURNS_MAX, Driver
 from quorate.runtime.recorder import Recorder
 
 BOB = NodeId("bob")
-WORD = FoundDone("cluster")
+WORD = BootstrapDone("cluster")
 RECORD = Promised(Ballot(1, BOB))
 FULL, FREE = SpaceChanged(is_full=True), SpaceChanged(is_full=False)
 
@@ -51,7 +51,7 @@ class FakeNode:
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
         self.turn_due_s = inf
-        self.is_unsettled = self.calls_for_turn = False
+        self.is_apply_pending = self.calls_for_turn = False
 
     def start(self, now_s: float) -> list[Effect]:
         return self.first
@@ -65,15 +65,15 @@ class FakeNode:
     def tick(self, now_s: float) -> list[Effect]:
         return []
 
-    def settle(self, now_s: float) -> list[Effect]:
+    def apply_pending(self, now_s: float) -> list[Effect]:
         self.tape.append("settle")
-        self.is_unsettled = False
+        self.is_apply_pending = False
         return []
 
     def is_turn_due(self, now_s: float) -> bool:
         return self.calls_for_turn
 
-    def flush(self, now_s: float) -> list[Effect]:
+    def end_turn(self, now_s: float) -> list[Effect]:
         return self.at_flush.pop(0) if self.at_flush else []
 
 
@@ -264,7 +264,7 @@ def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied
     async def play(world: World) -> None:
         world.disk.is_inline = True
         world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
-        world.node.is_unsettled = True
+        world.node.is_apply_pending = True
         world.obey(Persist(RECORD))
         world.driver.expedite()
         assert world.tape[-2:] == ["send bob", "written"]
@@ -286,7 +286,7 @@ def test_what_waits_for_no_disk_leaves_before_one_that_is_urgent() -> None:
 
 def test_a_turn_ends_behind_what_was_applied_late() -> None:
     async def play(world: World) -> None:
-        world.node.is_unsettled = world.node.calls_for_turn = True
+        world.node.is_apply_pending = world.node.calls_for_turn = True
         world.obey(Note("chosen", {}))
         await world.settle()
         assert world.tape.count("settle") == 1
@@ -312,7 +312,7 @@ def test_no_turn_ends_behind_an_event_that_calls_for_none() -> None:
 
 def test_no_turn_ends_behind_what_was_applied_late_and_lets_nothing_go_on() -> None:
     async def play(world: World) -> None:
-        world.node.is_unsettled = True
+        world.node.is_apply_pending = True
         world.obey(Note("chosen", {}))
         await world.settle()
         assert world.tape.count("settle") == 1

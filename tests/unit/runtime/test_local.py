@@ -22,9 +22,9 @@ class FakeStatus:
 class FakeNode:
     """Notes the deadlines that it is given."""
 
-    def __init__(self, role: str, leader: str | None, *, has_no_room: bool = False) -> None:
+    def __init__(self, role: str, leader: str | None, *, is_out_of_space: bool = False) -> None:
         self.group = self
-        self.has_no_room = has_no_room
+        self.is_out_of_space = is_out_of_space
         self.leader = leader
         self.role = role
         self.due_s: list[float] = []
@@ -46,9 +46,9 @@ class FakeDriver:
 
 
 def held_s(
-    role: str, leader: str | None, deadline_s: float = inf, *, has_no_room: bool = False
+    role: str, leader: str | None, deadline_s: float = inf, *, is_out_of_space: bool = False
 ) -> list[float]:
-    node = FakeNode(role, leader, has_no_room=has_no_room)
+    node = FakeNode(role, leader, is_out_of_space=is_out_of_space)
     parts: Any = (node, FakeDriver(), None, NodeSettings(), lambda: NOW_S, list)
     local = LocalNode(*parts)
     context = RequestContext(deadline_s=NOW_S + deadline_s)
@@ -64,8 +64,8 @@ def test_where_no_leader_can_be_a_request_is_answered_soon(role: str) -> None:
 
 
 def test_a_full_disk_is_reported_soon_where_no_leader_is_known() -> None:
-    assert held_s("follower", None, has_no_room=True) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
-    assert held_s("follower", "bob", has_no_room=True) == [HOLD_S, HOLD_S]
+    assert held_s("follower", None, is_out_of_space=True) == [HOPELESS_HOLD_S, HOPELESS_HOLD_S]
+    assert held_s("follower", "bob", is_out_of_space=True) == [HOLD_S, HOLD_S]
 
 
 @pytest.mark.parametrize("role", ["follower", "candidate", "learner"])

@@ -14,7 +14,7 @@ from quorate.base.batches import Configuration, Member
 from quorate.base.config import ClusterConfig
 from quorate.base.events import Connected, Disconnected, Event, Received
 from quorate.base.ids import Ballot, GroupNumber, NodeId, Slot
-from quorate.base.messages import Accept, FoundDone, Message
+from quorate.base.messages import Accept, BootstrapDone, Message
 from quorate.net.connector import PLAIN, Connector
 from quorate.runtime import link as link_module
 from quorate.runtime import transport as transport_module
@@ -26,7 +26,7 @@ from tests.unit.net.tls import connector
 
 HOST = "127.0.0.1"
 ANN, BOB, EVE = NodeId("ann"), NodeId("bob"), NodeId("eve")
-WORD = FoundDone("cluster")
+WORD = BootstrapDone("cluster")
 
 
 class Peer:
@@ -168,11 +168,11 @@ def test_two_that_dial_each_other_keep_one_link_and_both_can_use_it() -> None:
         await ann.until(lambda p: p.is_linked(bob))
         await bob.until(lambda p: p.is_linked(ann))
         for number in range(20):  # the surplus link may still be closing: words may be lost
-            ann.say(BOB, FoundDone(str(number)))
-            bob.say(ANN, FoundDone(str(number)))
+            ann.say(BOB, BootstrapDone(str(number)))
+            bob.say(ANN, BootstrapDone(str(number)))
             await asyncio.sleep(0)
-        await ann.until(lambda p: FoundDone("19") in p.heard())
-        await bob.until(lambda p: FoundDone("19") in p.heard())
+        await ann.until(lambda p: BootstrapDone("19") in p.heard())
+        await bob.until(lambda p: BootstrapDone("19") in p.heard())
         assert ann.count(Disconnected) == bob.count(Disconnected) == 0
         await stopped(ann, bob)
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from quorate.base.batches import Configuration, Member
 from quorate.base.effects import Persist
 from quorate.base.ids import Ballot, NodeId, Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Chosen, Promised, Record, Vote
 from quorate.sim.disk import SimDisk
 from quorate.wire.journal import Journal, Layout, LogIdentity
 from quorate.wire.recovery import Recovery
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 SMALL = Layout(segment_bytes=4096, spares_ready=1, spares_max=2)
-FOUNDED = Founded("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), complete=True)
+FOUNDED = Bootstrapped("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), complete=True)
 FIRST = "wal-0000000000000002"  # number 1 was that of the spare it was made of
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from quorate.base.errors import InvariantError
 from quorate.base.ids import GROUP, NO_BALLOT, Ballot, GroupNumber, NodeId, Slot
-from quorate.base.records import Chosen, Founded, Promised, Record, Vote
+from quorate.base.records import Bootstrapped, Chosen, Promised, Record, Vote
 from quorate.wire.checksum import crc32c
 from quorate.wire.records import (
     CLOSE,
@@ -31,7 +31,7 @@ from tests.unit.wire import older
 from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
 
 WITH_MARK = Promised(Ballot(4, NODE), Slot(6))
-ABANDONED = Founded("c1", FOUNDED.configuration, complete=False, is_abandoned=True)
+ABANDONED = Bootstrapped("c1", FOUNDED.configuration, complete=False, is_abandoned=True)
 RECORDS: list[Record] = [
     vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED, ABANDONED,
 ]  # fmt: skip

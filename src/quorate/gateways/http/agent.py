@@ -223,7 +223,9 @@ def _stats(context: Context, status: Status) -> JsonView:
             "commit_index": slot,
             "applied_index": str(status.applied),
             "num_peers": str(max(peers - 1, 0)),
-            "last_contact": "never" if status.heard_s == float("inf") else f"{status.heard_s:.3f}s",
+            "last_contact": "never"
+            if status.last_contact_s == float("inf")
+            else f"{status.last_contact_s:.3f}s",
         },
         "runtime": {
             "arch": platform.machine(),

@@ -240,7 +240,7 @@ class Context:
         now_s = self.local.now_s
         if now_s - self._contact_s > _STATUS_S:
             status = self.local.status()
-            contact_ms = int(min(status.heard_s * 1000, _CONTACT_MS_MAX))
+            contact_ms = int(min(status.last_contact_s * 1000, _CONTACT_MS_MAX))
             self._contact = (status.leader is not None, contact_ms)
             self._contact_s = now_s
         return self._contact

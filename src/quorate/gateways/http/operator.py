@@ -80,7 +80,7 @@ def _member(member: Member, status: Status, reader: Reader) -> JsonView:
         "Alive": member.id in status.healthy,
         "Watermark": None if seen is None else seen.watermark,
         "Lag": 0 if is_leader else lag,  # the leader's known watermark may be older than our own
-        "LastHeard": None if seen is None else round(seen.heard_s, 3),
+        "LastHeard": None if seen is None else round(seen.last_contact_s, 3),
         "Version": "" if row is None else row.meta.get(QUORATE_META, ""),
     }
 
@@ -210,4 +210,10 @@ def _health(context: Context, member: Member, status: Status) -> JsonView:
 def _last_contact(node: NodeId, status: Status) -> str:
     """The time since the last contact with a member, as Go writes durations."""
     seen = status.seen.get(node)
-    return _NEVER if seen is None else f"{seen.heard_s * 1000:.6g}ms" if seen.heard_s else "0s"
+    return (
+        _NEVER
+        if seen is None
+        else f"{seen.last_contact_s * 1000:.6g}ms"
+        if seen.last_contact_s
+        else "0s"
+    )

@@ -1,8 +1,8 @@
-"""Presence: members in the catalog, with their `serfHealth`.
+"""Failure detector: members in the catalog, with their `serfHealth`.
 
-Each node registers itself when it finds a serving leader, and after a restored snapshot. The
-leader turns a member critical that was silent for long, and passing when it is heard again; both
-are commands, so sessions that hang on `serfHealth` end in the log, alike everywhere.
+Each node registers itself when it finds a serving leader, and after a restored snapshot. The leader
+sets a member critical that did not answer for long, and passing when it answers again; both are
+commands, so sessions that depend on `serfHealth` end at the same slot on every node.
 """
 
 from quorate.base.batches import Member
@@ -29,7 +29,7 @@ from quorate.paxos.membership import Membership
 
 
 def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
-    """The catalog row of this node, with the instance of the service `consul` that it is."""
+    """The catalog row of this node, with its instance of the service `consul`."""
     host, _, port = me.address.rpartition(":")
     host = host.strip("[]")
     family = "ipv6" if ":" in host else "ipv4"
@@ -50,8 +50,8 @@ def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
     return CatalogRegister(me.name, node, service, is_member=True)
 
 
-class Presence:
-    """A leader's verdicts on the others. Made anew with each leadership."""
+class FailureDetector:
+    """A leader's verdicts on the other members. One object per leadership."""
 
     def __init__(self, me: NodeId, dead_s: float) -> None:
         self._me = me
@@ -77,7 +77,7 @@ class Presence:
                 continue
             is_dead = now_s - peer.last_contact_s >= self._dead_s
             if not is_dead and not peer.has_answered:
-                continue  # a new leader has no verdict on those it has not heard yet
+                continue  # a new leader has no verdict on members that have not answered yet
             verdict = CRITICAL if is_dead else PASSING
             if self._verdicts.get(member.id) != verdict:
                 self._verdicts[member.id] = verdict

@@ -1,8 +1,8 @@
-"""Agreement: do replicas hold the same tables?
+"""Divergence check: do replicas hold the same tables?
 
-Every so many slots each node notes the rolling digest of what apply wrote. Followers tell their
-newest in heartbeat answers; the leader tells which digest most voters had. Who differs from a
-majority stops, keeps its files, and says at which slot. Nobody heals it in silence.
+At regular slots each node stores the rolling digest of what apply wrote. Followers report their
+newest in heartbeat answers; the leader announces the digest of most voters. A node that differs
+from a majority halts, keeps its files, and logs the slot. It is not repaired silently.
 
 DIV-1: only digests of the same slot are compared.
 """
@@ -12,17 +12,17 @@ from quorate.base.effects import Halt
 from quorate.base.ids import NodeId, Slot
 
 KEPT = 64
-"""Checkpoints a node remembers."""
+"""Checkpoints that a node keeps."""
 
 
-class Agreement:
-    """Digests of one node at its checkpoints, and what it heard of others'."""
+class DivergenceCheck:
+    """Digests of one node at its checkpoints, and the reported ones of others."""
 
     def __init__(self, me: NodeId, every_slots: int) -> None:
         self._me = me
         self._every = every_slots
         self._mine: dict[Slot, int] = {}
-        self._heard: dict[Slot, dict[NodeId, int]] = {}
+        self._reported: dict[Slot, dict[NodeId, int]] = {}
         self.agreed = (Slot(0), 0)
 
     def note(self, slot: Slot, digest: int) -> bool:
@@ -34,19 +34,23 @@ class Agreement:
             del self._mine[next(iter(self._mine))]
         return True
 
-    def hear(
+    def on_report(
         self, sender: NodeId, slot: Slot, digest: int, configuration: Configuration
     ) -> Halt | None:
-        """As leader: a follower told its digest. A Halt if most voters differ from us."""
+        """As leader: a follower reported its digest. A Halt if most voters differ from us."""
         if slot == 0 or slot not in self._mine:
             return None
         voters = configuration.voter_ids
-        told = self._heard.setdefault(slot, {self._me: self._mine[slot]})
-        told[sender] = digest
-        while len(self._heard) > KEPT:
-            del self._heard[next(iter(self._heard))]
-        for value in sorted(set(told.values())):
-            supporters = sum(1 for node, seen in told.items() if seen == value and node in voters)
+        digests = self._reported.setdefault(slot, {self._me: self._mine[slot]})
+        digests[sender] = digest
+        while len(self._reported) > KEPT:
+            del self._reported[next(iter(self._reported))]
+        for value in sorted(set(digests.values())):
+            supporters = sum(
+                1
+                for node, digest_of_node in digests.items()
+                if digest_of_node == value and node in voters
+            )
             if supporters >= majority(len(voters)):
                 if value != self._mine[slot]:
                     return self._halt(slot, value)

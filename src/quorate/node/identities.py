@@ -1,14 +1,13 @@
-"""Peering: who is linked, which cluster each peer belongs to, and what may be heard from whom.
+"""Identities of peers: the links, the cluster of each peer, and which messages it may send.
 
-A Hello tells what a directory belongs to when a link is made. A node that comes to belong to a
-cluster while links stand says so on each of them (`Identity`), and every end judges the link again.
+A Hello states the cluster of a directory when a link is established. A node that becomes part of a
+cluster later announces it on each link (`Identity`), and both ends check the link again.
 
-IDN-1: of a peer of another cluster nothing is heard, and the link to it is closed, by both ends.
-IDN-2: until both ends belong to the same cluster only what leads there passes: the messages of
-    bootstrap and join.
-IDN-3: an Identity leaves only when the directory has stored what it says.
-IDN-4: a message of a group that this node does not host changes nothing, and ends the link: who
-    sends one takes this node for something else than it is.
+IDN-1: messages of a peer of another cluster are ignored, and both ends close the link to it.
+IDN-2: until both ends belong to the same cluster only the messages of bootstrap and join pass.
+IDN-3: an Identity is sent only when the directory has stored its content.
+IDN-4: a message of a group that this node does not host changes nothing, and ends the link: the
+    sender has a wrong view of this node.
 """
 
 from collections.abc import Mapping
@@ -20,70 +19,80 @@ from quorate.base.effects import Close, Effect, SendWhenDurable
 from quorate.base.events import Received
 from quorate.base.ids import GROUP, NodeId
 from quorate.base.messages import (
-    Found,
-    FoundAbandoned,
-    FoundCancelled,
-    FoundDone,
-    FoundStored,
+    BootstrapAbandoned,
+    BootstrapCancelled,
+    BootstrapDone,
+    BootstrapOffer,
+    BootstrapStored,
+    DiscoveryReport,
     Identity,
     Join,
-    Meet,
     Message,
     Welcome,
 )
 
 REPEAT_S = 0.5
-"""An Identity that was not answered is said again this often."""
+"""An unanswered Identity is repeated this often."""
 
-HEARD_MAX = 1024
-"""So many nodes are remembered as belonging to our cluster: more than a node has links."""
+TRUSTED_MAX = 1024
+"""The number of nodes remembered as members of this cluster: more than a node has links."""
 
 _BOTH_UNINITIALISED: frozenset[type[Message]] = frozenset(
-    {Identity, Meet, Found, FoundStored, FoundDone, FoundCancelled, FoundAbandoned}
+    {
+        Identity,
+        DiscoveryReport,
+        BootstrapOffer,
+        BootstrapStored,
+        BootstrapDone,
+        BootstrapCancelled,
+        BootstrapAbandoned,
+    }
 )
 _FROM_A_CLUSTER: frozenset[type[Message]] = frozenset(
-    {Identity, Welcome, FoundDone, FoundCancelled}
+    {Identity, Welcome, BootstrapDone, BootstrapCancelled}
 )
-_FROM_AN_UNINITIALISED: frozenset[type[Message]] = frozenset({Identity, Meet, Join, FoundStored})
+_FROM_AN_UNINITIALISED: frozenset[type[Message]] = frozenset(
+    {Identity, DiscoveryReport, Join, BootstrapStored}
+)
 
 
 class Peer(msgspec.Struct):
-    """The other end of a link: what it belongs to, and whether it knows what we belong to."""
+    """The other end of a link: its cluster, and whether it knows ours."""
 
     member: Member
     cluster_id: str
-    is_told: bool
+    is_informed: bool
 
 
-class Peering:
+class PeerIdentities:
     """All links of one node, as the node sees them.
 
     Args:
         me: Its id.
 
     Attributes:
-        cluster_id: What this node belongs to; "" if to none yet.
-        heard: Who may say everything: this node, and nodes of its cluster, linked or not.
+        cluster_id: The cluster of this node; "" if none yet.
+        trusted: Nodes that may send all messages: this one, those of its cluster, linked or not.
     """
 
     def __init__(self, me: NodeId) -> None:
         self._me = me
         self.cluster_id = ""
-        self.heard: dict[NodeId, None] = {me: None}
+        self.trusted: dict[NodeId, None] = {me: None}
         self._peers: dict[NodeId, Peer] = {}
         self._due_s = float("-inf")
 
-    # --- what others ask -----------------------------------------------------------------------
+    # --- queries -------------------------------------------------------------------------------
 
     @property
     def linked(self) -> Mapping[NodeId, Peer]:
-        """Peers to whom a link stands, whatever they belong to."""
+        """Linked peers, of any cluster or none."""
         return self._peers
 
     @property
     def own_cluster(self) -> set[NodeId]:
-        """Linked peers of our own cluster."""
-        return {node for node in self._peers if node in self.heard}
+        """Linked peers of this cluster."""
+        return {node for node in self._peers if node in self.trusted}
 
     @property
     def uninitialised(self) -> set[NodeId]:
@@ -92,7 +101,7 @@ class Peering:
 
     @property
     def clusters(self) -> dict[str, list[Member]]:
-        """The linked peers of each cluster that is not ours, by its id."""
+        """The linked peers of each other cluster, by its id."""
         found: dict[str, list[Member]] = {}
         for peer in self._peers.values():
             if peer.cluster_id and peer.cluster_id != self.cluster_id:
@@ -100,7 +109,7 @@ class Peering:
         return found
 
     def cluster_of(self, node: NodeId) -> str:
-        """What a linked peer belongs to; "" if to none, or unknown."""
+        """The cluster of a linked peer; "" if none, or unknown."""
         peer = self._peers.get(node)
         return peer.cluster_id if peer is not None else ""
 
@@ -115,8 +124,8 @@ class Peering:
         return ", ".join(sorted(peer.member.name for peer in self._peers.values()))
 
     def admits(self, sender: NodeId, kind: type[Message]) -> bool:
-        """Whether a message of this kind may be heard from that node (IDN-1, IDN-2)."""
-        if sender in self.heard:
+        """Whether that node may send a message of this kind (IDN-1, IDN-2)."""
+        if sender in self.trusted:
             return True
         peer = self._peers.get(sender)
         if peer is None:
@@ -127,25 +136,25 @@ class Peering:
 
     # --- what happens --------------------------------------------------------------------------
 
-    def on_connected(self, member: Member, cluster_id: str, told: str | None) -> list[Effect]:
-        """A link stands; `told` is what our Hello said on it, None: what is so now."""
-        is_told = told is None or told == self.cluster_id
-        peer = self._peers[member.id] = Peer(member, cluster_id, is_told)
-        self.heard.pop(member.id, None)
+    def on_connected(self, member: Member, cluster_id: str, announced: str | None) -> list[Effect]:
+        """A link was established; `announced`: the cluster in our Hello, None: the current one."""
+        is_informed = announced is None or announced == self.cluster_id
+        peer = self._peers[member.id] = Peer(member, cluster_id, is_informed)
+        self.trusted.pop(member.id, None)
         return self._judged(peer)
 
     def on_disconnected(self, node: NodeId) -> None:
-        """The link is gone. Who is of our cluster stays so: that does not change."""
+        """The link broke. A peer of this cluster stays trusted: its cluster does not change."""
         self._peers.pop(node, None)
 
     def on_identity(self, sender: NodeId, message: Identity) -> list[Effect]:
-        """A peer says what it belongs to."""
+        """A peer announces its cluster."""
         peer = self._peers.get(sender)
         if peer is None:
             return []
         effects: list[Effect] = []
         if message.is_answer:
-            peer.is_told = True
+            peer.is_informed = True
         else:
             effects.append(SendWhenDurable(sender, Identity(self.cluster_id, is_answer=True)))
         if message.cluster_id and message.cluster_id != peer.cluster_id:
@@ -154,41 +163,41 @@ class Peering:
         return effects
 
     def adopt(self, cluster_id: str) -> list[Effect]:
-        """Our directory belongs to this cluster from now on: judge every link again."""
+        """Our directory belongs to this cluster from now on: check every link again."""
         if cluster_id == self.cluster_id:
             return []
         self.cluster_id = cluster_id
         self._due_s = float("-inf")
         effects: list[Effect] = []
         for peer in list(self._peers.values()):
-            peer.is_told = False
+            peer.is_informed = False
             effects += self._judged(peer)
         return effects
 
     def tick(self, now_s: float) -> list[Effect]:
-        """Say what we belong to, to those who have not confirmed that they know it."""
+        """Announce our cluster to peers that have not confirmed it."""
         if not self.cluster_id or now_s < self._due_s:
             return []
         self._due_s = now_s + REPEAT_S
         return [
             SendWhenDurable(node, Identity(self.cluster_id))
             for node, peer in self._peers.items()
-            if not peer.is_told
+            if not peer.is_informed
         ]
 
     def _judged(self, peer: Peer) -> list[Effect]:
-        """Judge a link anew; a Close if it may not stand (IDN-1)."""
+        """Check a link; a Close if it may not stay (IDN-1)."""
         mine, theirs, member = self.cluster_id, peer.cluster_id, peer.member
         if not mine:
             return []
         self._due_s = float("-inf")
         if theirs == mine:
-            self.heard[member.id] = None
-            if len(self.heard) > HEARD_MAX:
+            self.trusted[member.id] = None
+            if len(self.trusted) > TRUSTED_MAX:
                 kept = self._peers.keys() | {self._me}
-                del self.heard[next(node for node in self.heard if node not in kept)]
+                del self.trusted[next(node for node in self.trusted if node not in kept)]
         elif theirs:
-            self.on_disconnected(member.id)  # what still comes on that link is not heard
+            self.on_disconnected(member.id)  # later messages on that link are ignored
             return [
                 Close(
                     member.id,
@@ -200,7 +209,7 @@ class Peering:
 
 
 def refused_group(event: Received) -> Effect:
-    """The end of a link on which a message of a group came that is not here (IDN-4)."""
+    """Close a link that carried a message of an unknown group (IDN-4)."""
     return Close(
         event.sender,
         f"node {event.sender} sent a {type(event.message).__name__} of group {event.group}, and "

@@ -1,13 +1,12 @@
-"""Gather: lets commands wait a moment for company.
+"""Batch delay: commands wait a moment for others, so that one bundle carries many.
 
-A bundle, its batch, the syncs and the messages cost the same for one command as for a hundred,
-and clients that were answered together often ask again together. So a node that had many commands
-under way lets what waits stay until nearly as many have come again.
+A bundle, its batch, the syncs and the messages cost the same for one command as for a hundred, and
+clients that got their responses together often send the next requests together. So a node that had
+many commands in flight holds commands back until nearly as many have arrived again.
 
-DLY-1: with few commands under way nothing waits.
-DLY-2: nothing waits longer than `LONGEST_S`, and not that long if the company could be here
-    earlier.
-DLY-3: waiting in vain makes the next bundles leave at once: twice as many each time.
+DLY-1: with few commands in flight there is no delay.
+DLY-2: the delay is at most `LONGEST_S`, and shorter if the expected commands can arrive earlier.
+DLY-3: after a delay in vain the next bundles are sent at once: twice as many each time.
 
 Known from databases as a commit delay: https://www.postgresql.org/docs/current/runtime-config-wal.html
 """
@@ -15,10 +14,10 @@ Known from databases as a commit delay: https://www.postgresql.org/docs/current/
 from math import inf
 
 WANTED_SHARE = 0.9
-"""Of the commands that were under way at once: some clients are always late."""
+"""Share of the peak in flight that ends a delay: some clients are always late."""
 
 FADES = 0.9
-"""What was under way at most counts for less with each bundle: clients go, too."""
+"""The peak decays by this factor with each bundle: clients disconnect, too."""
 
 BASE_S = 0.0005
 EACH_S = 0.00003
@@ -28,15 +27,15 @@ LONGEST_S = 0.003
 LEAVE_AT_ONCE_MAX = 64
 
 
-class Gather:
-    """Says when what waits should leave.
+class BatchDelay:
+    """Decides when waiting commands are sent.
 
     Args:
-        few: With fewer commands under way than this nothing waits.
-        most: More than this do not fit one bundle.
+        few: With fewer commands in flight than this there is no delay.
+        most: The most commands of one bundle.
 
     Attributes:
-        due_s: When that which waits now leaves at the latest; infinite if nothing is kept.
+        due_s: When the waiting commands are sent at the latest; infinite if none are delayed.
     """
 
     def __init__(self, few: int, most: int) -> None:
@@ -49,7 +48,7 @@ class Gather:
         self.due_s = inf
 
     def may_leave(self, waiting: int, now_s: float) -> bool:
-        """Whether a bundle of what waits should leave now; else ask again, by `due_s`."""
+        """Whether the waiting commands should be sent now; else call again, by `due_s`."""
         if self._at_once or self._peak < self._few or waiting >= self._wanted:
             return True
         if self.due_s == inf:
@@ -57,7 +56,7 @@ class Gather:
         return now_s >= self.due_s
 
     def on_left(self, commands: int, now_s: float) -> None:
-        """A bundle left."""
+        """A bundle was sent."""
         if self._at_once:
             self._at_once -= 1
         elif self.due_s < inf and commands >= self._wanted:
@@ -70,7 +69,7 @@ class Gather:
         self._peak = max(self._peak * FADES, self._under_way)
 
     def on_withdrawn(self) -> None:
-        """Nothing waits any more that could have company."""
+        """No command is waiting any more."""
         self.due_s = inf
 
     def on_arrived(self, commands: int) -> None:

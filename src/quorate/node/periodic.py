@@ -1,8 +1,8 @@
-"""Duties: what a node owes its cluster now and then, and a leader more than others.
+"""Periodic tasks of a node, and further ones of a leader.
 
-Each registers itself once it finds a serving leader, and again after a restored snapshot, which
-may not know it; and asks to be let in while no configuration names it. The leader judges who is
-silent, ends what expired, promotes and hands over.
+Each node registers itself once it finds a serving leader, and again after a restored snapshot,
+which may not contain it; and requests admission while it is in no configuration. The leader runs
+the failure detector, ends what has expired, promotes and hands over.
 """
 
 from collections.abc import Sequence
@@ -13,35 +13,35 @@ from quorate.base.command import Command, encode_command
 from quorate.base.config import NodeSettings
 from quorate.base.effects import Effect, Note
 from quorate.base.errors import UnavailableError
-from quorate.node.changes import Changes
+from quorate.node.detector import FailureDetector, registration
 from quorate.node.group import Group
 from quorate.node.links import Links
 from quorate.node.overview import Overviews
-from quorate.node.presence import Presence, registration
+from quorate.node.reconfiguration import Reconfiguration
 from quorate.node.status import is_removed
 from quorate.paxos.replica import Replica
 
 STALL_S = 0.3
-"""A gap between ticks longer than this is a loop that stood still: judge nothing for as long."""
+"""A longer gap between ticks means that the loop was blocked: no verdicts for as long."""
 
-DUTIES_S = 0.1
+TASKS_S = 0.1
 """A leader looks for expired sessions, silent members and learners to promote this often."""
 
 
 LEARNER_S = 5.0
-"""A learner that was not promoted for this long says how it is done."""
+"""A learner that was not promoted for this long logs how to do it."""
 
 
-class Duties:
+class PeriodicTasks:
     """See above.
 
     Args:
         me: This node.
         settings: See `base.config`.
         group: Its log and state.
-        links: They ask others for a place in the configuration.
-        changes: Of membership.
-        overviews: What the members are told of each other.
+        links: They request a place in the configuration.
+        reconfiguration: Of membership.
+        overviews: The progress of the members.
         now_s: When the node was made.
     """
 
@@ -51,16 +51,16 @@ class Duties:
         settings: NodeSettings,
         group: Group,
         links: Links,
-        changes: Changes,
+        reconfiguration: Reconfiguration,
         overviews: Overviews,
         now_s: float,
     ) -> None:
         self._me, self._settings = me, settings
         self._group = group
         self._links = links
-        self._changes = changes
+        self._reconfiguration = reconfiguration
         self._overviews = overviews
-        self._presence: Presence | None = None
+        self._detector: FailureDetector | None = None
         self._registered_in: int | None = None  # generation of the tables
         self._ticked_s = now_s
         self._judge_after_s = now_s
@@ -71,10 +71,10 @@ class Duties:
     def on_leader(self, is_leading: bool) -> None:
         """Another node serves, or none: whether it is this one."""
         if is_leading:
-            self._presence = Presence(self._me.id, self._settings.timing.dead_s)
+            self._detector = FailureDetector(self._me.id, self._settings.timing.dead_s)
         else:
-            self._presence = None
-            self._changes.stop_leading()
+            self._detector = None
+            self._reconfiguration.stop_leading()
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed."""
@@ -85,7 +85,7 @@ class Duties:
         replica = self._group.replica
         if replica is None or now_s < self._due_s:
             return []
-        self._due_s = now_s + DUTIES_S
+        self._due_s = now_s + TASKS_S
         return self._own(replica, now_s) + self._leaders(replica, now_s)
 
     def _own(self, replica: Replica, now_s: float) -> list[Effect]:
@@ -106,7 +106,7 @@ class Duties:
         return effects + self._say_learner(newest.learners, now_s)
 
     def _leave(self, now_s: float) -> list[Effect]:
-        """The cluster has removed this node: clients are sent away, and it is told once."""
+        """The cluster has removed this node: refuse clients, and log it once."""
         group, name = self._group, self._me.name
         if group.refusal is not None:
             return []
@@ -123,7 +123,7 @@ class Duties:
         return [note, *group.refuse(refusal, now_s)]
 
     def _say_learner(self, learners: Sequence[Member], now_s: float) -> list[Effect]:
-        """A node that stays a learner for a while says what that means, once."""
+        """A node that stays a learner for a while logs what that means, once."""
         if self._me not in learners:
             self._learner_since_s = inf
             return []
@@ -138,15 +138,15 @@ class Duties:
         return [Note("learner", {"node": self._me.name, "why": why})]
 
     def _leaders(self, replica: Replica, now_s: float) -> list[Effect]:
-        group, presence, leadership = self._group, self._presence, replica.leadership
-        if leadership is None or not leadership.is_serving or presence is None:
+        group, detector, leadership = self._group, self._detector, replica.leadership
+        if leadership is None or not leadership.is_serving or detector is None:
             return []
         membership = replica.membership
         if group.is_full:
-            self._changes.hand_over(leadership, membership.newest.voter_ids, now_s)
+            self._reconfiguration.hand_over(leadership, membership.newest.voter_ids, now_s)
         if self._me.id in membership.members:  # else nothing of ours counts any more (DUP-1)
             generation = group.machine.generation
-            for verdict in presence.verdicts(leadership, membership, generation, now_s):
+            for verdict in detector.verdicts(leadership, membership, generation, now_s):
                 self._propose(verdict)
             if now_s >= self._judge_after_s:
                 for command in group.machine.expirations(group.log_time_ms(now_s)):
@@ -154,7 +154,7 @@ class Duties:
         effects = self._overviews.tick(leadership, membership, replica.watermark, now_s)
         if not group.is_full:
             effects += group.reports.tick(leadership, group.log_time_ms(now_s), now_s)
-        return effects + self._changes.tick(leadership, replica, now_s)
+        return effects + self._reconfiguration.tick(leadership, replica, now_s)
 
     def _propose(self, command: Command) -> None:
         self._group.origin.submit(encode_command(command), None, float("inf"), urgent=True)

@@ -1,19 +1,20 @@
-"""Changes of membership: asked for on any node, made by the leader, one at a time.
+"""Reconfiguration: requested on any node, made by the leader, one change at a time.
 
-MEM-1: a change is refused unless a quorum of the configuration *after* it is heard; the old one may
-    be sick, that is often why it is changed.
-MEM-2: a learner may vote when it has caught up and is heard; and only if an operator said so, or
-    the leader's settings say that every learner may (`auto_promote`): who just turned up has no
-    vote.
+MEM-1: a change is refused unless a quorum of the configuration *after* it is reachable; that of the
+    old one may have failed, which is often the reason of a change.
+MEM-2: a learner gets a vote when it has caught up and is reachable; and only if an operator asks
+    for it, or the leader is configured so for every learner (`auto_promote`): a node that just
+    joined has no vote.
 MEM-3: a leader that is no voter any more leads until its change can be answered (MEM-4), then
     hands over.
 MEM-4: a change is answered when the older configuration is out of force, and a quorum of the new
-    voters says that this is durable on its disk (rule LRN-6 in `paxos.durable`). So whoever was
-    removed may be shut down, and another node lost, as soon as the answer is there. Who asked and
-    lost its leader asks again; a removed node, which hears no leader, asks all it is linked to.
-MEM-5: nobody becomes a member under the name of another one that is heard: the catalog, DNS and
-    people know members by name. Who comes back with an empty directory has a new id and its old
-    name: it is let in once the old id is silent.
+    voters reports that this is durable on its disk (rule LRN-6 in `paxos.durable`). So a removed
+    node may be shut down, and another node fail, as soon as there is an answer. A node whose
+    leader changed repeats its request; a removed node, which knows no leader, sends it to all
+    linked peers.
+MEM-5: no node becomes a member under the name of another one that is reachable: the catalog, DNS
+    and people identify members by name. A node with an empty directory has a new id and its old
+    name: it is admitted once the old id is not reachable.
 """
 
 from collections.abc import Sequence
@@ -44,13 +45,13 @@ HAND_OVER_S, HAND_OVER_DOUBLINGS = 2.0, 4
 """Seconds between the first two tries to hand over, and how often that pause doubles."""
 
 REPEAT_S = 0.5
-"""An unanswered question goes to the leader again after this long."""
+"""An unanswered request goes to the leader again after this long."""
 
 AWAITED_MAX = 64
-"""So many are told by themselves what became of their change, others when they ask again."""
+"""This many requesters get an answer without asking again."""
 
 JOIN = 0
-"""The number of the question of a node that asks to be let in (`Join`)."""
+"""The number of the request of a node for admission (`Join`)."""
 
 _ERRORS: dict[str, type[QuorateError]] = {
     code: kind
@@ -60,7 +61,7 @@ _ERRORS: dict[str, type[QuorateError]] = {
 
 
 class Pending(msgspec.Struct):
-    """A change this node's client waits for."""
+    """A change that a client of this node waits for."""
 
     ask: ChangeAsk
     ticket: Ticket
@@ -68,39 +69,39 @@ class Pending(msgspec.Struct):
     sent_s: float = float("-inf")
 
 
-class Changes:
-    """Both ends: the questions of this node, and the decisions of a leader.
+class Reconfiguration:
+    """Both ends: the requests of this node, and the decisions of a leader.
 
     Args:
         me: This node.
-        incarnation: Which life of its directory this is.
+        incarnation: Rises with each start on its directory.
         is_promoting: As leader, promote every learner that has caught up.
 
     Attributes:
-        pending: What clients of this node wait for, by question. To be read only.
-        refusal: Why this node was not let in; "" if nothing was said. To be read only.
+        pending: What clients of this node wait for, by request. To be read only.
+        refusal: Why this node was not admitted; "" if unknown. To be read only.
     """
 
     def __init__(self, me: NodeId, incarnation: int, *, is_promoting: bool = False) -> None:
         self._me = me
         self._is_promoting = is_promoting
-        self._number = incarnation << 32  # an answer to an earlier life may still be on its way
+        self._number = incarnation << 32  # an answer to an earlier incarnation may still arrive
         self.pending: dict[int, Pending] = {}
         self.refusal = ""
-        self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and question
+        self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and request
         self._hand_overs = 0
         self._hand_over_due_s = float("-inf")
 
     # --- the asking node ---------------------------------------------------------------------
 
     def ask(self, verb: str, member: Member, ticket: Ticket, deadline_s: float) -> None:
-        """Take a client's wish."""
+        """Take a request of a client."""
         self._number += 1
         self.pending[self._number] = Pending(
             ChangeAsk(self._number, verb, member), ticket, deadline_s
         )
 
-    def flush(self, whom: Sequence[NodeId], now_s: float) -> list[Effect]:
+    def requests(self, whom: Sequence[NodeId], now_s: float) -> list[Effect]:
         """Send what waits to the leader, or who may be it; give up what passed its deadline."""
         effects: list[Effect] = []
         for number, pending in list(self.pending.items()):
@@ -127,7 +128,7 @@ class Changes:
         return [ChangeDone(pending.ticket, kind(code, message.text))]
 
     def _on_join_answer(self, message: ChangeAnswer) -> list[Effect]:
-        """Told once for each reason: a node asks to be let in until it is."""
+        """Logged once for each reason: a node requests admission until it is a member."""
         is_news, self.refusal = message.text != self.refusal, message.text
         if not (message.text and is_news):
             return []
@@ -147,7 +148,7 @@ class Changes:
         replica: Replica,
         now_s: float,
     ) -> list[Effect]:
-        """Decide on a wish; the answer leaves at once if it is no, else when MEM-4 allows it."""
+        """Decide on a request; a refusal is sent at once, success when MEM-4 allows it."""
         leadership, membership = replica.leadership, replica.membership
         if leadership is None or not leadership.is_serving:
             return [Send(sender, ChangeAnswer(message.number, "not_leader", ""))]
@@ -159,16 +160,16 @@ class Changes:
             elif message.verb == "promote":
                 self._check_ready(message.member, leadership, membership, now_s)
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
-        except QuorateError as error:  # the asker's: it gets it in its own words
+        except QuorateError as error:  # the asker's: it gets this error as it is
             if not _is_made(message, membership):
                 return [Send(sender, ChangeAnswer(message.number, error.code, error.text))]
             effects = []  # made before: it may have been asked for again after a lost answer
         self._awaited[sender, message.number] = message
         if len(self._awaited) > AWAITED_MAX:
             del self._awaited[next(iter(self._awaited))]
-        return effects + self.answers(replica)
+        return effects + self.responses(replica)
 
-    def answers(self, replica: Replica) -> list[Effect]:
+    def responses(self, replica: Replica) -> list[Effect]:
         """As leader: what may be answered now (MEM-4)."""
         leadership, membership = replica.leadership, replica.membership
         if leadership is None or not self._awaited:
@@ -178,7 +179,7 @@ class Changes:
         made = [asked for asked, one in self._awaited.items() if _is_made(one, membership)]
         for asked in made:
             del self._awaited[asked]
-        return [Send(asker, ChangeAnswer(number, "", "")) for asker, number in made]
+        return [Send(requester, ChangeAnswer(number, "", "")) for requester, number in made]
 
     def _check_ready(
         self, member: Member, leadership: Leadership, membership: Membership, now_s: float
@@ -186,10 +187,10 @@ class Changes:
         """Refuse a vote for a learner that has not caught up (MEM-2)."""
         known = membership.newest.member(member.id)
         if known not in membership.newest.learners:
-            return  # `derive` has the words for that
+            return  # `derive` has the error for that
         if not self._is_ready(member.id, leadership, now_s):
             peer = leadership.peers.get(member.id)
-            place = "it is not heard" if peer is None else f"it has slots up to {peer.match}"
+            place = "it is not reachable" if peer is None else f"it has slots up to {peer.match}"
             newest = leadership.watermark
             raise ConflictError(
                 "precondition", f"{known.name} has not caught up yet: {place} of {newest}"
@@ -218,7 +219,8 @@ class Changes:
         configuration = membership.derive(verb, member)
         if not leadership.quorum_would_live(configuration, now_s):
             raise UnavailableError(
-                "no_quorum", "too few voters of the new configuration are heard; nothing changed"
+                "no_quorum",
+                "too few voters of the new configuration are reachable; nothing changed",
             )
         note = Note("change", {"verb": verb, "member": member.name, "number": configuration.number})
         return [note, *leadership.propose_change(configuration, now_s)]
@@ -232,26 +234,26 @@ class Changes:
         """Promote learners that have caught up (MEM-2); hand over if we vote no more (MEM-3)."""
         membership = replica.membership
         voters = membership.governing(Slot(replica.watermark + 1)).voter_ids
-        answers = self.answers(replica)
+        responses = self.responses(replica)
         if self._me not in voters:
             if replica.durable.is_held_by_quorum(leadership.peers):
                 self.hand_over(leadership, voters, now_s)
-            return answers
-        if answers or not self._is_promoting or not leadership.may_change():
-            return answers
+            return responses
+        if responses or not self._is_promoting or not leadership.may_change():
+            return responses
         for member in membership.newest.learners:
             if self._is_ready(member.id, leadership, now_s):
                 try:
                     return self.propose("promote", member, leadership, membership, now_s)
-                except QuorateError:  # not now: too few are heard; asked again next tick
+                except QuorateError:  # not now: too few are reachable; asked again next tick
                     return []
         return []
 
     def hand_over(self, leadership: Leadership, voters: frozenset[NodeId], now_s: float) -> None:
         """Give leadership to the best of these voters, if there is one and nobody takes over.
 
-        The pause before the next try doubles, and only the first failure is told: the reason may
-        stand for hours, and a leader proposes nothing while it hands over.
+        The pause before the next try doubles, and only the first failure is logged: the reason may
+        last for hours, and a leader proposes nothing while it hands over.
         """
         if leadership.transfer.to is not None or now_s < self._hand_over_due_s:
             return
