@@ -9,7 +9,17 @@ from quorate.base.errors import RequestError
 from quorate.client import AsyncClient, Client, LockHeldError, LockLostError, SemaphoreError
 from quorate.client.holding import LOCK_FLAG, LOST_S, RELEASE_S, SEMAPHORE_FLAG
 from tests.unit.client import leaping
-from tests.unit.client.fakes import Node, Store, always, nodes, nodes_in_thread, until
+from tests.unit.client.fakes import (
+    CUT,
+    Answer,
+    Node,
+    Seen,
+    Store,
+    always,
+    nodes,
+    nodes_in_thread,
+    until,
+)
 
 
 @asynccontextmanager
@@ -236,3 +246,92 @@ def test_the_sync_client_has_semaphores_too() -> None:
             with pytest.raises(LockHeldError):
                 client.semaphore("s", 1, wait_s=0).acquire()
         assert (store.rows, store.sessions) == ({}, {})
+
+
+def is_document(seen: Seen) -> bool:
+    return seen.method == "PUT" and seen.path.endswith("/.lock")
+
+
+def test_a_fence_is_that_of_the_entry_though_its_reply_comes_late() -> None:
+    async def run() -> None:
+        store = Store()
+        late: list[tuple[asyncio.Future[bytes], bytes]] = []
+
+        def script(seen: Seen) -> Answer:
+            answer = store(seen)
+            if is_document(seen) and not late:
+                assert isinstance(answer, bytes)
+                late.append((asyncio.get_running_loop().create_future(), answer))
+                return late[0][0]
+            return answer
+
+        async with (
+            nodes(script) as [node],
+            AsyncClient(node.address) as first,
+            AsyncClient(node.address) as second,
+        ):
+            entering = asyncio.create_task(first.semaphore("s", 3).acquire())
+            await until(lambda: bool(late))
+            after = await second.semaphore("s", 3).acquire()
+            late[0][0].set_result(late[0][1])
+            before = await entering
+            assert before.fence < after.fence
+
+    asyncio.run(run())
+
+
+def test_after_an_entry_of_unknown_outcome_the_fence_is_that_of_another_entry() -> None:
+    """Others entered since, so the index of the document is theirs."""
+
+    async def run() -> None:
+        store = Store()
+        writes: list[Seen] = []
+        others: list[int] = []
+
+        def script(seen: Seen) -> Answer:
+            answer = store(seen)
+            if is_document(seen):
+                writes.append(seen)
+            if is_document(seen) and len(writes) == 1:
+                document = json.loads(store.rows["s/.lock"].value)
+                store.sessions["other"] = {}
+                store.write("s/other", b"", session="other", flags=LOCK_FLAG)
+                document["Holders"]["other"] = True
+                store.write("s/.lock", json.dumps(document).encode(), flags=SEMAPHORE_FLAG)
+                others.append(store.rows["s/.lock"].modified)
+                return CUT
+            return answer
+
+        async with nodes(script) as [node], AsyncClient(node.address) as client:
+            held = await client.semaphore("s", 3).acquire()
+            assert held.fence == store.rows["s/.lock"].modified > others[0]
+            assert sorted(listed(store)) == sorted([held.session, "other"])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_a_release_that_is_cancelled_ends_the_hold_all_the_same(count: int) -> None:
+    """Whichever request it waits for: nothing renews the session from then on."""
+
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, node):
+            semaphore = client.semaphore("s", 1, ttl_s=10)
+            await semaphore.acquire()
+            node.seen.clear()
+            node.script = lambda seen: store(seen) if len(node.seen) < count else None
+            release = asyncio.create_task(semaphore.release())
+            await until(lambda: len(node.seen) >= count or release.done())
+            is_cancelled = release.cancel()
+            node.script = store
+            if is_cancelled:
+                with pytest.raises(asyncio.CancelledError):
+                    await release
+            renewals = [task for task in asyncio.all_tasks() if "renew" in repr(task).lower()]
+            assert renewals == []
+            await semaphore.release()  # nothing is held any more
+            async with semaphore:
+                assert len(listed(store)) == 1
+
+    asyncio.run(run())

@@ -28,7 +28,7 @@ from quorate.client.holding import (
     holders,
     holders_document,
 )
-from quorate.client.structs import KvEntry
+from quorate.client.structs import KvEntry, Written
 
 
 class AsyncSemaphore(AsyncLock):
@@ -38,7 +38,8 @@ class AsyncSemaphore(AsyncLock):
             await resize()
 
     Everything said of AsyncLock holds. A holder's fence is higher than that of everyone who entered
-    before it; it orders those who hold the semaphore together, and excludes none of them.
+    before it (with nodes of Quorate: Consul's replies to writes have no index); it orders those who
+    hold the semaphore together, and excludes none of them.
 
     Raises (on entering):
         LockHeldError: The semaphore was full for all of `wait_s`.
@@ -77,10 +78,14 @@ class AsyncSemaphore(AsyncLock):
         """Leave the semaphore, release its own key, end the session, and remove the keys."""
         self._is_inside = False
         until_s = self._kv.now_s() + limit_s
-        if held is not None:
-            with contextlib.suppress(QuorateError):  # the end of its session has the same effect
-                await self._leave(held.session, self._kv.now_s() + limit_s / 3)
-        await super()._end_hold(held, self._rest_s(until_s))
+        try:
+            if held is not None:
+                with contextlib.suppress(
+                    QuorateError
+                ):  # the end of its session has the same effect
+                    await self._leave(held.session, self._kv.now_s() + limit_s / 3)
+        finally:
+            await super()._end_hold(held, self._rest_s(until_s))
         if held is not None:
             with contextlib.suppress(QuorateError):
                 await self._kv.delete(held.name, deadline_s=self._rest_s(until_s))
@@ -103,6 +108,7 @@ class AsyncSemaphore(AsyncLock):
         """
         watch = self._kv.watch_tree(f"{self._prefix}/")
         is_full = False
+        written: Written | None = None
         while not held.is_lost:
             wait_s = self._rest_s(until_s)
             limit_s = min(self._rest_s(answer_s) + GRACE_S, ANSWER_TIMEOUT_S)
@@ -118,10 +124,16 @@ class AsyncSemaphore(AsyncLock):
             document = next((each for each in entries if each.key == self._document), None)
             sessions = holders(document, self._limit) & living
             if document is not None and held.session in sessions:
-                return document.modify_index
+                if written:  # by a server whose replies have no index
+                    return document.modify_index
+                # A write without a reply entered, and others may have entered since: enter anew.
+                await self._write(document, sessions - {held.session}, limit_s)
+                continue
             is_full = len(sessions) >= self._limit
             if not is_full:
-                await self._write(document, sessions | {held.session}, limit_s)
+                written = await self._write(document, sessions | {held.session}, limit_s)
+                if written and written.index:
+                    return written.index
             elif not wait_s:
                 raise self._full_error()
         return 0
@@ -143,14 +155,16 @@ class AsyncSemaphore(AsyncLock):
 
     async def _write(
         self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float
-    ) -> None:
-        """Change the document if it is still this one; the caller reads the result."""
+    ) -> Written | None:
+        """Change the document if it is still this one; None: the outcome is unknown."""
         value = holders_document(self._limit, sessions)
         index = document.modify_index if document is not None else 0
-        with contextlib.suppress(OutcomeUnknownError):
-            await self._kv.cas(
+        try:
+            return await self._kv.cas(
                 self._document, value, index, flags=SEMAPHORE_FLAG, deadline_s=deadline_s
             )
+        except OutcomeUnknownError:
+            return None
 
     def _rest_s(self, until_s: float) -> float:
         return max(until_s - self._kv.now_s(), 0.0)

@@ -24,7 +24,7 @@ from quorate.client.holding import (
     holders,
     holders_document,
 )
-from quorate.client.structs import KvEntry
+from quorate.client.structs import KvEntry, Written
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
 from quorate.client.sync.session import Sessions
@@ -38,7 +38,8 @@ class Semaphore(Lock):
             resize()
 
     Everything said of Lock holds. A holder's fence is higher than that of everyone who entered
-    before it; it orders those who hold the semaphore together, and excludes none of them.
+    before it (with nodes of Quorate: Consul's replies to writes have no index); it orders those who
+    hold the semaphore together, and excludes none of them.
 
     Raises (on entering):
         LockHeldError: The semaphore was full for all of `wait_s`.
@@ -75,10 +76,14 @@ class Semaphore(Lock):
         """Leave the semaphore, release its own key, end the session, and remove the keys."""
         self._is_inside = False
         until_s = self._kv.now_s() + limit_s
-        if held is not None:
-            with contextlib.suppress(QuorateError):  # the end of its session has the same effect
-                self._leave(held.session, self._kv.now_s() + limit_s / 3)
-        super()._end_hold(held, self._rest_s(until_s))
+        try:
+            if held is not None:
+                with contextlib.suppress(
+                    QuorateError
+                ):  # the end of its session has the same effect
+                    self._leave(held.session, self._kv.now_s() + limit_s / 3)
+        finally:
+            super()._end_hold(held, self._rest_s(until_s))
         if held is not None:
             with contextlib.suppress(QuorateError):
                 self._kv.delete(held.name, deadline_s=self._rest_s(until_s))
@@ -101,6 +106,7 @@ class Semaphore(Lock):
         """
         watch = self._kv.watch_tree(f"{self._prefix}/")
         is_full = False
+        written: Written | None = None
         while not held.is_lost:
             wait_s = self._rest_s(until_s)
             limit_s = min(self._rest_s(answer_s) + GRACE_S, ANSWER_TIMEOUT_S)
@@ -116,10 +122,16 @@ class Semaphore(Lock):
             document = next((each for each in entries if each.key == self._document), None)
             sessions = holders(document, self._limit) & living
             if document is not None and held.session in sessions:
-                return document.modify_index
+                if written:  # by a server whose replies have no index
+                    return document.modify_index
+                # A write without a reply entered, and others may have entered since: enter anew.
+                self._write(document, sessions - {held.session}, limit_s)
+                continue
             is_full = len(sessions) >= self._limit
             if not is_full:
-                self._write(document, sessions | {held.session}, limit_s)
+                written = self._write(document, sessions | {held.session}, limit_s)
+                if written and written.index:
+                    return written.index
             elif not wait_s:
                 raise self._full_error()
         return 0
@@ -141,12 +153,16 @@ class Semaphore(Lock):
 
     def _write(
         self, document: KvEntry | None, sessions: AbstractSet[str], deadline_s: float
-    ) -> None:
-        """Change the document if it is still this one; the caller reads the result."""
+    ) -> Written | None:
+        """Change the document if it is still this one; None: the outcome is unknown."""
         value = holders_document(self._limit, sessions)
         index = document.modify_index if document is not None else 0
-        with contextlib.suppress(OutcomeUnknownError):
-            self._kv.cas(self._document, value, index, flags=SEMAPHORE_FLAG, deadline_s=deadline_s)
+        try:
+            return self._kv.cas(
+                self._document, value, index, flags=SEMAPHORE_FLAG, deadline_s=deadline_s
+            )
+        except OutcomeUnknownError:
+            return None
 
     def _rest_s(self, until_s: float) -> float:
         return max(until_s - self._kv.now_s(), 0.0)
