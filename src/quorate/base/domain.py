@@ -191,8 +191,8 @@ class SimulatedRead(msgspec.Struct, frozen=True):
     Attributes:
         see: What a client sees of one state of the tables: (`StateView`, key), as a value that can
             be compared.
-        indexed: The read whose indexes and subjects these are: (`StateView`, key). None: nobody
-            waits for a change of it.
+        indexed: The read whose indexes and subjects these are: (`StateView`, key). None: it
+            is not waited for.
         expect: The same by the model: (model, slot, key); of the state after that slot.
         key: Draws what is read.
     """

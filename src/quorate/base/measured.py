@@ -1,6 +1,6 @@
 """Every metric of a node, declared once: name, kind, help, unit, labels.
 
-Whoever counts gives values (`Declaration.of`), and nobody names a metric elsewhere. What each means
+Code that counts gives values (`Declaration.of`), and no metric is named elsewhere. What each means
 at length, and what to do about it, is on the page of metrics; tests compare both.
 """
 
@@ -239,7 +239,7 @@ APPLY_SECONDS = histogram(
 
 EVENTS_TOTAL = counter(
     "events_total",
-    "Changes of state that the log tells, by name.",
+    "Changes of state that are logged, by name.",
     "event",
 )
 

@@ -120,7 +120,7 @@ class Tables(CurrentView, Protocol):
 
         Raises:
             StorageError: `locked`: a transaction is open, as a large batch is being applied. It
-                goes on in later turns: try again then.
+                continues in later turns: try again then.
         """
         ...
 
@@ -232,7 +232,7 @@ class Rows(TableRows, Protocol):
         ...
 
     def emit(self, fact: Fact) -> Generator[None, None, None]:
-        """Have other domains react to what this command does, before it goes on.
+        """Have other domains react to what this command does, before it continues.
 
         Yields whenever this turn's share of work is done.
         """
@@ -263,7 +263,7 @@ class Status(msgspec.Struct, frozen=True):
         last_contact_s: Seconds since the last contact with the leader; 0 on it, infinity if never.
         is_serving: This node believes that writes can be taken by the cluster now.
         healthy: Ids of members that were reachable lately, this node included.
-        seen: What is known of each member: the leader measures it and tells the others once a
+        seen: What is known of each member: the leader measures it and reports it once a
             second. A member that never answered is missing.
         reason: Why this node knows no serving leader, as a clause for people, without a full stop;
             "" while it knows one. "removed" as role: the cluster has removed this node, and nothing

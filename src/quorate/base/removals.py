@@ -7,7 +7,7 @@ NO_LIMIT = 2**62
 
 
 class TreeRemoval(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Every key with a prefix was removed under one index; its rows are deleted by and by.
+    """Every key with a prefix was removed under one index; its rows are deleted later.
 
     Attributes:
         prefix: Of the removed keys; empty: all.

@@ -2,11 +2,12 @@
 
 *Changed* is the index of the newest command that changed the subject, removals included: a
 blocked reader that holds index N is answered when changed > N. *Header* is what it gets. Where
-a removal may have been forgotten, changed is at least the floor; after a restore it is at least
+a tombstone may have been dropped, changed is at least the floor; after a restore it is at least
 the restore's index. The header is never below changed, or a reader that asks again with it would
 be answered at once for ever.
 
-Source: `docs/api`, blocking queries; https://developer.hashicorp.com/consul/api-docs/features/blocking.
+Source: `docs/api`, blocking queries;
+https://developer.hashicorp.com/consul/api-docs/features/blocking.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
     Attributes:
         value: What was asked for.
         changed: Index of the newest change of what was asked for; 0 if never.
-        header: The index to tell the caller, at least 1, before the rule that it never falls.
+        header: The index to return to the caller, at least 1, before the rule that it never falls.
         subjects: What to watch to learn of the next change.
     """
 
@@ -69,7 +70,7 @@ class StateView(Protocol):
     Attributes:
         rows: Its rows by table.
         restored: Index at which the state was last replaced as a whole; 0 if never.
-        floor: The highest index of a removal that has been forgotten.
+        floor: The highest index of a tombstone that has been dropped.
     """
 
     @property
@@ -100,5 +101,5 @@ class StateView(Protocol):
         ...
 
     def noted(self, subject: bytes) -> int:
-        """Newest change of a subject by `Rows.note_subject`; the floor if it may be forgotten."""
+        """Newest change of a subject by `Rows.note_subject`; the floor if it may be dropped."""
         ...

@@ -9,7 +9,7 @@ TRE-1: a row whose key begins with a noted prefix and whose ModifyIndex is below
     counts as absent: no read shows it, no write finds it, no session holds it.
 TRE-2: what a transaction wrote before its own removal has the same index; it is deleted row by row.
 TRE-3: deleting removed rows changes nothing that a read shows, and takes no index.
-TRE-4: a noted removal leaves no tombstones; it raises the floor, as forgotten tombstones do.
+TRE-4: a noted removal leaves no tombstones; it raises the floor, as dropped tombstones do.
 
 Alternatives: deleting in one turn (3.6 s for 200,000 keys, and an election), or in many turns of
 one slot (later slots would wait): see `docs/adr/0018-bounded-turns.md`.

@@ -81,7 +81,7 @@ class Applying:
         self._is_stalled = False
 
     def stop(self) -> None:
-        """The tables are about to be replaced: forget the steps of a batch done so far."""
+        """The tables are about to be replaced: drop the steps of a batch done so far."""
         self._is_in_steps = False
         self._machine.abandon()
 

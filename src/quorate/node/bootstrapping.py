@@ -50,7 +50,7 @@ REPEAT_S = 0.5
 """Requests without an answer are repeated this often."""
 
 SILENCE_S = 15.0
-"""An initial member without a link for this long is replaced, if there are enough others."""
+"""A bootstrap whose member had no link for this long is left, if there is another way."""
 
 TURN_S = 3.0
 """A node proposes this much later for each node with a lower id that should have done so."""

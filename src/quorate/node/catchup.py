@@ -1,13 +1,13 @@
-"""Catch-up by snapshot: for a node whose hole is older than what its peers keep in memory.
+"""Catch-up by snapshot: for a node that lacks slots which its peers do not keep in memory any more.
 
-The asker pulls chunk by chunk, so it controls the rate: it requests no more while its
-disk is behind with what came. The source holds one view
-of its tables per asker and remembers the last chunk for a repeat. Rows go into a fresh copy of
-the tables; the switch is atomic, and only then the node continues from that slot.
+The requester pulls chunk by chunk, so it controls the rate: it requests no more while its disk has
+not stored what arrived. The source holds one view of its tables per requester and keeps the last
+chunk for a repeat. Rows are written to a fresh copy of the tables; the switch is atomic, and only
+then the node continues from that slot.
 
 SNP-1: a chunk is taken only with a matching checksum, and only the one asked for.
-SNP-2: every chunk of a transfer is of one slot; a source that cannot go on says so, and the asker
-    begins anew.
+SNP-2: every chunk of a transfer is of one slot; a source that cannot continue refuses, and the
+    requester begins again.
 SNP-3: a snapshot is taken only if it is above everything released here, and from its last chunk
     until the tables are replaced nothing is released: they never go back.
 """
@@ -240,7 +240,7 @@ class CatchUp:
     """Both ends, for one group: gives its tables to others, and takes those of a peer.
 
     Args:
-        machine: It tells how far the tables are.
+        machine: Knows the applied slot of the tables.
         tables: Which.
         limits: See `base.config`.
         incarnation: Of this node: no transfer has the number of one of another incarnation.

@@ -59,7 +59,7 @@ class Forwarding:
 
     def _on_forward(self, sender: NodeId, message: Forward, now_s: float) -> list[Effect]:
         if self.intake is None:
-            return []  # not serving: the origin sends again to whoever is
+            return []  # not serving: the origin sends again to the node that is
         gap = self.intake.offer(message.bundle)
         return [] if gap is None else [Send(sender, gap)]
 

@@ -312,7 +312,7 @@ class Group:
         return min(due_s, replica.leadership.announce_due_s)
 
     def end_turn(self, now_s: float, requests: LeaderRequests | None = None) -> list[Effect]:
-        """Propose or forward what waits, request a read index, tell the watermark.
+        """Propose or forward what waits, request a read index, announce the watermark.
 
         Again, if that made another node the leader, which may be this one.
         """
@@ -343,8 +343,8 @@ class Group:
                 return effects
 
     def _follow(self, serving: tuple[NodeId | None, Ballot], now_s: float) -> list[Effect]:
-        """Adopt whoever serves now; a new leadership gets every bundle that is on the way."""
-        before = self.apply_pending(now_s)  # a new leader goes on from what is applied
+        """Follow the node that serves now; a new leader gets every bundle that is on the way."""
+        before = self.apply_pending(now_s)  # a new leader continues from what is applied
         self._followed, leader, intake = serving, serving[0], None
         self.leaderless_since_s = now_s
         is_leading = leader == self._me.id
@@ -391,7 +391,7 @@ class Group:
         return effects
 
     def log_time_ms(self, now_s: float) -> int:
-        """Logged time: it goes on while we serve, from what was applied when that began."""
+        """Log time: it advances while this node serves, from what was applied when that began."""
         is_leading = self.forwarding.intake is not None
         base_ms, since_s = self._served_from if is_leading else (0, now_s)
         return max(self.machine.log_time_ms, base_ms + int((now_s - since_s) * 1000))

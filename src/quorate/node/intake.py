@@ -36,7 +36,7 @@ class Intake:
         return bool(self._queue)
 
     def offer(self, bundle: Bundle) -> ForwardGap | None:
-        """Take a bundle if it fits (INT-1); a ForwardGap tells the origin which one would."""
+        """Take a bundle if it fits (INT-1); a ForwardGap names the one that would."""
         incarnation, sequence = self._last.get(bundle.origin) or self._last_applied(bundle.origin)
         is_next = bundle.incarnation == incarnation and bundle.sequence == sequence + 1
         is_first = bundle.incarnation > incarnation and bundle.sequence == 1

@@ -298,7 +298,7 @@ class Node:
         return self.group.is_turn_due(now_s) or bool(self._reconfiguration.pending)
 
     def end_turn(self, now_s: float) -> list[Effect]:
-        """End a turn: propose or forward what waits, request a read index, tell the watermark."""
+        """End a turn: propose or forward what waits, request a read index, send the watermark."""
         return self.group.end_turn(
             now_s, self._request_changes if self._reconfiguration.pending else None
         )

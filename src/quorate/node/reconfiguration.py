@@ -88,7 +88,7 @@ class Reconfiguration:
         self._number = incarnation << 32  # an answer to an earlier incarnation may still arrive
         self.pending: dict[int, Pending] = {}
         self.refusal = ""
-        self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by asker and request
+        self._awaited: dict[tuple[NodeId, int], ChangeAsk] = {}  # by requester and request
         self._hand_overs = 0
         self._hand_over_due_s = float("-inf")
 
@@ -119,7 +119,7 @@ class Reconfiguration:
             return self._on_join_answer(message)
         pending = self.pending.get(message.number)
         if pending is None or message.code == "not_leader":
-            return []  # asked again by flush, of whoever leads then
+            return []  # repeated to the node that leads then
         del self.pending[message.number]
         if not message.code:
             return [ChangeDone(pending.ticket, None)]
@@ -160,7 +160,7 @@ class Reconfiguration:
             elif message.verb == "promote":
                 self._check_ready(message.member, leadership, membership, now_s)
             effects = self.propose(message.verb, message.member, leadership, membership, now_s)
-        except QuorateError as error:  # the asker's: it gets this error as it is
+        except QuorateError as error:  # the requester gets this error
             if not _is_made(message, membership):
                 return [Send(sender, ChangeAnswer(message.number, error.code, error.text))]
             effects = []  # made before: it may have been asked for again after a lost answer
@@ -226,7 +226,7 @@ class Reconfiguration:
         return [note, *leadership.propose_change(configuration, now_s)]
 
     def stop_leading(self) -> None:
-        """What was proposed may still be chosen; askers repeat themselves."""
+        """What was proposed may still be chosen; requesters repeat their requests."""
         self._awaited.clear()
         self._hand_overs, self._hand_over_due_s = 0, float("-inf")
 
@@ -250,7 +250,7 @@ class Reconfiguration:
         return []
 
     def hand_over(self, leadership: Leadership, voters: frozenset[NodeId], now_s: float) -> None:
-        """Give leadership to the best of these voters, if there is one and nobody takes over.
+        """Transfer leadership to the best of these voters, unless a transfer is under way.
 
         The pause before the next try doubles, and only the first failure is logged: the reason may
         last for hours, and a leader proposes nothing while it hands over.

@@ -6,8 +6,8 @@ SET-1: all batches of a log are applied under the same values of the settings in
 SET-2: so a node whose directory belongs to a cluster does not start under other values than those
     of its last run. A directory that belongs to no cluster may be started under any.
 
-SET-1 follows from SET-2 by induction: nodes link, and so found or join a cluster, only if all their
-cluster settings are equal (`wire.hello`), and each keeps the fixed ones.
+SET-1 follows from SET-2 by induction: nodes link, and so bootstrap or join a cluster, only if all
+their cluster settings are equal (`wire.hello`), and each keeps the fixed ones.
 """
 
 from quorate.base.config import ClusterConfig
