@@ -26,7 +26,7 @@ def test_every_name_and_path_in_backticks_exists(repository: Repository) -> None
         "quorate.paxos.nothing", "runtime.nothing", "paxos.learner.Nothing",
         "quorate.wire.journal.Layout.nothing_of_it",
         "NothingLikeIt", "Persist.nothing_of_it", "NothingError",
-        "nothing_like_it", "on_nothing_heard()", "NOTHING_BYTES_MAX",
+        "nothing_like_it", "on_nothing_received()", "NOTHING_BYTES_MAX",
         "make nothing", "make test nothing",
     ],
 )  # fmt: skip

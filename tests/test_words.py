@@ -17,8 +17,8 @@ SOURCE = ROOT / "src/quorate"
 
 CLEAN: tuple[str, ...] = (
     "accounts",
-    "base",
     "agent",
+    "base",
     "benchmarks",
     "catalog",
     "chunks",
@@ -33,10 +33,15 @@ CLEAN: tuple[str, ...] = (
     "net",
     "node",
     "paxos",
-    "testing",
+    "recovery",
+    "runtime",
+    "scripts",
     "serving",
     "sessions",
-    "tests/unit/client",
+    "sim",
+    "testing",
+    "tests",
+    "wire",
 )
 """Packages of the source, and other folders with Python files, from the root."""
 

@@ -183,7 +183,6 @@ ENTRIES: tuple[Entry, ...] = (
         NAMES,
         only=_in("base", "wire", "paxos", "node", "runtime", "tests"),
     ),
-    Entry(r"floors?", "layer", NAMES, only=_in("tests", "scripts")),
 )
 
 PUBLIC: Mapping[str, str] = MappingProxyType(
@@ -197,9 +196,10 @@ PUBLIC: Mapping[str, str] = MappingProxyType(
         "gather_commands_min": "a configuration key",
         "LastHeard": "a field of `/v1/operator/cluster`",
         "Last heard": "its column in `quorate cluster list`",
-        'world.rng("desk")': "a stream of random numbers: another name would change every seed",
+        "acl_master_token": "an argument of py-consul",
+        '"desk"': "a stream of random numbers: another name would change every seed",
         "reconnect_poll_s": "a key of `timing`",
-        'seeded_rng(seed, "gather")': "likewise",
+        '"gather"': "likewise",
         "patience_s": "an argument of the client's watches, `observe` and `decide`",
         "pipes": "an argument of the client",
         "last_heard": "a field of `/v1/operator/cluster`, and of the client's ClusterMember",

@@ -24,7 +24,7 @@ from tests.unit.wire.journals import persists
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 LAYOUT = Layout(segment_bytes=4096, segment_bytes_first=1024, spares_ready=1, spares_max=6)
-FOUNDED = Bootstrapped("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
+BOOTSTRAPPED = Bootstrapped("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), True)
 
 
 class Died(Exception):
@@ -62,7 +62,7 @@ class Incarnation:
             self.round += 1
             return Promised(Ballot(self.round, NodeId(self.rng.choice(["ann", NODE]))))
         if kind < 0.18:
-            return FOUNDED
+            return BOOTSTRAPPED
         self.slot += self.rng.random() < 0.9
         batch = self.rng.randbytes(self.rng.choice([0, 1, 30, 200, 700, 3000, 6000]))
         slot = Slot(max(1, self.slot))
@@ -110,7 +110,7 @@ class Incarnation:
         first, begin = fits[0]
         self.asked = self.asked[: begin + len(found) - first]
         assert promised(found) == promised(self.asked)
-        assert (FOUNDED in found) == (FOUNDED in self.asked)
+        assert (BOOTSTRAPPED in found) == (BOOTSTRAPPED in self.asked)
 
     def _fits(self, found: list[Record], first: int, begin: int) -> bool:
         """Whether `found` is what a head repeats, `first` records, and then `asked[begin:]`."""

@@ -107,7 +107,7 @@ class Ear:
         )
         self.written: list[bytes] = []
 
-    def hear(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         table = self.table
         table.connection.data_received(data)
         self.written.append(b"".join(table.transport.written) + b"eof" * table.transport.has_eof)
@@ -153,8 +153,8 @@ PLAIN = joined(b"PUT /a HTTP/1.1", [b"Host: x", b"Content-Length: 5"], b"\r\n", 
 def test_remembering_changes_nothing(parts: list[bytes]) -> None:
     remembering, parsing = Ear(remembers=True), Ear(remembers=False)
     for data in parts:
-        remembering.hear(data)
-        parsing.hear(data)
+        remembering.feed(data)
+        parsing.feed(data)
         assert remembering.seen() == parsing.seen(), data
         assert remembering.written == parsing.written, data
     assert parsing.header_cache.hits == 0
@@ -164,5 +164,5 @@ def test_remembering_changes_nothing(parts: list[bytes]) -> None:
 def test_the_fuzz_reaches_what_is_remembered() -> None:
     ear = Ear(remembers=True)
     for data in (PLAIN, PLAIN, PLAIN):
-        ear.hear(data)
+        ear.feed(data)
     assert ear.header_cache.hits == 2

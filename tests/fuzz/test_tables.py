@@ -33,10 +33,10 @@ def outcome(folder):
 folder, used, flips = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 path = folder / FILE_NAME
 whole = path.read_bytes()
-dice = random.Random(1)
+rng = random.Random(1)
 for _ in range(flips):
     data = bytearray(whole)
-    data[dice.randrange(used)] ^= 1 << dice.randrange(8)
+    data[rng.randrange(used)] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     (folder / (FILE_NAME + "-lock")).unlink(missing_ok=True)
     child = os.fork()

@@ -166,12 +166,12 @@ def test_without_a_majority_writes_are_refused_and_go_on_with_one() -> None:
     played(play)
 
 
-def rot(path: Path) -> None:
+def corrupt(path: Path) -> None:
     """Damage the row in place, also under the eyes of a node that runs."""
     data = path.read_bytes()
     assert b"precious" in data
     with path.open("r+b") as file:
-        file.write(data.replace(b"precious", b"rotten!!"))
+        file.write(data.replace(b"precious", b"damaged!"))
 
 
 def test_a_row_damaged_while_a_node_is_down_is_whole_again_when_it_runs(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_row_damaged_while_a_node_is_down_is_whole_again_when_it_runs(tmp_path
             node = cluster.nodes[0]
             await done(node, KvSet(b"key", b"precious" * 20))
             await node.stop()
-            rot(tmp_path / "n1/tables/tables.mdb")
+            corrupt(tmp_path / "n1/tables/tables.mdb")
             await node.start()
             await cluster.ready()
             assert await value(node, b"key") == b"precious" * 20
@@ -195,7 +195,7 @@ def test_a_damaged_row_ends_the_node_and_the_next_incarnation_has_whole_tables(
         async with Cluster(1, directory=tmp_path) as cluster:
             node = cluster.nodes[0]
             await done(node, KvSet(b"key", b"precious" * 20))
-            rot(tmp_path / "n1/tables/tables.mdb")
+            corrupt(tmp_path / "n1/tables/tables.mdb")
             looked: list[Any] = []
             node.local.read(
                 PLAIN, lambda _: looked.append(kv_get(Reader(node.local.tables), b"key"))

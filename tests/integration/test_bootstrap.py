@@ -18,7 +18,7 @@ from quorate.lab.launch import quorate_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-PATIENCE_S = 60.0  # on a loaded machine; nothing here takes ten seconds
+TIMEOUT_S = 60.0  # on a loaded machine; nothing here takes ten seconds
 POLL_S = 0.1
 
 _numbers = count(1)
@@ -102,7 +102,7 @@ class Agent:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + TIMEOUT_S
     while not holds():
         assert time.monotonic() < deadline_s, what
         time.sleep(POLL_S)

@@ -301,7 +301,7 @@ def test_a_guard_that_fails_ends_its_command() -> None:
 
 
 def test_a_command_that_ignores_the_end_is_killed(shell: Shell) -> None:
-    orphan = Orphan(shell, "locks/deaf", "trap '' TERM; while :; do sleep 1; done")
+    orphan = Orphan(shell, "locks/stubborn", "trap '' TERM; while :; do sleep 1; done")
     orphan.process.kill()
     orphan.until(set())
 

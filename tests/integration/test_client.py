@@ -361,10 +361,10 @@ def test_all_proposers_learn_one_decision_though_the_leader_dies(cluster: LocalC
         proposing = [asyncio.create_task(propose(number, names)) for number in range(6)]
         await paxos.decide(names[2])
         leader.kill()
-        told = await asyncio.gather(*proposing)
-        assert all(each == told[0] for each in told)
-        assert [await paxos.accept(name) for name in names] == told[0]
-        assert await waiting == told[0][-1]
+        acknowledged = await asyncio.gather(*proposing)
+        assert all(each == acknowledged[0] for each in acknowledged)
+        assert [await paxos.accept(name) for name in names] == acknowledged[0]
+        assert await waiting == acknowledged[0][-1]
 
     ran(play, addresses(cluster))
 

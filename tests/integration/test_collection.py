@@ -22,7 +22,7 @@ for name, clock in clocks.items():
     setattr(time, name, lambda clock=clock: clock() + shift_s)
 ns = time.time_ns
 time.time_ns = lambda: ns() + int(shift_s * 1e9)
-ballast = [object() for _ in range(int(shift_s) % 1009)]
+filler = [object() for _ in range(int(shift_s) % 1009)]
 
 import pytest
 

@@ -95,7 +95,7 @@ async def borne(stage: Stage, victim: NodeProcess, attack: Awaitable[None]) -> N
 
 def hello_of(number: int, cluster_id: str = "") -> bytes:
     """What a node says first that nobody knows."""
-    name = f"stranger-{number}"
+    name = f"unknown-{number}"
     member = Member(NodeId(name), name, f"{ATTACKER}:1", "")
     return encode_hello(
         Hello(VERSION_MIN, VERSION_MAX, cluster_id, member, 1, number, config_hash(ClusterConfig()))
@@ -300,8 +300,8 @@ def test_a_client_that_never_comes_to_the_point_is_cut_off(tmp_path: Path) -> No
 
         async def attack() -> None:
             async with connected(victim.ports.http, 100) as found:
-                answers = await asyncio.gather(*map(drip, found))
-            assert {answer.split(b" ")[1] for answer in answers} == {b"408"}
+                responses = await asyncio.gather(*map(drip, found))
+            assert {answer.split(b" ")[1] for answer in responses} == {b"408"}
 
         await borne(stage, victim, attack())
 
@@ -316,8 +316,8 @@ def test_too_many_connections_of_one_client_keep_no_other_out(tmp_path: Path) ->
             async with connected(victim.ports.http, 260) as found:
                 assert len(found) == 260
                 await stage.load.writes(100)
-                answers = await asyncio.gather(*map(rest_of, found[200:]))
-            assert {answer.split(b"\r\n")[0] for answer in answers} == {
+                responses = await asyncio.gather(*map(rest_of, found[200:]))
+            assert {answer.split(b"\r\n")[0] for answer in responses} == {
                 b"HTTP/1.1 429 Too Many Requests"
             }
 

@@ -76,12 +76,12 @@ def test_a_node_of_another_cluster_that_dials_ours_is_refused(tmp_path: Path) ->
         folder = tmp_path / "others"
         folder.mkdir()
         others = LocalCluster(folder, 2, sized(stage))
-        stranger, partner = others.nodes
+        unknown, partner = others.nodes
         try:
             await asyncio.to_thread(others.start)
-            stranger.kill()
+            unknown.kill()
             partner.kill()
-            lost = NodeProcess("n1", folder, stranger.ports, peers(stage), 0, sized(stage))
+            lost = NodeProcess("n1", folder, unknown.ports, peers(stage), 0, sized(stage))
             others.nodes[:] = [lost]
             lost.start()  # its partner is gone, so it dials the address to join: ours
             await stage.says(lost, "peer refused", "belongs to cluster")
@@ -113,17 +113,17 @@ def copy_of(stage: Stage, node: NodeProcess) -> NodeProcess:
 
 
 @pytest.mark.parametrize(
-    ("lives", "complaint"), [(1, "runs twice"), (2, "its data directory is an old copy")]
+    ("newer_by", "complaint"), [(1, "runs twice"), (2, "its data directory is an old copy")]
 )
 def test_a_copied_directory_is_refused_and_the_original_goes_on(
-    tmp_path: Path, lives: int, complaint: str
+    tmp_path: Path, newer_by: int, complaint: str
 ) -> None:
     async def story(stage: Stage) -> None:
         original = stage.others(await stage.leader())[0]
         original.kill()
         copy = copy_of(stage, original)
         await stage.start(original)
-        for _ in range(lives - 1):
+        for _ in range(newer_by - 1):
             await restarted(stage, original)
         copy.start()
         try:
@@ -154,13 +154,13 @@ def test_a_copy_with_a_newer_incarnation_is_another_node_and_the_original_goes_o
         await restarted(stage, original)
         await stage.load.writes(100)
         identity = copy.data / "node.json"
-        told = json.loads(identity.read_text())
-        identity.write_text(json.dumps(told | {"incarnation": told["incarnation"] + 5}))
+        node = json.loads(identity.read_text())
+        identity.write_text(json.dumps(node | {"incarnation": node["incarnation"] + 5}))
         copy.start()
         try:
             await stage.says(copy, "this data directory is an old copy", "under a new id")
             await stage.says(copy, "joining a cluster")
-            assert json.loads(identity.read_text())["id"] != told["id"]
+            assert json.loads(identity.read_text())["id"] != node["id"]
             await stage.load.writes(100)
             await stage.caught_up(original)
         finally:

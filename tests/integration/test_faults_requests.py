@@ -46,7 +46,7 @@ def bytes_of(method: str, target: str, body: str) -> bytes:
     return (head + body).encode()
 
 
-async def answers(node: NodeProcess, data: bytes, count: int) -> list[bytes]:
+async def responses(node: NodeProcess, data: bytes, count: int) -> list[bytes]:
     """Send these requests in one piece, and take so many answers."""
     reader, writer = await asyncio.open_connection(HOST, node.ports.http, local_addr=(ATTACKER, 0))
     found: list[bytes] = []
@@ -71,7 +71,7 @@ def test_senseless_requests_are_refused_and_nobody_notices(tmp_path: Path) -> No
         for word, (method, target, body) in SENSELESS.items():
             data = bytes_of(method, target, body)
             for node in stage.nodes:
-                for answer in await answers(node, data * AT_ONCE, AT_ONCE):
+                for answer in await responses(node, data * AT_ONCE, AT_ONCE):
                     status, _, rest = answer.partition(b"\r\n")
                     assert status.startswith(b"HTTP/1.1 400 "), (word, answer)
                     assert b"X-Quorate-Definite: true" in rest, (word, answer)
@@ -98,7 +98,7 @@ def test_pipelined_reads_and_writes_of_a_key_take_effect_in_their_order(tmp_path
     async def story(stage: Stage) -> None:
         for node in stage.nodes:
             data = b"".join(sent(number) for number in range(AT_ONCE))
-            found = await answers(node, data, sum(2 * (n % 4 + 1) + 1 for n in range(AT_ONCE)))
+            found = await responses(node, data, sum(2 * (n % 4 + 1) + 1 for n in range(AT_ONCE)))
             bodies = [answer.partition(b"\r\n\r\n")[2] for answer in found]
             expected: list[bytes] = []
             for number in range(AT_ONCE):

@@ -49,7 +49,7 @@ def small_disks(tmp_path: Path) -> Generator[Path, None, None]:
             subprocess.run(["umount", "--lazy", str(point)], check=False)
 
 
-def ballast(node: NodeProcess) -> Path:
+def reserve(node: NodeProcess) -> Path:
     """What takes the space away."""
     return node.data / "lost+found"
 
@@ -57,7 +57,7 @@ def ballast(node: NodeProcess) -> Path:
 def fill_up(nodes: Iterable[NodeProcess]) -> None:
     """Leave not one byte on the disks of some nodes."""
     for node in nodes:
-        descriptor = os.open(ballast(node), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        descriptor = os.open(reserve(node), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         step = MIB
         while step:
             try:
@@ -118,7 +118,7 @@ def test_a_full_disk_of_one_node_stops_that_one_only(small_disks: Path, who: str
         await stage.load.writes(200)
         await stage.leader(stage.others(victim))
         await tells_readers(victim)
-        ballast(victim).unlink()
+        reserve(victim).unlink()
         await stage.says(victim, "disk has space")
         await stage.caught_up(victim)
         async with AsyncClient(victim.address) as client:
@@ -141,7 +141,7 @@ def test_all_disks_full_refuse_writes_and_serve_reads_until_there_is_space(
         with pytest.raises(TimeoutError):
             await stage.load.writes(1, patience_s=2.0)
         for node in stage.nodes:
-            ballast(node).unlink()
+            reserve(node).unlink()
         await stage.load.writes()
         for node in stage.nodes:
             await stage.says(node, "disk has space")
@@ -156,9 +156,9 @@ def test_space_that_comes_back_at_a_majority_is_enough(small_disks: Path) -> Non
             await stage.says(node, "disk full")
         leader = await stage.leader()
         for node in stage.others(leader):
-            ballast(node).unlink()
+            reserve(node).unlink()
         await stage.load.writes()
-        ballast(leader).unlink()
+        reserve(leader).unlink()
         await stage.caught_up(leader)
 
     played(small_disks, story, settings=SMALL)
@@ -176,7 +176,7 @@ def test_a_node_that_dies_on_a_full_disk_starts_when_there_is_space(small_disks:
         assert await stage.ended(victim) == REFUSED
         assert "no space is left on the disk; make some" in log_of(victim, since)
         assert "Traceback" not in log_of(victim, since)
-        ballast(victim).unlink()
+        reserve(victim).unlink()
         await stage.start(victim)
 
     played(small_disks, story, settings=SMALL)
@@ -190,7 +190,7 @@ def test_a_disk_that_is_full_again_and_again_does_no_harm(small_disks: Path) -> 
             fill_up([victim])
             await stage.says(victim, "disk full", since=since)
             await damage.fill(stage, 2, turn * 2 + 1)
-            ballast(victim).unlink()
+            reserve(victim).unlink()
             await stage.says(victim, "disk has space", since=since)
             await stage.caught_up(victim)
 

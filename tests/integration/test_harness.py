@@ -86,13 +86,13 @@ async def _echoed(
 def test_a_cut_wire_is_silent_in_one_direction_until_it_is_healed(tmp_path: Path) -> None:
     async def play() -> None:
         node = NodeProcess("n1", tmp_path, Ports(*free_ports(2)), [], 0)
-        stranger = NodeProcess("", tmp_path, Ports(1, 1), [], 0)  # whose process is none of ours
+        unknown = NodeProcess("", tmp_path, Ports(1, 1), [], 0)  # whose process is none of ours
         wires = Wires([node])
         await wires.start()
         server = await asyncio.get_running_loop().create_server(_Echo, HOST, node.ports.server)
         first = await asyncio.open_connection(FRONT, node.ports.server)
         assert await _echoed(*first)
-        wires.cut([node], [stranger])
+        wires.cut([node], [unknown])
         assert not await _echoed(*first, SILENT_S)
         wires.heal()
         assert not await _echoed(*first, SILENT_S)

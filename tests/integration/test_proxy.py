@@ -49,16 +49,16 @@ def played(story: Callable[[Partitions, Dial], Awaitable[None]], dialer: str = "
         ]
         partitions = Partitions(sockets, lambda _: dialer)
         await partitions.start()
-        guests: list[Streams] = []
+        connections: list[Streams] = []
 
         async def dialed() -> Streams:
-            guests.append(await asyncio.open_connection(FRONT, port))
-            return guests[-1]
+            connections.append(await asyncio.open_connection(FRONT, port))
+            return connections[-1]
 
         try:
             await story(partitions, dialed)
         finally:
-            for _, writer in guests:
+            for _, writer in connections:
                 writer.transport.abort()
             await partitions.stop()
             server.close()

@@ -489,8 +489,8 @@ def a_forgotten_promise(made: Oracle) -> None:
 
 def a_forgotten_vote(made: Oracle) -> None:
     made.durable(A.id, [vote(1)])
-    founded = Bootstrapped("cluster", TRIO, complete=True)
-    made.recovered(A.id, [founded, Promised(BALLOT)], Slot(0))
+    bootstrapped = Bootstrapped("cluster", TRIO, complete=True)
+    made.recovered(A.id, [bootstrapped, Promised(BALLOT)], Slot(0))
 
 
 def a_promise_that_falls(made: Oracle) -> None:

@@ -28,8 +28,8 @@ def counted(stage: Stage, *kinds: type[Message]) -> list[Message]:
     """Every message of these kinds from now on; it goes its way."""
     seen: list[Message] = []
 
-    def look(*road: object) -> bool:
-        seen.extend(message for message in road if isinstance(message, kinds))
+    def look(*path: object) -> bool:
+        seen.extend(message for message in path if isinstance(message, kinds))
         return False
 
     stage.cluster.network.rules.append(Rule(look))
@@ -125,8 +125,8 @@ def test_a_wait_at_a_removed_node_ends_though_nothing_changed() -> None:
 
 
 def changed(stage: Stage, verb: str, whom: Host, at: Host) -> None:
-    answers = stage.change(verb, whom.me, at)
-    stage.until(lambda: answers == [None])
+    results = stage.change(verb, whom.me, at)
+    stage.until(lambda: results == [None])
 
 
 def no_snapshot(slot: Slot, done: Callable[[Slot], None]) -> None:

@@ -77,8 +77,8 @@ def test_a_search_fails_for_whoever_of_its_client_asks_now() -> None:
     with pytest.raises(UnavailableError):
         list(made.evaluated(first, asked).search(None))
     assert (first.planted, now.planted) == ("", "the seed lets read 2 fail")
-    nobody = failing(ReadFaults(searches=1.0))
-    assert list(nobody.evaluated(first, asked).search(None)) == [1, 2, 3]
+    none_open = failing(ReadFaults(searches=1.0))
+    assert list(none_open.evaluated(first, asked).search(None)) == [1, 2, 3]
 
 
 def test_tables_refuse_to_be_held_and_close_what_is_held_early() -> None:

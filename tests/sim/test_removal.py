@@ -7,11 +7,11 @@ from quorate.sim.host import Host
 from quorate.sim.script import Stage
 
 
-def settled(stage: Stage, verb: str, whom: Host, at: Host) -> None:
+def changed(stage: Stage, verb: str, whom: Host, at: Host) -> None:
     """A change, up to its answer; not a moment longer."""
-    answers = stage.change(verb, whom.me, at)
-    stage.until(lambda: bool(answers))
-    assert answers == [None]
+    results = stage.change(verb, whom.me, at)
+    stage.until(lambda: bool(results))
+    assert results == [None]
 
 
 def only(stage: Stage, *left: Host) -> None:
@@ -39,7 +39,7 @@ def test_who_was_removed_may_go_at_once_and_another_one_be_lost(
     gone = stage.leader if removed == "leader" else stage.followers[0]
     others = [host for host in stage.cluster.living if host is not gone]
     at = {"leader": stage.leader, "removed": gone, "other": others[2]}[asked]
-    settled(stage, "remove", gone, at)
+    changed(stage, "remove", gone, at)
     left = [host for number, host in enumerate(others) if number != lost]
     only(stage, *left)
     goes_on(stage, *left)
@@ -49,14 +49,14 @@ def test_no_answer_while_the_configuration_before_may_need_who_was_removed() -> 
     """The others do not know that the last slots of the older configuration are chosen."""
     stage = Stage(4)
     gone, *others = stage.followers
-    answers = stage.change("remove", gone.me, stage.leader)
+    results = stage.change("remove", gone.me, stage.leader)
     inbound_cut = [stage.catch(HeartbeatAnswer, sender=other) for other in others]
     stage.run(0.9)
-    assert answers == []
+    assert results == []
     for rule in inbound_cut:
         stage.let_go(rule)
-    stage.until(lambda: bool(answers))
-    assert answers == [None]
+    stage.until(lambda: bool(results))
+    assert results == [None]
 
 
 def test_a_change_that_a_new_leader_finds_made_is_answered_by_that_one() -> None:
@@ -64,13 +64,13 @@ def test_a_change_that_a_new_leader_finds_made_is_answered_by_that_one() -> None
     stage = Stage(5)
     leader, (gone, *others) = stage.leader, stage.followers
     inbound_cut = stage.catch(HeartbeatAnswer, receiver=leader)
-    answers = stage.change("remove", gone.me, others[0])
+    results = stage.change("remove", gone.me, others[0])
     stage.run(0.5)
-    assert answers == []
+    assert results == []
     leader.crash(is_power_cut=False)
     stage.let_go(inbound_cut)
-    stage.until(lambda: bool(answers))
-    assert answers == [None]
+    stage.until(lambda: bool(results))
+    assert results == [None]
     only(stage, *others)
     goes_on(stage, *others)
 
@@ -80,13 +80,13 @@ def test_a_removed_node_learns_that_it_is_removed_though_its_leader_is_gone() ->
     stage = Stage(5)
     leader, (gone, *others) = stage.leader, stage.followers
     lost = stage.catch(ChangeAnswer, receiver=gone)
-    answers = stage.change("remove", gone.me, gone)
+    results = stage.change("remove", gone.me, gone)
     stage.until(lambda: gone.node is not None and gone.node.group.refusal is not None)
     stage.run(1.5)
     leader.crash(is_power_cut=False)
     stage.let_go(lost)
-    stage.until(lambda: bool(answers))
-    assert answers == [None]
+    stage.until(lambda: bool(results))
+    assert results == [None]
     only(stage, *others)
     goes_on(stage, *others)
 
@@ -101,7 +101,7 @@ def test_so_it_is_after_a_restart() -> None:
         host.start()
     stage.until(lambda: stage.cluster.leader is not None)
     gone, *others = stage.followers
-    settled(stage, "remove", gone, others[0])
+    changed(stage, "remove", gone, others[0])
     only(stage, *others)
     goes_on(stage, *others)
 
@@ -113,7 +113,7 @@ def test_a_vote_is_answered_when_an_older_voter_may_be_lost(lost: int) -> None:
     old, new = stage.cluster.living, stage.host("c")
     new.start()
     stage.run(3.0)
-    settled(stage, "promote", new, stage.leader)
+    changed(stage, "promote", new, stage.leader)
     left = [old[1 - lost], new]
     only(stage, *left)
     goes_on(stage, *left)

@@ -63,8 +63,8 @@ def test_what_survives_is_applied_under_the_settings_of_its_cluster(
     stage.done(*(stage.write(stage.leader, b"t/%d" % number) for number in range(3)))
     gone = stage.followers[0]
     stage.cluster.retired.add(gone.name)
-    answers = stage.change("remove", gone.me, stage.leader)
-    stage.until(lambda: answers == [None])
+    results = stage.change("remove", gone.me, stage.leader)
+    stage.until(lambda: results == [None])
     stage.done(stage.ask(stage.leader, OperationKind.WRITE, command, b"x"))
     stage.level()
     slot = stage.cluster.oracle.prefix

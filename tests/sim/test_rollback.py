@@ -71,9 +71,9 @@ def test_what_a_third_node_only_knows_of_is_not_lost_with_an_old_copy() -> None:
     Nobody leads, rather than that it is lost, until the one that holds it is back.
     """
     stage = Stage()
-    leader, (old_host, heard) = stage.leader, stage.followers
+    leader, (old_host, knowing) = stage.leader, stage.followers
     old = old_host.store.copied()
-    dropped = stage.catch((Accept, Fetched), receiver=heard)
+    dropped = stage.catch((Accept, Fetched), receiver=knowing)
     written = stage.writes(leader, WRITES)
     stage.run(2.5)
     leader.crash(is_power_cut=False)
@@ -86,7 +86,7 @@ def test_what_a_third_node_only_knows_of_is_not_lost_with_an_old_copy() -> None:
     leader.start()
     stage.until(lambda: old_host.is_lost)
     stage.until(lambda: stage.cluster.leader is not None)
-    (seen,) = read_all(stage, [heard])
+    (seen,) = read_all(stage, [knowing])
     assert seen.slot >= written[-1].slot
 
 
@@ -96,14 +96,14 @@ def test_a_node_that_kept_its_directory_votes_though_nobody_recognizes_it() -> N
     away, host = stage.followers
     stage.writes(stage.leader, 3)
     away.crash(is_power_cut=False)
-    answers = stage.catch(Recognized, receiver=host)
+    results = stage.catch(Recognized, receiver=host)
     host.crash(is_power_cut=True)
     host.start()
 
     stage.done(stage.write(host))
 
-    assert answers.caught
-    stage.let_go(answers)
+    assert results.caught
+    stage.let_go(results)
     away.start()
     stage.level()
 

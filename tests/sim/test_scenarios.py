@@ -120,12 +120,12 @@ def test_an_answer_to_a_first_try_confirms_no_later_read() -> None:
 def test_a_node_far_behind_catches_up_by_snapshot_and_its_clients_do_not_wait_for_ever() -> None:
     stage = Stage(settings=SHORT_TAIL)
     leader, behind = stage.leader, stage.followers[0]
-    answers = stage.catch((Accept, Fetched), receiver=behind)
+    results = stage.catch((Accept, Fetched), receiver=behind)
     write = stage.write(behind)
     stage.writes(leader, 20)
     assert write.end is OperationStatus.OPEN
 
-    stage.let_go(answers)
+    stage.let_go(results)
     stage.until(lambda: write.end is not OperationStatus.OPEN, within_s=3.0)
 
     assert end_of(write) is OperationStatus.UNKNOWN
@@ -136,10 +136,10 @@ def test_a_node_far_behind_catches_up_by_snapshot_and_its_clients_do_not_wait_fo
 def test_a_snapshot_whose_chunks_are_lost_is_asked_for_again() -> None:
     stage = Stage(settings=SHORT_TAIL)
     leader, behind = stage.leader, stage.followers[0]
-    answers = stage.catch((Accept, Fetched), receiver=behind)
+    results = stage.catch((Accept, Fetched), receiver=behind)
     stage.writes(leader, 20)
     chunks = stage.catch(SnapshotChunk)
-    stage.let_go(answers)
+    stage.let_go(results)
     stage.until(lambda: bool(chunks.caught))
 
     stage.let_go(chunks)
@@ -209,10 +209,10 @@ def test_a_member_can_be_removed_while_it_is_down_if_the_rest_is_a_quorum() -> N
     gone = stage.followers[0]
     gone.crash(is_power_cut=False)
 
-    answers = stage.change("remove", gone.me, stage.leader)
-    stage.until(lambda: bool(answers))
+    results = stage.change("remove", gone.me, stage.leader)
+    stage.until(lambda: bool(results))
 
-    assert answers == [None]
+    assert results == [None]
     stage.done(stage.write(stage.leader))
 
 

@@ -84,11 +84,11 @@ class Brain(Protocol):
 
     @property
     def is_apply_pending(self) -> bool:
-        """`settle` has something to do."""
+        """`apply_pending` has something to do."""
         ...
 
     def is_turn_due(self, now_s: float) -> bool:
-        """Behind an event, or `settle`, without effects: a turn should end all the same."""
+        """Behind an event, or `apply_pending`, without effects: a turn should end all the same."""
         ...
 
     @property
@@ -313,13 +313,13 @@ class Driver:
         if self._is_turn_due:
             self._loop.call_soon(self._end_turn)
         elif self._node.is_apply_pending:
-            self._loop.call_soon(self._settle)  # after what was written is sent
+            self._loop.call_soon(self._apply_pending)  # after what was written is sent
         self._set_alarm(flushed_s)
 
-    def _settle(self) -> None:
+    def _apply_pending(self) -> None:
         if not self.is_over:
             began_s = self._clock()
-            had_effects = self._take("settle", self._node.apply_pending, began_s)
+            had_effects = self._take("apply_pending", self._node.apply_pending, began_s)
             self.turn_durations.note(self._clock() - began_s)
             if had_effects or self._node.is_turn_due(began_s):
                 self.wake()

@@ -325,13 +325,13 @@ class Host:
         self._look(node)
         if node.is_apply_pending:
             delay_s = self._rng.random() * self.behaviour.flush_s
-            self.world.after(delay_s, self._settle, epoch)
+            self.world.after(delay_s, self._apply_pending, epoch)
         if node.turn_due_s != self._turn_timer_s:
             self._turn_timer_s = node.turn_due_s
             if self._turn_timer_s < inf:
                 self.world.after(max(0.0, self._turn_timer_s - self.now_s), self._flush, epoch)
 
-    def _settle(self, epoch: int) -> None:
+    def _apply_pending(self, epoch: int) -> None:
         node = self.node
         if node is not None and epoch == self.epoch and not self._is_paused:
             self._turn(node.apply_pending)

@@ -8,7 +8,7 @@ write, one sync. Four rules, on which `wire.recovery` relies:
 WAL-1: a commit is written only after the one before it was synced. So a whole record of a later
     commit proves that the commits before it were on the disk: damage in them is corruption.
 WAL-2: a segment is used only under a durable name, and its first commit (*opening*) begins with
-    its head, the highest promise and the founding. So any older segment may go.
+    its head, the highest promise and the bootstrap record. So any older segment may go.
 WAL-3: nothing is ever written into a segment of an earlier incarnation. Its last commit may never
     have been acknowledged or synced, and may be in the page cache only, after a failed sync: it is
     written again, whole, in the first commit of this incarnation, and the head says where the older
@@ -120,20 +120,20 @@ class RecoveredLog(msgspec.Struct):
 
     Attributes:
         number: The highest number in any file name.
-        promised, founded: As the log has them, what is repeated included.
+        promised, bootstrapped: As the log has them, what is repeated included.
         segments: Those that count, oldest first.
         spares: Whole spare segments: name and size.
     """
 
     number: int = 0
     promised: Ballot = NO_BALLOT
-    founded: Bootstrapped | None = None
+    bootstrapped: Bootstrapped | None = None
     segments: list[Segment] = msgspec.field(default_factory=list[Segment])
     spares: list[tuple[str, int]] = msgspec.field(default_factory=list[tuple[str, int]])
 
-    def found(self, founded: Bootstrapped) -> None:
+    def found(self, bootstrapped: Bootstrapped) -> None:
         """The log holds the cluster that the directory belongs to, or is about to."""
-        self.founded = founded
+        self.bootstrapped = bootstrapped
 
     def promise(self, ballot: Ballot) -> None:
         """The log holds a promise of that ballot, or a vote under it."""
@@ -161,7 +161,7 @@ class Journal:
         self._layout = layout
         self._number = recovered.number
         self._promised = recovered.promised
-        self._founded = recovered.founded
+        self._bootstrapped = recovered.bootstrapped
         self._segments = recovered.segments
         self._spares = recovered.spares
         self._preparing: tuple[str, int] | None = None
@@ -294,7 +294,7 @@ class Journal:
         if isinstance(record, Promised | Vote):
             self._promised = max(self._promised, record.ballot)
         elif isinstance(record, Bootstrapped):
-            self._founded = record
+            self._bootstrapped = record
 
     def _place(self, record: Stored, ops: list[FileOp]) -> None:
         """Put a record into the waiting commit; begin a new segment if it does not fit."""
@@ -346,8 +346,8 @@ class Journal:
         opening = [stored_head(head)]
         if self._promised != NO_BALLOT:
             opening.append(stored(Promised(self._promised), COPY))
-        if self._founded is not None:
-            opening.append(stored(self._founded, COPY))
+        if self._bootstrapped is not None:
+            opening.append(stored(self._bootstrapped, COPY))
         return opening
 
     def _new_spare(self) -> str:

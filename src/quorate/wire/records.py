@@ -42,7 +42,7 @@ class StoredKind(IntEnum):
     PROMISED = 2
     VOTE = 3
     CHOSEN = 4
-    FOUNDED = 5
+    BOOTSTRAPPED = 5
     CLOSE = 6  # holds nothing; that it exists proves the commit before it synced
 
 
@@ -120,8 +120,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(SegmentHead).decode
 
 
-class _Founding(msgspec.Struct, array_like=True):
-    """The body of FOUNDED. What came later stands at the end and may be missing."""
+class _Bootstrapping(msgspec.Struct, array_like=True):
+    """The body of BOOTSTRAPPED. What came later stands at the end and may be missing."""
 
     cluster_id: str
     configuration: Configuration
@@ -129,7 +129,7 @@ class _Founding(msgspec.Struct, array_like=True):
     is_abandoned: bool = False
 
 
-_decode_founded = msgspec.msgpack.Decoder(_Founding).decode
+_decode_bootstrapped = msgspec.msgpack.Decoder(_Bootstrapping).decode
 
 
 def chain_seed(segment: int, epoch: int) -> int:
@@ -150,7 +150,7 @@ def stored(record: Record, flags: int = 0, group: GroupNumber = GROUP) -> Stored
         return Stored(kind, record.slot, NO_BALLOT, Slot(0), record.batch, flags, group)
     fields = (record.cluster_id, record.configuration, record.complete, record.is_abandoned)
     body = _encode(fields if record.is_abandoned else fields[:3])
-    return Stored(StoredKind.FOUNDED, Slot(0), NO_BALLOT, Slot(0), body, flags, group)
+    return Stored(StoredKind.BOOTSTRAPPED, Slot(0), NO_BALLOT, Slot(0), body, flags, group)
 
 
 def stored_head(head: SegmentHead) -> Stored:
@@ -174,8 +174,8 @@ def record_of(header: RecordHeader, body: bytes) -> Record | None:
             return Promised(header.ballot, header.watermark)
         case StoredKind.CHOSEN:
             return Chosen(header.slot, body)
-        case StoredKind.FOUNDED:
-            return Bootstrapped(*msgspec.structs.astuple(_decode_founded(body)))
+        case StoredKind.BOOTSTRAPPED:
+            return Bootstrapped(*msgspec.structs.astuple(_decode_bootstrapped(body)))
         case StoredKind.HEAD | StoredKind.CLOSE:
             return None
         case _:

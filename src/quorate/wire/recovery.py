@@ -92,7 +92,7 @@ class Recovery:
     def records(self) -> Iterator[Record]:
         """What the log remembers, oldest first, read segment by segment.
 
-        The first ones may repeat the promise and the founding of segments that are gone. All are
+        The first may repeat the promise and the bootstrap record of segments that are gone. All are
         of the one group that there is.
 
         Raises:

@@ -74,7 +74,7 @@ def test_who_follows_no_more_gets_nothing() -> None:
     follower = logs.follow("info", lambda: None, is_json=False)
     other = logs.follow("info", lambda: None, is_json=False)
     follower.close()
-    logs.log.info("unheard")
+    logs.log.info("unread")
     assert follower.take() == b""
     logs.close()
     assert other.is_over

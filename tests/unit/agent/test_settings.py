@@ -219,9 +219,9 @@ def test_a_flag_that_asks_for_protection_stops_the_start(tmp_path: Path, flags: 
 def test_a_key_for_gossip_must_be_one(tmp_path: Path) -> None:
     assert refused(tmp_path, "-dev -encrypt short").startswith("encrypt has invalid key: ")
     assert "illegal base64" in refused(tmp_path, "-dev", f={"encrypt": "\x80"})
-    told = refused(tmp_path, "-dev -encrypt short", f={"acl": {"enabled": True}})
-    assert told.startswith("encrypt has invalid key: ")
-    assert "acl.enabled asks for access control" in told
+    reported = refused(tmp_path, "-dev -encrypt short", f={"acl": {"enabled": True}})
+    assert reported.startswith("encrypt has invalid key: ")
+    assert "acl.enabled asks for access control" in reported
     assert "16, 24 or 32 bytes" in refused(tmp_path, "-dev -encrypt YWJj")
 
 

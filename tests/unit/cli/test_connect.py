@@ -18,7 +18,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What somebody who listens where `CONSUL_HTTP_ADDR` says is sent."""
     found: list[bytes] = []
     server = socket.create_server(("127.0.0.1", 0))
@@ -56,7 +56,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     "words", [["kv", "get", "x"], ["lock", "x", "true"], ["kv", "import", "[]"]]
 )
 def test_an_environment_that_asks_for_tls_sends_nothing(
-    heard: list[bytes],
+    sent: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
@@ -66,18 +66,18 @@ def test_an_environment_that_asks_for_tls_sends_nothing(
     monkeypatch.setenv(name, value)
     assert main(words) == 1
     assert name in capsys.readouterr().err
-    assert heard == []
+    assert sent == []
 
 
 @pytest.mark.parametrize(
     "flag", ["-ca-file", "-ca-path", "-client-cert", "-client-key", "-tls-server-name"]
 )
 def test_a_flag_that_asks_for_tls_sends_nothing(
-    heard: list[bytes], capsys: pytest.CaptureFixture[str], flag: str
+    sent: list[bytes], capsys: pytest.CaptureFixture[str], flag: str
 ) -> None:
     assert main(["kv", "get", flag, "x.pem", "x"]) == 1
     assert f"{flag} asks for TLS" in capsys.readouterr().err
-    assert heard == []
+    assert sent == []
 
 
 def test_an_address_with_https_sends_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,7 @@ def test_progress_is_silent_where_stderr_is_no_terminal(
     assert printed.out + printed.err == ""
 
 
-def told(
+def shown(
     why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_tty: bool
 ) -> str:
     """What is said of a wait that lasts until it was looked into, and a bit longer."""
@@ -73,21 +73,21 @@ def told(
 def test_a_long_wait_is_reported_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = told("", monkeypatch, capsys, is_tty=True)
+    text = shown("", monkeypatch, capsys, is_tty=True)
     assert text == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
 
 
 def test_a_wait_without_a_reason_is_not_reported_to_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told("", monkeypatch, capsys, is_tty=False) == ""
+    assert shown("", monkeypatch, capsys, is_tty=False) == ""
 
 
 @pytest.mark.parametrize("is_tty", [True, False])
 def test_the_reason_of_a_wait_is_reported_everywhere(
     is_tty: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = told("waiting for 2 of 3 nodes", monkeypatch, capsys, is_tty=is_tty)
+    text = shown("waiting for 2 of 3 nodes", monkeypatch, capsys, is_tty=is_tty)
     assert text == ("waiting: n1:8500 knows no leader: waiting for 2 of 3 nodes; Ctrl-C gives up\n")
 
 

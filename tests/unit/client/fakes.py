@@ -219,10 +219,10 @@ class Store:
         self._waiting: list[tuple[Seen, asyncio.Future[bytes]]] = []
 
     def __call__(self, seen: Seen) -> Answer:
-        _, _, room, rest = seen.path.split("/", 3)
-        if room == "kv":
+        _, _, kind, rest = seen.path.split("/", 3)
+        if kind == "kv":
             return self._kv(seen, rest)
-        if room == "session":
+        if kind == "session":
             return self._session(seen, *rest.split("/"))
         return reply(404)
 

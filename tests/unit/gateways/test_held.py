@@ -91,8 +91,8 @@ def test_bodies_beyond_the_limit_are_refused_and_nothing_is_done() -> None:
     opened = connections(harness, 4)
     for connection, _ in opened:
         connection.data_received(half)
-    answers = [statuses(transport) for _, transport in opened]
-    assert answers == [[], [], [429], [429]]
+    responses = [statuses(transport) for _, transport in opened]
+    assert responses == [[], [], [429], [429]]
     assert refused(harness) == 2
     assert harness.local.submitted == []
     assert held(harness) <= SMALL.client_bytes_max
@@ -136,12 +136,12 @@ def test_a_refusal_says_why_and_when_to_come_back() -> None:
 def test_half_headers_count_like_bodies() -> None:
     harness = GatewayHarness(SMALL)
     half = b"GET /v1/kv/" + b"a" * 60_000
-    answers: list[list[int]] = []
+    responses: list[list[int]] = []
     for connection, transport in connections(harness, 8):
         connection.data_received(half)
-        answers.append(statuses(transport))
-    assert answers[:3] == [[], [], []]
-    assert answers[-1] == [429]
+        responses.append(statuses(transport))
+    assert responses[:3] == [[], [], []]
+    assert responses[-1] == [429]
     assert held(harness) <= SMALL.client_bytes_max
 
 

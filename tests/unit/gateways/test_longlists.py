@@ -411,9 +411,9 @@ def test_what_has_to_wait_for_another_turn_does_not_use_up_this_one() -> None:
 
 
 def test_a_step_that_fails_is_reported_and_the_others_go_on() -> None:
-    turns, told, done = Turns(), list[BaseException](), list[int]()
+    turns, reported, done = Turns(), list[BaseException](), list[int]()
     slices = SliceQueue(turns.soon, turns.clock)
-    slices.on_error = told.append
+    slices.on_error = reported.append
 
     def fails() -> bool:
         raise ValueError("a mistake of ours")
@@ -427,7 +427,7 @@ def test_a_step_that_fails_is_reported_and_the_others_go_on() -> None:
     while turns.due:
         turns.one()
     assert done == [1]
-    assert [str(error) for error in told] == ["a mistake of ours"]
+    assert [str(error) for error in reported] == ["a mistake of ours"]
 
 
 # --- transactions -----------------------------------------------------------------------------

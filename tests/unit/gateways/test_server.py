@@ -172,7 +172,7 @@ def test_what_is_no_snapshot_is_refused_by_name_and_changes_nothing(body: bytes,
     play(scene)
 
 
-@pytest.mark.parametrize("error", [InvariantError("a bug"), StorageError("corrupt", "rot")])
+@pytest.mark.parametrize("error", [InvariantError("a bug"), StorageError("corrupt", "damaged")])
 def test_what_breaks_a_promise_reaches_the_node(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:

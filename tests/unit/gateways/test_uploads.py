@@ -244,8 +244,8 @@ def test_whatever_a_thread_raises_is_answered_and_the_places_are_given_back(
         raise error
 
     async def scene(place: Place) -> None:
-        told: list[BaseException] = []
-        place.common.slices.on_error = told.append
+        reported: list[BaseException] = []
+        place.common.slices.on_error = reported.append
         caller = await place.connect()
         saved = (await caller.ask(request("GET", "/v1/snapshot"))).body
         await until(lambda: place.common.snapshots.saving == 0)
@@ -257,7 +257,7 @@ def test_whatever_a_thread_raises_is_answered_and_the_places_are_given_back(
         await until(lambda: place.common.snapshots.saving == 0)
         assert not place.common.snapshots.is_restoring
         assert place.local.faults == [error, error]
-        assert told == ([error, error] if isinstance(error, InvariantError) else [])
+        assert reported == ([error, error] if isinstance(error, InvariantError) else [])
         assert (await caller.ask(request("PUT", "/v1/snapshot", saved))).status == 200
 
     play(scene, on(tmp_path))

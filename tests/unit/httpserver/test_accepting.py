@@ -28,10 +28,10 @@ Scene = Callable[[ConsulServer, Budget], Awaitable[None]]
 
 def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
     """Run a scene with a server; returns what it logged."""
-    told: list[str] = []
+    logged: list[str] = []
 
     def note(what: str, **_: object) -> None:
-        told.append(what)
+        logged.append(what)
 
     async def run() -> None:
         common = shared(config or HttpConfig())
@@ -43,7 +43,7 @@ def play(scene: Scene, config: HttpConfig | None = None) -> list[str]:
             await server.stop()
 
     uvloop.run(run())
-    return told
+    return logged
 
 
 async def opened(server: ConsulServer, host: str = HOST) -> socket.socket:
@@ -111,8 +111,8 @@ def test_without_descriptors_clients_are_refused_and_later_served_again() -> Non
         new.close()
         assert budget.counters.accepts_failed > 0
 
-    told = play(scene)
-    assert [what for what in told if "no file descriptor" in what]
+    logged = play(scene)
+    assert [what for what in logged if "no file descriptor" in what]
 
 
 @pytest.mark.parametrize("what", ["late", "waiting for memory"])

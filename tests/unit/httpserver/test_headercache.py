@@ -40,7 +40,7 @@ class Ear:
         self.requests: list[Request] = []
         self.harness.handle = self.requests.append
 
-    def hear(self, data: bytes) -> tuple[list[Seen], bytes]:
+    def feed(self, data: bytes) -> tuple[list[Seen], bytes]:
         """The requests that were understood, and what was answered to the rest."""
         self.harness.send(data)
         seen = [
@@ -74,17 +74,17 @@ def test_what_was_learned_changes_nothing(
     body2: bytes,
 ) -> None:
     heads = HeaderCache(BODY_BYTES_MAX)
-    Ear(heads).hear(raw(method, target, headers, body))
-    Ear(heads).hear(raw(method, target, [*headers, f"Content-Length: {len(body)}"], body))
+    Ear(heads).feed(raw(method, target, headers, body))
+    Ear(heads).feed(raw(method, target, [*headers, f"Content-Length: {len(body)}"], body))
     for later in (headers, [*headers, f"Content-Length: {len(body)}"]):
         data = raw(method2, target2, later, body2)
-        assert Ear(heads).hear(data) == Ear().hear(data)
+        assert Ear(heads).feed(data) == Ear().feed(data)
 
 
 def test_the_same_lines_are_read_without_the_parser() -> None:
     heads = HeaderCache(BODY_BYTES_MAX)
     assert heads.read(PUT) is None
-    Ear(heads).hear(PUT)
+    Ear(heads).feed(PUT)
     other = request("PUT", "/v1/kv/b", b"VALUE", "Accept: */*")
     headers = ((b"Host", b"x"), (b"Accept", b"*/*"), (b"Content-Length", b"5"))
     assert heads.read(other) == (b"PUT", b"/v1/kv/b", headers, b"VALUE")
@@ -92,7 +92,7 @@ def test_the_same_lines_are_read_without_the_parser() -> None:
 
 def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
     heads = HeaderCache(BODY_BYTES_MAX)
-    Ear(heads).hear(PUT)
+    Ear(heads).feed(PUT)
     assert heads.read(PUT[:-1]) is None
     assert heads.read(PUT + b"G") is None
     assert heads.read(PUT + PUT) is None
@@ -101,8 +101,8 @@ def test_more_or_less_than_one_request_goes_to_the_parser() -> None:
 def test_a_request_in_pieces_teaches_nothing() -> None:
     heads = HeaderCache(BODY_BYTES_MAX)
     ear = Ear(heads)
-    ear.hear(PUT[:-1])
-    ear.hear(PUT[-1:])
+    ear.feed(PUT[:-1])
+    ear.feed(PUT[-1:])
     assert len(ear.requests) == 1
     assert heads.read(PUT) is None
 
@@ -126,7 +126,7 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
         lines = f"PUT /v1/kv/a HTTP/1.1\r\nHost: x\r\n{name}: chunked\r\n\r\n".encode()
         heads = HeaderCache(BODY_BYTES_MAX)
         ear = Ear(heads)
-        ear.hear(lines + b"1\r\nv\r\n0\r\n\r\n")
+        ear.feed(lines + b"1\r\nv\r\n0\r\n\r\n")
         assert [each.body for each in ear.requests] == [b"v"]
         heads.learn(lines + b"v", ear.requests[0].headers, b"v")
         assert heads.read(lines + b"w") is None
@@ -135,12 +135,12 @@ def test_a_body_in_chunks_teaches_nothing() -> None:
 def test_lines_that_say_more_than_keep_alive_go_to_the_parser() -> None:
     for line in ("Connection: close", "Expect: 100-continue", "Upgrade: h2c", "TE: trailers"):
         heads = HeaderCache(BODY_BYTES_MAX)
-        Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", line))
+        Ear(heads).feed(request("PUT", "/v1/kv/a", b"value", line))
         name, _, value = line.partition(": ")
         heads.learn(PUT, [(name.encode(), value.encode())], b"value")
         assert heads.read(PUT) is None
     usual = request("PUT", "/v1/kv/a", b"value", "connection: Keep-Alive")
-    Ear(heads).hear(usual)
+    Ear(heads).feed(usual)
     assert heads.read(usual) is not None
 
 
@@ -155,11 +155,11 @@ def test_a_server_that_stops_ends_a_connection_whose_lines_it_knows() -> None:
 
 def test_only_so_many_are_remembered_and_none_that_is_long() -> None:
     heads = HeaderCache(BODY_BYTES_MAX)
-    Ear(heads).hear(PUT)
+    Ear(heads).feed(PUT)
     for number in range(CACHED_MAX):
-        Ear(heads).hear(request("PUT", "/v1/kv/a", b"value", f"Accept: {number}"))
+        Ear(heads).feed(request("PUT", "/v1/kv/a", b"value", f"Accept: {number}"))
     assert heads.read(PUT) is None
     assert heads.read(request("PUT", "/v1/kv/a", b"value", "Accept: 1")) is not None
     long = request("GET", "/v1/kv/a", b"", "Accept: " + "x" * LINES_BYTES_MAX)
-    Ear(heads).hear(long)
+    Ear(heads).feed(long)
     assert heads.read(long) is None

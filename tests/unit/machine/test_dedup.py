@@ -60,13 +60,13 @@ def test_what_was_aborted_may_come_again() -> None:
     assert judged(known, 1, 1) is Verdict.COUNTS
 
 
-@pytest.mark.parametrize("lives", [1, 2, 3])
+@pytest.mark.parametrize("starts", [1, 2, 3])
 @given(data=st.data())
 def test_whatever_arrives_each_number_counts_once_and_in_order(
-    lives: int, data: st.DataObject
+    starts: int, data: st.DataObject
 ) -> None:
     known, counted = origins(), list[tuple[int, int]]()
-    arrivals = st.lists(st.tuples(st.integers(1, lives), st.integers(1, 4)), max_size=30)
+    arrivals = st.lists(st.tuples(st.integers(1, starts), st.integers(1, 4)), max_size=30)
     for incarnation, sequence in data.draw(arrivals):
         if judged(known, incarnation, sequence) is Verdict.COUNTS:
             counted.append((incarnation, sequence))

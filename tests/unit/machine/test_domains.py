@@ -133,7 +133,7 @@ TIMER = TimerKind("letters", LETTERS, no_deadline, no_command)
         ([Domain(name="example", reactions={Asked: SHORT})], "short never yields"),
         ([asking(), Domain(name="example", tables=(TABLE,))], "two tables have the number 240"),
         ([Domain(name="example", handlers={Foreign: short})], "tag 1 is not example's"),
-        ([Domain(name="nobody", handlers={Stray: short})], "tag 241 is not nobody's"),
+        ([Domain(name="none", handlers={Stray: short})], "tag 241 is not none's"),
         ([Domain(name="kv", tables=(TABLE,))], "number 240 is not kv's"),
         ([KV_DOMAIN], "kv asks IsSessionAlive: no domain answers"),
         (

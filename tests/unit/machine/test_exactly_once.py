@@ -12,7 +12,7 @@ from quorate.sim.tables import DictTables
 ANN, EVE = NodeId("ann"), NodeId("eve")
 
 
-def founded() -> Machine:
+def bootstrapped() -> Machine:
     machine = Machine(DictTables(), ClusterConfig(), DOMAINS)
     machine.bootstrap("c", Configuration(1, 0, (Member(ANN, "ann", "ann:1"),)))
     return machine
@@ -29,7 +29,7 @@ def apply(
 
 
 def test_a_repeated_bundle_is_skipped() -> None:
-    machine = founded()
+    machine = bootstrapped()
     first = apply(machine, 1)
     digest = machine.index
     again = apply(machine, 1)
@@ -40,14 +40,14 @@ def test_a_repeated_bundle_is_skipped() -> None:
 
 
 def test_a_gap_is_not_applied_until_it_is_filled() -> None:
-    machine = founded()
+    machine = bootstrapped()
     assert not apply(machine, 2).is_applied
     assert apply(machine, 1).is_applied
     assert apply(machine, 2).is_applied
 
 
 def test_a_new_incarnation_begins_with_one_and_ends_the_old_one() -> None:
-    machine = founded()
+    machine = bootstrapped()
     apply(machine, 1)
     assert not apply(machine, 2, incarnation=2).is_applied
     assert apply(machine, 1, incarnation=2).is_applied
@@ -55,11 +55,11 @@ def test_a_new_incarnation_begins_with_one_and_ends_the_old_one() -> None:
 
 
 def test_a_bundle_of_no_member_is_skipped() -> None:
-    assert not apply(founded(), 1, origin=EVE).is_applied
+    assert not apply(bootstrapped(), 1, origin=EVE).is_applied
 
 
 def test_the_index_counts_commands_that_changed_something() -> None:
-    machine = founded()
+    machine = bootstrapped()
     first = apply(machine, 1)
     lost = apply(machine, 2)
     won = apply(machine, 3, index=first.outcomes[0].index)

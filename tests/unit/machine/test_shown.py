@@ -11,7 +11,7 @@ ANN, BOB = NodeId("ann"), NodeId("bob")
 LOW, HIGH = Ballot(1, ANN), Ballot(2, ANN)
 
 
-def founded(tables: DictTables) -> Machine:
+def bootstrapped(tables: DictTables) -> Machine:
     machine = Machine(tables, ClusterConfig(), DOMAINS)
     machine.bootstrap("c", Configuration(1, 0, (Member(ANN, "ann", "a:1"),)))
     return machine
@@ -23,7 +23,7 @@ def batch(*shown: Shown) -> bytes:
 
 def test_a_batch_says_what_members_have_shown() -> None:
     tables = DictTables()
-    machine = founded(tables)
+    machine = bootstrapped(tables)
     first = Shown(BOB, 1, 5, LOW, Slot(3))
     machine.apply(Slot(1), batch(first), None, None)
     assert (machine.shown(BOB), machine.shown(ANN)) == (first, None)
@@ -37,14 +37,14 @@ def test_a_batch_says_what_members_have_shown() -> None:
 
 
 def test_a_late_old_batch_takes_nothing_back() -> None:
-    machine = founded(DictTables())
+    machine = bootstrapped(DictTables())
     machine.apply(Slot(1), batch(Shown(BOB, 2, 6, HIGH, Slot(9))), None, None)
     machine.apply(Slot(2), batch(Shown(BOB, 1, 5, LOW, Slot(3))), None, None)
     assert machine.shown(BOB) == Shown(BOB, 2, 6, HIGH, Slot(9))
 
 
 def test_it_is_no_part_of_the_digest_that_versions_compare() -> None:
-    one, other = founded(DictTables()), founded(DictTables())
+    one, other = bootstrapped(DictTables()), bootstrapped(DictTables())
     one.apply(Slot(1), batch(Shown(BOB, 1, 5, LOW, Slot(3))), None, None)
     other.apply(Slot(1), batch(), None, None)
     assert one.digest == other.digest

@@ -81,13 +81,14 @@ def test_who_wakes_is_who_asked(
 ) -> None:
     watches = Watches()
     expected: list[int] = []
-    for number, wishes in enumerate(asked):
+    for number, wanted in enumerate(asked):
         watches.add(
-            [exactly(subject) if exact else beginning(subject) for exact, subject in wishes], number
+            [exactly(subject) if exact else beginning(subject) for exact, subject in wanted],
+            number,
         )
         if any(
             subject == seen if exact else seen.startswith(subject)
-            for exact, subject in wishes
+            for exact, subject in wanted
             for seen in changed_subjects
         ):
             expected.append(number)

@@ -28,14 +28,14 @@ class Ear(asyncio.Protocol):
     """Keeps what it receives."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.received = b""
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
-        self.heard += data
+        self.received += data
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended.set_result(exc)
@@ -47,7 +47,7 @@ async def asked(dialing: Connector, port: int) -> bytes:
     ear.transport.write(GET)
     async with asyncio.timeout(HANG_S):
         await ear.ended
-    return ear.heard
+    return ear.received
 
 
 def played(
@@ -85,7 +85,7 @@ def test_a_long_answer_leaves_whole_through_tls() -> None:
         ear.transport.write(request("GET", "/v1/kv/a?raw", b"", "Connection: close"))
         async with asyncio.timeout(HANG_S):
             await ear.ended
-        assert [reply.body for reply in parsed(ear.heard)] == [b"true", value]
+        assert [reply.body for reply in parsed(ear.received)] == [b"true", value]
 
     played(uvloop.run, connector(), scene)
 

@@ -144,9 +144,9 @@ class Cluster:
 
     def post(self, to: NodeId, event: Event, delay_s: float | None = None) -> None:
         self.order += 1
-        life = self.hosts[to].incarnation
+        incarnation = self.hosts[to].incarnation
         delay_s = 0.001 + self.rng.random() * 0.004 if delay_s is None else delay_s
-        self.queue.append((self.now_s + delay_s, self.order, to, life, event))
+        self.queue.append((self.now_s + delay_s, self.order, to, incarnation, event))
 
     def obey(self, host: Host, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -203,9 +203,9 @@ class Cluster:
             self.now_s += 0.002
             due = sorted(e for e in self.queue if e[0] <= self.now_s)
             self.queue = [e for e in self.queue if e[0] > self.now_s]
-            for _, _, to, life, event in due:
+            for _, _, to, incarnation, event in due:
                 host = self.hosts[to]
-                if host.node is not None and host.incarnation == life:
+                if host.node is not None and host.incarnation == incarnation:
                     self.obey(host, host.node.receive(event, self.now_s))
             for host in self.hosts.values():
                 self.turn(host)

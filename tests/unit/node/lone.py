@@ -93,13 +93,13 @@ class Lone:
         self.obey(self.node.receive(event, self.now_s))
         self.flush()
 
-    def hear(self, number: int, message: Message) -> None:
+    def receive(self, number: int, message: Message) -> None:
         self.event(Received(member(number).id, message))
 
     def heartbeat(self, number: int, watermark: int = 0, *, serving: bool = True) -> Ballot:
         """That peer leads."""
         ballot = Ballot(number, member(number).id)
-        self.hear(number, Heartbeat(ballot, Slot(watermark), 1, serving))
+        self.receive(number, Heartbeat(ballot, Slot(watermark), 1, serving))
         return ballot
 
     def wait(self, seconds: float) -> None:
@@ -183,10 +183,10 @@ def lead(lone: Lone) -> Leadership:
         polls = lone.said(PreVote, to=2)
     replica = lone.node.group.replica
     assert replica is not None
-    lone.hear(2, PreVoteAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
+    lone.receive(2, PreVoteAnswer(polls[0].number, True, replica.acceptor.promised, Slot(0)))
     leadership = replica.leadership
     assert leadership is not None
-    lone.hear(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
-    lone.hear(2, Accepted(leadership.ballot, Slot(1)))
+    lone.receive(2, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
+    lone.receive(2, Accepted(leadership.ballot, Slot(1)))
     assert leadership.is_serving
     return leadership

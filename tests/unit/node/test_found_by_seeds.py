@@ -16,7 +16,7 @@ from quorate.sim.tables import DictTables
 
 ANN = Member(NodeId("ann"), "ann", "127.0.0.1:1")
 BOB = Member(NodeId("bob"), "bob", "127.0.0.1:2")
-FOUNDED = Bootstrapped("cluster", Configuration(1, 0, (ANN, BOB)), complete=True)
+BOOTSTRAPPED = Bootstrapped("cluster", Configuration(1, 0, (ANN, BOB)), complete=True)
 
 
 def recovered(records: list[Record]) -> Node:
@@ -27,16 +27,16 @@ def recovered(records: list[Record]) -> Node:
 def test_a_promise_before_the_bootstrap_in_a_truncated_log_is_not_forgotten() -> None:
     """Seed 965: the head of a later segment repeats the promise first."""
     promise = Ballot(17, BOB.id)
-    replica = recovered([Promised(promise), FOUNDED]).group.replica
+    replica = recovered([Promised(promise), BOOTSTRAPPED]).group.replica
     assert replica is not None
     assert replica.acceptor.promised == promise
 
 
 def test_a_promise_that_never_saw_a_complete_bootstrap_waits_for_one() -> None:
-    pending = Bootstrapped("cluster", FOUNDED.configuration, complete=False)
+    pending = Bootstrapped("cluster", BOOTSTRAPPED.configuration, complete=False)
     vote = Vote(Ballot(3, BOB.id), Slot(1), Slot(0), b"x")
     assert recovered([vote, pending]).group.replica is None
-    replica = recovered([vote, pending, FOUNDED]).group.replica
+    replica = recovered([vote, pending, BOOTSTRAPPED]).group.replica
     assert replica is not None
     assert replica.acceptor.votes == {Slot(1): vote}
 

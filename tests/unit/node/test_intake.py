@@ -31,7 +31,7 @@ def test_a_new_incarnation_of_an_origin_begins_at_one() -> None:
     made = intake()
     assert made.offer(bundle(2, incarnation=4)) == ForwardGap(4, 1)
     assert made.offer(bundle(1, incarnation=4)) is None
-    assert made.offer(bundle(5)) is None, "an old life is over, and nothing is said to it"
+    assert made.offer(bundle(5)) is None, "an old incarnation is over, and gets no answer"
     assert [one.incarnation for one in made.take()] == [4]
 
 

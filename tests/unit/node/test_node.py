@@ -52,15 +52,15 @@ def chunk_of(tables: DictTables, slot: int, ask: SnapshotAsk) -> SnapshotChunk:
     return chunk
 
 
-def installing(slot: int, told: int) -> tuple[Lone, SnapshotAsk, DictTables]:
+def installing(slot: int, reported: int) -> tuple[Lone, SnapshotAsk, DictTables]:
     """A node whose last chunk of a snapshot came; its body still writes."""
     lone = Lone()
-    lone.heartbeat(2, watermark=told)
-    lone.hear(2, Fetched(Slot(1), (), Slot(told), Slot(told + 1)))
+    lone.heartbeat(2, watermark=reported)
+    lone.receive(2, Fetched(Slot(1), (), Slot(reported), Slot(reported + 1)))
     lone.wait(0.05)
     (ask,) = lone.said(SnapshotAsk)
     tables = snapshot_of(slot)
-    lone.hear(2, chunk_of(tables, slot, ask))
+    lone.receive(2, chunk_of(tables, slot, ask))
     assert [one.is_last for one in lone.installs()] == [True]
     return lone, ask, tables
 
@@ -78,28 +78,28 @@ def finish(lone: Lone, ask: SnapshotAsk, tables: DictTables) -> None:
 
 def test_nothing_is_applied_between_the_last_chunk_and_the_switch() -> None:
     """What was chosen meanwhile is applied after it: the tables never go back."""
-    lone, ask, tables = installing(slot=2, told=3)
+    lone, ask, tables = installing(slot=2, reported=3)
     asked_before(lone, 3, slot=1)
-    lone.hear(3, Fetched(Slot(1), (NOOP, NOOP, NOOP), Slot(3), Slot(1)))
+    lone.receive(3, Fetched(Slot(1), (NOOP, NOOP, NOOP), Slot(3), Slot(1)))
     assert lone.node.group.machine.applied == 0
     finish(lone, ask, tables)
     assert lone.node.group.machine.applied == 3
     asked_before(lone, 3, slot=4)
-    lone.hear(3, Fetched(Slot(4), (NOOP,), Slot(4), Slot(1)))
+    lone.receive(3, Fetched(Slot(4), (NOOP,), Slot(4), Slot(1)))
     assert lone.node.group.machine.applied == 4
 
 
 def test_a_snapshot_not_above_what_was_released_is_refused() -> None:
     lone = Lone()
     lone.heartbeat(2, watermark=3)
-    lone.hear(2, Fetched(Slot(1), (), Slot(3), Slot(4)))
+    lone.receive(2, Fetched(Slot(1), (), Slot(3), Slot(4)))
     lone.wait(0.05)
     (ask,) = lone.said(SnapshotAsk)
     lone.tables.is_full = True
     asked_before(lone, 3, slot=1)
-    lone.hear(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
+    lone.receive(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
     assert (lone.node.group.machine.applied, lone.node.group.replica.watermark) == (0, 2)  # type: ignore[union-attr]
-    lone.hear(2, chunk_of(snapshot_of(2), 2, ask))
+    lone.receive(2, chunk_of(snapshot_of(2), 2, ask))
     assert lone.installs() == []
 
 
@@ -107,8 +107,8 @@ def test_a_repeated_question_is_not_answered_while_the_disk_still_writes_the_pro
     """The second answer has no record of its own, but rests on that of the first."""
     lone = Lone(disk=False)
     question = Prepare(Ballot(5, TWO), Slot(1))
-    lone.hear(2, question)
-    lone.hear(2, question)
+    lone.receive(2, question)
+    lone.receive(2, question)
     assert lone.said(Promise) == []
     lone.disk = True
     lone.sync()
@@ -123,13 +123,13 @@ def test_logged_time_does_not_leap_when_a_leader_begins_to_serve() -> None:
     lone.disk = True
     lone.wait(2.0)
     assert lone.changed() == {"add": None}
-    stamps = [
+    log_times = [
         decode_batch(record.batch).log_time_ms
         for record in lone.records
         if isinstance(record, Vote) and record.batch[0] != BatchKind.NOOP
     ]
-    assert stamps
-    assert max(stamps) < 3000
+    assert log_times
+    assert max(log_times) < 3000
     assert lone.node.group.machine.log_time_ms < 3000
 
 
@@ -154,7 +154,7 @@ def test_a_full_leader_proposes_and_stores_nothing_new_and_goes_on_when_there_is
     lone.wait(2.0)
     lone.event(SpaceChanged(is_full=True))
     lone.records.clear()
-    lone.hear(2, Forward(Bundle(TWO, 1, 1, 0, b"\x90")))
+    lone.receive(2, Forward(Bundle(TWO, 1, 1, 0, b"\x90")))
     lone.wait(0.5)
     assert lone.records == []
     lone.event(SpaceChanged(is_full=False))
@@ -167,13 +167,13 @@ def test_a_full_node_stores_no_batch_that_it_fetched() -> None:
     lone.heartbeat(2, watermark=2)
     lone.event(SpaceChanged(is_full=True))
     lone.records.clear()
-    lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
+    lone.receive(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
     assert lone.records == []
     lone.event(SpaceChanged(is_full=False))
     lone.heartbeat(2, watermark=2)
     lone.wait(0.3)
     assert lone.said(Fetch)
-    lone.hear(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
+    lone.receive(2, Fetched(Slot(1), (NOOP, NOOP), Slot(2), Slot(1)))
     assert lone.node.group.machine.applied == 2
 
 
@@ -182,10 +182,10 @@ def test_a_full_node_votes_for_a_noop_and_for_nothing_else() -> None:
     lone = Lone()
     ballot = lone.heartbeat(2)
     lone.event(SpaceChanged(is_full=True))
-    lone.hear(2, Accept(ballot, Slot(1), Slot(0), NOOP))
+    lone.receive(2, Accept(ballot, Slot(1), Slot(0), NOOP))
     assert lone.said(Accepted, to=2) == [Accepted(ballot, Slot(1))]
     batch = encode_batch(Batch(ballot, 0, 0, (Bundle(TWO, 1, 1, 0, b"\x90"),)))
-    lone.hear(2, Accept(ballot, Slot(2), Slot(1), batch))
+    lone.receive(2, Accept(ballot, Slot(2), Slot(1), batch))
     assert lone.said(Accepted, to=2) == []
 
 
@@ -193,10 +193,10 @@ def test_a_full_node_does_not_take_over() -> None:
     lone = Lone()
     ballot = lone.heartbeat(2)
     lone.event(SpaceChanged(is_full=True))
-    lone.hear(2, TransferNow(ballot))
+    lone.receive(2, TransferNow(ballot))
     assert lone.said(Prepare) == []
     lone.event(SpaceChanged(is_full=False))
-    lone.hear(2, TransferNow(ballot))
+    lone.receive(2, TransferNow(ballot))
     assert lone.said(Prepare)
 
 
@@ -214,7 +214,7 @@ def test_a_full_leader_tries_again_to_hand_over() -> None:
         was_trying = leadership.transfer.to is not None
         for beat in lone.said(Heartbeat, to=2):
             answer = HeartbeatAnswer(leadership.ballot, Slot(0), beat.round, Slot(0), 0)
-            lone.hear(2, answer)
+            lone.receive(2, answer)
     assert failures == 1
     assert 4 <= tries <= 8
 
@@ -222,7 +222,7 @@ def test_a_full_leader_tries_again_to_hand_over() -> None:
 def test_a_batch_of_a_kind_unknown_here_halts_the_node_instead_of_being_skipped() -> None:
     lone = Lone()
     lone.heartbeat(2, watermark=1)
-    lone.hear(2, Fetched(Slot(1), (b"\x77newer",), Slot(1), Slot(1)))
+    lone.receive(2, Fetched(Slot(1), (b"\x77newer",), Slot(1), Slot(1)))
     assert [halt.code for halt in lone.halts()] == ["version"]
     assert lone.node.group.machine.applied == 0
 
@@ -244,7 +244,7 @@ def test_a_disk_full_at_the_bootstrap_is_waited_for() -> None:
     lone.tables.is_full = True
     lone.connect(2, CLUSTER)
     lone.wait(0.5)
-    lone.hear(2, Welcome(CLUSTER, initial_members(3)))
+    lone.receive(2, Welcome(CLUSTER, initial_members(3)))
     assert lone.node.group.replica is None
     lone.tables.is_full = False
     lone.wait(0.1)
@@ -270,7 +270,7 @@ def test_a_reader_at_a_full_follower_learns_soon_that_its_disk_is_full() -> None
     lone.node.read("read", lone.now_s + 60)
     lone.wait(0.01)
     (ask,) = lone.said(ReadIndexRequest, to=2)
-    lone.hear(2, ReadIndexAnswer(ask.number, Slot(1), 0))
+    lone.receive(2, ReadIndexAnswer(ask.number, Slot(1), 0))
     lone.wait(FULL_HOLD_S + 0.1)
     assert lone.refused() == {"read": "read_only"}
 

@@ -107,7 +107,7 @@ def test_what_a_snapshot_counts_is_forgotten_and_its_outcome_unknown() -> None:
     made = origin("aaaaa", "bbbbb", "ccccc")
     made.number(0.0)
     last = made.number(0.0)
-    assert made.on_jump(6, 9) == [], "that was an earlier life"
+    assert made.on_jump(6, 9) == [], "that was an earlier incarnation"
     assert made.on_jump(7, 0) == []
     (refused,) = made.on_jump(7, 1)
     assert isinstance(refused.error, OutcomeUnknownError)
@@ -204,4 +204,4 @@ def test_a_command_held_for_others_is_refused_at_its_deadline_and_nothing_is_due
     assert refused.tickets == ["a"]
     assert made.batch_delay.due_s == inf
     made.submit(b"b", "b", FAR)
-    assert not made.may_number(2.0), "it may have company"
+    assert not made.may_number(2.0), "there may be more"

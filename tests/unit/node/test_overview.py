@@ -17,18 +17,18 @@ def led(lone: Lone, seconds: float) -> list[Overview]:
         lone.effects.clear()
         found += [each for each in said if isinstance(each, Overview)]
         rounds = [each.round for each in said if isinstance(each, Heartbeat)]
-        lone.hear(2, HeartbeatAnswer(ballot, Slot(1), rounds[-1], Slot(0), 0))
+        lone.receive(2, HeartbeatAnswer(ballot, Slot(1), rounds[-1], Slot(0), 0))
     return found
 
 
 def test_a_follower_shows_what_the_leader_reported_and_lets_it_grow_old() -> None:
     lone = Lone(3)
     lone.heartbeat(2)
-    heard = (
+    received = (
         MemberProgress(member(2).id, Slot(9), 0),
         MemberProgress(member(3).id, Slot(7), 1500),
     )
-    lone.hear(2, Overview(heard))
+    lone.receive(2, Overview(received))
     before_s = lone.now_s
     lone.wait(0.5)
     seen = lone.node.status(lone.now_s).seen
@@ -41,7 +41,7 @@ def test_a_follower_shows_what_the_leader_reported_and_lets_it_grow_old() -> Non
 def test_who_does_not_lead_is_not_believed() -> None:
     lone = Lone(3)
     lone.heartbeat(2)
-    lone.hear(3, Overview((MemberProgress(member(2).id, Slot(9), 0),)))
+    lone.receive(3, Overview((MemberProgress(member(2).id, Slot(9), 0),)))
     assert member(2).id not in lone.node.status(lone.now_s).seen
 
 

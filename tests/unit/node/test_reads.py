@@ -80,7 +80,7 @@ def test_reads_are_refused_at_their_deadline_wherever_they_wait() -> None:
     made.add("asked", 2.0)
     made.request(LEADER, 0.0)
     made.add("waiting", 3.0)
-    made.add("patient", 9.0)
+    made.add("later", 9.0)
     assert made.expire(0.5) == []
     refused = [one.tickets for now_s in (1.0, 2.0, 3.0, 4.0) for one in made.expire(now_s)]
     assert refused == [["pointed"], ["asked"], ["waiting"]]
@@ -92,12 +92,12 @@ def test_on_a_full_disk_a_read_learns_soon_why_it_is_not_answered() -> None:
     number = asked(made, "pointed")
     made.on_point(number, Slot(5), 0, applied=Slot(0))
     made.add("no leader", 7.0)
-    told: list[tuple[float, Refused]] = []
+    reported: list[tuple[float, Refused]] = []
     for now_s in (step / 10 for step in range(30)):
         made.expire_soon(now_s)
-        told += [(now_s, one) for one in made.expire(now_s, is_full=True)]
-    ((told_s, refused),) = told
-    assert told_s == FULL_HOLD_S
+        reported += [(now_s, one) for one in made.expire(now_s, is_full=True)]
+    ((reported_s, refused),) = reported
+    assert reported_s == FULL_HOLD_S
     assert (refused.tickets, refused.error.code) == (["pointed"], "read_only")
     assert "disk is full" in refused.error.text
     (late,) = made.expire(7.0, is_full=True)

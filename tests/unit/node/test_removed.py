@@ -20,7 +20,7 @@ SET = KvSet(b"a", b"1")
 def removed() -> Lone:
     lone = Lone(3)
     lone.heartbeat(2)
-    lone.hear(2, Removed(9))
+    lone.receive(2, Removed(9))
     lone.wait(0.2)
     return lone
 
@@ -32,7 +32,7 @@ def warnings(lone: Lone) -> list[Note]:
 def test_a_removed_node_says_so_once() -> None:
     lone = removed()
     lone.wait(3.0)
-    lone.hear(2, Removed(9))
+    lone.receive(2, Removed(9))
     lone.wait(1.0)
     (note,) = warnings(lone)
     assert (note.fields["node"], note.fields["cluster"]) == ("n1", CLUSTER)
@@ -51,7 +51,7 @@ def test_what_waits_when_a_node_is_removed_is_refused_and_woken() -> None:
     lone.submit(SET, "write")
     lone.node.read("read", lone.now_s + 5.0)
     lone.node.watch([subjects.exactly(of_node("x"))], "watch")
-    lone.hear(2, Removed(9))
+    lone.receive(2, Removed(9))
     lone.wait(0.2)
     assert lone.refused() == {"write": "removed", "read": "removed"}
     assert ["watch"] in [list(effect.tickets) for effect in lone.all(Wake)]

@@ -15,7 +15,7 @@ def test_a_bootstrapping_node_says_how_many_are_missing_and_which_it_reached() -
     lone = Lone(0, expect=3)
     assert reason(lone) == "waiting for 2 of 3 nodes to bootstrap: none reachable"
     lone.connect(2, "")
-    lone.hear(2, DiscoveryReport(3, (member(2),)))
+    lone.receive(2, DiscoveryReport(3, (member(2),)))
     assert reason(lone) == "waiting for 1 of 3 nodes to bootstrap: reached n2"
 
 
@@ -23,7 +23,7 @@ def test_an_initial_node_says_whose_confirmation_it_waits_for() -> None:
     lone = Lone(0, expect=3)
     for number in (2, 3):
         lone.connect(number, "")
-        lone.hear(number, DiscoveryReport(3, (member(number),)))
+        lone.receive(number, DiscoveryReport(3, (member(number),)))
     lone.wait(0.01)
     assert reason(lone) == "bootstrapping: waiting for n2, n3 to confirm the new cluster"
 
@@ -32,7 +32,7 @@ def test_an_initial_node_that_did_not_begin_waits_for_the_one_that_did() -> None
     lone = Lone(0, expect=3)
     lone.connect(0, "")
     voters = (member(0), member(1), member(2))
-    lone.hear(0, BootstrapOffer("x", msgspec.structs.replace(initial_members(3), voters=voters)))
+    lone.receive(0, BootstrapOffer("x", msgspec.structs.replace(initial_members(3), voters=voters)))
     assert reason(lone) == "bootstrapping: waiting for n0 to confirm the new cluster"
 
 
@@ -40,8 +40,8 @@ def test_a_node_that_only_joins_says_what_it_has_found() -> None:
     lone = Lone(0)
     assert reason(lone) == "waiting for a cluster to join: no other node reachable"
     lone.connect(2, "")
-    heard = "reached n2, in no cluster yet; a new one needs -bootstrap-expect"
-    assert reason(lone) == f"waiting for a cluster to join: {heard}"
+    received = "reached n2, in no cluster yet; a new one needs -bootstrap-expect"
+    assert reason(lone) == f"waiting for a cluster to join: {received}"
     lone.connect(3, "other")
     assert reason(lone) == "joining cluster other: not answered yet"
 
@@ -75,7 +75,7 @@ def test_a_node_that_no_configuration_names_says_whom_it_asked() -> None:
     lone.connect(2, CLUSTER)
     from_afar = msgspec.structs.replace(initial_members(3), voters=(member(2), member(3)))
     lone.wait(0.6)
-    lone.hear(2, Welcome(CLUSTER, from_afar))
+    lone.receive(2, Welcome(CLUSTER, from_afar))
     assert reason(lone) == f"joining cluster {CLUSTER}: not a member yet, asked n2"
     lone.disconnect(2)
     expected = f"joining cluster {CLUSTER}: not a member yet, no member of it is connected"
@@ -84,7 +84,7 @@ def test_a_node_that_no_configuration_names_says_whom_it_asked() -> None:
 
 def test_a_removed_node_says_so() -> None:
     lone = Lone(3)
-    lone.hear(2, Removed(2))
+    lone.receive(2, Removed(2))
     lone.heartbeat(2)
     status = lone.node.status(lone.now_s)
     assert (status.role, status.leader, status.is_serving) == ("removed", None, False)

@@ -39,7 +39,7 @@ BODY = b"\x90"  # no commands
 WRITE = KvSet(b"key", b"value")
 
 
-def hear(lone: Lone, message: Message) -> None:
+def receive(lone: Lone, message: Message) -> None:
     """Without the end of the turn, and without what follows it."""
     lone.obey(lone.node.receive(Received(TWO, message), lone.now_s))
 
@@ -47,10 +47,10 @@ def hear(lone: Lone, message: Message) -> None:
 def vote_all(lone: Lone, leadership: Leadership, number: int = 2) -> None:
     """A peer votes for all that is on the way, until nothing is."""
     while leadership.pipeline is not None and leadership.pipeline.in_flight:
-        lone.hear(number, Accepted(leadership.ballot, min(leadership.pipeline.in_flight)))
+        lone.receive(number, Accepted(leadership.ballot, min(leadership.pipeline.in_flight)))
 
 
-def settled(settings: NodeSettings | None = None) -> tuple[Lone, Leadership]:
+def caught_up(settings: NodeSettings | None = None) -> tuple[Lone, Leadership]:
     """A leader that owes nothing, not even its registration."""
     lone = Lone(settings=settings)
     leadership = lead(lone)
@@ -67,10 +67,10 @@ def batch_of(*bundles: Bundle, log_time_ms: int = 0) -> bytes:
     return encode_batch(Batch(BALLOT, log_time_ms, 0, bundles))
 
 
-def asking(lone: Lone, told: int) -> SnapshotAsk:
+def asking(lone: Lone, reported: int) -> SnapshotAsk:
     """A node that asked for the first chunk of a snapshot."""
-    lone.heartbeat(2, watermark=told)
-    lone.hear(2, Fetched(Slot(1), (), Slot(told), Slot(told + 1)))
+    lone.heartbeat(2, watermark=reported)
+    lone.receive(2, Fetched(Slot(1), (), Slot(reported), Slot(reported + 1)))
     lone.wait(0.05)
     (ask,) = lone.said(SnapshotAsk)
     return ask
@@ -78,7 +78,7 @@ def asking(lone: Lone, told: int) -> SnapshotAsk:
 
 def test_a_vote_leaves_before_what_its_accept_let_be_known_is_applied() -> None:
     lone = Lone()
-    hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
+    receive(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
     effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(2), Slot(1), NOOP)), lone.now_s)
     assert [type(effect) for effect in effects] == [Persist]
     assert lone.node.is_apply_pending
@@ -95,8 +95,8 @@ def test_a_tick_answers_what_is_chosen_before_it_gives_up_what_is_late() -> None
     lone.submit(WRITE, "write", hold_s=1.0)
     lone.flush()
     (first,) = lone.said(Forward, to=2)
-    hear(lone, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle)))
-    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    receive(lone, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle)))
+    receive(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     assert lone.node.is_apply_pending
     lone.now_s += 1.0
     lone.obey(lone.node.tick(lone.now_s))
@@ -107,12 +107,12 @@ def test_a_tick_answers_what_is_chosen_before_it_gives_up_what_is_late() -> None
 def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> None:
     """Else it would be applied again, to tables that have passed it."""
     lone = Lone()
-    ask = asking(lone, told=3)
-    hear(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
-    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    ask = asking(lone, reported=3)
+    receive(lone, Accept(BALLOT, Slot(1), Slot(0), NOOP))
+    receive(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     assert lone.node.is_apply_pending
     tables = snapshot_of(3)
-    hear(lone, chunk_of(tables, 3, ask))
+    receive(lone, chunk_of(tables, 3, ask))
     assert [one.is_last for one in lone.installs()] == [True]
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
@@ -121,15 +121,15 @@ def test_the_last_chunk_of_a_snapshot_finds_everything_released_applied() -> Non
 
 def test_what_found_no_space_is_not_applied_to_the_tables_of_a_snapshot() -> None:
     lone = Lone()
-    ask = asking(lone, told=3)
+    ask = asking(lone, reported=3)
     lone.tables.is_full = True
-    lone.hear(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
+    lone.receive(3, Fetched(Slot(1), (NOOP, NOOP), Slot(3), Slot(1)))
     assert lone.node.group.machine.applied == 0
     lone.tables.is_full = False
     lone.tables.power_cut(lone.tables.save())
     tables = snapshot_of(3)
     lone.tables.is_full = True
-    lone.hear(2, chunk_of(tables, 3, ask))
+    lone.receive(2, chunk_of(tables, 3, ask))
     lone.tables.is_full = False
     lone.tables.power_cut(tables.save())
     lone.event(Installed(ask.transfer))
@@ -143,20 +143,20 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
     lone.submit(WRITE, "write", hold_s=60)
     lone.flush()
     (first,) = lone.said(Forward, to=2)
-    lone.hear(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, log_time_ms=70_000)))
+    lone.receive(2, Accept(BALLOT, Slot(1), Slot(0), batch_of(first.bundle, log_time_ms=70_000)))
     polls: list[PreVote] = []
     while not polls:
         lone.wait(0.01)
         polls = lone.said(PreVote, to=3)
-    lone.hear(3, PreVoteAnswer(polls[0].number, True, BALLOT, Slot(0)))
+    lone.receive(3, PreVoteAnswer(polls[0].number, True, BALLOT, Slot(0)))
     replica = lone.node.group.replica
     assert replica is not None
     leadership = replica.leadership
     assert leadership is not None
     lone.disk = False
-    lone.hear(3, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
-    lone.hear(3, Accepted(leadership.ballot, Slot(1)))
-    lone.hear(3, Accepted(leadership.ballot, Slot(2)))
+    lone.receive(3, Promise(leadership.ballot, Slot(1), Slot(0), 0, 1, ()))
+    lone.receive(3, Accepted(leadership.ballot, Slot(1)))
+    lone.receive(3, Accepted(leadership.ballot, Slot(2)))
     lone.said(Accept)
     lone.disk = True
     lone.sync()
@@ -168,20 +168,20 @@ def test_a_new_leader_goes_on_from_all_that_was_released() -> None:
 
 
 def test_a_node_that_waits_for_its_batch_learns_of_it_at_once() -> None:
-    lone, leadership = settled()
-    lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
+    lone, leadership = caught_up()
+    lone.receive(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
     (accept,) = lone.said(Accept, to=3)
-    lone.hear(2, Accepted(leadership.ballot, accept.slot))
+    lone.receive(2, Accepted(leadership.ballot, accept.slot))
     assert [beat.watermark for beat in lone.said(Heartbeat, to=3)] == [accept.slot]
     assert lone.node.turn_due_s == inf
 
 
 def test_the_others_learn_soon_of_a_batch_that_only_the_leader_waits_for() -> None:
-    lone, leadership = settled()
+    lone, leadership = caught_up()
     lone.submit(WRITE, "write")
     lone.flush()
     (accept,) = lone.said(Accept, to=3)
-    lone.hear(2, Accepted(leadership.ballot, accept.slot))
+    lone.receive(2, Accepted(leadership.ballot, accept.slot))
     assert lone.answered() == ["write"]
     assert lone.said(Heartbeat) == []
     assert lone.node.turn_due_s == lone.now_s + lone.node.settings.timing.tell_s
@@ -193,7 +193,7 @@ def test_the_others_learn_soon_of_a_batch_that_only_the_leader_waits_for() -> No
 
 def gathering() -> tuple[Lone, Leadership]:
     """A leader that had ten commands under way at once, and holds the next one."""
-    lone, leadership = settled(NodeSettings(limits=Limits(gather_commands_min=2)))
+    lone, leadership = caught_up(NodeSettings(limits=Limits(gather_commands_min=2)))
     for number in range(10):
         lone.submit(WRITE, number)
     lone.flush()
@@ -220,7 +220,7 @@ def test_what_is_held_for_others_leaves_when_it_is_due() -> None:
 
 def test_what_is_held_for_others_leaves_with_a_batch_that_leaves_anyway() -> None:
     lone, _ = gathering()
-    lone.hear(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
+    lone.receive(3, Forward(Bundle(THREE, 1, 1, 0, BODY)))
     (accept,) = lone.said(Accept, to=3)
     assert {bundle.origin for bundle in decode_batch(accept.batch).bundles} == {
         THREE,
@@ -242,8 +242,8 @@ def large_batch(commands: int = 100) -> bytes:
 def behind(settings: NodeSettings = NARROW) -> Lone:
     """A node that knows of a large batch that it is chosen, and has applied some of it."""
     lone = Lone(settings=settings)
-    hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
-    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    receive(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
+    receive(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     lone.obey(lone.node.apply_pending(lone.now_s))
     assert lone.node.group.machine.applied == 0
     assert lone.node.group.machine.is_applying
@@ -258,7 +258,7 @@ def one_turn(lone: Lone) -> None:
 
 def test_a_large_batch_is_applied_over_several_turns_and_holds_back_the_slots_behind_it() -> None:
     lone = behind()
-    hear(lone, Accept(BALLOT, Slot(3), Slot(2), NOOP))
+    receive(lone, Accept(BALLOT, Slot(3), Slot(2), NOOP))
     turns = 0
     while lone.node.group.machine.applied == 0:
         assert lone.node.is_apply_pending
@@ -273,10 +273,10 @@ def test_the_turn_in_which_a_large_batch_ends_does_not_begin_the_next_one() -> N
     """Else a row of them would let nobody hold a view of the tables."""
     lone = behind(NodeSettings(limits=Limits(turn_units=100)))
     removal = join_commands([encode_command(KvDeleteTree(b""))])
-    hear(lone, Accept(BALLOT, Slot(3), Slot(2), batch_of(Bundle(TWO, 1, 2, 1, removal))))
+    receive(lone, Accept(BALLOT, Slot(3), Slot(2), batch_of(Bundle(TWO, 1, 2, 1, removal))))
     again = batch_of(Bundle(TWO, 1, 3, 100, join_commands([encode_command(WRITE)] * 100)))
-    hear(lone, Accept(BALLOT, Slot(4), Slot(3), again))
-    hear(lone, Accept(BALLOT, Slot(5), Slot(4), NOOP))
+    receive(lone, Accept(BALLOT, Slot(4), Slot(3), again))
+    receive(lone, Accept(BALLOT, Slot(5), Slot(4), NOOP))
     while lone.node.group.machine.applied < 3:
         one_turn(lone)
     assert not lone.node.group.machine.is_applying
@@ -290,7 +290,7 @@ def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:
     effects = lone.node.receive(Received(TWO, Accept(BALLOT, Slot(3), Slot(2), NOOP)), lone.now_s)
     assert [type(effect) for effect in effects] == [Persist]
     lone.said(HeartbeatAnswer)
-    hear(lone, Heartbeat(BALLOT, Slot(2), 7, True))
+    receive(lone, Heartbeat(BALLOT, Slot(2), 7, True))
     (answer,) = lone.said(HeartbeatAnswer, to=2)
     assert answer.round == 7
     assert lone.node.group.machine.applied == 0
@@ -299,7 +299,7 @@ def test_votes_and_heartbeats_go_on_while_a_large_batch_is_applied() -> None:
 def test_however_many_events_one_turn_has_it_applies_one_share() -> None:
     lone = behind()
     for number in range(50):
-        hear(lone, Heartbeat(BALLOT, Slot(2), number, True))
+        receive(lone, Heartbeat(BALLOT, Slot(2), number, True))
         lone.obey(lone.node.tick(lone.now_s))
     assert lone.node.group.machine.applied == 0
 
@@ -314,7 +314,7 @@ def test_reads_of_what_is_applied_go_on_while_a_large_batch_is_applied() -> None
 def test_many_slots_are_applied_over_several_turns() -> None:
     lone = Lone(settings=NARROW)
     lone.heartbeat(2, watermark=100)
-    hear(lone, Fetched(Slot(1), (NOOP,) * 100, Slot(100), Slot(1)))
+    receive(lone, Fetched(Slot(1), (NOOP,) * 100, Slot(100), Slot(1)))
     turns = 0
     while lone.node.is_apply_pending:
         before = lone.node.group.machine.applied
@@ -327,13 +327,13 @@ def test_many_slots_are_applied_over_several_turns() -> None:
 
 def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
     lone = Lone(settings=NARROW)
-    ask = asking(lone, told=3)
-    hear(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
-    hear(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
+    ask = asking(lone, reported=3)
+    receive(lone, Accept(BALLOT, Slot(1), Slot(0), large_batch()))
+    receive(lone, Accept(BALLOT, Slot(2), Slot(1), NOOP))
     lone.obey(lone.node.apply_pending(lone.now_s))
     assert lone.node.group.machine.is_applying
     tables = snapshot_of(3)
-    hear(lone, chunk_of(tables, 3, ask))
+    receive(lone, chunk_of(tables, 3, ask))
     assert [one.is_last for one in lone.installs()] == [True]
     assert not lone.node.group.machine.is_applying
     lone.tables.power_cut(tables.save())
@@ -344,10 +344,10 @@ def test_a_snapshot_takes_the_place_of_a_batch_that_is_half_applied() -> None:
 
 def test_no_view_is_given_to_a_peer_while_a_batch_is_half_applied() -> None:
     lone = behind()
-    hear(lone, SnapshotAsk(1, 0))
+    receive(lone, SnapshotAsk(1, 0))
     assert lone.said(SnapshotChunk) == []
     lone.flush()
-    hear(lone, SnapshotAsk(1, 0))
+    receive(lone, SnapshotAsk(1, 0))
     assert len(lone.said(SnapshotChunk, to=2)) == 1
 
 
@@ -365,14 +365,14 @@ def test_a_full_disk_in_the_middle_of_a_large_batch_leaves_it_for_later() -> Non
 
 
 def test_watchers_are_woken_over_several_turns() -> None:
-    lone, leadership = settled()
+    lone, leadership = caught_up()
     for number in range(500):
         lone.node.watch((exactly(of_key(b"key")),), number)
     lone.submit(WRITE, "write")
     lone.obey(lone.node.end_turn(lone.now_s))
     lone.sync()
     (accept,) = lone.said(Accept, to=3)
-    hear(lone, Accepted(leadership.ballot, accept.slot))
+    receive(lone, Accepted(leadership.ballot, accept.slot))
     lone.obey(lone.node.end_turn(lone.now_s))
     while lone.node.is_apply_pending:
         one_turn(lone)

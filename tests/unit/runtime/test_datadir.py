@@ -40,10 +40,10 @@ def test_a_blank_directory_gets_an_id_once_and_a_new_incarnation_at_every_start(
     tmp_path: Path,
 ) -> None:
     lives = [lived(tmp_path / "deep" / "data") for _ in range(3)]
-    assert len({life.node_id for life in lives}) == 1
+    assert len({start.node_id for start in lives}) == 1
     assert len(lives[0].node_id) == 36
-    assert [life.incarnation for life in lives] == [1, 2, 3]
-    assert len({life.nonce for life in lives}) == 3
+    assert [start.incarnation for start in lives] == [1, 2, 3]
+    assert len({start.nonce for start in lives}) == 3
     assert lives[0].wal.is_dir()
 
 

@@ -156,7 +156,7 @@ def test_the_log_waits_for_descriptors_and_goes_on(tmp_path: Path) -> None:
         tmp_path,
         LogIdentity(NODE, 1, 1001),
         WalSettings(Layout(segment_bytes=4096, spares_ready=0), sync="thread", poll_s=0.001),
-        files=Told(tmp_path, waits),
+        files=Reporting(tmp_path, waits),
     )
     assert list(wal.records()) == []
     wal.start(at_once, durable.put, failures.append, lambda _: None)
@@ -173,7 +173,7 @@ def at_once(call: Callable[[object], None], argument: object) -> None:
     call(argument)
 
 
-class Told(Files):
+class Reporting(Files):
     """Says when an operation failed for lack of descriptors."""
 
     def __init__(self, directory: Path, waits: threading.Event) -> None:

@@ -46,7 +46,7 @@ class FakeNode:
 
     def __init__(self, tape: list[Any]) -> None:
         self.tape = tape
-        self.answers: dict[Event, list[Effect]] = {}
+        self.responses: dict[Event, list[Effect]] = {}
         self.first: list[Effect] = []
         self.at_flush: list[list[Effect]] = []
         self.breaks_on: Event | None = None
@@ -60,13 +60,13 @@ class FakeNode:
         self.tape.append(event)
         if event == self.breaks_on:
             raise InvariantError("a bug")
-        return self.answers.get(event, [])
+        return self.responses.get(event, [])
 
     def tick(self, now_s: float) -> list[Effect]:
         return []
 
     def apply_pending(self, now_s: float) -> list[Effect]:
-        self.tape.append("settle")
+        self.tape.append("apply_pending")
         self.is_apply_pending = False
         return []
 
@@ -151,13 +151,13 @@ class World:
         self.logged.append(dict(event))
         return ""
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Let every turn that is due end."""
         for _ in range(4 * INLINE_TURNS_MAX):
             await asyncio.sleep(0)
 
     def obey(self, *effects: Effect) -> None:
-        self.node.answers[FULL] = list(effects)
+        self.node.responses[FULL] = list(effects)
         self.driver.deliver(FULL)
 
 
@@ -209,7 +209,7 @@ def test_what_breaks_in_a_later_turn_ends_the_node_too() -> None:
                 raise StorageError("corrupt", "a damaged row")
 
         world.obey(ReadReady([broken] * 50, Slot(1), 5))
-        await world.settle()
+        await world.drain()
         assert [type(end) for end in world.ends] == [StorageError]
         assert not world.driver.is_answering
 
@@ -227,7 +227,7 @@ def test_sends_leave_before_the_disk_is_asked_and_once_per_turn() -> None:
     async def play(world: World) -> None:
         world.obey(Persist(RECORD), Send(BOB, WORD))
         world.obey(Persist(RECORD), Send(BOB, WORD))
-        await world.settle()
+        await world.drain()
 
     tape = played(play).tape
     assert tape == [FULL, "send bob", FULL, "send bob", "written", "append 2"]
@@ -237,7 +237,7 @@ def test_records_and_messages_keep_the_group_that_they_are_of() -> None:
     async def play(world: World) -> None:
         seven = GroupNumber(7)
         world.obey(Persist(RECORD), Persist(RECORD, seven), Send(BOB, WORD, seven))
-        await world.settle()
+        await world.drain()
         assert [each.group for each in world.disk.asked] == [0, 7]
         assert f"send {BOB} of group 7" in world.tape
 
@@ -263,16 +263,16 @@ def test_nothing_is_truncated_or_replaced_for_a_group_that_is_not_here(effect: E
 def test_a_vote_leaves_before_the_turn_ends_and_what_it_lets_be_known_is_applied_after() -> None:
     async def play(world: World) -> None:
         world.disk.is_inline = True
-        world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
+        world.node.responses[Persisted(1)] = [Send(BOB, WORD)]
         world.node.is_apply_pending = True
         world.obey(Persist(RECORD))
         world.driver.expedite()
         assert world.tape[-2:] == ["send bob", "written"]
-        await world.settle()
+        await world.drain()
 
     tape = played(play).tape
     assert tape.count("append 1") == 1
-    assert tape.index("settle") > tape.index("send bob")
+    assert tape.index("apply_pending") > tape.index("send bob")
 
 
 def test_what_waits_for_no_disk_leaves_before_one_that_is_urgent() -> None:
@@ -288,8 +288,8 @@ def test_a_turn_ends_behind_what_was_applied_late() -> None:
     async def play(world: World) -> None:
         world.node.is_apply_pending = world.node.calls_for_turn = True
         world.obey(Note("chosen", {}))
-        await world.settle()
-        assert world.tape.count("settle") == 1
+        await world.drain()
+        assert world.tape.count("apply_pending") == 1
         assert world.driver.counters.turns == 2
 
     played(play)
@@ -297,14 +297,14 @@ def test_a_turn_ends_behind_what_was_applied_late() -> None:
 
 def test_no_turn_ends_behind_an_event_that_calls_for_none() -> None:
     async def play(world: World) -> None:
-        await world.settle()
+        await world.drain()
         before = world.driver.counters.turns
         world.driver.deliver(Persisted(1))
-        await world.settle()
+        await world.drain()
         assert world.driver.counters.turns == before
         world.node.calls_for_turn = True
         world.driver.deliver(Persisted(1))
-        await world.settle()
+        await world.drain()
         assert world.driver.counters.turns == before + 1
 
     played(play)
@@ -314,8 +314,8 @@ def test_no_turn_ends_behind_what_was_applied_late_and_lets_nothing_go_on() -> N
     async def play(world: World) -> None:
         world.node.is_apply_pending = True
         world.obey(Note("chosen", {}))
-        await world.settle()
-        assert world.tape.count("settle") == 1
+        await world.drain()
+        assert world.tape.count("apply_pending") == 1
         assert world.driver.counters.turns == 1
 
     played(play)
@@ -334,9 +334,9 @@ def test_a_mark_counts_every_record_asked_for() -> None:
     async def play(world: World) -> None:
         world.disk.is_inline = True
         world.obey(Persist(RECORD), Persist(RECORD))
-        await world.settle()
+        await world.drain()
         world.obey(Persist(RECORD))
-        await world.settle()
+        await world.drain()
 
     marks = [event.mark for event in played(play).tape if isinstance(event, Persisted)]
     assert marks == [2, 3]
@@ -345,7 +345,7 @@ def test_a_mark_counts_every_record_asked_for() -> None:
 def test_what_an_inline_sync_lets_out_leaves_in_the_same_pass_of_the_loop() -> None:
     async def play(world: World) -> None:
         world.disk.is_inline = True
-        world.node.answers[Persisted(1)] = [Send(BOB, WORD)]
+        world.node.responses[Persisted(1)] = [Send(BOB, WORD)]
         world.obey(Persist(RECORD))
         await asyncio.sleep(0)
 
@@ -361,7 +361,7 @@ def test_inline_syncs_without_end_do_not_keep_the_loop_for_themselves() -> None:
         world.driver.wake()
         await asyncio.sleep(0)
         assert world.driver.counters.commits == INLINE_TURNS_MAX
-        await world.settle()
+        await world.drain()
         assert world.driver.counters.commits == 3 * INLINE_TURNS_MAX
 
     played(play)
@@ -371,7 +371,7 @@ def test_what_the_node_keeps_for_a_moment_gets_a_turn_though_nothing_happens() -
     async def play(world: World) -> None:
         world.node.turn_due_s = 1.01
         world.obey(Note("kept", {}))
-        await world.settle()
+        await world.drain()
         turns = world.driver.counters.turns
         world.node.turn_due_s = 1.0  # the clock says 1
         for _ in range(1000):
@@ -385,7 +385,7 @@ def test_what_waits_for_something_to_happen_wakes_nobody() -> None:
     async def play(world: World) -> None:
         world.node.turn_due_s = 0.5  # the clock says 1
         world.obey(Note("kept", {}))
-        await world.settle()
+        await world.drain()
         turns = world.driver.counters.turns
         await asyncio.sleep(0.01)
         assert world.driver.counters.turns == turns
@@ -398,7 +398,7 @@ def test_what_becomes_due_while_a_turn_ends_gets_one_more_turn() -> None:
         world.node.turn_due_s = 1.001
         world.links.on_flush = lambda: setattr(world, "now_s", 1.002)
         world.obey(Note("kept", {}))
-        await world.settle()
+        await world.drain()
         for _ in range(100):
             await asyncio.sleep(0.01 if world.driver.counters.turns == 1 else 0.0)
         assert world.driver.counters.turns == 2
@@ -459,7 +459,7 @@ def test_a_bug_in_the_node_ends_it_once_and_nothing_more_is_taken() -> None:
         world.driver.deliver(FREE)
         world.driver.deliver(FULL)
         world.driver.fail(OSError("later"))
-        await world.settle()
+        await world.drain()
 
     world = played(play)
     assert world.tape == [FREE]
@@ -471,7 +471,7 @@ def test_a_halt_ends_the_node_and_what_stands_behind_it_is_not_done() -> None:
 
     async def play(world: World) -> None:
         world.obey(Send(BOB, WORD), halt, Send(NodeId("ann"), WORD))
-        await world.settle()
+        await world.drain()
 
     world = played(play)
     assert world.tape == [FULL, "send bob"]
@@ -489,7 +489,7 @@ def test_a_failing_disk_ends_the_node() -> None:
     async def play(world: World) -> None:
         world.disk.has_failed = True
         world.obey(Persist(RECORD))
-        await world.settle()
+        await world.drain()
 
     assert [type(end) for end in played(play).ends] == [StorageError]
 
@@ -531,7 +531,7 @@ def test_turns_commits_and_late_ticks_are_measured() -> None:
         world.node.first = [Applied([], [], Slot(1), 0, made_s=world.now_s - 0.25)]
         world.driver.start()
         world.driver.wake()
-        await world.settle()
+        await world.drain()
 
     driver = played(play).driver
     driver.collect()

@@ -49,17 +49,19 @@ class Scene:
         self.ann.transport.configure(Configuration(1, 0, members), "cluster")
         self._outsiders: list[Outsider] = []
 
-    async def come(self, name: str, life: int = 1) -> Outsider:
+    async def come(self, name: str, start: int = 1) -> Outsider:
         """Somebody says a Hello."""
         member = Member(NodeId(name), name, f"{name}:1")
-        hello = msgspec.structs.replace(self.ann.hello, member=member, incarnation=life, nonce=life)
+        hello = msgspec.structs.replace(
+            self.ann.hello, member=member, incarnation=start, nonce=start
+        )
         self._outsiders.append(Outsider(*await raw(self.ann)))
         self._outsiders[-1].say(encode_hello(hello))
         return self._outsiders[-1]
 
-    async def linked(self, name: str, life: int = 1) -> Outsider:
+    async def linked(self, name: str, start: int = 1) -> Outsider:
         """Somebody says a Hello that is accepted."""
-        found = await self.come(name, life)
+        found = await self.come(name, start)
         await self.ann.until(lambda p: NodeId(name) in p.transport.peers)
         return found
 
@@ -67,7 +69,7 @@ class Scene:
         """Wait until a link is gone."""
         await self.ann.until(lambda p: NodeId(name) not in p.transport.peers)
 
-    async def settled(self, held_bytes: int) -> None:
+    async def reached(self, held_bytes: int) -> None:
         """Wait until so much of unfinished messages has come."""
         async with asyncio.timeout(HANG_S):
             while self.ann.transport.unfinished_bytes != held_bytes:  # noqa: ASYNC110 - there is no event
@@ -98,12 +100,12 @@ def test_unfinished_frames_of_outsiders_are_bounded_together(
     async def play(scene: Scene) -> None:
         first, second, third = [await scene.linked(name) for name in ("x", "y", "z")]
         first.say(HEAD + bytes(300 * KIB))
-        await scene.settled(len(HEAD) + 300 * KIB)
+        await scene.reached(len(HEAD) + 300 * KIB)
         second.say(HEAD + bytes(500 * KIB))
-        await scene.settled(2 * len(HEAD) + 800 * KIB)
+        await scene.reached(2 * len(HEAD) + 800 * KIB)
         third.say(HEAD + bytes(400 * KIB))
         assert await first.is_dropped()  # it began before all others
-        await scene.settled(2 * len(HEAD) + 900 * KIB)
+        await scene.reached(2 * len(HEAD) + 900 * KIB)
         assert scene.ann.said("peer refused") == [
             "it is no member, and left a message unfinished while others needed the space"
         ]
@@ -121,14 +123,14 @@ def test_whoever_goes_on_is_not_taken_for_whoever_began_first(
         busy, idle = [await scene.linked(name) for name in ("x", "y")]
         word = b"".join(encode_frame(WORD))
         busy.say(word[:5])
-        await scene.settled(5)
+        await scene.reached(5)
         idle.say(HEAD + bytes(700 * KIB))
-        await scene.settled(5 + len(HEAD) + 700 * KIB)
+        await scene.reached(5 + len(HEAD) + 700 * KIB)
         busy.say(word[5:])
-        await scene.ann.until(lambda p: p.heard() == [WORD])
+        await scene.ann.until(lambda p: p.received() == [WORD])
         busy.say(*encode_frame(LONG))
         assert await idle.is_dropped()
-        await scene.ann.until(lambda p: p.heard() == [WORD, LONG])
+        await scene.ann.until(lambda p: p.received() == [WORD, LONG])
 
     played_out(play)
 
@@ -139,12 +141,12 @@ def test_members_may_send_whatever_outsiders_hold(monkeypatch: pytest.MonkeyPatc
     async def play(scene: Scene) -> None:
         bob = await scene.linked(BOB)
         bob.say(b"".join(encode_frame(LONG))[:-1])
-        await scene.settled(len(b"".join(encode_frame(LONG))) - 1)
+        await scene.reached(len(b"".join(encode_frame(LONG))) - 1)
         other = await scene.linked("x")
         other.say(HEAD + bytes(200 * KIB))
         assert await other.is_dropped()
         bob.say(b"z")
-        await scene.ann.until(lambda p: len(p.heard()) == 1)
+        await scene.ann.until(lambda p: len(p.received()) == 1)
 
     played_out(play)
 

@@ -283,10 +283,10 @@ def test_the_loop_renames_syncs_and_closes_no_tables(
     tables, loop, done = filled(tmp_path, 7), Loop(), list[bool]()
     threads: list[tuple[str, str]] = []
 
-    def noting(name: str, deed: Callable[..., Any]) -> Callable[..., Any]:
+    def noting(name: str, action: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any) -> Any:
             threads.append((name, current_thread().name))
-            return deed(*arguments)
+            return action(*arguments)
 
         return noted
 

@@ -96,13 +96,13 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 class Disk:
     """Answers `posix_fallocate` as a disk of so many bytes would."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-        self.room = room
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, space: int) -> None:
+        self.space = space
         self._real = os.posix_fallocate
         monkeypatch.setattr(os, "posix_fallocate", self)
 
     def __call__(self, descriptor: int, offset: int, length: int) -> None:
-        if offset + length > self.room:
+        if offset + length > self.space:
             raise OSError(errno.ENOSPC, "no space")
         self._real(descriptor, offset, length)
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_an_error_that_changes_nothing(
     assert caught.value.code == "disk_full"
     assert len(list(tables.range(b""))) == 16 * done
     assert tables.size_bytes <= 4 * MIB
-    disk.room = 16 * MIB
+    disk.space = 16 * MIB
     assert fill(tables, b"b") > 100
     assert tables.get(b"\1\1a0-0") == b"v" * 4_000
     tables.close()

@@ -66,14 +66,14 @@ class Peer:
         return ""
 
     async def start(self) -> "Peer":
-        await self.transport.start(self.listener, self._take, self._heard, self.failures.append)
+        await self.transport.start(self.listener, self._take, self._received, self.failures.append)
         return self
 
     def _take(self, event: Event) -> None:
         self.events.append(event)
         self._changed.set()
 
-    def _heard(self) -> None:
+    def _received(self) -> None:
         self.pieces += 1
 
     async def until(self, holds: Callable[["Peer"], bool]) -> None:
@@ -89,7 +89,7 @@ class Peer:
     def count(self, kind: type[Event]) -> int:
         return sum(isinstance(event, kind) for event in self.events)
 
-    def heard(self) -> list[Message]:
+    def received(self) -> list[Message]:
         return [event.message for event in self.events if isinstance(event, Received)]
 
     def is_linked(self, *others: "Peer") -> bool:
@@ -131,9 +131,9 @@ def test_a_node_that_knows_an_address_finds_its_owner_and_they_talk() -> None:
         await bob.until(lambda p: p.is_linked(ann))
         await ann.until(lambda p: p.is_linked(bob))
         bob.say(ANN, WORD, WORD)
-        await ann.until(lambda p: len(p.heard()) == 2)
+        await ann.until(lambda p: len(p.received()) == 2)
         ann.say(BOB, WORD)
-        await bob.until(lambda p: p.heard() == [WORD])
+        await bob.until(lambda p: p.received() == [WORD])
         assert ann.events[0] == Connected(bob.hello.member, "", "")
         await stopped(ann, bob)
 
@@ -147,11 +147,11 @@ def test_links_go_through_tls_if_the_connector_says_so() -> None:
         await bob.until(lambda p: p.is_linked(ann))
         await ann.until(lambda p: p.is_linked(bob))
         bob.say(ANN, WORD)
-        await ann.until(lambda p: p.heard() == [WORD])
+        await ann.until(lambda p: p.received() == [WORD])
         plain = await Peer(EVE, join=(ann.address,)).start()
         reader, writer = await raw(ann)
         writer.write(encode_hello(plain.hello))
-        assert WORD not in plain.heard()
+        assert WORD not in plain.received()
         assert MAGIC not in await reader.read()
         writer.close()
         await stopped(ann, bob, plain)
@@ -171,8 +171,8 @@ def test_two_that_dial_each_other_keep_one_link_and_both_can_use_it() -> None:
             ann.say(BOB, BootstrapDone(str(number)))
             bob.say(ANN, BootstrapDone(str(number)))
             await asyncio.sleep(0)
-        await ann.until(lambda p: BootstrapDone("19") in p.heard())
-        await bob.until(lambda p: BootstrapDone("19") in p.heard())
+        await ann.until(lambda p: BootstrapDone("19") in p.received())
+        await bob.until(lambda p: BootstrapDone("19") in p.received())
         assert ann.count(Disconnected) == bob.count(Disconnected) == 0
         await stopped(ann, bob)
 
@@ -192,11 +192,11 @@ def test_a_break_is_reported_once_and_the_link_comes_back() -> None:
         await bob.until(lambda p: p.is_linked(ann))
         kinds = [type(event) for event in ann.events]
         assert kinds[:3] == [Connected, Disconnected, Connected]
-        told = [line for line in ann.logged if line["event"].startswith("peer ")]
-        assert [line["event"] for line in told] == [
+        reported = [line for line in ann.logged if line["event"].startswith("peer ")]
+        assert [line["event"] for line in reported] == [
             "peer connected", "peer disconnected", "peer connected",
         ]  # fmt: skip
-        assert all(line["peer"] == bob.hello.member.name for line in told)
+        assert all(line["peer"] == bob.hello.member.name for line in reported)
         await stopped(ann, bob)
 
     played(play)
@@ -325,14 +325,14 @@ def test_what_is_no_hello_costs_its_connection_only(first: bytes, why: str) -> N
 def test_damaged_frames_cost_the_link_and_the_node_is_notified_so() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
-        stranger = Peer(BOB)
+        unknown = Peer(BOB)
         reader, writer = await raw(ann)
-        writer.write(encode_hello(stranger.hello) + b"\xff" * 64)
+        writer.write(encode_hello(unknown.hello) + b"\xff" * 64)
         await reader.read()
         await ann.until(lambda p: p.count(Disconnected) == 1)
         assert [type(event) for event in ann.events] == [Connected, Disconnected]
         writer.close()
-        stranger.listener.close()
+        unknown.listener.close()
         await stopped(ann)
 
     played(play)
@@ -383,12 +383,12 @@ def test_connections_that_say_nothing_keep_no_node_out() -> None:
 def test_of_too_many_unknown_connections_a_host_that_has_many_loses_one() -> None:
     async def play() -> None:
         ann = await Peer(ANN).start()
-        patient = await raw(ann, "127.0.0.2")
+        late = await raw(ann, "127.0.0.2")
         floods = [await raw(ann) for _ in range(2 * UNIDENTIFIED_MAX)]
         bob = Peer(BOB)
-        patient[1].write(encode_hello(bob.hello))
-        assert await patient[0].read(len(MAGIC)) == MAGIC
-        for _, writer in (*floods, patient):
+        late[1].write(encode_hello(bob.hello))
+        assert await late[0].read(len(MAGIC)) == MAGIC
+        for _, writer in (*floods, late):
             writer.close()
         bob.listener.close()
         await stopped(ann)
@@ -439,7 +439,7 @@ def test_a_message_for_several_peers_is_encoded_once() -> None:
         assert (ann.transport.counters.sent, ann.transport.counters.encoded) == (2, 1)
         ann.transport.flush()
         for other in others:
-            await other.until(lambda p: p.heard() == [WORD])
+            await other.until(lambda p: p.received() == [WORD])
         await stopped(ann, *others)
 
     played(play)
@@ -454,7 +454,7 @@ def test_a_message_arrives_with_its_group_and_is_encoded_anew_for_another() -> N
             ann.transport.send(BOB, WORD, GroupNumber(group))
         assert (ann.transport.counters.sent, ann.transport.counters.encoded) == (3, 2)
         ann.transport.flush()
-        await bob.until(lambda p: len(p.heard()) == 3)
+        await bob.until(lambda p: len(p.received()) == 3)
         arrived = [event.group for event in bob.events if isinstance(event, Received)]
         assert arrived == [0, 7, 7]
         await stopped(ann, bob)
@@ -489,11 +489,11 @@ def test_what_a_cut_off_peer_says_waits_until_the_cut_is_mended() -> None:
         bob.transport.cut_off(frozenset({"ann"}))
         ann.say(BOB, WORD)
         bob.say(ANN, WORD)
-        await ann.until(lambda p: len(p.heard()) == 1)  # only bob reads nothing
-        assert bob.heard() == []
+        await ann.until(lambda p: len(p.received()) == 1)  # only bob reads nothing
+        assert bob.received() == []
         assert bob.is_linked(ann)
         bob.transport.cut_off(frozenset())
-        await bob.until(lambda p: len(p.heard()) == 1)
+        await bob.until(lambda p: len(p.received()) == 1)
         await stopped(ann, bob)
 
     played(play)
@@ -522,8 +522,8 @@ def test_a_node_that_reaches_nobody_says_what_it_dialed_and_what_came_back(
 
     async def play() -> None:
         with socket.create_server((HOST, 0)) as closed:
-            nobody = join_address(HOST, closed.getsockname()[1])
-        ann = await Peer(ANN, join=(nobody, "no-such-host.invalid:1")).start()
+            none_left = join_address(HOST, closed.getsockname()[1])
+        ann = await Peer(ANN, join=(none_left, "no-such-host.invalid:1")).start()
 
         def tried() -> list[str]:
             return [
@@ -533,7 +533,7 @@ def test_a_node_that_reaches_nobody_says_what_it_dialed_and_what_came_back(
             ]
 
         await ann.until(lambda _: len(tried()) >= 2)
-        await ann.until(lambda _: f"{nobody}: connection refused" in tried()[-1])
+        await ann.until(lambda _: f"{none_left}: connection refused" in tried()[-1])
         bob = await Peer(BOB, join=(ann.address,)).start()
         await ann.until(lambda p: p.is_linked(bob))
         before = len(tried())

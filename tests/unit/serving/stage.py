@@ -121,7 +121,7 @@ class Asker:
     """Fills `serving.reads.ReadCaller`, and records what it was given.
 
     Attributes:
-        answers: (value, index) of each answer.
+        results: (value, index) of each answer.
         is_wanted: Its answer could leave.
         may_wait: It has not used up what is held for it.
     """
@@ -129,7 +129,7 @@ class Asker:
     def __init__(self, context: RequestContext = PLAIN, asked: bytes = b"") -> None:
         self.context = context
         self.asked = asked
-        self.answers: list[tuple[Any, int]] = []
+        self.results: list[tuple[Any, int]] = []
         self.provenance: list[Provenance] = []
         self.errors: list[BaseException] = []
         self.postponed: list[Callable[[], None]] = []
@@ -188,4 +188,4 @@ class Asker:
         answer = found.answer
         header = getattr(answer, "header", answer.changed)
         self.provenance.append(provenance)
-        self.answers.append((getattr(answer, "value", answer), provenance.index(reader, header)))
+        self.results.append((getattr(answer, "value", answer), provenance.index(reader, header)))

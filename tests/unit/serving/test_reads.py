@@ -29,7 +29,7 @@ def put(stage: Stage, value: bytes) -> int:
 
 
 def values(asker: Asker) -> list[bytes]:
-    return [entry.row.value for entry, _ in asker.answers]
+    return [entry.row.value for entry, _ in asker.results]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def waiting(stage: Stage, context: RequestContext = PLAIN, **more: Any) -> Asker
     if not context.is_stale:
         stage.point()
     assert len(stage.watches) == 1
-    assert asker.answers == []
+    assert asker.results == []
     return asker
 
 
@@ -55,7 +55,7 @@ def test_a_default_read_sees_what_was_there_when_its_point_came(stage: Stage) ->
     asker = Asker()
     reads.read(stage.serving, asker, Query(of_a))
     put(stage, b"2")
-    assert asker.answers == []
+    assert asker.results == []
     stage.point()
     assert values(asker) == [b"2"]
 
@@ -70,9 +70,9 @@ def test_a_stale_read_asks_nobody(stage: Stage) -> None:
 def test_who_waits_is_answered_by_the_change_and_leaves_nothing_behind(stage: Stage) -> None:
     asker = waiting(stage)
     stage.apply(KvSet(b"b", b"1"))
-    assert asker.answers == []
+    assert asker.results == []
     index = put(stage, b"2")
-    assert asker.answers[0][1] == index
+    assert asker.results[0][1] == index
     assert values(asker) == [b"2"]
     assert (len(stage.watches), asker.on_lost, stage.points) == (0, None, [])
     assert [each.is_cancelled for each in stage.alarms] == [True]
@@ -88,7 +88,7 @@ def test_every_question_of_a_read_has_its_context(stage: Stage) -> None:
 def test_unchanged_is_certified_and_a_change_meanwhile_is_not_lost(stage: Stage) -> None:
     asker = waiting(stage)
     stage.alarms[0].step()
-    assert asker.answers == []
+    assert asker.results == []
     put(stage, b"2")
     stage.point()
     assert values(asker) == [b"2"]
@@ -98,7 +98,7 @@ def test_a_node_that_is_cut_off_certifies_nothing(stage: Stage) -> None:
     asker = waiting(stage)
     stage.alarms[0].step()
     stage.point(LOST)
-    assert (asker.answers, asker.errors) == ([], [LOST])
+    assert (asker.results, asker.errors) == ([], [LOST])
     assert (len(stage.watches), asker.on_lost) == (0, None)
 
 
@@ -113,7 +113,7 @@ def test_who_waits_at_a_node_that_is_removed_is_notified(
         put(stage, b"2")
     else:
         stage.alarms[0].step()
-    assert (asker.answers, asker.errors) == ([], [REMOVED])
+    assert (asker.results, asker.errors) == ([], [REMOVED])
     assert len(stage.watches) == 0
 
 
@@ -169,13 +169,13 @@ def test_the_reported_index_never_falls_below_the_one_that_was_brought(stage: St
     stage.point()
     stage.alarms[0].step()
     stage.point()
-    assert asker.answers[0][1] == index
+    assert asker.results[0][1] == index
     asker = Asker()
     reads.read(stage.serving, asker, Query(of_a, index + 100, 10.0))  # of another cluster
     stage.point()
     stage.alarms[1].step()
     stage.point()
-    assert asker.answers[0][1] < index
+    assert asker.results[0][1] < index
 
 
 def test_what_makes_an_evaluation_fail_is_answered(stage: Stage) -> None:
@@ -223,7 +223,7 @@ def test_a_bound_on_age_counts_from_when_a_confirmed_read_was_asked_for(stage: S
         reads.read(stage.serving, asker, Query(of_a))
         assert (len(stage.points) == 1) is is_asked
         if is_asked:
-            assert asker.answers == []
+            assert asker.results == []
             stage.points.clear()
         else:
             assert values(asker) == [b"1"]
@@ -271,17 +271,17 @@ def test_what_changed_in_a_long_list_is_searched_for_while_it_is_watched(stage: 
     asker = searching(stage, index)
     while stage.steps:
         stage.turn()
-    assert asker.answers == []  # it was another key: it goes on waiting
+    assert asker.results == []  # it was another key: it goes on waiting
     put(stage, b"2")
     stage.turn()
-    assert len(asker.answers) == 1
+    assert len(asker.results) == 1
 
 
 def test_a_search_that_finds_a_change_ends_the_wait(stage: Stage) -> None:
     asker = searching(stage, stage.lab.machine.index - 1)
     while stage.steps:
         stage.turn()
-    assert len(asker.answers) == 1
+    assert len(asker.results) == 1
     assert (len(stage.watches), asker.on_lost) == (0, None)
 
 
@@ -292,7 +292,7 @@ def test_a_change_ends_a_search(stage: Stage) -> None:
     put(stage, b"2")
     while stage.steps:
         stage.turn()
-    assert len(asker.answers) == 1
+    assert len(asker.results) == 1
 
 
 def test_a_read_that_fails_when_it_is_woken_waits_no_more(stage: Stage) -> None:

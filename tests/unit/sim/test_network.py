@@ -22,7 +22,7 @@ class FakeEnd:
     def __init__(self, network: Network, name: str) -> None:
         self.name, self.epoch = name, 1
         self.is_wanted = True
-        self.heard: list[type[Event]] = []
+        self.received: list[type[Event]] = []
         self.events: list[Event] = []
         network.ends[name] = self
 
@@ -35,7 +35,7 @@ class FakeEnd:
 
     def deliver(self, epoch: int, event: Event) -> None:
         assert epoch == self.epoch
-        self.heard.append(type(event))
+        self.received.append(type(event))
         self.events.append(event)
 
 
@@ -71,7 +71,7 @@ def test_the_other_end_of_a_link_that_was_closed_learns_of_it_when_the_path_is_b
     world.run(world.now + 2.0)
 
     assert not any(network.is_linked(*pair) for pair in PAIRS)
-    assert one.heard == other.heard == [Connected, Disconnected]
+    assert one.received == other.received == [Connected, Disconnected]
 
 
 def test_a_new_link_is_not_taken_for_the_one_that_ended() -> None:
@@ -85,7 +85,7 @@ def test_a_new_link_is_not_taken_for_the_one_that_ended() -> None:
     world.run(world.now + 5.0)
 
     assert all(network.is_linked(*pair) for pair in PAIRS)
-    assert one.heard[-1] is other.heard[-1] is Connected
+    assert one.received[-1] is other.received[-1] is Connected
 
 
 @pytest.mark.parametrize("is_framed", [False, True])

@@ -12,7 +12,9 @@ from quorate.wire.recovery import Recovery
 
 NODE = NodeId("6ec57f84-c680-4a3a-878b-0123456789ab")
 SMALL = Layout(segment_bytes=4096, spares_ready=1, spares_max=2)
-FOUNDED = Bootstrapped("c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), complete=True)
+BOOTSTRAPPED = Bootstrapped(
+    "c1", Configuration(1, 0, (Member(NODE, "ann", "ann:8300"),)), complete=True
+)
 FIRST = "wal-0000000000000002"  # number 1 was that of the spare it was made of
 
 

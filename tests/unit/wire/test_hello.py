@@ -104,7 +104,7 @@ def test_the_longest_hello_leaves_and_arrives_and_one_byte_more_does_neither() -
         altered(THEIRS, incarnation=4),
         altered(THEIRS, nonce=223),
     ],
-    ids=["cluster", "settings", "life", "process"],
+    ids=["cluster", "settings", "incarnation", "process"],
 )
 def test_a_refusal_names_the_peer_by_name_id_and_address(theirs: Hello) -> None:
     assert "node 'bob' (id-bob) at 10.0.0.2:8300 " in refused(theirs, THEIRS)

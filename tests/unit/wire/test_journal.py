@@ -8,8 +8,8 @@ from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirec
 from quorate.wire.journal import Journal, Layout
 from quorate.wire.records import COPY, LAST, OPENING, header_at
 from tests.unit.wire.journals import (
+    BOOTSTRAPPED,
     FIRST,
-    FOUNDED,
     SMALL,
     begun,
     chosen,
@@ -159,16 +159,16 @@ def test_each_old_segment_goes_durably_before_the_next() -> None:
 def test_promise_and_cluster_outlive_the_segment_that_held_them() -> None:
     """M26."""
     disk = SimDisk()
-    journal = written(disk, [FOUNDED, promise(7)], *[[vote(s, 900)] for s in range(1, 13)])
+    journal = written(disk, [BOOTSTRAPPED, promise(7)], *[[vote(s, 900)] for s in range(1, 13)])
     disk.obey(journal.truncate(Slot(9)))
     disk.power_cut(NO_CHANCE)
 
     assert FIRST not in disk.files
-    assert found(disk)[:2] == [promise(7), FOUNDED]
+    assert found(disk)[:2] == [promise(7), BOOTSTRAPPED]
 
 
 def test_the_opening_group_is_proven_synced_before_older_segments_go() -> None:
-    """Rot in a group that nothing follows is taken for a torn write, and the promise with it."""
+    """Corruption in the last group is taken for a torn write, and the promise with it."""
     disk = SimDisk()
     journal = written(disk, [promise(7)], [vote(1, 3500)], [vote(2, 3500)])
     operations = journal.truncate(Slot(1))

@@ -28,12 +28,13 @@ from quorate.wire.records import (
     stored_head,
 )
 from tests.unit.wire import older
-from tests.unit.wire.journals import FOUNDED, NODE, chosen, promise, vote
+from tests.unit.wire.journals import BOOTSTRAPPED, NODE, chosen, promise, vote
 
 WITH_MARK = Promised(Ballot(4, NODE), Slot(6))
-ABANDONED = Bootstrapped("c1", FOUNDED.configuration, complete=False, is_abandoned=True)
+ABANDONED = Bootstrapped("c1", BOOTSTRAPPED.configuration, complete=False, is_abandoned=True)
 RECORDS: list[Record] = [
-    vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK, FOUNDED, ABANDONED,
+    vote(7, 100), vote(7, 101), vote(7, 0), chosen(8), promise(4), WITH_MARK,
+    BOOTSTRAPPED, ABANDONED,
 ]  # fmt: skip
 PLACE = Place(segment=5, epoch=77, commit=3, flags=LAST)
 
@@ -75,7 +76,7 @@ def test_a_node_id_may_be_as_long_as_its_length_can_say() -> None:
 
 
 def test_what_is_not_abandoned_is_stored_as_before_that_could_be_said() -> None:
-    assert len(msgspec.msgpack.decode(stored(FOUNDED).body)) == 3
+    assert len(msgspec.msgpack.decode(stored(BOOTSTRAPPED).body)) == 3
     assert len(msgspec.msgpack.decode(stored(ABANDONED).body)) == 4
 
 
@@ -202,4 +203,4 @@ def test_the_layout_of_the_fixed_part_is_that_of_the_document() -> None:
     assert data[8:12] == bytes([4, 3, 2, 1])
     assert data[20:24] == bytes([StoredKind.VOTE, LAST, 0, 0])
     assert words == [5, 77, 3, 10, 11, 9, 6]
-    assert msgspec.msgpack.decode(stored(FOUNDED).body)[0] == "c1"
+    assert msgspec.msgpack.decode(stored(BOOTSTRAPPED).body)[0] == "c1"

@@ -14,8 +14,8 @@ from quorate.wire.records import FORMAT, MAGIC, MAGIC_2, head_of, header_at
 from quorate.wire.recovery import Recovery
 from tests.unit.wire import older
 from tests.unit.wire.journals import (
+    BOOTSTRAPPED,
     FIRST,
-    FOUNDED,
     NODE,
     SMALL,
     begun,
@@ -63,11 +63,11 @@ def test_an_empty_directory_that_had_a_log_is_an_error() -> None:
 
 def test_records_come_back_in_order_over_segments_and_incarnations() -> None:
     disk = SimDisk()
-    written(disk, [FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
+    written(disk, [BOOTSTRAPPED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     for incarnation in (2, 3):
         journal = begun(disk, incarnation)
         disk.obey(journal.append(persists([vote(10 + incarnation, 900)])))
-    expected: list[Record] = [FOUNDED, promise(3)]
+    expected: list[Record] = [BOOTSTRAPPED, promise(3)]
     assert found(disk) == expected + [vote(s, 900) for s in (1, 2, 3, 4, 5, 6, 7, 12, 13)]
 
 
@@ -431,13 +431,13 @@ def older_log(*commits: Sequence[Record]) -> SimDisk:
 
 
 def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_today() -> None:
-    disk = older_log([FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
+    disk = older_log([BOOTSTRAPPED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     before = dict.fromkeys(names(disk, "wal-"))
     journal = begun(disk, 2)
     disk.obey(journal.append(persists([vote(8, 900)])))
     disk.power_cut(RNG)
 
-    expected: list[Record] = [FOUNDED, promise(3)]
+    expected: list[Record] = [BOOTSTRAPPED, promise(3)]
     assert found(disk) == expected + [vote(slot, 900) for slot in range(1, 9)]
     for name in names(disk, "wal-"):
         data = disk.read(name, 0, 4096)
@@ -449,13 +449,13 @@ def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_today() -> None:
 
 
 def test_the_promise_of_an_older_log_outlives_its_segments() -> None:
-    disk = older_log([FOUNDED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
+    disk = older_log([BOOTSTRAPPED, promise(3)], *[[vote(slot, 900)] for slot in range(1, 8)])
     journal = begun(disk, 2)
     for slot in range(8, 14):
         disk.obey(journal.append(persists([vote(slot, 900)])))
     disk.obey(journal.truncate(Slot(12)))
     assert not any(disk.read(name, 0, 4) == MAGIC_2 for name in names(disk, "wal-"))
-    assert found(disk)[:2] == [promise(3), FOUNDED]
+    assert found(disk)[:2] == [promise(3), BOOTSTRAPPED]
 
 
 def test_a_torn_write_and_corruption_are_distinguished_in_an_older_log() -> None:

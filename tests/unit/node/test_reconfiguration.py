@@ -28,16 +28,16 @@ def alone(settings: NodeSettings | None = None) -> Lone:
     return lone
 
 
-def answers(lone: Lone, to: int) -> list[tuple[int, str]]:
+def responses(lone: Lone, to: int) -> list[tuple[int, str]]:
     return [(answer.number, answer.code) for answer in lone.said(ChangeAnswer, to=to)]
 
 
 def ask(lone: Lone, number: int, verb: str, whom: int) -> list[tuple[int, str]]:
     """A peer asks; what it is answered within a while."""
     lone.said(ChangeAnswer)
-    lone.hear(2, ChangeAsk(number, verb, member(whom)))
+    lone.receive(2, ChangeAsk(number, verb, member(whom)))
     lone.wait(0.5)
-    return answers(lone, 2)
+    return responses(lone, 2)
 
 
 def test_a_change_is_answered_when_its_configuration_is_chosen() -> None:
@@ -71,15 +71,15 @@ def test_changes_that_cannot_be_are_refused_in_the_askers_own_words() -> None:
 
 def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
     lone = alone()
-    lone.hear(2, Join(member(2)))
+    lone.receive(2, Join(member(2)))
     lone.wait(0.3)
     assert [welcome.cluster_id for welcome in lone.said(Welcome, to=2)] == [lone.node.cluster_id]
     ask(lone, 1, "remove", 2)
     lone.said(Removed)
-    lone.hear(2, Join(member(2)))
+    lone.receive(2, Join(member(2)))
     lone.wait(0.5)
     effects = lone.said(Removed, to=2)
-    assert [farewell.number for farewell in effects] == [3]
+    assert [removed.number for removed in effects] == [3]
     assert member(2) not in lone.node.group.machine.configurations[-1][1].members
     assert lone.node.group.replica is not None
     assert lone.node.group.replica.is_serving
@@ -88,7 +88,7 @@ def test_a_removed_node_neither_rejoins_nor_disturbs() -> None:
 def learner(*, auto_promote: bool) -> Lone:
     """A cluster of one that n2 has joined as a learner, which has caught up."""
     lone = alone(msgspec.structs.replace(local(), auto_promote=auto_promote))
-    lone.hear(2, Join(member(2)))
+    lone.receive(2, Join(member(2)))
     lone.wait(0.3)
     assert newest(lone).learners == (member(2),)
     return lone
@@ -107,7 +107,7 @@ def catch_up(lone: Lone, seconds: float) -> None:
         for beat in lone.said(Heartbeat, to=2):
             if beat.round:
                 known = HeartbeatAnswer(beat.ballot, replica.watermark, beat.round, Slot(0), 0)
-                lone.hear(2, known)
+                lone.receive(2, known)
 
 
 def test_a_node_that_turned_up_has_no_vote_until_somebody_says_so() -> None:
@@ -115,7 +115,7 @@ def test_a_node_that_turned_up_has_no_vote_until_somebody_says_so() -> None:
     catch_up(lone, 3.0)
     assert newest(lone).learners == (member(2),)
     lone.said(ChangeAnswer)
-    lone.hear(2, ChangeAsk(9, "promote", member(2)))
+    lone.receive(2, ChangeAsk(9, "promote", member(2)))
     catch_up(lone, 0.5)
     assert newest(lone).voters == (member(1), member(2))
 
@@ -131,12 +131,12 @@ def test_a_learner_that_has_not_caught_up_is_not_promoted_and_the_asker_is_notif
 ):
     lone = learner(auto_promote=False)
     lone.said(ChangeAnswer)
-    lone.hear(2, ChangeAsk(9, "promote", member(2)))
+    lone.receive(2, ChangeAsk(9, "promote", member(2)))
     (answer,) = lone.said(ChangeAnswer, to=2)
     assert (answer.number, answer.code) == (9, "precondition")
     assert answer.text.startswith("n2 has not caught up yet: ")
-    lone.hear(2, ChangeAsk(10, "promote", member(7)))
-    assert answers(lone, 2) == [(10, "not_found")]
+    lone.receive(2, ChangeAsk(10, "promote", member(7)))
+    assert responses(lone, 2) == [(10, "not_found")]
 
 
 def test_a_promotion_made_before_is_a_success_when_asked_again() -> None:
@@ -152,17 +152,17 @@ def test_a_learner_that_never_answered_is_not_promoted() -> None:
 
 def test_who_does_not_lead_says_so_and_the_asker_asks_on() -> None:
     lone = Lone()
-    lone.hear(2, ChangeAsk(1, "add", member(4)))
-    assert answers(lone, 2) == [(1, "not_leader")]
+    lone.receive(2, ChangeAsk(1, "add", member(4)))
+    assert responses(lone, 2) == [(1, "not_leader")]
     lone.node.change("add", member(4), "t", lone.now_s + 1.0)
     lone.heartbeat(2)
     (first,) = lone.said(ChangeAsk, to=2)
-    lone.hear(2, ChangeAnswer(first.number, "not_leader", ""))
+    lone.receive(2, ChangeAnswer(first.number, "not_leader", ""))
     lone.heartbeat(2)
     lone.wait(0.6)
     (again,) = lone.said(ChangeAsk, to=2)
     assert again == first
-    lone.hear(2, ChangeAnswer(first.number, "no_quorum", "too few"))
+    lone.receive(2, ChangeAnswer(first.number, "no_quorum", "too few"))
     assert lone.changed() == {"t": "no_quorum"}
 
 
@@ -182,12 +182,12 @@ def test_a_node_is_added_only_when_its_directory_belongs_to_the_cluster() -> Non
     """Else one that is welcomed and then joins another cluster would stay a member on paper."""
     lone = alone()
     lone.connect(4, "")
-    lone.hear(4, Join(member(4)))
+    lone.receive(4, Join(member(4)))
     lone.wait(0.5)
     assert lone.said(Welcome, to=4) != []
     assert newest(lone).members == (member(1),)
-    lone.hear(4, Identity(lone.node.cluster_id))
-    lone.hear(4, Join(member(4)))
+    lone.receive(4, Identity(lone.node.cluster_id))
+    lone.receive(4, Join(member(4)))
     lone.wait(0.5)
     assert newest(lone).learners == (member(4),)
 
@@ -198,15 +198,15 @@ def test_a_node_is_added_only_when_its_directory_belongs_to_the_cluster() -> Non
 def test_nobody_joins_under_the_name_of_a_member_that_is_alive() -> None:
     lone = alone()
     mine = member(1)
-    twin = msgspec.structs.replace(member(2), name=mine.name.upper())
-    lone.hear(2, Join(twin))
+    namesake = msgspec.structs.replace(member(2), name=mine.name.upper())
+    lone.receive(2, Join(namesake))
     lone.wait(0.3)
     (answer,) = lone.said(ChangeAnswer, to=2)
     assert (answer.number, answer.code) == (0, "already_exists")
     assert mine.id in answer.text
-    assert newest(lone).member(twin.id) is None
+    assert newest(lone).member(namesake.id) is None
 
-    lone.hear(2, Join(member(2)))
+    lone.receive(2, Join(member(2)))
     lone.wait(0.3)
     assert newest(lone).learners == (member(2),)
     assert ask(lone, 7, "add", 2) == [(7, "")]
@@ -215,10 +215,10 @@ def test_nobody_joins_under_the_name_of_a_member_that_is_alive() -> None:
 def test_the_name_of_a_member_that_is_silent_may_be_taken() -> None:
     """So a node whose directory was set aside, or lost, comes back under its name."""
     lone = alone()
-    lone.hear(2, Join(member(2)))
+    lone.receive(2, Join(member(2)))
     lone.wait(5.0)
     heir = msgspec.structs.replace(member(3), name=member(2).name)
-    lone.hear(3, Join(heir))
+    lone.receive(3, Join(heir))
     lone.wait(0.3)
     assert heir in newest(lone).learners
 
@@ -228,9 +228,9 @@ def test_who_is_not_let_in_says_why_once_and_in_its_status() -> None:
     lone.connect(2)
     lone.wait(0.5)
     others = msgspec.structs.replace(initial_members(3), voters=(member(2), member(3)))
-    lone.hear(2, Welcome(CLUSTER, others))
+    lone.receive(2, Welcome(CLUSTER, others))
     for _ in range(3):
-        lone.hear(2, ChangeAnswer(0, "already_exists", "the name n1 is taken"))
+        lone.receive(2, ChangeAnswer(0, "already_exists", "the name n1 is taken"))
         lone.wait(0.2)
     (note,) = [note for note in lone.all(Note) if note.what == "join refused"]
     assert note.is_warning

@@ -31,7 +31,7 @@ def test_what_most_voters_had_is_agreed() -> None:
     assert made.agreed == (20, 3)
     assert made.on_report(TWO, Slot(10), 1, ALL) is None
     assert made.agreed == (20, 3), "the newest stays"
-    assert made.on_report(THREE, Slot(20), 4, ALL) is None, "the other one will be told"
+    assert made.on_report(THREE, Slot(20), 4, ALL) is None, "the other one will be notified"
 
 
 def test_who_differs_from_most_stops_and_says_where() -> None:
@@ -40,8 +40,8 @@ def test_who_differs_from_most_stops_and_says_where() -> None:
     halt = made.on_report(THREE, Slot(10), 2, ALL)
     assert halt is not None
     assert (halt.code, "slot 10" in halt.reason) == ("corrupt", True)
-    told = made.check(Slot(10), 2)
-    assert told is not None
+    reported = made.check(Slot(10), 2)
+    assert reported is not None
 
 
 def test_learners_have_no_say() -> None:

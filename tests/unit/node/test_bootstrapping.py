@@ -39,7 +39,7 @@ def blank(expect: int = 3, number_of_peers: int = 2) -> Lone:
 def propose(lone: Lone) -> str:
     """The two others have been met; the lowest id proposes."""
     for number in (2, 3):
-        lone.hear(number, DiscoveryReport(3, (member(number),)))
+        lone.receive(number, DiscoveryReport(3, (member(number),)))
     lone.wait(0.01)
     (record,) = bootstrapped(lone)
     assert not record.complete
@@ -50,9 +50,9 @@ def test_a_bootstrap_counts_only_when_all_have_stored_it() -> None:
     lone = blank()
     cluster_id = propose(lone)
     assert len(lone.said(BootstrapOffer)) >= 2
-    lone.hear(2, BootstrapStored(cluster_id))
+    lone.receive(2, BootstrapStored(cluster_id))
     assert lone.node.cluster_id == ""
-    lone.hear(3, BootstrapStored(cluster_id))
+    lone.receive(3, BootstrapStored(cluster_id))
     assert lone.node.cluster_id == cluster_id
     assert [record.complete for record in bootstrapped(lone)] == [False, True]
     assert len(lone.said(BootstrapDone)) == 2
@@ -71,7 +71,7 @@ def test_an_offer_leaves_only_when_the_own_directory_has_stored_it() -> None:
 def test_a_proposer_that_crashed_goes_on_with_the_same_bootstrap() -> None:
     lone = blank()
     cluster_id = propose(lone)
-    lone.hear(2, BootstrapStored(cluster_id))
+    lone.receive(2, BootstrapStored(cluster_id))
     again = Lone(0, expect=3, incarnation=2, records=lone.records)
     for number in (2, 3):
         again.connect(number, "")
@@ -79,34 +79,34 @@ def test_a_proposer_that_crashed_goes_on_with_the_same_bootstrap() -> None:
     assert {found.cluster_id for found in again.said(BootstrapOffer)} == {cluster_id}
     assert again.node.cluster_id == ""
     for number in (2, 3):
-        again.hear(number, BootstrapStored(cluster_id))
+        again.receive(number, BootstrapStored(cluster_id))
     assert again.node.cluster_id == cluster_id
 
 
 def test_a_directory_stores_one_bootstrap_only() -> None:
     lone = blank()
-    lone.hear(2, BootstrapOffer("first", begun_by(2)))
-    lone.hear(3, BootstrapOffer("second", begun_by(3)))
-    lone.hear(3, Welcome("third", initial_members(3)))
+    lone.receive(2, BootstrapOffer("first", begun_by(2)))
+    lone.receive(3, BootstrapOffer("second", begun_by(3)))
+    lone.receive(3, Welcome("third", initial_members(3)))
     assert [record.cluster_id for record in bootstrapped(lone)] == ["first"]
     assert [stored.cluster_id for stored in lone.said(BootstrapStored)] == ["first"]
-    lone.hear(2, BootstrapDone("second"))
+    lone.receive(2, BootstrapDone("second"))
     assert lone.node.cluster_id == ""
-    lone.hear(2, BootstrapDone("first"))
+    lone.receive(2, BootstrapDone("first"))
     assert lone.node.cluster_id == "first"
 
 
 def test_a_bootstrap_without_this_node_is_not_stored() -> None:
     lone = blank()
     others = initial_members(4).voters[1:]
-    lone.hear(2, BootstrapOffer("c", type(initial_members(3))(1, 0, others)))
+    lone.receive(2, BootstrapOffer("c", type(initial_members(3))(1, 0, others)))
     assert bootstrapped(lone) == []
 
 
 def test_nobody_is_found_with_who_expects_another_number() -> None:
     lone = blank()
     for number in (2, 3):
-        lone.hear(number, DiscoveryReport(5, (member(number),)))
+        lone.receive(number, DiscoveryReport(5, (member(number),)))
     assert bootstrapped(lone) == []
 
 
@@ -115,12 +115,12 @@ def test_an_initial_node_that_missed_the_last_message_asks_or_learns_it_from_a_h
     for word in ("message", "handshake"):
         lone = Lone(0, expect=3)
         lone.connect(0, "")
-        lone.hear(0, BootstrapOffer("c", Configuration(1, 0, voters)))
+        lone.receive(0, BootstrapOffer("c", Configuration(1, 0, voters)))
         lone.said(BootstrapStored)
         lone.wait(0.6)
         assert lone.said(BootstrapStored, to=0) != []
         if word == "message":
-            lone.hear(0, BootstrapDone("c"))
+            lone.receive(0, BootstrapDone("c"))
         else:
             lone.connect(0, "c")
         assert lone.node.cluster_id == "c"
@@ -128,9 +128,9 @@ def test_an_initial_node_that_missed_the_last_message_asks_or_learns_it_from_a_h
 
 def test_an_initial_node_that_is_done_says_so_to_who_asks() -> None:
     lone = Lone(3)
-    lone.hear(2, BootstrapStored("c"))
+    lone.receive(2, BootstrapStored("c"))
     assert lone.said(BootstrapDone, to=2) == [BootstrapDone("c")]
-    lone.hear(2, BootstrapStored("other"))
+    lone.receive(2, BootstrapStored("other"))
     assert lone.said(BootstrapDone) == []
 
 
@@ -138,11 +138,11 @@ def test_a_node_that_finds_a_cluster_joins_it_instead() -> None:
     lone = Lone(0, expect=2)
     lone.connect(3, "old")
     lone.connect(2, "")
-    lone.hear(2, DiscoveryReport(2, (member(2),)))
+    lone.receive(2, DiscoveryReport(2, (member(2),)))
     lone.wait(0.6)
     assert lone.said(Join, to=3) != []
     assert bootstrapped(lone) == []
-    lone.hear(3, Welcome("old", initial_members(3)))
+    lone.receive(3, Welcome("old", initial_members(3)))
     assert lone.node.cluster_id == "old"
     assert lone.node.group.replica is not None
 
@@ -153,11 +153,11 @@ def test_an_initial_node_whose_directory_was_replaced_stands_in_no_ones_way() ->
     dead = msgspec.structs.replace(member(0), address=member(2).address)
     lone.connect(3, "")
     lone.event(Connected(dead, ""))
-    lone.hear(0, DiscoveryReport(3, (dead, member(3))))
+    lone.receive(0, DiscoveryReport(3, (dead, member(3))))
     lone.disconnect(0)
     lone.connect(2, "")
-    lone.hear(3, DiscoveryReport(3, (dead, member(2), member(3))))
-    lone.hear(2, DiscoveryReport(3, (member(2), member(3))))
+    lone.receive(3, DiscoveryReport(3, (dead, member(2), member(3))))
+    lone.receive(2, DiscoveryReport(3, (member(2), member(3))))
     lone.wait(0.6)
     (record,) = bootstrapped(lone)
     assert record.configuration.voter_ids == {"n1", "n2", "n3"}

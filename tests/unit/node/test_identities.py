@@ -87,13 +87,13 @@ def test_another_cluster_that_is_found_later_is_not_asked_either() -> None:
 
 def test_the_welcome_of_a_cluster_that_was_not_asked_is_refused() -> None:
     lone = uninitialised("a", "b")
-    lone.hear(3, Welcome("b", initial_members(3)))
+    lone.receive(3, Welcome("b", initial_members(3)))
     lone.wait(1.0)
-    lone.hear(3, Welcome("b", initial_members(3)))  # its link is closed, and this was in flight
-    lone.hear(2, Welcome("b", initial_members(3)))
+    lone.receive(3, Welcome("b", initial_members(3)))  # its link is closed, and this was in flight
+    lone.receive(2, Welcome("b", initial_members(3)))
     assert lone.records == []
     assert len(notes(lone, "welcome refused")) >= 1
-    lone.hear(2, Welcome("a", initial_members(3)))
+    lone.receive(2, Welcome("a", initial_members(3)))
     assert lone.node.cluster_id == "a"
 
 
@@ -132,11 +132,11 @@ def test_nothing_of_another_cluster_is_received_though_its_link_stood_before(
 ) -> None:
     lone = uninitialised("a", "")
     lone.wait(1.0)
-    lone.hear(2, Welcome("a", initial_members(3)))
-    lone.hear(3, Identity("b"))
+    lone.receive(2, Welcome("a", initial_members(3)))
+    lone.receive(3, Identity("b"))
     lone.said(Close)
     lone.records.clear()
-    lone.hear(3, message)
+    lone.receive(3, message)
     assert lone.sends() == []
     assert lone.records == []
     replica = lone.node.group.replica
@@ -150,7 +150,7 @@ def test_a_node_that_has_joined_closes_the_links_to_other_clusters() -> None:
     lone = uninitialised("a")
     lone.wait(1.0)
     lone.event(Connected(member(3), "b"))
-    lone.hear(2, Welcome("a", initial_members(3)))
+    lone.receive(2, Welcome("a", initial_members(3)))
     assert closed(lone) == [member(3).id]
     lone.connect(4, "c")
     assert closed(lone) == [member(3).id, member(4).id]
@@ -161,7 +161,7 @@ def test_an_uninitialised_node_only_joins(message: Message) -> None:
     lone = Lone(3)
     lone.connect(9, "")
     lone.said(Identity)
-    lone.hear(9, message)
+    lone.receive(9, message)
     kinds = {type(effect.message) for effect in lone.sends() if effect.to == member(9).id}
     assert kinds <= ({Welcome} if isinstance(message, Join) else set())
 
@@ -171,7 +171,7 @@ def test_a_cluster_that_came_to_be_while_a_link_stood_is_announced_and_then_aske
     lone = uninitialised("", "")
     lone.wait(1.0)
     assert lone.said(Join) == []
-    lone.hear(2, Identity("a"))
+    lone.receive(2, Identity("a"))
     assert lone.said(Identity, to=2) == [Identity("", is_answer=True)]
     lone.wait(1.0)
     assert lone.said(Join, to=2) != []
@@ -187,7 +187,7 @@ def test_an_initial_node_announces_its_cluster_on_every_link_until_it_is_answere
     lone.wait(1.2)
     cluster_id = lone.node.cluster_id
     assert len(lone.said(Identity, to=2)) >= 2
-    lone.hear(2, Identity("", is_answer=True))
+    lone.receive(2, Identity("", is_answer=True))
     lone.wait(1.2)
     assert lone.said(Identity, to=2) == []
     lone.event(Connected(member(3), "", cluster_id))
@@ -197,8 +197,8 @@ def test_an_initial_node_announces_its_cluster_on_every_link_until_it_is_answere
 
 def test_an_announcement_that_a_hello_has_overtaken_changes_nothing() -> None:
     lone = Lone(3)
-    lone.hear(2, Identity(""))
-    lone.hear(2, PreVote(1, 1, Slot(0)))
+    lone.receive(2, Identity(""))
+    lone.receive(2, PreVote(1, 1, Slot(0)))
     assert lone.sends() != []
 
 
@@ -223,10 +223,10 @@ def test_a_bootstrap_is_no_concern_of_a_member() -> None:
     lone = Lone(3)
     lone.connect(9, "")
     lone.said(Identity)
-    lone.hear(9, BootstrapOffer("x", initial_members(3)))
-    lone.hear(9, DiscoveryReport(3, (member(9),)))
+    lone.receive(9, BootstrapOffer("x", initial_members(3)))
+    lone.receive(9, DiscoveryReport(3, (member(9),)))
     assert lone.sends() == []
-    lone.hear(9, BootstrapStored("x", member(1).id))
+    lone.receive(9, BootstrapStored("x", member(1).id))
     assert [type(effect.message).__name__ for effect in lone.sends()] == ["BootstrapCancelled"]
 
 
@@ -252,5 +252,5 @@ def test_a_message_of_a_group_that_is_not_here_changes_nothing_and_ends_the_link
     assert others == []
     assert lone.node.group.replica is not None
     assert lone.node.group.replica.acceptor.promised == promised
-    lone.hear(2, Prepare(TWO, Slot(1)))
+    lone.receive(2, Prepare(TWO, Slot(1)))
     assert lone.node.group.replica.acceptor.promised == TWO
