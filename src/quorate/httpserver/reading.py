@@ -87,6 +87,7 @@ class RequestReader:
         "_is_at_start",
         "_is_in_body",
         "_is_stopped",
+        "_is_upgrade",
         "_owner",
         "_parser",
         "_trailers",
@@ -115,6 +116,7 @@ class RequestReader:
         self._body: bytes | bytearray = b""
         self._body_bytes = self._head_bytes = self._framing_bytes = self._trailers = 0
         self.is_receiving = self._is_in_body = self.needs_keep_alive = False
+        self._is_upgrade = False
         self.size = REQUEST_BYTES
         self.sink: BodySink | None = None
         self._unknown_method = b""
@@ -167,7 +169,8 @@ class RequestReader:
         """Parse bytes that arrived.
 
         Raises:
-            httptools.HttpParserUpgrade: The client asks for another protocol.
+            httptools.HttpParserUpgrade: The client asks for a tunnel, or for another protocol with
+                a method that the parser does not know.
             httptools.HttpParserError: It is not HTTP.
         """
         if self._is_in_body:
@@ -177,6 +180,10 @@ class RequestReader:
         self._is_at_start = not self.is_receiving
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._is_upgrade:
+                raise
+            self._feed_without_upgrade(data, upgrade.args[0])
         except httptools.HttpParserInvalidMethodError:
             first = _FIRST_LINE.match(data) if self._is_at_start else None
             if first is None:
@@ -194,6 +201,37 @@ class RequestReader:
         self._unknown_method = method
         self._parser = httptools.HttpRequestParser(self)
         self._parser.feed_data(_KNOWN_METHOD + data[len(method) :])
+
+    def _feed_without_upgrade(self, data: bytes, begin: int) -> None:
+        """Read a request that asks for another protocol as if it did not.
+
+        A server may ignore that header (RFC 9110, 7.8). The parser does not: it ends such a request
+        before its body. So it gets the headers again, without that one, and then what follows them.
+
+        Args:
+            data: Bytes that arrived.
+            begin: Where in them what follows the headers begins.
+        """
+        rest = memoryview(data)
+        while True:
+            rest = rest[begin:]
+            head = self._head_without_upgrade()
+            self._clear()
+            self._parser.feed_data(head)
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._is_upgrade:
+                    raise
+                begin = upgrade.args[0]
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self._parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.method, self.target, version)]
+        lines += [b"%b:%b" % each for each in self.headers if each[0].lower() != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def stop(self) -> None:
         """Parse nothing more; release the incomplete request."""
@@ -240,11 +278,18 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
-        if self._is_stopped:
+        parser = self._parser
+        self._is_upgrade = (
+            parser.should_upgrade()
+            and not self._is_stopped
+            and not self._unknown_method
+            and parser.get_method() != b"CONNECT"
+        )
+        if self._is_stopped or self._is_upgrade:
             return
         length, expects = 0, False
         hosts: list[bytes] = []
-        version, codings = self._parser.get_http_version(), b""
+        version, codings = parser.get_http_version(), b""
         size = REQUEST_BYTES + len(self.target)
         for name, value in self.headers:
             name_bytes = len(name)
@@ -298,7 +343,7 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        if self._is_stopped:
+        if self._is_stopped or self._is_upgrade:
             return
         if self.sink is None:
             self.size += self._body_bytes

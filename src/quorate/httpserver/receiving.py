@@ -35,7 +35,7 @@ class Receiving(Answerable, Protocol):
         ...
 
     def on_upgrade(self) -> None:
-        """The client asks for another protocol: the answer to its request is the last one."""
+        """The client asks for a tunnel: the answer to its request is the last one."""
         ...
 
     def stop_reading(self) -> None:
@@ -81,7 +81,7 @@ class Receiver:
         """Parse bytes that arrived."""
         try:
             self.reader.feed(data)
-        except httptools.HttpParserUpgrade:  # no other protocol is spoken: answered, then closed
+        except httptools.HttpParserUpgrade:  # what follows is no HTTP: answered, then closed
             self._connection.on_upgrade()
         except httptools.HttpParserError:  # not HTTP; requests before it are answered
             self.refuse(BAD)

@@ -210,10 +210,71 @@ def test_an_old_client_is_notified_that_the_connection_stays() -> None:
     assert harness.replies()[0].headers["Connection"] == "close"
 
 
-def test_an_upgrade_is_answered_in_our_own_language_and_closed() -> None:
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQC")
+
+
+def test_an_upgrade_is_ignored() -> None:
     harness = GatewayHarness()
-    reply = harness.ask("GET", "/v1/status/leader", b"", "Connection: Upgrade", "Upgrade: h2c")
+    reply = harness.ask("GET", "/v1/status/leader", b"", *H2C)
     assert reply.status == 200
+    assert "Connection" not in reply.headers
+    assert not harness.transport.has_eof
+
+
+def put_that_upgrades(body: bytes, *lines: str) -> bytes:
+    return request("PUT", "/v1/kv/a", body, *H2C, *lines)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        put_that_upgrades(b"hello"),
+        put_that_upgrades(b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+        + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        put_that_upgrades(b"first") * 3 + put_that_upgrades(b"hello"),
+        request("GET", "/v1/kv/a", b"", *H2C) + put_that_upgrades(b"hello"),
+    ],
+    ids=["length", "chunks", "several", "behind another"],
+)
+def test_a_request_that_asks_for_another_protocol_keeps_its_body(sent: bytes, pieces: int) -> None:
+    """Java's client asks so with the first request of each connection."""
+    harness = GatewayHarness()
+    step = -(-len(sent) // pieces)
+    for begin in range(0, len(sent), step):
+        harness.send(sent[begin : begin + step])
+    harness.post("GET", "/v1/kv/a?raw")
+    replies = harness.replies()
+    assert replies[-2].body == b"true"
+    assert replies[-1].body == b"hello"
+
+
+def test_limits_hold_for_a_request_that_asks_for_another_protocol() -> None:
+    harness = GatewayHarness(HttpConfig(value_bytes_max=10))
+    reply = harness.ask("PUT", "/v1/kv/a", b"x" * 11, *H2C)
+    assert reply.status == 413
+    harness = GatewayHarness()
+    harness.send(b"GET /v1/kv/a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert [reply.status for reply in harness.replies()] == [400]
+    harness = GatewayHarness()
+    harness.send(put_that_upgrades(b"1", "Expect: 100-continue")[:-1])
+    assert b"".join(harness.transport.written).startswith(b"HTTP/1.1 100 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        request("FOO", "/v1/kv/a", b"1", *H2C),
+    ],
+    ids=["tunnel", "tunnel of another protocol", "unknown method"],
+)
+def test_what_follows_a_tunnel_is_not_read(sent: bytes) -> None:
+    harness = GatewayHarness()
+    before = request("GET", "/v1/status/leader", b"", *H2C)
+    harness.send(before + sent + request("PUT", "/v1/kv/a", b"1"))
+    assert [reply.status >= 400 for reply in harness.replies()] == [False, True]
     assert harness.transport.has_eof
 
 
