@@ -282,6 +282,8 @@ class Connection(asyncio.Protocol):
         """Take the answer to a request; it is sent when those before it have been sent."""
         pending, transport, holding = self._pending, self._transport, self._holding
         if request.data is not None or not pending or transport is None or holding is None:
+            if request.data is None:  # it is dropped
+                request.release()
             return
         if request.traffic is not None:
             request.traffic.count(data, request.began_s)
@@ -379,8 +381,10 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """The last answer is written: close once the client could read it."""
         self.stop_reading()
-        self._pending.clear()
+        dropped, self._pending = self._pending, deque()
         self._scheduler.forget()
+        for request in dropped:  # those that have begun end their waits
+            request.lose()
         transport = self._transport
         if transport is not None and transport.can_write_eof() and not self.has_eof:
             self.resume_reading()

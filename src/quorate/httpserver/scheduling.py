@@ -58,9 +58,9 @@ class RequestScheduler:
         self._postponed[request] = step
 
     def forget(self) -> None:
-        """Begin nothing more: the connection is lost."""
+        """Begin nothing more: no further answer is sent."""
         self._pending = deque()
-        for request in self._waiting:
+        for request in (*self._waiting, *self._postponed):  # nothing uses what they own
             request.release()
         self._waiting.clear()
         self._postponed.clear()
