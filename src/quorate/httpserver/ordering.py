@@ -7,8 +7,9 @@ at the same time only where a client cannot observe it.
 ORD-1: a request begins when every request before it on its connection has been answered, or when
     all of them that have begun have the order of the request itself, which is `SAFE` or
     `SEQUENCED`.
-ORD-2: a request begins at once if its client asks for no order. Those behind it that do ask wait
-    for it as for any other.
+ORD-2: a request whose client asks for no order does not wait for those that have begun. It waits
+    for those before it that have not. Those behind it that ask for an order wait for it as for any
+    other.
 
 Source: RFC 9112, 9.3.2.
 """

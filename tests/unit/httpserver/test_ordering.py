@@ -70,6 +70,34 @@ def test_writes_of_keys_are_given_to_the_node_at_once_and_in_order() -> None:
     assert released(harness) == [(200, b"true"), (200, b"false"), (200, b"true"), (200, b"true")]
 
 
+KEYS = {"plain": "a/b", "with a query": "a?flags=%31", "of other characters": "a=~!"}
+NO_KEYS = {
+    "a session": "%2e%2e/session/destroy/s",
+    "half encoded": ".%2E/session/destroy/s",
+    "an encoded slash": "x%2f..%2f../session/destroy/s",
+    "an encoded key": "%61",
+    "not clean": "../session/destroy/s",
+    "two slashes": "a//b",
+    "dots": "a/./b",
+}
+
+
+@pytest.mark.parametrize("name", KEYS.values(), ids=KEYS.keys())
+def test_a_write_of_a_key_is_in_sequence(name: str) -> None:
+    harness = held(PUT + request("PUT", f"/v1/kv/{name}", b"1") + PUT)
+    assert len(harness.local.submitted) == 3
+
+
+@pytest.mark.parametrize("name", NO_KEYS.values(), ids=NO_KEYS.keys())
+def test_a_path_that_the_router_changes_is_alone(name: str) -> None:
+    unclear = request("PUT", f"/v1/kv/{name}", b"1")
+    harness = held(PUT + unclear + PUT)
+    assert len(harness.local.submitted) == 1
+    assert len(released(harness)) == 3
+    harness = held(unclear + PUT)
+    assert len(harness.local.submitted) == 1
+
+
 @pytest.mark.parametrize("before", [PUT, GET, DESTROY])
 def test_a_write_that_may_do_more_before_it_is_logged_is_alone(before: bytes) -> None:
     harness = held(before + DESTROY + PUT)
@@ -79,16 +107,27 @@ def test_a_write_that_may_do_more_before_it_is_logged_is_alone(before: bytes) ->
     assert len(harness.replies()) == 3
 
 
-def test_what_needs_no_order_waits_for_nothing() -> None:
+def test_what_needs_no_order_does_not_wait_for_those_that_have_begun() -> None:
     free = request("GET", "/v1/kv/a?raw", b"", UNORDERED)
     harness = held(PUT + free + request("PUT", "/v1/session/destroy/s", b"", UNORDERED) + free)
     assert (len(harness.local.submitted), harness.local.reads) == (2, 2)
 
 
-@pytest.mark.parametrize("plain", [PUT, GET])
-def test_who_asks_for_order_waits_also_for_those_that_do_not(plain: bytes) -> None:
-    free = request("GET", "/v1/kv/a", b"", UNORDERED)
-    harness = held(PUT + free + plain)
+@pytest.mark.parametrize("waits", [GET, DESTROY])
+def test_what_needs_no_order_waits_for_those_that_have_not_begun(waits: bytes) -> None:
+    free = request("GET", "/v1/kv/a?raw", b"", UNORDERED)
+    harness = held(PUT + waits + free)
+    assert (len(harness.local.submitted), harness.local.reads) == (1, 0)
+    assert len(released(harness)) == 3
+
+
+FREE_GET = request("GET", "/v1/kv/a", b"", UNORDERED)
+FREE_PUT = request("PUT", "/v1/kv/a", b"1", UNORDERED)
+
+
+@pytest.mark.parametrize(("plain", "free"), [(PUT, FREE_GET), (GET, FREE_PUT)])
+def test_who_asks_for_order_waits_also_for_those_that_do_not(plain: bytes, free: bytes) -> None:
+    harness = held(plain + free + plain)
     assert (len(harness.local.submitted), harness.local.reads) == (1, 1)
     harness.local.release()
     assert len(harness.replies()) == 3

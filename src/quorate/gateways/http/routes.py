@@ -235,6 +235,12 @@ def split(target: bytes) -> tuple[bytes, bytes]:
     return path, query
 
 
+def is_plain_key(target: bytes) -> bool:
+    """Whether the path of a target, as sent, is that of a key: the router changes nothing in it."""
+    path, _ = split(target)
+    return path.startswith(_KV) and b"%" not in path and _WRITTEN_OUT.search(path) is None
+
+
 def clean_key(path: bytes) -> bytes:
     """A decoded path, cleaned; an encoded slash at the start of a key stays."""
     if path.startswith(_KV + b"/"):

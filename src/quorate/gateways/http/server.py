@@ -11,7 +11,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.process import Process
 from quorate.gateways.http.refusals import error_of
-from quorate.gateways.http.routes import ROUTES, Route, Router
+from quorate.gateways.http.routes import ROUTES, Route, Router, is_plain_key
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.application import BodyPlan, Middleware, RequestHead
 from quorate.httpserver.ordering import Order, order_of_method
@@ -25,7 +25,6 @@ __all__ = ["ConsulApi", "ConsulServer", "HttpConfig"]
 UNORDERED = b"x-quorate-unordered"
 """Header of a request that needs no order with others of its connection, whatever its value."""
 
-_KV = b"/v1/kv/"
 _WRITES = (b"PUT", b"DELETE")
 
 
@@ -74,7 +73,7 @@ class ConsulApi:
     def order_of(self, request: Request) -> Order:
         """See `Application`: a node logs the writes of keys in the order in which it got them."""
         method = request.method
-        if method in _WRITES and request.target.startswith(_KV):
+        if method in _WRITES and is_plain_key(request.target):
             return Order.SEQUENCED
         return order_of_method(method)
 
