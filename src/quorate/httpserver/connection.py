@@ -278,6 +278,13 @@ class Connection(asyncio.Protocol):
         """See `request.Answerable.postpone`."""
         self._scheduler.postpone(request, step)
 
+    def on_wait(self) -> None:
+        """See `request.Answerable.on_wait`."""
+        if self.has_eof:  # the complete end of the client could not be noticed
+            self.abort()
+        elif self._server.is_stopping:
+            self.drain()
+
     def finish(self, request: Request, data: bytes, chunks: Iterator[Piece] | None) -> None:
         """Take the answer to a request; it is sent when those before it have been sent."""
         pending, transport, holding = self._pending, self._transport, self._holding
@@ -396,12 +403,20 @@ class Connection(asyncio.Protocol):
     # --- called by the server --------------------------------------------------------------------
 
     def drain(self) -> None:
-        """End it after the answers that do not wait for a change; at once if there are none."""
-        if any(request.on_lost is None for request in self._pending):
-            self.stop_reading()
-            self._pending[-1].is_last = True
-        else:
+        """End it after the answers before the first that waits for a change.
+
+        It ends at once if there are none: what is behind that one cannot be sent before it.
+        """
+        last: Request | None = None
+        for request in self._pending:
+            if request.on_lost is not None:
+                break
+            last = request
+        if last is None:
             self.close()
+        else:
+            self.stop_reading()
+            last.is_last = True
 
     def expire(self) -> None:
         """The connection has timed out."""

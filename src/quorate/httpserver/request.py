@@ -29,16 +29,10 @@ class Owned(Protocol):
 
 
 class Answerable(Protocol):
-    """A connection, as far as its requests know it.
+    """A connection, as far as its requests know it."""
 
-    Attributes:
-        has_eof: The client has ended its side, so that its complete end could not be noticed.
-    """
-
-    has_eof: bool
-
-    def abort(self) -> None:
-        """End it at once."""
+    def on_wait(self) -> None:
+        """One of its requests has begun to wait for a change."""
         ...
 
     def finish(self, request: "Request", data: bytes, chunks: Iterator[Piece] | None) -> None:
@@ -125,15 +119,14 @@ class Request(msgspec.Struct, eq=False):
     def begin_wait(self, on_lost: Callable[[], None]) -> None:
         """Register that it is answered when something changes.
 
-        If the client ends its side of the connection meanwhile, the connection ends.
+        If the client ends its side of the connection, or the server stops, the connection ends.
 
         Args:
             on_lost: Called if the connection ends before the answer.
         """
         self.on_lost = on_lost
         self.began_s = None
-        if self._connection.has_eof:
-            self._connection.abort()
+        self._connection.on_wait()
 
     def end_wait(self) -> None:
         """End the registration of `begin_wait`."""

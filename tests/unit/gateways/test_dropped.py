@@ -27,7 +27,7 @@ class Table:
 
     def __init__(self) -> None:
         self.turns: list[Callable[[], None]] = []
-        self.harness = GatewayHarness(slices=SliceQueue(self.turns.append))
+        self.harness = GatewayHarness(slices=SliceQueue(self.turns.append, lambda: 0.0))
         for number in range(1000):
             self.harness.local.apply(KvSet(b"k%04d" % number, b"x" * 1000))
 

@@ -493,3 +493,56 @@ def test_who_sent_no_more_before_its_query_began_to_wait_is_taken_for_gone() -> 
     assert harness.connection.eof_received()
     harness.local.release()
     assert harness.transport.is_aborted
+
+
+WAITING = request("GET", "/v1/kv/a?index=1000&wait=10m")
+
+
+@pytest.mark.parametrize("behind", [request("PUT", "/v1/kv/b", b"1"), WAITING, b""])
+def test_a_stop_waits_for_nothing_behind_a_query_that_waits(behind: bytes) -> None:
+    harness = GatewayHarness()
+    harness.send(WAITING + behind)
+    harness.connection.drain()
+    assert harness.transport.is_closed
+
+
+def test_a_stop_sends_the_answers_before_a_query_that_waits() -> None:
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"1")
+    harness.local.is_held = True
+    harness.post("GET", "/v1/kv/a?raw")
+    first, harness.local.held = harness.local.held, []
+    harness.local.is_held = False
+    harness.send(WAITING + request("PUT", "/v1/kv/b", b"1"))
+    assert len(harness.local.watches) == 1
+    harness.connection.drain()
+    assert not harness.transport.is_closed
+    first[0]()
+    (reply,) = harness.replies()
+    assert (reply.body, reply.headers["Connection"]) == (b"1", "close")
+    assert harness.transport.has_eof
+    assert (len(harness.local.watches), len(harness.local.submitted)) == (0, 1)
+
+
+def test_a_query_that_begins_to_wait_during_a_stop_ends_the_connection() -> None:
+    harness = GatewayHarness()
+    harness.ask("PUT", "/v1/kv/a", b"1")
+    harness.local.is_held = True
+    harness.send(request("GET", "/v1/kv/a?raw") + WAITING)
+    (first, second), harness.local.held = harness.local.held, []
+    harness.is_stopping = True
+    harness.connection.drain()
+    second()
+    assert not harness.transport.is_closed
+    first()
+    assert [reply.body for reply in harness.replies()] == [b"1"]
+    assert harness.transport.has_eof
+
+    harness.connect()
+    harness.is_stopping = False
+    harness.send(WAITING)
+    harness.is_stopping = True
+    harness.connection.drain()
+    assert not harness.transport.is_closed
+    harness.local.release()
+    assert harness.transport.is_closed
