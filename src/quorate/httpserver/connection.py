@@ -289,8 +289,7 @@ class Connection(asyncio.Protocol):
         """Take the answer to a request; it is sent when those before it have been sent."""
         pending, transport, holding = self._pending, self._transport, self._holding
         if request.data is not None or not pending or transport is None or holding is None:
-            if request.data is None:  # it is dropped
-                request.release()
+            _drop(request)
             return
         if request.traffic is not None:
             request.traffic.count(data, request.began_s)
@@ -455,3 +454,9 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+
+
+def _drop(request: Request) -> None:
+    """Drop an answer; unless it is the second one, what the request owns is used no more."""
+    if request.data is None:
+        request.release()

@@ -49,7 +49,7 @@ def test_what_waits_behind_the_last_answer_ends_its_wait_with_that() -> None:
     assert harness.context.shared.budget.held_bytes == 0
 
 
-def test_what_is_dropped_before_its_read_point_begins_no_wait() -> None:
+def test_what_is_dropped_before_its_read_index_begins_no_wait() -> None:
     table = Table()
     harness = table.harness
     harness.local.is_held = True
