@@ -138,7 +138,7 @@ class Demo:
         began_s = time.monotonic()
         fault()
         await writing.acknowledged_since(began_s + NOTICE_S, 20, BACK_S)
-        pause_s = writing.tally.longest_pause_s(began_s - NOTICE_S)
+        pause_s = writing.longest_pause_s(began_s - NOTICE_S)
         return f"writes stood still for {pause_s:.2f} s"
 
     async def _leader(self) -> NodeProcess:
@@ -147,15 +147,15 @@ class Demo:
     def _result(
         self, files: dict[str, Path], writing: Writing, copies: list[Copy]
     ) -> dict[str, Any]:
-        tally, digests = writing.tally, [copy.digest for copy in copies]
-        written = tally.acknowledged | {key: path.read_bytes() for key, path in files.items()}
+        digests = [copy.digest for copy in copies]
+        written = writing.acknowledged | {key: path.read_bytes() for key, path in files.items()}
         return {
             "files": len(files),
             "file_bytes": sum(path.stat().st_size for path in files.values()),
             "writes_acknowledged": len(written),
             "writes_lost": len({key for copy in copies for key in lost(written, copy)}),
-            "writes_unknown": len(tally.unknown),
-            "longest_pause_s": round(tally.longest_pause_s(), 3),
+            "writes_unknown": len(writing.unknown),
+            "longest_pause_s": round(writing.longest_pause_s(), 3),
             "copies_equal": len(set(digests)) == 1,
             "digests": dict(zip((node.name for node in self._nodes), digests, strict=True)),
         }

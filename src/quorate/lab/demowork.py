@@ -33,29 +33,21 @@ def library_files() -> dict[str, Path]:
     }
 
 
-class Tally:
-    """The outcomes of writes that continued while nodes failed."""
-
-    def __init__(self) -> None:
-        self.acknowledged: dict[str, bytes] = {}
-        self.times_s: list[float] = []  # of what was acknowledged
-        self.unknown: set[str] = set()
-        self.refused = 0  # definitely not written
-
-    def longest_pause_s(self, since_s: float = 0.0) -> float:
-        """The longest time without an acknowledged write, overall or since a moment."""
-        times_s = [each for each in self.times_s if each >= since_s]
-        return max((later - earlier for earlier, later in pairwise(times_s)), default=0.0)
-
-
 class Writing:
-    """Writers that continue until `stop`, each with a client of its own, and another first node."""
+    """Writers that continue until `stop`, each with a client of its own, and another first node.
+
+    Attributes:
+        acknowledged: The values by key.
+        unknown: Keys of writes that may have taken place.
+    """
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self.tally = Tally()
+        self.acknowledged: dict[str, bytes] = {}
+        self.unknown: set[str] = set()
+        self._times_s: list[float] = []  # of what was acknowledged
         self._addresses = addresses
         self._stopping = asyncio.Event()
-        self._acknowledged = asyncio.Event()
+        self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -67,6 +59,11 @@ class Writing:
         self._stopping.set()
         await asyncio.gather(*self._tasks)
 
+    def longest_pause_s(self, since_s: float = 0.0) -> float:
+        """The longest time without an acknowledged write, overall or since a moment."""
+        times_s = [each for each in self._times_s if each >= since_s]
+        return max((later - earlier for earlier, later in pairwise(times_s)), default=0.0)
+
     async def acknowledged_since(self, moment_s: float, count: int, timeout_s: float) -> None:
         """Wait until `count` writes were acknowledged since a moment.
 
@@ -74,14 +71,13 @@ class Writing:
             TimeoutError: They were not.
         """
         async with asyncio.timeout(timeout_s):
-            while sum(each > moment_s for each in self.tally.times_s[-count:]) < count:
-                self._acknowledged.clear()
-                await self._acknowledged.wait()
+            while sum(each > moment_s for each in self._times_s[-count:]) < count:
+                self._wake.clear()
+                await self._wake.wait()
 
     async def _write(self, number: int) -> None:
         turn = number % len(self._addresses)
         addresses = [*self._addresses[turn:], *self._addresses[:turn]]
-        tally = self.tally
         async with AsyncClient(addresses, deadline_s=WRITE_DEADLINE_S) as client:
             count = 0
             while not self._stopping.is_set():
@@ -91,13 +87,13 @@ class Writing:
                 try:
                     await client.kv.put(key, value)
                 except OutcomeUnknownError:
-                    tally.unknown.add(key)
-                except QuorateError:
-                    tally.refused += 1
+                    self.unknown.add(key)
+                except QuorateError:  # certainly not written
+                    pass
                 else:
-                    tally.acknowledged[key] = value
-                    tally.times_s.append(time.monotonic())
-                    self._acknowledged.set()
+                    self.acknowledged[key] = value
+                    self._times_s.append(time.monotonic())
+                    self._wake.set()
                 await asyncio.sleep(WRITE_PAUSE_S)
 
 
