@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.agent.keys import FLAGS, HIDDEN_FLAGS, KEYS, UNUSED_VALUES
+from quorate.agent.keys import FLAGS, KEYS, UNUSED_VALUES
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.errors import RequestError
 from quorate.cli.agent import parse_flags
@@ -29,11 +29,7 @@ _VALUES = st.recursive(
 )
 _WORDS = (
     st.sampled_from(
-        [
-            f"-{name}"
-            for name in (*FLAGS, *HIDDEN_FLAGS, *UNUSED_VALUES.split())
-            if "config" not in name
-        ]
+        [f"-{name}" for name in (*FLAGS, *UNUSED_VALUES.split()) if "config" not in name]
     )
     | st.sampled_from(["-dev", "-server=false", "-http-port=-1", "--node=x", "-h", "3", "a:1"])
     | st.text(max_size=6)
@@ -41,9 +37,11 @@ _WORDS = (
 
 
 def judged(words: list[str]) -> AgentSettings | None:
-    """Settings, or None if they were refused with at least one word of reason."""
+    """Settings, or None: help was asked for, or they were refused with a reason."""
     try:
         return settings_of(parse_flags(words))[0]
+    except SystemExit:  # help
+        return None
     except (ConfigError, RequestError) as error:
         reasons = str(error).strip()
     assert reasons

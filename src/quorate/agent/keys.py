@@ -63,34 +63,34 @@ TABLE: dict[str, Key] = {
     "node_name": Key(TEXT, "node_name", "node", "Name of this node; the host's name if not given."),
     "node_id": Key(TEXT, "", "node-id", "The id of this node in the API, a UUID."),
     "node_meta": Live(NAMES, "node.meta", "node-meta", _META),
-    "disable_host_node_id": Key(SWITCH),
+    "disable_host_node_id": Key(SWITCH, "", "disable-host-node-id"),
     "bind_addr": Key(TEXT, "bind", "bind", "Where to listen for other nodes."),
     "advertise_addr": Key(TEXT, "advertise", "advertise", "Address that other nodes use."),
     "client_addr": Key(TEXT, "clients", "client", _CLIENT),
     "addresses.http": Key(TEXT),
     "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 disables it."),
     "ports.server": Key(WHOLE, "server_port", "server-port", "Port for other nodes."),
-    "ports.serf_lan": Key(WHOLE),
+    "ports.serf_lan": Key(WHOLE, "", "serf-lan-port"),  # read in `retry_join`
     "data_dir": Key(TEXT, "data_dir", "data-dir", "Where this node keeps everything."),
     "datacenter": Key(TEXT, "node.datacenter", "datacenter", "Name of the data center."),
     "log_level": Live(TEXT, "log_level", "log-level", "trace, debug, info, warn or error."),
     "log_json": Key(SWITCH, "log_json", "log-json", "Log one JSON object a line.", False),
     "pid_file": Key(TEXT, "pid_file", "pid-file", "Where to write the process id."),
-    "default_query_time": Live(DURATION, "default_wait_s", "default-query-time", _WAIT, 300.0),
-    "max_query_time": Live(DURATION, "max_wait_s", "max-query-time", _WAIT_MAX, 600.0),
-    "session_ttl_min": Live(DURATION, "session_ttl_min_s", default=10.0),
+    "default_query_time": Live(DURATION, "http.default_wait_s", "default-query-time", _WAIT, 300.0),
+    "max_query_time": Live(DURATION, "http.max_wait_s", "max-query-time", _WAIT_MAX, 600.0),
+    "session_ttl_min": Live(DURATION, "http.session_ttl_min_s", default=10.0),
     "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
     "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
     "unix_sockets.user": Key(TEXT),
     "unix_sockets.group": Key(TEXT),
     "unix_sockets.mode": Key(TEXT),
-    "disable_http_unprintable_char_filter": Live(SWITCH, "takes_unprintable", default=False),
-    "http_config.response_headers": Live(NAMES, "response_headers"),
-    "http_config.block_endpoints": Live(TEXTS, "blocked_paths", default=()),
+    "disable_http_unprintable_char_filter": Live(SWITCH, "http.takes_unprintable", default=False),
+    "http_config.response_headers": Live(NAMES, "http.response_headers"),
+    "http_config.block_endpoints": Live(TEXTS, "http.blocked_paths", default=()),
     "limits.http_max_conns_per_client": Live(
-        WHOLE, "connections_per_client_max", default=200, least=1
+        WHOLE, "http.connections_per_client_max", default=200, least=1
     ),
-    "limits.txn_max_req_len": Live(WHOLE, "txn_bytes_max", default=512 * 1024, least=1),
+    "limits.txn_max_req_len": Live(WHOLE, "http.txn_bytes_max", default=512 * 1024, least=1),
     "limits.kv_max_value_size": Key(WHOLE, least=1, most=VALUE_BYTES_MAX),
     "performance.raft_multiplier": Key(WHOLE),
     "performance.rpc_hold_timeout": Key(DURATION),
@@ -200,20 +200,15 @@ FIXED = {
 }
 """Settings that need a restart, by their keys."""
 
-
-HIDDEN_FLAGS: dict[str, tuple[str, str]] = {
-    "disable-host-node-id": ("disable_host_node_id", ""),
-    "serf-lan-port": ("ports.serf_lan", ""),  # read in `retry_join`
+FLAGS = {
+    **{key.flag: (name, key.about) for name, key in TABLE.items() if key.flag},
+    "join": ("retry_join", "The same as -retry-join, by its old name."),
     "encrypt": ("encrypt", ""),
     "allow-write-http-from": ("http_config.allow_write_http_from", ""),
     "serf-lan-allowed-cidrs": ("serf_lan_allowed_cidrs", ""),
     "serf-wan-allowed-cidrs": ("serf_wan_allowed_cidrs", ""),
 }
-"""The same for flags that are not in the help: most ask for protection."""
-
-FLAGS = {key.flag: (name, key.about) for name, key in TABLE.items() if key.flag}
-FLAGS["join"] = ("retry_join", "The same as -retry-join, by its old name.")
-"""The flags of `quorate agent` by name: the key that each sets, and its help."""
+"""The flags of `quorate agent` by name: the key that each sets, and its help; "": not shown."""
 
 UNUSED_SWITCHES = (
     "disable-keyring-file enable-local-script-checks enable-script-checks hcl non-voting-server "

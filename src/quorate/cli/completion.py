@@ -3,10 +3,13 @@
 The script contains all names itself: completing starts no Python.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from quorate.cli.commands import NOUNS, CliCommand, command, load
 from quorate.cli.output import fail, say
+
+Words = Mapping[str, Sequence[str]]
 
 
 @command("completion", "bash|zsh|fish")
@@ -18,9 +21,9 @@ def completion(shell: str) -> None:
         quorate completion zsh > "${fpath[1]}/_quorate"
         quorate completion fish > ~/.config/fish/completions/quorate.fish
     """
-    script = _SCRIPTS.get(shell)
+    script = SCRIPTS.get(shell)
     if script is None:
-        fail(f"Error! {shell!r} is not one of {', '.join(_SCRIPTS)}")
+        fail(f"Error! {shell!r} is not one of {', '.join(SCRIPTS)}")
     say(script(all_words()))
 
 
@@ -35,7 +38,7 @@ def all_words() -> dict[str, list[str]]:
         words[noun] = words[f"help {noun}"] = sorted(found.commands)
         words |= {each.path: _flags(each) for each in found.commands.values()}
     words["help"] = words[""]
-    words["completion"] = sorted([*words["completion"], *_SCRIPTS])
+    words["completion"] = sorted([*words["completion"], *SCRIPTS])
     return words
 
 
@@ -81,19 +84,12 @@ if [ "${funcstack[1]}" = _quorate ]; then _quorate "$@"
 else compdef _quorate quorate; fi"""
 
 
-def bash(words: Mapping[str, Sequence[str]], script: str = _BASH) -> str:
-    """The script for bash."""
+def _of_cases(script: str, words: Words) -> str:
     cases = (f'    "{path}") after="{" ".join(following)}" ;;' for path, following in words.items())
     return script % (_LOOKING_UP % "\n".join(cases))
 
 
-def zsh(words: Mapping[str, Sequence[str]]) -> str:
-    """The script for zsh, as a file of its `fpath` or to be sourced."""
-    return bash(words, _ZSH)
-
-
-def fish(words: Mapping[str, Sequence[str]]) -> str:
-    """The script for fish."""
+def _fish(words: Words) -> str:
     top = " ".join(words[""])
     lines = [
         f"complete -c quorate -f -n __fish_use_subcommand -a '{top}'",
@@ -118,4 +114,9 @@ def fish(words: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-_SCRIPTS = {"bash": bash, "zsh": zsh, "fish": fish}
+SCRIPTS: dict[str, Callable[[Words], str]] = {
+    "bash": partial(_of_cases, _BASH),
+    "zsh": partial(_of_cases, _ZSH),
+    "fish": _fish,
+}
+"""By shell, what makes its script of `all_words`; zsh's may be in its `fpath` or be sourced."""

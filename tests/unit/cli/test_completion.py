@@ -10,7 +10,7 @@ import pytest
 
 from quorate.agent.keys import FLAGS
 from quorate.cli.commands import NOUNS
-from quorate.cli.completion import all_words, bash, fish, zsh
+from quorate.cli.completion import SCRIPTS, all_words
 from quorate.cli.main import main
 
 Offered = Callable[..., list[str]]
@@ -23,7 +23,7 @@ def words() -> dict[str, list[str]]:
 def in_bash(*line: str) -> list[str]:
     """What bash offers at the end of a line."""
     script = f"""
-{bash(words())}
+{SCRIPTS["bash"](words())}
 COMP_WORDS=({" ".join(f"'{word}'" for word in line)})
 COMP_CWORD={len(line) - 1}
 _quorate
@@ -38,7 +38,7 @@ def in_zsh(*line: str) -> list[str]:
     script = f"""
 compdef() {{ : }}
 compadd() {{ shift; for word in "$@"; do case $word in $PREFIX*) print -- $word ;; esac; done }}
-{zsh(words())}
+{SCRIPTS["zsh"](words())}
 words=({" ".join(f"'{word}'" for word in line)}); CURRENT={len(line)}; PREFIX='{line[-1]}'
 _quorate
 """
@@ -49,7 +49,7 @@ _quorate
 def in_fish(*line: str, directory: Path) -> list[str]:
     """What fish offers at the end of a line."""
     file = directory / "quorate.fish"
-    file.write_text(fish(words()))
+    file.write_text(SCRIPTS["fish"](words()))
     script = f"source {file}; complete -C '{' '.join(line)}'"
     said = subprocess.run(
         ["fish", "--no-config", "-c", script],
@@ -77,7 +77,7 @@ def test_every_command_is_known() -> None:
     assert {*NOUNS, "help"} == set(known[""])
     assert {"get", "put", "delete", "export", "import", "list", "watch"} == set(known["kv"])
     assert "--recurse" in known["kv get"]
-    assert {f"--{name}" for name in FLAGS} < set(known["agent"])
+    assert {f"--{name}" for name, (_, about) in FLAGS.items() if about} < set(known["agent"])
 
 
 def test_nouns_verbs_and_flags_are_completed(offered: Offered) -> None:
@@ -120,4 +120,4 @@ def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture
 
 
 def test_zsh_finds_the_script_by_its_first_line() -> None:
-    assert zsh(words()).startswith("#compdef quorate\n")
+    assert SCRIPTS["zsh"](words()).startswith("#compdef quorate\n")
