@@ -32,16 +32,10 @@ class Stderr:
     """Lines on stderr, unbuffered: what could not be written is not written later."""
 
     def __init__(self) -> None:
-        try:
-            self._number: int | None = sys.stderr.fileno()
-        except OSError:  # replaced by an object in memory
-            self._number = None
+        self._number = sys.stderr.fileno()
 
     def msg(self, text: str) -> None:
         """Write a line, or drop it."""
-        if self._number is None:
-            sys.stderr.write(f"{text}\n")
-            return
         rest = f"{text}\n".encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
             while rest:
@@ -56,7 +50,7 @@ class LogFollower:
     `level` is the lowest that it gets; `wake` is called when there are new lines.
     """
 
-    def __init__(self, level: int, wake: Callable[[], None], *, is_json: bool) -> None:
+    def __init__(self, level: int, wake: Callable[[], object], *, is_json: bool) -> None:
         self.is_over = False
         self._level = level
         self._wake = wake
@@ -115,7 +109,7 @@ class Logs:
         """Write this level and higher ones to stderr from now on."""
         self._level = LEVELS[level]
 
-    def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
+    def follow(self, level: str, wake: Callable[[], object], *, is_json: bool) -> LogFollower:
         """See `gateways.http.process.Process.follow`."""
         number = LEVELS.get(level.lower())
         if number is None:

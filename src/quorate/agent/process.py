@@ -12,7 +12,7 @@ from quorate.agent.files import ConfigSources
 from quorate.agent.keys import FIXED, RELOADED
 from quorate.agent.listeners import HttpListeners
 from quorate.agent.logs import LogFollower, Logs
-from quorate.agent.settings import AgentSettings, ConfigError, settings_of
+from quorate.agent.settings import AgentSettings, ConfigError, below, settings_of
 from quorate.base.errors import PeerError, QuorateError, RequestError
 from quorate.runtime.server import NodeServer
 
@@ -87,11 +87,17 @@ class AgentProcess:
 
     def _use(self, new: AgentSettings, changed: list[str]) -> None:
         values = {name: getattr(new, name) for name in changed if "." not in name}
+        http = below("http.", {name: attrgetter(name)(new) for name in changed})
         node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
-        self.settings = msgspec.structs.replace(self.settings, node=node, **values)
+        self.settings = msgspec.structs.replace(
+            self.settings,
+            node=node,
+            http=msgspec.structs.replace(self.settings.http, **http),
+            **values,
+        )
         self.logs.set_level(self.settings.log_level)
         if self._listeners is not None:
-            self._listeners.reconfigure(self.settings)
+            self._listeners.reconfigure(self.settings.http)
         if "node.meta" in changed and self._server is not None:
             self._server.register(node, self._registered)
 
@@ -160,17 +166,9 @@ class AgentProcess:
     # --- the log -------------------------------------------------------------------------------
 
     def follow(self, level: str, wake: Callable[[], None], *, is_json: bool) -> LogFollower:
-        """Follow the log.
-
-        Raises:
-            RequestError: There is no such level.
-        """
+        """See `gateways.http.process.Process.follow`."""
         loop = asyncio.get_running_loop()  # threads log, too
-
-        def wake_in_loop() -> None:
-            loop.call_soon_threadsafe(wake)
-
-        return self.logs.follow(level, wake_in_loop, is_json=is_json)
+        return self.logs.follow(level, lambda: loop.call_soon_threadsafe(wake), is_json=is_json)
 
 
 def has_terminal() -> bool:

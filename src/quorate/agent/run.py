@@ -17,12 +17,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
-from quorate import __version__
 from quorate.agent.files import ConfigSources
-from quorate.agent.listeners import HttpListeners, http_config
+from quorate.agent.listeners import HttpListeners
 from quorate.agent.logs import Logs
 from quorate.agent.process import AgentProcess
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
@@ -30,13 +30,13 @@ from quorate.agent.starting import (
     StartError,
     cannot_listen,
     data_directory,
-    peer_listener,
     pid_file,
     startup_block,
 )
 from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, StorageError
-from quorate.base.versions import CONSUL_VERSION
+from quorate.base.versions import QUORATE_VERSION
+from quorate.net.listening import first_listener
 from quorate.runtime import descriptors
 from quorate.runtime.datadir import renew_datadir
 from quorate.runtime.mapfile import STEP_BYTES
@@ -80,21 +80,25 @@ def run(sources: ConfigSources) -> int:
     log = logs.log
     for warning in warnings:
         log.warning(warning)
-    connections_max = _raise_limit_of_files(log)
+    connections_max = min(settings.http.connections_max, _raise_limit_of_files(log))
     try:
         with data_directory(settings) as data_dir:
-            return _run_nodes(AgentProcess(sources, settings, logs), data_dir, connections_max)
+            http = msgspec.structs.replace(
+                settings.http, spool_dir=str(data_dir), connections_max=connections_max
+            )
+            settings = msgspec.structs.replace(settings, http=http)
+            return _run_nodes(AgentProcess(sources, settings, logs), data_dir)
     except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _exit_code(error, log)
 
 
-def _run_nodes(process: AgentProcess, data_dir: Path, connections_max: int) -> int:
+def _run_nodes(process: AgentProcess, data_dir: Path) -> int:
     """Run a node; then another, under a new id, if its data directory proves to be an old copy."""
     for is_new in (False, True):
         try:
-            return uvloop.run(_serve(process, data_dir, connections_max))
+            return uvloop.run(_serve(process, data_dir))
         except OldCopyError as old:
             if is_new:  # a directory that was just created: it is in the log
                 break
@@ -122,18 +126,21 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
     return descriptors.for_clients(limit)
 
 
-async def _serve(process: AgentProcess, data_dir: Path, connections_max: int) -> int:
+async def _serve(process: AgentProcess, data_dir: Path) -> int:
     loop, settings, log = asyncio.get_running_loop(), process.settings, process.logs.log
     loop.add_signal_handler(signal.SIGINT, process.interrupt)
     loop.add_signal_handler(signal.SIGTERM, process.terminate)
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
-    listener = peer_listener(settings.bind, settings.server_port)
+    try:
+        listener = first_listener(settings.bind, settings.server_port)
+    except OSError as error:
+        raise cannot_listen(error, settings.bind, settings.server_port) from error
     server = await start_server(_server_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(server, log, context))
-    listeners, config = HttpListeners(log), http_config(settings, data_dir, connections_max)
+    listeners = HttpListeners(log)
     with ExitStack() as stack:
         try:
-            await listeners.open(server.local, settings, config, process)
+            await listeners.open(server.local, settings, process)
             stack.enter_context(pid_file(settings.pid_file))
         except (OSError, StartError) as error:
             await listeners.close()
@@ -143,24 +150,23 @@ async def _serve(process: AgentProcess, data_dir: Path, connections_max: int) ->
             raise
         process.started(server, listeners)
         _log_start(process, data_dir, server)
-        return await _until_stopped(process, server, listeners)
+        await _until_stopped(process, server)
+        return await _stop(server, listeners, log)
 
 
 def _log_start(process: AgentProcess, data_dir: Path, server: NodeServer) -> None:
     settings, logs = process.settings, process.logs
     logs.log.info(
-        "running", version=__version__, node=settings.node_name, id=server.member.id,
+        "running", version=QUORATE_VERSION, node=settings.node_name, id=server.member.id,
         http=settings.http_address, peers=settings.address, data=str(data_dir),
     )  # fmt: skip
     if not settings.log_json:
         status = server.local.status()
-        logs.say(startup_block(settings, status, data_dir, __version__, CONSUL_VERSION))
+        logs.say(startup_block(settings, status, data_dir))
 
 
-async def _until_stopped(
-    process: AgentProcess, server: NodeServer, listeners: HttpListeners
-) -> int:
-    """Run until a signal or the node itself ends that; returns the exit code."""
+async def _until_stopped(process: AgentProcess, server: NodeServer) -> None:
+    """Run until a signal or the node itself ends that."""
     gc.collect()
     gc.freeze()  # all objects so far live on: later collections need not visit them
     stop = asyncio.get_running_loop().create_task(process.stopping.wait())
@@ -168,7 +174,6 @@ async def _until_stopped(
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     process.logs.close()
-    return await _stop(server, listeners, process.logs.log)
 
 
 def _report(server: NodeServer, log: FilteringBoundLogger, context: dict[str, Any]) -> None:

@@ -21,10 +21,12 @@ from quorate.agent.templates import TemplateError, expand
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
+from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
 from quorate.net.interfaces import own_addresses
 from quorate.net.unix import SocketSettings
 from quorate.runtime.addresses import (
+    PORT_MAX,
     is_loopback,
     is_unspecified,
     join_address,
@@ -39,7 +41,6 @@ GOSSIP_PORT = 8301
 """Consul's port for gossip, which files written for Consul name in `retry_join`."""
 
 UNIX = "unix://"
-PORT_MAX = 65535
 SYNCS: tuple[SyncMode, ...] = get_args(SyncMode)
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -73,14 +74,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     wal_segment_bytes: int
     snapshot_log_bytes: int
     free_bytes_min: int
-    default_wait_s: float
-    max_wait_s: float
-    connections_per_client_max: int
-    txn_bytes_max: int
-    session_ttl_min_s: float
-    takes_unprintable: bool
-    response_headers: tuple[tuple[str, str], ...]
-    blocked_paths: tuple[str, ...]
+    http: HttpConfig
 
     @property
     def address(self) -> str:
@@ -167,6 +161,7 @@ class _Builder:
             server_port = SERVER_PORT
         bind = self._one_address("bind_addr", self._get("bind_addr") or self._default_bind())
         pid_file = self._get("pid_file")
+        node, plain = self._node(), self._plain()
         settings = AgentSettings(
             is_dev=self._is_dev,
             data_dir=self._data_dir(),
@@ -179,14 +174,14 @@ class _Builder:
             join=self._join(server_port),
             expect=bootstrap.expect,
             is_alone=bootstrap.is_alone,
-            node=self._node(),
+            node=node,
             log_level=self._log_level(),
             pid_file=Path(pid_file) if pid_file else None,
             leaves_on_interrupt=not self._get("skip_leave_on_interrupt", True),
             socket=self._socket(),
             wal_sync=self._wal_sync(),
-            response_headers=self._response_headers(),
-            **self._plain(),
+            http=self._http(node, plain),
+            **{name: value for name, value in plain.items() if "." not in name},
         )
         hosts = {bind, *settings.clients}
         is_shared = bind in settings.clients or any(is_unspecified(host) for host in hosts)
@@ -339,6 +334,24 @@ class _Builder:
             self.faults.append(f"{name} is empty")
         return tuple(dict.fromkeys(found))
 
+    def _http(self, node: NodeSettings, plain: dict[str, Any]) -> HttpConfig:
+        cluster, limits = node.cluster, node.limits
+        return HttpConfig(
+            datacenter=node.datacenter,
+            is_pretty=self._is_dev,
+            is_dev=self._is_dev,
+            response_headers=self._response_headers(),
+            value_bytes_max=cluster.value_bytes_max,
+            txn_ops_max=cluster.txn_ops_max,
+            txn_result_bytes_max=cluster.txn_result_bytes_max,
+            command_bytes_max=cluster.batch_bytes_max,
+            connections_max=limits.http_connections_max,
+            held_bytes_max=limits.http_held_bytes_max,
+            client_bytes_max=limits.http_client_bytes_max,
+            free_bytes_min=plain["free_bytes_min"],
+            **below("http.", plain),
+        )
+
     def _response_headers(self) -> tuple[tuple[str, str], ...]:
         given: dict[str, str] = self._get("http_config.response_headers", {})
         for name, value in given.items():
@@ -391,7 +404,7 @@ class _Builder:
                 "datacenter can only contain lowercase alphanumeric, - or _ characters. "
                 f'received: "{datacenter}"'
             )
-        limits = msgspec.structs.replace(Limits(), **self._block("quorate.limits."))
+        limits = msgspec.structs.replace(Limits(), **below("quorate.limits.", self._values))
         parts = (self._cluster(), self._timing(), limits, datacenter, self._node_meta())
         node = NodeSettings(*parts, auto_promote=self._get("quorate.auto_promote", False))
         self.faults += node.validate()
@@ -402,7 +415,7 @@ class _Builder:
         value_bytes_max = self._get("limits.kv_max_value_size", default.value_bytes_max)
         batch_bytes_max = max(default.batch_bytes_max, 2 * value_bytes_max)
         cluster = ClusterConfig(value_bytes_max=value_bytes_max, batch_bytes_max=batch_bytes_max)
-        return msgspec.structs.replace(cluster, **self._block("quorate.cluster."))
+        return msgspec.structs.replace(cluster, **below("quorate.cluster.", self._values))
 
     def _timing(self) -> Timing:
         factor = self._get("performance.raft_multiplier", 1)
@@ -413,12 +426,13 @@ class _Builder:
         timing = Timing().scaled(factor)
         hold_s = self._get("performance.rpc_hold_timeout", timing.hold_s)
         timing = msgspec.structs.replace(timing, hold_s=hold_s)
-        return msgspec.structs.replace(timing, **self._block("quorate.timing."))
+        return msgspec.structs.replace(timing, **below("quorate.timing.", self._values))
 
-    def _block(self, prefix: str) -> dict[str, Any]:
-        """The values of a block, by their names in it."""
-        return {
-            name.removeprefix(prefix): value
-            for name, value in self._values.items()
-            if name.startswith(prefix)
-        }
+
+def below(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The values whose names have a prefix, by what follows it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in values.items()
+        if name.startswith(prefix)
+    }

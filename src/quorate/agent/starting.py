@@ -3,14 +3,13 @@
 import contextlib
 import errno
 import os
-import socket
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 from quorate.agent.settings import UNIX, AgentSettings
 from quorate.base.ports import Status
-from quorate.net.listening import first_listener
+from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
 from quorate.runtime.addresses import join_address
 
 
@@ -18,35 +17,24 @@ class StartError(Exception):
     """The node cannot start; the text says what to do."""
 
 
-def peer_listener(host: str, port: int) -> socket.socket:
-    """Listen for other nodes.
-
-    Raises:
-        StartError: The address cannot be used.
-    """
-    try:
-        return first_listener(host, port)
-    except OSError as error:
-        raise cannot_listen(error, host, port) from error
-
-
 def cannot_listen(error: OSError, host: str, port: int) -> StartError:
     """The error of an address that cannot be used."""
-    is_unix, where = host.startswith(UNIX), f"{host}, port {port}"
-    if not is_unix and error.errno == errno.EADDRINUSE:
+    why, where = error.strerror or str(error), f"{host}, port {port}"
+    if host.startswith(UNIX):
+        return StartError(f"cannot listen on {host}: {why}")
+    if error.errno == errno.EADDRINUSE:
         return StartError(
             f"port {port} on {host} is in use by another process: stop that one, or choose "
             "another port with -http-port or -server-port"
         )
-    if not is_unix and error.errno in {errno.EACCES, errno.EPERM}:
+    if error.errno in {errno.EACCES, errno.EPERM}:
         return StartError(f"no permission to listen on {where}: choose one above 1023")
-    why = error.strerror or str(error)
-    if not is_unix and error.errno == errno.EADDRNOTAVAIL:
+    if error.errno == errno.EADDRNOTAVAIL:
         why = (
             "this machine has no such address; `ip addr` lists those that it has. 0.0.0.0 means "
             "all of them"
         )
-    return StartError(f"cannot listen on {host if is_unix else where}: {why}")
+    return StartError(f"cannot listen on {where}: {why}")
 
 
 @contextlib.contextmanager
@@ -86,9 +74,7 @@ def pid_file(path: Path | None) -> Generator[None]:
                 path.unlink()
 
 
-def startup_block(
-    settings: AgentSettings, status: Status, data_dir: Path, version: str, consul_version: str
-) -> str:
+def startup_block(settings: AgentSettings, status: Status, data_dir: Path) -> str:
     """The lines that an agent prints for people when it has started."""
     port = settings.http_port
     served = ", ".join(
@@ -101,7 +87,7 @@ def startup_block(
     names = (f"{each.name}{'' if each.id in voters else ' (learner)'}" for each in members)
     kept = "" if settings.data_dir is not None else " (temporary: it goes with this process)"
     rows = [
-        ("Version", f"{version} (HTTP API of Consul {consul_version})"),
+        ("Version", f"{QUORATE_VERSION} (HTTP API of Consul {CONSUL_VERSION})"),
         ("Node", f"{settings.node_name} ({status.node.id})"),
         ("Datacenter", settings.node.datacenter),
         ("HTTP", served or "none"),

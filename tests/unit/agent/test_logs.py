@@ -10,7 +10,7 @@ from quorate.base.errors import InvariantError, RequestError
 SECRET = "the value of a key"
 
 
-def written(error: BaseException, is_json: bool, capsys: pytest.CaptureFixture[str]) -> str:
+def written(error: BaseException, is_json: bool, capfd: pytest.CaptureFixture[str]) -> str:
     held = SECRET  # a local variable, as a handler has it
     log = Logs("info", is_json=is_json).log
     try:
@@ -18,14 +18,14 @@ def written(error: BaseException, is_json: bool, capsys: pytest.CaptureFixture[s
     except BaseException as raised:
         log.error("a bug", exc_info=raised)  # noqa: TRY400 - as the agent does
     assert held
-    return capsys.readouterr().err
+    return capfd.readouterr().err
 
 
 @pytest.mark.parametrize("is_json", [False, True])
 def test_an_error_is_one_line_without_locals_and_without_its_message(
-    is_json: bool, capsys: pytest.CaptureFixture[str]
+    is_json: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    text = written(ValueError(SECRET), is_json, capsys)
+    text = written(ValueError(SECRET), is_json, capfd)
     assert SECRET not in text
     assert text.count("\n") == 1
     assert "ValueError" in text
@@ -33,12 +33,12 @@ def test_an_error_is_one_line_without_locals_and_without_its_message(
     assert "written" in text
 
 
-def test_a_broken_invariant_says_which(capsys: pytest.CaptureFixture[str]) -> None:
-    line = json.loads(written(InvariantError("two batches for one slot"), True, capsys))
+def test_a_broken_invariant_says_which(capfd: pytest.CaptureFixture[str]) -> None:
+    line = json.loads(written(InvariantError("two batches for one slot"), True, capfd))
     assert line["why"] == "two batches for one slot"
 
 
-def test_a_follower_has_a_level_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_follower_has_a_level_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     logs = Logs("warning", is_json=False)
     woken: list[int] = []
     follower = logs.follow("debug", lambda: woken.append(1), is_json=True)
@@ -50,12 +50,12 @@ def test_a_follower_has_a_level_of_its_own(capsys: pytest.CaptureFixture[str]) -
     ]
     assert follower.take() == b""
     assert len(woken) == 2
-    shown = capsys.readouterr().err
+    shown = capfd.readouterr().err
     assert "small" not in shown
     assert "large" in shown
     logs.set_level("debug")
     logs.log.debug("now shown")
-    assert "now shown" in capsys.readouterr().err
+    assert "now shown" in capfd.readouterr().err
 
 
 def test_a_follower_that_does_not_read_holds_so_many_lines_and_learns_of_the_rest() -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 
 from quorate.agent.files import merged
 from quorate.agent.keys import FIXED, RELOADED
-from quorate.agent.listeners import http_config
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.config import ClusterConfig, NodeSettings, Timing
 from quorate.cli.agent import parse_flags
@@ -126,8 +126,8 @@ def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> Non
     )
     settings, warnings = read(tmp_path, f"-dev -config-file {tmp_path / 'a.hcl'}")
     assert (settings.http_port, settings.server_port) == (9500, 9300)
-    assert settings.response_headers == (("X-A", "b"),)
-    assert settings.blocked_paths == ("/v1/snapshot",)
+    assert settings.http.response_headers == (("X-A", "b"),)
+    assert settings.http.blocked_paths == ("/v1/snapshot",)
     assert settings.node.meta == {"a": "1"}
     assert settings.node.timing == Timing().scaled(2)
     assert warnings == []
@@ -513,8 +513,7 @@ def test_a_default_cluster_is_what_the_contract_says(tmp_path: Path) -> None:
 def test_the_gateway_has_the_limits_of_the_cluster(tmp_path: Path) -> None:
     cluster = {"txn_result_bytes_max": 9, "txn_ops_max": 3}
     settings, _ = read(tmp_path, "-dev", a={"quorate": {"cluster": cluster}})
-    config = http_config(settings, tmp_path, 10)
-    assert {name: getattr(config, name) for name in cluster} == cluster
+    assert {name: getattr(settings.http, name) for name in cluster} == cluster
 
 
 # --- who is let in --------------------------------------------------------------------------------
@@ -569,11 +568,12 @@ def test_learners_vote_unasked_only_if_the_file_says_so(tmp_path: Path) -> None:
     assert asked.node.auto_promote
 
 
-def test_every_setting_is_reloaded_or_needs_a_new_start() -> None:
+def test_every_setting_is_reloaded_or_needs_a_new_start(tmp_path: Path) -> None:
     known = RELOADED.keys() | FIXED.keys()
-    fields = {*AgentSettings.__struct_fields__} - {"is_dev", "node"}
+    fields = {*AgentSettings.__struct_fields__} - {"is_dev", "node", "http"}
     fields |= {f"node.{name}" for name in NodeSettings.__struct_fields__}
-    assert known == fields
+    assert {name for name in known if not name.startswith("http.")} == fields
+    attrgetter(*known)(read(tmp_path, "-dev")[0])
     assert not RELOADED.keys() & FIXED.keys()
 
 

@@ -10,6 +10,7 @@ from quorate.agent.starting import startup_block
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status
+from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.agent import parse_flags
 
 ME = Member(NodeId("0b6e"), "n1", "127.0.0.1:8300")
@@ -22,7 +23,7 @@ BLANK = Status(
 def block(status: Status, *flags: str) -> dict[str, str]:
     """The rows of the block by name."""
     settings, _ = settings_of(parse_flags([*flags, "-bind=127.0.0.1", "-node=n1"]))
-    text = startup_block(settings, status, Path("/data"), "0.1.0", "1.22.0")
+    text = startup_block(settings, status, Path("/data"))
     first, *rows, last = text.splitlines()
     assert (first, last) == ("==> Quorate agent running", "==> Log:")
     return {name.strip(): value for name, _, value in (row.partition(": ") for row in rows)}
@@ -32,7 +33,7 @@ def test_a_node_that_waits_says_for_whom() -> None:
     flags = ("-server", "-data-dir=/data", "-bootstrap-expect=3", "-retry-join=10.0.0.2:8300")
     rows = block(BLANK, *flags)
     assert rows["Node"] == "n1 (0b6e)"
-    assert rows["Version"] == "0.1.0 (HTTP API of Consul 1.22.0)"
+    assert rows["Version"] == f"{QUORATE_VERSION} (HTTP API of Consul {CONSUL_VERSION})"
     assert (rows["Cluster"], rows["Members"]) == ("none yet", "none yet")
     assert rows["Joins"] == "10.0.0.2:8300"
     assert rows["State"] == "waiting for 2 of 3 nodes to bootstrap"
