@@ -50,14 +50,11 @@ class ConnectionFlags(msgspec.Struct, dict=True):
         self.check()
         _probe(endpoints.parse(self.node))
         client = Client(self.node, token=self.secret, deadline_s=DEADLINE_S)
-        if self.datacenter:  # a cluster is one data center: no other is reachable through it
-            about = msgspec.json.decode(
-                client.call("GET", "/v1/agent/self").body, type=dict[str, dict[str, Any]]
-            )
-            if about["Config"].get("Datacenter") != self.datacenter:
-                error = RequestError("bad_request", f"no data center {self.datacenter!r} here")
-                error.response = "Unexpected response code: 500 (No path to datacenter)"
-                raise error
+        wanted = self.datacenter  # a cluster is one data center: no other is reachable through it
+        if wanted and facts_of(client)["Config"].get("Datacenter") != wanted:
+            error = RequestError("bad_request", f"no data center {wanted!r} here")
+            error.response = "Unexpected response code: 500 (No path to datacenter)"
+            raise error
         return client
 
     def check(self) -> None:
@@ -70,11 +67,7 @@ class ConnectionFlags(msgspec.Struct, dict=True):
         for name in ("ca_file", "ca_path", "client_cert", "client_key", "tls_server_name"):
             if getattr(self, name):
                 flag = f"-{name.replace('_', '-')}"
-                raise RequestError(
-                    "unsupported",
-                    f"{flag} asks for TLS, which Quorate does not have yet; nothing was sent. "
-                    f"Leave {flag} out to go on without protection",
-                )
+                raise environment.no_tls(flag, f"Leave {flag} out")
 
     def close(self) -> None:
         """Close the client, if there is one."""
@@ -122,6 +115,12 @@ class ConnectionFlags(msgspec.Struct, dict=True):
                 return Operator(client).overview().reason
         except QuorateError:  # another server, or no answer: the command itself reports it
             return ""
+
+
+def facts_of(client: Client) -> dict[str, dict[str, Any]]:
+    """What a node reports about itself, by section."""
+    reply = client.call("GET", "/v1/agent/self")
+    return msgspec.json.decode(reply.body, type=dict[str, dict[str, Any]])
 
 
 def _probe(endpoint: endpoints.Endpoint) -> None:

@@ -51,13 +51,9 @@ def demo(
 
 def _end_like_ctrl_c() -> None:
     """Let SIGTERM and a closed terminal have the effect of Ctrl-C: the nodes end, too."""
-
-    def interrupt(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup
-            signal.signal(number, interrupt)
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:

@@ -27,10 +27,6 @@ def whole_number(text: str) -> int:
     return int(f"{octal[1]}o{octal[2]}" if octal else text, 0)
 
 
-def _switch(text: str) -> bool:
-    return _SWITCH[text.lower()]
-
-
 class FlagKind(NamedTuple):
     """The kind of a flag's value: its name in the help, its parser; whether the flag may repeat."""
 
@@ -40,7 +36,7 @@ class FlagKind(NamedTuple):
     is_repeatable: bool = False
 
 
-SWITCH = FlagKind("", _switch)
+SWITCH = FlagKind("", lambda text: _SWITCH[text.lower()])
 KINDS: dict[Any, FlagKind] = {
     bool: SWITCH,
     str: FlagKind("VALUE", str),

@@ -71,7 +71,8 @@ def lock(
         failure, forwarded = asyncio.run(_run(connection.node, connection.secret, job, guard))
     except SemaphoreError as error:
         fail(error.text + f": say -n={error.limit}" * bool(error.limit))
-    except LockHeldError:
+    except LockHeldError as error:
+        job.tell(error.text)
         fail("Shutdown triggered or timeout during lock acquisition")
     except LockLostError as error:
         fail(f"Lock lost, the command was stopped: {error.text}")
@@ -110,13 +111,9 @@ async def _run(node: str, token: str, job: LockedCommand, guard: Guard) -> Ended
     semaphore = f"semaphore (limit {job.limit}) at prefix: {job.prefix}"
     job.tell(f"Setting up {semaphore if job.limit > 1 else f'lock at path: {job.prefix}/.lock'}")
     async with AsyncClient(node, token=token) as client:
-        try:
-            async with _held(client, job) as held:
-                job.tell("Lock taken, running the command")
-                ended = await _run_command(client, job, held, guard)
-        except LockHeldError as error:
-            job.tell(error.text)
-            raise
+        async with _held(client, job) as held:
+            job.tell("Lock taken, running the command")
+            ended = await _run_command(client, job, held, guard)
         job.tell("Lock given back")
     return ended
 

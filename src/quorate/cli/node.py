@@ -7,9 +7,7 @@ from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
-
-from quorate.cli.connect import ConnectionFlags, connected
+from quorate.cli.connect import ConnectionFlags, connected, facts_of
 from quorate.cli.flags import About
 from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
@@ -17,8 +15,6 @@ from quorate.client.structs import MemberInfo
 from quorate.client.sync.operator import Operator
 
 EXIT_NONE = 2  # Consul's
-
-# --- members -----------------------------------------------------------------------------
 
 
 @connected("members", "", "Error retrieving members")
@@ -68,9 +64,6 @@ def _row(member: MemberInfo, *, wan: bool, detailed: bool) -> list[str]:
     return [*row, kind, build, tags.get("vsn", "2"), tags.get("dc", "dc1")]
 
 
-# --- its state -------------------------------------------------------------------
-
-
 @connected("info")
 def info(connection: ConnectionFlags, *, json: Json = False) -> None:
     """Show the statistics of a node, by section.
@@ -79,9 +72,7 @@ def info(connection: ConnectionFlags, *, json: Json = False) -> None:
         quorate info
         quorate info -http-addr=10.0.0.2:8500 -json
     """
-    reply = connection.client.call("GET", "/v1/agent/self")
-    about = msgspec.json.decode(reply.body, type=dict[str, dict[str, Any]])
-    stats: dict[str, dict[str, Any]] = about.get("Stats", {})
+    stats = facts_of(connection.client).get("Stats", {})
     if json:
         say_json(stats)
         return
@@ -124,9 +115,6 @@ def monitor(
     finally:
         line.close()
     note("The node ended the monitor: it stops.")
-
-
-# --- its process -------------------------------------------------------------------------
 
 
 @connected("reload", "", "Error reloading")

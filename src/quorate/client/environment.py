@@ -42,10 +42,10 @@ def check(environ: Mapping[str, str]) -> None:
     """
     for name in _TLS_SWITCHES:
         if environ.get(name, "").strip().lower() not in _OFF:
-            raise _no_tls(f"{name}={environ[name]}", name)
+            raise no_tls(f"{name}={environ[name]}", f"Unset {name}")
     for name in _TLS_VALUES:
         if environ.get(name, ""):
-            raise _no_tls(name, name)
+            raise no_tls(name, f"Unset {name}")
     for name, what in _SCOPES.items():
         if environ.get(name, "").lower() not in {"", "default"}:
             raise RequestError(
@@ -96,9 +96,10 @@ def authorization(environ: Mapping[str, str]) -> str:
     return f"Basic {b64encode(f'{user}:{password}'.encode('utf-8', 'surrogateescape')).decode()}"
 
 
-def _no_tls(what: str, name: str) -> RequestError:
+def no_tls(what: str, remedy: str) -> RequestError:
+    """The error for something that asks for TLS."""
     return RequestError(
         "unsupported",
         f"{what} asks for TLS, which Quorate does not have yet; nothing was sent. "
-        f"Unset {name} to go on without protection",
+        f"{remedy} to go on without protection",
     )
