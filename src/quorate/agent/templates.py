@@ -131,10 +131,22 @@ def _interface_ip(addresses: Addresses, name: str) -> str:
     return _texts(([each for each in found if not each.is_in(_LOCAL)] or found)[:1])
 
 
+def _interface_ips(addresses: Addresses, name: str) -> str:
+    return _texts(_of_interface(addresses, name))
+
+
+def _of_default_route(addresses: Addresses) -> Addresses:
+    return [each for each in addresses if each.is_default]
+
+
 def _usable(addresses: Addresses, *, is_private: bool) -> Addresses:
     usable = [each for each in addresses if "up" in each.flags and not each.is_in(_LOCAL)]
     ordered = _sorted(usable, "default,type,size")
     return [each for each in ordered if each.is_in(_SPECIAL) == is_private]
+
+
+def _first(addresses: Addresses, *, is_private: bool) -> str:
+    return _texts(_usable(addresses, is_private=is_private)[:1])
 
 
 def _all(addresses: Addresses, *, is_private: bool) -> str:
@@ -148,15 +160,15 @@ def _all(addresses: Addresses, *, is_private: bool) -> str:
 
 _SOURCES: dict[str, Function] = {
     "GetAllInterfaces": (0, list),
-    "GetDefaultInterfaces": (0, lambda found: [each for each in found if each.is_default]),
+    "GetDefaultInterfaces": (0, _of_default_route),
     "GetPrivateInterfaces": (0, partial(_usable, is_private=True)),
     "GetPublicInterfaces": (0, partial(_usable, is_private=False)),
-    "GetPrivateIP": (0, lambda found: _texts(_usable(found, is_private=True)[:1])),
-    "GetPublicIP": (0, lambda found: _texts(_usable(found, is_private=False)[:1])),
+    "GetPrivateIP": (0, partial(_first, is_private=True)),
+    "GetPublicIP": (0, partial(_first, is_private=False)),
     "GetPrivateIPs": (0, partial(_all, is_private=True)),
     "GetPublicIPs": (0, partial(_all, is_private=False)),
     "GetInterfaceIP": (1, _interface_ip),
-    "GetInterfaceIPs": (1, lambda found, name: _texts(_of_interface(found, name))),
+    "GetInterfaceIPs": (1, _interface_ips),
 }
 
 # --- functions ---------------------------------------------------------------------------------
@@ -191,15 +203,31 @@ def _count(text: str) -> int:
         raise TemplateError(f"{text!r} is no number") from None
 
 
+def _limited(addresses: Addresses, count: str) -> Addresses:
+    return addresses[: max(_count(count), 0)]
+
+
+def _from_offset(addresses: Addresses, count: str) -> Addresses:
+    return addresses[_count(count) :]
+
+
+def _attribute_of_first(addresses: Addresses, name: str) -> str:
+    return _attribute(addresses[0], name) if addresses else ""
+
+
+def _joined(addresses: Addresses, name: str, by: str) -> str:
+    return by.join(_attribute(each, name) for each in addresses)
+
+
 _FUNCTIONS: dict[str, Function] = {
     "include": (2, _selected),
     "exclude": (2, partial(_selected, is_excluded=True)),
     "sort": (1, _sorted),
-    "limit": (1, lambda found, count: found[: max(_count(count), 0)]),
-    "offset": (1, lambda found, count: found[_count(count) :]),
+    "limit": (1, _limited),
+    "offset": (1, _from_offset),
     "unique": (1, _unique),
-    "attr": (1, lambda found, name: _attribute(found[0], name) if found else ""),
-    "join": (2, lambda found, name, by: by.join(_attribute(each, name) for each in found)),
+    "attr": (1, _attribute_of_first),
+    "join": (2, _joined),
 }
 
 

@@ -148,14 +148,15 @@ async def _run_command(client: AsyncClient, job: LockedCommand, held: Held, guar
         loop.add_signal_handler(number, forward, number)
     await guard.run(job.command, environment, passes_stdin=job.passes_stdin)
     heartbeats = asyncio.create_task(_send_heartbeats(client, held, guard))
-    failure = None
+    has_ended = False
     try:
         failure = await guard.ended()
+        has_ended = True
         if _ENDING.intersection(forwarded):
             guard.end_group()
     finally:
         heartbeats.cancel()
-        if failure is None:  # the lock is lost
+        if not has_ended:  # the lock is lost
             await guard.stop()
         for number in _FORWARDED:
             loop.remove_signal_handler(number)

@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any
 
 SILENCE_S = 1.2
@@ -113,6 +114,10 @@ def _line(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+def _ignored(number: int, frame: FrameType | None) -> None:
+    """A handler that does nothing. Not SIG_IGN: the command would inherit that."""
+
+
 def fork_guard() -> Guard:
     """Fork the guard. To be called before there are threads or a loop."""
     ours, theirs = socket.socketpair()
@@ -124,9 +129,8 @@ def fork_guard() -> Guard:
         try:
             ours.close()
             os.setpgid(0, 0)
-            # Handlers that do nothing, not SIG_IGN: the command would inherit that.
             for number in _CAUGHT:
-                signal.signal(number, lambda *_: None)
+                signal.signal(number, _ignored)
             asyncio.run(_guard(theirs))
             code = 0
         finally:

@@ -98,7 +98,7 @@ class Replica:
         self.learner = Learner(applied, tail)
         self.election = Election(settings.timing, rng, now_s)
         self.leadership: Leadership | None = None
-        self._checkpoint, self.removed_in = (Slot(0), 0), 0
+        self._checkpoint, self.removed_in, self._failed_why = (Slot(0), 0), 0, ""
         self.linked: set[NodeId] = set()
         roles = (membership, self.acceptor, self.learner)
         self.release = Release(*roles)
@@ -106,7 +106,6 @@ class Replica:
         self.durable = Durable(me, membership, self.learner, self.learning, self.election)
         self.pre_votes = PreVotes(me, *roles, self.election)
         self._wait_until_s = now_s + settings.timing.election_timeout_s
-        self._failed_why = ""
         self.recall = recall or Recall(me, 1, 0, Blank())
         of_all: Handlers = {
             PreVote: lambda sender, message, now_s: self.pre_votes.on_pre_vote(
@@ -119,7 +118,7 @@ class Replica:
             Recognized: lambda sender, message, _: self.recall.on_recognized(sender, message),
         }
         self.recall.begin(NO_BALLOT, applied, self._wait_until_s)
-        self._handlers: Handlers = of_all | {
+        of_members: Handlers = {
             Accept: self._on_accept,
             Accepted: self._on_accepted,
             Heartbeat: self._on_heartbeat,
@@ -133,10 +132,11 @@ class Replica:
                 self.durable.on_stored(message) if sender == self.me else []
             ),
         }
-        self._of_non_members: Handlers = of_all | dict.fromkeys(
-            (Accept, Heartbeat, PreVoteAnswer),
-            lambda sender, message, _: self.learning.on_non_member(sender, message),
-        )
+        of_others: Handlers = {
+            kind: lambda sender, message, _: self.learning.on_non_member(sender, message)
+            for kind in (Accept, Heartbeat, PreVoteAnswer)
+        }
+        self._handlers, self._of_non_members = of_all | of_members, of_all | of_others
         self._refused: Handlers = {Restarted: of_all[Restarted]}
 
     # --- for the node ------------------------------------------------------------------------

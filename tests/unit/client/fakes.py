@@ -125,7 +125,7 @@ class Node:
     """A node: `script` answers, `seen` remembers."""
 
     def __init__(self, script: Script) -> None:
-        self.script = script
+        self.script: Script = script
         self.seen: list[Seen] = []
         self.connections: list[_Connection] = []
         self.port = 0

@@ -322,7 +322,11 @@ def test_only_what_is_used_is_asked_for_at_the_start(
     used_bytes, size_bytes = tables.used_bytes, tables.size_bytes
     tables.close()
     asked: list[int] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda *given: asked.append(given[2]))
+
+    def noted(_file: int, _offset: int, length: int, _advice: int) -> None:
+        asked.append(length)
+
+    monkeypatch.setattr(os, "posix_fadvise", noted)
     LmdbTables(tmp_path).close()
     assert asked == [used_bytes]
     assert used_bytes < size_bytes
