@@ -19,10 +19,14 @@ def _pair(text: str) -> dict[str, str]:
     return {name: value}
 
 
+def _alone(text: str) -> list[str]:
+    return [text]
+
+
 _KINDS = {
     ValueKind.SWITCH: SWITCH,
     ValueKind.WHOLE: KINDS[int],
-    ValueKind.TEXTS: FlagKind("VALUE", lambda text: [text]),
+    ValueKind.TEXTS: FlagKind("VALUE", _alone),
     ValueKind.NAMES: FlagKind("KEY:VALUE", _pair),
 }
 """The kind of a flag, by the kind of its key, with values as a file gives them; else text."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 from quorate.cli.commands import command
@@ -49,11 +50,15 @@ def demo(
         fail("Error! Acknowledged writes were lost or copies differ. Please report this.")
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
 def _end_like_ctrl_c() -> None:
     """Let SIGTERM and a closed terminal have the effect of Ctrl-C: the nodes end, too."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(number, _interrupt)
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:

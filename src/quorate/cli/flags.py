@@ -36,7 +36,11 @@ class FlagKind(NamedTuple):
     is_repeatable: bool = False
 
 
-SWITCH = FlagKind("", lambda text: _SWITCH[text.lower()])
+def _switch(text: str) -> bool:
+    return _SWITCH[text.lower()]
+
+
+SWITCH = FlagKind("", _switch)
 KINDS: dict[Any, FlagKind] = {
     bool: SWITCH,
     str: FlagKind("VALUE", str),
