@@ -44,11 +44,12 @@ class Overviews:
                 for node, each in sorted(seen.items())
             )
         )
+        self.on_overview(overview, now_s)  # what is shown when this node no longer leads
         members = membership.newest.members
         return [Send(member.id, overview) for member in members if member.id != self._me]
 
     def on_overview(self, message: Overview, now_s: float) -> None:
-        """The leader reported the progress of all members."""
+        """The leader, perhaps this node, reported the progress of all members."""
         self._reported, self._reported_s = message.members, now_s
 
     def seen(

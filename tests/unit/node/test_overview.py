@@ -60,3 +60,15 @@ def test_a_member_that_never_answered_has_no_progress() -> None:
     assert status.watermark_of(member(1).id) == status.watermark_of(member(2).id) == Slot(1)
     assert status.watermark_of(member(3).id) == Slot(0)
     assert set(status.seen) == {member(1).id, member(2).id}
+
+
+def test_a_leader_that_stepped_down_shows_what_it_measured_itself() -> None:
+    lone = Lone(3)
+    lone.heartbeat(2)
+    lone.receive(2, Overview((MemberProgress(member(2).id, Slot(1), 600_000),)))
+    led(lone, 3.0)
+    before_s = lone.now_s
+    lone.wait(20)
+    status = lone.node.status(lone.now_s)
+    assert status.role == "follower"
+    assert status.seen[member(2).id].last_contact_s < lone.now_s - before_s + 1.5
