@@ -287,10 +287,10 @@ def test_a_guard_that_fails_ends_its_command() -> None:
     program = (
         "import asyncio\n"
         "from quorate.cli.lockguard import fork_guard\n"
-        "guard = fork_guard()\n"
+        "guard = fork_guard(['sleep', '3600'], passes_stdin=False)\n"
         "async def run():\n"
-        "    await guard.run(['sleep', '3600'], {}, passes_stdin=False)\n"
-        "    guard._socket.send(b'nonsense\\n')\n"
+        "    guard.run({})\n"
+        "    guard._socket.send(b'nonsense')\n"
         "    return await guard.ended()\n"
         "print(asyncio.run(run()))\n"
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -63,10 +62,8 @@ def lock(
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
     connection.client.close()  # it has reported an unreachable node
     command = ["/bin/sh", "-c", " ".join(command)] if shell else command
-    job = LockedCommand(
-        prefix, n, name, wait_s, command, passes_stdin=pass_stdin, is_verbose=verbose
-    )
-    guard = fork_guard()  # before there is another thread
+    job = LockRequest(prefix, n, name, wait_s, is_verbose=verbose)
+    guard = fork_guard(command, passes_stdin=pass_stdin)  # before there is another thread
     try:
         failure, forwarded = asyncio.run(_run(connection.node, connection.secret, job, guard))
     except SemaphoreError as error:
@@ -86,15 +83,13 @@ def lock(
         raise SystemExit(EXIT_CHILD)
 
 
-class LockedCommand(NamedTuple):
-    """What to run, and under which lock."""
+class LockRequest(NamedTuple):
+    """Which lock to hold, and how long to wait for it."""
 
     prefix: str
     limit: int
     name: str
     wait_s: float
-    command: Sequence[str]
-    passes_stdin: bool
     is_verbose: bool
 
     def tell(self, text: str) -> None:
@@ -107,19 +102,19 @@ Ended = tuple[str, Sequence[signal.Signals]]
 """Why the command failed, empty if it succeeded; and the signals that it was forwarded."""
 
 
-async def _run(node: str, token: str, job: LockedCommand, guard: Guard) -> Ended:
+async def _run(node: str, token: str, job: LockRequest, guard: Guard) -> Ended:
     semaphore = f"semaphore (limit {job.limit}) at prefix: {job.prefix}"
     job.tell(f"Setting up {semaphore if job.limit > 1 else f'lock at path: {job.prefix}/.lock'}")
     async with AsyncClient(node, token=token) as client:
         async with _held(client, job) as held:
             job.tell("Lock taken, running the command")
-            ended = await _run_command(client, job, held, guard)
+            ended = await _run_command(client, held, guard)
         job.tell("Lock given back")
     return ended
 
 
 @asynccontextmanager
-async def _held(client: AsyncClient, job: LockedCommand) -> AsyncGenerator[Held, None]:
+async def _held(client: AsyncClient, job: LockRequest) -> AsyncGenerator[Held, None]:
     """Hold the lock or semaphore; leave no keys behind."""
     name, wait_s = job.name, job.wait_s
     if job.limit > 1:
@@ -135,8 +130,7 @@ async def _held(client: AsyncClient, job: LockedCommand) -> AsyncGenerator[Held,
         await client.kv.delete(key, index=entry.modify_index)
 
 
-async def _run_command(client: AsyncClient, job: LockedCommand, held: Held, guard: Guard) -> Ended:
-    environment = os.environ | {"CONSUL_LOCK_HELD": "true", "QUORATE_LOCK_FENCE": str(held.fence)}
+async def _run_command(client: AsyncClient, held: Held, guard: Guard) -> Ended:
     forwarded: list[signal.Signals] = []
 
     def forward(number: signal.Signals) -> None:
@@ -146,7 +140,7 @@ async def _run_command(client: AsyncClient, job: LockedCommand, held: Held, guar
     loop = asyncio.get_running_loop()
     for number in _FORWARDED:
         loop.add_signal_handler(number, forward, number)
-    await guard.run(job.command, environment, passes_stdin=job.passes_stdin)
+    guard.run({"CONSUL_LOCK_HELD": "true", "QUORATE_LOCK_FENCE": str(held.fence)})
     heartbeats = asyncio.create_task(_send_heartbeats(client, held, guard))
     has_ended = False
     try:

@@ -12,7 +12,8 @@ GRD-2: when the connection is closed, or on request, the guard ends the command:
     after a signal ended the command (children of a shell ignore SIGINT) is killed, too.
 GRD-3: when the guard itself is killed, the kernel kills the command (parent-death signal).
 
-Messages go over a socket, a line of JSON each. The guard's last message is how the command ended.
+Messages go over a socket that keeps them apart, in JSON. The guard's last message is how the
+command ended.
 """
 
 import asyncio
@@ -26,7 +27,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
 
 SILENCE_S = 1.2
 """Less than what a lock is certainly held for after it was last known to be: a tenth of 15 s."""
@@ -35,7 +35,7 @@ TERMINATE_S = 5.0  # from SIGTERM to SIGKILL
 GRACE_S = 3.0  # how long to wait for the guard beyond that
 
 _PR_SET_PDEATHSIG = 1
-_LINE_BYTES_MAX = 16 * 1024 * 1024  # a command's whole environment is in one
+_MESSAGE_BYTES_MAX = 256 * 1024  # more than fits into a socket: the name of a command is in one
 _CAUGHT = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN,
     signal.SIGTTOU,
@@ -49,46 +49,27 @@ class Guard:
         self._has_run = False
         self._pid = pid
         self._socket = end
-        self._received = b""
         self._group = 0  # of the command, if it has one of its own
 
-    async def run(
-        self, command: Sequence[str], environment: Mapping[str, str], *, passes_stdin: bool
-    ) -> None:
-        """Start the command, in a group of its own, or in ours if it reads from our terminal."""
+    def run(self, variables: Mapping[str, str]) -> None:
+        """Start the command with our environment and these variables."""
         self._has_run = True
-        message = {
-            "run": list(command),
-            "environment": dict(environment),
-            "group": os.getpgrp() if passes_stdin else 0,
-            "stdin": passes_stdin,
-        }
-        await asyncio.get_running_loop().sock_sendall(self._socket, _line(message))
+        self.send(run=variables)
 
-    def send(self, **message: int) -> None:
+    def send(self, **message: object) -> None:
         """Send `signal=…` for the command, `stop=True` to end it, or nothing: a heartbeat."""
         with contextlib.suppress(OSError):  # it is gone, or hangs: silence has the same effect
-            self._socket.send(_line(message))
+            self._socket.send(_encoded(message))
 
     async def ended(self) -> str:
         """Wait until the command has ended; returns why it failed, empty if it succeeded."""
-        loop = asyncio.get_running_loop()
-        while True:
-            line, end, rest = self._received.partition(b"\n")
-            if end:
-                self._received = rest
-                message = json.loads(line)
-                if "ended" in message:
-                    return str(message["ended"])
-                self._group = int(message["group"])
-                continue
-            data = b""
-            with contextlib.suppress(ConnectionResetError):  # killed with messages unread
-                data = await loop.sock_recv(self._socket, 4096)
-            if not data:
-                self.end_group()
-                return "signal: SIGKILL"
-            self._received += data
+        while data := await _read(self._socket):
+            message = json.loads(data)
+            if "ended" in message:
+                return str(message["ended"])
+            self._group = int(message["group"])
+        self.end_group()
+        return "signal: SIGKILL"
 
     def end_group(self) -> None:
         """Kill what is left of the command's group; only after a signal has ended the command."""
@@ -110,17 +91,21 @@ class Guard:
                 os.waitpid(self._pid, 0)
 
 
-def _line(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+def _encoded(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message).encode()
 
 
 def _ignored(number: int, frame: FrameType | None) -> None:
     """A handler that does nothing. Not SIG_IGN: the command would inherit that."""
 
 
-def fork_guard() -> Guard:
-    """Fork the guard. To be called before there are threads or a loop."""
-    ours, theirs = socket.socketpair()
+def fork_guard(command: Sequence[str], *, passes_stdin: bool) -> Guard:
+    """Fork the guard. To be called before there are threads or a loop.
+
+    The command gets a group of its own, or ours if it reads from our terminal.
+    """
+    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    group = os.getpgrp() if passes_stdin else 0
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -131,37 +116,33 @@ def fork_guard() -> Guard:
             os.setpgid(0, 0)
             for number in _CAUGHT:
                 signal.signal(number, _ignored)
-            asyncio.run(_guard(theirs))
+            asyncio.run(_guard(theirs, command, group))
             code = 0
         finally:
             os._exit(code)
     theirs.close()
-    ours.setblocking(False)
     return Guard(pid, ours)
 
 
-async def _guard(end: socket.socket) -> None:
+async def _guard(end: socket.socket, command: Sequence[str], group: int) -> None:
     """The guard's process: run one command; nothing if the other end is closed before that."""
-    reader, writer = await asyncio.open_connection(sock=end, limit=_LINE_BYTES_MAX)
-    if not (line := await _read(reader)):
+    if not (data := await _read(end)):
         return
-    message = json.loads(line)
     try:
-        child = _start(message, end.fileno())
+        child = _start(command, json.loads(data)["run"], group, end.fileno())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        failure = f"{message['run'][0]}: {reason}"
+        failure = f"{command[0]}: {reason}"
     else:
-        control = _Control(child, has_group=not message["group"])
-        following = asyncio.create_task(control.follow(reader))
+        control = _Control(child, has_group=not group)
+        following = asyncio.create_task(control.follow(end))
         following.add_done_callback(_exit_on_error)
         code = await asyncio.to_thread(child.wait)
         following.cancel()
         failure = f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         failure = failure if code else ""
     with contextlib.suppress(OSError):  # the other end is gone
-        writer.write(_line({"ended": failure}))
-        await writer.drain()
+        end.send(_encoded({"ended": failure}))
 
 
 def _exit_on_error(following: asyncio.Task[None]) -> None:
@@ -170,16 +151,18 @@ def _exit_on_error(following: asyncio.Task[None]) -> None:
         os._exit(1)
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    """The next line; empty if the other end is gone, even with messages that it has not read."""
+async def _read(end: socket.socket) -> bytes:
+    """The next message; empty if the other end is gone, even with messages that it has not read."""
     try:
-        return await reader.readline()
+        return await asyncio.get_running_loop().sock_recv(end, _MESSAGE_BYTES_MAX)
     except ConnectionResetError:
         return b""
 
 
-def _start(message: Mapping[str, Any], end: int) -> subprocess.Popen[bytes]:
-    guard, group = os.getpid(), message["group"]
+def _start(
+    command: Sequence[str], variables: Mapping[str, str], group: int, end: int
+) -> subprocess.Popen[bytes]:
+    guard = os.getpid()
     libc = ctypes.CDLL(None)
 
     def die_with_the_guard() -> None:
@@ -188,12 +171,12 @@ def _start(message: Mapping[str, Any], end: int) -> subprocess.Popen[bytes]:
             os._exit(1)
         # Sent before the command can start others: the group finds them if the guard is killed.
         with contextlib.suppress(OSError):
-            os.write(end, _line({"group": 0 if group else os.getpid()}))
+            os.write(end, _encoded({"group": 0 if group else os.getpid()}))
 
     return subprocess.Popen(  # noqa: S603 - what the user asked to run
-        message["run"],
-        env=message["environment"],
-        stdin=None if message["stdin"] else subprocess.DEVNULL,
+        command,
+        env=os.environ | variables,
+        stdin=None if group else subprocess.DEVNULL,
         process_group=group,
         preexec_fn=die_with_the_guard,  # noqa: PLW1509 - there is one thread; it makes few calls
     )
@@ -208,16 +191,16 @@ class _Control:
         self._is_stopped = False
         self._is_ending = False
 
-    async def follow(self, reader: asyncio.StreamReader) -> None:
+    async def follow(self, end: socket.socket) -> None:
         """Act on messages until the connection is closed; then end the command."""
         while not self._is_ending:
-            try:
-                line = await asyncio.wait_for(_read(reader), SILENCE_S)
-            except TimeoutError:
+            reading = asyncio.create_task(_read(end))
+            await asyncio.wait([reading], timeout=SILENCE_S)
+            if not reading.done():
                 self._send(signal.SIGSTOP)
                 self._is_stopped = True
-                line = await _read(reader)
-            message = json.loads(line) if line else {"stop": True}
+            data = await reading
+            message = json.loads(data) if data else {"stop": True}
             if "signal" in message:
                 self._send(signal.Signals(message["signal"]))
             elif "stop" in message:
