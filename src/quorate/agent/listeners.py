@@ -5,6 +5,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from quorate.agent.settings import UNIX, AgentSettings
+from quorate.agent.starting import cannot_listen
 from quorate.base.ports import Local
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.process import Process
@@ -14,30 +15,31 @@ from quorate.net.unix import UnixListener
 
 
 class HttpListeners:
-    """The HTTP servers of one node, one per client address; `host` is the one opened last."""
+    """The HTTP servers of one node, one per client address."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._servers: list[ConsulServer] = []
         self._files: list[UnixListener] = []
-        self.host = ""
 
     async def open(self, local: Local, settings: AgentSettings, process: Process) -> None:
         """Accept clients of a node; `process` serves their requests about the process.
 
         Raises:
-            OSError: An address cannot be used.
+            StartError: An address cannot be used.
         """
         common = shared(settings.http)
         for host in settings.clients:
-            self.host = host
             server = ConsulServer(local, settings.http, common, self._log.warning, process)
-            if host.startswith(UNIX):
-                listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)
-                self._files.append(listener)
-                server.start_on(listener.socket)
-            elif settings.http_port is not None:
-                await server.start(host, settings.http_port)
+            try:
+                if host.startswith(UNIX):
+                    listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)
+                    self._files.append(listener)
+                    server.start_on(listener.socket)
+                elif settings.http_port is not None:
+                    await server.start(host, settings.http_port)
+            except OSError as error:
+                raise cannot_listen(error, host, settings.http_port or 0) from error
             self._servers.append(server)
 
     def reconfigure(self, config: HttpConfig) -> None:

@@ -107,16 +107,9 @@ class AgentProcess:
 
     # --- the end -------------------------------------------------------------------------------
 
-    def terminate(self) -> None:
-        """SIGTERM."""
-        self._end(is_leaving=self.settings.leaves_on_terminate)
-
-    def interrupt(self) -> None:
-        """SIGINT."""
-        self._end(is_leaving=self.settings.leaves_on_interrupt)
-
-    def _end(self, *, is_leaving: bool) -> None:
-        if not is_leaving or self._server is None or self._leaving is not None:
+    def end(self, setting: str) -> None:
+        """SIGTERM or SIGINT: stop, and leave the cluster before that if this setting says so."""
+        if not getattr(self.settings, setting) or self._server is None or self._leaving is not None:
             self.stopping.set()
             return
         log = self.logs.log

@@ -128,8 +128,8 @@ def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
 
 async def _serve(process: AgentProcess, data_dir: Path) -> int:
     loop, settings, log = asyncio.get_running_loop(), process.settings, process.logs.log
-    loop.add_signal_handler(signal.SIGINT, process.interrupt)
-    loop.add_signal_handler(signal.SIGTERM, process.terminate)
+    loop.add_signal_handler(signal.SIGINT, process.end, "leaves_on_interrupt")
+    loop.add_signal_handler(signal.SIGTERM, process.end, "leaves_on_terminate")
     loop.add_signal_handler(signal.SIGHUP, process.hang_up)
     try:
         listener = first_listener(settings.bind, settings.server_port)
@@ -142,11 +142,9 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
         try:
             await listeners.open(server.local, settings, process)
             stack.enter_context(pid_file(settings.pid_file))
-        except (OSError, StartError) as error:
+        except StartError:
             await listeners.close()
             await server.close(is_clean=True)
-            if isinstance(error, OSError):
-                raise cannot_listen(error, listeners.host, settings.http_port or 0) from error
             raise
         process.started(server, listeners)
         _log_start(process, data_dir, server)
