@@ -134,7 +134,7 @@ class CliCommand:
         if line is None:
             return
         if line.faults:
-            raise self.error(line.faults[0])
+            raise UsageError(self.path, self.usage, line.faults[0])
         values = {flag.parameter: flag.default for flag in self.flags.values()}
         for flag, value in line.given:
             is_more = flag.kind.is_repeatable
@@ -145,16 +145,10 @@ class CliCommand:
             fail(f"Error! Missing {self._only} argument")
         self._call(*line.arguments, **values)
 
-    def error(self, fault: str) -> UsageError:
-        """The error for an invalid command line."""
-        return UsageError(self.path, self.usage, fault)
 
-
-def command(
-    path: str, takes: str = "", *, is_verbatim: bool = False
-) -> Callable[[Function], CliCommand]:
+def command(path: str, takes: str = "") -> Callable[[Function], CliCommand]:
     """Make a command of a function; see `CliCommand`."""
-    return lambda function: CliCommand(path, function, takes, is_verbatim=is_verbatim)
+    return lambda function: CliCommand(path, function, takes)
 
 
 class CommandGroup:

@@ -1,6 +1,5 @@
 """`quorate kv export` and `import`: keys as a file, in Consul's JSON."""
 
-import base64
 import json
 import posixpath
 from typing import Annotated
@@ -45,11 +44,8 @@ def export(connection: ConnectionFlags, prefix: str = "") -> None:
     """
     prefix = key_below(prefix, "PREFIX", may_be_empty=True)
     entries = connection.client.kv.tree(prefix, stale=connection.stale)
-    rows = [
-        {"key": each.key, "flags": each.flags, "value": base64.b64encode(each.value).decode()}
-        for each in entries
-    ]
-    say(json.dumps(rows, indent="\t", ensure_ascii=False))
+    rows = [Exported(each.key, each.flags, each.value) for each in entries]
+    say(json.dumps(msgspec.to_builtins(rows), indent="\t", ensure_ascii=False))
 
 
 def joined(prefix: str, key: str) -> str:
