@@ -109,7 +109,6 @@ OPENS_BY_ITSELF = {
     "net/connector.py",
     "lab/proxy.py",  # passes bytes on between nodes, and stands in for the network
     "cli/connect.py",  # looks whether somebody listens, and says nothing
-    "cli/lockguard.py",  # the socket to the process beside it, which is there already
 }
 
 
