@@ -22,7 +22,7 @@ from quorate.client.arguments import (
 )
 from quorate.client.errors import LockLostError, SemaphoreError
 from quorate.client.requests import kv_path
-from quorate.client.structs import KvEntry
+from quorate.client.structs import Behavior, KvEntry
 
 LOCK_FLAG = 0x2DDCCBC058A50C18  # marks a key as a lock, for all clients of Consul's API
 SEMAPHORE_FLAG = 0xE0F69A2BAA414DE0  # the same for the document of a semaphore
@@ -39,7 +39,11 @@ Lost = Callable[[str], object]
 
 
 class LockPlan(msgspec.Struct, frozen=True):
-    """The arguments of a lock; see `AsyncClient.lock`."""
+    """The arguments of a lock; see `AsyncClient.lock`.
+
+    Attributes:
+        behavior: What happens to the key when the session ends without a release.
+    """
 
     name: str
     value: bytes
@@ -47,6 +51,7 @@ class LockPlan(msgspec.Struct, frozen=True):
     wait_s: float
     lock_delay_s: float
     on_lost: Lost | None = None
+    behavior: Behavior = "release"
 
 
 def lock_plan(

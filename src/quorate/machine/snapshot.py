@@ -256,8 +256,14 @@ def _frames(data: Content, frame_bytes_max: int) -> Iterator[bytes]:
         head = data[place : place + HEAD_BYTES]
         length, crc = head_of(head)
         place += HEAD_BYTES
-        if len(head) < HEAD_BYTES or length > min(frame_bytes_max, len(data) - place):
+        if len(head) < HEAD_BYTES or length > len(data) - place:
             raise RequestError("bad_request", "the snapshot is cut short")
+        if length > frame_bytes_max:
+            text = (
+                f"a piece has {length} bytes, a command at most {frame_bytes_max}: it holds a "
+                "longer value than limits.kv_max_value_size allows; raise that on all nodes first"
+            )
+            raise RequestError("too_large", text)
         body = data[place : place + length]
         place += length
         if not Chunk(body, crc).is_whole(crc32):

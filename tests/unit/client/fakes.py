@@ -247,11 +247,12 @@ class Store:
         return self.index
 
     def end(self, session: str) -> None:
-        """End a session, releasing what it holds."""
-        self.sessions.pop(session, None)
+        """End a session, releasing or deleting what it holds."""
+        ended = self.sessions.pop(session, None) or {}
+        is_deleting = ended.get("Behavior") == "delete"
         for key, row in tuple(self.rows.items()):
             if row.session == session:
-                self.write(key, row.value)
+                self.write(key, None if is_deleting else row.value)
 
     def _kv(self, seen: Seen, key: str) -> Answer:
         if seen.method == "GET":

@@ -335,3 +335,17 @@ def test_a_release_that_is_cancelled_ends_the_hold_all_the_same(count: int) -> N
                 assert len(listed(store)) == 1
 
     asyncio.run(run())
+
+
+def test_a_holder_that_crashes_leaves_no_key_behind() -> None:
+    async def run() -> None:
+        store = Store()
+        async with a_client(store) as (client, _):
+            held = await client.semaphore("s", 2).acquire()
+            assert store.sessions[held.session]["Behavior"] == "delete"
+            store.end(held.session)  # by its TTL
+            async with client.semaphore("s", 2):
+                pass
+            assert store.rows == {}
+
+    asyncio.run(run())

@@ -305,3 +305,16 @@ def test_any_damage_is_found(data: st.DataObject) -> None:
         verify(DOMAINS, broken)
     with pytest.raises(RequestError):
         verify(DOMAINS, whole + b"x" + broken)
+
+
+def test_a_value_above_todays_limit_is_named_and_not_taken_for_damage() -> None:
+    """The limit may be lowered while longer values are stored."""
+    lab = Lab()
+    lab.apply(KvSet(b"k", bytes(2000)))
+    data = snapshot_of(lab)
+    assert verify(DOMAINS, data, frame_bytes_max=4000).rows > 0
+    with pytest.raises(RequestError, match="kv_max_value_size") as caught:
+        verify(DOMAINS, data, frame_bytes_max=1000)
+    assert caught.value.code == "too_large"
+    with pytest.raises(RequestError, match="cut short"):
+        verify(DOMAINS, data[:-1000], frame_bytes_max=1000)

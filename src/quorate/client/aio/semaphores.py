@@ -50,7 +50,9 @@ class AsyncSemaphore(AsyncLock):
     def __init__(
         self, kv: AsyncKv, sessions: AsyncSessions, plan: LockPlan, prefix: str, limit: int
     ) -> None:
-        super().__init__(kv, sessions, msgspec.structs.replace(plan, on_lost=self._on_lost))
+        # A holder that crashes must leave no key behind: all who wait read every key.
+        own = msgspec.structs.replace(plan, on_lost=self._on_lost, behavior="delete")
+        super().__init__(kv, sessions, own)
         self._prefix = prefix
         self._limit = arguments.whole("limit", limit, 1)
         self._document = f"{prefix}/.lock"

@@ -208,6 +208,7 @@ class Lock:
             self._session = self._sessions.create(
                 f"lock {plan.name}",
                 ttl_s=plan.ttl_s,
+                behavior=plan.behavior,
                 lock_delay_s=plan.lock_delay_s,
                 deadline_s=max(answer_s - begun_s, 0.0),
             )
