@@ -3,6 +3,7 @@
 import pytest
 
 from quorate.base.config import Limits, NodeSettings
+from quorate.base.errors import OutcomeUnknownError
 from quorate.base.messages import (
     Accept,
     Accepted,
@@ -10,6 +11,7 @@ from quorate.base.messages import (
     Forward,
     HeartbeatAnswer,
     SnapshotChunk,
+    TransferNow,
 )
 from quorate.sim.operations import Operation, OperationKind, OperationStatus
 from quorate.sim.partitions import PARTITIONS
@@ -221,12 +223,29 @@ def test_a_transfer_of_leadership_fails_no_write() -> None:
     old, heir = stage.leader, stage.followers[0]
     writes = [stage.write(host) for host in stage.cluster.living]
 
-    stage.change("transfer", heir.me, old)
+    results = stage.change("transfer", heir.me, old)
     writes += [stage.write(host) for host in stage.cluster.living]
 
+    stage.until(lambda: bool(results))
+    assert results == [None]
+    assert stage.cluster.leader is heir, "it is answered when it is done"
     stage.done(*writes)
-    stage.until(lambda: stage.cluster.leader is heir)
     stage.level()
+
+
+def test_a_transfer_to_a_node_that_does_not_take_over_is_no_success() -> None:
+    """And the leader goes on; it is not attempted again for the same request."""
+    stage = Stage()
+    old, heir = stage.leader, stage.followers[0]
+    lost = stage.catch(TransferNow, sender=old)
+    results = stage.change("transfer", heir.me, old)
+    stage.until(lambda: bool(results))
+    (error,) = results
+    assert isinstance(error, OutcomeUnknownError)
+    assert "has not taken over in time" in error.text
+    assert lost.caught
+    assert stage.cluster.leader is old
+    stage.done(stage.write(old))
 
 
 def test_a_paused_leader_notices_that_it_no_longer_leads() -> None:

@@ -199,13 +199,15 @@ def _check_majority(
 def transfer(connection: ConnectionFlags, node: str = "") -> None:
     """Transfer leadership to another node: the one given by name or id, or the best one.
 
+    It returns when that node leads.
+
     Examples:
         quorate cluster transfer
         quorate cluster transfer n2
     """
-    client = connection.client
+    operator = Operator(connection.client)
     try:
-        Operator(client).transfer(_one(Operator(client).servers(), node).id if node else "")
+        operator.transfer(_one(operator.servers(), node).id if node else "")
     except QuorateError as error:
         if not error.text.endswith(_NO_PEER):
             raise
@@ -214,7 +216,8 @@ def transfer(connection: ConnectionFlags, node: str = "") -> None:
             "`quorate cluster list` shows the nodes; `quorate cluster add NODE` gives a learner a "
             "vote."
         )
-    say(f"Success! {f'Leader is to be: {node}' if node else 'Leadership transferred'}")
+    leader = next((each.node for each in operator.servers() if each.leader), "")
+    say(f"Success! Leader is now: {leader or node}")
 
 
 @command("cluster recover")

@@ -15,6 +15,8 @@ MEM-4: a change is answered when the older configuration is out of force, and a 
 MEM-5: no node becomes a member under the name of another one that is reachable: the catalog, DNS
     and people identify members by name. A node with an empty directory has a new id and its old
     name: it is admitted once the old id is not reachable.
+MEM-6: a transfer is answered by the successor, when it serves: the request is repeated to whoever
+    leads. The leader before it answers only that the successor has not taken over in time.
 """
 
 from collections.abc import Sequence
@@ -55,7 +57,13 @@ JOIN = 0
 
 _ERRORS: dict[str, type[QuorateError]] = {
     code: kind
-    for kind in (ConflictError, NotFoundError, RequestError, UnavailableError)
+    for kind in (
+        ConflictError,
+        NotFoundError,
+        OutcomeUnknownError,
+        RequestError,
+        UnavailableError,
+    )
     for code in sorted(kind.codes)
 }
 
@@ -67,6 +75,7 @@ class Pending(msgspec.Struct):
     ticket: Ticket
     deadline_s: float
     sent_s: float = float("-inf")
+    sent_to: Sequence[NodeId] = ()
 
 
 class Reconfiguration:
@@ -108,8 +117,8 @@ class Reconfiguration:
             if now_s >= pending.deadline_s:
                 del self.pending[number]
                 effects.append(ChangeDone(pending.ticket, self._late(pending)))
-            elif whom and now_s - pending.sent_s >= REPEAT_S:
-                pending.sent_s = now_s
+            elif whom and (now_s - pending.sent_s >= REPEAT_S or whom != pending.sent_to):
+                pending.sent_s, pending.sent_to = now_s, whom
                 effects += [Send(node, pending.ask) for node in whom]
         return effects
 
@@ -148,7 +157,7 @@ class Reconfiguration:
         replica: Replica,
         now_s: float,
     ) -> list[Effect]:
-        """Decide on a request; a refusal is sent at once, success when MEM-4 allows it."""
+        """Decide on a request; a refusal is sent at once, success when MEM-4 or 6 allows it."""
         leadership, membership = replica.leadership, replica.membership
         if leadership is None or not leadership.is_serving:
             return [Send(sender, ChangeAnswer(message.number, "not_leader", ""))]
@@ -164,9 +173,7 @@ class Reconfiguration:
             if not _is_made(message, membership):
                 return [Send(sender, ChangeAnswer(message.number, error.code, error.text))]
             effects = []  # made before: it may have been asked for again after a lost answer
-        self._awaited[sender, message.number] = message
-        if len(self._awaited) > AWAITED_MAX:
-            del self._awaited[next(iter(self._awaited))]
+        self._await((sender, message.number), message)
         return effects + self.responses(replica)
 
     def responses(self, replica: Replica) -> list[Effect]:
@@ -279,15 +286,25 @@ class Reconfiguration:
         membership: Membership,
         now_s: float,
     ) -> list[Effect]:
-        to = message.member.id
+        """Begin a transfer, once for each request (MEM-6)."""
+        asked, to = (sender, message.number), message.member.id
         if to == self._me:
-            answer = ChangeAnswer(message.number, "", "")
-        elif to not in membership.newest.voter_ids:
-            answer = ChangeAnswer(message.number, "not_found", "no voter has that id")
-        else:
+            return [Send(sender, ChangeAnswer(message.number, "", ""))]
+        if to not in membership.newest.voter_ids:
+            return [Send(sender, ChangeAnswer(message.number, "not_found", "no voter has that id"))]
+        if asked not in self._awaited:
+            self._await(asked, message)
             leadership.transfer.begin(to, now_s)
-            answer = ChangeAnswer(message.number, "", "")
-        return [Send(sender, answer)]
+        elif leadership.transfer.to != to:
+            del self._awaited[asked]
+            code, text = "outcome_unknown", f"{message.member.name} has not taken over in time"
+            return [Send(sender, ChangeAnswer(message.number, code, text))]
+        return []
+
+    def _await(self, asked: tuple[NodeId, int], message: ChangeAsk) -> None:
+        self._awaited[asked] = message
+        if len(self._awaited) > AWAITED_MAX:
+            del self._awaited[next(iter(self._awaited))]
 
 
 def _check_name(

@@ -150,9 +150,10 @@ def test_leadership_is_transferred_and_nothing_fails(seed: int) -> None:
     leader = cluster.leader()
     assert leader is not None
     to = next(node for node in cluster.hosts if node != leader)
-    cluster.change(to, "transfer", to, "transfer")
+    cluster.change(leader if seed % 2 else to, "transfer", to, "transfer")
     for number in range(20):
         cluster.submit(leader, KvSet(b"k%d" % number, b"v"), number)
+        assert "transfer" not in cluster.changes or cluster.leader() == to
         cluster.run(0.02)
     cluster.run(2)
     assert cluster.changes["transfer"] is None
