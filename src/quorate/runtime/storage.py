@@ -25,6 +25,7 @@ from quorate.runtime.mapfile import STEP_BYTES
 from quorate.runtime.snapshots import open_tables
 from quorate.runtime.tables import FILE_NAME, LmdbTables
 from quorate.runtime.wal import Wal, WalSettings
+from quorate.runtime.writeback import WriteBack, system_write_out
 from quorate.wire.journal import LogIdentity
 
 MANY_ROWS = 500_000
@@ -70,6 +71,7 @@ class Storage:
         self.directory = open_datadir(path, cluster=cluster)
         self._cluster = cluster
         self._has_wal_started = False
+        self._write_back: WriteBack | None = None
         try:
             identity = LogIdentity(
                 self.directory.node_id, self.directory.incarnation, self.directory.nonce
@@ -130,6 +132,11 @@ class Storage:
         """
         self._has_wal_started = True
         self.directory.mark_log_begun(self._cluster)
+        write_out = system_write_out()
+        if write_out is not None and self.settings.wal.sync != "none":
+            path = self.directory.path / "tables" / FILE_NAME
+            self._write_back = WriteBack(path, lambda: self.tables.version, write_out)
+            self._write_back.start()
 
     def close(self, *, is_clean: bool) -> None:
         """Close everything.
@@ -137,6 +144,8 @@ class Storage:
         Args:
             is_clean: The node stopped regularly, so the tables are complete once synced.
         """
+        if self._write_back is not None:
+            self._write_back.close()
         if self._has_wal_started:
             self.wal.close()
         with contextlib.suppress(StorageError):  # then the next start builds them again

@@ -90,6 +90,9 @@ QUICKEST_FADES = 1.05
 """The quickest recent sync shows what the disk needs: others waited for a processor, too. It
 counts for less with each commit, so a disk that became slow is noticed after some dozen commits."""
 
+STALLED_S = 0.01
+"""A sync that took so long waited for the disk: the next one is not done in the caller."""
+
 _STOP = None
 _Job = Sequence[Persist] | _Rest | int | None
 Post = Callable[..., Any]
@@ -300,7 +303,9 @@ class Wal:
         self.stats.records += records
         self.stats.durations.note(took_s)
         self.stats.sync_s += 0.1 * (took_s - self.stats.sync_s)
-        self.stats.quickest_s = min(took_s, self.stats.quickest_s * QUICKEST_FADES)
+        if took_s < STALLED_S:
+            took_s = min(took_s, self.stats.quickest_s * QUICKEST_FADES)
+        self.stats.quickest_s = took_s
 
     @contextlib.contextmanager
     def _held(self) -> Generator[None, None, None]:

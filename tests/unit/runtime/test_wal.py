@@ -12,7 +12,7 @@ from quorate.base.errors import InvariantError, StorageError
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.records import Record, Vote
 from quorate.runtime.fileops import Files
-from quorate.runtime.wal import SyncMode, Wal, WalSettings
+from quorate.runtime.wal import STALLED_S, SyncMode, Wal, WalSettings
 from quorate.wire.fileops import Create, FileOp, Remove, Rename, Sync, SyncDirectory, Write
 from quorate.wire.journal import Layout, LogIdentity
 from tests.limits import HANG_S
@@ -185,14 +185,31 @@ def test_auto_syncs_inline_while_the_disk_is_quick(tmp_path: Path) -> None:
 def test_a_disk_that_became_slow_is_noticed_but_not_by_one_slow_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = Body(tmp_path, sync="auto", inline_below_s=1.0).start()
-    body.wal.stats.quickest_s = 0.5
-    monkeypatch.setattr(time, "perf_counter", count(step=10.0).__next__)
+    body = Body(tmp_path, sync="auto", inline_below_s=0.001).start()
+    body.wal.stats.quickest_s = 0.0005
+    monkeypatch.setattr(time, "perf_counter", count(step=0.005).__next__)
     modes = [body.wal.append(persists([vote(slot)])) for slot in range(1, 20)]
     assert modes[:10] == [True] * 10
     assert modes[-1] is False
     monkeypatch.undo()
     body.durable(19)
+    body.wal.close()
+
+
+def test_a_sync_that_waits_for_a_busy_disk_is_the_last_one_in_the_caller_until_one_is_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = Body(tmp_path, sync="auto", inline_below_s=STALLED_S).start()
+    body.wal.stats.quickest_s = STALLED_S / 2
+    monkeypatch.setattr(time, "perf_counter", count(step=2 * STALLED_S).__next__)
+    assert body.wal.append(persists([vote(1)]))
+    assert not body.wal.append(persists([vote(2)]))
+    body.durable(2)
+    monkeypatch.setattr(time, "perf_counter", count(step=STALLED_S / 4).__next__)
+    assert not body.wal.append(persists([vote(3)])), "the thread finds out that it is quick again"
+    body.durable(3)
+    assert body.wal.append(persists([vote(4)]))
+    monkeypatch.undo()
     body.wal.close()
 
 
