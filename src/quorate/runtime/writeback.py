@@ -5,7 +5,7 @@ that were changed half a minute ago at once, and each sync of the log waits for 
 around a large restore for 50 to 400 ms. So a thread goes through the file again and again, and has
 one piece of it after another written. That makes nothing durable, and nothing depends on it.
 
-Source: sync_file_range(2); RocksDB does the same with `bytes_per_sync`.
+Source: sync_file_range(2); RocksDB does so with its setting bytes_per_sync.
 """
 
 import ctypes
@@ -32,19 +32,19 @@ WriteOut = Callable[[int, int, int], object]
 """Begins to write the changed pages of a descriptor, from an offset on, so many bytes."""
 
 
-class Round(NamedTuple):
+class WritePlan(NamedTuple):
     """How one pass through the file is made: so many bytes at a time, with a pause after each."""
 
     piece_bytes: int
     pause_s: float
 
 
-def round_through(size_bytes: int) -> Round:
+def round_through(size_bytes: int) -> WritePlan:
     """The pieces for a file of this size: a large file takes longer, then larger pieces."""
     pieces_max = int(ROUND_S_MAX / PAUSE_S_MIN)
     piece_bytes = max(PIECE_BYTES, math.ceil(size_bytes / pieces_max))
     pieces = max(math.ceil(size_bytes / piece_bytes), 1)
-    return Round(piece_bytes, max(ROUND_S / pieces, PAUSE_S_MIN))
+    return WritePlan(piece_bytes, max(ROUND_S / pieces, PAUSE_S_MIN))
 
 
 def system_write_out() -> WriteOut | None:

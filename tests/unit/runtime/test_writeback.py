@@ -11,8 +11,8 @@ from quorate.runtime.writeback import (
     PIECE_BYTES,
     ROUND_S,
     ROUND_S_MAX,
-    Round,
     WriteBack,
+    WritePlan,
     round_through,
     system_write_out,
 )
@@ -30,7 +30,7 @@ def test_a_pass_covers_the_file_before_the_kernel_would_and_wakes_seldom(size: i
 
 
 def test_a_small_file_is_written_in_small_pieces() -> None:
-    assert round_through(16 * PIECE_BYTES) == Round(PIECE_BYTES, ROUND_S / 16)
+    assert round_through(16 * PIECE_BYTES) == WritePlan(PIECE_BYTES, ROUND_S / 16)
 
 
 def test_every_byte_of_the_file_is_in_one_piece(
@@ -58,7 +58,10 @@ def test_it_goes_through_a_file_that_changed_and_outlives_one_that_is_gone(
         asked.set()
         return versions[0]
 
-    write_back = WriteBack(path, version, lambda *_: written.set())
+    def write_out(_: int, __: int, ___: int) -> None:
+        written.set()
+
+    write_back = WriteBack(path, version, write_out)
     write_back.start()
     try:
         versions[0] = 1  # of a file that is not there
@@ -87,7 +90,7 @@ def test_a_file_that_does_not_change_is_left_alone(
         return 7
 
     written: list[int] = []
-    write_back = WriteBack(path, version, lambda *_: written.append(1))
+    write_back = WriteBack(path, version, lambda _, offset, __: written.append(offset))
     write_back.start()
     assert enough.wait(HANG_S)
     write_back.close()
