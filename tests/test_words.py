@@ -18,6 +18,7 @@ SOURCE = ROOT / "src/quorate"
 CLEAN: tuple[str, ...] = (
     "accounts",
     "agent",
+    "balancing",
     "base",
     "benchmarks",
     "catalog",
@@ -61,6 +62,7 @@ PAGES: tuple[str, ...] = (
     "docs/api/consul.md",
     "docs/api/errors.md",
     "docs/api/python.md",
+    "docs/balancing.md",
     "docs/benchmarks.md",
     "docs/cli.md",
     "docs/glossary.md",
