@@ -6,8 +6,9 @@ _EXPECT, _ALONE = "'bootstrap_expect > 0'", "'bootstrap = true'"
 _NOT_NEGATIVE = "Must be greater than or equal to zero"
 _BOOTSTRAP_MODE = "BootstrapExpect is set to 1; this is the same as Bootstrap mode."
 _ONLY_WAITS = (
-    "neither -bootstrap-expect nor -retry-join: this node waits for one of a cluster to connect to "
-    "it. For a new cluster give -bootstrap, or -bootstrap-expect N and -retry-join to N nodes"
+    "neither -bootstrap-expect nor -retry-join: unless it is a member already, this node waits for "
+    "one to connect to it. For a new cluster give -bootstrap, or -bootstrap-expect N and "
+    "-retry-join to N nodes"
 )
 _ONLY_WAITS_TO_BOOTSTRAP = "no -retry-join: this node waits until the others connect to it"
 _NO_CLIENTS = (

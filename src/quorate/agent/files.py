@@ -64,8 +64,12 @@ class ConfigValues:
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 self.faults.append(f"config: Open failed on {file}. open {file}: {reason}")
-            except (ValueError, RecursionError) as error:  # of the readers, and ours
+            except ValueError as error:  # of the readers, and ours
                 self.faults.append(f"failed to parse {file}: {error}")
+            except RecursionError:
+                self.faults.append(
+                    f"failed to parse {file}: its blocks or lists are nested too deeply"
+                )
             else:
                 faults: list[str] = []
                 self._add_block("", block, faults)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 import msgspec
@@ -23,14 +23,27 @@ LEAVE_S = 6.0
 class AgentProcess:
     """See `gateways.http.process.Process`.
 
+    Args:
+        sources: Of the configuration.
+        settings: Made of them.
+        logs: Of the process.
+        warned: The warnings of the configuration that were logged: a reload logs others only.
+
     Attributes:
         settings: In force; those that need a restart are as they were at the start.
         logs: Of the process.
         stopping: Set when the process is to end.
     """
 
-    def __init__(self, sources: ConfigSources, settings: AgentSettings, logs: Logs) -> None:
+    def __init__(
+        self,
+        sources: ConfigSources,
+        settings: AgentSettings,
+        logs: Logs,
+        warned: Sequence[str] = (),
+    ) -> None:
         self.settings = settings
+        self._warned = warned
         self.logs = logs
         self.stopping = asyncio.Event()
         self._sources = sources
@@ -47,7 +60,7 @@ class AgentProcess:
     def joining(self, addresses: tuple[str, ...]) -> "AgentProcess":
         """The same for a node that may only join a cluster."""
         settings = msgspec.structs.replace(self.settings, join=addresses, expect=0, is_alone=False)
-        return AgentProcess(self._sources, settings, self.logs)
+        return AgentProcess(self._sources, settings, self.logs, self._warned)
 
     # --- the configuration ---------------------------------------------------------------------
 
@@ -76,7 +89,9 @@ class AgentProcess:
             log.warning("not reloaded: nothing was changed", why=text)
             raise RequestError("bad_request", f"Failed to reload: {text}") from None
         for warning in warnings:
-            log.warning(warning)
+            if warning not in self._warned:
+                log.warning(warning)
+        self._warned = warnings
         old = self.settings
         changed = [name for name in RELOADED if attrgetter(name)(new) != attrgetter(name)(old)]
         fixed = [name for name in FIXED if attrgetter(name)(new) != attrgetter(name)(old)]

@@ -87,7 +87,7 @@ def run(sources: ConfigSources) -> int:
                 settings.http, spool_dir=str(data_dir), connections_max=connections_max
             )
             settings = msgspec.structs.replace(settings, http=http)
-            return _run_nodes(AgentProcess(sources, settings, logs), data_dir)
+            return _run_nodes(AgentProcess(sources, settings, logs, warnings), data_dir)
     except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:

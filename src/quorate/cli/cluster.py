@@ -244,7 +244,8 @@ def recover(
         made = recovered_from(data_dir, into)
     except QuorateError as error:
         fail_with(error, "Error! Nothing was recovered")
-    guessed = f"The last {made.guessed} slots may hold writes that were never acknowledged.\n"
+    slots = "slot" if made.guessed == 1 else f"{made.guessed} slots"
+    guessed = f"The last {slots} may hold writes that were never acknowledged.\n"
     text = (
         f"Success! Recovered {made.keys} keys, as of slot {made.slot}, into {into}\n"
         f"{guessed if made.guessed else ''}"

@@ -9,6 +9,8 @@ import pytest
 
 from quorate.agent.files import merged
 from quorate.agent.keys import FIXED, RELOADED
+from quorate.agent.logs import Logs
+from quorate.agent.process import AgentProcess
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
 from quorate.base.config import ClusterConfig, NodeSettings, Timing
 from quorate.cli.agent import parse_flags
@@ -597,3 +599,32 @@ def test_a_node_that_only_waits_for_others_says_so(
 ) -> None:
     _, warnings = read(tmp_path, f"-server -data-dir /d {flags}")
     assert [warning.partition(":")[0] for warning in warnings] == said
+
+
+@pytest.mark.parametrize("text", ["a {" * 50_000, "a = " + "[" * 50_000, "a " * 50_000 + "= 1"])
+def test_a_file_that_is_nested_too_deeply_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "deep.hcl"
+    path.write_text(text)
+    said = refused(tmp_path, f"-dev -config-file {path}")
+    assert said.strip().endswith(
+        "failed to parse deep.hcl: its blocks or lists are nested too deeply"
+    )
+
+
+def test_a_reload_warns_of_what_is_new_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each reload of a leader warned that it waits for a cluster to connect to it."""
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    sources = parse_flags(f"-server -data-dir /d -config-file {path}".split())
+    settings, warned = settings_of(sources)
+    assert warned
+    process = AgentProcess(sources, settings, Logs("info", is_json=True), warned)
+    process.reload()
+    path.write_text('{"telemetry": {"disable_hostname": true}}')
+    process.reload()
+    process.reload()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    warnings = [line["event"] for line in lines if line["level"] == "warning"]
+    assert [text.partition(" ")[0] for text in warnings] == ["telemetry.disable_hostname"]

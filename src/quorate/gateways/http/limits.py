@@ -3,6 +3,8 @@
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.kv import too_long
+from quorate.gateways.http.params import decoded
+from quorate.gateways.http.routes import clean_key, split
 
 MEMORY_BYTES_MAX = 64 * 1024
 """A shorter body of a snapshot is kept in memory."""
@@ -16,7 +18,7 @@ def body_bytes_max(config: HttpConfig, method: bytes, target: bytes) -> int:
         method: In capitals.
         target: Path and query, not decoded.
     """
-    path = target.partition(b"?")[0]
+    path = _path(target)
     if path.startswith(b"/v1/kv/"):
         return config.value_bytes_max
     if path == b"/v1/txn":
@@ -39,13 +41,12 @@ def is_spooled(method: bytes, target: bytes, length: int) -> bool:
         target: Path and query, not decoded.
         length: Of the body; 1 if it is not known before its end.
     """
-    is_snapshot = method == b"PUT" and target.partition(b"?")[0] == b"/v1/snapshot"
-    return is_snapshot and is_long(length)
+    return method == b"PUT" and _path(target) == b"/v1/snapshot" and is_long(length)
 
 
 def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
     """The response to a body of at least this length."""
-    path = target.partition(b"?")[0]
+    path = _path(target)
     if path.startswith(b"/v1/kv/"):
         return too_long(length, config.value_bytes_max)
     if path == b"/v1/txn":
@@ -57,3 +58,10 @@ def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
         )
     limit = body_bytes_max(config, b"PUT", target)
     return HttpError(413, f"Request body({length} bytes) too large, max size: {limit} bytes.")
+
+
+def _path(target: bytes) -> bytes:
+    """The path by which the router chooses; as it was sent if it cannot be decoded."""
+    path, _ = split(target)
+    plain = decoded(path)
+    return path if plain is None else clean_key(plain) if b"%" in path else plain
