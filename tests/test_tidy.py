@@ -63,7 +63,7 @@ CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today"
 
 SELF_WRITING_PACKAGES = {
     "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving", "runtime",
-    "gateways", "httpserver", "net", "balancing",
+    "gateways", "httpserver", "net", "balancing", "monitoring",
 }  # fmt: skip
 WRITES_OTHERS = {
     # a request, its connection and what that holds are one record: methods would cost every answer

@@ -1,0 +1,1 @@
+"""Health checks and failure detection: what decides, without I/O and clock."""
