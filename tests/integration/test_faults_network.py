@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.load import Load
-from tests.integration.stage import Stage, played
+from tests.integration.stage import SLOW_MACHINE, Stage, played
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -38,12 +38,12 @@ def test_a_follower_cut_off_disturbs_nobody_and_catches_up(tmp_path: Path) -> No
         leader = await stage.leader()
         isolated, other = stage.others(leader)
         stage.wires.part([isolated], [leader, other])
-        await asyncio.sleep(APART_S)
+        await asyncio.sleep(APART_S * 4)  # as `SLOW_MACHINE` has it
         stage.wires.heal()
         await stage.caught_up(isolated)
         assert await stage.leader() is leader  # who came back did not depose it
 
-    played(tmp_path, story, is_wired=True)
+    played(tmp_path, story, config=SLOW_MACHINE, is_wired=True)
 
 
 def test_nodes_that_are_all_apart_go_on_when_they_meet_again(tmp_path: Path) -> None:
