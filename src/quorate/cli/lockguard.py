@@ -152,11 +152,16 @@ def _exit_on_error(following: asyncio.Task[None]) -> None:
 
 
 async def _read(end: socket.socket) -> bytes:
-    """The next message; empty if the other end is gone, even with messages that it has not read."""
+    """The next message; empty if the other end is gone.
+
+    If it went without having read all messages, the system reports that first, once, and only then
+    the messages that it had sent before.
+    """
+    receive = asyncio.get_running_loop().sock_recv
     try:
-        return await asyncio.get_running_loop().sock_recv(end, _MESSAGE_BYTES_MAX)
+        return await receive(end, _MESSAGE_BYTES_MAX)
     except ConnectionResetError:
-        return b""
+        return await receive(end, _MESSAGE_BYTES_MAX)
 
 
 def _start(
