@@ -121,6 +121,10 @@ class Balancer:
         ):
             self._assess(now_s)
 
+    def on_abandoned(self, grant: Grant) -> None:
+        """Count the end of a request whose result is not known: it is no evidence."""
+        self._strategy.on_abandoned(grant)
+
     def on_load(self, target_id: str, report: LoadReport, now_s: float) -> None:
         """Keep a load report."""
         self._strategy.on_load(target_id, report, now_s)

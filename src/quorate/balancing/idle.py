@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from quorate.balancing.strategy import counted
-from quorate.balancing.targets import ANY, Candidate, Demand, Grant
+from quorate.balancing.targets import ANY, Candidate, Demand
 from quorate.balancing.turns import WeightedChoice
 from quorate.base.ports import Rng
 
@@ -56,10 +56,10 @@ class JoinIdle(WeightedChoice):
         self._in_flight += 1
         self._idle.pop(candidate.id, None)
 
-    def _ended(self, grant: Grant, now_s: float, service_s: float, is_ok: bool) -> None:
+    def _released(self, candidate: Candidate) -> None:
         self._in_flight -= 1
-        if not grant.candidate.in_flight:
-            self._idle[grant.candidate.id] = grant.candidate
+        if not candidate.in_flight:
+            self._idle[candidate.id] = candidate
 
     def _on_report(self, candidate: Candidate, now_s: float) -> None:
         if candidate.report is not None and candidate.report.in_flight:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from quorate.balancing.hashes import hashed, mixed
 from quorate.balancing.strategy import Strategy
-from quorate.balancing.targets import ANY, Candidate, Demand, Grant
+from quorate.balancing.targets import ANY, Candidate, Demand
 from quorate.base.ports import Rng
 
 POINTS = 100
@@ -123,5 +123,5 @@ class BoundedLoad(ConsistentHash):
     def _started(self, candidate: Candidate, now_s: float) -> None:
         self._in_flight += 1
 
-    def _ended(self, grant: Grant, now_s: float, service_s: float, is_ok: bool) -> None:
+    def _released(self, candidate: Candidate) -> None:
         self._in_flight -= 1

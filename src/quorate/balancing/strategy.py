@@ -119,10 +119,20 @@ class Strategy:
             service_s: Time that it ran, without waiting; else the time since the start counts.
         """
         candidate = grant.candidate
-        candidate.give_back(grant, is_ok=is_ok)
+        self.on_abandoned(grant)
+        candidate.observe_end(is_ok=is_ok)
         if self._is_member(candidate):
             elapsed_s = now_s - grant.started_s
             self._ended(grant, now_s, elapsed_s if service_s is None else service_s, is_ok)
+
+    def on_abandoned(self, grant: Grant) -> None:
+        """Count the end of a request whose result is not known, in place of `on_end`.
+
+        Nothing is learned from it: how long it would have taken is not known either.
+        """
+        grant.candidate.give_back(grant)
+        if self._is_member(grant.candidate):
+            self._released(grant.candidate)
 
     def on_load(self, target_id: str, report: LoadReport, now_s: float) -> None:
         """Keep the last report of a member; unknown names are ignored."""
@@ -142,6 +152,9 @@ class Strategy:
         pass
 
     def _started(self, candidate: Candidate, now_s: float) -> None:
+        pass
+
+    def _released(self, candidate: Candidate) -> None:
         pass
 
     def _ended(self, grant: Grant, now_s: float, service_s: float, is_ok: bool) -> None:

@@ -149,12 +149,15 @@ class Candidate:
         for name, amount in needs.items():
             self._used[name] = self._used.get(name, 0.0) + amount
 
-    def give_back(self, grant: "Grant", *, is_ok: bool) -> None:
+    def observe_end(self, *, is_ok: bool) -> None:
+        """Count a result among the errors or the successes."""
+        self.error_share += ERROR_SHARE_WEIGHT * ((not is_ok) - self.error_share)
+
+    def give_back(self, grant: "Grant") -> None:
         """Count the end of a request; idle means exactly nothing held, whatever was rounded."""
         self.in_flight -= 1
         if grant.reports == self.reports:
             self.since_report -= 1
-        self.error_share += ERROR_SHARE_WEIGHT * ((not is_ok) - self.error_share)
         if not self.in_flight:
             self.granted_s = 0.0
             self._used.clear()

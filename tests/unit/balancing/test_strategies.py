@@ -160,7 +160,10 @@ class Model:
         elif kind == 3 and (busy := [each for each in sorted(self.held) if self.held[each]]):
             grants = self.held[self.rng.choice(busy)]
             grant = grants.pop(self.rng.randrange(len(grants)))
-            self.chosen.on_end(grant, self.now_s, is_ok=self.rng.random() < 0.8)
+            if self.rng.random() < 0.2:
+                self.chosen.on_abandoned(grant)
+            else:
+                self.chosen.on_end(grant, self.now_s, is_ok=self.rng.random() < 0.8)
         else:
             self.request()
 
@@ -239,3 +242,13 @@ def test_the_choice_does_not_count_by_itself() -> None:
     for _ in range(5):
         assert chosen.choose() is a
     assert a.in_flight == 0
+
+
+@every_strategy
+def test_nothing_is_learned_from_a_request_that_was_given_up(name: str) -> None:
+    chosen = filled(name, {"a": 1.0})
+    for number in range(20):
+        candidate = chosen.choose(keyed(number), 0.0)
+        assert candidate is not None
+        chosen.on_abandoned(chosen.on_start(candidate, keyed(number), 0.0))
+        assert (candidate.in_flight, candidate.error_share, candidate.speed) == (0, 0.0, 1.0)
