@@ -9,6 +9,7 @@ what there is.
 import importlib
 
 _HOMES = {
+    "AsyncChooser": "quorate.client.aio.choosing",
     "AsyncClient": "quorate.client.aio.client",
     "AsyncElection": "quorate.client.aio.elections",
     "AsyncKv": "quorate.client.aio.kv",
@@ -21,6 +22,7 @@ _HOMES = {
     "AsyncStatus": "quorate.client.aio.status",
     "AsyncTxn": "quorate.client.aio.txn",
     "AsyncWatch": "quorate.client.aio.watching",
+    "Chooser": "quorate.client.sync.choosing",
     "Client": "quorate.client.sync.client",
     "ClusterMember": "quorate.client.membership",
     "ClusterOverview": "quorate.client.membership",
@@ -36,9 +38,11 @@ _HOMES = {
     "MemberInfo": "quorate.client.structs",
     "Operator": "quorate.client.sync.operator",
     "Paxos": "quorate.client.handles",
+    "Pick": "quorate.client.picks",
     "Reply": "quorate.client.replies",
     "Semaphore": "quorate.client.sync.semaphores",
     "SemaphoreError": "quorate.client.errors",
+    "ServiceInstance": "quorate.client.choices",
     "Session": "quorate.client.structs",
     "Sessions": "quorate.client.sync.session",
     "Snapshots": "quorate.client.sync.snapshot",
@@ -51,6 +55,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncChooser",
     "AsyncClient",
     "AsyncElection",
     "AsyncKv",
@@ -63,6 +68,7 @@ __all__ = [
     "AsyncStatus",
     "AsyncTxn",
     "AsyncWatch",
+    "Chooser",
     "Client",
     "ClusterMember",
     "ClusterOverview",
@@ -78,9 +84,11 @@ __all__ = [
     "MemberInfo",
     "Operator",
     "Paxos",
+    "Pick",
     "Reply",
     "Semaphore",
     "SemaphoreError",
+    "ServiceInstance",
     "Session",
     "Sessions",
     "Snapshots",

@@ -1,3 +1,4 @@
+from quorate.client.aio.choosing import AsyncChooser as AsyncChooser
 from quorate.client.aio.client import AsyncClient as AsyncClient
 from quorate.client.aio.elections import AsyncElection as AsyncElection
 from quorate.client.aio.kv import AsyncKv as AsyncKv
@@ -9,6 +10,7 @@ from quorate.client.aio.snapshot import AsyncSnapshots as AsyncSnapshots
 from quorate.client.aio.status import AsyncStatus as AsyncStatus
 from quorate.client.aio.txn import AsyncTxn as AsyncTxn
 from quorate.client.aio.watching import AsyncWatch as AsyncWatch
+from quorate.client.choices import ServiceInstance as ServiceInstance
 from quorate.client.errors import LockHeldError as LockHeldError
 from quorate.client.errors import LockLostError as LockLostError
 from quorate.client.errors import SemaphoreError as SemaphoreError
@@ -18,6 +20,7 @@ from quorate.client.holding import Held as Held
 from quorate.client.membership import ClusterMember as ClusterMember
 from quorate.client.membership import ClusterOverview as ClusterOverview
 from quorate.client.membership import ConfiguredServer as ConfiguredServer
+from quorate.client.picks import Pick as Pick
 from quorate.client.replies import Reply as Reply
 from quorate.client.structs import KvEntry as KvEntry
 from quorate.client.structs import Leader as Leader
@@ -26,6 +29,7 @@ from quorate.client.structs import Session as Session
 from quorate.client.structs import TxnDone as TxnDone
 from quorate.client.structs import TxnFault as TxnFault
 from quorate.client.structs import Written as Written
+from quorate.client.sync.choosing import Chooser as Chooser
 from quorate.client.sync.client import Client as Client
 from quorate.client.sync.elections import Election as Election
 from quorate.client.sync.kv import Kv as Kv

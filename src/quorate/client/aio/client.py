@@ -7,6 +7,7 @@ from typing import Self
 
 from quorate.base.errors import RequestError
 from quorate.client import arguments, environment
+from quorate.client.aio.choosing import AsyncChooser
 from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
@@ -195,6 +196,19 @@ class AsyncClient:
         """
         plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
         return AsyncSemaphore(self.kv, self.session, plan, prefix, limit)
+
+    def choose(self, service: str, *, strategy: str = "peak_ewma", tag: str = "") -> AsyncChooser:
+        """Choose among the healthy instances of a service, one for each request.
+
+        Args:
+            service: Its name.
+            strategy: `peak_ewma` is for one of many clients; `docs/balancing.md` has the others.
+            tag: Only instances with this tag; empty: all.
+
+        Raises:
+            TypeError, RequestError: An argument is of another type, empty, or no strategy.
+        """
+        return AsyncChooser(self._requester, service, strategy, tag)
 
     async def call(
         self,

@@ -13,6 +13,7 @@ from quorate.client.endpoints import EndpointList
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane, call_path, head, query
+from quorate.client.sync.choosing import Chooser
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
@@ -196,6 +197,19 @@ class Client:
         """
         plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
         return Semaphore(self.kv, self.session, plan, prefix, limit)
+
+    def choose(self, service: str, *, strategy: str = "peak_ewma", tag: str = "") -> Chooser:
+        """Choose among the healthy instances of a service, one for each request.
+
+        Args:
+            service: Its name.
+            strategy: `peak_ewma` is for one of many clients; `docs/balancing.md` has the others.
+            tag: Only instances with this tag; empty: all.
+
+        Raises:
+            TypeError, RequestError: An argument is of another type, empty, or no strategy.
+        """
+        return Chooser(self._requester, service, strategy, tag)
 
     def call(
         self,
