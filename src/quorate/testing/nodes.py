@@ -77,6 +77,7 @@ class NodeThread(threading.Thread):
         self._is_clean_end: bool | None = None  # None: nobody has asked for its end
         self._resumed = threading.Event()
         self._resumed.set()
+        self._cut_when_resumed: frozenset[str] | None = None
         self.started: Future[None] = Future()
         self.failure = ""
 
@@ -147,17 +148,13 @@ class NodeThread(threading.Thread):
 
     def cut_off(self, names: frozenset[str]) -> None:
         """Have it receive nothing from the nodes with these names, and all from the others."""
-        node, loop = self._node, self._loop
-        if node is None or loop is None:
+        if self._node is None or self._loop is None:
             return
         if not self.is_paused:
             with contextlib.suppress(UnavailableError):  # it has ended: it receives nothing
                 self.call(lambda node: node.cut_off(names))
             return
-        with contextlib.suppress(RuntimeError):  # likewise
-            loop.call_soon_threadsafe(
-                node.cut_off, names
-            )  # before anything else, once it is resumed
+        self._cut_when_resumed = names
 
     def pause(self) -> None:
         """Suspend it, as SIGSTOP does with a process; returns when it is suspended."""
@@ -168,6 +165,10 @@ class NodeThread(threading.Thread):
         def pause() -> None:
             paused.set()
             self._resumed.wait()
+            node, names = self._node, self._cut_when_resumed
+            self._cut_when_resumed = None
+            if node is not None and names is not None:  # here: the loop may read before it calls
+                node.cut_off(names)
 
         self._resumed.clear()
         try:
