@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
-    frozenset({"wire", "chunks", "accounts", "security", "balancing", "monitoring"}),
+    frozenset({"wire", "chunks", "accounts", "security", "balancing", "monitoring", "filters"}),
     frozenset(
         {"paxos", "machine", "kv", "sessions", "catalog", "tasks", "objects", "acl", "replication"}
     ),
@@ -39,7 +39,7 @@ PURE_LAYER_MAX = 4
 PURE_PACKAGES = {package for package, layer in LAYER_OF.items() if layer <= PURE_LAYER_MAX}
 
 PURE_THIRD_PARTY = {"msgspec"}
-THIRD_PARTY_OF_PACKAGE = {"wire": {"google_crc32c", "blake3"}}
+THIRD_PARTY_OF_PACKAGE = {"wire": {"google_crc32c", "blake3"}, "filters": {"re2"}}
 IMPURE_MODULES = {
     # I/O and the world outside
     "asyncio", "concurrent", "ctypes", "fcntl", "http", "io", "logging", "mmap",

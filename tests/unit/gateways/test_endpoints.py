@@ -348,8 +348,9 @@ def test_a_filter_keeps_what_fits_and_what_it_cannot_read_is_refused() -> None:
 
     assert names("Node==Bob") == ["Bob"]
     assert names("Meta.zone%20!=%20%22a%22") == ["Ann"]
+    assert names("Meta.zone%20==%20a%20or%20Node%20matches%20%22^A%22") == ["Ann", "Bob"]
     assert names("") == ["Ann", "Bob"]
-    for text in ("Foo==x", "Node==a%20and%20ID==b", "Node"):
+    for text in ("Foo==x", "Node==a%20and%20ID=b", "Node", "%20"):
         reply = harness.ask("GET", f"/v1/catalog/nodes?filter={text}")
         assert reply.status == 500
         assert reply.text.startswith("Failed to create boolean expression evaluator: ")

@@ -13,6 +13,7 @@ from quorate.base.metrics import figures
 from quorate.base.ports import Status
 from quorate.base.versions import BUILD_DATE, CONSUL_META, NODE_ID_META, QUORATE_META, build
 from quorate.catalog.queries import node_get
+from quorate.gateways.http import filters
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -22,7 +23,6 @@ from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 
 ALIVE, LEFT, FAILED = 1, 3, 4
-_MEMBER_FIELDS = frozenset({"Name", "Addr", "Port", "Tags", "Status"})
 _COORDINATE = {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 1e-05}
 
 
@@ -117,7 +117,7 @@ def members(context: Context, request: Request, params: Params, _: bytes) -> Non
     if params.text("segment"):
         raise HttpError(500, "Network segments are not supported in this version of Consul")
     status = context.local.status()
-    keep = filter_of(params, _MEMBER_FIELDS)
+    keep = filter_of(params, filters.MEMBER)
     found = [
         member_view(context, member, _state(member, status), status)
         for member in status.configuration.members or (status.node,)

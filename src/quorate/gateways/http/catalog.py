@@ -16,6 +16,7 @@ from quorate.catalog.queries import (
     node_row,
 )
 from quorate.catalog.tables import InstanceRow, NodeRow
+from quorate.gateways.http import filters
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -25,8 +26,6 @@ from quorate.gateways.http.rowreads import read_object, read_rows
 from quorate.gateways.http.streams import HERE, Batch
 from quorate.gateways.http.tagsets import TagSets
 from quorate.gateways.http.views import (
-    NODE_FIELDS,
-    SERVICE_NODE_FIELDS,
     JsonView,
     node_view,
     service_node_view,
@@ -39,7 +38,7 @@ from quorate.machine.queries import Reader
 def nodes(context: Context, request: Request, params: Params, _: bytes) -> None:
     """All nodes."""
     mode = mode_of(context, request, params, is_named=True, knows_namespaces=False)
-    keep = filter_of(params, NODE_FIELDS, ERROR_LINES)
+    keep = filter_of(params, filters.NODE, ERROR_LINES)
     wanted = meta_of(params)
 
     def show(row: NodeRow) -> JsonView | None:
@@ -57,7 +56,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     if not name:
         raise HttpError(400, "Missing node name")
     text = path_text(name, "node name")
-    keep = filter_of(params, frozenset({"ID", "Service", "Address"}), ERROR_LINES)
+    keep = filter_of(params, filters.SERVICE, ERROR_LINES)
 
     def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, JsonView]]:
         for piece in rows:
@@ -75,7 +74,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
 def services(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The names of all services, each with the tags of all its instances."""
     mode = mode_of(context, request, params, takes_cached=True, is_named=True)
-    keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
+    keep = filter_of(params, filters.SERVICE_NODE, ERROR_LINES)
     wanted = meta_of(params)
 
     def is_shown(reader: Reader, row: InstanceRow) -> bool:
@@ -112,7 +111,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     mode = mode_of(context, request, params, takes_cached=True, is_named=True)
     if not name:
         raise HttpError(400, "Missing service name")
-    keep = filter_of(params, SERVICE_NODE_FIELDS, ERROR_LINES)
+    keep = filter_of(params, filters.SERVICE_NODE, ERROR_LINES)
     tags = [tag.lower() for tag in params.all("tag")]
     wanted = meta_of(params)
     text = path_text(name, "service name")

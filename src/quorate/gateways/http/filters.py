@@ -1,71 +1,129 @@
-"""Filters: of Consul's filter language, one comparison of a field with a text.
-
-`Name == "x"` and `Name != "x"`, fields of objects with a dot. Anything else is refused, never
-ignored.
+"""`?filter`: which elements of a list are shown.
 
 Source: https://developer.hashicorp.com/consul/api-docs/features/filtering.
 """
 
-import re
-from collections.abc import Callable
 from typing import Any
 
-from quorate.gateways.http.bodies import is_list, is_object
-from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.params import Params, quoted
-
-Keep = Callable[[Any], bool]
-
-_COMPARISON = re.compile(
-    r"""\s*([A-Za-z][A-Za-z0-9_.-]*)\s*(==|!=)\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|([A-Za-z0-9_./:-]+))\s*"""
+from quorate.filters.expressions import FilterError
+from quorate.filters.fields import (
+    FLAG,
+    LABELS,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    Entries,
+    Fields,
+    Objects,
+    fields,
 )
+from quorate.filters.predicates import Predicate, predicate
+from quorate.gateways.http.errors import HttpError
+from quorate.gateways.http.params import Params
+
+_WEIGHTS = fields(Passing=NUMBER, Warning=NUMBER)
+_PLACES = Entries(fields(Address=TEXT, Port=NUMBER))
+_PROXY = fields(
+    DestinationServiceName=TEXT,
+    DestinationServiceID=TEXT,
+    LocalServiceAddress=TEXT,
+    LocalServicePort=NUMBER,
+    Mode=TEXT,
+    MeshGateway=fields(Mode=TEXT),
+    Expose=fields(Checks=FLAG),
+)
+_CONNECT = fields(Native=FLAG)
+
+NODE = fields(
+    ID=TEXT,
+    Node=TEXT,
+    Address=TEXT,
+    Datacenter=TEXT,
+    Partition=TEXT,
+    PeerName=TEXT,
+    TaggedAddresses=LABELS,
+    Meta=LABELS,
+)
+SERVICE = fields(
+    Kind=TEXT,
+    ID=TEXT,
+    Service=TEXT,
+    Tags=TEXTS,
+    Address=TEXT,
+    TaggedAddresses=_PLACES,
+    Meta=LABELS,
+    Port=NUMBER,
+    SocketPath=TEXT,
+    Weights=_WEIGHTS,
+    EnableTagOverride=FLAG,
+    Proxy=_PROXY,
+    Connect=_CONNECT,
+    PeerName=TEXT,
+)
+SERVICE_NODE = fields(
+    ID=TEXT,
+    Node=TEXT,
+    Address=TEXT,
+    Datacenter=TEXT,
+    TaggedAddresses=LABELS,
+    NodeMeta=LABELS,
+    ServiceKind=TEXT,
+    ServiceID=TEXT,
+    ServiceName=TEXT,
+    ServiceTags=TEXTS,
+    ServiceAddress=TEXT,
+    ServiceTaggedAddresses=_PLACES,
+    ServiceWeights=_WEIGHTS,
+    ServiceMeta=LABELS,
+    ServicePort=NUMBER,
+    ServiceSocketPath=TEXT,
+    ServiceEnableTagOverride=FLAG,
+    ServiceProxy=_PROXY,
+    ServiceConnect=_CONNECT,
+    PeerName=TEXT,
+)
+CHECK = fields(
+    Node=TEXT,
+    CheckID=TEXT,
+    Name=TEXT,
+    Status=TEXT,
+    Notes=TEXT,
+    Output=TEXT,
+    ServiceID=TEXT,
+    ServiceName=TEXT,
+    ServiceTags=TEXTS,
+    Type=TEXT,
+    Interval=TEXT,
+    Timeout=TEXT,
+    ExposedPort=NUMBER,
+    PeerName=TEXT,
+)
+INSTANCE = fields(Node=NODE, Service=SERVICE, Checks=Objects(CHECK))
+MEMBER = fields(Name=TEXT, Addr=TEXT, Port=NUMBER, Tags=LABELS, Status=NUMBER)
+
 _PREFIX = "Failed to create boolean expression evaluator: "
 
 
-def filter_of(params: Params, known: frozenset[str], lines: bytes = b"") -> Keep | None:
+def filter_of(params: Params, shown: Fields, lines: bytes = b"") -> Predicate | None:
     """What decides whether an element is shown; None if everything is.
 
     Args:
         params: Of the query.
-        known: The fields that elements have.
+        shown: The fields that elements have.
         lines: Header lines of an error.
 
     Raises:
-        HttpError: 500: it cannot be read, names an unknown field, or is more than is built.
+        HttpError: 500: see `filters.predicates.predicate`.
     """
-    text = params.text("filter").strip()
+    text = params.text("filter")
     if not text:
         return None
-    match = _COMPARISON.fullmatch(text)
-    if match is None:
-        raise HttpError(
-            500,
-            f'{_PREFIX}only a comparison such as Name == "x" is built, not {text}',
-            headers=lines,
-        )
-    selector, operator, string, raw, word = match.groups()
-    path = selector.split(".")
-    if path[0] not in known:
-        raise HttpError(500, f"{_PREFIX}Selector {quoted(path[0])} is not valid", headers=lines)
-    wanted = raw if raw is not None else word
-    if string is not None:
-        wanted = re.sub(r"\\(.)", r"\1", string)
-    is_equal = operator == "=="
-    return lambda element: (_found(element, path) == wanted) is is_equal
+    try:
+        return predicate(text, shown)
+    except FilterError as error:
+        raise HttpError(500, f"{_PREFIX}{error}", headers=lines) from None
 
 
-def kept(elements: list[Any], keep: Keep | None) -> list[Any]:
+def kept(elements: list[Any], keep: Predicate | None) -> list[Any]:
     """The elements that pass."""
     return elements if keep is None else [element for element in elements if keep(element)]
-
-
-def _found(element: Any, path: list[str]) -> str:
-    for name in path:
-        if not is_object(element):
-            return ""
-        element = element.get(name)
-    if element is None or is_list(element) or is_object(element):
-        return ""
-    if isinstance(element, bool):
-        return "true" if element else "false"
-    return str(element)

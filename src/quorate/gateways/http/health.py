@@ -8,6 +8,7 @@ from functools import partial
 from quorate.catalog.fields import PASSING
 from quorate.catalog.queries import Instance, each_check, each_instance
 from quorate.catalog.tables import CheckRow
+from quorate.gateways.http import filters
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.catalog import has_meta, meta_of
 from quorate.gateways.http.context import Context
@@ -15,10 +16,8 @@ from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
 from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.rowreads import read_rows
-from quorate.gateways.http.views import CHECK_FIELDS, JsonView, check_view, instance_view
+from quorate.gateways.http.views import JsonView, check_view, instance_view
 from quorate.httpserver.request import Request
-
-_INSTANCE_FIELDS = frozenset({"Node", "Service"})
 
 
 def service(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -27,7 +26,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     if not name:
         raise HttpError(400, "Missing service name")
     is_passing = _passing(params)
-    keep = filter_of(params, _INSTANCE_FIELDS)
+    keep = filter_of(params, filters.INSTANCE)
     tags = [tag.lower() for tag in params.all("tag")]
     meta = meta_of(params)
     text = path_text(name, "service name")
@@ -63,7 +62,7 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
     mode = mode_of(context, request, params, is_named=True)
     if not name:
         raise HttpError(400, "Missing node name")
-    keep = filter_of(params, CHECK_FIELDS, ERROR_LINES)
+    keep = filter_of(params, filters.CHECK, ERROR_LINES)
     text = path_text(name, "node name")
 
     def show(row: CheckRow) -> JsonView | None:

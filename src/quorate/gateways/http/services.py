@@ -13,6 +13,7 @@ from quorate.catalog.commands import CatalogRegister, ServiceDeregister
 from quorate.catalog.fields import SERVER_SERVICE, Address, Service, Weights
 from quorate.catalog.queries import each_service_of_node
 from quorate.catalog.tables import InstanceRow
+from quorate.filters.predicates import Predicate
 from quorate.gateways.http.bodies import (
     Fields,
     checked,
@@ -28,7 +29,7 @@ from quorate.gateways.http.bodies import (
 )
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
-from quorate.gateways.http.filters import Keep, filter_of, kept
+from quorate.gateways.http.filters import SERVICE, filter_of, kept
 from quorate.gateways.http.longlists import LongRows, object_in_turn, send_rows
 from quorate.gateways.http.ownnode import submit_for_own_node
 from quorate.gateways.http.params import Params, path_text
@@ -60,11 +61,11 @@ _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
 def services(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The instances on this node, by id."""
     check_enterprise(request, params)
-    keep = filter_of(params, _SHOWN)
+    keep = filter_of(params, SERVICE)
     context.when_wanted(request, partial(_answer_services, context, request, keep))
 
 
-def _answer_services(context: Context, request: Request, keep: Keep | None) -> None:
+def _answer_services(context: Context, request: Request, keep: Predicate | None) -> None:
     def pieces(_: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[dict[str, JsonView]]:
         for piece in rows:
             views = [_shown(context, row) for row in piece if row.service.id != SERVER_SERVICE]

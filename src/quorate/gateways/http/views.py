@@ -12,21 +12,6 @@ from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 
 JsonView = dict[str, Any]
 
-NODE_FIELDS = frozenset({"ID", "Node", "Address", "Datacenter", "TaggedAddresses", "Meta"})
-SERVICE_NODE_FIELDS = frozenset(
-    {
-        "ID", "Node", "Address", "Datacenter", "TaggedAddresses", "NodeMeta", "ServiceKind",
-        "ServiceID", "ServiceName", "ServiceTags", "ServiceAddress", "ServiceWeights",
-        "ServiceMeta", "ServicePort", "ServiceEnableTagOverride",
-    }
-)  # fmt: skip
-CHECK_FIELDS = frozenset(
-    {
-        "Node", "CheckID", "Name", "Status", "Notes", "Output", "ServiceID", "ServiceName",
-        "ServiceTags", "Type",
-    }
-)  # fmt: skip
-
 
 def node_view(row: NodeRow) -> JsonView:
     """A node of the catalog."""

@@ -1,0 +1,1 @@
+"""Consul's filter expressions: parsed, checked against fields, evaluated."""
