@@ -63,6 +63,14 @@ def test_importing_the_client_loads_no_server_library(module: str) -> None:
     assert done.stdout.split() == []
 
 
+def test_a_client_that_chooses_nothing_loads_no_strategies() -> None:
+    program = "import sys; from quorate import AsyncClient, Client; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert [each for each in done.stdout.split() if each.startswith("quorate.balancing")] == []
+
+
 def test_the_reader_of_the_page_sees_names_below_their_module() -> None:
     page = "## `quorate`\n\n| Name | For |\n|---|---|\n| `Client` | x |\n## `quorate.client`\n"
     assert documented(page) == {"quorate": ["Client"], "quorate.client": []}

@@ -17,6 +17,9 @@ from quorate.balancing.targets import ANY, Candidate, Demand, Grant
 from quorate.base.ports import Rng
 
 PEAK_DECAY_S = 10.0
+FAILURE_S = 1.0
+"""Latency, at least, for which a failure counts: what fails fast must not look fast."""
+
 TIE = 0.05
 """Sums within this part of the least are equal; chance among them keeps choosers apart."""
 
@@ -72,8 +75,8 @@ class PeakEwma(PowerOfChoices):
     """`peak_ewma`: two choices on latency times (a_i + 1), by weight.
 
     The latency jumps to a new maximum and else decays towards what is seen; while an instance is
-    idle it decays to 0, so that it is tried again. One that was not seen yet costs nothing while
-    it is idle.
+    idle it decays to 0, so that it is tried again. A failure is a latency of a second at least. One
+    that was not seen yet costs nothing while it is idle.
 
     Cost: as `PowerOfChoices`.
     Source: Twitter, Finagle, "Peak EWMA" (`com.twitter.finagle.loadbalancer`).
@@ -101,6 +104,8 @@ class PeakEwma(PowerOfChoices):
     def _ended(self, grant: Grant, now_s: float, service_s: float, is_ok: bool) -> None:
         latency_s, seen_s = self._peaks[grant.candidate.id]
         observed_s = now_s - grant.started_s
+        if not is_ok:
+            observed_s = max(observed_s, FAILURE_S)
         if observed_s < latency_s:
             kept = math.exp(min(seen_s - now_s, 0.0) / self._decay_s)
             observed_s += (latency_s - observed_s) * kept

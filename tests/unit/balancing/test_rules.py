@@ -163,6 +163,13 @@ def test_peak_ewma_jumps_to_a_peak_and_forgets_it_while_idle() -> None:
     assert set(drawn(chosen, 20, 60.1)) == {"i1"}
 
 
+def test_to_peak_ewma_what_fails_fast_is_not_fast() -> None:
+    chosen = with_weights(PeakEwma(random.Random(1)), [1.0, 1.0])
+    for target_id, is_ok in (("i0", True), ("i1", False)):
+        chosen.on_end(started(chosen, target_id)[0], 0.1 if is_ok else 0.001, is_ok=is_ok)
+    assert set(drawn(chosen, 20, 0.1)) == {"i0"}
+
+
 def test_peak_ewma_sends_a_newcomer_one_request_until_it_knows_more() -> None:
     chosen = with_weights(PeakEwma(random.Random(1)), [1.0, 1.0])
     chosen.on_end(started(chosen, "i0")[0], 0.1)

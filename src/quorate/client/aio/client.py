@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import quorate.client as lazy  # loads what is used, when it is used
 from quorate.base.errors import RequestError
 from quorate.client import arguments, environment
-from quorate.client.aio.choosing import AsyncChooser
 from quorate.client.aio.elections import AsyncElection
 from quorate.client.aio.kv import AsyncKv
 from quorate.client.aio.locks import AsyncLock
@@ -197,7 +197,9 @@ class AsyncClient:
         plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
         return AsyncSemaphore(self.kv, self.session, plan, prefix, limit)
 
-    def choose(self, service: str, *, strategy: str = "peak_ewma", tag: str = "") -> AsyncChooser:
+    def choose(
+        self, service: str, *, strategy: str = "peak_ewma", tag: str = ""
+    ) -> "lazy.AsyncChooser":
         """Choose among the healthy instances of a service, one for each request.
 
         Args:
@@ -208,7 +210,7 @@ class AsyncClient:
         Raises:
             TypeError, RequestError: An argument is of another type, empty, or no strategy.
         """
-        return AsyncChooser(self._requester, service, strategy, tag)
+        return lazy.AsyncChooser(self._requester, service, strategy, tag)
 
     async def call(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import quorate.client as lazy  # loads what is used, when it is used
 from quorate.base.errors import RequestError
 from quorate.client import arguments, environment
 from quorate.client.arguments import Data
@@ -13,7 +14,6 @@ from quorate.client.endpoints import EndpointList
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
 from quorate.client.requests import ClientRequest, Lane, call_path, head, query
-from quorate.client.sync.choosing import Chooser
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
@@ -198,7 +198,7 @@ class Client:
         plan = lock_plan(arguments.filled("prefix", prefix), value, ttl_s, wait_s, 0.0, on_lost)
         return Semaphore(self.kv, self.session, plan, prefix, limit)
 
-    def choose(self, service: str, *, strategy: str = "peak_ewma", tag: str = "") -> Chooser:
+    def choose(self, service: str, *, strategy: str = "peak_ewma", tag: str = "") -> "lazy.Chooser":
         """Choose among the healthy instances of a service, one for each request.
 
         Args:
@@ -209,7 +209,7 @@ class Client:
         Raises:
             TypeError, RequestError: An argument is of another type, empty, or no strategy.
         """
-        return Chooser(self._requester, service, strategy, tag)
+        return lazy.Chooser(self._requester, service, strategy, tag)
 
     def call(
         self,
