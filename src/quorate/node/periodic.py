@@ -71,7 +71,7 @@ class PeriodicTasks:
     def on_leader(self, is_leading: bool) -> None:
         """Another node serves, or none: whether it is this one."""
         if is_leading:
-            self._detector = FailureDetector(self._me.id, self._settings.timing.dead_s)
+            self._detector = FailureDetector(self._me.id, self._settings.timing.dead_s, TASKS_S)
         else:
             self._detector = None
             self._reconfiguration.stop_leading()
