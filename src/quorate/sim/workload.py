@@ -232,6 +232,9 @@ class Client:
         self._next()
 
     def _next(self) -> None:
+        if self.is_stopped:  # as a client that goes away in the middle of a restore
+            self._plan = []
+            return
         command = self._plan.pop(0)
         restored = {}
         if isinstance(command, RestoreCommit) and self._archive is not None:
