@@ -17,7 +17,11 @@ from tests.unit.client.fakes import Store, nodes_in_thread
 REPOSITORY = Path(__file__).parent.parent
 SOURCE = REPOSITORY / "src/quorate"
 
-MODULE_OF = {"google-crc32c": "google_crc32c", "prometheus-client": "prometheus_client"}
+MODULE_OF = {
+    "google-crc32c": "google_crc32c",
+    "google-re2": "re2",
+    "prometheus-client": "prometheus_client",
+}
 """Modules that are not called as their distributions are."""
 
 NOT_DECLARED = {"pytest"}
@@ -35,6 +39,8 @@ def modules(requirements: list[str]) -> set[str]:
 
 
 CORE = modules(project()["project"]["dependencies"])
+EXTRAS = {"httpx": SOURCE / "client/httpxtransport.py"}
+"""Module of an extra that has its name -> the one file that imports it, and that nothing loads."""
 SERVER = modules(project()["project"]["optional-dependencies"]["server"])
 
 
@@ -84,12 +90,22 @@ def test_a_plain_install_brings_two_libraries() -> None:
 
 def test_what_the_client_imports_comes_with_a_plain_install() -> None:
     for folder in (SOURCE / "client", SOURCE / "base"):
-        assert set(foreign_imports(folder)) <= CORE
+        assert set(foreign_imports(folder)) <= CORE | set(EXTRAS)
+
+
+def test_an_extra_is_imported_by_one_module_that_nothing_imports() -> None:
+    extras = project()["project"]["optional-dependencies"]
+    for name, path in EXTRAS.items():
+        assert modules(extras[name]) == {name}
+        users = [each for each in SOURCE.rglob("*.py") if f"import {name}" in each.read_text()]
+        assert users == [path]
+        loaders = [each for each in SOURCE.rglob("*.py") if f".{path.stem}" in each.read_text()]
+        assert loaders == []
 
 
 def test_everything_that_is_imported_is_declared_and_the_other_way_round() -> None:
     found = foreign_imports(SOURCE)
-    optional = {"consul"}  # the demo uses it if it is there
+    optional = {"consul", *EXTRAS}  # the demo uses the first if it is there
     assert {name: path for name, path in found.items() if name not in CORE | SERVER} == {
         name: found[name] for name in sorted(NOT_DECLARED | optional) if name in found
     }
