@@ -141,10 +141,14 @@ def test_a_copied_directory_is_refused_and_the_original_goes_on(
     played(tmp_path, story)
 
 
-def test_a_copy_with_a_newer_incarnation_is_another_node_and_the_original_goes_on(
+def test_a_copy_with_a_newer_incarnation_is_another_node_and_the_original_comes_back(
     tmp_path: Path,
 ) -> None:
-    """Its number takes the links of the original, but it has shown less: it is notified."""
+    """Its number takes the links of the original, but it has shown less: it is notified.
+
+    A peer that the original dials again before that takes it for the older one: then it, too, goes
+    on under a new id, once its name is free.
+    """
 
     async def story(stage: Stage) -> None:
         original = stage.others(await stage.leader())[0]
@@ -162,9 +166,10 @@ def test_a_copy_with_a_newer_incarnation_is_another_node_and_the_original_goes_o
             await stage.says(copy, "joining a cluster")
             assert json.loads(identity.read_text())["id"] != node["id"]
             await stage.load.writes(100)
-            await stage.caught_up(original)
         finally:
             await asyncio.to_thread(copy.stop)
+        await stage.load.writes(100)
+        await stage.caught_up(original)
 
     played(tmp_path, story)
 
