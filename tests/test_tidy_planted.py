@@ -126,10 +126,10 @@ def test_a_large_binary_is_seen_and_a_small_one_is_spared() -> None:
 
 
 def test_a_package_that_no_contract_names_is_seen() -> None:
-    missing = tidy.packages_missing_in_contracts({"kv", "balancing"}, tidy.settings())
+    missing = tidy.packages_missing_in_contracts({"kv", "security"}, tidy.settings())
     assert missing == [
-        "balancing: not in the contract of the client",
-        "balancing: not in the contract of the pure",
+        "security: not in the contract of the client",
+        "security: not in the contract of the pure",
     ]
 
 
