@@ -85,7 +85,9 @@ class Learning:
         unlogged = self._unlogged
         effects = self.log_report() if unlogged is not None and unlogged.ballot != ballot else []
         self._learner.on_watermark(ballot, watermark, self._acceptor.votes, reporter)
-        self._unlogged = None if is_stored else Promised(ballot, watermark)
+        newest = self._unlogged  # None if it was of another ballot: stored above
+        if newest is None or watermark >= newest.watermark:  # a late report proves less
+            self._unlogged = None if is_stored else Promised(ballot, watermark)
         return effects
 
     def keep_own_report(self, ballot: Ballot) -> list[Effect]:

@@ -20,8 +20,10 @@ class FakeLearner:
         self.watermark = Slot(0)
         self.chosen: dict[Slot, bytes] = {}
 
+        self.has_hole = False
+
     def on_watermark(self, ballot: Ballot, watermark: Slot, *_: object) -> None:
-        self.watermark = watermark
+        self.watermark = self.watermark if self.has_hole else watermark
 
 
 def made() -> tuple[Learning, FakeLearner]:
@@ -53,6 +55,16 @@ def test_what_the_record_of_a_vote_holds_is_not_stored_again() -> None:
     learn(learning, FIRST, 5)
     assert learn(learning, FIRST, 6, is_stored=True) == []
     assert learning.log_report() == []
+
+
+def test_a_late_report_does_not_take_the_place_of_a_newer_one_while_there_is_a_hole() -> None:
+    """Seed 2100972: a report came while a snapshot was awaited, and a late Accept hid it."""
+    for is_stored in (True, False):
+        learning, learner = made()
+        learner.has_hole = True
+        learn(learning, FIRST, 46)
+        assert learn(learning, FIRST, 21, is_stored=is_stored) == []
+        assert learning.log_report() == stored(FIRST, 46)
 
 
 def test_before_another_leader_s_report_takes_its_place_the_first_is_stored() -> None:
