@@ -13,8 +13,8 @@ from tests.unit.filters.test_predicates import EMPTY, FIELDS, A
 _WORDS = st.sampled_from(
     [
         "Node", "Service", "Checks", ".", "ID", "Tags", "Port", "Meta", "Status", "[", "]", '"a"',
-        "`b`", "1", "-0", "==", "!=", "in", "not", "is", "empty", "contains", "matches", "and",
-        "or", "(", ")", "x", '"', "\\", "\n", "é",
+        "`b`", '"\\ud800"', "\\u", "1", "-0", "==", "!=", "in", "not", "is", "empty",
+        "contains", "matches", "and", "or", "(", ")", "x", '"', "\\", "\n", "é",
     ]
 )  # fmt: skip
 _TEXTS = st.lists(_WORDS, max_size=14).map(" ".join) | st.lists(_WORDS, max_size=9).map("".join)
@@ -24,3 +24,15 @@ _TEXTS = st.lists(_WORDS, max_size=14).map(" ".join) | st.lists(_WORDS, max_size
 def test_any_text_is_judged(text: str, element: Any) -> None:
     with suppress(FilterError):
         assert predicate(text, FIELDS)(element) in {True, False}
+
+
+@given(st.text(st.characters(codec=None), max_size=12))
+def test_any_value_of_a_comparison_is_judged(text: str) -> None:
+    """Also halves of characters, which no library can encode."""
+    for quoted in (
+        f"`{text}`",
+        '"' + "".join(f"\\u{ord(each) & 0xFFFF:04x}" for each in text) + '"',
+    ):
+        for operator in ("matches", "==", "contains"):
+            with suppress(FilterError):
+                assert predicate(f"Node.Node {operator} {quoted}", FIELDS)(A) in {True, False}

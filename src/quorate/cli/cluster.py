@@ -207,7 +207,8 @@ def transfer(connection: ConnectionFlags, node: str = "") -> None:
     """
     operator = Operator(connection.client)
     try:
-        operator.transfer(_one(operator.servers(), node).id if node else "")
+        successor = _one(operator.servers(), node) if node else None
+        operator.transfer("" if successor is None else successor.id)
     except QuorateError as error:
         if not error.text.endswith(_NO_PEER):
             raise
@@ -216,8 +217,16 @@ def transfer(connection: ConnectionFlags, node: str = "") -> None:
             "`quorate cluster list` shows the nodes; `quorate cluster add NODE` gives a learner a "
             "vote."
         )
-    leader = next((each.node for each in operator.servers() if each.leader), "")
-    say(f"Success! Leader is now: {leader or node}")
+    leader = _leader_name(operator) if successor is None else successor.node
+    say(f"Success! {f'Leader is now: {leader}' if leader else 'Leadership transferred'}")
+
+
+def _leader_name(operator: Operator) -> str:
+    """Who leads; empty if that cannot be read: what was done before stays done."""
+    try:
+        return next((each.node for each in operator.servers() if each.leader), "")
+    except QuorateError:
+        return ""
 
 
 @command("cluster recover")

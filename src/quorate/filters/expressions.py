@@ -74,6 +74,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?![A-Za-z0-9_.])")
 _TEXT = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`')
 _ESCAPE = re.compile(r"\\(?:([abfnrtv\\\"'])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([0-7]{3}))")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _NEGATED = {
     Operator.IN: Operator.NOT_IN,
@@ -197,9 +198,12 @@ class _ExpressionParser:
         found = _TEXT.match(self._text, self._at)
         if found is None:
             return None
-        self._at = found.end()
         text, raw = found.groups()
-        return str(raw) if raw is not None else _ESCAPE.sub(_unescaped, text)
+        value = str(raw) if raw is not None else _ESCAPE.sub(_unescaped, text)
+        if _SURROGATE.search(value):
+            raise self._fault("a text without halves of characters")
+        self._at = found.end()
+        return value
 
     def _selector(self, *, takes_brackets: bool = True) -> tuple[str, ...] | None:
         first = _NAME.match(self._text, self._at)

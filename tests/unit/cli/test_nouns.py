@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from quorate.base.errors import NotFoundError
+from quorate.base.errors import NotFoundError, UnavailableError
 from quorate.base.versions import CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.commands import NOUNS, load
 from quorate.cli.main import main
+from quorate.client.replies import Reply
 from tests.unit.cli.conftest import Run, Said
 from tests.unit.cli.fakes import FakeClient
 
@@ -297,6 +298,36 @@ def test_a_leader_that_has_nobody_to_hand_over_to_says_what_would_help(
     said = run("cluster", "transfer")
     assert said.code == 1
     assert "no other node has a vote and is alive" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "is_read", "said"),
+    [
+        (["n2"], False, "Success! Leader is now: n2\n"),
+        ([], True, "Success! Leader is now: n2\n"),
+        ([], False, "Success! Leadership transferred\n"),
+    ],
+)
+def test_a_transfer_that_was_made_is_no_error_though_nobody_answers_after_it(
+    run: Run,
+    client: FakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    is_read: bool,
+    said: str,
+) -> None:
+    is_made = False
+
+    def call(method: str, *_: object, **__: object) -> Reply:
+        nonlocal is_made
+        if is_made and not is_read:
+            raise UnavailableError("no_quorum", "No cluster leader")
+        is_made = is_made or method == "POST"
+        servers = [{"ID": "2", "Node": "n2", "Address": "a:2", "Leader": is_made}]
+        return Reply(200, {}, json.dumps({"Servers": servers}).encode())
+
+    monkeypatch.setattr(client, "call", call, raising=False)
+    assert run("cluster", "transfer", *words) == (0, said, "")
 
 
 def test_the_demo_refuses_a_directory_that_it_cannot_use(run: Run, tmp_path: Path) -> None:

@@ -121,6 +121,12 @@ def test_what_passes(text: str, passes: bool, empty_passes: bool) -> None:
         ("Node.Node == fi.1", "expected: a name"),
         ("Node.Node == fi-1", "no match found"),
         ('Service.Meta["env] == x', "no match found"),
+        (
+            'Node.Node matches "\\ud800"',
+            "1:19 (18): no match found, expected: a text without halves",
+        ),
+        ('Service.Port == "\\udfff"', "expected: a text without halves of characters"),
+        ('Service.Meta["\\ud800"] == x', "expected: a text without halves of characters"),
         ("Nope == x", 'Selector "Nope" is not valid'),
         ("Service.Id == x", 'Selector "Service.Id" is not valid'),
         ("Service.ID.x == x", 'Selector "Service.ID.x" is not valid'),

@@ -3,8 +3,7 @@
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.kv import too_long
-from quorate.gateways.http.params import decoded
-from quorate.gateways.http.routes import clean_key, split
+from quorate.gateways.http.routes import plain_path, split
 
 MEMORY_BYTES_MAX = 64 * 1024
 """A shorter body of a snapshot is kept in memory."""
@@ -63,5 +62,5 @@ def refusal(config: HttpConfig, target: bytes, length: int) -> HttpError:
 def _path(target: bytes) -> bytes:
     """The path by which the router chooses; as it was sent if it cannot be decoded."""
     path, _ = split(target)
-    plain = decoded(path)
-    return path if plain is None else clean_key(plain) if b"%" in path else plain
+    plain = plain_path(path)
+    return path if plain is None else plain

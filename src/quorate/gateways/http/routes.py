@@ -177,10 +177,9 @@ class Router:
         if _WRITTEN_OUT.search(path) or path == _KV[:-1]:
             self._redirect(request, path, query)
             return
-        plain = decoded(path)
+        plain = plain_path(path)
         if plain is None:
             raise HttpError(400, "400 Bad Request")
-        plain = clean_key(plain) if b"%" in path else plain
         if _UNPRINTABLE.search(plain) and not self._context.config.takes_unprintable:
             lines = HttpError(400, "").lines()
             self._context.responses.empty(request, status=400, lines=lines)
@@ -239,6 +238,12 @@ def is_plain_key(target: bytes) -> bool:
     """Whether the path of a target, as sent, is that of a key: the router changes nothing in it."""
     path, _ = split(target)
     return path.startswith(_KV) and b"%" not in path and _WRITTEN_OUT.search(path) is None
+
+
+def plain_path(path: bytes) -> bytes | None:
+    """A path with its escapes undone, and cleaned if it has some; None if one is broken."""
+    plain = decoded(path)
+    return plain if plain is None or b"%" not in path else clean_key(plain)
 
 
 def clean_key(path: bytes) -> bytes:
