@@ -33,6 +33,7 @@ DOMAIN_PACKAGES = {domain.name for domain in DOMAINS.all[1:]}  # the first is th
 TRANSLATORS = {
     "gateways",
     "sim",
+    "localstate",  # keeps the catalog equal to what this agent registered
 }  # the one says in a protocol what a domain does; the other uses it
 KNOWS_A_DOMAIN = {
     "domains.py",  # the list
@@ -75,6 +76,7 @@ SHARES_A_CONTEXT = {
     "httpserver/request.py",  # until the API has read the headers
     "gateways/http/routes.py",  # requests whose headers say nothing of it
     "gateways/http/server.py",  # errors of the engine, which no request met
+    "localstate/agent.py",  # the agent tells the catalog by itself what changed
     "runtime/server.py",  # the node asks itself, when it comes and goes
 }
 

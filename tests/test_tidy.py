@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         {"paxos", "machine", "kv", "sessions", "catalog", "tasks", "objects", "acl", "replication"}
     ),
     frozenset({"domains"}),
-    frozenset({"node", "serving"}),
+    frozenset({"node", "serving", "localstate"}),
     frozenset({"net"}),
     frozenset({"httpserver"}),
     frozenset({"runtime", "sim", "gateways", "client", "worker"}),

@@ -11,6 +11,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.process import Process
 from quorate.gateways.http.server import ConsulServer
 from quorate.gateways.http.sharing import shared
+from quorate.localstate.agent import LocalAgent
 from quorate.net.unix import UnixListener
 
 
@@ -22,15 +23,23 @@ class HttpListeners:
         self._servers: list[ConsulServer] = []
         self._files: list[UnixListener] = []
 
-    async def open(self, local: Local, settings: AgentSettings, process: Process) -> None:
-        """Accept clients of a node; `process` serves their requests about the process.
+    async def open(
+        self, local: Local, settings: AgentSettings, process: Process, agent: LocalAgent
+    ) -> None:
+        """Accept clients of a node.
+
+        Args:
+            local: The node.
+            settings: Of the agent.
+            process: Serves requests about the process.
+            agent: Has the services and checks of this agent.
 
         Raises:
             StartError: An address cannot be used.
         """
         common = shared(settings.http)
         for host in settings.clients:
-            server = ConsulServer(local, settings.http, common, self._log.warning, process)
+            server = ConsulServer(local, settings.http, common, self._log.warning, process, agent)
             try:
                 if host.startswith(UNIX):
                     listener = UnixListener(Path(host.removeprefix(UNIX)), settings.socket)

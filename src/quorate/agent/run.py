@@ -21,6 +21,7 @@ import msgspec
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
+from quorate.agent.entries import AgentEntries
 from quorate.agent.files import ConfigSources
 from quorate.agent.listeners import HttpListeners
 from quorate.agent.logs import Logs
@@ -139,14 +140,17 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
     loop.set_exception_handler(lambda _, context: _report(server, log, context))
     listeners = HttpListeners(log)
     with ExitStack() as stack:
+        entries = AgentEntries(server.local, None if settings.is_dev else data_dir, log)
+        stack.callback(entries.stop)
         try:
-            await listeners.open(server.local, settings, process)
+            await listeners.open(server.local, settings, process, entries.agent)
             stack.enter_context(pid_file(settings.pid_file))
         except StartError:
             await listeners.close()
             await server.close(is_clean=True)
             raise
         process.started(server, listeners)
+        entries.start()
         _log_start(process, data_dir, server)
         await _until_stopped(process, server)
         return await _stop(server, listeners, log)

@@ -22,7 +22,7 @@ from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
 from quorate.gateways.http.config import HttpConfig
-from quorate.gateways.http.services import META_PAIRS_MAX, meta_fault
+from quorate.gateways.http.servicebodies import META_PAIRS_MAX, meta_fault
 from quorate.net.interfaces import own_addresses
 from quorate.net.unix import SocketSettings
 from quorate.runtime.addresses import (

@@ -215,10 +215,16 @@ def check_of(rows: TableRows, node: str, check: str) -> CheckRow | None:
     return None if data is None else decode_check(data)
 
 
-def checks_of_node(rows: TableRows, node: str) -> Iterator[CheckRow]:
-    """All checks of a node, those of its services too, by id."""
+def checks_of_node(rows: TableRows, node: str, after: str = "") -> Iterator[CheckRow]:
+    """All checks of a node, those of its services too, by id; only those that follow `after`."""
     prefix = name_part(node) + b"\0"
-    return map(decode_check, map(_VALUE, rows.range(CHECKS, prefix, prefix_end(prefix))))
+    first = _behind(prefix, after)
+    return map(decode_check, map(_VALUE, rows.range(CHECKS, first, prefix_end(prefix))))
+
+
+def _behind(prefix: bytes, name: str) -> bytes:
+    """The first key that can follow that of a name; "": the first of all."""
+    return prefix + key_part(name) + b"\0" if name else prefix
 
 
 def checks_of_instance(
@@ -300,10 +306,10 @@ def services(rows: TableRows) -> Iterator[InstanceRow]:
     return map(decode_instance, map(_VALUE, rows.range(SERVICES, b"")))
 
 
-def services_of_node(rows: TableRows, node: str) -> Iterator[InstanceRow]:
-    """The instances on a node, by id."""
+def services_of_node(rows: TableRows, node: str, after: str = "") -> Iterator[InstanceRow]:
+    """The instances on a node, by id; only those that follow `after`."""
     prefix = name_part(node) + b"\0"
-    for key, name in rows.range(NODE_SERVICES, prefix, prefix_end(prefix)):
+    for key, name in rows.range(NODE_SERVICES, _behind(prefix, after), prefix_end(prefix)):
         data = rows.get(SERVICES, name + b"\0" + key)
         if data is not None:
             yield decode_instance(data)

@@ -324,7 +324,7 @@ def test_a_bare_service_is_shown_with_exactly_these_fields() -> None:
         ({}, 400, "Missing service name"),
         ({"Name": "a", "Address": "0.0.0.0"}, 400, "Invalid service address"),
         ({"Name": "a", "Script": "x"}, 400, 'Request decode failed: json: unknown field "Script"'),
-        ({"Name": "a", "Check": {"TTL": "10s"}}, 501, "services with check are not built"),
+        ({"Name": "a", "Proxy": {"x": 1}}, 501, "services with proxy are not built"),
         ({"Name": "a", "Port": "x"}, 400, "Request decode failed: json: cannot unmarshal string"),
         ({"Name": "a", "Meta": {"consul-x": "y"}}, 400, "Invalid Service Meta: Couldn't load"),
         ({"Name": "a", "Weights": {"Passing": 0}}, 400, "Invalid Weights"),
@@ -395,6 +395,81 @@ def test_another_node_is_not_waited_for() -> None:
     harness = GatewayHarness()
     reply = harness.ask("PUT", "/v1/session/create", b'{"Node":"Bob"}')
     assert reply.text == "apply failed: Missing node registration"
+
+
+# --- checks of the agent ------------------------------------------------------------------------
+
+
+def registered(harness: GatewayHarness, path: str, **body: object) -> str:
+    reply = harness.ask("PUT", f"/v1/agent/{path}", json.dumps(body).encode())
+    return reply.text if reply.status != 200 else ""
+
+
+def test_heartbeats_decide_about_an_instance() -> None:
+    harness = GatewayHarness()
+    assert registered(harness, "service/register", Name="web", Check={"TTL": "10s"}) == ""
+
+    def passing() -> int:
+        return len(json.loads(harness.ask("GET", "/v1/health/service/web?passing").body))
+
+    found: list[int] = [passing()]
+    for verb in ("pass", "warn", "pass", "fail", "pass"):
+        assert harness.ask("PUT", f"/v1/agent/check/{verb}/service:web?note=n").status == 200
+        found.append(passing())
+    assert found == [0, 1, 0, 1, 0, 1]
+    own = json.loads(harness.ask("GET", "/v1/agent/checks").body)["service:web"]
+    assert (own["Status"], own["Output"], own["Type"]) == ("passing", "n", "ttl")
+    assert (own["Interval"], own["ServiceName"]) == ("", "web")
+    update = b'{"Status": "critical", "Output": "down"}'
+    assert harness.ask("PUT", "/v1/agent/check/update/service:web", update).status == 200
+    assert passing() == 0
+    assert harness.ask("PUT", "/v1/agent/check/deregister/service:web").status == 200
+    assert passing() == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("check/register", {"TTL": "1s"}, "Missing check name"),
+        ("check/register", {"Name": "a", "TTL": "1s", "Status": "x"}, "Bad check status"),
+        ("check/register", {"Name": "a"}, "Invalid check: TTL must be > 0 for TTL checks"),
+        ("check/register", {"Name": "a", "TTL": "1s", "ServiceID": "x"}, 'ServiceID "x" does not'),
+        ("check/register", {"Name": "a", "TTL": "soon"}, "Request decode failed: "),
+        ("check/register", {"Name": "a", "Script": "x"}, "Request decode failed: json: unknown"),
+        ("check/register", {"Name": "a", "HTTP": "http://x/", "Interval": "9s"}, "checks of type"),
+        (
+            "service/register",
+            {"Name": "a", "Checks": [{"Notes": ""}]},
+            "Invalid check: TTL must be",
+        ),
+        (
+            "service/register",
+            {"Name": "a", "Checks": {"x": "y"}},
+            "Request decode failed: json: cannot",
+        ),
+        ("service/register", {"Name": "a", "Check": {"TTL": "1s", "Status": "x"}}, "Status for"),
+        ("check/update/none", {"Status": "x"}, "Invalid check status: 'x'"),
+        ("check/update/none", {"Status": "passing"}, 'Unknown check ID "none"'),
+    ],
+)
+def test_a_check_that_makes_no_sense_is_refused(
+    path: str, body: dict[str, object], text: str
+) -> None:
+    assert registered(GatewayHarness(), path, **body).startswith(text)
+
+
+def test_names_of_checks_that_come_with_a_service() -> None:
+    harness = GatewayHarness()
+    several = [{"TTL": "1m"}, {"Name": "mine", "CheckID": "own", "TTL": 60_000_000_000}]
+    registered(harness, "service/register", Name="web", Checks=several)
+    registered(harness, "check/register", Name="of the node", TTL="1m")
+    found = json.loads(harness.ask("GET", "/v1/agent/checks").body)
+    assert {name: each["Name"] for name, each in found.items()} == {
+        "of the node": "of the node",
+        "own": "mine",
+        "service:web:1": "Service 'web' check",
+    }
+    assert found["of the node"]["Interval"] == "0s"
 
 
 # --- operators --------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from quorate.base.context import OWN
 from quorate.catalog.commands import (
     NodeDeregister,
     NodeRegister,
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.catalog.fields import SERF_HEALTH
+from quorate.catalog.fields import SERF_HEALTH, Service
 from quorate.gateways.http import longlists
 from quorate.gateways.http.longlists import ROWS_MAX
 from quorate.httpserver.slices import TURN_S
@@ -40,14 +41,13 @@ TARGETS = [
     ("/v1/catalog/services?node-meta=zone:b", 1),
     ("/v1/catalog/services?filter=ServiceID==web7", 1),
 ]
-OBJECTS = ["/v1/catalog/node/Ann", "/v1/agent/services", "/v1/catalog/services"]
+OBJECTS = ["/v1/catalog/node/Ann", "/v1/catalog/services"]
 
 
 NOTHING = [
     "/v1/catalog/nodes?filter=ID==x",
     "/v1/catalog/service/web?filter=ServiceID==x",
     "/v1/catalog/node/Ann?filter=ID==x",
-    "/v1/agent/services?filter=ID==x",
 ]
 PLAIN = [*(target for target, _ in TARGETS), *OBJECTS, *NOTHING]
 ALIKE = [*PLAIN, *(f"{target}{'&' if '?' in target else '?'}pretty" for target in PLAIN)]
@@ -129,8 +129,6 @@ def test_a_long_object_is_made_over_several_turns(slow: SlowHarness, target: str
     body = json.loads(reply.body)
     if "node" in target:
         assert (body["Node"]["Node"], len(body["Services"])) == ("Ann", MANY)
-    elif "agent" in target:
-        assert set(body) == {f"own{number}" for number in range(MANY)}
     else:
         assert body["web"] == ["one"]
         assert body["own"] == sorted(f"t{number}" for number in range(0, MANY, 2))
@@ -286,3 +284,17 @@ def test_tags_that_nobody_may_hold_are_refused_or_cut_short() -> None:
     harness.finish()
     (reply,) = harness.replies()
     assert reply.status == 429
+
+
+def test_the_many_services_of_an_agent_are_made_in_slices() -> None:
+    harness = SlowHarness()
+    for number in range(8 * MANY):
+        meta = {"x": "y" * 100_000} if number % 100 == 0 else {}
+        service = Service(f"s{number}", "own", meta=meta)
+        harness.context.agent.register(OWN, service, (), lambda _: None)
+    for query, count in (("", 8 * MANY), ("?filter=ID==s7", 1), ("?filter=ID==x", 0)):
+        harness.post("GET", f"/v1/agent/services{query}")
+        sizes = harness.finish()
+        (reply,) = harness.replies()
+        assert len(json.loads(reply.body)) == count
+        assert max(sizes, default=0) < 350_000

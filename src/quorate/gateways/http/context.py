@@ -21,6 +21,7 @@ from quorate.gateways.http.responses import Responses
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.request import Request
 from quorate.httpserver.traffic import Traffic
+from quorate.localstate.agent import LocalAgent
 from quorate.serving.evaluations import Evaluated
 from quorate.serving.ports import CallLater, Timer
 from quorate.serving.serving import Serving
@@ -66,6 +67,7 @@ class Context:
         traffic: Counts them.
         serving: Carries out requests.
         reader: See `serving.serving.Serving.reader`.
+        agent: The services and checks of this agent.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Context:
         call_later: CallLater = call_in_loop,
         shared: Shared | None = None,
         process: Process | None = None,
+        agent: LocalAgent | None = None,
     ) -> None:
         self.local = local
         self.process = process
@@ -87,6 +90,7 @@ class Context:
             self.shared.budget.accounts,
         )  # fmt: skip
         self.reader = self.serving.reader
+        self.agent = LocalAgent(local, call_later, _CHANCE) if agent is None else agent
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
 

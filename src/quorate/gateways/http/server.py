@@ -18,6 +18,7 @@ from quorate.httpserver.ordering import Order, order_of_method
 from quorate.httpserver.refusals import Refusal
 from quorate.httpserver.request import Request
 from quorate.httpserver.server import HttpServer, Warn
+from quorate.localstate.agent import LocalAgent
 from quorate.net.connector import PLAIN, Connector
 
 __all__ = ["ConsulApi", "ConsulServer", "HttpConfig"]
@@ -111,6 +112,7 @@ class ConsulServer(HttpServer):
         shared: Shared with the other listeners of the node; None: it is the only one.
         warn: Logs what was refused, as the method of a logger does.
         process: The process of the node, for the endpoints that need it.
+        agent: The services and checks of this agent; None: kept in memory, for this listener alone.
         middleware: Is called before the API; see `httpserver.application`.
         connector: Makes connections from accepted sockets.
     """
@@ -122,10 +124,11 @@ class ConsulServer(HttpServer):
         shared: Shared | None = None,
         warn: Warn | None = None,
         process: Process | None = None,
+        agent: LocalAgent | None = None,
         middleware: Iterable[Middleware] = (),
         connector: Connector = PLAIN,
     ) -> None:
-        context = Context(local, config, shared=shared, process=process)
+        context = Context(local, config, shared=shared, process=process, agent=agent)
         self._api = ConsulApi(context)
         super().__init__(
             self._api,

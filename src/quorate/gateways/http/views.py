@@ -33,13 +33,13 @@ def service_view(row: InstanceRow) -> JsonView:
     view: JsonView = {"Kind": service.kind} if service.kind else {}
     view.update(ID=service.id, Service=service.name, Tags=service.tags, Address=service.address)
     if service.tagged_addresses:
-        view["TaggedAddresses"] = _tagged(service)
+        view["TaggedAddresses"] = tagged_view(service)
     view["Meta"] = service.meta or None
     if service.port:
         view["Port"] = service.port
     if service.socket_path:
         view["SocketPath"] = service.socket_path
-    view["Weights"] = _weights(service)
+    view["Weights"] = weights_view(service)
     view["EnableTagOverride"] = service.enable_tag_override
     view["Proxy"] = _proxy()
     view["Connect"] = {}
@@ -49,12 +49,14 @@ def service_view(row: InstanceRow) -> JsonView:
     return view
 
 
-def _tagged(service: Service) -> JsonView | None:
+def tagged_view(service: Service) -> JsonView | None:
+    """The tagged addresses of a service; None if it has none."""
     tagged = service.tagged_addresses.items()
     return {tag: {"Address": at.address, "Port": at.port} for tag, at in tagged} or None
 
 
-def _weights(service: Service) -> JsonView:
+def weights_view(service: Service) -> JsonView:
+    """The weights of a service."""
     return {"Passing": service.weights.passing, "Warning": service.weights.warning}
 
 
@@ -77,8 +79,8 @@ def service_node_view(node: NodeRow, row: InstanceRow) -> JsonView:
         "ServiceName": service.name,
         "ServiceTags": service.tags,
         "ServiceAddress": service.address,
-        "ServiceTaggedAddresses": _tagged(service),
-        "ServiceWeights": _weights(service),
+        "ServiceTaggedAddresses": tagged_view(service),
+        "ServiceWeights": weights_view(service),
         "ServiceMeta": service.meta,
         "ServicePort": service.port,
         "ServicePorts": None,

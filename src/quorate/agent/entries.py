@@ -1,0 +1,71 @@
+"""The services and checks of an agent: the local state with its files."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from quorate.base.errors import QuorateError
+from quorate.base.ports import Local
+from quorate.gateways.http.context import call_in_loop
+from quorate.localstate.agent import LocalAgent
+from quorate.localstate.entries import StoredService, decode_entry
+from quorate.localstate.state import StateSettings
+from quorate.runtime.entryfiles import FileWriter, read_entries
+
+
+class AgentEntries:
+    """What an agent registers, and keeps in its data directory unless it is a development node.
+
+    Args:
+        local: The node.
+        data_dir: Of the node; None: nothing is kept.
+        log: The logger.
+
+    Attributes:
+        agent: The local state with its node.
+
+    Raises:
+        OSError: The folders cannot be made.
+    """
+
+    def __init__(self, local: Local, data_dir: Path | None, log: FilteringBoundLogger) -> None:
+        loop = asyncio.get_running_loop()
+        self._files = None
+        if data_dir is not None:
+            self._files = FileWriter(data_dir, loop.call_soon_threadsafe, log)
+        settings = StateSettings(keeps_files=data_dir is not None)
+        rng = random.Random()  # noqa: S311 - spreads times
+        self.agent = LocalAgent(
+            local, call_in_loop, rng, settings, files=self._files, report=log.warning
+        )
+        if data_dir is not None:
+            self._restore(data_dir, log)
+
+    def _restore(self, data_dir: Path, log: FilteringBoundLogger) -> None:
+        found = [read_entries(data_dir, kind, log, self._take) for kind in ("service", "check")]
+        self.agent.restored()
+        if any(found):
+            log.info("services and checks of the data directory", services=found[0],
+                     checks=found[1])  # fmt: skip
+
+    def _take(self, data: bytes) -> None:
+        stored = decode_entry(data)
+        try:
+            if isinstance(stored, StoredService):
+                self.agent.restore(stored)
+            else:
+                self.agent.restore_check(stored)
+        except QuorateError as error:
+            raise ValueError(error.text) from error
+
+    def start(self) -> None:
+        """Compare with the catalog, and begin to check."""
+        self.agent.start()
+
+    def stop(self) -> None:
+        """Stop, and write what waits."""
+        self.agent.stop()
+        if self._files is not None:
+            self._files.stop()

@@ -1,0 +1,1 @@
+"""This agent's own services and checks, and how the catalog is kept equal to them."""

@@ -1,0 +1,78 @@
+"""Services and checks of an agent over kills and restarts of its process."""
+
+import http.client
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_agent import agent, free_port, said
+from tests.limits import HANG_S
+
+pytestmark = pytest.mark.integration
+
+POLL_S = 0.02
+
+
+def ask(port: int, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body))
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()
+
+
+def until(port: int, path: str, is_right: Callable[[list[object]], bool]) -> None:
+    """Ask until the answer is right; a node that has no leader yet answers an error."""
+    end_s = time.monotonic() + HANG_S
+    while True:
+        status, body = ask(port, "GET", path)
+        if status == 200 and is_right(json.loads(body)):
+            return
+        assert time.monotonic() < end_s, body
+        time.sleep(POLL_S)
+
+
+def flags(data_dir: Path, port: int, server_port: int) -> list[str]:
+    return [
+        "-server", "-bootstrap", f"-data-dir={data_dir}", f"-http-port={port}",
+        f"-server-port={server_port}", "-node=n1",
+    ]  # fmt: skip
+
+
+def test_services_come_back_after_a_kill_with_the_status_of_their_checks(tmp_path: Path) -> None:
+    port = free_port()
+    words = flags(tmp_path / "data", port, free_port())
+    with agent(*words) as process:
+        until(port, "/v1/health/node/n1", lambda found: len(found) == 1)
+        for name in ("web", "api"):
+            body = {"Name": name, "Check": {"TTL": "24h"}}
+            assert ask(port, "PUT", "/v1/agent/service/register", body)[0] == 200
+            status, found = ask(port, "GET", f"/v1/health/service/{name}")
+            assert (status, len(json.loads(found))) == (200, 1)  # as soon as it is answered
+        assert ask(port, "PUT", "/v1/agent/check/pass/service:web")[0] == 200
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    damaged = sorted((tmp_path / "data" / "services").glob("*.json"))
+    assert len(damaged) == 2
+    (tmp_path / "data" / "services" / "broken.json").write_text("{")
+    with agent(*words, is_quiet=True) as process:
+        assert "broken.json" in str(
+            said(process, "a stored service or check is damaged: set aside")["file"]
+        )
+        said(process, "running")
+        until(port, "/v1/health/service/web?passing", lambda found: len(found) == 1)
+        until(port, "/v1/health/service/api", lambda found: len(found) == 1)
+        assert json.loads(ask(port, "GET", "/v1/health/service/api?passing")[1]) == []
+        own = json.loads(ask(port, "GET", "/v1/agent/services")[1])
+        assert sorted(own) == ["api", "web"]
+        assert ask(port, "PUT", "/v1/agent/service/deregister/web")[0] == 200
+        assert json.loads(ask(port, "GET", "/v1/health/service/web")[1]) == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0
+    assert len(list((tmp_path / "data" / "services").glob("*.json"))) == 1
