@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -76,3 +77,36 @@ def test_services_come_back_after_a_kill_with_the_status_of_their_checks(tmp_pat
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG_S) == 0
     assert len(list((tmp_path / "data" / "services").glob("*.json"))) == 1
+
+
+def test_services_that_an_older_version_registered_are_kept(tmp_path: Path) -> None:
+    """An older version had the rows, and no folder of entries."""
+    port = free_port()
+    words = flags(tmp_path / "data", port, free_port())
+    with agent(*words) as process:
+        until(port, "/v1/health/node/n1", lambda found: len(found) == 1)
+        for name in ("web", "api"):
+            body = {"Name": name, "Port": 80}
+            assert ask(port, "PUT", "/v1/agent/service/register", body)[0] == 200
+        check = {"Name": "disk", "TTL": "24h", "Status": "warning"}
+        assert ask(port, "PUT", "/v1/agent/check/register", check)[0] == 200
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    services, checks = tmp_path / "data" / "services", tmp_path / "data" / "checks"
+    assert (services / "adopted").exists()  # a new directory has nothing to adopt
+    for folder in (services, checks):
+        shutil.rmtree(folder)
+    with agent(*words, is_quiet=True) as process:
+        said(process, "services and checks of an older version are kept from now on")
+        until(port, "/v1/agent/services", lambda found: len(found) == 2)
+        until(port, "/v1/agent/checks", lambda found: len(found) == 1)
+        assert ask(port, "PUT", "/v1/agent/service/deregister/api")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0
+    assert (services / "adopted").exists()
+    with agent(*words) as process:
+        until(port, "/v1/health/service/web", lambda found: len(found) == 1)
+        found = json.loads(ask(port, "GET", "/v1/health/node/n1")[1])
+        assert {each["CheckID"]: each["Status"] for each in found}["disk"] == "warning"
+        assert list(json.loads(ask(port, "GET", "/v1/agent/services")[1])) == ["web"]
+        assert json.loads(ask(port, "GET", "/v1/health/service/api")[1]) == []

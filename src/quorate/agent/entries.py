@@ -12,7 +12,7 @@ from quorate.gateways.http.context import call_in_loop
 from quorate.localstate.agent import LocalAgent
 from quorate.localstate.entries import StoredService, decode_entry
 from quorate.localstate.state import StateSettings
-from quorate.runtime.entryfiles import FileWriter, read_entries
+from quorate.runtime.entryfiles import FileWriter, is_adopted, read_entries
 
 
 class AgentEntries:
@@ -21,6 +21,7 @@ class AgentEntries:
     Args:
         local: The node.
         data_dir: Of the node; None: nothing is kept.
+        is_new: The data directory was empty before this start: no older version used it.
         log: The logger.
 
     Attributes:
@@ -30,11 +31,18 @@ class AgentEntries:
         OSError: The folders cannot be made.
     """
 
-    def __init__(self, local: Local, data_dir: Path | None, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, local: Local, data_dir: Path | None, log: FilteringBoundLogger, *, is_new: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
+        self._log = log
         self._files = None
+        self._adopts = False
         if data_dir is not None:
             self._files = FileWriter(data_dir, loop.call_soon_threadsafe, log)
+            self._adopts = not is_new and not is_adopted(data_dir)
+            if is_new:
+                self._files.mark_adopted()
         settings = StateSettings(keeps_files=data_dir is not None)
         rng = random.Random()  # noqa: S311 - spreads times
         self.agent = LocalAgent(
@@ -61,8 +69,15 @@ class AgentEntries:
             raise ValueError(error.text) from error
 
     def start(self) -> None:
-        """Compare with the catalog, and begin to check."""
-        self.agent.start()
+        """Compare with the catalog, and begin to check; adopt what an older version registered."""
+        self.agent.start(self._adopted if self._adopts else None)
+
+    def _adopted(self, count: int) -> None:
+        if self._files is not None:
+            self._files.mark_adopted()
+        if count:
+            self._log.info("services and checks of an older version are kept from now on",
+                           entries=count)  # fmt: skip
 
     def stop(self) -> None:
         """Stop, and write what waits."""

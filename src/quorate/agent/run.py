@@ -39,7 +39,7 @@ from quorate.base.errors import InvariantError, QuorateError, StorageError
 from quorate.base.versions import QUORATE_VERSION
 from quorate.net.listening import first_listener
 from quorate.runtime import descriptors
-from quorate.runtime.datadir import renew_datadir
+from quorate.runtime.datadir import is_blank, renew_datadir
 from quorate.runtime.mapfile import STEP_BYTES
 from quorate.runtime.server import NodeServer, ServerSettings, start_server
 from quorate.runtime.storage import StorageSettings
@@ -136,11 +136,13 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
         listener = first_listener(settings.bind, settings.server_port)
     except OSError as error:
         raise cannot_listen(error, settings.bind, settings.server_port) from error
+    is_new = is_blank(data_dir)
     server = await start_server(_server_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(server, log, context))
     listeners = HttpListeners(log)
     with ExitStack() as stack:
-        entries = AgentEntries(server.local, None if settings.is_dev else data_dir, log)
+        kept_in = None if settings.is_dev else data_dir
+        entries = AgentEntries(server.local, kept_in, log, is_new=is_new)
         stack.callback(entries.stop)
         try:
             await listeners.open(server.local, settings, process, entries.agent)

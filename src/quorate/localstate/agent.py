@@ -19,9 +19,10 @@ from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Rng, WatchHandle
 from quorate.base.subjects import exactly
 from quorate.catalog.apply import NO_NODE, NO_SERVICE
-from quorate.catalog.fields import Service
+from quorate.catalog.fields import SERF_HEALTH, SERVER_SERVICE, Service
 from quorate.catalog.subjects import of_node
-from quorate.catalog.tables import node_of
+from quorate.catalog.tables import check_of, instance_of, node_of
+from quorate.localstate.adopting import Adoption
 from quorate.localstate.comparing import FullComparison, command_for
 from quorate.localstate.entries import StoredCheck, StoredService
 from quorate.localstate.pending import Key, check_key, service_key
@@ -53,6 +54,8 @@ NODES_MIN = 128
 _LATER = frozenset({"no_quorum", "not_leader", "overloaded", "stopping"})
 
 Done = Callable[[QuorateError | None], None]
+Adopted = Callable[[int], None]
+"""Gets the number of entries that were taken from the catalog."""
 
 
 class _Wait:
@@ -122,22 +125,25 @@ class LocalAgent:
         self._ticker_due_s = inf
         self._watch: WatchHandle | None = None
         self._nodes = 1
+        self._adopted: Adopted | None = None
         self._is_stopped = False
 
     # --- start and stop ------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Compare everything with the catalog, now and from time to time; begin to probe."""
+    def start(self, adopted: Adopted | None = None) -> None:
+        """Compare everything with the catalog, now and from time to time; begin to probe.
+
+        Args:
+            adopted: Called once, when what the catalog has of this node was taken into the local
+                state (LST-9); its files were passed to the port before. None: nothing is taken.
+        """
+        self._adopted = adopted
         self._compare()
         self._go_on()
 
     def restore(self, stored: StoredService) -> None:
-        """Take a service from its file; before `start`.
-
-        Raises:
-            QuorateError: See `LocalState.register`.
-        """
-        self.state.restore(stored, self._catalog.now_s)
+        """Take a service from its file; before `start`."""
+        self.state.restore(stored)
 
     def restore_check(self, stored: StoredCheck) -> None:
         """Take a check from its file; before `start`, after the services."""
@@ -145,7 +151,7 @@ class LocalAgent:
 
     def restored(self) -> None:
         """All files were read: the first comparison finds what the catalog does not have."""
-        self.state.pending.clear()
+        self.state.restored()
 
     def stop(self) -> None:
         """End all timers; what waits is answered."""
@@ -202,10 +208,28 @@ class LocalAgent:
 
     def deregister(self, context: RequestContext, service: str, done: Done) -> bool:
         """Remove a service; False: there is none, and `done` is not called."""
-        if not self.state.deregister(service):
+        if not self.state.deregister(service) and not self._is_to_adopt_service(service):
             return False
         self._changed()
         self._wait_for(context, {service_key(service)}, done)
+        return True
+
+    def _is_to_adopt_service(self, service: str) -> bool:
+        """Whether a service is to be adopted still; then its row is to be removed instead."""
+        if self._adopted is None or service == SERVER_SERVICE:
+            return False
+        rows = Reader(self._catalog.tables).rows
+        if instance_of(rows, self._name, service) is None:
+            return False
+        self.state.pending.mark(service_key(service))
+        return True
+
+    def _is_to_adopt_check(self, check: str) -> bool:
+        if self._adopted is None or check == SERF_HEALTH:
+            return False
+        if check_of(Reader(self._catalog.tables).rows, self._name, check) is None:
+            return False
+        self.state.pending.mark(check_key(check))
         return True
 
     @property
@@ -225,7 +249,7 @@ class LocalAgent:
 
     def remove_check(self, context: RequestContext, check: str, done: Done) -> bool:
         """Remove a check; False: there is none, and `done` is not called."""
-        if not self.state.remove_check(check):
+        if not self.state.remove_check(check) and not self._is_to_adopt_check(check):
             return False
         self._changed()
         self._wait_for(context, {check_key(check)}, done)
@@ -392,13 +416,31 @@ class LocalAgent:
         if isinstance(answer, QuorateError):
             self._full = self._schedule(RETRY_S_MAX * (0.5 + self._rng.random() / 2), self._compare)
             return
+        if self._adopted is not None:
+            self._adopt(Adoption(self.state, self._name))
+        else:
+            self._step(FullComparison(self.state, self._name))
+
+    def _adopt(self, adoption: Adoption) -> None:
+        """Take a piece of the rows of this node; the first comparison follows the last one."""
+        if self._is_stopped:
+            return
+        is_over = adoption.step(Reader(self._catalog.tables), self._catalog.now_s)
+        self._go_on()
+        if not is_over:
+            self._full = self._schedule(0.0, partial(self._adopt, adoption))
+            return
+        adopted, self._adopted = self._adopted, None
+        if adopted is not None:
+            adopted(adoption.count)
+        self._changed()
         self._step(FullComparison(self.state, self._name))
 
     def _step(self, comparison: FullComparison) -> None:
         """Compare a piece; the next one follows in a later turn."""
         if self._is_stopped:
             return
-        is_over = comparison.step(Reader(self._catalog.tables))
+        is_over = comparison.step(Reader(self._catalog.tables), self._catalog.now_s)
         self._go_on()
         if is_over:
             self._changed()

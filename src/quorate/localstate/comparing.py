@@ -4,6 +4,7 @@ LST-6: `serfHealth` and the service of the servers belong to the node, not to it
     are never touched here.
 LST-7: with `EnableTagOverride` the tags of the catalog are kept: they are taken into the local
     state by a full comparison.
+LST-8: an adopted check follows its row: whoever reported its status to the catalog goes on so.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from quorate.catalog.tables import (
 from quorate.localstate.entries import LocalCheck, LocalService, catalog_check
 from quorate.localstate.pending import Key, check_key, service_key
 from quorate.localstate.state import LocalState
+from quorate.monitoring.checks import STATUSES
 
 PIECE = 64
 """Entries that one step compares."""
@@ -75,14 +77,14 @@ class FullComparison:
         self._service: str | None = ""  # the last row that was looked at; None: all were
         self._check: str | None = ""
 
-    def step(self, reading: StateView) -> bool:
+    def step(self, reading: StateView, now_s: float) -> bool:
         """Compare a piece; True: everything has been compared."""
         if node_of(reading.rows, self._node) is None:
             return True  # nothing can be registered yet
         piece = list(islice(self._keys, PIECE))
         for key in piece:
             if key not in self._state.pending:
-                self._compare(reading, key)
+                self._compare(reading, key, now_s)
         if piece:
             return False
         if self._service is not None:
@@ -91,7 +93,7 @@ class FullComparison:
             self._check = self._unknown_checks(reading, self._check)
         return self._service is None and self._check is None
 
-    def _compare(self, reading: StateView, key: Key) -> None:
+    def _compare(self, reading: StateView, key: Key, now_s: float) -> None:
         kind, name = key
         state = self._state
         if kind == "service":
@@ -100,7 +102,13 @@ class FullComparison:
                 self._compare_service(found, instance_of(reading.rows, self._node, name))
             return
         check = state.checks.get(name)
-        if check is not None and not _is_equal(check, check_of(reading.rows, self._node, name)):
+        if check is None:
+            return
+        row = check_of(reading.rows, self._node, name)
+        is_adopted = check.definition.adopted_type is not None
+        if row is not None and is_adopted and row.status in STATUSES:
+            state.follow(name, row.status, row.output, now_s)
+        if not _is_equal(check, row):
             state.pending.mark(key)
 
     def _compare_service(self, found: LocalService, row: InstanceRow | None) -> None:

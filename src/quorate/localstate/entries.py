@@ -22,8 +22,8 @@ CHECKS_MAX = 40_000
 SERVICE_CHECKS_MAX = 128
 """Checks that come with one registration."""
 
-FILE_BYTES_MAX = 256 * 1024
-"""The longest file of one entry."""
+FILE_BYTES_MAX = 8 * 1024 * 1024
+"""The longest file of one entry: a command of the longest kind, with every character escaped."""
 
 FORMAT = 1
 

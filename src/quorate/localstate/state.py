@@ -143,14 +143,7 @@ class LocalState:
         """
         new = list(definitions)
         self._check_room(service.id, new)
-        old = self.services.get(service.id)
-        self.services[service.id] = LocalService(service, origin, parent)
-        self.version += 1
-        if parent:
-            self._sidecars[parent] = service.id
-        if origin is EntryOrigin.API or parent:
-            self._store(service_key(service.id), StoredService(service, parent))
-        self.pending.mark(service_key(service.id))
+        self._put_service(service, origin, parent)
         named = {definition.id for definition in new}
         if replaces and new:
             for check in [
@@ -159,6 +152,16 @@ class LocalState:
                 self._drop_check(check)
         for definition in new:
             self._put_check(definition, service.name, now_s, origin)
+
+    def _put_service(self, service: Service, origin: EntryOrigin, parent: str) -> None:
+        old = self.services.get(service.id)
+        self.services[service.id] = LocalService(service, origin, parent)
+        self.version += 1
+        if parent:
+            self._sidecars[parent] = service.id
+        if origin is EntryOrigin.API or parent:
+            self._store(service_key(service.id), StoredService(service, parent))
+        self.pending.mark(service_key(service.id))
         if old is not None and old.service.name != service.name:
             for each in self.checks_of(service.id):
                 each.service_name = service.name
@@ -378,27 +381,55 @@ class LocalState:
         entry = (due_s, next(self._numbers), why, check.definition.id, check.run)
         heappush(self._queue, entry)
 
-    # --- files ---------------------------------------------------------------------------------
+    # --- rows of the catalog, files ------------------------------------------------------------
 
-    def restore(self, service: StoredService, now_s: float) -> None:
-        """Take a service from its file.
+    def adopt(self, service: Service) -> None:
+        """Take a service from its row in the catalog, which needs nothing about it."""
+        self._put_service(service, EntryOrigin.API, "")
+        self.pending.forget(service_key(service.id))
 
-        Raises:
-            RequestError: See `register`.
-        """
-        self.register(service.service, (), now_s, parent=service.parent)
+    def adopt_check(self, stored: StoredCheck, now_s: float) -> None:
+        """Take a check from its row; its service was taken before."""
+        self._put_stored(stored, now_s)
+        self.pending.forget(check_key(stored.definition.id))
+
+    def follow(self, check: str, status: str, output: str, now_s: float) -> None:
+        """Take status and output of a check from its row, see `CheckDefinition.adopted_type`."""
+        found = self.checks[check]
+        if (status, output) != (found.status, found.state.output):
+            found.state.change(status, output, now_s)
+            self._store_check(found)
+
+    def restore(self, service: StoredService) -> None:
+        """Take a service from its file."""
+        self._put_service(service.service, EntryOrigin.API, service.parent)
 
     def restore_check(self, stored: StoredCheck, now_s: float) -> bool:
         """Take a check from its file; False: its service is unknown, so it was left out."""
-        definition = msgspec.structs.replace(stored.definition, status=stored.status)
-        try:
-            self.add_check(definition, now_s)
-        except NotFoundError:
-            self._effects.append(StoreFile(check_key(definition.id), None))
+        service = stored.definition.service_id
+        if service and service not in self.services:
+            self._effects.append(StoreFile(check_key(stored.definition.id), None))
             return False
+        self._put_stored(stored, now_s)
+        return True
+
+    def restored(self) -> None:
+        """All files were taken: none need be written again, and the catalog gets what differs."""
+        self.pending.clear()
+        self._effects = [
+            effect
+            for effect in self._effects
+            if not isinstance(effect, StoreFile) or effect.data is None
+        ]
+
+    def _put_stored(self, stored: StoredCheck, now_s: float) -> None:
+        service = self.services.get(stored.definition.service_id)
+        definition = msgspec.structs.replace(stored.definition, status=stored.status)
+        name = "" if service is None else service.service.name
+        self._put_check(definition, name, now_s, EntryOrigin.API)
         check = self.checks[definition.id]
         check.state.output = stored.output
-        return True
+        self._store_check(check)
 
     def _store_check(self, check: LocalCheck) -> None:
         if check.origin is EntryOrigin.API:

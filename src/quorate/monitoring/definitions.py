@@ -28,6 +28,9 @@ class CheckDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
         status: At first; "": critical.
         is_embedded: It came with the registration of its service.
         is_maintenance: It takes its node or service out of service; it never changes by itself.
+        adopted_type: Its type in the catalog, where an older version registered it: nothing here
+            decides its status, so that of its row counts. None: it was
+            registered here.
         http, tcp, udp, grpc, args, docker, alias_node, alias_service, h2ping, os_service: What is
             probed; the first that is given counts.
     """
@@ -67,6 +70,7 @@ class CheckDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     h2ping: str = ""
     h2ping_use_tls: bool = True
     os_service: str = ""
+    adopted_type: str | None = None
 
     @property
     def kind(self) -> str:
@@ -80,7 +84,9 @@ class CheckDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
             return "alias"
         if self.docker:
             return "docker"
-        return "script" if self.args else "ttl" if self.ttl_ns else ""
+        if self.args:
+            return "script"
+        return "ttl" if self.ttl_ns else self.adopted_type or ""
 
     @property
     def is_alias(self) -> bool:

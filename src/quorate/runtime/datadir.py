@@ -37,7 +37,7 @@ from quorate.runtime.fileops import opened, storage_error, sync_directory, write
 
 FORMAT = DIRECTORY.newest
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_HARMLESS = frozenset({"lost+found", "lock", "node.json.new"})  # in a directory that is blank
+_HARMLESS = frozenset({"lost+found", "lock", "node.json.new", *setaside.ENTRIES})  # in a blank one
 
 
 class Identification(msgspec.Struct, frozen=True):
@@ -212,6 +212,11 @@ def open_datadir(
     except BaseException:
         os.close(lock)
         raise
+
+
+def is_blank(path: Path) -> bool:
+    """Whether no node has used a data directory yet."""
+    return not (path / "node.json").exists()
 
 
 def renew_datadir(path: Path) -> Path:

@@ -3,12 +3,15 @@
 ```text
 services/NAME.json   a service; NAME is the SHA-256 of its id
 checks/NAME.json     a check, with its last status and output
+services/adopted     what an older version registered was taken from the catalog, or there was none
 ```
 
 ENT-1: a file is replaced atomically and synced, and so is its directory: whoever waits for `sync`
     finds it after a power cut.
 ENT-2: a file that cannot be read, or has no entry in it, is named in the log and renamed to
     `NAME.bad`; the others are read all the same.
+ENT-3: the mark `adopted` is written after everything that was written before it, and only if none
+    of that failed: a directory with the mark has all of it.
 
 One thread writes, so that the event loop never waits for the disk. Of several writes of one entry
 that wait, only the last is written.
@@ -31,7 +34,11 @@ BATCH_MAX = 256
 FILES_MAX = 100_000
 """Files of a folder that are read; more are left alone."""
 
-FILE_BYTES_MAX = 256 * 1024
+FILE_BYTES_MAX = 8 * 1024 * 1024
+"""The longest file; see `localstate.entries`."""
+
+ADOPTED = "adopted"
+"""The file in `services/` that says: rows of the catalog were taken (ENT-3)."""
 
 Key = tuple[str, str]
 Post = Callable[[Callable[[], None]], object]
@@ -53,12 +60,15 @@ class FileWriter:
         self._folders = folders(path)
         for folder in self._folders.values():
             folder.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(path)
         self._post = post
         self._log = log
         self._waiting: dict[Key, bytes | None] = {}
         self._done: list[Callable[[], None]] = []
         self._condition = threading.Condition()
         self._is_stopped = False
+        self._is_to_mark = False
+        self._has_failed = False  # some file was not written, ever
         self._thread = threading.Thread(target=self._run, name="entry files", daemon=True)
         self._thread.start()
 
@@ -74,6 +84,12 @@ class FileWriter:
             self._done.append(done)
             self._condition.notify()
 
+    def mark_adopted(self) -> None:
+        """Write the mark when all that was written so far is on disk; see ENT-3."""
+        with self._condition:
+            self._is_to_mark = True
+            self._condition.notify()
+
     def stop(self) -> None:
         """Write what waits, and end. Blocks until then."""
         with self._condition:
@@ -84,19 +100,24 @@ class FileWriter:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not (self._waiting or self._done or self._is_stopped):
+                while not (self._waiting or self._done or self._is_to_mark or self._is_stopped):
                     self._condition.wait()
-                if not self._waiting and not self._done:
+                if not self._waiting and not self._done and not self._is_to_mark:
                     return
                 batch = list(self._waiting.items())[:BATCH_MAX]
                 for key, _ in batch:
                     del self._waiting[key]
                 done: list[Callable[[], None]] = []
+                marks = False
                 if not self._waiting:
                     done, self._done = self._done, []
+                    marks, self._is_to_mark = self._is_to_mark, False
             try:
                 self._write(batch)
+                if marks and not self._has_failed:
+                    mark_adopted(self._folders["service"])
             except OSError as error:
+                self._has_failed = True
                 self._log.error("services and checks could not be stored", why=str(error))
             if done:
                 self._call(done)
@@ -136,6 +157,21 @@ def _write_file(folder: Path, name: str, data: bytes | None) -> None:
     finally:
         os.close(descriptor)
     new.replace(path)
+
+
+def mark_adopted(folder: Path) -> None:
+    """Write the mark into the folder of services, durably.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    os.close(opened(folder / ADOPTED, os.O_WRONLY | os.O_CREAT))
+    sync_directory(folder)
+
+
+def is_adopted(path: Path) -> bool:
+    """Whether a data directory has the mark."""
+    return (folders(path)["service"] / ADOPTED).exists()
 
 
 def _call_all(done: list[Callable[[], None]]) -> None:

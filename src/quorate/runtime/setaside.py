@@ -19,11 +19,15 @@ _MOVING = "moving"
 _KEPT_MAX = 3
 """With so many, an operator should look at them before another one takes space."""
 
-_STAYS = frozenset({"lock", "lost+found"})
+ENTRIES = ("services", "checks")
+"""Folders of what was registered with this agent (`runtime.entryfiles`): the node's next id needs
+it as much as the old one did."""
+
+_STAYS = frozenset({"lock", "lost+found", *ENTRIES})
 
 
 def set_aside(path: Path) -> Path:
-    """Move everything in a data directory into a folder in it; the caller holds the lock.
+    """Move all of a data directory but its entries into a folder in it; the caller holds the lock.
 
     Returns:
         The folder, `set-aside-TIME`.

@@ -458,6 +458,22 @@ def test_a_check_that_makes_no_sense_is_refused(
     assert registered(GatewayHarness(), path, **body).startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("pass/", b""), ("warn/", b""), ("fail/", b""), ("deregister/", b""), ("pass/%20", b""),
+        ("update/", b'{"Status": "passing"}'),
+    ],
+)  # fmt: skip
+def test_a_check_without_an_id_is_unknown(path: str, body: bytes) -> None:
+    reply = GatewayHarness().ask("PUT", f"/v1/agent/check/{path}", body)
+    name = " " if path.endswith("%20") else ""
+    assert (reply.status, reply.text) == (
+        404,
+        f'Unknown check ID "{name}". Ensure that the check ID is passed, not the check name.',
+    )
+
+
 def test_names_of_checks_that_come_with_a_service() -> None:
     harness = GatewayHarness()
     several = [{"TTL": "1m"}, {"Name": "mine", "CheckID": "own", "TTL": 60_000_000_000}]

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import structlog
 
-from quorate.runtime.entryfiles import FILE_BYTES_MAX, FileWriter, file_name, folders, read_entries
+from quorate.runtime.entryfiles import (
+    FILE_BYTES_MAX,
+    FileWriter,
+    file_name,
+    folders,
+    is_adopted,
+    read_entries,
+)
 from tests.limits import HANG_S
 
 LOG = structlog.get_logger()
@@ -82,3 +89,25 @@ def test_a_disk_that_refuses_answers_all_the_same(tmp_path: Path) -> None:
 
 def test_a_directory_without_entries_has_none(tmp_path: Path) -> None:
     assert taken(tmp_path, "service") == []
+
+
+def test_the_mark_says_that_all_before_it_is_there(tmp_path: Path) -> None:
+    writer = FileWriter(tmp_path, post, LOG)
+    assert not is_adopted(tmp_path)
+    for number in range(600):
+        writer.write(("service", f"s{number}"), b"%d" % number)
+    writer.mark_adopted()
+    writer.stop()
+    assert is_adopted(tmp_path)
+    assert len(taken(tmp_path, "service")) == 600
+
+
+def test_there_is_no_mark_when_something_before_it_was_not_written(tmp_path: Path) -> None:
+    writer = FileWriter(tmp_path, post, LOG)
+    folders(tmp_path)["check"].rmdir()
+    with structlog.testing.capture_logs() as lines:
+        writer.write(("check", "c"), b"1")
+        wait(writer)
+        writer.mark_adopted()
+        writer.stop()
+    assert ([line["log_level"] for line in lines], is_adopted(tmp_path)) == (["error"], False)

@@ -7,7 +7,7 @@ import pytest
 
 from quorate.base.errors import StorageError
 from quorate.runtime import setaside
-from quorate.runtime.datadir import open_datadir, renew_datadir
+from quorate.runtime.datadir import is_blank, open_datadir, renew_datadir
 
 
 def begun(path: Path) -> str:
@@ -59,3 +59,19 @@ def test_somebody_has_to_look_before_too_much_is_kept(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="look at them"):
         renew_datadir(tmp_path)
     assert (tmp_path / "node.json").exists()
+
+
+def test_what_was_registered_with_the_agent_stays(tmp_path: Path) -> None:
+    begun(tmp_path)
+    for name in ("services", "checks"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "web.json").write_text("{}")
+    kept = renew_datadir(tmp_path)
+    assert {each.name for each in kept.iterdir()} == {"node.json", "tables", "wal"}
+    assert is_blank(tmp_path)
+    open_datadir(tmp_path).close()
+    assert not is_blank(tmp_path)
+    assert [(tmp_path / name / "web.json").exists() for name in ("services", "checks")] == [
+        True,
+        True,
+    ]

@@ -96,7 +96,7 @@ def unknown_check(check: str) -> HttpError:
 
 def _named(name: bytes) -> str:
     if not name:
-        raise HttpError(400, "Missing check ID")
+        raise unknown_check("")
     return path_text(name, "check ID")
 
 
