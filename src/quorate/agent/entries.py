@@ -4,6 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
+import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from quorate.base.errors import QuorateError
@@ -22,6 +23,7 @@ class AgentEntries:
         local: The node.
         data_dir: Of the node; None: nothing is kept.
         is_new: The data directory was empty before this start: no older version used it.
+        settings: Of the local state.
         log: The logger.
 
     Attributes:
@@ -32,7 +34,13 @@ class AgentEntries:
     """
 
     def __init__(
-        self, local: Local, data_dir: Path | None, log: FilteringBoundLogger, *, is_new: bool
+        self,
+        local: Local,
+        data_dir: Path | None,
+        settings: StateSettings,
+        log: FilteringBoundLogger,
+        *,
+        is_new: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._log = log
@@ -43,7 +51,7 @@ class AgentEntries:
             self._adopts = not is_new and not is_adopted(data_dir)
             if is_new:
                 self._files.mark_adopted()
-        settings = StateSettings(keeps_files=data_dir is not None)
+        settings = msgspec.structs.replace(settings, keeps_files=data_dir is not None)
         rng = random.Random()  # noqa: S311 - spreads times
         self.agent = LocalAgent(
             local, call_in_loop, rng, settings, files=self._files, report=log.warning

@@ -53,6 +53,7 @@ _EXPECT = "Bootstrap a cluster as soon as N nodes have met."
 _JOIN = "Address of another node's server port; repeatable."
 _META = "Metadata of this node; repeatable."
 _CLIENT = "Where to listen for clients; several with spaces."
+_OUTPUT = "Bytes that are kept of the output of a check."
 _WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
 
 TABLE: dict[str, Key] = {
@@ -79,6 +80,12 @@ TABLE: dict[str, Key] = {
     "default_query_time": Live(DURATION, "http.default_wait_s", "default-query-time", _WAIT, 300.0),
     "max_query_time": Live(DURATION, "http.max_wait_s", "max-query-time", _WAIT_MAX, 600.0),
     "session_ttl_min": Live(DURATION, "http.session_ttl_min_s", default=10.0),
+    "check_update_interval": Key(DURATION, "checks.output_interval_s", default=300.0),
+    "check_output_max_size": Key(
+        WHOLE, "checks.output_bytes_max", "check_output_max_size", _OUTPUT, 4096, 1, 64 * 1024
+    ),
+    "discard_check_output": Key(SWITCH, "checks.discards_output", default=False),
+    "quorate.wake_on_check_output": Key(SWITCH, "checks.wakes_on_output", default=False),
     "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
     "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
     "unix_sockets.user": Key(TEXT),
@@ -113,7 +120,7 @@ _UNUSED: dict[str, str] = {
         "syslog_facility "
         # checks and services; access control, in old words; DNS; limits
         "service services check checks enable_script_checks enable_local_script_checks "
-        "check_update_interval check_output_max_size discard_check_output watches acl_down_policy "
+        "watches acl_down_policy "
         "acl_ttl acl_enforce_version_8 recursors discovery_max_stale "
         # consensus and gossip
         "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
@@ -215,7 +222,7 @@ UNUSED_SWITCHES = (
     "read-replica rejoin syslog ui"
 )
 UNUSED_VALUES = (
-    "advertise-wan alt-domain auto-reload-config check_output_max_size dns-port domain grpc-port "
+    "advertise-wan alt-domain auto-reload-config dns-port domain grpc-port "
     "grpc-tls-port https-port log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
     "primary-gateway protocol raft-protocol recursor retry-interval retry-interval-wan "
     "retry-join-wan retry-max retry-max-wan segment serf-lan-bind serf-wan-bind serf-wan-port "

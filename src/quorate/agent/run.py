@@ -142,7 +142,7 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
     listeners = HttpListeners(log)
     with ExitStack() as stack:
         kept_in = None if settings.is_dev else data_dir
-        entries = AgentEntries(server.local, kept_in, log, is_new=is_new)
+        entries = AgentEntries(server.local, kept_in, settings.checks, log, is_new=is_new)
         stack.callback(entries.stop)
         try:
             await listeners.open(server.local, settings, process, entries.agent)

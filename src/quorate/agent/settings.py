@@ -23,6 +23,7 @@ from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.servicebodies import META_PAIRS_MAX, meta_fault
+from quorate.localstate.state import StateSettings
 from quorate.net.interfaces import own_addresses
 from quorate.net.unix import SocketSettings
 from quorate.runtime.addresses import (
@@ -75,6 +76,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     snapshot_log_bytes: int
     free_bytes_min: int
     http: HttpConfig
+    checks: StateSettings
 
     @property
     def address(self) -> str:
@@ -181,6 +183,7 @@ class _Builder:
             socket=self._socket(),
             wal_sync=self._wal_sync(),
             http=self._http(node, plain),
+            checks=StateSettings(**below("checks.", plain)),
             **{name: value for name, value in plain.items() if "." not in name},
         )
         hosts = {bind, *settings.clients}

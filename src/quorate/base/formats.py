@@ -71,6 +71,7 @@ DIRECTORY = Format(
         "the log of format 2",
         "the log of format 3, tables of format 2",
         "the log of format 4, tables of format 3",
+        "the log of format 5",
     )
 )
 
@@ -80,6 +81,7 @@ LOG = Format(
         "fields at the end of PROMISED and BOOTSTRAPPED; commands with limits under new tags",
         "the group number in the header of each record, under another magic",
         "commands of the catalog with fields in place of JSON, under new tags",
+        "the output of a check under a command of its own, which takes no index",
     )
 )
 
@@ -113,6 +115,7 @@ PROTOCOL = Format(
         "messages about links of another cluster, about what a node has shown, and the overview",
         "the group number in each frame; chunks of a snapshot hold tables of format 2",
         "commands of the log of format 4; chunks of a snapshot hold tables of format 3",
+        "commands of the log of format 5",
     ),
-    oldest=4,
+    oldest=5,
 )

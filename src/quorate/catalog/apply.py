@@ -6,6 +6,8 @@ CTG-2: a command notes its change under the watch keys of the entities it change
     service it hosts.
 CTG-3: the cost of a command depends only on the entities it changes: that of a check not on how
     many others the node has.
+CTG-4: an output that comes without a change of status can be written without an index: it changes
+    the row and its indexes stay, so no watcher wakes.
 
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
@@ -31,6 +33,7 @@ from quorate.base.subjects import name_part
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
+    CheckOutput,
     CheckUpdate,
     NodeDeregister,
     ServiceDeregister,
@@ -257,6 +260,17 @@ def on_check_update(rows: Rows, command: CheckUpdate) -> Generator[None, None, b
         return False
     made = msgspec.structs.replace(serf_health(command.status), output=command.output)
     yield from _put_check(rows, node.name, made)
+    return True
+
+
+def on_check_output(rows: Rows, command: CheckOutput) -> bool:
+    """Apply `CheckOutput` (CTG-4)."""
+    row = check_of(rows, command.node, command.check)
+    if row is None:
+        return False
+    if row.output != command.output:
+        after = msgspec.structs.replace(row, output=command.output)
+        rows.put(CHECKS, check_key(row.node, row.id), encode_row(after))
     return True
 
 

@@ -48,6 +48,17 @@ class CheckDeregister(Command, frozen=True, array_like=True, tag=37):
     check: str
 
 
+class CheckOutput(Command, frozen=True, array_like=True, tag=38):
+    """Set the output of a check and nothing else. Value True, or False if there is none.
+
+    It takes no index and wakes nobody: readers see it, watchers of the check do not wait for it.
+    """
+
+    node: str
+    check: str
+    output: str
+
+
 class ServiceDeregister(Command, frozen=True, array_like=True, tag=33):
     """Remove an instance with its checks. Value True, or False if it was absent."""
 

@@ -6,6 +6,7 @@ from quorate.catalog import apply, older
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
+    CheckOutput,
     CheckUpdate,
     NodeDeregister,
     NodeHealth,
@@ -20,6 +21,7 @@ from quorate.catalog.tables import TABLES
 CATALOG_DOMAIN = Domain(
     name="catalog",
     tables=TABLES,
+    handlers={CheckOutput: apply.on_check_output},
     long_handlers={
         CatalogRegister: apply.on_register,
         CheckUpdate: apply.on_check_update,

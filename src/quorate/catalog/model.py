@@ -17,6 +17,7 @@ from quorate.base.results import StateView
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
+    CheckOutput,
     CheckUpdate,
     NodeDeregister,
     ServiceDeregister,
@@ -210,6 +211,19 @@ def _update(model: Model, command: CheckUpdate) -> bool:
     return True
 
 
+def _output(model: Model, command: CheckOutput) -> bool:
+    mine, place = nodes_of(model), (command.node.lower(), command.check)
+    old = mine.checks.get(place)
+    if old is None:
+        return False
+    said = old.said
+    after = Check(
+        said.id, said.name, said.status, said.notes, command.output, said.service_id, said.type
+    )
+    mine.checks[place] = old._replace(said=after)
+    return True
+
+
 def _drop_check(model: Model, command: CheckDeregister) -> bool:
     place = (command.node.lower(), command.check)
     if nodes_of(model).checks.pop(place, None) is None:
@@ -365,9 +379,13 @@ def _act_leave(chance: Rng, _: str) -> Command:
 
 def _act_check(chance: Rng, text: str) -> Command:
     node, check = _one_of(chance, _NODES), _one_of(chance, _CHECKS)
-    if chance.random() < 0.1:
+    kind = chance.random()
+    if kind < 0.1:
         return CheckDeregister(node, check)
-    return CheckUpdate(node, check, _one_of(chance, _STATUSES), text if chance.randrange(2) else "")
+    status, output = _one_of(chance, _STATUSES), text if chance.randrange(2) else ""
+    if kind < 0.2:
+        return CheckOutput(node, check, output)
+    return CheckUpdate(node, check, status, output)
 
 
 def _act_service(chance: Rng, text: str) -> Command:
@@ -391,6 +409,7 @@ SIMULATION = Simulation(
     model={
         CatalogRegister: _register,
         CheckUpdate: _update,
+        CheckOutput: _output,
         CheckDeregister: _drop_check,
         NodeDeregister: _deregister,
         ServiceDeregister: _serve_no_more,

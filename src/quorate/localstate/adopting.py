@@ -4,10 +4,10 @@ Older versions registered services in the catalog alone. A full comparison would
 as nobody registered them here; so the first start of this version takes them over before it
 compares.
 
-LST-9: every row of this node that the first confirmed read shows becomes an entry, unless it is
+LST-10: every row of this node that the first confirmed read shows becomes an entry, unless it is
     one already, or was removed here meanwhile; `serfHealth` and the service of the servers are left
     out.
-LST-10: it ends with a durable mark, and not before all entries are durable: without the mark the
+LST-11: it ends with a durable mark, and not before all entries are durable: without the mark the
     next start adopts again, with it no start ever does.
 """
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from math import ceil, inf, log2
 
+from quorate.base.command import Command
 from quorate.base.context import OWN, RequestContext
 from quorate.base.errors import OutcomeUnknownError, QuorateError, UnavailableError
 from quorate.base.outcomes import Failure, Outcome
 from quorate.base.ports import Rng, WatchHandle
 from quorate.base.subjects import exactly
 from quorate.catalog.apply import NO_NODE, NO_SERVICE
+from quorate.catalog.commands import CheckOutput
 from quorate.catalog.fields import SERF_HEALTH, SERVER_SERVICE, Service
 from quorate.catalog.subjects import of_node
 from quorate.catalog.tables import check_of, instance_of, node_of
@@ -135,7 +137,7 @@ class LocalAgent:
 
         Args:
             adopted: Called once, when what the catalog has of this node was taken into the local
-                state (LST-9); its files were passed to the port before. None: nothing is taken.
+                state (LST-10); its files were passed to the port before. None: nothing is taken.
         """
         self._adopted = adopted
         self._compare()
@@ -347,16 +349,20 @@ class LocalAgent:
             self._probes.start(effect.definition, partial(self._probed, check, effect.run))
 
     def _send(self, context: RequestContext, key: Key) -> None:
-        command, keys = command_for(self.state, self._name, key)
+        reading = Reader(self._catalog.tables)
+        command, keys = command_for(self.state, reading, self._name, key)
         self.state.pending.begin(keys)
         self._commands += 1
-        self._catalog.submit(context, command, partial(self._answered, keys))
+        self._catalog.submit(context, command, partial(self._answered, command, keys))
 
-    def _answered(self, keys: list[Key], outcome: Outcome | QuorateError) -> None:
+    def _answered(self, command: Command, keys: list[Key], outcome: Outcome | QuorateError) -> None:
         self._commands -= 1
         failure: object = outcome
         if isinstance(outcome, Outcome):
             failure = outcome.value if isinstance(outcome.value, Failure) else None
+            if outcome.value is False and isinstance(command, CheckOutput):
+                for key in keys:  # its row vanished meanwhile: the next command puts it back
+                    self.state.pending.mark(key)
         self.state.pending.end(keys, is_applied=failure is None)
         if failure is None:
             self._retry_s = RETRY_S

@@ -5,6 +5,8 @@ LST-6: `serfHealth` and the service of the servers belong to the node, not to it
 LST-7: with `EnableTagOverride` the tags of the catalog are kept: they are taken into the local
     state by a full comparison.
 LST-8: an adopted check follows its row: whoever reported its status to the catalog goes on so.
+LST-9: where the output alone differs the command takes no index (CTG-4), unless a setting wants
+    watchers to wake.
 """
 
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from quorate.base.results import StateView
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
+    CheckOutput,
     ServiceDeregister,
 )
 from quorate.catalog.fields import SERF_HEALTH, SERVER_SERVICE
@@ -38,8 +41,17 @@ PIECE = 64
 """Entries that one step compares."""
 
 
-def command_for(state: LocalState, node: str, key: Key) -> tuple[Command, list[Key]]:
-    """The command that makes the row of an entry right, and the entries that it covers."""
+def command_for(
+    state: LocalState, reading: StateView, node: str, key: Key
+) -> tuple[Command, list[Key]]:
+    """The command that makes the row of an entry right, and the entries that it covers.
+
+    Args:
+        state: The local state.
+        reading: The newest state of the tables.
+        node: The name of this node.
+        key: The entry.
+    """
     kind, name = key
     if kind == "service":
         return _for_service(state, node, name)
@@ -49,6 +61,9 @@ def command_for(state: LocalState, node: str, key: Key) -> tuple[Command, list[K
     service = check.definition.service_id
     if service and state.pending.is_ready(service_key(service)) and service in state.services:
         return _for_service(state, node, service)
+    row = None if state.wakes_on_output else check_of(reading.rows, node, name)
+    if row is not None and _is_equal(check, row, ignores_output=True):
+        return CheckOutput(node, name, check.state.output), [key]
     return CatalogRegister(node, checks=(catalog_check(check),)), [key]
 
 
@@ -141,7 +156,7 @@ class FullComparison:
         return last
 
 
-def _is_equal(check: LocalCheck, row: CheckRow | None) -> bool:
+def _is_equal(check: LocalCheck, row: CheckRow | None, *, ignores_output: bool = False) -> bool:
     """Whether the row says the same; an output that waits to be sent may differ."""
     if row is None:
         return False
@@ -150,5 +165,5 @@ def _is_equal(check: LocalCheck, row: CheckRow | None) -> bool:
         (row.name, row.status, row.notes, row.service_id, row.type)
         == (want.name, want.status, want.notes, want.service_id, want.type)
         and row.service_name == check.service_name
-        and (check.is_output_due or row.output == want.output)
+        and (ignores_output or check.is_output_due or row.output == want.output)
     )

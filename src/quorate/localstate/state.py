@@ -64,12 +64,14 @@ class StateSettings(msgspec.Struct, frozen=True):
         discards_output: Outputs of checks are not kept.
         output_bytes_max: What is kept of an output.
         keeps_files: Entries are written to files.
+        wakes_on_output: An output alone wakes the watchers of its check.
     """
 
     output_interval_s: float = 300.0
     discards_output: bool = False
     output_bytes_max: int = 4096
     keeps_files: bool = False
+    wakes_on_output: bool = False
 
 
 class LocalState:
@@ -101,6 +103,11 @@ class LocalState:
     def reconfigure(self, settings: StateSettings) -> None:
         """Apply other settings from now on."""
         self._settings = settings
+
+    @property
+    def wakes_on_output(self) -> bool:
+        """See `StateSettings`."""
+        return self._settings.wakes_on_output
 
     def take_effects(self) -> list[Effect]:
         """The effects since the last call."""

@@ -10,6 +10,7 @@ from quorate.base.results import Answer
 from quorate.catalog.commands import (
     CatalogRegister,
     CheckDeregister,
+    CheckOutput,
     CheckUpdate,
     NodeDeregister,
     NodeHealth,
@@ -74,6 +75,25 @@ def test_a_check_of_an_instance_wakes_those_who_read_it_and_nobody_else(lab: Lab
     assert not wakes(lab, web_reader, CheckUpdate("bob", "alive", PASSING, "again"))
     assert wakes(lab, web_reader, CheckDeregister("bob", "alive"))
     assert not wakes(lab, db_reader, web("bob", own()))
+
+
+def test_an_output_alone_changes_the_row_and_wakes_nobody(lab: Lab) -> None:
+    lab.do(web("bob", own(), Check("disk", "Disk", PASSING)))
+    (before,) = [each for each in lab.read.services_of_name("web").value if each.checks[1:]]
+    for query in (partial(reader, "web"), partial(reader, "db")):
+        for check in ("alive", "disk"):
+            assert not wakes(lab, query, CheckOutput("BOB", check, f"of {check}"))
+    (after,) = [each for each in lab.read.services_of_name("web").value if each.checks[1:]]
+    assert [check.output for check in after.checks if check.id != SERF_HEALTH] == [
+        "of alive",
+        "of disk",
+    ]
+    assert [check.modify_index for check in after.checks] == [
+        check.modify_index for check in before.checks
+    ]
+    assert not lab.do(CheckOutput("bob", "x", ""), CheckOutput("nobody", "alive", ""))
+    (same,) = [each for each in lab.read.services_of_name("web").value if each.checks[1:]]
+    assert same == after
 
 
 def test_a_check_of_a_node_wakes_those_who_read_any_service_on_it(lab: Lab) -> None:

@@ -1,4 +1,5 @@
 import pytest
+from msgspec.structs import replace
 
 from quorate.base.config import NodeSettings
 from quorate.base.context import PLAIN
@@ -14,7 +15,7 @@ from quorate.catalog.tables import check_of, instance_of
 from quorate.localstate.agent import ANSWER_S, FULL_S, RETRY_S_MAX
 from quorate.localstate.entries import decode_entry
 from quorate.localstate.pending import check_key, service_key
-from quorate.localstate.state import LocalState
+from quorate.localstate.state import LocalState, StateSettings
 from quorate.monitoring.checks import CRITICAL, PASSING, WARNING
 from quorate.node.detector import registration
 from tests.unit.gateways.harness import ME
@@ -195,15 +196,53 @@ def test_an_output_alone_reaches_the_catalog_late() -> None:
     for _ in range(60):
         stage.agent.heartbeat(PLAIN, "c", PASSING, "two", lambda _: None)
         stage.advance(2)
-    row = check_of(stage.reader().rows, NODE, "c")
-    assert row is not None
-    assert row.output == "one"
+    before = check_of(stage.reader().rows, NODE, "c")
+    assert before is not None
+    assert before.output == "one"
+    index = stage.reader().index
     for _ in range(120):
         stage.agent.heartbeat(PLAIN, "c", PASSING, "two", lambda _: None)
         stage.advance(2)
+    assert check_of(stage.reader().rows, NODE, "c") == replace(before, output="two")
+    assert stage.reader().index == index  # nobody wakes
+
+
+def test_an_output_alone_wakes_watchers_where_a_setting_wants_it() -> None:
+    stage = Stage()
+    stage.agent.state.reconfigure(StateSettings(output_interval_s=10, wakes_on_output=True))
+    registered(stage, "web", "c")
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "one", lambda _: None)
+    index = stage.reader().index
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "two", lambda _: None)
+    stage.advance(9.5)
+    assert stage.reader().index == index + 1
+
+
+def test_without_an_interval_an_output_reaches_the_catalog_at_once() -> None:
+    stage = Stage()
+    stage.agent.state.reconfigure(StateSettings(output_interval_s=0))
+    registered(stage, "web", "c")
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "one", lambda _: None)
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "two", lambda _: None)
+    stage.advance(0)
     row = check_of(stage.reader().rows, NODE, "c")
     assert row is not None
     assert row.output == "two"
+
+
+def test_an_output_whose_row_vanishes_on_the_way_brings_the_row_back() -> None:
+    stage = Stage()
+    stage.agent.state.reconfigure(StateSettings(output_interval_s=0))
+    registered(stage, "web", "c")
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "one", lambda _: None)
+    stage.agent.heartbeat(PLAIN, "c", PASSING, "two", lambda _: None)
+    stage.local.is_held = True
+    stage.advance(0)
+    stage.local.apply(CheckDeregister(NODE, "c"))
+    stage.local.release()
+    row = check_of(stage.reader().rows, NODE, "c")
+    assert row is not None
+    assert (row.status, row.output) == (PASSING, "two")
 
 
 # --- anti-entropy -------------------------------------------------------------------------------

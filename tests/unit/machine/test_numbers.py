@@ -33,6 +33,7 @@ TAGS_GIVEN = {
     35: "CatalogRegister",
     36: "CheckUpdate",
     37: "CheckDeregister",
+    38: "CheckOutput",
     40: "TxnUnlimited",
     41: "Txn",
     50: "RestoreBegin",
