@@ -5,12 +5,14 @@ import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig, NodeSettings, local
 from quorate.base.context import PLAIN
+from quorate.base.effects import Persist
 from quorate.base.errors import ConflictError, QuorateError, RequestError, StorageError
 from quorate.base.outcomes import Outcome
 from quorate.base.txn import TxnOp
@@ -20,10 +22,11 @@ from quorate.kv.queries import kv_keys
 from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
 from quorate.recovery.directories import recover
+from quorate.runtime.datadir import open_datadir
 from quorate.runtime.faultlog import silent_log
 from quorate.runtime.server import NodeServer, ServerSettings, start_server
 from quorate.runtime.storage import StorageSettings
-from quorate.runtime.wal import WalSettings
+from quorate.runtime.wal import Wal, WalSettings
 from quorate.wire.journal import Layout
 
 pytestmark = pytest.mark.integration
@@ -154,6 +157,71 @@ def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
             await body.close()
 
     asyncio.run(attempt())
+
+
+def test_an_interrupted_recovery_leaves_nothing_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first records of the new log are a whole cluster, without a key."""
+    asyncio.run(three_that_wrote(tmp_path, 3))
+    into, left = tmp_path / "new", tmp_path / "left"
+    append, rename = Wal.append, Path.rename
+    found: list[str] = []
+
+    def start() -> None:
+        """What a node says that finds the new directory as it is now."""
+        shutil.rmtree(left, ignore_errors=True)
+        shutil.copytree(into, left)
+        with pytest.raises(StorageError) as refused:
+            open_datadir(left)
+        with pytest.raises(StorageError, match=r"is left over|is not empty"):
+            recover([tmp_path / "n1"], left)
+        found.append(refused.value.code)
+
+    def appended(wal: Wal, effects: Sequence[Persist]) -> Any:
+        start()
+        return append(wal, effects)
+
+    def renamed(path: Path, target: Path) -> Path:
+        if target.parent == into:
+            start()
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Wal, "append", appended)
+        patched.setattr(Path, "rename", renamed)
+        recover([tmp_path / "n1"], into)
+    assert len(found) > 8
+    assert set(found) <= {"foreign", "corrupt"}
+    assert asyncio.run(keys_of(into)) == ["k/000", "k/001", "k/002", "k/after"]
+    assert not (into / "unfinished-recovery").exists()
+
+
+@pytest.mark.parametrize("how", [OSError(28, "full"), KeyboardInterrupt()])
+def test_a_recovery_that_fails_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: BaseException
+) -> None:
+    asyncio.run(three_that_wrote(tmp_path, 1))
+    into = tmp_path / "new"
+    into.mkdir()
+
+    def fails(*_: object) -> None:
+        raise how
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Wal, "append", fails)
+        with pytest.raises(type(how)):
+            recover([tmp_path / "n1"], into)
+    assert recover([tmp_path / "n1"], into).keys == 1
+
+
+def test_a_file_is_no_new_directory(tmp_path: Path) -> None:
+    asyncio.run(three_that_wrote(tmp_path, 1))
+    (tmp_path / "file").write_text("mine")
+    for into in (tmp_path / "file", tmp_path / "file/below"):
+        with pytest.raises(StorageError):
+            recover([tmp_path / "n0"], into)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_the_new_directory_must_be_blank_and_the_old_ones_real(tmp_path: Path) -> None:

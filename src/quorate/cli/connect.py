@@ -15,7 +15,7 @@ from quorate.base.errors import QuorateError, RequestError
 from quorate.cli.commands import CliCommand
 from quorate.cli.flags import About, flags_of
 from quorate.cli.output import fail, fail_with, reason, waiting
-from quorate.client import endpoints, environment
+from quorate.client import bodies, endpoints, environment
 from quorate.client.sync.client import Client
 
 CONNECT_S = 3.0  # a node that takes longer to accept a connection is unreachable
@@ -51,7 +51,7 @@ class ConnectionFlags(msgspec.Struct, dict=True):
         _probe(endpoints.parse(self.node))
         client = Client(self.node, token=self.secret, deadline_s=DEADLINE_S)
         wanted = self.datacenter  # a cluster is one data center: no other is reachable through it
-        if wanted and facts_of(client)["Config"].get("Datacenter") != wanted:
+        if wanted and report_of(client).config.get("Datacenter") != wanted:
             error = RequestError("bad_request", f"no data center {wanted!r} here")
             error.response = "Unexpected response code: 500 (No path to datacenter)"
             raise error
@@ -117,10 +117,23 @@ class ConnectionFlags(msgspec.Struct, dict=True):
             return ""
 
 
-def facts_of(client: Client) -> dict[str, dict[str, Any]]:
-    """What a node reports about itself, by section."""
-    reply = client.call("GET", "/v1/agent/self")
-    return msgspec.json.decode(reply.body, type=dict[str, dict[str, Any]])
+class NodeReport(msgspec.Struct, rename="pascal"):
+    """What a node reports about itself, as far as commands use it."""
+
+    config: dict[str, object] = {}
+    stats: dict[str, dict[str, object]] = {}
+
+
+_REPORT = msgspec.json.Decoder(NodeReport)
+
+
+def report_of(client: Client) -> NodeReport:
+    """What a node reports about itself.
+
+    Raises:
+        QuorateError: It does not answer, or not as the API specifies.
+    """
+    return bodies.decoded(_REPORT, client.call("GET", "/v1/agent/self"))
 
 
 def _probe(endpoint: endpoints.Endpoint) -> None:

@@ -65,7 +65,6 @@ def read_inventory(path: Path, *, depth: int, prefix: str) -> SnapshotSummary:
 
 def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
     info = found.info
-    made = datetime.fromtimestamp(info.wall_ms / 1000, UTC).isoformat(timespec="seconds")
     facts = {
         "ID": meta.get("ID", "-"),
         "Size": size,
@@ -73,11 +72,18 @@ def _facts(meta: dict[str, Any], found: Inventory, size: int) -> dict[str, Any]:
         "Term": meta.get("Term", "-"),
         "Version": meta.get("Version", "-"),
         "Cluster": info.cluster_id or "-",
-        "Date": made if info.wall_ms else "-",
+        "Date": _date(info.wall_ms) if info.wall_ms else "-",
         "Keys": found.tables.get(KV, Share()).rows,
     }
     plain = {name: value for name, value in meta.items() if not isinstance(value, dict | list)}
     return facts | {name: value for name, value in plain.items() if name not in facts}
+
+
+def _date(wall_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # no year that has four digits
+        return "-"
 
 
 def _stats(shares: Mapping[str, Share]) -> list[Stat]:

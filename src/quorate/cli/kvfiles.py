@@ -74,7 +74,7 @@ def import_(
     """
     try:
         entries = _FILE.decode(read_value(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         fail(f"Cannot unmarshal data: {error}")
     for entry in entries:
         entry.key = joined(prefix, entry.key)

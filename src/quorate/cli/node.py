@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from quorate.cli.connect import ConnectionFlags, connected, facts_of
+from quorate.cli.connect import ConnectionFlags, connected, report_of
 from quorate.cli.flags import About
 from quorate.cli.output import Json, columns, fail, note, progress, say, say_json, show
 from quorate.client import bodies, endpoints
@@ -72,7 +72,7 @@ def info(connection: ConnectionFlags, *, json: Json = False) -> None:
         quorate info
         quorate info -http-addr=10.0.0.2:8500 -json
     """
-    stats = facts_of(connection.client).get("Stats", {})
+    stats = report_of(connection.client).stats
     if json:
         say_json(stats)
         return

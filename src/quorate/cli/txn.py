@@ -49,7 +49,7 @@ def txn(
     written = read_value(steps)
     try:
         parsed = _STEPS.decode(written)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         fail(f"Error! The steps cannot be read: {error}\nNothing was done.")
     collected = connection.client.txn()
     for number, step in enumerate(parsed):

@@ -33,7 +33,7 @@ def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
     """
     try:
         return decoder.decode(reply.body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise PeerError("remote", f"the node's reply has an unknown form: {error}") from None
 
 

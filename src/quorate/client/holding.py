@@ -91,7 +91,7 @@ def holders(entry: KvEntry | None, limit: int) -> frozenset[str]:
         return frozenset()
     try:
         document = msgspec.json.decode(entry.value, type=_Document)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SemaphoreError(f"{entry.key} is no semaphore: {error}") from error
     if document.limit != limit:
         text = f"{entry.key} has limit {document.limit}, not {limit}"

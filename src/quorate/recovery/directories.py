@@ -4,6 +4,10 @@ Offline, and on copies: the directories of the survivors are not changed. Pure c
 (`paxos.survivors`, `node.recovering`), which the simulator runs as well, decides which of their
 records count, and what the new log contains. Data that only the lost nodes had is lost. Writes
 whose outcome was unknown may have taken place.
+
+RCV-1: no node starts in a new directory that is not complete: the first records of a new log are a
+    whole cluster without keys. It is made in a folder of that directory, and `node.json`, without
+    which there is no node, is moved out of the folder last.
 """
 
 import fcntl
@@ -22,10 +26,14 @@ from quorate.base.effects import Persist
 from quorate.base.errors import ConflictError, RequestError, StorageError
 from quorate.base.ids import Slot
 from quorate.base.records import Bootstrapped
-from quorate.node.recovering import new_log, replayed, state_of
+from quorate.node.recovering import Replayed, new_log, replayed, state_of
 from quorate.paxos.survivors import Survivor, surviving
 from quorate.runtime.faultlog import silent_log
+from quorate.runtime.fileops import storage_error, sync_directory
 from quorate.runtime.storage import Storage, StorageSettings
+
+_UNFINISHED = "unfinished-recovery"
+_NODE = "node.json"
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -86,11 +94,14 @@ def recover(paths: Sequence[Path], into: Path) -> Recovered:
 
 def _check_paths(paths: Sequence[Path], into: Path) -> None:
     """Refuse what can be refused before anything is copied."""
-    if into.exists() and any(into.iterdir()):
+    if (into / _UNFINISHED).exists() and not (into / _NODE).exists():
+        text = f"{into} is left over from a recovery that was interrupted: remove it"
+        raise StorageError("foreign", text)
+    if into.exists() and not (into.is_dir() and not any(into.iterdir())):
         raise StorageError("foreign", f"{into} is not empty: name a directory that does not exist")
     place = into.resolve()
     for path in paths:  # a copy of what holds the copy has no end
-        if not (path / "node.json").exists():
+        if not (path / _NODE).exists():
             raise StorageError("foreign", f"{path} is no data directory of Quorate")
         if place.is_relative_to(path.resolve()):
             raise StorageError("foreign", f"{into} lies in {path}, which is only read")
@@ -119,8 +130,29 @@ def _recovered(storages: Sequence[Storage], survivors: Sequence[Survivor], into:
     own, incarnation = base.directory.node_id, base.directory.incarnation
     survivor, cluster = survivors[found.base], base.directory.cluster
     old = replayed(own, incarnation, survivor, base.tables, found, rng, cluster=cluster)
+    unfinished = into / _UNFINISHED
+    try:
+        try:
+            into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(error, f"making {into}") from error
+        member, cluster_id = _written(old, unfinished)
+        _finish(unfinished, into)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    applied, index = old.state.applied, old.state.index
+    return Recovered(member, cluster_id, applied, index, old.keys, len(found.guessed))
+
+
+def _written(old: Replayed, path: Path) -> tuple[Member, str]:
+    """Write a data directory with a new cluster that has this state.
+
+    Returns:
+        Its only member, and its id.
+    """
     cluster_id = str(uuid.uuid4())
-    storage = Storage(into, StorageSettings(), silent_log())
+    storage = Storage(path, StorageSettings(), silent_log())
     try:
         list(storage.wal.records())
         member = msgspec.structs.replace(old.member, id=storage.directory.node_id)
@@ -134,9 +166,21 @@ def _recovered(storages: Sequence[Storage], survivors: Sequence[Survivor], into:
     finally:
         storage.close(is_clean=True)
     if storage.wal.mark != len(records):
-        raise StorageError("disk_full", f"{into} could not be written; remove it and try again")
-    applied, index = old.state.applied, old.state.index
-    return Recovered(member, cluster_id, applied, index, old.keys, len(found.guessed))
+        raise StorageError("disk_full", f"{path.parent} could not be written; make space there")
+    return member, cluster_id
+
+
+def _finish(unfinished: Path, into: Path) -> None:
+    """Make a complete directory the new one (RCV-1)."""
+    try:
+        for name in sorted(each.name for each in unfinished.iterdir() if each.name != _NODE):
+            (unfinished / name).rename(into / name)
+        sync_directory(into)
+        (unfinished / _NODE).rename(into / _NODE)
+        unfinished.rmdir()
+        sync_directory(into)
+    except OSError as error:
+        raise storage_error(error, f"finishing {into}") from error
 
 
 def _copied(path: Path, target: Path) -> Path:

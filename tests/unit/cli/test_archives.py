@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quorate.catalog.commands import NodeRegister
@@ -17,6 +18,8 @@ from quorate.domains import DOMAINS
 from quorate.gateways.http.archive import ArchiveError, verify
 from quorate.kv.commands import KvSet
 from quorate.machine.snapshot import MAGIC, content
+from quorate.machine.state import STATE_KEY, encode_state
+from quorate.node.recovering import state_of
 from tests.unit.cli.conftest import Run
 from tests.unit.machine.lab import Lab
 
@@ -33,8 +36,8 @@ def packed(parts: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def whole(state: bytes = b"state") -> dict[str, bytes]:
-    parts = {"meta.json": META, "state.bin": state}
+def whole(state: bytes = b"state", meta: bytes = META) -> dict[str, bytes]:
+    parts = {"meta.json": meta, "state.bin": state}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in parts.items())
     return {**parts, "SHA256SUMS": sums.encode()}
 
@@ -78,6 +81,21 @@ def test_a_broken_archive_is_refused(tmp_path: Path, data: bytes, reason: str) -
     file.write_bytes(data)
     with pytest.raises(ArchiveError, match=reason):
         verify(file)
+
+
+@pytest.mark.parametrize("verb", ["inspect", "restore"])
+@pytest.mark.parametrize(
+    "meta",
+    [b"5", b"[1]", b"null", b"[" * 200_000, b'{"a":' * 100_000, b'{"ID":"\\ud800"}', b"\xff"],
+)
+def test_meta_that_cannot_be_read_is_named(
+    run: Run, tmp_path: Path, meta: bytes, verb: str
+) -> None:
+    file = tmp_path / "a.snap"
+    file.write_bytes(packed(whole(meta=meta)))
+    said = run("snapshot", verb, str(file))
+    assert (said.code, said.out) == (1, "")
+    assert "meta.json cannot be read" in said.err
 
 
 def test_an_archive_that_unpacks_to_much_takes_no_memory(tmp_path: Path) -> None:
@@ -131,6 +149,18 @@ def test_inspect_counts_what_a_snapshot_holds(run: Run, own: Path) -> None:
     assert counts["Node"][0] == "2"  # and the machine's own
     assert counts["KVS"][1].startswith("3.0")
     assert facts["Total"].endswith("KB")
+
+
+@pytest.mark.parametrize("wall_ms", [2**62, -(2**62)])
+def test_inspect_shows_no_time_beyond_the_calendar(run: Run, tmp_path: Path, wall_ms: int) -> None:
+    lab, file = Lab(), tmp_path / "a.snap"
+    state = msgspec.structs.replace(state_of(lab.tables), wall_ms=wall_ms)
+    transaction = lab.tables.begin()
+    transaction.put(STATE_KEY, encode_state(state))
+    transaction.commit()
+    file.write_bytes(packed(whole(b"".join(content(DOMAINS, lab.tables)))))
+    said = run("snapshot", "inspect", "-json", str(file))
+    assert json.loads(said.out)["Meta"]["Date"] == "-"
 
 
 def test_inspect_speaks_to_programs(run: Run, own: Path) -> None:

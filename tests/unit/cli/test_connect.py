@@ -2,6 +2,8 @@
 
 import socket
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,28 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     threading.Thread(target=serve, daemon=True).start()
     return found
+
+
+@contextmanager
+def answering(reply: bytes) -> Generator[str]:
+    """A server that answers whatever it gets with this; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    if connection.recv(4096):
+                        connection.sendall(reply)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -132,3 +156,18 @@ def test_a_socket_that_is_not_there_is_reported(capsys: pytest.CaptureFixture[st
     assert main(["kv", "get", "-http-addr=unix:///none/q.sock", "x"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("Error connecting to unix:///none/q.sock: no such file or directory")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"Stats":{"raft":5}}', b'{"a":' * 100_000])
+@pytest.mark.parametrize("words", [["info"], ["kv", "get", "-datacenter=dc1", "x"]])
+def test_another_server_is_named_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    body: bytes,
+    words: list[str],
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with answering(head + body) as address:
+        monkeypatch.setenv("CONSUL_HTTP_ADDR", address)
+        assert main(words) == 1
+    assert "the node's reply has an unknown form" in capsys.readouterr().err

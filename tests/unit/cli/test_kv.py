@@ -308,8 +308,9 @@ def test_import_says_how_much_was_written_before_an_error(
     assert said.err.startswith("1 of 2 keys were written before this:\nError! Failed writing data")
 
 
-def test_import_refuses_what_is_no_json(run: Run) -> None:
-    said = run("kv", "import", "nonsense")
+@pytest.mark.parametrize("data", ["nonsense", '[{"x":' + "[" * 100_000])
+def test_import_refuses_what_is_no_json(run: Run, data: str) -> None:
+    said = run("kv", "import", data)
     assert said.code == 1
     assert said.err.startswith("Cannot unmarshal data: ")
 

@@ -98,6 +98,7 @@ def test_who_waits_enters_when_a_holder_leaves_or_ends() -> None:
     [
         (b'{"Limit":3,"Holders":{}}', 3, "s/.lock has limit 3, not 2"),
         (b"mine", 0, "s/.lock is no semaphore: "),
+        (b'{"a":' * 100_000, 0, "s/.lock is no semaphore: "),
     ],
 )
 def test_a_document_of_another_kind_is_refused_and_left_alone(

@@ -121,3 +121,9 @@ def test_a_session_whose_ttl_is_none_is_a_fault_of_the_node() -> None:
     reply = Reply(200, {b"X-Consul-Index": b"1"}, b'[{"ID": "s", "TTL": "soon"}]')
     with pytest.raises(PeerError, match="TTL"):
         bodies.sessions(reply)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"a":' * 100_000])
+def test_a_reply_in_another_form_is_an_error_of_ours(body: bytes) -> None:
+    with pytest.raises(PeerError, match="unknown form"):
+        bodies.session_id(Reply(200, {}, body))

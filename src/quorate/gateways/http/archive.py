@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import msgspec
+
 from quorate.httpserver.spool import Space, SpaceFile
 
 CHUNK_BYTES = 256 * 1024
@@ -34,6 +36,7 @@ _BLOCK_BYTES = 512
 _NAME, _SIZE, _SUM, _KIND = slice(0, 100), slice(124, 136), slice(148, 156), 156  # in a header
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
+_decode_meta = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class ArchiveError(Exception):
@@ -136,9 +139,9 @@ def verify(path: Path, state: IO[bytes] | None = None) -> tuple[dict[str, object
     with path.open("rb") as file:
         found = unpack(file, UNLIMITED_BYTES, len if state is None else state.write)
     try:
-        return dict(json.loads(found.small[META])), found
-    except ValueError as error:
-        raise ArchiveError(f"{META} cannot be read") from error
+        return _decode_meta(found.small[META]), found
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ArchiveError(f"{META} cannot be read: {error}") from error
 
 
 def scan(file: IO[bytes], bytes_max: int, write: Callable[[bytes], object]) -> Scanned:
