@@ -50,9 +50,11 @@ from quorate.catalog.fields import (
 from quorate.catalog.subjects import of_host, of_hosts, of_node, of_service
 from quorate.catalog.tables import (
     CHECKS,
+    NODE_ADDRESSES,
     NODE_IDS,
     NODE_SERVICES,
     NODES,
+    SERVICE_ADDRESSES,
     SERVICE_CHECKS,
     SERVICES,
     CheckRow,
@@ -66,9 +68,11 @@ from quorate.catalog.tables import (
     instance_key,
     instance_of,
     instances_of,
+    node_address_key,
     node_by_id,
     node_id_key,
     node_of,
+    service_address_key,
     service_check_key,
     services_of_node,
 )
@@ -183,12 +187,22 @@ def store_node(rows: Rows, name: str, details: NodeFields) -> NodeRow | None:
     index = rows.take_index()
     row = msgspec.structs.replace(row, create_index=row.create_index or index, modify_index=index)
     rows.put(NODES, name_part(name), encode_row(row))
-    before, after = None if old is None else node_id_key(old), node_id_key(row)
-    if before is not None and before != after:
-        rows.remove_derived(NODE_IDS, before)
-    if after is not None and before != after:
-        rows.add_derived(NODE_IDS, after)
+    _relist(rows, NODE_IDS, node_id_key, old, row)
+    _relist(rows, NODE_ADDRESSES, node_address_key, old, row)
     return row
+
+
+def _relist(
+    rows: Rows, index: int, key_of: Callable[[T], bytes | None], old: T | None, new: T | None
+) -> None:
+    """Have a secondary index list a row as it is now; None: it did not exist, or does not now."""
+    before, after = None if old is None else key_of(old), None if new is None else key_of(new)
+    if before == after:
+        return
+    if before is not None:
+        rows.remove_derived(index, before)
+    if after is not None:
+        rows.add_derived(index, after)
 
 
 def _put_instance(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
@@ -198,7 +212,7 @@ def _put_instance(rows: Rows, node: str, service: Service) -> Generator[None, No
     created = begin_instance(rows, old, service.name)
     index = rows.take_index()
     row = InstanceRow(node, service, created or index, index)
-    store_instance(rows, node, service.id, service.name, encode_row(row))
+    store_instance(rows, old if created else None, row, encode_row(row))
     if old is not None and not created:
         yield from rename_checks(rows, node, service)
 
@@ -218,11 +232,20 @@ def begin_instance(rows: Rows, old: InstanceRow | None, name: str) -> int:
     return 0
 
 
-def store_instance(rows: Rows, node: str, service: str, name: str, data: bytes) -> None:
-    """Write the row of an instance, and note it."""
-    key = instance_key(node, service)
+def store_instance(rows: Rows, old: InstanceRow | None, row: InstanceRow, data: bytes) -> None:
+    """Write the row of an instance, and note it.
+
+    Args:
+        rows: Of the tables.
+        old: What it replaces; None: nothing.
+        row: The instance.
+        data: The same as it is stored.
+    """
+    node, name = row.node, row.service.name
+    key = instance_key(node, row.service.id)
     rows.put(SERVICES, name_part(name) + b"\0" + key, data)
     rows.put(NODE_SERVICES, key, name_part(name))
+    _relist(rows, SERVICE_ADDRESSES, service_address_key, old, row)
     rows.note_subject(SERVICES, of_service(name))
     rows.note_subject(SERVICES, of_node(node))
 
@@ -372,9 +395,8 @@ def remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
         if rows.spend(_WRITE_UNITS):
             yield
     rows.delete(NODES, name_part(name))
-    listed = node_id_key(node)
-    if listed is not None:
-        rows.remove_derived(NODE_IDS, listed)
+    _relist(rows, NODE_IDS, node_id_key, node, None)
+    _relist(rows, NODE_ADDRESSES, node_address_key, node, None)
     rows.note_subject(NODES, of_node(name))
     rows.schedule_removal(of_node(name))
     if rows.get(SUBJECTS, of_host(name)) is not None:
@@ -401,6 +423,7 @@ def _remove_instance(rows: Rows, row: InstanceRow) -> None:
     key, name = instance_key(row.node, row.service.id), row.service.name
     rows.delete(SERVICES, name_part(name) + b"\0" + key)
     rows.delete(NODE_SERVICES, key)
+    _relist(rows, SERVICE_ADDRESSES, service_address_key, row, None)
     subject = of_service(name)
     rows.note_subject(SERVICES, subject)
     rows.note_subject(SERVICES, of_node(row.node))

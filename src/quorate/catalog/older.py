@@ -29,6 +29,7 @@ from quorate.catalog.tables import (
     CHECKS,
     NODES,
     CheckRow,
+    InstanceRow,
     ServiceRow,
     check_of,
     decode_instance,
@@ -94,7 +95,9 @@ def on_service_register(
     row = ServiceRow(
         node.name, command.id, command.name, command.definition, created or index, index
     )
-    store_instance(rows, node.name, command.id, command.name, encode_row(row))
+    service = service_of(command.id, command.name, command.definition)
+    now = InstanceRow(node.name, service, row.create_index, row.modify_index)
+    store_instance(rows, old if created else None, now, encode_row(row))
     if old is not None and not created:
         yield from rename_checks(rows, node.name, Service(command.id, command.name))
     return True

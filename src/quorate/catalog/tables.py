@@ -3,11 +3,13 @@
 Names are found without regard to case and shown as they were given.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from heapq import merge
+from ipaddress import ip_address
 from itertools import islice
 from operator import attrgetter, itemgetter
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +19,8 @@ from quorate.base.schema import prefix_end
 from quorate.base.subjects import key_part, name_part
 from quorate.base.versions import NODE_ID_META
 from quorate.catalog.fields import Address, Service, Weights
+
+T = TypeVar("T")
 
 NODES = 6
 """Table: lower-cased node name -> `NodeRow`."""
@@ -35,6 +39,12 @@ NODE_IDS = 32
 
 SERVICE_CHECKS = 33
 """Secondary index: lower-cased node name, 0x00, service id or nothing, 0x00, check id."""
+
+NODE_ADDRESSES = 34
+"""Secondary index: IP address, lower-cased node name."""
+
+SERVICE_ADDRESSES = 35
+"""Secondary index: IP address of an instance, lower-cased node name, 0x00, service id."""
 
 _VALUE = itemgetter(1)  # of a row: the value contains the fields of its key
 
@@ -206,6 +216,73 @@ def _keys_of_node(_: bytes, value: bytes) -> tuple[bytes, ...]:
     return () if key is None else (key,)
 
 
+# --- addresses --------------------------------------------------------------------------------
+
+
+def _address_part(text: str) -> bytes | None:
+    """An IP address in one form, whatever form it is given in; None: it is none."""
+    try:
+        packed = ip_address(text).packed
+    except ValueError:
+        return None
+    return bytes((len(packed),)) + packed
+
+
+def node_address_key(row: NodeRow) -> bytes | None:
+    """Where `NODE_ADDRESSES` lists a node; None: nowhere."""
+    part = _address_part(row.address)
+    return None if part is None else part + name_part(row.name)
+
+
+def service_address_key(row: InstanceRow) -> bytes | None:
+    """Where `SERVICE_ADDRESSES` lists an instance; None: nowhere."""
+    part = _address_part(row.service.address)
+    return None if part is None else part + instance_key(row.node, row.service.id)
+
+
+def nodes_at(rows: TableRows, address: str) -> Iterator[NodeRow]:
+    """The nodes with an address, by name. Cost: O(those read)."""
+    return _at(rows, NODE_ADDRESSES, address, partial(_node_listed, rows))
+
+
+def instances_at(rows: TableRows, address: str) -> Iterator[InstanceRow]:
+    """The instances with an address of their own, by node and id. Cost: O(those read)."""
+    return _at(rows, SERVICE_ADDRESSES, address, partial(_instance_listed, rows))
+
+
+def _at(
+    rows: TableRows, table: int, address: str, listed: Callable[[bytes], T | None]
+) -> Iterator[T]:
+    part = _address_part(address)
+    if part is None:
+        return
+    for key, _ in rows.range(table, part, prefix_end(part)):
+        row = listed(key[len(part) :])
+        if row is not None:
+            yield row
+
+
+def _node_listed(rows: TableRows, key: bytes) -> NodeRow | None:
+    data = rows.get(NODES, key)
+    return None if data is None else decode_node(data)
+
+
+def _instance_listed(rows: TableRows, key: bytes) -> InstanceRow | None:
+    name = rows.get(NODE_SERVICES, key)
+    data = None if name is None else rows.get(SERVICES, name + b"\0" + key)
+    return None if data is None else decode_instance(data)
+
+
+def _address_of_node(_: bytes, value: bytes) -> tuple[bytes, ...]:
+    key = node_address_key(decode_node(value))
+    return () if key is None else (key,)
+
+
+def _address_of_instance(_: bytes, value: bytes) -> tuple[bytes, ...]:
+    key = service_address_key(decode_instance(value))
+    return () if key is None else (key,)
+
+
 # --- checks -----------------------------------------------------------------------------------
 
 
@@ -344,5 +421,14 @@ TABLES = (
     Table(NODE_IDS, "NODE_IDS", "NodeId", derived=Derived(NODES, _keys_of_node)),
     Table(
         SERVICE_CHECKS, "SERVICE_CHECKS", "ServiceCheck", derived=Derived(CHECKS, _keys_of_check)
+    ),
+    Table(
+        NODE_ADDRESSES, "NODE_ADDRESSES", "NodeAddress", derived=Derived(NODES, _address_of_node)
+    ),
+    Table(
+        SERVICE_ADDRESSES,
+        "SERVICE_ADDRESSES",
+        "ServiceAddress",
+        derived=Derived(SERVICES, _address_of_instance),
     ),
 )

@@ -8,9 +8,16 @@ import pytest
 from quorate.base.domain import Derived, Domain, Table
 from quorate.base.errors import StorageError
 from quorate.base.ports import View
-from quorate.catalog.commands import CatalogRegister, NodeDeregister
+from quorate.catalog.commands import CatalogRegister, NodeDeregister, ServiceDeregister
 from quorate.catalog.fields import SERF_HEALTH, Check, NodeFields, Service
-from quorate.catalog.tables import NODE_IDS, SERVICE_CHECKS
+from quorate.catalog.tables import (
+    NODE_ADDRESSES,
+    NODE_IDS,
+    SERVICE_ADDRESSES,
+    SERVICE_CHECKS,
+    instances_at,
+    nodes_at,
+)
 from quorate.domains import DOMAINS
 from quorate.machine import derived
 from quorate.machine.commands import RestoreBegin, RestoreRows, Sweep
@@ -26,15 +33,16 @@ from quorate.sessions.tables import NODE_SESSIONS, SESSIONS, at_node
 from quorate.sim.tables import DictTables, DictTransaction
 from tests.unit.machine.lab import Lab
 
-INDEXES = (NODE_SESSIONS, NODE_IDS, SERVICE_CHECKS)
+OF_CATALOG = (NODE_IDS, SERVICE_CHECKS, NODE_ADDRESSES, SERVICE_ADDRESSES)
+INDEXES = (NODE_SESSIONS, *OF_CATALOG)
 
 
 def furnished() -> Lab:
     lab = Lab()
     for name in ("bob", "carl"):
-        service = Service("web", "web")
+        service = Service("web", "web", address="2001:db8::7")
         checks = (Check("up", "", "passing", service_id="web"),)
-        details = NodeFields(name, "", "dc1", {}, {})
+        details = NodeFields(name, "10.0.0.7", "dc1", {}, {})
         lab.do(CatalogRegister(name, details, service, checks, is_member=True))
         lab.session(f"{name}-1", node=name, checks=("up", SERF_HEALTH, "up"))
         lab.session(f"{name}-2", node=name.upper())
@@ -140,7 +148,7 @@ def test_tables_that_replace_others_get_them_too() -> None:
 
 @pytest.mark.parametrize(
     "held",
-    [{}, {NODE_SESSIONS: 1}, {NODE_SESSIONS: 0, NODE_IDS: 1, SERVICE_CHECKS: 1}, {250: 1}],
+    [{}, {NODE_SESSIONS: 1}, {NODE_SESSIONS: 0, **dict.fromkeys(OF_CATALOG, 1)}, {250: 1}],
 )
 def test_an_index_of_another_version_is_made_anew(held: dict[int, int]) -> None:
     lab = furnished()
@@ -163,7 +171,7 @@ def test_a_build_that_does_not_know_an_index_says_so_and_a_later_one_makes_it_an
     others = [plain if one is sessions else one for one in DOMAINS.all[1:]]
     tables = DictTables(raw(lab))
     Machine(tables, lab.settings, assembled(others))
-    assert set(msgspec.msgpack.decode(tables.get(DERIVED_KEY) or b"")) == {NODE_IDS, SERVICE_CHECKS}
+    assert set(msgspec.msgpack.decode(tables.get(DERIVED_KEY) or b"")) == set(OF_CATALOG)
     stale = {**dict(tables.range(b"")), prefixes(1)[NODE_SESSIONS] + b"stale": b""}
     tables = DictTables(stale)
     opened(tables)
@@ -276,3 +284,36 @@ def test_one_that_does_not_fit_is_refused(table: Table, why: str) -> None:
     domain = Domain(name="example", tables=(Table(240, "A", "A", bytes.decode), table))
     with pytest.raises(ValueError, match=why):
         assembled((*DOMAINS.all[1:], domain))
+
+
+def at(lab: Lab, address: str) -> tuple[list[str], list[str]]:
+    rows = Reader(lab.tables).rows
+    nodes = [row.name for row in nodes_at(rows, address)]
+    return nodes, [f"{row.node}/{row.service.id}" for row in instances_at(rows, address)]
+
+
+def test_nodes_and_instances_are_found_by_their_addresses() -> None:
+    """In whatever form an address is given; also after it has changed, or was no address."""
+    lab = Lab()
+
+    def put(name: str, address: str, service: Service | None = None) -> None:
+        details = NodeFields("", address, "dc1", {}, {})
+        lab.do(CatalogRegister(name, details, service, (), is_member=False))
+
+    put("Ann", "10.0.0.1", Service("w1", "web", address="10.0.0.9"))
+    put("bob", "10.0.0.1", Service("w1", "web", address="2001:DB8:0::9"))
+    put("carl", "carl.example")
+    assert at(lab, "10.0.0.1") == (["Ann", "bob"], [])
+    assert at(lab, "10.0.0.9") == ([], ["Ann/w1"])
+    assert at(lab, "2001:db8::9") == ([], ["bob/w1"])
+    assert at(lab, "carl.example") == ([], [])
+    put("ann", "carl.example", Service("w1", "web", address="10.0.0.8"))
+    put("carl", "10.0.0.1", Service("w1", "api", address="10.0.0.9"))
+    put("carl", "10.0.0.1", Service("w1", "web", address="10.0.0.9"))  # another service, same id
+    assert at(lab, "10.0.0.1") == (["bob", "carl"], [])
+    assert at(lab, "10.0.0.9") == ([], ["carl/w1"])
+    assert at(lab, "10.0.0.8") == ([], ["ann/w1"])
+    lab.do(ServiceDeregister("carl", "w1"))
+    lab.do(NodeDeregister("ann"))
+    assert at(lab, "10.0.0.9") == at(lab, "10.0.0.8") == ([], [])
+    assert differences(DOMAINS, lab.tables) == []

@@ -59,6 +59,8 @@ TABLES_GIVEN = {
     24: "NODE_SESSIONS",
     32: "NODE_IDS",
     33: "SERVICE_CHECKS",
+    34: "NODE_ADDRESSES",
+    35: "SERVICE_ADDRESSES",
 }
 """All numbers that a table of a release ever had."""
 
