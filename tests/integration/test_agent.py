@@ -44,7 +44,8 @@ def refused(*flags: str) -> str:
 @contextmanager
 def agent(*flags: str, is_quiet: bool = False) -> Generator[subprocess.Popen[str], None, None]:
     """A running agent; one that has said so, unless it is quiet."""
-    words = [*MAIN, "agent", "-log-json", f"-server-port={free_port()}", "-http-port=-1", *flags]
+    ports = f"-server-port={free_port()}", "-http-port=-1", "-dns-port=-1"
+    words = [*MAIN, "agent", "-log-json", *ports, *flags]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         try:
             if not is_quiet:
@@ -302,7 +303,15 @@ def test_a_development_node_ends_with_its_terminal_by_default(is_kept: bool) -> 
         if is_kept:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    words = [*MAIN, "agent", "-dev", "-log-json", f"-server-port={free_port()}", "-http-port=-1"]
+    words = [
+        *MAIN,
+        "agent",
+        "-dev",
+        "-log-json",
+        f"-server-port={free_port()}",
+        "-http-port=-1",
+        "-dns-port=-1",
+    ]
     with subprocess.Popen(
         words,
         stdin=theirs,

@@ -56,6 +56,9 @@ _CLIENT = "Where to listen for clients; several with spaces."
 _OUTPUT = "Bytes that are kept of the output of a check."
 _WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
 
+_RECURSOR = "Server to ask for other names; repeatable."
+_SOA = ("refresh", "retry", "expire", "min_ttl")
+
 TABLE: dict[str, Key] = {
     "server": Key(SWITCH, "", "server", "Be a full member; there are no other agents yet."),
     "bootstrap": Key(SWITCH, "is_alone", "bootstrap", "Bootstrap a cluster of one."),
@@ -69,7 +72,9 @@ TABLE: dict[str, Key] = {
     "advertise_addr": Key(TEXT, "advertise", "advertise", "Address that other nodes use."),
     "client_addr": Key(TEXT, "clients", "client", _CLIENT),
     "addresses.http": Key(TEXT),
+    "addresses.dns": Key(TEXT, "dns_hosts"),
     "ports.http": Key(WHOLE, "http_port", "http-port", "Port of the HTTP API; -1 disables it."),
+    "ports.dns": Key(WHOLE, "dns_port", "dns-port", "Port of DNS; -1 disables it."),
     "ports.server": Key(WHOLE, "server_port", "server-port", "Port for other nodes."),
     "ports.serf_lan": Key(WHOLE, "", "serf-lan-port"),  # read in `retry_join`
     "data_dir": Key(TEXT, "data_dir", "data-dir", "Where this node keeps everything."),
@@ -94,6 +99,22 @@ TABLE: dict[str, Key] = {
     "disable_http_unprintable_char_filter": Live(SWITCH, "http.takes_unprintable", default=False),
     "http_config.response_headers": Live(NAMES, "http.response_headers"),
     "http_config.block_endpoints": Live(TEXTS, "http.blocked_paths", default=()),
+    "domain": Live(TEXT, "dns.domain", "domain", "The domain of DNS names."),
+    "alt_domain": Live(TEXT, "dns.alt_domain", "alt-domain", "A second one."),
+    "recursors": Live(TEXTS, "dns.recursors", "recursor", _RECURSOR),
+    "dns_config.allow_stale": Live(SWITCH, "dns.takes_stale", default=True),
+    "dns_config.max_stale": Live(DURATION, "dns.age_s_max", default=87600 * 3600.0),
+    "dns_config.node_ttl": Live(DURATION, "dns.node_ttl_s", default=0.0),
+    "dns_config.service_ttl": Live(NAMES, "dns.service_ttls_s"),
+    "dns_config.only_passing": Live(SWITCH, "dns.only_passing", default=False),
+    "dns_config.enable_truncate": Live(SWITCH, "dns.sets_truncated", default=True),
+    "dns_config.udp_answer_limit": Live(WHOLE, "dns.udp_answers_max", default=3, least=1),
+    "dns_config.a_record_limit": Live(WHOLE, "dns.a_records_max", default=0, least=0),
+    "dns_config.recursor_strategy": Live(TEXT, "dns.picks_recursors"),
+    "dns_config.recursor_timeout": Live(DURATION, "dns.recursor_timeout_s", default=2.0),
+    "dns_config.disable_compression": Live(SWITCH, "dns.compresses"),
+    "dns_config.enable_additional_node_meta_txt": Live(SWITCH, "dns.shows_node_meta", default=True),
+    **{f"dns_config.soa.{name}": Live(WHOLE, "dns.soa") for name in _SOA},
     "limits.http_max_conns_per_client": Live(
         WHOLE, "http.connections_per_client_max", default=200, least=1
     ),
@@ -112,7 +133,7 @@ TABLE: dict[str, Key] = {
 _UNUSED: dict[str, str] = {
     "": (
         # identity, addresses, joining
-        "primary_datacenter domain alt_domain advertise_addr_wan advertise_addr_ipv4 "
+        "primary_datacenter advertise_addr_wan advertise_addr_ipv4 "
         "advertise_addr_ipv6 serf_lan serf_wan translate_wan_addrs retry_join_wan retry_interval "
         "retry_max rejoin_after_leave start_join start_join_wan retry_interval_wan retry_max_wan "
         # log
@@ -120,8 +141,7 @@ _UNUSED: dict[str, str] = {
         "syslog_facility "
         # checks and services; access control, in old words; DNS; limits
         "service services check checks enable_script_checks enable_local_script_checks "
-        "watches acl_down_policy "
-        "acl_ttl acl_enforce_version_8 recursors discovery_max_stale "
+        "watches acl_down_policy acl_ttl acl_enforce_version_8 discovery_max_stale "
         # consensus and gossip
         "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
         "reconnect_timeout reconnect_timeout_wan disable_keyring_file "
@@ -133,9 +153,9 @@ _UNUSED: dict[str, str] = {
         "protocol rpc server_name server_rejoin_age_max use_streaming_backend "
         "disable_coordinates xds reporting"
     ),
-    "addresses": "dns grpc",
+    "addresses": "grpc",
     "ports": (
-        "dns grpc grpc_tls https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
+        "grpc grpc_tls https serf_wan proxy_min_port proxy_max_port sidecar_min_port "
         "sidecar_max_port expose_min_port expose_max_port"
     ),
     "http_config": "use_cache max_header_bytes",
@@ -146,11 +166,7 @@ _UNUSED: dict[str, str] = {
     ),
     "acl": "down_policy token_ttl policy_ttl role_ttl enable_token_persistence",
     "auto_config.authorization": "static",
-    "dns_config": (
-        "allow_stale max_stale node_ttl service_ttl only_passing enable_truncate "
-        "udp_answer_limit a_record_limit recursor_strategy recursor_timeout use_cache "
-        "cache_max_age disable_compression enable_additional_node_meta_txt soa"
-    ),
+    "dns_config": "use_cache cache_max_age",
     **dict.fromkeys(
         ("gossip_lan", "gossip_wan"),
         "gossip_nodes probe_interval probe_timeout suspicion_mult gossip_interval retransmit_mult",
@@ -201,6 +217,7 @@ RELOADED = {key.setting: name for name, key in TABLE.items() if key.setting and 
 FIXED = {
     **{key.setting: name for name, key in TABLE.items() if key.setting and not key.is_reloaded},
     "socket": "unix_sockets",
+    "is_dns_wanted": "ports.dns",
     "node.cluster": "quorate.cluster, limits.kv_max_value_size",
     "node.timing": "quorate.timing, performance",
     "node.limits": "quorate.limits",
@@ -222,9 +239,9 @@ UNUSED_SWITCHES = (
     "read-replica rejoin syslog ui"
 )
 UNUSED_VALUES = (
-    "advertise-wan alt-domain auto-reload-config dns-port domain grpc-port "
+    "advertise-wan auto-reload-config grpc-port "
     "grpc-tls-port https-port log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "
-    "primary-gateway protocol raft-protocol recursor retry-interval retry-interval-wan "
+    "primary-gateway protocol raft-protocol retry-interval retry-interval-wan "
     "retry-join-wan retry-max retry-max-wan segment serf-lan-bind serf-wan-bind serf-wan-port "
     "ui-content-path ui-dir"
 )

@@ -10,10 +10,11 @@ import msgspec
 
 from quorate.agent.files import ConfigSources
 from quorate.agent.keys import FIXED, RELOADED
-from quorate.agent.listeners import HttpListeners
+from quorate.agent.listeners import Listeners
 from quorate.agent.logs import LogFollower, Logs
 from quorate.agent.settings import AgentSettings, ConfigError, below, settings_of
 from quorate.base.errors import PeerError, QuorateError, RequestError
+from quorate.base.metrics import Metric
 from quorate.runtime.server import NodeServer
 
 LEAVE_S = 6.0
@@ -48,12 +49,12 @@ class AgentProcess:
         self.stopping = asyncio.Event()
         self._sources = sources
         self._server: NodeServer | None = None
-        self._listeners: HttpListeners | None = None
+        self._listeners: Listeners | None = None
         self._leaving: asyncio.Task[None] | None = None
         is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # set by nohup
         self._had_terminal = has_terminal() and not is_kept
 
-    def started(self, server: NodeServer, listeners: HttpListeners) -> None:
+    def started(self, server: NodeServer, listeners: Listeners) -> None:
         """Note that the node runs."""
         self._server, self._listeners = server, listeners
 
@@ -102,23 +103,29 @@ class AgentProcess:
 
     def _use(self, new: AgentSettings, changed: list[str]) -> None:
         values = {name: getattr(new, name) for name in changed if "." not in name}
-        http = below("http.", {name: attrgetter(name)(new) for name in changed})
+        below_blocks = {name: attrgetter(name)(new) for name in changed}
+        http, dns = below("http.", below_blocks), below("dns.", below_blocks)
         node = msgspec.structs.replace(self.settings.node, meta=new.node.meta)
         self.settings = msgspec.structs.replace(
             self.settings,
             node=node,
             http=msgspec.structs.replace(self.settings.http, **http),
+            dns=msgspec.structs.replace(self.settings.dns, **dns),
             **values,
         )
         self.logs.set_level(self.settings.log_level)
         if self._listeners is not None:
-            self._listeners.reconfigure(self.settings.http)
+            self._listeners.reconfigure(self.settings)
         if "node.meta" in changed and self._server is not None:
             self._server.register(node, self._registered)
 
     def _registered(self, error: QuorateError | None) -> None:
         if error is not None:
             self.logs.log.warning("node_meta is not in the catalog yet", why=error.text)
+
+    def metrics(self) -> list[Metric]:
+        """See `gateways.http.process.Process.metrics`."""
+        return [] if self._listeners is None else self._listeners.metrics()
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from quorate.agent.entries import AgentEntries
 from quorate.agent.files import ConfigSources
-from quorate.agent.listeners import HttpListeners
+from quorate.agent.listeners import Listeners
 from quorate.agent.logs import Logs
 from quorate.agent.process import AgentProcess
 from quorate.agent.settings import AgentSettings, ConfigError, settings_of
@@ -37,6 +37,8 @@ from quorate.agent.starting import (
 from quorate.base.effects import OLD_COPY, Halt
 from quorate.base.errors import InvariantError, QuorateError, StorageError
 from quorate.base.versions import QUORATE_VERSION
+from quorate.gateways.dns.config import DnsConfig
+from quorate.gateways.http.config import HttpConfig
 from quorate.net.listening import first_listener
 from quorate.runtime import descriptors
 from quorate.runtime.datadir import is_blank, renew_datadir
@@ -87,12 +89,22 @@ def run(sources: ConfigSources) -> int:
             http = msgspec.structs.replace(
                 settings.http, spool_dir=str(data_dir), connections_max=connections_max
             )
-            settings = msgspec.structs.replace(settings, http=http)
+            settings = msgspec.structs.replace(settings, http=http, dns=_within(settings.dns, http))
             return _run_nodes(AgentProcess(sources, settings, logs, warnings), data_dir)
     except (StartError, StorageError) as error:
         return _refused(str(error))
     except InvariantError as error:
         return _exit_code(error, log)
+
+
+def _within(dns: DnsConfig, http: HttpConfig) -> DnsConfig:
+    """The limits of DNS, so that its sockets leave most file descriptors to HTTP."""
+    share = max(1, http.connections_max // 8)
+    return msgspec.structs.replace(
+        dns,
+        connections_max=min(dns.connections_max, share),
+        queries_forwarded_max=min(dns.queries_forwarded_max, share),
+    )
 
 
 def _run_nodes(process: AgentProcess, data_dir: Path) -> int:
@@ -139,7 +151,7 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
     is_new = is_blank(data_dir)
     server = await start_server(_server_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(server, log, context))
-    listeners = HttpListeners(log)
+    listeners = Listeners(log)
     with ExitStack() as stack:
         kept_in = None if settings.is_dev else data_dir
         entries = AgentEntries(server.local, kept_in, settings.checks, log, is_new=is_new)
@@ -189,7 +201,7 @@ def _report(server: NodeServer, log: FilteringBoundLogger, context: dict[str, An
         log.warning("event loop", what=context.get("message", ""))
 
 
-async def _stop(server: NodeServer, listeners: HttpListeners, log: FilteringBoundLogger) -> int:
+async def _stop(server: NodeServer, listeners: Listeners, log: FilteringBoundLogger) -> int:
     """End a node; returns the exit code.
 
     Raises:

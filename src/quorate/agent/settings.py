@@ -14,6 +14,7 @@ import msgspec
 
 from quorate.agent import protection
 from quorate.agent.bootstrapping import bootstrap_mode
+from quorate.agent.dnssettings import dns_config
 from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
 from quorate.agent.keys import TABLE, ValueKind
 from quorate.agent.logs import LEVELS
@@ -21,6 +22,7 @@ from quorate.agent.templates import TemplateError, expand
 from quorate.base.config import ClusterConfig, Limits, NodeSettings, Timing
 from quorate.base.errors import QuorateError
 from quorate.base.versions import NODE_ID_META
+from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.servicebodies import META_PAIRS_MAX, meta_fault
 from quorate.localstate.state import StateSettings
@@ -37,6 +39,7 @@ from quorate.runtime.addresses import (
 from quorate.runtime.wal import SyncMode
 
 HTTP_PORT = 8500
+DNS_PORT = 8600
 SERVER_PORT = 8300
 GOSSIP_PORT = 8301
 """Consul's port for gossip, which files written for Consul name in `retry_join`."""
@@ -61,6 +64,9 @@ class AgentSettings(msgspec.Struct, frozen=True):
     clients: tuple[str, ...]
     http_port: int | None
     server_port: int
+    dns_port: int | None
+    dns_hosts: tuple[str, ...]
+    is_dns_wanted: bool  # its port was chosen: the node does not start without it
     join: tuple[str, ...]
     expect: int
     is_alone: bool
@@ -77,6 +83,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     free_bytes_min: int
     http: HttpConfig
     checks: StateSettings
+    dns: DnsConfig
 
     @property
     def address(self) -> str:
@@ -170,9 +177,12 @@ class _Builder:
             node_name=self._node_name(),
             bind=bind,
             advertise=self._advertise(bind),
-            clients=self._clients(),
+            clients=self._clients("http"),
             http_port=http_port,
             server_port=server_port,
+            dns_port=self._port("ports.dns", DNS_PORT),
+            dns_hosts=tuple(host for host in self._clients("dns") if not host.startswith(UNIX)),
+            is_dns_wanted="ports.dns" in self._values,
             join=self._join(server_port),
             expect=bootstrap.expect,
             is_alone=bootstrap.is_alone,
@@ -184,6 +194,7 @@ class _Builder:
             wal_sync=self._wal_sync(),
             http=self._http(node, plain),
             checks=StateSettings(**below("checks.", plain)),
+            dns=self._dns(node.datacenter, plain),
             **{name: value for name, value in plain.items() if "." not in name},
         )
         hosts = {bind, *settings.clients}
@@ -322,8 +333,10 @@ class _Builder:
             self.faults.append(f"advertise_addr: {error.text}")
         return host
 
-    def _clients(self) -> tuple[str, ...]:
-        name = "addresses.http" if self._get("addresses.http", "") else "client_addr"
+    def _clients(self, protocol: str) -> tuple[str, ...]:
+        """Where to listen for the clients of a protocol."""
+        own = f"addresses.{protocol}"
+        name = own if self._get(own, "") else "client_addr"
         text = self._get(name, "127.0.0.1")
         found: list[str] = []
         for host in self._expanded(name, text):
@@ -354,6 +367,11 @@ class _Builder:
             free_bytes_min=plain["free_bytes_min"],
             **below("http.", plain),
         )
+
+    def _dns(self, datacenter: str, plain: dict[str, Any]) -> DnsConfig:
+        config, faults = dns_config(self._values, below("dns.", plain), datacenter, self._expanded)
+        self.faults += faults
+        return config
 
     def _response_headers(self) -> tuple[tuple[str, str], ...]:
         given: dict[str, str] = self._get("http_config.response_headers", {})

@@ -287,6 +287,17 @@ HTTP_ACCEPT_FAILURES_TOTAL = counter(
     "Connections that the system had no file descriptor for.",
 )
 
+DNS_REPLIES_TOTAL = counter(
+    "dns_replies_total",
+    "Replies to DNS queries, those of recursors not, by response code.",
+    "rcode",
+)
+
+DNS_CONNECTIONS_REFUSED_TOTAL = counter(
+    "dns_connections_refused_total",
+    "TCP connections for DNS turned away because there were too many.",
+)
+
 HTTP_REQUESTS_TOTAL = counter(
     "http_requests_total",
     "Requests answered, by route, method and class of status.",

@@ -11,7 +11,6 @@ import msgspec
 
 from quorate.accounts import Account
 from quorate.base.errors import InvariantError
-from quorate.httpserver.accepting import ConnectionAcceptor
 from quorate.httpserver.application import Application, Middleware, composed
 from quorate.httpserver.budget import Budget, BudgetCounters, budget_of
 from quorate.httpserver.config import ServerConfig
@@ -22,6 +21,7 @@ from quorate.httpserver.refusals import FULL
 from quorate.httpserver.request import Request
 from quorate.httpserver.slices import SliceQueue
 from quorate.net import connector as net
+from quorate.net.accepting import ConnectionAcceptor
 from quorate.net.connector import Connector
 from quorate.net.listening import listeners
 

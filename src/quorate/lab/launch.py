@@ -67,6 +67,7 @@ class NodeProcess:
             *(["-bootstrap-expect", str(expect)] if expect else []),
             "-data-dir", str(self.data), "-node", name, "-bind", HOST, "-client", HOST,
             "-http-port", str(ports.http), "-server-port", str(ports.server),
+            "-dns-port", "-1",
             *(word for address in join for word in ("-retry-join", address)), *extra,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""Listening: sockets that are bound and listen, before anybody accepts on them."""
+"""Listening: sockets that are bound, and listen if they are for connections."""
 
 import asyncio
 import socket
@@ -61,6 +61,28 @@ def listener(family: int, address: Any, *, takes_both: bool = False) -> socket.s
         made.setblocking(False)
         made.bind(address)
         made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def datagram_socket(family: int, address: Any) -> socket.socket:
+    """A UDP socket that is bound to one address, and does not block.
+
+    Args:
+        family: `AF_INET` or `AF_INET6`; "::" does not take IPv4.
+        address: As for `listener`.
+
+    Raises:
+        OSError: The address cannot be used.
+    """
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind(address)
     except BaseException:
         made.close()
         raise

@@ -14,6 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
 from tests.compat.consul.rules import MISSING, Rules, difference, parts
 from tests.limits import HANG_S
 
@@ -34,10 +40,12 @@ class Player:
     Args:
         ask: Sends a request, gives the answer as paths address it.
         facts: Variables that are always there.
+        ask_dns: Sends a DNS query, likewise; None: no case has one.
     """
 
-    def __init__(self, ask: Ask, facts: dict[str, Any]) -> None:
+    def __init__(self, ask: Ask, facts: dict[str, Any], ask_dns: Ask | None = None) -> None:
         self._ask = ask
+        self._ask_dns = ask_dns
         self._values: dict[str, Any] = {**facts, "run": uuid.uuid4().hex[:8]}
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._threads = ThreadPoolExecutor(32)
@@ -87,16 +95,24 @@ class Player:
     def _exchange(self, title: str, step: dict[str, Any]) -> None:
         deadline_s = time.monotonic() + step.get("retry", {}).get("for", 0)
         while True:
-            request = self._filled(step["request"])
-            answer = self._ask(request)
+            name, answer = self._asked(step)
             try:
-                self._judge(f"{title} ({request['method']} {request['path']})", step, answer)
+                self._judge(f"{title} ({name})", step, answer)
             except Different:
                 if time.monotonic() >= deadline_s:
                     raise
                 time.sleep(RETRY_S)
             else:
                 return
+
+    def _asked(self, step: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Ask what a step asks: what it was, and the answer."""
+        if "dns" in step:
+            question = self._filled(step["dns"])
+            assert self._ask_dns is not None
+            return f"{question['name']} {question['type']}", self._ask_dns(question)
+        request = self._filled(step["request"])
+        return f"{request['method']} {request['path']}", self._ask(request)
 
     # --- judging -------------------------------------------------------------------------------
 
@@ -157,6 +173,51 @@ def asking(host: str, port: int) -> Ask:
         return seen(reply.status, reply.getheaders(), data, time.monotonic() - began_s)
 
     return ask
+
+
+def asking_dns(host: str, port: int) -> Ask:
+    """Ask a server by DNS; records are in the form of a zone file."""
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        edns = question.get("edns")
+        query = dns.message.make_query(
+            question["name"],
+            question["type"],
+            question.get("class", "IN"),
+            use_edns=0 if edns else -1,
+            payload=edns or 0,
+        )
+        if not question.get("rd", True):
+            query.flags &= ~dns.flags.RD
+        began_s = time.monotonic()
+        exchange = dns.query.tcp if question.get("tcp") else dns.query.udp
+        reply = exchange(query, host, port=port, timeout=HANG_S)
+        asked = [f"{each.name} {dns.rdatatype.to_text(each.rdtype)}" for each in reply.question]
+        return {
+            "rcode": dns.rcode.to_text(reply.rcode()),
+            "flags": sorted(dns.flags.to_text(reply.flags).split()),
+            "question": asked,
+            "answer": records(reply.answer),
+            "authority": records(reply.authority),
+            "additional": records(reply.additional),
+            "edns": reply.payload if reply.edns >= 0 else None,
+            "took": time.monotonic() - began_s,
+        }
+
+    return ask
+
+
+def records(section: list[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": str(rows.name),
+            "type": dns.rdatatype.to_text(rows.rdtype),
+            "ttl": rows.ttl,
+            "data": row.to_text(),
+        }
+        for rows in section
+        for row in rows
+    ]
 
 
 def path_of(request: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +28,13 @@ class Server(NamedTuple):
 @contextmanager
 def started(config: dict[str, Any]) -> Generator[Server, None, None]:
     """A new node with nothing in it."""
-    http_port, server_port = free_ports(2)
+    http_port, server_port, dns_port = free_ports(3)
     whole = {
         "node_name": "node-1",
         "bind_addr": HOST,
         "client_addr": HOST,
         **config,
-        "ports": {"http": http_port, "server": server_port},
+        "ports": {"http": http_port, "server": server_port, "dns": dns_port},
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
@@ -42,12 +43,12 @@ def started(config: dict[str, Any]) -> Generator[Server, None, None]:
         # The node puts its data directory there, and does not live to remove it.
         with subprocess.Popen(words, env={**os.environ, "TMPDIR": folder}) as process:
             try:
-                yield Server(http_port, facts(http_port, process))
+                yield Server(http_port, facts(http_port, dns_port, process))
             finally:
                 process.kill()
 
 
-def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def facts(port: int, dns_port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """Wait until the node serves; then what cases may name."""
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and process.poll() is None:
@@ -61,7 +62,9 @@ def facts(port: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
                     "dc": config["Datacenter"],
                     "server": leader,
                     "host": HOST,
+                    "host_hex": ip_address(HOST).packed.hex(),
                     "http_port": port,
+                    "dns_port": dns_port,
                 }
         except (OSError, HTTPException, ValueError):  # not yet
             pass

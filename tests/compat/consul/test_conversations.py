@@ -12,7 +12,7 @@ import pytest
 
 from quorate.runtime.reserved import HOST
 from tests.compat.consul.cases import cases
-from tests.compat.consul.player import Player, asking
+from tests.compat.consul.player import Player, asking, asking_dns
 from tests.compat.consul.servers import Server, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -28,6 +28,11 @@ def shared() -> Iterator[Server]:
 def test_a_recorded_conversation_goes_the_same_way(case: dict[str, Any], shared: Server) -> None:
     if case.get("fresh") or case.get("config"):
         with started(case.get("config", {})) as server:
-            Player(asking(HOST, server.port), server.facts).play(case)
+            player(server).play(case)
     else:
-        Player(asking(HOST, shared.port), shared.facts).play(case)
+        player(shared).play(case)
+
+
+def player(server: Server) -> Player:
+    dns = asking_dns(HOST, server.facts["dns_port"])
+    return Player(asking(HOST, server.port), server.facts, dns)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from quorate.base import measured
 from quorate.base.errors import QuorateError, RequestError, UnavailableError
+from quorate.base.metrics import Metric
 from quorate.gateways.http.process import Follower
 from tests.unit.gateways.harness import GatewayHarness
 
@@ -38,6 +40,9 @@ class FakeProcess:
         if isinstance(self.refusal, RequestError):
             raise self.refusal
         self.reloads += 1
+
+    def metrics(self) -> list[Metric]:
+        return [measured.DNS_CONNECTIONS_REFUSED_TOTAL.of(17)]
 
     def leave(self, done: Callable[[QuorateError | None], None]) -> None:
         done(self.refusal)
@@ -144,3 +149,8 @@ def test_another_configuration_is_used_from_the_next_request_on() -> None:
     changed = harness.config.__class__(response_headers=(("X-A", "1"),))
     harness.context.reconfigure(changed)
     assert harness.ask("GET", "/v1/status/leader").headers["X-A"] == "1"
+
+
+def test_what_else_is_in_the_process_is_among_the_metrics(harness: GatewayHarness) -> None:
+    text = harness.ask("GET", "/metrics").text
+    assert "quorate_dns_connections_refused_total 17.0" in text

@@ -110,6 +110,7 @@ class Context:
             *self.local.metrics(),
             *self.traffic.metrics(),
             *self.shared.budget.metrics(),
+            *(() if self.process is None else self.process.metrics()),
         ]
 
     def _about(self) -> list[Metric]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.base.errors import QuorateError
+from quorate.base.metrics import Metric
 
 
 class Follower(Protocol):
@@ -33,6 +34,10 @@ class Process(Protocol):
         Raises:
             RequestError: It is invalid; nothing was changed.
         """
+        ...
+
+    def metrics(self) -> list[Metric]:
+        """Of what is in this process beside the node and its HTTP API."""
         ...
 
     def leave(self, done: Callable[[QuorateError | None], None]) -> None:

@@ -14,8 +14,8 @@ import os
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Protocol
 
-from quorate.httpserver.budget import Budget
 from quorate.net.connector import Connector
 
 ACCEPTED_PER_PASS = 32
@@ -27,12 +27,35 @@ _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM
 """The client has closed its connection, or is filtered: go on with the next one."""
 
 
+class Admission(Protocol):
+    """Limits the number of connections.
+
+    Attributes:
+        coming: Connections that are being made; they count, too.
+    """
+
+    coming: set[Any]
+
+    @property
+    def is_crowded(self) -> bool:
+        """There are as many as there may be."""
+        ...
+
+    def note_turned_away(self) -> None:
+        """A connection was refused because there were too many."""
+        ...
+
+    def note_accept_failed(self) -> None:
+        """The system could not accept one."""
+        ...
+
+
 class ConnectionAcceptor:
     """Accepts on one socket.
 
     Args:
         listener: A listening, non-blocking socket; closed with this.
-        budget: Limits the number of connections.
+        admission: Limits the number of connections.
         refusal: Makes the answer to a connection beyond the limit.
         new_protocol: Makes the object that serves a connection.
         connector: Makes connections from accepted sockets.
@@ -41,13 +64,13 @@ class ConnectionAcceptor:
     def __init__(
         self,
         listener: socket.socket,
-        budget: Budget,
+        admission: Admission,
         refusal: Callable[[], bytes],
         new_protocol: Callable[[], asyncio.Protocol],
         connector: Connector,
     ) -> None:
         self.listener = listener
-        self._budget = budget
+        self._admission = admission
         self._refusal = refusal
         self._new_protocol = new_protocol
         self._connector = connector
@@ -88,8 +111,8 @@ class ConnectionAcceptor:
                     continue
                 self._failed(error)
                 return
-            if self._budget.is_crowded:
-                self._budget.note_turned_away()
+            if self._admission.is_crowded:
+                self._admission.note_turned_away()
                 _refuse(connected, self._refusal())
             else:
                 self._serve(connected)
@@ -99,7 +122,7 @@ class ConnectionAcceptor:
         with contextlib.suppress(OSError):  # not TCP, or closed already
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol = self._new_protocol()
-        self._budget.coming.add(protocol)
+        self._admission.coming.add(protocol)
         task: asyncio.Task[object] = self._loop.create_task(
             self._connector.accept(lambda: protocol, connected)
         )
@@ -108,7 +131,7 @@ class ConnectionAcceptor:
 
     def _served(self, protocol: asyncio.Protocol, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        self._budget.coming.discard(protocol)
+        self._admission.coming.discard(protocol)
         if not task.cancelled():
             task.exception()  # retrieved; the client had closed the connection
 
@@ -116,7 +139,7 @@ class ConnectionAcceptor:
 
     def _failed(self, error: OSError) -> None:
         """The system cannot accept: refuse one client with the reserved descriptor, or pause."""
-        self._budget.note_accept_failed()
+        self._admission.note_accept_failed()
         is_refused = False
         if error.errno in _SHORTAGE and self._reserved >= 0:
             self._release_reserve()

@@ -1,0 +1,1 @@
+"""Consul's DNS interface: names, answers, UDP and TCP. Reads only, through `serving`."""

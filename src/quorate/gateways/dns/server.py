@@ -1,0 +1,251 @@
+"""DNS over UDP and TCP on the client addresses of a node.
+
+Source: RFC 1035, 4.2; RFC 7766 (TCP).
+"""
+
+import asyncio
+import time
+from collections import Counter
+from functools import partial
+from typing import Any, cast
+
+from quorate.base import measured
+from quorate.base.metrics import Metric
+from quorate.base.ports import Local
+from quorate.gateways.dns.config import DnsConfig
+from quorate.gateways.dns.questions import HEADER_BYTES, NAMES, QUERY_BYTES_MAX
+from quorate.gateways.dns.recursors import Recursors
+from quorate.gateways.dns.resolver import Resolver
+from quorate.net.accepting import ConnectionAcceptor
+from quorate.net.connector import PLAIN
+from quorate.net.listening import datagram_socket, listeners
+from quorate.serving.serving import Serving
+
+_LENGTH_BYTES = 2
+_PER_TURN = 16
+"""So many queries of one connection are answered in a turn of the loop."""
+
+
+class DnsServer:
+    """The DNS interface of one node, on all its addresses.
+
+    Args:
+        local: The node.
+        serving: Its reads.
+        config: The settings.
+    """
+
+    def __init__(self, local: Local, serving: Serving, config: DnsConfig) -> None:
+        self._recursors = Recursors(config)
+        self._resolver = Resolver(local, serving, config, self._recursors, time.time)
+        self._endpoints: list[asyncio.DatagramTransport] = []
+        self._acceptors: list[ConnectionAcceptor] = []
+        self._connections = _Connections(config)
+
+    async def start(self, host: str, port: int) -> None:
+        """Answer at an address, over UDP and TCP.
+
+        Raises:
+            OSError: It cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for listener in await listeners(host, port):
+            family, address = listener.family, listener.getsockname()
+            self._acceptors.append(
+                ConnectionAcceptor(listener, self._connections, bytes, self._new_stream, PLAIN)
+            )
+            endpoint, _ = await loop.create_datagram_endpoint(
+                partial(_Datagrams, self._resolver), sock=datagram_socket(family, address)
+            )
+            self._endpoints.append(endpoint)
+
+    def reconfigure(self, config: DnsConfig) -> None:
+        """Use other settings from now on."""
+        self._connections.config = config
+        self._recursors.reconfigure(config)
+        self._resolver.reconfigure(config)
+
+    def metrics(self) -> list[Metric]:
+        """Replies by response code; connections that were refused."""
+        counts = self._resolver.counts
+        return [
+            measured.DNS_REPLIES_TOTAL.by_label({NAMES[code]: counts[code] for code in NAMES}),
+            measured.DNS_CONNECTIONS_REFUSED_TOTAL.of(self._connections.refused),
+        ]
+
+    async def close(self) -> None:
+        """Stop answering."""
+        for endpoint in self._endpoints:
+            endpoint.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for stream in list(self._connections.open):
+            stream.close()
+        await self._recursors.close()
+
+    def _new_stream(self) -> "_Stream":
+        return _Stream(self._connections, self._resolver)
+
+
+class _Connections:
+    """The connections of all addresses. Fills `net.accepting.Admission`.
+
+    Attributes:
+        config: The limits.
+        coming: See `Admission`.
+        open: Those that are served.
+        refused: Because there were too many, or the system had no file descriptor.
+    """
+
+    def __init__(self, config: DnsConfig) -> None:
+        self.config = config
+        self.coming: set[Any] = set()
+        self.open: set[_Stream] = set()
+        self.refused = 0
+        self._clients: Counter[str] = Counter()
+
+    @property
+    def is_crowded(self) -> bool:
+        """See `Admission`."""
+        return len(self.open) + len(self.coming) >= self.config.connections_max
+
+    def note_turned_away(self) -> None:
+        """See `Admission`."""
+        self.refused += 1
+
+    note_accept_failed = note_turned_away
+
+    def admit(self, stream: "_Stream", client: str) -> bool:
+        """Count a connection; False: its client has too many."""
+        if self._clients[client] >= self.config.connections_per_client_max:
+            self.refused += 1
+            return False
+        self.open.add(stream)
+        self._clients[client] += 1
+        return True
+
+    def forget(self, stream: "_Stream", client: str) -> None:
+        """A connection that was admitted has ended."""
+        self.open.discard(stream)
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """Queries over UDP at one address."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ready."""
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Called by the loop."""
+        transport = self._transport
+        if transport is not None:
+            send = partial(_send, transport, addr)
+            self._resolver.answer(data, addr[0], send, is_stream=False)
+
+
+def _send(transport: asyncio.DatagramTransport, address: tuple[Any, ...], reply: bytes) -> None:
+    if not transport.is_closing():
+        transport.sendto(reply, address)
+
+
+class _Stream(asyncio.Protocol):
+    """One connection: queries, each after its length, and replies likewise, in any order."""
+
+    def __init__(self, connections: _Connections, resolver: Resolver) -> None:
+        self._connections = connections
+        self._resolver = resolver
+        self._transport: asyncio.Transport | None = None
+        self._client = ""
+        self._buffer = b""
+        self._is_held = False  # the client does not read, or has much to be answered
+        self._idle: asyncio.TimerHandle | None = None
+        self._is_admitted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        self._transport = transport
+        peer = transport.get_extra_info("peername") or ("",)
+        self._client = str(peer[0])
+        self._is_admitted = self._connections.admit(self, self._client)
+        if self._is_admitted:
+            self._wait_idle()
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Called by the loop."""
+        self._transport = None
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._is_admitted:
+            self._connections.forget(self, self._client)
+
+    def close(self) -> None:
+        """End it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        self._buffer += data
+        self._wait_idle()
+        if not self._is_held:
+            self._answer_some()
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the client does not read."""
+        self._hold()
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self._release()
+
+    def _answer_some(self) -> None:
+        """Answer a few queries of the buffer; the rest in later turns."""
+        for _ in range(_PER_TURN):
+            transport = self._transport
+            if transport is None or self._is_held:
+                return
+            if len(self._buffer) < _LENGTH_BYTES:
+                return
+            length = int.from_bytes(self._buffer[:_LENGTH_BYTES])
+            if not HEADER_BYTES <= length <= QUERY_BYTES_MAX:
+                transport.abort()
+                return
+            end = _LENGTH_BYTES + length
+            if len(self._buffer) < end:
+                return
+            query, self._buffer = self._buffer[_LENGTH_BYTES:end], self._buffer[end:]
+            self._resolver.answer(query, self._client, self._send, is_stream=True)
+        self._hold()
+        asyncio.get_running_loop().call_soon(self._release)
+
+    def _send(self, reply: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(len(reply).to_bytes(_LENGTH_BYTES) + reply)
+
+    def _hold(self) -> None:
+        if not self._is_held and self._transport is not None:
+            self._is_held = True
+            self._transport.pause_reading()
+
+    def _release(self) -> None:
+        if self._is_held and self._transport is not None:
+            self._is_held = False
+            self._transport.resume_reading()
+            self._answer_some()
+
+    def _wait_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(self._connections.config.idle_s, self.close)

@@ -1,0 +1,204 @@
+"""DNS over real sockets: UDP and TCP, recursors, a port in use, a reload."""
+
+import asyncio
+import json
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import msgspec
+import pytest
+import structlog
+
+from quorate.agent.listeners import Listeners
+from quorate.agent.settings import AgentSettings, settings_of
+from quorate.agent.starting import StartError
+from quorate.cli.agent import parse_flags
+from tests.integration.test_agent import agent, free_port, refused, said
+from tests.limits import HANG_S
+from tests.unit.gateways.harness import FakeLocal
+from tests.unit.gateways.test_control import FakeProcess
+
+pytestmark = pytest.mark.integration
+
+HOST = "127.0.0.1"
+
+
+def free_dns_port() -> int:
+    """A port that is free for TCP and for UDP."""
+    while True:
+        port = free_port()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+
+
+def ask(port: int, name: str, qtype: str = "A", *, tcp: bool = False) -> dns.message.Message:
+    query = dns.message.make_query(name, qtype)
+    exchange = dns.query.tcp if tcp else dns.query.udp
+    return exchange(query, HOST, port=port, timeout=HANG_S)
+
+
+def addresses(reply: dns.message.Message) -> list[str]:
+    return sorted(row.to_text() for rows in reply.answer for row in rows)
+
+
+def register(http_port: int, **service: object) -> None:
+    line = HTTPConnection(HOST, http_port, timeout=HANG_S)
+    try:
+        line.request("PUT", "/v1/agent/service/register", json.dumps(service))
+        assert line.getresponse().status == 200
+    finally:
+        line.close()
+
+
+def test_a_service_is_found_over_udp_and_tcp_when_its_registration_is_answered() -> None:
+    port, http_port = free_dns_port(), free_port()
+    with agent("-dev", f"-dns-port={port}", f"-http-port={http_port}") as process:
+        said(process, "leading")
+        for number in range(5):
+            place = {"Address": f"10.0.0.{number}", "Port": 80 + number}
+            register(http_port, Name="web", ID=f"w{number}", **place)
+            for tcp in (True, False):
+                found = addresses(ask(port, "web.service.consul", tcp=tcp))
+                whole = [f"10.0.0.{last}" for last in range(number + 1)]
+                assert found == whole if tcp else set(found) <= set(whole)
+        cut = ask(port, "web.service.consul")
+        assert cut.flags & dns.flags.TC
+        assert len(addresses(cut)) == 3
+        ids = list(range(60))
+        with socket.create_connection((HOST, port), HANG_S) as line:  # many queries at once
+            for number in ids:
+                query = dns.message.make_query(f"t{number}.web.service.consul", "A", id=number)
+                data = query.to_wire()
+                line.sendall(struct.pack("!H", len(data)) + data)
+            replies = line.makefile("rb")
+            seen = []
+            for _ in ids:
+                (length,) = struct.unpack("!H", replies.read(2))
+                seen.append(dns.message.from_wire(replies.read(length)).id)
+            assert sorted(seen) == ids
+
+
+def test_a_connection_that_sends_no_queries_ends() -> None:
+    port = free_dns_port()
+    with agent("-dev", f"-dns-port={port}"):
+        for data in (b"GET / HTTP/1.1\r\n\r\n", b"\0\0", b"\xff\xff"):
+            with socket.create_connection((HOST, port), HANG_S) as line:
+                line.sendall(data)
+                assert line.recv(1) == b""
+        assert ask(port, "none.node.consul").rcode() in {dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL}
+
+
+@contextmanager
+def recursor(answers: bytes) -> Iterator[tuple[int, list[str]]]:
+    """A DNS server that has one address for every name, or with "" a failure."""
+    asked: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((HOST, 0))
+        server.settimeout(0.05)
+        is_over = threading.Event()
+
+        def serve() -> None:
+            while not is_over.is_set():
+                try:
+                    data, client = server.recvfrom(65535)
+                except TimeoutError:
+                    continue
+                query = dns.message.from_wire(data)
+                asked.append(str(query.question[0].name))
+                reply = dns.message.make_response(query)
+                if answers:
+                    text = f"{query.question[0].name} 60 IN A {answers.decode()}"
+                    reply.answer += dns.message.from_text(f";ANSWER\n{text}\n").answer
+                else:
+                    reply.set_rcode(dns.rcode.SERVFAIL)
+                forged = dns.message.make_response(query)
+                forged.id ^= 1
+                server.sendto(forged.to_wire(), client)  # of nobody who saw the query: ignored
+                server.sendto(reply.to_wire(), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1], asked
+        finally:
+            is_over.set()
+            thread.join()
+
+
+def test_other_names_go_to_the_first_recursor_that_answers() -> None:
+    port = free_dns_port()
+    with recursor(b"") as (broken, failed), recursor(b"192.0.2.7") as (good, asked):
+        flags = [f"-recursor={HOST}:{each}" for each in (broken, good)]
+        with agent("-dev", f"-dns-port={port}", *flags) as process:
+            said(process, "leading")
+            reply = ask(port, "www.example.com")
+            assert addresses(reply) == ["192.0.2.7"]
+            assert failed == asked == ["www.example.com."]
+            assert ask(port, "none.service.consul").rcode() == dns.rcode.NXDOMAIN
+            assert len(asked) == 1
+    with agent("-dev", f"-dns-port={port}", f"-recursor={HOST}:{broken}") as process:
+        said(process, "leading")
+        assert ask(port, "www.example.com").rcode() == dns.rcode.SERVFAIL  # nobody is there
+
+
+def test_a_chosen_port_that_is_in_use_is_refused() -> None:
+    port = free_dns_port()
+    with agent("-dev", f"-dns-port={port}"):
+        text = refused("-dev", f"-server-port={free_port()}", "-http-port=-1", f"-dns-port={port}")
+        assert f"port {port} on 127.0.0.1 is in use by another process" in text
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_node_starts_without_dns_if_the_default_port_is_in_use(kind: int) -> None:
+    """So several run on one machine."""
+    plain, _ = settings_of(parse_flags(["-dev", "-http-port=-1"]))
+    with socket.socket(socket.AF_INET, kind) as taken, structlog.testing.capture_logs() as logs:
+        taken.bind((HOST, 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        settings = msgspec.structs.replace(plain, dns_port=port)
+        asyncio.run(opened(settings))
+        assert [(line["port"], line["log_level"]) for line in logs] == [(port, "warning")]
+        with pytest.raises(StartError, match="in use"):
+            asyncio.run(opened(msgspec.structs.replace(settings, is_dns_wanted=True)))
+
+
+async def opened(settings: AgentSettings) -> None:
+    listeners = Listeners(structlog.get_logger())
+    try:
+        await listeners.open(FakeLocal(), settings, FakeProcess())
+    finally:
+        await listeners.close()
+
+
+def test_a_reload_changes_times_to_live(tmp_path: Path) -> None:
+    port, config = free_dns_port(), tmp_path / "a.json"
+
+    def write(ttl: str) -> None:
+        config.write_text(json.dumps({"node_name": "n", "dns_config": {"node_ttl": ttl}}))
+
+    write("5s")
+    with agent("-dev", f"-config-file={config}", f"-dns-port={port}") as process:
+        said(process, "leading")
+        while (reply := ask(port, "n.node.consul")).rcode():  # it is not registered yet
+            pass
+        assert reply.answer[0].ttl == 5
+        write("7s")
+        process.send_signal(signal.SIGHUP)
+        said(process, "reloaded")
+        assert ask(port, "n.node.consul").answer[0].ttl == 7
