@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parent.parent
 SOURCE = REPOSITORY / "src/quorate"
 
 MODULE_OF = {
+    "dnspython": "dns",
     "google-crc32c": "google_crc32c",
     "google-re2": "re2",
     "prometheus-client": "prometheus_client",

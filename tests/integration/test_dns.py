@@ -4,12 +4,14 @@ import asyncio
 import json
 import signal
 import socket
+import socketserver
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -45,13 +47,13 @@ def free_dns_port() -> int:
             return port
 
 
-def ask(port: int, name: str, qtype: str = "A", *, tcp: bool = False) -> dns.message.Message:
+def ask(port: int, name: str, qtype: str = "A", *, tcp: bool = False) -> Any:
     query = dns.message.make_query(name, qtype)
     exchange = dns.query.tcp if tcp else dns.query.udp
     return exchange(query, HOST, port=port, timeout=HANG_S)
 
 
-def addresses(reply: dns.message.Message) -> list[str]:
+def addresses(reply: Any) -> list[str]:
     return sorted(row.to_text() for rows in reply.answer for row in rows)
 
 
@@ -85,7 +87,7 @@ def test_a_service_is_found_over_udp_and_tcp_when_its_registration_is_answered()
                 data = query.to_wire()
                 line.sendall(struct.pack("!H", len(data)) + data)
             replies = line.makefile("rb")
-            seen = []
+            seen: list[int] = []
             for _ in ids:
                 (length,) = struct.unpack("!H", replies.read(2))
                 seen.append(dns.message.from_wire(replies.read(length)).id)
@@ -103,56 +105,69 @@ def test_a_connection_that_sends_no_queries_ends() -> None:
 
 
 @contextmanager
-def recursor(answers: bytes) -> Iterator[tuple[int, list[str]]]:
+def recursor(address: str) -> Generator[tuple[int, list[str]], None, None]:
     """A DNS server that has one address for every name, or with "" a failure."""
     asked: list[str] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((HOST, 0))
-        server.settimeout(0.05)
-        is_over = threading.Event()
 
-        def serve() -> None:
-            while not is_over.is_set():
-                try:
-                    data, client = server.recvfrom(65535)
-                except TimeoutError:
-                    continue
-                query = dns.message.from_wire(data)
-                asked.append(str(query.question[0].name))
-                reply = dns.message.make_response(query)
-                if answers:
-                    text = f"{query.question[0].name} 60 IN A {answers.decode()}"
-                    reply.answer += dns.message.from_text(f";ANSWER\n{text}\n").answer
-                else:
-                    reply.set_rcode(dns.rcode.SERVFAIL)
-                forged = dns.message.make_response(query)
-                forged.id ^= 1
-                server.sendto(forged.to_wire(), client)  # of nobody who saw the query: ignored
-                server.sendto(reply.to_wire(), client)
+    def reply_to(data: bytes) -> bytes:
+        query = dns.message.from_wire(data)
+        asked.append(str(query.question[0].name))
+        reply = dns.message.make_response(query)
+        if address:
+            text = f"{query.question[0].name} 60 IN A {address}"
+            reply.answer += dns.message.from_text(f";ANSWER\n{text}\n").answer
+        else:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+        return reply.to_wire()
 
-        thread = threading.Thread(target=serve)
-        thread.start()
+    class Datagrams(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            data, server = self.request
+            reply = reply_to(data)
+            forged = bytes((reply[0] ^ 1,)) + reply[1:]
+            server.sendto(forged, self.client_address)  # of nobody who saw the query: ignored
+            server.sendto(reply, self.client_address)
+
+    class Streams(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            (length,) = struct.unpack("!H", self.rfile.read(2))
+            reply = reply_to(self.rfile.read(length))
+            self.wfile.write(struct.pack("!H", len(reply)) + reply)
+
+    place = (HOST, free_dns_port())
+    with (
+        socketserver.ThreadingUDPServer(place, Datagrams) as datagrams,
+        socketserver.ThreadingTCPServer(place, Streams) as streams,
+    ):
+        threads = [threading.Thread(target=each.serve_forever) for each in (datagrams, streams)]
+        for thread in threads:
+            thread.start()
         try:
-            yield server.getsockname()[1], asked
+            yield place[1], asked
         finally:
-            is_over.set()
-            thread.join()
+            datagrams.shutdown()
+            streams.shutdown()
+            for thread in threads:
+                thread.join()
 
 
-def test_other_names_go_to_the_first_recursor_that_answers() -> None:
-    port = free_dns_port()
-    with recursor(b"") as (broken, failed), recursor(b"192.0.2.7") as (good, asked):
-        flags = [f"-recursor={HOST}:{each}" for each in (broken, good)]
-        with agent("-dev", f"-dns-port={port}", *flags) as process:
+def test_other_names_go_to_the_first_recursor_that_answers(tmp_path: Path) -> None:
+    port, config = free_dns_port(), tmp_path / "a.json"
+    config.write_text(json.dumps({"dns_config": {"recursor_timeout": f"{HANG_S}s"}}))
+    flags = ["-dev", f"-dns-port={port}", f"-config-file={config}"]
+    with recursor("") as (broken, failed), recursor("192.0.2.7") as (good, asked):
+        others = [f"-recursor={HOST}:{each}" for each in (broken, good)]
+        with agent(*flags, *others) as process:
             said(process, "leading")
-            reply = ask(port, "www.example.com")
-            assert addresses(reply) == ["192.0.2.7"]
-            assert failed == asked == ["www.example.com."]
+            for tcp in (False, True):
+                assert addresses(ask(port, "www.example.com", tcp=tcp)) == ["192.0.2.7"]
+            assert failed == asked == ["www.example.com."] * 2
             assert ask(port, "none.service.consul").rcode() == dns.rcode.NXDOMAIN
-            assert len(asked) == 1
-    with agent("-dev", f"-dns-port={port}", f"-recursor={HOST}:{broken}") as process:
+            assert len(asked) == 2
+    with agent(*flags, f"-recursor={HOST}:{broken}") as process:  # nobody is there
         said(process, "leading")
-        assert ask(port, "www.example.com").rcode() == dns.rcode.SERVFAIL  # nobody is there
+        for tcp in (False, True):
+            assert ask(port, "www.example.com", tcp=tcp).rcode() == dns.rcode.SERVFAIL
 
 
 def test_a_chosen_port_that_is_in_use_is_refused() -> None:

@@ -10,7 +10,7 @@ import msgspec
 from quorate.base.errors import QuorateError, RequestError
 from quorate.client import durations
 from quorate.gateways.dns.config import DnsConfig, StartOfAuthority
-from quorate.runtime.addresses import join_address, split_address
+from quorate.runtime.addresses import split_address
 
 DOMAIN_PORT = 53
 """Of recursors without one."""
@@ -70,8 +70,8 @@ def _domain(values: dict[str, Any], key: str, default: str, faults: list[str]) -
     return found
 
 
-def _recursors(given: list[str], expand: Expand, faults: list[str]) -> tuple[str, ...]:
-    found: list[str] = []
+def _recursors(given: list[str], expand: Expand, faults: list[str]) -> tuple[tuple[str, int], ...]:
+    found: list[tuple[str, int]] = []
     for word in (word for text in given for word in expand("recursors", text)):
         try:
             host, port = split_address(word, DOMAIN_PORT)
@@ -79,7 +79,7 @@ def _recursors(given: list[str], expand: Expand, faults: list[str]) -> tuple[str
         except (QuorateError, ValueError):
             faults.append(f"recursors: {word} is no IP address")
         else:
-            found.append(join_address(host, port))
+            found.append((host, port))
     return tuple(dict.fromkeys(found))
 
 

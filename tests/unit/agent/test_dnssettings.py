@@ -55,7 +55,7 @@ def test_every_key_of_dns_is_read(tmp_path: Path) -> None:
         datacenter="dc7",
         domain="corp.example",
         alt_domain="alt",
-        recursors=("10.1.1.1:53", "[2001:db8::1]:5353"),
+        recursors=(("10.1.1.1", 53), ("2001:db8::1", 5353)),
         takes_stale=False,
         age_s_max=10.0,
         node_ttl_s=5.0,
@@ -72,7 +72,7 @@ def test_every_key_of_dns_is_read(tmp_path: Path) -> None:
     )
     flags = "-dev -domain a -alt-domain b -recursor 10.0.0.1 -recursor 10.0.0.2"
     given = settings(tmp_path, flags).dns
-    assert (given.domains, given.recursors) == (("a", "b"), ("10.0.0.1:53", "10.0.0.2:53"))
+    assert (given.domains, given.recursors) == (("a", "b"), (("10.0.0.1", 53), ("10.0.0.2", 53)))
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.unit.gateways.harness import FakeLocal
 
 SOA = "consul. 0 SOA ns.consul. hostmaster.consul. 1000 3600 600 86400 0"
 CLIENT = "10.9.9.9"
+EITHER: list[dict[str, Any]] = [{"edns": 4096}, {"tcp": True}]
 
 
 class Recorder:
@@ -73,7 +74,7 @@ class Table:
     def message(
         self, name: str, qtype: str = "A", *, tcp: bool = False, edns: int = 0, rd: bool = True,
         options: tuple[Any, ...] = (),
-    ) -> dns.message.Message:  # fmt: skip
+    ) -> Any:  # fmt: skip
         query = dns.message.make_query(
             name, qtype, use_edns=0 if edns else -1, payload=edns, options=list(options) or None
         )
@@ -207,7 +208,7 @@ def test_srv_names_targets_and_brings_their_addresses() -> None:
     table.node("n2", "10.6.2.2", warned, checks=(check("c", "warning", "b"),))
     table.node("n3", "10.6.2.3", Service("c", "db", port=82, address="db.example.com"))
     table.node("n4", "10.6.2.4", Service("d", "db", port=83, address="2001:db8::25"))
-    for options in ({"edns": 4096}, {"tcp": True}):
+    for options in EITHER:
         code, answer, authority, extra = table.ask("db.service.consul", "SRV", **options)
         assert (code, authority) == ("NOERROR", "")
         six = "20010db8000000000000000000000025.addr.dc1.consul."
@@ -394,7 +395,7 @@ def test_udp_without_edns_holds_few_answers_and_says_so() -> None:
     table = many(DnsConfig(udp_answers_max=20, a_records_max=6))
     assert len(table.message("many.service.consul").answer[0]) == 6
     assert len(table.message("many.service.consul", "SRV").answer[0]) <= 8
-    for options in ({"edns": 4096}, {"tcp": True}):
+    for options in EITHER:
         reply = table.message("many.service.consul", **options)
         assert len(reply.answer[0]) == 6
         assert not reply.flags & dns.flags.TC
@@ -600,7 +601,7 @@ def test_a_node_that_has_nothing_yet_denies_no_name() -> None:
 
 
 def test_outside_names_go_to_recursors() -> None:
-    table = Table(DnsConfig(recursors=("10.1.1.1:53",)))
+    table = Table(DnsConfig(recursors=(("10.1.1.1", 53),)))
     table.node("n", "10.0.0.1")
     reply = table.message("n.node.consul")
     assert reply.flags & dns.flags.RA

@@ -29,7 +29,7 @@ class DnsConfig(msgspec.Struct, frozen=True):
     compresses: bool = True
     takes_stale: bool = True  # from the tables of this node
     age_s_max: float = 87600 * 3600.0  # of these tables
-    recursors: tuple[str, ...] = ()  # addresses with ports; asked for what is not in a domain
+    recursors: tuple[tuple[str, int], ...] = ()  # asked for what is in no domain
     picks_recursors: bool = False  # at random; else in their order
     recursor_timeout_s: float = 2.0
 

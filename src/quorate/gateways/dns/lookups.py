@@ -18,7 +18,7 @@ from quorate.catalog.tables import NodeRow, instances_at, nodes_at
 from quorate.gateways.dns import records
 from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.dns.names import Address, Kind, Subject, reverse_address, subject_of
-from quorate.gateways.dns.questions import NOTIMP, NXDOMAIN, REFUSED, Question
+from quorate.gateways.dns.questions import NOTIMP, NXDOMAIN, REFUSED, DnsQuestion
 from quorate.gateways.dns.records import (
     AAAA,
     ANY,
@@ -88,7 +88,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[bytes, ...] = ()
 
 
-def look_up(reading: StateView, config: DnsConfig, question: Question, now_s: float) -> Found:
+def look_up(reading: StateView, config: DnsConfig, question: DnsQuestion, now_s: float) -> Found:
     """What the reply to a question is made of.
 
     Args:
@@ -104,7 +104,7 @@ class _Lookup:
     """One lookup."""
 
     def __init__(
-        self, reading: StateView, config: DnsConfig, question: Question, now_s: int
+        self, reading: StateView, config: DnsConfig, question: DnsQuestion, now_s: int
     ) -> None:
         self._reading = reading
         self._config = config

@@ -4,6 +4,7 @@ Source: RFC 1035, 4.1; RFC 6891 (EDNS); RFC 7871 (client subnet).
 """
 
 from struct import Struct
+from typing import Any, cast
 
 import dns.edns
 import dns.exception
@@ -49,7 +50,7 @@ class Edns(msgspec.Struct, frozen=True):
     subnet: bytes = b""
 
 
-class Question(msgspec.Struct, frozen=True):
+class DnsQuestion(msgspec.Struct, frozen=True):
     """One question.
 
     Attributes:
@@ -74,7 +75,7 @@ class BadQueryError(Exception):
 
     Args:
         rcode: The reply; None: there is none.
-        flags: See `Question.flags`.
+        flags: See `DnsQuestion.flags`.
         opcode: Of the query, as bits of the flags.
     """
 
@@ -85,7 +86,7 @@ class BadQueryError(Exception):
         self.opcode = opcode
 
 
-def question_of(data: bytes) -> Question:
+def question_of(data: bytes) -> DnsQuestion:
     """Read a query.
 
     Raises:
@@ -117,15 +118,14 @@ def question_of(data: bytes) -> Question:
     if asked.rdclass not in {dns.rdataclass.IN, dns.rdataclass.ANY}:
         raise BadQueryError(REFUSED, kept)
     words = tuple(label.decode("utf-8", "replace").lower() for label in labels)
-    return Question(section, labels, words, int(asked.rdtype), kept, _edns(message))
+    return DnsQuestion(section, labels, words, int(asked.rdtype), kept, _edns(message))
 
 
 def _edns(message: dns.message.Message) -> Edns | None:
     if message.edns < 0:
         return None
     subnet = b""
-    options: tuple[object, ...] = message.options
-    for option in options:
+    for option in cast(Any, message).options:  # the library gives its elements no type
         if isinstance(option, dns.edns.ECSOption):
             subnet = option.to_wire() or b""
     return Edns(max(message.payload, UDP_BYTES), subnet)

@@ -14,7 +14,7 @@ from dns.rdatatype import RdataType
 
 from quorate.gateways.dns.config import StartOfAuthority
 from quorate.gateways.dns.names import Address
-from quorate.gateways.dns.questions import HEADER_BYTES, Question
+from quorate.gateways.dns.questions import HEADER_BYTES, DnsQuestion
 
 A, AAAA, SRV, TXT = RdataType.A, RdataType.AAAA, RdataType.SRV, RdataType.TXT
 CNAME, NS, PTR, SOA, ANY = (
@@ -79,7 +79,7 @@ class Records:
         compresses: Whether names point into the question.
     """
 
-    def __init__(self, question: Question, domain: Labels, *, compresses: bool) -> None:
+    def __init__(self, question: DnsQuestion, domain: Labels, *, compresses: bool) -> None:
         labels = question.labels
         self._asked = encoded(labels)
         self._compresses = compresses

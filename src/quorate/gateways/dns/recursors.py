@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from quorate.gateways.dns.config import DnsConfig
-from quorate.gateways.dns.questions import REFUSED, SERVFAIL, question_of
+from quorate.gateways.dns.questions import HEADER_BYTES, REFUSED, SERVFAIL, question_of
 from quorate.gateways.dns.replies import QR, RA, error
 from quorate.gateways.dns.resolver import Send
-from quorate.runtime.addresses import split_address
+from quorate.net.connector import PLAIN
 
 PER_CLIENT_MAX = 128
 """So many queries of one client are under way at most."""
@@ -18,9 +18,12 @@ PER_CLIENT_MAX = 128
 _PASSED_OVER = frozenset({SERVFAIL, REFUSED})
 _LENGTH_BYTES = 2
 
+Server = tuple[str, int]
+"""Address and port."""
+
 
 class Recursors:
-    """Forwards queries. Fills `resolver.Forward`.
+    """Forwards queries. Fills `resolver.Forwarder`.
 
     Args:
         config: The settings.
@@ -36,7 +39,7 @@ class Recursors:
         self._config = config
 
     def forward(self, data: bytes, client: str, send: Send, *, is_stream: bool) -> bool:
-        """See `resolver.Forward`."""
+        """See `resolver.Forwarder`."""
         is_full = len(self._tasks) >= self._config.queries_forwarded_max
         if is_full or self._clients[client] >= PER_CLIENT_MAX:
             return False
@@ -76,23 +79,26 @@ class Recursors:
         send(data[:2] + error(SERVFAIL, question.flags | RA, question))
 
 
-def _ordered(servers: Sequence[str], *, picks: bool) -> Sequence[str]:
+def _ordered(servers: Sequence[Server], *, picks: bool) -> Sequence[Server]:
     return secrets.SystemRandom().sample(servers, len(servers)) if picks else servers
 
 
-async def _asked(server: str, data: bytes, *, is_stream: bool) -> bytes:
-    """The reply of a recursor, under another id: nobody who saw the query can forge it.
+async def _asked(server: Server, data: bytes, *, is_stream: bool) -> bytes:
+    """The reply of a recursor, under another id: nobody who has not seen the query can forge it.
 
     Raises:
         OSError: It does not answer.
     """
-    host, port = split_address(server, 53)
     query = secrets.token_bytes(2) + data[2:]
     if is_stream:
-        return await _asked_by_stream(host, port, query)
+        stream = await PLAIN.dial(lambda: _StreamExchange(query), *server)
+        try:
+            return await stream.reply
+        finally:
+            stream.close()
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_datagram_endpoint(
-        lambda: _OneReply(query), remote_addr=(host, port)
+        lambda: _DatagramExchange(query), remote_addr=server
     )
     try:
         return await protocol.reply
@@ -100,53 +106,81 @@ async def _asked(server: str, data: bytes, *, is_stream: bool) -> bytes:
         transport.close()
 
 
-async def _asked_by_stream(host: str, port: int, query: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(len(query).to_bytes(_LENGTH_BYTES) + query)
-        length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-        reply = await reader.readexactly(length)
-    except asyncio.IncompleteReadError as cut:
-        raise OSError("the recursor closed the connection") from cut
-    finally:
-        writer.close()
-    if not _is_reply(reply, query):
-        raise OSError("the recursor answered another question")
-    return reply
+class _Exchange:
+    """A query, and the first message that answers it; all others are ignored.
 
-
-class _OneReply(asyncio.DatagramProtocol):
-    """Sends a query and waits for its reply; all others are ignored."""
+    Attributes:
+        query: The query.
+        reply: Its reply.
+    """
 
     def __init__(self, query: bytes) -> None:
-        self._query = query
+        self.query = query
         self.reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._section = question_of(query).section
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected: send the query."""
-        cast(asyncio.DatagramTransport, transport).sendto(self._query)
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:  # noqa: ARG002 - asyncio's
-        """Called by the loop."""
-        if _is_reply(data, self._query) and not self.reply.done():
+    def take(self, data: bytes) -> None:
+        """A message has come."""
+        end = HEADER_BYTES + len(self._section)
+        is_reply = len(data) >= end and data[:2] == self.query[:2] and data[2] & QR >> 8
+        section = data[HEADER_BYTES:end]
+        if is_reply and section.lower() == self._section.lower() and not self.reply.done():
             self.reply.set_result(data)
 
-    def error_received(self, exc: Exception) -> None:
-        """Called by the loop: nobody listens there."""
-        self._fail(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
-        self._fail(exc or OSError("closed"))
-
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """No message will come."""
         if not self.reply.done():
             self.reply.set_exception(error)
             self.reply.exception()  # it may be that nobody waits any more
 
 
-def _is_reply(data: bytes, query: bytes) -> bool:
-    """Whether a message answers a query: its id and question are the same."""
-    section = question_of(query).section
-    is_whole = len(data) >= 12 + len(section) and data[:2] == query[:2] and data[2] & QR >> 8
-    return bool(is_whole) and data[12 : 12 + len(section)].lower() == section.lower()
+class _DatagramExchange(_Exchange, asyncio.DatagramProtocol):
+    """Over UDP."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is connected: send the query."""
+        cast(asyncio.DatagramTransport, transport).sendto(self.query)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:  # noqa: ARG002
+        """Called by the loop."""
+        self.take(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """Called by the loop: nobody listens there."""
+        self.fail(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self.fail(exc or OSError("closed"))
+
+
+class _StreamExchange(_Exchange, asyncio.Protocol):
+    """Over TCP."""
+
+    def __init__(self, query: bytes) -> None:
+        super().__init__(query)
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is established: send the query."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(len(self.query).to_bytes(_LENGTH_BYTES) + self.query)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop. One message is read; what is behind it is not for us."""
+        self._buffer += data
+        end = _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES])
+        if len(self._buffer) < max(end, _LENGTH_BYTES):
+            return
+        self.take(self._buffer[_LENGTH_BYTES:end])
+        self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self.fail(exc or OSError("closed"))
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -9,7 +9,7 @@ from struct import Struct
 from quorate.base.ports import Rng
 from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.dns.lookups import Found, Piece
-from quorate.gateways.dns.questions import HEADER_BYTES, UDP_BYTES, Edns, Question
+from quorate.gateways.dns.questions import HEADER_BYTES, UDP_BYTES, DnsQuestion, Edns
 
 UDP_ANSWERS_MAX = 8
 """A UDP answer without EDNS has not more records, whatever is configured."""
@@ -26,7 +26,7 @@ _OPT = Struct("!BHHBBHH")
 _OPT_TYPE, _SUBNET = 41, 8
 
 
-class Reply:
+class DnsReply:
     """A reply that is made once and sent many times, each time shuffled.
 
     Args:
@@ -51,7 +51,7 @@ class Reply:
     )
 
     def __init__(
-        self, found: Found, question: Question, config: DnsConfig, *, is_stream: bool
+        self, found: Found, question: DnsQuestion, config: DnsConfig, *, is_stream: bool
     ) -> None:
         self.found = found
         self._config = config
@@ -120,7 +120,7 @@ class Reply:
         return b"".join((counts, self._question, *answers, self._authority, *extras, self._opt))
 
 
-def error(rcode: int, flags: int, question: Question | None = None) -> bytes:
+def error(rcode: int, flags: int, question: DnsQuestion | None = None) -> bytes:
     """A reply without records, after its id.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from quorate.base.context import OWN, Consistency, RequestContext
+from quorate.base.context import Consistency, RequestContext
 from quorate.base.errors import QuorateError, StorageError, UnavailableError
 from quorate.base.ports import Local
 from quorate.catalog.tables import CHECKS, NODES, SERVICES
@@ -21,10 +21,10 @@ from quorate.gateways.dns.questions import (
     NAMES,
     SERVFAIL,
     BadQueryError,
-    Question,
+    DnsQuestion,
     question_of,
 )
-from quorate.gateways.dns.replies import Reply, error
+from quorate.gateways.dns.replies import DnsReply, error
 from quorate.machine.queries import Reader
 from quorate.serving.serving import Serving
 
@@ -42,16 +42,16 @@ Send = Callable[[bytes], None]
 Clock = Callable[[], float]
 
 
-class Forward(Protocol):
+class Forwarder(Protocol):
     """Asks recursors."""
 
     def forward(self, data: bytes, client: str, send: Send, *, is_stream: bool) -> bool:
-        """Forward a query; False: too many are under way."""
+        """Forwarder a query; False: too many are under way."""
         ...
 
 
 class _Kept(msgspec.Struct):
-    reply: Reply
+    reply: DnsReply
     epoch: int
     size: int
 
@@ -75,7 +75,7 @@ class Resolver:
         local: Local,
         serving: Serving,
         config: DnsConfig,
-        recursors: Forward,
+        recursors: Forwarder,
         unix_time: Clock,
     ) -> None:
         self._local = local
@@ -138,7 +138,7 @@ class Resolver:
             return False
 
     def _confirm(
-        self, data: bytes, question: Question, send: Send, step: Callable[[], None]
+        self, data: bytes, question: DnsQuestion, send: Send, step: Callable[[], None]
     ) -> None:
         asked_s = self._serving.backend.now_s
 
@@ -149,12 +149,12 @@ class Resolver:
             self._serving.note_fresh(asked_s)
             step()
 
-        self._serving.confirm(OWN, confirmed)
+        self._serving.confirm(RequestContext(), confirmed)
 
     # --- looking up ----------------------------------------------------------------------------
 
     def _look_up(
-        self, data: bytes, question: Question, client: str, send: Send, *, is_stream: bool
+        self, data: bytes, question: DnsQuestion, client: str, send: Send, *, is_stream: bool
     ) -> None:
         reader = self._current_reader()
         if not reader.applied:  # a new node that has nothing yet: no name is unknown to it
@@ -170,19 +170,21 @@ class Resolver:
             if not self._recursors.forward(data, client, send, is_stream=is_stream):
                 self._refuse(data, send, SERVFAIL, question.flags, question)
             return
-        reply = Reply(found, question, self._config, is_stream=is_stream)
+        reply = DnsReply(found, question, self._config, is_stream=is_stream)
         self._keep(data[2:], reply, is_stream=is_stream)
         self._count(found.rcode)
         send(data[:2] + reply.body(self._serving.rng))
 
     def _report(self, fault: Exception) -> None:
         if isinstance(fault, StorageError) and fault.code == "corrupt":
-            self._local.read(OWN, partial(_raise, fault))  # damaged tables end the node
+            self._local.read(
+                RequestContext(), partial(_raise, fault)
+            )  # damaged tables end the node
         else:
             self._local.report(fault)
 
     def _refuse(
-        self, data: bytes, send: Send, rcode: int, flags: int, question: Question | None = None
+        self, data: bytes, send: Send, rcode: int, flags: int, question: DnsQuestion | None = None
     ) -> None:
         self._count(rcode)
         send(data[:2] + error(rcode, flags, question))
@@ -215,7 +217,7 @@ class Resolver:
         kept.epoch = self._epoch
         return True
 
-    def _keep(self, asked: bytes, reply: Reply, *, is_stream: bool) -> None:
+    def _keep(self, asked: bytes, reply: DnsReply, *, is_stream: bool) -> None:
         entries = self._kept[is_stream]
         old = entries.pop(asked, None)
         self._bytes -= 0 if old is None else old.size

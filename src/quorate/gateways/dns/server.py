@@ -61,7 +61,7 @@ class DnsServer:
 
     def reconfigure(self, config: DnsConfig) -> None:
         """Use other settings from now on."""
-        self._connections.config = config
+        self._connections.reconfigure(config)
         self._recursors.reconfigure(config)
         self._resolver.reconfigure(config)
 
@@ -103,6 +103,10 @@ class _Connections:
         self.open: set[_Stream] = set()
         self.refused = 0
         self._clients: Counter[str] = Counter()
+
+    def reconfigure(self, config: DnsConfig) -> None:
+        """Have other limits from now on."""
+        self.config = config
 
     @property
     def is_crowded(self) -> bool:
