@@ -196,7 +196,8 @@ def test_a_node_starts_without_dns_if_the_default_port_is_in_use(kind: int) -> N
 async def opened(settings: AgentSettings) -> None:
     listeners = Listeners(structlog.get_logger())
     try:
-        await listeners.open(FakeLocal(), settings, FakeProcess())
+        unused: Any = None  # no request comes
+        await listeners.open(FakeLocal(), settings, FakeProcess(), unused)
     finally:
         await listeners.close()
 
