@@ -275,9 +275,9 @@ def test_unhealthy_instances_are_left_out() -> None:
             each.node(f"n{last}", f"10.6.4.{last}", service, checks=(check("c", status, "h"),))
     assert [line[-1] for line in table.answer("h.service.consul")] == ["1", "2"]
     assert [line[-1] for line in strict.answer("h.service.consul")] == ["1"]
-    table.node("n1", "10.6.4.1", checks=(check("nd", "critical"),))
+    table.node("n1", "10.6.4.1", checks=(check("whole", "critical"),))
     assert [line[-1] for line in table.answer("h.service.consul")] == ["2"]
-    table.node("n2", "10.6.4.2", checks=(check("nd", "critical"),))
+    table.node("n2", "10.6.4.2", checks=(check("whole", "critical"),))
     for qtype in ("A", "SRV"):
         assert table.ask("h.service.consul", qtype) == ["NXDOMAIN", "", SOA, ""]
 
