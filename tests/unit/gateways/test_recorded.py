@@ -18,7 +18,7 @@ FACTS = {
     "host": "10.0.0.1",
     "http_port": 8500,
 }
-IN_TIME = {"async", "await", "pending", "sleep", "retry"}
+NEEDS_PROCESS = {"async", "await", "pending", "sleep", "retry", "dns"}
 
 
 def is_timeless(case: dict[str, Any]) -> bool:
@@ -29,7 +29,7 @@ def is_timeless(case: dict[str, Any]) -> bool:
         return False
     if any("/snapshot" in path or "wait=" in path for path in paths):
         return False
-    return not any(IN_TIME & set(step) for step in steps)
+    return not any(NEEDS_PROCESS & set(step) for step in steps)
 
 
 def asking(harness: GatewayHarness) -> Ask:
