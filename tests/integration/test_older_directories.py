@@ -1,10 +1,11 @@
 """Directories that an older version wrote: three nodes opened by this one are the same cluster.
 
-`data/format1-*.tar.xz` to `data/format3-*.tar.xz` hold three nodes of that format, each with a
+`data/format1-*.tar.xz` to `data/format5-*.tar.xz` hold three nodes of that format, each with a
 snapshot, a log behind it and tables. They were stopped, or killed while a session that they knew
 had just taken a lock. Those of formats 2 and 3 also hold a backup, made before that lock was taken,
 and the indexes that some reads were answered with; those of format 3 services too, and what was
-shown of them. Its third node was killed before the others: it has not applied all that they have.
+shown of them. Their third node was killed before the others: it has not applied all that they have.
+Those of format 5 hold services and checks of agents.
 """
 
 import http.client
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from quorate.base.formats import DIRECTORY
 from quorate.lab.launch import LocalCluster, NodeProcess
 from quorate.runtime.datadir import system_boot_id
 from tests.limits import HANG_S
@@ -75,10 +77,14 @@ def upgraded(directory: Path, archive: str) -> Generator[LocalCluster, None, Non
         ("format3-killed.tar.xz", after_a_killed_process),
         ("format3-killed.tar.xz", after_a_power_cut),
         ("format3-killed.tar.xz", after_a_power_cut_of_one),
+        ("format5-stopped.tar.xz", after_a_clean_stop),
+        ("format5-killed.tar.xz", after_a_killed_process),
+        ("format5-killed.tar.xz", after_a_power_cut),
+        ("format5-killed.tar.xz", after_a_power_cut_of_one),
     ],
     ids=[
         f"{number}-{end}"
-        for number in (1, 2, 3)
+        for number in (1, 2, 3, 5)
         for end in ("stopped", "killed", "power-cut", "power-cut-of-one")
     ],
 )
@@ -101,7 +107,7 @@ def test_three_nodes_go_on_with_all_that_they_had(
         held = {key: names[keys[key][2]] for key in ("lock/a", "lock/b")}
         assert held == {"lock/a": "old", "lock/b": "no-ttl"}
         formats = [json.loads((node.data / "node.json").read_bytes()) for node in cluster.nodes]
-        assert [node["format"] for node in formats] == [4, 4, 4]
+        assert [node["format"] for node in formats] == [DIRECTORY.newest] * 3
 
 
 @pytest.mark.parametrize("prepare", [after_a_killed_process, after_a_power_cut])
@@ -157,6 +163,53 @@ def test_services_of_format_3_are_shown_as_they_were_and_go_on(
             ids = {row["Service"]["ID"]: row["Service"]["Tags"] for row in rows}
             assert ids["web1"] == ["v3"]
             assert "web2" not in ids
+        assert [node.is_running() for node in cluster.nodes] == [True] * 3  # none differs
+
+
+@pytest.mark.parametrize(
+    ("archive", "prepare"),
+    [
+        ("format5-stopped.tar.xz", after_a_clean_stop),
+        ("format5-killed.tar.xz", after_a_killed_process),
+        ("format5-killed.tar.xz", after_a_power_cut_of_one),
+    ],
+    ids=["stopped", "killed", "power-cut-of-one"],
+)
+def test_checks_of_format_5_are_shown_as_they_were_and_get_more_fields(
+    tmp_path: Path, archive: str, prepare: Callable[[Path], None]
+) -> None:
+    """They do not know the tags of their service; what is registered from now on does."""
+    with upgraded(tmp_path, archive) as cluster:
+        for node in cluster.nodes:
+            prepare(node.data)
+        cluster.start(HANG_S)
+        shown = json.loads((tmp_path / "shown.json").read_text())
+        first, second = cluster.nodes[:2]
+        for node in cluster.nodes:
+            for path in ("/v1/catalog/services", "/v1/health/node/n2"):
+                assert json.loads(asked(node, "GET", path)[0]) == shown[path]
+            rows = json.loads(asked(node, "GET", "/v1/health/service/web")[0])
+            before = shown["/v1/health/service/web"]
+            assert [row["Service"] for row in rows] == [row["Service"] for row in before]
+            own = [check for check in rows[0]["Checks"] if check["ServiceID"] == "web1"]
+            assert own == [check for check in before[0]["Checks"] if check["ServiceID"] == "web1"]
+        check = {"Name": "x", "ServiceID": "px", "Definition": {"TCP": "a:1"}, "Interval": "1s"}
+        service = {
+            "ID": "px",
+            "Service": "web",
+            "Port": 1,
+            "Tags": ["t"],
+            "Connect": {"Native": True},
+        }
+        put = {"Node": "far", "Address": "10.0.0.1", "Service": service, "Check": check}
+        asked(second, "PUT", "/v1/catalog/register", json.dumps(put).encode())
+        asked(first, "PUT", "/v1/agent/check/pass/service:web1?note=again")
+        seen = [asked(node, "GET", "/v1/health/service/web") for node in cluster.nodes]
+        assert seen[0] == seen[1] == seen[2]
+        far = json.loads(seen[0][0])[0]
+        assert far["Service"]["Connect"] == {"Native": True}
+        assert far["Checks"][0]["Definition"] == {"TCP": "a:1"}
+        assert far["Checks"][0]["ServiceTags"] == ["t"]
         assert [node.is_running() for node in cluster.nodes] == [True] * 3  # none differs
 
 

@@ -72,6 +72,7 @@ DIRECTORY = Format(
         "the log of format 3, tables of format 2",
         "the log of format 4, tables of format 3",
         "the log of format 5",
+        "the log of format 6, tables of format 4",
     )
 )
 
@@ -82,6 +83,7 @@ LOG = Format(
         "the group number in the header of each record, under another magic",
         "commands of the catalog with fields in place of JSON, under new tags",
         "the output of a check under a command of its own, which takes no index",
+        "more fields of services and checks, under a new tag",
     )
 )
 
@@ -90,6 +92,7 @@ STATE = Format(
         "the indexes of tables by position, for five tables; no format number",
         "the indexes of tables by the number of the table; the format number",
         "instances of services as fields in place of JSON; secondary indexes",
+        "more fields at the end of services and checks",
     )
 )
 
@@ -105,6 +108,7 @@ ARCHIVE = Format(
         "no format number",
         "the format number",
         "instances of services as fields in place of JSON",
+        "more fields at the end of services and checks",
     ),
     remedy="restore it with that version, or a newer one",
 )
@@ -116,6 +120,7 @@ PROTOCOL = Format(
         "the group number in each frame; chunks of a snapshot hold tables of format 2",
         "commands of the log of format 4; chunks of a snapshot hold tables of format 3",
         "commands of the log of format 5",
+        "commands of the log of format 6; chunks of a snapshot hold tables of format 4",
     ),
-    oldest=5,
+    oldest=6,
 )

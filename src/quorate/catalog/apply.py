@@ -31,6 +31,7 @@ from quorate.base.ports import Rows, TableRows
 from quorate.base.schema import SUBJECTS, prefix_end
 from quorate.base.subjects import name_part
 from quorate.catalog.commands import (
+    CatalogPut,
     CatalogRegister,
     CheckDeregister,
     CheckOutput,
@@ -64,6 +65,8 @@ from quorate.catalog.tables import (
     check_of,
     checks_of_instance,
     decode_check,
+    encode_check,
+    encode_instance,
     encode_row,
     instance_key,
     instance_of,
@@ -90,11 +93,28 @@ _LOOK_UNITS, _WRITE_UNITS = 1, 24
 # --- registering ------------------------------------------------------------------------------
 
 
+def on_put(rows: Rows, command: CatalogPut) -> Generator[None, None, bool | Failure]:
+    """Apply `CatalogPut`."""
+    is_kept = command.keeps_node and node_of(rows, command.node) is not None
+    details = None if is_kept else command.details
+    return (yield from _register(rows, command, details, has_tags=True))
+
+
 def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, bool | Failure]:
     """Apply `CatalogRegister`."""
-    node, details = command.node, command.details
+    return (yield from _register(rows, command, command.details, has_tags=False))
+
+
+def _register(
+    rows: Rows,
+    command: CatalogPut | CatalogRegister,
+    details: NodeFields | None,
+    *,
+    has_tags: bool,
+) -> Generator[None, None, bool | Failure]:
+    node = command.node
     known = node_of(rows, node)
-    failure = yield from _refusal(rows, command, known)
+    failure = yield from _refusal(rows, command, details, known)
     if failure is not None:
         return failure
     if details is not None:
@@ -105,25 +125,28 @@ def on_register(rows: Rows, command: CatalogRegister) -> Generator[None, None, b
     elif known is not None:
         node = known.name
     if command.is_member and check_of(rows, node, SERF_HEALTH) is None:
-        yield from _put_check(rows, node, serf_health(PASSING))
+        yield from put_check(rows, node, serf_health(PASSING))
     if command.service is not None:
-        yield from _put_instance(rows, node, command.service)
+        yield from put_instance(rows, node, command.service)
     for check in command.checks:
-        yield from _put_check(rows, node, check)
+        yield from put_check(rows, node, check, has_tags=has_tags)
         if rows.spend(_WRITE_UNITS):
             yield
     return True
 
 
 def _refusal(
-    rows: Rows, command: CatalogRegister, known: NodeRow | None
+    rows: Rows,
+    command: CatalogPut | CatalogRegister,
+    details: NodeFields | None,
+    known: NodeRow | None,
 ) -> Generator[None, None, Failure | None]:
     """Why the command is refused; None: it is not."""
-    if known is None and command.details is None:
+    if known is None and details is None:
         return NO_NODE
     is_other = False  # another node had the name: it is removed with its services
-    if known is not None and command.details is not None and command.details.id:
-        is_other = known.id not in ("", command.details.id)
+    if known is not None and details is not None and details.id:
+        is_other = known.id not in ("", details.id)
         failure = reserved(rows, known, command.node) if is_other else None
         if failure is not None:
             return failure
@@ -205,14 +228,15 @@ def _relist(
         rows.add_derived(index, after)
 
 
-def _put_instance(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
+def put_instance(rows: Rows, node: str, service: Service) -> Generator[None, None, None]:
+    """Write an instance of a node that exists, unless the stored one is equal."""
     old = instance_of(rows, node, service.id)
     if old is not None and old.service == service:
         return
     created = begin_instance(rows, old, service.name)
     index = rows.take_index()
     row = InstanceRow(node, service, created or index, index)
-    store_instance(rows, old if created else None, row, encode_row(row))
+    store_instance(rows, old if created else None, row, encode_instance(row))
     if old is not None and not created:
         yield from rename_checks(rows, node, service)
 
@@ -257,7 +281,7 @@ def rename_checks(rows: Rows, node: str, service: Service) -> Generator[None, No
         for row in piece:
             index = rows.take_index()
             renamed = msgspec.structs.replace(row, service_name=service.name, modify_index=index)
-            rows.put(CHECKS, check_key(node, row.id), encode_row(renamed))
+            rows.put(CHECKS, check_key(node, row.id), encode_check(renamed))
             if rows.spend(_WRITE_UNITS):
                 yield
         after = piece[-1].id
@@ -282,7 +306,7 @@ def on_check_update(rows: Rows, command: CheckUpdate) -> Generator[None, None, b
     if node is None or command.check != SERF_HEALTH:
         return False
     made = msgspec.structs.replace(serf_health(command.status), output=command.output)
-    yield from _put_check(rows, node.name, made)
+    yield from put_check(rows, node.name, made)
     return True
 
 
@@ -293,7 +317,7 @@ def on_check_output(rows: Rows, command: CheckOutput) -> bool:
         return False
     if row.output != command.output:
         after = msgspec.structs.replace(row, output=command.output)
-        rows.put(CHECKS, check_key(row.node, row.id), encode_row(after))
+        rows.put(CHECKS, check_key(row.node, row.id), encode_check(after))
     return True
 
 
@@ -303,11 +327,21 @@ def on_check_deregister(rows: Rows, command: CheckDeregister) -> Generator[None,
     if row is None:
         return False
     rows.take_index()
-    yield from _drop_check(rows, row)
+    yield from drop_check(rows, row)
     return True
 
 
-def _put_check(rows: Rows, node: str, check: Check) -> Generator[None, None, None]:
+def put_check(
+    rows: Rows, node: str, check: Check, *, has_tags: bool = False
+) -> Generator[None, None, None]:
+    """Write a check of a node that exists, unless the stored one is equal.
+
+    Args:
+        rows: Of the tables.
+        node: Its name.
+        check: The check.
+        has_tags: It gets the tags of its service.
+    """
     old = check_of(rows, node, check.id)
     instance = instance_of(rows, node, check.service_id) if check.service_id else None
     row = CheckRow(
@@ -322,6 +356,11 @@ def _put_check(rows: Rows, node: str, check: Check) -> Generator[None, None, Non
         check.type,
         0 if old is None else old.create_index,
         0 if old is None else old.modify_index,
+        instance.service.tags if instance is not None and has_tags else None,
+        check.interval,
+        check.timeout,
+        check.exposed_port,
+        check.definition,
     )
     yield from _store_check(rows, old, row)
 
@@ -343,11 +382,12 @@ def _store_check(rows: Rows, old: CheckRow | None, row: CheckRow) -> Generator[N
 
 def store_check(rows: Rows, row: CheckRow) -> None:
     """Write the row of a check. The caller notes the change."""
-    rows.put(CHECKS, check_key(row.node, row.id), encode_row(row))
+    rows.put(CHECKS, check_key(row.node, row.id), encode_check(row))
     rows.add_derived(SERVICE_CHECKS, service_check_key(row))
 
 
-def _drop_check(rows: Rows, row: CheckRow) -> Generator[None, None, None]:
+def drop_check(rows: Rows, row: CheckRow) -> Generator[None, None, None]:
+    """Remove a check. The caller takes the index."""
     rows.delete(CHECKS, check_key(row.node, row.id))
     rows.remove_derived(SERVICE_CHECKS, service_check_key(row))
     _note_check(rows, row)
@@ -412,7 +452,7 @@ def on_service_deregister(rows: Rows, command: ServiceDeregister) -> Generator[N
     rows.take_index()
     _remove_instance(rows, row)
     for check in _in_pieces(lambda: checks_of_instance(rows, command.node, command.id)):
-        yield from _drop_check(rows, check)
+        yield from drop_check(rows, check)
         if rows.spend(_WRITE_UNITS):
             yield
     return True

@@ -7,12 +7,13 @@ from quorate.base.command import Command
 from quorate.catalog.fields import Check, NodeFields, Service
 
 
-class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
+class CatalogPut(Command, frozen=True, array_like=True, tag=39):
     """Put a node, an instance of a service on it and checks of both into the catalog. Value True.
 
     An entity that is equal to the stored one is not written; if nothing changes, no index is taken.
-    Failures, which change nothing: `Missing node registration`, `Missing service registration`
-    (of a check), and that a live node has the name.
+    A check gets name and tags of its service as they are then. Failures, which change nothing:
+    `Missing node registration`, `Missing service registration` (of a check), and that a live node
+    has the name.
 
     Attributes:
         node: Its name.
@@ -20,6 +21,7 @@ class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
         service: None: none.
         checks: May be of instances that exist already.
         is_member: It is a member of this cluster: it gets a passing `serfHealth` if it has none.
+        keeps_node: A node that exists keeps its definition; `details` are those of a new one.
     """
 
     node: str
@@ -27,6 +29,7 @@ class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
     service: Service | None = None
     checks: tuple[Check, ...] = ()
     is_member: bool = False
+    keeps_node: bool = False
 
 
 class CheckUpdate(Command, frozen=True, array_like=True, tag=36):
@@ -72,7 +75,20 @@ class NodeDeregister(Command, frozen=True, array_like=True, tag=34):
     name: str
 
 
-# --- of logs of format 3 and older: still applied (`catalog.older`), not proposed any more --------
+# --- of logs of format 5 and older: still applied, not proposed any more --------------------------
+
+
+class CatalogRegister(Command, frozen=True, array_like=True, tag=35):
+    """As `CatalogPut`, but checks do not get the tags of their service."""
+
+    node: str
+    details: NodeFields | None = None
+    service: Service | None = None
+    checks: tuple[Check, ...] = ()
+    is_member: bool = False
+
+
+# --- of logs of format 3 and older (`catalog.older`) ----------------------------------------------
 
 
 class NodeRegister(Command, frozen=True, array_like=True, tag=30):

@@ -4,6 +4,7 @@ from quorate.base.domain import Domain
 from quorate.base.facts import CheckStatus, IsNodeKnown
 from quorate.catalog import apply, older
 from quorate.catalog.commands import (
+    CatalogPut,
     CatalogRegister,
     CheckDeregister,
     CheckOutput,
@@ -23,6 +24,7 @@ CATALOG_DOMAIN = Domain(
     tables=TABLES,
     handlers={CheckOutput: apply.on_check_output},
     long_handlers={
+        CatalogPut: apply.on_put,
         CatalogRegister: apply.on_register,
         CheckUpdate: apply.on_check_update,
         CheckDeregister: apply.on_check_deregister,

@@ -43,8 +43,22 @@ class Weights(msgspec.Struct, array_like=True, frozen=True):
     warning: int = 1
 
 
+class Port(msgspec.Struct, array_like=True, frozen=True):
+    """One of the named ports of an instance; the default one is its `port`, too."""
+
+    name: str
+    port: int
+    is_default: bool = False
+
+
 class Service(msgspec.Struct, array_like=True, frozen=True):
-    """An instance of a service, as its agent describes it. `id` is one of its node."""
+    """An instance of a service, as its agent describes it. `id` is one of its node.
+
+    Attributes:
+        proxy: JSON of the proxy that it is, as it was given; empty: it is none.
+        is_native: It speaks the protocol of the mesh by itself.
+        locality: Region and zone; empty: not given.
+    """
 
     id: str
     name: str
@@ -57,10 +71,55 @@ class Service(msgspec.Struct, array_like=True, frozen=True):
     meta: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     weights: Weights = Weights()
     enable_tag_override: bool = False
+    # since format 6:
+    proxy: bytes = b""
+    is_native: bool = False
+    ports: tuple[Port, ...] = ()
+    locality: tuple[str, ...] = ()
+
+
+SERVICE_FIELDS = 11
+"""Fields of `Service` before format 6: rows hold no more where the others have their defaults."""
+
+
+class Definition(msgspec.Struct, array_like=True, frozen=True):
+    """What an external monitor has to do for a check. Durations in nanoseconds."""
+
+    interval_ns: int = 0
+    timeout_ns: int = 0
+    deregister_after_ns: int = 0
+    ttl_ns: int = 0
+    http: str = ""
+    tls_server_name: str = ""
+    tls_skip_verify: bool = False
+    header: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
+    method: str = ""
+    body: str = ""
+    disable_redirects: bool = False
+    tcp: str = ""
+    tcp_use_tls: bool = False
+    udp: str = ""
+    h2ping: str = ""
+    h2ping_use_tls: bool = False
+    os_service: str = ""
+    output_bytes_max: int = 0
+    args: tuple[str, ...] = ()
+    docker: str = ""
+    shell: str = ""
+    grpc: str = ""
+    grpc_use_tls: bool = False
+    alias_node: str = ""
+    alias_service: str = ""
+
+
+NO_DEFINITION = Definition()
 
 
 class Check(msgspec.Struct, array_like=True, frozen=True):
-    """A check of a node, or of the instance `service_id` on it. `id` is one of its node."""
+    """A check of a node, or of the instance `service_id` on it. `id` is one of its node.
+
+    `interval` and `timeout` are durations as they are shown (`10s`); empty: not given.
+    """
 
     id: str
     name: str
@@ -69,3 +128,8 @@ class Check(msgspec.Struct, array_like=True, frozen=True):
     output: str = ""
     service_id: str = ""
     type: str = ""
+    # since format 6:
+    interval: str = ""
+    timeout: str = ""
+    exposed_port: int = 0
+    definition: Definition = NO_DEFINITION

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, cast
 
+from msgspec.structs import replace
+
 from quorate.base.command import Command
 from quorate.base.domain import Model, SimulatedRead, Simulation
 from quorate.base.facts import (
@@ -15,6 +17,7 @@ from quorate.base.outcomes import Failure
 from quorate.base.ports import Rng
 from quorate.base.results import StateView
 from quorate.catalog.commands import (
+    CatalogPut,
     CatalogRegister,
     CheckDeregister,
     CheckOutput,
@@ -22,7 +25,14 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import Check, NodeFields, Service
+from quorate.catalog.fields import (
+    NO_DEFINITION,
+    Check,
+    Definition,
+    NodeFields,
+    Port,
+    Service,
+)
 from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
 from quorate.catalog.tables import CheckRow, InstanceRow
 
@@ -53,6 +63,7 @@ class CheckSeen(NamedTuple):
     node: str
     said: Check
     service: str
+    tags: tuple[str, ...] | None
     create: int
     modify: int
 
@@ -108,13 +119,28 @@ def _drop_node(model: Model, name: str) -> None:
         mine.remove(name)
 
 
+def _put(model: Model, command: CatalogPut) -> bool | Failure:
+    is_kept = command.keeps_node and command.node.lower() in nodes_of(model).nodes
+    return _apply(model, command, None if is_kept else command.details, has_tags=True)
+
+
 def _register(model: Model, command: CatalogRegister) -> bool | Failure:
+    return _apply(model, command, command.details, has_tags=False)
+
+
+def _apply(
+    model: Model,
+    command: CatalogPut | CatalogRegister,
+    details: NodeFields | None,
+    *,
+    has_tags: bool,
+) -> bool | Failure:
     mine, name = nodes_of(model), command.node.lower()
-    failure = _refused(mine, name, command)
+    failure = _refused(mine, name, command, details)
     if failure is not None:
         return failure
-    if command.details is not None:
-        _name(model, name, command.node, command.details)
+    if details is not None:
+        _name(model, name, command.node, details)
     shown = mine.nodes[name].name
     if command.is_member and (name, "serfHealth") not in mine.checks:
         text = "Agent alive and reachable"
@@ -122,12 +148,14 @@ def _register(model: Model, command: CatalogRegister) -> bool | Failure:
     if command.service is not None:
         _serve(model, shown, command.service)
     for check in command.checks:
-        _check(model, shown, check)
+        _check(model, shown, check, has_tags=has_tags)
     return True
 
 
-def _refused(mine: Nodes, name: str, command: CatalogRegister) -> Failure | None:
-    holder, details = mine.nodes.get(name), command.details
+def _refused(
+    mine: Nodes, name: str, command: CatalogPut | CatalogRegister, details: NodeFields | None
+) -> Failure | None:
+    holder = mine.nodes.get(name)
     if holder is None and details is None:
         return Failure("precondition", "Missing node registration")
     known = {id_ for node, id_ in mine.services if node == name}
@@ -179,13 +207,15 @@ def _serve(model: Model, node: str, said: Service) -> None:
             mine.checks[key] = check._replace(service=said.name, modify=index)
 
 
-def _check(model: Model, node: str, said: Check) -> None:
+def _check(model: Model, node: str, said: Check, *, has_tags: bool = False) -> None:
     mine, place = nodes_of(model), (node.lower(), said.id)
     old, service = mine.checks.get(place), mine.services.get((node.lower(), said.service_id))
     name = service.said.name if service is not None and said.service_id else ""
-    if old is None or old[:3] != (node, said, name):
+    tags = service.said.tags if service is not None and said.service_id and has_tags else None
+    now = (node, said, name, tags)
+    if old is None or old[:4] != now:
         index = model.take()
-        mine.checks[place] = CheckSeen(node, said, name, old.create if old else index, index)
+        mine.checks[place] = CheckSeen(*now, old.create if old else index, index)
     if old is None or old.said.status != said.status:
         model.tell(CheckStatusChanged(node.lower(), said.id, said.status))
 
@@ -193,19 +223,17 @@ def _check(model: Model, node: str, said: Check) -> None:
 def _update(model: Model, command: CheckUpdate) -> bool:
     mine, name = nodes_of(model), command.node.lower()
     old, node = mine.checks.get((name, command.check)), mine.nodes.get(name)
-    if old is not None:
-        said, shown, service = old.said, old.node, old.service
-    elif node is not None and command.check == "serfHealth":
-        said, shown, service = Check("serfHealth", "Serf Health Status", ""), node.name, ""
-    else:
+    if old is None and node is not None and command.check == "serfHealth":
+        said = Check("serfHealth", "Serf Health Status", "")
+        old = CheckSeen(node.name, said, "", None, 0, 0)
+    if old is None:
         return False
-    after = Check(
-        said.id, said.name, command.status, said.notes, command.output, said.service_id, said.type
-    )
+    said = old.said
+    after = replace(said, status=command.status, output=command.output)
     if after != said:
         index = model.take()
-        created = old.create if old else index
-        mine.checks[name, said.id] = CheckSeen(shown, after, service, created, index)
+        row = old._replace(said=after, create=old.create or index, modify=index)
+        mine.checks[name, said.id] = row
     if after.status != said.status:
         model.tell(CheckStatusChanged(name, said.id, after.status))
     return True
@@ -216,11 +244,7 @@ def _output(model: Model, command: CheckOutput) -> bool:
     old = mine.checks.get(place)
     if old is None:
         return False
-    said = old.said
-    after = Check(
-        said.id, said.name, said.status, said.notes, command.output, said.service_id, said.type
-    )
-    mine.checks[place] = old._replace(said=after)
+    mine.checks[place] = old._replace(said=replace(old.said, output=command.output))
     return True
 
 
@@ -350,8 +374,21 @@ def _service(row: InstanceRow) -> ServiceSeen:
 
 
 def _checked(row: CheckRow) -> CheckSeen:
-    said = Check(row.id, row.name, row.status, row.notes, row.output, row.service_id, row.type)
-    return CheckSeen(row.node, said, row.service_name, row.create_index, row.modify_index)
+    said = Check(
+        row.id,
+        row.name,
+        row.status,
+        row.notes,
+        row.output,
+        row.service_id,
+        row.type,
+        row.interval,
+        row.timeout,
+        row.exposed_port,
+        row.definition,
+    )
+    indexes = (row.create_index, row.modify_index)
+    return CheckSeen(row.node, said, row.service_name, row.service_tags, *indexes)
 
 
 # --- what clients do --------------------------------------------------------------------------
@@ -370,7 +407,8 @@ def _act_node(chance: Rng, text: str) -> Command:
     id_ = _one_of(chance, ("", "id0", "id0", "id1"))
     node = NodeFields(id_, _one_of(chance, ("10.1.0.1", "10.1.0.2")), "dc1", {}, {"by": text})
     is_member = chance.random() < 0.5
-    return CatalogRegister(_one_of(chance, _NODES), node, is_member=is_member)
+    keeps_node = chance.random() < 0.2
+    return CatalogPut(_one_of(chance, _NODES), node, is_member=is_member, keeps_node=keeps_node)
 
 
 def _act_leave(chance: Rng, _: str) -> Command:
@@ -392,12 +430,28 @@ def _act_service(chance: Rng, text: str) -> Command:
     node, id_ = _one_of(chance, _NODES), _one_of(chance, ("s0", "s1"))
     tags = (text,) if chance.randrange(2) else ()
     checks = tuple(
-        Check(f"c{place}", text, _one_of(chance, _STATUSES), service_id=_one_of(chance, (id_, "")))
+        Check(
+            f"c{place}",
+            text,
+            _one_of(chance, _STATUSES),
+            service_id=_one_of(chance, (id_, "")),
+            interval=_one_of(chance, ("", "10s")),
+            exposed_port=chance.randrange(2),
+            definition=Definition(http="http://x") if chance.randrange(2) else NO_DEFINITION,
+        )
         for place in range(chance.randrange(3))
     )
-    said = Service(id_, _one_of(chance, _SERVICES), tags=tags)
+    said = Service(
+        id_,
+        _one_of(chance, _SERVICES),
+        tags=tags,
+        is_native=chance.random() < 0.2,
+        ports=(Port("main", 1, is_default=True),) if chance.random() < 0.2 else (),
+    )
     details = NodeFields("", "10.1.0.3", "dc1", {}, {}) if chance.random() < 0.2 else None
-    return CatalogRegister(node, details, said, checks)
+    if chance.random() < 0.1:
+        return CatalogRegister(node, details, said, checks)  # logs may hold it
+    return CatalogPut(node, details, said, checks, keeps_node=chance.random() < 0.2)
 
 
 def _act_service_leave(chance: Rng, _: str) -> Command:
@@ -407,6 +461,7 @@ def _act_service_leave(chance: Rng, _: str) -> Command:
 SIMULATION = Simulation(
     state=Nodes,
     model={
+        CatalogPut: _put,
         CatalogRegister: _register,
         CheckUpdate: _update,
         CheckOutput: _output,

@@ -1,6 +1,7 @@
 """Reads of the catalog, each on one state of the tables: see `base.results`."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -12,12 +13,15 @@ from quorate.base.subjects import exactly
 from quorate.catalog.fields import Service
 from quorate.catalog.subjects import of_hosts, of_node, of_place, of_service
 from quorate.catalog.tables import (
+    CHECKS,
     NODES,
     SERVICES,
     CheckRow,
     InstanceRow,
     NodeRow,
+    all_checks,
     checks_about,
+    checks_of_instance,
     checks_of_node,
     hosts_of,
     instances_of,
@@ -29,6 +33,10 @@ from quorate.catalog.tables import (
 
 HOSTS_MAX = 128
 """A read of a service on more nodes waits for a change of any node: see `catalog.subjects`."""
+
+
+ANY_STATE = "any"
+"""Stands for every status of a check."""
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -79,6 +87,29 @@ def each_check(reading: StateView, name: str) -> Answer[Iterator[CheckRow]]:
     return _of_node(reading, name, found, is_there=row is not None)
 
 
+def each_check_in_state(reading: StateView, status: str) -> Answer[Iterator[CheckRow]]:
+    """The checks with a status, or with `ANY_STATE` all, by node and id. O(checks)."""
+    found = all_checks(reading.rows)
+    if status != ANY_STATE:
+        found = (row for row in found if row.status == status)
+    return reading.of_table(found, CHECKS)
+
+
+def each_check_of_service(reading: StateView, name: str) -> Answer[Iterator[CheckRow]]:
+    """The checks of the instances of a service, not those of their nodes, by node and id."""
+    subject = of_service(name)
+    changed = reading.noted(subject)
+    found = _checks_of_instances(reading.rows, name)
+    is_there = next(instances_of(reading.rows, name), None) is not None
+    header = changed if is_there else reading.table_index(SERVICES)
+    return reading.answer(found, changed, header, (exactly(subject),))
+
+
+def _checks_of_instances(rows: TableRows, name: str) -> Iterator[CheckRow]:
+    for row in instances_of(rows, name):
+        yield from checks_of_instance(rows, row.node, row.service.id)
+
+
 def each_instance(reading: StateView, name: str) -> Answer[Iterator[Instance]]:
     """The instances of a service with nodes and checks, by node and id, read one by one.
 
@@ -108,10 +139,19 @@ def _host_changed(rows: TableRows, subject: bytes) -> int:
 
 
 def _instances(rows: TableRows, name: str) -> Iterator[Instance]:
-    for row in instances_of(rows, name):
-        node = node_of(rows, row.node)
-        if node is not None:
-            yield Instance(node, row, list(checks_about(rows, row.node, row.service.id)))
+    return filter(None, map(partial(_completed, rows), instances_of(rows, name)))
+
+
+def completed(reading: StateView, row: InstanceRow) -> Instance | None:
+    """An instance with its node and the checks of both; None if the node is unknown."""
+    return _completed(reading.rows, row)
+
+
+def _completed(rows: TableRows, row: InstanceRow) -> Instance | None:
+    node = node_of(rows, row.node)
+    if node is None:
+        return None
+    return Instance(node, row, list(checks_about(rows, row.node, row.service.id)))
 
 
 def _of_node(reading: StateView, name: str, value: T, *, is_there: bool) -> Answer[T]:

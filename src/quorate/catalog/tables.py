@@ -9,7 +9,7 @@ from heapq import merge
 from ipaddress import ip_address
 from itertools import islice
 from operator import attrgetter, itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,7 +18,14 @@ from quorate.base.ports import TableRows
 from quorate.base.schema import prefix_end
 from quorate.base.subjects import key_part, name_part
 from quorate.base.versions import NODE_ID_META
-from quorate.catalog.fields import Address, Service, Weights
+from quorate.catalog.fields import (
+    NO_DEFINITION,
+    SERVICE_FIELDS,
+    Address,
+    Definition,
+    Service,
+    Weights,
+)
 
 T = TypeVar("T")
 
@@ -46,6 +53,7 @@ NODE_ADDRESSES = 34
 SERVICE_ADDRESSES = 35
 """Secondary index: IP address of an instance, lower-cased node name, 0x00, service id."""
 
+_INSTANCE_TAG = 2
 _VALUE = itemgetter(1)  # of a row: the value contains the fields of its key
 
 
@@ -68,7 +76,12 @@ class NodeRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 class CheckRow(msgspec.Struct, array_like=True, frozen=True):
-    """A health check of a node, or of a service on it."""
+    """A health check of a node, or of a service on it.
+
+    Attributes:
+        service_tags: Of its service when the check was written; None: it has none, or a command of
+            format 5 and older wrote it.
+    """
 
     node: str
     id: str
@@ -81,9 +94,15 @@ class CheckRow(msgspec.Struct, array_like=True, frozen=True):
     type: str
     create_index: int
     modify_index: int
+    # since format 4 of the tables; a row ends with the last one that is not its default:
+    service_tags: tuple[str, ...] | None = None
+    interval: str = ""
+    timeout: str = ""
+    exposed_port: int = 0
+    definition: Definition = NO_DEFINITION
 
 
-class InstanceRow(msgspec.Struct, array_like=True, frozen=True, tag=2):
+class InstanceRow(msgspec.Struct, array_like=True, frozen=True, tag=_INSTANCE_TAG):
     """An instance of a service."""
 
     node: str
@@ -108,6 +127,33 @@ class ServiceRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 encode_row = msgspec.msgpack.Encoder().encode
+_CHECK_FIELDS = 11
+_CHECK_ENDS = msgspec.structs.astuple(CheckRow("", "", "", "", "", "", "", "", "", 0, 0))
+_SERVICE_ENDS = msgspec.structs.astuple(Service("", ""))
+
+
+def _trimmed(fields: tuple[Any, ...], least: int, defaults: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without the default values at the end, but not fewer than `least`.
+
+    So what a command of an older format writes has the bytes that it had there.
+    """
+    end = len(fields)
+    while end > least and fields[end - 1] == defaults[end - 1]:
+        end -= 1
+    return fields[:end]
+
+
+def encode_check(row: CheckRow) -> bytes:
+    """The row of a check as it is stored."""
+    return encode_row(_trimmed(msgspec.structs.astuple(row), _CHECK_FIELDS, _CHECK_ENDS))
+
+
+def encode_instance(row: InstanceRow) -> bytes:
+    """The row of an instance as it is stored."""
+    fields = _trimmed(msgspec.structs.astuple(row.service), SERVICE_FIELDS, _SERVICE_ENDS)
+    return encode_row((_INSTANCE_TAG, row.node, fields, row.create_index, row.modify_index))
+
+
 decode_node = msgspec.msgpack.Decoder(NodeRow).decode
 decode_check = msgspec.msgpack.Decoder(CheckRow).decode
 decode_older_instance = msgspec.msgpack.Decoder(ServiceRow).decode
@@ -335,6 +381,11 @@ def _listed(
 ) -> CheckRow | None:
     data = rows.get(CHECKS, place + found[0][length:])
     return None if data is None else decode_check(data)
+
+
+def all_checks(rows: TableRows) -> Iterator[CheckRow]:
+    """All checks, by node and id."""
+    return map(decode_check, map(_VALUE, rows.range(CHECKS, b"")))
 
 
 def check_key(node: str, check: str) -> bytes:

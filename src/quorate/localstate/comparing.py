@@ -17,7 +17,7 @@ import msgspec
 from quorate.base.command import Command
 from quorate.base.results import StateView
 from quorate.catalog.commands import (
-    CatalogRegister,
+    CatalogPut,
     CheckDeregister,
     CheckOutput,
     ServiceDeregister,
@@ -64,7 +64,7 @@ def command_for(
     row = None if state.wakes_on_output else check_of(reading.rows, node, name)
     if row is not None and _is_equal(check, row, ignores_output=True):
         return CheckOutput(node, name, check.state.output), [key]
-    return CatalogRegister(node, checks=(catalog_check(check),)), [key]
+    return CatalogPut(node, checks=(catalog_check(check),)), [key]
 
 
 def _for_service(state: LocalState, node: str, name: str) -> tuple[Command, list[Key]]:
@@ -76,7 +76,7 @@ def _for_service(state: LocalState, node: str, name: str) -> tuple[Command, list
         for check in state.checks_of(name)
         if state.pending.is_ready(check_key(check.definition.id))
     ]
-    command = CatalogRegister(node, service=found.service, checks=tuple(map(catalog_check, ready)))
+    command = CatalogPut(node, service=found.service, checks=tuple(map(catalog_check, ready)))
     return command, [key, *(check_key(check.definition.id) for check in ready)]
 
 

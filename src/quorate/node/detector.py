@@ -17,7 +17,7 @@ from quorate.base.versions import (
     QUORATE_META,
     QUORATE_VERSION,
 )
-from quorate.catalog.commands import CatalogRegister, CheckUpdate
+from quorate.catalog.commands import CatalogPut, CheckUpdate
 from quorate.catalog.fields import (
     CRITICAL,
     OUTPUTS,
@@ -32,7 +32,7 @@ from quorate.paxos.leadership import Leadership
 from quorate.paxos.membership import Membership
 
 
-def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
+def registration(me: Member, settings: NodeSettings) -> CatalogPut:
     """The catalog row of this node, with its instance of the service `consul`."""
     host, _, port = me.address.rpartition(":")
     host = host.strip("[]")
@@ -51,7 +51,7 @@ def registration(me: Member, settings: NodeSettings) -> CatalogRegister:
         port=int(port),
         meta={"version": CONSUL_VERSION, "quorate_version": QUORATE_VERSION},
     )
-    return CatalogRegister(me.name, node, service, is_member=True)
+    return CatalogPut(me.name, node, service, is_member=True)
 
 
 LATE_PART = 1 / 12

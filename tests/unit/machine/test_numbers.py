@@ -34,6 +34,7 @@ TAGS_GIVEN = {
     36: "CheckUpdate",
     37: "CheckDeregister",
     38: "CheckOutput",
+    39: "CatalogPut",
     40: "TxnUnlimited",
     41: "Txn",
     50: "RestoreBegin",

@@ -8,7 +8,8 @@ after it, the first without a batch for the bootstrap. The batches hold sessions
 way with locks held, large trees that go, alone and in a transaction, results above 16 MiB, changes
 of membership, upkeep and a restore. `data/format3.msgpack.gz` was written by that of format 3:
 nodes that come, go and change names, services whose definitions are JSON, checks that fail,
-restores, and generations swept in pieces.
+restores, and generations swept in pieces. `data/format5.msgpack.gz` was written by that of format
+5: checks without the tags of their services, outputs without an index, nodes that take names.
 """
 
 import gzip
@@ -39,7 +40,7 @@ def configuration() -> Configuration:
 
 
 @pytest.mark.parametrize("turn_units", [40, 2_048])
-@pytest.mark.parametrize("name", ["format1.msgpack.gz", "format3.msgpack.gz"])
+@pytest.mark.parametrize("name", ["format1.msgpack.gz", "format3.msgpack.gz", "format5.msgpack.gz"])
 def test_every_batch_leaves_the_digest_that_it_left_there(name: str, turn_units: int) -> None:
     batches = recorded(name)
     tables = DictTables()

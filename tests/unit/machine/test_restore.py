@@ -272,15 +272,15 @@ def test_a_snapshot_of_format_1_is_restored() -> None:
 
 def test_a_snapshot_says_its_format_and_a_newer_one_is_refused_with_what_to_do() -> None:
     whole = snapshot_of(furnished())
-    assert verify(DOMAINS, whole).format == 3
-    newer = with_info(whole, lambda fields: [*fields[:5], 4, "more"])
+    assert verify(DOMAINS, whole).format == 4
+    newer = with_info(whole, lambda fields: [*fields[:5], 5, "more"])
     refusals: list[str] = []
     for read in READERS:
         with pytest.raises(RequestError) as caught:
             read(newer)
         refusals.append(caught.value.text)
     text = (
-        "the snapshot was written by a newer version of Quorate (format 4, this one knows 3): "
+        "the snapshot was written by a newer version of Quorate (format 5, this one knows 4): "
         "restore it with that version, or a newer one"
     )
     assert refusals == [text] * 3

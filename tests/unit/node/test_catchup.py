@@ -89,16 +89,16 @@ def test_rows_of_a_newer_format_are_not_taken() -> None:
     giver, _ = source()
     requester = SnapshotRequester(incarnation=2)
     (ask,) = asks(requester.begin(ANN, 0.0))
-    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=4)
-    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 3
+    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=5)
+    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 4
 
     (note,) = requester.on_chunk(ANN, newer, Slot(3), 0.0)
 
     assert isinstance(note, Note)
     assert note.what == "snapshot refused"
     assert note.fields["why"] == (
-        "the peer's snapshot was written by a newer version of Quorate (format 4, this one "
-        "knows 3): start that version, or a newer one"
+        "the peer's snapshot was written by a newer version of Quorate (format 5, this one "
+        "knows 4): start that version, or a newer one"
     )
     assert requester.take_failure()
 
