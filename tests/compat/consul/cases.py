@@ -12,6 +12,7 @@ from quorate.gateways.http.routes import ROUTES
 DATA = Path(__file__).parent / "data"
 
 DEVIATIONS = {
+    "catalog-connect": "services in a mesh get no virtual addresses (consul-virtual)",
     "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
     "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
     "http-cache-control-bad": "D12: a node knows its leader, cached or not",

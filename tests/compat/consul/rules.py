@@ -32,6 +32,7 @@ ALWAYS = {
     "json.**.ModifyIndex": "int",
     "json.Index": "int",
     "json.LastContact": "int",
+    "json.**.quorate-version": "optional",  # nodes say that version too
 }
 _LOOSE = frozenset({"subset", "unordered"})
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

@@ -1,5 +1,7 @@
 """`CatalogPut`: node, service and checks at once, and what older commands leave as it was."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -121,7 +123,7 @@ def test_the_rows_of_older_commands_have_the_bytes_that_they_had() -> None:
     check = Check("c", "c", "passing", "n", "o", "w1", "ttl")
     assert lab.do(CatalogRegister("bob", details(), plain, (check,))) is True
     index = lab.machine.index
-    fields = ["w1", "web", "", ["t"], "", 80, {}, "", {}, [1, 1], False]
+    fields: list[Any] = ["w1", "web", "", ["t"], "", 80, {}, "", {}, [1, 1], False]
     expected = msgspec.msgpack.encode([2, "bob", fields, index, index])
     assert stored_instance(lab.read.rows, "bob", "w1") == expected
     row = ["bob", "c", "c", "passing", "n", "o", "w1", "web", "ttl", index, index]

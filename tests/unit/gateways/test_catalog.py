@@ -1,6 +1,7 @@
 """Servers and services in the catalog, and what each member says of itself."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -113,3 +114,139 @@ def test_a_node_says_its_versions_and_settings(is_registered: bool) -> None:
     assert (debug["SessionTTLMin"], config["SessionTTLMin"]) == ("10s", 10_000_000_000)
     assert debug["NodeMeta"] == ({"zone": "Ann"} if is_registered else {})
     assert about["Stats"]["build"]["version"] == CONSUL_VERSION
+
+
+# --- registering in the catalog ------------------------------------------------------------------
+
+
+def put(harness: GatewayHarness, endpoint: str, body: object) -> tuple[int, str]:
+    reply = harness.ask("PUT", f"/v1/catalog/{endpoint}", json.dumps(body).encode())
+    return reply.status, reply.text
+
+
+def shown(harness: GatewayHarness, path: str) -> Any:
+    return json.loads(harness.ask("GET", path).body)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_registration_is_one_command_whether_the_node_is_known_or_not(*, skips: bool) -> None:
+    harness = GatewayHarness()
+    body = {
+        "Node": "far",
+        "Address": "10.9.9.9",
+        "SkipNodeUpdate": skips,
+        "Service": {"Service": "web"},
+        "Checks": [{"CheckID": "a", "ServiceID": "web"}, {"CheckID": "b", "Status": "passing"}],
+    }
+    before = harness.local.lab.machine.index
+    assert put(harness, "register", body) == (200, "true")
+    assert put(harness, "register", {**body, "Address": "10.1.1.1"}) == (200, "true")
+    assert len(harness.local.submitted) == 2
+    (found,) = shown(harness, "/v1/health/service/web")
+    assert found["Node"]["Address"] == ("10.9.9.9" if skips else "10.1.1.1")
+    assert [check["Status"] for check in found["Checks"]] == ["critical", "passing"]
+    assert found["Checks"][0]["CreateIndex"] == found["Node"]["CreateIndex"] == before + 1
+
+
+def test_a_registration_that_is_refused_leaves_nothing() -> None:
+    harness = GatewayHarness()
+    body = {
+        "Node": "far",
+        "Address": "10.9.9.9",
+        "Service": {"Service": "web"},
+        "Check": {"Name": "x", "ServiceID": "other"},
+    }
+    text = "Unknown service ID 'other' for check ID 'x'"
+    assert put(harness, "register", body) == (500, text)
+    assert shown(harness, "/v1/catalog/node/far") is None
+
+
+MESH = {
+    "Service": "px",
+    "Kind": "connect-proxy",
+    "Ports": [{"Name": "a", "Port": 7, "Default": True}, {"Name": "b", "Port": 8}],
+    "Proxy": {
+        "DestinationServiceName": "web",
+        "Config": {"z": [1, {"y": None}], "a": 1.5},
+        "Upstreams": None,
+    },
+    "Locality": {"Region": "r"},
+}
+
+
+def test_a_proxy_is_shown_as_it_was_given() -> None:
+    harness = GatewayHarness()
+    assert put(harness, "register", {"Node": "n", "Address": "1.1.1.1", "Service": MESH})[0] == 200
+    (found,) = shown(harness, "/v1/health/connect/WEB")
+    service = found["Service"]
+    assert service["Proxy"] == {
+        "DestinationServiceName": "web",
+        "Config": MESH["Proxy"]["Config"],  # type: ignore[index]
+        "Mode": "",
+        "MeshGateway": {},
+        "Expose": {},
+    }
+    assert (service["Port"], service["Locality"]) == (7, {"Region": "r", "Zone": ""})
+    assert [port["Default"] for port in service["Ports"]] == [True, False]
+    assert [one["ServiceID"] for one in shown(harness, "/v1/catalog/connect/web")] == ["px"]
+    assert shown(harness, "/v1/catalog/connect/px") == []
+    index = harness.local.lab.machine.index
+    put(harness, "register", {"Node": "n", "Address": "1.1.1.1", "Service": MESH})
+    assert harness.local.lab.machine.index == index
+
+
+@pytest.mark.parametrize(
+    ("service", "text"),
+    [
+        ({"Port": 1}, "Cannot set both Port and Ports"),
+        ({"Ports": [{"Name": "a", "Port": 1}]}, "One of the Ports must be marked as Default"),
+        ({"Ports": [{"Port": 1, "Default": True}]}, "Ports.Name cannot be empty"),
+        ({"Ports": [{"Name": "a", "Default": True}]}, "Ports.Port must be greater than zero"),
+        ({"Ports": [MESH["Ports"][0]] * 2}, "Only one port can be marked as default"),  # type: ignore[index]
+        ({"Ports": [MESH["Ports"][0]] * 2}, 'Ports.Name "a" has to be unique'),  # type: ignore[index]
+        ({"Ports": None}, "Port or SocketPath must be set for a connect-proxy"),
+        ({"Proxy": {}}, "Proxy.DestinationServiceName must be non-empty"),
+        ({"Proxy": {"DestinationServiceName": "*"}}, "must not be a wildcard"),
+        ({"Connect": {"Native": True}}, "A Proxy cannot also be Connect Native"),
+    ],
+)
+def test_a_proxy_that_makes_no_sense_is_refused(service: dict[str, Any], text: str) -> None:
+    body = {"Node": "n", "Address": "1.1.1.1", "Service": {**MESH, **service}}
+    status, reply = put(GatewayHarness(), "register", body)
+    assert (status, text in reply) == (500, True), reply
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Service": {"Service": "s", "Proxy": {"Config": {"a": "\ud800"}}}},
+        {"Service": {"Service": "s", "Proxy": {"Config": {"a": "x" * 70_000}}}},
+        {"Service": {"Service": "s", "Proxy": {"Nonsense": 1}}},
+        {"Service": {"Service": "s", "Ports": 7}},
+        {"Service": {"Service": "s", "Namespace": "x"}},
+        {"Check": {"CheckID": "c", "ExposedPort": 1 << 70}},
+        {"Check": {"CheckID": "c", "Definition": {"Interval": "soon"}}},
+        {"Check": {"CheckID": "c", "Definition": {"Interval": 1 << 70}}},
+        {"Check": {"CheckID": "c", "Definition": {"Header": {"a": "b"}}}},
+        {"Checks": 7},
+        {"Partition": "p"},
+    ],
+)
+def test_a_body_that_cannot_be_stored_is_refused(body: dict[str, Any]) -> None:
+    harness = GatewayHarness()
+    assert put(harness, "register", {"Node": "n", "Address": "1.1.1.1", **body})[0] == 400
+    assert harness.local.submitted == []
+
+
+def test_a_blocking_read_of_health_says_that_no_leader_is_known_as_in_consul() -> None:
+    harness = GatewayHarness()
+    harness.local.register(ME)
+    for query, leader, backend in [
+        ("", "true", "blocking-query"),
+        ("?index=1", "false", "streaming"),
+        ("?index=1&near=_agent", "true", "blocking-query"),
+        ("?index=1&stale", "true", "blocking-query"),
+    ]:
+        headers = harness.ask("GET", f"/v1/health/service/consul{query}").headers
+        found = headers["X-Consul-Knownleader"], headers["X-Consul-Query-Backend"]
+        assert found == (leader, backend), query

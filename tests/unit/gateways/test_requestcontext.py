@@ -22,6 +22,7 @@ REQUESTS = [
     ("GET", "/v1/catalog/nodes"),
     ("GET", "/v1/kv/a?index=1000"),
     ("PUT", "/v1/session/create"),
+    ("GET", "/v1/health/state/any"),
     ("PUT", "/v1/session/renew/5"),
     ("PUT", "/v1/session/destroy/5"),
     ("DELETE", "/v1/operator/raft/peer?id=bob"),
@@ -75,6 +76,7 @@ SAYS_TOO_LITTLE = {
     "/v1/agent/check/deregister/:id", "/v1/agent/check/fail/:id", "/v1/agent/check/pass/:id",
     "/v1/agent/check/register", "/v1/agent/check/update/:id", "/v1/agent/check/warn/:id",
     "/v1/agent/service/deregister/:id", "/v1/agent/service/register",
+    "/v1/catalog/register", "/v1/catalog/deregister",
     "/v1/operator/raft/peer", "/v1/operator/raft/transfer-leader",
     "/v1/txn",
 }  # fmt: skip

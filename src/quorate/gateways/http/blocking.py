@@ -30,6 +30,10 @@ from quorate.serving.evaluations import Evaluated
 from quorate.serving.reads import Evaluate, Provenance, Query
 
 INDEX_LINES = DEFAULT_LINES + b"X-Consul-Index: %d\r\n"
+STREAMED_LINES = (
+    b"X-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"
+    b"X-Consul-Query-Backend: streaming\r\nX-Consul-Index: %d\r\n"
+)
 ERROR_LINES = (
     b"X-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"
     b"X-Consul-Query-Backend: blocking-query\r\nX-Consul-Index: 1\r\n"
@@ -46,12 +50,14 @@ class Mode(msgspec.Struct, frozen=True):
         index: Respond when a change is newer than this; 0: at once.
         wait_s: How long to wait for such a change.
         is_named: The response has `X-Consul-Effective-Consistency`.
+        is_streamed: In Consul a materialised view would answer, which knows no leader and says so.
     """
 
     is_cached: bool = False
     index: int = 0
     wait_s: float = 0.0
     is_named: bool = False
+    is_streamed: bool = False
 
 
 def mode_of(
@@ -254,7 +260,7 @@ class _HttpReadCaller(HttpCaller):
             if mode.is_cached:
                 lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (self._gateway.contact()[1] // 1000)
         else:
-            lines = INDEX_LINES % index
+            lines = (STREAMED_LINES if mode.is_streamed else INDEX_LINES) % index
             if mode.is_cached:
                 lines += b"X-Cache: MISS\r\n"
         if mode.is_named:

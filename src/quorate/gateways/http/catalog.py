@@ -3,27 +3,31 @@
 Source: https://developer.hashicorp.com/consul/api-docs/catalog.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 
+from quorate.base.results import Answer
 from quorate.base.subjects import name_part
 from quorate.catalog.queries import (
     Instance,
+    completed,
     each_instance,
     each_node,
     each_service,
     each_service_of_node,
     node_row,
 )
-from quorate.catalog.tables import InstanceRow, NodeRow
+from quorate.catalog.tables import SERVICES, InstanceRow, NodeRow
 from quorate.gateways.http import filters
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.meshbodies import is_mesh_of
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.rowreads import read_object, read_rows
-from quorate.gateways.http.streams import HERE, Batch
+from quorate.gateways.http.streams import HERE, Batch, JsonMember
 from quorate.gateways.http.tagsets import TagSets
 from quorate.gateways.http.views import (
     JsonView,
@@ -126,6 +130,74 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     is_compared = keep is not None
     find = partial(each_instance, name=text)
     read_rows(context, request, mode, find, show, is_compared=is_compared)
+
+
+def node_services(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """One node and the list of the services on it; nulls if it is unknown."""
+    mode = mode_of(context, request, params, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing node name")
+    text = path_text(name, "node name")
+    keep = filter_of(params, filters.SERVICE, ERROR_LINES)
+
+    def pieces(reader: Reader, rows: Iterator[list[InstanceRow]]) -> Iterator[Batch]:
+        row = node_row(reader, text)
+        first = next(rows, None)
+        yield {"Node": None if row is None else node_view(row)}
+        if row is None or not first:
+            yield {"Services": None}
+            return
+        all_rows = chain((first,), rows)
+        views = (kept([service_view(row) for row in piece], keep) for piece in all_rows)
+        yield JsonMember("Services", views)
+
+    read_object(context, request, mode, partial(each_service_of_node, name=text), pieces)
+
+
+def connect(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """The instances that take part in a mesh for a service: its proxies, and native ones."""
+    mode = mode_of(context, request, params, takes_cached=True, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing service name")
+    keep = filter_of(params, filters.SERVICE_NODE, ERROR_LINES)
+    find = in_mesh(path_text(name, "service name"))
+
+    def show(instance: Instance | None) -> JsonView | None:
+        if instance is None:
+            return None
+        view = service_node_view(instance.node, instance.row)
+        return view if keep is None or keep(view) else None
+
+    read_rows(context, request, mode, find, show, is_compared=True)
+
+
+def in_mesh(name: str) -> Callable[[Reader], Answer[Iterator[Instance | None]]]:
+    """Finds the instances of a mesh, with None in place of each other one. O(all instances)."""
+    wanted = name_part(name)
+
+    def find(reader: Reader) -> Answer[Iterator[Instance | None]]:
+        answer = each_service(reader)
+        found = (
+            completed(reader, row) if is_mesh_of(row.service, wanted) else None
+            for row in answer.value
+        )
+        return Answer(found, answer.changed, answer.header, answer.subjects)
+
+    return find
+
+
+def gateway_services(context: Context, request: Request, params: Params, name: bytes) -> None:
+    """The services that a gateway of a mesh is bound to: none."""
+    mode = mode_of(context, request, params, is_named=True)
+    if not name:
+        raise HttpError(400, "Missing gateway name")
+    path_text(name, "gateway name")
+    read_rows(context, request, mode, no_instances, service_view)
+
+
+def no_instances(reading: Reader) -> Answer[Iterator[InstanceRow]]:
+    """No instance, as of the newest change of a service."""
+    return reading.of_table(iter(()), SERVICES)
 
 
 def datacenters(context: Context, request: Request, _: Params, __: bytes) -> None:

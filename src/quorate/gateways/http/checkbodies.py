@@ -119,7 +119,7 @@ def _definition(
         service,
         is_embedded,
         args=tuple(args),
-        header=_header(fields),
+        header=header_in(fields),
         **values,
     )
     fault = definition.fault()
@@ -128,7 +128,12 @@ def _definition(
     return definition
 
 
-def _header(fields: Fields) -> dict[str, tuple[str, ...]]:
+def header_in(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """Header fields, each with its values; null counts as empty.
+
+    Raises:
+        TextError: They are none.
+    """
     value = fields.get("header")
     if value is None:
         return {}
