@@ -7,7 +7,7 @@ listed at once, in Consul's words where it has some.
 import json
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +58,18 @@ class ConfigValues:
 
     def read(self, path: Path) -> None:
         """Read a file, or every file of a folder; folders within it are left out."""
+        for file, block in self._parsed(path):
+            faults: list[str] = []
+            self._add_block("", block, faults)
+            if faults:
+                text = errors_text(f"failed to parse {file}", faults)
+                self.faults.append(f"{text}\n\n")
+
+    def blocks(self, path: Path) -> list[dict[str, Any]]:
+        """The same files, as they are: no key is looked at."""
+        return [block for _, block in self._parsed(path)]
+
+    def _parsed(self, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         for file in self._files_of(path) if path.is_dir() else [path]:
             try:
                 block = _parsed(file, self._format or file.suffix[1:])
@@ -71,11 +83,7 @@ class ConfigValues:
                     f"failed to parse {file}: its blocks or lists are nested too deeply"
                 )
             else:
-                faults: list[str] = []
-                self._add_block("", block, faults)
-                if faults:
-                    text = errors_text(f"failed to parse {file}", faults)
-                    self.faults.append(f"{text}\n\n")
+                yield file, block
 
     def add(self, key: str, value: Any, faults: list[str]) -> None:
         """Check, convert and merge the value of a key; what is wrong is added to `faults`."""
@@ -131,6 +139,12 @@ class ConfigValues:
                 continue
             self.warnings.append(f"{entry} is not read: {why}")
         return files
+
+
+def read_blocks(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The content of a file, or of every file of a folder, each as it is; and what is wrong."""
+    read = ConfigValues()
+    return read.blocks(path), read.faults
 
 
 def merged(old: Any, new: Any) -> Any:

@@ -18,21 +18,25 @@ from quorate.cli.output import fail
 NOUNS = {
     "agent": "Run a node.",
     "bench": "Measure a running cluster: puts, reads, stale reads.",
+    "catalog": "List nodes and services that are registered.",
     "cluster": "List members, change votes and leadership.",
     "completion": "Print a script that completes commands and flags.",
     "demo": "Start three nodes here, inject faults, count lost writes.",
     "info": "Show the statistics of a node.",
+    "keygen": "Print a new random key.",
     "kv": "Read and write keys.",
     "leave": "Make a node leave its cluster, and stop.",
     "lock": "Run a command while holding a lock.",
     "members": "List the nodes of the cluster.",
     "monitor": "Follow the log of a node.",
     "reload": "Make a node read its configuration again.",
+    "services": "Register services with an agent, and take them out.",
     "session": "Create, list and end sessions.",
     "snapshot": "Save, restore and inspect snapshots.",
     "txn": "Do several operations, all or none.",
     "validate": "Check configuration files without starting a node.",
     "version": "Show the version.",
+    "watch": "Print what a read shows; run a command for each change.",
 }
 """Every command, and what it does."""
 

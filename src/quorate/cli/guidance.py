@@ -14,9 +14,6 @@ ELSEWHERE: dict[str, str] = {
         "cluster transfer [NODE]": "operator raft transfer-leader, move-leader",
         "cluster -h": "operator raft, operator, member",
         "agent -retry-join ADDRESS": "join",
-        "kv watch KEY": "watch",
-        "members": "catalog nodes",
-        "info": "catalog datacenters",
         "snapshot save FILE": "backup",
         "snapshot restore FILE": "restore",
         "agent -h": "server, start, run",
@@ -39,8 +36,8 @@ _NEAR = 0.5
 
 NOT_BUILT = frozenset(
     {
-        "acl", "catalog", "config", "connect", "debug", "event", "exec", "intention", "keygen",
-        "keyring", "login", "logout", "maint", "peering", "resource", "rtt", "services", "tls",
+        "acl", "config", "connect", "debug", "event", "exec", "intention",
+        "keyring", "login", "logout", "maint", "peering", "resource", "rtt", "tls",
         "troubleshoot",
     }
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Bodies of successful replies, decoded into the structs of the API."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from quorate.client.structs import (
 
 Value = TypeVar("Value")
 
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
 
 def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
     """The decoded body.
@@ -35,6 +37,15 @@ def decoded(decoder: msgspec.json.Decoder[Value], reply: Reply) -> Value:
         return decoder.decode(reply.body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise PeerError("remote", f"the node's reply has an unknown form: {error}") from None
+
+
+def value(reply: Reply) -> Any:
+    """Whatever JSON the body is; None with status 404.
+
+    Raises:
+        PeerError: `remote`: it is no JSON.
+    """
+    return decoded(_ANY, reply) if reply.status == 200 else None
 
 
 def is_found(reply: Reply) -> bool:

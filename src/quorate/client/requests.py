@@ -10,6 +10,7 @@ import msgspec
 from quorate.base.errors import RequestError
 from quorate.client import arguments
 from quorate.client.arguments import Data
+from quorate.client.durations import spell
 
 KEY_BYTES_MAX = 4096
 VALUE_BYTES_MAX = 512 * 1024
@@ -180,6 +181,29 @@ def query(**parameters: str | int | bool | None) -> str:
         elif value is not None and value is not False:
             parts.append(f"{name}={quoted(name, str(value))}")
     return "&".join(parts)
+
+
+def blocking(
+    path: bytes, index: int, wait_s: float, **parameters: str | int | bool | None
+) -> ClientRequest:
+    """The request of a read that waits until there is something newer than an index.
+
+    Args:
+        path: Quoted.
+        index: 0: it does not wait.
+        wait_s: For how long.
+        parameters: The rest of the query.
+    """
+    waited_s = max(wait_s, 0.001) if index else 0.0
+    wait = spell(waited_s) if index else None
+    what = query(**parameters, index=index or None, wait=wait)
+    return ClientRequest(
+        head("GET", path, what),
+        lane=Lane.EXCLUSIVE,
+        is_repeatable=True,
+        accepts=404,
+        wait_s=waited_s,
+    )
 
 
 def put_request(

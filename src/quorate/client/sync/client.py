@@ -3,17 +3,17 @@
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import quorate.client as lazy  # loads what is used, when it is used
 from quorate.base.errors import RequestError
-from quorate.client import arguments, environment
+from quorate.client import arguments, bodies, environment
 from quorate.client.arguments import Data
 from quorate.client.blocking import ClientTransport
 from quorate.client.endpoints import EndpointList
 from quorate.client.holding import Lost, lock_plan
 from quorate.client.replies import Reply
-from quorate.client.requests import ClientRequest, Lane, call_path, head, query
+from quorate.client.requests import ClientRequest, Lane, blocking, call_path, head, query
 from quorate.client.sync.elections import Election
 from quorate.client.sync.kv import Kv
 from quorate.client.sync.locks import Lock
@@ -23,6 +23,7 @@ from quorate.client.sync.session import Sessions
 from quorate.client.sync.snapshot import Snapshots
 from quorate.client.sync.status import Status
 from quorate.client.sync.txn import Txn
+from quorate.client.sync.watching import WATCH_TIMEOUT_S, Watch
 from quorate.client.transport import Settings
 
 DEADLINE_S = 10.0  # longer than an election, and than a node holds a request without a leader
@@ -248,6 +249,37 @@ class Client:
         )
         attempt_s = arguments.limit("attempt_s", attempt_s)
         return self._requester.call(request, deadline_s, attempt_s)
+
+    def watch(
+        self,
+        path: str,
+        *,
+        patience_s: float = WATCH_TIMEOUT_S,
+        **parameters: str | int | bool | None,
+    ) -> Watch[Any]:
+        """Watch what a read shows for which there is no method: its JSON now, then each change.
+
+        Args:
+            path: Of a read that blocks, as `/v1/health/service/web`; quoted, without a query.
+            patience_s: The watch raises UnavailableError when no node has replied for so long.
+            parameters: The query, as in `call`.
+
+        Returns:
+            Endless states; None while what is read does not exist (404).
+
+        Raises:
+            RequestError: The path or a parameter cannot be sent.
+        """
+        for name, value in parameters.items():
+            arguments.parameter(name, value)
+        target = call_path(path)
+        return Watch(
+            self._requester,
+            lambda index, wait_s: blocking(target, index, wait_s, **parameters),
+            bodies.value,
+            patience_s,
+            path,
+        )
 
     def close(self) -> None:
         """Drop all connections; calls in flight fail. Locks that are held end with their TTL."""

@@ -5,11 +5,11 @@ from typing import TypeVar
 
 from quorate.client import arguments, bodies
 from quorate.client.arguments import Data
-from quorate.client.durations import spell
 from quorate.client.replies import Reply
 from quorate.client.requests import (
     ClientRequest,
     Lane,
+    blocking,
     flags_of,
     head,
     kv_path,
@@ -215,7 +215,7 @@ class Kv:
         path = _named(key)
         return Watch(
             self._requester,
-            lambda index, wait_s: _blocking(path, index, wait_s),
+            lambda index, wait_s: blocking(path, index, wait_s),
             read,
             patience_s,
             repr(key),
@@ -228,7 +228,7 @@ class Kv:
         path = kv_path(prefix)
         return Watch(
             self._requester,
-            lambda index, wait_s: _blocking(path, index, wait_s, recurse=True),
+            lambda index, wait_s: blocking(path, index, wait_s, recurse=True),
             bodies.entries,
             patience_s,
             f"keys below {prefix!r}",
@@ -248,15 +248,3 @@ def _flag(stale: bool) -> bool:
 def _read(key: str, what: str, lane: Lane) -> ClientRequest:
     path = kv_path(key) if lane is Lane.EXCLUSIVE else _named(key)
     return ClientRequest(head("GET", path, what), lane=lane, is_repeatable=True, accepts=404)
-
-
-def _blocking(path: bytes, index: int, wait_s: float, *, recurse: bool = False) -> ClientRequest:
-    waited_s = max(wait_s, 0.001) if index else 0.0
-    what = query(recurse=recurse, index=index or None, wait=spell(waited_s) if index else None)
-    return ClientRequest(
-        head("GET", path, what),
-        lane=Lane.EXCLUSIVE,
-        is_repeatable=True,
-        accepts=404,
-        wait_s=waited_s,
-    )
