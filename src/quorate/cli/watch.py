@@ -18,7 +18,7 @@ RETRY_S = 5.0
 """How long a watch waits after its node has not answered for a while."""
 
 
-class Target(NamedTuple):
+class WatchedRead(NamedTuple):
     """What is read: a path, and a query."""
 
     path: str
@@ -54,11 +54,11 @@ def watch(
     """
     if not type_:
         fail("Watch type must be specified")
-    targets: dict[str, Callable[[], Target]] = {
+    targets: dict[str, Callable[[], WatchedRead]] = {
         "key": lambda: _key(key),
         "keyprefix": lambda: _prefix(prefix),
-        "services": lambda: Target("/v1/catalog/services", {}),
-        "nodes": lambda: Target("/v1/catalog/nodes", {}),
+        "services": lambda: WatchedRead("/v1/catalog/services", {}),
+        "nodes": lambda: WatchedRead("/v1/catalog/nodes", {}),
         "service": lambda: _service(service, tag, is_passing=passingonly),
         "checks": lambda: _checks(service, state),
     }
@@ -83,7 +83,7 @@ def watch(
         _run(command, _text(target, value), states.index)
 
 
-def _text(target: Target, value: Any) -> str:
+def _text(target: WatchedRead, value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(target.shown(value)), indent=4).decode()
 
 
@@ -99,16 +99,16 @@ def _run(command: list[str], text: str, index: int) -> None:
         note(f"Error executing handler: exit status {done.returncode}")
 
 
-def _key(key: str) -> Target:
+def _key(key: str) -> WatchedRead:
     if not key:
         fail("Must specify a single key to watch")
-    return Target(kv_path(key).decode(), {}, _first)
+    return WatchedRead(kv_path(key).decode(), {}, _first)
 
 
-def _prefix(prefix: str) -> Target:
+def _prefix(prefix: str) -> WatchedRead:
     if not prefix:
         fail("Must specify a single prefix to watch")
-    return Target(kv_path(prefix).decode(), {"recurse": True}, _rows)
+    return WatchedRead(kv_path(prefix).decode(), {"recurse": True}, _rows)
 
 
 def _rows(rows: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
@@ -121,17 +121,19 @@ def _first(rows: list[dict[str, Any]] | None) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _service(service: str, tag: str, *, is_passing: bool) -> Target:
+def _service(service: str, tag: str, *, is_passing: bool) -> WatchedRead:
     if not service:
         fail("Must specify a single service to watch")
     query: dict[str, Any] = {"passing": is_passing}
-    return Target(_path("health/service", service), {**query, **({"tag": tag} if tag else {})})
+    return WatchedRead(_path("health/service", service), {**query, **({"tag": tag} if tag else {})})
 
 
-def _checks(service: str, state: str) -> Target:
+def _checks(service: str, state: str) -> WatchedRead:
     if service and state:
         fail("Cannot specify service and state")
-    return Target(_path("health/checks", service) if service else _path("health/state", state), {})
+    return WatchedRead(
+        _path("health/checks", service) if service else _path("health/state", state), {}
+    )
 
 
 def _path(read: str, name: str) -> str:
