@@ -14,7 +14,7 @@ import pytest
 
 from quorate.base.errors import UnavailableError
 from quorate.catalog.commands import CatalogRegister, CheckUpdate, NodeDeregister
-from quorate.catalog.fields import Check, NodeFields, Service, Weights
+from quorate.catalog.fields import Check, NodeFields, Port, Service, Weights
 from quorate.gateways.dns.config import DnsConfig, StartOfAuthority
 from quorate.gateways.dns.lookups import look_up
 from quorate.gateways.dns.questions import QUERY_BYTES_MAX
@@ -265,6 +265,25 @@ def test_names_of_rfc_2782() -> None:
     ]
     for name in ("_rfc._none.service.consul", "_rfc._udp.service.consul", "_rfc.service.consul"):
         assert table.ask(name, "SRV")[0] == "NXDOMAIN"
+
+
+def test_named_ports() -> None:
+    table = Table()
+    ports = (Port("http", 80, is_default=True), Port("Admin", 9090))
+    table.node("n1", "10.6.10.1", Service("a", "w", port=80, ports=ports))
+    table.node("n2", "10.6.10.2", Service("b", "w", port=8080))
+    name = "w.service.admin.port.consul"
+    assert table.answer(name, "SRV") == [f"{name}. 0 SRV 1 1 9090 n1.node.dc1.consul."]
+    assert table.answer(name) == [f"{name}. 0 A 10.6.10.1"]
+    found = [line.split()[5] for line in table.answer("w.service.consul", "SRV")]
+    assert found == ["80", "8080"]
+    for unknown in (
+        "w.service.nope.port.consul",
+        "w.service.admin.port.dc1.consul",
+        "admin.port.w.service.consul",
+        "x.w.service.admin.port.consul",
+    ):
+        assert table.ask(unknown, "SRV")[0] == "NXDOMAIN"
 
 
 def test_unhealthy_instances_are_left_out() -> None:

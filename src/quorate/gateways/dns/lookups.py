@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from quorate.base.results import Answer, StateView
-from quorate.catalog.fields import CRITICAL, PASSING, SERVER_SERVICE
+from quorate.catalog.fields import CRITICAL, PASSING, SERVER_SERVICE, Service
 from quorate.catalog.queries import Instance, each_instance, node_get
 from quorate.catalog.tables import NodeRow, instances_at, nodes_at
 from quorate.gateways.dns import records
@@ -133,13 +133,13 @@ class _Lookup:
         match subject.kind:
             case Kind.NODE:
                 return self._node(subject.name)
-            case Kind.SERVICE:
+            case Kind.SERVICE | Kind.PORT:
                 return self._service(subject)
             case Kind.LITERAL:
                 return self._literal(subject)
             case Kind.VIRTUAL:
                 return Found()
-            case _:  # a named port, too: instances have none yet
+            case _:
                 return self._nothing()
 
     # --- replies without records ---------------------------------------------------------------
@@ -227,12 +227,12 @@ class _Lookup:
     def _service(self, subject: Subject) -> Found:
         answer = each_instance(self._reading, subject.name)
         read = islice(answer.value, INSTANCES_MAX)
-        instances = list(_chosen(read, subject.tag, only_passing=self._config.only_passing))
+        instances = list(_chosen(read, subject, only_passing=self._config.only_passing))
         if not instances:
             return self._nothing(answer)
         ttl_s, qtype = self._config.service_ttl_s(subject.name), self._qtype
         if qtype == SRV:
-            pieces = list(self._srv(instances, ttl_s))
+            pieces = list(self._srv(instances, subject.port, ttl_s))
         elif qtype in _ADDRESS_TYPES:
             made = (self._address(self._owner, ttl_s, _where(one)) for one in instances)
             pieces = [Piece(each) for each in dict.fromkeys(filter(None, made))]
@@ -242,12 +242,13 @@ class _Lookup:
             return self._nothing(answer, rcode=0)
         return _of(Found(pieces=pieces, is_limited=qtype != SRV), answer)
 
-    def _srv(self, instances: Iterable[Instance], ttl_s: float) -> Iterator[Piece]:
+    def _srv(self, instances: Iterable[Instance], name: str, ttl_s: float) -> Iterator[Piece]:
         seen: set[tuple[str, str, int]] = set()
         for instance in instances:
             service, node = instance.service, instance.node
             where = _where(instance)
-            place = (node.name, where, service.port)
+            port = _ports(service, name)[0]
+            place = (node.name, where, port)
             if place in seen:
                 continue
             seen.add(place)
@@ -257,7 +258,7 @@ class _Lookup:
             if target is None:
                 continue
             whole, extras = target[0], target[1]
-            made = records.service(self._owner, ttl_s, weight, service.port, whole)
+            made = records.service(self._owner, ttl_s, weight, port, whole)
             yield Piece(made, self._extras(node, extras, ttl_s, _ip(where)))
 
     def _target(self, instance: Instance, where: str) -> tuple[bytes, bytes | None] | None:
@@ -331,12 +332,24 @@ def _domain_of(words: Sequence[str], config: DnsConfig) -> tuple[str, ...] | Non
     return None
 
 
-def _chosen(instances: Iterable[Instance], tag: str, *, only_passing: bool) -> Iterator[Instance]:
+def _chosen(
+    instances: Iterable[Instance], subject: Subject, *, only_passing: bool
+) -> Iterator[Instance]:
+    tag, port = subject.tag, subject.port
     for instance in instances:
         if _is_out(instance, only_passing=only_passing):
             continue
-        if not tag or any(own.lower() == tag for own in instance.service.tags):
+        if tag and all(own.lower() != tag for own in instance.service.tags):
+            continue
+        if _ports(instance.service, port):
             yield instance
+
+
+def _ports(service: Service, name: str) -> list[int]:
+    """The port of an instance, or the one with a name; none if it has no such port."""
+    if not name:
+        return [service.port]
+    return [port.port for port in service.ports if port.name.lower() == name]
 
 
 def _is_out(instance: Instance, *, only_passing: bool) -> bool:
