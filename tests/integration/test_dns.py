@@ -94,6 +94,22 @@ def test_a_service_is_found_over_udp_and_tcp_when_its_registration_is_answered()
             assert sorted(seen) == ids
 
 
+def test_queries_that_came_together_are_all_answered() -> None:
+    """More than in one turn of the loop; those that cannot be answered in between."""
+    port = free_dns_port()
+    with agent("-dev", f"-dns-port={port}") as process:
+        said(process, "leading")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((HOST, port))
+            client.settimeout(HANG_S)
+            for number in range(100):
+                query = dns.message.make_query(f"t{number}.node.consul", "A", id=number)
+                client.send(b"no query")
+                client.send(query.to_wire())
+            seen = {dns.message.from_wire(client.recv(512)).id for _ in range(100)}
+    assert seen == set(range(100))
+
+
 def test_a_connection_that_sends_no_queries_ends() -> None:
     port = free_dns_port()
     with agent("-dev", f"-dns-port={port}"):

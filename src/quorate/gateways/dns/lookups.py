@@ -42,6 +42,9 @@ from quorate.gateways.dns.records import (
 INSTANCES_MAX = 1_000
 """An answer is made of the first so many instances of a service, by node: more do not fit."""
 
+KEPT_MAX = 10_000
+"""So many instances, and services without any, are kept in memory; with more all are dropped."""
+
 SERVERS_MAX = 3
 """So many servers are named in NS records."""
 
@@ -88,25 +91,58 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     subjects: tuple[bytes, ...] = ()
 
 
-def look_up(reading: StateView, config: DnsConfig, question: DnsQuestion, now_s: float) -> Found:
+class CatalogState:
+    """One state of the catalog; the instances of a service are read from it once.
+
+    Args:
+        reading: The state. It may be exchanged for another one with the same catalog.
+    """
+
+    def __init__(self, reading: StateView) -> None:
+        self.reading = reading
+        self._services: dict[str, Answer[Sequence[Instance]]] = {}
+        self._count = 0
+
+    def renew(self, reading: StateView) -> None:
+        """Read from this one from now on."""
+        self.reading = reading
+
+    def instances(self, service: str) -> Answer[Sequence[Instance]]:
+        """The first instances of a service."""
+        name = service.lower()
+        answer = self._services.get(name)
+        if answer is None:
+            found = each_instance(self.reading, service)
+            rows = list(islice(found.value, INSTANCES_MAX))
+            answer = Answer[Sequence[Instance]](rows, found.changed, found.header, found.subjects)
+            self._count += len(rows) + 1
+            if self._count > KEPT_MAX:
+                self._services.clear()
+                self._count = len(rows) + 1
+            self._services[name] = answer
+        return answer
+
+
+def look_up(state: CatalogState, config: DnsConfig, question: DnsQuestion, now_s: float) -> Found:
     """What the reply to a question is made of.
 
     Args:
-        reading: The state to read.
+        state: The state to read.
         config: The settings.
         question: The question.
         now_s: Unix time, for SOA records.
     """
-    return _Lookup(reading, config, question, int(now_s)).found()
+    return _Lookup(state, config, question, int(now_s)).found()
 
 
 class _Lookup:
     """One lookup."""
 
     def __init__(
-        self, reading: StateView, config: DnsConfig, question: DnsQuestion, now_s: int
+        self, state: CatalogState, config: DnsConfig, question: DnsQuestion, now_s: int
     ) -> None:
-        self._reading = reading
+        self._state = state
+        self._reading = state.reading
         self._config = config
         self._question = question
         self._qtype = question.qtype
@@ -159,7 +195,7 @@ class _Lookup:
         """SOA and NS, for every name."""
         owner, names = self._names.within([]), self._names
         servers: list[Piece] = []
-        answer = each_instance(self._reading, SERVER_SERVICE)
+        answer = self._state.instances(SERVER_SERVICE)
         for instance in answer.value:
             node = instance.node
             at, labels = _ip(node.address), _node_labels(node.name, self._config.datacenter)
@@ -225,9 +261,9 @@ class _Lookup:
     # --- services ------------------------------------------------------------------------------
 
     def _service(self, subject: Subject) -> Found:
-        answer = each_instance(self._reading, subject.name)
-        read = islice(answer.value, INSTANCES_MAX)
-        instances = list(_chosen(read, subject, only_passing=self._config.only_passing))
+        answer = self._state.instances(subject.name)
+        only_passing = self._config.only_passing
+        instances = list(_chosen(answer.value, subject, only_passing=only_passing))
         if not instances:
             return self._nothing(answer)
         ttl_s, qtype = self._config.service_ttl_s(subject.name), self._qtype

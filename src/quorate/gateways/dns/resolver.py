@@ -16,7 +16,7 @@ from quorate.base.errors import QuorateError, StorageError, UnavailableError
 from quorate.base.ports import Local
 from quorate.catalog.tables import CHECKS, NODES, SERVICES
 from quorate.gateways.dns.config import DnsConfig
-from quorate.gateways.dns.lookups import Found, look_up
+from quorate.gateways.dns.lookups import CatalogState, Found, look_up
 from quorate.gateways.dns.questions import (
     NAMES,
     SERVFAIL,
@@ -87,6 +87,7 @@ class Resolver:
         self._kept: tuple[dict[bytes, _Kept], dict[bytes, _Kept]] = ({}, {})  # UDP, TCP
         self._bytes = 0
         self._reader: Reader | None = None
+        self._state: CatalogState | None = None
         self._indexes: tuple[int, ...] = ()
         self._epoch = 0
         self.counts = dict.fromkeys(NAMES, 0)
@@ -156,12 +157,12 @@ class Resolver:
     def _look_up(
         self, data: bytes, question: DnsQuestion, client: str, send: Send, *, is_stream: bool
     ) -> None:
-        reader = self._current_reader()
+        reader, state = self._current()
         if not reader.applied:  # a new node that has nothing yet: no name is unknown to it
             self._refuse(data, send, SERVFAIL, question.flags, question)
             return
         try:
-            found = look_up(reader, self._config, question, self._unix_time())
+            found = look_up(state, self._config, question, self._unix_time())
         except Exception as fault:  # noqa: BLE001 - no query may end the node
             self._refuse(data, send, SERVFAIL, question.flags, question)
             self._report(fault)
@@ -194,22 +195,25 @@ class Resolver:
 
     # --- kept replies --------------------------------------------------------------------------
 
-    def _current_reader(self) -> Reader:
-        """The reader of the current state; a change of the catalog begins another epoch."""
-        reader = self._serving.reader()
-        if reader is not self._reader:
+    def _current(self) -> tuple[Reader, CatalogState]:
+        """The current state; a change of the catalog begins another epoch."""
+        reader, state = self._serving.reader(), self._state
+        if reader is not self._reader or state is None:
             self._reader = reader
             indexes = (reader.restored, *map(reader.table_index, (NODES, SERVICES, CHECKS)))
-            if indexes != self._indexes:
+            if indexes != self._indexes or state is None:
                 self._indexes = indexes
                 self._epoch += 1
-        return reader
+                state = self._state = CatalogState(reader)
+            else:
+                state.renew(reader)
+        return reader, state
 
     def _is_current(self, kept: _Kept) -> bool:
         found = kept.reply.found
         if found.serial is not None and found.serial != int(self._unix_time()):
             return False
-        reader = self._current_reader()
+        reader, _ = self._current()
         if kept.epoch == self._epoch:
             return True
         if not _is_unchanged(found, reader):

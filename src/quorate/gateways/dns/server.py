@@ -4,6 +4,8 @@ Source: RFC 1035, 4.2; RFC 7766 (TCP).
 """
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections import Counter
 from functools import partial
@@ -23,7 +25,9 @@ from quorate.serving.serving import Serving
 
 _LENGTH_BYTES = 2
 _PER_TURN = 16
-"""So many queries of one connection are answered in a turn of the loop."""
+TURN_S = 0.001
+"""So many queries of one connection or address are answered in a turn of the loop; those over UDP
+for at most so many seconds, besides the last one."""
 
 
 class DnsServer:
@@ -38,7 +42,7 @@ class DnsServer:
     def __init__(self, local: Local, serving: Serving, config: DnsConfig) -> None:
         self._recursors = Recursors(config)
         self._resolver = Resolver(local, serving, config, self._recursors, time.time)
-        self._endpoints: list[asyncio.DatagramTransport] = []
+        self._endpoints: list[_Datagrams] = []
         self._acceptors: list[ConnectionAcceptor] = []
         self._connections = _Connections(config)
 
@@ -48,16 +52,13 @@ class DnsServer:
         Raises:
             OSError: It cannot be used.
         """
-        loop = asyncio.get_running_loop()
         for listener in await listeners(host, port):
             family, address = listener.family, listener.getsockname()
             self._acceptors.append(
                 ConnectionAcceptor(listener, self._connections, bytes, self._new_stream, PLAIN)
             )
-            endpoint, _ = await loop.create_datagram_endpoint(
-                partial(_Datagrams, self._resolver), sock=datagram_socket(family, address)
-            )
-            self._endpoints.append(endpoint)
+            bound = datagram_socket(family, address)
+            self._endpoints.append(_Datagrams(self._resolver, bound))
 
     def reconfigure(self, config: DnsConfig) -> None:
         """Use other settings from now on."""
@@ -136,28 +137,45 @@ class _Connections:
             del self._clients[client]
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    """Queries over UDP at one address."""
+class _Datagrams:
+    """Queries over UDP at one address.
 
-    def __init__(self, resolver: Resolver) -> None:
+    A transport of the loop would take all that has arrived in one turn: a flood of queries would
+    delay everything else on the node.
+
+    Args:
+        resolver: Answers them.
+        bound: The socket; closed with this.
+    """
+
+    def __init__(self, resolver: Resolver, bound: socket.socket) -> None:
         self._resolver = resolver
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket = bound
+        self._is_closed = False
+        asyncio.get_running_loop().add_reader(bound, self._answer_some)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is ready."""
-        self._transport = cast(asyncio.DatagramTransport, transport)
+    def close(self) -> None:
+        """Answer no more."""
+        self._is_closed = True
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Called by the loop."""
-        transport = self._transport
-        if transport is not None:
-            send = partial(_send, transport, addr)
-            self._resolver.answer(data, addr[0], send, is_stream=False)
+    def _answer_some(self) -> None:
+        began_s = time.monotonic()
+        for _ in range(_PER_TURN):
+            try:
+                data, address = self._socket.recvfrom(QUERY_BYTES_MAX + 1)
+            except OSError:  # none is there, or the system's error for an earlier reply
+                return
+            send = partial(self._send, address)
+            self._resolver.answer(data, address[0], send, is_stream=False)
+            if time.monotonic() - began_s > TURN_S:
+                return
 
-
-def _send(transport: asyncio.DatagramTransport, address: tuple[Any, ...], reply: bytes) -> None:
-    if not transport.is_closing():
-        transport.sendto(reply, address)
+    def _send(self, address: tuple[Any, ...], reply: bytes) -> None:
+        if not self._is_closed:
+            with contextlib.suppress(OSError):  # lost, as datagrams may be
+                self._socket.sendto(reply, address)
 
 
 class _Stream(asyncio.Protocol):
