@@ -76,6 +76,7 @@ SHARES_A_CONTEXT = {
     "httpserver/request.py",  # until the API has read the headers
     "gateways/http/routes.py",  # requests whose headers say nothing of it
     "gateways/http/server.py",  # errors of the engine, which no request met
+    "localstate/aliases.py",  # an alias follows another node by itself
     "localstate/agent.py",  # the agent tells the catalog by itself what changed
     "runtime/server.py",  # the node asks itself, when it comes and goes
 }

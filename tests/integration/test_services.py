@@ -110,3 +110,42 @@ def test_services_that_an_older_version_registered_are_kept(tmp_path: Path) -> N
         assert {each["CheckID"]: each["Status"] for each in found}["disk"] == "warning"
         assert list(json.loads(ask(port, "GET", "/v1/agent/services")[1])) == ["web"]
         assert json.loads(ask(port, "GET", "/v1/health/service/api")[1]) == []
+
+
+def test_checks_are_probed_and_decide(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    words = flags(tmp_path / "data", port, free_port())
+    script = tmp_path / "state"
+    script.write_text("exit 0")
+    with agent(*words, "-enable-script-checks") as process:
+        until(port, "/v1/health/node/n1", lambda found: len(found) == 1)
+        url = f"http://127.0.0.1:{port}/v1/status/leader"
+        checks = [
+            {"HTTP": url, "Interval": "1s"},
+            {"TCP": f"127.0.0.1:{port}", "Interval": "1s"},
+            {"Args": ["sh", str(script)], "Interval": "1s"},
+        ]
+        body: dict[str, object] = {"Name": "web", "Checks": checks}
+        assert ask(port, "PUT", "/v1/agent/service/register", body)[0] == 200
+        body = {"Name": "copy", "Check": {"AliasService": "web"}}
+        assert ask(port, "PUT", "/v1/agent/service/register", body)[0] == 200
+        for name in ("web", "copy"):
+            until(port, f"/v1/health/service/{name}?passing", lambda found: len(found) == 1)
+        script.write_text("exit 2")
+        for name in ("web", "copy"):
+            until(port, f"/v1/health/service/{name}?passing", lambda found: not found)
+        script.write_text("exit 0")
+        until(port, "/v1/health/service/copy?passing", lambda found: len(found) == 1)
+        gone = {"Name": "gone", "TCP": f"127.0.0.1:{other}", "Interval": "1s", "Status": "passing"}
+        assert ask(port, "PUT", "/v1/agent/check/register", gone)[0] == 200
+        until(port, "/v1/health/service/web?passing", lambda found: not found)  # of the node
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0
+    with agent(*words) as process:  # without scripts
+        until(port, "/v1/health/node/n1", lambda found: len(found) >= 1)
+        until(port, "/v1/health/service/web?passing", lambda found: not found)
+        refused = {"Name": "s", "Args": ["true"], "Interval": "1s"}
+        status, text = ask(port, "PUT", "/v1/agent/check/register", refused)
+        assert (status, b"Scripts are disabled" in text) == (500, True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0

@@ -2,18 +2,23 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
+from quorate.agent.settings import AgentSettings
 from quorate.base.errors import QuorateError
 from quorate.base.ports import Local
 from quorate.gateways.http.context import call_in_loop
 from quorate.localstate.agent import LocalAgent
 from quorate.localstate.entries import StoredService, decode_entry
-from quorate.localstate.state import StateSettings
 from quorate.runtime.entryfiles import FileWriter, is_adopted, read_entries
+from quorate.runtime.probes.runner import ProbeRunner
+
+END_S = 5.0
+"""How long the end of probes is waited for at most."""
 
 
 class AgentEntries:
@@ -23,7 +28,7 @@ class AgentEntries:
         local: The node.
         data_dir: Of the node; None: nothing is kept.
         is_new: The data directory was empty before this start: no older version used it.
-        settings: Of the local state.
+        settings: Of the agent.
         log: The logger.
 
     Attributes:
@@ -37,7 +42,7 @@ class AgentEntries:
         self,
         local: Local,
         data_dir: Path | None,
-        settings: StateSettings,
+        settings: AgentSettings,
         log: FilteringBoundLogger,
         *,
         is_new: bool,
@@ -51,10 +56,17 @@ class AgentEntries:
             self._adopts = not is_new and not is_adopted(data_dir)
             if is_new:
                 self._files.mark_adopted()
-        settings = msgspec.structs.replace(settings, keeps_files=data_dir is not None)
+        checks = msgspec.structs.replace(settings.checks, keeps_files=data_dir is not None)
+        self._probes = ProbeRunner(checks.output_bytes_max, runs_scripts=settings.runs_scripts)
         rng = random.Random()  # noqa: S311 - spreads times
         self.agent = LocalAgent(
-            local, call_in_loop, rng, settings, files=self._files, report=log.warning
+            local,
+            call_in_loop,
+            rng,
+            checks,
+            files=self._files,
+            probes=self._probes,
+            report=log.warning,
         )
         if data_dir is not None:
             self._restore(data_dir, log)
@@ -86,6 +98,12 @@ class AgentEntries:
         if count:
             self._log.info("services and checks of an older version are kept from now on",
                            entries=count)  # fmt: skip
+
+    async def end_probes(self) -> None:
+        """Cancel what is probed, and kill the programs of checks."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await self._probes.stop()
 
     def stop(self) -> None:
         """Stop, and write what waits."""

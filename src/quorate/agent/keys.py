@@ -53,6 +53,7 @@ _EXPECT = "Bootstrap a cluster as soon as N nodes have met."
 _JOIN = "Address of another node's server port; repeatable."
 _META = "Metadata of this node; repeatable."
 _CLIENT = "Where to listen for clients; several with spaces."
+_SCRIPTS = "Run programs for checks that clients register."
 _OUTPUT = "Bytes that are kept of the output of a check."
 _WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
 
@@ -90,6 +91,9 @@ TABLE: dict[str, Key] = {
         WHOLE, "checks.output_bytes_max", "check_output_max_size", _OUTPUT, 4096, 1, 64 * 1024
     ),
     "discard_check_output": Key(SWITCH, "checks.discards_output", default=False),
+    "enable_script_checks": Key(
+        SWITCH, "runs_scripts", "enable-script-checks", _SCRIPTS, default=False
+    ),
     "quorate.wake_on_check_output": Key(SWITCH, "checks.wakes_on_output", default=False),
     "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
     "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
@@ -140,7 +144,7 @@ _UNUSED: dict[str, str] = {
         "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
         "syslog_facility "
         # checks and services; access control, in old words; DNS; limits
-        "service services check checks enable_script_checks enable_local_script_checks "
+        "service services check checks enable_local_script_checks "
         "watches acl_down_policy acl_ttl acl_enforce_version_8 discovery_max_stale "
         # consensus and gossip
         "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
@@ -235,7 +239,7 @@ FLAGS = {
 """The flags of `quorate agent` by name: the key that each sets, and its help; "": not shown."""
 
 UNUSED_SWITCHES = (
-    "disable-keyring-file enable-local-script-checks enable-script-checks hcl non-voting-server "
+    "disable-keyring-file enable-local-script-checks hcl non-voting-server "
     "read-replica rejoin syslog ui"
 )
 UNUSED_VALUES = (

@@ -154,7 +154,7 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
     listeners = Listeners(log)
     with ExitStack() as stack:
         kept_in = None if settings.is_dev else data_dir
-        entries = AgentEntries(server.local, kept_in, settings.checks, log, is_new=is_new)
+        entries = AgentEntries(server.local, kept_in, settings, log, is_new=is_new)
         stack.callback(entries.stop)
         try:
             await listeners.open(server.local, settings, process, entries.agent)
@@ -167,6 +167,7 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
         entries.start()
         _log_start(process, data_dir, server)
         await _until_stopped(process, server)
+        await entries.end_probes()
         return await _stop(server, listeners, log)
 
 

@@ -84,6 +84,7 @@ class AgentSettings(msgspec.Struct, frozen=True):
     http: HttpConfig
     checks: StateSettings
     dns: DnsConfig
+    runs_scripts: bool
 
     @property
     def address(self) -> str:

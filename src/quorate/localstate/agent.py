@@ -25,6 +25,7 @@ from quorate.catalog.fields import SERF_HEALTH, SERVER_SERVICE, Service
 from quorate.catalog.subjects import of_node
 from quorate.catalog.tables import check_of, instance_of, node_of
 from quorate.localstate.adopting import Adoption
+from quorate.localstate.aliases import RemoteAliases
 from quorate.localstate.comparing import FullComparison, command_for
 from quorate.localstate.entries import StoredCheck, StoredService
 from quorate.localstate.pending import Key, check_key, service_key
@@ -33,6 +34,7 @@ from quorate.localstate.ports import (
     EntryFiles,
     NoFiles,
     NoProbes,
+    ProbeRefusal,
     Probes,
     Report,
     Schedule,
@@ -118,6 +120,9 @@ class LocalAgent:
         self._report = report
         self.state = LocalState(StateSettings() if settings is None else settings, rng)
         self._waits: dict[Key, list[_Wait]] = {}
+        self._remote = RemoteAliases(catalog, self._name, self._mirrored)
+        self._followed = 0  # the version of the state whose aliases are followed
+        self._is_following = False
         self._watchers: list[Callable[[], None]] = []
         self._commands = 0
         self._retry_s = RETRY_S
@@ -163,6 +168,7 @@ class LocalAgent:
                 timeout.cancel()
         if self._watch is not None:
             self._watch.cancel()
+        self._remote.stop()
         for waits in list(self._waits.values()):
             for wait in waits:
                 wait.end()
@@ -234,10 +240,9 @@ class LocalAgent:
         self.state.pending.mark(check_key(check))
         return True
 
-    @property
-    def can_probe(self) -> bool:
-        """Whether checks that are probed can be registered."""
-        return not isinstance(self._probes, NoProbes)
+    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+        """Why a check cannot be probed here; None: it can, or is not probed."""
+        return self._probes.refusal(definition) if definition.is_probed else None
 
     def add_check(self, context: RequestContext, definition: CheckDefinition, done: Done) -> None:
         """Register a check; see `LocalState.add_check`.
@@ -332,6 +337,11 @@ class LocalAgent:
         """Carry out effects, send changes to the catalog, set the timer."""
         if self._is_stopped:
             return
+        if self.state.version != self._followed:
+            self._followed, self._is_following = self.state.version, True
+            self._remote.follow(self.state.aliases.remote)
+            self._is_following = False
+        self.state.refresh_aliases(self._catalog.now_s)
         for effect in self.state.take_effects():
             self._perform(effect)
         pending = self.state.pending
@@ -467,6 +477,11 @@ class LocalAgent:
     def _probed(self, check: str, run: int, status: str | None, output: str) -> None:
         self.state.probed(check, run, status, output, self._catalog.now_s)
         self._go_on()
+
+    def _mirrored(self, check: str, status: str, output: str) -> None:
+        self.state.mirror(check, status, output, self._catalog.now_s)
+        if not self._is_following:  # else it is called by `_go_on`
+            self._go_on()
 
     def _set_ticker(self, due_s: float) -> None:
         if self._ticker is not None:

@@ -1,7 +1,7 @@
 """Ports of the local state: what the runtime, the simulator or a test fills."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from quorate.base.ports import CurrentView, ReadIndex, Status, Submit, Watch
 from quorate.localstate.pending import Key
@@ -50,8 +50,24 @@ class EntryFiles(Protocol):
         ...
 
 
+class ProbeRefusal(NamedTuple):
+    """Why a check is not probed.
+
+    Attributes:
+        text: For people.
+        is_by_setting: A setting of this agent forbids it; otherwise it is not built.
+    """
+
+    text: str
+    is_by_setting: bool = False
+
+
 class Probes(Protocol):
     """What runs probes, some at a time, each with a deadline."""
+
+    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+        """Why a check cannot be probed; None: it can."""
+        ...
 
     def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
         """Probe as soon as there is room; then call `done` with status and output.
@@ -78,6 +94,10 @@ class NoFiles:
 
 class NoProbes:
     """Probes nothing: see `Probes`."""
+
+    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+        """See `Probes.refusal`."""
+        return ProbeRefusal(f"checks of type {definition.kind} are not built here: use a TTL check")
 
     def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
         """See `Probes.start`."""

@@ -21,6 +21,7 @@ import msgspec
 from quorate.base.errors import NotFoundError, RequestError
 from quorate.base.ports import Rng
 from quorate.catalog.fields import Service
+from quorate.localstate.aliases import AliasIndex, local_alias
 from quorate.localstate.entries import (
     CHECKS_MAX,
     SERVICES_MAX,
@@ -85,6 +86,7 @@ class LocalState:
         services, checks: By id.
         pending: What the catalog must be sent.
         version: Another number after every change of a definition.
+        aliases: Which checks are aliases.
     """
 
     def __init__(self, settings: StateSettings, rng: Rng) -> None:
@@ -94,6 +96,7 @@ class LocalState:
         self.checks: dict[str, LocalCheck] = {}
         self.pending = PendingEntries()
         self.version = 0
+        self.aliases = AliasIndex()
         self._by_service: dict[str, dict[str, None]] = {}
         self._sidecars: dict[str, str] = {}  # by parent
         self._queue: list[tuple[float, int, int, str, int]] = []
@@ -169,6 +172,7 @@ class LocalState:
         if origin is EntryOrigin.API or parent:
             self._store(service_key(service.id), StoredService(service, parent))
         self.pending.mark(service_key(service.id))
+        self.aliases.touch(service.id)
         if old is not None and old.service.name != service.name:
             for each in self.checks_of(service.id):
                 each.service_name = service.name
@@ -201,6 +205,7 @@ class LocalState:
         for check in list(self._by_service.get(service, ())):
             self._drop_check(check, is_with_service=True)
         self._forget_file(service_key(service), found.origin)
+        self.aliases.touch(service)
         self.pending.mark(service_key(service))
         if found.parent:
             self._sidecars.pop(found.parent, None)
@@ -249,6 +254,9 @@ class LocalState:
         self._schedule(check)
         self._schedule_removal(check)
         self._store_check(check)
+        if definition.is_alias:
+            self.aliases.add(definition)
+        self.aliases.touch(definition.service_id)
         self.version += 1
         self.pending.mark(check_key(definition.id))
 
@@ -268,6 +276,9 @@ class LocalState:
         del listed[check.definition.id]
         if not listed:
             del self._by_service[service]
+        if check.definition.is_alias:
+            self.aliases.discard(check.definition)
+        self.aliases.touch(service)
 
     # --- results -------------------------------------------------------------------------------
 
@@ -310,7 +321,28 @@ class LocalState:
             return ""
         return capped(output, self._settings.output_bytes_max)
 
+    def mirror(self, check: str, status: str, output: str, now_s: float) -> None:
+        """Set status and output of an alias."""
+        found = self.checks.get(check)
+        if found is not None and found.definition.is_alias:
+            before, kept = found.state.output, self._kept(output)
+            changed = found.state.change(status, kept, now_s)
+            self._changed(found, now_s, status=changed, output=before != kept)
+
+    def refresh_aliases(self, now_s: float) -> None:
+        """Bring the aliases of services of this agent up to date; each at most once (ALI-2)."""
+        refreshed: set[str] = set()
+        while stale := [each for each in self.aliases.take_stale() if each not in refreshed]:
+            for name in stale:
+                refreshed.add(name)
+                alias = self.checks[name]
+                target = alias.definition.alias_service
+                seen = [*self.checks_of(""), *self.checks_of(target)]
+                self.mirror(name, *local_alias(alias, seen, self.services), now_s)
+
     def _changed(self, check: LocalCheck, now_s: float, *, status: bool, output: bool) -> None:
+        if status or output:
+            self.aliases.touch(check.definition.service_id)
         if status:
             self.pending.mark(check_key(check.definition.id))
             self._schedule_removal(check)

@@ -55,13 +55,14 @@ class Connector:
             new_protocol, sock=listener, ssl=self._server, ssl_handshake_timeout=handshake_s
         )
 
-    async def dial(self, new_protocol: Callable[[], P], host: str, port: int) -> P:
+    async def dial(self, new_protocol: Callable[[], P], host: str, port: int, name: str = "") -> P:
         """Connect to an address.
 
         Args:
             new_protocol: Makes what uses the connection.
             host: A name or an address; what its certificate must be for.
             port: Of TCP.
+            name: What its certificate must be for instead; "": the host.
 
         Raises:
             OSError: Nobody is there, or the handshake failed.
@@ -69,7 +70,12 @@ class Connector:
         loop = asyncio.get_running_loop()
         handshake_s = HANDSHAKE_S if self._client is not None else None
         _, protocol = await loop.create_connection(
-            new_protocol, host, port, ssl=self._client, ssl_handshake_timeout=handshake_s
+            new_protocol,
+            host,
+            port,
+            ssl=self._client,
+            ssl_handshake_timeout=handshake_s,
+            server_hostname=name or None,
         )
         return protocol
 

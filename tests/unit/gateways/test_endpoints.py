@@ -436,7 +436,11 @@ def test_heartbeats_decide_about_an_instance() -> None:
         ("check/register", {"Name": "a", "TTL": "1s", "ServiceID": "x"}, 'ServiceID "x" does not'),
         ("check/register", {"Name": "a", "TTL": "soon"}, "Request decode failed: "),
         ("check/register", {"Name": "a", "Script": "x"}, "Request decode failed: json: unknown"),
-        ("check/register", {"Name": "a", "HTTP": "http://x/", "Interval": "9s"}, "checks of type"),
+        (
+            "check/register",
+            {"Name": "a", "HTTP": "http://x/", "Interval": "9s"},
+            "checks of type http are",
+        ),
         (
             "service/register",
             {"Name": "a", "Checks": [{"Notes": ""}]},

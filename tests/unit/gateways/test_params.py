@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorate.base.durations import go_duration
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.params import (
     SECOND_NS,
@@ -14,7 +15,6 @@ from quorate.gateways.http.params import (
     cleaned,
     decoded,
     duration_ns,
-    go_duration,
     params_of,
     unescaped,
     unsigned,

@@ -8,6 +8,7 @@ from quorate.catalog.fields import Service
 from quorate.localstate.agent import LocalAgent
 from quorate.localstate.entries import StoredService, decode_entry
 from quorate.localstate.pending import Key
+from quorate.localstate.ports import ProbeRefusal
 from quorate.localstate.state import StateSettings
 from quorate.machine.queries import Reader
 from quorate.monitoring.definitions import SECOND_NS, CheckDefinition
@@ -63,6 +64,9 @@ class Stage:
             self.synced.append(done)
         else:
             done()
+
+    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+        return None
 
     def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
         self.probes.append((definition, done))

@@ -9,6 +9,7 @@ import platform
 from typing import Any
 
 from quorate.base.batches import Member
+from quorate.base.durations import go_duration
 from quorate.base.metrics import figures
 from quorate.base.ports import Status
 from quorate.base.versions import BUILD_DATE, CONSUL_META, NODE_ID_META, QUORATE_META, build
@@ -18,7 +19,7 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
-from quorate.gateways.http.params import SECOND_NS, Params, go_duration
+from quorate.gateways.http.params import SECOND_NS, Params
 from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 

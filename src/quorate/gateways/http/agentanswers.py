@@ -25,12 +25,14 @@ def refuse_probed(context: Context, definitions: Iterable[CheckDefinition]) -> N
     """Refuse checks that this agent cannot carry out.
 
     Raises:
-        HttpError: 501: there is one.
+        HttpError: 501: there is one; 500: a setting forbids it.
     """
     for definition in definitions:
-        if (definition.is_probed and not context.agent.can_probe) or definition.is_alias:
-            text = f"checks of type {definition.kind} are not built: use a TTL check"
-            raise HttpError(501, text, code="unsupported")
+        refusal = context.agent.refusal(definition)
+        if refusal is not None:
+            if refusal.is_by_setting:
+                raise HttpError(500, refusal.text)
+            raise HttpError(501, refusal.text, code="unsupported")
 
 
 def answer_done(context: Context, request: Request, error: QuorateError | None) -> None:

@@ -5,13 +5,14 @@ Source: https://developer.hashicorp.com/consul/api-docs/agent/check.
 
 from functools import partial
 
+from quorate.base.durations import go_duration
 from quorate.gateways.http.agentanswers import answer_done, refuse_probed, send_map
 from quorate.gateways.http.bodies import fields_of, json_of, text_in
 from quorate.gateways.http.checkbodies import check_of
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.filters import CHECK, filter_of
-from quorate.gateways.http.params import Params, go_duration, path_text
+from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 from quorate.localstate.entries import LocalCheck
@@ -24,7 +25,7 @@ _OUTPUT_BYTES_MAX = 512 * 1024
 def checks(context: Context, request: Request, params: Params, _: bytes) -> None:
     """The checks of this agent, by id."""
     check_enterprise(request, params)
-    keep = filter_of(params, CHECK)
+    keep = filter_of(params, CHECK, prefix="")
 
     found = context.agent.state.checks
     node = context.local.status().node.name
@@ -119,9 +120,15 @@ def _heartbeat(
     context: Context, request: Request, params: Params, name: bytes, status: str
 ) -> None:
     check_enterprise(request, params)
-    note = params.text("note")
+    _beat(context, request, _named(name), status, params.text("note"))
+
+
+def _beat(context: Context, request: Request, check: str, status: str, output: str) -> None:
+    found = context.agent.state.checks.get(check)
+    if found is not None and found.definition.ttl_s <= 0:
+        raise HttpError(500, f'CheckID "{check}" does not have associated TTL')
     done = partial(answer_done, context, request)
-    context.agent.heartbeat(request.context, _named(name), status, note, done)
+    context.agent.heartbeat(request.context, check, status, output, done)
 
 
 def update(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -136,6 +143,4 @@ def update(context: Context, request: Request, params: Params, name: bytes) -> N
         raise HttpError(400, f"Request decode failed: {error}") from error
     if status not in STATUSES:
         raise HttpError(400, f"Invalid check status: '{status}'")
-    context.agent.heartbeat(
-        request.context, check, status, output, partial(answer_done, context, request)
-    )
+    _beat(context, request, check, status, output)

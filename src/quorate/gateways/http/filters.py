@@ -104,13 +104,16 @@ MEMBER = fields(Name=TEXT, Addr=TEXT, Port=NUMBER, Tags=LABELS, Status=NUMBER)
 _PREFIX = "Failed to create boolean expression evaluator: "
 
 
-def filter_of(params: Params, shown: Fields, lines: bytes = b"") -> Predicate | None:
+def filter_of(
+    params: Params, shown: Fields, lines: bytes = b"", prefix: str = _PREFIX
+) -> Predicate | None:
     """What decides whether an element is shown; None if everything is.
 
     Args:
         params: Of the query.
         shown: The fields that elements have.
         lines: Header lines of an error.
+        prefix: Before its text.
 
     Raises:
         HttpError: 500: see `filters.predicates.predicate`.
@@ -121,7 +124,7 @@ def filter_of(params: Params, shown: Fields, lines: bytes = b"") -> Predicate | 
     try:
         return predicate(text, shown)
     except FilterError as error:
-        raise HttpError(500, f"{_PREFIX}{error}", headers=lines) from None
+        raise HttpError(500, f"{prefix}{error}", headers=lines) from None
 
 
 def kept(elements: list[Any], keep: Predicate | None) -> list[Any]:

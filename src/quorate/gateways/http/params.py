@@ -116,31 +116,6 @@ def _fault(text: str, rest: str) -> str:
     return f"time: unknown unit {quoted(match[3])} in duration {quoted(text)}"
 
 
-def go_duration(duration: int) -> str:
-    """Nanoseconds as Go spells them: `24h0m0s`, `1.5s`, `250ms`."""
-    if duration < 0:
-        return "-" + go_duration(-duration)
-    if duration == 0:
-        return "0s"
-    if duration < SECOND_NS:
-        for unit in ("ms", "µs", "ns"):
-            size = _UNITS_NS[unit]
-            if duration >= size:
-                return _decimal(duration, size) + unit
-    minutes, rest = divmod(duration, 60 * SECOND_NS)
-    seconds = _decimal(rest, SECOND_NS) + "s"
-    if not minutes:
-        return seconds
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
-
-
-def _decimal(value: int, unit: int) -> str:
-    whole, rest = divmod(value, unit)
-    digits = f"{rest:0{len(str(unit)) - 1}d}".rstrip("0") if rest else ""
-    return f"{whole}.{digits}" if digits else str(whole)
-
-
 def unsigned(text: str) -> int:
     """An unsigned number of 64 bits.
 

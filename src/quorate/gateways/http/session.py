@@ -12,6 +12,7 @@ from math import isfinite
 
 import msgspec
 
+from quorate.base.durations import go_duration
 from quorate.base.outcomes import Outcome
 from quorate.base.results import Renewal
 from quorate.catalog.fields import SERF_HEALTH
@@ -26,7 +27,6 @@ from quorate.gateways.http.params import (
     SECOND_NS,
     Params,
     duration_ns,
-    go_duration,
     path_text,
 )
 from quorate.gateways.http.rowreads import read_rows
