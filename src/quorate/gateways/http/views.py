@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from quorate.base.durations import go_duration
 from quorate.catalog.fields import NO_DEFINITION, Definition, Service
 from quorate.catalog.queries import Instance
 from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 from quorate.gateways.http.meshbodies import proxy_of
-from quorate.gateways.http.params import go_duration
 
 JsonView = dict[str, Any]
 
