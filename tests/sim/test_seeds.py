@@ -31,6 +31,11 @@ def test_a_session_does_not_expire_before_its_logged_time() -> None:
         assert run(plan_of(seed)).failure == ""
 
 
+def test_an_output_alone_wakes_nobody_and_need_not() -> None:
+    """It takes no index (CTG-4): this seed changes one that a client waits for."""
+    assert run(plan_of(1012)).failure == ""
+
+
 @pytest.mark.slow
 def test_a_seed_gives_the_same_trace_in_every_process() -> None:
     lines: set[str] = set()

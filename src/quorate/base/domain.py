@@ -195,12 +195,15 @@ class SimulatedRead(msgspec.Struct, frozen=True):
             is not waited for.
         expect: The same by the model: (model, slot, key); of the state after that slot.
         key: Draws what is read.
+        awaited: The part of a result whose changes take an index, and so wake who waits.
+            None: all of it.
     """
 
     see: Callable[[Any, bytes], Any]
     expect: Callable[[Any, int, bytes], Any]
     key: Callable[[Rng], bytes]
     indexed: "Callable[[Any, bytes], Answer[Any]] | None" = None
+    awaited: Callable[[Any], Any] | None = None
 
     def answer(self, reading: Any, key: bytes) -> Answer[Any]:
         """What a client gets."""

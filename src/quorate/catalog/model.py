@@ -318,6 +318,7 @@ def _expect_nodes(model: Model, slot: int, _: bytes) -> tuple[NodeSeen, ...]:
     return tuple(row for _, row in sorted(_copy(model, slot)[0].items()))
 
 
+Hosted = tuple[ServiceSeen | CheckSeen, ...]
 Instances = tuple[tuple[ServiceSeen, NodeSeen, tuple[CheckSeen, ...]], ...]
 
 
@@ -347,11 +348,23 @@ def _expect_instances(model: Model, slot: int, service: bytes) -> Instances:
     )
 
 
+def _awaited_instances(found: Instances) -> Instances:
+    return tuple(
+        (service, node, tuple(map(_without_output, checks))) for service, node, checks in found
+    )
+
+
+def _awaited_hosted(found: Hosted) -> Hosted:
+    return tuple(_without_output(row) if isinstance(row, CheckSeen) else row for row in found)
+
+
+def _without_output(check: CheckSeen) -> CheckSeen:
+    """An output alone takes no index; with anything else `modify` changes (CTG-4)."""
+    return check._replace(said=replace(check.said, output=""))
+
+
 def _by_place(item: tuple[Place, object]) -> Place:
     return item[0]
-
-
-Hosted = tuple[ServiceSeen | CheckSeen, ...]
 
 
 def _see_hosted(reading: StateView, node: bytes) -> Hosted:
@@ -487,12 +500,14 @@ SIMULATION = Simulation(
             _expect_instances,
             lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
             lambda reading, service: each_instance(reading, service.decode()),
+            _awaited_instances,
         ),
         "hosted": SimulatedRead(
             _see_hosted,
             _expect_hosted,
             lambda chance: _one_of(chance, _NODES).encode(),
             lambda reading, node: each_service_of_node(reading, node.decode()),
+            _awaited_hosted,
         ),
     },
     save=_save,

@@ -284,7 +284,12 @@ def _is_changed(model: ReferenceModel, operation: Operation, after: int, upto: i
     """Whether what a blocking read waits for differs between `after` and `upto`."""
     if operation.query:
         query, key = model.queries[operation.query], operation.key
-        return after < upto and query.expect(model, after, key) != query.expect(model, upto, key)
+        if after >= upto:
+            return False
+        before, now = query.expect(model, after, key), query.expect(model, upto, key)
+        if query.awaited is None:
+            return before != now
+        return query.awaited(before) != query.awaited(now)
     keys = keys_of(model)
     if not operation.is_list:
         return keys.changed_between(operation.key, after, upto)
