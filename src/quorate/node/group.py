@@ -5,8 +5,9 @@
 node passes events, time and messages to a group; it knows the links and the cluster.
 
 APL-1: a batch is applied in slot order, each once, and only then answered.
-APL-2: a node whose disk is full applies nothing it cannot store, votes for nothing new but noops,
-    and recovers by itself. Noops fit into the log's disk reserve: a new leader can serve reads.
+APL-2: a node whose disk is full (`space`) applies nothing that it cannot store, votes for nothing
+    new but noops, and recovers by itself. Noops fit into the log's disk reserve: a new leader can
+    serve reads.
 APL-3: one turn applies a bounded amount: a batch that is too large for it is applied in steps, and
     holds back the slots behind it. Votes, heartbeats and reads of applied state continue.
 """
@@ -53,6 +54,7 @@ from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.reads import Reads
 from quorate.node.reports import Reports
+from quorate.node.space import Space
 from quorate.paxos.inputs import TurnInputs
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Replica
@@ -80,7 +82,6 @@ class Group:
         cluster_id: What the group belongs to; "" until then.
         replica: None until the directory belongs to a cluster that exists.
         refusal: Why clients are refused; None: they are not.
-        is_full: The disk has no room (APL-2).
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Group:
         self._dispatch, self._on_leader = dispatch, on_leader
         self.machine = Machine(tables, settings.cluster, domains, limits.turn_units)
         self.applying = Applying(self.machine, me.id, limits.turn_units)
+        self.space = Space(self.applying)
         self.replica: Replica | None = None
         self.gate, self.watches = Gate(), Watches()
         self.origin = Origin(me.id, incarnation, settings)
@@ -116,7 +118,7 @@ class Group:
         self.leaderless_since_s = now_s
         self._followed: tuple[NodeId | None, Ballot] = (None, NO_BALLOT)
         self._served_from = (0, 0.0)  # logged ms and now_s when our leadership began to serve
-        self._has_halted, self.is_full = False, False
+        self._has_halted = False
 
     @property
     def leader(self) -> NodeId | None:
@@ -218,16 +220,6 @@ class Group:
                 effects.append(Send(to, message))
         return effects
 
-    def on_space(self, *, is_full: bool) -> list[Effect]:
-        """The disk has no room any more, or has some again (APL-2)."""
-        self.is_full = is_full
-        return [Note("disk full" if is_full else "disk has space", {})]
-
-    @property
-    def is_out_of_space(self) -> bool:
-        """The log cannot grow, or the tables cannot."""
-        return self.is_full or self.applying.is_stalled
-
     def on_linked(self, peer: Member, now_s: float) -> list[Effect]:
         """A link to another node of this cluster was established."""
         if self.replica is None:
@@ -258,9 +250,9 @@ class Group:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Time passed: deadlines, timeouts, resends, the next step of a transfer of tables."""
-        if is_full := self.is_out_of_space:
+        if is_full := self.space.is_short:
             self.reads.expire_soon(now_s)
-        effects: list[Effect] = list(self.origin.expire(now_s))
+        effects: list[Effect] = [*self.space.tick(now_s), *self.origin.expire(now_s)]
         effects += self.reads.expire(now_s, is_full=is_full)
         replica = self.replica
         if replica is None:
@@ -376,7 +368,7 @@ class Group:
             return self.let_out(effects, now_s, is_applying=False)
         while origin.has_waiting or intake:
             leadership = replica.leadership
-            if leadership is None or leadership.capacity() == 0 or self.is_full:  # APL-2
+            if leadership is None or leadership.capacity() == 0 or self.space.is_log_full:  # APL-2
                 break
             while origin.may_number(now_s, is_leaving=bool(intake)):
                 intake.offer(origin.number(now_s))

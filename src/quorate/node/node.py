@@ -211,7 +211,7 @@ class Node:
         group = self.group
         if group.refusal is not None:
             raise group.refusal
-        if group.is_full:
+        if group.space.is_full:
             raise UnavailableError("read_only", "this node's disk is full; try another node", 5.0)
         group.origin.submit(command, ticket, deadline_s, urgent=urgent)
 
@@ -248,7 +248,9 @@ class Node:
             may_apply = type(message) is not Accept
             effects = group.apply_pending(now_s) if may_apply and group.is_apply_pending else []
             own: Sequence[Effect] = ()
-            if not group.is_full or sender == self.me.id or not needs_space(message):  # APL-2
+            if (
+                not group.space.is_log_full or sender == self.me.id or not needs_space(message)
+            ):  # APL-2
                 own = self._take(sender, message, now_s)
             effects += group.let_out(own, now_s, is_applying=may_apply)
         else:
@@ -266,7 +268,7 @@ class Node:
         if isinstance(event, events.ChunkStored | events.Installed):
             return self.group.on_stored(event, now_s)
         if isinstance(event, events.SpaceChanged):
-            return self.group.on_space(is_full=event.is_full)
+            return self.group.space.on_log(is_full=event.is_full)
         return []
 
     def _on_snapshot(self, slot: Slot) -> list[Effect]:

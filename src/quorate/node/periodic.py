@@ -93,7 +93,7 @@ class PeriodicTasks:
         newest = replica.membership.newest
         generation = group.machine.generation
         is_registered = self._registered_in == generation
-        may_register = group.leader is not None and not group.is_full and not is_registered
+        may_register = group.leader is not None and not group.space.is_full and not is_registered
         if may_register and newest.member(me.id) is not None:
             self._registered_in = generation
             self._propose(registration(me, self._settings))
@@ -142,7 +142,7 @@ class PeriodicTasks:
         if leadership is None or not leadership.is_serving or detector is None:
             return []
         membership = replica.membership
-        if group.is_full:
+        if group.space.is_full:
             self._reconfiguration.hand_over(leadership, membership.newest.voter_ids, now_s)
         if self._me.id in membership.members:  # else nothing of ours counts any more (DUP-1)
             generation = group.machine.generation
@@ -152,7 +152,7 @@ class PeriodicTasks:
                 for command in group.machine.expirations(group.log_time_ms(now_s)):
                     self._propose(command)
         effects = self._overviews.tick(leadership, membership, replica.watermark, now_s)
-        if not group.is_full:
+        if not group.space.is_full:
             effects += group.reports.tick(leadership, group.log_time_ms(now_s), now_s)
         return effects + self._reconfiguration.tick(leadership, replica, now_s)
 

@@ -63,7 +63,7 @@ def names_of(members: tuple[Member, ...], ids: frozenset[NodeId] | set[NodeId]) 
 
 def _with_disk(group: Group, reason: str) -> str:
     """A full disk comes first: it may be the reason, and an operator can change it."""
-    return f"this node's disk is full; {reason}" if group.is_out_of_space else reason
+    return f"this node's disk is full; {reason}" if group.space.is_short else reason
 
 
 def _reason(

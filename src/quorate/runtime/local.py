@@ -130,7 +130,7 @@ class LocalNode:
         self._driver.wake()
 
     def _due_without_leader_s(self, due_s: float, now_s: float) -> float:
-        is_full = self._node.group.is_out_of_space  # it starts no election, and votes for little
+        is_full = self._node.group.space.is_short  # it starts no election, and votes for little
         is_hopeless = is_full or self._node.status(now_s).role in _HOPELESS
         return min(due_s, now_s + HOPELESS_HOLD_S) if is_hopeless else due_s
 

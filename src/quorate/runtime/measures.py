@@ -86,7 +86,7 @@ def _progress(node: Node, status: Status) -> list[Metric]:
         measured.COMMANDS_WAITING.of(node.group.origin.waiting),
         measured.WAKE_SECONDS.of(node.group.watches.wakes),
         measured.WATCHES.of(len(node.group.watches)),
-        measured.DISK_FULL.of(node.group.is_full),
+        measured.DISK_FULL.of(node.group.space.is_full),
     ]
 
 

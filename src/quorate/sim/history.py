@@ -286,10 +286,9 @@ def _is_changed(model: ReferenceModel, operation: Operation, after: int, upto: i
         query, key = model.queries[operation.query], operation.key
         if after >= upto:
             return False
-        before, now = query.expect(model, after, key), query.expect(model, upto, key)
-        if query.awaited is None:
-            return before != now
-        return query.awaited(before) != query.awaited(now)
+        values = (query.expect(model, slot, key) for slot in (after, upto))
+        before, now = values if query.awaited is None else map(query.awaited, values)
+        return bool(before != now)
     keys = keys_of(model)
     if not operation.is_list:
         return keys.changed_between(operation.key, after, upto)

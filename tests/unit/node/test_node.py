@@ -1,8 +1,11 @@
 """One node: how its parts hang together."""
 
+import pytest
+
 from quorate.base.batches import NOOP, Batch, BatchKind, Bundle, decode_batch, encode_batch
 from quorate.base.config import ClusterConfig
 from quorate.base.effects import Note
+from quorate.base.errors import UnavailableError
 from quorate.base.events import Installed, SpaceChanged
 from quorate.base.ids import Ballot, Slot
 from quorate.base.messages import (
@@ -28,6 +31,8 @@ from quorate.kv.commands import KvSet
 from quorate.machine.machine import Machine
 from quorate.node.catchup import Source
 from quorate.node.reads import FULL_HOLD_S
+from quorate.node.space import LASTING_S
+from quorate.paxos.leadership import Leadership
 from quorate.sim.tables import DictTables
 from tests.unit.node.lone import CLUSTER, Lone, initial_members, lead, member
 
@@ -217,6 +222,57 @@ def test_a_full_leader_tries_again_to_hand_over() -> None:
             lone.receive(2, answer)
     assert failures == 1
     assert 4 <= tries <= 8
+
+
+def followed(lone: Lone, leadership: Leadership, duration_s: float) -> list[str]:
+    """Time passes while n2 answers heartbeats; returns what was logged."""
+    notes: list[str] = []
+    for _ in range(round(duration_s * 10)):
+        lone.wait(0.1)
+        notes += [note.what for note in lone.all(Note)]
+        for beat in lone.said(Heartbeat, to=2):
+            answer = HeartbeatAnswer(leadership.ballot, Slot(0), beat.round, Slot(0), 0)
+            lone.receive(2, answer)
+    return notes
+
+
+def test_a_leader_whose_tables_alone_find_no_room_says_so_and_hands_over() -> None:
+    """As with a limit of the size of a file: the log goes on, and the disk has room."""
+    lone = Lone()
+    leadership = lead(lone)
+    lone.tables.is_full = True
+    lone.submit(KvSet(b"key", b"value"), "write", hold_s=60)
+    lone.wait(0.01)
+    lone.receive(2, Accepted(leadership.ballot, Slot(2)))
+    assert lone.node.group.applying.is_stalled
+    notes = followed(lone, leadership, LASTING_S - 0.2)
+    assert ("disk full" in notes, leadership.transfer.to) == (False, None)  # they may yet grow
+    notes = followed(lone, leadership, 0.5)
+    assert (notes.count("disk full"), leadership.transfer.to) == (1, TWO)
+    with pytest.raises(UnavailableError) as refused:
+        lone.submit(KvSet(b"key", b"value"), "refused")
+    assert refused.value.code == "read_only"
+    lone.tables.is_full = False
+    assert "disk has space" in followed(lone, leadership, 0.2)
+    lone.submit(KvSet(b"key", b"value"), "taken")
+
+
+def test_tables_that_find_no_room_count_as_full_until_there_is_some() -> None:
+    """Whatever the log says meanwhile of itself."""
+    lone = Lone(0, is_alone=True)
+    lone.wait(2.0)
+    lone.tables.is_full = True
+    lone.submit(KvSet(b"key", b"value"), "write", hold_s=60)
+    lone.wait(LASTING_S + 0.1)
+    space = lone.node.group.space
+    assert (space.is_full, space.is_log_full) == (True, False)
+    lone.event(SpaceChanged(is_full=True))
+    lone.event(SpaceChanged(is_full=False))
+    assert space.is_full
+    lone.tables.is_full = False
+    lone.wait(0.1)
+    assert not space.is_full
+    assert lone.answered() == ["write"]
 
 
 def test_a_batch_of_a_kind_unknown_here_halts_the_node_instead_of_being_skipped() -> None:

@@ -24,7 +24,8 @@ class FakeNode:
 
     def __init__(self, role: str, leader: str | None, *, is_out_of_space: bool = False) -> None:
         self.group = self
-        self.is_out_of_space = is_out_of_space
+        self.space = self
+        self.is_short = is_out_of_space
         self.leader = leader
         self.role = role
         self.due_s: list[float] = []
