@@ -1,5 +1,6 @@
 """The command `quorate`: runs a command; its result is the exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,13 @@ EXIT_UNKNOWN_COMMAND = 127
 EXIT_INTERRUPTED = 130
 
 _ABOUT = "A fault-tolerant store for services, with Consul's API, on Multi-Paxos."
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _VERSION = {"-v", "-version", "--version"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    _open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)
@@ -37,8 +40,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "pip install 'quorate[server]', in a clone: pip install '.[server]'\n"
         )
     except BrokenPipeError:  # the reader of the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _drop_output()
+        sys.stderr.write(f"quorate: writing the output: {(error.strerror or '').lower()}\n")
     return EXIT_ERROR
+
+
+def _open_streams() -> None:
+    """Give each standard stream that is closed the null device.
+
+    Else the next file that is opened would get its number, and whatever a library writes there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null == number:
+                os.set_inheritable(null, True)
+            else:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _drop_output() -> None:
+    """What is not written yet is not written when the process ends, either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _main(words: list[str]) -> int:

@@ -33,3 +33,38 @@ def imported_by(words: list[str]) -> set[str]:
 )
 def test_a_small_command_imports_nothing_heavy(words: list[str]) -> None:
     assert imported_by(words) & HEAVY == set()
+
+
+MAIN = "import sys; from quorate.cli.main import main; sys.exit(main())"
+
+
+def shell(redirections: str, *words: str) -> tuple[int, bytes, bytes]:
+    """Run a command with these redirections of a shell: exit code, output, errors."""
+    line = f'exec "$0" "$@" {redirections}'
+    command = ["/bin/sh", "-c", line, sys.executable, "-c", MAIN, *words]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_harm_nobody(closed: str) -> None:
+    code, _, said = shell(closed, "version")
+    assert (code, said) == (0, b"")
+
+
+def test_no_file_takes_the_number_of_a_closed_stream() -> None:
+    """A library that writes to stderr would write into it."""
+    script = (
+        "import os\nfrom quorate.cli.main import main\n"
+        "assert main(['version']) == 0\n"
+        "file = os.open('/', os.O_RDONLY)\n"
+        "assert file > 2, file\n"
+        "assert [os.get_inheritable(each) for each in range(3)] == [True] * 3"
+    )
+    line = 'exec "$0" "$@" <&- >&- 2>&-'
+    subprocess.run(["/bin/sh", "-c", line, sys.executable, "-c", script], check=True)
+
+
+def test_output_that_finds_no_room_is_an_error() -> None:
+    code, _, said = shell("> /dev/full", "version")
+    assert (code, said) == (1, b"quorate: writing the output: no space left on device\n")
