@@ -54,7 +54,7 @@ from quorate.node.intake import Intake
 from quorate.node.origin import Origin
 from quorate.node.reads import Reads
 from quorate.node.reports import Reports
-from quorate.node.space import Space
+from quorate.node.space import SpaceWatch
 from quorate.paxos.inputs import TurnInputs
 from quorate.paxos.membership import Membership
 from quorate.paxos.replica import Replica
@@ -104,7 +104,7 @@ class Group:
         self._dispatch, self._on_leader = dispatch, on_leader
         self.machine = Machine(tables, settings.cluster, domains, limits.turn_units)
         self.applying = Applying(self.machine, me.id, limits.turn_units)
-        self.space = Space(self.applying)
+        self.space = SpaceWatch(self.applying)
         self.replica: Replica | None = None
         self.gate, self.watches = Gate(), Watches()
         self.origin = Origin(me.id, incarnation, settings)

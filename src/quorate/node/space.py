@@ -14,7 +14,7 @@ from quorate.node.applying import Applying
 LASTING_S = 1.0
 
 
-class Space:
+class SpaceWatch:
     """Room on the disk.
 
     Args:
