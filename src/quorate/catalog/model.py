@@ -25,14 +25,8 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import (
-    NO_DEFINITION,
-    Check,
-    Definition,
-    NodeFields,
-    Port,
-    Service,
-)
+from quorate.catalog.fields import NO_DEFINITION, Check, Definition, NodeFields, Port, Service
+from quorate.catalog.modelreads import without_outputs
 from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
 from quorate.catalog.tables import CheckRow, InstanceRow
 
@@ -348,21 +342,6 @@ def _expect_instances(model: Model, slot: int, service: bytes) -> Instances:
     )
 
 
-def _awaited_instances(found: Instances) -> Instances:
-    return tuple(
-        (service, node, tuple(map(_without_output, checks))) for service, node, checks in found
-    )
-
-
-def _awaited_hosted(found: Hosted) -> Hosted:
-    return tuple(_without_output(row) if isinstance(row, CheckSeen) else row for row in found)
-
-
-def _without_output(check: CheckSeen) -> CheckSeen:
-    """An output alone takes no index; with anything else `modify` changes (CTG-4)."""
-    return check._replace(said=replace(check.said, output=""))
-
-
 def _by_place(item: tuple[Place, object]) -> Place:
     return item[0]
 
@@ -500,14 +479,14 @@ SIMULATION = Simulation(
             _expect_instances,
             lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
             lambda reading, service: each_instance(reading, service.decode()),
-            _awaited_instances,
+            without_outputs,
         ),
         "hosted": SimulatedRead(
             _see_hosted,
             _expect_hosted,
             lambda chance: _one_of(chance, _NODES).encode(),
             lambda reading, node: each_service_of_node(reading, node.decode()),
-            _awaited_hosted,
+            without_outputs,
         ),
     },
     save=_save,

@@ -65,6 +65,6 @@ def test_no_file_takes_the_number_of_a_closed_stream() -> None:
     subprocess.run(["/bin/sh", "-c", line, sys.executable, "-c", script], check=True)
 
 
-def test_output_that_finds_no_room_is_an_error() -> None:
+def test_output_that_finds_no_space_is_an_error() -> None:
     code, _, said = shell("> /dev/full", "version")
     assert (code, said) == (1, b"quorate: writing the output: no space left on device\n")

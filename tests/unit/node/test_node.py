@@ -236,7 +236,7 @@ def followed(lone: Lone, leadership: Leadership, duration_s: float) -> list[str]
     return notes
 
 
-def test_a_leader_whose_tables_alone_find_no_room_says_so_and_hands_over() -> None:
+def test_a_leader_whose_tables_alone_find_no_space_says_so_and_hands_over() -> None:
     """As with a limit of the size of a file: the log goes on, and the disk has room."""
     lone = Lone()
     leadership = lead(lone)
@@ -257,7 +257,7 @@ def test_a_leader_whose_tables_alone_find_no_room_says_so_and_hands_over() -> No
     lone.submit(KvSet(b"key", b"value"), "taken")
 
 
-def test_tables_that_find_no_room_count_as_full_until_there_is_some() -> None:
+def test_tables_that_find_no_space_count_as_full_until_there_is_some() -> None:
     """Whatever the log says meanwhile of itself."""
     lone = Lone(0, is_alone=True)
     lone.wait(2.0)
