@@ -1,6 +1,7 @@
 """What the simulator's clients read of the catalog, as far as they wait for it."""
 
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,6 +15,7 @@ def without_outputs(found: Any) -> Any:
     """
     if isinstance(found, Check):
         return replace(found, output="")
-    if isinstance(found, tuple):
-        return tuple(map(without_outputs, cast("tuple[Any, ...]", found)))
-    return found
+    if not isinstance(found, tuple):
+        return found
+    parts: Iterable[Any] = found
+    return tuple(map(without_outputs, parts))
