@@ -1,7 +1,6 @@
 """What the simulator's clients read of the catalog, as far as they wait for it."""
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec.structs import replace
 
@@ -15,7 +14,8 @@ def without_outputs(found: Any) -> Any:
     """
     if isinstance(found, Check):
         return replace(found, output="")
-    if not isinstance(found, tuple):
-        return found
-    parts: Iterable[Any] = found
-    return tuple(map(without_outputs, parts))
+    return tuple(map(without_outputs, found)) if _is_tuple(found) else found
+
+
+def _is_tuple(found: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(found, tuple)
