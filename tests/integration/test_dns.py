@@ -7,8 +7,9 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,18 @@ def addresses(reply: Any) -> list[str]:
 
 
 def register(http_port: int, **service: object) -> None:
-    line = HTTPConnection(HOST, http_port, timeout=HANG_S)
-    try:
-        line.request("PUT", "/v1/agent/service/register", json.dumps(service))
-        assert line.getresponse().status == 200
-    finally:
-        line.close()
+    """Register a service; on a starved machine there may be no leader for a while."""
+    deadline_s = time.monotonic() + HANG_S
+    while True:
+        line = HTTPConnection(HOST, http_port, timeout=HANG_S)
+        try:
+            line.request("PUT", "/v1/agent/service/register", json.dumps(service))
+            reply = line.getresponse()
+            if reply.status == 200:
+                return
+            assert time.monotonic() < deadline_s, reply.read()
+        finally:
+            line.close()
 
 
 def test_a_service_is_found_over_udp_and_tcp_when_its_registration_is_answered() -> None:
@@ -234,3 +241,60 @@ def test_a_reload_changes_times_to_live(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         said(process, "reloaded")
         assert ask(port, "n.node.consul").answer[0].ttl == 7
+
+
+def asked(port: int, path: str) -> Any:
+    line = HTTPConnection(HOST, port, timeout=HANG_S)
+    try:
+        line.request("GET", path)
+        return json.loads(line.getresponse().read() or b"null")
+    finally:
+        line.close()
+
+
+def test_names_are_answered_while_the_leader_is_killed_and_another_is_elected(
+    tmp_path: Path,
+) -> None:
+    servers = [free_port() for _ in range(3)]
+    https = [free_port() for _ in range(3)]
+    names = [free_dns_port() for _ in range(3)]
+    joins = [f"-retry-join={HOST}:{port}" for port in servers]
+    codes: list[int] = []
+    is_over = threading.Event()
+
+    def ask_on(port: int) -> None:
+        while not is_over.is_set():
+            codes.append(int(ask(port, "web.service.consul").rcode()))
+
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                agent(
+                    "-server", "-bootstrap-expect=3", f"-data-dir={tmp_path / str(number)}",
+                    f"-node=n{number}", f"-bind={HOST}", f"-server-port={servers[number]}",
+                    f"-http-port={https[number]}", f"-dns-port={names[number]}", *joins,
+                )
+            )
+            for number in range(3)
+        ]  # fmt: skip
+        while not (leader := asked(https[0], "/v1/status/leader")):
+            time.sleep(0.05)
+        register(https[0], Name="web", Address="10.0.0.1")
+        for port in names:
+            while ask(port, "web.service.consul").rcode():  # it has not arrived there yet
+                time.sleep(0.05)
+        first = servers.index(int(leader.rpartition(":")[2]))
+        others = [number for number in range(3) if number != first]
+        threads = [threading.Thread(target=ask_on, args=(names[each],)) for each in others]
+        for thread in threads:
+            thread.start()
+        nodes[first].kill()
+        try:
+            while asked(https[others[0]], "/v1/status/leader") in {"", leader}:
+                time.sleep(0.05)
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
+    assert codes
+    assert set(codes) == {int(dns.rcode.NOERROR)}
