@@ -215,6 +215,21 @@ def test_a_recovery_that_fails_can_be_tried_again(
     assert recover([tmp_path / "n1"], into).keys == 1
 
 
+def test_a_copy_that_fails_is_named_by_its_first_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library collects those of all files."""
+    asyncio.run(three_that_wrote(tmp_path, 1))
+
+    def fails(*_: object, **__: object) -> None:
+        raise shutil.Error([(name, name, "No space left on device") for name in ("a", "b")])
+
+    monkeypatch.setattr(shutil, "copytree", fails)
+    with pytest.raises(StorageError) as refused:
+        recover([tmp_path / "n1"], tmp_path / "new")
+    assert refused.value.text.count("No space left on device") == 1
+
+
 def test_a_file_is_no_new_directory(tmp_path: Path) -> None:
     asyncio.run(three_that_wrote(tmp_path, 1))
     (tmp_path / "file").write_text("mine")

@@ -61,6 +61,9 @@ STOP_S = 9.0
 
 DEV_SEGMENT_BYTES = 4 * 1024 * 1024
 DEV_TABLES_BYTES = 16 * 1024 * 1024
+FILES_MIN = 64
+"""Fewer do not suffice for a node, its reserve and a client; the event loop aborts then."""
+
 FILES_WANTED = 4096
 """Below this limit of open files a node logs a warning."""
 
@@ -83,8 +86,8 @@ def run(sources: ConfigSources) -> int:
     log = logs.log
     for warning in warnings:
         log.warning(warning)
-    connections_max = min(settings.http.connections_max, _raise_limit_of_files(log))
     try:
+        connections_max = min(settings.http.connections_max, _raise_limit_of_files(log))
         with data_directory(settings) as data_dir:
             http = msgspec.structs.replace(
                 settings.http, spool_dir=str(data_dir), connections_max=connections_max
@@ -129,8 +132,17 @@ def _refused(text: str) -> int:
 
 
 def _raise_limit_of_files(log: FilteringBoundLogger) -> int:
-    """Raise the limit of open files as far as possible; returns how many clients may use."""
+    """Raise the limit of open files as far as possible; returns how many clients may use.
+
+    Raises:
+        StartError: It is too low for a node.
+    """
     before, limit = descriptors.raise_limit()
+    if limit < FILES_MIN:
+        raise StartError(
+            f"only {limit} files may be open, and a node needs {FILES_MIN}: raise the limit "
+            "(LimitNOFILE, ulimit -Hn)"
+        )
     descriptors.RESERVE.fill()
     if limit != before:
         log.info("limit of open files", limit=limit, was=before)

@@ -197,5 +197,6 @@ def _copied(path: Path, target: Path) -> Path:
         try:
             shutil.copytree(path, target, ignore=shutil.ignore_patterns("lock", "*.new"))
         except OSError as error:
-            raise StorageError("disk_full", f"copying {path} to {target}: {error}") from error
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+            raise StorageError("disk_full", f"copying {path} to {target}: {reason}") from error
     return target

@@ -68,3 +68,11 @@ def test_no_file_takes_the_number_of_a_closed_stream() -> None:
 def test_output_that_finds_no_space_is_an_error() -> None:
     code, _, said = shell("> /dev/full", "version")
     assert (code, said) == (1, b"quorate: writing the output: no space left on device\n")
+
+
+def test_a_node_that_may_open_too_few_files_says_so() -> None:
+    line = 'ulimit -n 20; exec "$0" "$@"'
+    command = ["/bin/sh", "-c", line, sys.executable, "-c", MAIN, "agent", "-dev"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("==> only 20 files may be open, and a node needs 64: ")
