@@ -11,6 +11,7 @@ LST-9: where the output alone differs the command takes no index (CTG-4), unless
 
 from collections.abc import Iterator
 from itertools import chain, islice
+from operator import attrgetter
 
 import msgspec
 
@@ -36,6 +37,8 @@ from quorate.localstate.entries import LocalCheck, LocalService, catalog_check
 from quorate.localstate.pending import Key, check_key, service_key
 from quorate.localstate.state import LocalState
 from quorate.monitoring.checks import STATUSES
+
+_COMPARED = attrgetter("name", "status", "notes", "service_id", "type", "interval", "timeout")
 
 PIECE = 64
 """Entries that one step compares."""
@@ -162,8 +165,7 @@ def _is_equal(check: LocalCheck, row: CheckRow | None, *, ignores_output: bool =
         return False
     want = catalog_check(check)
     return (
-        (row.name, row.status, row.notes, row.service_id, row.type)
-        == (want.name, want.status, want.notes, want.service_id, want.type)
+        _COMPARED(row) == _COMPARED(want)
         and row.service_name == check.service_name
         and (ignores_output or check.is_output_due or row.output == want.output)
     )

@@ -9,6 +9,7 @@ from math import inf
 
 import msgspec
 
+from quorate.base.durations import go_duration
 from quorate.catalog.fields import Check, Service
 from quorate.monitoring.checks import STATUSES, CheckState, Rules
 from quorate.monitoring.definitions import CheckDefinition
@@ -154,4 +155,12 @@ def catalog_check(check: LocalCheck) -> Check:
         check.state.output,
         definition.service_id,
         definition.kind,
+        shown_duration(definition, definition.interval_ns),
+        shown_duration(definition, definition.timeout_ns),
     )
+
+
+def shown_duration(definition: CheckDefinition, duration: int) -> str:
+    """A duration of a check as it is shown: those that are not given, as Consul does it."""
+    is_shown = not (definition.is_embedded or definition.adopted_type is not None)
+    return go_duration(duration) if duration or is_shown else ""

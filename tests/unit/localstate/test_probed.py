@@ -49,6 +49,18 @@ def test_a_check_is_critical_until_its_first_probe_and_the_next_follows_its_end(
     assert status(stage, "c") == CRITICAL
 
 
+def test_the_row_of_a_check_shows_its_durations() -> None:
+    stage = Stage()
+    add(stage, tcp("c", 90, timeout_ns=SECOND_NS // 2))
+    row = check_of(stage.reader().rows, NODE, "c")
+    assert row is not None
+    assert (row.interval, row.timeout) == ("1m30s", "500ms")
+    count = len(stage.local.submitted)
+    stage.agent.start()
+    stage.advance(1)
+    assert len(stage.local.submitted) == count  # it is equal
+
+
 def test_first_probes_are_spread_over_the_interval() -> None:
     stage = Stage()
     add(stage, *(tcp(f"c{number}", 100) for number in range(200)))

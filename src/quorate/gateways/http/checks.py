@@ -5,7 +5,6 @@ Source: https://developer.hashicorp.com/consul/api-docs/agent/check.
 
 from functools import partial
 
-from quorate.base.durations import go_duration
 from quorate.gateways.http.agentanswers import answer_done, refuse_probed, send_map
 from quorate.gateways.http.bodies import fields_of, json_of, text_in
 from quorate.gateways.http.checkbodies import check_of
@@ -15,9 +14,8 @@ from quorate.gateways.http.filters import CHECK, filter_of
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
-from quorate.localstate.entries import LocalCheck
+from quorate.localstate.entries import LocalCheck, shown_duration
 from quorate.monitoring.checks import CRITICAL, PASSING, STATUSES, WARNING
-from quorate.monitoring.definitions import CheckDefinition
 
 _OUTPUT_BYTES_MAX = 512 * 1024
 
@@ -53,17 +51,13 @@ def agent_check_view(context: Context, node: str, check: LocalCheck) -> JsonView
         "ServiceName": check.service_name,
         "ServiceTags": () if service is None else service.service.tags,
         "Type": definition.kind,
-        "Interval": _duration(definition, definition.interval_ns),
-        "Timeout": _duration(definition, definition.timeout_ns),
+        "Interval": shown_duration(definition, definition.interval_ns),
+        "Timeout": shown_duration(definition, definition.timeout_ns),
         "ExposedPort": 0,
         "Definition": {},
         "CreateIndex": 0,
         "ModifyIndex": 0,
     }
-
-
-def _duration(definition: CheckDefinition, duration: int) -> str:
-    return go_duration(duration) if duration or not definition.is_embedded else ""
 
 
 def register(context: Context, request: Request, params: Params, _: bytes) -> None:

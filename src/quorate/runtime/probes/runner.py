@@ -21,6 +21,7 @@ from quorate.monitoring.definitions import SECOND_NS, CheckDefinition
 from quorate.runtime.descriptors import SHORTAGE
 from quorate.runtime.probes.docker import probe_docker
 from quorate.runtime.probes.found import ProbeError, ProbeFinding
+from quorate.runtime.probes.http2 import probe_grpc, probe_h2ping
 from quorate.runtime.probes.programs import run_program
 from quorate.runtime.probes.sockets import probe_tcp, probe_udp
 from quorate.runtime.probes.systemd import probe_os_service
@@ -75,6 +76,8 @@ async def _os_service(definition: CheckDefinition, _: int) -> ProbeFinding:
 
 PROBES: dict[str, Probe] = {
     "docker": probe_docker,
+    "grpc": probe_grpc,
+    "h2ping": probe_h2ping,
     "http": probe_http,
     "os_service": _os_service,
     "script": _script,
