@@ -133,9 +133,11 @@ async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     connection = H2Connection(H2Configuration(client_side=False))
     connection.initiate_connection()
+    writer.write(connection.data_to_send())
+    connection.ping(b"12345678")
+    frames = 100 * connection.data_to_send()
     while True:
-        connection.ping(b"12345678")
-        writer.write(connection.data_to_send())
+        writer.write(frames)
         await writer.drain()
 
 
