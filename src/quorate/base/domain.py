@@ -16,7 +16,7 @@ from quorate.base.facts import Fact, Question
 from quorate.base.ids import Slot
 from quorate.base.ports import Rng, Rows, TableRows
 from quorate.base.results import Answer
-from quorate.base.txn import TxnItem, TxnResult
+from quorate.base.txn import TxnItem, TxnResult, TxnRow
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class Pause(Enum):
 
 PAUSE = Pause.PAUSE
 
-Step = TxnItem | Pause | None
+Step = TxnItem | TxnRow | Pause | None
 """What a verb gives, one by one: a result, a pause, or None for a row without one."""
 
 
@@ -128,6 +128,7 @@ class Operations(msgspec.Struct, frozen=True):
 
     Attributes:
         of: The type of the operations; its field `verb` chooses one of the verbs below.
+        number: Stands for the type in the log; `tests/unit/machine/test_numbers.py` holds all.
         name: What it is called in errors.
         check: Raises `OperationError` if an operation of a known verb lacks something.
         writes: Verbs that may change something (rows, operation).
@@ -135,6 +136,7 @@ class Operations(msgspec.Struct, frozen=True):
     """
 
     of: type[Any]
+    number: int
     name: str
     check: Callable[[Any], None]
     writes: Mapping[str, Callable[[Rows, Any], Iterable[Step]]]
@@ -219,12 +221,15 @@ class Simulation(msgspec.Struct, frozen=True):
 
     Attributes:
         model: What each command, fact and question means, a second time and as simply as possible:
-            (model, it) -> value of the outcome, nothing, or the answer.
+            (model, it) -> value of the outcome, nothing, or the answer. And each operation of
+            transactions: (model, it) -> its results, or raises `OperationError`.
         state: Makes what the model keeps, in `Model.own` under the domain's name.
         end_slot: Called after each slot.
         transact: What a transaction of the domain's operations means.
         acts: What clients of the simulator do, by name: draws a command from chance. The text is
             one that no other command has.
+        operations: What they do in transactions with operations of any type: each draws one from
+            chance, such a text, and an index to compare.
         queries: What they read, by name.
         save: A copy of what the model keeps, as users' snapshots hold it: (model) -> copy; taken
             after each slot.
@@ -236,6 +241,7 @@ class Simulation(msgspec.Struct, frozen=True):
     end_slot: Callable[[Model], None] | None = None
     transact: Callable[[Model, Any], TxnResult] | None = None
     acts: Mapping[str, Callable[[Rng, str], Command]] = {}
+    operations: tuple[Callable[[Rng, str, int], Any], ...] = ()
     queries: Mapping[str, SimulatedRead] = {}
     save: Callable[[Any], Any] | None = None
     restore: Callable[[Any, Any], None] | None = None
@@ -270,5 +276,5 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     timers: tuple[TimerKind, ...] = ()
     subjects: Mapping[bytes, int | None] = {}
     upkeep: Upkeep | None = None
-    operations: Operations | None = None
+    operations: tuple[Operations, ...] = ()
     simulation: Simulation = Simulation()

@@ -73,6 +73,7 @@ DIRECTORY = Format(
         "the log of format 4, tables of format 3",
         "the log of format 5",
         "the log of format 6, tables of format 4",
+        "the log of format 7",
     )
 )
 
@@ -84,6 +85,7 @@ LOG = Format(
         "commands of the catalog with fields in place of JSON, under new tags",
         "the output of a check under a command of its own, which takes no index",
         "more fields of services and checks, under a new tag",
+        "transactions of operations of any type, under a new tag",
     )
 )
 
@@ -121,6 +123,7 @@ PROTOCOL = Format(
         "commands of the log of format 4; chunks of a snapshot hold tables of format 3",
         "commands of the log of format 5",
         "commands of the log of format 6; chunks of a snapshot hold tables of format 4",
+        "commands of the log of format 7",
     ),
-    oldest=6,
+    oldest=7,
 )

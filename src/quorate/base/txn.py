@@ -3,6 +3,8 @@
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
 
+from typing import Any
+
 import msgspec
 
 ITEM_BYTES = 128
@@ -50,6 +52,25 @@ class TxnItem(msgspec.Struct, frozen=True, array_like=True):
         return len(self.value or b"")
 
 
+class TxnRow(msgspec.Struct, frozen=True):
+    """One result of a transaction that is no key: a row as it is after its operation.
+
+    Attributes:
+        kind: Of the operation: `Node`, `Service` or `Check`.
+        row: The row, of its domain.
+        value_bytes: What it takes where it is stored.
+    """
+
+    kind: str
+    row: Any
+    value_bytes: int
+
+    @property
+    def size(self) -> int:
+        """See `TxnItem`."""
+        return ITEM_BYTES + self.value_bytes
+
+
 class TxnOpFailure(msgspec.Struct, frozen=True, array_like=True):
     """Why operation number `op_index` failed, as in Consul."""
 
@@ -58,7 +79,12 @@ class TxnOpFailure(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TxnResult(msgspec.Struct, frozen=True, array_like=True):
-    """The value of a transaction: items if it took effect, faults if it did not."""
+    """The value of a transaction: items if it took effect, faults if it did not.
 
-    items: tuple[TxnItem, ...] = ()
+    Attributes:
+        items: `TxnItem` of each key, `TxnRow` of each row, in order.
+        faults: Of the operations that failed.
+    """
+
+    items: tuple[Any, ...] = ()
     faults: tuple[TxnOpFailure, ...] = ()

@@ -20,14 +20,12 @@ import msgspec
 
 from quorate.base.facts import (
     CheckRemoved,
-    CheckStatus,
     CheckStatusChanged,
-    IsNodeKnown,
     NodeLeaving,
     NodeRemoved,
 )
 from quorate.base.outcomes import Failure
-from quorate.base.ports import Rows, TableRows
+from quorate.base.ports import Rows
 from quorate.base.schema import SUBJECTS, prefix_end
 from quorate.base.subjects import name_part
 from quorate.catalog.commands import (
@@ -118,10 +116,7 @@ def _register(
     if failure is not None:
         return failure
     if details is not None:
-        if not details.id and known is not None:
-            details = msgspec.structs.replace(details, id=known.id)
-        yield from make_room(rows, node, details.id)
-        _put_node(rows, node, details)
+        yield from _name_node(rows, node, details, known)
     elif known is not None:
         node = known.name
     if command.is_member and check_of(rows, node, SERF_HEALTH) is None:
@@ -161,6 +156,26 @@ def _refusal(
         if rows.spend(_LOOK_UNITS):
             yield
     return None
+
+
+def put_node(rows: Rows, node: str, details: NodeFields) -> Generator[None, None, Failure | None]:
+    """Write a node; a failure says why it cannot have that name, and changed nothing."""
+    known = node_of(rows, node)
+    if known is not None and details.id and known.id not in ("", details.id):
+        failure = reserved(rows, known, node)
+        if failure is not None:
+            return failure
+    yield from _name_node(rows, node, details, known)
+    return None
+
+
+def _name_node(
+    rows: Rows, node: str, details: NodeFields, known: NodeRow | None
+) -> Generator[None, None, None]:
+    if not details.id and known is not None:
+        details = msgspec.structs.replace(details, id=known.id)
+    yield from make_room(rows, node, details.id)
+    _put_node(rows, node, details)
 
 
 def reserved(rows: Rows, holder: NodeRow, name: str) -> Failure | None:
@@ -446,12 +461,17 @@ def remove_node(rows: Rows, name: str) -> Generator[None, None, None]:
 
 def on_service_deregister(rows: Rows, command: ServiceDeregister) -> Generator[None, None, bool]:
     """Apply `ServiceDeregister`."""
-    row = instance_of(rows, command.node, command.id)
+    return (yield from remove_instance(rows, command.node, command.id))
+
+
+def remove_instance(rows: Rows, node: str, service: str) -> Generator[None, None, bool]:
+    """Remove an instance with its checks; returns whether there was one."""
+    row = instance_of(rows, node, service)
     if row is None:
         return False
     rows.take_index()
     _remove_instance(rows, row)
-    for check in _in_pieces(lambda: checks_of_instance(rows, command.node, command.id)):
+    for check in _in_pieces(lambda: checks_of_instance(rows, node, service)):
         yield from drop_check(rows, check)
         if rows.spend(_WRITE_UNITS):
             yield
@@ -475,17 +495,3 @@ def _in_pieces(first: Callable[[], Iterator[T]]) -> Iterator[T]:
     """All items of `first`, if the caller deletes each one before it takes the next."""
     while piece := list(islice(first(), _PIECE)):
         yield from piece
-
-
-# --- answers ----------------------------------------------------------------------------------
-
-
-def is_known(rows: TableRows, question: IsNodeKnown) -> bool:
-    """Answer `IsNodeKnown`."""
-    return node_of(rows, question.name) is not None
-
-
-def check_status(rows: TableRows, question: CheckStatus) -> str | None:
-    """Answer `CheckStatus`."""
-    row = check_of(rows, question.node, question.check)
-    return None if row is None else row.status

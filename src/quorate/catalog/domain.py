@@ -2,7 +2,7 @@
 
 from quorate.base.domain import Domain
 from quorate.base.facts import CheckStatus, IsNodeKnown
-from quorate.catalog import apply, older
+from quorate.catalog import apply, older, resolvers
 from quorate.catalog.commands import (
     CatalogPut,
     CatalogRegister,
@@ -15,9 +15,10 @@ from quorate.catalog.commands import (
     ServiceDeregister,
     ServiceRegister,
 )
-from quorate.catalog.model import SIMULATION
+from quorate.catalog.simulation import SIMULATION
 from quorate.catalog.subjects import HOST, HOSTS, NODE, SERVICE
 from quorate.catalog.tables import TABLES
+from quorate.catalog.verbs import OPERATIONS
 
 CATALOG_DOMAIN = Domain(
     name="catalog",
@@ -34,7 +35,8 @@ CATALOG_DOMAIN = Domain(
         NodeHealth: older.on_node_health,
         ServiceRegister: older.on_service_register,
     },
-    resolvers={IsNodeKnown: apply.is_known, CheckStatus: apply.check_status},
+    resolvers={IsNodeKnown: resolvers.is_known, CheckStatus: resolvers.check_status},
     subjects={NODE: None, SERVICE: None, HOST: None, HOSTS: None},
+    operations=OPERATIONS,
     simulation=SIMULATION,
 )

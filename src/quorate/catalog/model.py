@@ -4,8 +4,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from quorate.base.command import Command
-from quorate.base.domain import Model, SimulatedRead, Simulation
+from quorate.base.domain import Model
 from quorate.base.facts import (
     CheckRemoved,
     CheckStatus,
@@ -14,7 +13,6 @@ from quorate.base.facts import (
     NodeLeaving,
 )
 from quorate.base.outcomes import Failure
-from quorate.base.ports import Rng
 from quorate.base.results import StateView
 from quorate.catalog.commands import (
     CatalogPut,
@@ -25,10 +23,9 @@ from quorate.catalog.commands import (
     NodeDeregister,
     ServiceDeregister,
 )
-from quorate.catalog.fields import NO_DEFINITION, Check, Definition, NodeFields, Port, Service
-from quorate.catalog.modelreads import without_outputs
+from quorate.catalog.fields import Check, NodeFields, Service
 from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
-from quorate.catalog.tables import CheckRow, InstanceRow
+from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 
 
 class NodeSeen(NamedTuple):
@@ -105,7 +102,8 @@ def nodes_of(model: Model) -> Nodes:
 # --- commands ---------------------------------------------------------------------------------
 
 
-def _drop_node(model: Model, name: str) -> None:
+def drop_node(model: Model, name: str) -> None:
+    """Remove a node, if it is known."""
     mine = nodes_of(model)
     model.tell(NodeLeaving(name))
     if name in mine.nodes:
@@ -113,12 +111,14 @@ def _drop_node(model: Model, name: str) -> None:
         mine.remove(name)
 
 
-def _put(model: Model, command: CatalogPut) -> bool | Failure:
+def put(model: Model, command: CatalogPut) -> bool | Failure:
+    """`CatalogPut`."""
     is_kept = command.keeps_node and command.node.lower() in nodes_of(model).nodes
     return _apply(model, command, None if is_kept else command.details, has_tags=True)
 
 
-def _register(model: Model, command: CatalogRegister) -> bool | Failure:
+def register(model: Model, command: CatalogRegister) -> bool | Failure:
+    """`CatalogRegister`."""
     return _apply(model, command, command.details, has_tags=False)
 
 
@@ -134,15 +134,15 @@ def _apply(
     if failure is not None:
         return failure
     if details is not None:
-        _name(model, name, command.node, details)
+        name_node(model, name, command.node, details)
     shown = mine.nodes[name].name
     if command.is_member and (name, "serfHealth") not in mine.checks:
         text = "Agent alive and reachable"
-        _check(model, shown, Check("serfHealth", "Serf Health Status", "passing", output=text))
+        put_check(model, shown, Check("serfHealth", "Serf Health Status", "passing", output=text))
     if command.service is not None:
-        _serve(model, shown, command.service)
+        serve(model, shown, command.service)
     for check in command.checks:
-        _check(model, shown, check, has_tags=has_tags)
+        put_check(model, shown, check, has_tags=has_tags)
     return True
 
 
@@ -170,16 +170,17 @@ def _refused(
     return None
 
 
-def _name(model: Model, name: str, shown: str, details: NodeFields) -> None:
+def name_node(model: Model, name: str, shown: str, details: NodeFields) -> None:
+    """Write a node."""
     mine = nodes_of(model)
     holder = mine.nodes.get(name)
     node = details.id or (holder.id if holder is not None else "")
     if holder is not None and holder.id not in ("", node):
-        _drop_node(model, name)
+        drop_node(model, name)
     namesakes = [other for other, each in mine.nodes.items() if each.id == node != ""]
     for other in sorted(namesakes):
         if other != name:
-            _drop_node(model, other)
+            drop_node(model, other)
     meta = (*sorted(details.tagged_addresses.items()), *sorted(details.meta.items()))
     now, old = (shown, node, details.address, meta), mine.nodes.get(name)
     if old is None or old[:4] != now:
@@ -187,7 +188,8 @@ def _name(model: Model, name: str, shown: str, details: NodeFields) -> None:
         mine.nodes[name] = NodeSeen(*now, index if old is None else old.create, index)
 
 
-def _serve(model: Model, node: str, said: Service) -> None:
+def serve(model: Model, node: str, said: Service) -> None:
+    """Write an instance."""
     mine, place = nodes_of(model), (node.lower(), said.id)
     old = mine.services.get(place)
     if old is not None and old.said == said:
@@ -201,7 +203,8 @@ def _serve(model: Model, node: str, said: Service) -> None:
             mine.checks[key] = check._replace(service=said.name, modify=index)
 
 
-def _check(model: Model, node: str, said: Check, *, has_tags: bool = False) -> None:
+def put_check(model: Model, node: str, said: Check, *, has_tags: bool = False) -> None:
+    """Write a check."""
     mine, place = nodes_of(model), (node.lower(), said.id)
     old, service = mine.checks.get(place), mine.services.get((node.lower(), said.service_id))
     name = service.said.name if service is not None and said.service_id else ""
@@ -214,7 +217,8 @@ def _check(model: Model, node: str, said: Check, *, has_tags: bool = False) -> N
         model.tell(CheckStatusChanged(node.lower(), said.id, said.status))
 
 
-def _update(model: Model, command: CheckUpdate) -> bool:
+def update(model: Model, command: CheckUpdate) -> bool:
+    """`CheckUpdate`."""
     mine, name = nodes_of(model), command.node.lower()
     old, node = mine.checks.get((name, command.check)), mine.nodes.get(name)
     if old is None and node is not None and command.check == "serfHealth":
@@ -233,7 +237,8 @@ def _update(model: Model, command: CheckUpdate) -> bool:
     return True
 
 
-def _output(model: Model, command: CheckOutput) -> bool:
+def output(model: Model, command: CheckOutput) -> bool:
+    """`CheckOutput`."""
     mine, place = nodes_of(model), (command.node.lower(), command.check)
     old = mine.checks.get(place)
     if old is None:
@@ -242,7 +247,8 @@ def _output(model: Model, command: CheckOutput) -> bool:
     return True
 
 
-def _drop_check(model: Model, command: CheckDeregister) -> bool:
+def drop_check(model: Model, command: CheckDeregister) -> bool:
+    """`CheckDeregister`."""
     place = (command.node.lower(), command.check)
     if nodes_of(model).checks.pop(place, None) is None:
         return False
@@ -251,39 +257,45 @@ def _drop_check(model: Model, command: CheckDeregister) -> bool:
     return True
 
 
-def _deregister(model: Model, command: NodeDeregister) -> bool:
-    _drop_node(model, command.name.lower())
+def deregister(model: Model, command: NodeDeregister) -> bool:
+    """`NodeDeregister`."""
+    drop_node(model, command.name.lower())
     return True
 
 
-def _serve_no_more(model: Model, command: ServiceDeregister) -> bool:
+def serve_no_more(model: Model, command: ServiceDeregister) -> bool:
+    """`ServiceDeregister`."""
     mine, place = nodes_of(model), (command.node.lower(), command.id)
     if mine.services.pop(place, None) is None:
         return False
     model.take()
     own = [key for key, row in mine.checks.items() if (key[0], row.said.service_id) == place]
     for node, check in sorted(own):
-        _drop_check(model, CheckDeregister(node, check))
+        drop_check(model, CheckDeregister(node, check))
     return True
 
 
 # --- questions, snapshots of users ------------------------------------------------------------
 
 
-def _is_known(model: Model, question: IsNodeKnown) -> bool:
+def is_known(model: Model, question: IsNodeKnown) -> bool:
+    """`IsNodeKnown`."""
     return question.name.lower() in nodes_of(model).nodes
 
 
-def _status(model: Model, question: CheckStatus) -> str | None:
+def status(model: Model, question: CheckStatus) -> str | None:
+    """`CheckStatus`."""
     check = nodes_of(model).checks.get((question.node.lower(), question.check))
     return None if check is None else check.said.status
 
 
-def _save(model: Model) -> Copy:
+def save(model: Model) -> Copy:
+    """A copy of all."""
     return nodes_of(model).copied()
 
 
-def _restore(model: Model, saved: Copy) -> None:
+def restore(model: Model, saved: Copy) -> None:
+    """Put a copy back."""
     nodes_of(model).put_back(saved)
 
 
@@ -294,21 +306,19 @@ def _copy(model: Model, slot: int) -> Copy:
     return model.copies[slot]["catalog"] if slot else ({}, {}, {})
 
 
-def _see_nodes(reading: StateView, _: bytes) -> tuple[NodeSeen, ...]:
-    return tuple(
-        NodeSeen(
-            row.name,
-            row.id,
-            row.address,
-            (*sorted(row.tagged_addresses.items()), *sorted(row.meta.items())),
-            row.create_index,
-            row.modify_index,
-        )
-        for row in each_node(reading).value
-    )
+def see_nodes(reading: StateView, _: bytes) -> tuple[NodeSeen, ...]:
+    """All nodes, by name."""
+    return tuple(map(node_seen, each_node(reading).value))
 
 
-def _expect_nodes(model: Model, slot: int, _: bytes) -> tuple[NodeSeen, ...]:
+def node_seen(row: NodeRow) -> NodeSeen:
+    """A node as a client sees it."""
+    meta = (*sorted(row.tagged_addresses.items()), *sorted(row.meta.items()))
+    return NodeSeen(row.name, row.id, row.address, meta, row.create_index, row.modify_index)
+
+
+def expect_nodes(model: Model, slot: int, _: bytes) -> tuple[NodeSeen, ...]:
+    """What `see_nodes` must give."""
     return tuple(row for _, row in sorted(_copy(model, slot)[0].items()))
 
 
@@ -316,15 +326,17 @@ Hosted = tuple[ServiceSeen | CheckSeen, ...]
 Instances = tuple[tuple[ServiceSeen, NodeSeen, tuple[CheckSeen, ...]], ...]
 
 
-def _see_instances(reading: StateView, service: bytes) -> Instances:
-    by_name = {row.name: row for row in _see_nodes(reading, b"")}
+def see_instances(reading: StateView, service: bytes) -> Instances:
+    """The instances of a service."""
+    by_name = {row.name: row for row in see_nodes(reading, b"")}
     return tuple(
-        (_service(one.row), by_name[one.node.name], tuple(map(_checked, one.checks)))
+        (service_seen(one.row), by_name[one.node.name], tuple(map(check_seen, one.checks)))
         for one in each_instance(reading, service.decode()).value
     )
 
 
-def _expect_instances(model: Model, slot: int, service: bytes) -> Instances:
+def expect_instances(model: Model, slot: int, service: bytes) -> Instances:
+    """What `see_instances` must give."""
     nodes, checks, services = _copy(model, slot)
     name = service.decode().lower()
     return tuple(
@@ -346,13 +358,15 @@ def _by_place(item: tuple[Place, object]) -> Place:
     return item[0]
 
 
-def _see_hosted(reading: StateView, node: bytes) -> Hosted:
+def see_hosted(reading: StateView, node: bytes) -> Hosted:
+    """What is on a node."""
     name = node.decode()
-    services = map(_service, each_service_of_node(reading, name).value)
-    return (*services, *map(_checked, each_check(reading, name).value))
+    services = map(service_seen, each_service_of_node(reading, name).value)
+    return (*services, *map(check_seen, each_check(reading, name).value))
 
 
-def _expect_hosted(model: Model, slot: int, node: bytes) -> Hosted:
+def expect_hosted(model: Model, slot: int, node: bytes) -> Hosted:
+    """What `see_hosted` must give."""
     _, checks, services = _copy(model, slot)
     name = node.decode().lower()
     return (
@@ -361,11 +375,13 @@ def _expect_hosted(model: Model, slot: int, node: bytes) -> Hosted:
     )
 
 
-def _service(row: InstanceRow) -> ServiceSeen:
+def service_seen(row: InstanceRow) -> ServiceSeen:
+    """An instance as a client sees it."""
     return ServiceSeen(row.node, row.service, row.create_index, row.modify_index)
 
 
-def _checked(row: CheckRow) -> CheckSeen:
+def check_seen(row: CheckRow) -> CheckSeen:
+    """A check as a client sees it."""
     said = Check(
         row.id,
         row.name,
@@ -381,114 +397,3 @@ def _checked(row: CheckRow) -> CheckSeen:
     )
     indexes = (row.create_index, row.modify_index)
     return CheckSeen(row.node, said, row.service_name, row.service_tags, *indexes)
-
-
-# --- what clients do --------------------------------------------------------------------------
-
-_NODES, _SERVICES = ("x0", "X0", "x1", "x2"), ("web", "Web", "db")
-"""Names of nodes that are no servers, and of services: few, so that commands collide."""
-
-_STATUSES, _CHECKS = ("passing", "warning", "critical"), ("c0", "c1", "serfHealth")
-
-
-def _one_of(chance: Rng, choices: tuple[str, ...]) -> str:
-    return choices[chance.randrange(len(choices))]
-
-
-def _act_node(chance: Rng, text: str) -> Command:
-    id_ = _one_of(chance, ("", "id0", "id0", "id1"))
-    node = NodeFields(id_, _one_of(chance, ("10.1.0.1", "10.1.0.2")), "dc1", {}, {"by": text})
-    is_member = chance.random() < 0.5
-    keeps_node = chance.random() < 0.2
-    return CatalogPut(_one_of(chance, _NODES), node, is_member=is_member, keeps_node=keeps_node)
-
-
-def _act_leave(chance: Rng, _: str) -> Command:
-    return NodeDeregister(_one_of(chance, _NODES))
-
-
-def _act_check(chance: Rng, text: str) -> Command:
-    node, check = _one_of(chance, _NODES), _one_of(chance, _CHECKS)
-    kind = chance.random()
-    if kind < 0.1:
-        return CheckDeregister(node, check)
-    status, output = _one_of(chance, _STATUSES), text if chance.randrange(2) else ""
-    if kind < 0.2:
-        return CheckOutput(node, check, output)
-    return CheckUpdate(node, check, status, output)
-
-
-def _act_service(chance: Rng, text: str) -> Command:
-    node, id_ = _one_of(chance, _NODES), _one_of(chance, ("s0", "s1"))
-    tags = (text,) if chance.randrange(2) else ()
-    checks = tuple(
-        Check(
-            f"c{place}",
-            text,
-            _one_of(chance, _STATUSES),
-            service_id=_one_of(chance, (id_, "")),
-            interval=_one_of(chance, ("", "10s")),
-            exposed_port=chance.randrange(2),
-            definition=Definition(http="http://x") if chance.randrange(2) else NO_DEFINITION,
-        )
-        for place in range(chance.randrange(3))
-    )
-    said = Service(
-        id_,
-        _one_of(chance, _SERVICES),
-        tags=tags,
-        is_native=chance.random() < 0.2,
-        ports=(Port("main", 1, is_default=True),) if chance.random() < 0.2 else (),
-    )
-    details = NodeFields("", "10.1.0.3", "dc1", {}, {}) if chance.random() < 0.2 else None
-    if chance.random() < 0.1:
-        return CatalogRegister(node, details, said, checks)  # logs may hold it
-    return CatalogPut(node, details, said, checks, keeps_node=chance.random() < 0.2)
-
-
-def _act_service_leave(chance: Rng, _: str) -> Command:
-    return ServiceDeregister(_one_of(chance, _NODES), _one_of(chance, ("s0", "s1")))
-
-
-SIMULATION = Simulation(
-    state=Nodes,
-    model={
-        CatalogPut: _put,
-        CatalogRegister: _register,
-        CheckUpdate: _update,
-        CheckOutput: _output,
-        CheckDeregister: _drop_check,
-        NodeDeregister: _deregister,
-        ServiceDeregister: _serve_no_more,
-        IsNodeKnown: _is_known,
-        CheckStatus: _status,
-    },
-    acts={
-        "node": _act_node,
-        "node leaves": _act_leave,
-        "check": _act_check,
-        "service": _act_service,
-        "service leaves": _act_service_leave,
-    },
-    queries={
-        "nodes": SimulatedRead(
-            _see_nodes, _expect_nodes, lambda _: b"", lambda reading, _: each_node(reading)
-        ),
-        "instances": SimulatedRead(
-            _see_instances,
-            _expect_instances,
-            lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
-            lambda reading, service: each_instance(reading, service.decode()),
-            without_outputs,
-        ),
-        "hosted": SimulatedRead(
-            _see_hosted,
-            _expect_hosted,
-            lambda chance: _one_of(chance, _NODES).encode(),
-            lambda reading, node: each_service_of_node(reading, node.decode()),
-            without_outputs,
-        ),
-    },
-    save=_save,
-    restore=_restore,
-)

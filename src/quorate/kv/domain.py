@@ -38,6 +38,6 @@ KV_DOMAIN = Domain(
     asks=(IsSessionAlive,),
     subjects={KEY: KV_TOMBSTONES},
     upkeep=UPKEEP,
-    operations=OPERATIONS,
+    operations=(OPERATIONS,),
     simulation=SIMULATION,
 )

@@ -185,4 +185,4 @@ _READS: dict[str, Callable[[TableRows, TxnOp], Iterable[Step]]] = {
     "check-not-exists": _check_not_exists,
 }
 
-OPERATIONS = Operations(TxnOp, "KV", _need_key, _WRITES, _READS)
+OPERATIONS = Operations(TxnOp, 1, "KV", _need_key, _WRITES, _READS)

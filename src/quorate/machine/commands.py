@@ -14,6 +14,12 @@ class Txn(Command, frozen=True, array_like=True, tag=41):
     ops: tuple[TxnOp, ...]
 
 
+class TxnMixed(Command, frozen=True, array_like=True, tag=42):
+    """As `Txn`, of operations of any type: each is the number of its type, and itself encoded."""
+
+    ops: tuple[tuple[int, bytes], ...]
+
+
 class TxnUnlimited(Command, frozen=True, array_like=True, tag=40):
     """As `Txn`, without limits on results and removals. Only in logs of format 1."""
 

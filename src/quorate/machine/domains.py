@@ -56,6 +56,7 @@ class Domains:
         tombstone_tables: By letter of watch keys: the table of their tombstones, if they have one.
         upkeep: In order.
         operations: By type of operation.
+        numbered: The same, by number.
 
     Raises:
         ValueError: They conflict (DOM-1), or use numbers that are not allotted to them.
@@ -99,7 +100,11 @@ class Domains:
         )
         self.operations: dict[type[Any], Operations] = _merged(
             "operation",
-            [{one.operations.of: one.operations} for one in self.all if one.operations is not None],
+            [{one.of: one} for domain in self.all for one in domain.operations],
+        )
+        self.numbered: dict[int, Operations] = _merged(
+            "number of operations",
+            [{one.number: one} for one in self.operations.values()],
         )
 
     def _check_asked(self) -> None:

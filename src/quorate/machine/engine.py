@@ -14,6 +14,7 @@ from quorate.machine.commands import (
     SweepAll,
     TombstonesReap,
     Txn,
+    TxnMixed,
     TxnUnlimited,
 )
 from quorate.machine.domains import Domains
@@ -28,6 +29,7 @@ ENGINE = Domain(
     long_handlers={
         TombstonesReap: upkeep.on_tombstones_reap,
         Txn: txn.on_txn,
+        TxnMixed: txn.on_txn_mixed,
         TxnUnlimited: txn.on_txn_unlimited,
         RestoreRows: restore.on_restore_rows,
         RestoreCommit: restore.on_restore_commit,

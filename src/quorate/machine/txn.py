@@ -14,12 +14,16 @@ Source: https://developer.hashicorp.com/consul/api-docs/txn.
 
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
+from typing import Any
 
+import msgspec
+
+from quorate.base.command import encode_command
 from quorate.base.domain import PAUSE, OperationError, Operations, Step
 from quorate.base.ports import TableRows
 from quorate.base.removals import NO_LIMIT
-from quorate.base.txn import TxnItem, TxnOp, TxnOpFailure, TxnResult
-from quorate.machine.commands import Txn, TxnUnlimited
+from quorate.base.txn import TxnItem, TxnOpFailure, TxnResult, TxnRow
+from quorate.machine.commands import Txn, TxnMixed, TxnUnlimited
 from quorate.machine.domains import Domains
 from quorate.machine.rows import READ_UNITS, WRITE_UNITS, BatchRows, Bounds
 
@@ -33,7 +37,7 @@ class _TooLargeError(OperationError):
     """The results are too large; nothing more is evaluated."""
 
 
-def is_read_only(domains: Domains, ops: Iterable[TxnOp]) -> bool:
+def is_read_only(domains: Domains, ops: Iterable[Any]) -> bool:
     """Whether no operation can change anything, so that none needs to be logged."""
     return all(op.verb in _offered(domains, op).reads for op in ops)
 
@@ -41,6 +45,36 @@ def is_read_only(domains: Domains, ops: Iterable[TxnOp]) -> bool:
 def on_txn(rows: BatchRows, command: Txn) -> Generator[None, None, TxnResult]:
     """Apply `Txn`."""
     return (yield from _run(rows, command.ops, rows.result_bytes_max))
+
+
+def mixed(domains: Domains, ops: Iterable[Any]) -> TxnMixed:
+    """The command of a transaction with operations of any type."""
+    numbered = ((_offered(domains, op).number, op) for op in ops)
+    return TxnMixed(tuple((number, encode_command(op)) for number, op in numbered))
+
+
+def on_txn_mixed(rows: BatchRows, command: TxnMixed) -> Generator[None, None, TxnResult]:
+    """Apply `TxnMixed`."""
+    ops = operations_of(rows.domains, command)
+    return (yield from _run(rows, ops, rows.result_bytes_max))
+
+
+class UnreadableOperation(msgspec.Struct, frozen=True):
+    """An operation that no version makes: it fails when it is applied, the same on all nodes."""
+
+    verb: str = "unreadable"
+
+
+def operations_of(domains: Domains, command: TxnMixed) -> list[Any]:
+    """The operations of a command."""
+    return [_decoded(domains.numbered.get(number, _NONE), data) for number, data in command.ops]
+
+
+def _decoded(offered: Operations, data: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(data, type=offered.of)
+    except msgspec.MsgspecError:  # it is found in all nodes alike
+        return UnreadableOperation()
 
 
 def on_txn_unlimited(rows: BatchRows, command: TxnUnlimited) -> Generator[None, None, TxnResult]:
@@ -52,7 +86,7 @@ def on_txn_unlimited(rows: BatchRows, command: TxnUnlimited) -> Generator[None, 
 
 
 def _run(
-    rows: BatchRows, ops: Iterable[TxnOp], result_bytes_max: int
+    rows: BatchRows, ops: Iterable[Any], result_bytes_max: int
 ) -> Generator[None, None, TxnResult]:
     rows.open_undo()
     results = _Results(result_bytes_max)
@@ -65,7 +99,7 @@ def _run(
 
 
 def read(
-    domains: Domains, rows: TableRows, ops: Iterable[TxnOp], result_bytes_max: int
+    domains: Domains, rows: TableRows, ops: Iterable[Any], result_bytes_max: int
 ) -> Generator[None, None, TxnResult]:
     """Evaluate a transaction of reads only; other verbs fail as unknown.
 
@@ -85,18 +119,20 @@ def read(
 
 
 def _units_of(step: Step) -> int:
-    return READ_UNITS + (step.value_bytes // VALUE_BYTES if isinstance(step, TxnItem) else 0)
+    return READ_UNITS + (
+        step.value_bytes // VALUE_BYTES if isinstance(step, TxnItem | TxnRow) else 0
+    )
 
 
 class _Results:
     """The results so far, and how many bytes they may still take."""
 
     def __init__(self, bytes_max: int) -> None:
-        self.items: list[TxnItem] = []
+        self.items: list[TxnItem | TxnRow] = []
         self._bytes_max = bytes_max
         self._bytes_left = bytes_max
 
-    def add(self, item: TxnItem) -> None:
+    def add(self, item: TxnItem | TxnRow) -> None:
         """Add one.
 
         Raises:
@@ -112,8 +148,8 @@ class _Results:
 
 
 def _evaluate(
-    ops: Iterable[TxnOp],
-    run: Callable[[TxnOp], Iterable[Step]],
+    ops: Iterable[Any],
+    run: Callable[[Any], Iterable[Step]],
     results: _Results,
     spend: Callable[[int], bool],
 ) -> Generator[None, None, TxnResult]:
@@ -123,7 +159,7 @@ def _evaluate(
             yield
         try:
             for step in run(op):
-                if isinstance(step, TxnItem):
+                if isinstance(step, TxnItem | TxnRow):
                     results.add(step)
                 if step is PAUSE or spend(_units_of(step)):
                     yield
@@ -136,7 +172,7 @@ def _evaluate(
     return TxnResult(faults=tuple(faults)) if faults else TxnResult(items=tuple(results.items))
 
 
-def _apply(rows: BatchRows, op: TxnOp) -> Iterable[Step]:
+def _apply(rows: BatchRows, op: Any) -> Iterable[Step]:
     offered = _offered(rows.domains, op)
     write = offered.writes.get(op.verb)
     if write is None:
@@ -145,7 +181,7 @@ def _apply(rows: BatchRows, op: TxnOp) -> Iterable[Step]:
     return write(rows, op)
 
 
-def _read(domains: Domains, rows: TableRows, op: TxnOp) -> Iterable[Step]:
+def _read(domains: Domains, rows: TableRows, op: Any) -> Iterable[Step]:
     offered = _offered(domains, op)
     read_verb = offered.reads.get(op.verb)
     if read_verb is None:
@@ -154,12 +190,12 @@ def _read(domains: Domains, rows: TableRows, op: TxnOp) -> Iterable[Step]:
     return read_verb(rows, op)
 
 
-def _offered(domains: Domains, op: TxnOp) -> Operations:
-    return domains.operations.get(type(op), _NONE)
+def _offered(domains: Domains, op: Any) -> Operations:
+    return domains.operations.get(op.__class__, _NONE)
 
 
-def _check_nothing(_: TxnOp) -> None:
+def _check_nothing(_: Any) -> None:
     """The check of an operation that no domain offers."""
 
 
-_NONE = Operations(TxnOp, "", _check_nothing, {}, {})
+_NONE = Operations(UnreadableOperation, 0, "", _check_nothing, {}, {})

@@ -70,6 +70,7 @@ class SimGateway:
         faults: ReadFaults = NO_FAULTS,
     ) -> None:
         self.acts = acts_of(domains)
+        self.domains = domains
         self.queries = queries_of(domains)
         self.domains = domains
         self._world = world

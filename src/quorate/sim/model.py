@@ -6,15 +6,17 @@ what applies it.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, NoReturn, TypeVar
 
 from quorate.base.batches import Bundle, Configuration, Member, decode_batch
 from quorate.base.command import Command
 from quorate.base.config import ClusterConfig
-from quorate.base.domain import Domain, SimulatedRead
+from quorate.base.domain import Domain, OperationError, SimulatedRead
 from quorate.base.facts import Fact, Question
 from quorate.base.ids import NodeId, Slot
 from quorate.base.outcomes import Outcome
+from quorate.base.txn import TxnOp, TxnOpFailure, TxnResult
 from quorate.machine.commands import (
     RestoreBegin,
     RestoreCommit,
@@ -22,8 +24,10 @@ from quorate.machine.commands import (
     Sweep,
     TombstonesReap,
     Txn,
+    TxnMixed,
 )
 from quorate.machine.domains import Domains
+from quorate.machine.txn import operations_of
 from quorate.sim.world import ViolationError
 
 T = TypeVar("T")
@@ -44,6 +48,7 @@ class ReferenceModel:
             restore.
         restores: The slots in which a restore became the state.
         queries: Of all domains, by name.
+        domains: Whose commands it applies.
         txn_result_bytes_max: See `base.config`.
     """
 
@@ -51,6 +56,7 @@ class ReferenceModel:
         self, configuration: Configuration, settings: ClusterConfig, domains: Domains
     ) -> None:
         self._decode = domains.decode
+        self.domains = domains
         self._handlers: dict[type[Any], list[Callable[[ReferenceModel, Any], Any]]] = {
             each: [handler] for each, handler in _APPLY.items()
         }
@@ -229,10 +235,56 @@ class ReferenceModel:
         self.restores.append(self.slot)
         return True
 
+    def transact_mixed(self, ops: Sequence[Any]) -> TxnResult:
+        """Operations of any type, all or nothing: tried on the state, which is put back."""
+        before, index = deepcopy(self.own, {id(self): self}), self.index
+        items: list[Any] = []
+        faults: list[TxnOpFailure] = []
+        most, size = self.txn_result_bytes_max, 0
+        for number, op in enumerate(ops):
+            try:
+                result = self._operate(op)
+            except OperationError as error:
+                faults.append(TxnOpFailure(number, str(error)))
+                if "(txn_result_bytes_max)" in str(error):
+                    break
+                continue
+            items += result
+            size += sum(item.size for item in result)
+            if size > most:
+                text = (
+                    f"the results of a transaction must not exceed {most} bytes "
+                    "(txn_result_bytes_max): read less in one transaction"
+                )
+                faults.append(TxnOpFailure(number, text))
+                break
+        if faults:
+            self.own.clear()
+            self.own.update(before)
+            self.untake(index)
+            return TxnResult(faults=tuple(faults))
+        return TxnResult(items=tuple(items))
+
+    def _operate(self, op: Any) -> Sequence[Any]:
+        if not isinstance(op, TxnOp):
+            (handler,) = self._handlers[type(op)]
+            results: Sequence[Any] = handler(self, op)
+            return results
+        index, is_taken = self.index, self._is_taken
+        done: TxnResult = self.transact(self, [op])
+        if done.faults:
+            self.index, self._is_taken = index, is_taken
+            raise OperationError(done.faults[0].what)
+        return done.items
+
     def untake(self, index: int) -> None:
         """The running command is undone: its index was never taken."""
         self.index = index
         self._is_taken = False
+
+
+def _txn_mixed(model: ReferenceModel, command: TxnMixed) -> Any:
+    return model.transact_mixed(operations_of(model.domains, command))
 
 
 def _txn(model: ReferenceModel, command: Txn) -> Any:
@@ -274,6 +326,7 @@ def _restore_commit(model: ReferenceModel, command: RestoreCommit) -> bool:
 
 _APPLY: dict[type[Any], Callable[[ReferenceModel, Any], Any]] = {
     Txn: _txn,
+    TxnMixed: _txn_mixed,
     RestoreBegin: _restore_begin,
     RestoreRows: _restore_rows,
     RestoreCommit: _restore_commit,

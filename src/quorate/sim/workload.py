@@ -26,6 +26,7 @@ from quorate.kv.commands import (
     KvSet,
 )
 from quorate.machine.commands import RestoreCommit, Txn
+from quorate.machine.txn import mixed
 from quorate.sessions.commands import SessionCreate, SessionDestroy
 from quorate.sim.archives import keys_in
 from quorate.sim.backend import Server
@@ -289,21 +290,34 @@ class Client:
 
     def act_txn(self) -> None:
         """Some operations, all or nothing."""
+        count = 1 + self._rng.randrange(4)
+        self.write(Txn(tuple(self.key_operation() for _ in range(count))))
+
+    def key_operation(self) -> TxnOp:
+        """An operation on a key."""
         rng = self._rng
-        ops: list[TxnOp] = []
+        verb, key = rng.choice(TXN_VERBS), self.key()
+        return TxnOp(
+            verb,
+            key,
+            self.value(),
+            rng.randrange(3),
+            self.index_of(key),
+            self.session() if rng.random() < 0.9 else "",
+        )
+
+    def act_mixed(self) -> None:
+        """Operations of several types, all or nothing."""
+        rng, domains = self._rng, self._gateway.domains
+        draws = [draw for domain in domains.all for draw in domain.simulation.operations]
+        ops: list[Any] = []
         for _ in range(1 + rng.randrange(4)):
-            verb, key = rng.choice(TXN_VERBS), self.key()
-            ops.append(
-                TxnOp(
-                    verb,
-                    key,
-                    self.value(),
-                    rng.randrange(3),
-                    self.index_of(key),
-                    self.session() if rng.random() < 0.9 else "",
-                )
-            )
-        self.write(Txn(tuple(ops)))
+            self._written += 1
+            index = max(0, max(self._indexes.values(), default=0) - rng.randrange(4))
+            text, index = f"{self.name}-{self._written}", rng.choice((0, index))
+            is_key = not draws or rng.random() < 0.3
+            ops.append(self.key_operation() if is_key else rng.choice(draws)(rng, text, index))
+        self.write(mixed(domains, ops))
 
     def act_tree(self) -> None:
         """Delete all keys but those under `q`."""
@@ -351,6 +365,7 @@ _ACTS: dict[str, Callable[[Client], None]] = {
     "session": Client.act_session,
     "renew": Client.act_renew,
     "txn": Client.act_txn,
+    "mixed": Client.act_mixed,
     "watch": Client.act_watch,
     "read": lambda client: client.ask(OperationKind.READ, key=client.key()),
     "list": lambda client: client.ask(OperationKind.READ, key=b"k", is_list=True),

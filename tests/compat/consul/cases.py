@@ -50,16 +50,6 @@ def missing_endpoint(case: dict[str, Any]) -> str:
     return next((path for path in paths if not is_served(path)), "")
 
 
-def uses_other_rows(case: dict[str, Any]) -> bool:
-    """Transactions on nodes, services and checks are not built."""
-    bodies = [step["request"].get("json") for step in case["steps"] if "request" in step]
-    operations = [one for body in bodies if isinstance(body, list) for one in body]
-    return any(
-        isinstance(one, dict) and "KV" not in one and {"Node", "Service", "Check"} & set(one)
-        for one in operations
-    )
-
-
 def cases() -> Iterator[Any]:
     for path in sorted(DATA.glob("*.json")):
         for case in json.loads(path.read_text())["cases"]:
@@ -70,7 +60,5 @@ def marks(case: dict[str, Any]) -> list[pytest.MarkDecorator]:
     missing = missing_endpoint(case) or NOT_BUILT.get(case["name"], "")
     if missing:
         return [pytest.mark.skip(reason=f"not built: {missing}")]
-    if uses_other_rows(case):
-        return [pytest.mark.skip(reason="not built: transactions on the catalog")]
     reason = case.get("deviation") or DEVIATIONS.get(case["name"])
     return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []

@@ -250,3 +250,44 @@ def test_a_blocking_read_of_health_says_that_no_leader_is_known_as_in_consul() -
         headers = harness.ask("GET", f"/v1/health/service/consul{query}").headers
         found = headers["X-Consul-Knownleader"], headers["X-Consul-Query-Backend"]
         assert found == (leader, backend), query
+
+
+@pytest.mark.parametrize("path", ["/v1/health/service/web", "/v1/catalog/service/web"])
+def test_a_peer_that_is_unknown_has_no_instances(path: str) -> None:
+    harness = GatewayHarness()
+    put(harness, "register", {"Node": "n", "Address": "1.1.1.1", "Service": {"Service": "web"}})
+    assert len(shown(harness, path)) == len(shown(harness, f"{path}?merge-central-config")) == 1
+    assert shown(harness, f"{path}?peer=other") == []
+
+
+def test_sameness_groups_are_refused_as_in_consul() -> None:
+    reply = GatewayHarness().ask("GET", "/v1/health/service/web?sg=g")
+    text = "sameness groups are not supported in consul CE"
+    assert (reply.status, reply.text) == (500, text)
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "text"),
+    [
+        ({"Node": {"Verb": "set", "Node": {"Node": "n", "ID": "x"}}}, 400, "Bad node ID"),
+        ({"Service": {"Verb": "set", "Service": {"ID": "x"}}}, 409, "Must provide service name"),
+        ({"Service": {"Verb": "cas", "Service": MESH | {"Proxy": {}}}}, 400, "must be non-empty"),
+        ({"Service": {"Verb": "get", "Node": "n", "Service": {"ID": "x"}}}, 409, "doesn't exist"),
+        ({"Check": {"Verb": "set", "Check": {"Node": "Ann"}}}, 409, "Missing check ID"),
+        ({"Check": {"Verb": "set", "Bogus": 1}}, 400, "unknown field"),
+        ({"Check": {"Verb": "set", "Check": {"ModifyIndex": -1}}}, 400, "uint64"),
+    ],
+)
+def test_an_operation_that_makes_no_sense_says_why(
+    operation: dict[str, Any], status: int, text: str
+) -> None:
+    reply = GatewayHarness().ask("PUT", "/v1/txn", json.dumps([operation]).encode())
+    assert (reply.status, text in reply.text) == (status, True), reply.text
+
+
+def test_a_transaction_reads_the_catalog_without_a_command() -> None:
+    harness = GatewayHarness()
+    body = json.dumps([{"Node": {"Verb": "get", "Node": {"Node": "ann"}}}]).encode()
+    found = json.loads(harness.ask("PUT", "/v1/txn", body).body)["Results"]
+    assert [one["Node"]["Node"] for one in found] == ["Ann"]
+    assert harness.local.submitted == []

@@ -274,13 +274,6 @@ def test_a_failed_transaction_says_so_in_its_headers_too() -> None:
     assert (reply.status, reply.headers["X-Quorate-Error"]) == (409, "precondition")
 
 
-def test_operations_on_the_catalog_are_refused() -> None:
-    harness = GatewayHarness()
-    body = json.dumps([{"Node": {"Verb": "get", "Node": {"Node": "x"}}}]).encode()
-    reply = harness.ask("PUT", "/v1/txn", body)
-    assert (reply.status, reply.headers["X-Quorate-Error"]) == (400, "unsupported")
-
-
 # --- services ---------------------------------------------------------------------------------
 
 

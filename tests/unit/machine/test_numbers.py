@@ -37,6 +37,7 @@ TAGS_GIVEN = {
     39: "CatalogPut",
     40: "TxnUnlimited",
     41: "Txn",
+    42: "TxnMixed",
     50: "RestoreBegin",
     51: "RestoreRows",
     52: "RestoreCommit",
@@ -66,6 +67,10 @@ TABLES_GIVEN = {
 """All numbers that a table of a release ever had."""
 
 
+OPERATIONS_GIVEN = {1: "TxnOp", 2: "NodeOp", 3: "ServiceOp", 4: "CheckOp"}
+"""All numbers that a type of operations in transactions ever had."""
+
+
 def commands_of(domains: Iterable[Domain]) -> list[tuple[Domain, type[Command]]]:
     return [
         (domain, command)
@@ -92,6 +97,13 @@ def test_no_tag_of_a_command_is_ever_reused() -> None:
 
     assert len(used) == len(commands_of(DOMAINS.all))
     assert reused(used, TAGS_GIVEN) == []
+
+
+def test_no_number_of_operations_is_ever_reused() -> None:
+    used = {number: one.of.__name__ for number, one in DOMAINS.numbered.items()}
+
+    assert len(used) == len(DOMAINS.operations)
+    assert reused(used, OPERATIONS_GIVEN) == []
 
 
 def test_no_number_of_a_table_is_ever_reused() -> None:

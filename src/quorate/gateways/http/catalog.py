@@ -120,6 +120,10 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     wanted = meta_of(params)
     text = path_text(name, "service name")
 
+    if params.text("peer"):
+        read_rows(context, request, mode, no_instances, service_view)
+        return
+
     def show(instance: Instance) -> JsonView | None:
         view = service_node_view(instance.node, instance.row)
         own = {tag.lower() for tag in view["ServiceTags"]}

@@ -50,11 +50,11 @@ _NODE = (
     "id", "node", "address", "datacenter", "taggedaddresses", "nodemeta", "skipnodeupdate",
     "service", "check", "checks", "locality", "token", *_IGNORED,
 )  # fmt: skip
-_SERVICE = (
+SERVICE_FIELDS = (
     "kind", "id", "service", "tags", "address", "taggedaddresses", "meta", "port", "socketpath",
     "weights", "enabletagoverride", "proxy", "connect", "ports", "locality", *_IGNORED,
 )  # fmt: skip
-_CHECK = (
+CHECK_FIELDS = (
     "node", "checkid", "name", "status", "notes", "output", "serviceid", "servicename",
     "servicetags", "type", "interval", "timeout", "exposedport", "definition", *_IGNORED,
 )  # fmt: skip
@@ -101,13 +101,22 @@ def registration_of(value: Any, datacenter: str) -> CatalogPut:
     )
     if not (details.address or is_kept):
         raise HttpError(500, "Must provide address if SkipNodeUpdate is not set")
-    if details.id and not _UUID.fullmatch(details.id):
-        is_short = len(details.id) != _UUID_CHARS
-        why = "uuid string is wrong length" if is_short else "uuid is improperly formatted"
-        raise HttpError(500, f"Bad node ID: {why}")
+    fault = node_id_fault(details.id)
+    if fault:
+        raise HttpError(500, fault)
     service = _service(fields.get("service"), name)
     checks = _checks(fields, name)
     return CatalogPut(name, details, service, checks, keeps_node=is_kept)
+
+
+def node_id_fault(text: str) -> str:
+    """What is wrong with the id of a node, in Consul's words; empty if nothing is."""
+    if not text or _UUID.fullmatch(text):
+        return ""
+    is_short = len(text) != _UUID_CHARS
+    return (
+        f"Bad node ID: uuid {'string is wrong length' if is_short else 'is improperly formatted'}"
+    )
 
 
 def removal_of(value: Any, datacenter: str) -> Removal:
@@ -137,15 +146,29 @@ def _named_in(fields: Fields, datacenter: str) -> str:
 def _service(value: Any, node: str) -> Service | None:
     if value is None:
         return None
-    fields = fields_of(value, _SERVICE, "a service")
-    name, service = text_in(fields, "Service"), text_in(fields, "ID")
-    if not name and service:
+    fields = fields_of(value, SERVICE_FIELDS, "a service")
+    said = service_in(fields)
+    if not said.name and said.id:
         text = "Must provide service name (Service.Service) when service ID is provided"
         raise HttpError(500, text)
-    if not name:
+    if not said.name:
         return None
+    fault = service_fault(fields, said, node)
+    if fault:
+        raise HttpError(500, fault)
+    return said
+
+
+def service_in(fields: Fields) -> Service:
+    """The service of a body, whether it makes sense or not.
+
+    Raises:
+        HttpError: 501: more than is built.
+        TextError: It cannot be read.
+    """
+    name = text_in(fields, "Service")
     plain = Service(
-        service or name,
+        text_in(fields, "ID") or name,
         name,
         text_in(fields, "Kind"),
         tuple(texts_in(fields, "Tags")),
@@ -157,25 +180,24 @@ def _service(value: Any, node: str) -> Service | None:
         _weights(fields),
         switch_in(fields, "EnableTagOverride"),
     )
-    said = with_mesh(fields, plain)
+    return with_mesh(fields, plain)
+
+
+def service_fault(fields: Fields, said: Service, node: str) -> str:
+    """What is wrong with a service, in Consul's words; empty if nothing is."""
     if said.address in _UNSPECIFIED:
-        raise HttpError(500, "Invalid service address")
+        return "Invalid service address"
     fault = mesh_faults(fields, said)
     if fault:
-        raise HttpError(500, fault)
-    _check_meta(said, node)
-    return said
-
-
-def _check_meta(said: Service, node: str) -> None:
+        return fault
     for key, value in said.meta.items():
         fault = meta_fault(key, value)
         if fault:
-            raise HttpError(
-                500,
+            return (
                 f"failed inserting service: Invalid Service Meta for node {node} and "
-                f"serviceID {said.id}: Couldn't load metadata pair ('{key}', '{value}'): {fault}",
+                f"serviceID {said.id}: Couldn't load metadata pair ('{key}', '{value}'): {fault}"
             )
+    return ""
 
 
 def _tagged(fields: Fields) -> dict[str, Address]:
@@ -219,19 +241,27 @@ def _checks(fields: Fields, node: str) -> tuple[Check, ...]:
 
 
 def _check(value: Any, node: str) -> Check:
-    fields = fields_of(value, _CHECK, "a check")
-    name = text_in(fields, "Name")
-    check = text_in(fields, "CheckID") or name
-    host = text_in(fields, "Node")
+    fields = fields_of(value, CHECK_FIELDS, "a check")
+    said, host = check_in(fields), text_in(fields, "Node")
     if host and host.lower() != node.lower():
-        text = f"Node '{host}' for check '{check}' doesn't match register request node '{node}'"
+        text = f"Node '{host}' for check '{said.id}' doesn't match register request node '{node}'"
         raise HttpError(500, text)
-    if not check:
+    if not said.id:
         raise HttpError(500, f'failed inserting check on node "{node}": Missing CheckID')
+    return said
+
+
+def check_in(fields: Fields) -> Check:
+    """The check of a body, whether it makes sense or not.
+
+    Raises:
+        TextError: It cannot be read.
+    """
+    name = text_in(fields, "Name")
     definition = _definition(fields.get("definition"))
     texts_in(fields, "ServiceTags")
     return Check(
-        check,
+        text_in(fields, "CheckID") or name,
         name,
         text_in(fields, "Status") or CRITICAL,
         text_in(fields, "Notes"),

@@ -39,7 +39,12 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         mode = replace(mode, is_streamed=True)
     if not name:
         raise HttpError(400, "Missing service name")
+    if params.text("sg"):
+        raise HttpError(500, "sameness groups are not supported in consul CE")
     show = _chooser(params)
+    if params.text("peer"):
+        read_rows(context, request, mode, no_instances, service_view)
+        return
     find = partial(each_instance, name=path_text(name, "service name"))
     read_rows(context, request, mode, find, show, is_compared=bool(params.text("filter")))
 

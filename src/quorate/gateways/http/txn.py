@@ -1,4 +1,4 @@
-"""Transactions: `/v1/txn`, up to 128 operations on keys at once.
+"""Transactions: `/v1/txn`, up to 128 operations on keys and the catalog at once.
 
 Source: https://developer.hashicorp.com/consul/api-docs/txn.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from quorate.base.outcomes import Outcome
-from quorate.base.txn import TxnItem, TxnOp, TxnResult
+from quorate.base.txn import TxnItem, TxnOp, TxnResult, TxnRow
 from quorate.domains import DOMAINS
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.bodies import (
@@ -29,11 +29,17 @@ from quorate.gateways.http.kv import KvShown
 from quorate.gateways.http.params import Params, quoted
 from quorate.gateways.http.responses import JSON
 from quorate.gateways.http.streams import HERE, Batch, send_list
+from quorate.gateways.http.txncatalog import (
+    check_operation,
+    node_operation,
+    row_view,
+    service_operation,
+)
 from quorate.httpserver.request import Request
 from quorate.kv.queries import BATCH_BYTES, LIST_BYTES, LIST_ROWS
 from quorate.machine.commands import Txn
 from quorate.machine.queries import Reader
-from quorate.machine.txn import is_read_only, read
+from quorate.machine.txn import is_read_only, mixed, read
 from quorate.serving.held import work_through
 
 _KV_FIELDS = ("verb", "key", "value", "flags", "index", "session", "namespace", "partition")
@@ -56,10 +62,11 @@ def put(context: Context, request: Request, params: Params, _: bytes) -> None:
         lines = b"X-Quorate-Index: %d\r\n" % outcome.index
         _answer(context, request, outcome.value, {}, lines)
 
-    context.submit(request, Txn(tuple(ops)), then)
+    is_plain = all(isinstance(op, TxnOp) for op in ops)
+    context.submit(request, Txn(tuple(ops)) if is_plain else mixed(DOMAINS, ops), then)
 
 
-def _read(context: Context, request: Request, params: Params, ops: list[TxnOp]) -> None:
+def _read(context: Context, request: Request, params: Params, ops: list[Any]) -> None:
     mode_of(context, request, params, knows_namespaces=False)
 
     def then(reader: Reader, done: TxnResult) -> None:
@@ -103,16 +110,16 @@ def _answer(
     context.responses.value(request, {"Results": _results(done.items), **rest}, lines=lines)
 
 
-def _results(items: Iterable[TxnItem]) -> Batch:
-    return [{"KV": _shown(item)} for item in items]
+def _results(items: Iterable[TxnItem | TxnRow]) -> Batch:
+    return [{"KV": _shown(item)} if isinstance(item, TxnItem) else row_view(item) for item in items]
 
 
-def _is_long(items: tuple[TxnItem, ...]) -> bool:
+def _is_long(items: tuple[TxnItem | TxnRow, ...]) -> bool:
     return len(items) > LIST_ROWS or sum(item.size for item in items) > LIST_BYTES
 
 
-def _batches(items: tuple[TxnItem, ...]) -> Iterator[Batch]:
-    batch: list[TxnItem] = []
+def _batches(items: tuple[TxnItem | TxnRow, ...]) -> Iterator[Batch]:
+    batch: list[TxnItem | TxnRow] = []
     size = 0
     for item in items:
         batch.append(item)
@@ -137,11 +144,11 @@ def _shown(item: TxnItem) -> KvShown:
 
 # --- parsing ----------------------------------------------------------------------------------
 
-Parse = Callable[[HttpConfig, Any], TxnOp]
+Parse = Callable[[HttpConfig, Any], Any]
 """Makes an operation of what stands under the name of its kind."""
 
 
-def _operations(context: Context, value: Any) -> list[TxnOp]:
+def _operations(context: Context, value: Any) -> list[Any]:
     if value is None:
         return []
     if not is_list(value):
@@ -150,7 +157,7 @@ def _operations(context: Context, value: Any) -> list[TxnOp]:
     if len(value) > config.txn_ops_max:
         text = f"Transaction contains too many operations ({len(value)} > {config.txn_ops_max})"
         raise HttpError(413, text)
-    ops: list[TxnOp] = []
+    ops: list[Any] = []
     for item in value:
         if item is None:
             raise TextError("json: an operation is null")
@@ -178,25 +185,10 @@ def _key_operation(config: HttpConfig, value: Any) -> TxnOp:
     return op
 
 
-def _later(what: str) -> Parse:
-    def refuse(_: HttpConfig, __: Any) -> TxnOp:
-        raise HttpError(
-            400,
-            f"transactions on {what} are not served by this version, only those on keys: "
-            "use the endpoints of the catalog and the agent",
-            code="unsupported",
-        )
-
-    return refuse
-
-
 OPERATIONS: Mapping[str, Parse] = {
     "kv": _key_operation,
-    "node": _later("nodes"),
-    "service": _later("services"),
-    "check": _later("checks"),
+    "node": node_operation,
+    "service": service_operation,
+    "check": check_operation,
 }
-"""By kind, in Consul's order: of several kinds in one operation the first counts.
-
-A domain that takes part in transactions puts its own in the place of a refusal.
-"""
+"""By kind, in Consul's order: of several kinds in one operation the first counts."""
