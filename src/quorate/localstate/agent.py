@@ -278,7 +278,7 @@ class LocalAgent:
             self._go_on()
             done(None)
 
-    def watch(self, fire: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, fire: Callable[[], None]) -> Callable[[], None]:
         """Call `fire` at each change of a definition, until what is returned is called."""
         self._watchers.append(fire)
         return partial(self._unwatch, fire)

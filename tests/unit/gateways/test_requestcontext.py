@@ -64,7 +64,9 @@ def test_without_such_headers_the_node_decides(method: str, target: str) -> None
 
 EVERY_ENDPOINT = [(method, route) for route in ROUTES for method in route.handlers]
 ASKS_NOTHING = {
-    "/", "/metrics", "/v1/agent/checks", "/v1/agent/leave", "/v1/agent/members",
+    "/", "/metrics", "/v1/agent/checks", "/v1/agent/health/service/id/:id",
+    "/v1/agent/health/service/name/:name", "/v1/agent/service/:id",
+    "/v1/agent/leave", "/v1/agent/members",
     "/v1/agent/metrics", "/v1/agent/monitor", "/v1/agent/reload", "/v1/agent/self",
     "/v1/agent/services",
     "/v1/catalog/datacenters", "/v1/operator/autopilot/health", "/v1/operator/cluster",
@@ -76,6 +78,7 @@ SAYS_TOO_LITTLE = {
     "/v1/agent/check/deregister/:id", "/v1/agent/check/fail/:id", "/v1/agent/check/pass/:id",
     "/v1/agent/check/register", "/v1/agent/check/update/:id", "/v1/agent/check/warn/:id",
     "/v1/agent/service/deregister/:id", "/v1/agent/service/register",
+    "/v1/agent/maintenance", "/v1/agent/service/maintenance/:id",
     "/v1/catalog/register", "/v1/catalog/deregister",
     "/v1/operator/raft/peer", "/v1/operator/raft/transfer-leader",
     "/v1/txn",

@@ -8,6 +8,7 @@ import msgspec
 from quorate.base.context import PLAIN, PLAIN_CONSISTENT, PLAIN_STALE
 from quorate.gateways.http import (
     agent,
+    agentservice,
     caroots,
     catalog,
     catalogwrites,
@@ -90,6 +91,11 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/agent/check/update/:id", {"PUT": checks.update}),
     Route("/v1/agent/check/warn/:id", {"PUT": checks.warning}),
     Route("/v1/agent/checks", {"GET": checks.checks}),
+    Route("/v1/agent/health/service/id/:id", {"GET": agentservice.health_by_id}),
+    Route("/v1/agent/health/service/name/:name", {"GET": agentservice.health_by_name}),
+    Route("/v1/agent/maintenance", {"PUT": agentservice.node_maintenance}),
+    Route("/v1/agent/service/:id", {"GET": agentservice.service}),
+    Route("/v1/agent/service/maintenance/:id", {"PUT": agentservice.service_maintenance}),
     Route("/v1/agent/connect/ca/roots", {"GET": caroots.agent_roots}),
     Route("/v1/agent/leave", {"PUT": control.leave}),
     Route("/v1/agent/members", {"GET": agent.members}),
