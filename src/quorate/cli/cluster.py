@@ -111,7 +111,7 @@ def add(
         note(f"  quorate agent -server -node {node} -data-dir DIR -bind ADDRESS {joins}")
         if not wait_s:
             note(f"Then let it vote: quorate cluster add {node}")
-            return
+            fail(f"Error! {node} does not vote yet: it has not joined. Nothing was changed.")
     if found and all(each.voter for each in found):
         say(f"{node} is a voter already: nothing was changed")
         return

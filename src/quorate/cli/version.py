@@ -2,7 +2,7 @@
 
 from quorate.base.versions import BUILD_DATE, CONSUL_VERSION, QUORATE_VERSION
 from quorate.cli.commands import command
-from quorate.cli.output import Format, is_json, show
+from quorate.cli.output import Format, Json, is_json, show
 
 _REST = {  # fields that clients of Consul may read
     "Revision": "",
@@ -14,12 +14,12 @@ _REST = {  # fields that clients of Consul may read
 
 
 @command("version")
-def version(*, format_: Format = "pretty") -> None:
+def version(*, format_: Format = "pretty", json: Json = False) -> None:
     """Show the version of this program, and of the Consul whose API it has.
 
     Examples:
         quorate version
-        quorate version -format=json
+        quorate version -json
     """
     text = f"Quorate v{QUORATE_VERSION}\nBuild Date {BUILD_DATE}\nConsul's API of {CONSUL_VERSION}"
-    show({"Version": QUORATE_VERSION, **_REST}, [text], is_json(format_))
+    show({"Version": QUORATE_VERSION, **_REST}, [text], is_json(format_) or json)

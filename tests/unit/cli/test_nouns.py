@@ -101,6 +101,7 @@ def test_the_version_has_several_spellings(run: Run, word: str) -> None:
     assert re.match(r"Quorate v\d+\.\d+\.\d+\n", said.out)
     assert CONSUL_VERSION in said.out
     facts = json.loads(run("version", "-format=json").out)
+    assert json.loads(run("version", "-json").out) == facts
     assert (facts["Version"], facts["ConsulVersion"]) == (QUORATE_VERSION, CONSUL_VERSION)
 
 
