@@ -10,8 +10,9 @@ from typing import Annotated
 import pytest
 from msgspec.structs import asdict
 
+from quorate.agent.keys import KEYS, ValueKind
 from quorate.base import errors
-from quorate.base.config import ClusterConfig
+from quorate.base.config import ClusterConfig, Limits, Timing
 from quorate.base.numbers import TAGS
 from quorate.cli.commands import NOUNS, CliCommand, CommandGroup, load
 from quorate.gateways.http.routes import ROUTES
@@ -71,6 +72,35 @@ def test_every_cluster_setting_is_documented_with_its_default_and_what_changes_i
         for name, value in asdict(ClusterConfig()).items()
     )
     assert documented == real
+
+
+def test_every_timing_and_limit_is_documented_with_its_default() -> None:
+    """Rows of docs/operating/agent.md: | `timing.key` | default | meaning |."""
+    row = re.compile(r"^\| `((?:timing|limits)\.\w+)` \| ([\d.]+) \| [^|]+ \|$", re.MULTILINE)
+    documented = sorted(row.findall((DOCS / "operating/agent.md").read_text()))
+    real = sorted(
+        (f"{block}.{name}", str(value))
+        for block, values in {"timing": Timing(), "limits": Limits()}.items()
+        for name, value in asdict(values).items()
+    )
+    assert documented == real
+
+
+def test_every_configuration_key_that_does_something_is_documented() -> None:
+    """A key of a block may be written without the block, as in a table of its keys."""
+    pages = "".join(page.read_text() for page in DOCS.glob("[ao]p*/*.md"))
+    written = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)`?[`= ]", pages))
+    used = {
+        name for name, key in KEYS.items() if key.kind not in (ValueKind.UNUSED, ValueKind.GUARDED)
+    }
+    assert {name for name in used if not {name, *tails(name)} & written} == set()
+
+
+def tails(key: str) -> Iterator[str]:
+    """Of `a.b.c`: `b.c` and `c`."""
+    while "." in key:
+        key = key.partition(".")[2]
+        yield key
 
 
 def named_rules(module: str) -> str:
