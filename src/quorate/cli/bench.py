@@ -15,7 +15,7 @@ from quorate.client.aio.client import AsyncClient
 KEYS = 1000
 
 
-@connected("bench", "", "Error! Not measured", takes_time=True)
+@connected("bench", "", "Error! Not measured", has_progress=True)
 def bench(
     connection: ConnectionFlags,
     *,

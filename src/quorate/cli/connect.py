@@ -165,18 +165,19 @@ def connected(
     doing: str = "Error querying Consul agent",
     *,
     takes_time: bool = False,
+    has_progress: bool = False,
     is_verbatim: bool = False,
 ) -> Callable[[Callable[..., None]], CliCommand]:
     """Make a command of a function whose first argument is the connection; see `CliCommand`.
 
     `doing` begins the message of an error from the cluster. A command that `takes_time` waits by
-    its nature, or reports its progress itself.
+    its nature, and says for what; of one that `has_progress` only the lack of a leader is reported.
     """
 
     def wrapped(function: Callable[..., None]) -> CliCommand:
         def run(*words: str, **values: Any) -> None:
             connection = ConnectionFlags(**{name: values.pop(name) for name in _FIELDS})
-            reporting = waiting(connection.named, connection.reason)
+            reporting = waiting(connection.named, connection.reason, has_progress=has_progress)
             try:
                 with nullcontext() if takes_time else reporting:
                     function(connection, *words, **values)

@@ -56,7 +56,7 @@ def joined(prefix: str, key: str) -> str:
     return f"{path}/" if path and key.endswith("/") else path
 
 
-@connected("kv import", "DATA", "Error! Failed writing data", takes_time=True)
+@connected("kv import", "DATA", "Error! Failed writing data", has_progress=True)
 def import_(
     connection: ConnectionFlags,
     data: str,

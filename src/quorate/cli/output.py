@@ -113,16 +113,19 @@ def readable(size: int) -> str:
 
 
 @contextmanager
-def waiting(node: str, find_reason: Callable[[], str]) -> Generator[None]:
+def waiting(
+    node: str, find_reason: Callable[[], str], *, has_progress: bool = False
+) -> Generator[None]:
     """Report after a second that the command waits for an answer, and why, if that is known.
 
-    `find_reason` is called in a thread. If it returns "", only a terminal gets the report.
+    `find_reason` is called in a thread. If it returns "", only a terminal gets the report, and none
+    does if the command `has_progress` to show.
     """
     is_over = threading.Event()
 
     def report() -> None:
         why = find_reason()
-        if is_over.is_set() or not (why or sys.stderr.isatty()):
+        if is_over.is_set() or not (why or (sys.stderr.isatty() and not has_progress)):
             return
         what = f"waiting: {node} knows no leader: {why}" if why else f"waiting for {node} to answer"
         note(f"{what}; Ctrl-C gives up")

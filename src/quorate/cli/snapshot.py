@@ -24,7 +24,7 @@ from quorate.cli.output import (
 from quorate.gateways.http.archive import ArchiveError, verify
 
 
-@connected("snapshot save", "FILE", "Error saving snapshot", takes_time=True)
+@connected("snapshot save", "FILE", "Error saving snapshot", has_progress=True)
 def save(connection: ConnectionFlags, file: str = "", *, json: Json = False) -> None:
     """Write the whole state to FILE, which appears only when it is complete.
 
@@ -44,7 +44,7 @@ def save(connection: ConnectionFlags, file: str = "", *, json: Json = False) -> 
     show(made, [f"Saved and verified snapshot to index {index}"], json)
 
 
-@connected("snapshot restore", "FILE", "Error restoring snapshot", takes_time=True)
+@connected("snapshot restore", "FILE", "Error restoring snapshot", has_progress=True)
 def restore(connection: ConnectionFlags, file: str = "") -> None:
     """Replace the whole state of the cluster by FILE's; what is there now is lost.
 

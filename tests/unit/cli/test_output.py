@@ -51,7 +51,12 @@ def test_progress_is_silent_where_stderr_is_no_terminal(
 
 
 def shown(
-    why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_tty: bool
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    is_tty: bool,
+    has_progress: bool = False,
 ) -> str:
     """What is said of a wait that lasts until it was looked into, and a bit longer."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_tty, raising=False)
@@ -64,7 +69,7 @@ def shown(
         return why
 
     is_asked = threading.Event()
-    with output.waiting("n1:8500", ask):
+    with output.waiting("n1:8500", ask, has_progress=has_progress):
         assert is_asked.wait(HANG_S)
         asked[0].join(HANG_S)
     return capsys.readouterr().err
@@ -75,6 +80,14 @@ def test_a_long_wait_is_reported_on_a_terminal(
 ) -> None:
     text = shown("", monkeypatch, capsys, is_tty=True)
     assert text == "waiting for n1:8500 to answer; Ctrl-C gives up\n"
+
+
+def test_a_command_that_shows_its_progress_reports_a_reason_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown("", monkeypatch, capsys, is_tty=True, has_progress=True) == ""
+    said = shown("no quorum", monkeypatch, capsys, is_tty=True, has_progress=True)
+    assert said == "waiting: n1:8500 knows no leader: no quorum; Ctrl-C gives up\n"
 
 
 def test_a_wait_without_a_reason_is_not_reported_to_a_file(
