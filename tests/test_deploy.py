@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import uvloop
@@ -15,6 +16,8 @@ from quorate.agent import run as agent
 from quorate.base import measured
 from quorate.base.metrics import Metric, MetricKind, Unit
 from quorate.cli.agent import parse_flags
+from quorate.gateways.dns.config import DnsConfig
+from quorate.gateways.dns.server import DnsServer
 from quorate.gateways.http.metrics import exposition
 from tests.integration.oneloop import Cluster
 from tests.unit.gateways.harness import GatewayHarness
@@ -29,7 +32,8 @@ def measured_metrics() -> list[Metric]:
 
     async def play() -> list[Metric]:
         async with Cluster(1) as cluster:
-            return cluster.nodes[0].local.metrics()
+            local = cluster.nodes[0].local
+            return [*local.metrics(), *DnsServer(local, Mock(), DnsConfig()).metrics()]
 
     return uvloop.run(play())
 
