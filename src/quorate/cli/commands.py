@@ -27,6 +27,7 @@ NOUNS = {
     "kv": "Read and write keys.",
     "leave": "Make a node leave its cluster, and stop.",
     "lock": "Run a command while holding a lock.",
+    "maint": "Take a node or a service out of service for a while.",
     "members": "List the nodes of the cluster.",
     "monitor": "Follow the log of a node.",
     "reload": "Make a node read its configuration again.",

@@ -37,7 +37,7 @@ _NEAR = 0.5
 NOT_BUILT = frozenset(
     {
         "acl", "config", "connect", "debug", "event", "exec", "intention",
-        "keyring", "login", "logout", "maint", "peering", "resource", "rtt", "tls",
+        "keyring", "login", "logout", "peering", "resource", "rtt", "tls",
         "troubleshoot",
     }
 )  # fmt: skip

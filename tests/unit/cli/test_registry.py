@@ -1,4 +1,4 @@
-"""`catalog`, `services`, `watch` and `keygen`: what they ask for, and what they say."""
+"""`catalog`, `services`, `maint`, `watch`, `keygen`: what they ask for, and what they say."""
 
 import base64
 import json
@@ -248,6 +248,56 @@ def test_a_handler_gets_each_state_and_a_failure_is_no_end(
 )
 def test_what_cannot_be_watched_is_named(run: Run, words: str, text: str) -> None:
     assert run("watch", *words.split()) == (1, "", text)
+
+
+# --- maint ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "query", "said"),
+    [
+        (["-enable"], "maintenance", {"enable": "true"}, "Node maintenance is now enabled\n"),
+        (["-disable"], "maintenance", {"enable": "false"}, "Node maintenance is now disabled\n"),
+        (
+            ["-enable", "-service=a/b", "-reason=why so"],
+            "service/maintenance/a%2Fb",
+            {"enable": "true", "reason": "why so"},
+            'Service maintenance is now enabled for "a/b"\n',
+        ),
+    ],
+)
+def test_maintenance_begins_and_ends(
+    run: Run, api: Api, words: list[str], path: str, query: dict[str, str], said: str
+) -> None:
+    assert run("maint", *words) == (0, said, "")
+    assert api.asked == [("PUT", f"/v1/agent/{path}", None, query)]
+
+
+def test_what_is_in_maintenance_is_shown(run: Run, api: Api) -> None:
+    api.replies["/v1/agent/self"] = {"Config": {"NodeName": "n1"}}
+    api.replies["/v1/agent/checks"] = {"service:web": {"Notes": "", "ServiceID": "web"}}
+    assert run("maint") == (0, "", "")
+    assert json.loads(run("maint", "-json").out) == {"node": None, "services": {}}
+    api.replies["/v1/agent/checks"] = {
+        "_node_maintenance": {"Notes": "disks", "ServiceID": ""},
+        "_service_maintenance:web": {"Notes": "why", "ServiceID": "web"},
+    }
+    assert run("maint").out == (
+        "Node:\n  Name:   n1\n  Reason: disks\n\nService:\n  ID:     web\n  Reason: why\n\n"
+    )
+    assert json.loads(run("maint", "-json").out) == {"node": "disks", "services": {"web": "why"}}
+
+
+def test_maintenance_that_makes_no_sense_is_refused(run: Run, api: Api) -> None:
+    for words, text in (
+        (["-enable", "-disable"], "Only one of -enable or -disable may be provided\n"),
+        (["-reason=x"], "Reason may only be provided with -enable\n"),
+        (["-service=x"], "Service requires either -enable or -disable\n"),
+    ):
+        assert run("maint", *words) == (1, "", text)
+    api.replies["/v1/agent/service/maintenance/x"] = RequestError("bad_request", "Unknown service")
+    said = run("maint", "-enable", "-service=x")
+    assert said == (1, "", "Error enabling service maintenance: Unknown service\n")
 
 
 def test_a_key_has_32_random_bytes(run: Run) -> None:
