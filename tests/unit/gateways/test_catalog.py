@@ -30,6 +30,41 @@ def test_each_server_is_an_instance_of_the_service_consul() -> None:
     assert json.loads(harness.ask("GET", "/v1/catalog/datacenters").body) == ["dc1"]
 
 
+@pytest.mark.parametrize("path", ["catalog/service", "catalog/connect", "health/service",
+                                  "health/connect", "health/ingress"])  # fmt: skip
+def test_services_of_a_peer_are_none_for_no_cluster_is_peered(path: str) -> None:
+    harness = GatewayHarness()
+    harness.local.register(ME)
+    service = {"Service": "web", "Port": 80, "Connect": {"Native": True}}
+    body = json.dumps({"Node": "n", "Address": "10.0.0.9", "Service": service}).encode()
+    assert harness.ask("PUT", "/v1/catalog/register", body).status == 200
+    answer = harness.ask("GET", f"/v1/{path}/web?peer=other")
+    assert (answer.status, answer.body) == (200, b"[]")
+    assert int(answer.headers["X-Consul-Index"]) > 0
+    local = harness.ask("GET", f"/v1/{path}/web?peer=")
+    assert len(json.loads(local.body)) == ("ingress" not in path)
+
+
+@pytest.mark.parametrize("path", ["catalog/service", "health/service"])
+def test_services_of_a_peer_do_not_change_with_those_here(path: str) -> None:
+    harness = GatewayHarness()
+    harness.local.register(ME)
+    target = f"/v1/{path}/web?peer=other"
+    index = harness.ask("GET", target).headers["X-Consul-Index"]
+    harness.post("GET", f"{target}&index={index}&wait=5s")
+    harness.local.register(BOB)
+    assert harness.replies() == []
+
+
+@pytest.mark.parametrize("path", ["service", "connect", "ingress"])
+def test_sameness_groups_are_refused(path: str) -> None:
+    harness = GatewayHarness()
+    harness.local.register(ME)
+    answer = harness.ask("GET", f"/v1/health/{path}/consul?sg=group")
+    text = b"sameness groups are not supported in consul CE"
+    assert (answer.status, answer.body) == (500, text)
+
+
 def test_the_service_of_the_servers_is_not_the_agents() -> None:
     harness = GatewayHarness()
     harness.local.register(ME)

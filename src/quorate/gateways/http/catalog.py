@@ -20,7 +20,7 @@ from quorate.catalog.queries import (
 )
 from quorate.catalog.tables import SERVICES, InstanceRow, NodeRow
 from quorate.gateways.http import filters
-from quorate.gateways.http.blocking import ERROR_LINES, mode_of
+from quorate.gateways.http.blocking import ERROR_LINES, Mode, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
@@ -119,6 +119,9 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     tags = [tag.lower() for tag in params.all("tag")]
     wanted = meta_of(params)
     text = path_text(name, "service name")
+    if is_of_peer(params):
+        read_none(context, request, mode)
+        return
 
     if params.text("peer"):
         read_rows(context, request, mode, no_instances, service_view)
@@ -165,6 +168,9 @@ def connect(context: Context, request: Request, params: Params, name: bytes) -> 
         raise HttpError(400, "Missing service name")
     keep = filter_of(params, filters.SERVICE_NODE, ERROR_LINES)
     find = in_mesh(path_text(name, "service name"))
+    if is_of_peer(params):
+        read_none(context, request, mode)
+        return
 
     def show(instance: Instance | None) -> JsonView | None:
         if instance is None:
@@ -197,6 +203,16 @@ def gateway_services(context: Context, request: Request, params: Params, name: b
         raise HttpError(400, "Missing gateway name")
     path_text(name, "gateway name")
     read_rows(context, request, mode, no_instances, service_view)
+
+
+def is_of_peer(params: Params) -> bool:
+    """Whether services of another cluster are asked for that this one is peered with."""
+    return params.text("peer") != ""
+
+
+def read_none(context: Context, request: Request, mode: Mode) -> None:
+    """Respond with no service: no cluster can be peered. A blocking query waits to its end."""
+    read_rows(context, request, mode, no_instances, service_view, is_compared=True)
 
 
 def no_instances(reading: Reader) -> Answer[Iterator[InstanceRow]]:

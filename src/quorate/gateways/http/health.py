@@ -21,7 +21,14 @@ from quorate.catalog.queries import (
 from quorate.catalog.tables import CheckRow
 from quorate.gateways.http import filters
 from quorate.gateways.http.blocking import ERROR_LINES, mode_of
-from quorate.gateways.http.catalog import has_meta, in_mesh, meta_of, no_instances
+from quorate.gateways.http.catalog import (
+    has_meta,
+    in_mesh,
+    is_of_peer,
+    meta_of,
+    no_instances,
+    read_none,
+)
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
@@ -39,18 +46,18 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
         mode = replace(mode, is_streamed=True)
     if not name:
         raise HttpError(400, "Missing service name")
-    if params.text("sg"):
-        raise HttpError(500, "sameness groups are not supported in consul CE")
     show = _chooser(params)
-    if params.text("peer"):
-        read_rows(context, request, mode, no_instances, service_view)
-        return
     find = partial(each_instance, name=path_text(name, "service name"))
+    if is_of_peer(params):
+        read_none(context, request, mode)
+        return
     read_rows(context, request, mode, find, show, is_compared=bool(params.text("filter")))
 
 
 def _chooser(params: Params) -> Callable[[Instance | None], JsonView | None]:
     """How an instance is shown, if it is what the parameters ask for."""
+    if params.text("sg"):
+        raise HttpError(500, "sameness groups are not supported in consul CE")
     is_passing = _passing(params)
     keep = filter_of(params, filters.INSTANCE)
     tags = [tag.lower() for tag in params.all("tag")]
@@ -152,6 +159,9 @@ def connect(context: Context, request: Request, params: Params, name: bytes) -> 
         raise HttpError(400, "Missing service name")
     show = _chooser(params)
     find = in_mesh(path_text(name, "service name"))
+    if is_of_peer(params):
+        read_none(context, request, mode)
+        return
     read_rows(context, request, mode, find, show, is_compared=True)
 
 
