@@ -20,7 +20,12 @@ FACTS = {
 }
 NEEDS_PROCESS = {"async", "await", "pending", "sleep", "retry", "dns"}
 
-NEEDS_AN_AGENT = {"catalog-anti-entropy", "catalog-services-fresh"}
+NEEDS_AN_AGENT = {
+    "catalog-anti-entropy",
+    "catalog-services-fresh",
+    "health-maintenance-status",
+    "http-empty-reply",
+}
 
 
 def is_timeless(case: dict[str, Any]) -> bool:
