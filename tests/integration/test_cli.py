@@ -115,6 +115,19 @@ def test_a_tree_is_exported_and_imported_as_it_was(shell: Shell) -> None:
     assert copied == json.loads(exported)
 
 
+def test_keys_that_no_path_carries_are_exported_and_imported_too(shell: Shell) -> None:
+    keys = ["bare//b", "bare/./c", "bare/../d", "bare/line\nend\ttab", "bare/plain"]
+    sets = [{"KV": {"Verb": "set", "Key": key, "Value": "MQ==", "Flags": 7}} for key in keys]
+    shell.good("txn", "-", stdin=json.dumps(sets))
+    exported = shell.good("kv", "export", "bare/")
+    assert {row["key"] for row in json.loads(exported)} == set(keys)
+    shell.good("kv", "delete", "-recurse", "bare/")
+    assert json.loads(shell.good("kv", "export", "bare/")) == []
+    shell.good("kv", "import", "-", stdin=exported)
+    assert json.loads(shell.good("kv", "export", "bare/")) == json.loads(exported)
+    shell.good("kv", "delete", "-recurse", "bare/")
+
+
 @pytest.mark.parametrize("key", ["100%", "q?x=1&y#z", "no-break\u00a0space", "日本/鍵😀", "dir/"])
 def test_a_key_of_any_characters_goes_round(shell: Shell, key: str) -> None:
     shell.good("kv", "put", f"odd/{key}", key)

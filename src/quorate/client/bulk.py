@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from quorate.base.errors import QuorateError
+from quorate.base.errors import QuorateError, RequestError
 from quorate.client.aio.client import AsyncClient
+from quorate.client.requests import fits_path
 
 WRITERS = 64  # concurrent puts, which share a node's bundles; more gain nothing
 DEADLINE_S = 30.0
@@ -24,7 +25,7 @@ def write_all(
 
     async def write(client: AsyncClient) -> None:
         for key, value, flags in waiting:
-            await client.kv.put(key, value, flags=flags)
+            await _put(client, key, value, flags)
             done()
 
     async def write_together() -> None:
@@ -37,3 +38,13 @@ def write_all(
                 raise group.exceptions[0] from None
 
     asyncio.run(write_together())
+
+
+async def _put(client: AsyncClient, key: str, value: bytes, flags: int) -> None:
+    """Write a key; by a transaction if no path can carry it, which only transactions write."""
+    if fits_path(key):
+        await client.kv.put(key, value, flags=flags)
+        return
+    done = await client.txn().put(key, value, flags=flags).commit()
+    if not done:
+        raise RequestError("bad_request", f"key {key!r}: {done.faults[0].text}")

@@ -91,6 +91,11 @@ def encode(request: ClientRequest, host_lines: bytes) -> bytes:
     return b"".join((request.head, host_lines, b"Content-Length: 0\r\n\r\n"))
 
 
+def fits_path(key: str) -> bool:
+    """Whether the path of a request can carry a key; a transaction carries any."""
+    return not (_UNCLEAN.search(key) or _UNPRINTABLE.search(key))
+
+
 def kv_path(key: str) -> bytes:
     """The path of a key, quoted.
 
