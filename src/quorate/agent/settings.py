@@ -48,6 +48,13 @@ UNIX = "unix://"
 SYNCS: tuple[SyncMode, ...] = get_args(SyncMode)
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_OWN_HEADER = re.compile(
+    r"(connection|content-(encoding|length|type)|date|keep-alive|trailer|transfer-encoding|upgrade"
+    r"|x-(consul|quorate)-.*)",
+    re.IGNORECASE,
+)
+"""Headers that the node sets by itself: with a second one a client could not read an answer."""
 _DATACENTER = re.compile(r"[a-z0-9_-]+")
 _UUID = re.compile("-".join(f"[0-9a-fA-F]{{{count}}}" for count in (8, 4, 4, 4, 12)))
 _IN_DNS = re.compile(r"[A-Za-z0-9-]+")
@@ -376,10 +383,17 @@ class _Builder:
 
     def _response_headers(self) -> tuple[tuple[str, str], ...]:
         given: dict[str, str] = self._get("http_config.response_headers", {})
+        found: list[tuple[str, str]] = []
         for name, value in given.items():
-            if not _HEADER.fullmatch(name) or "\r" in value or "\n" in value:
+            if not _HEADER.fullmatch(name) or _CONTROL.search(value):
                 self.faults.append(f"http_config.response_headers: {name!r} cannot be a header")
-        return tuple(given.items())
+            elif _OWN_HEADER.fullmatch(name):
+                self.warnings.append(
+                    f"http_config.response_headers: the node sets {name} itself; it is left out"
+                )
+            else:
+                found.append((name, value))
+        return tuple(found)
 
     def _join(self, server_port: int) -> tuple[str, ...]:
         """The server ports of other nodes. A host without a port means the port of this node."""

@@ -121,6 +121,28 @@ def test_a_format_that_is_given_holds_for_every_file(tmp_path: Path) -> None:
     assert "must be one of hcl, json, toml, not yaml" in refused(tmp_path, "-config-format yaml")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Content-Length", "transfer-encoding", "Connection", "Content-Type", "Date", "X-Consul-Index"],
+)
+def test_a_header_that_the_node_sets_itself_is_left_out_and_told(tmp_path: Path, name: str) -> None:
+    headers = {name: "5", "X-A": "b", "Vary": "Origin"}
+    block = {"http_config": {"response_headers": headers}}
+    settings, warnings = read(tmp_path, "-dev", a=block)
+    assert settings.http.response_headers == (("X-A", "b"), ("Vary", "Origin"))
+    assert warnings == [
+        f"http_config.response_headers: the node sets {name} itself; it is left out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("A B", "x"), ("", "x"), ("A", "x\r\nB: y"), ("A", "x\0"), ("A", "\x7f")]
+)
+def test_what_cannot_be_a_header_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    block = {"http_config": {"response_headers": {name: value}}}
+    assert f"{name!r} cannot be a header" in refused(tmp_path, "-dev", a=block)
+
+
 def test_blocks_of_hcl_are_blocks_however_often_they_come(tmp_path: Path) -> None:
     (tmp_path / "a.hcl").write_text(
         'node_meta { a = "1" }\nports { http = 9500 }\nports = { server = 9300 }\n'
