@@ -319,6 +319,23 @@ def test_a_command_that_ignores_the_end_is_killed(shell: Shell) -> None:
     orphan.until(set())
 
 
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("/", ".lock"),
+        ("/locks//path/", "locks/path/.lock"),
+        ("locks/./x/../path", "locks/path/.lock"),
+    ],
+)
+def test_the_prefix_of_a_lock_is_a_path(shell: Shell, prefix: str, key: str) -> None:
+    holder = shell.start("lock", "-pass-stdin", prefix, "echo in; read x")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "in\n"
+    assert "Session" in shell.good("kv", "get", "-detailed", key)
+    holder.communicate("go\n", timeout=HANG_S)
+    assert holder.returncode == 0
+
+
 def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
     orphan = Orphan(shell, "locks/ctrl-c", "exec sleep 60")
     orphan.process.send_signal(signal.SIGINT)
@@ -327,7 +344,7 @@ def test_ctrl_c_during_a_command_is_seen_in_the_exit_code(shell: Shell) -> None:
     assert shell.run("kv", "get", "locks/ctrl-c/.lock")[0] == 1
 
 
-@pytest.mark.parametrize("number", ["INT", "TERM"])
+@pytest.mark.parametrize("number", ["INT", "TERM", "HUP", "QUIT"])
 def test_who_waits_for_a_lock_can_be_stopped_by_a_signal(shell: Shell, number: str) -> None:
     key = f"locks/waiter-{number}"
     holder = shell.start("lock", "-pass-stdin", key, "echo in; read x")
@@ -337,9 +354,9 @@ def test_who_waits_for_a_lock_can_be_stopped_by_a_signal(shell: Shell, number: s
     wait_for_sessions(shell, key, 2)
     waiter.send_signal(signal.Signals[f"SIG{number}"])
     out, _ = waiter.communicate(timeout=HANG_S)
-    assert waiter.returncode != 0
-    assert out == ""
-    wait_for_sessions(shell, key, 1)
+    expected = 130 if number == "INT" else -signal.Signals[f"SIG{number}"]
+    assert (waiter.returncode, out) == (expected, "")
+    assert shell.good("session", "list").count(key) == 1  # that of the holder
 
     holder.communicate("go\n", timeout=HANG_S)
     failing = ("lock", "-timeout=60s", "-child-exit-code", key, "exit 7")

@@ -2,10 +2,11 @@
 
 import asyncio
 import math
+import posixpath
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 from quorate.base.errors import QuorateError
 from quorate.cli.connect import ConnectionFlags, connected
@@ -27,6 +28,7 @@ lock may be lost without a notice yet: the cluster is queried before the next on
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
+_CANCELLING = _ENDING - {signal.SIGINT}  # asyncio cancels for SIGINT by itself
 
 
 @connected("lock", "PREFIX COMMAND...", "Error! Lock not taken", takes_time=True, is_verbatim=True)
@@ -58,29 +60,24 @@ def lock(
         fail("Key prefix and child command must be specified")
     if n < 1:
         fail("Lock holder limit must be positive")
-    prefix, command = words[0].strip("/"), list(words[1:])
+    prefix, command = cleaned(words[0]), list(words[1:])
     wait_s = durations.parse(timeout) or durations.parse(try_) or math.inf
     connection.client.close()  # it has reported an unreachable node
     command = ["/bin/sh", "-c", " ".join(command)] if shell else command
     job = LockRequest(prefix, n, name, wait_s, is_verbose=verbose)
     guard = fork_guard(command, passes_stdin=pass_stdin)  # before there is another thread
-    try:
-        failure, forwarded = asyncio.run(_run(connection.node, connection.secret, job, guard))
-    except SemaphoreError as error:
-        fail(error.text + f": say -n={error.limit}" * bool(error.limit))
-    except LockHeldError as error:
-        job.tell(error.text)
-        fail("Shutdown triggered or timeout during lock acquisition")
-    except LockLostError as error:
-        fail(f"Lock lost, the command was stopped: {error.text}")
-    finally:
-        guard.close()
+    failure, forwarded = _run_until_ended(connection, job, guard)
     if failure:
         note(f"Error running handler: {failure}")
     if forwarded:
         raise SystemExit(EXIT_SIGNAL + forwarded[-1])
     if failure and child_exit_code:
         raise SystemExit(EXIT_CHILD)
+
+
+def cleaned(prefix: str) -> str:
+    """A prefix as the path it means, as in Consul: `/a//b/` and `a/b` are the same lock."""
+    return posixpath.normpath(f"/{prefix}").lstrip("/")
 
 
 class LockRequest(NamedTuple):
@@ -92,6 +89,11 @@ class LockRequest(NamedTuple):
     wait_s: float
     is_verbose: bool
 
+    @property
+    def key(self) -> str:
+        """The key of a lock that one process holds."""
+        return posixpath.join(self.prefix, ".lock")
+
     def tell(self, text: str) -> None:
         """Print progress, if that is wanted."""
         if self.is_verbose:
@@ -102,15 +104,58 @@ Ended = tuple[str, Sequence[signal.Signals]]
 """Why the command failed, empty if it succeeded; and the signals that it was forwarded."""
 
 
-async def _run(node: str, token: str, job: LockRequest, guard: Guard) -> Ended:
+def _run_until_ended(connection: ConnectionFlags, job: LockRequest, guard: Guard) -> Ended:
+    ended_by: list[signal.Signals] = []
+    try:
+        return asyncio.run(_run(connection.node, connection.secret, job, guard, ended_by))
+    except SemaphoreError as error:
+        fail(error.text + f": say -n={error.limit}" * bool(error.limit))
+    except LockHeldError as error:
+        job.tell(error.text)
+        fail("Shutdown triggered or timeout during lock acquisition")
+    except LockLostError as error:
+        fail(f"Lock lost, the command was stopped: {error.text}")
+    except asyncio.CancelledError:
+        if not ended_by:
+            raise
+    finally:
+        guard.close()
+    signal.signal(ended_by[0], signal.SIG_DFL)
+    signal.raise_signal(ended_by[0])
+    raise SystemExit(EXIT_SIGNAL + ended_by[0])
+
+
+async def _run(
+    node: str, token: str, job: LockRequest, guard: Guard, ended_by: list[signal.Signals]
+) -> Ended:
+    _cancel_by_signals(ended_by)
     semaphore = f"semaphore (limit {job.limit}) at prefix: {job.prefix}"
-    job.tell(f"Setting up {semaphore if job.limit > 1 else f'lock at path: {job.prefix}/.lock'}")
+    job.tell(f"Setting up {semaphore if job.limit > 1 else f'lock at path: {job.key}'}")
     async with AsyncClient(node, token=token) as client:
         async with _held(client, job) as held:
+            await asyncio.sleep(0)  # a signal that came meanwhile cancels here
             job.tell("Lock taken, running the command")
             ended = await _run_command(client, held, guard)
         job.tell("Lock given back")
     return ended
+
+
+def _cancel_by_signals(ended_by: list[signal.Signals]) -> None:
+    """Let a signal cancel this task, which then ends its session; a second one ends the process.
+
+    It adds the signal to `ended_by`. While the command runs, signals are for the command.
+    """
+    loop = asyncio.get_running_loop()
+    task = cast("asyncio.Task[Ended]", asyncio.current_task())
+
+    def cancel(number: signal.Signals) -> None:
+        ended_by.append(number)
+        loop.remove_signal_handler(number)
+        task.cancel()
+
+    for number in _CANCELLING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup
+            loop.add_signal_handler(number, cancel, number)
 
 
 @asynccontextmanager
@@ -122,7 +167,7 @@ async def _held(client: AsyncClient, job: LockRequest) -> AsyncGenerator[Held, N
         async with semaphore as held:
             yield held
         return
-    key = f"{job.prefix}/.lock"
+    key = job.key
     async with client.lock(key, value=name, ttl_s=TTL_S, wait_s=wait_s) as held:
         yield held
     entry = await client.kv.get(key)

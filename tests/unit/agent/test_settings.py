@@ -125,7 +125,9 @@ def test_a_format_that_is_given_holds_for_every_file(tmp_path: Path) -> None:
     "name",
     ["Content-Length", "transfer-encoding", "Connection", "Content-Type", "Date", "X-Consul-Index"],
 )
-def test_a_header_that_the_node_sets_itself_is_left_out_and_told(tmp_path: Path, name: str) -> None:
+def test_a_header_that_the_node_sets_itself_is_left_out_with_a_warning(
+    tmp_path: Path, name: str
+) -> None:
     headers = {name: "5", "X-A": "b", "Vary": "Origin"}
     block = {"http_config": {"response_headers": headers}}
     settings, warnings = read(tmp_path, "-dev", a=block)
