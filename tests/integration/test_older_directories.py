@@ -125,6 +125,11 @@ def test_the_indexes_of_tables_of_format_2_are_what_they_were(
         assert before["/v1/kv/?recurse"] != before["/v1/session/list"]
 
 
+def said(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row says: the build that wrote the directory showed null for what is left out now."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
 @pytest.mark.parametrize(
     ("archive", "prepare"),
     [
@@ -146,7 +151,9 @@ def test_services_of_format_3_are_shown_as_they_were_and_go_on(
         shown = json.loads((tmp_path / "shown.json").read_text())
         for node in cluster.nodes:
             content, index = asked(node, "GET", "/v1/catalog/service/web")
-            assert json.loads(content) == shown["/v1/catalog/service/web"]
+            assert list(map(said, json.loads(content))) == list(
+                map(said, shown["/v1/catalog/service/web"])
+            )
             assert index == before["/v1/health/service/web"]
             names = json.loads(asked(node, "GET", "/v1/catalog/services")[0])
             assert names == shown["/v1/catalog/services"]

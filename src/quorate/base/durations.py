@@ -4,12 +4,16 @@ SECOND_NS = 1_000_000_000
 _UNITS_NS = (("ms", 1_000_000), ("µs", 1000), ("ns", 1))
 
 
+NO_DURATION = "0s"
+"""How Go spells 0."""
+
+
 def go_duration(duration: int) -> str:
     """Nanoseconds as Go spells them: `24h0m0s`, `1.5s`, `250ms`."""
     if duration < 0:
         return "-" + go_duration(-duration)
     if duration == 0:
-        return "0s"
+        return NO_DURATION
     if duration < SECOND_NS:
         for unit, size in _UNITS_NS:
             if duration >= size:

@@ -16,6 +16,7 @@ from operator import attrgetter
 import msgspec
 
 from quorate.base.command import Command
+from quorate.base.durations import NO_DURATION
 from quorate.base.results import StateView
 from quorate.catalog.commands import (
     CatalogPut,
@@ -38,7 +39,8 @@ from quorate.localstate.pending import Key, check_key, service_key
 from quorate.localstate.state import LocalState
 from quorate.monitoring.checks import STATUSES
 
-_COMPARED = attrgetter("name", "status", "notes", "service_id", "type", "interval", "timeout")
+_COMPARED = attrgetter("name", "status", "notes", "service_id", "type")
+_DURATIONS = attrgetter("interval", "timeout")
 
 PIECE = 64
 """Entries that one step compares."""
@@ -160,12 +162,20 @@ class FullComparison:
 
 
 def _is_equal(check: LocalCheck, row: CheckRow | None, *, ignores_output: bool = False) -> bool:
-    """Whether the row says the same; an output that waits to be sent may differ."""
+    """Whether the row says the same; an output that waits to be sent may differ.
+
+    Rows of format 5 and older have no durations: that they are zero need not be written into each.
+    """
     if row is None:
         return False
     want = catalog_check(check)
     return (
         _COMPARED(row) == _COMPARED(want)
+        and all(map(_is_same_duration, _DURATIONS(row), _DURATIONS(want)))
         and row.service_name == check.service_name
         and (ignores_output or check.is_output_due or row.output == want.output)
     )
+
+
+def _is_same_duration(one: str, other: str) -> bool:
+    return one == other or {one, other} == {"", NO_DURATION}

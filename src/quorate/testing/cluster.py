@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
@@ -346,6 +347,8 @@ class Cluster:
             for node in self.nodes:
                 self.start(node)
             self.wait_until_ready()
+            for node in self.nodes:
+                _forget_registrations(node)
             self._restore()
         except (QuorateError, OSError):
             self._replace()
@@ -475,6 +478,19 @@ class AsyncCluster:
     async def reset(self) -> None:
         """See `Cluster.reset`."""
         await asyncio.to_thread(self._cluster.reset)
+
+
+def _forget_registrations(node: ClusterNode) -> None:
+    """Have an agent forget its services and checks: it would put them back into the catalog."""
+    with Client(node.endpoint) as client:
+        for kind in ("service", "check"):  # the checks of a service go with it
+            for name in _keys(client.call("GET", f"/v1/agent/{kind}s").body):
+                client.call("PUT", f"/v1/agent/{kind}/deregister/{quote(name, safe='')}")
+
+
+def _keys(entries: bytes) -> list[str]:
+    rows: dict[str, object] = msgspec.json.decode(entries)
+    return list(rows)
 
 
 def _names(catalog: bytes) -> set[str]:
