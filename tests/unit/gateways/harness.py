@@ -150,6 +150,7 @@ class FakeLocal:
         return [
             measured.LOOP_TURNS_TOTAL.of(3),
             measured.LOOP_LAG_MAX_SECONDS.of(0.25),
+            measured.IS_LEADER.of(True),
             measured.APPLY_SECONDS.of(durations),
             measured.ROLE.by_label({"leader": 1.0, "learner": 0.0}),
         ]

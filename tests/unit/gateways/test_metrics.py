@@ -75,6 +75,13 @@ def test_json_has_a_list_for_each_kind() -> None:
     assert body["Points"] == []
 
 
+def test_every_value_in_json_is_a_number_for_clients_that_insist() -> None:
+    body = json.loads(GatewayHarness().ask("GET", "/v1/agent/metrics").body)
+    values = {each["Name"]: each["Value"] for each in body["Gauges"]}
+    assert values["quorate.is_leader"] == 1
+    assert {name for name, value in values.items() if type(value) not in {int, float}} == set()
+
+
 def test_requests_count_by_route_method_and_class_of_status() -> None:
     harness = GatewayHarness()
     harness.ask("PUT", "/v1/kv/a", b"1")

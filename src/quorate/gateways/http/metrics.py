@@ -123,7 +123,8 @@ def _as_json(metrics: Sequence[Metric]) -> dict[str, Any]:
             elif metric.kind is MetricKind.COUNTER:
                 body["Counters"].append(_summary(name, value, value, labels))
             else:
-                value = value if value < float("inf") else -1  # JSON has no infinity
+                # JSON has no infinity, and clients take a number only, so no bool either
+                value = +value if value < float("inf") else -1
                 body["Gauges"].append({"Name": name, "Value": value, "Labels": labels})
     return body
 
