@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import msgspec
@@ -12,10 +13,13 @@ import pytest
 from quorate.base.domain import Domain
 from quorate.domains import DOMAINS
 from quorate.machine.engine import assembled
+from quorate.sim.cluster import Make, SimCluster
 from quorate.sim.faults import FAULTS, Fault
 from quorate.sim.minimise import minimise
 from quorate.sim.run import run
 from quorate.sim.swarm import HORIZON_S, Plan, plan_of
+from quorate.sim.workload import WorkloadProfile
+from quorate.sim.world import World
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -34,6 +38,25 @@ def test_a_session_does_not_expire_before_its_logged_time() -> None:
 def test_an_output_alone_wakes_nobody_and_need_not() -> None:
     """It takes no index (CTG-4): this seed changes one that a client waits for."""
     assert run(plan_of(1012)).failure == ""
+
+
+def test_a_link_that_flaps_stops_when_faults_end() -> None:
+    """A fault that had not ended by then went on: seed 2501673, two nodes that never met again."""
+    world = World("flapping")
+    cluster = SimCluster(world, Make(profile=WorkloadProfile(clients=0)))
+    cluster.start()
+    world.run(5.0)
+    fault = Fault(0.0, "flapping", 100.0, 1)
+    assert FAULTS["flapping"](cluster, Random(1), fault) is not None
+    names = list(cluster.hosts)
+
+    def is_cut() -> bool:
+        return any(cluster.network.is_cut(one, other) for one in names for other in names)
+
+    assert world.run_while(lambda: not is_cut(), world.now + 10.0)
+    cluster.end_faults()
+    assert not is_cut()
+    assert not world.run_while(lambda: not is_cut(), world.now + 10.0)
 
 
 @pytest.mark.slow

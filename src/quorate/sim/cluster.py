@@ -88,6 +88,7 @@ class SimCluster:
         self.has_old_copies = False  # some directory may lack what its node reported to hold
         self.guarded_until_s = 0.0  # no new fault before
         self.faults_active = 0
+        self.are_faults_over = False
         names = names[: make.initial_nodes + make.spares]
         for place, name in enumerate(names):
             self.hosts[name] = self._host(name, place, tuple(names[: make.initial_nodes]))
@@ -326,6 +327,7 @@ class SimCluster:
 
     def end_faults(self) -> None:
         """End all faults: the liveness phase begins."""
+        self.are_faults_over = True
         self.network.heal_all()
         self.gateway.failing.is_over = True
         for host in self.hosts.values():

@@ -99,7 +99,7 @@ def _flapping(cluster: SimCluster, rng: Random, fault: Fault) -> Undo | None:
     state = {"is_cut": False, "is_over": False}
 
     def flap() -> None:
-        if state["is_over"]:
+        if state["is_over"] or cluster.are_faults_over:
             return
         (cluster.network.heal if state["is_cut"] else cluster.network.cut)(pairs)
         state["is_cut"] = not state["is_cut"]
