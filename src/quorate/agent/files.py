@@ -8,6 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any, cast
@@ -124,13 +125,17 @@ class ConfigValues:
 
     def _files_of(self, folder: Path) -> list[Path]:
         try:
-            inside = sorted(entry for entry in folder.iterdir() if not entry.is_dir())
+            inside = sorted(folder.iterdir())
         except OSError as error:
             self.faults.append(f"cannot read the folder {folder}: {error.strerror}")
             return []
         files: list[Path] = []
         for entry in inside:
-            if not self._format and entry.suffix[1:] not in _READERS:
+            if entry.is_dir():
+                if not _holds_configuration(entry):
+                    continue
+                why = "it is a folder within one"
+            elif not self._format and entry.suffix[1:] not in _READERS:
                 why = f"its name must end in one of {_FORMATS_TEXT}, or -config-format be given"
             elif entry.exists() and not entry.is_file():
                 why = "it is no file"  # opening a pipe would block until somebody writes to it
@@ -139,6 +144,15 @@ class ConfigValues:
                 continue
             self.warnings.append(f"{entry} is not read: {why}")
         return files
+
+
+def _holds_configuration(folder: Path) -> bool:
+    """Whether a user may think that this folder is read; those of a mount are hidden."""
+    if folder.name.startswith("."):
+        return False
+    with suppress(OSError):
+        return any(entry.suffix[1:] in _READERS for entry in folder.iterdir())
+    return True
 
 
 def read_blocks(path: Path) -> tuple[list[dict[str, Any]], list[str]]:

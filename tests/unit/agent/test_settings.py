@@ -92,6 +92,20 @@ def test_a_folder_is_read_in_alphabetical_order_and_what_is_not_read_is_reported
     assert [warning.split()[0] for warning in warnings] == [str(tmp_path / "readme.txt")]
 
 
+def test_a_folder_within_a_folder_is_reported_if_it_holds_configuration(tmp_path: Path) -> None:
+    for name, file in [
+        ("sub", "a.hcl"),
+        ("certs", "ca.pem"),
+        ("..data", "b.json"),
+        ("x.json", "c"),
+    ]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text('node_name = "inside"')
+    settings, warnings = read(tmp_path, f"-dev -config-dir {tmp_path}")
+    assert settings.node_name != "inside"
+    assert warnings == [f"{tmp_path / 'sub'} is not read: it is a folder within one"]
+
+
 @pytest.mark.parametrize("form", ["", "-config-format=hcl"])
 def test_a_link_to_nothing_in_a_folder_stops_the_start_and_a_pipe_is_reported(
     tmp_path: Path, form: str
