@@ -1,6 +1,6 @@
 """Elect one leader among several processes. Start it three times, then stop the leader.
 
-python examples/election.py NAME [host:port ...]
+python examples/election.py [NAME [host:port ...]]
 """
 # ruff: noqa: T201 - it talks to people
 

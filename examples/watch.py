@@ -1,6 +1,6 @@
 """Follow all keys below a prefix, and say what changed.
 
-python examples/watch.py PREFIX [host:port ...]
+python examples/watch.py [PREFIX [host:port ...]]
 """
 # ruff: noqa: T201 - it prints
 

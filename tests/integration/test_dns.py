@@ -198,6 +198,7 @@ def test_a_chosen_port_that_is_in_use_is_refused() -> None:
     with agent("-dev", f"-dns-port={port}"):
         text = refused("-dev", f"-server-port={free_port()}", "-http-port=-1", f"-dns-port={port}")
         assert f"port {port} on 127.0.0.1 is in use by another process" in text
+        assert "choose another port with -dns-port" in text
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

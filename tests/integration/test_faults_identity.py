@@ -262,7 +262,7 @@ def test_a_port_in_use_is_named_at_once_and_the_directory_left_whole(
         with socket.create_server((HOST, port)):
             said = await refused(node)
         assert f"port {port} on {HOST} is in use by another process" in said
-        assert "-http-port" in said
+        assert f"choose another port with -{which}-port" in said
         await stage.start(node)
         assert "tables made anew" not in log_of(node)
 

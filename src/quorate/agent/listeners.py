@@ -53,7 +53,7 @@ class Listeners:
                 elif settings.http_port is not None:
                     await server.start(host, settings.http_port)
             except OSError as error:
-                raise cannot_listen(error, host, settings.http_port or 0) from error
+                raise cannot_listen(error, host, settings.http_port or 0, "-http-port") from error
             self._servers.append(server)
         if settings.dns_port is not None:
             await self._open_dns(local, settings, settings.dns_port, common)
@@ -72,7 +72,7 @@ class Listeners:
                 await dns.start(host, port)
             except OSError as error:
                 if settings.is_dns_wanted:
-                    raise cannot_listen(error, host, port) from error
+                    raise cannot_listen(error, host, port, "-dns-port") from error
                 self._dns = None
                 await dns.close()
                 self._log.warning(

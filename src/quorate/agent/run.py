@@ -159,7 +159,7 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
     try:
         listener = first_listener(settings.bind, settings.server_port)
     except OSError as error:
-        raise cannot_listen(error, settings.bind, settings.server_port) from error
+        raise cannot_listen(error, settings.bind, settings.server_port, "-server-port") from error
     is_new = is_blank(data_dir)
     server = await start_server(_server_settings(settings, data_dir), listener, log)
     loop.set_exception_handler(lambda _, context: _report(server, log, context))

@@ -17,18 +17,18 @@ class StartError(Exception):
     """The node cannot start; the text says what to do."""
 
 
-def cannot_listen(error: OSError, host: str, port: int) -> StartError:
-    """The error of an address that cannot be used."""
+def cannot_listen(error: OSError, host: str, port: int, flag: str) -> StartError:
+    """The error of an address that cannot be used, with the flag that sets its port."""
     why, where = error.strerror or str(error), f"{host}, port {port}"
     if host.startswith(UNIX):
         return StartError(f"cannot listen on {host}: {why}")
     if error.errno == errno.EADDRINUSE:
         return StartError(
             f"port {port} on {host} is in use by another process: stop that one, or choose "
-            "another port with -http-port or -server-port"
+            f"another port with {flag}"
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return StartError(f"no permission to listen on {where}: choose one above 1023")
+        return StartError(f"no permission to listen on {where}: choose one above 1023 with {flag}")
     if error.errno == errno.EADDRNOTAVAIL:
         why = (
             "this machine has no such address; `ip addr` lists those that it has. 0.0.0.0 means "

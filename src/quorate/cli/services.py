@@ -12,6 +12,9 @@ from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
 from quorate.cli.output import advice_on, fail, note, say
 
+_LISTS = {"checks", "paths", "ports", "upstreams"}
+"""What a service, its proxy or what that exposes may have several of, in lower case."""
+
 
 @connected("services register", "[FILE_OR_DIR...]", "Error registering service")
 def register(
@@ -111,7 +114,22 @@ def _read(files: tuple[str, ...]) -> list[dict[str, Any]]:
                 found += value if isinstance(value, list) else [value]
     if not all(isinstance(each, dict) for each in found):
         fail("Error: `service` must be a block, and `services` a list of blocks")
-    return found
+    return [_plain(each) for each in found]
+
+
+def _plain(value: Any, key: str = "") -> Any:
+    """A definition as the HTTP API takes it.
+
+    HCL gives a list of blocks for each block, as it may be repeated (`agent.hcl`). What there can
+    be one of is taken out of its list; of several, the API says what is wrong.
+    """
+    if isinstance(value, dict):
+        return {name: _plain(each, name.lower()) for name, each in value.items()}
+    if not isinstance(value, list):
+        return value
+    if key not in _LISTS and len(value) == 1 and isinstance(value[0], dict):
+        return _plain(value[0])
+    return [_plain(each) for each in value]
 
 
 services = CommandGroup("services", register, deregister)

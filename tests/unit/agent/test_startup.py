@@ -1,12 +1,13 @@
 """What an agent says first."""
 
+import errno
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from quorate.agent.settings import settings_of
-from quorate.agent.starting import startup_block
+from quorate.agent.starting import cannot_listen, startup_block
 from quorate.base.batches import Configuration, Member
 from quorate.base.ids import NO_BALLOT, NodeId, Slot
 from quorate.base.ports import Status
@@ -74,3 +75,11 @@ def test_members_are_named_in_order() -> None:
     configuration = Configuration(1, 1, (others[0], ME, others[1]))
     status = msgspec.structs.replace(BLANK, configuration=configuration)
     assert block(status, "-dev")["Members"] == "n1, n2, n3"
+
+
+@pytest.mark.parametrize("flag", ["-http-port", "-server-port", "-dns-port"])
+@pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EACCES])
+def test_a_port_that_cannot_be_used_is_named_with_its_flag_alone(number: int, flag: str) -> None:
+    said = str(cannot_listen(OSError(number, "why"), "127.0.0.1", 80, flag))
+    assert "port 80" in said
+    assert [each for each in said.split() if each.startswith("-")] == [flag]

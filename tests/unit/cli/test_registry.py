@@ -119,12 +119,44 @@ def test_services_are_registered_and_taken_out_by_files(run: Run, api: Api, tmp_
     said = run("services", "register", str(one), str(two))
     assert said == (0, "".join(f"Registered service: {name}\n" for name in "abc"), "")
     assert api.asked[0][2]["name"] == "a"
-    assert api.asked[0][2]["check"] in ({"ttl": "5m"}, [{"ttl": "5m"}])
+    assert api.asked[0][2]["check"] == {"ttl": "5m"}
     assert [each[2] for each in api.asked[1:]] == [{"name": "b"}, {"Name": "c", "ID": "c/1"}]
     assert run("services", "deregister", str(tmp_path)).out == (
         "Deregistered service: a\nDeregistered service: b\nDeregistered service: c/1\n"
     )
     assert api.asked[-1][1] == "/v1/agent/service/deregister/c%2F1"
+
+
+def test_blocks_of_hcl_are_sent_as_the_api_has_them(run: Run, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "a.hcl"
+    file.write_text(
+        """
+        service {
+          name = "web"
+          tags = ["v1"]
+          meta { team = "a" }
+          weights { passing = 3, warning = 1 }
+          tagged_addresses { lan { address = "10.0.0.1", port = 80 } }
+          check { http = "http://localhost", interval = "5s", header { x = ["1"] } }
+          checks = [{ ttl = "5s" }]
+          proxy { upstreams { destination_name = "db" }, expose { paths { path = "/x" } } }
+        }
+        """
+    )
+    assert run("services", "register", str(file)).code == 0
+    assert api.asked[0][2] == {
+        "name": "web",
+        "tags": ["v1"],
+        "meta": {"team": "a"},
+        "weights": {"passing": 3, "warning": 1},
+        "tagged_addresses": {"lan": {"address": "10.0.0.1", "port": 80}},
+        "check": {"http": "http://localhost", "interval": "5s", "header": {"x": ["1"]}},
+        "checks": [{"ttl": "5s"}],
+        "proxy": {
+            "upstreams": [{"destination_name": "db"}],
+            "expose": {"paths": [{"path": "/x"}]},
+        },
+    }
 
 
 def test_what_cannot_be_registered_is_named(run: Run, api: Api, tmp_path: Path) -> None:
