@@ -1,7 +1,7 @@
 """`quorate services`: register services with an agent, and take them out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -124,12 +124,14 @@ def _plain(value: Any, key: str = "") -> Any:
     be one of is taken out of its list; of several, the API says what is wrong.
     """
     if isinstance(value, dict):
-        return {name: _plain(each, name.lower()) for name, each in value.items()}
+        block = cast(dict[str, Any], value)
+        return {name: _plain(each, name.lower()) for name, each in block.items()}
     if not isinstance(value, list):
         return value
-    if key not in _LISTS and len(value) == 1 and isinstance(value[0], dict):
-        return _plain(value[0])
-    return [_plain(each) for each in value]
+    several = cast(list[object], value)
+    if key not in _LISTS and len(several) == 1 and isinstance(several[0], dict):
+        return _plain(several[0])
+    return [_plain(each) for each in several]
 
 
 services = CommandGroup("services", register, deregister)

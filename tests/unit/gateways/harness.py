@@ -24,7 +24,8 @@ from quorate.base.ports import Done, Status
 from quorate.domains import DOMAINS
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.routes import ROUTES, Route
+from quorate.gateways.http.route import Route
+from quorate.gateways.http.routes import ROUTES
 from quorate.gateways.http.server import ConsulApi
 from quorate.gateways.http.sharing import shared
 from quorate.httpserver.connection import Connection

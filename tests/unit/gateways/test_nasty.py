@@ -12,7 +12,8 @@ import pytest
 from quorate.catalog.fields import SERF_HEALTH
 from quorate.gateways.http import bodies
 from quorate.gateways.http.params import QUERY_PARTS_MAX, TEXT_BYTES_MAX
-from quorate.gateways.http.routes import ROUTES, Route
+from quorate.gateways.http.route import Route
+from quorate.gateways.http.routes import ROUTES
 from quorate.kv.commands import KvSet
 from quorate.sessions.commands import SessionCreate
 from tests.unit.gateways.harness import GatewayHarness, Reply

@@ -5,7 +5,8 @@ from math import inf
 import pytest
 
 from quorate.base.context import PLAIN, Consistency, RequestContext
-from quorate.gateways.http.routes import ROUTES, Route
+from quorate.gateways.http.route import Route
+from quorate.gateways.http.routes import ROUTES
 from quorate.httpserver.request import Request
 from quorate.kv.commands import KvSet
 from tests.unit.gateways.harness import BOB, ME, GatewayHarness

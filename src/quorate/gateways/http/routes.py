@@ -1,9 +1,7 @@
 """Routes: every path that is served, by pattern and method, and the router."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from quorate.base.context import PLAIN, PLAIN_CONSISTENT, PLAIN_STALE
 from quorate.gateways.http import (
@@ -26,13 +24,12 @@ from quorate.gateways.http import (
 )
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.params import NO_PARAMS, Params, cleaned, decoded, params_of
+from quorate.gateways.http.params import NO_PARAMS, cleaned, decoded, params_of
 from quorate.gateways.http.requestcontext import LENGTHS, with_headers
 from quorate.gateways.http.responses import TEXT
+from quorate.gateways.http.route import Route
 from quorate.httpserver.request import Request
 from quorate.httpserver.traffic import Traffic
-
-Handler = Callable[[Context, Request, Params, bytes], None]
 
 NO_ENDPOINT = "Invalid URL path: not a recognized HTTP API endpoint\n"
 NO_API = "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
@@ -42,33 +39,6 @@ _PLAIN_KEY = re.compile(rb"/v1/kv/([A-Za-z0-9_-]+(?:[/.:][A-Za-z0-9_-]+)*)(?:\?(
 _QUICK_KEY_MAX = 4096
 _UNPRINTABLE = re.compile(rb"[\x00-\x1f\x7f]")
 _WRITTEN_OUT = re.compile(rb"//|/\.\.?(?:/|$)")
-
-
-class Route(msgspec.Struct, frozen=True):
-    """A path that is served.
-
-    Attributes:
-        pattern: With `:name` for the free part, which is the rest of the path.
-        handlers: By method, in the order in which `Allow` lists them.
-    """
-
-    pattern: str
-    handlers: Mapping[str, Handler]
-
-    @property
-    def fixed(self) -> bytes:
-        """The path before its free part, or the whole path."""
-        return self.pattern.partition(":")[0].encode()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a free part follows."""
-        return ":" in self.pattern
-
-    @property
-    def allow(self) -> bytes:
-        """The value of `Allow`."""
-        return ",".join(("OPTIONS", *self.handlers)).encode()
 
 
 ROUTES: tuple[Route, ...] = (

@@ -11,7 +11,8 @@ from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.process import Process
 from quorate.gateways.http.refusals import error_of
-from quorate.gateways.http.routes import ROUTES, Route, Router, is_plain_key
+from quorate.gateways.http.route import Route
+from quorate.gateways.http.routes import ROUTES, Router, is_plain_key
 from quorate.gateways.http.sharing import Shared
 from quorate.httpserver.application import BodyPlan, Middleware, RequestHead
 from quorate.httpserver.ordering import Order, order_of_method
