@@ -22,10 +22,12 @@ Format = Annotated[str, "`pretty` for people, `json` for programs."]
 _ADVICE = {
     "unreachable": "Name the HTTP address of a node with -http-addr or CONSUL_HTTP_ADDR, or start "
     "one with `quorate agent -dev`.",
-    "no_quorum": "`quorate cluster list` shows which nodes this one knows, and which are alive.",
+    "no_quorum": "What failed was not done, and it is safe to try again. `quorate cluster list` "
+    "shows which nodes this one knows, and which are alive.",
     "not_leader": "No leader is elected right now; that takes about a second. Try again.",
     "overloaded": "The node has more to do than it can hold. Try again in a moment.",
-    "read_only": "The node's disk is full: free space there; it goes on by itself.",
+    "read_only": "What failed was not done. The node's disk is full: free space there; it goes on "
+    "by itself. Or ask another one with -http-addr.",
     "stopping": "The node is about to stop. Ask another one with -http-addr.",
     "forbidden": "Give a token that may do this, with -token or CONSUL_HTTP_TOKEN.",
 }

@@ -37,6 +37,14 @@ def test_a_definite_error_names_what_would_help() -> None:
     assert "quorate cluster list" in advice
 
 
+@pytest.mark.parametrize(
+    ("code", "text"), [("no_quorum", "was not done, and it is safe"), ("read_only", "was not done")]
+)
+def test_a_definite_refusal_says_that_nothing_happened(code: str, text: str) -> None:
+    [advice] = output.advice_on(UnavailableError(code, "refused"))
+    assert text in advice
+
+
 def test_an_error_that_says_it_all_gets_no_advice() -> None:
     assert output.advice_on(ConflictError("precondition", "cas failed")) == []
 
