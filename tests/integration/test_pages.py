@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 README, TUTORIAL = ROOT / "README.md", ROOT / "docs/tutorial.md"
 TESTING = ROOT / "docs/testing-your-service.md"
-PORTS = ("8500", "8510", "8520", "8300", "8310", "8320")
+PORTS = ("8500", "8510", "8520", "8300", "8310", "8320", "8600", "8610", "8620")
 ENDPOINTS = [f"{HOST}:{port}" for port in PORTS[:3]]
 
 SETTING_UP = {
