@@ -46,7 +46,7 @@ class Forwarder(Protocol):
     """Asks recursors."""
 
     def forward(self, data: bytes, client: str, send: Send, *, is_stream: bool) -> bool:
-        """Forwarder a query; False: too many are under way."""
+        """Forward a query; False: too many are under way."""
         ...
 
 
@@ -178,9 +178,7 @@ class Resolver:
 
     def _report(self, fault: Exception) -> None:
         if isinstance(fault, StorageError) and fault.code == "corrupt":
-            self._local.read(
-                RequestContext(), partial(_raise, fault)
-            )  # damaged tables end the node
+            self._local.read(RequestContext(), partial(_raise, fault))  # it ends the node
         else:
             self._local.report(fault)
 

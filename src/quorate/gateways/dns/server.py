@@ -44,7 +44,7 @@ class DnsServer:
         self._resolver = Resolver(local, serving, config, self._recursors, time.time)
         self._endpoints: list[_Datagrams] = []
         self._acceptors: list[ConnectionAcceptor] = []
-        self._connections = _Connections(config)
+        self._connections = DnsConnections(config)
 
     async def start(self, host: str, port: int) -> None:
         """Answer at an address, over UDP and TCP.
@@ -84,11 +84,11 @@ class DnsServer:
             stream.close()
         await self._recursors.close()
 
-    def _new_stream(self) -> "_Stream":
-        return _Stream(self._connections, self._resolver)
+    def _new_stream(self) -> "DnsStream":
+        return DnsStream(self._connections, self._resolver)
 
 
-class _Connections:
+class DnsConnections:
     """The connections of all addresses. Fills `net.accepting.Admission`.
 
     Attributes:
@@ -101,7 +101,7 @@ class _Connections:
     def __init__(self, config: DnsConfig) -> None:
         self.config = config
         self.coming: set[Any] = set()
-        self.open: set[_Stream] = set()
+        self.open: set[DnsStream] = set()
         self.refused = 0
         self._clients: Counter[str] = Counter()
 
@@ -120,7 +120,7 @@ class _Connections:
 
     note_accept_failed = note_turned_away
 
-    def admit(self, stream: "_Stream", client: str) -> bool:
+    def admit(self, stream: "DnsStream", client: str) -> bool:
         """Count a connection; False: its client has too many."""
         if self._clients[client] >= self.config.connections_per_client_max:
             self.refused += 1
@@ -129,7 +129,7 @@ class _Connections:
         self._clients[client] += 1
         return True
 
-    def forget(self, stream: "_Stream", client: str) -> None:
+    def forget(self, stream: "DnsStream", client: str) -> None:
         """A connection that was admitted has ended."""
         self.open.discard(stream)
         self._clients[client] -= 1
@@ -178,16 +178,24 @@ class _Datagrams:
                 self._socket.sendto(reply, address)
 
 
-class _Stream(asyncio.Protocol):
-    """One connection: queries, each after its length, and replies likewise, in any order."""
+class DnsStream(asyncio.Protocol):
+    """One connection: queries, each after its length, and replies likewise, in any order.
 
-    def __init__(self, connections: _Connections, resolver: Resolver) -> None:
+    It reads no more while its client does not read (`pause_writing`), and while queries that it has
+    read wait for a later turn.
+
+    Args:
+        connections: Counts it.
+        resolver: Answers the queries.
+    """
+
+    def __init__(self, connections: DnsConnections, resolver: Resolver) -> None:
         self._connections = connections
         self._resolver = resolver
         self._transport: asyncio.Transport | None = None
         self._client = ""
-        self._buffer = b""
-        self._is_held = False  # the client does not read, or has much to be answered
+        self._buffer = bytearray()
+        self._is_full = self._is_due = False
         self._idle: asyncio.TimerHandle | None = None
         self._is_admitted = False
 
@@ -225,45 +233,59 @@ class _Stream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Called by the loop: the client does not read."""
-        self._hold()
+        self._hold(is_full=True)
 
     def resume_writing(self) -> None:
         """Called by the loop."""
-        self._release()
+        self._is_full = False
+        self._go_on()
+
+    @property
+    def _is_held(self) -> bool:
+        return self._is_full or self._is_due
 
     def _answer_some(self) -> None:
         """Answer a few queries of the buffer; the rest in later turns."""
+        buffer, at = self._buffer, 0
         for _ in range(_PER_TURN):
-            transport = self._transport
-            if transport is None or self._is_held:
-                return
-            if len(self._buffer) < _LENGTH_BYTES:
-                return
-            length = int.from_bytes(self._buffer[:_LENGTH_BYTES])
+            start = at + _LENGTH_BYTES
+            if self._transport is None or self._is_full or len(buffer) < start:
+                break
+            length = int.from_bytes(buffer[at:start])
             if not HEADER_BYTES <= length <= QUERY_BYTES_MAX:
-                transport.abort()
-                return
-            end = _LENGTH_BYTES + length
-            if len(self._buffer) < end:
-                return
-            query, self._buffer = self._buffer[_LENGTH_BYTES:end], self._buffer[end:]
+                self._transport.abort()
+                break
+            if len(buffer) < start + length:
+                break
+            at = start + length
+            query = bytes(buffer[start:at])
             self._resolver.answer(query, self._client, self._send, is_stream=True)
-        self._hold()
-        asyncio.get_running_loop().call_soon(self._release)
+        else:
+            self._hold(is_due=True)
+            asyncio.get_running_loop().call_soon(self._due)
+        del buffer[:at]
+
+    def _due(self) -> None:
+        self._is_due = False
+        self._go_on()
 
     def _send(self, reply: bytes) -> None:
         if self._transport is not None:
             self._transport.write(len(reply).to_bytes(_LENGTH_BYTES) + reply)
 
-    def _hold(self) -> None:
-        if not self._is_held and self._transport is not None:
-            self._is_held = True
-            self._transport.pause_reading()
+    def _hold(self, *, is_full: bool = False, is_due: bool = False) -> None:
+        """Read no more for a reason."""
+        transport, was_held = self._transport, self._is_held
+        self._is_full |= is_full
+        self._is_due |= is_due
+        if transport is not None and not was_held and not transport.is_closing():
+            transport.pause_reading()
 
-    def _release(self) -> None:
-        if self._is_held and self._transport is not None:
-            self._is_held = False
-            self._transport.resume_reading()
+    def _go_on(self) -> None:
+        """Read again, if no reason is left not to."""
+        transport = self._transport
+        if transport is not None and not self._is_held and not transport.is_closing():
+            transport.resume_reading()
             self._answer_some()
 
     def _wait_idle(self) -> None:
