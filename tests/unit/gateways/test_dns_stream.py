@@ -1,4 +1,4 @@
-"""DNS over TCP without sockets: bytes into a connection, a transport that notes what it is told."""
+"""DNS over TCP without sockets: bytes into a connection, and a transport that may be full."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,8 +15,8 @@ FRAME = len(QUERY).to_bytes(2) + QUERY
 REPLY = b"r" * 100
 
 
-class Answers:
-    """In place of the resolver: answers each query at once, and notes it."""
+class InstantResolver:
+    """In place of the resolver: resolver each query at once, and notes it."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -30,11 +30,11 @@ class Answers:
 
 
 class Transport:
-    """Pauses its protocol when it holds more than `room` bytes, as those of the loop do."""
+    """Pauses its protocol when it holds more than `capacity` bytes, as those of the loop do."""
 
-    def __init__(self, protocol: DnsStream, room: int) -> None:
+    def __init__(self, protocol: DnsStream, capacity: int) -> None:
         self.protocol = protocol
-        self.room = room
+        self.capacity = capacity
         self.held = 0
         self.is_reading = True
         self.is_ended = False
@@ -56,7 +56,7 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         self.held += len(data)
-        if self.held > self.room and not self._is_paused:
+        if self.held > self.capacity and not self._is_paused:
             self._is_paused = True
             self.protocol.pause_writing()
 
@@ -68,12 +68,12 @@ class Transport:
         self.is_ended = True
 
 
-def connected(room: int) -> tuple[Answers, Transport]:
-    answers: Any = Answers()
-    stream = DnsStream(DnsConnections(DnsConfig()), answers)
-    transport: Any = Transport(stream, room)
+def connected(capacity: int) -> tuple[InstantResolver, Transport]:
+    resolver: Any = InstantResolver()
+    stream = DnsStream(DnsConnections(DnsConfig()), resolver)
+    transport: Any = Transport(stream, capacity)
     stream.connection_made(transport)
-    return answers, transport
+    return resolver, transport
 
 
 @pytest.mark.parametrize("fits", range(40))
@@ -81,18 +81,18 @@ def test_a_client_that_does_not_read_is_answered_no_further(fits: int) -> None:
     """Wherever in a turn its buffer is full, also with the last query of one."""
 
     async def work() -> None:
-        answers, transport = connected((len(REPLY) + 2) * fits + 1)
+        resolver, transport = connected((len(REPLY) + 2) * fits + 1)
         for _ in range(4):
             if transport.is_reading:
                 transport.protocol.data_received(FRAME * 100)
             for _ in range(50):
                 await asyncio.sleep(0)
             assert not transport.is_reading
-            assert len(answers.asked) == fits + 1
+            assert len(resolver.asked) == fits + 1
         transport.drain()
         for _ in range(50):
             await asyncio.sleep(0)
-        assert len(answers.asked) == min(2 * (fits + 1), 100)
+        assert len(resolver.asked) == min(2 * (fits + 1), 100)
 
     asyncio.run(work())
 
@@ -100,7 +100,7 @@ def test_a_client_that_does_not_read_is_answered_no_further(fits: int) -> None:
 @pytest.mark.parametrize("size", [1, 7, len(FRAME), len(FRAME) + 1, 1000])
 def test_queries_are_read_however_they_come(size: int) -> None:
     async def work() -> None:
-        answers, transport = connected(1_000_000)
+        resolver, transport = connected(1_000_000)
         data = FRAME * 50
         for start in range(0, len(data), size):
             for _ in range(10):
@@ -109,7 +109,7 @@ def test_queries_are_read_however_they_come(size: int) -> None:
             transport.protocol.data_received(data[start : start + size])
         for _ in range(50):
             await asyncio.sleep(0)
-        assert answers.asked == [QUERY] * 50
+        assert resolver.asked == [QUERY] * 50
         assert transport.is_reading
 
     asyncio.run(work())
@@ -118,9 +118,9 @@ def test_queries_are_read_however_they_come(size: int) -> None:
 @pytest.mark.parametrize("length", [0, 11, 4097, 65535])
 def test_what_cannot_be_a_query_ends_the_connection(length: int) -> None:
     async def work() -> None:
-        answers, transport = connected(1_000_000)
+        resolver, transport = connected(1_000_000)
         transport.protocol.data_received(FRAME + length.to_bytes(2) + bytes(20))
-        assert answers.asked == [QUERY]
+        assert resolver.asked == [QUERY]
         assert transport.is_ended
 
     asyncio.run(work())
