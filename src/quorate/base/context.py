@@ -58,6 +58,16 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
         """Whether a read needs no confirmation."""
         return self.consistency is Consistency.STALE
 
+    @property
+    def is_common(self) -> bool:
+        """Nobody is named, and it has no terms but its consistency: others may have the same."""
+        return (
+            self.principal is ANONYMOUS
+            and self.age_s_max == inf
+            and self.deadline_s == inf
+            and not self.trace_id
+        )
+
 
 PLAIN = RequestContext()
 """The default for all fields."""

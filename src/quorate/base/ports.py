@@ -216,6 +216,10 @@ class Rows(TableRows, Protocol):
         """Mark it changed and store the index as its newest change, for keys without a row."""
         ...
 
+    def note_unindexed(self) -> None:
+        """Rows of this command are written under no index: no index says that they changed."""
+        ...
+
     def schedule_removal(self, subject: bytes) -> None:
         """Schedule the removal of the tombstone or index of a removed subject."""
         ...
@@ -398,6 +402,14 @@ class Local(Submit, ReadIndex, Watch, Admin, Protocol):
         """Set when the cluster has removed this node: not even a stale read may be answered.
 
         `submit` and `read` refuse by themselves.
+        """
+        ...
+
+    @property
+    def unindexed_changes(self) -> int:
+        """Another number after each change under no index: see `Rows.note_unindexed`.
+
+        At an equal one, what has an unchanged index has not changed.
         """
         ...
 

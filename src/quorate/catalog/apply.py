@@ -297,6 +297,7 @@ def rename_checks(rows: Rows, node: str, service: Service) -> Generator[None, No
             index = rows.take_index()
             renamed = msgspec.structs.replace(row, service_name=service.name, modify_index=index)
             rows.put(CHECKS, check_key(node, row.id), encode_check(renamed))
+            rows.mark_changed(CHECKS, of_node(node))
             if rows.spend(_WRITE_UNITS):
                 yield
         after = piece[-1].id
@@ -333,6 +334,7 @@ def on_check_output(rows: Rows, command: CheckOutput) -> bool:
     if row.output != command.output:
         after = msgspec.structs.replace(row, output=command.output)
         rows.put(CHECKS, check_key(row.node, row.id), encode_check(after))
+        rows.note_unindexed()
     return True
 
 

@@ -24,7 +24,15 @@ from quorate.catalog.commands import (
     ServiceDeregister,
 )
 from quorate.catalog.fields import Check, NodeFields, Service
-from quorate.catalog.queries import each_check, each_instance, each_node, each_service_of_node
+from quorate.catalog.queries import (
+    ANY_STATE,
+    each_check,
+    each_check_in_state,
+    each_check_of_service,
+    each_instance,
+    each_node,
+    each_service_of_node,
+)
 from quorate.catalog.tables import CheckRow, InstanceRow, NodeRow
 
 
@@ -373,6 +381,37 @@ def expect_hosted(model: Model, slot: int, node: bytes) -> Hosted:
         *(row for (host, _), row in sorted(services.items(), key=_by_place) if host == name),
         *(row for (host, _), row in sorted(checks.items(), key=_by_place) if host == name),
     )
+
+
+def see_checks(reading: StateView, status: bytes) -> tuple[CheckSeen, ...]:
+    """The checks with a status, by node and id."""
+    return tuple(map(check_seen, each_check_in_state(reading, status.decode()).value))
+
+
+def expect_checks(model: Model, slot: int, status: bytes) -> tuple[CheckSeen, ...]:
+    """What `see_checks` must give."""
+    checks, wanted = _copy(model, slot)[1], status.decode()
+    found = (row for _, row in sorted(checks.items(), key=_by_place))
+    return tuple(row for row in found if wanted in (ANY_STATE, row.said.status))
+
+
+def see_service_checks(reading: StateView, service: bytes) -> tuple[CheckSeen, ...]:
+    """The checks of the instances of a service, in any order."""
+    found = map(check_seen, each_check_of_service(reading, service.decode()).value)
+    return tuple(sorted(found, key=_node_and_id))
+
+
+def expect_service_checks(model: Model, slot: int, service: bytes) -> tuple[CheckSeen, ...]:
+    """What `see_service_checks` must give."""
+    _, checks, services = _copy(model, slot)
+    name = service.decode().lower()
+    hosted = {place for place, row in services.items() if row.said.name.lower() == name}
+    found = (row for (node, _), row in checks.items() if (node, row.said.service_id) in hosted)
+    return tuple(sorted(found, key=_node_and_id))
+
+
+def _node_and_id(check: CheckSeen) -> Place:
+    return check.node, check.said.id
 
 
 def service_seen(row: InstanceRow) -> ServiceSeen:

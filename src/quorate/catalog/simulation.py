@@ -27,18 +27,22 @@ from quorate.catalog.model import (
     Nodes,
     deregister,
     drop_check,
+    expect_checks,
     expect_hosted,
     expect_instances,
     expect_nodes,
+    expect_service_checks,
     is_known,
     output,
     put,
     register,
     restore,
     save,
+    see_checks,
     see_hosted,
     see_instances,
     see_nodes,
+    see_service_checks,
     serve_no_more,
     status,
     update,
@@ -46,7 +50,14 @@ from quorate.catalog.model import (
 from quorate.catalog.modelreads import without_outputs
 from quorate.catalog.modeltxn import on_check_op, on_node_op, on_service_op
 from quorate.catalog.operations import CheckOp, NodeOp, ServiceOp
-from quorate.catalog.queries import each_instance, each_node, each_service_of_node
+from quorate.catalog.queries import (
+    ANY_STATE,
+    each_check_in_state,
+    each_check_of_service,
+    each_instance,
+    each_node,
+    each_service_of_node,
+)
 
 _NODES, _SERVICES = ("x0", "X0", "x1", "x2"), ("web", "Web", "db")
 """Names of nodes that are no servers, and of services: few, so that commands collide."""
@@ -164,6 +175,20 @@ SIMULATION = Simulation(
             expect_instances,
             lambda chance: _one_of(chance, (*_SERVICES, "consul")).encode(),
             lambda reading, service: each_instance(reading, service.decode()),
+            without_outputs,
+        ),
+        "checks": SimulatedRead(
+            see_checks,
+            expect_checks,
+            lambda chance: _one_of(chance, (*_STATUSES, ANY_STATE)).encode(),
+            lambda reading, status: each_check_in_state(reading, status.decode()),
+            without_outputs,
+        ),
+        "checks of a service": SimulatedRead(
+            see_service_checks,
+            expect_service_checks,
+            lambda chance: _one_of(chance, _SERVICES).encode(),
+            lambda reading, service: each_check_of_service(reading, service.decode()),
             without_outputs,
         ),
         "hosted": SimulatedRead(

@@ -111,6 +111,11 @@ class Request(msgspec.Struct, eq=False):
         """Replace the context: more is known of the request."""
         self.context = context
 
+    def set_route(self, traffic: RouteTraffic | None, context: RequestContext) -> None:
+        """Its route is known: where its answer is counted, and the context that it has there."""
+        self.traffic = traffic
+        self.context = context
+
     def note_order(self, order: T) -> T:
         """Note its order; None: it is the first one in progress, so its order is not needed yet."""
         self.order = order

@@ -121,6 +121,7 @@ class Machine:
         self._job: _Job | None = None
         self._tries = 0
         self.shown_version = 0
+        self.unindexed_changes = 0
         self.reload()
         self._timers.read_all(ViewRows(tables, self._state))
 
@@ -140,6 +141,7 @@ class Machine:
         self._timers = Timers(self._domains, is_behind=True)
         self._shown = read_shown(self._tables)
         self.shown_version += 1
+        self.unindexed_changes += 1
         derived.make_up(self._tables, self._domains, self._state)
 
     # --- queries --------------------------------------------------------------------------------
@@ -327,6 +329,7 @@ class Machine:
             self.shown_version += 1
         counters.batches += 1
         self.counters = counters
+        self.unindexed_changes += rows.unindexed_changes
         self._timers = timers
         if not is_restored:
             timers.add(rows.timers)

@@ -117,6 +117,7 @@ class BatchRows:
         "stale",
         "timers",
         "transaction",
+        "unindexed_changes",
     )
 
     def __init__(
@@ -150,6 +151,7 @@ class BatchRows:
         self.timers: list[TimerChange] = []
         self._fact_depth = 0
         self.has_kept_up = False
+        self.unindexed_changes = 0
         self.switch(state.generation)
 
     # --- rows ---------------------------------------------------------------------------------
@@ -256,6 +258,10 @@ class BatchRows:
         """See `base.ports.Rows.note_subject`."""
         self.put(SUBJECTS, subject, index_key(self.index))
         self.mark_changed(table, subject)
+
+    def note_unindexed(self) -> None:
+        """See `base.ports.Rows.note_unindexed`."""
+        self.unindexed_changes += 1
 
     def schedule_removal(self, subject: bytes) -> None:
         """See `base.ports.Rows.schedule_removal`."""

@@ -92,6 +92,11 @@ class LocalNode:
         """See `base.ports.Local.removal`."""
         return self._node.group.refusal
 
+    @property
+    def unindexed_changes(self) -> int:
+        """See `base.ports.Local.unindexed_changes`."""
+        return self._node.group.machine.unindexed_changes
+
     def submit(
         self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
     ) -> None:

@@ -83,6 +83,10 @@ class FakeLocal:
     def tables(self) -> Any:
         return self.lab.tables
 
+    @property
+    def unindexed_changes(self) -> int:
+        return self.lab.machine.unindexed_changes
+
     def submit(
         self, context: RequestContext, command: Command, done: Done, *, urgent: bool = False
     ) -> None:

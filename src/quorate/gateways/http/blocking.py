@@ -11,7 +11,7 @@ from math import inf
 import msgspec
 from msgspec.structs import replace
 
-from quorate.base.context import Consistency
+from quorate.base.context import Consistency, RequestContext
 from quorate.gateways.http.callers import HttpCaller
 from quorate.gateways.http.context import (
     DEFAULT_LINES,
@@ -254,22 +254,26 @@ class _HttpReadCaller(HttpCaller):
         return self._lines_at(facts, reader, keys_index(reader))
 
     def _lines_at(self, facts: Provenance, reader: Reader, header: int) -> bytes:
-        mode, index = self._mode, facts.index(reader, header)
-        if facts.is_stale:
-            lines = self._gateway.stale_lines() + b"X-Consul-Index: %d\r\n" % index
-            if mode.is_cached:
-                lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (self._gateway.contact()[1] // 1000)
-        else:
-            lines = (STREAMED_LINES if mode.is_streamed else INDEX_LINES) % index
-            if mode.is_cached:
-                lines += b"X-Cache: MISS\r\n"
-        if mode.is_named:
-            lines += b"X-Consul-Effective-Consistency: %b\r\n" % self._consistency(facts)
-        return lines
+        index = facts.index(reader, header)
+        return header_lines(self._gateway, self._mode, self.context, facts, index)
 
-    def _consistency(self, facts: Provenance) -> bytes:
-        """The name that Consul gives to the consistency that was asked for, cached or not."""
-        if facts.is_stale and not self._mode.is_cached:
-            return b"stale"
-        is_consistent = self.context.consistency is Consistency.CONSISTENT
-        return b"consistent" if is_consistent else b"leader"
+
+def header_lines(
+    gateway: Context, mode: Mode, context: RequestContext, facts: Provenance, index: int
+) -> bytes:
+    """The header lines that say how new a result is, and how it was obtained."""
+    if facts.is_stale:
+        lines = gateway.stale_lines() + b"X-Consul-Index: %d\r\n" % index
+        if mode.is_cached:
+            lines += b"X-Cache: HIT\r\nAge: %d\r\n" % (gateway.contact()[1] // 1000)
+    else:
+        lines = (STREAMED_LINES if mode.is_streamed else INDEX_LINES) % index
+        if mode.is_cached:
+            lines += b"X-Cache: MISS\r\n"
+    if not mode.is_named:
+        return lines
+    # the name that Consul gives to the consistency that was asked for, cached or not
+    name = b"consistent" if context.consistency is Consistency.CONSISTENT else b"leader"
+    if facts.is_stale and not mode.is_cached:
+        name = b"stale"
+    return lines + b"X-Consul-Effective-Consistency: %b\r\n" % name

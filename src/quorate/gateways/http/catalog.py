@@ -136,7 +136,7 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
 
     is_compared = keep is not None
     find = partial(each_instance, name=text)
-    read_rows(context, request, mode, find, show, is_compared=is_compared)
+    read_rows(context, request, mode, find, show, is_compared=is_compared, is_kept=True)
 
 
 def node_services(context: Context, request: Request, params: Params, name: bytes) -> None:

@@ -15,6 +15,7 @@ from quorate.base.ports import Local
 from quorate.gateways.http import sharing
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.errors import LEADERLESS, HttpError, failed, http_error, spent
+from quorate.gateways.http.keptreads import KeptReads
 from quorate.gateways.http.params import Params
 from quorate.gateways.http.process import Process
 from quorate.gateways.http.responses import Responses
@@ -68,6 +69,7 @@ class Context:
         serving: Carries out requests.
         reader: See `serving.serving.Serving.reader`.
         agent: The services and checks of this agent.
+        kept: Reads that clients repeat.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Context:
         )  # fmt: skip
         self.reader = self.serving.reader
         self.agent = LocalAgent(local, call_later, _CHANCE) if agent is None else agent
+        self.kept = KeptReads()
         self._contact: tuple[bool, int] = (False, 0)
         self._contact_s = float("-inf")
 
@@ -102,6 +105,7 @@ class Context:
         """Apply another configuration; requests that wait keep the old one."""
         self.config = config
         self.responses.reconfigure(config)
+        self.kept.clear()
 
     def metrics(self) -> list[Metric]:
         """The metrics of the node and of this gateway."""

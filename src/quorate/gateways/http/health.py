@@ -51,7 +51,8 @@ def service(context: Context, request: Request, params: Params, name: bytes) -> 
     if is_of_peer(params):
         read_none(context, request, mode)
         return
-    read_rows(context, request, mode, find, show, is_compared=bool(params.text("filter")))
+    is_filtered = bool(params.text("filter"))
+    read_rows(context, request, mode, find, show, is_compared=is_filtered, is_kept=True)
 
 
 def _chooser(params: Params) -> Callable[[Instance | None], JsonView | None]:
@@ -101,7 +102,8 @@ def node(context: Context, request: Request, params: Params, name: bytes) -> Non
         view = check_view(row, [])
         return view if keep is None or keep(view) else None
 
-    read_rows(context, request, mode, partial(each_check, name=text), show)
+    find = partial(each_check, name=text)
+    read_rows(context, request, mode, find, show, is_kept=True)
 
 
 def checks(context: Context, request: Request, params: Params, name: bytes) -> None:
@@ -144,7 +146,7 @@ def _list_checks(
         return view if keep is None or keep(view) else None
 
     is_compared = keep is not None or bool(wanted)
-    read_rows(context, request, mode, on_such_nodes, show, is_compared=is_compared)
+    read_rows(context, request, mode, on_such_nodes, show, is_compared=is_compared, is_kept=True)
 
 
 def _is_on(reader: Reader, name: str, wanted: list[tuple[str, str]]) -> bool:

@@ -112,6 +112,7 @@ class Router:
 
     def __init__(self, context: Context, routes: Sequence[Route] = ROUTES) -> None:
         self._context = context
+        self._kept = context.kept
         pairs = ((route.pattern, method) for route in routes for method in route.handlers)
         context.count_routes(Traffic(pairs))
         self._exact = {route.fixed: route for route in routes if not route.is_open}
@@ -140,6 +141,10 @@ class Router:
         try:
             match = _PLAIN_KEY.fullmatch(request.target)
             if match is None or self._blocked:
+                respond = self._kept.find(request)
+                if respond is not None:
+                    respond(request)
+                    return
                 request.traffic = self._context.traffic.other
                 self._route(request)
                 return

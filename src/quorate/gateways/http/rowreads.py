@@ -7,13 +7,24 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
+from quorate.base.errors import QuorateError
 from quorate.base.results import Answer
-from quorate.gateways.http.blocking import Mode, read
+from quorate.gateways.http.blocking import Mode, header_lines, read
 from quorate.gateways.http.context import Context
-from quorate.gateways.http.longlists import Pieces, object_in_turn, rows_in_turn
+from quorate.gateways.http.longlists import (
+    LongRows,
+    Pieces,
+    object_in_turn,
+    rows_in_turn,
+    send_rows,
+)
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 from quorate.serving.evaluations import Evaluated
+from quorate.serving.reads import Provenance
+
+BODY_BYTES_MAX = 256 * 1024
+"""A longer body is not kept."""
 
 T = TypeVar("T")
 
@@ -26,6 +37,7 @@ def read_rows(
     show: Callable[[T], Any],
     *,
     is_compared: bool = False,
+    is_kept: bool = False,
 ) -> None:
     """Respond to a read with a list of rows, now or when it has changed.
 
@@ -36,7 +48,13 @@ def read_rows(
         find: Finds the rows in one state.
         show: What is encoded of a row; None: it is left out.
         is_compared: See `blocking.read`. Not for long lists: they may be answered without a change.
+        is_kept: Requests that repeat this one get the same while nothing has changed: `find` and
+            `show` depend on the state and the target alone.
     """
+    kept = context.kept
+    if is_kept and not mode.index and kept.may_keep(request):
+        one = _KeptRead(context, request, mode, find, show, is_exact=not is_compared)
+        kept.keep(request.target, one.respond)
 
     def render(answer: Evaluated, lines: bytes) -> None:
         context.send_shared(request, answer, lambda: answer.value, lines)
@@ -72,3 +90,108 @@ def read_object(
 
     evaluate = partial(object_in_turn, find, pieces, frame)
     read(context, request, mode, evaluate, render, is_compared=is_compared)
+
+
+class _KeptRead:
+    """A read that does not wait, as its handler understood it, and the last response to it.
+
+    A default read obtains a read index each time (`serving.reading`, BLK-1); its body: KRD-3.
+
+    Args:
+        gateway: The context of the gateway.
+        request: The first request.
+        mode, find, show: See `read_rows`.
+        is_exact: The index of the result changes whenever the result does.
+    """
+
+    def __init__(
+        self,
+        gateway: Context,
+        request: Request,
+        mode: Mode,
+        find: Callable[[Reader], Answer[Iterator[Any]]],
+        show: Callable[[Any], Any],
+        *,
+        is_exact: bool,
+    ) -> None:
+        self._gateway = gateway
+        self._context = request.context
+        self._traffic = request.traffic
+        self._mode = mode
+        self._find = find
+        self._show = show
+        self._is_exact = is_exact
+        self._provenance = Provenance(request.context.is_stale, 0)
+        self._body: bytes | None = None
+        self._version = -1  # of the tables for which the body is right
+        self._changed = self._header = self._unindexed = 0
+
+    def respond(self, request: Request) -> None:
+        """Respond to a request that repeats this one."""
+        request.set_route(self._traffic, self._context)
+        serving = self._gateway.serving
+        if self._context.is_stale:
+            serving.check_kept_up()
+            self._when_wanted(request)
+        else:
+            serving.confirm(self._context, partial(self._confirmed, request, serving.backend.now_s))
+
+    def _confirmed(self, request: Request, asked_s: float, log_time_ms: int | QuorateError) -> None:
+        if isinstance(log_time_ms, QuorateError):
+            self._gateway.fail(request, log_time_ms)
+            return
+        self._gateway.serving.note_fresh(asked_s)
+        self._when_wanted(request)
+
+    def _when_wanted(self, request: Request) -> None:
+        if request.is_wanted():
+            self._send(request)
+        else:
+            request.postpone(partial(self._send, request))
+
+    def _send(self, request: Request) -> None:
+        gateway = self._gateway
+        try:
+            body = self._current()
+            if body is None:
+                answer = self._made()
+                if isinstance(answer, LongRows):
+                    send_rows(gateway, request, answer, self._long_lines)
+                    return
+                body = self._encoded(request, answer)
+            lines = header_lines(gateway, self._mode, self._context, self._provenance, self._header)
+            gateway.responses.send(request, body, lines=lines)
+        except Exception as error:  # noqa: BLE001 - it is answered, and raised again if it is ours
+            gateway.fail(request, error)
+
+    def _current(self) -> bytes | None:
+        """The body, if it is right for the tables as they are (KRD-3)."""
+        local, body = self._gateway.local, self._body
+        if body is None or self._version == local.tables.version:
+            return body
+        if not self._is_exact or self._unindexed != local.unindexed_changes:
+            return None
+        found = self._find(self._gateway.reader())
+        if found.changed != self._changed:
+            return None
+        self._header, self._version = found.header, local.tables.version
+        return body
+
+    def _made(self) -> Answer[list[Any]] | LongRows:
+        self._body = None
+        return rows_in_turn(self._find, self._show, self._gateway.reader())
+
+    def _encoded(self, request: Request, answer: Answer[list[Any]]) -> bytes:
+        gateway = self._gateway
+        responses, local = gateway.responses, gateway.local
+        body = responses.encoded(answer.value, asked=responses.asks_pretty(request))
+        self._header = answer.header
+        if len(body) <= BODY_BYTES_MAX:
+            self._body, self._changed = body, answer.changed
+            self._version, self._unindexed = local.tables.version, local.unindexed_changes
+            gateway.kept.count(len(body))
+        return body
+
+    def _long_lines(self, reader: Reader, header: int) -> bytes:
+        index = self._provenance.index(reader, header)
+        return header_lines(self._gateway, self._mode, self._context, self._provenance, index)
