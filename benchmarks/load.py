@@ -94,12 +94,17 @@ def send_all(address: str, requests: Sequence[bytes], connections: int = 32) -> 
     Raises:
         LoadError: Something was not answered with success.
     """
-    waiting = [fresh(request, 0) for request in reversed(requests)]
-    load = uvloop.run(
-        _drive(address, connections, 60.0, lambda: waiting.pop() if waiting else None)
-    )
+    load = run_once(address, requests, connections)
     if load.errors or load.requests != len(requests):
         raise LoadError(f"filling {address}: {load.requests} of {len(requests)} answered, {load}")
+
+
+def run_once(address: str, requests: Sequence[bytes], connections: int) -> Load:
+    """Send every request once, by our own generator; at most a minute."""
+    waiting = [fresh(request, 0) for request in reversed(requests)]
+    return uvloop.run(
+        _drive(address, connections, 60.0, lambda: waiting.pop() if waiting else None)
+    )
 
 
 def _run_wrk(address: str, requests: Sequence[bytes], connections: int, seconds: float) -> Load:

@@ -4,8 +4,10 @@ import http.client
 import json
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,12 @@ def until(port: int, path: str, is_right: Callable[[list[object]], bool]) -> Non
         time.sleep(POLL_S)
 
 
+def in_database(path: Path, statement: str) -> list[tuple[object, ...]]:
+    """Run a statement in the database of an agent that has ended."""
+    with closing(sqlite3.connect(path)) as database, database:
+        return database.execute(statement).fetchall()
+
+
 def flags(data_dir: Path, port: int, server_port: int) -> list[str]:
     return [
         "-server", "-bootstrap", f"-data-dir={data_dir}", f"-http-port={port}",
@@ -59,13 +67,12 @@ def test_services_come_back_after_a_kill_with_the_status_of_their_checks(tmp_pat
         assert ask(port, "PUT", "/v1/agent/check/pass/service:web")[0] == 200
         process.send_signal(signal.SIGKILL)
         process.wait()
-    damaged = sorted((tmp_path / "data" / "services").glob("*.json"))
-    assert len(damaged) == 2
-    (tmp_path / "data" / "services" / "broken.json").write_text("{")
+    database = tmp_path / "data" / "entries" / "entries.sqlite"
+    damage = "INSERT INTO entries VALUES ('service', CAST('broken' AS BLOB), CAST('{' AS BLOB))"
+    assert len(in_database(database, "SELECT * FROM entries WHERE kind = 'service'")) == 2
+    in_database(database, damage)
     with agent(*words, is_quiet=True) as process:
-        assert "broken.json" in str(
-            said(process, "a stored service or check is damaged: set aside")["file"]
-        )
+        assert said(process, "a stored service or check is damaged: set aside")["id"] == "broken"
         said(process, "running")
         until(port, "/v1/health/service/web?passing", lambda found: len(found) == 1)
         until(port, "/v1/health/service/api", lambda found: len(found) == 1)
@@ -76,7 +83,7 @@ def test_services_come_back_after_a_kill_with_the_status_of_their_checks(tmp_pat
         assert json.loads(ask(port, "GET", "/v1/health/service/web")[1]) == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG_S) == 0
-    assert len(list((tmp_path / "data" / "services").glob("*.json"))) == 1
+    assert len(in_database(database, "SELECT * FROM entries WHERE kind = 'service'")) == 1
 
 
 def test_services_that_an_older_version_registered_are_kept(tmp_path: Path) -> None:
@@ -92,10 +99,10 @@ def test_services_that_an_older_version_registered_are_kept(tmp_path: Path) -> N
         assert ask(port, "PUT", "/v1/agent/check/register", check)[0] == 200
         process.send_signal(signal.SIGKILL)
         process.wait()
-    services, checks = tmp_path / "data" / "services", tmp_path / "data" / "checks"
-    assert (services / "adopted").exists()  # a new directory has nothing to adopt
-    for folder in (services, checks):
-        shutil.rmtree(folder)
+    database = tmp_path / "data" / "entries" / "entries.sqlite"
+    mark = "SELECT * FROM entries WHERE kind = 'mark'"
+    assert in_database(database, mark)  # a new directory has nothing to adopt
+    shutil.rmtree(database.parent)
     with agent(*words, is_quiet=True) as process:
         said(process, "services and checks of an older version are kept from now on")
         until(port, "/v1/agent/services", lambda found: len(found) == 2)
@@ -103,7 +110,7 @@ def test_services_that_an_older_version_registered_are_kept(tmp_path: Path) -> N
         assert ask(port, "PUT", "/v1/agent/service/deregister/api")[0] == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG_S) == 0
-    assert (services / "adopted").exists()
+    assert in_database(database, mark)
     with agent(*words) as process:
         until(port, "/v1/health/service/web", lambda found: len(found) == 1)
         found = json.loads(ask(port, "GET", "/v1/health/node/n1")[1])

@@ -14,7 +14,7 @@ from quorate.base.ports import Local
 from quorate.gateways.http.context import call_in_loop
 from quorate.localstate.agent import LocalAgent
 from quorate.localstate.entries import StoredService, decode_entry
-from quorate.runtime.entryfiles import FileWriter, is_adopted, read_entries
+from quorate.runtime.entrystore import EntryStore, Key
 from quorate.runtime.probes.runner import ProbeRunner
 
 END_S = 5.0
@@ -35,7 +35,8 @@ class AgentEntries:
         agent: The local state with its node.
 
     Raises:
-        OSError: The folders cannot be made.
+        OSError: The folder of the store cannot be made.
+        StorageError: See `runtime.entrystore`.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class AgentEntries:
         self._files = None
         self._adopts = False
         if data_dir is not None:
-            self._files = FileWriter(data_dir, loop.call_soon_threadsafe, log)
-            self._adopts = not is_new and not is_adopted(data_dir)
+            self._files = EntryStore(data_dir, loop.call_soon_threadsafe, log)
+            self._files.take_over(_key_of)
+            self._adopts = not is_new and not self._files.is_adopted
             if is_new:
                 self._files.mark_adopted()
         checks = msgspec.structs.replace(settings.checks, keeps_files=data_dir is not None)
@@ -68,14 +70,15 @@ class AgentEntries:
             probes=self._probes,
             report=log.warning,
         )
-        if data_dir is not None:
-            self._restore(data_dir, log)
+        if self._files is not None:
+            self._restore(self._files)
 
-    def _restore(self, data_dir: Path, log: FilteringBoundLogger) -> None:
-        found = [read_entries(data_dir, kind, log, self._take) for kind in ("service", "check")]
+    def _restore(self, files: EntryStore) -> None:
+        found = [files.read(kind, self._take) for kind in ("service", "check")]
+        files.begin()
         self.agent.restored()
         if any(found):
-            log.info("services and checks of the data directory", services=found[0],
+            self._log.info("services and checks of the data directory", services=found[0],
                      checks=found[1])  # fmt: skip
 
     def _take(self, data: bytes) -> None:
@@ -110,3 +113,15 @@ class AgentEntries:
         self.agent.stop()
         if self._files is not None:
             self._files.stop()
+
+
+def _key_of(data: bytes) -> Key:
+    """The key of an entry in a file of an older version.
+
+    Raises:
+        ValueError: There is none in it.
+    """
+    stored = decode_entry(data)
+    if isinstance(stored, StoredService):
+        return "service", stored.service.id
+    return "check", stored.definition.id

@@ -6,6 +6,7 @@
 | `LOG` | the head of each segment | `wire.recovery`, `wire.records` |
 | `STATE` | the machine's own row; chunks of a peer's snapshot | `machine.state`, `node.catchup` |
 | `SNAPSHOT_FILE` | the header of a node's snapshot file | `runtime.snapshots` |
+| `ENTRIES` | the head of the database | `runtime.entrystore` |
 | `ARCHIVE` | the header of a snapshot for users | `machine.snapshot` |
 | `PROTOCOL` | the Hello, as lowest and highest | `wire.hello` |
 
@@ -104,6 +105,8 @@ SNAPSHOT_FILE = Format(
         "the header says format and group number too",
     )
 )
+
+ENTRIES = Format(("what is registered with an agent in one database; before, in files",))
 
 ARCHIVE = Format(
     (

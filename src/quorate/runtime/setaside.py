@@ -19,8 +19,8 @@ _MOVING = "moving"
 _KEPT_MAX = 3
 """With so many, an operator should look at them before another one takes space."""
 
-ENTRIES = ("services", "checks")
-"""Folders of what was registered with this agent (`runtime.entryfiles`): the node's next id needs
+ENTRIES = ("entries", "services", "checks")
+"""Folders of what was registered with this agent (`runtime.entrystore`): the node's next id needs
 it as much as the old one did."""
 
 _STAYS = frozenset({"lock", "lost+found", *ENTRIES})

@@ -33,7 +33,7 @@ def test_one_that_is_read_no_more_is_refused_with_what_to_do() -> None:
 
 def test_every_format_is_one_of_the_table_in_the_module_and_says_what_changed() -> None:
     found = {name: each for name, each in vars(formats).items() if isinstance(each, Format)}
-    assert len(found) == 6
+    assert len(found) == 7
     for name, each in found.items():
         assert f"`{name}`" in (formats.__doc__ or "")
         assert all(each.changes)

@@ -63,7 +63,7 @@ def test_somebody_has_to_look_before_too_much_is_kept(tmp_path: Path) -> None:
 
 def test_what_was_registered_with_the_agent_stays(tmp_path: Path) -> None:
     begun(tmp_path)
-    for name in ("services", "checks"):
+    for name in ("entries", "services"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "web.json").write_text("{}")
     kept = renew_datadir(tmp_path)
@@ -71,7 +71,7 @@ def test_what_was_registered_with_the_agent_stays(tmp_path: Path) -> None:
     assert is_blank(tmp_path)
     open_datadir(tmp_path).close()
     assert not is_blank(tmp_path)
-    assert [(tmp_path / name / "web.json").exists() for name in ("services", "checks")] == [
+    assert [(tmp_path / name / "web.json").exists() for name in ("entries", "services")] == [
         True,
         True,
     ]
