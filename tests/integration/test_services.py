@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_agent import agent, free_port, said
+from tests.integration.test_agent import agent, free_port, refused, said
 from tests.limits import HANG_S
 
 pytestmark = pytest.mark.integration
@@ -151,8 +151,58 @@ def test_checks_are_probed_and_decide(tmp_path: Path) -> None:
     with agent(*words) as process:  # without scripts
         until(port, "/v1/health/node/n1", lambda found: len(found) >= 1)
         until(port, "/v1/health/service/web?passing", lambda found: not found)
-        refused = {"Name": "s", "Args": ["true"], "Interval": "1s"}
-        status, text = ask(port, "PUT", "/v1/agent/check/register", refused)
+        denied = {"Name": "s", "Args": ["true"], "Interval": "1s"}
+        status, text = ask(port, "PUT", "/v1/agent/check/register", denied)
         assert (status, b"Scripts are disabled" in text) == (500, True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG_S) == 0
+
+
+def test_definitions_of_files_come_change_and_go_with_reloads_and_restarts(tmp_path: Path) -> None:
+    folder, port = tmp_path / "conf.d", free_port()
+    folder.mkdir()
+    words = [*flags(tmp_path / "data", port, free_port()), f"-config-dir={folder}"]
+    web = 'service { name = "web"  port = %d  check { ttl = "24h" } }\n'
+    (folder / "a.hcl").write_text(web % 80 + 'check { name = "disk"  ttl = "24h" }')
+    (folder / "b.json").write_text('{"services": [{"name": "api", "id": "api-1", "port": 81}]}')
+
+    def ids() -> list[str]:
+        return sorted(json.loads(ask(port, "GET", "/v1/agent/services")[1]))
+
+    with agent(*words) as process:
+        until(port, "/v1/health/service/web", lambda found: len(found) == 1)
+        until(port, "/v1/health/service/api?passing", lambda found: not found)  # the node's check
+        for check in ("service:web", "disk"):
+            assert ask(port, "PUT", f"/v1/agent/check/pass/{check}")[0] == 200
+        until(port, "/v1/health/service/web?passing", lambda found: len(found) == 1)
+        assert ask(port, "PUT", "/v1/agent/service/register", {"Name": "own"})[0] == 200
+        (folder / "a.hcl").write_text(web % 82 + 'check { name = "disk"  ttl = "24h" }')
+        (folder / "b.json").write_text("{}")
+        assert ask(port, "PUT", "/v1/agent/reload")[0] == 200
+        assert ids() == ["own", "web"]
+        until(port, "/v1/health/service/api", lambda found: not found)
+        on_port = "/v1/health/service/web?passing&filter=Service.Port==82"
+        until(port, on_port, lambda found: len(found) == 1)  # its checks went on
+        (folder / "b.json").write_text('{"check": {"name": "x", "ttl": "1m", "service_id": "no"}}')
+        status, text = ask(port, "PUT", "/v1/agent/reload")
+        assert (status, b'ServiceID "no" does not exist' in text) == (500, True)
+        (folder / "b.json").write_text('{"service": {"name": "new"}}')
+        process.send_signal(signal.SIGHUP)
+        until(port, "/v1/health/service/new", lambda found: len(found) == 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0
+    (folder / "b.json").write_text("{}")
+    with agent(*words) as process:
+        until(port, "/v1/health/service/web", lambda found: len(found) == 1)
+        until(port, "/v1/health/service/new", lambda found: not found)
+        assert ids() == ["own", "web"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANG_S) == 0
+
+
+def test_a_definition_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "f.hcl"
+    path.write_text('check { name = "c"  args = ["true"]  interval = "1s" }')
+    ports = f"-http-port={free_port()}", f"-server-port={free_port()}", "-dns-port=-1"
+    text = refused("-dev", *ports, f"-config-file={path}")
+    assert "Failed to register check 'c': Scripts are disabled on this agent" in text

@@ -9,10 +9,12 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from quorate.agent.settings import AgentSettings
-from quorate.base.errors import QuorateError
+from quorate.agent.starting import StartError
+from quorate.base.errors import QuorateError, RequestError
 from quorate.base.ports import Local
 from quorate.gateways.http.context import call_in_loop
 from quorate.localstate.agent import LocalAgent
+from quorate.localstate.configured import Definitions
 from quorate.localstate.entries import StoredService, decode_entry
 from quorate.runtime.entrystore import EntryStore, Key
 from quorate.runtime.probes.runner import ProbeRunner
@@ -59,7 +61,11 @@ class AgentEntries:
             if is_new:
                 self._files.mark_adopted()
         checks = msgspec.structs.replace(settings.checks, keeps_files=data_dir is not None)
-        self._probes = ProbeRunner(checks.output_bytes_max, runs_scripts=settings.runs_scripts)
+        self._probes = ProbeRunner(
+            checks.output_bytes_max,
+            runs_scripts=settings.runs_scripts,
+            runs_local_scripts=settings.runs_local_scripts,
+        )
         rng = random.Random()  # noqa: S311 - spreads times
         self.agent = LocalAgent(
             local,
@@ -70,16 +76,26 @@ class AgentEntries:
             probes=self._probes,
             report=log.warning,
         )
-        if self._files is not None:
-            self._restore(self._files)
 
-    def _restore(self, files: EntryStore) -> None:
-        found = [files.read(kind, self._take) for kind in ("service", "check")]
-        files.begin()
+    def restore(self, definitions: Definitions) -> None:
+        """Take what is stored, and what the configuration defines; once, before `start`.
+
+        Raises:
+            StartError: A definition cannot be used.
+        """
+        files = self._files
+        services = 0 if files is None else files.read("service", self._take)
+        try:
+            self.agent.take_definitions(definitions)
+        except RequestError as error:
+            raise StartError(error.text) from error
+        checks = 0 if files is None else files.read("check", self._take)
+        if files is not None:
+            files.begin()
         self.agent.restored()
-        if any(found):
-            self._log.info("services and checks of the data directory", services=found[0],
-                     checks=found[1])  # fmt: skip
+        if services or checks:
+            self._log.info("services and checks of the data directory", services=services,
+                     checks=checks)  # fmt: skip
 
     def _take(self, data: bytes) -> None:
         stored = decode_entry(data)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import msgspec
 
 from quorate.agent import hcl
+from quorate.agent.definitions import plain_block, unknown_keys
 from quorate.agent.keys import BLOCKS, KEYS, ValueKind
 from quorate.base.errors import RequestError
 from quorate.client import durations
@@ -26,6 +27,9 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }  # fmt: skip
 FORMATS = tuple(_READERS)
 _FORMATS_TEXT = ", ".join(f".{each}" for each in FORMATS)
+
+_LISTS = {"service": "services", "check": "checks"}
+"""Keys whose value belongs to the list of another one."""
 
 _NOTHING: tuple[Any, ...] = ("", [], {}, -1)  # an unused key with such a value needs no warning
 
@@ -95,18 +99,23 @@ class ConfigValues:
             return
         must_be, type_ = kind.value
         given = reduce(merged, _blocks(value), None) if kind is ValueKind.NAMES else value
+        if kind is ValueKind.DEFINITIONS:
+            given = [plain_block(each) for each in _blocks(value)] or value
         try:
             found: Any = msgspec.convert(given, type_)
             if kind is ValueKind.DURATION:
                 found = durations.parse(found)
             elif kind is ValueKind.NUMBER and not math.isfinite(found):
                 raise msgspec.ValidationError  # noqa: TRY301 - as the library would
+            elif kind is ValueKind.DEFINITIONS:
+                faults += (f"invalid config key {each}" for each in unknown_keys(key, found))
         except msgspec.ValidationError:
             faults.append(f"{key} must be {must_be}")
         except RequestError as error:
             faults.append(f"{key} is wrong: {error.text}")
         else:
-            self.values[key] = merged(self.values.get(key), found)
+            place = _LISTS.get(key, key)
+            self.values[place] = merged(self.values.get(place), found)
 
     def _add_block(self, prefix: str, block: Mapping[str, Any], faults: list[str]) -> None:
         for name, value in block.items():

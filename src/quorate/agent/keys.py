@@ -25,6 +25,7 @@ class ValueKind(Enum):
     DURATION = ('a duration such as "10s"', str)
     TEXTS = ("a list of strings", list[str])
     NAMES = ("a block of strings", dict[str, str])
+    DEFINITIONS = ("a block, or a list of blocks", list[dict[str, Any]])
     UNUSED = ("anything: this version does not use it", Any)
     GUARDED = ("nothing that asks for protection", Any)
 
@@ -47,13 +48,14 @@ VALUE_BYTES_MAX = 8 * MIB
 
 Live = partial(Key, is_reloaded=True)
 SWITCH, TEXT, TEXTS, NAMES = ValueKind.SWITCH, ValueKind.TEXT, ValueKind.TEXTS, ValueKind.NAMES
-WHOLE, DURATION = ValueKind.WHOLE, ValueKind.DURATION
+WHOLE, DURATION, DEFINITIONS = ValueKind.WHOLE, ValueKind.DURATION, ValueKind.DEFINITIONS
 
 _EXPECT = "Bootstrap a cluster as soon as N nodes have met."
 _JOIN = "Address of another node's server port; repeatable."
 _META = "Metadata of this node; repeatable."
 _CLIENT = "Where to listen for clients; several with spaces."
 _SCRIPTS = "Run programs for checks that clients register."
+_LOCAL_SCRIPTS = "Run programs for checks of configuration files."
 _OUTPUT = "Bytes that are kept of the output of a check."
 _WAIT, _WAIT_MAX = "How long a blocking read waits.", "How long it may wait at most."
 
@@ -94,6 +96,13 @@ TABLE: dict[str, Key] = {
     "enable_script_checks": Key(
         SWITCH, "runs_scripts", "enable-script-checks", _SCRIPTS, default=False
     ),
+    "enable_local_script_checks": Key(
+        SWITCH, "runs_local_scripts", "enable-local-script-checks", _LOCAL_SCRIPTS
+    ),
+    "service": Live(DEFINITIONS),
+    "services": Live(DEFINITIONS),
+    "check": Live(DEFINITIONS),
+    "checks": Live(DEFINITIONS),
     "quorate.wake_on_check_output": Key(SWITCH, "checks.wakes_on_output", default=False),
     "leave_on_terminate": Live(SWITCH, "leaves_on_terminate", default=False),
     "skip_leave_on_interrupt": Live(SWITCH, "leaves_on_interrupt"),
@@ -143,8 +152,7 @@ _UNUSED: dict[str, str] = {
         # log
         "log_file log_rotate_bytes log_rotate_duration log_rotate_max_files enable_syslog "
         "syslog_facility "
-        # checks and services; access control, in old words; DNS; limits
-        "service services check checks enable_local_script_checks "
+        # checks; access control, in old words; DNS; limits
         "watches acl_down_policy acl_ttl acl_enforce_version_8 discovery_max_stale "
         # consensus and gossip
         "raft_protocol raft_snapshot_threshold raft_snapshot_interval raft_trailing_logs "
@@ -215,7 +223,10 @@ KEYS: dict[str, Key] = {
 BLOCKS = {key[:place] for key in KEYS for place, letter in enumerate(key) if letter == "."}
 """Every block that holds such keys."""
 
-RELOADED = {key.setting: name for name, key in TABLE.items() if key.setting and key.is_reloaded}
+RELOADED = {
+    **{key.setting: name for name, key in TABLE.items() if key.setting and key.is_reloaded},
+    "definitions": "services and checks",
+}
 """Settings that a reload changes, by the key that sets each."""
 
 FIXED = {
@@ -238,10 +249,7 @@ FLAGS = {
 }
 """The flags of `quorate agent` by name: the key that each sets, and its help; "": not shown."""
 
-UNUSED_SWITCHES = (
-    "disable-keyring-file enable-local-script-checks hcl non-voting-server "
-    "read-replica rejoin syslog ui"
-)
+UNUSED_SWITCHES = "disable-keyring-file hcl non-voting-server read-replica rejoin syslog ui"
 UNUSED_VALUES = (
     "advertise-wan auto-reload-config grpc-port "
     "grpc-tls-port https-port log-file log-rotate-bytes log-rotate-duration log-rotate-max-files "

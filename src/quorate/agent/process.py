@@ -15,6 +15,7 @@ from quorate.agent.logs import LogFollower, Logs
 from quorate.agent.settings import AgentSettings, ConfigError, below, settings_of
 from quorate.base.errors import PeerError, QuorateError, RequestError
 from quorate.base.metrics import Metric
+from quorate.localstate.agent import LocalAgent
 from quorate.runtime.server import NodeServer
 
 LEAVE_S = 6.0
@@ -50,13 +51,14 @@ class AgentProcess:
         self._sources = sources
         self._server: NodeServer | None = None
         self._listeners: Listeners | None = None
+        self._agent: LocalAgent | None = None
         self._leaving: asyncio.Task[None] | None = None
         is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # set by nohup
         self._had_terminal = has_terminal() and not is_kept
 
-    def started(self, server: NodeServer, listeners: Listeners) -> None:
+    def started(self, server: NodeServer, listeners: Listeners, agent: LocalAgent) -> None:
         """Note that the node runs."""
-        self._server, self._listeners = server, listeners
+        self._server, self._listeners, self._agent = server, listeners, agent
 
     def joining(self, addresses: tuple[str, ...]) -> "AgentProcess":
         """The same for a node that may only join a cluster."""
@@ -89,6 +91,7 @@ class AgentProcess:
             text = str(error).strip()
             log.warning("not reloaded: nothing was changed", why=text)
             raise RequestError("bad_request", f"Failed to reload: {text}") from None
+        self._define(new)
         for warning in warnings:
             if warning not in self._warned:
                 log.warning(warning)
@@ -100,6 +103,19 @@ class AgentProcess:
             log.warning("needs a restart", keys=", ".join(FIXED[name] for name in fixed))
         self._use(new, changed)
         log.info("reloaded", changed=", ".join(RELOADED[name] for name in changed) or "nothing")
+
+    def _define(self, new: AgentSettings) -> None:
+        """Make the services and checks of the configuration those of `new`, even if it is the same.
+
+        A client may have removed or replaced one.
+        """
+        if self._agent is None:
+            return
+        try:
+            self._agent.reconfigure(new.definitions)
+        except RequestError as error:
+            self.logs.log.warning("not reloaded: nothing was changed", why=error.text)
+            raise RequestError(error.code, f"Failed to reload: {error.text}") from None
 
     def _use(self, new: AgentSettings, changed: list[str]) -> None:
         values = {name: getattr(new, name) for name in changed if "." not in name}

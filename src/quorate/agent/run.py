@@ -169,13 +169,14 @@ async def _serve(process: AgentProcess, data_dir: Path) -> int:
         entries = AgentEntries(server.local, kept_in, settings, log, is_new=is_new)
         stack.callback(entries.stop)
         try:
+            entries.restore(settings.definitions)
             await listeners.open(server.local, settings, process, entries.agent)
             stack.enter_context(pid_file(settings.pid_file))
         except StartError:
             await listeners.close()
             await server.close(is_clean=True)
             raise
-        process.started(server, listeners)
+        process.started(server, listeners, entries.agent)
         entries.start()
         _log_start(process, data_dir, server)
         await _until_stopped(process, server)

@@ -14,6 +14,7 @@ import msgspec
 
 from quorate.agent import protection
 from quorate.agent.bootstrapping import bootstrap_mode
+from quorate.agent.definitions import DefinitionReader
 from quorate.agent.dnssettings import dns_config
 from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
 from quorate.agent.keys import TABLE, ValueKind
@@ -25,6 +26,7 @@ from quorate.base.versions import NODE_ID_META
 from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.http.config import HttpConfig
 from quorate.gateways.http.servicebodies import META_PAIRS_MAX, meta_fault
+from quorate.localstate.configured import Definitions
 from quorate.localstate.state import StateSettings
 from quorate.net.interfaces import own_addresses
 from quorate.net.unix import SocketSettings
@@ -92,6 +94,8 @@ class AgentSettings(msgspec.Struct, frozen=True):
     checks: StateSettings
     dns: DnsConfig
     runs_scripts: bool
+    runs_local_scripts: bool
+    definitions: Definitions
 
     @property
     def address(self) -> str:
@@ -203,6 +207,8 @@ class _Builder:
             http=self._http(node, plain),
             checks=StateSettings(**below("checks.", plain)),
             dns=self._dns(node.datacenter, plain),
+            runs_local_scripts=self._get("enable_local_script_checks", plain["runs_scripts"]),
+            definitions=self._definitions(),
             **{name: value for name, value in plain.items() if "." not in name},
         )
         hosts = {bind, *settings.clients}
@@ -394,6 +400,14 @@ class _Builder:
             else:
                 found.append((name, value))
         return tuple(found)
+
+    def _definitions(self) -> Definitions:
+        reader = DefinitionReader(is_lenient=self._is_lenient)
+        found = reader.read(self._get("services", []), self._get("checks", []))
+        self.faults += reader.faults
+        self.sentences += reader.sentences
+        self.warnings += reader.warnings
+        return found
 
     def _join(self, server_port: int) -> tuple[str, ...]:
         """The server ports of other nodes. A host without a port means the port of this node."""

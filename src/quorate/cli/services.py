@@ -1,7 +1,7 @@
 """`quorate services`: register services with an agent, and take them out."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -11,9 +11,6 @@ from quorate.cli.commands import CommandGroup
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.flags import About
 from quorate.cli.output import advice_on, fail, note, say
-
-_LISTS = {"checks", "paths", "ports", "upstreams"}
-"""What a service, its proxy or what that exposes may have several of, in lower case."""
 
 
 @connected("services register", "[FILE_OR_DIR...]", "Error registering service")
@@ -101,6 +98,7 @@ def _named(definition: dict[str, Any], field: str) -> str:
 
 def _read(files: tuple[str, ...]) -> list[dict[str, Any]]:
     """The definitions of services in configuration files."""
+    from quorate.agent.definitions import plain_block
     from quorate.agent.files import read_blocks
 
     found: list[Any] = []
@@ -114,24 +112,7 @@ def _read(files: tuple[str, ...]) -> list[dict[str, Any]]:
                 found += value if isinstance(value, list) else [value]
     if not all(isinstance(each, dict) for each in found):
         fail("Error: `service` must be a block, and `services` a list of blocks")
-    return [_plain(each) for each in found]
-
-
-def _plain(value: Any, key: str = "") -> Any:
-    """A definition as the HTTP API takes it.
-
-    HCL gives a list of blocks for each block, as it may be repeated (`agent.hcl`). What there can
-    be one of is taken out of its list; of several, the API says what is wrong.
-    """
-    if isinstance(value, dict):
-        block = cast(dict[str, Any], value)
-        return {name: _plain(each, name.lower()) for name, each in block.items()}
-    if not isinstance(value, list):
-        return value
-    several = cast(list[object], value)
-    if key not in _LISTS and len(several) == 1 and isinstance(several[0], dict):
-        return _plain(several[0])
-    return [_plain(each) for each in several]
+    return [plain_block(each) for each in found]
 
 
 services = CommandGroup("services", register, deregister)

@@ -27,6 +27,8 @@ from quorate.catalog.tables import check_of, instance_of, node_of
 from quorate.localstate.adopting import Adoption
 from quorate.localstate.aliases import RemoteAliases
 from quorate.localstate.comparing import FullComparison, command_for
+from quorate.localstate.configured import ConfiguredEntries, Definitions
+from quorate.localstate.effects import Effect, StoreFile
 from quorate.localstate.entries import StoredCheck, StoredService
 from quorate.localstate.pending import Key, check_key, service_key
 from quorate.localstate.ports import (
@@ -40,7 +42,8 @@ from quorate.localstate.ports import (
     Schedule,
     Timeout,
 )
-from quorate.localstate.state import LocalState, StartProbe, StateSettings, StoreFile
+from quorate.localstate.state import LocalState, StateSettings
+from quorate.localstate.waiting import Done, Waits
 from quorate.machine.queries import Reader
 from quorate.monitoring.definitions import CheckDefinition
 
@@ -57,33 +60,8 @@ NODES_MIN = 128
 
 _LATER = frozenset({"no_quorum", "not_leader", "overloaded", "stopping"})
 
-Done = Callable[[QuorateError | None], None]
 Adopted = Callable[[int], None]
 """Gets the number of entries that were taken from the catalog."""
-
-
-class _Wait:
-    """One that waits until the catalog and the disk have what it changed."""
-
-    __slots__ = ("_done", "keys", "timeout", "waits_for_disk")
-
-    def __init__(self, keys: set[Key], done: Done) -> None:
-        self.keys = keys
-        self.waits_for_disk = True
-        self.timeout: Timeout | None = None
-        self._done: Done | None = done
-
-    @property
-    def is_over(self) -> bool:
-        return self._done is None
-
-    def end(self, error: QuorateError | None = None) -> None:
-        done, self._done = self._done, None
-        if self.timeout is not None:
-            self.timeout.cancel()
-            self.timeout = None
-        if done is not None:
-            done(error)
 
 
 class LocalAgent:
@@ -119,7 +97,8 @@ class LocalAgent:
         self._probes = NoProbes() if probes is None else probes
         self._report = report
         self.state = LocalState(StateSettings() if settings is None else settings, rng)
-        self._waits: dict[Key, list[_Wait]] = {}
+        self._configured = ConfiguredEntries(self.state, self._configured_refusal)
+        self._waits = Waits(schedule)
         self._remote = RemoteAliases(catalog, self._name, self._mirrored)
         self._followed = 0  # the version of the state whose aliases are followed
         self._is_following = False
@@ -131,6 +110,7 @@ class LocalAgent:
         self._ticker: Timeout | None = None
         self._ticker_due_s = inf
         self._watch: WatchHandle | None = None
+        self._compares_with_node = False  # a comparison waits for the row of this node
         self._nodes = 1
         self._adopted: Adopted | None = None
         self._is_stopped = False
@@ -156,6 +136,24 @@ class LocalAgent:
         """Take a check from its file; before `start`, after the services."""
         self.state.restore_check(stored, self._catalog.now_s)
 
+    def take_definitions(self, definitions: Definitions) -> None:
+        """Take what the configuration defines; before `start`, after the services of files.
+
+        Raises:
+            RequestError: See `ConfiguredEntries.apply`.
+        """
+        self._configured.apply(definitions, self._catalog.now_s)
+
+    def reconfigure(self, definitions: Definitions) -> None:
+        """Make the configured entries others; see `ConfiguredEntries.apply`.
+
+        Raises:
+            RequestError: See there.
+        """
+        self._configured.apply(definitions, self._catalog.now_s)
+        self._changed()
+        self._go_on()
+
     def restored(self) -> None:
         """All files were read: the first comparison finds what the catalog does not have."""
         self.state.restored()
@@ -169,10 +167,7 @@ class LocalAgent:
         if self._watch is not None:
             self._watch.cancel()
         self._remote.stop()
-        for waits in list(self._waits.values()):
-            for wait in waits:
-                wait.end()
-        self._waits.clear()
+        self._waits.end()
 
     def note_nodes(self, count: int) -> None:
         """The cluster has so many nodes."""
@@ -244,6 +239,9 @@ class LocalAgent:
         """Why a check cannot be probed here; None: it can, or is not probed."""
         return self._probes.refusal(definition) if definition.is_probed else None
 
+    def _configured_refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+        return self._probes.refusal(definition, is_configured=True)
+
     def add_check(self, context: RequestContext, definition: CheckDefinition, done: Done) -> None:
         """Register a check; see `LocalState.add_check`.
 
@@ -295,41 +293,13 @@ class LocalAgent:
     # --- answers -------------------------------------------------------------------------------
 
     def _wait_for(self, context: RequestContext, keys: set[Key], done: Done) -> None:
-        wait = _Wait({key for key in keys if key in self.state.pending}, done)
-        for key in wait.keys:
-            self._waits.setdefault(key, []).append(wait)
+        wait = self._waits.begin({key for key in keys if key in self.state.pending}, done)
         self._go_on(context)
-        self._files.sync(partial(self._on_disk, wait))
-        if not wait.is_over:
-            wait.timeout = self._schedule(ANSWER_S, partial(self._give_up, wait))
-
-    def _on_disk(self, wait: _Wait) -> None:
-        wait.waits_for_disk = False
-        if not wait.keys:
-            wait.end()
-
-    def _give_up(self, wait: _Wait) -> None:
-        wait.timeout = None
-        for key in wait.keys:
-            self._drop_wait(key, wait)
-        wait.end()
-
-    def _drop_wait(self, key: Key, wait: _Wait) -> None:
-        waits = self._waits.get(key, [])
-        if wait in waits:
-            waits.remove(wait)
-        if not waits:
-            self._waits.pop(key, None)
+        self._files.sync(partial(self._waits.on_disk, wait))
+        self._waits.limit(wait, ANSWER_S)
 
     def _applied(self, keys: Iterable[Key], error: QuorateError | None) -> None:
-        """Answer those who wait for these entries, if the catalog has them, or refuses them."""
-        for key in keys:
-            if error is None and key in self.state.pending:
-                continue
-            for wait in self._waits.pop(key, ()):
-                wait.keys.discard(key)
-                if error is not None or not (wait.keys or wait.waits_for_disk):
-                    wait.end(error)
+        self._waits.applied(keys, self.state.pending, error)
 
     # --- the catalog ---------------------------------------------------------------------------
 
@@ -351,12 +321,13 @@ class LocalAgent:
         if due_s < self._ticker_due_s:
             self._set_ticker(due_s)
 
-    def _perform(self, effect: StartProbe | StoreFile) -> None:
+    def _perform(self, effect: Effect) -> None:
         if isinstance(effect, StoreFile):
             self._files.write(effect.key, effect.data)
         else:
             check = effect.definition.id
-            self._probes.start(effect.definition, partial(self._probed, check, effect.run))
+            done = partial(self._probed, check, effect.run)
+            self._probes.start(effect.definition, done, is_configured=effect.is_configured)
 
     def _send(self, context: RequestContext, key: Key) -> None:
         reading = Reader(self._catalog.tables)
@@ -413,6 +384,9 @@ class LocalAgent:
 
     def _node_changed(self) -> None:
         self._watch = None
+        if self._compares_with_node:
+            self._compares_with_node = False
+            self._compare()
         self.state.pending.retry()
         self._go_on()
 
@@ -432,7 +406,10 @@ class LocalAgent:
         if isinstance(answer, QuorateError):
             self._full = self._schedule(RETRY_S_MAX * (0.5 + self._rng.random() / 2), self._compare)
             return
-        if self._adopted is not None:
+        if node_of(Reader(self._catalog.tables).rows, self._name) is None:
+            self._compares_with_node = True
+            self._await_node()
+        elif self._adopted is not None:
             self._adopt(Adoption(self.state, self._name))
         else:
             self._step(FullComparison(self.state, self._name))

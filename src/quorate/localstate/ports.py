@@ -65,14 +65,32 @@ class ProbeRefusal(NamedTuple):
 class Probes(Protocol):
     """What runs probes, some at a time, each with a deadline."""
 
-    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
-        """Why a check cannot be probed; None: it can."""
+    def refusal(
+        self, definition: CheckDefinition, *, is_configured: bool = False
+    ) -> ProbeRefusal | None:
+        """Why a check cannot be probed; None: it can.
+
+        Args:
+            definition: Of the check.
+            is_configured: The configuration of this agent has it.
+        """
         ...
 
-    def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
+    def start(
+        self,
+        definition: CheckDefinition,
+        done: Callable[[str | None, str], None],
+        *,
+        is_configured: bool = False,
+    ) -> None:
         """Probe as soon as there is room; then call `done` with status and output.
 
         A status None: the probe says nothing about the status.
+
+        Args:
+            definition: Of the check.
+            done: See above.
+            is_configured: See `refusal`.
         """
         ...
 
@@ -95,9 +113,18 @@ class NoFiles:
 class NoProbes:
     """Probes nothing: see `Probes`."""
 
-    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+    def refusal(
+        self, definition: CheckDefinition, *, is_configured: bool = False
+    ) -> ProbeRefusal | None:
         """See `Probes.refusal`."""
+        del is_configured
         return ProbeRefusal(f"checks of type {definition.kind} are not built here: use a TTL check")
 
-    def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
+    def start(
+        self,
+        definition: CheckDefinition,
+        done: Callable[[str | None, str], None],
+        *,
+        is_configured: bool = False,
+    ) -> None:
         """See `Probes.start`."""

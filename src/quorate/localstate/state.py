@@ -22,6 +22,7 @@ from quorate.base.errors import NotFoundError, RequestError
 from quorate.base.ports import Rng
 from quorate.catalog.fields import Service
 from quorate.localstate.aliases import AliasIndex, local_alias
+from quorate.localstate.effects import Effect, StartProbe, StoreFile
 from quorate.localstate.entries import (
     CHECKS_MAX,
     SERVICES_MAX,
@@ -38,23 +39,6 @@ from quorate.monitoring.checks import CRITICAL, CheckState, capped
 from quorate.monitoring.definitions import CheckDefinition
 
 _DUE, _OUTPUT, _REMOVAL = 0, 1, 2  # why an entry is in the heap
-
-
-class StartProbe(msgspec.Struct, frozen=True):
-    """Effect: probe now, and pass the result to `LocalState.probed` with this `run`."""
-
-    definition: CheckDefinition
-    run: int
-
-
-class StoreFile(msgspec.Struct, frozen=True):
-    """Effect: write the file of an entry; None: remove it."""
-
-    key: Key
-    data: bytes | None
-
-
-Effect = StartProbe | StoreFile
 
 
 class StateSettings(msgspec.Struct, frozen=True):
@@ -171,6 +155,8 @@ class LocalState:
             self._sidecars[parent] = service.id
         if origin is EntryOrigin.API or parent:
             self._store(service_key(service.id), StoredService(service, parent))
+        elif old is not None:
+            self._forget_file(service_key(service.id), old.origin)
         self.pending.mark(service_key(service.id))
         self.aliases.touch(service.id)
         if old is not None and old.service.name != service.name:
@@ -247,6 +233,8 @@ class LocalState:
         if old is not None:
             status, output = old.state.status, old.state.output
             self._unlist(old)
+            if origin is EntryOrigin.CONFIG:
+                self._forget_file(check_key(definition.id), old.origin)
         state = CheckState(rules_of(definition), status, output, now_s, self._rng.random())
         check = LocalCheck(definition, service_name, state, origin, next(self._numbers))
         self.checks[definition.id] = check
@@ -389,7 +377,8 @@ class LocalState:
         if check.definition.ttl_s <= 0:
             check.state.begin_probe()
             check.is_running = True
-            self._effects.append(StartProbe(check.definition, check.run))
+            is_configured = check.origin is EntryOrigin.CONFIG
+            self._effects.append(StartProbe(check.definition, check.run, is_configured))
             return []
         bytes_max = self._settings.output_bytes_max + 64
         if not check.state.expire(now_s, bytes_max):
@@ -444,10 +433,17 @@ class LocalState:
         self._put_service(service.service, EntryOrigin.API, service.parent)
 
     def restore_check(self, stored: StoredCheck, now_s: float) -> bool:
-        """Take a check from its file; False: its service is unknown, so it was left out."""
+        """Take a check from its file.
+
+        False: it was left out, as its service is unknown, or the configuration has its id.
+        """
         service = stored.definition.service_id
         if service and service not in self.services:
             self._effects.append(StoreFile(check_key(stored.definition.id), None))
+            return False
+        found = self.checks.get(stored.definition.id)
+        if found is not None and found.origin is EntryOrigin.CONFIG:
+            self._forget_file(check_key(stored.definition.id), EntryOrigin.API)
             return False
         self._put_stored(stored, now_s)
         return True

@@ -30,11 +30,18 @@ class Call:
 class Stage:
     """The agent with its node, clock, files and probes."""
 
-    def __init__(self, *, with_node: bool = True, disk: dict[Key, bytes] | None = None) -> None:
-        self.local = FakeLocal(with_node=with_node)
+    def __init__(
+        self,
+        *,
+        with_node: bool = True,
+        disk: dict[Key, bytes] | None = None,
+        local: FakeLocal | None = None,
+    ) -> None:
+        self.local = FakeLocal(with_node=with_node) if local is None else local
         self.calls: list[Call] = []
         self.disk: dict[Key, bytes] = {} if disk is None else disk
         self.is_disk_slow = False
+        self.runs_local_scripts = True
         self.synced: list[Callable[[], None]] = []
         self.probes: list[tuple[CheckDefinition, Callable[[str | None, str], None]]] = []
         self.warnings: list[str] = []
@@ -65,10 +72,19 @@ class Stage:
         else:
             done()
 
-    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
-        return None
+    def refusal(
+        self, definition: CheckDefinition, *, is_configured: bool = False
+    ) -> ProbeRefusal | None:
+        is_refused = is_configured and definition.kind == "script" and not self.runs_local_scripts
+        return ProbeRefusal("no scripts", is_by_setting=True) if is_refused else None
 
-    def start(self, definition: CheckDefinition, done: Callable[[str | None, str], None]) -> None:
+    def start(
+        self,
+        definition: CheckDefinition,
+        done: Callable[[str | None, str], None],
+        *,
+        is_configured: bool = False,
+    ) -> None:
         self.probes.append((definition, done))
 
     def advance(self, duration_s: float) -> None:

@@ -42,15 +42,30 @@ _SWITCHES = {
     "TLSSkipVerify": "tls_skip_verify", "DisableRedirects": "disable_redirects",
     "TCPUseTLS": "tcp_use_tls", "GRPCUseTLS": "grpc_use_tls",
 }  # fmt: skip
-_KNOWN = (
+CHECK_FIELDS = frozenset({
     "id", "checkid", "name", "serviceid", "notes", "status", "token", "namespace", "partition",
     "header", "args", "scriptargs", "h2pingusetls", "proxyhttp", "proxygrpc",
     *(name.lower() for names in (_TEXTS, _DURATIONS, _NUMBERS, _SWITCHES) for name in names),
-)  # fmt: skip
+})  # fmt: skip
+"""Fields of a check, in lower case without underscores."""
 
 HEADERS_MAX = 64
 
 _BAD_STATUS = "Status for checks must 'passing', 'warning', 'critical'"
+
+
+class CheckFaultError(HttpError):
+    """A check makes no sense.
+
+    Attributes:
+        check: Its name, as given.
+        why: Of Consul's words.
+    """
+
+    def __init__(self, check: str, why: str) -> None:
+        super().__init__(400, f"Invalid check: {why}")
+        self.check = check
+        self.why = why
 
 
 def service_checks(fields: Fields, service: str, name: str) -> tuple[CheckDefinition, ...]:
@@ -76,7 +91,7 @@ def service_checks(fields: Fields, service: str, name: str) -> tuple[CheckDefini
     found: list[CheckDefinition] = []
     for number, value in enumerate(given, 1):
         suffix = f":{number}" if len(given) > 1 else ""
-        inner = fields_of(value, _KNOWN, "a check")
+        inner = fields_of(value, CHECK_FIELDS, "a check")
         check = text_in(inner, "CheckID") or text_in(inner, "ID") or f"service:{service}{suffix}"
         title = text_in(inner, "Name") or f"Service '{name}' check"
         found.append(_definition(inner, check, title, service, is_embedded=True))
@@ -90,11 +105,25 @@ def check_of(value: Any) -> CheckDefinition:
         HttpError: It makes no sense.
         TextError: It cannot be read.
     """
-    fields = fields_of(value, _KNOWN, "a check")
+    fields = fields_of(value, CHECK_FIELDS, "a check")
+    if not text_in(fields, "Name"):
+        raise HttpError(400, "Missing check name")
+    return _alone(fields)
+
+
+def configured_check(value: Any) -> CheckDefinition:
+    """The check of a configuration file; a name may be missing.
+
+    Raises:
+        HttpError: It makes no sense.
+        TextError: It cannot be read.
+    """
+    return _alone(fields_of(value, CHECK_FIELDS, "a check"))
+
+
+def _alone(fields: Fields) -> CheckDefinition:
     name = text_in(fields, "Name")
     check = text_in(fields, "ID") or text_in(fields, "CheckID") or name
-    if not name:
-        raise HttpError(400, "Missing check name")
     return _definition(fields, check, name, text_in(fields, "ServiceID"), is_embedded=False)
 
 
@@ -124,7 +153,7 @@ def _definition(
     )
     fault = definition.fault()
     if fault:
-        raise HttpError(400, f"Invalid check: {fault}")
+        raise CheckFaultError(text_in(fields, "Name"), fault)
     return definition
 
 

@@ -31,6 +31,9 @@ _PLAIN = (
     "enabletagoverride", "weights", "token", "kind", "namespace", "partition", "check", "checks",
 )  # fmt: skip
 _NOT_BUILT = ("proxy", "connect", "ports", "locality")
+SERVICE_FIELDS = frozenset({*_PLAIN, *_NOT_BUILT})
+"""Fields of a service, in lower case without underscores."""
+
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - refused, not used
 
 PORT_MAX = WEIGHT_MAX = 65535
@@ -38,6 +41,9 @@ ADDRESSES_MAX = 64
 META_PAIRS_MAX = 64
 META_KEY_MAX = 128
 META_VALUE_MAX = 512
+BAD_META, BAD_WEIGHTS = "Invalid Service Meta: ", "Invalid Weights: "
+"""How such refusals begin."""
+
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -55,7 +61,7 @@ def registration_of(value: Any) -> Registration:
         HttpError: It makes no sense.
         TextError: It cannot be read.
     """
-    fields = fields_of(value, (*_PLAIN, *_NOT_BUILT), "a service")
+    fields = fields_of(value, SERVICE_FIELDS, "a service")
     for name in _NOT_BUILT:
         if fields.get(name):
             text = f"services with {name} are not built: register the plain service"
@@ -125,26 +131,25 @@ def _weights(fields: Fields) -> Weights:
     inner = fields_of(value, ("passing", "warning"), "weights")
     passing, warning = integer_in(inner, "Passing", 1), integer_in(inner, "Warning", 1)
     if passing < 1:
-        raise HttpError(400, "Invalid Weights: Passing must be greater than 0")
+        raise HttpError(400, f"{BAD_WEIGHTS}Passing must be greater than 0")
     if warning < 0:
-        raise HttpError(400, "Invalid Weights: Warning must be greater or equal than 0")
+        raise HttpError(400, f"{BAD_WEIGHTS}Warning must be greater or equal than 0")
     if passing > WEIGHT_MAX or warning > WEIGHT_MAX:
-        raise HttpError(400, f"Invalid Weights: DNS Weight must be between 0 and {WEIGHT_MAX}")
+        raise HttpError(400, f"{BAD_WEIGHTS}DNS Weight must be between 0 and {WEIGHT_MAX}")
     return Weights(passing, warning)
 
 
 def _check_meta(meta: dict[str, str]) -> None:
-    prefix = "Invalid Service Meta: "
     if len(meta) > META_PAIRS_MAX:
         raise HttpError(
             400,
-            f"{prefix}Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs",
+            f"{BAD_META}Node metadata cannot contain more than {META_PAIRS_MAX} key/value pairs",
         )
     for key, value in meta.items():
         fault = meta_fault(key, value)
         if fault:
             raise HttpError(
-                400, f"{prefix}Couldn't load metadata pair ('{key}', '{value}'): {fault}"
+                400, f"{BAD_META}Couldn't load metadata pair ('{key}', '{value}'): {fault}"
             )
 
 

@@ -35,6 +35,10 @@ TIMEOUT_NS = 10 * SECOND_NS
 SCRIPT_TIMEOUT_NS = 30 * SECOND_NS
 """Where the check gives none."""
 
+LOCAL_SCRIPTS_DISABLED = (
+    "Scripts are disabled on this agent; "
+    "to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true"
+)
 SCRIPTS_DISABLED = (
     "Scripts are disabled on this agent from remote calls; "
     "to enable, configure 'enable_script_checks' to true"
@@ -93,33 +97,47 @@ class ProbeRunner:
     Args:
         bytes_max: What is kept of an output, unless a check keeps less.
         runs_scripts: Checks that run programs are allowed.
+        runs_local_scripts: Those of the configuration are; None: as others.
         probes: By kind.
     """
 
     def __init__(
-        self, bytes_max: int, *, runs_scripts: bool, probes: dict[str, Probe] | None = None
+        self,
+        bytes_max: int,
+        *,
+        runs_scripts: bool,
+        runs_local_scripts: bool | None = None,
+        probes: dict[str, Probe] | None = None,
     ) -> None:
         self._bytes_max = bytes_max
         self._runs_scripts = runs_scripts
+        is_like_others = runs_local_scripts is None
+        self._runs_local_scripts = runs_scripts if is_like_others else runs_local_scripts
         self._probes = PROBES if probes is None else probes
-        self._waiting: deque[tuple[CheckDefinition, ProbeDone]] = deque()
+        self._waiting: deque[tuple[CheckDefinition, ProbeDone, bool]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def refusal(self, definition: CheckDefinition) -> ProbeRefusal | None:
+    def refusal(
+        self, definition: CheckDefinition, *, is_configured: bool = False
+    ) -> ProbeRefusal | None:
         """See `localstate.ports.Probes.refusal` (PRB-4)."""
         kind = definition.kind
-        if kind in _PROGRAMS and not self._runs_scripts:
-            return ProbeRefusal(SCRIPTS_DISABLED, is_by_setting=True)
+        is_allowed = self._runs_local_scripts if is_configured else self._runs_scripts
+        if kind in _PROGRAMS and not is_allowed:
+            text = LOCAL_SCRIPTS_DISABLED if is_configured else SCRIPTS_DISABLED
+            return ProbeRefusal(text, is_by_setting=True)
         return (
             None if kind in self._probes else ProbeRefusal(f"checks of type {kind} are not built")
         )
 
-    def start(self, definition: CheckDefinition, done: ProbeDone) -> None:
+    def start(
+        self, definition: CheckDefinition, done: ProbeDone, *, is_configured: bool = False
+    ) -> None:
         """See `localstate.ports.Probes.start`."""
         if len(self._tasks) < PROBES_MAX:
-            self._run(definition, done)
+            self._run(definition, done, is_configured)
         elif len(self._waiting) < WAITING_MAX:
-            self._waiting.append((definition, done))
+            self._waiting.append((definition, done, is_configured))
         else:
             done(None, "")
 
@@ -136,8 +154,8 @@ class ProbeRunner:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _run(self, definition: CheckDefinition, done: ProbeDone) -> None:
-        task = asyncio.get_running_loop().create_task(self._probed(definition, done))
+    def _run(self, *probe: *tuple[CheckDefinition, ProbeDone, bool]) -> None:
+        task = asyncio.get_running_loop().create_task(self._probed(*probe))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -147,8 +165,13 @@ class ProbeRunner:
             while self._waiting and len(self._tasks) < PROBES_MAX:
                 self._run(*self._waiting.popleft())
 
-    async def _probed(self, definition: CheckDefinition, done: ProbeDone) -> None:
-        refusal = self.refusal(definition)
+    async def _probed(
+        self,
+        definition: CheckDefinition,
+        done: ProbeDone,
+        is_configured: bool,
+    ) -> None:
+        refusal = self.refusal(definition, is_configured=is_configured)
         if refusal is not None:
             found = ProbeFinding(CRITICAL, refusal.text)
         else:

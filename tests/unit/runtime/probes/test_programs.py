@@ -13,7 +13,7 @@ import uvloop
 from quorate.monitoring.checks import CRITICAL, PASSING, WARNING
 from quorate.runtime.probes import programs
 from quorate.runtime.probes.found import ProbeFinding
-from quorate.runtime.probes.runner import SCRIPTS_DISABLED, ProbeRunner
+from quorate.runtime.probes.runner import LOCAL_SCRIPTS_DISABLED, SCRIPTS_DISABLED, ProbeRunner
 from tests.limits import HANG_S
 from tests.unit.runtime.probes.lab import SOON_NS, check, one
 
@@ -133,6 +133,30 @@ def test_a_runner_that_stops_kills_what_runs(tmp_path: Path) -> None:
 
     uvloop.run(story())
     assert gone(int(pid.read_text()))
+
+
+def test_programs_of_the_configuration_have_a_setting_of_their_own(tmp_path: Path) -> None:
+    found: list[tuple[str | None, str]] = []
+
+    def noted(status: str | None, output: str) -> None:
+        found.append((status, output))
+
+    async def story() -> None:
+        local = ProbeRunner(4096, runs_scripts=False, runs_local_scripts=True)
+        definition = check(args=("touch", str(tmp_path / "ran")))
+        assert local.refusal(definition) is not None
+        assert local.refusal(definition, is_configured=True) is None
+        local.start(definition, noted, is_configured=True)
+        await local.idle()
+        remote = ProbeRunner(4096, runs_scripts=True, runs_local_scripts=False)
+        assert remote.refusal(definition) is None
+        refusal = remote.refusal(definition, is_configured=True)
+        assert refusal is not None
+        assert (refusal.text, refusal.is_by_setting) == (LOCAL_SCRIPTS_DISABLED, True)
+
+    uvloop.run(story())
+    assert found == [(PASSING, "")]
+    assert (tmp_path / "ran").exists()
 
 
 def test_without_the_setting_no_program_runs(tmp_path: Path) -> None:
