@@ -146,13 +146,13 @@ def test_several_files_add_to_each_other_in_json_with_any_spelling(tmp_path: Pat
         (
             {
                 "service": {"name": "x", "prot": 1, "check": {"tll": "1m"}},
-                "checks": [{"name": "y", "ttl": "1m", "servce": "x"}],
+                "checks": [{"name": "y", "ttl": "1m", "servic": "x"}],
             },
             (
                 "failed to parse f.json: 3 errors occurred:\n"
                 "\t* invalid config key service.prot\n"
                 "\t* invalid config key service.check.tll\n"
-                "\t* invalid config key checks[0].servce\n\n"
+                "\t* invalid config key checks[0].servic\n\n"
             ),
         ),
         (
