@@ -1,11 +1,11 @@
 """Services and checks of the configuration, as entries of the local state.
 
-CFG-1: what the configuration has is in the local state after a start and after each reload, in
+LST-12: what the configuration has is in the local state after a start and after each reload, in
     place of an entry with the same id that a client registered.
-CFG-2: what left the configuration is removed, unless a client registered it again meanwhile; checks
-    that clients registered for a configured service stay with it.
-CFG-3: a reload leaves a definition alone that did not change: its checks go on as they were.
-CFG-4: a configuration that cannot be applied as a whole changes nothing.
+LST-13: what left the configuration is removed, unless a client registered it again meanwhile;
+    checks that clients registered for a configured service stay with it.
+LST-14: a reload leaves a definition alone that did not change: its checks go on as they were.
+LST-15: a configuration that cannot be applied as a whole changes nothing.
 
 They have no file: the configuration is the file.
 """
@@ -70,7 +70,7 @@ class ConfiguredEntries:
 
         Raises:
             RequestError: There are too many, the service of a check is unknown, or a check cannot
-                be probed; nothing was changed (CFG-4).
+                be probed; nothing was changed (LST-15).
         """
         wanted = _wanted(definitions)
         self._validate(wanted)
