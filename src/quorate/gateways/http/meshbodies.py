@@ -14,6 +14,7 @@ from quorate.gateways.http.bodies import (
     fields_of,
     integer_in,
     is_list,
+    is_object,
     kind_of,
     switch_in,
     text_in,
@@ -33,12 +34,31 @@ _PROXY_TEXTS = (
     "DestinationServiceName", "DestinationServiceID", "LocalServiceAddress",
     "LocalServiceSocketPath", "Mode",
 )  # fmt: skip
+_WITHIN = (
+    "DestinationType", "DestinationNamespace", "DestinationPartition", "DestinationPeer",
+    "DestinationName", "Datacenter", "LocalBindAddress", "LocalBindPort", "LocalBindSocketPath",
+    "LocalBindSocketMode", "Checks", "Paths", "ListenerPort", "Path", "LocalPathPort", "Protocol",
+    "OutboundListenerPort", "DialedDirectly", "Config",
+)  # fmt: skip
+"""Names within these; what `Config` and extensions hold is not Consul's."""
+
 _KNOWN = {name.lower(): name for name in _PROXY}
+_NAMES = {**_KNOWN, **{name.lower(): name for name in _WITHIN}}
+_OPAQUE = frozenset({"Config", "EnvoyExtensions"})
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
 
 PROXY = "connect-proxy"
 """The kind of a service that is the proxy of another one."""
+
+GATEWAYS = frozenset({"mesh-gateway", "terminating-gateway", "ingress-gateway", "api-gateway"})
+"""The kinds of services that stand between a mesh and others."""
+
+_WITHOUT_PORT = frozenset({"ingress-gateway", "api-gateway"})
+_NOT_OF_GATEWAYS = (
+    "DestinationServiceName", "DestinationServiceID", "LocalServiceAddress", "LocalServicePort",
+    "LocalServiceSocketPath", "Upstreams",
+)  # fmt: skip
 
 
 def with_mesh(fields: Fields, said: Service) -> Service:
@@ -67,8 +87,12 @@ def _proxy(value: Any) -> bytes:
     for name in _PROXY_TEXTS:
         text_in(fields, name)
     integer_in(fields, "LocalServicePort", least=0, most=PORT_MAX)
-    said = {_KNOWN[name]: member for name, member in fields.items() if member}
     try:
+        said = {
+            _KNOWN[name]: _spelled(_KNOWN[name], member)
+            for name, member in fields.items()
+            if member
+        }
         data = _encode({name: said[name] for name in _PROXY if name in said})
     except (UnicodeEncodeError, RecursionError, OverflowError) as error:
         raise TextError("json: field Proxy holds what cannot be stored") from error
@@ -77,11 +101,26 @@ def _proxy(value: Any) -> bytes:
     return data
 
 
+def _spelled(name: str, value: Any) -> Any:
+    """A part of a proxy with the names that Consul shows, however they were spelled."""
+    if name in _OPAQUE:
+        return value
+    if is_list(value):
+        return [_spelled(name, each) for each in value]
+    if not is_object(value):
+        return value
+    found: dict[str, Any] = {}
+    for key, member in value.items():
+        shown = _NAMES.get(key.lower().replace("_", ""), key)
+        found[shown] = _spelled(shown, member)
+    return found
+
+
 def _is_native(value: Any) -> bool:
     if not value:
         return False
     fields = fields_of(value, ("native", "sidecarservice", "peermeta"), "Connect")
-    if fields.get("sidecarservice") or fields.get("peermeta"):
+    if fields.get("sidecarservice") is not None or fields.get("peermeta"):
         text = "Connect.SidecarService is not built: register the proxy as a service"
         raise HttpError(501, text, code="unsupported")
     return switch_in(fields, "Native")
@@ -152,10 +191,23 @@ def mesh_faults(fields: Fields, said: Service) -> str:
         ),
     )
     faults = [text for is_so, text in checks if is_so]
+    if said.kind in GATEWAYS:
+        faults += _gateway_faults(said)
     if not faults:
         return ""
     lines = "".join(f"\t* {fault}\n" for fault in faults)
     return f"{len(faults)} error{'s' * (len(faults) > 1)} occurred:\n{lines}\n"
+
+
+def _gateway_faults(said: Service) -> list[str]:
+    needs_port = said.kind not in _WITHOUT_PORT
+    faults = [f"Port must be non-zero for a {said.kind}"] if needs_port and not said.port else []
+    proxy = proxy_of(said)
+    return faults + [
+        f"The Proxy.{name} configuration is invalid for a {said.kind}"
+        for name in _NOT_OF_GATEWAYS
+        if proxy.get(name)
+    ]
 
 
 def proxy_of(service: Service) -> dict[str, Any]:

@@ -24,14 +24,14 @@ from quorate.gateways.http.bodies import (
 )
 from quorate.gateways.http.checkbodies import service_checks
 from quorate.gateways.http.errors import HttpError, TextError
+from quorate.gateways.http.meshbodies import mesh_faults, with_mesh
 from quorate.monitoring.definitions import CheckDefinition
 
-_PLAIN = (
+SERVICE_FIELDS = frozenset({
     "id", "name", "tags", "port", "address", "socketpath", "taggedaddresses", "meta",
     "enabletagoverride", "weights", "token", "kind", "namespace", "partition", "check", "checks",
-)  # fmt: skip
-_NOT_BUILT = ("proxy", "connect", "ports", "locality")
-SERVICE_FIELDS = frozenset({*_PLAIN, *_NOT_BUILT})
+    "proxy", "connect", "ports", "locality",
+})  # fmt: skip
 """Fields of a service, in lower case without underscores."""
 
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - refused, not used
@@ -42,6 +42,7 @@ META_PAIRS_MAX = 64
 META_KEY_MAX = 128
 META_VALUE_MAX = 512
 BAD_META, BAD_WEIGHTS = "Invalid Service Meta: ", "Invalid Weights: "
+BAD_MESH = "Validation failed: "
 """How such refusals begin."""
 
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -62,10 +63,6 @@ def registration_of(value: Any) -> Registration:
         TextError: It cannot be read.
     """
     fields = fields_of(value, SERVICE_FIELDS, "a service")
-    for name in _NOT_BUILT:
-        if fields.get(name):
-            text = f"services with {name} are not built: register the plain service"
-            raise HttpError(501, text, code="unsupported")
     service = _service(fields)
     return Registration(service, service_checks(fields, service.id, service.name))
 
@@ -76,19 +73,21 @@ def _service(fields: Fields) -> Service:
     address = text_in(fields, "Address")
     port = integer_in(fields, "Port", least=0, most=PORT_MAX)
     meta = names_in(fields, "Meta")
-    said = Service(
+    plain = Service(
         service,
         name,
         text_in(fields, "Kind"),
         tuple(texts_in(fields, "Tags")),
         address,
         port,
-        _tagged(fields, address, port),
+        {},
         text_in(fields, "SocketPath"),
         meta,
         _weights(fields),
         switch_in(fields, "EnableTagOverride"),
     )
+    meshed = with_mesh(fields, plain)
+    said = msgspec.structs.replace(meshed, tagged_addresses=_tagged(fields, address, meshed.port))
     if not name:
         raise HttpError(400, "Missing service name")
     if service == SERVER_SERVICE:
@@ -97,6 +96,9 @@ def _service(fields: Fields) -> Service:
     if address in _UNSPECIFIED:
         raise HttpError(400, "Invalid service address")
     _check_meta(meta)
+    fault = mesh_faults(fields, said)
+    if fault:
+        raise HttpError(400, f"{BAD_MESH}{fault}")
     return said
 
 

@@ -11,9 +11,16 @@ from quorate.gateways.http.bodies import json_of
 from quorate.gateways.http.context import Context, check_enterprise
 from quorate.gateways.http.errors import HttpError, TextError
 from quorate.gateways.http.filters import SERVICE, filter_of
+from quorate.gateways.http.meshbodies import GATEWAYS, PROXY, proxy_of
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.servicebodies import registration_of
-from quorate.gateways.http.views import JsonView, tagged_view, weights_view
+from quorate.gateways.http.views import (
+    JsonView,
+    locality_view,
+    ports_view,
+    tagged_view,
+    weights_view,
+)
 from quorate.httpserver.request import Request
 
 
@@ -47,8 +54,16 @@ def agent_view(context: Context, service: Service) -> JsonView:
         view["TaggedAddresses"] = tagged_view(service)
     if service.socket_path:
         view["SocketPath"] = service.socket_path
+    if service.ports:
+        view["Ports"] = ports_view(service)
     view["Weights"] = weights_view(service)
     view["EnableTagOverride"] = service.enable_tag_override
+    if service.kind == PROXY or service.kind in GATEWAYS:
+        view["Proxy"] = {"MeshGateway": {}, "Expose": {}, **proxy_of(service)}
+    if service.is_native:
+        view["Connect"] = {"Native": True}
+    if service.locality:
+        view["Locality"] = locality_view(service)
     view["Datacenter"] = context.config.datacenter
     return view
 
