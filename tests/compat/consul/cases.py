@@ -13,11 +13,18 @@ DATA = Path(__file__).parent / "data"
 
 DEVIATIONS = {
     "catalog-connect": "services in a mesh get no virtual addresses (consul-virtual)",
+    "agent-members": "there is no gRPC, so members have no grpc_port",
+    "agent-service-proxy-rules": "services in a mesh get no virtual addresses (consul-virtual)",
+    "agent-definitions-in-config": "a check of its own in a file shows its type, too",
     "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
     "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
     "http-cache-control-bad": "D12: a node knows its leader, cached or not",
 }
+BY_CHANCE = {"agent-check-thresholds": 2}
+"""Steps whose answer depends on the random moment of a first probe: left out."""
+
 NOT_BUILT = {
+    "agent-service-sidecar": "sidecars within a service",
     "dns-connect": "names of the mesh in DNS",
     "dns-translate-wan": "translate_wan_addrs",
     "http-default-acl-header-deny": "access control",
@@ -53,6 +60,8 @@ def missing_endpoint(case: dict[str, Any]) -> str:
 def cases() -> Iterator[Any]:
     for path in sorted(DATA.glob("*.json")):
         for case in json.loads(path.read_text())["cases"]:
+            if case["name"] in BY_CHANCE:
+                del case["steps"][BY_CHANCE[case["name"]]]
             yield pytest.param(case, id=f"{path.stem}/{case['name']}", marks=marks(case))
 
 

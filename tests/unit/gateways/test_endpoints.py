@@ -503,6 +503,27 @@ def test_a_member_is_removed_by_id_or_address() -> None:
     assert harness.local.changes == [("remove", BOB), ("remove", BOB)]
 
 
+def test_force_leave_removes_a_member_that_failed_and_leaves_others() -> None:
+    harness = GatewayHarness()
+    two_members(harness)
+    assert harness.ask("PUT", "/v1/agent/force-leave/Bob").status == 200
+    assert harness.local.changes == []  # it is alive
+    harness.local.healthy = frozenset({ME.id})
+    assert harness.ask("PUT", f"/v1/agent/force-leave/{BOB.name}?prune").status == 200
+    assert harness.local.changes == [("remove", BOB)]
+    reply = harness.ask("PUT", "/v1/agent/force-leave/nobody")
+    assert (reply.status, reply.text) == (500, "agent: No node found with name 'nobody'")
+
+
+def test_the_versions_and_the_machine_of_an_agent() -> None:
+    harness = GatewayHarness()
+    found = json.loads(harness.ask("GET", "/v1/agent/version").body)
+    assert set(found) == {"SHA", "BuildDate", "HumanVersion", "FIPS"}
+    host = json.loads(harness.ask("GET", "/v1/agent/host").body)
+    assert (host["Memory"]["total"] > 0, host["Disk"]["total"] > 0) == (True, True)
+    assert (len(host["CPU"]) > 0, host["Errors"]) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -21,6 +21,12 @@ FACTS = {
 NEEDS_PROCESS = {"async", "await", "pending", "sleep", "retry", "dns"}
 
 NEEDS_AN_AGENT = {
+    "agent-check-intervals",
+    "agent-check-not-ttl",
+    "agent-leave",
+    "agent-monitor-bad-level",
+    "agent-reload",
+    "agent-service-check-errors",
     "catalog-anti-entropy",
     "catalog-services-fresh",
     "health-maintenance-status",

@@ -67,7 +67,7 @@ EVERY_ENDPOINT = [(method, route) for route in ROUTES for method in route.handle
 ASKS_NOTHING = {
     "/", "/metrics", "/v1/agent/checks", "/v1/agent/health/service/id/:id",
     "/v1/agent/health/service/name/:name", "/v1/agent/service/:id",
-    "/v1/agent/leave", "/v1/agent/members",
+    "/v1/agent/host", "/v1/agent/leave", "/v1/agent/members", "/v1/agent/version",
     "/v1/agent/metrics", "/v1/agent/monitor", "/v1/agent/reload", "/v1/agent/self",
     "/v1/agent/services",
     "/v1/catalog/datacenters", "/v1/operator/autopilot/health", "/v1/operator/cluster",
@@ -78,6 +78,7 @@ ASKS_NOTHING = {
 SAYS_TOO_LITTLE = {
     "/v1/agent/check/deregister/:id", "/v1/agent/check/fail/:id", "/v1/agent/check/pass/:id",
     "/v1/agent/check/register", "/v1/agent/check/update/:id", "/v1/agent/check/warn/:id",
+    "/v1/agent/force-leave/:node",
     "/v1/agent/service/deregister/:id", "/v1/agent/service/register",
     "/v1/agent/maintenance", "/v1/agent/service/maintenance/:id",
     "/v1/catalog/register", "/v1/catalog/deregister",

@@ -16,7 +16,7 @@ from quorate.gateways.http.agent import build_of
 from quorate.gateways.http.blocking import confirmed, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
-from quorate.gateways.http.params import Params, quoted
+from quorate.gateways.http.params import Params, path_text, quoted
 from quorate.gateways.http.views import JsonView
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
@@ -91,6 +91,22 @@ def _member(member: Member, status: Status, reader: Reader) -> JsonView:
 def remove_peer(context: Context, request: Request, params: Params, _: bytes) -> None:
     """Remove a member from the configuration; the response says that it may be shut down."""
     found = _peer(context, params, "remove")
+    context.local.change(request.context, "remove", found, partial(_changed, context, request))
+
+
+def force_leave(context: Context, request: Request, _: Params, name: bytes) -> None:
+    """Remove a member that failed; one that is alive stays, as in Consul it would come back."""
+    text = path_text(name, "node name")
+    status = context.local.status()
+    configuration = status.configuration
+    known = (*configuration.members, *configuration.left)
+    found = next((member for member in known if member.name == text), None)
+    if found is None:
+        raise HttpError(500, f"agent: No node found with name '{text}'", code="not_found")
+    is_member = configuration.member(found.id) is not None
+    if not is_member or found.id in status.healthy or found.id == status.node.id:
+        context.responses.empty(request)
+        return
     context.local.change(request.context, "remove", found, partial(_changed, context, request))
 
 
