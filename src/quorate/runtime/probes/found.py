@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from quorate.monitoring.checks import CRITICAL, PASSING, WARNING
 
+ERROR_BYTES_MAX = 4096
+"""An error may quote what a target sent; this much of its text becomes the output of a check."""
+
 
 class ProbeFinding(NamedTuple):
     """The result of a probe. A status None says nothing about the status."""

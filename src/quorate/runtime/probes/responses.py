@@ -14,6 +14,7 @@ from quorate.runtime.probes.targets import READ_BYTES, Streams
 
 HEAD_BYTES_MAX = 256 * 1024
 CONTENT_BYTES_MAX = 1024 * 1024
+REASON_CHARS_MAX = 256
 
 _FINAL = 200  # a lower status announces another response
 
@@ -27,7 +28,7 @@ class Response:
 
     Attributes:
         status: 0: it has not come yet.
-        reason: Of its first line.
+        reason: Of its first line, up to `REASON_CHARS_MAX`: it is part of outputs.
         headers: By name in lower case; of several of a name the last.
     """
 
@@ -74,7 +75,7 @@ class Response:
 
     def on_status(self, reason: bytes) -> None:
         """A piece of the reason in the first line."""
-        self.reason += reason.decode("latin-1")
+        self.reason = (self.reason + reason.decode("latin-1"))[:REASON_CHARS_MAX]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""

@@ -3,8 +3,8 @@
 PRB-1: at most `PROBES_MAX` probes run at once; others wait in the order in which they were due.
 PRB-2: a probe that does not end by the timeout of its check is cancelled, and counts as critical;
     silence of a UDP target says nothing.
-PRB-3: whatever a probe raises is its result: critical, with the text; it ends nothing else. That
-    this process has no free descriptor says nothing about the target.
+PRB-3: whatever a probe raises is its result: critical, with its text up to `ERROR_BYTES_MAX`; it
+    ends nothing else. That this process has no free descriptor says nothing about the target.
 PRB-4: a check of a kind that cannot be probed here is refused when it is registered, and one that
     was registered before, under other settings, is critical and says why.
 """
@@ -16,11 +16,11 @@ from typing import Protocol
 
 from quorate.base.durations import go_duration
 from quorate.localstate.ports import ProbeRefusal
-from quorate.monitoring.checks import CRITICAL
+from quorate.monitoring.checks import CRITICAL, capped
 from quorate.monitoring.definitions import SECOND_NS, CheckDefinition
 from quorate.runtime.descriptors import SHORTAGE
 from quorate.runtime.probes.docker import probe_docker
-from quorate.runtime.probes.found import ProbeError, ProbeFinding
+from quorate.runtime.probes.found import ERROR_BYTES_MAX, ProbeError, ProbeFinding
 from quorate.runtime.probes.http2 import probe_grpc, probe_h2ping
 from quorate.runtime.probes.programs import run_program
 from quorate.runtime.probes.sockets import probe_tcp, probe_udp
@@ -190,7 +190,8 @@ class ProbeRunner:
         except Exception as error:  # noqa: BLE001 - it is the result
             cause = error.__cause__ if isinstance(error, ProbeError) else error
             is_ours = isinstance(cause, OSError) and cause.errno in SHORTAGE
-            return ProbeFinding(None if is_ours else CRITICAL, str(error) or type(error).__name__)
+            text = capped(str(error) or type(error).__name__, ERROR_BYTES_MAX)
+            return ProbeFinding(None if is_ours else CRITICAL, text)
 
 
 def timeout_ns(definition: CheckDefinition) -> int:

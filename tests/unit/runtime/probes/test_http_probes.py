@@ -4,8 +4,8 @@ import pytest
 
 from quorate.monitoring.checks import CRITICAL, PASSING, WARNING
 from quorate.monitoring.definitions import CheckDefinition
-from quorate.runtime.probes.found import ProbeFinding
-from quorate.runtime.probes.responses import CONTENT_BYTES_MAX
+from quorate.runtime.probes.found import ERROR_BYTES_MAX, ProbeFinding
+from quorate.runtime.probes.responses import CONTENT_BYTES_MAX, REASON_CHARS_MAX
 from quorate.runtime.probes.web import REDIRECTS_MAX
 from tests.unit.runtime.probes.lab import SOON_NS, Handler, against, check, one, request_of
 
@@ -50,6 +50,18 @@ def test_the_status_of_the_response_decides(status: str, expected: str) -> None:
     found = got(responds(plain(status)))
     assert found.status == expected
     assert f": {status} Output: " in found.output
+
+
+def test_a_reason_is_cut_and_so_is_an_error_that_quotes_a_header() -> None:
+    found = got(responds(plain("200 " + 100_000 * "y")), path="/")
+    assert found.status == PASSING
+    assert f": 200 {REASON_CHARS_MAX * 'y'} Output: " in found.output
+    location = f"{100_000 * 'z'}://x/"
+    head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n"
+    found = got(responds(head.encode()))
+    assert found.status == CRITICAL
+    assert 'unsupported protocol scheme "zzz' in found.output
+    assert len(found.output.encode()) < ERROR_BYTES_MAX + 100
 
 
 def test_the_output_is_the_end_of_the_body() -> None:

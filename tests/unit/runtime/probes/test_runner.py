@@ -7,7 +7,7 @@ import uvloop
 from quorate.monitoring.checks import CRITICAL, PASSING
 from quorate.monitoring.definitions import CheckDefinition
 from quorate.runtime.probes import runner as running
-from quorate.runtime.probes.found import ProbeError, ProbeFinding
+from quorate.runtime.probes.found import ERROR_BYTES_MAX, ProbeError, ProbeFinding
 from quorate.runtime.probes.runner import PROBES, ProbeRunner
 from tests.limits import HANG_S
 from tests.unit.runtime.probes.lab import SOON_NS, check
@@ -32,6 +32,8 @@ class FakeProbe:
                     raise ZeroDivisionError
                 case "fails":
                     raise ProbeError("no route")
+                case "quotes":
+                    raise ProbeError("the target said " + 100_000 * "é")
                 case "poor":
                     raise OSError(errno.EMFILE, "too many open files")
                 case "short":
@@ -78,6 +80,15 @@ def test_probes_take_turns_and_one_that_fails_stops_no_other(
     assert len(results) == 20
     for name, found in results.items():
         assert found == expected.get(name[:-1], (PASSING, name))
+
+
+def test_an_error_that_quotes_its_target_is_cut_whatever_the_target_sent() -> None:
+    results, _ = run("quotes")
+    status, output = results["quotes"]
+    assert status == CRITICAL
+    assert output.startswith("the target said éé")
+    assert output.endswith(f"(captured {ERROR_BYTES_MAX} of 200016 bytes)")
+    assert len(output.encode()) < ERROR_BYTES_MAX + 100
 
 
 def test_a_shortage_of_this_process_says_nothing_about_the_target() -> None:
