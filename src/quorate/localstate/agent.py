@@ -11,7 +11,7 @@ Source: https://developer.hashicorp.com/consul/docs/concept/consistency, anti-en
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from math import ceil, inf, log2
+from math import inf
 
 from quorate.base.command import Command
 from quorate.base.context import OWN, RequestContext
@@ -54,9 +54,6 @@ FULL_S = 60.0
 
 COMMANDS_MAX = 128
 """Commands to the catalog at the same time."""
-
-NODES_MIN = 128
-"""With more nodes full comparisons are rarer."""
 
 _LATER = frozenset({"no_quorum", "not_leader", "overloaded", "stopping"})
 
@@ -111,7 +108,6 @@ class LocalAgent:
         self._ticker_due_s = inf
         self._watch: WatchHandle | None = None
         self._compares_with_node = False  # a comparison waits for the row of this node
-        self._nodes = 1
         self._adopted: Adopted | None = None
         self._is_stopped = False
 
@@ -168,10 +164,6 @@ class LocalAgent:
             self._watch.cancel()
         self._remote.stop()
         self._waits.end()
-
-    def note_nodes(self, count: int) -> None:
-        """The cluster has so many nodes."""
-        self._nodes = count
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -437,17 +429,10 @@ class LocalAgent:
         self._go_on()
         if is_over:
             self._changed()
-            wait_s = self.full_interval_s * (1 + self._rng.random())
+            wait_s = FULL_S * (1 + self._rng.random())
             self._full = self._schedule(wait_s, self._compare)
         else:
             self._full = self._schedule(0.0, partial(self._step, comparison))
-
-    @property
-    def full_interval_s(self) -> float:
-        """The least time between two full comparisons."""
-        if self._nodes <= NODES_MIN:
-            return FULL_S
-        return FULL_S * (ceil(log2(self._nodes) - log2(NODES_MIN)) + 1)
 
     # --- time ----------------------------------------------------------------------------------
 

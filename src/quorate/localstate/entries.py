@@ -34,7 +34,6 @@ class EntryOrigin(Enum):
 
     API = "api"
     CONFIG = "config"  # the configuration has it: no file
-    SIDECAR = "sidecar"  # with its parent
 
 
 class LocalService(msgspec.Struct, frozen=True):
