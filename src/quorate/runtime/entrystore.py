@@ -16,8 +16,8 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -44,12 +44,21 @@ _SCHEMA = """
 """
 _OLDER = {"service": "services", "check": "checks"}
 
+_REMEDIES = {
+    "disk_full": "nothing is lost: free some space and start again",
+    "permission": "nothing is lost: make it writable, and let nothing else use it",
+    "corrupt": "move its folder away: what the catalog has is then taken from there",
+}
+
 Key = tuple[str, str]
 Post = Callable[[Callable[[], None]], object]
 
 
 class EntryStore:
     """Keeps entries. Fills `localstate.ports.EntryFiles`.
+
+    What is called before `begin` raises `StorageError` when the database cannot be used:
+    `disk_full`, `permission` or `corrupt`. Files of older versions are then where they were.
 
     Args:
         path: The data directory; the folder is made in it.
@@ -84,8 +93,9 @@ class EntryStore:
     @property
     def is_adopted(self) -> bool:
         """Whether it has the mark."""
-        found = self._database.execute("SELECT 1 FROM entries WHERE kind = ? AND name = ?", _MARK)
-        return found.fetchone() is not None
+        query = "SELECT 1 FROM entries WHERE kind = ? AND name = ?"
+        with _translated(self._path / FOLDER / _NAME):
+            return self._database.execute(query, _MARK).fetchone() is not None
 
     def read(self, kind: str, take: Callable[[bytes], None]) -> int:
         """Read the entries of one kind, in the order of their names, before `begin`. Blocks.
@@ -99,17 +109,18 @@ class EntryStore:
         """
         count = 0
         query = "SELECT name, data FROM entries WHERE kind = ? ORDER BY name LIMIT ?"
-        with closing(self._database.execute(query, (kind, ENTRIES_MAX))) as rows:
-            damaged: list[tuple[bytes, str]] = []
-            for name, data in rows:
-                try:
-                    take(data)
-                except ValueError as error:
-                    damaged.append((name, str(error)))
-                else:
-                    count += 1
-        for name, why in damaged:
-            self._set_aside(kind, name, why)
+        with _translated(self._path / FOLDER / _NAME):
+            with closing(self._database.execute(query, (kind, ENTRIES_MAX))) as rows:
+                damaged: list[tuple[bytes, str]] = []
+                for name, data in rows:
+                    try:
+                        take(data)
+                    except ValueError as error:
+                        damaged.append((name, str(error)))
+                    else:
+                        count += 1
+            for name, why in damaged:
+                self._set_aside(kind, name, why)
         return count
 
     def take_over(self, key_of: Callable[[bytes], Key]) -> None:
@@ -121,7 +132,8 @@ class EntryStore:
         for kind, name in _OLDER.items():
             folder = self._path / name
             if folder.is_dir():
-                self._take_folder(kind, folder, key_of)
+                with _translated(self._path / FOLDER / _NAME):
+                    self._take_folder(kind, folder, key_of)
 
     def _take_folder(self, kind: str, folder: Path, key_of: Callable[[bytes], Key]) -> None:
         found: list[tuple[str, bytes, bytes]] = []
@@ -130,7 +142,7 @@ class EntryStore:
                 data = file.read_bytes()
                 found.append((kind, _encoded(key_of(data)[1]), data))
             except (OSError, ValueError) as error:
-                self._log.warning("a stored service or check is damaged: left alone",
+                self._log.warning("a stored service or check is damaged: renamed to .bad",
                                   file=str(file), why=str(error))  # fmt: skip
                 file.replace(file.with_suffix(".bad"))
         if (folder / "adopted").exists():
@@ -249,16 +261,30 @@ def _encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogatepass")
 
 
+@contextmanager
+def _translated(path: Path) -> Generator[None]:
+    """Errors of the database as those of the data directory."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if "full" in str(error):
+            code = "disk_full"
+        else:
+            is_content = not isinstance(error, sqlite3.OperationalError)
+            code = "corrupt" if is_content else "permission"
+        raise StorageError(code, f"{path} cannot be used: {error}; {_REMEDIES[code]}") from error
+
+
 def _opened(folder: Path, log: FilteringBoundLogger) -> sqlite3.Connection:
     """The database of a folder; one that is damaged is set aside (ENT-2)."""
     path = folder / _NAME
     try:
-        return _connected(path)
-    except sqlite3.OperationalError as error:  # no space, no rights: not the content
-        code = "disk_full" if "full" in str(error) else "permission"
-        raise StorageError(code, f"{path} cannot be opened: {error}") from error
-    except sqlite3.DatabaseError as error:
-        why = str(error)
+        with _translated(path):
+            return _connected(path)
+    except StorageError as error:
+        if error.code != "corrupt" or not isinstance(error.__cause__, sqlite3.DatabaseError):
+            raise  # no space, no rights, a newer format: not the content
+        why = str(error.__cause__)
     kept = folder.with_name(f"{FOLDER}.bad-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     folder.rename(kept)
     folder.mkdir(mode=0o700)
@@ -266,7 +292,8 @@ def _opened(folder: Path, log: FilteringBoundLogger) -> sqlite3.Connection:
     log.error("the services and checks of this agent are damaged: what is in the catalog is "
               "taken from there, the rest has to be registered again",
               kept=str(kept), why=why)  # fmt: skip
-    return _connected(path)
+    with _translated(path):
+        return _connected(path)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -181,6 +181,48 @@ def test_what_a_full_disk_refused_is_written_with_the_next(tmp_path: Path) -> No
     assert is_adopted(tmp_path)
 
 
+def taken_over(path: Path) -> None:
+    (path / "services").mkdir()
+    (path / "services" / "1.json").write_bytes(b"web")
+    opened(path).take_over(key_of)
+
+
+def set_aside(path: Path) -> None:
+    store = opened(path)
+    store.write(WEB, b"damaged")
+    store.begin()
+    store.stop()
+    opened(path).read("service", take([]))
+
+
+def asked_for_its_mark(path: Path) -> None:
+    assert opened(path).is_adopted
+
+
+@pytest.mark.parametrize(
+    ("begin", "damage", "code"),
+    [
+        (taken_over, "TRIGGER t BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END",
+         "disk_full"),
+        (set_aside, "TRIGGER t BEFORE INSERT ON damaged BEGIN SELECT RAISE(ABORT, 'full'); END",
+         "disk_full"),
+        (asked_for_its_mark, "VIEW entries AS SELECT 1 AS one", "permission"),
+    ],
+)  # fmt: skip
+def test_what_the_database_refuses_at_a_start_is_an_error_of_the_directory(
+    tmp_path: Path, begin: Callable[[Path], None], damage: str, code: str
+) -> None:
+    opened(tmp_path).stop()
+    database = sqlite3.connect(tmp_path / FOLDER / FILE)
+    if "VIEW" in damage:
+        database.execute("DROP TABLE entries")
+    database.execute(f"CREATE {damage}")
+    database.close()
+    with pytest.raises(StorageError, match=r"entries\.sqlite cannot be used: .+; .+") as refused:
+        begin(tmp_path)
+    assert refused.value.code == code
+
+
 def test_a_directory_without_entries_has_none(tmp_path: Path) -> None:
     assert stored(tmp_path, "service") == []
     assert not is_adopted(tmp_path)
