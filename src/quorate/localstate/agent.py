@@ -1,7 +1,8 @@
 """The local agent: carries out the effects of the local state, and sends changes to the catalog.
 
 LST-3: whoever changes something is answered when this node has applied the row of the catalog and
-    the file is written; without a quorum after `ANSWER_S` all the same: the local state keeps it.
+    the entry is on disk, or the log says that it cannot be; without a quorum after `ANSWER_S` all
+    the same: the local state keeps it.
 LST-4: what failed is tried again, after `RETRY_S` at first, then less often, at the
     latest after `RETRY_S_MAX`; and each full comparison finds what is different for any reason.
 LST-5: a full comparison follows a confirmed read, so it begins with no older state than its start.

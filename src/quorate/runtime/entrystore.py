@@ -1,7 +1,8 @@
 """Entry store: services and checks of this agent, in a database of SQLite in its data directory.
 
 ENT-1: what waits is written in one transaction with one sync: thousands of registrations a second
-    wait for a few syncs. Whoever waits for `sync` finds all of it after a power cut.
+    wait for a few syncs. Whoever waits for `sync` finds all of it after a power cut, unless the log
+    says that it could not be stored.
 ENT-2: an entry that cannot be read is named in the log and kept in the table `damaged`; the others
     are read all the same. A database that cannot be read is renamed to `entries.bad-TIME`.
 ENT-3: the mark of adoption is written with or after everything that was written before it: a
