@@ -193,6 +193,8 @@ class LocalAgent:
         """
         now_s = self._catalog.now_s
         new = tuple(definitions)
+        if sidecar is not None:  # both are registered, or none
+            self.state.check_limits((service.id, sidecar[0].id), (*new, *sidecar[1]))
         self.state.register(service, new, now_s, replaces=replaces)
         keys = {service_key(service.id), *(check_key(each.id) for each in new)}
         if sidecar is not None:

@@ -133,10 +133,10 @@ class LocalState:
             parent: Whose sidecar it is.
 
         Raises:
-            RequestError: `overloaded`: this agent has as many services or checks as it may.
+            RequestError: `too_large`, definite: it would have too many.
         """
         new = list(definitions)
-        self._check_room(service.id, new)
+        self.check_limits((service.id,), new)
         self._put_service(service, origin, parent)
         named = {definition.id for definition in new}
         if replaces and new:
@@ -164,16 +164,24 @@ class LocalState:
                 each.service_name = service.name
                 self.pending.mark(check_key(each.definition.id))
 
-    def _check_room(self, service: str | None, definitions: list[CheckDefinition]) -> None:
-        is_new = service is not None and service not in self.services
-        if is_new and len(self.services) >= SERVICES_MAX:
+    def check_limits(self, services: Iterable[str], checks: Iterable[CheckDefinition]) -> None:
+        """Refuse what would be too many entries.
+
+        Args:
+            services: Ids of those to be registered together.
+            checks: Likewise.
+
+        Raises:
+            RequestError: `too_large`, definite.
+        """
+        new = set(services) - self.services.keys()
+        if new and len(self.services) + len(new) > SERVICES_MAX:
             text = f"this agent has {SERVICES_MAX} services, which is its limit"
             raise RequestError("too_large", text)
-        new = sum(definition.id not in self.checks for definition in definitions)
-        if new and len(self.checks) + new > CHECKS_MAX:
-            raise RequestError(
-                "too_large", f"this agent has {CHECKS_MAX} checks, which is its limit"
-            )
+        more = {definition.id for definition in checks} - self.checks.keys()
+        if more and len(self.checks) + len(more) > CHECKS_MAX:
+            text = f"this agent has {CHECKS_MAX} checks, which is its limit"
+            raise RequestError("too_large", text)
 
     def take_tags(self, service: str, tags: tuple[str, ...]) -> None:
         """Take the tags of a service from the catalog."""
@@ -211,7 +219,7 @@ class LocalState:
             NotFoundError: Its service is unknown.
             RequestError: This agent has as many checks as it may.
         """
-        self._check_room(None, [definition])
+        self.check_limits((), [definition])
         service = self.services.get(definition.service_id) if definition.service_id else None
         if definition.service_id and service is None:
             raise NotFoundError("not_found", f'ServiceID "{definition.service_id}" does not exist')

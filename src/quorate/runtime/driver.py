@@ -4,7 +4,7 @@ Events are passed to the node at once, in the callback of the socket or the disk
 and no task per request. What a turn asked for is executed at its end, once per iteration of the
 loop:
 
-1. `flush` lets the node make bundles, batches and questions of all that was collected;
+1. `end_turn` lets the node make bundles, batches and read requests of all that was collected;
 2. every `Send` goes to its socket, one write per peer;
 3. every `Persist` goes to the log as one commit; while it is synced, the next one fills.
 

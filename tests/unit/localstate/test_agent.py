@@ -147,6 +147,23 @@ def test_removing_a_service_removes_its_checks_its_sidecar_and_their_files() -> 
     assert (status(stage, "c"), status(stage, "p"), stage.disk) == (None, None, {})
 
 
+@pytest.mark.parametrize(("limit", "most"), [("SERVICES_MAX", 1), ("CHECKS_MAX", 1)])
+def test_a_service_whose_sidecar_is_over_a_limit_is_refused_whole(
+    monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(f"quorate.localstate.state.{limit}", most)
+    stage = Stage()
+    proxy = service("web-sidecar-proxy")
+    sidecar = (proxy, (ttl("p", proxy.id),))
+    with pytest.raises(RequestError, match="which is its limit"):
+        stage.agent.register(
+            PLAIN, service("web"), [ttl("c", "web")], lambda _: None, sidecar=sidecar
+        )
+    stage.advance(3 * FULL_S)
+    assert (stage.agent.state.services, stage.agent.state.checks, stage.disk) == ({}, {}, {})
+    assert not is_there(stage, "web")
+
+
 def test_registering_again_keeps_the_status_and_can_replace_the_checks() -> None:
     stage = Stage()
     registered(stage, "web", "c", "old")
