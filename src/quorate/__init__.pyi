@@ -19,6 +19,7 @@ from quorate.client import AsyncStatus as AsyncStatus
 from quorate.client import AsyncTxn as AsyncTxn
 from quorate.client import AsyncWatch as AsyncWatch
 from quorate.client import Client as Client
+from quorate.client import Consul as Consul
 from quorate.client import Election as Election
 from quorate.client import Held as Held
 from quorate.client import Kv as Kv
@@ -58,6 +59,7 @@ __all__ = [
     "AsyncWatch",
     "Client",
     "ConflictError",
+    "Consul",
     "Election",
     "ForbiddenError",
     "Held",

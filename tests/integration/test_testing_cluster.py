@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate import OutcomeUnknownError, QuorateError, UnavailableError
+from quorate import Consul, OutcomeUnknownError, QuorateError, UnavailableError
 from quorate.base.errors import NotFoundError, RequestError
-from quorate.client import Client
+from quorate.client import Client, LoadReport
 from quorate.testing import Cluster
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -33,6 +33,30 @@ def refused(call: Callable[[], object]) -> QuorateError:
     with pytest.raises(QuorateError) as caught:
         call()
     return caught.value
+
+
+# --- services ---------------------------------------------------------------------------------
+
+
+def test_services_are_registered_monitored_and_given_tasks(cluster: Cluster) -> None:
+    one, other = (Consul(address) for address in cluster.endpoints[:2])
+    with one, other:
+        monitor = one.monitor("web")
+        with one.register("web", port=81, load=0.25) as first:
+            change = next(monitor)
+            assert (change.kind, change.instance.port) == ("placed", 81)
+            assert change.now is not None
+            assert (change.now.status, change.now.load) == ("passing", LoadReport(cpu=0.25))
+            assert other.distribute("web", lambda instance: instance.port) == 81
+            with other.register("web", port=82, load=LoadReport(memory=0.5)):
+                assert next(monitor).instance.node == cluster.nodes[1].name
+                found = [one.distribute("web", lambda each: each.port) for _ in range(20)]
+                assert set(found) <= {81, 82}
+                first.report(0.75)
+                change = next(monitor)
+                assert (change.kind, change.instance.port) == ("load", 81)
+            change = next(monitor)
+            assert (change.kind, change.instance.port) == ("removed", 82)
 
 
 # --- clients ----------------------------------------------------------------------------------

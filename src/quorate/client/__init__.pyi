@@ -1,5 +1,9 @@
+from quorate.balancing.targets import LoadReport as LoadReport
 from quorate.client.aio.choosing import AsyncChooser as AsyncChooser
 from quorate.client.aio.client import AsyncClient as AsyncClient
+from quorate.client.aio.consul import AsyncConsul as AsyncConsul
+from quorate.client.aio.consul import AsyncMonitor as AsyncMonitor
+from quorate.client.aio.consul import AsyncRegistration as AsyncRegistration
 from quorate.client.aio.elections import AsyncElection as AsyncElection
 from quorate.client.aio.kv import AsyncKv as AsyncKv
 from quorate.client.aio.locks import AsyncLock as AsyncLock
@@ -10,6 +14,8 @@ from quorate.client.aio.snapshot import AsyncSnapshots as AsyncSnapshots
 from quorate.client.aio.status import AsyncStatus as AsyncStatus
 from quorate.client.aio.txn import AsyncTxn as AsyncTxn
 from quorate.client.aio.watching import AsyncWatch as AsyncWatch
+from quorate.client.changes import InstanceState as InstanceState
+from quorate.client.changes import ServiceChange as ServiceChange
 from quorate.client.choices import ServiceInstance as ServiceInstance
 from quorate.client.errors import LockHeldError as LockHeldError
 from quorate.client.errors import LockLostError as LockLostError
@@ -31,6 +37,9 @@ from quorate.client.structs import TxnFault as TxnFault
 from quorate.client.structs import Written as Written
 from quorate.client.sync.choosing import Chooser as Chooser
 from quorate.client.sync.client import Client as Client
+from quorate.client.sync.consul import Consul as Consul
+from quorate.client.sync.consul import Monitor as Monitor
+from quorate.client.sync.consul import Registration as Registration
 from quorate.client.sync.elections import Election as Election
 from quorate.client.sync.kv import Kv as Kv
 from quorate.client.sync.locks import Lock as Lock
@@ -44,11 +53,14 @@ from quorate.client.sync.watching import Watch as Watch
 
 __all__ = [
     "AsyncClient",
+    "AsyncConsul",
     "AsyncElection",
     "AsyncKv",
     "AsyncLock",
+    "AsyncMonitor",
     "AsyncOperator",
     "AsyncPaxos",
+    "AsyncRegistration",
     "AsyncSemaphore",
     "AsyncSessions",
     "AsyncSnapshots",
@@ -59,20 +71,26 @@ __all__ = [
     "ClusterMember",
     "ClusterOverview",
     "ConfiguredServer",
+    "Consul",
     "Election",
     "Held",
+    "InstanceState",
     "Kv",
     "KvEntry",
     "Leader",
+    "LoadReport",
     "Lock",
     "LockHeldError",
     "LockLostError",
     "MemberInfo",
+    "Monitor",
     "Operator",
     "Paxos",
+    "Registration",
     "Reply",
     "Semaphore",
     "SemaphoreError",
+    "ServiceChange",
     "Session",
     "Sessions",
     "Snapshots",

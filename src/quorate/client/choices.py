@@ -11,6 +11,7 @@ from quorate.balancing.strategies import strategy
 from quorate.balancing.targets import Demand, Grant, LoadReport, Target
 from quorate.base.errors import UnavailableError
 from quorate.client import bodies
+from quorate.client.loads import load_in
 from quorate.client.replies import Reply
 
 REFRESH_S = 1.0
@@ -63,7 +64,9 @@ class _ServiceJson(msgspec.Struct, rename="pascal"):
     weights: _WeightsJson | None = None
 
 
-class _HealthJson(msgspec.Struct, rename="pascal"):
+class HealthRow(msgspec.Struct, rename="pascal"):
+    """An element of a reply of `/v1/health/service`."""
+
     node: _NodeJson
     service: _ServiceJson
 
@@ -81,7 +84,7 @@ class _HealthJson(msgspec.Struct, rename="pascal"):
         )
 
 
-_HEALTH_ROWS = msgspec.json.Decoder(list[_HealthJson])
+_HEALTH_ROWS = msgspec.json.Decoder(list[HealthRow])
 
 
 def instances(reply: Reply) -> list[ServiceInstance]:
@@ -138,6 +141,10 @@ class Choices:
             self._balancer.replace(
                 [Target(each.id, float(max(each.weight, 0))) for each in known.values()], now_s
             )
+            for name, each in known.items():
+                load = load_in(each.meta)  # the same as before: it is so still
+                if load is not None:
+                    self._balancer.on_load(name, load, now_s)
             self._due_s = now_s + REFRESH_S
             self.is_known = True
 
