@@ -10,8 +10,12 @@ from quorate.client import bodies
 from quorate.client.choices import HealthRow, ServiceInstance
 from quorate.client.loads import LOAD_META, load_in
 from quorate.client.replies import Reply
-from quorate.monitoring.checks import worst
-from quorate.monitoring.definitions import NODE_MAINTENANCE, SERVICE_MAINTENANCE
+
+STATUSES = ("passing", "warning", "critical")
+"""From the best to the worst."""
+
+MAINTENANCE = ("_node_maintenance", "_service_maintenance:")
+"""How the ids of checks begin that take a node or a service out of service."""
 
 Result = TypeVar("Result")
 AsyncTask = Callable[[ServiceInstance], Awaitable[Result]]
@@ -87,10 +91,11 @@ def states(reply: Reply) -> dict[str, InstanceState]:
 
 
 def _status(checks: list[_CheckJson]) -> str:
-    maintenance = (NODE_MAINTENANCE, SERVICE_MAINTENANCE)
-    if any(check.check_id.startswith(maintenance) for check in checks):
+    if any(check.check_id.startswith(MAINTENANCE) for check in checks):
         return "maintenance"
-    return worst(check.status for check in checks)
+    found = {check.status for check in checks}
+    known = [status for status in STATUSES if status in found]
+    return "critical" if found - set(STATUSES) else known[-1] if known else "passing"
 
 
 def changes(

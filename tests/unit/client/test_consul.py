@@ -172,6 +172,29 @@ def state(name: str, status: str = "passing", port: int = 80, **meta: str) -> In
 
 
 @pytest.mark.parametrize(
+    ("statuses", "status"),
+    [
+        ([], "passing"),
+        (["passing", "warning"], "warning"),
+        (["critical", "warning", "passing"], "critical"),
+        (["passing", "odd"], "critical"),
+    ],
+)
+def test_the_worst_of_its_checks_is_the_status_of_an_instance(
+    statuses: list[str], status: str
+) -> None:
+    async def work() -> None:
+        registry = Registry("a")
+        registry.rows[0]["Checks"] = [{"CheckID": "c", "Status": each} for each in statuses]
+        async with nodes(registry) as [node], AsyncConsul(node.address) as consul:
+            change = await consul.monitor("web").__anext__()
+            assert change.now is not None
+            assert change.now.status == status
+
+    run(work())
+
+
+@pytest.mark.parametrize(
     ("before", "now", "kinds"),
     [
         ([], [state("a")], ["placed"]),
