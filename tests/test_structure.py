@@ -200,7 +200,18 @@ def test_no_class_is_found_by_its_name() -> None:
 
 # --- what the protocol's packages define is what runs -------------------------------------------
 
-PROTOCOL = {"base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving"}
+PROTOCOL = {
+    "base",
+    "wire",
+    "paxos",
+    "machine",
+    "kv",
+    "sessions",
+    "catalog",
+    "configentries",
+    "node",
+    "serving",
+}
 NOT_RUN = {
     "paxos/synod.py": "the protocol for one value, to read and to compare with",
     "machine/snapshot.py": "`dump`: tests and people look at tables by it",

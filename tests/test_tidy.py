@@ -24,7 +24,18 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"base"}),
     frozenset({"wire", "chunks", "accounts", "security", "balancing", "monitoring", "filters"}),
     frozenset(
-        {"paxos", "machine", "kv", "sessions", "catalog", "tasks", "objects", "acl", "replication"}
+        {
+            "paxos",
+            "machine",
+            "kv",
+            "sessions",
+            "catalog",
+            "configentries",
+            "tasks",
+            "objects",
+            "acl",
+            "replication",
+        }
     ),
     frozenset({"domains"}),
     frozenset({"node", "serving", "localstate"}),
@@ -62,7 +73,8 @@ LAZY_PACKAGES = {"cli"}  # a command's module is imported when that command is r
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
 SELF_WRITING_PACKAGES = {
-    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving", "runtime",
+    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "configentries", "node",
+    "serving", "runtime",
     "gateways", "httpserver", "net", "balancing", "monitoring",
 }  # fmt: skip
 WRITES_OTHERS = {

@@ -75,6 +75,7 @@ DIRECTORY = Format(
         "the log of format 5",
         "the log of format 6, tables of format 4",
         "the log of format 7",
+        "the log of format 8, tables of format 5",
     )
 )
 
@@ -87,6 +88,7 @@ LOG = Format(
         "the output of a check under a command of its own, which takes no index",
         "more fields of services and checks, under a new tag",
         "transactions of operations of any type, under a new tag",
+        "commands on configuration entries",
     )
 )
 
@@ -96,6 +98,7 @@ STATE = Format(
         "the indexes of tables by the number of the table; the format number",
         "instances of services as fields in place of JSON; secondary indexes",
         "more fields at the end of services and checks",
+        "the table of configuration entries",
     )
 )
 
@@ -114,6 +117,7 @@ ARCHIVE = Format(
         "the format number",
         "instances of services as fields in place of JSON",
         "more fields at the end of services and checks",
+        "configuration entries",
     ),
     remedy="restore it with that version, or a newer one",
 )
@@ -127,6 +131,7 @@ PROTOCOL = Format(
         "commands of the log of format 5",
         "commands of the log of format 6; chunks of a snapshot hold tables of format 4",
         "commands of the log of format 7",
+        "commands of the log of format 8; chunks of a snapshot hold tables of format 5",
     ),
-    oldest=7,
+    oldest=8,
 )

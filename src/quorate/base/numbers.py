@@ -15,6 +15,7 @@ TAGS: Mapping[str, tuple[range, ...]] = {
     "tasks": (range(60, 80),),
     "objects": (range(80, 100),),
     "acl": (range(100, 120),),
+    "configentries": (range(130, 140),),
     "example": (range(240, 256),),
 }
 """Tags of commands by domain; `example` is for domains of tests and never in a log."""
@@ -27,6 +28,7 @@ TABLES: Mapping[str, tuple[range, ...]] = {
     "tasks": (range(64, 80),),
     "objects": (range(80, 96),),
     "acl": (range(96, 112),),
+    "configentries": (range(118, 124),),
     "example": (range(240, 256),),
 }
 """Numbers of tables by domain; one byte each."""

@@ -43,6 +43,10 @@ TAGS_GIVEN = {
     52: "RestoreCommit",
     53: "SweepAll",
     54: "Sweep",
+    130: "EntrySet",
+    131: "EntryDelete",
+    132: "IntentionSet",
+    133: "IntentionDelete",
 }
 """All tags that a command of a release ever had."""
 
@@ -63,6 +67,7 @@ TABLES_GIVEN = {
     33: "SERVICE_CHECKS",
     34: "NODE_ADDRESSES",
     35: "SERVICE_ADDRESSES",
+    118: "CONFIG_ENTRIES",
 }
 """All numbers that a table of a release ever had."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quorate.base.command import Command
 from quorate.base.errors import RequestError
+from quorate.base.formats import ARCHIVE
 from quorate.base.outcomes import Failure
 from quorate.base.subjects import EVERYTHING, exactly
 from quorate.catalog.commands import NodeRegister, ServiceRegister
@@ -272,16 +273,17 @@ def test_a_snapshot_of_format_1_is_restored() -> None:
 
 def test_a_snapshot_says_its_format_and_a_newer_one_is_refused_with_what_to_do() -> None:
     whole = snapshot_of(furnished())
-    assert verify(DOMAINS, whole).format == 4
-    newer = with_info(whole, lambda fields: [*fields[:5], 5, "more"])
+    now = ARCHIVE.newest
+    assert verify(DOMAINS, whole).format == now
+    newer = with_info(whole, lambda fields: [*fields[:5], now + 1, "more"])
     refusals: list[str] = []
     for read in READERS:
         with pytest.raises(RequestError) as caught:
             read(newer)
         refusals.append(caught.value.text)
     text = (
-        "the snapshot was written by a newer version of Quorate (format 5, this one knows 4): "
-        "restore it with that version, or a newer one"
+        f"the snapshot was written by a newer version of Quorate (format {now + 1}, this one "
+        f"knows {now}): restore it with that version, or a newer one"
     )
     assert refusals == [text] * 3
     assert verify(DOMAINS, with_info(whole, lambda fields: [*fields, "ignored"])) == verify(

@@ -5,6 +5,7 @@ import msgspec
 from quorate.base.batches import Batch, Bundle, encode_batch
 from quorate.base.config import ClusterConfig, Limits
 from quorate.base.effects import Effect, Install, Note, Send
+from quorate.base.formats import STATE
 from quorate.base.ids import Ballot, NodeId, Slot
 from quorate.base.messages import SnapshotAsk, SnapshotChunk
 from quorate.chunks import rows_of
@@ -89,16 +90,19 @@ def test_rows_of_a_newer_format_are_not_taken() -> None:
     giver, _ = source()
     requester = SnapshotRequester(incarnation=2)
     (ask,) = asks(requester.begin(ANN, 0.0))
-    newer = msgspec.structs.replace(chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=5)
-    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == 4
+    newer = msgspec.structs.replace(
+        chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)), format=STATE.newest + 1
+    )
+    assert chunk(giver.on_ask(BOB, ask, Slot(7), 0.0)).format == STATE.newest
 
     (note,) = requester.on_chunk(ANN, newer, Slot(3), 0.0)
 
     assert isinstance(note, Note)
     assert note.what == "snapshot refused"
     assert note.fields["why"] == (
-        "the peer's snapshot was written by a newer version of Quorate (format 5, this one "
-        "knows 4): start that version, or a newer one"
+        "the peer's snapshot was written by a newer version of Quorate "
+        f"(format {STATE.newest + 1}, this one knows {STATE.newest}): start that "
+        "version, or a newer one"
     )
     assert requester.take_failure()
 

@@ -10,6 +10,7 @@ import pytest
 
 from quorate.base.config import ClusterConfig
 from quorate.base.errors import StorageError
+from quorate.base.formats import DIRECTORY
 from quorate.runtime import datadir
 from quorate.runtime.datadir import open_datadir, system_boot_id
 
@@ -122,7 +123,9 @@ def test_a_damaged_name_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_a_newer_format_is_refused_whatever_else_it_says(tmp_path: Path) -> None:
     lived(tmp_path)
-    (tmp_path / "node.json").write_bytes(b'{"format": 8, "id": {"of": "the future"}}')
+    (tmp_path / "node.json").write_bytes(
+        b'{"format": %d, "id": {"of": "the future"}}' % (DIRECTORY.newest + 1)
+    )
     error = refused(tmp_path)
     assert error.code == "version"
     assert "newer version" in error.text
@@ -279,11 +282,13 @@ def open_running(path: Path) -> datadir.DataDir:
     return held
 
 
-@pytest.mark.parametrize("older", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("older", range(1, DIRECTORY.newest))
 def test_an_older_format_is_taken_over_once_it_has_been_read(tmp_path: Path, older: int) -> None:
     first = lived(tmp_path)
     file = tmp_path / "node.json"
-    file.write_bytes(file.read_bytes().replace(b'"format":7', b'"format":%d' % older))
+    file.write_bytes(
+        file.read_bytes().replace(b'"format":%d' % DIRECTORY.newest, b'"format":%d' % older)
+    )
     again = lived(tmp_path)
     assert (again.node_id, again.incarnation) == (first.node_id, 2)
-    assert msgspec.json.decode(file.read_bytes())["format"] == 7
+    assert msgspec.json.decode(file.read_bytes())["format"] == DIRECTORY.newest

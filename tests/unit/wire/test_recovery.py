@@ -340,7 +340,8 @@ def test_a_log_of_a_newer_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     error = refused(disk)
     assert error.code == "version"
     assert error.text.startswith(
-        f"{FIRST} was written by a newer version of Quorate (format 8, this one knows 7)"
+        f"{FIRST} was written by a newer version of Quorate (format {FORMAT + 1}, this one knows "
+        f"{FORMAT})"
     )
 
 
@@ -445,7 +446,7 @@ def test_a_log_of_format_2_is_read_and_goes_on_in_segments_of_today() -> None:
         assert header is not None
         assert data.startswith(MAGIC_2 if name in before else MAGIC)
         head = head_of(data[header.body_offset : header.body_offset + header.body_bytes])
-        assert head.format == (2 if name in before else 7)
+        assert head.format == (2 if name in before else FORMAT)
 
 
 def test_the_promise_of_an_older_log_outlives_its_segments() -> None:
