@@ -104,7 +104,7 @@ def _delete(model: Model, command: EntryDelete) -> Any:
 def _intend(model: Model, destination: str, source: str, new: Any) -> bool:
     place = ("service-intentions", destination)
     old = _own(model).entries.get(place)
-    sources = [] if old is None else json.loads(old.content)["Sources"]
+    sources: list[dict[str, Any]] = [] if old is None else json.loads(old.content)["Sources"]
     found = [each for each in sources if each["Name"] != source]
     found = sorted([*found, *new], key=lambda each: (-each["Precedence"], each["Name"]))
     if found != sources:
@@ -161,7 +161,9 @@ def _see(reading: StateView, kind: bytes) -> tuple[EntrySeen, ...]:
 
 
 def _expect(model: Model, slot: int, kind: bytes) -> tuple[EntrySeen, ...]:
-    copy = model.copies[slot]["configentries"] if slot else {}
+    copy: dict[tuple[str, str], EntrySeen] = {}
+    if slot:
+        copy = model.copies[slot]["configentries"]
     found = (entry for _, entry in sorted(copy.items()))
     return tuple(entry for entry in found if kind.decode() in ("", entry.kind))
 

@@ -28,6 +28,7 @@ NOT_BUILT = {
     "dns-connect": "names of the mesh in DNS",
     "dns-translate-wan": "translate_wan_addrs",
     "http-default-acl-header-deny": "access control",
+    "intention-default-policy": "access control",
     "operator-keyring": "gossip keys",
     "http-root-redirect": "the web page",
 }

@@ -29,6 +29,12 @@ REQUESTS = [
     ("DELETE", "/v1/operator/raft/peer?id=bob"),
     ("PUT", "/v1/operator/raft/peer?id=bob"),
     ("POST", "/v1/operator/raft/transfer-leader?id=bob"),
+    ("GET", "/v1/config/mesh/mesh"),
+    ("DELETE", "/v1/config/mesh/mesh"),
+    ("GET", "/v1/connect/intentions/exact?source=a&destination=b"),
+    ("DELETE", "/v1/connect/intentions/exact?source=a&destination=b"),
+    ("GET", "/v1/connect/intentions/match?by=source&name=a"),
+    ("GET", "/v1/connect/intentions/check?source=a&destination=b"),
 ]
 
 
@@ -81,7 +87,9 @@ SAYS_TOO_LITTLE = {
     "/v1/agent/force-leave/:node",
     "/v1/agent/service/deregister/:id", "/v1/agent/service/register",
     "/v1/agent/maintenance", "/v1/agent/service/maintenance/:id",
-    "/v1/catalog/register", "/v1/catalog/deregister",
+    "/v1/catalog/register", "/v1/catalog/deregister", "/v1/config", "/v1/config/:kind",
+    "/v1/connect/intentions/check", "/v1/connect/intentions/exact",
+    "/v1/connect/intentions/match",
     "/v1/operator/raft/peer", "/v1/operator/raft/transfer-leader",
     "/v1/txn",
 }  # fmt: skip

@@ -24,6 +24,7 @@ from quorate.gateways.http.blocking import ERROR_LINES, Mode, mode_of
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of, kept
+from quorate.gateways.http.gatewayservices import of_gateway
 from quorate.gateways.http.meshbodies import is_mesh_of
 from quorate.gateways.http.params import Params, path_text
 from quorate.gateways.http.rowreads import read_object, read_rows
@@ -197,12 +198,12 @@ def in_mesh(name: str) -> Callable[[Reader], Answer[Iterator[Instance | None]]]:
 
 
 def gateway_services(context: Context, request: Request, params: Params, name: bytes) -> None:
-    """The services that a gateway of a mesh is bound to: none."""
+    """The services that a gateway of a mesh is bound to, by its configuration entry."""
     mode = mode_of(context, request, params, is_named=True)
     if not name:
         raise HttpError(400, "Missing gateway name")
-    path_text(name, "gateway name")
-    read_rows(context, request, mode, no_instances, service_view)
+    find = partial(of_gateway, name=path_text(name, "gateway name"))
+    read_rows(context, request, mode, find, lambda view: view, is_compared=True)
 
 
 def is_of_peer(params: Params) -> bool:

@@ -99,6 +99,17 @@ CHECK = fields(
     PeerName=TEXT,
 )
 INSTANCE = fields(Node=NODE, Service=SERVICE, Checks=Objects(CHECK))
+INTENTION = fields(
+    ID=TEXT,
+    Description=TEXT,
+    SourceNS=TEXT,
+    SourceName=TEXT,
+    DestinationNS=TEXT,
+    DestinationName=TEXT,
+    SourceType=TEXT,
+    Action=TEXT,
+    Precedence=NUMBER,
+)
 MEMBER = fields(Name=TEXT, Addr=TEXT, Port=NUMBER, Tags=LABELS, Status=NUMBER)
 
 _PREFIX = "Failed to create boolean expression evaluator: "

@@ -26,15 +26,15 @@ from quorate.gateways.http.catalog import (
     in_mesh,
     is_of_peer,
     meta_of,
-    no_instances,
     read_none,
 )
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
 from quorate.gateways.http.filters import filter_of
+from quorate.gateways.http.gatewayservices import letting_in
 from quorate.gateways.http.params import Params, boolean, path_text
 from quorate.gateways.http.rowreads import read_rows
-from quorate.gateways.http.views import JsonView, check_view, instance_view, service_view
+from quorate.gateways.http.views import JsonView, check_view, instance_view
 from quorate.httpserver.request import Request
 from quorate.machine.queries import Reader
 
@@ -168,10 +168,13 @@ def connect(context: Context, request: Request, params: Params, name: bytes) -> 
 
 
 def ingress(context: Context, request: Request, params: Params, name: bytes) -> None:
-    """The gateways that let requests into a mesh for a service: none, for none can be set up."""
+    """The gateways that let requests into a mesh for a service, by their configuration entries."""
     mode = mode_of(context, request, params, takes_cached=True, is_named=True)
     if not name:
         raise HttpError(400, "Missing service name")
-    path_text(name, "service name")
-    _chooser(params)
-    read_rows(context, request, mode, no_instances, service_view)
+    find = partial(letting_in, service=path_text(name, "service name"))
+    show = _chooser(params)
+    if is_of_peer(params):
+        read_none(context, request, mode)
+        return
+    read_rows(context, request, mode, find, show, is_compared=True)

@@ -11,9 +11,12 @@ from quorate.gateways.http import (
     catalog,
     catalogwrites,
     checks,
+    configentries,
     control,
+    discoverychain,
     health,
     host,
+    intentions,
     kv,
     metrics,
     operator,
@@ -103,6 +106,9 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/operator/raft/configuration", {"GET": operator.configuration}),
     Route("/v1/operator/raft/peer", {"DELETE": operator.remove_peer, "PUT": operator.promote_peer}),
     Route("/v1/operator/raft/transfer-leader", {"POST": operator.transfer}),
+    *configentries.ROUTES,
+    *discoverychain.ROUTES,
+    *intentions.ROUTES,
 )
 
 
