@@ -43,8 +43,8 @@ def test_names_in_any_spelling_are_kept_in_one() -> None:
 NONSENSE: list[tuple[dict[str, Any], int, str]] = [
     ({"Kind": "service-defaults"}, 500, "Name is required"),
     ({"Kind": 1, "Name": "x"}, 400, "Request decoding failed: json: cannot unmarshal number"),
-    ({"Kind": "service-defaults", "Name": "x", "Expose": {"Chekcs": True}}, 400,
-     'invalid config key "Expose.Chekcs"'),
+    ({"Kind": "service-defaults", "Name": "x", "Expose": {"Chicks": True}}, 400,
+     'invalid config key "Expose.Chicks"'),
     ({"Kind": "service-defaults", "Name": "x", "Expose": []}, 400, "'Expose' expected a map"),
     ({"Kind": "service-router", "Name": "x", "Routes": [{"Math": {}}]}, 400,
      'invalid config key "Routes[0].Math"'),
