@@ -52,13 +52,15 @@ class ConfigValues:
     Attributes:
         values: By key, see `keys`; durations in seconds.
         warnings: For the user.
-        faults: All that is wrong.
+        faults: All that is wrong with a file.
+        value_faults: With values of any file, which Consul reports together.
     """
 
     def __init__(self, file_format: str = "") -> None:
         self.values: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.faults: list[str] = []
+        self.value_faults: list[str] = []
         self._format = file_format
 
     def read(self, path: Path) -> None:
@@ -112,7 +114,7 @@ class ConfigValues:
         except msgspec.ValidationError:
             faults.append(f"{key} must be {must_be}")
         except RequestError as error:
-            faults.append(f"{key} is wrong: {error.text}")
+            self.value_faults.append(f"{key}: invalid duration: {error.text}")
         else:
             place = _LISTS.get(key, key)
             self.values[place] = merged(self.values.get(place), found)

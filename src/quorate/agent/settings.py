@@ -14,6 +14,7 @@ import msgspec
 
 from quorate.agent import protection
 from quorate.agent.bootstrapping import bootstrap_mode
+from quorate.agent.clashes import Listening, dns_clashes, node_clash
 from quorate.agent.definitions import DefinitionReader
 from quorate.agent.dnssettings import dns_config
 from quorate.agent.files import FORMATS, ConfigSources, ConfigValues, errors_text
@@ -139,10 +140,12 @@ def settings_of(
     for key, value in sources.values.items():
         read.add(key, value, faults)
     built = _Builder(read.values, is_dev=sources.is_dev, is_lenient=is_lenient)
+    built.faults += read.value_faults
     settings = built.settings()
     faults += built.sentences
     if built.faults:
-        faults.append(errors_text("", built.faults) + "\n\n")
+        once = list(dict.fromkeys(built.faults))  # DNS may use the address of HTTP
+        faults.append(errors_text("", once) + "\n\n")
     faults += protection.requests(read.values)
     faults += [] if is_lenient else protection.unknown_policies(read.values)
     if faults:
@@ -211,10 +214,11 @@ class _Builder:
             definitions=self._definitions(),
             **{name: value for name, value in plain.items() if "." not in name},
         )
-        hosts = {bind, *settings.clients}
-        is_shared = bind in settings.clients or any(is_unspecified(host) for host in hosts)
-        if settings.http_port == settings.server_port and is_shared:
-            self.faults.append(f"ports.http and ports.server are both {server_port} on one address")
+        http = Listening(settings.clients, settings.http_port)
+        if clash := node_clash(Listening((bind,), settings.server_port), http):
+            self.faults.append(clash)
+        if settings.is_dns_wanted:
+            self.sentences += dns_clashes(http, Listening(settings.dns_hosts, settings.dns_port))
         return settings
 
     # --- single values -------------------------------------------------------------------------
@@ -226,7 +230,10 @@ class _Builder:
             value = self._get(name, key.default)
             if value is None:
                 continue
-            if key.least is not None and value < key.least:
+            if name.startswith("dns_config.") and key.least is not None and value < 0:
+                least = "Must be greater than or equal to zero"
+                self.sentences.append(f"{name} cannot be {value}. {least}")
+            elif key.least is not None and value < key.least:
                 self.faults.append(f"{name} must be at least {key.least}")
             if key.most is not None and value > key.most:
                 self.faults.append(f"{name} must be at most {key.most}")

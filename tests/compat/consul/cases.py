@@ -20,11 +20,16 @@ DEVIATIONS = {
     "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
     "http-cache-control-bad": "D12: a node knows its leader, cached or not",
 }
+DEVIATIONS |= {
+    "cli-version": "`--version` is a request, not a mistake: exit code 0",
+    "cli-kv-put-sources": "a value that is no base64 is refused, and nothing is written",
+}
 BY_CHANCE = {"agent-check-thresholds": 2}
 """Steps whose answer depends on the random moment of a first probe: left out."""
 
 NOT_BUILT = {
     "agent-service-sidecar": "sidecars within a service",
+    "cli-event": "events",
     "dns-connect": "names of the mesh in DNS",
     "dns-translate-wan": "translate_wan_addrs",
     "http-default-acl-header-deny": "access control",

@@ -41,11 +41,19 @@ class Player:
         ask: Sends a request, gives the answer as paths address it.
         facts: Variables that are always there.
         ask_dns: Sends a DNS query, likewise; None: no case has one.
+        run_command: Runs a command line, likewise.
     """
 
-    def __init__(self, ask: Ask, facts: dict[str, Any], ask_dns: Ask | None = None) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        facts: dict[str, Any],
+        ask_dns: Ask | None = None,
+        run_command: Ask | None = None,
+    ) -> None:
         self._ask = ask
         self._ask_dns = ask_dns
+        self._run_command = run_command
         self._values: dict[str, Any] = {**facts, "run": uuid.uuid4().hex[:8]}
         self._waiting: dict[str, Future[dict[str, Any]]] = {}
         self._threads = ThreadPoolExecutor(32)
@@ -111,6 +119,10 @@ class Player:
             question = self._filled(step["dns"])
             assert self._ask_dns is not None
             return f"{question['name']} {question['type']}", self._ask_dns(question)
+        if "cli" in step:
+            command = self._filled(step["cli"])
+            assert self._run_command is not None
+            return " ".join(command["args"]), self._run_command(command)
         request = self._filled(step["request"])
         return f"{request['method']} {request['path']}", self._ask(request)
 

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         "dns_config.service_ttl.web is wrong",
         "dns_config.recursor_strategy must be sequential or random, not best",
         "dns_config.udp_answer_limit must be at least 1",
-        "dns_config.a_record_limit must be at least 0",
+        "dns_config.a_record_limit cannot be -1. Must be greater than or equal to zero",
         "dns_config.soa.expire must be at least 0 and below 2^31",
     ):
         assert part in text

@@ -443,7 +443,7 @@ def test_all_faults_of_all_kinds_are_listed_at_once(tmp_path: Path) -> None:
     )
     for part in (
         "node_name must be a string",
-        "max_query_time is wrong",
+        "\t* max_query_time: invalid duration: 'soon' is no duration",
         "data_dir cannot be empty",
         "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive",
         "'bootstrap_expect > 0' requires 'server = true'",
@@ -465,6 +465,20 @@ def test_two_listeners_on_one_address_are_refused(tmp_path: Path) -> None:
     assert "both 8300" in refused(tmp_path, "-dev -http-port 8300")
     apart, _ = read(tmp_path, "-dev -http-port 8300 -client 127.0.0.2")
     assert apart.http_port == apart.server_port
+
+
+def test_a_wrong_address_for_all_clients_is_named_once(tmp_path: Path) -> None:
+    assert refused(tmp_path, "-dev", f={"client_addr": "nonsense"}) == (
+        "1 error occurred:\n\t* client_addr: invalid ip address: nonsense\n\n"
+    )
+
+
+def test_a_port_for_http_and_dns_on_one_address_is_refused_in_consuls_words(tmp_path: Path) -> None:
+    ports = {"ports": {"http": 8500, "dns": 8500}}
+    assert refused(tmp_path, "-dev", f=ports) == (
+        "HTTP address 127.0.0.1:8500 already configured for DNS"
+    )
+    read(tmp_path, "-dev", f=ports | {"addresses": {"dns": "127.0.0.2"}})
 
 
 def test_the_multiplier_scales_what_elections_wait_for_and_one_is_the_default(
