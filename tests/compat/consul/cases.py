@@ -12,6 +12,8 @@ from quorate.gateways.http.routes import ROUTES
 DATA = Path(__file__).parent / "data"
 
 DEVIATIONS = {
+    "cli-version": "`--version` is a request, not a mistake: exit code 0",
+    "cli-kv-put-sources": "a value that is no base64 is refused, and nothing is written",
     "catalog-connect": "services in a mesh get no virtual addresses (consul-virtual)",
     "agent-members": "there is no gRPC, so members have no grpc_port",
     "agent-service-proxy-rules": "services in a mesh get no virtual addresses (consul-virtual)",
@@ -19,10 +21,6 @@ DEVIATIONS = {
     "block-snapshot-restore": "2.4: a read that a restore woke shows the restored state",
     "http-cached-must-revalidate": "D12: a node knows its leader, cached or not",
     "http-cache-control-bad": "D12: a node knows its leader, cached or not",
-}
-DEVIATIONS |= {
-    "cli-version": "`--version` is a request, not a mistake: exit code 0",
-    "cli-kv-put-sources": "a value that is no base64 is refused, and nothing is written",
 }
 BY_CHANCE = {"agent-check-thresholds": 2}
 """Steps whose answer depends on the random moment of a first probe: left out."""
