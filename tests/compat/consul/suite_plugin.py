@@ -39,7 +39,7 @@ def start(
     """Stands for the suite's function of the same signature."""
     if acl_master_token is not None:
         pytest.skip("access control is not built")
-    container = Container({})
+    container = Container({"enable_script_checks": True})
     return container, container.port
 
 

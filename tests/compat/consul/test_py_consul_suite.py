@@ -30,11 +30,13 @@ SYNC = {
     "tests/api/test_txn.py": "",
     "tests/api/test_snapshot.py": "test_snapshot_save_and_restore",
     "tests/api/test_health.py": "test_health_node",
-    "tests/api/test_agent.py": (
-        "test_agent_members or test_agent_metrics or test_agent_register_enable_tag_override or "
-        "test_agent_self or test_agent_service_tagged_addresses or test_service_dereg_issue_156 "
-        "or (test_agent_services and not test_agent_services_and_checks)"
+    "tests/api/test_agent.py": (  # not what probes port 8500, needs a sidecar or access control
+        "not test_agent_checks and not test_service_multi_check and not "
+        "test_agent_service_connect and not test_agent_token"
     ),
+    "tests/api/test_catalog.py": "",
+    "tests/api/test_config.py": "",
+    "tests/api/test_discovery_chain.py": "",
     "tests/api/test_operator.py": (
         "not test_autopilot_configuration and not test_keyring and not test_usage"
     ),
