@@ -1,5 +1,6 @@
 """Definitions of services and checks in configuration files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,40 @@ def test_blocks_of_hcl_define_services_and_checks(tmp_path: Path) -> None:
     ]
     assert not any(each.is_embedded for each in found.checks)
     assert warnings == []
+
+
+MESH = """
+service {
+  name = "px"
+  kind = "connect-proxy"
+  port = 7
+  proxy {
+    destination_service_name = "web"
+    upstreams { destination_name = "db"  local_bind_port = 9 }
+    config { some_key = 1 }
+    expose { paths { path = "/x"  listener_port = 1 } }
+  }
+  locality { region = "r" }
+}
+service {
+  name = "multi"
+  ports { name = "a"  port = 1  default = true }
+  ports { name = "b"  port = 2 }
+}
+"""
+
+
+def test_proxies_and_named_ports_are_defined_as_over_http(tmp_path: Path) -> None:
+    found = named(hcl(tmp_path, MESH)[0])
+    assert json.loads(found["px"].service.proxy) == {
+        "DestinationServiceName": "web",
+        "Upstreams": [{"DestinationName": "db", "LocalBindPort": 9}],
+        "Config": {"some_key": 1},
+        "Expose": {"Paths": [{"Path": "/x", "ListenerPort": 1}]},
+    }
+    assert found["px"].service.locality == ("r", "")
+    multi = found["multi"].service
+    assert (multi.port, [each.name for each in multi.ports]) == (1, ["a", "b"])
 
 
 def test_several_files_add_to_each_other_in_json_with_any_spelling(tmp_path: Path) -> None:
