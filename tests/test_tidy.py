@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "sessions",
             "catalog",
             "configentries",
+            "preparedqueries",
             "tasks",
             "objects",
             "acl",

@@ -16,6 +16,7 @@ TAGS: Mapping[str, tuple[range, ...]] = {
     "objects": (range(80, 100),),
     "acl": (range(100, 120),),
     "configentries": (range(130, 140),),
+    "preparedqueries": (range(120, 130),),
     "example": (range(240, 256),),
 }
 """Tags of commands by domain; `example` is for domains of tests and never in a log."""
@@ -29,6 +30,7 @@ TABLES: Mapping[str, tuple[range, ...]] = {
     "objects": (range(80, 96),),
     "acl": (range(96, 112),),
     "configentries": (range(118, 124),),
+    "preparedqueries": (range(112, 118),),
     "example": (range(240, 256),),
 }
 """Numbers of tables by domain; one byte each."""

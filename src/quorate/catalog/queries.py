@@ -25,6 +25,7 @@ from quorate.catalog.tables import (
     checks_of_node,
     hosts_of,
     instances_of,
+    instances_on,
     node_of,
     nodes,
     services,
@@ -136,6 +137,12 @@ def _host_changed(rows: TableRows, subject: bytes) -> int:
     """
     data = rows.get(SUBJECTS, subject)
     return 0 if data is None else index_of(data)
+
+
+def instances_at_node(reading: StateView, service: str, node: str) -> Iterator[Instance]:
+    """The instances of a service on a node with node and checks, by id. Cost: O(those read)."""
+    found = instances_on(reading.rows, service, node)
+    return filter(None, map(partial(_completed, reading.rows), found))
 
 
 def _instances(rows: TableRows, name: str) -> Iterator[Instance]:

@@ -429,6 +429,12 @@ def instances_of(rows: TableRows, service: str) -> Iterator[InstanceRow]:
     return map(decode_instance, map(_VALUE, rows.range(SERVICES, prefix, prefix_end(prefix))))
 
 
+def instances_on(rows: TableRows, service: str, node: str) -> Iterator[InstanceRow]:
+    """The instances of a service on a node, by id."""
+    prefix = name_part(service) + b"\0" + name_part(node) + b"\0"
+    return map(decode_instance, map(_VALUE, rows.range(SERVICES, prefix, prefix_end(prefix))))
+
+
 def services(rows: TableRows) -> Iterator[InstanceRow]:
     """All instances, by service, node and id."""
     return map(decode_instance, map(_VALUE, rows.range(SERVICES, b"")))

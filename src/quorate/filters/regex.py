@@ -15,19 +15,48 @@ BYTES_MAX = 1024 * 1024
 _re2: Any = re2
 
 
+class RegexError(ValueError):
+    """An expression is malformed, or takes too much memory; the text says why."""
+
+
+class Match(Protocol):
+    """What an expression has matched."""
+
+    def group(self, number: int = 0, /) -> str | None:
+        """What a group has matched; 0: all of it. None: the group took no part."""
+        ...
+
+    def groups(self) -> tuple[str | None, ...]:
+        """What each group has matched, from 1 on."""
+        ...
+
+
 class Regex(Protocol):
     """A compiled expression."""
 
-    def search(self, text: str, /) -> object | None:
-        """Whether it matches anywhere; None: it does not."""
+    def search(self, text: str, /) -> Match | None:
+        """The first match anywhere; None: there is none."""
         ...
 
 
 def compiled(text: str) -> Regex:
-    """Compile an expression.
+    """Compile an expression of a filter.
 
     Raises:
         FilterError: It is malformed, or takes too much memory.
+    """
+    try:
+        return regex_of(text)
+    except RegexError as error:
+        text = f'Failed to compile regular expression "{text}": {error}'
+        raise FilterError(text) from None
+
+
+def regex_of(text: str) -> Regex:
+    """Compile an expression.
+
+    Raises:
+        RegexError: It is malformed, or takes too much memory.
     """
     options = _re2.Options()
     options.log_errors = False
@@ -37,6 +66,5 @@ def compiled(text: str) -> Regex:
     except _re2.error as error:
         why = error.args[0]
         reason = why.decode(errors="replace") if isinstance(why, bytes) else why
-        text = f'Failed to compile regular expression "{text}": error parsing regexp: {reason}'
-        raise FilterError(text) from None
+        raise RegexError(f"error parsing regexp: {reason}") from None
     return regex

@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         due: The server's tick at which the connection has timed out; 0: never.
         has_eof: The client has ended its side of the connection.
+        host: The address of the client; "" if it has none.
         ignores_input: Nothing more is parsed; the connection closes after its answers.
     """
 
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         "_writer",
         "due",
         "has_eof",
+        "host",
         "ignores_input",
     )
 
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._is_full = False  # the client does not read what is written
         self._is_paused = self.has_eof = False
         self._continue_owed = False
+        self.host = ""
         self.due = 0
 
     # --- the transport's calls -----------------------------------------------------------------
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
         peer: object = transport.get_extra_info("peername")
         host = str(cast(tuple[object, ...], peer)[0]) if isinstance(peer, tuple) else ""
         self._transport = transport
+        self.host = host
         account = self._server.admit(self, host)
         if account is None:
             self.ignores_input = True

@@ -60,6 +60,11 @@ class Answerable(Protocol):
         """Whether a memory limit is reached: long answers are refused."""
         ...
 
+    @property
+    def host(self) -> str:
+        """The address of the client; "" if it has none, as on a Unix socket."""
+        ...
+
     def hold(self, request: "Request", size: int) -> bool:
         """Count bytes as held for a request until it is answered; False: beyond the limit."""
         ...
@@ -145,6 +150,11 @@ class Request(msgspec.Struct, eq=False):
     def is_spent(self) -> bool:
         """Whether the memory limit of the client, or of all, is reached."""
         return self._connection.is_spent
+
+    @property
+    def host(self) -> str:
+        """The address of the client; "" if it has none, as on a Unix socket."""
+        return self._connection.host
 
     def wait_for_memory(self) -> None:
         """Have more of the answer written after about a second."""

@@ -30,6 +30,7 @@ from quorate.sessions.queries import session_renewal
 from quorate.sessions.tables import SessionRow
 from quorate.sim.archives import commands_of
 from quorate.sim.backend import Server, SimBackend, Ticket
+from quorate.sim.executions import executions_of
 from quorate.sim.history import HistoryChecker, described
 from quorate.sim.operations import ARCHIVE, Operation, OperationKind
 from quorate.sim.readfaults import NO_FAULTS, FailingReads, HoldableTables, ReadFaults
@@ -473,4 +474,5 @@ def acts_of(domains: Domains) -> dict[str, Callable[[Rng, str], Command]]:
 
 def queries_of(domains: Domains) -> dict[str, SimulatedRead]:
     """What clients may read besides keys, from the domains, by name."""
-    return {name: one for domain in domains.all for name, one in domain.simulation.queries.items()}
+    own = {name: one for domain in domains.all for name, one in domain.simulation.queries.items()}
+    return own | executions_of(domains)

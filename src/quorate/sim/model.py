@@ -28,6 +28,7 @@ from quorate.machine.commands import (
 )
 from quorate.machine.domains import Domains
 from quorate.machine.txn import operations_of
+from quorate.sim.executions import executions_of
 from quorate.sim.world import ViolationError
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class ReferenceModel:
         self._ends: list[Callable[[ReferenceModel], None]] = []
         for domain in domains.all:
             self._add(domain)
+        self.queries |= executions_of(domains)
         self.slot = Slot(0)
         self.index = 0
         self.log_time_ms = 0

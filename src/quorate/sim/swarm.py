@@ -157,7 +157,7 @@ def _profile(rng: Random, domains: Domains) -> WorkloadProfile:
     known = (*ACTS, *acts_of(domains), *queries_of(domains))
     acts = [act for act in known if rng.random() < 0.6] or ["set"]
     weights = {act: rng.choice((0.2, 1.0, 1.0, 3.0)) for act in acts}
-    if {"acquire", "release", "renew"} & set(acts):
+    if {"acquire", "release", "renew", "bound query"} & set(acts):
         weights["session"] = 0.5
     if weights.pop("restore", 0.0) and rng.random() < 0.4:
         weights["restore"] = rng.choice((0.05, 0.3))

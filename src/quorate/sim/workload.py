@@ -27,6 +27,8 @@ from quorate.kv.commands import (
 )
 from quorate.machine.commands import RestoreCommit, Txn
 from quorate.machine.txn import mixed
+from quorate.preparedqueries.commands import PreparedQueryCreate, PreparedQueryUpdate
+from quorate.preparedqueries.model import fields_drawn, id_drawn
 from quorate.sessions.commands import SessionCreate, SessionDestroy
 from quorate.sim.archives import keys_in
 from quorate.sim.backend import Server
@@ -276,6 +278,14 @@ class Client:
             )
         )
 
+    def act_bound_query(self) -> None:
+        """Create or update a prepared query that ends with a session."""
+        rng = self._rng
+        self._written += 1
+        fields = fields_drawn(rng, f"{self.name}-{self._written}", self.session())
+        kind = rng.choice((PreparedQueryCreate, PreparedQueryUpdate))
+        self.write(kind(id_drawn(rng), fields))
+
     def act_renew(self) -> None:
         """Renew a session."""
         self.ask(OperationKind.RENEW, session=self.session())
@@ -364,6 +374,7 @@ _ACTS: dict[str, Callable[[Client], None]] = {
     "release": _release,
     "session": Client.act_session,
     "renew": Client.act_renew,
+    "bound query": Client.act_bound_query,
     "txn": Client.act_txn,
     "mixed": Client.act_mixed,
     "watch": Client.act_watch,

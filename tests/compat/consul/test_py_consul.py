@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import consul
 import pytest
@@ -62,6 +63,26 @@ def test_a_service_is_found(client: consul.Consul) -> None:
     _, found = client.health.service("py-web", passing=True)
     assert [one["Service"]["Port"] for one in found] == [80]
     assert client.agent.service.deregister("py-web")
+
+
+def test_a_prepared_query_is_stored_executed_changed_and_deleted(client: consul.Consul) -> None:
+    assert client.agent.service.register("py-q", port=80, tags=["x"])
+    bound = client.session.create(ttl=10)
+    ttl: Any = "10s"  # a text, whatever its annotation says
+    one = client.query.create("py-q", name="py-query", regexp="", tags=["x"], ttl=ttl)["ID"]
+    two = client.query.create("py-q", session=bound, name="py-bound", nearestn=2)["ID"]
+    assert {one, two} <= {query["ID"] for query in client.query.list()}
+    assert client.query.get(one)[0]["Service"]["Tags"] == ["x"]
+    found = client.query.execute("py-query", near="_agent", limit=1)
+    assert [each["Service"]["Port"] for each in found["Nodes"]] == [80]
+    assert found["DNS"] == {"TTL": "10s"}
+    assert client.query.update(one, name="py-query-2", regexp="", service="${name.suffix}")
+    explained = client.query.explain("py-query-2-db")["Query"]
+    assert (explained["ID"], explained["Service"]["Service"]) == (one, "-db")
+    assert client.session.destroy(bound)
+    assert client.query.get(two) is None
+    assert client.query.delete(one)
+    assert client.agent.service.deregister("py-q")
 
 
 def test_the_cluster_tells_of_itself(client: consul.Consul) -> None:

@@ -131,7 +131,8 @@ def test_a_node_by_all_forms_of_its_name_in_any_case() -> None:
     [
         "none.node.consul", "n1.node.dc9.consul", "n1.node.dc9.dc.consul", "x.n1.node.consul",
         "node.consul", "n1.node.dc1.x.consul", "x.y.z.consul", "n1.nonsense.consul", "consul",
-        "web.query.consul", "web.connect.consul", "web.ingress.consul", "_web._tcp.consul",
+        "web.query.consul", "_web._tcp.query.consul", "query.consul", "web.connect.consul",
+        "web.ingress.consul", "_web._tcp.consul",
         "web.service.nobody.peer.consul", "web.service.ns1.ns.consul", "service.consul",
         "web.service.http.port.consul", "_n1.service.consul", "ns.consul", "dc1.consul",
     ],

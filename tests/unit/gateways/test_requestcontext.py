@@ -35,6 +35,9 @@ REQUESTS = [
     ("DELETE", "/v1/connect/intentions/exact?source=a&destination=b"),
     ("GET", "/v1/connect/intentions/match?by=source&name=a"),
     ("GET", "/v1/connect/intentions/check?source=a&destination=b"),
+    ("GET", "/v1/query/22e603f0-8e53-de8a-276d-c639ee23457f"),
+    ("GET", "/v1/query/any/execute"),
+    ("DELETE", "/v1/query/22e603f0-8e53-de8a-276d-c639ee23457f"),
 ]
 
 
@@ -91,7 +94,7 @@ SAYS_TOO_LITTLE = {
     "/v1/connect/intentions/check", "/v1/connect/intentions/exact",
     "/v1/connect/intentions/match",
     "/v1/operator/raft/peer", "/v1/operator/raft/transfer-leader",
-    "/v1/txn",
+    "POST /v1/query", "/v1/query/:id", "/v1/txn",
 }  # fmt: skip
 """Refused as the request below is; `REQUESTS` has others for most of them."""
 
@@ -104,7 +107,8 @@ def test_no_endpoint_asks_the_node_without_the_context_of_its_request(
     harness.post(method, route.pattern.replace("/:", "/"), b"{}", f"Traceparent: {PARENT}")
 
     assert {each.trace_id for each in harness.local.contexts} <= {TRACE}
-    assert bool(harness.local.contexts) is (route.pattern not in ASKS_NOTHING | SAYS_TOO_LITTLE)
+    names = {route.pattern, f"{method} {route.pattern}"}
+    assert bool(harness.local.contexts) is names.isdisjoint(ASKS_NOTHING | SAYS_TOO_LITTLE)
 
 
 def test_what_makes_a_handler_fail_is_reported_with_its_trace() -> None:

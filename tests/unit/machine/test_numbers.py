@@ -47,6 +47,9 @@ TAGS_GIVEN = {
     131: "EntryDelete",
     132: "IntentionSet",
     133: "IntentionDelete",
+    120: "PreparedQueryCreate",
+    121: "PreparedQueryUpdate",
+    122: "PreparedQueryDelete",
 }
 """All tags that a command of a release ever had."""
 
@@ -68,6 +71,10 @@ TABLES_GIVEN = {
     34: "NODE_ADDRESSES",
     35: "SERVICE_ADDRESSES",
     118: "CONFIG_ENTRIES",
+    112: "PREPARED_QUERIES",
+    113: "PREPARED_QUERY_NAMES",
+    114: "PREPARED_QUERY_TEMPLATES",
+    115: "PREPARED_QUERY_SESSIONS",
 }
 """All numbers that a table of a release ever had."""
 

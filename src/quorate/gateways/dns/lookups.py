@@ -18,6 +18,7 @@ from quorate.catalog.tables import NodeRow, instances_at, nodes_at
 from quorate.gateways.dns import records
 from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.dns.names import Address, Kind, Subject, reverse_address, subject_of
+from quorate.gateways.dns.prepared import NOBODY, Asker, prepared
 from quorate.gateways.dns.questions import NOTIMP, NXDOMAIN, REFUSED, DnsQuestion
 from quorate.gateways.dns.records import (
     AAAA,
@@ -77,6 +78,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         serial: The time that is in it, in seconds; None: it has none.
         changed: The index of its newest change, by `subjects`.
         subjects: The watch keys that cover it; empty: any change may change it.
+        ordered: So many of the first pieces come first in every reply.
+        is_of_client: Another client may get another reply.
     """
 
     rcode: int = 0
@@ -89,6 +92,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     serial: int | None = None
     changed: int = 0
     subjects: tuple[bytes, ...] = ()
+    ordered: int = 0
+    is_of_client: bool = False
 
 
 class CatalogState:
@@ -123,7 +128,13 @@ class CatalogState:
         return answer
 
 
-def look_up(state: CatalogState, config: DnsConfig, question: DnsQuestion, now_s: float) -> Found:
+def look_up(
+    state: CatalogState,
+    config: DnsConfig,
+    question: DnsQuestion,
+    now_s: float,
+    asker: Asker = NOBODY,
+) -> Found:
     """What the reply to a question is made of.
 
     Args:
@@ -131,17 +142,24 @@ def look_up(state: CatalogState, config: DnsConfig, question: DnsQuestion, now_s
         config: The settings.
         question: The question.
         now_s: Unix time, for SOA records.
+        asker: Who asks, for queries that say what is near.
     """
-    return _Lookup(state, config, question, int(now_s)).found()
+    return _Lookup(state, config, question, int(now_s), asker).found()
 
 
 class _Lookup:
     """One lookup."""
 
     def __init__(
-        self, state: CatalogState, config: DnsConfig, question: DnsQuestion, now_s: int
+        self,
+        state: CatalogState,
+        config: DnsConfig,
+        question: DnsQuestion,
+        now_s: int,
+        asker: Asker,
     ) -> None:
         self._state = state
+        self._asker = asker
         self._reading = state.reading
         self._config = config
         self._question = question
@@ -171,6 +189,8 @@ class _Lookup:
                 return self._node(subject.name)
             case Kind.SERVICE | Kind.PORT:
                 return self._service(subject)
+            case Kind.QUERY:
+                return self._query(subject.name)
             case Kind.LITERAL:
                 return self._literal(subject)
             case Kind.VIRTUAL:
@@ -266,17 +286,38 @@ class _Lookup:
         instances = list(_chosen(answer.value, subject, only_passing=only_passing))
         if not instances:
             return self._nothing(answer)
-        ttl_s, qtype = self._config.service_ttl_s(subject.name), self._qtype
-        if qtype == SRV:
-            pieces = list(self._srv(instances, subject.port, ttl_s))
-        elif qtype in _ADDRESS_TYPES:
-            made = (self._address(self._owner, ttl_s, _where(one)) for one in instances)
-            pieces = [Piece(each) for each in dict.fromkeys(filter(None, made))]
-        else:
-            pieces = []
+        pieces = self._pieces(instances, subject.port, self._config.service_ttl_s(subject.name))
         if not pieces:
             return self._nothing(answer, rcode=0)
-        return _of(Found(pieces=pieces, is_limited=qtype != SRV), answer)
+        return _of(Found(pieces=pieces, is_limited=self._qtype != SRV), answer)
+
+    def _query(self, name: str) -> Found:
+        made = prepared(self._reading, self._state.instances, name, self._asker)
+        ttl_s = made.ttl_s
+        if ttl_s is None:
+            ttl_s = self._config.service_ttl_s(made.service)
+        first = self._pieces(made.instances[: made.ordered], "", ttl_s)
+        others = self._pieces(made.instances[made.ordered :], "", ttl_s)
+        pieces = [*first, *(piece for piece in others if piece not in first)]
+        if pieces:
+            found = Found(pieces=pieces, ordered=len(first), is_limited=self._qtype != SRV)
+        else:
+            found = self._nothing(rcode=0 if made.instances else NXDOMAIN)
+        return msgspec.structs.replace(
+            found,
+            changed=made.changed,
+            subjects=made.subjects,
+            is_of_client=made.is_of_client,
+        )
+
+    def _pieces(self, instances: Iterable[Instance], port: str, ttl_s: float) -> list[Piece]:
+        """The records of instances, of the type that is asked for."""
+        if self._qtype == SRV:
+            return list(self._srv(instances, port, ttl_s))
+        if self._qtype not in _ADDRESS_TYPES:
+            return []
+        made = (self._address(self._owner, ttl_s, _where(one)) for one in instances)
+        return [Piece(each) for each in dict.fromkeys(filter(None, made))]
 
     def _srv(self, instances: Iterable[Instance], name: str, ttl_s: float) -> Iterator[Piece]:
         seen: set[tuple[str, str, int]] = set()

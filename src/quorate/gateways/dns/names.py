@@ -27,6 +27,7 @@ class Kind(Enum):
     SERVICE = "service"
     PORT = "port"  # a named port of a service
     LITERAL = "addr"  # an address, in the name itself
+    QUERY = "query"  # a prepared query
     VIRTUAL = "virtual"  # of the mesh: there are none
     NOTHING = ""  # nothing has such a name
 
@@ -36,7 +37,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: See `Kind`; the other fields are those that it needs.
-        name: Of the node or service.
+        name: Of the node or service; of the query: its name or id.
         tag: That instances must have; "": none.
         port: Name of a port.
         address: The literal address.
@@ -99,6 +100,13 @@ def _port(left: Sequence[str]) -> Subject:
     return NOTHING
 
 
+def _query(left: Sequence[str]) -> Subject:
+    """The name of a query may contain dots; `_name._tcp` is another spelling of it."""
+    if len(left) >= 2 and left[0][:1] == left[-1][:1] == "_":
+        return Subject(Kind.QUERY, ".".join(left[:-1])[1:])
+    return Subject(Kind.QUERY, ".".join(left))
+
+
 def _virtual(_: Sequence[str]) -> Subject:
     return Subject(Kind.VIRTUAL)
 
@@ -127,7 +135,7 @@ _KEYWORDS = {
     "virtual": _virtual,
     "connect": _nothing,
     "ingress": _nothing,
-    "query": _nothing,
+    "query": _query,
 }
 
 

@@ -85,7 +85,9 @@ class DnsReply:
         """All of the reply after its id."""
         if self._whole is not None:
             return self._whole
-        return self._joined(sorted(self._pieces, key=lambda _: rng.random()))
+        pieces, ordered = self._pieces, self.found.ordered
+        mixed = sorted(pieces[ordered:], key=lambda _: rng.random())
+        return self._joined([*pieces[:ordered], *mixed] if ordered else mixed)
 
     def _joined(self, pieces: Sequence[Piece]) -> bytes:
         found, config = self.found, self._config

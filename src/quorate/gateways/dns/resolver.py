@@ -17,6 +17,7 @@ from quorate.base.ports import Local
 from quorate.catalog.tables import CHECKS, NODES, SERVICES
 from quorate.gateways.dns.config import DnsConfig
 from quorate.gateways.dns.lookups import CatalogState, Found, look_up
+from quorate.gateways.dns.prepared import asker_of
 from quorate.gateways.dns.questions import (
     NAMES,
     SERVFAIL,
@@ -26,6 +27,7 @@ from quorate.gateways.dns.questions import (
 )
 from quorate.gateways.dns.replies import DnsReply, error
 from quorate.machine.queries import Reader
+from quorate.preparedqueries.tables import PREPARED_QUERIES
 from quorate.serving.serving import Serving
 
 REPLIES_MAX = 4096
@@ -35,6 +37,7 @@ REPLY_BYTES_MAX = 8 * 1024 * 1024
 _ENTRY_BYTES = 600  # of a kept reply, beside its records
 _AGE_MAX_S = 87600 * 3600.0  # Consul's default of `max_stale` means: whatever the age
 _RD = 0x0100
+_TABLES = (NODES, SERVICES, CHECKS, PREPARED_QUERIES)
 
 Send = Callable[[bytes], None]
 """Sends a reply."""
@@ -162,7 +165,8 @@ class Resolver:
             self._refuse(data, send, SERVFAIL, question.flags, question)
             return
         try:
-            found = look_up(state, self._config, question, self._unix_time())
+            asker = asker_of(question, client, self._own_node)
+            found = look_up(state, self._config, question, self._unix_time(), asker)
         except Exception as fault:  # noqa: BLE001 - no query may end the node
             self._refuse(data, send, SERVFAIL, question.flags, question)
             self._report(fault)
@@ -172,9 +176,13 @@ class Resolver:
                 self._refuse(data, send, SERVFAIL, question.flags, question)
             return
         reply = DnsReply(found, question, self._config, is_stream=is_stream)
-        self._keep(data[2:], reply, is_stream=is_stream)
+        if not found.is_of_client:
+            self._keep(data[2:], reply, is_stream=is_stream)
         self._count(found.rcode)
         send(data[:2] + reply.body(self._serving.rng))
+
+    def _own_node(self) -> str:
+        return self._local.status().node.name
 
     def _report(self, fault: Exception) -> None:
         if isinstance(fault, StorageError) and fault.code == "corrupt":
@@ -198,7 +206,7 @@ class Resolver:
         reader, state = self._serving.reader(), self._state
         if reader is not self._reader or state is None:
             self._reader = reader
-            indexes = (reader.restored, *map(reader.table_index, (NODES, SERVICES, CHECKS)))
+            indexes = (reader.restored, *map(reader.table_index, _TABLES))
             if indexes != self._indexes or state is None:
                 self._indexes = indexes
                 self._epoch += 1

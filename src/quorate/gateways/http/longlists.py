@@ -126,6 +126,31 @@ def object_in_turn(
     return Answer(around, found.changed, found.header, found.subjects)
 
 
+def list_in_turn(
+    find: Callable[[Reader], Answer[Iterator[Any]]],
+    pieces: Callable[[Reader, Iterator[list[Any]]], Iterator[list[Any]]],
+    frame: dict[str, Any],
+    reader: Reader,
+) -> Answer[Any] | LongRows:
+    """An object with a list made of rows, if one turn can make it.
+
+    Args:
+        find: Finds the rows in a state.
+        pieces: Makes the elements of the list.
+        frame: The object, with `HERE` in place of the list.
+        reader: Reads the state.
+    """
+    found = find(reader)
+    few = _in_turn(found.value)
+    if few is None:
+        return LongRows(
+            find, pieces, lambda _: frame, changed=found.changed, subjects=found.subjects
+        )
+    elements = list(chain.from_iterable(pieces(reader, iter([few]))))
+    whole = {name: elements if value is HERE else value for name, value in frame.items()}
+    return Answer(whole, found.changed, found.header, found.subjects)
+
+
 class Listing(NamedTuple):
     """The format of a list of keys.
 

@@ -20,10 +20,12 @@ class Route(msgspec.Struct, frozen=True):
     Attributes:
         pattern: With `:name` for the free part, which is the rest of the path.
         handlers: By method, in the order in which `Allow` lists them.
+        other: Handles all other methods; None: they are refused as usual.
     """
 
     pattern: str
     handlers: Mapping[str, Handler]
+    other: Handler | None = None
 
     @property
     def fixed(self) -> bytes:

@@ -20,6 +20,7 @@ from quorate.gateways.http import (
     kv,
     metrics,
     operator,
+    preparedqueries,
     services,
     session,
     snapshot,
@@ -101,6 +102,16 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/health/node/:node", {"GET": health.node}),
     Route("/v1/health/service/:service", {"GET": health.service}),
     Route("/v1/health/state/:state", {"GET": health.state}),
+    Route("/v1/query", {"GET": preparedqueries.list_all, "POST": preparedqueries.create}),
+    Route(
+        "/v1/query/:id",
+        {
+            "GET": preparedqueries.get,
+            "PUT": preparedqueries.update,
+            "DELETE": preparedqueries.delete,
+        },
+        preparedqueries.other,
+    ),
     Route("/v1/operator/autopilot/health", {"GET": operator.health}),
     Route("/v1/operator/cluster", {"GET": operator.cluster}),
     Route("/v1/operator/raft/configuration", {"GET": operator.configuration}),
@@ -218,7 +229,7 @@ class Router:
 
     def _call(self, route: Route, request: Request, query: bytes, name: bytes) -> None:
         method = request.method.decode("latin-1")
-        handler = route.handlers.get(method)
+        handler = route.handlers.get(method, route.other)
         request.traffic = self._context.traffic.of(route.pattern, method)
         if handler is not None:
             params = params_of(query) if query else NO_PARAMS

@@ -53,7 +53,7 @@ def read_rows(
     """
     kept = context.kept
     if is_kept and not mode.index and kept.may_keep(request):
-        one = _KeptRead(context, request, mode, find, show, is_exact=not is_compared)
+        one = KeptRead(context, request, mode, find, show, is_exact=not is_compared)
         kept.keep(request.target, one.respond)
 
     def render(answer: Evaluated, lines: bytes) -> None:
@@ -92,7 +92,7 @@ def read_object(
     read(context, request, mode, evaluate, render, is_compared=is_compared)
 
 
-class _KeptRead:
+class KeptRead:
     """A read that does not wait, as its handler understood it, and the last response to it.
 
     A default read obtains a read index each time (`serving.reading`, BLK-1); its body: KRD-3.
@@ -102,6 +102,8 @@ class _KeptRead:
         request: The first request.
         mode, find, show: See `read_rows`.
         is_exact: The index of the result changes whenever the result does.
+
+    `executing` has a kind of it whose responses differ in their order.
     """
 
     def __init__(
@@ -154,7 +156,8 @@ class _KeptRead:
         try:
             body = self._current()
             if body is None:
-                answer = self._made()
+                self._body = None
+                answer = self._made(request, gateway.reader())
                 if isinstance(answer, LongRows):
                     send_rows(gateway, request, answer, self._long_lines)
                     return
@@ -177,20 +180,30 @@ class _KeptRead:
         self._header, self._version = found.header, local.tables.version
         return body
 
-    def _made(self) -> Answer[list[Any]] | LongRows:
-        self._body = None
-        return rows_in_turn(self._find, self._show, self._gateway.reader())
+    def _made(
+        self,
+        request: Request,  # noqa: ARG002 - a kind of this read needs it
+        reader: Reader,
+    ) -> Answer[Any] | LongRows:
+        """The result."""
+        return rows_in_turn(self._find, self._show, reader)
 
-    def _encoded(self, request: Request, answer: Answer[list[Any]]) -> bytes:
+    def _encoded(self, request: Request, answer: Answer[Any]) -> bytes:
+        """The body, which is kept if it is not too long."""
         gateway = self._gateway
-        responses, local = gateway.responses, gateway.local
+        responses = gateway.responses
         body = responses.encoded(answer.value, asked=responses.asks_pretty(request))
         self._header = answer.header
         if len(body) <= BODY_BYTES_MAX:
-            self._body, self._changed = body, answer.changed
-            self._version, self._unindexed = local.tables.version, local.unindexed_changes
-            gateway.kept.count(len(body))
+            self._keep(body, answer.changed, len(body))
         return body
+
+    def _keep(self, body: bytes, changed: int, size: int) -> None:
+        """Keep a body that is right for the tables as they are; what is kept takes this size."""
+        local = self._gateway.local
+        self._body, self._changed = body, changed
+        self._version, self._unindexed = local.tables.version, local.unindexed_changes
+        self._gateway.kept.count(size)
 
     def _long_lines(self, reader: Reader, header: int) -> bytes:
         index = self._provenance.index(reader, header)
