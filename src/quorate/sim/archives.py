@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from quorate.base.command import Command
-from quorate.domains import DOMAINS
 from quorate.kv.tables import KV, decode_row
 from quorate.machine.commands import RestoreRows
 from quorate.machine.domains import Domains
@@ -20,10 +19,10 @@ def commands_of(domains: Domains, restore_id: str, data: bytes, rows_max: int) -
             yield command
 
 
-def keys_in(data: bytes) -> dict[bytes, tuple[bytes, int]]:
+def keys_in(domains: Domains, data: bytes) -> dict[bytes, tuple[bytes, int]]:
     """The keys that an archive holds, each with its value and ModifyIndex."""
     found: dict[bytes, tuple[bytes, int]] = {}
-    for command in restore_commands(DOMAINS, data, ""):
+    for command in restore_commands(domains, data, ""):
         for key, value in command.rows if isinstance(command, RestoreRows) else ():
             if key[0] == KV:
                 row = decode_row(value)

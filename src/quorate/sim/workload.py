@@ -241,7 +241,7 @@ class Client:
         command = self._plan.pop(0)
         restored = {}
         if isinstance(command, RestoreCommit) and self._archive is not None:
-            restored = keys_in(self._archive[1])
+            restored = keys_in(self._gateway.domains, self._archive[1])
         self.ask(OperationKind.WRITE, command=command, restored=restored)
 
     def _go_on(self, operation: Operation) -> None:
