@@ -209,6 +209,7 @@ PROTOCOL = {
     "sessions",
     "catalog",
     "configentries",
+    "events",
     "node",
     "serving",
 }

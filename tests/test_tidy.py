@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "sessions",
             "catalog",
             "configentries",
+            "events",
             "preparedqueries",
             "tasks",
             "objects",
@@ -74,9 +75,8 @@ LAZY_PACKAGES = {"cli"}  # a command's module is imported when that command is r
 CLOCK_CALLS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
 
 SELF_WRITING_PACKAGES = {
-    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "configentries", "node",
-    "serving", "runtime",
-    "gateways", "httpserver", "net", "balancing", "monitoring",
+    "base", "wire", "paxos", "machine", "kv", "sessions", "catalog", "configentries", "events",
+    "node", "serving", "runtime", "gateways", "httpserver", "net", "balancing", "monitoring",
 }  # fmt: skip
 WRITES_OTHERS = {
     # a request, its connection and what that holds are one record: methods would cost every answer

@@ -26,6 +26,7 @@ CLEAN: tuple[str, ...] = (
     "cli",
     "client",
     "domains",
+    "events",
     "examples",
     "httpserver",
     "kv",

@@ -51,7 +51,17 @@ def _in(*packages: str) -> frozenset[str]:
 
 
 PURE = _in(
-    "base", "chunks", "wire", "paxos", "machine", "kv", "sessions", "catalog", "node", "serving"
+    "base",
+    "chunks",
+    "wire",
+    "paxos",
+    "machine",
+    "kv",
+    "sessions",
+    "catalog",
+    "events",
+    "node",
+    "serving",
 )
 
 ENTRIES: tuple[Entry, ...] = (
@@ -130,7 +140,7 @@ ENTRIES: tuple[Entry, ...] = (
         r"touch(?:es|ed)?",
         "mark changed",
         NAMES,
-        only=_in("base", "kv", "sessions", "catalog", "machine", "node", "serving"),
+        only=_in("base", "kv", "sessions", "catalog", "events", "machine", "node", "serving"),
     ),
     Entry(r"bur(?:y|ies|ied)", "schedule removal"),
     Entry(r"gra(?:ves?|veyards?)|tombs?", "tombstone"),

@@ -88,7 +88,7 @@ LOG = Format(
         "the output of a check under a command of its own, which takes no index",
         "more fields of services and checks, under a new tag",
         "transactions of operations of any type, under a new tag",
-        "commands on configuration entries and prepared queries",
+        "commands on configuration entries, prepared queries and events",
     )
 )
 
@@ -98,7 +98,7 @@ STATE = Format(
         "the indexes of tables by the number of the table; the format number",
         "instances of services as fields in place of JSON; secondary indexes",
         "more fields at the end of services and checks",
-        "tables of configuration entries and prepared queries",
+        "tables of configuration entries, prepared queries and events",
     )
 )
 
@@ -117,7 +117,7 @@ ARCHIVE = Format(
         "the format number",
         "instances of services as fields in place of JSON",
         "more fields at the end of services and checks",
-        "configuration entries; prepared queries",
+        "configuration entries; prepared queries; events",
     ),
     remedy="restore it with that version, or a newer one",
 )

@@ -16,6 +16,7 @@ TAGS: Mapping[str, tuple[range, ...]] = {
     "objects": (range(80, 100),),
     "acl": (range(100, 120),),
     "configentries": (range(130, 140),),
+    "events": (range(140, 145),),
     "preparedqueries": (range(120, 130),),
     "example": (range(240, 256),),
 }
@@ -30,6 +31,7 @@ TABLES: Mapping[str, tuple[range, ...]] = {
     "objects": (range(80, 96),),
     "acl": (range(96, 112),),
     "configentries": (range(118, 124),),
+    "events": (range(124, 128),),
     "preparedqueries": (range(112, 118),),
     "example": (range(240, 256),),
 }

@@ -22,6 +22,7 @@ NOUNS = {
     "cluster": "List members, change votes and leadership.",
     "completion": "Print a script that completes commands and flags.",
     "demo": "Start three nodes here, inject faults, count lost writes.",
+    "event": "Send a user event.",
     "info": "Show the statistics of a node.",
     "keygen": "Print a new random key.",
     "kv": "Read and write keys.",

@@ -32,13 +32,14 @@ class WatchedRead(NamedTuple):
 def watch(
     connection: ConnectionFlags,
     *words: str,
-    type_: Annotated[str, "key, keyprefix, services, nodes, service or checks."] = "",
+    type_: Annotated[str, "key, keyprefix, services, nodes, service, checks or event."] = "",
     key: Annotated[str, "Of the type key."] = "",
     prefix: Annotated[str, "Of the type keyprefix."] = "",
     service: Annotated[str, "Of the type service; checks: only its checks."] = "",
     tag: Annotated[str, "service: only instances with this tag."] = "",
     passingonly: Annotated[bool, "service: only instances that pass all checks."] = False,
     state: Annotated[str, "checks: only those with this status; any: all."] = "",
+    name: Annotated[str, "event: only events of this name."] = "",
     filter_: Annotated[str, "Only what this holds for."] = "",
     shell: Annotated[bool, "Run COMMAND by /bin/sh."] = True,
 ) -> None:
@@ -61,6 +62,7 @@ def watch(
         "nodes": lambda: WatchedRead("/v1/catalog/nodes", {}),
         "service": lambda: _service(service, tag, is_passing=passingonly),
         "checks": lambda: _checks(service, state),
+        "event": lambda: WatchedRead("/v1/event/list", {"name": name} if name else {}),
     }
     if type_ not in targets:
         fail(f"Unsupported watch type: {type_}")

@@ -27,7 +27,6 @@ BY_CHANCE = {"agent-check-thresholds": 2}
 
 NOT_BUILT = {
     "agent-service-sidecar": "sidecars within a service",
-    "cli-event": "events",
     "dns-connect": "names of the mesh in DNS",
     "dns-translate-wan": "translate_wan_addrs",
     "http-default-acl-header-deny": "access control",

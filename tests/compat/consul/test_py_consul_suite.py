@@ -35,6 +35,7 @@ SYNC = {
         "test_agent_service_connect and not test_agent_token"
     ),
     "tests/api/test_catalog.py": "",
+    "tests/api/test_event.py": "",
     "tests/api/test_config.py": "",
     "tests/api/test_discovery_chain.py": "",
     "tests/api/test_operator.py": (

@@ -21,7 +21,18 @@ from quorate.base.ids import NodeId
 from quorate.runtime.datadir import Identification, TablesMark
 
 KNOWN = Path(__file__).parent / "data" / "stored.txt"
-PACKAGES = ("base", "wire", "paxos", "kv", "sessions", "catalog", "machine", "node", "runtime")
+PACKAGES = (
+    "base",
+    "wire",
+    "paxos",
+    "kv",
+    "sessions",
+    "catalog",
+    "events",
+    "machine",
+    "node",
+    "runtime",
+)
 LATER = ["a field of a later version", {"with": [1, None]}]
 
 

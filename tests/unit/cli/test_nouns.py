@@ -161,7 +161,7 @@ def test_a_group_alone_lists_its_commands_and_fails(run: Run) -> None:
         ("lease grant 60", "quorate session create"),
         ("move-leader 8e9e05c52164694d", "quorate cluster transfer"),
         ("acl token list", "is not part of this version"),
-        ("event -name=x", "is not part of this version"),
+        ("exec uptime", "is not part of this version"),
     ],
 )
 def test_who_types_another_command_is_shown_where_it_is(run: Run, typed: str, meant: str) -> None:

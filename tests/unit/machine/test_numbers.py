@@ -50,6 +50,7 @@ TAGS_GIVEN = {
     120: "PreparedQueryCreate",
     121: "PreparedQueryUpdate",
     122: "PreparedQueryDelete",
+    140: "EventFire",
 }
 """All tags that a command of a release ever had."""
 
@@ -75,6 +76,8 @@ TABLES_GIVEN = {
     113: "PREPARED_QUERY_NAMES",
     114: "PREPARED_QUERY_TEMPLATES",
     115: "PREPARED_QUERY_SESSIONS",
+    124: "EVENTS",
+    125: "EVENT_RING",
 }
 """All numbers that a table of a release ever had."""
 

@@ -188,6 +188,7 @@ def read(
     render: Render,
     *,
     is_compared: bool = False,
+    is_by_equality: bool = False,
     listing: Listing | None = None,
 ) -> None:
     """Respond to a read, now or when its result has changed.
@@ -199,9 +200,13 @@ def read(
         evaluate: Evaluates the read on one state.
         render: See `Render`.
         is_compared: More is watched than is shown: only a different value counts as a change.
+        is_by_equality: `evaluate` depends on the index in the request, which is no number that
+            grows: queries with different ones are evaluated one by one.
         listing: Formats a list that is too long for one turn; required if there may be one.
     """
     caller = _HttpReadCaller(context, request, mode, render, listing)
+    if is_by_equality:
+        caller = _HttpEqualityCaller(context, request, mode, render, listing)
     is_list = listing is not None
     query = Query(evaluate, mode.index, mode.wait_s, is_compared, is_list)
     reads.read(context.serving, caller, query)
@@ -256,6 +261,16 @@ class _HttpReadCaller(HttpCaller):
     def _lines_at(self, facts: Provenance, reader: Reader, header: int) -> bytes:
         index = facts.index(reader, header)
         return header_lines(self._gateway, self._mode, self.context, facts, index)
+
+
+class _HttpEqualityCaller(_HttpReadCaller):
+    """The caller of a read whose index is compared for equality."""
+
+    __slots__ = ()
+
+    def question(self) -> bytes:
+        """See `serving.reads.ReadCaller.question`: with the index."""
+        return self._request.target
 
 
 def header_lines(
