@@ -1,15 +1,15 @@
 """`quorate event`: send a user event."""
 
+import re
 from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 
+from quorate.base.errors import QuorateError
 from quorate.cli.connect import ConnectionFlags, connected
 from quorate.cli.output import fail, say
 from quorate.client import bodies
-from quorate.filters.expressions import FilterError
-from quorate.filters.regex import compiled
 
 
 class FiredEvent(msgspec.Struct, rename="pascal"):
@@ -18,6 +18,7 @@ class FiredEvent(msgspec.Struct, rename="pascal"):
     id: str = msgspec.field(name="ID")
 
 
+_REFUSED = re.compile(r"Invalid (node|service|tag) filter: (.*)", re.DOTALL)  # by the server
 _FIRED = msgspec.json.Decoder(FiredEvent)
 
 
@@ -38,17 +39,18 @@ def event(
     """
     if not name:
         fail("Event name must be specified")
-    for what, text in (("node", node), ("service", service), ("tag", tag)):
-        try:
-            compiled(text)
-        except FilterError as error:
-            fail(f"Failed to compile {what} filter regexp: {error}")
     if tag and not service:
         fail("Cannot provide tag filter without service filter.")
     if len(words) > 1:
         fail("Too many command line arguments.")
-    reply = connection.client.call(
-        "PUT", f"/v1/event/fire/{quote(name, safe='')}", (words[0] if words else "").encode(),
-        node=node or None, service=service or None, tag=tag or None,
-    )  # fmt: skip
+    try:
+        reply = connection.client.call(
+            "PUT", f"/v1/event/fire/{quote(name, safe='')}", (words[0] if words else "").encode(),
+            node=node or None, service=service or None, tag=tag or None,
+        )  # fmt: skip
+    except QuorateError as error:
+        refused = _REFUSED.search(error.text)
+        if refused is None:
+            raise
+        fail(f"Failed to compile {refused[1]} filter regexp: {refused[2]}")
     say(f"Event ID: {bodies.decoded(_FIRED, reply).id}")

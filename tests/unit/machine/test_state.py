@@ -155,4 +155,4 @@ def test_a_state_that_is_replaced_has_an_index_for_every_table() -> None:
     more = Domain(name="example", tables=(Table(240, "MORE", "More", is_indexed=True),))
     rows = BatchRows(DictTables().begin(), assembled((*DOMAINS.all[1:], more)), State(), 0)
     rows.replace_all()
-    assert rows.indexes == {1: 1, 5: 1, 6: 1, 7: 1, 8: 1, 112: 1, 118: 1, 240: 1}
+    assert rows.indexes == {1: 1, 5: 1, 6: 1, 7: 1, 8: 1, 112: 1, 118: 1, 124: 1, 240: 1}
