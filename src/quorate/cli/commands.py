@@ -21,6 +21,7 @@ NOUNS = {
     "catalog": "List nodes and services that are registered.",
     "cluster": "List members, change votes and leadership.",
     "completion": "Print a script that completes commands and flags.",
+    "config": "Write and read configuration entries.",
     "demo": "Start three nodes here, inject faults, count lost writes.",
     "event": "Send a user event.",
     "info": "Show the statistics of a node.",

@@ -36,7 +36,7 @@ _NEAR = 0.5
 
 NOT_BUILT = frozenset(
     {
-        "acl", "config", "connect", "debug", "exec", "intention",
+        "acl", "connect", "debug", "exec", "intention",
         "keyring", "login", "logout", "peering", "resource", "rtt", "tls",
         "troubleshoot",
     }

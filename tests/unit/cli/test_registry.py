@@ -1,4 +1,4 @@
-"""`catalog`, `services`, `maint`, `watch`, `keygen`: what they ask for, and what they say."""
+"""Commands of the registry and of `config`: what they ask for, and what they say."""
 
 import base64
 import json
@@ -336,3 +336,46 @@ def test_a_key_has_32_random_bytes(run: Run) -> None:
     keys = {run("keygen").out for _ in range(3)}
     assert len(keys) == 3
     assert {len(base64.b64decode(key)) for key in keys} == {32}
+
+
+# --- config -----------------------------------------------------------------------------------
+
+
+def test_an_entry_is_written_from_hcl_or_json(run: Run, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "entry.hcl"
+    file.write_text(
+        'Kind = "proxy-defaults" Name = "global" Config { a { b = 1 } } Meta { c = "d" }'
+    )
+    api.replies["/v1/config"] = True
+    assert run("config", "write", str(file)).out == "Config entry written: proxy-defaults/global\n"
+    mesh = tmp_path / "mesh.json"
+    mesh.write_text('{"Kind": "mesh"}')
+    assert run("config", "write", str(mesh)).out == "Config entry written: mesh\n"
+    fields = {"Kind": "proxy-defaults", "Name": "global", "Config": {"a": {"b": 1}}}
+    assert api.asked == [
+        ("PUT", "/v1/config", fields | {"Meta": [{"c": "d"}]}, {}),
+        ("PUT", "/v1/config", {"Kind": "mesh"}, {}),
+    ]
+    api.replies["/v1/config"] = False
+    said = run("config", "write", "-cas", "-modify-index=7", str(file))
+    assert (said.code, "Nothing was written" in said.err) == (1, True)
+    assert api.asked[-1][3] == {"cas": 7}
+    file.write_text("Kind = ")
+    assert "Failed to decode config entry input: At 1:" in run("config", "write", str(file)).err
+
+
+def test_entries_are_read_listed_and_deleted(run: Run, api: Api) -> None:
+    which = ("-kind=service-defaults", "-name=a/b")
+    path = "/v1/config/service-defaults/a%2Fb"
+    api.replies[path] = {"Kind": "service-defaults", "Name": "a/b"}
+    said = run("config", "read", *which)
+    assert said.out == '{\n    "Kind": "service-defaults",\n    "Name": "a/b"\n}\n'
+    api.replies["/v1/config/service-defaults"] = [{"Name": "a"}, {"Name": "b"}]
+    assert run("config", "list", which[0]).out == "a\nb\n"
+    api.replies[path] = {}
+    assert run("config", "delete", *which).out == "Config entry deleted: service-defaults/a/b\n"
+    assert api.asked[-1] == ("DELETE", path, None, {})
+    api.replies[path] = False
+    assert run("config", "delete", *which, "-cas", "-modify-index=3").code == 1
+    for words in (("read", which[1]), ("read", which[0]), ("list",), ("delete",)):
+        assert "Must specify the -" in run("config", *words).err

@@ -110,6 +110,8 @@ def _plain(name: str) -> str:
 def _object(value: Any, shape: Shape, path: str, faults: list[str]) -> dict[str, Any]:
     if value is None:
         value = {}
+    if is_list(value) and len(value) == 1:  # as HCL gives a block
+        value = value[0]
     if not is_object(value):
         raise TextError(f"'{path.rstrip('.')}' expected a map, got {kind_of(value)}")
     known = {_plain(name): name for name in shape}
@@ -144,6 +146,8 @@ def _value(value: Any, of: Any, path: str, faults: list[str]) -> Any:
 
 
 def _several(value: Any, of: Shape, path: str, faults: list[str]) -> Iterator[dict[str, Any]]:
+    if is_object(value):
+        value = [value]
     if not is_list(value):
         raise TextError(f"'{path}' expected a list, got {kind_of(value)}")
     if len(value) > ITEMS_MAX:
@@ -155,6 +159,8 @@ def _several(value: Any, of: Shape, path: str, faults: list[str]) -> Iterator[di
 def _named(
     value: Any, of: Shape, path: str, faults: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    if is_list(value) and len(value) == 1:
+        value = value[0]
     if not is_object(value):
         raise TextError(f"'{path}' expected a map, got {kind_of(value)}")
     if len(value) > ITEMS_MAX:
@@ -172,6 +178,7 @@ def _plain_value(value: Any, kind: FieldKind, path: str) -> Any:
     if kind is FieldKind.TEXTS:
         return texts_in(place, path)
     if kind is FieldKind.NAMES:
+        place = {path.lower(): value[0] if is_list(value) and len(value) == 1 else value}
         return dict(sorted(names_in(place, path).items()))
     if kind is FieldKind.DURATION:
         return _duration(value, path)
