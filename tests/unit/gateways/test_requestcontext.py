@@ -79,7 +79,8 @@ ASKS_NOTHING = {
     "/v1/agent/host", "/v1/agent/leave", "/v1/agent/members", "/v1/agent/version",
     "/v1/agent/metrics", "/v1/agent/monitor", "/v1/agent/reload", "/v1/agent/self",
     "/v1/agent/services",
-    "/v1/catalog/datacenters", "/v1/operator/autopilot/health", "/v1/operator/cluster",
+    "/v1/catalog/datacenters", "/v1/operator/keyring", "/v1/operator/autopilot/health",
+    "/v1/operator/cluster",
     "/v1/status/leader", "/v1/status/peers",
 }  # fmt: skip
 """They show what the node knows without asking, or are about the process."""

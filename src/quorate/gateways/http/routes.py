@@ -18,6 +18,7 @@ from quorate.gateways.http import (
     health,
     host,
     intentions,
+    keyring,
     kv,
     metrics,
     operator,
@@ -27,6 +28,7 @@ from quorate.gateways.http import (
     snapshot,
     status,
     txn,
+    usage,
 )
 from quorate.gateways.http.context import Context
 from quorate.gateways.http.errors import HttpError
@@ -123,6 +125,8 @@ ROUTES: tuple[Route, ...] = (
     *configentries.ROUTES,
     *discoverychain.ROUTES,
     *intentions.ROUTES,
+    *keyring.ROUTES,
+    *usage.ROUTES,
 )
 
 
