@@ -38,6 +38,35 @@ decode_entry = msgspec.msgpack.Decoder(EntryRow).decode
 _fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class _Source(msgspec.Struct, rename="pascal"):
+    name: str
+    precedence: int
+
+
+class _Applied(msgspec.Struct, rename="pascal"):
+    """What `apply` reads of an entry."""
+
+    protocol: str = ""
+    config: dict[str, Any] = {}
+    sources: list[_Source] = []
+
+
+_applied = msgspec.json.Decoder(_Applied).decode
+
+
+def checked_entry(data: bytes) -> EntryRow:
+    """The row of a snapshot, of which `apply` can read what it needs.
+
+    Raises:
+        ValueError: It is none: it was forged, or is damaged.
+    """
+    row = decode_entry(data)
+    _fields(row.content)
+    if row.kind in (SERVICE_DEFAULTS, PROXY_DEFAULTS, INTENTIONS):
+        _applied(row.content)
+    return row
+
+
 def encode_entry(row: EntryRow) -> bytes:
     """Encode a row."""
     return _encode(row)
@@ -71,7 +100,7 @@ TABLES = (
         CONFIG_ENTRIES,
         "CONFIG_ENTRIES",
         "ConfigEntry",
-        decode_entry,
+        checked_entry,
         is_indexed=True,
         counted=lambda data: (decode_entry(data).modify_index, 0),
     ),

@@ -8,7 +8,7 @@ from quorate.base.outcomes import Failure
 from quorate.configentries.apply import SOURCES_MAX
 from quorate.configentries.commands import EntryDelete, EntrySet, IntentionDelete, IntentionSet
 from quorate.configentries.queries import each_entry, entry_get
-from quorate.configentries.tables import EntryRow, fields_of_entry
+from quorate.configentries.tables import EntryRow, checked_entry, encode_entry, fields_of_entry
 from quorate.machine.queries import Reader
 from tests.unit.machine.lab import Lab
 
@@ -115,3 +115,34 @@ def test_entries_are_listed_by_kind_and_name() -> None:
     reader = Reader(lab.tables)
     assert [row.name for row in each_entry(reader, "service-resolver").value] == ["a", "b", "c"]
     assert [row.name for row in each_entry(reader).value] == ["mesh", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("mesh", b"{"),
+        ("mesh", b"[]"),
+        ("mesh", b"\xff"),
+        ("service-defaults", b'{"Protocol": 1}'),
+        ("proxy-defaults", b'{"Config": 1}'),
+        ("service-intentions", b'{"Sources": [{"Name": "a"}]}'),
+        ("service-intentions", b'{"Sources": [{"Name": 1, "Precedence": 9}]}'),
+        ("service-intentions", b'{"Sources": {}}'),
+    ],
+)
+def test_a_snapshot_with_an_entry_that_cannot_be_applied_is_refused(
+    kind: str, content: bytes
+) -> None:
+    """Else the next command on it would end every node."""
+    with pytest.raises(ValueError):  # noqa: PT011 - of msgspec, whichever
+        checked_entry(encode_entry(EntryRow(kind, "x", content, 1, 1)))
+
+
+def test_entries_that_commands_wrote_are_read_from_a_snapshot() -> None:
+    lab = Lab()
+    done(lab, entry("service-defaults", Protocol="http"), entry("service-router", Routes=[]),
+         entry("proxy-defaults", "global", Config={"protocol": "grpc"}),
+         IntentionSet("db", source("a", 9, Action="deny")))  # fmt: skip
+    rows = list(each_entry(Reader(lab.tables)).value)
+    assert [checked_entry(encode_entry(row)) for row in rows] == rows
+    assert len(rows) == 4
